@@ -157,7 +157,7 @@ class CliContext:
         from orchestrator.api.access.audit import AuditLog
         from orchestrator.config import load
 
-        found = load(self.folder, environ=self.environ, require_key=False)
+        found = load(self.folder, environ=self.environ)
         return AuditLog(found.settings.logging.log_dir, lambda text: text)
 
 

@@ -90,7 +90,7 @@ class AttachedSession:
     """A person's session with a worker that is not running. Needs no server."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], worker: Worker) -> None:
-        settings = load(folder, environ=environ, require_key=False).settings
+        settings = load(folder, environ=environ).settings
         self._folder, self._environ, self._worker = folder, environ, worker
         self._project = project_root(settings, folder)
         self._workspace = WorkspaceLayout(settings.orchestrator.workspace_root)

@@ -12,7 +12,7 @@ from orchestrator.workspace import WorkspaceLayout
 
 def difference_between(folder: Path, environ: Mapping[str, str], first: str, second: str) -> bytes:
     """Return a patch from one branch to another. Raise NotFound if a branch does not exist."""
-    settings = load(folder, environ=environ, require_key=False).settings
+    settings = load(folder, environ=environ).settings
     return between(project_root(settings, folder), first, second)
 
 
@@ -26,7 +26,7 @@ def worker_difference(
     stat: bool,
 ) -> bytes:
     """Return a patch of one worker's changes. Raise NotFound if no branch has the changes."""
-    settings = load(folder, environ=environ, require_key=False).settings
+    settings = load(folder, environ=environ).settings
     project = project_root(settings, folder)
     return of_worker(project, root_id, worker_id, attempt=attempt, stat=stat)
 
@@ -37,7 +37,7 @@ def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[
     A commit is unlanded if no branch of the user contains it. The result includes the saved commits
     of a removed job.
     """
-    settings = load(folder, environ=environ, require_key=False).settings
+    settings = load(folder, environ=environ).settings
     workspace = settings.orchestrator.workspace_root
     return repository_of(folder, settings, workspace).unlanded(root_id)
 
@@ -47,7 +47,7 @@ def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequ
 
     Raise RepositoryError.
     """
-    settings = load(folder, environ=environ, require_key=False).settings
+    settings = load(folder, environ=environ).settings
     workspace = settings.orchestrator.workspace_root
     directory = WorkspaceLayout(workspace).job_directory(root_id)
     return repository_of(folder, settings, workspace).discard(root_id, str(directory))
@@ -59,11 +59,11 @@ def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> BranchR
     It restores git settings, refs, stash entries, hooks, and other files of git. It does not change
     the job's own branches.
     """
-    settings = load(folder, environ=environ, require_key=False).settings
+    settings = load(folder, environ=environ).settings
     directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)
     return BranchRestore(project=project_root(settings, folder), noted=directory / AFTER)
 
 
 def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:
-    settings = load(folder, environ=environ, require_key=False).settings
+    settings = load(folder, environ=environ).settings
     return landing_of(settings, project_root(settings, folder), root_id, job_id, None)

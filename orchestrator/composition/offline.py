@@ -19,7 +19,7 @@ def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Se
 
     The workspace is locked until the block ends. Raise WorkspaceBusy while a server runs.
     """
-    manager = JobManager(folder, load(folder, environ=environ, require_key=False).settings)
+    manager = JobManager(folder, load(folder, environ=environ).settings)
     manager.open()
     try:
         yield manager.service, OWNER
@@ -36,7 +36,7 @@ def remove(
     Yield each removed job's id, with the names of the git refs that save its unlanded work. Raise
     WorkspaceBusy while a server runs, and Conflict if a full disk prevents a removal.
     """
-    manager = JobManager(folder, load(folder, environ=environ, require_key=False).settings)
+    manager = JobManager(folder, load(folder, environ=environ).settings)
     manager.open()
     removal = manager.parts.removal
     try:

@@ -21,7 +21,7 @@ def plan(folder: Path, request: str, agent: str) -> Split:
 
     Raise InvalidRequest if the request asks for nothing.
     """
-    settings = load(folder, environ=os.environ, require_key=False).settings
+    settings = load(folder, environ=os.environ).settings
     agents = registry(folder, settings)
     made = split(request)
     check_tasks(made.tasks)
@@ -44,13 +44,13 @@ def kinds_of_work() -> Sequence[WorkKind]:
 
 
 def roles(folder: Path) -> Sequence[Role]:
-    settings = load(folder, environ=os.environ, require_key=False).settings
+    settings = load(folder, environ=os.environ).settings
     return RolePrompts(roles_directory(settings, folder)).roles()
 
 
 def role_text(folder: Path, name: str) -> str:
     """Return the text that an agent with this role gets. Raise UnknownRole."""
-    settings = load(folder, environ=os.environ, require_key=False).settings
+    settings = load(folder, environ=os.environ).settings
     found = RolePrompts(roles_directory(settings, folder))
     found.check(name)
     return found.text(name)
@@ -61,7 +61,7 @@ def planner_of(folder: Path, planner: str | None, agent: str | None, request: st
 
     ``planner`` and ``agent``: the names that the user gave, or None.
     """
-    settings = load(folder, environ=os.environ, require_key=False).settings
+    settings = load(folder, environ=os.environ).settings
     workers = settings.workers
     wanted = planner or workers.planner
     if wanted == "auto" and not worth_planning(request):
@@ -74,7 +74,7 @@ def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -
 
     Ignores the usage of earlier workers.
     """
-    settings = load(folder, environ=os.environ, require_key=False).settings
+    settings = load(folder, environ=os.environ).settings
     known = registry(folder, settings)
     workers, reviewing = (
         [known.resolve(name, TaskSpec(id="any")) for name in names] for names in (agents, reviewers)

@@ -45,7 +45,7 @@ def load(
     *,
     environ: Mapping[str, str],
     flags: Mapping[str, str] | None = None,
-    require_key: bool = True,
+    require_key: bool = False,
 ) -> Loaded:
     """Return the settings of the product in ``folder``, with absolute paths.
 

@@ -33,16 +33,16 @@ def load_with_key(
     a key, or if other settings are wrong. Raise ConfigError as ``load`` does.
     """
     try:
-        return load(folder, environ=environ, flags=flags)
+        return load(folder, environ=environ, flags=flags, require_key=True)
     except ConfigError:
         if any(name in environ for name in VARIABLES):
             raise
-        load(folder, environ=environ, flags=flags, require_key=False)
+        load(folder, environ=environ, flags=flags)
     # If the key cannot be written, ``load`` below reports the missing key.
     with suppress(OSError, ValueError):
         if ensure_key(folder):
             say(f"no API key in {folder / FILE_NAME}; wrote a new key there (file mode 600)")
-    return load(folder, environ=environ, flags=flags)
+    return load(folder, environ=environ, flags=flags, require_key=True)
 
 
 def key_notes(settings: Settings) -> Iterator[str]:

@@ -149,7 +149,7 @@ def _project(context: CliContext, job_id: str) -> Path:
             f"the files to another directory: {COMMAND} apply {job_id} --to DIR"
         )
     environ = context.environ
-    settings = load(context.folder, environ=environ, require_key=False).settings
+    settings = load(context.folder, environ=environ).settings
     return project_root(settings, context.folder)
 
 

@@ -31,7 +31,7 @@ def config_checks(
     try:
         from orchestrator.config import load
 
-        settings = load(folder, environ=environ, require_key=False).settings
+        settings = load(folder, environ=environ).settings
     except ConfigError as error:
         fix = "correct these lines; all settings are in config.template.yaml"
         yield HealthCheck(name="config", ok=False, message=error.message, fix=fix), None

@@ -157,7 +157,7 @@ def _workers(context: CliContext) -> str:
     from orchestrator.config import Processors, load
 
     try:
-        loaded = load(context.folder, environ=context.environ, require_key=False)
+        loaded = load(context.folder, environ=context.environ)
     except ConfigError:
         return ""  # a running server uses the settings that it read at its start
     found = loaded.settings.workers.max_workers
@@ -193,7 +193,7 @@ def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
         from orchestrator.config import load
 
         # The key and variables such as env:HOOK_SECRET may be set only for the server.
-        load(context.folder, environ=context.environ, require_key=False)
+        load(context.folder, environ=context.environ)
     if has_changed:
         say(
             "the running server still uses the previous config.yaml; restart its service; or stop "
@@ -342,7 +342,7 @@ def _check(context: CliContext, plan: Path | None) -> None:
     """Raise ConfigError or InvalidRequest if a server would reject the settings or the plan."""
     from orchestrator.config import load
 
-    load(context.folder, environ=context.environ)
+    load(context.folder, environ=context.environ, require_key=True)
     if plan:
         read_plan(plan, None)
 

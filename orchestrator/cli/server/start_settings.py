@@ -72,7 +72,7 @@ def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
         pass
     from orchestrator.config import load, project_root
 
-    settings = load(folder, environ=environ, require_key=False).settings
+    settings = load(folder, environ=environ).settings
     return project_root(settings, folder)
 
 

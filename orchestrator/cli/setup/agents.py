@@ -50,7 +50,7 @@ def available_agents(context: CliContext) -> list[dict[str, Any]]:
     from orchestrator.config import load
 
     folder, environ = context.folder, context.environ
-    settings = load(folder, environ=environ, require_key=False).settings
+    settings = load(folder, environ=environ).settings
     return list(agents_answer(availability(folder, settings, environ)).as_json()["agents"])
 
 

@@ -28,7 +28,7 @@ def show_command(context: CliContext, origin: bool) -> None:
     """Print the current value of each setting, without secrets."""
     from orchestrator.config import load, visible
 
-    loaded = load(context.folder, environ=context.environ, require_key=False)
+    loaded = load(context.folder, environ=context.environ)
     values = visible(loaded.settings)
     origins = loaded.origins
     if context.as_json:
@@ -56,7 +56,7 @@ def check_command(context: CliContext) -> None:
     from orchestrator.composition import check_agents, check_receivers, triggers
     from orchestrator.config import FILE_NAME, load
 
-    loaded = load(context.folder, environ=context.environ)
+    loaded = load(context.folder, environ=context.environ, require_key=True)
     problems = []
     folder = context.folder
     for check in (partial(triggers, folder), partial(check_agents, folder), check_receivers):

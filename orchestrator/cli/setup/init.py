@@ -101,7 +101,7 @@ def _host_project(context: CliContext) -> Path:
     from orchestrator.config import load
     from orchestrator.config.project_directory import project_root
 
-    loaded = load(context.folder, environ=context.environ, require_key=False)
+    loaded = load(context.folder, environ=context.environ)
     return project_root(loaded.settings, context.folder)
 
 

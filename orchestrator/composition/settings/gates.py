@@ -69,7 +69,7 @@ def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str
 
     Raise InvalidRequest if the repository's file that defines gates is invalid.
     """
-    settings = load(folder, environ=environ, require_key=False).settings
+    settings = load(folder, environ=environ).settings
     if settings.gates.run is GatesByDefault.OFF:
         return []
     repository = repository_of(folder, settings, settings.orchestrator.workspace_root)

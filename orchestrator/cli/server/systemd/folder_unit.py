@@ -66,7 +66,7 @@ def unit_of(context: CliContext, account: Account, *, for_user: bool, systemd_ve
     from orchestrator.config import load, project_root
 
     folder = context.folder
-    settings = load(folder, environ=context.environ, require_key=False).settings
+    settings = load(folder, environ=context.environ).settings
     project = project_root(settings, folder)
     limits = settings.workers.limits
     workspace, logs = settings.orchestrator.workspace_root, settings.logging.log_dir

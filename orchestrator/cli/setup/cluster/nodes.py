@@ -262,7 +262,7 @@ def _program() -> str:
 def _directory(context: CliContext) -> Path:
     from orchestrator.config import load
 
-    found = load(context.folder, environ=context.environ, require_key=False)
+    found = load(context.folder, environ=context.environ)
     return found.settings.cluster.certificates
 
 
@@ -302,7 +302,7 @@ def _first_step(context: CliContext) -> str:
     from orchestrator.config import load
     from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
 
-    found = load(context.folder, environ=context.environ, require_key=False)
+    found = load(context.folder, environ=context.environ)
     cluster = found.settings.cluster
     if not CertificateAuthority(cluster.certificates).exists:
         return f"create certificates: {INIT}"

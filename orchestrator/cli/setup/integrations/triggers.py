@@ -90,7 +90,7 @@ def _triggers(context: CliContext) -> Mapping[str, "Trigger"]:
     from orchestrator.composition import triggers
     from orchestrator.config import load
 
-    loaded = load(context.folder, environ=context.environ, require_key=False)
+    loaded = load(context.folder, environ=context.environ)
     return {each.name: each for each in triggers(context.folder, loaded.settings)}
 
 
