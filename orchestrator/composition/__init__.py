@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from orchestrator.composition.plan_preview import (
         check_dependencies,
         estimate_of,
-        kinds_of_work,
         plan,
         planner_of,
         role_text,
@@ -50,7 +49,6 @@ _HOMES = {
     "discard_kept": "branches",
     "estimate_of": "plan_preview",
     "gates_here": "settings.gates",
-    "kinds_of_work": "plan_preview",
     "landing": "branches",
     "local_service": "offline",
     "own_secrets": "settings.settings_map",
@@ -77,7 +75,6 @@ __all__ = [
     "discard_kept",
     "estimate_of",
     "gates_here",
-    "kinds_of_work",
     "landing",
     "local_service",
     "own_secrets",

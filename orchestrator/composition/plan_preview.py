@@ -11,7 +11,6 @@ from orchestrator.config import load, roles_directory
 from orchestrator.core.limits.usage_budgets import Estimate, estimate
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.engine.planning.rule_planner import Split, split, worth_planning
-from orchestrator.engine.planning.work_kinds import WorkKind, kinds
 from orchestrator.engine.submission.job_creation import check_tasks
 from orchestrator.schemas.requests.job import OrchestrateRequest
 
@@ -36,11 +35,6 @@ def check_dependencies(tasks: Sequence[Mapping[str, object]]) -> None:
     """
     body = {"request": "plan", "tasks": list(tasks)}
     check_tasks(OrchestrateRequest.model_validate(body).to_submission().tasks)
-
-
-def kinds_of_work() -> Sequence[WorkKind]:
-    """Return the kinds of work that the rules know, in the order in which the rules check them."""
-    return kinds()
 
 
 def roles(folder: Path) -> Sequence[Role]:

@@ -117,9 +117,9 @@ def _planner_line(made_by: Mapping[str, Any]) -> str:
 
 
 def _show_kinds(context: CliContext) -> int:
-    from orchestrator.composition import kinds_of_work
+    from orchestrator.engine.planning.work_kinds import kinds
 
-    found = kinds_of_work()
+    found = kinds()
     if context.as_json:
         rows = [
             {
