@@ -35,7 +35,7 @@ class PathMove:
 
     def of(self, path: str) -> str:
         """Return the mapped path; the path itself if it is not below ``before``."""
-        if path == self.before or path.startswith(f"{self.before}/"):
+        if within(path, self.before):
             return self.after + path[len(self.before) :]
         return path
 

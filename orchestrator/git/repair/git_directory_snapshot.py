@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.text.path_patterns import within
 from orchestrator.git.command import git_config
 from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git, GitOutput
@@ -181,7 +182,7 @@ def moved(before: GitDirectorySnapshot, top: str, common: str) -> Mapping[str, o
 
     def here(path: str) -> str:
         for old, new in places.items():
-            if path == old or path.startswith(f"{old}/"):
+            if within(path, old):
                 return f"{new}{path.removeprefix(old)}"
         return path
 
