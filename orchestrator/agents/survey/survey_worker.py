@@ -21,10 +21,10 @@ from orchestrator.agents.survey.child_jobs import run_child_jobs
 from orchestrator.agents.survey.partition import Division, divide
 from orchestrator.agents.survey.project_files.listing import Listing, list_files, shown, within
 from orchestrator.agents.survey.report.headline import only_counted, summary
-from orchestrator.agents.survey.report.markdown import code, count
+from orchestrator.agents.survey.report.markdown import code
 from orchestrator.agents.survey.report.request_match import find_matches
 from orchestrator.agents.survey.report.worker_output import OUTPUT_FILE, write_report
-from orchestrator.core.text.formatting import listed
+from orchestrator.core.text.formatting import listed, plural
 
 #: Maximum number of paths in a progress line.
 _MOST_NAMED = 3
@@ -40,10 +40,10 @@ def survey(task: SurveyTask, environment: SurveyEnvironment) -> list[PartRow]:
         (environment.directory / name).unlink(missing_ok=True)
     listing = list_files(environment, task.files)
     if not task.files and asks_to_build(task.request or task.prompt):
-        say(f"surveying {_place(task)}: {count(len(listing.files), 'file')}")
+        say(f"surveying {_place(task)}: {plural(len(listing.files), 'file')}")
         return _survey_for_building(task, environment, listing)
     task, listing = _narrowed(task, listing)
-    say(f"surveying {_place(task)}: {count(len(listing.files), 'file')}")
+    say(f"surveying {_place(task)}: {plural(len(listing.files), 'file')}")
     result, missing = _map(task, environment, listing)
     write_result(result, environment.directory)
     write_report(result, environment.directory, _title(task, environment.root))
@@ -83,7 +83,7 @@ def _survey_for_building(
     write_result(result, environment.directory)
     title = _title(task, environment.root)
     write_report(result, environment.directory, title, task.title or task.prompt or task.request)
-    say(f"{count(len(result.matches), 'file')} concern this task")
+    say(f"{plural(len(result.matches), 'file')} concern this task")
     _say_outcome(result)
     return []
 
@@ -101,7 +101,7 @@ def _map(
     own = _without(listing, divisions)
     result = map_files(environment.root, own, list(task.files), say)
     for division in divisions:
-        parts = count(len(division.parts), "part")
+        parts = plural(len(division.parts), "part")
         say(f"{_named(division.directory)} has {parts}: starting a child job")
     jobs = run_child_jobs(divisions, environment.directory)
     for division, reason in jobs.refused:

@@ -35,10 +35,13 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def plural(count: int, noun: str) -> str:
-    """Return text such as ``1 worker``, ``1,234 workers``, ``2 processes``."""
-    ending = "es" if noun.endswith("s") else "s"
-    return f"{count:,} {noun}{'' if count == 1 else ending}"
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return text such as ``1 worker``, ``1,234 workers``, ``2 processes``.
+
+    ``nouns``: an irregular plural, such as ``directories``.
+    """
+    regular = f"{noun}es" if noun.endswith("s") else f"{noun}s"
+    return f"{count:,} {noun if count == 1 else nouns or regular}"
 
 
 def listed(texts: Sequence[str], most: int = MOST_LISTED, between: str = ", ") -> str:

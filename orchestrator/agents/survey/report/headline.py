@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from orchestrator.agents.survey.analysis.result import Counts, SurveyResult
-from orchestrator.agents.survey.report.markdown import count
 from orchestrator.agents.survey.source.languages import BINARY
 from orchestrator.core.text.command_name import GRAMMARS
+from orchestrator.core.text.formatting import plural
 
 _MOST_LANGUAGES = 3
 
@@ -17,8 +17,8 @@ def top_languages(languages: Mapping[str, Counts]) -> list[tuple[str, Counts]]:
 def first_sentence(result: SurveyResult) -> str:
     totals = result.totals
     text = f"**{_files_and_code(result)}**{_mostly(result)}"
-    text += f" There are also {count(totals.comment, 'line')} of comment and prose, and"
-    text += f" {count(totals.blank, 'blank line')}."
+    text += f" There are also {plural(totals.comment, 'line')} of comment and prose, and"
+    text += f" {plural(totals.blank, 'blank line')}."
     return text + _unread(result)
 
 
@@ -38,8 +38,8 @@ def only_counted(result: SurveyResult) -> str:
 
 def _files_and_code(result: SurveyResult) -> str:
     languages = len(result.languages.keys() - {BINARY})
-    code = count(result.totals.code, "line") + " of code"
-    return f"{count(result.totals.files, 'file')}, {code} in {count(languages, 'language')}"
+    code = plural(result.totals.code, "line") + " of code"
+    return f"{plural(result.totals.files, 'file')}, {code} in {plural(languages, 'language')}"
 
 
 def _mostly(result: SurveyResult) -> str:
@@ -56,9 +56,9 @@ def _unread(result: SurveyResult) -> str:
         (totals.too_large, "file that is too large to read", "files that are too large to read"),
         (totals.unreadable, "file that cannot be read", "files that cannot be read"),
     )
-    parts = [count(number, noun, plural) for number, noun, plural in kinds if number]
+    parts = [plural(number, noun, nouns) for number, noun, nouns in kinds if number]
     skipped = [
-        count(number, noun)
+        plural(number, noun)
         for number, noun in ((totals.links, "symbolic link"), (totals.special, "special file"))
         if number
     ]

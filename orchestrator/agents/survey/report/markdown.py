@@ -40,8 +40,3 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str | int]]) -> list[str
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def count(number: int, noun: str, plural: str = "") -> str:
-    """Return a number with its noun, such as ``1 file`` or ``1,234 files``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

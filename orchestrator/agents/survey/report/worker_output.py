@@ -8,11 +8,11 @@ from pathlib import Path
 from orchestrator.agents.survey.analysis.result import Counts, ModuleRow, SurveyResult, SymbolRow
 from orchestrator.agents.survey.assignment.request_words import NOTHING_BUILT
 from orchestrator.agents.survey.report.headline import first_sentence, only_counted, top_languages
-from orchestrator.agents.survey.report.markdown import code, count, table
+from orchestrator.agents.survey.report.markdown import code, table
 from orchestrator.agents.survey.report.request_match import matching_dependencies
 from orchestrator.agents.survey.source.line_count import RULE
 from orchestrator.agents.survey.source.module_names import ModuleIndex
-from orchestrator.core.text.formatting import listed
+from orchestrator.core.text.formatting import listed, plural
 from orchestrator.security.files.untrusted_files import replace_file
 
 OUTPUT_FILE = "output.md"
@@ -67,11 +67,11 @@ def render(result: SurveyResult, title: str, task: str = "") -> list[str]:
 
 def _build_report(result: SurveyResult, title: str, task: str) -> list[str]:
     matched = sum(row.code for row in result.matches)
-    files = count(len(result.matches), "source file")
+    files = plural(len(result.matches), "source file")
     lines = [f"# Survey of {title} for this task", "", f"**{NOTHING_BUILT}**", ""]
     lines += [f"Task: {code(task)}", ""]
     if result.matches:
-        lines += [f"{files} with {count(matched, 'line')} of code match the task:", ""]
+        lines += [f"{files} with {plural(matched, 'line')} of code match the task:", ""]
         rows = [(code(m.path), m.code, ", ".join(map(code, m.reasons))) for m in result.matches]
         lines += table(("File", "Code", "Why"), rows)
     else:
@@ -175,7 +175,7 @@ def _module_names(module: ModuleRow, symbols: list[SymbolRow]) -> str:
     outer = [s for s in symbols if s.kind != "method"] or symbols
     unique = list(dict.fromkeys(s.name for s in outer))
     methods = sum(s.kind == "method" for s in symbols) if len(outer) != len(symbols) else 0
-    extra = f", with {count(methods, 'method')}" if methods else ""
+    extra = f", with {plural(methods, 'method')}" if methods else ""
     return f"{code(module.path)}: {_some(unique)}{extra}"
 
 
@@ -185,7 +185,7 @@ def _tests(result: SurveyResult) -> list[str]:
     if unread:
         lines += [""] if lines else []
         lines.append(
-            f"Test cases of {count(unread, 'file')} were not counted: their grammars are not "
+            f"Test cases of {plural(unread, 'file')} were not counted: their grammars are not "
             "installed."
         )
     return lines or ["No tests were found."]
@@ -199,7 +199,7 @@ def _test_cases(result: SurveyResult) -> list[str]:
     by_directory: Counter[str] = Counter()
     for row in result.tests:
         by_directory[os.path.dirname(row.path) or "."] += row.cases
-    found = f"{count(cases, 'test case')} in {count(files, 'file')}"
+    found = f"{plural(cases, 'test case')} in {plural(files, 'file')}"
     lines = [f"{found}; {len(result.tests) - files:,} other test files have no test case.", ""]
     best = [(code(path), cases) for path, cases in by_directory.most_common(10) if cases]
     return lines + (table(("Directory", "Test cases"), best) if best else [])
@@ -277,8 +277,8 @@ def _notes(result: SurveyResult) -> list[str]:
     return [line for note in result.notes for line in ("", note)]
 
 
-def _more(number: int, noun: str, plural: str = "") -> list[str]:
+def _more(number: int, noun: str, nouns: str = "") -> list[str]:
     if number <= 0:
         return []
-    rest = count(number, f"more {noun}", plural and f"more {plural}")
+    rest = plural(number, f"more {noun}", nouns and f"more {nouns}")
     return ["", f"... and {rest}, in result.json."]
