@@ -1,6 +1,6 @@
 """Jobs as answers of ``/api/v1/tasks``."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from orchestrator.api.serializers.answer_parts import (
@@ -12,6 +12,7 @@ from orchestrator.api.serializers.answer_parts import (
 )
 from orchestrator.api.tasks_api.submission import CLI, OBSTACLE, task_uuid
 from orchestrator.core.errors import Conflict, InvalidRequest
+from orchestrator.core.limits.usage_budgets import known_sum
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
@@ -77,7 +78,7 @@ def task_answer(job: Job, workers: Sequence[Worker]) -> Task:
         success_count=None if results is None else succeeded,
         # A result that lacks changes counts as a failure, although each tool succeeded.
         failure_count=None if results is None else max(int(lacks), len(results) - succeeded),
-        total_cost=_total(each.cost for each in results or ()),
+        total_cost=known_sum(each.cost for each in results or ()),
         total_duration=seconds_between(job.started_at, job.ended_at),
         best_cli=named.get(best.id) if best else None,
         error=None if job.status is JobStatus.COMPLETED else (job.reason or None),
@@ -97,11 +98,6 @@ def _result(name: str, worker: Worker | None, obstacle: str) -> CliResult:
         retries=max(0, worker.attempt - 1),
         error=None if succeeded else worker.reason or None,
     )
-
-
-def _total(costs: Iterable[float | None]) -> float | None:
-    known = [cost for cost in costs if cost is not None]
-    return sum(known) if known else None
 
 
 def best_worker(workers: Sequence[Worker]) -> Worker | None:
@@ -183,7 +179,7 @@ def _conflicts(service: Service, caller: Caller, job: Job, worker: Worker) -> li
 def executor_stats(service: Service, caller: Caller) -> ExecutorStats:
     rows = service.job_lists.usage(caller, UsageFilter(by=UsageBy.AGENT))
     executions = sum(row.workers for row in rows)
-    cost = _total(row.cost_usd for row in rows)
+    cost = known_sum(row.cost_usd for row in rows)
     return ExecutorStats(
         total_executions=executions,
         total_cost=cost,

@@ -86,7 +86,9 @@ class Spending:
 
 def total(*usages: Usage) -> Usage:
     """Return the sum of usages. A figure is unknown if it is unknown in all usages."""
-    sums: dict[str, Any] = {name: _sum(getattr(each, name) for each in usages) for name in _COUNTED}
+    sums: dict[str, Any] = {
+        name: known_sum(getattr(each, name) for each in usages) for name in _COUNTED
+    }
     return Usage(
         **sums,
         cost_estimated=any(each.cost_estimated for each in usages),
@@ -182,7 +184,8 @@ def _figures(usage: Usage) -> tuple[float, float, float]:
     return usage.steps or 0, tokens(usage), usage.cost_usd or 0.0
 
 
-def _sum(values: Iterable[float | None]) -> float | None:
+def known_sum(values: Iterable[float | None]) -> float | None:
+    """Return the sum of the known values; None if no value is known."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None
 
