@@ -22,7 +22,7 @@ from orchestrator.core.repository.git_refs import (
     short,
 )
 from orchestrator.core.repository.landing import LandOptions, Moved
-from orchestrator.core.repository.repository import Signature
+from orchestrator.core.repository.repository import Merge, Signature
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed, plural
 from orchestrator.git.command.ref_files import listed_refs
@@ -49,13 +49,8 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)
     if tried.conflicts:
-        paths = ", ".join(each.path for each in tried.conflicts[:10])
-        many = len(tried.conflicts)
-        raise InTheWay(
-            f"cannot land: the job and your branch both changed {plural(many, 'file')}: {paths}; "
-            "commit the work that was uncommitted when the job started, or merge by hand",
-            files=[each.path for each in tried.conflicts],
-            kind="merge-conflict",
+        raise _in_the_way(
+            tried, "commit the work that was uncommitted when the job started, or merge by hand"
         )
     return commit_tree(git, tree_of(git, tried.commit), [head, result], message, _NOBODY)
 
@@ -64,6 +59,16 @@ _LINK, _MODULE = "120000", "160000"
 #: Beginning of the pointer that replaces a file in Git LFS.
 _POINTER = b"version https://git-lfs.github.com/spec/"
 _KINDS = {_LINK: "the path is a link", _MODULE: "the path is a submodule"}
+
+
+def _in_the_way(tried: Merge, advice: str) -> InTheWay:
+    paths = [each.path for each in tried.conflicts]
+    files = f"{plural(len(paths), 'file')}: {', '.join(paths[:10])}"
+    return InTheWay(
+        f"cannot land: the job and your branch both changed {files}; {advice}",
+        files=paths,
+        kind="merge-conflict",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,15 +491,7 @@ class Landing:
     def _merged(self, before: str, result: str) -> str:
         tried = merge_tree.merge(self._git, before, result, "trial", _NOBODY)
         if tried.conflicts:
-            paths = ", ".join(each.path for each in tried.conflicts[:10])
-            many = len(tried.conflicts)
-            files = f"{plural(many, 'file')} {'was' if many == 1 else 'were'}"
-            raise InTheWay(
-                f"cannot land: {files} changed by the job and on your branch: {paths}; "
-                f"merge by hand: git merge {short(self._branch)}",
-                files=[each.path for each in tried.conflicts],
-                kind="merge-conflict",
-            )
+            raise _in_the_way(tried, f"merge by hand: git merge {short(self._branch)}")
         return tried.commit
 
     def _user(self) -> Signature:

@@ -12,8 +12,8 @@ _BYTES = 64 * 1024
 class FileGrowthWatch:
     """Watches directories. ``fileno`` is readable after a write to a file in one of them."""
 
-    def __init__(self, name: str = "") -> None:
-        """``name``: report only files with this name; empty: report all files.
+    def __init__(self, name: str) -> None:
+        """``name``: report only files with this name.
 
         Raise OSError if the system has no inotify, or no free instance of it.
         """
@@ -51,7 +51,7 @@ class FileGrowthWatch:
         while at < len(events):
             watch, _, _, length = _EVENT.unpack_from(events, at)
             at += _EVENT.size + length
-            if not self._name or events[at - length : at].rstrip(b"\0") == self._name:
+            if events[at - length : at].rstrip(b"\0") == self._name:
                 found.add(int(watch))
         return found
 
