@@ -1,7 +1,7 @@
 """``orchestrator restore``: undoes the changes that a job made in the user's repository."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,11 +17,7 @@ from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import confirmed, pasteable, printable
 from orchestrator.core.errors import Conflict
-from orchestrator.core.model.repository_changes import (
-    ChangedKind,
-    RepositoryAlteration,
-    RepositoryChange,
-)
+from orchestrator.core.model.repository_changes import ChangedKind, read_change
 from orchestrator.core.model.states import ENDED_JOB
 
 if TYPE_CHECKING:
@@ -50,7 +46,7 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
         raise Conflict(
             f"job {root_id} is {job.get('status')}; wait for its end: {COMMAND} wait {root_id}"
         )
-    changes = [_change(each) for each in job.get("repository_changes") or ()]
+    changes = [read_change(each) for each in job.get("repository_changes") or ()]
     if not changes:
         click.echo(f"nothing to restore: job {root_id} changed only its own branches")
         return ExitCode.OK
@@ -61,11 +57,6 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     if can and not yes and not confirmed(f"Restore {len(can)} of these changes?"):
         raise unconfirmed("restore")
     return _restored(work, found, can)
-
-
-def _change(found: dict[str, Any]) -> RepositoryChange:
-    kind, how = ChangedKind(found["kind"]), RepositoryAlteration(found["alteration"])
-    return RepositoryChange(**{**found, "kind": kind, "alteration": how})
 
 
 def _show(work: "BranchRestore", found: Sequence["Restorable"]) -> None:

@@ -1,7 +1,8 @@
 """Changes in the user's repository during a job, outside the workers' branches."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import listed
@@ -132,6 +133,15 @@ class RepositoryChange:
         if self.alteration is RepositoryAlteration.REMOVED:
             return f"removed (previous commit: {before})"
         return f"moved from {before} to {after}"
+
+
+def read_change(found: Mapping[str, Any]) -> RepositoryChange:
+    """Return the change that a JSON object describes.
+
+    Raise KeyError, TypeError, or ValueError if the object is not a change.
+    """
+    kind, how = ChangedKind(found["kind"]), RepositoryAlteration(found["alteration"])
+    return RepositoryChange(**{**found, "kind": kind, "alteration": how})
 
 
 def change_of(name: str, before: str, after: str) -> RepositoryChange:

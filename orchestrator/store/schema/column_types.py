@@ -77,11 +77,7 @@ from orchestrator.core.model.job_facts import (
     UnjudgedWork,
 )
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, ValueKind
-from orchestrator.core.model.repository_changes import (
-    ChangedKind,
-    RepositoryAlteration,
-    RepositoryChange,
-)
+from orchestrator.core.model.repository_changes import read_change
 from orchestrator.core.model.states import WaitKind
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 
@@ -379,11 +375,6 @@ def _read_unjudged_work(found: Found) -> UnjudgedWork:
     )
 
 
-def _read_repository_change(found: Found) -> RepositoryChange:
-    kind, how = ChangedKind(found["kind"]), RepositoryAlteration(found["alteration"])
-    return RepositoryChange(**{**found, "kind": kind, "alteration": how})
-
-
 def _read_missing(found: Found) -> Missing:
     cause = LossCause(found.get("cause", LossCause.CONFLICT))
     return Missing(**{**found, "cause": cause, "paths": tuple(found.get("paths", ()))})
@@ -470,7 +461,7 @@ _OF_FACTS: Mapping[str, Callable[[Any], object]] = {
     "landed_on": tuple,
     "unpriced": tuple,
     "unsuccessful": tuple,
-    "repository_changes": _each(_read_repository_change),
+    "repository_changes": _each(read_change),
     "landed": _each(lambda found: Landed(**found)),
 }
 
