@@ -64,10 +64,17 @@ _SOME = re.compile(
             r"^[1-9]\d* runs, ",
             r"^[1-9]\d* examples?, ",
             r"^OK \([1-9]",
+            # pre-commit
+            r"^.*\.{3}(?:Passed|Failed)$",
         )
     ),
     re.MULTILINE,
 )
+
+
+#: A hook of pre-commit that checked no file. Without --all-files, pre-commit checks only staged
+#: files, and the worktree of a gate has none.
+_NO_FILES = re.compile(r"^.*\(no files to check\)Skipped$", re.MULTILINE)
 
 
 #: The summaries of pytest, unittest, cargo, go, jest, vitest, node --test, and mocha.
@@ -98,8 +105,11 @@ def read(printed: bytes) -> Reading:
     last summary of a test runner, if this summary reports failed tests.
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
-    if _NONE.search(text) is not None and _SOME.search(text) is None:
-        return Reading(passed=())
+    if _SOME.search(text) is None:
+        if _NONE.search(text) is not None:
+            return Reading(passed=())
+        if _NO_FILES.search(text) is not None:
+            return Reading(passed=(), note="pre-commit checked no file; add --all-files")
     last = next(reversed([*_SUMMARY.finditer(text)]), None)
     is_failure = last is not None and _FAILED.match(last[0]) is not None
     return Reading(failed_tests=last[0].strip("= ") if last and is_failure else "")

@@ -44,10 +44,22 @@ def test_what_runners_print_that_skipped_all_tests(printed: str) -> None:
     assert read(printed.encode()).has_no_tests
 
 
+NO_FILES = "tests......................(no files to check)Skipped\n"
+
+
+def test_a_run_of_pre_commit_without_files_checked_nothing() -> None:
+    found = read(NO_FILES.encode())
+
+    assert found.has_no_tests
+    assert found.note == "pre-commit checked no file; add --all-files"
+
+
 @pytest.mark.parametrize(
     "printed",
     [
         "",
+        f"{NO_FILES}lint........................................Passed\n",
+        f"{NO_FILES}2 passed in 0.01s\n",
         "checked 12 files",
         "3 passed in 0.01s",
         "no tests ran in 0.01s\n4 passed in 0.02s",
