@@ -1,5 +1,7 @@
 """``orchestrator approve`` and ``reject``: a person's decision on a job's plan or a question."""
 
+from functools import partial
+
 import click
 
 from orchestrator.cli.command_context import (
@@ -11,19 +13,13 @@ from orchestrator.cli.command_context import (
 from orchestrator.cli.jobs.job_control import print_status
 
 _task_argument = click.argument("task_id", metavar="[TASK]", required=False)
-_comment_option = click.option(
-    "-m",
-    "--comment",
-    default="",
-    metavar="TEXT",
-    help="Comment for dependent tasks and the report.",
-)
+_comment_option = partial(click.option, "-m", "--comment", default="", metavar="TEXT")
 
 
 @click.command("approve")
 @job_argument
 @_task_argument
-@_comment_option
+@_comment_option(help="Comment for dependent tasks and the report.")
 @json_option
 @pass_cli_context
 def approve_command(context: CliContext, job_id: str, task_id: str | None, comment: str) -> None:
@@ -35,7 +31,7 @@ def approve_command(context: CliContext, job_id: str, task_id: str | None, comme
 @click.command("reject")
 @job_argument
 @_task_argument
-@_comment_option
+@_comment_option(help="Comment for the report.")
 @json_option
 @pass_cli_context
 def reject_command(context: CliContext, job_id: str, task_id: str | None, comment: str) -> None:

@@ -92,15 +92,14 @@ def _ended_on_disk(context: CliContext, job_id: str) -> dict[str, Any] | None:
     return answer if of_job(str(answer["status"])) != ExitCode.TIMED_OUT else None
 
 
-_all_option = click.option(
-    "--all", "everything", is_flag=True, help="All jobs, and jobs that are submitted later."
-)
 _job_or_all = click.argument("job_id", metavar="[JOB]", required=False)
 
 
 @click.command("pause")
 @_job_or_all
-@_all_option
+@click.option(
+    "--all", "everything", is_flag=True, help="All jobs, and jobs that are submitted later."
+)
 @click.option("--stop", is_flag=True, help="Stop running attempts; they run again later.")
 @json_option
 @pass_cli_context
@@ -119,11 +118,14 @@ def pause_command(context: CliContext, job_id: str | None, everything: bool, sto
 
 @click.command("resume")
 @_job_or_all
-@_all_option
+@click.option("--all", "everything", is_flag=True, help="End the pause that `pause --all` began.")
 @json_option
 @pass_cli_context
 def resume_command(context: CliContext, job_id: str | None, everything: bool) -> None:
-    """Resume JOB and its child jobs, or all jobs."""
+    """Resume JOB and its child jobs, or all jobs.
+
+    A job that was paused at a cap continues after `budget`, not after this command.
+    """
     _check_one(job_id, everything)
     with context.client() as client:
         _print_pause(context, client.resume(job_id))

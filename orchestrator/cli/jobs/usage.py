@@ -34,7 +34,7 @@ PARTIAL = "+ some workers reported no cost; their cost is not included"
     default="14d",
     show_default=True,
     metavar="AGE",
-    help="Length of the period that ends now, such as 24h or 90d. Counts workers that ended in it.",
+    help="Length of the period, such as 24h or 90d. Counts workers that ended in this period.",
 )
 @json_option
 @pass_cli_context

@@ -112,10 +112,10 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
         for task in failed[:SHOWN_FAILURES]:
             named = f" ({task_id})" if (task_id := given_id(task)) else ""
             text = f"{task['worker_id']}{named} {task['status']}: {task['reason']}"
-            lines += wrapped(cut(text, FAILURE_CHARACTERS), width)
+            lines += wrapped(cut(text, FAILURE_CHARACTERS), width, "  ")
         if len(failed) > SHOWN_FAILURES:
             lines.append(
-                f"... and {len(failed) - SHOWN_FAILURES} more failures; show all: "
+                f"  ... and {len(failed) - SHOWN_FAILURES} more failures; show all: "
                 f"{COMMAND} report {answer['job_id']}"
             )
     return [*lines, *_ways_in(answer)]

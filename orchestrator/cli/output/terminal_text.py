@@ -81,14 +81,22 @@ def lines_of(text: object) -> list[str]:
     return [line for line in lines if line.strip("`~-=_|")]
 
 
-def wrapped(text: object, width: int) -> list[str]:
+def wrapped(text: object, width: int, indent: str = "") -> list[str]:
     """Return a text in lines of at most ``width`` characters.
 
-    Words and commands are not broken, because the user pastes commands.
+    The first line begins with ``indent``, and the others with two more blanks. Words and commands
+    are not broken, because the user pastes commands.
     """
     words = one_line(pasteable(str(text)))
     kept = _COMMANDS.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
-    lines = wrap(kept, width, break_long_words=False, break_on_hyphens=False)
+    lines = wrap(
+        kept,
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
     return [line.replace(_NO_BREAK, " ") for line in lines]
 
 

@@ -45,9 +45,9 @@ def _row(lock: dict[str, Any]) -> tuple[str, ...]:
 @json_option
 @pass_cli_context
 def unlock_command(context: CliContext, names: tuple[str, ...]) -> None:
-    """Release locks; with an API key, locks of any worker.
+    """Release locks: in a worker, its own; elsewhere, those of any worker.
 
-    Without an API key, the command releases locks of this worker only. Needs a running server.
+    Needs a running server.
     """
     with context.client() as client:
         answer = client.unlock(names)

@@ -359,9 +359,12 @@ def spawn(options: argparse.Namespace) -> int:
         print(json.dumps(accepted) if options.json else accepted["job_id"])
         return OK
     ended = server.wait(str(accepted["job_id"]))
-    print(json.dumps(ended) if options.json else printable(summary(ended)))
+    print(json.dumps(ended) if options.json else printable(summary(ended)), flush=True)
     if ended["status"] == "completed" and ended.get("not_in_parent"):
         return PARTIAL
+    if ended["status"] != "completed":
+        # The last line of a failed command is the reason of its worker.
+        report(f"child job {ended['job_id']} ended with status {ended['status']}")
     return EXIT_BY_JOB_STATUS[ended["status"]]
 
 

@@ -120,5 +120,5 @@ def _show(delivery: dict[str, Any]) -> None:
     if delivery["error"]:
         due = f"; next attempt {local_time(delivery['due_at'])}" if "due_at" in delivery else ""
         text = f"{plural(attempts, 'attempt')}: {delivery['error']}{due}"
-        for line in wrapped(text, max(LEAST_WIDTH, terminal_width()) - len(INDENT)):
-            click.echo(f"{INDENT}{line}")
+        for line in wrapped(text, max(LEAST_WIDTH, terminal_width()), INDENT):
+            click.echo(line)

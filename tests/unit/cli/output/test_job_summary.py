@@ -114,7 +114,7 @@ def test_a_worker_is_shown_with_the_id_that_the_plan_gave_to_its_task() -> None:
     task = {"worker_id": "worker_8", "task_id": "lint", "status": "failed", "reason": "exit code 1"}
     answer = {"job_id": "a", "status": "failed", "results": {"tasks": [task]}}
     assert line_of(**task) == "lint: exit code 1"
-    assert ending_lines(answer, 80) == ["worker_8 (lint) failed: exit code 1"]
+    assert ending_lines(answer, 80) == ["  worker_8 (lint) failed: exit code 1"]
     assert line_of(**{**task, "task_id": "task_8"}) == "exit code 1"
     assert len(line_of(80, **{**task, "task_id": "x" * 80})) <= 80 - 25
 
@@ -303,7 +303,7 @@ def test_every_fact_of_a_job_reaches_the_last_lines(lines: Any, fact: str) -> No
 
     shown = lines(answer, 60)
 
-    told = " ".join(shown).partition(" Why: ")[2]
+    told = " ".join(map(str.strip, shown)).partition(" Why: ")[2]
     assert [each for each in words if each not in told] == [], told
     assert [line for line in shown if len(line) > 60 and "bin/orchestrator" not in line] == []
 
@@ -314,7 +314,7 @@ def test_the_reasons_of_failed_workers_follow_the_reason_of_the_job() -> None:
 
     assert ending_lines({**answer, "results": {"tasks": [task]}}, 80) == [
         "Why: did not succeed: worker_1",
-        "worker_1 failed: exit code 1",
+        "  worker_1 failed: exit code 1",
     ]
 
 
@@ -349,6 +349,7 @@ def test_a_failed_job_ends_with_the_whole_reason_of_each_failure() -> None:
 
     lines = ending_lines(answer, 80)
 
-    assert " ".join(lines) == f"worker_1 failed: {reason}"
+    assert " ".join(map(str.strip, lines)) == f"worker_1 failed: {reason}"
+    assert all(line.startswith("    ") for line in lines[1:])
     assert len(lines) > 3
     assert ending_lines({**answer, "status": "completed", "reason": ""}, 80) == []

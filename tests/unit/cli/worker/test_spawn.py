@@ -96,6 +96,16 @@ def test_the_exit_code_tells_how_the_job_ended(api: FakeApi, outcome: str, code:
     assert spawn(["x", "--wait"], worker(api)).returncode == code
 
 
+def test_the_last_line_of_an_unsuccessful_call_names_the_child_job(api: FakeApi) -> None:
+    api.outcome = "partial"
+
+    done = spawn(["x", "--wait"], worker(api))
+
+    assert done.stderr.splitlines()[-1:] == [
+        "orchestrator spawn: child job j1 ended with status partial"
+    ]
+
+
 def test_each_command_is_a_shell_task(api: FakeApi) -> None:
     spawn(["--command", "echo $HOME", "--command", "exit 3"], worker(api))
 
