@@ -80,8 +80,9 @@ def result_of(
         log=ran.log,
     )
     result = _decide(ran)(gate, ran, base, result, removal)
-    if base is not None and base.reading.note and result.status is not GateStatus.PASSED:
-        result = replace(result, note="; ".join(filter(None, [result.note, base.reading.note])))
+    if base is not None and result.status is not GateStatus.PASSED:
+        own = "" if base.reading.note == ran.reading.note else base.reading.note
+        result = replace(result, note="; ".join(filter(None, [result.note, own])))
     if result.status is GateStatus.PASSED:
         return result
     return replace(result, output=ran.output[-MOST_OUTPUT:])

@@ -1,7 +1,8 @@
 """The combined result of two runs of a gate on the base commit."""
 
 from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
-from orchestrator.core.gates.gate import GateCause
+from orchestrator.core.gates.gate import Gate, GateCause
+from orchestrator.core.gates.gate_results import result_of
 from orchestrator.core.gates.run_comparison import both, needs_another
 
 
@@ -49,3 +50,11 @@ def test_a_failure_that_is_another_one_in_each_run_is_known_by_its_name_alone() 
     found = both(failing("KeyError: 'a'", "KeyError: 'b'"), failing("KeyError: 'a'", "OSError: x"))
 
     assert [each.failure for each in found.reading.flaws] == ["KeyError: 'a'", ""]
+
+
+def test_a_note_that_the_base_run_also_has_is_given_once() -> None:
+    found = FinishedRun(reading=Reading(passed=(), note="checked no file"))
+
+    result = result_of(Gate(name="hooks", run="pre-commit run"), found, found, [])
+
+    assert result.note == "no tests found; checked no file"
