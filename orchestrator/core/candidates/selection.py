@@ -83,7 +83,7 @@ class Comparator:
 
 def ranked(candidates: Iterable[Candidate]) -> list[tuple[Candidate, CandidateRank]]:
     """Return the candidates with their ranks, best first. There must be at least one candidate."""
-    ordered = sorted(candidates, key=_keys)
+    ordered = sorted(candidates, key=lambda one: [each.key(one) for each in _CRITERIA])
     best, rest = ordered[0], ordered[1:]
     behind = [(each, *_difference(best, each)) for each in rest]
     return [
@@ -249,10 +249,6 @@ def _has_answer(result: WorkerResult) -> bool:
     return bool(result.output.strip())
 
 
-def _keys(candidate: Candidate) -> list[tuple[float, ...]]:
-    return [each.key(candidate) for each in _CRITERIA]
-
-
 def _difference(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
     found = next(each for each in _CRITERIA if each.key(other) != each.key(best))
     return found.by, found.words(best, other)
@@ -323,10 +319,6 @@ def _new_tests_words(best: Candidate, other: Candidate) -> str:
     return f"{_fewer(fewer, 'new test')} counted ({_named(lacking)})"
 
 
-def _lint_words(best: Candidate, other: Candidate) -> str:
-    return _more(other.lint - best.lint, "finding")
-
-
 def _review_words(best: Candidate, other: Candidate) -> str:
     if other.review is None:
         return "not reviewed"
@@ -370,7 +362,11 @@ _CRITERIA = (
     Comparator(Criterion.GATES, _gates_key, _gates_words),
     Comparator(Criterion.BASE_TESTS, lambda each: (-each.base_tests,), _base_tests_words),
     Comparator(Criterion.NEW_TESTS, lambda each: (-len(each.new_tests),), _new_tests_words),
-    Comparator(Criterion.LINT, lambda each: (each.lint,), _lint_words),
+    Comparator(
+        Criterion.LINT,
+        lambda each: (each.lint,),
+        lambda best, other: _more(other.lint - best.lint, "finding"),
+    ),
     Comparator(
         Criterion.REVIEW,
         lambda each: (inf if each.review is None else each.review,),

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.gate import (
@@ -143,7 +142,11 @@ class AttemptGates:
             return
         names = tuple(gate.name for gate in gates)
         self._post(GatesStarted(worker.key, worker.attempt, names))
-        self._gates.begin(check, partial(self._done, running, exit, evidence, on_judged))
+
+        def on_results(results: Sequence[GateResult]) -> None:
+            self._report(running, exit, replace(evidence, gates=tuple(results)), on_judged)
+
+        self._gates.begin(check, on_results)
         stopped = self._stopped(worker)
         if stopped is not None:  # The stop was requested while the gates were being started.
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
@@ -200,16 +203,6 @@ class AttemptGates:
     def _stopped(self, worker: Worker) -> Exit | None:
         with self._lock:
             return self._ended.get(worker.attempt_id)
-
-    def _done(
-        self,
-        running: RunningAttempt,
-        exit: Exit,
-        evidence: Evidence,
-        on_judged: OnJudged,
-        results: Sequence[GateResult],
-    ) -> None:
-        self._report(running, exit, replace(evidence, gates=tuple(results)), on_judged)
 
     def _report(
         self, running: RunningAttempt, exit: Exit, evidence: Evidence, on_judged: OnJudged

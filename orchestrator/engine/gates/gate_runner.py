@@ -359,7 +359,8 @@ class GateRunner:
         if first is not None:
             result = replace(result, flaky=flaky(first, ran))
         elif needs_confirmation(check, ran, result):
-            self._run(sequence, gate, partial(self._confirm, sequence, gate, ran, base))
+            again = partial(self._judge, sequence, gate, base=base, first=ran)
+            self._run(sequence, gate, again)
             return
         ran = both
         altered = self._second.of(check, cwd, gate, touched, result, permissions)
@@ -381,16 +382,6 @@ class GateRunner:
             self._ask_base(sequence, gate, partial(self._count, sequence, gate, result, ran))
         else:
             self._count(sequence, gate, result, ran, base)
-
-    def _confirm(
-        self,
-        sequence: _GateSequence,
-        gate: Gate,
-        first: FinishedRun,
-        base: FinishedRun | None,
-        second: FinishedRun,
-    ) -> None:
-        self._judge(sequence, gate, second, base, first)
 
     def _switched_off(self, sequence: _GateSequence, gate: Gate) -> tuple[str, ...]:
         comments, check = comments_of(gate.run), sequence.check
