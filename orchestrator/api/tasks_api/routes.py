@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.authentication import given_key
+from orchestrator.api.access.authentication import caller, given_key, service
 from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http.problems import ProblemError
 
@@ -18,9 +18,10 @@ blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")
 
 @blueprint.before_request
 def check_caller() -> None:
-    """Identify the caller. Raise a 401 without a key, and a 403 for a wrong key.
+    """Identify the caller. Raise a 401 without a key, and a 403 for a wrong or a worker's key.
 
-    Clients of ``/api/v1/tasks`` expect these statuses.
+    Clients of ``/api/v1/tasks`` expect a 403 for a wrong key. A worker has no tasks, because its
+    child jobs are no tasks.
     """
     try:
         check_request()
@@ -28,6 +29,7 @@ def check_caller() -> None:
         if error.status is not HTTPStatus.UNAUTHORIZED:
             raise
         raise _unauthorized(error) from None
+    service().access.check_person(caller())
 
 
 def _unauthorized(error: ProblemError) -> ProblemError:

@@ -24,6 +24,7 @@ READING = (
         summary="List jobs, newest first",
         query=query_parameters.JobsQuery,
         answers={OK: job_list.JobsAnswer},
+        tagged=True,
     ),
     Operation(
         method="get",

@@ -113,9 +113,8 @@ class Access:
         return "" if is_same_project(named, self._project, self._former()) else named
 
     def check_statistics(self, caller: Caller) -> None:
-        """Raise NotFound for a worker, and Forbidden for a key that does not see all jobs."""
-        if caller.attempt is not None:
-            raise NotFound("statistics are not available to workers")
+        """Raise Forbidden for a worker, and for a key that does not see all jobs."""
+        self.check_person(caller)
         if not caller.sees_all:
             raise Forbidden(
                 f"key {caller.name!r} sees only its own jobs; use a key with the scope read or "

@@ -46,7 +46,8 @@ def test_a_worker_sees_its_own_subtree_and_nothing_else(site: InProcess, tmp_pat
     assert site.get(f"/jobs/{child}/status", key=mine)["job_id"] == child
     assert [job["job_id"] for job in site.get("/jobs", key=mine)["jobs"]] == [child]
     assert site.get("/jobs?depth=0", key=mine)["jobs"] == []
-    assert site.call("GET", "/stats", key=mine).status_code == 404
+    assert site.call("GET", "/stats", key=mine).status_code == 403
+    assert site.call("GET", "/tasks", key=mine).status_code == 403
 
     release.touch()
     assert site.wait(root)["status"] == site.wait(other)["status"] == "completed"
