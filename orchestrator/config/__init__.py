@@ -2,7 +2,7 @@
 
 - ``fields``: Types of settings, and the checks of their texts
 - ``sections``: Sections of the settings that have lists of entries: agents, triggers, receivers
-- ``yaml``: The text of ``config.yaml``: reads it, names its values by paths, and adds an API key
+- ``yaml``: Reads the text of ``config.yaml``, gives each value a path, and adds an API key
 
 The names in ``__all__`` are imported on first use, because the modules of the settings take long to
 import, and a command that starts a server does not need them.

@@ -39,7 +39,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Added lines that are searched for secrets together. ``text`` contains all of them."""
+    """Added lines that are searched for secrets as one text. ``text`` contains all of them."""
 
     text: bytes
     lines: tuple[Added, ...]

@@ -27,7 +27,7 @@ def outbox_service(
 ) -> OutboxService:
     """Return the outbox. The caller must start it.
 
-    ``switch`` turns the messages to a receiver off and on. ``api_url`` returns the server's address
+    ``switch`` stops and resumes sending to a receiver. ``api_url`` returns the server's address
     for links in messages, if ``api.public_url`` is not set.
     """
     mask = partial(masked, own_secrets(settings))

@@ -1,1 +1,1 @@
-"""The text of ``config.yaml``: reads it, names its values by paths, and adds an API key."""
+"""Reads the text of ``config.yaml``, gives each value a path, and adds an API key."""

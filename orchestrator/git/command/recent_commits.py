@@ -34,7 +34,8 @@ class _Unknown(Exception):
 class RecentCommits:
     """The commits that git has read in the last AGE_SECONDS. Any thread may call.
 
-    A removed commit may still be found here during this time. A git session has the same delay.
+    A removed commit may still be found here during this time. A git session also finds removed
+    commits for a while.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

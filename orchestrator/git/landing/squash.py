@@ -1,4 +1,4 @@
-"""Squashes a job's changes into one commit; finds results landed as rewritten commits."""
+"""Squashes a job's changes into one commit, and finds results whose commits were rewritten."""
 
 from collections.abc import Iterator, Sequence
 

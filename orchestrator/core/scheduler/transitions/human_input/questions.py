@@ -126,7 +126,7 @@ class Questions:
         return self._unit_of_work.workers[worker.key]
 
     def _discount(self, job: Job, worker: Worker, now: float) -> None:
-        """Exclude from a job's wall time the time in which the job only waited for a person."""
+        """Subtract a wait from the job's wall time, if the job only waited for a person."""
         question = worker.question
         if question is None or self._trees.slots.running_in(job.id):
             return

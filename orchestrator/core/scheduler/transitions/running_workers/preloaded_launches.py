@@ -167,7 +167,7 @@ class Preloads:
         self._trees.queue(worker)
 
     def found(self, worker: Worker, number: int) -> None:
-        """After a restart, restore a preloaded launch, which may have begun."""
+        """Restore a preloaded launch after a restart. It may have begun before."""
         self._preloaded[worker.key] = number
 
     def returned_first(self, commands: Sequence[Command]) -> Sequence[Command]:
