@@ -233,6 +233,7 @@ def _open_pull_request(
     *,
     yes: bool,
 ) -> int:
+    from orchestrator.cli.server.trigger_pull_requests import record_opened
     from orchestrator.git import PullRequest
 
     job_id, request = job["job_id"], str(job.get("request") or "")
@@ -255,6 +256,7 @@ def _open_pull_request(
     if not yes and not confirmed(question):
         raise unconfirmed("push")
     click.echo(printable(asked.open(remote, tool)))
+    record_opened(context.workspace, job["job_id"], job["run"])
     return ExitCode.OK
 
 

@@ -31,6 +31,22 @@ MOST_JOBS = 50
 MOST_ATTEMPTS, RETRY_SECONDS = 3, 30.0
 
 
+def record_of(workspace: Path, job_id: str, run: int) -> Path:
+    """Return the file with the output of a job's ``land --pr``, or with its last error."""
+    return workspace / DIRECTORY / f"{job_id}-{run}"
+
+
+def record_opened(workspace: Path, job_id: str, run: int) -> None:
+    """Record that a person opened the pull request that the server could not open."""
+    record = record_of(workspace, job_id, run)
+    if record.exists():
+        _opened(record).touch()
+
+
+def _opened(record: Path) -> Path:
+    return record.with_name(f"{record.name}.opened")
+
+
 class PullRequests:
     """Runs ``land --pr`` each time that a job of a trigger is completed.
 
@@ -52,7 +68,7 @@ class PullRequests:
         self._callers = callers
         self._folder = folder
         self._environ = environ
-        self._directory = workspace / DIRECTORY
+        self._workspace = workspace
         #: By the name of the record: number of failed attempts, and time of the next attempt.
         self._failures: dict[str, tuple[int, float]] = {}
         self._wake = threading.Event()
@@ -91,9 +107,13 @@ class PullRequests:
             page = self._service.job_lists.jobs(caller, wanted, page=1, page_size=MOST_JOBS)
             for card in self._service.job_lists.cards([each.id for each in page.jobs]):
                 job = card.job
-                note = self._directory / f"{job.id}-{job.run}"
-                if job.created_at >= since and not note.exists() and not self._stopped:
+                note = record_of(self._workspace, job.id, job.run)
+                if job.created_at < since or self._stopped:
+                    continue
+                if not note.exists():
                     self._open(job, note)
+                elif job.facts.pull_request_error and _opened(note).exists():
+                    self._service.landings.record_pull_request(job, "")
 
     def _open(self, job: Job, note: Path) -> None:
         """Run the command if it is due, and record its success or its last failure in ``note``."""
@@ -111,13 +131,15 @@ class PullRequests:
         else:
             retry = f"{COMMAND} land {job.id} --pr"
             logger.error("no pull request for job %s: %s; retry: %s", job.id, why, retry)
+            self._service.landings.record_pull_request(job, why)
         self._failures.pop(note.name, None)
         note.write_text(output)
 
     def _since(self) -> float:
         # Return when pull requests were first enabled. Earlier jobs get no pull request.
-        self._directory.mkdir(parents=True, exist_ok=True)
-        begun = self._directory / "since"
+        directory = self._workspace / DIRECTORY
+        directory.mkdir(parents=True, exist_ok=True)
+        begun = directory / "since"
         if not begun.exists():
             replace_file(begun, str(time.time()).encode())
         return float(begun.read_text())

@@ -272,6 +272,8 @@ class JobFacts:
     #: Branches of the user to which ``land`` merged the present result. They are not part of the
     #: job's reason.
     landed: tuple[Landed, ...] = ()
+    #: Why the server could not open the pull request that the job's trigger requires.
+    pull_request_error: str = ""
 
     @property
     def lacking(self) -> tuple[Missing, ...]:

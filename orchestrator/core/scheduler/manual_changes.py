@@ -71,6 +71,13 @@ class ManualChanges:
         job = self._set_landings(job_id, landed.branch)
         self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
 
+    def pull_request_failed(self, job_id: str, error: str) -> None:
+        """Record why a job has no pull request. ``error``: "" if it now has one. Idempotent."""
+        job = self._unit_of_work.jobs[job_id]
+        facts = replace(job.facts, pull_request_error=error)
+        reason = reason_of(changed(job, facts=facts)) if job.status.ended else job.reason
+        self._unit_of_work.update_job(job_id, facts=facts, reason=reason)
+
     def _set_landings(self, job_id: str, branch: str, *landed: Landed) -> Job:
         """Replace a job's landing on ``branch`` by ``landed``; remove it if ``landed`` is empty.
 

@@ -114,6 +114,11 @@ class LandingCalls:
                 self._store_undone(begun, moved.after, moved.before)
         return moved
 
+    def record_pull_request(self, job: Job, error: str) -> None:
+        """Store why the server could not open a job's pull request; "" if it is open now."""
+        self._trees.amend(job.root_id, lambda tree: tree.pull_request_failed(job.id, error))
+        self._trees.report(job.root_id, [job.id])
+
     def recover(self) -> None:
         """Store the landings that git completed before a crash, but that are not stored yet.
 

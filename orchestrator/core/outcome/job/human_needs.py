@@ -38,6 +38,8 @@ class NeedKind(StrEnum):
     LOGIN = "login"
     #: A worker failed before it had answered a person's comments.
     FEEDBACK = "feedback"
+    #: The server could not open the pull request of a job that a trigger started.
+    PULL_REQUEST = "pull_request"
 
 
 #: Kinds of needs that follow from a worker's failure. All other kinds follow from the job.
@@ -71,6 +73,8 @@ def kinds_of_job(job: Job) -> Sequence[NeedKind]:
         found.append(NeedKind.LIMIT)
     if any(_conflicts(job)):
         found.append(NeedKind.CONFLICT)
+    if job.facts.pull_request_error and not job.facts.discarded:
+        found.append(NeedKind.PULL_REQUEST)
     return found
 
 
@@ -125,6 +129,12 @@ def _of_job(job: Job) -> Iterator[Need]:
             text=_line(f"{each.worker_id}: {each.why}"),
             since=since,
             command=way_in(each, job, []).command,
+        )
+    if NeedKind.PULL_REQUEST in kinds_of_job(job):
+        text = f"no pull request was opened: {job.facts.pull_request_error}"
+        command = f"{COMMAND} land {job.id} --pr"
+        yield Need(
+            kind=NeedKind.PULL_REQUEST, **ids, text=_line(text), since=since, command=command
         )
 
 

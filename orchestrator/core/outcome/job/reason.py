@@ -181,6 +181,13 @@ def _landed(job: Job) -> str:
     return f"{landed}; land the new result: {COMMAND} land {job.id}"
 
 
+def _pull_request(job: Job) -> str:
+    why = job.facts.pull_request_error
+    if not why or job.facts.discarded:
+        return ""
+    return f"no pull request was opened: {why}; retry: {COMMAND} land {job.id} --pr"
+
+
 def _merge(job: Job) -> str:
     if job.facts.discarded:
         return ""
@@ -468,6 +475,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _discarded,
     _merge,
     _landed,
+    _pull_request,
     _not_made,
     _earlier_parts,
     _not_in_parent,

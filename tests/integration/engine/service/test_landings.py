@@ -401,3 +401,27 @@ def test_a_landing_is_told_once_whenever_the_server_dies(
     assert (project.git("rev-parse", "main") == before) == (action == "undo")
     assert len(site.get(f"/jobs/{job}")["landed"]) == (action == "land")
     assert not list((site.workspace / ".landings").iterdir())
+
+
+def test_a_pull_request_that_the_server_could_not_open_is_in_status_inbox_and_report(
+    made: MakeProject,
+) -> None:
+    site, _ = made()
+    job_id = site.run("Add a file", [edit("echo new > new.txt")])["job_id"]
+    store, landings = site.manager.parts.store, site.manager.service.landings
+    command = f"land {job_id} --pr"
+
+    def shown() -> list[bool]:
+        texts = (
+            site.status(job_id)["reason"],
+            str(site.get("/needs")["needs"]),
+            (site.directory(job_id) / "FINAL_RESULT.md").read_text(),
+        )
+        return ["Error: no network" in each and command in each for each in texts]
+
+    job = store.job(job_id)
+    assert job is not None
+    landings.record_pull_request(job, "Error: no network")
+    until(lambda: shown() == [True] * 3, "the error is shown")
+    landings.record_pull_request(job, "")
+    until(lambda: shown() == [False] * 3, "the error is no longer shown")

@@ -24,6 +24,7 @@ from orchestrator.core.outcome.job.human_needs import (
     kinds_of_job,
     needs_of,
 )
+from orchestrator.core.outcome.job.reason import reason_of
 from tests.contract.store_values import a_job, a_worker
 
 LOST = Missing(
@@ -46,7 +47,7 @@ def failed(job: Job, cause: str, index: int = 0, **given: Any) -> Worker:
 
 def ended(*missing: Missing, **given: Any) -> Job:
     facts = JobFacts(missing=missing)
-    return a_job(status=JobStatus.PARTIAL, ended_at=5.0, **{"facts": facts, **given})
+    return a_job(ended_at=5.0, **{"status": JobStatus.PARTIAL, "facts": facts, **given})
 
 
 def test_a_plan_that_waits_needs_approval() -> None:
@@ -57,6 +58,19 @@ def test_a_plan_that_waits_needs_approval() -> None:
     assert (need.kind, need.since, need.worker_id) == (NeedKind.APPROVAL, 3.0, None)
     assert need.command.endswith("approve a")
     assert need.request == job.request
+
+
+def test_a_pull_request_that_failed_needs_a_person() -> None:
+    facts = JobFacts(pull_request_error="Error: no network")
+    job = ended(status=JobStatus.COMPLETED, facts=facts)
+
+    [need] = needs_of(job, [])
+
+    assert (need.kind, need.since, need.worker_id) == (NeedKind.PULL_REQUEST, 5.0, None)
+    assert need.text == "no pull request was opened: Error: no network"
+    assert need.command.endswith("land a --pr")
+    assert reason_of(job) == f"{need.text}; retry: {need.command}"
+    assert needs_of(replace(job, facts=replace(facts, discarded=True)), []) == []
 
 
 def test_a_conflict_that_an_attempt_can_resolve_needs_a_person() -> None:
