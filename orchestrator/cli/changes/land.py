@@ -83,6 +83,8 @@ def diff_command(
             shown = landing_of(context, job_id).diff(stat=stat)
     except NotFound:
         check_not_discarded(context, job_id)
+        if not worker_id:
+            _check_ended(context, job_id)
         raise
     echo_patch(shown)
 
@@ -103,6 +105,16 @@ def check_not_discarded(context: CliContext, job_id: str) -> None:
         raise NotFound(
             f"job {job_id} was discarded, so its changes no longer exist; submit the request as a "
             f"new job; to show the request: {COMMAND} report {job_id}"
+        )
+
+
+def _check_ended(context: CliContext, job_id: str) -> None:
+    """Raise Conflict if the job has not ended, because its branches are merged at its end."""
+    status = JobStatus(whole_job(context.workspace, job_id)["status"])
+    if not status.ended:
+        raise Conflict(
+            f"job {job_id} is {status}, and has no result yet; show the changes of one worker: "
+            f"{COMMAND} diff {job_id} WORKER"
         )
 
 

@@ -626,6 +626,24 @@ def test_a_result_is_looked_at_landed_and_taken_back(
     assert command(site, "diff", "no-such-job") == 3
 
 
+def test_the_diff_of_a_running_job_says_that_there_is_no_result_yet(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, project = made()
+    release = project.path.parent / "release"
+    job = site.submit("x", [edit(f"until [ -e '{release}' ]; do sleep 0.02; done")])
+    until(lambda: site.status_file(job)["status"] == "running", "the job runs")
+
+    try:
+        assert command(site, "diff", job) == 1
+        said = capfd.readouterr().err
+        assert f"job {job} is running, and has no result yet" in said
+        assert f"bin/orchestrator diff {job} WORKER" in said
+    finally:
+        release.touch()
+        site.wait(job)
+
+
 def test_land_onto_another_branch_than_the_base_names_both(
     made: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
