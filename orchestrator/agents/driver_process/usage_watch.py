@@ -24,7 +24,7 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 def in_words(usage: Usage) -> str:
     amounts = [
-        ("steps", usage.steps),
+        ("step" if usage.steps == 1 else "steps", usage.steps),
         ("input tokens", usage.input_tokens),
         ("output tokens", usage.output_tokens),
         ("cache-read tokens", usage.cache_read_tokens),

@@ -70,11 +70,11 @@ class AgentLogins:
             return verdict
         fix, credential = self._credentials.fix(agent), self._credentials.credential(agent)
         self._seen[agent] = LoginsSeen(False, verdict.reason, now, credential, fix)
-        return (
-            replace(verdict, reason=f"{verdict.reason}; to fix the login: {fix}")
-            if fix
-            else verdict
-        )
+        if not fix:
+            return verdict
+        # The service's message may be a sentence.
+        reason = verdict.reason.removesuffix(".")
+        return replace(verdict, reason=f"{reason}; to fix the login: {fix}")
 
     def seen(self, now: float) -> Mapping[str, LoginsSeen]:
         """Return the known states of logins, by agent.

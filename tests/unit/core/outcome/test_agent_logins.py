@@ -62,6 +62,15 @@ def test_a_refused_login_is_tried_once_and_the_reason_says_what_mends_it() -> No
     assert story.job_status(job) is JobStatus.FAILED
 
 
+def test_the_period_of_the_services_message_does_not_stay_before_the_fix() -> None:
+    story = a_story()
+    _, [key] = several(story, "opencode")
+
+    story.ends(key, EXIT_1, replace(REFUSED, error="The token has expired."))
+
+    assert ": The token has expired; to fix the login: " in story.worker(key).reason
+
+
 def test_workers_that_wait_for_others_are_not_started_either() -> None:
     story = a_story()
     first = a_task("a", agents=("shell",))
