@@ -67,7 +67,7 @@ def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) ->
     assert codes == [code] * 6, "\n".join(outputs)
     ending = outputs[1].partition("\nResult: ")[2].partition("\nproject: ")[0].split("\n")[1:]
     # The next commands are the last lines of "run" only.
-    own = ("to show the changes: ", "to merge the changes into ", "to retry the tasks ")
+    own = ("to show the ", "to merge the changes into ", "to retry the tasks ")
     lines = [line for line in ending if line.strip() and not line.startswith(own)]
     assert bool(lines) is bool(code), "only what is not plainly completed has a reason"
     for each in outputs[2:4]:

@@ -25,6 +25,7 @@ from orchestrator.cli.plan.job_options import (
 from orchestrator.core.errors import OrchestratorError
 
 if TYPE_CHECKING:
+    from orchestrator.api.client import OrchestratorClient
     from orchestrator.cli.follow.display import Display
     from orchestrator.cli.follow.run_notifications import RunNotifications
 
@@ -136,6 +137,8 @@ def _run_at(
             answer, interrupted = follow(context, client, job_id, display, on_event)
         finally:
             display.close()
+        if not context.as_json:
+            answer |= _details(client, job_id)
     if notifications is not None:
         notifications.ended(answer)
     with reader_may_leave(sys.stdout):
@@ -143,6 +146,18 @@ def _run_at(
     if interrupted and answer["status"] == "cancelled":
         return ExitCode.INTERRUPTED
     return of_job(str(answer["status"]))
+
+
+def _details(client: "OrchestratorClient", job_id: str) -> dict[str, Any]:
+    """Return the usage of a job and its child jobs, and the base commit of its worktrees.
+
+    Return {} if the server has stopped.
+    """
+    try:
+        base = (client.job(job_id).get("config") or {}).get("base")
+        return {"usage": client.tree(job_id).get("usage"), "base": base}
+    except OrchestratorError:
+        return {}
 
 
 def _show(answer: dict[str, Any], context: CliContext) -> None:

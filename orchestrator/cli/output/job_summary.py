@@ -11,6 +11,7 @@ from orchestrator.cli.output.status_answer import (
     changed_no_file,
     counts_of,
     given_id,
+    is_in_project,
     seconds_taken,
     tasks_of,
 )
@@ -39,6 +40,8 @@ LEAST_LINE = 30
 SHOWN_TASKS = 30
 #: Number of failed workers shown with their whole reason, and its maximum length.
 SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
+#: Maximum characters of the answer of a failed worker that changed no file.
+ANSWER_CHARACTERS = 500
 SHOWN_COMMANDS = 3
 #: Maximum number of characters of a task's id in the line of its worker.
 SHOWN_ID = 24
@@ -56,21 +59,28 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
     lines += [_task_line(task, width) for task in tasks[:SHOWN_TASKS]]
     if len(tasks) > SHOWN_TASKS:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
+    used = filter(None, [used_line(answer.get("usage") or {})])
     ending = ending_lines(answer, width, above=lines)
-    return [*lines, *_places(answer), *ending, *_next_lines(answer)]
+    return [*lines, *used, *_places(answer), *ending, *_next_lines(answer)]
 
 
 def _next_lines(answer: Answer) -> Iterator[str]:
     """Yield the commands that show and land the result, and that retry unsuccessful tasks.
 
-    For a landed result, the command that undoes the landing replaces the command that lands. A
-    discarded job has only the command that undoes its landing, if it has landed.
+    A completed job without a result has the command that shows the answers of its workers. For a
+    landed result, the command that undoes the landing replaces the command that lands. A discarded
+    job has only the command that undoes its landing, if it has landed.
     """
     job_id, is_complete = answer["job_id"], answer["status"] == JobStatus.COMPLETED
     has_result = answer.get("merge_state") in _HAS_RESULT and not answer.get("discarded")
     landed = list(landed_lines(answer))
     if has_result:
         yield f"to show the changes: {COMMAND} diff {job_id}"
+    elif is_complete:
+        yield f"to show the report: {COMMAND} report {job_id}"
+    # Without a base commit, workers have plain directories, so there is nothing to merge.
+    if answer.get("base") == "" and any(map(_has_files_to_copy, all_tasks(tasks_of(answer)))):
+        yield f"to copy the files into your project: {COMMAND} apply {job_id}"
     if has_result and not landed:
         partial = "" if is_complete else " --partial"
         yield f"to merge the changes into your branch: {COMMAND} land {job_id}{partial}"
@@ -108,17 +118,37 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
         # A cancelled job's reason is the same as that of its cancelled workers.
         explained = {answer["status"]} & {JobStatus.CANCELLED}
         tasks = [each for each in all_tasks(tasks_of(answer)) if each["status"] not in explained]
-        failed = [each for each in tasks if _has_failed(each) and not _is_whole(each, above)]
+        failed = [each for each in tasks if _has_failed(each)]
+        failed = [
+            each for each in failed if _answer_without_changes(each) or not _is_whole(each, above)
+        ]
         for task in failed[:SHOWN_FAILURES]:
             named = f" ({task_id})" if (task_id := given_id(task)) else ""
             text = f"{task['worker_id']}{named} {task['status']}: {task['reason']}"
-            lines += wrapped(cut(text, FAILURE_CHARACTERS), width, "  ")
+            if not _is_whole(task, above):
+                lines += wrapped(cut(text, FAILURE_CHARACTERS), width, "  ")
+            if answered := _answer_without_changes(task):
+                text = f"answer of {task['worker_id']}: {answered}"
+                lines += wrapped(cut(text, ANSWER_CHARACTERS), width, "  ")
         if len(failed) > SHOWN_FAILURES:
             lines.append(
                 f"  ... and {len(failed) - SHOWN_FAILURES} more failures; show all: "
                 f"{COMMAND} report {answer['job_id']}"
             )
     return [*lines, *_ways_in(answer)]
+
+
+def _answer_without_changes(task: Answer) -> str:
+    """Return the answer of a failed worker that changed no file, because it has the cause."""
+    output = " ".join(lines_of(task.get("output"))) if task.get("unchanged") else ""
+    # Do not print a text twice: the reason of a failed login already has the whole answer.
+    printed = pasteable(str(task.get("reason")))
+    return "" if output in printed else output
+
+
+def _has_files_to_copy(task: Answer) -> bool:
+    in_project = is_in_project(task)
+    return task["status"] in SUCCEEDED and bool(task.get("files_created")) and not in_project
 
 
 def _ways_in(answer: Answer) -> Iterator[str]:

@@ -59,7 +59,8 @@ class FakeJob:
 
     def tree(self) -> dict[str, Any]:
         worker = {"worker_id": "worker_1", "status": "running", "reason": "", "child_jobs": []}
-        return {"job_id": self.job_id, "status": self.status, "workers": [worker]}
+        usage = {"steps": 2, "cost_usd": 0.5}
+        return {"job_id": self.job_id, "status": self.status, "workers": [worker], "usage": usage}
 
     def answer(self) -> dict[str, Any]:
         answer = {

@@ -326,7 +326,7 @@ def test_code_that_was_changed_in_the_checkout_is_not_judged(
     why = f"{UNSEEN}src/app.py"
     assert (told["status"], told["reason"]) == ("completed", f"not judged: {why}")
     assert told["not_judged"] == why
-    assert summary_lines(told, 200)[-1] == f"Note: not judged: {why}"
+    assert f"Note: not judged: {why}" in summary_lines(told, 200)
     final = (site.directory(told["job_id"]) / "FINAL_RESULT.md").read_text()
     assert f"not judged: {why}" in final
     assert removed["not_judged"] == why

@@ -142,6 +142,7 @@ def test_a_server_is_started_and_stopped_again(product: Path, start: Run, port: 
     assert f"started the server at http://127.0.0.1:{port}" in err
     assert "worker_1 started (shell)" in err
     assert "job j1: completed after 0.0 s; 1 worker, 1 succeeded" in out
+    assert "Used:   2 steps, 0.5000 USD\n" in out
     assert "Result:    /w/job_j1/FINAL_RESULT.md" in out
     assert server_of(product) is None, err
     assert "serving at" in (product / "logs" / "server.log").read_text()

@@ -121,6 +121,7 @@ def test_a_worker_is_shown_with_the_id_that_the_plan_gave_to_its_task() -> None:
 
 RESULT = ["to show the changes: bin/orchestrator diff a"]
 LANDED = "to merge the changes into your branch: bin/orchestrator land a"
+REPORTED = "to show the report: bin/orchestrator report a"
 RETRIED = "to retry the tasks that did not succeed: bin/orchestrator retry a"
 
 
@@ -128,7 +129,7 @@ RETRIED = "to retry the tasks that did not succeed: bin/orchestrator retry a"
     ("status", "merge_state", "workers", "lines"),
     [
         ("completed", "merged", ["success"], [*RESULT, LANDED]),
-        ("completed", "none", ["success"], []),
+        ("completed", "none", ["success"], [REPORTED]),
         ("partial", "in_part", ["success"], [*RESULT, f"{LANDED} --partial"]),
         ("partial", "merged", ["success", "failed"], [*RESULT, f"{LANDED} --partial", RETRIED]),
         ("failed", "none", ["timeout", "skipped"], [RETRIED]),
@@ -144,6 +145,57 @@ def test_the_last_lines_of_a_run_are_the_next_commands(
     found = summary_lines({**answer, "results": {"tasks": tasks}}, 80)
 
     assert found[1 + len(tasks) :] == lines
+
+
+@pytest.mark.parametrize(
+    ("base", "task", "is_named"),
+    [
+        ("", {}, True),
+        ("", {"workdir": "project"}, False),
+        ("", {"files_created": []}, False),
+        ("", {"status": "failed"}, False),
+        ("0123abc", {}, False),
+        (None, {}, False),
+    ],
+)
+def test_files_in_plain_directories_have_the_command_that_copies_them(
+    base: str | None, task: dict[str, Any], is_named: bool
+) -> None:
+    row = {"worker_id": "w", "task_id": "t", "status": "success", "files_created": ["a.py"], **task}
+    answer = {"job_id": "a", "status": "completed", "base": base, "results": {"tasks": [row]}}
+
+    lines = summary_lines(answer, 80)
+
+    assert ("to copy the files into your project: bin/orchestrator apply a" in lines) is is_named
+
+
+def test_the_summary_shows_the_usage() -> None:
+    usage = {"steps": 2, "cost_usd": 0.5}
+    answer = {"job_id": "a", "status": "completed", "results": {}, "usage": usage}
+    assert summary_lines(answer, 80)[1] == "Used:   2 steps, 0.5000 USD"
+
+
+def test_the_answer_of_a_worker_that_failed_without_changes_is_shown() -> None:
+    task = {
+        "worker_id": "worker_1",
+        "status": "failed",
+        "reason": "no file was changed",
+        "output": "The function\n\nalready exists.",
+        "unchanged": True,
+    }
+
+    def lines(**other: object) -> list[str]:
+        answer = {"job_id": "a", "status": "failed", "results": {"tasks": [{**task, **other}]}}
+        return ending_lines(answer, 80)
+
+    failed = "  worker_1 failed: no file was changed"
+    assert lines() == [failed, "  answer of worker_1: The function already exists."]
+    assert lines(unchanged=False) == lines(output="") == [failed]
+    answer = {"job_id": "a", "status": "failed", "results": {"tasks": [task]}}
+    assert "  answer of worker_1: The function already exists." in summary_lines(answer, 80)
+    reason = "the agent's login failed: Invalid API key"
+    assert lines(reason=reason, output="Invalid API key") == [f"  worker_1 failed: {reason}"]
+    assert len(" ".join(lines(output="word " * 1000))) < 600
 
 
 def test_a_summary_that_omits_workers_begins_with_the_unsuccessful_ones() -> None:
