@@ -45,7 +45,7 @@ def _row(lock: dict[str, Any]) -> tuple[str, ...]:
 @json_option
 @pass_cli_context
 def unlock_command(context: CliContext, names: tuple[str, ...]) -> None:
-    """Release locks: in a worker, its own; elsewhere, those of any worker.
+    """Release own locks; outside of a worker, those of any worker.
 
     Needs a running server.
     """
