@@ -3,6 +3,7 @@
 ``python -m tests.support.event_data`` writes docs/reference/events.md.
 """
 
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -67,7 +68,8 @@ def check_stored_events(database: Path) -> None:
         return
     with closing(sqlite3.connect(database)) as connection:
         for kind, data in connection.execute("select kind, data from events"):
-            check_event(EventKind(kind), TypeAdapter(dict[str, Any]).validate_json(data))
+            # Not strict, because the store escapes some characters with a control character.
+            check_event(EventKind(kind), json.loads(data, strict=False))
 
 
 @cache
