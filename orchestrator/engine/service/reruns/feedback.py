@@ -135,7 +135,8 @@ class FeedbackCalls:
 
     def _tip(self, job: Job, worker: Worker) -> str:
         branch = worker_branch(worker)
-        in_git = job.config.base or (worker.result and worker.result.delivery)
+        delivery = worker.result.delivery if worker.result else None
+        in_git = job.config.base or (delivery and delivery.has_worktree)
         tip = self._repository.tip(branch) if in_git else ""
         if not tip:
             again = f"; or run the worker again: {COMMAND} retry {job.id} {worker.id}"
