@@ -7,13 +7,16 @@ const PAUSES_MS = [250, 500, 1000, 2000, 4000];
 const FILES = 'link[rel="stylesheet"], script[src]';
 
 // The number of files that have arrived, for a slow connection. The dashboard replaces the text.
-const arrived = new PerformanceObserver(() => {
+function showArrived() {
   const text = document.querySelector("p.opening");
   const all = document.querySelectorAll(FILES).length;
   const here = performance.getEntriesByType("resource").filter(({ name }) => name.includes("/static/v/")).length;
   if (text?.textContent.startsWith("Loading")) text.textContent = `Loading the dashboard: ${Math.min(here, all)} of ${all} files`;
   else if (text) arrived.disconnect();
-});
+}
+const arrived = new PerformanceObserver(showArrived);
+// Files may arrive before the text is parsed.
+document.addEventListener("readystatechange", showArrived);
 arrived.observe({ type: "resource", buffered: true });
 
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
