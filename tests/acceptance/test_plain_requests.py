@@ -99,7 +99,9 @@ def test_a_run_that_changed_nothing_ends_with_a_note(ask: Ask) -> None:
     shown = ask("finder", ASKS)
 
     assert shown.returncode == 0 and "completed" in shown.stdout, shown.stdout
-    assert shown.stdout.rstrip().splitlines()[-1] == "Note: nothing was changed by worker_1"
+    *_, note, command = shown.stdout.splitlines()
+    assert note == "Note: nothing was changed by worker_1"
+    assert command.startswith("to show the report: orchestrator/bin/orchestrator report ")
 
 
 @pytest.mark.parametrize(
@@ -142,4 +144,4 @@ def test_without_git_words_are_no_work_and_code_is_not_judged(tmp_path: Path) ->
     assert (lied.returncode, done.returncode) == (1, 0), done.stdout
     assert "no file was changed" in lied.stdout
     why = "not judged: gates do not check work without a worktree: worker_1 changed login.py"
-    assert " ".join(done.stdout.split()).endswith(f"Note: {why}")
+    assert f" Note: {why} to show the report: " in " ".join(done.stdout.split())

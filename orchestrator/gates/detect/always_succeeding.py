@@ -66,15 +66,24 @@ def _judges_nothing(text: str, called: Called, *, stops: bool) -> bool:
     if _NOT_JUDGED.search(text) or ("$" in text and _IS_UNSET_ERROR.search(text)):
         return False
     try:
-        lines = [
-            list(shlex.shlex(line, posix=True, punctuation_chars=True))
-            for line in text.splitlines()
-        ]
+        lines = [_words(line) for line in text.splitlines()]
     except ValueError:
         return False
     may_end = stops or text.startswith("#!") or any(map(_has_end, lines))
     follow = partial(_runs_nothing, text, called)
     return all(_succeeds(line, follow, may_end=may_end) for line in lines)
+
+
+def _words(line: str) -> list[str]:
+    """Return the words and operators of a line, without quotes.
+
+    Raises:
+        ValueError: a quote is not closed.
+    """
+    words = shlex.shlex(line, posix=True, punctuation_chars=True)
+    # Without this, "PATH=/bin:$PATH" is several words.
+    words.whitespace_split = True
+    return list(words)
 
 
 def _has_end(line: Sequence[str]) -> bool:

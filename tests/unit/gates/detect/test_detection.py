@@ -120,6 +120,7 @@ def test_files_speak_for_gates(files: dict[str, str], names: list[str] | int) ->
         *('timeout 60 bash -c "tsc || true"', "timeout -k 5 --foreground 2m bash -c 'tsc; true'"),
         *("CI=1 timeout --kill-after=5 1.5h sh -c 'tsc | tail'", "time bash -c 'tsc || true'"),
         *("nice sh -c 'tsc; true'", "timeout -s KILL 9 time true"),
+        *("PATH=/a:$PATH true", "X=$Y: echo"),
     ],
 )
 def test_a_script_that_judges_nothing_is_no_gate(script: str) -> None:
@@ -218,6 +219,7 @@ def test_a_command_that_only_calls_one_that_judges_nothing_judges_nothing(
         ),
         *("timeout 9 bash -c 'tsc'", "timeout 9 tsc", "timeout x true", "timeout 9"),
         *("env -S bash -c 'true'", "BASH_ENV=x bash -c 'true'"),
+        *("PATH=/a:$PATH tsc", "X=a@: tsc", "echo:x", "timeout 9 X=:$X tsc"),
         *("env SHELLOPTS=errexit bash -c 'tsc; true'", "echo 'true' | bash", "X=`tsc`", "env tsc"),
         *(
             "bash --rcfile x -c 'true'",
