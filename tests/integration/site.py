@@ -158,7 +158,10 @@ class Site:
         return path.read_text("utf-8", "replace") if path.exists() else ""
 
     def status_file(self, job_id: str) -> Answer:
-        found: Answer = json.loads((self.directory(job_id) / "status.json").read_text())
+        """Return the content of status.json. The server writes it soon after a submission."""
+        path = self.directory(job_id) / "status.json"
+        until(path.exists, f"{path} is there")
+        found: Answer = json.loads(path.read_text())
         return found
 
     def key_of(self, job_id: str, worker: str = "worker_1", depth: int = 0) -> str:
