@@ -2,13 +2,13 @@
 
 - ``access``: Access control: keys, origins, rates, and the audit log
 - ``client``: The client library: ``OrchestratorClient`` and its parts
-- ``http``: Requests and responses: parsing, problems, files, metrics
+- ``http_messages``: Requests and responses: parsing, problems, files, metrics
 - ``http_server``: The HTTP server: the Flask app on waitress, and its limits on connections
 - ``mcp``: The Model Context Protocol: the same tools over standard input and over ``POST /mcp``
 - ``openapi``: The OpenAPI 3.1 document, built from the models of requests and answers
 - ``routes``: The handlers of HTTP calls, by subject
 - ``serializers``: The engine's values as JSON answers
-- ``sockets``: Connections that wait without a thread: their loop, timers, and outputs
 - ``streaming``: Long answers: event streams, followed logs, bounded waits
 - ``tasks_api``: ``/api/v1/tasks``: jobs that run one task with several command-line tools
+- ``waiting_connections``: Connections that wait without a thread: their loop, timers, and outputs
 """

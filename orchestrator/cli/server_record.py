@@ -6,7 +6,7 @@ from pathlib import Path
 
 from orchestrator import IS_INSTALLED, __version__
 from orchestrator.api.client.server_discovery import ServerRecord, read_record
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.http_client.stdlib_client import StdlibClient
 
@@ -23,10 +23,10 @@ def is_same_process(pid: int, recorded_at: float | None) -> bool:
     """
     if not _exists(pid):
         return False
-    process = proc.look_up(pid)
+    process = process_table.look_up(pid)
     if process is None:  # a system without /proc
         return True
-    began = proc.start_time(process)
+    began = process_table.start_time(process)
     is_later = began is not None and recorded_at is not None and began > recorded_at + SLACK_SECONDS
     return process.alive and not is_later
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orchestrator.composition.attached_session import AttachedSession
-    from orchestrator.composition.branches import (
+    from orchestrator.composition.git_for_commands import (
         difference_between,
         discard_kept,
         landing,
@@ -45,22 +45,22 @@ _HOMES = {
     "check_dependencies": "plan_preview",
     "check_receivers": "settings.receivers",
     "containment_in_force": "settings.settings_map",
-    "difference_between": "branches",
-    "discard_kept": "branches",
+    "difference_between": "git_for_commands",
+    "discard_kept": "git_for_commands",
     "estimate_of": "plan_preview",
     "gates_here": "settings.gates",
-    "landing": "branches",
+    "landing": "git_for_commands",
     "local_service": "offline",
     "own_secrets": "settings.settings_map",
     "plan": "plan_preview",
     "planner_of": "plan_preview",
     "remove": "offline",
-    "restoring": "branches",
+    "restoring": "git_for_commands",
     "role_text": "plan_preview",
     "roles": "plan_preview",
     "triggers": "settings.trigger_settings",
-    "unlanded": "branches",
-    "worker_difference": "branches",
+    "unlanded": "git_for_commands",
+    "worker_difference": "git_for_commands",
 }
 
 __all__ = [

@@ -27,7 +27,7 @@ from orchestrator.engine.worktrees.working_directories import PROGRAMS
 from orchestrator.engine.worktrees.worktree_lifetime import NAME
 from orchestrator.git import signature_of_user
 from orchestrator.launchers.process import process_control
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from orchestrator.security.files import search_boundary
 from orchestrator.workspace import WorkspaceLayout, attach
 
@@ -79,11 +79,11 @@ def _leftover_processes_ended() -> Iterator[None]:
                 time.sleep(_LOOK_SECONDS)
 
 
-def _leftover_processes() -> list[proc.Process]:
+def _leftover_processes() -> list[process_table.Process]:
     with suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    return list(proc.descendants(os.getpid()))
+    return list(process_table.descendants(os.getpid()))
 
 
 class AttachedSession:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.git.landing.land import Landing
     from orchestrator.git.landing.pull_request import PullRequest
     from orchestrator.git.repair.user_refs_and_settings import (
-        BranchRestore,
+        RepositoryRestore,
         Restorable,
         RestoreState,
     )
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: Module of each public name. Modules are imported when the name is first used.
 _HOMES = {
-    "BranchRestore": "repair.user_refs_and_settings",
+    "RepositoryRestore": "repair.user_refs_and_settings",
     "CopyRules": "environments.copied_files",
     "GitRepository": "repository",
     "Landing": "landing.land",
@@ -45,12 +45,12 @@ _HOMES = {
 }
 
 __all__ = [
-    "BranchRestore",
     "CopyRules",
     "GitRepository",
     "Landing",
     "NeverCommit",
     "PullRequest",
+    "RepositoryRestore",
     "Restorable",
     "RestoreState",
     "between",

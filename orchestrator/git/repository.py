@@ -17,18 +17,18 @@ from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
 from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
 from orchestrator.core.text.path_patterns import within
-from orchestrator.git import job_removal, start_commit, submodules
+from orchestrator.git import job_ref_removal, start_commit, submodules
 from orchestrator.git.command import frozen_config, git_config, user_repository
 from orchestrator.git.command.frozen_config import FrozenConfig
 from orchestrator.git.command.ref_files import OURS
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commit_reader import CommitReader
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import commit_diffs, nested_repositories, never_commit
+from orchestrator.git.commits_and_refs import CommitsAndRefs
 from orchestrator.git.environments import copied_files
 from orchestrator.git.environments.copied_files import NO_RULES, CopyRules, carried
 from orchestrator.git.environments.installed_packages import InstalledPackages
-from orchestrator.git.job_removal import has_traces
+from orchestrator.git.job_ref_removal import has_traces
 from orchestrator.git.merge import side_work
 from orchestrator.git.repair import broken_worktrees, git_directory_repair
 from orchestrator.git.repair.git_directory_repair import RepositoryBackup
@@ -179,7 +179,7 @@ def _moved_worktrees(place: GitLocation, workspace: Path) -> Iterator[str]:
 logger = logging.getLogger(__name__)
 
 
-class GitRepository(CommitReader):
+class GitRepository(CommitsAndRefs):
     """The project's repository. Paths are absolute.
 
     Until the repository is found, each call searches for it, because a project may become a
@@ -627,7 +627,7 @@ class GitRepository(CommitReader):
     def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:
             if has_repository(self._project) and has_traces(self.place().common, root_id):
-                return job_removal.forget(self.place(), root_id, directory, present)
+                return job_ref_removal.forget(self.place(), root_id, directory, present)
         except RepositoryError as error:
             # A broken or missing repository must not prevent the removal of a job.
             logger.warning(
@@ -641,15 +641,15 @@ class GitRepository(CommitReader):
             return
         real = os.path.realpath(directory)
         if place.worktrees.below(real):
-            job_removal.keep(place.git, place.worktrees, root_id, real, real)
+            job_ref_removal.keep(place.git, place.worktrees, root_id, real, real)
 
     def discard(self, root_id: str, directory: str) -> Sequence[str]:
         if not has_repository(self._project):
             return ()
-        return job_removal.discard(self.place(), root_id, directory)
+        return job_ref_removal.discard(self.place(), root_id, directory)
 
     def unlanded(self, root_id: str) -> Mapping[str, str]:
         if not has_repository(self._project):
             return {}
         directory = os.path.realpath(self._workspace / f"job_{root_id}")
-        return job_removal.unlanded(self.place(), root_id, directory)
+        return job_ref_removal.unlanded(self.place(), root_id, directory)

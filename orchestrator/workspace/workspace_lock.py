@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from orchestrator.core.errors import Unavailable, WorkspaceBusy
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 LOCK_NAME = "server.lock"
 #: Seconds for which the server retries to acquire the lock. A shim without a server acquires it
@@ -74,7 +74,7 @@ class WorkspaceLock:
             holder = int(self._path.read_text(encoding="ascii"))
         except (OSError, ValueError):
             return False
-        return any(_is_file(each, lock) for each in proc.open_files(holder))
+        return any(_is_file(each, lock) for each in process_table.open_files(holder))
 
     def release(self) -> None:
         if self._handle is not None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.agents.activity.agent_events import AgentEvent, AgentOutcome
-from orchestrator.agents.loop import LOOPS, loop
+from orchestrator.agents.model_loop import LOOPS, loop
 from tests.agents.model_api import ModelApi, Script
 
 

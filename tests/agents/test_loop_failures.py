@@ -207,7 +207,7 @@ def test_a_server_of_ones_own_may_want_no_key(
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     monkeypatch.setattr(
-        "orchestrator.agents.loop.model_http.http_post.is_loopback", lambda host: False
+        "orchestrator.agents.model_loop.model_http.http_post.is_loopback", lambda host: False
     )
     assert chat.run(Script.of(Turn("x"))).succeeded
     assert "authorization" not in api.calls[0].headers

@@ -17,7 +17,7 @@ from orchestrator.agents.activity.agent_events import (
     UsageEvent,
 )
 from orchestrator.agents.driver_process.mailbox import Mailbox, read_ids
-from orchestrator.agents.loop import LOOPS, loop
+from orchestrator.agents.model_loop import LOOPS, loop
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.model.human_input import WorkerMessage, message_document, message_file_name
 from tests.agents.conftest import Loop
@@ -178,7 +178,7 @@ def test_an_answer_gets_no_more_tokens_than_are_left(anthropic: Loop, api: Model
 
 
 def test_money_has_a_limit(each_loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.agents.loop.usage_account.cost_of", lambda *_: 0.25)
+    monkeypatch.setattr("orchestrator.agents.model_loop.usage_account.cost_of", lambda *_: 0.25)
     outcome = each_loop.run(FOREVER, limits={"max_cost_usd": 0.7})
     assert outcome.error_class is ErrorClass.LIMIT and "max_cost_usd (0.7 USD)" in outcome.error
     assert outcome.usage.cost_usd == pytest.approx(0.75) and outcome.usage.cost_estimated

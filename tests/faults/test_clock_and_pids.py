@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.faults.zygote import REPOSITORY
 from tests.integration.site import ServerProcess, shell, until
 from tests.support.examples import nightly
@@ -114,13 +114,13 @@ def test_a_clock_that_jumps_while_there_is_no_server_ends_nothing_either(
 SAME_PID = """
 import os, signal, subprocess, sys
 from orchestrator.launchers.process import process_control
-from orchestrator.security import proc
+from orchestrator.security import process_table
 def sleeper():
     return subprocess.Popen(["sleep", "60"])
 first = sleeper()
-found = proc.look_up(first.pid)
+found = process_table.look_up(first.pid)
 first.kill(); first.wait()
-while proc.look_up(found.pid) is not None: pass
+while process_table.look_up(found.pid) is not None: pass
 # Ticks are hundredths of a second: the second process must not start in the same one.
 def uptime(): return float(open("/proc/uptime").read().split()[0])
 began = uptime()
@@ -129,7 +129,7 @@ with open("/proc/sys/kernel/ns_last_pid", "w") as file:
     file.write(str(found.pid - 1))
 second = sleeper()
 assert second.pid == found.pid, (second.pid, found.pid)
-assert proc.start_ticks(second.pid) != found.ticks
+assert process_table.start_ticks(second.pid) != found.ticks
 process_control.send_signal(found, signal.SIGKILL)
 try:
     second.wait(0.5)
@@ -158,9 +158,9 @@ def test_a_zombie_that_nobody_reaps_is_dead() -> None:
     try:
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-        found = proc.look_up(pid)
+        found = process_table.look_up(pid)
 
         assert found is not None and found.state == "Z"
-        assert not found.alive and proc.start_ticks(pid) is None
+        assert not found.alive and process_table.start_ticks(pid) is None
     finally:
         os.waitpid(pid, 0)

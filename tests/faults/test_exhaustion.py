@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from orchestrator.engine.runtime.machine_resources import FRESH_SECONDS
+from orchestrator.engine.runtime.machine_headroom import FRESH_SECONDS
 from tests.faults.site import ENDED, FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.site import KEY, Answer, shell, until

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.faults.site import FaultSite
 from tests.faults.zygote import SECRET, Zygote
 from tests.integration.site import Answer, shell, until
@@ -55,7 +55,7 @@ def lose(site: FaultSite, job: str) -> Path:
     record = site.directory(job) / "attempts" / "worker_1.1.exit.json"
     run = record.with_name("worker_1.1.exit.run")
     holder = json.loads(run.read_bytes().split(b"\n", 1)[0])
-    assert proc.start_ticks(holder["shim"]) == holder["shim_start"]
+    assert process_table.start_ticks(holder["shim"]) == holder["shim_start"]
     os.kill(holder["shim"], signal.SIGKILL)
     until(lambda: "retrying in" in worker(site, job)["reason"], "it is given up")
     return record

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.faults.site import STORE, store_settings
 from tests.faults.zygote import Zygote
 from tests.integration.site import Answer, ServerProcess, shell, until
@@ -57,7 +57,7 @@ class Stage:
         self.server.process.wait(60)
 
     def kill_shim(self) -> None:
-        worker = proc.look_up(int((self.folder / "pid").read_text()))
+        worker = process_table.look_up(int((self.folder / "pid").read_text()))
         assert worker is not None
         os.kill(worker.parent, signal.SIGKILL)
 

@@ -26,7 +26,7 @@ _PROGRAM = (
     "found = JoinFile.read(Path(sys.argv[1])).unpack(Path(sys.argv[2]), int(sys.argv[3]), **own); "
     "from orchestrator.agents.discovery.node_availability import found_on_node; "
     "look = lambda agents: found_on_node(agents, os.environ); "
-    "from orchestrator.engine.runtime.machine_resources import memory_and_disk; "
+    "from orchestrator.engine.runtime.machine_headroom import memory_and_disk; "
     "from orchestrator.git.worktrees.node_worktrees import NodeRepository; "
     "repository = NodeRepository(Path(sys.argv[2]) / 'repository.git'); "
     "sys.exit(run(found, lambda line: print(line, flush=True), look, memory_and_disk, repository))"

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.faults.site import STORE, FaultSite, check, the_job
 from tests.faults.zygote import Zygote
 from tests.support import above, seeded
@@ -107,7 +107,7 @@ class Killer:
             for run in (self._site.directory(job) / "attempts").glob("*.run"):
                 with suppress(OSError, ValueError, KeyError):
                     holder = json.loads(run.read_bytes().split(b"\n", 1)[0])
-                    if proc.start_ticks(holder["shim"]) == holder["shim_start"]:
+                    if process_table.start_ticks(holder["shim"]) == holder["shim_start"]:
                         found.append(int(holder["shim"]))
         return sorted(found)
 

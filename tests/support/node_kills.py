@@ -30,7 +30,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from orchestrator.core.events import EventKind
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.faults.site import ENDED, FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.site import Answer, marked, until
@@ -368,7 +368,9 @@ class NodeKills:
             self.figures.wrong.append(said)
 
     def _check(self, job: str, answer: Answer, alive: list[int]) -> None:
-        assert not alive, f"processes of an ended job: {[proc.command_line(p) for p in alive]}"
+        assert not alive, (
+            f"processes of an ended job: {[process_table.command_line(p) for p in alive]}"
+        )
         assert answer["status"] == "completed", answer
         rows = answer["results"]["tasks"]
         for row in rows:
@@ -464,7 +466,7 @@ def _find(machine: Machine, kind: Victim, rng: random.Random) -> int:
     keepers = above.keepers(daemon)
     if kind is Victim.SPAWNER:
         return next((found for each in keepers if (found := above.spawner(each))), 0)
-    shims = [shim for each in keepers for shim in above.shims(each) if proc.children(shim)]
+    shims = [shim for each in keepers for shim in above.shims(each) if process_table.children(shim)]
     return rng.choice(shims) if shims else 0
 
 

@@ -11,7 +11,7 @@ from orchestrator.cli.jobs.job_control import budget_command
 from orchestrator.cli.jobs.run import run_command
 from orchestrator.composition.settings.settings_map import limits
 from orchestrator.config.settings import Settings
-from orchestrator.core.limits.admission import Ceilings
+from orchestrator.core.limits.job_admission import Ceilings
 from orchestrator.core.model.job_settings import (
     RAISABLE,
     SETTINGS,
@@ -27,7 +27,7 @@ from orchestrator.schemas.fields.bounded_types import Wire
 from orchestrator.schemas.requests.human_input import BudgetRequest
 from orchestrator.schemas.requests.job import ConfigBody
 from orchestrator.schemas.requests.mcp import BudgetArguments
-from orchestrator.store.schema.column_types import read_config
+from orchestrator.store.schema.stored_documents import read_config
 
 #: The answer has it as the job's depth.
 NOT_ANSWERED = {"current_depth"}

@@ -63,15 +63,15 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "worktrees",
         "merge repository_location",
         "repair start_commit",
-        "commit_reader landing",
-        "job_removal",
+        "commits_and_refs landing",
+        "job_ref_removal",
         "repository",
     ),
     "launchers": ("process", "containment exit_record", "local shim", "cluster spawner"),
     "api": (
         "client options serializers",
-        "sockets",
-        "http",
+        "waiting_connections",
+        "http_messages",
         "access mcp openapi streaming",
         "routes",
         "tasks_api",
@@ -90,7 +90,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     "agents": (
         "activity discovery prices survey",
         "ai_tools prompts",
-        "driver_process loop",
+        "driver_process model_loop",
         "program_agent session_resumption",
         "driven_agent",
         "agent_registry",
@@ -158,7 +158,7 @@ LIGHT = frozenset(
         "security.control_sequences",
         "security.http_client.http_exchange",
         "security.http_client.http_retry",
-        "security.proc",
+        "security.process_table",
         "security.http_client.stdlib_client",
         "security.secrets",
         "security.secrets.masking",
@@ -173,16 +173,16 @@ KILLING_PACKAGES = frozenset({"launchers", "composition", "cli"})
 KILLING_MODULES = frozenset(
     {
         f"{TOP}.agents.driver_process.agent_process",
-        f"{TOP}.agents.loop.tools.bash",
+        f"{TOP}.agents.model_loop.tools.bash",
         f"{TOP}.git.command.git_process",
     }
 )
-#: Modules besides ``security.proc`` that name a path in /proc.
+#: Modules besides ``security.process_table`` that name a path in /proc.
 PROC_MODULES = frozenset(
     f"{TOP}.{name}"
     for name in (
         # Figures of the machine, and the number of the server's own descriptors.
-        "engine.runtime.machine_resources",
+        "engine.runtime.machine_headroom",
         # Mounted file systems, and the server's own control group.
         "cli.doctor.machine",
         "launchers.local.containment_settings",
@@ -199,7 +199,7 @@ PROC_MODULES = frozenset(
     )
 )
 #: The only modules of agents that may handle signals.
-SIGNALLED = (f"{TOP}.agents.driver_process.", f"{TOP}.agents.loop.tools.bash")
+SIGNALLED = (f"{TOP}.agents.driver_process.", f"{TOP}.agents.model_loop.tools.bash")
 
 
 @dataclass(frozen=True)
@@ -502,7 +502,9 @@ def test_processes_are_read_in_one_module() -> None:
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         if re.match("/proc(/|$)", node.value)
     }
-    assert naming == PROC_MODULES | {f"{TOP}.security.proc"}, "add the reading to security/proc.py"
+    assert naming == PROC_MODULES | {f"{TOP}.security.process_table"}, (
+        "add the reading to security/process_table.py"
+    )
 
 
 def test_of_the_agents_only_the_driver_handles_signals() -> None:

@@ -152,15 +152,15 @@ class Driver:
 
     def _run_loop(self) -> AgentOutcome:
         # few agents need this module: most are programs
-        from orchestrator.agents.driver_process import model_loop
+        from orchestrator.agents.driver_process import model_loop_runner
 
         inputs = call_inputs(self._spec, self._control)
         written(shell_files(inputs))
         os.environ.update(shell_environment(inputs))
-        running = model_loop.ModelLoop(self._spec, self._watch)
+        running = model_loop_runner.ModelLoop(self._spec, self._watch)
         self._stop = running.stop
-        run = model_loop.load(self._spec, self._mailbox)
-        return running.run(run, model_loop.prompt())
+        run = model_loop_runner.load(self._spec, self._mailbox)
+        return running.run(run, model_loop_runner.prompt())
 
     def _run_program(self) -> AgentOutcome:
         secrets = secrets_in(os.environ)

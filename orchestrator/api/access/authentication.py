@@ -11,7 +11,7 @@ from flask import Request, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER, READING
 from orchestrator.api.access.browser_sessions import BrowserSession, BrowserSessions
-from orchestrator.api.http.problems import ProblemError
+from orchestrator.api.http_messages.problems import ProblemError
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.model.caller import Caller
 from orchestrator.engine.service.service import Service

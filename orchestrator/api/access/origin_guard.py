@@ -13,7 +13,7 @@ from dataclasses import replace
 from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from orchestrator.api.http.problems import ProblemError, refuse
+from orchestrator.api.http_messages.problems import ProblemError, refuse
 from orchestrator.api.options import ApiOptions
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})

@@ -12,9 +12,9 @@ from orchestrator.api.access.audit import Audit, AuditLog
 from orchestrator.api.access.browser_sessions import BrowserSessions
 from orchestrator.api.access.origin_guard import Guard
 from orchestrator.api.access.rate_limits import RateLimits
-from orchestrator.api.http import problems
-from orchestrator.api.http.compression import compress_answers
-from orchestrator.api.http.metrics import Metrics
+from orchestrator.api.http_messages import problems
+from orchestrator.api.http_messages.compression import compress_answers
+from orchestrator.api.http_messages.metrics import Metrics
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes import (
     approvals,
@@ -38,9 +38,9 @@ from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.job_lists import LatestCards
 from orchestrator.api.serializers.status_cache import StatusRows
 from orchestrator.api.serializers.worker_columns import LatestColumns
-from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import Threads
 from orchestrator.api.tasks_api import routes as tasks
+from orchestrator.api.waiting_connections.socket_loop import SocketLoop
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service
 from orchestrator.security.secrets.masking import Masker

@@ -20,7 +20,7 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from orchestrator.api.access.origin_guard import secured
-from orchestrator.api.http.problems import ProblemError, too_large, unavailable
+from orchestrator.api.http_messages.problems import ProblemError, too_large, unavailable
 from orchestrator.api.routes.repeated_polls import HEAD, Pieces
 
 if TYPE_CHECKING:

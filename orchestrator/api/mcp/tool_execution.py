@@ -11,9 +11,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from orchestrator.api.http.log_response import open_regular
-from orchestrator.api.http.problems import problem_of
-from orchestrator.api.http.request import checked_job_id, checked_report_name, checked_worker_id
+from orchestrator.api.http_messages.log_response import open_regular
+from orchestrator.api.http_messages.problems import problem_of
+from orchestrator.api.http_messages.request import (
+    checked_job_id,
+    checked_report_name,
+    checked_worker_id,
+)
 from orchestrator.api.mcp import summaries
 from orchestrator.api.mcp.protocol import RpcCall, Values, text_result
 from orchestrator.api.mcp.tool_table import BY_NAME, McpTool

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from pydantic import BaseModel
 
 from orchestrator import __version__
-from orchestrator.api.http.problems import MEDIA_TYPE
+from orchestrator.api.http_messages.problems import MEDIA_TYPE
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.api.openapi.schemas import Schema, reference, shapes, without_nulls
 from orchestrator.schemas.answers.status import AcceptedAnswer

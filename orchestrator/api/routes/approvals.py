@@ -6,8 +6,8 @@ from flask import Blueprint, Response
 
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
-from orchestrator.api.http import request as reading
-from orchestrator.api.http.request import checked_job_id
+from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.request import checked_job_id
 from orchestrator.api.routes.job_control import decided
 from orchestrator.api.routes.json_answers import json_answer, tagged_answer
 from orchestrator.api.serializers.answer_parts import question_answer

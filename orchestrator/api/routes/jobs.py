@@ -9,9 +9,9 @@ from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
-from orchestrator.api.http import request
-from orchestrator.api.http.log_response import text_file
-from orchestrator.api.http.request import checked_job_id, checked_report_name
+from orchestrator.api.http_messages import request
+from orchestrator.api.http_messages.log_response import text_file
+from orchestrator.api.http_messages.request import checked_job_id, checked_report_name
 from orchestrator.api.routes.json_answers import (
     tagged_answer,
     tagged_bytes,

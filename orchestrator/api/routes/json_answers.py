@@ -9,7 +9,7 @@ from flask import Response, current_app, g, request
 from pydantic import BaseModel
 
 from orchestrator.api.access.authentication import caller
-from orchestrator.api.http.compression import WHOLE_TAG
+from orchestrator.api.http_messages.compression import WHOLE_TAG
 from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded, tagged
 from orchestrator.core.lazy_dataclass import dataclass
 

@@ -12,15 +12,15 @@ from flask import Blueprint, Response, request
 from orchestrator.api.access.audit import READS, TOOL
 from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.access.rate_limits import check_rate
-from orchestrator.api.http import problems
-from orchestrator.api.http import request as reading
-from orchestrator.api.http.request import checked_job_id
+from orchestrator.api.http_messages import problems
+from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.request import checked_job_id
 from orchestrator.api.mcp import protocol
 from orchestrator.api.mcp.protocol import Request, RpcError, Values, text_result
 from orchestrator.api.mcp.tools_file import definitions
 from orchestrator.api.routes.json_answers import JSON
 from orchestrator.api.routes.streams import secured_reply, waiting_reply
-from orchestrator.api.sockets.response_writers import Reply
+from orchestrator.api.waiting_connections.response_writers import Reply
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 if TYPE_CHECKING:

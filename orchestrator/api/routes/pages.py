@@ -6,8 +6,8 @@ from flask import Blueprint, Response, current_app, jsonify, request, send_from_
 
 from orchestrator import __version__
 from orchestrator.api.access.authentication import given_cookie, service
-from orchestrator.api.http import assets
-from orchestrator.api.http import request as reading
+from orchestrator.api.http_messages import assets
+from orchestrator.api.http_messages import request as reading
 from orchestrator.api.routes.json_answers import JSON, json_answer
 from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import NoQuery

@@ -19,7 +19,7 @@ from flask import current_app, request
 
 from orchestrator.api.access.authentication import caller
 from orchestrator.api.access.rate_limits import RateLimits
-from orchestrator.api.http.metrics import Metrics
+from orchestrator.api.http_messages.metrics import Metrics
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 

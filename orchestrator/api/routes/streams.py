@@ -8,15 +8,13 @@ from flask import Blueprint, Response, current_app, request
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.origin_guard import CORS_HEADERS, secured
 from orchestrator.api.access.request_checks import check_request
-from orchestrator.api.http import problems
-from orchestrator.api.http import request as reading
-from orchestrator.api.http.log_response import log_part, text_file
-from orchestrator.api.http.request import checked_job_id, checked_worker_id
+from orchestrator.api.http_messages import problems
+from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.log_response import log_part, text_file
+from orchestrator.api.http_messages.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.json_answers import JSON
 from orchestrator.api.serializers.answer_parts import encoded
 from orchestrator.api.serializers.status import wait_answer
-from orchestrator.api.sockets.response_writers import Reply
-from orchestrator.api.sockets.socket_loop import SocketLoop
 from orchestrator.api.streaming.event_stream import (
     BriefStream,
     EventStream,
@@ -33,6 +31,8 @@ from orchestrator.api.streaming.waiting_connection import (
     WaitingStream,
 )
 from orchestrator.api.streaming.waits import Answering, Checking, PendingWait
+from orchestrator.api.waiting_connections.response_writers import Reply
+from orchestrator.api.waiting_connections.socket_loop import SocketLoop
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job

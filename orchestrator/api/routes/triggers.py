@@ -15,8 +15,8 @@ from flask import Blueprint, Response, current_app, g, request
 from orchestrator.api.access.audit import CALLER
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.rate_limits import RateLimit
-from orchestrator.api.http import request as reading
-from orchestrator.api.http.problems import ProblemError, limit_fields, unavailable
+from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.problems import ProblemError, limit_fields, unavailable
 from orchestrator.api.options import MIB, ApiOptions
 from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.answer_parts import job_path, links

@@ -10,8 +10,8 @@ from flask import Blueprint, Response
 
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
-from orchestrator.api.http import request as reading
-from orchestrator.api.http.request import checked_job_id, checked_worker_id
+from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.answer_parts import (
     accepted_answer,

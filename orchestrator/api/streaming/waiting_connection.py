@@ -20,9 +20,13 @@ from flask import Response
 from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
-from orchestrator.api.http.problems import plain
-from orchestrator.api.sockets.response_writers import ResponseWriter, SocketWriter, ThreadWriter
-from orchestrator.api.sockets.socket_loop import SocketLoop
+from orchestrator.api.http_messages.problems import plain
+from orchestrator.api.waiting_connections.response_writers import (
+    ResponseWriter,
+    SocketWriter,
+    ThreadWriter,
+)
+from orchestrator.api.waiting_connections.socket_loop import SocketLoop
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
 

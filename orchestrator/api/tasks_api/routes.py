@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 
 from orchestrator.api.access.authentication import caller, given_key, service
 from orchestrator.api.access.request_checks import check_request
-from orchestrator.api.http.problems import ProblemError
+from orchestrator.api.http_messages.problems import ProblemError
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")
 

@@ -6,8 +6,8 @@ from flask import Response, request
 from pydantic import BaseModel
 
 from orchestrator.api.access.authentication import caller, service
-from orchestrator.api.http import request as reading
-from orchestrator.api.http.problems import invalid
+from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.problems import invalid
 from orchestrator.api.routes.json_answers import JSON
 from orchestrator.api.routes.streams import EVENT_STREAM, NO_STORE, long_answers
 from orchestrator.api.tasks_api import answers
@@ -23,7 +23,8 @@ from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.core.repository.repository import MergeChoice
-from orchestrator.schemas.calls.tasks_api import (
+from orchestrator.schemas.fields.validation_errors import Fault
+from orchestrator.schemas.operations.tasks_api import (
     CliQuery,
     TaskBody,
     TaskCancelled,
@@ -34,7 +35,6 @@ from orchestrator.schemas.calls.tasks_api import (
     TaskStats,
     TaskStatus,
 )
-from orchestrator.schemas.fields.validation_errors import Fault
 from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.query_parameters import NoQuery
 

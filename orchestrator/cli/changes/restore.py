@@ -21,7 +21,7 @@ from orchestrator.core.model.repository_changes import ChangedKind, read_change
 from orchestrator.core.model.states import ENDED_JOB
 
 if TYPE_CHECKING:
-    from orchestrator.git import BranchRestore, Restorable
+    from orchestrator.git import RepositoryRestore, Restorable
 
 
 @click.command("restore")
@@ -59,7 +59,7 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     return _restored(work, found, can)
 
 
-def _show(work: "BranchRestore", found: Sequence["Restorable"]) -> None:
+def _show(work: "RepositoryRestore", found: Sequence["Restorable"]) -> None:
     from orchestrator.git import RestoreState
 
     for each in found:
@@ -71,7 +71,7 @@ def _show(work: "BranchRestore", found: Sequence["Restorable"]) -> None:
 
 
 def _restored(
-    work: "BranchRestore", found: Sequence["Restorable"], can: Sequence["Restorable"]
+    work: "RepositoryRestore", found: Sequence["Restorable"], can: Sequence["Restorable"]
 ) -> ExitCode:
     """Restore the items in ``can``. Return FAILED if a change in ``found`` remains, otherwise OK.
 

@@ -35,7 +35,7 @@ from orchestrator.config import Settings, project_root
 from orchestrator.config.new_api_key import key_notes, load_with_key
 from orchestrator.core.errors import Conflict, StoreAway
 from orchestrator.core.outcome.shortage_errors import is_shortage
-from orchestrator.engine.runtime.machine_resources import DiskReserve
+from orchestrator.engine.runtime.machine_headroom import DiskReserve
 from orchestrator.engine.service.reruns.event_feedback import EventFeedback
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.process import crash_injection

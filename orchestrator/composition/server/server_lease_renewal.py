@@ -17,7 +17,7 @@ from pathlib import Path
 
 from orchestrator.core.errors import StoreError, Unavailable
 from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession, busy
 
 logger = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def machine() -> str:
 
     Each container counts as a machine, because the processes of another container are not visible.
     """
-    return f"{proc.boot_id()} {proc.pid_namespace()}"
+    return f"{process_table.boot_id()} {process_table.pid_namespace()}"
 
 
 def lease_path(workspace: Path) -> Path:

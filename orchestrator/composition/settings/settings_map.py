@@ -13,12 +13,12 @@ from orchestrator.composition.settings.receivers import secrets_of
 from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.value_types import Processors
-from orchestrator.core.limits.admission import Ceilings
+from orchestrator.core.limits.job_admission import Ceilings
 from orchestrator.core.limits.usage_budgets import KeyLimits, Quotas
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig, Setting, default_config
 from orchestrator.core.model.machines import LIVE_PER_RUNNING, Machine
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
-from orchestrator.engine.runtime.machine_resources import Bounds, DiskReserve, Headroom
+from orchestrator.engine.runtime.machine_headroom import Bounds, DiskReserve, Headroom
 from orchestrator.launchers.local.containment_settings import (
     ContainmentPlan,
     Mode,

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from orchestrator.core.outcome.shortage_errors import is_shortage
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 _MOST_BYTES = 1000
@@ -32,7 +32,7 @@ def keep(path: Path, *, going_on: bool) -> bool:
     the earlier server stored, unless the machine was restarted since. Return True if jobs continue
     although the machine was restarted.
     """
-    boot = proc.boot_id()
+    boot = process_table.boot_id()
     kept = _read(path) if going_on and boot else None
     if kept and kept[0] == boot:
         _began()[0] = kept[1]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 
 from orchestrator.core.errors import InvalidRequest, RepositoryError, Unavailable
-from orchestrator.core.limits import admission
+from orchestrator.core.limits import job_admission
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import RULES, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import GitUse, JobStatus
@@ -191,7 +191,7 @@ class SubmissionCalls:
         base = self._base(caller, submission.config, tasks)
         key = caller.worker_key
         gates, first = self._gate_plans.of_job(self._store, key, submission.config, base.commit)
-        digest = admission.digest(submission.request, submission.tasks)
+        digest = job_admission.digest(submission.request, submission.tasks)
         asked = ResolvedSubmission(
             submission=submission,
             caller=caller,
@@ -273,9 +273,9 @@ class SubmissionCalls:
         return self._same_submission(job, submission)
 
     def _same_submission(self, job: Job, submission: Submission) -> Accepted:
-        asked = admission.digest(submission.request, submission.tasks)
+        asked = job_admission.digest(submission.request, submission.tasks)
         # A job of an older version has no fingerprint of its settings.
-        settings = job.config.requested and admission.settings_digest(submission)
+        settings = job.config.requested and job_admission.settings_digest(submission)
         if (job.digest, job.config.requested) != (asked, settings):
             raise InvalidRequest(
                 f"Idempotency-Key was already used for job {job.id} with another request, tasks, "

@@ -6,8 +6,8 @@ from dataclasses import field, replace
 
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits import admission
-from orchestrator.core.limits.admission import (
+from orchestrator.core.limits import job_admission
+from orchestrator.core.limits.job_admission import (
     check_timeouts,
     child_config,
     raised_config,
@@ -34,7 +34,7 @@ from orchestrator.engine.submission.agents_and_gates import AgentChoice, GatePla
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
-def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> admission.Ancestry:
+def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> job_admission.Ancestry:
     view = scheduler.view
     parent = view.workers[key]
     parent_job = view.job_of(parent)
@@ -42,12 +42,12 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> admission.A
     above = [view.workers[job.parent_key] for job in ancestors if job.parent_key]
     tasks = [view.task_of(worker) for worker in (parent, *above)]
     size = view.size_of(parent_job)
-    return admission.Ancestry(
+    return job_admission.Ancestry(
         parent_job=parent_job,
         parent=parent,
         ancestors=ancestors,
         worker_digests=frozenset(
-            admission.digest(text, ()) for task in tasks for text in (task.prompt, task.title)
+            job_admission.digest(text, ()) for task in tasks for text in (task.prompt, task.title)
         ),
         child_jobs_in_root=size.child_jobs,
         workers_in_root=size.workers,
@@ -96,7 +96,7 @@ class SubmissionBuilder:
         agents: Agents,
         roles: Roles,
         defaults: JobConfig,
-        ceilings: admission.Ceilings,
+        ceilings: job_admission.Ceilings,
         asks_to_build: Callable[[str], bool] = lambda request: False,
         *,
         refuses_unpriced: bool = True,
@@ -130,7 +130,7 @@ class SubmissionBuilder:
 
         If a child job is rejected, the rejection is recorded in the calling worker's own job.
         """
-        admission.check_supported(asked.submission.config, self._defaults)
+        job_admission.check_supported(asked.submission.config, self._defaults)
         attempt = asked.caller.attempt
         if attempt is None:
             return self._submit_root(scheduler, asked, now)
@@ -197,9 +197,9 @@ class SubmissionBuilder:
             scheduler.attach(key, again.id, now)
             return self._accepted_child(scheduler, again, line, duplicate=True)
         scheduler.view.check_day(line.root.submitted_by, now)
-        admission.check_child(asked.submission.config, line, self._ceilings)
+        job_admission.check_child(asked.submission.config, line, self._ceilings)
         prompt = None if asked.submission.tasks else asked.digest
-        admission.check_cycle(asked.digest, prompt, line, self._remaining_quota(line))
+        job_admission.check_cycle(asked.digest, prompt, line, self._remaining_quota(line))
         config = child_config(asked.submission.config, line)
         asked = replace(asked, tasks=within_root(asked.tasks, line.root.config))
         check_workdir(asked.tasks, scheduler.view.task_of(line.parent))
@@ -226,7 +226,7 @@ class SubmissionBuilder:
         refused = scheduler.view.logins_refused(now)
         agent = self._choice.planning_agent(job.config, asked.submission, refused)
         if agent is not None:
-            admission.check_total(job.config, already, 1)
+            job_admission.check_total(job.config, already, 1)
             job = replace(
                 job,
                 status=JobStatus.PLANNING,
@@ -285,8 +285,8 @@ class SubmissionBuilder:
     ) -> list[Worker]:
         workers = self._workers(job, tasks, first, refused)
         self._check_prices(job, tasks, workers)
-        admission.check_size(tasks, len(workers), self._ceilings)
-        admission.check_total(job.config, already, len(workers))
+        job_admission.check_size(tasks, len(workers), self._ceilings)
+        job_admission.check_total(job.config, already, len(workers))
         return workers
 
     def _check_prices(self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
@@ -310,7 +310,7 @@ class SubmissionBuilder:
                 )
 
     def _accepted_child(
-        self, scheduler: Scheduler, job: Job, line: admission.Ancestry, duplicate: bool = False
+        self, scheduler: Scheduler, job: Job, line: job_admission.Ancestry, duplicate: bool = False
     ) -> Accepted:
         return Accepted(
             job=job,
@@ -321,7 +321,7 @@ class SubmissionBuilder:
 
     def remaining_quota_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
         """Return the remaining quota of a job, which a new worker of the job could use."""
-        return admission.remaining_quota_of(
+        return job_admission.remaining_quota_of(
             job,
             self._ceilings,
             child_jobs_in_root=tree.child_jobs,
@@ -335,8 +335,8 @@ class SubmissionBuilder:
     ) -> dict[str, object]:
         return self._remaining_quota(ancestry_of(scheduler, worker.key, now))
 
-    def _remaining_quota(self, line: admission.Ancestry) -> dict[str, object]:
-        return admission.remaining_quota(line, self._ceilings)
+    def _remaining_quota(self, line: job_admission.Ancestry) -> dict[str, object]:
+        return job_admission.remaining_quota(line, self._ceilings)
 
     def _workers(
         self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]
@@ -413,7 +413,7 @@ def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
         root_id=asked.job_id,
         depth=0,
         request=asked.submission.request,
-        config=replace(config, requested=admission.settings_digest(asked.submission)),
+        config=replace(config, requested=job_admission.settings_digest(asked.submission)),
         digest=asked.digest,
         submitted_by=asked.caller.full_name,
         idempotency_key=asked.submission.idempotency_key,

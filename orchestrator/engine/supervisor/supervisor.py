@@ -40,7 +40,7 @@ from orchestrator.engine.attempts.launch_preparation import Issued
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.report_queue import ReportQueue
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.runtime.machine_resources import Headroom
+from orchestrator.engine.runtime.machine_headroom import Headroom
 from orchestrator.engine.runtime.supervisor_messages import (
     AttemptBegun,
     AttemptEnded,

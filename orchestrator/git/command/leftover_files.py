@@ -13,7 +13,7 @@ from pathlib import Path
 from shlex import quote
 
 from orchestrator.core.repository.git_refs import BRANCHES
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 #: Seconds after which a lock of the orchestrator's own refs counts as leftover. Git holds such a
 #: lock only briefly.
@@ -122,11 +122,11 @@ def _open_files() -> set[tuple[int, int]] | None:
 
     Return None if the open files are unknown.
     """
-    if not proc.has_proc():
+    if not process_table.has_proc():
         return None
     found = set()
-    for pid in proc.all_pids():
-        for path in proc.open_files(pid):
+    for pid in process_table.all_pids():
+        for path in process_table.open_files(pid):
             with suppress(OSError):
                 seen = os.stat(path)
                 found.add((seen.st_dev, seen.st_ino))

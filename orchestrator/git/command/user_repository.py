@@ -108,10 +108,10 @@ def stash_entries(common: Path) -> dict[str, str]:
 
 
 def content(path: Path) -> str:
-    """Return a text from which ``BranchRestore`` can recreate the file; "" if there is no file.
+    """Return a text from which ``RepositoryRestore`` can recreate the file; "" if there is no file.
 
     For a large file, a link, and an example hook of git (``*.sample``), return only a digest.
-    ``BranchRestore`` cannot recreate these files.
+    ``RepositoryRestore`` cannot recreate these files.
     """
     try:
         mode = os.lstat(path).st_mode

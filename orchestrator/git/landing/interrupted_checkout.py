@@ -11,7 +11,7 @@ from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit_diffs import differing
 from orchestrator.git.landing import update_checkout
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 
 def is_locked(git: Git) -> bool:
@@ -77,7 +77,7 @@ def _is_beginning(git: Git, commit: str, path: str) -> bool:
 def _is_unlocked(git: Git) -> bool:
     """Remove the index lock of a killed git. Return True if the index is unlocked now."""
     lock = _lock(git)
-    if os.path.lexists(lock) and not proc.may_run_in(os.path.realpath(_top(git)), b"git"):
+    if os.path.lexists(lock) and not process_table.may_run_in(os.path.realpath(_top(git)), b"git"):
         leftover_files.clear([lock])
     return not os.path.lexists(lock)
 

@@ -53,7 +53,7 @@ class Restorable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BranchRestore:
+class RepositoryRestore:
     """Restores what one root job changed in the user's repository. Idempotent.
 
     Later changes by others stay.

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.launchers.containment.pid_namespace import Namespaces
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 _INIT = (
     "import sys; sys.path[0] = sys.argv[1]; "
@@ -73,7 +73,7 @@ class Sandboxes(Namespaces):
     def _hear(self) -> Message:
         message = super()._hear()
         if not self._init:
-            found = proc.children(self._guard)
+            found = process_table.children(self._guard)
             if len(found) != 1:
                 raise SpawnFailed("bubblewrap started no process inside the sandbox")
             self._init = found[0]

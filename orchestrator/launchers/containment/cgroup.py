@@ -11,7 +11,7 @@ from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import worker_limits
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed, start_worker
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 #: Period of the ``cpu`` limit, in microseconds.
 _PERIOD = 100_000
@@ -38,7 +38,7 @@ class ControlGroups(Subreaper):
     def _start(
         self, argv: Sequence[str], cwd: str, env: Mapping[str, str], source: int, output: int
     ) -> int:
-        self._directory = self.traces["cgroup"] = _directory(self._base, env[proc.MARKER])
+        self._directory = self.traces["cgroup"] = _directory(self._base, env[process_table.MARKER])
         try:
             os.makedirs(self._directory, exist_ok=True)
             self._limit()
@@ -178,7 +178,7 @@ def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
             with suppress(OSError):
                 place = f"{base}/{SERVER_GROUP}"
                 os.makedirs(place, exist_ok=True)
-                for pid in (os.getpid(), *proc.children(os.getpid())):
+                for pid in (os.getpid(), *process_table.children(os.getpid())):
                     _write(f"{place}/cgroup.procs", str(pid))
                 _delegate(base, controller)
     enabled = read(f"{base}/cgroup.subtree_control").split()

@@ -14,7 +14,7 @@ from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed, fork_quietly
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
 #: Timeout of the setup, which normally takes milliseconds.
@@ -78,7 +78,7 @@ class Namespaces(Subreaper):
         self._hear()
         # The worker is the only child of the init process. The init process does not reap it before
         # it gets the answer below. Therefore the worker's PID is valid here.
-        worker = proc.children(self._init)[0]
+        worker = process_table.children(self._init)[0]
         self._wire.sendall(b"\n")
         return worker
 
@@ -137,11 +137,11 @@ class Namespaces(Subreaper):
             worker, self._worker = self._worker, 0
             yield worker, signal.SIGKILL, _NO_USAGE
 
-    def members(self) -> list[proc.Process]:
-        return list(proc.descendants(self._init)) if self._init else []
+    def members(self) -> list[process_table.Process]:
+        return list(process_table.descendants(self._init)) if self._init else []
 
-    def detached(self, spare: Collection[int]) -> list[proc.Process]:
-        found = (proc.look_up(pid) for pid in proc.children(self._init))
+    def detached(self, spare: Collection[int]) -> list[process_table.Process]:
+        found = (process_table.look_up(pid) for pid in process_table.children(self._init))
         return [each for each in found if each and each.alive and each.pid not in spare]
 
     def close(self) -> str:

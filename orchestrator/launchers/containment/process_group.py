@@ -12,7 +12,7 @@ from contextlib import suppress
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.worker_process import Enter, start_worker
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 
 class ProcessGroups(Subreaper):
@@ -29,28 +29,28 @@ class ProcessGroups(Subreaper):
         self, argv: Sequence[str], cwd: str, env: Mapping[str, str], source: int, output: int
     ) -> int:
         self._leader = start_worker(argv, cwd, env, source, output, self._enter)
-        self._ticks = proc.start_ticks(self._leader)
-        self._attempt_id = env[proc.MARKER]
+        self._ticks = process_table.start_ticks(self._leader)
+        self._attempt_id = env[process_table.MARKER]
         return self._leader
 
     @property
     def is_empty(self) -> bool:
         return super().is_empty and not self.members() and not self._group_lives()
 
-    def members(self) -> list[proc.Process]:
+    def members(self) -> list[process_table.Process]:
         if not self._leader:
             return []
-        marked = {each.pid for each in proc.marked(self._attempt_id)}
-        found = (each for each in proc.everything() if each.pid != self._own_pid)
+        marked = {each.pid for each in process_table.marked(self._attempt_id)}
+        found = (each for each in process_table.everything() if each.pid != self._own_pid)
         return [each for each in found if each.pid in marked or self._in_session(each)]
 
-    def detached(self, spare: Collection[int]) -> list[proc.Process]:
+    def detached(self, spare: Collection[int]) -> list[process_table.Process]:
         return [each for each in self.members() if each.pid not in spare]
 
     def kill(self, spare: Collection[int] = ()) -> None:
         for process in self.detached(spare):
             process_control.send_signal(process, signal.SIGKILL)
-        if self._leader and not proc.has_proc():
+        if self._leader and not process_table.has_proc():
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._leader, signal.SIGKILL)
 
@@ -58,7 +58,7 @@ class ProcessGroups(Subreaper):
         self._leader, self._attempt_id = 0, ""
         return ""
 
-    def _in_session(self, process: proc.Process) -> bool:
+    def _in_session(self, process: process_table.Process) -> bool:
         # The kernel reuses the PID of the group's leader only after the session and the group are
         # empty.
         if self._leader not in (process.group, process.session):
@@ -66,11 +66,11 @@ class ProcessGroups(Subreaper):
         return self._ticks is None or (process.ticks >= self._ticks and not self._is_reused())
 
     def _is_reused(self) -> bool:
-        leader = proc.look_up(self._leader)
+        leader = process_table.look_up(self._leader)
         return leader is not None and leader.ticks != self._ticks
 
     def _group_lives(self) -> bool:
-        if not self._leader or proc.has_proc():
+        if not self._leader or process_table.has_proc():
             return False
         try:
             os.killpg(self._leader, 0)

@@ -13,7 +13,7 @@ from orchestrator.launchers.containment.factory import containment_for
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import SpawnFailed
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 _WORKER = ("/bin/sh", "-c", "sleep 60 & exit 7")
 _CODE = 7
@@ -53,7 +53,7 @@ def _fault(plan: Message) -> str:
     directory = _directory(plan)
     try:
         containment = containment_for(plan)
-        environment = {"PATH": os.defpath, proc.MARKER: f"trial/{os.getpid()}/1"}
+        environment = {"PATH": os.defpath, process_table.MARKER: f"trial/{os.getpid()}/1"}
         worker = containment.start(_WORKER, directory, environment, None, writing_end)
         os.close(writing_end)
         return _run(containment, worker)

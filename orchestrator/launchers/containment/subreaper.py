@@ -9,7 +9,7 @@ from resource import struct_rusage
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import Enter, open_input, start_worker
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 
 class Subreaper:
@@ -85,15 +85,15 @@ class Subreaper:
         except ChildProcessError:
             self._no_child = True
 
-    def members(self) -> list[proc.Process]:
-        return list(proc.descendants(self._own_pid))
+    def members(self) -> list[process_table.Process]:
+        return list(process_table.descendants(self._own_pid))
 
-    def detached(self, spare: Collection[int]) -> list[proc.Process]:
+    def detached(self, spare: Collection[int]) -> list[process_table.Process]:
         """Return the living direct children of this process, except those in ``spare``.
 
         To get only the adopted orphans, put all children that this process started into ``spare``.
         """
-        found = (proc.look_up(pid) for pid in self._children(spare))
+        found = (process_table.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None and process.alive]
 
     def kill(self, spare: Collection[int] = ()) -> None:
@@ -115,4 +115,4 @@ class Subreaper:
         return ""
 
     def _children(self, spare: Collection[int]) -> list[int]:
-        return [pid for pid in proc.children(self._own_pid) if pid not in spare]
+        return [pid for pid in process_table.children(self._own_pid) if pid not in spare]

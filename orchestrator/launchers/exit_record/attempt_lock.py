@@ -20,7 +20,7 @@ from functools import cache
 from typing import Any
 
 from orchestrator.core import failpoints
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 _SUFFIX = ".json"
 _NOTHING: Mapping[str, object] = {}
@@ -164,8 +164,8 @@ def encoded(content: Mapping[str, Any]) -> bytes:
 @cache
 def _identity(pid: int) -> bytes:
     """Return the fields that identify a process: a JSON object without the opening brace."""
-    ticks = proc.start_ticks(pid)
-    return encoded({"shim": pid, "shim_start": ticks, "boot_id": proc.boot_id()})[1:]
+    ticks = process_table.start_ticks(pid)
+    return encoded({"shim": pid, "shim_start": ticks, "boot_id": process_table.boot_id()})[1:]
 
 
 def _open(path: str, flags: int) -> int:

@@ -32,7 +32,7 @@ from orchestrator.launchers.exit_record.attempt_lock import (
     free_path,
     run_path,
 )
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from orchestrator.security.files.untrusted_files import open_plain, read_regular, replace_file
 
 #: Seconds for which a locked file may lack the name of its holder.
@@ -307,7 +307,7 @@ def holder(exit_path: str) -> RunningRecord | None:
         pid, ticks, boot = record["shim"], record["shim_start"], record["boot_id"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return _holder_of_lock(exit_path)
-    if boot != proc.boot_id() or proc.start_ticks(pid) != ticks:
+    if boot != process_table.boot_id() or process_table.start_ticks(pid) != ticks:
         return None
     return RunningRecord(shim_pid=pid, start_ticks=ticks)
 
@@ -315,8 +315,8 @@ def holder(exit_path: str) -> RunningRecord | None:
 def _holder_of_lock(exit_path: str) -> RunningRecord | None:
     # Ask the kernel, which knows the holder even if the file is truncated or has the format of
     # another version.
-    pid = proc.lock_holder(run_path(exit_path))
-    ticks = None if pid is None else proc.start_ticks(pid)
+    pid = process_table.lock_holder(run_path(exit_path))
+    ticks = None if pid is None else process_table.start_ticks(pid)
     return None if pid is None or ticks is None else RunningRecord(shim_pid=pid, start_ticks=ticks)
 
 

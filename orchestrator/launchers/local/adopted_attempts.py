@@ -12,14 +12,14 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.lost_attempts import settle
 from orchestrator.launchers.process import process_control
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 
 class Adopted:
     """A running attempt whose shim the server controls by signals, without a connection."""
 
     def __init__(
-        self, attempt_id: str, exit_path: str, shim: proc.Process, pidfd: int, digest: str
+        self, attempt_id: str, exit_path: str, shim: process_table.Process, pidfd: int, digest: str
     ) -> None:
         self.attempt_id = attempt_id
         self.exit_path = exit_path
@@ -38,7 +38,7 @@ class Adopted:
             pidfd = os.pidfd_open(state.shim_pid)
         except ProcessLookupError:
             return None
-        shim = proc.look_up(state.shim_pid)
+        shim = process_table.look_up(state.shim_pid)
         if shim is None or not shim.alive or shim.ticks != state.start_ticks:
             os.close(pidfd)
             return None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.launchers.exit_record.attempt_lock import run_path
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
 
 
 def _marked(workspace: Path) -> Iterator[Leftover]:
-    own = os.environ.get(proc.MARKER)
-    for process, attempt_id in proc.marked_by_any():
+    own = os.environ.get(process_table.MARKER)
+    for process, attempt_id in process_table.marked_by_any():
         root_id, _, attempt = attempt_id.partition("/")
         worker_id, _, number = attempt.rpartition("/")
         record = f"{workspace}/job_{root_id}/attempts/{worker_id}.{number}"
@@ -49,18 +49,20 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
 def _unmarked(workspace: Path) -> Iterator[Leftover]:
     root = re.escape(os.path.realpath(workspace))
     pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
-    for process in filter(is_orphan, proc.everything()):
-        found = pattern.match(proc.working_directory(process.pid))
-        marked = f"{proc.MARKER}=".encode() in (proc.environment(process.pid) or b"")
+    for process in filter(is_orphan, process_table.everything()):
+        found = pattern.match(process_table.working_directory(process.pid))
+        marked = f"{process_table.MARKER}=".encode() in (
+            process_table.environment(process.pid) or b""
+        )
         if found and not marked and _lives(process):
             yield Leftover(process.pid, process.command, found[1], found[2])
 
 
-def is_orphan(process: proc.Process) -> bool:
+def is_orphan(process: process_table.Process) -> bool:
     """True if an init process has adopted the process, because its parent has exited."""
     if process.parent == 1:
         return True
-    parent = proc.look_up(process.parent)
+    parent = process_table.look_up(process.parent)
     return parent is not None and parent.command == "systemd"
 
 
@@ -81,5 +83,5 @@ def _has_ended(record: str) -> bool:
     return False
 
 
-def _lives(process: proc.Process) -> bool:
-    return proc.start_ticks(process.pid) == process.ticks
+def _lives(process: process_table.Process) -> bool:
+    return process_table.start_ticks(process.pid) == process.ticks

@@ -11,7 +11,7 @@ from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_lock import run_path
 from orchestrator.launchers.process import process_control
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from orchestrator.security.files.untrusted_files import read_regular
 from orchestrator.security.secrets.masking import Masker
 
@@ -91,9 +91,9 @@ def kill_marked(attempt_id: str, masker: Masker | None) -> tuple[Stray, ...]:
     """
     killed: dict[int, Stray] = {}
     give_up_at = time.monotonic() + _KILL_SECONDS
-    while (found := proc.marked(attempt_id)) and time.monotonic() < give_up_at:
+    while (found := process_table.marked(attempt_id)) and time.monotonic() < give_up_at:
         for process in found:
-            command = masker.text(proc.command_line(process.pid)) if masker else ""
+            command = masker.text(process_table.command_line(process.pid)) if masker else ""
             stray = Stray(pid=process.pid, command=command or process.command)
             killed.setdefault(process.pid, stray)
             process_control.send_signal(process, signal.SIGKILL)

@@ -15,7 +15,7 @@ from orchestrator.core.ports.launcher import Launch, Proof
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.launchers.local.spawner_client import ShimGone, SpawnerProcess
 from orchestrator.launchers.process.channel import Channel, Message
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 #: Seconds that a worker may run before its shim returns the preloaded launches.
 KEPT_SECONDS = 0.05
@@ -254,7 +254,7 @@ class ShimPool:
             return {}
         pid = os.getpid()
         keepers = [each.pid for each in self._spawners]
-        ticks = proc.start_ticks(pid)
+        ticks = process_table.start_ticks(pid)
         return {"lease_file": self._lease_file, "pid": pid, "ticks": ticks, "keepers": keepers}
 
     def take(self) -> ShimLink:

@@ -4,14 +4,14 @@ import os
 import signal
 from contextlib import suppress
 
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_CHILD_SUBREAPER = 1, 4, 36
 #: Positions of fields in /proc/self/stat, counted from the field "state".
 _ARG_START, _ARG_END = 45, 46
 
 
-def send_signal(process: proc.Process, number: int) -> None:
+def send_signal(process: process_table.Process, number: int) -> None:
     """Send a signal to this process, but never to a later process with the same PID.
 
     Does nothing if the process has exited or belongs to another user.
@@ -21,7 +21,7 @@ def send_signal(process: proc.Process, number: int) -> None:
     except OSError:
         return
     try:
-        if proc.start_ticks(process.pid) == process.ticks:
+        if process_table.start_ticks(process.pid) == process.ticks:
             signal.pidfd_send_signal(handle, number)
     except (ProcessLookupError, PermissionError):
         return
@@ -51,7 +51,7 @@ def hide_memory(hidden: bool = True) -> None:
     Other processes cannot trace this process, and it writes no core dump. A forked child inherits
     the setting until its exec. Root still has access. Does nothing without /proc.
     """
-    if proc.has_proc():
+    if process_table.has_proc():
         _prctl(_PR_SET_DUMPABLE, 0 if hidden else 1)
 
 
@@ -63,7 +63,7 @@ def set_title(title: str) -> None:
     """
     import ctypes
 
-    fields = proc.read("/proc/self/stat").rpartition(b")")[2].split()
+    fields = process_table.read("/proc/self/stat").rpartition(b")")[2].split()
     start, end = int(fields[_ARG_START]), int(fields[_ARG_END])
     ctypes.memset(start, 0, end - start)
     ctypes.memmove(start, title.encode(), min(len(title), end - start - 1))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import Enter
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 _WATCH_SECONDS = 0.1
 #: A check is followed by a pause of this many times the check's processor time, so that checks use
@@ -18,7 +18,7 @@ _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 #: The exit code of a shell is this number plus the signal that ended the shell's command.
 _SHELL_OFFSET = 128
 _DIRECTORY = "/dev/shm"
-#: Prefixes of the targets of ``proc.open_files`` that are files in memory.
+#: Prefixes of the targets of ``process_table.open_files`` that are files in memory.
 _IN_MEMORY = (f"{_DIRECTORY}/", "/memfd:")
 #: Mode bit of a link to an open file if the file is open for writing.
 _WRITES = 0o200
@@ -62,7 +62,7 @@ class LimitWatch:
         #: Time of the next check; None: never.
         self.due: float | None = 0.0 if self._memory or self._processes else None
 
-    def look(self, members: list[proc.Process], now: float) -> str:
+    def look(self, members: list[process_table.Process], now: float) -> str:
         """Return the exceeded limit, as text; "" if none is exceeded."""
         begun = time.process_time()
         exceeded = self._exceeded(members)
@@ -70,7 +70,7 @@ class LimitWatch:
         self.due = now + max(_WATCH_SECONDS, (time.process_time() - begun) * _PAUSE_FACTOR)
         return exceeded
 
-    def _exceeded(self, members: list[proc.Process]) -> str:
+    def _exceeded(self, members: list[process_table.Process]) -> str:
         count = sum(process.threads for process in members)
         if self._processes and count > self._processes:
             return f"killed: ran more than {self._processes} processes and threads"
@@ -97,13 +97,13 @@ class Memory:
     def __init__(self) -> None:
         self._written: set[File] = set()
 
-    def exceeds(self, limit: int, members: Sequence[proc.Process]) -> bool:
+    def exceeds(self, limit: int, members: Sequence[process_table.Process]) -> bool:
         pids = [process.pid for process in members]
         files = self._files(pids)
         held = sum(files.values())
         # First compare the resident sizes, which are an upper bound. To compute the exact shares,
         # the kernel must read all pages.
-        if held + sum(map(proc.resident_bytes, pids)) <= limit:
+        if held + sum(map(process_table.resident_bytes, pids)) <= limit:
             return False
         return held + sum(_share(pid, files) for pid in pids) > limit
 
@@ -122,7 +122,7 @@ class Memory:
 
 def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
     """Yield a process's open in-memory files: file, bytes, and True if open for writing."""
-    for path in proc.open_files(pid):
+    for path in process_table.open_files(pid):
         try:
             # Skip all other files, because the stat of a file on a lost network drive may hang.
             if os.readlink(path).startswith(_IN_MEMORY):
@@ -153,14 +153,14 @@ def _share(pid: int, files: dict[File, int]) -> int:
 
 
 def _total(pid: int, name: str, *fields: bytes) -> int:
-    lines = (line.split() for line in proc.read(f"/proc/{pid}/{name}").splitlines())
+    lines = (line.split() for line in process_table.read(f"/proc/{pid}/{name}").splitlines())
     return sum(int(words[1]) for words in lines if words and words[0] in fields) * _KIB
 
 
 def _mapped(pid: int, files: dict[File, int]) -> int:
     """Return the bytes of ``files`` in a process's memory: its share of the mapped pages."""
     total, counts = 0, False
-    for line in proc.read(f"/proc/{pid}/smaps").splitlines():
+    for line in process_table.read(f"/proc/{pid}/smaps").splitlines():
         words = line.split()
         if not words[0].endswith(b":"):
             major, minor = (int(number, 16) for number in words[3].split(b":"))

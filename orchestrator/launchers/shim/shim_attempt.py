@@ -16,7 +16,7 @@ from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_limits import LimitWatch, hit_by_end
 from orchestrator.launchers.process.worker_process import SpawnFailed, make_directory, never_started
 from orchestrator.launchers.shim.worker_log import WorkerLog
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from orchestrator.security.secrets.masking import Masker
 
 
@@ -61,10 +61,10 @@ class Strays:
     def is_full(self) -> bool:
         return len(self._found) >= _MOST_LISTED
 
-    def note(self, found: list[proc.Process]) -> None:
+    def note(self, found: list[process_table.Process]) -> None:
         for process in found[:_MOST_LISTED]:
             if not self.is_full:
-                command = proc.command_line(process.pid) or process.command
+                command = process_table.command_line(process.pid) or process.command
                 stray = {"pid": process.pid, "command": self._masker.text(command)}
                 self._found.setdefault((process.pid, process.ticks), stray)
 
@@ -181,7 +181,7 @@ class ShimAttempt:
         if launch.get("make_cwd"):  # an earlier release of the server created the directory itself
             make_directory(launch["cwd"])
         self._log = WorkerLog(launch["log"], launch["log_limit_bytes"], self._masker)
-        env = {**launch["env"], proc.MARKER: launch["attempt"]}
+        env = {**launch["env"], process_table.MARKER: launch["attempt"]}
         self.output, self._output_kept = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         os.set_blocking(self._output_kept, True)
         with _umask(launch.get("umask")):

@@ -19,7 +19,7 @@ from typing import Any
 
 from orchestrator.launchers.containment.subreaper import Subreaper
 from orchestrator.launchers.shim import shim
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 _MOST_LISTED = 20
 #: Milliseconds between two passes while processes are being killed.
@@ -125,7 +125,7 @@ class Reaper:
         """Adopt the shims of the spawner, which has exited."""
         self._retire()
         for serial, pid in self._roster.take_over():
-            child = proc.look_up(pid) if pid else None
+            child = process_table.look_up(pid) if pid else None
             if child is not None and child.parent == os.getpid():
                 self._shims[pid] = serial
             else:
@@ -216,13 +216,13 @@ class Reaper:
                 again = self._stops[pid] > _MOST_STOPS
                 os.kill(pid, signal.SIGKILL if again else signal.SIGCONT)
 
-    def _note(self, orphans: list[proc.Process]) -> None:
+    def _note(self, orphans: list[process_table.Process]) -> None:
         for process in orphans[: _MOST_LISTED - len(self._killed)] if self._may_list else ():
-            command = proc.command_line(process.pid) or process.command
+            command = process_table.command_line(process.pid) or process.command
             entry = {"pid": process.pid, "command": command}
             self._killed.setdefault((process.pid, process.ticks), entry)
 
-    def _heed_time(self, orphans: list[proc.Process]) -> None:
+    def _heed_time(self, orphans: list[process_table.Process]) -> None:
         """Stop waiting for processes that still exist long after they were killed."""
         if not orphans:
             self._killing_since = None

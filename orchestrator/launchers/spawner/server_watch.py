@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.lease_file import LOOK_SECONDS, LeaseWatch
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 #: Seconds for which a server may exit itself after ``look`` has found its lease ended.
 EXIT_SECONDS = 1.0
@@ -45,16 +45,16 @@ class ServerWatch:
             self._kill()
 
     def _kill(self) -> None:
-        server = proc.look_up(self._pid)
+        server = process_table.look_up(self._pid)
         if server is None or server.ticks != self._ticks:
             return
         # A stopped process starts no further program.
         process_control.send_signal(server, signal.SIGSTOP)
         programs = [
             process
-            for child in proc.children(self._pid)
-            if child not in self._spared and (found := proc.look_up(child)) is not None
-            for process in (found, *proc.descendants(child))
+            for child in process_table.children(self._pid)
+            if child not in self._spared and (found := process_table.look_up(child)) is not None
+            for process in (found, *process_table.descendants(child))
         ]
         process_control.send_signal(server, signal.SIGKILL)
         for process in programs:

@@ -36,7 +36,7 @@ from orchestrator.core.model.states import (
 )
 from orchestrator.core.outcome.job.human_needs import NeedKind
 from orchestrator.core.ports.outbox import EntryState, Topic
-from orchestrator.store.schema import column_types
+from orchestrator.store.schema import stored_documents
 from orchestrator.store.schema.column_types import Document, Member, PlainText
 
 
@@ -110,14 +110,14 @@ jobs = Table(
     Column("awaits_approval", Boolean, nullable=False, server_default=false()),
     Column("run", Integer, nullable=False, server_default="1"),
     Column("plan_version", Integer, nullable=False, server_default="1"),
-    Column("pause", Document(column_types.read_pause)),
+    Column("pause", Document(stored_documents.read_pause)),
     Column("paused_seconds", Double, nullable=False, server_default="0"),
-    Column("facts", Document(column_types.read_facts), nullable=False, server_default="{}"),
-    Column("config", Document(column_types.read_config), nullable=False),
+    Column("facts", Document(stored_documents.read_facts), nullable=False, server_default="{}"),
+    Column("config", Document(stored_documents.read_config), nullable=False),
     derived("needs", PlainText, COMPUTED, nullable=False, server_default=text("''")),
     derived("labels", PlainText, COMPUTED, nullable=False, server_default=text("''")),
     Column("request", PlainText, nullable=False),
-    Column("callback", Document(column_types.read_callback)),
+    Column("callback", Document(stored_documents.read_callback)),
     Index(None, "created_at", "id"),
     Index(None, "status", "created_at"),
     Index(None, "root_id", "created_at"),
@@ -136,12 +136,12 @@ tasks = Table(
     derived("role", PlainText, "task.role"),
     derived(
         "depends_on",
-        Document(column_types.read_names),
+        Document(stored_documents.read_names),
         "task.depends_on",
         nullable=False,
         server_default="[]",
     ),
-    Column("task", Document(column_types.read_task), nullable=False),
+    Column("task", Document(stored_documents.read_task), nullable=False),
     # The index has all columns of a task that a page of workers reads, so that the table is not
     # read.
     Index("ix_tasks_labels", "job_id", "id", "title"),
@@ -161,13 +161,13 @@ workers = Table(
     Column("agent", PlainText, nullable=False),
     Column("status", Member(WorkerStatus), nullable=False),
     Column("reason", PlainText, nullable=False),
-    Column("waiting_for", Document(column_types.read_waiting)),
+    Column("waiting_for", Document(stored_documents.read_waiting)),
     Column("attempt", Integer, nullable=False),
     Column("budget_from", Integer, nullable=False),
     Column("failure", PlainText, nullable=False),
     Column("not_before", Double, nullable=False),
     Column("cancelled_by", PlainText),
-    Column("child_job_ids", Document(column_types.read_names), nullable=False),
+    Column("child_job_ids", Document(stored_documents.read_names), nullable=False),
     Column("child_workers", Integer, nullable=False),
     Column("started_at", Double),
     Column("ended_at", Double),
@@ -188,8 +188,8 @@ workers = Table(
     derived("need", Member(NeedKind), COMPUTED),
     # This is the last column: results are long, and SQLite reads a row only up to the last column
     # that it needs.
-    Column("result", Document(column_types.read_result)),
-    Column("question", Document(column_types.read_question)),
+    Column("result", Document(stored_documents.read_result)),
+    Column("question", Document(stored_documents.read_question)),
     Index(None, "job_id", "index"),
     # The index has all columns that summaries of all workers read, so that the table is not read.
     Index("ix_workers_summary", "status", "cost_marks", "kind", "cost_usd"),
@@ -219,9 +219,9 @@ attempts = Table(
     Column("token_hash", PlainText, nullable=False),
     Column("record_hash", PlainText, nullable=False, server_default=text("''")),
     Column("ended_at", Double),
-    Column("exit", Document(column_types.read_exit)),
+    Column("exit", Document(stored_documents.read_exit)),
     Column("reason", PlainText, nullable=False),
-    Column("session", Document(column_types.read_session)),
+    Column("session", Document(stored_documents.read_session)),
     Column("node", PlainText, nullable=False, server_default=text("''")),
     ForeignKeyConstraint(["root_id", "worker_id"], ["workers.root_id", "workers.id"]),
     Index(None, "token_hash"),
@@ -236,7 +236,7 @@ events = Table(
     Column("kind", Member(EventKind), nullable=False),
     Column("at", Double, nullable=False),
     Column("worker_id", PlainText),
-    Column("data", Document(column_types.read_mapping), nullable=False),
+    Column("data", Document(stored_documents.read_mapping), nullable=False),
 )
 
 #: Messages to external receivers. A message is stored in the same transaction as its event.
@@ -281,7 +281,7 @@ server_pause = Table(
     "server_pause",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("pause", Document(column_types.read_pause)),
+    Column("pause", Document(stored_documents.read_pause)),
 )
 
 #: A lease is active while its attempt has not ended.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.agents.conftest import KEY
 from tests.integration.agents.test_sessions import TOOL, runs_of, task
 from tests.integration.conftest import MakeSite
@@ -145,7 +145,9 @@ def test_a_failed_worker_is_finished_in_its_own_session_and_merged(
     # A daemon of the tool ends with the session.
     again.type("(setsid sleep 4711 &)\necho more > third.txt\nbye\n")
     assert again.end() == 0
-    assert not any("4711" in proc.command_line(each.pid) for each in proc.everything())
+    assert not any(
+        "4711" in process_table.command_line(each.pid) for each in process_table.everything()
+    )
     # The result has the worker's earlier changes, but not those that its branch has now.
     merge(site, job_id, "worker_1")
     assert "third.txt" in project.files(f"orchestrator/{job_id}/result")

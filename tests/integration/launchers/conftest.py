@@ -19,7 +19,7 @@ from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
 from orchestrator.launchers.local.local_launcher import Listener, LocalLauncher
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.support import above
 
 #: A timeout that only ends a hang: a loaded machine may be slow.
@@ -150,7 +150,7 @@ class Stage:
 
     def shim_of(self, name: str) -> int:
         """Return the pid of the shim above a running worker."""
-        worker = proc.look_up(self.reports.pid(name))
+        worker = process_table.look_up(self.reports.pid(name))
         assert worker is not None
         return worker.parent
 
@@ -170,7 +170,7 @@ class Stage:
 
     def shim(self) -> int:
         """The pid of the only shim."""
-        [shim] = proc.children(self.spawner)
+        [shim] = process_table.children(self.spawner)
         return shim
 
     def kill(self, *names: str) -> None:
@@ -212,7 +212,9 @@ class Doomed:
 
     def living(self) -> list[str]:
         """Return the living processes above the worker."""
-        return [name for name, pid in self.pids.items() if proc.start_ticks(pid) is not None]
+        return [
+            name for name, pid in self.pids.items() if process_table.start_ticks(pid) is not None
+        ]
 
 
 def start_escapees(stage: Stage, until: Callable[..., None], *options: str) -> None:

@@ -1,7 +1,7 @@
 """Calls about locks."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK, Operation
-from orchestrator.schemas.calls import locks
+from orchestrator.schemas.operations import locks
 
 LOCKS = "/api/v1/locks"
 

@@ -14,9 +14,9 @@ from pydantic_core import to_json
 
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
-from orchestrator.api.http import request
-from orchestrator.api.http.problems import ProblemError
-from orchestrator.api.http.request import checked_job_id, checked_worker_id
+from orchestrator.api.http_messages import request
+from orchestrator.api.http_messages.problems import ProblemError
+from orchestrator.api.http_messages.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.json_answers import JSON, tagged_answer, tagged_bytes
 from orchestrator.core.errors import TooLarge
 from orchestrator.core.repository.change_reader import DiffRequest

@@ -9,8 +9,8 @@ from flask import Blueprint, Response, request
 
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
-from orchestrator.api.http import request as reading
-from orchestrator.api.http.problems import invalid
+from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.problems import invalid
 from orchestrator.api.routes.json_answers import tagged_answer
 from orchestrator.api.routes.streams import EVENT_STREAM, NO_STORE, long_answers
 from orchestrator.api.serializers.answer_parts import moment_or_none

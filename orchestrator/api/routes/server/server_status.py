@@ -12,8 +12,8 @@ from flask import Blueprint, Response, current_app
 from orchestrator import __version__
 from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
-from orchestrator.api.http import request
-from orchestrator.api.http.metrics import Metrics
+from orchestrator.api.http_messages import request
+from orchestrator.api.http_messages.metrics import Metrics
 from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.agent_list import agents_answer

@@ -45,7 +45,7 @@ def join_command(
     Runs until SIGTERM or Ctrl-C. Then the workers stop, and start again on other machines.
     """
     from orchestrator.agents.discovery.node_availability import found_on_node
-    from orchestrator.engine.runtime.machine_resources import memory_and_disk
+    from orchestrator.engine.runtime.machine_headroom import memory_and_disk
     from orchestrator.git.worktrees.node_worktrees import NodeRepository
     from orchestrator.launchers.cluster.node.join_file import JoinFile
     from orchestrator.launchers.cluster.node.node_process import locked, run

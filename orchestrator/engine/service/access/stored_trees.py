@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from orchestrator.core.errors import Conflict, NotFound, Refused
-from orchestrator.core.limits import admission
+from orchestrator.core.limits import job_admission
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.scheduler_commands import Render
 from orchestrator.core.ports import Store, Workspace
@@ -63,7 +63,7 @@ class StoredTrees:
             if job.id not in scheduler.view.jobs:
                 raise NotFound(f"job {job.id} has been removed")
             check(scheduler, scheduler.view.jobs[job.id])
-            admission.check_caps(scheduler.view.size_of(job).remaining_caps)
+            job_admission.check_caps(scheduler.view.size_of(job).remaining_caps)
         except (Conflict, Refused):
             if tree is not None:
                 scheduler.forget(job.root_id)

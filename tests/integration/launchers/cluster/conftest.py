@@ -18,7 +18,7 @@ from orchestrator.launchers.cluster.cluster_launcher import ClusterLauncher
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.contract.launcher_adapters import LauncherSite
 from tests.integration.launchers.conftest import wait_until
 from tests.support.cluster import QUICK, NodeProcess, TestCluster, free_port
@@ -152,7 +152,7 @@ class ClusterSite(LauncherSite):
 
     def alive(self, name: str) -> list[int]:
         """The living processes of an attempt."""
-        return [each.pid for each in proc.marked(self.id(name))]
+        return [each.pid for each in process_table.marked(self.id(name))]
 
 
 def new_proof() -> Proof:

@@ -22,7 +22,7 @@ from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.cluster.node.node_process import api_socket
 from orchestrator.launchers.exit_record.exit_record import read_exit
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.launchers.conftest import HANG_SECONDS, wait_until
 from tests.support.cluster import NodeProcess
 from tests.support.examples import nightly
@@ -474,7 +474,7 @@ def test_no_process_of_a_node_remains_after_its_end(site: ClusterSite, started: 
     started("a")
     parent, daemon = node.process.pid, node.daemon
     node.end()
-    wait_until(lambda: not any(proc.start_ticks(each) for each in (parent, daemon)))
+    wait_until(lambda: not any(process_table.start_ticks(each) for each in (parent, daemon)))
     assert site.reports.exit("a").ended_by in (EndedBy.LOST, EndedBy.CANCEL)
     assert site.alive("a") == []
 

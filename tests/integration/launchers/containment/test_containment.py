@@ -16,7 +16,7 @@ from orchestrator.launchers.containment import cgroup
 from orchestrator.launchers.local import containment_settings
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, Sandbox
 from orchestrator.launchers.process import process_control
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.launchers.conftest import (
     IN_NAMESPACE,
     Stage,
@@ -96,8 +96,8 @@ def test_nothing_escapes_a_normal_end_and_all_are_named(
 
 def end_all(directory: Path) -> None:
     """Kill the escapees of a test that a mode does not contain, found by their directory."""
-    for process in proc.everything():
-        if str(directory) in proc.command_line(process.pid):
+    for process in process_table.everything():
+        if str(directory) in process_table.command_line(process.pid):
             process_control.send_signal(process, 9)
 
 

@@ -16,7 +16,7 @@ from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
 from orchestrator.launchers.local.leftover_process_detection import leftovers
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import InProcess, make_folder, marked, shell, until
 from tests.support import above
@@ -126,7 +126,7 @@ def test_doctor_and_status_name_what_is_left_when_all_above_a_worker_was_killed(
     server.kill()
     for pid in holders:
         os.kill(pid, signal.SIGKILL)
-    until(lambda: not any(map(proc.start_ticks, holders)), "they are dead")
+    until(lambda: not any(map(process_table.start_ticks, holders)), "they are dead")
     left = {str(pid) for pid in marked(job)}
     assert len(left) == 2
 

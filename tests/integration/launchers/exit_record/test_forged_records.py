@@ -15,7 +15,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from orchestrator.security.secrets.keys import new_proof
 from tests.integration.launchers.conftest import Stage, opened
 
@@ -102,7 +102,7 @@ def test_a_forged_record_is_not_believed_in_any_mode(
 
     assert held.reports.exit("a").ended_by is EndedBy.LOST
     assert believed(held, "a")["ended_by"] == "lost"
-    until(lambda: not proc.marked(held.id("a")))
+    until(lambda: not process_table.marked(held.id("a")))
 
 
 #: Claims an unknown end, with causes that use no retry of the worker.

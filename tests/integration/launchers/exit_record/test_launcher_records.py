@@ -15,7 +15,7 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.exit_record.attempt_lock import AttemptLock, LockRefused, run_path
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.launchers.conftest import wait_until
 
 ENDED = {"attempt": "a", "ended_by": "exit", "code": 7, "strays": [{"pid": 3, "command": "x"}]}
@@ -47,7 +47,7 @@ def test_a_held_attempt_is_running_and_cannot_be_buried(exit_path: str) -> None:
     lock = AttemptLock.take(exit_path)
     lock.write_holder("a")
     lock.add_worker(12345)
-    ticks = proc.start_ticks(os.getpid())
+    ticks = process_table.start_ticks(os.getpid())
     assert exit_record.inspect(exit_path) == exit_record.RunningRecord(
         shim_pid=os.getpid(), start_ticks=ticks or 0
     )
@@ -148,7 +148,7 @@ def test_a_lock_of_somebody_else_is_waited_for_until_its_holder_has_ended(stage:
     Path(run_path(path)).write_text('{"shim": 1, "shim_start": 0, "boot_id": "x"}')
     code = "import fcntl, sys, time; f = open(sys.argv[1]); fcntl.flock(f, 2); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-S", "-c", code, run_path(path)]) as holder:
-        wait_until(lambda: proc.lock_holder(run_path(path)) == holder.pid)
+        wait_until(lambda: process_table.lock_holder(run_path(path)) == holder.pid)
         assert stage.adopt("a")
         holder.kill()
     assert stage.reports.exit("a").ended_by is EndedBy.LOST

@@ -13,7 +13,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local import lost_attempts
 from orchestrator.launchers.local.containment_settings import Mode
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.launchers.conftest import Doomed
 
 GATE = "echo ready; while [ ! -e gate ]; do sleep 0.02; done; echo done; exit 5"
@@ -25,7 +25,7 @@ def test_a_killed_shim_is_a_lost_attempt_with_a_tombstone(stage: Any) -> None:
     os.kill(stage.shim_of("a"), 9)
     ended = stage.reports.exit("a")
     assert ended.ended_by is EndedBy.LOST and ended.code is None
-    assert proc.start_ticks(worker) is None
+    assert process_table.start_ticks(worker) is None
     assert [stray.command for stray in ended.strays] in (["sleep"], ["sleep 60"])
     assert exit_record.inspect(str(stage.directory / "a.json")) == exit_record.FinishedRecord(
         exit=ended
@@ -83,14 +83,14 @@ def test_a_shim_that_dies_after_its_spawner_leaves_nothing_marked(
 ) -> None:
     stage.start("a", "sh", "-c", "setsid sleep 60 & sleep 60")
     shim = stage.shim_of("a")
-    until(lambda: len(proc.marked(stage.id("a"))) == 3)
+    until(lambda: len(process_table.marked(stage.id("a"))) == 3)
     old = stage.launcher.keeper_pid
     stage.kill("spawner")
     until(lambda: stage.launcher.keeper_pid != old)
     os.kill(shim, 9)
     ended = stage.reports.exit("a")
     assert ended.ended_by is EndedBy.LOST and len(ended.strays) == 3
-    assert proc.marked(stage.id("a")) == []
+    assert process_table.marked(stage.id("a")) == []
 
 
 def test_a_running_attempt_is_adopted_and_its_end_is_reported(stage: Any) -> None:
@@ -138,7 +138,7 @@ def test_an_adopted_attempt_whose_shim_is_killed_is_lost(stage: Any) -> None:
     assert stage.adopt("a")
     os.kill(shim, 9)
     assert stage.reports.exit("a").ended_by is EndedBy.LOST
-    assert proc.marked(stage.id("a")) == []
+    assert process_table.marked(stage.id("a")) == []
     assert not stage.adopt("a")
 
 
@@ -166,7 +166,7 @@ def test_idle_shims_end_with_their_server(stage: Any, until: Callable[..., None]
     shim = stage.shim_of("a")
     stage.reports.exit("a")
     stage.close(stop=False)
-    until(lambda: proc.start_ticks(shim) is None)
+    until(lambda: process_table.start_ticks(shim) is None)
 
 
 def test_an_end_that_cannot_be_settled_is_asked_for_again(

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 SHIM = Path(__file__).parents[3] / "fixtures" / "old_shim.py"
 ENDED = {"attempt": "a", "ended_by": "exit", "code": 7}
@@ -43,12 +43,12 @@ def test_one_that_runs_is_adopted_and_its_result_taken(stage: Any) -> None:
 def test_the_holder_of_a_lock_is_known_to_the_kernel(stage: Any) -> None:
     gate = stage.directory / "gate"
     path = str(stage.directory / "a.json")
-    assert proc.lock_holder(path) is None
+    assert process_table.lock_holder(path) is None
     with subprocess.Popen(
         [sys.executable, SHIM, path, stage.id("a"), gate, "unknown"], stdout=subprocess.PIPE
     ) as shim:
         assert shim.stdout is not None and shim.stdout.readline() == b"ready\n"
-        ticks = proc.start_ticks(shim.pid)
+        ticks = process_table.start_ticks(shim.pid)
         assert exit_record.inspect(path) == exit_record.RunningRecord(
             shim_pid=shim.pid, start_ticks=ticks or 0
         )

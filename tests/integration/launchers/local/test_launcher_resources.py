@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.local_launcher import LocalLauncher
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.launchers.conftest import Reports
 
 
@@ -61,12 +61,12 @@ def _threads_and_descriptors() -> tuple[int, int]:
 
 def test_nothing_leaks_over_two_hundred_attempts(stage: Any) -> None:
     _run_many(stage, "warm", 8)
-    shims = len(proc.children(stage.spawner))
+    shims = len(process_table.children(stage.spawner))
     before = _threads_and_descriptors()
     began = _shim_descriptors(stage)
     _run_many(stage, "many", 200)
     assert _threads_and_descriptors() == before
-    assert len(proc.children(stage.spawner)) <= max(shims, 4)
+    assert len(process_table.children(stage.spawner)) <= max(shims, 4)
     assert max(_shim_descriptors(stage)) <= max(began)
 
 
@@ -82,7 +82,7 @@ def _run_many(stage: Any, prefix: str, count: int) -> None:
 def _shim_descriptors(stage: Any) -> list[int]:
     if os.getuid() != 0:
         return [0]  # Only root sees them, because a shim hides its memory and its descriptors.
-    shims = proc.children(stage.spawner)
+    shims = process_table.children(stage.spawner)
     return [len(os.listdir(f"/proc/{shim}/fd")) for shim in shims]
 
 
@@ -94,7 +94,7 @@ def test_closing_leaves_no_process_thread_or_descriptor(tmp_path: Path, stage: A
     other.close()
     other.close()
     assert _threads_and_descriptors() == before
-    assert [proc.start_ticks(pid) for pid in above] == [None, None]
+    assert [process_table.start_ticks(pid) for pid in above] == [None, None]
 
 
 def test_idle_shims_beyond_four_are_let_go(stage: Any, until: Callable[..., None]) -> None:
@@ -106,7 +106,7 @@ def test_idle_shims_beyond_four_are_let_go(stage: Any, until: Callable[..., None
     (stage.directory / "gate").touch()
     for name in names:
         stage.reports.exit(name)
-    until(lambda: len(proc.children(stage.spawner)) == 4)
+    until(lambda: len(process_table.children(stage.spawner)) == 4)
     assert stage.shell("after", "exit 2").code == 2
 
 
@@ -114,8 +114,8 @@ def test_idle_shims_use_no_processor(stage: Any, until: Callable[..., None]) -> 
     """A worker's last output is read after the worker's end."""
 
     def all_asleep() -> bool:
-        shims = proc.children(stage.spawner)
-        looks = [proc.look_up(pid) for _ in range(50) for pid in shims]
+        shims = process_table.children(stage.spawner)
+        looks = [process_table.look_up(pid) for _ in range(50) for pid in shims]
         return all(look is not None and look.state == "S" for look in looks)
 
     for number in range(20):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.launchers.conftest import alive_escapees, start_escapees
 
 STUBBORN = "trap '' TERM; echo ready; while :; do sleep 0.05; done"
@@ -92,7 +92,7 @@ def test_a_background_child_does_not_keep_a_worker_from_ending(stage: Any) -> No
     assert ended.code == 0 and stage.log("a") == b"hi\n"
     [stray] = ended.strays
     assert stray.command == "sleep 30"
-    assert proc.start_ticks(stray.pid) is None
+    assert process_table.start_ticks(stray.pid) is None
 
 
 def test_a_clean_worker_has_no_strays(stage: Any) -> None:
@@ -147,7 +147,7 @@ def test_nothing_escapes_a_shim_that_is_stopped_again_and_again(
     def is_gone() -> bool:
         with suppress(ProcessLookupError):
             os.kill(shim, signal.SIGSTOP)
-        return proc.start_ticks(shim) is None
+        return process_table.start_ticks(shim) is None
 
     until(is_gone)
 
@@ -181,7 +181,7 @@ while time.monotonic() < end:
 def test_a_process_that_forks_itself_anew_is_caught(stage: Any) -> None:
     ended = stage.run("a", sys.executable, "-S", "-E", "-c", MOVING_TARGET)
     assert ended.code == 0 and ended.strays and ended.error == ""
-    assert proc.marked(stage.id("a")) == []
+    assert process_table.marked(stage.id("a")) == []
     assert stage.shell("b", "exit 0").code == 0
 
 
@@ -207,7 +207,7 @@ def test_closing_stops_all_or_leaves_all(
         stage.start(name, "sleep", "60")
     pids = [stage.reports.pid(name) for name in "abc"]
     stage.close(stop)
-    alive = [pid for pid in pids if proc.start_ticks(pid)]
+    alive = [pid for pid in pids if process_table.start_ticks(pid)]
     assert alive == ([] if stop else pids)
     if stop:
         assert {stage.reports.exit(name).stopped_by for name in "abc"} == {"shutdown"}

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.launchers.local.leftover_process_detection import Leftover, is_orphan, leftovers
 from orchestrator.launchers.process import process_control
-from orchestrator.security import proc
+from orchestrator.security import process_table
 
 #: Of this process alone: several run tests at once.
 ROOT = f"abc{os.getpid()}"
@@ -20,8 +20,8 @@ ATTEMPT = f"{ROOT}/worker_2_1/3"
 @pytest.fixture
 def left(until: Callable[..., None]) -> Iterator[int]:
     """A process with the marker of an attempt."""
-    process = subprocess.Popen(["sleep", "60"], env={proc.MARKER: ATTEMPT})
-    until(lambda: proc.marked(ATTEMPT))
+    process = subprocess.Popen(["sleep", "60"], env={process_table.MARKER: ATTEMPT})
+    until(lambda: process_table.marked(ATTEMPT))
     yield process.pid
     process.kill()
     process.wait()
@@ -50,7 +50,7 @@ def test_a_process_is_not_named_while_the_shim_of_its_attempt_lives(
 ) -> None:
     # A worker may have put a record next to its shim's lock.
     (attempts / "worker_2_1.3.exit.json").touch()
-    shim, boot = proc.start_ticks(left), proc.boot_id()
+    shim, boot = process_table.start_ticks(left), process_table.boot_id()
     lock = f'{{"shim": {left}, "shim_start": {shim}, "boot_id": "{boot}"}}\n'
     (attempts / "worker_2_1.3.exit.run").write_text(lock)
     assert not list(leftovers(tmp_path))
@@ -62,7 +62,7 @@ def test_the_caller_s_own_attempt_is_not_named(
     tmp_path: Path, attempts: Path, left: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (attempts / "worker_2_1.3.exit.json").touch()
-    monkeypatch.setenv(proc.MARKER, ATTEMPT)
+    monkeypatch.setenv(process_table.MARKER, ATTEMPT)
     assert not list(leftovers(tmp_path))
 
 
@@ -76,8 +76,8 @@ def test_an_orphan_without_a_marker_is_named_by_the_worker_whose_directory_it_is
     argv = ["sh", "-c", "sleep 60 >/dev/null & echo $!"]
     pid = int(subprocess.run(argv, cwd=place, env={}, stdout=subprocess.PIPE).stdout)
     try:
-        until(lambda: is_orphan(proc.look_up(pid)))
-        until(lambda: proc.look_up(pid).command == "sleep")
+        until(lambda: is_orphan(process_table.look_up(pid)))
+        until(lambda: process_table.look_up(pid).command == "sleep")
         assert list(leftovers(tmp_path)) == [Leftover(pid, "sleep", ROOT, "worker_2_1")]
         assert not list(leftovers(tmp_path / "another"))
     finally:

@@ -18,7 +18,7 @@ from orchestrator.launchers.local.containment_settings import (
     WorkerLimits,
     choose,
 )
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.launchers.conftest import Stage
 from tests.integration.launchers.containment.test_containment import opened
 
@@ -47,7 +47,7 @@ def test_too_much_memory_ends_a_worker_with_all_it_started(limited: Any) -> None
     assert ended.ended_by is EndedBy.LIMIT
     assert ended.error == "killed: used more than 200 MiB of memory"
     assert time.monotonic() - started < 30
-    assert proc.marked(limited.id("a")) == []
+    assert process_table.marked(limited.id("a")) == []
 
 
 def test_too_many_processes_end_a_worker(limited: Any) -> None:
@@ -55,7 +55,7 @@ def test_too_many_processes_end_a_worker(limited: Any) -> None:
     ended = limited.shell("a", script)
     assert ended.ended_by is EndedBy.LIMIT
     assert "more than 20 processes and threads" in ended.error
-    assert proc.marked(limited.id("a")) == []
+    assert process_table.marked(limited.id("a")) == []
 
 
 def test_too_large_a_file_ends_its_writer(limited: Any) -> None:

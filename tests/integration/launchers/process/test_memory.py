@@ -11,7 +11,7 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, WorkerLimits
 from orchestrator.launchers.process.worker_limits import LimitWatch, Memory
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.launchers.containment.test_containment import opened
 
 MIB = 1024 * 1024
@@ -72,8 +72,8 @@ WAIT = "print('ready', flush=True); input(); "
 
 def used(memory: Memory, *pids: int) -> int:
     """Return the memory in MiB, rounded down to tens, because the interpreter itself uses a few."""
-    found = [member for pid in pids for member in (proc.look_up(pid),) if member]
-    found += [member for pid in pids for member in proc.descendants(pid)]
+    found = [member for pid in pids for member in (process_table.look_up(pid),) if member]
+    found += [member for pid in pids for member in process_table.descendants(pid)]
     assert not memory.exceeds(10**12, found)
     least, most = 0, 10**9
     while most - least > MIB:

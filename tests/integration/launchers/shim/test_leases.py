@@ -15,7 +15,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record.exit_record import read_exit
 from orchestrator.launchers.process.lease_file import LeaseFile, LeaseWatch, boot_time
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.launchers.conftest import (
     REPOSITORY,
     SERVER,
@@ -128,7 +128,7 @@ def test_a_launcher_that_hangs_or_dies_extends_no_lease(
         assert ended is not None
         assert ended.cause is ExitCause.LEASE_ENDED
         assert alive_escapees(tmp_path) == []
-        assert proc.marked(attempt_id) == []
+        assert process_table.marked(attempt_id) == []
     finally:
         lease.extend(boot_time() - 1.0)
         server.kill()

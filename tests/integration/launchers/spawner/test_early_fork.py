@@ -12,7 +12,7 @@ import pytest
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.spawner import early_fork
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from tests.integration.launchers.conftest import Reports
 
 REPOSITORY = Path(__file__).parents[4]
@@ -50,7 +50,7 @@ def server(tmp_path: Path, until: Callable[..., None]) -> Iterator[int]:
 def test_a_server_forks_its_spawner_which_keeps_nothing_of_the_server(
     server: int, until: Callable[..., None]
 ) -> None:
-    [keeper] = proc.children(server)
+    [keeper] = process_table.children(server)
 
     command = Path(f"/proc/{keeper}/cmdline").read_bytes().rstrip(b"\0").decode()
     assert command == early_fork.TITLE
@@ -64,7 +64,7 @@ def test_a_server_forks_its_spawner_which_keeps_nothing_of_the_server(
         assert os.readlink(f"/proc/{keeper}/cwd") == "/"
 
     os.kill(server, signal.SIGKILL)
-    until(lambda: proc.start_ticks(keeper) is None)
+    until(lambda: process_table.start_ticks(keeper) is None)
 
 
 def test_a_forked_process_that_has_ended_is_replaced() -> None:

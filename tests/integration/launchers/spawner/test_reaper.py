@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).absolute().parents[4]
 #: A dead shim's process, whose own child is adopted between the listing and the killing.
 ADOPTED_LATE = """
 import json, os, signal, socket, sys, time
-from orchestrator.security import proc
+from orchestrator.security import process_table
 from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 
 control, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -21,7 +21,7 @@ shim = os.posix_spawnp("sh", ["sh", "-c", "sleep 60 & wait"], os.environ)
 table.add(1)
 reaper._shims[shim] = 1
 reaper._stops[shim] = 0
-while not (grandchildren := list(proc.children(shim))):
+while not (grandchildren := list(process_table.children(shim))):
     time.sleep(0.01)
 listed = reaper._containment.detached
 
@@ -29,7 +29,7 @@ def list_then_adopt(spare):
     found = listed(spare)
     reaper._containment.detached = listed
     os.kill(shim, signal.SIGKILL)
-    while grandchildren[0] not in proc.children(os.getpid()):
+    while grandchildren[0] not in process_table.children(os.getpid()):
         time.sleep(0.01)
     return found
 

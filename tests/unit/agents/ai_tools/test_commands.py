@@ -17,7 +17,7 @@ from orchestrator.agents.ai_tools.invocation.call import (
     CallInputs,
     CallLimits,
 )
-from orchestrator.agents.loop.settings.loop_settings import POLICIES
+from orchestrator.agents.model_loop.settings.loop_settings import POLICIES
 from orchestrator.config.sections.agents import INHERITABLE
 from orchestrator.config.settings import Workers
 from orchestrator.core.model.known_agents import CLAUDE, KNOWN, OPENCODE

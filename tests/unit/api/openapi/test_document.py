@@ -13,7 +13,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 from pydantic import BaseModel
 
-from orchestrator.api.http.problems import limit_fields
+from orchestrator.api.http_messages.problems import limit_fields
 from orchestrator.api.openapi.document import document
 from orchestrator.api.openapi.operations import OPERATIONS, Operation
 from orchestrator.core.model.states import JobStatus

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.api.http.assets import STATIC
+from orchestrator.api.http_messages.assets import STATIC
 
 APP = STATIC / "app"
 MODULES = sorted(APP.rglob("*.js"))

@@ -5,8 +5,8 @@ import resource
 from pathlib import Path
 
 from orchestrator.core.model.states import WaitKind
-from orchestrator.engine.runtime import machine_resources
-from orchestrator.engine.runtime.machine_resources import (
+from orchestrator.engine.runtime import machine_headroom
+from orchestrator.engine.runtime.machine_headroom import (
     LEAST_DESCRIPTORS,
     Bounds,
     DiskReserve,
@@ -34,9 +34,9 @@ def test_each_start_takes_one_and_some_are_kept(tmp_path: Path) -> None:
 
 
 def test_the_kernel_says_how_many_there_are() -> None:
-    before = machine_resources.free_descriptors()
+    before = machine_headroom.free_descriptors()
     opened = os.open(os.devnull, os.O_RDONLY)
-    after = machine_resources.free_descriptors()
+    after = machine_headroom.free_descriptors()
     os.close(opened)
 
     assert before is not None and after == before - 1

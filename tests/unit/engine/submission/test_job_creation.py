@@ -7,7 +7,7 @@ import pytest
 from orchestrator.agents.agent_registry import AgentRegistry, built_in
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
-from orchestrator.core.limits import admission
+from orchestrator.core.limits import job_admission
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.model.job import TaskSpec
@@ -31,7 +31,7 @@ class Desk:
         self.scheduler = Scheduler(max_workers=4)
         agents = AgentRegistry(built_in())
         self._submission_builder = SubmissionBuilder(
-            agents, RolePrompts(), default_config(), admission.Ceilings(**ceilings)
+            agents, RolePrompts(), default_config(), job_admission.Ceilings(**ceilings)
         )
         self._number = 0
 
@@ -51,7 +51,7 @@ class Desk:
             job_id=f"job{self._number}",
             tasks=given,
             plan_source="given",
-            digest=admission.digest(request, given),
+            digest=job_admission.digest(request, given),
         )
         return self._submission_builder.submit(self.scheduler, asked, 1.0)
 

@@ -8,7 +8,7 @@ import pytest
 from orchestrator.core.errors import RepositoryError
 from orchestrator.gates import Secrets
 from orchestrator.git import GitRepository
-from orchestrator.git.commit_reader import MOST_KEPT_BYTES
+from orchestrator.git.commits_and_refs import MOST_KEPT_BYTES
 from tests.support.project import Project
 
 #: Put together here, so that no scanner reports this file.

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.git import CopyRules, GitRepository, NeverCommit
-from orchestrator.git.commit_reader import MOST_KEPT_BYTES
+from orchestrator.git.commits_and_refs import MOST_KEPT_BYTES
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record.exit_record import read_exit
-from orchestrator.store.schema.column_types import read_exit as read_stored
+from orchestrator.store.schema.stored_documents import read_exit as read_stored
 
 NEVER = "it never began: its server ended before it was started"
 LEASE = "its server was gone for longer than workers.orphan_lease"

@@ -1,0 +1,231 @@
+"""The loop: call the model, run the requested tools, repeat until a final answer or a limit."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from orchestrator.agents.activity.agent_events import (
+    AgentOutcome,
+    FinalAnswerEvent,
+    RetryEvent,
+    TextEvent,
+    ToolEvent,
+    UsageEvent,
+)
+from orchestrator.agents.model_loop.model_calls import Emit, ModelCaller
+from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, overflow
+from orchestrator.agents.model_loop.providers import instructions
+from orchestrator.agents.model_loop.providers.turn import Dialect, StopReason, Turn, Use
+from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
+from orchestrator.agents.model_loop.tools.tool import Result
+from orchestrator.agents.model_loop.tools.toolbox import Toolbox
+from orchestrator.agents.model_loop.usage_account import UsageAccount
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+
+#: Maximum number of cut or empty answers in a row before the conversation ends.
+_MOST_USELESS_ANSWERS = 2
+#: Maximum number of tools in one answer.
+_MOST_USES = 64
+
+
+class Mail(Protocol):
+    def take_words(self) -> str:
+        """Return the new messages as one text; "" if there are none."""
+        ...
+
+    def read_all(self) -> None:
+        """Mark as read all messages that ``take_words`` has returned."""
+
+
+class NoMail:
+    def take_words(self) -> str:
+        return ""
+
+    def read_all(self) -> None:
+        pass
+
+
+class Conversation:
+    """One run of a loop: a conversation with a model. ``run`` may be called only once."""
+
+    def __init__(
+        self, settings: LoopSettings, dialect: Dialect, emit: Emit, mail: Mail | None
+    ) -> None:
+        self._mail = mail or NoMail()
+        self._settings = settings
+        self._dialect = dialect
+        self._emit = emit
+        self._toolbox = Toolbox(settings)
+        self._account = UsageAccount(settings)
+        #: Denied tools, without tools that worked later.
+        self._denied: dict[str, None] = {}
+        self._useless_answers = 0
+        self._text = ""
+
+    def run(self, prompt: str) -> AgentOutcome:
+        """Run the conversation, and return its outcome. Raises only what ``emit`` raises."""
+        try:
+            tools = tuple(self._toolbox.tools.values())
+            given = "\n\n".join(filter(None, (prompt, self._mail.take_words())))
+            self._dialect.begin(instructions.system(self._settings), given, tools)
+            caller = ModelCaller(self._settings, self._dialect.headers, self._emit)
+            while not self._step(caller):
+                pass
+        except ModelFailure as failure:
+            return replace(
+                failed(failure, self._account), text=self._text, denied=tuple(self._denied)
+            )
+        finally:
+            self._toolbox.close()
+        self._emit(FinalAnswerEvent())
+        return self._done()
+
+    def _step(self, caller: ModelCaller) -> bool:
+        """Call the model once, and run the tools that it requests.
+
+        Return True if this was the last call.
+        """
+        if enough := self._account.enough:
+            raise ModelFailure(ErrorClass.LIMIT, enough)
+        turn = ask(caller, self._dialect, self._account, self._emit)
+        self._mail.read_all()
+        self._warn_of_price()
+        if turn.text:
+            self._text = turn.text
+            self._emit(TextEvent(turn.text))
+        return self._go_on(turn)
+
+    def _go_on(self, turn: Turn) -> bool:
+        if turn.stop is StopReason.REFUSED:
+            words = f"the model declined to answer: {turn.text[:300]}".rstrip(": ")
+            raise ModelFailure(ErrorClass.API, words)
+        if turn.stop is StopReason.FULL:
+            raise overflow("the model stopped because its context window is full")
+        if turn.stop is StopReason.CUT:
+            self._cut(turn)
+        elif turn.uses:
+            self._useless_answers = 0
+            self._use_all(turn.uses)
+        elif not turn.text.strip():
+            self._count_useless_answer(ErrorClass.EMPTY, "the model's last answer is empty")
+            self._dialect.give([], instructions.EMPTY)
+        else:
+            # People's messages that arrived during the last call continue the conversation.
+            words = self._mail.take_words()
+            if words:
+                self._dialect.give([], words)
+            return not words
+        return False
+
+    def _use_all(self, uses: Sequence[Use]) -> None:
+        # An API rejects a conversation in which a tool call has no result.
+        results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
+        too_many = Result(
+            f"this tool call was not run: the answer has more than {_MOST_USES} tool calls",
+            failed=True,
+        )
+        more = [(use, too_many) for use in uses[_MOST_USES:]]
+        self._dialect.give([*results, *more], self._mail.take_words())
+
+    def _cut(self, turn: Turn) -> None:
+        most = self._settings.max_tokens
+        self._count_useless_answer(
+            ErrorClass.LIMIT, f"the model's answers exceed max_tokens={most} per call"
+        )
+        not_run = Result(instructions.NOT_RUN, failed=True)
+        words = instructions.CUT.format(most=most)
+        self._dialect.give([(use, not_run) for use in turn.uses], words)
+
+    def _count_useless_answer(self, kind: ErrorClass, words: str) -> None:
+        self._useless_answers += 1
+        if self._useless_answers > _MOST_USELESS_ANSWERS:
+            raise ModelFailure(kind, words)
+
+    def _use(self, use: Use) -> Result:
+        did = ToolEvent(
+            use.name[:100],
+            self._toolbox.summary(use.name, use.arguments),
+            writes=self._toolbox.writes(use.name, use.arguments),
+        )
+        # Log slow and rejected tools before they run, so that the log shows the present step.
+        ahead = bool(use.problem) or self._toolbox.is_slow(use.name)
+        if ahead:
+            self._emit(did)
+        result = self._used(use)
+        if not ahead:
+            self._emit(replace(did, denied=result.denied))
+        return result
+
+    def _used(self, use: Use) -> Result:
+        if use.problem:
+            return Result(f"{use.name}: {use.problem}", failed=True)
+        result = self._toolbox.use(use.name, use.arguments)
+        # A later success of the tool cancels its earlier denial.
+        if result.denied:
+            self._denied[use.name] = None
+        elif not result.failed:
+            self._denied.pop(use.name, None)
+        return result
+
+    def _warn_of_price(self) -> None:
+        if self._account.unpriced and self._account.usage.steps == 1:
+            words = (
+                f"the price of {self._settings.model} is unknown: max_cost_usd cannot be enforced"
+            )
+            self._emit(RetryEvent(words, ErrorClass.CONFIG))
+
+    def _done(self) -> AgentOutcome:
+        outcome = AgentOutcome(
+            text=self._text, usage=self._account.usage, denied=tuple(self._denied)
+        )
+        if not self._denied:
+            return outcome
+        words = f"denied tools: {', '.join(self._denied)}"
+        return replace(outcome, error_class=ErrorClass.DENIED, error=words)
+
+
+def converse(
+    make: Callable[[], tuple[LoopSettings, Dialect]],
+    prompt: str,
+    emit: Emit,
+    mail: Mail | None,
+) -> AgentOutcome:
+    """Run a loop, and return its outcome.
+
+    ``make`` creates the settings and an empty conversation; it may raise ModelFailure.
+    """
+    try:
+        settings, dialect = make()
+    except ModelFailure as failure:
+        return failed(failure)
+    return Conversation(settings, dialect, emit, mail).run(prompt)
+
+
+def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit) -> Turn:
+    """Call the model, and return its answer. Add the usage of the call to ``account``.
+
+    Raise ModelFailure.
+    """
+    request = dialect.request(account.next_answer)
+    while True:
+        try:
+            answer = caller.call(dialect.path, request)
+            break
+        except ModelFailure as failure:
+            if not dialect.retreat(failure.status, failure.message):
+                raise
+        finally:
+            if caller.lost_answers:
+                account.lacks_some()
+        request = dialect.request(account.next_answer)
+    turn = dialect.answered(answer)
+    emit(UsageEvent(account.book(turn.usage, len(json.dumps(request)))))
+    return turn
+
+
+def failed(failure: ModelFailure, account: UsageAccount | None = None) -> AgentOutcome:
+    outcome = AgentOutcome(
+        error_class=failure.kind, error=failure.message, resets_at=failure.resets_at
+    )
+    return outcome if account is None else replace(outcome, usage=account.usage)

@@ -1,0 +1,93 @@
+"""One question with one JSON answer, for planning."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.agents.activity.agent_events import AgentOutcome, FinalAnswerEvent
+from orchestrator.agents.model_loop.conversation import ask, failed
+from orchestrator.agents.model_loop.model_calls import Emit, ModelCaller
+from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, overflow
+from orchestrator.agents.model_loop.providers.turn import Dialect, StopReason, Turn
+from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
+from orchestrator.agents.model_loop.usage_account import UsageAccount
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+from orchestrator.core.text import json_values
+
+#: Maximum number of places in a text where JSON may begin that are tried.
+_MOST_STARTS = 200
+
+
+def completed(
+    make: Callable[[], tuple[LoopSettings, Dialect]],
+    prompt: str,
+    schema: Mapping[str, Any],
+    emit: Emit,
+) -> tuple[object | None, AgentOutcome]:
+    """Return a JSON value and the outcome; the value is None if the request failed.
+
+    The value is not validated against the schema.
+    """
+    try:
+        settings, dialect = make()
+    except ModelFailure as failure:
+        return None, failed(failure)
+    account = UsageAccount(settings)
+    inside, boxed = wrapped(schema)
+    try:
+        dialect.begin(settings.system, prompt, ())
+        dialect.demand(inside)
+        turn = ask(ModelCaller(settings, dialect.headers, emit), dialect, account, emit)
+        value = unwrapped(_value(turn)) if boxed else _value(turn)
+    except ModelFailure as failure:
+        return None, failed(failure, account)
+    emit(FinalAnswerEvent())
+    return value, _outcome(turn, value, account)
+
+
+def _value(turn: Turn) -> object | None:
+    if turn.stop is StopReason.CUT:
+        raise ModelFailure(ErrorClass.LIMIT, "the model's answer exceeds max_tokens per call")
+    if turn.stop is StopReason.FULL:
+        raise overflow("the model stopped because its context window is full")
+    if turn.uses:
+        return dict(turn.uses[0].arguments)
+    return json_in(turn.text)
+
+
+def _outcome(turn: Turn, value: object | None, account: UsageAccount) -> AgentOutcome:
+    text = turn.text or json.dumps(value)
+    outcome = AgentOutcome(text=text if value is not None else turn.text, usage=account.usage)
+    if value is not None:
+        return outcome
+    if not turn.text.strip():
+        return replace(outcome, error_class=ErrorClass.EMPTY, error="the model's answer is empty")
+    return replace(outcome, error_class=ErrorClass.API, error="the model's answer contains no JSON")
+
+
+def json_in(text: str) -> object | None:
+    """Return ``text`` as JSON, or the longest JSON object or list in it; None if there is none."""
+    try:
+        whole: object = json.loads(text)
+        return whole
+    except (ValueError, RecursionError):
+        found = json_values.values_in(text, "{[", _MOST_STARTS)
+        return max(found, key=lambda each: each[0], default=(0, None))[1]
+
+
+def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """Return a schema for a JSON object, and True if that schema wraps ``schema``.
+
+    APIs accept only schemas for objects. A ``schema`` for another type is wrapped: the object then
+    has the value in its property ``answer``.
+    """
+    if schema.get("type") == "object":
+        return dict(schema), False
+    inside = {"type": "object", "properties": {"answer": dict(schema)}, "required": ["answer"]}
+    return {**inside, "additionalProperties": False}, True
+
+
+def unwrapped(value: object) -> object:
+    found = json_values.mapping(value)
+    return found["answer"] if set(found) == {"answer"} else value

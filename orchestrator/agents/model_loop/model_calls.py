@@ -1,0 +1,95 @@
+"""Calls a model: sends the request, retries a few times, and parses the answer as JSON."""
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestrator.agents.activity.agent_events import AgentEvent, RetryEvent
+from orchestrator.agents.model_loop.model_http import http_post
+from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, refused
+from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+from orchestrator.core.text import json_values
+
+Emit = Callable[[AgentEvent], None]
+
+_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class ModelCaller:
+    """Calls one server.
+
+    The constructor raises ModelFailure (config, auth) if no call can succeed.
+    """
+
+    def __init__(self, settings: LoopSettings, headers: Mapping[str, str], emit: Emit) -> None:
+        self._settings = settings
+        self._to = http_post.endpoint(settings.base_url)
+        self._headers = {"content-type": "application/json", "user-agent": "orchestrator"}
+        self._headers.update({**headers, **settings.headers})
+        self._emit = emit
+        #: True if an answer broke off, so that its usage is unknown.
+        self.lost_answers = False
+        self._check_key()
+        self._check_headers()
+
+    def _check_key(self) -> None:
+        to, settings = self._to, self._settings
+        in_the_clear = to.scheme == "http" and not to.loopback and not settings.allow_plain_http
+        if in_the_clear and settings.api_key:
+            words = (
+                f"refusing to send a key to {to} without TLS; use https, or set allow_plain_http"
+            )
+            raise ModelFailure(ErrorClass.CONFIG, words)
+        if settings.key_needed and not settings.api_key and not to.loopback:
+            words = f"no API key; set {settings.api_key_env}"
+            raise ModelFailure(ErrorClass.AUTH, words)
+
+    def _check_headers(self) -> None:
+        for name, value in self._headers.items():
+            if not (_NAME.fullmatch(name) and _VALUE.fullmatch(value)):
+                words = f"the header {name!r}, or the key in it, has characters that HTTP forbids"
+                raise ModelFailure(ErrorClass.CONFIG, words)
+
+    def call(self, path: str, value: Mapping[str, Any]) -> object:
+        """Return the answer as JSON.
+
+        Raise ModelFailure if the last retry failed, or if a retry cannot help.
+        """
+        body = json.dumps(value).encode()
+        for tried in range(self._settings.retries + 1):
+            try:
+                return self._once(path, body)
+            except ModelFailure as failure:
+                self.lost_answers |= failure.answering
+                pause = self._pause(failure, tried)
+                if pause is None:
+                    raise
+                self._emit(RetryEvent(failure.message, failure.kind, pause))
+                time.sleep(pause)
+        raise AssertionError("the last attempt returns or raises")
+
+    def _once(self, path: str, body: bytes) -> object:
+        times = self._settings.timeouts
+        whole = self._to.path + path
+        reply = http_post.post(
+            self._to, whole, self._headers, body, connect=times.connect, call=times.call
+        )
+        if not 200 <= reply.status < 300:
+            raise refused(reply.status, reply.headers, reply.body, f"{self._to}{whole}")
+        try:
+            return json_values.decoded(reply.body)
+        except ValueError as error:
+            words = f"{self._to}{whole} returned an answer that is not JSON"
+            raise ModelFailure(ErrorClass.API, words, again=True, answering=True) from error
+
+    def _pause(self, failure: ModelFailure, tried: int) -> float | None:
+        """Return the seconds until the next retry; None for no retry."""
+        times = self._settings.timeouts
+        if not failure.again or tried >= self._settings.retries:
+            return None
+        pause = times.pause * 2.0**tried if failure.pause is None else failure.pause
+        return pause if pause <= times.longest_pause else None

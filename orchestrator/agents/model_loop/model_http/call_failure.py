@@ -1,0 +1,140 @@
+"""Failures of model calls, and their kinds."""
+
+import json
+import re
+import time
+from collections.abc import Mapping
+
+from orchestrator.agents.ai_tools.reader_parts.error_class import classify
+from orchestrator.agents.model_loop.model_http import rate_limit_headers
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+from orchestrator.core.text import json_values
+from orchestrator.core.text.formatting import one_line
+
+_LONGEST = 600
+_AUTH = frozenset((401, 402, 403))
+_RATE = frozenset((429, 529))
+_OVERFLOW = re.compile(
+    r"prompt is too long|context[ _](length|window|size)|maximum context|context_length_exceeded"
+    r"|too many (input |total )?tokens|exceeds? the (available |model'?s )?context"
+    r"|input is too long",
+    re.IGNORECASE,
+)
+_UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
+#: Texts that, with status 429, show an account without money. Other words about billing also occur
+#: if waiting helps.
+_USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
+#: Texts of a server that could not read the model's tool call. The model's next try may be correct.
+_MISCALLED = re.compile(r"tool_use_failed|failed to call a function", re.I)
+_OVERFLOWS = "the conversation exceeds the model's context window"
+
+
+class ModelFailure(Exception):
+    """A failed model call. The message is for the user."""
+
+    def __init__(
+        self,
+        kind: ErrorClass,
+        message: str,
+        *,
+        again: bool = False,
+        status: int | None = None,
+        pause: float | None = None,
+        resets_at: float | None = None,
+        answering: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        #: True if a repeated call may succeed.
+        self.again = again
+        self.status = status
+        #: Seconds to wait before the repetition, according to the server.
+        self.pause = pause
+        #: When the account may be used again: seconds since the epoch.
+        self.resets_at = resets_at
+        #: True if the model was working, so that unreported usage is possible.
+        self.answering = answering
+
+
+def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> ModelFailure:
+    """Return the failure for an answer whose status is not 2xx.
+
+    ``headers``: names in lower case.
+    """
+    detail = message(body)
+    words = f"{url} answered {status}: {detail}" if detail else f"{url} answered {status}"
+    if 300 <= status < 400:
+        where = headers.get("location", "elsewhere")[:200]
+        return ModelFailure(
+            ErrorClass.CONFIG, f"{words}, a redirect to {where}; set base_url to this address"
+        )
+    if status in _RATE:
+        return _limited(words, status, headers, detail)
+    if _UNPAID.search(detail) or status in _AUTH:
+        return ModelFailure(ErrorClass.AUTH, words, status=status)
+    if status == 413 or (status < 500 and _OVERFLOW.search(detail)):
+        return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({words})", status=status)
+    if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(detail):
+        pause = rate_limit_headers.pause(headers, time.time())
+        return ModelFailure(ErrorClass.API, words, again=True, status=status, pause=pause)
+    # The same request would be rejected again, but another attempt sends other requests, for
+    # example without these tools.
+    return ModelFailure(classify(detail, status), words, status=status)
+
+
+def _limited(words: str, status: int, headers: Mapping[str, str], detail: str) -> ModelFailure:
+    if _USED_UP.search(detail):
+        # Waiting does not help an account without money.
+        return ModelFailure(ErrorClass.AUTH, words, status=status)
+    now = time.time()
+    pause = rate_limit_headers.pause(headers, now)
+    until = rate_limit_headers.resets_at(headers, detail, now)
+    return ModelFailure(
+        ErrorClass.RATE_LIMIT,
+        words,
+        again=True,
+        status=status,
+        pause=pause,
+        resets_at=until if until is not None else (now + pause if pause else None),
+    )
+
+
+def unlike(wanted: str, answer: object) -> ModelFailure:
+    """Return the failure for an answer that has status 200, but unexpected content.
+
+    ``wanted``: the expected content, as text. Some gateways always send status 200, and put the
+    error into the body.
+    """
+    status, detail = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
+    if 400 <= status < 600:
+        return refused(status, {}, json.dumps(answer).encode(), "the service (HTTP status 200)")
+    return ModelFailure(
+        ErrorClass.API, f"the answer of the service is not {wanted}: {detail}".rstrip(": ")
+    )
+
+
+def overflow(detail: str) -> ModelFailure:
+    return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({detail})")
+
+
+def message(body: bytes) -> str:
+    """Return the message in the body of an error answer. The body may have any format."""
+    try:
+        value = json_values.decoded(body)
+    except ValueError:
+        return one_line(body.decode("utf-8", "replace"))[:_LONGEST]
+    return one_line(_words(value))[:_LONGEST]
+
+
+def _words(value: object) -> str:
+    if isinstance(value, list) and value:
+        value = value[0]
+    found = json_values.mapping(value)
+    error = found.get("error", found.get("detail", found.get("message", "")))
+    inner = json_values.mapping(error)
+    if inner:
+        code = json_values.text(inner.get("code") or inner.get("type"))
+        detail = json_values.text(inner, "message")
+        return f"{detail} ({code})" if code and detail else detail or code
+    return json_values.text(error)

@@ -1,0 +1,87 @@
+"""Shared parts of chat servers: messages with roles, functions as tools, a bearer token."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.agents.model_loop.providers.turn import Use
+from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
+from orchestrator.agents.model_loop.tools.tool import Tool
+from orchestrator.core.text import json_values
+
+
+def declared(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+    return [
+        {
+            "type": "function",
+            "function": {
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": tool.schema,
+            },
+        }
+        for tool in tools
+    ]
+
+
+def use_of(call: object, fallback_id: str) -> Use:
+    """Return the model's tool call. Its arguments may be JSON text or an object."""
+    function = json_values.mapping(call, "function")
+    arguments, problem = _arguments(function.get("arguments"))
+    return Use(
+        id=json_values.text(call, "id") or fallback_id,
+        name=json_values.text(function, "name"),
+        arguments=arguments,
+        problem=problem,
+    )
+
+
+def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
+    if value is None or value == "":
+        return {}, ""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            return (
+                {},
+                f"the tool's arguments are not valid JSON ({error}); repeat the call",
+            )
+    if not isinstance(value, dict):
+        return {}, "the tool's arguments are not a JSON object; repeat the call"
+    return value, ""
+
+
+def shown(use: Use) -> dict[str, Any]:
+    """Return the model's tool call in the form in which the next request repeats the call."""
+    function = {"name": use.name, "arguments": json.dumps(dict(use.arguments))}
+    return {"id": use.id, "type": "function", "function": function}
+
+
+class Chat:
+    """A conversation. Each call sends all of it, because the server does not store it."""
+
+    def __init__(self, settings: LoopSettings) -> None:
+        self._settings = settings
+        self._messages: list[dict[str, Any]] = []
+        self._tools: list[dict[str, Any]] = []
+        #: The requested form of the answer; empty: any form.
+        self._format: dict[str, Any] = {}
+        self._serial = 0
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        key = self._settings.api_key
+        return {"authorization": f"Bearer {key}"} if key else {}
+
+    def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None:
+        self._messages = [{"role": "system", "content": system}] if system else []
+        self._messages.append({"role": "user", "content": prompt})
+        self._tools = declared(tools)
+
+    def _with_tools(self, value: dict[str, Any]) -> Mapping[str, Any]:
+        return {**value, "tools": self._tools} if self._tools else value
+
+    def _use(self, call: object) -> Use:
+        self._serial += 1
+        return use_of(call, f"call_{self._serial}")

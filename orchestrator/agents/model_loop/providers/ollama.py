@@ -1,0 +1,98 @@
+"""Conversations with Ollama: https://github.com/ollama/ollama/blob/main/docs/api.md."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.agents.model_loop.model_http.call_failure import overflow, unlike
+from orchestrator.agents.model_loop.providers import instructions
+from orchestrator.agents.model_loop.providers.chat import Chat
+from orchestrator.agents.model_loop.providers.turn import StopReason, Turn, Use
+from orchestrator.agents.model_loop.settings.loop_settings import ModelService
+from orchestrator.agents.model_loop.tools.tool import Result
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.text import json_values
+
+SERVICE = ModelService(base_url="http://127.0.0.1:11434", model_env="OLLAMA_MODEL", local=True)
+#: Maximum characters of a token, averaged over a conversation: no tokenizer has more.
+_MOST_CHARACTERS_PER_TOKEN = 5
+
+
+class OllamaChat(Chat):
+    """A conversation with Ollama.
+
+    Each request sets the context window, because Ollama's default is small.
+    """
+
+    @property
+    def path(self) -> str:
+        return "/api/chat"
+
+    def request(self, max_tokens: int) -> Mapping[str, Any]:
+        """Return the next request.
+
+        Raise ModelFailure if the prompt exceeds the context window, because Ollama would silently
+        drop the prompt's start.
+        """
+        window = self._settings.context_tokens
+        if len(json.dumps(self._messages)) > window * _MOST_CHARACTERS_PER_TOKEN:
+            raise overflow(f"context_tokens={window}")
+        value: dict[str, Any] = {
+            "model": self._settings.model,
+            "messages": self._messages,
+            "stream": False,
+            "options": {"num_ctx": window, "num_predict": min(max_tokens, window)},
+            **self._format,
+        }
+        return self._with_tools(value)
+
+    def answered(self, answer: object) -> Turn:
+        value = json_values.mapping(answer)
+        message = value.get("message")
+        if not isinstance(message, dict):
+            raise unlike("an answer of Ollama's", answer)
+        text = json_values.text(message, "content")
+        uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
+        self._remember(text, uses)
+        usage = Usage(
+            input_tokens=json_values.count(value, "prompt_eval_count"),
+            output_tokens=json_values.count(value, "eval_count"),
+        )
+        return Turn(text=text, uses=uses, usage=usage, stop=self._stop(value, usage))
+
+    def _remember(self, text: str, uses: Sequence[Use]) -> None:
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if uses:
+            message["tool_calls"] = [
+                {"function": {"name": use.name, "arguments": dict(use.arguments)}} for use in uses
+            ]
+        if uses or text:
+            self._messages.append(message)
+
+    def _stop(self, value: Mapping[str, Any], usage: Usage) -> StopReason:
+        if value.get("done_reason") != "length":
+            return StopReason.DONE
+        used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+        return StopReason.FULL if used >= self._settings.context_tokens else StopReason.CUT
+
+    def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+        for use, result in results:
+            message = {"role": "tool", "tool_name": use.name, "content": result.text}
+            self._messages.append(message)
+        if words:
+            self._messages.append({"role": "user", "content": words})
+
+    def demand(self, schema: Mapping[str, Any]) -> None:
+        self._messages[-1]["content"] += f"\n\n{instructions.only_json(schema)}"
+        self._format = {"format": dict(schema)}
+
+    def retreat(self, status: int | None, detail: str) -> bool:
+        """Omit the schema from a rejected request, because older servers reject schemas.
+
+        Return True if the changed request may succeed.
+        """
+        had, self._format = self._format, {}
+        return bool(had) and status == 400
+
+
+DIALECT = OllamaChat

@@ -1,0 +1,72 @@
+"""One answer of a model, in the same form for every API."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from orchestrator.agents.model_loop.tools.tool import Result, Tool
+from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.attempt.attempt_result import Usage
+
+
+class StopReason(StrEnum):
+    #: The answer is complete, or requests tools.
+    DONE = "done"
+    #: The answer reached its maximum number of tokens.
+    CUT = "cut"
+    #: The model refused to answer.
+    REFUSED = "refused"
+    #: The conversation reached the end of the model's context window.
+    FULL = "full"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Use:
+    id: str
+    name: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    #: Why the arguments cannot be used; empty if they can.
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    text: str = ""
+    uses: tuple[Use, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+    stop: StopReason = StopReason.DONE
+
+
+class Dialect(Protocol):
+    """One conversation in the format of one API.
+
+    Raises only ModelFailure, even for a malformed answer of the server.
+    """
+
+    @property
+    def path(self) -> str:
+        """The path of the API's calls, relative to the base URL."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+
+    def begin(self, system: str, prompt: str, tools: Sequence[Tool]) -> None: ...
+
+    def request(self, max_tokens: int) -> Mapping[str, Any]:
+        """Return the next request, which contains the whole conversation."""
+
+    def answered(self, answer: object) -> Turn:
+        """Add an answer to the conversation, and return it.
+
+        Raise ModelFailure for an invalid answer.
+        """
+
+    def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+        """Add the results of the last answer's tool calls, and then the text ``words``."""
+
+    def demand(self, schema: Mapping[str, Any]) -> None:
+        """Request JSON that matches the schema, instead of text."""
+
+    def retreat(self, status: int | None, detail: str) -> bool:
+        """Change the format of a rejected request. Return False if no other format remains."""

@@ -1,0 +1,151 @@
+"""Settings of a loop: the driver's input, completed with defaults."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import field
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.discovery.availability import local_models
+from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure
+from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.attempt.attempt_result import ErrorClass
+from orchestrator.core.text import json_values
+
+#: What an agent may do without asking: everything; write files and run what its own sandbox
+#: allows; only read.
+POLICIES = ("full", "edit", "read-only")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeouts:
+    """Timeouts in seconds.
+
+    Each is shorter than the silence after which the driver stops the loop.
+    """
+
+    #: Timeout of connecting to the server.
+    connect: float = 10.0
+    #: Timeout from a request to the end of its answer.
+    call: float = 540.0
+    #: Default timeout of a command.
+    command: float = 120.0
+    #: Maximum timeout that a command may request.
+    longest_command: float = 540.0
+    #: Pause before the first retry if the server names none; doubled with each retry.
+    pause: float = 1.0
+    #: Maximum pause; for longer waits the worker ends, so that it does not hold a slot.
+    longest_pause: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopLimits:
+    """Limits of the whole run; None: no limit."""
+
+    #: Maximum number of model calls, so that every loop ends.
+    max_steps: int = 200
+    max_tokens: int | None = None
+    max_cost_usd: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoopSettings:
+    model: str
+    base_url: str
+    #: The variable that holds the key; empty if none is needed.
+    api_key_env: str = ""
+    #: Maximum tokens of one answer.
+    max_tokens: int = 8192
+    limits: LoopLimits = field(default_factory=LoopLimits)
+    policy: str = "full"
+    cwd: Path = field(default_factory=Path.cwd)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    #: Maximum number of retries of a call.
+    retries: int = 2
+    #: The user's prices, in the form of the price table, which they override.
+    prices: Mapping[str, Any] = field(default_factory=dict)
+    #: True if the server's models cost nothing unless the user sets a price.
+    local: bool = False
+    #: Headers that are added to every request.
+    headers: Mapping[str, str] = field(default_factory=dict)
+    #: Text before the prompt, after the loop's own instructions.
+    system: str = ""
+    #: Number of characters at the start of the prompt that many workers share.
+    shared_length: int = 0
+    #: The model's context window, for servers that require it.
+    context_tokens: int = 32768
+    #: True if a key may be sent over plain HTTP to another machine.
+    allow_plain_http: bool = False
+    #: True if a call without a key would fail, so that the server need not be called.
+    key_needed: bool = False
+    #: Command of the server with the tools for child jobs; empty if no child job can be started.
+    child_jobs: tuple[str, ...] = ()
+    #: Variables that commands do not get.
+    hidden: frozenset[str] = frozenset()
+
+    @property
+    def api_key(self) -> str:
+        return os.environ.get(self.api_key_env, "").strip() if self.api_key_env else ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelService:
+    base_url: str
+    base_url_env: str = ""
+    model_env: str = ""
+    #: Variables for the key, in the order in which they are tried.
+    key_envs: tuple[str, ...] = ()
+    #: True if the service runs on the user's own machine.
+    local: bool = False
+
+
+def read(spec: Mapping[str, Any], service: ModelService) -> LoopSettings:
+    """Return the settings. Raise ModelFailure (config) if no loop can use them."""
+    known = {
+        name: spec[name] for name in LoopSettings.__slots__ if spec.get(name) not in (None, "")
+    }
+    try:
+        known.update(_of_environment(known, service))
+        known["limits"] = LoopLimits(**_given(spec.get("limits")))
+        known["timeouts"] = Timeouts(**_given(spec.get("timeouts")))
+        known["cwd"] = Path(known.get("cwd") or ".").resolve()
+        return _checked(LoopSettings(**known))
+    except (TypeError, ValueError, OSError) as error:
+        raise ModelFailure(ErrorClass.CONFIG, f"invalid settings of the agent: {error}") from error
+
+
+def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str, Any]:
+    base_url = known.get("base_url") or os.environ.get(service.base_url_env) or service.base_url
+    given = known.get("api_key_env", "")
+    held = next((name for name in service.key_envs if os.environ.get(name)), "")
+    return {
+        "base_url": base_url,
+        "model": known.get("model") or _model(service, base_url),
+        "api_key_env": given or held or next(iter(service.key_envs), ""),
+        # A user's own server may need no key.
+        "key_needed": bool(given) or (base_url == service.base_url and bool(service.key_envs)),
+        "local": service.local,
+        "hidden": frozenset((given, *service.key_envs)),
+    }
+
+
+def _model(service: ModelService, base_url: str) -> str:
+    # Only the worker's machine may have a local service, so this process asks it.
+    named = os.environ.get(service.model_env, "")
+    if named or not service.local:
+        return named
+    return next(iter(local_models(base_url)), "")
+
+
+def _given(values: object) -> dict[str, Any]:
+    return {name: value for name, value in json_values.mapping(values).items() if value is not None}
+
+
+def _checked(settings: LoopSettings) -> LoopSettings:
+    if not settings.model:
+        raise ValueError("no model is set; set 'model'")
+    if settings.policy not in POLICIES:
+        raise ValueError(f"unknown policy {settings.policy!r}; known: {', '.join(POLICIES)}")
+    if not settings.cwd.is_dir():
+        raise ValueError(f"{settings.cwd} is not a directory")
+    return settings

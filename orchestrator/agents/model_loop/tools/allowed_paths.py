@@ -1,0 +1,74 @@
+"""Paths that tools may use: only below the working directory, unless the policy is ``full``."""
+
+import os
+import stat
+from pathlib import Path
+
+from orchestrator.agents.model_loop.tools.tool import ToolRefused, Unusable
+from orchestrator.core.lazy_dataclass import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedPaths:
+    """Paths that tools may use: all paths, or only paths below ``root`` if ``confined`` is True.
+
+    The path of ``root`` must contain no links.
+    """
+
+    root: Path
+    confined: bool
+
+    def find(self, given: str) -> Path:
+        """Return the absolute path of ``given``, with links resolved.
+
+        Raise ToolRefused if the policy does not allow the path.
+        """
+        place = Path(os.path.realpath(self.root / os.path.expanduser(given)))
+        if self.confined and not place.is_relative_to(self.root):
+            raise ToolRefused(
+                f"{given} is outside of {self.root}, the only directory that this agent may use"
+            )
+        return place
+
+    def to_change(self, given: str) -> Path:
+        """Return the absolute path to write, with the same checks as ``find``.
+
+        Also raise ToolRefused for git's own files, because git runs the hooks and filters in
+        these files.
+        """
+        place = self.find(given)
+        if self.confined and ".git" in place.relative_to(self.root).parts:
+            raise ToolRefused(f"{given} belongs to git, which this agent may not change")
+        return place
+
+    def shown(self, place: Path) -> str:
+        """Return the path relative to the working directory; absolute if it is outside."""
+        inside = place.is_relative_to(self.root)
+        return str(place.relative_to(self.root)) if inside else str(place)
+
+
+def open_to_read(place: Path) -> int:
+    """Return a descriptor of a regular file.
+
+    Raise Unusable for a pipe or a device, because reading it might never end.
+    """
+    descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise Unusable(f"cannot read {place.name}: not a regular file")
+    return descriptor
+
+
+def replace_content(place: Path, content: bytes) -> None:
+    """Write a whole file, and create its directories. An existing file's mode stays.
+
+    Raise OSError, or Unusable.
+    """
+    place.parent.mkdir(parents=True, exist_ok=True)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    descriptor = os.open(place, flags, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise Unusable(f"cannot write {place.name}: not a regular file")
+        file.truncate(0)
+        file.write(content)

@@ -1,0 +1,97 @@
+"""The tools read, write, and edit."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.model_loop.tools import allowed_paths
+from orchestrator.agents.model_loop.tools.allowed_paths import AllowedPaths
+from orchestrator.agents.model_loop.tools.tool import Tool, Unusable, amount, words
+from orchestrator.core.text.formatting import plural
+
+#: Maximum size of a file; larger files are no source code.
+_MAX_BYTES = 10 * 1024 * 1024
+_LINES = 2000
+_TEXT = {"type": "string"}
+_COUNT = {"type": "integer", "minimum": 1}
+
+
+def reading(where: AllowedPaths) -> Tool:
+    def use(arguments: Mapping[str, Any]) -> str:
+        text = _text(where.find(words(arguments, "path")))
+        first = max(1, int(amount(arguments, "first_line", 1)))
+        count = int(amount(arguments, "lines", _LINES))
+        lines = text.splitlines(keepends=True)
+        part = "".join(lines[first - 1 : first - 1 + count])
+        left = len(lines) - (first - 1 + count)
+        more = f"\n[{left} more lines, from line {first + count}]" if left > 0 else ""
+        return part + more or "[empty]"
+
+    return Tool(
+        name="read",
+        description=f"Read a text file, or a part of it; {_LINES} lines by default.",
+        properties={"path": _TEXT, "first_line": _COUNT, "lines": _COUNT},
+        required=("path",),
+        use=use,
+    )
+
+
+def writing(where: AllowedPaths) -> Tool:
+    def use(arguments: Mapping[str, Any]) -> str:
+        place = where.to_change(words(arguments, "path"))
+        content = words(arguments, "content").encode()
+        allowed_paths.replace_content(place, content)
+        return f"wrote {len(content)} bytes to {where.shown(place)}"
+
+    return Tool(
+        name="write",
+        description="Write a whole text file; its directories are created.",
+        properties={"path": _TEXT, "content": _TEXT},
+        required=("path", "content"),
+        use=use,
+    )
+
+
+def editing(where: AllowedPaths) -> Tool:
+    def use(arguments: Mapping[str, Any]) -> str:
+        place = where.to_change(words(arguments, "path"))
+        old, new = words(arguments, "old_text"), words(arguments, "new_text")
+        text = _text(place)
+        found = _occurrences(text, old, every=arguments.get("replace_all") is True)
+        allowed_paths.replace_content(place, text.replace(old, new).encode())
+        times = plural(found, "time")
+        return f"replaced the text {times} in {where.shown(place)}"
+
+    return Tool(
+        name="edit",
+        description="Replace a text that occurs exactly once in a file.",
+        properties={
+            "path": _TEXT,
+            "old_text": _TEXT,
+            "new_text": _TEXT,
+            "replace_all": {"type": "boolean", "description": "all occurrences"},
+        },
+        required=("path", "old_text", "new_text"),
+        use=use,
+    )
+
+
+def _occurrences(text: str, old: str, *, every: bool) -> int:
+    found = text.count(old) if old else 0
+    if not found:
+        raise Unusable("old_text is not in the file; read the file, and use its exact text")
+    if found > 1 and not every:
+        raise Unusable(f"old_text occurs {found} times; use a longer text, or replace_all")
+    return found
+
+
+def _text(place: Path) -> str:
+    with os.fdopen(allowed_paths.open_to_read(place), "rb") as file:
+        content = file.read(_MAX_BYTES + 1)
+    if len(content) > _MAX_BYTES:
+        raise Unusable(f"{place.name} is larger than {_MAX_BYTES} bytes")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Unusable(f"{place.name} is not UTF-8 text ({len(content)} bytes)") from None

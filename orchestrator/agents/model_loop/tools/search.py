@@ -1,0 +1,86 @@
+"""The tools list and search."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.agents.model_loop.tools import search_process
+from orchestrator.agents.model_loop.tools.allowed_paths import AllowedPaths
+from orchestrator.agents.model_loop.tools.tool import Tool, Unusable, words
+
+_MAX_ENTRIES = 1000
+_SEARCH_SECONDS = 30.0
+_TEXT = {"type": "string"}
+
+
+def listing(where: AllowedPaths) -> Tool:
+    def use(arguments: Mapping[str, Any]) -> str:
+        place = where.find(words(arguments, "path", "."))
+        entries = sorted(f"{each.name}{_mark(each)}" for each in place.iterdir())
+        more = len(entries) - _MAX_ENTRIES
+        shown = [*entries[:_MAX_ENTRIES], *([f"[{more} more]"] if more > 0 else [])]
+        return "\n".join(shown) or "[empty]"
+
+    return Tool(
+        name="list",
+        description="List a directory; the names of directories end with a slash.",
+        properties={"path": _TEXT},
+        required=(),
+        use=use,
+    )
+
+
+def _mark(place: Path) -> str:
+    if place.is_symlink():
+        return "@"
+    return "/" if place.is_dir() else ""
+
+
+def searching(where: AllowedPaths) -> Tool:
+    def use(arguments: Mapping[str, Any]) -> str:
+        place = where.find(words(arguments, "path", "."))
+        if not place.exists():
+            raise Unusable(f"{place.name} does not exist")
+        asked = {
+            "pattern": words(arguments, "pattern"),
+            "files": words(arguments, "files", "*"),
+            "place": str(place),
+            "root": str(where.root),
+        }
+        return _in_another_process(asked)
+
+    return Tool(
+        name="search",
+        description="Find lines that a regular expression (Python's) matches in files.",
+        properties={
+            "pattern": _TEXT,
+            "path": {
+                "type": "string",
+                "description": "a file or directory; default: the working directory",
+            },
+            "files": {"type": "string", "description": "names of files to search, such as *.py"},
+        },
+        required=("pattern",),
+        use=use,
+        main="pattern",
+    )
+
+
+def _in_another_process(asked: Mapping[str, str]) -> str:
+    # Some regular expressions never end, and only a process can be killed.
+    try:
+        done = subprocess.run(
+            (sys.executable, "-I", search_process.__file__),
+            input=json.dumps(asked).encode(),
+            capture_output=True,
+            timeout=_SEARCH_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Unusable(f"the search took more than {_SEARCH_SECONDS:g} s") from None
+    if done.returncode:
+        raise Unusable(done.stderr.decode("utf-8", "replace").strip()[-500:])
+    return done.stdout.decode("utf-8", "replace") or "[nothing found]"

@@ -1,0 +1,63 @@
+"""The usage of a run, and its limits."""
+
+from dataclasses import replace
+
+from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
+from orchestrator.agents.prices import price_table
+from orchestrator.core.limits.usage_budgets import breach, spent_by, tokens, total
+from orchestrator.core.model.attempt.attempt_result import Usage
+
+#: Characters per token, for servers that do not count tokens.
+_CHARACTERS = 4
+
+
+class UsageAccount:
+    def __init__(self, settings: LoopSettings) -> None:
+        self._settings = settings
+        self._limits = settings.limits
+        self.usage = Usage()
+        #: Tokens that count for the cap: reported, or otherwise estimated.
+        self._tokens = 0
+
+    def book(self, reported: Usage, characters: int) -> Usage:
+        """Add the usage of one call. Return this usage with its cost.
+
+        ``characters``: the length of the request, to estimate unreported tokens.
+        """
+        known = tokens(reported)
+        silent = reported.input_tokens is None or reported.output_tokens is None
+        self._tokens += max(known, characters // _CHARACTERS) if silent else known
+        cost = cost_of(self._settings, reported)
+        spent = replace(
+            reported, steps=1, cost_usd=cost, cost_estimated=cost is not None, partial=silent
+        )
+        self.usage = total(self.usage, spent)
+        return spent
+
+    def lacks_some(self) -> None:
+        """Record that the usage is incomplete. Idempotent."""
+        self.usage = replace(self.usage, partial=True)
+
+    @property
+    def enough(self) -> str:
+        """Why no further model call is allowed; "" if another call is allowed."""
+        spent = {**spent_by(self.usage), "max_tokens": self._tokens}
+        used_up = breach(self._limits, spent)
+        return f"used up {used_up} before the task was done" if used_up else ""
+
+    @property
+    def next_answer(self) -> int:
+        """Maximum number of tokens of the next answer."""
+        most = self._settings.max_tokens
+        if self._limits.max_tokens is None:
+            return most
+        return max(1, min(most, self._limits.max_tokens - self._tokens))
+
+    @property
+    def unpriced(self) -> bool:
+        """True if there is a cost limit, but the cost of the usage is unknown."""
+        return self._limits.max_cost_usd is not None and self.usage.cost_usd is None
+
+
+def cost_of(settings: LoopSettings, usage: Usage) -> float | None:
+    return price_table.cost(settings.model, usage, settings.prices, local=settings.local)

@@ -1,0 +1,269 @@
+"""Every error as ``application/problem+json`` (RFC 9457).
+
+Only this module assigns HTTP statuses to classes of errors. A problem's ``type`` is the error's
+slug (``not-found``, ``cycle``, ``limit-depth``, ...), a stable relative URI reference.
+"""
+
+import errno
+import json
+import logging
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import field, replace
+from datetime import UTC, datetime
+from http import HTTPStatus
+from math import ceil
+from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+
+from orchestrator.api.waiting_connections.response_writers import Reply
+from orchestrator.core.errors import (
+    ConfigError,
+    Conflict,
+    Forbidden,
+    Incomplete,
+    InTheWay,
+    InvalidRequest,
+    LaunchError,
+    LimitReached,
+    NoSuchJob,
+    NotFound,
+    OrchestratorError,
+    Outdated,
+    OutdatedPlan,
+    Refused,
+    RepositoryError,
+    StoreAway,
+    StoreError,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    WorkspaceBusy,
+)
+from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.schemas.fields.validation_errors import Fault, summary
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_SECONDS = 2
+#: ``Retry-After`` if a key has too many running jobs: seconds after which a job may have ended.
+RUNNING_SECONDS = 30
+
+#: Maximum number of paths in a problem.
+MOST_FILES = 1000
+
+#: Status by class of error; the first matching class decides.
+STATUS_OF: tuple[tuple[type[OrchestratorError], HTTPStatus], ...] = (
+    (InvalidRequest, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (NotFound, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (LimitReached, HTTPStatus.TOO_MANY_REQUESTS),
+    (Unauthorized, HTTPStatus.UNAUTHORIZED),
+    (Forbidden, HTTPStatus.FORBIDDEN),
+    (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (WorkspaceBusy, HTTPStatus.SERVICE_UNAVAILABLE),
+    (StoreError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (LaunchError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (RepositoryError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (ConfigError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+#: Errors of exhausted resources: descriptors of this process or of the machine; threads and
+#: processes; memory; disk space.
+_EXHAUSTED = (
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+    errno.ENOMEM,
+    errno.ENOBUFS,
+    errno.ENOSPC,
+)
+
+#: Messages for errors whose own messages may name internal files or SQL statements.
+_GUARDED = (StoreError, LaunchError, RepositoryError, ConfigError)
+
+
+@dataclass(kw_only=True)
+class ProblemError(Exception):
+    """A problem that the HTTP server itself detects, not the service behind it."""
+
+    status: HTTPStatus
+    type: str
+    detail: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def reply(self, instance: str | None = None) -> Reply:
+        values = {
+            "type": self.type,
+            "title": self.status.phrase,
+            "status": int(self.status),
+            "detail": self.detail,
+            **({"instance": instance} if instance else {}),
+            **self.more,
+        }
+        body = json.dumps(values, default=str).encode()
+        headers = (("Content-Type", MEDIA_TYPE), *self.headers.items())
+        return Reply(status=int(self.status), headers=headers, body=body + b"\n")
+
+
+def limit_fields(
+    limit: str, most: float | None, used: float | None, free_at: float | None
+) -> Mapping[str, Any]:
+    """Return a problem's fields for a limit that was reached.
+
+    ``limit``: its name in ``config.yaml``. ``free_at``: the Unix time at which quota is free again;
+    None if unknown.
+    """
+    when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
+    return {
+        "limit": limit,
+        "most": most,
+        "used": used,
+        "free_at": None if when is None else when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def unavailable(detail: str) -> ProblemError:
+    return ProblemError(
+        status=HTTPStatus.SERVICE_UNAVAILABLE,
+        type="unavailable",
+        detail=detail,
+        headers={"Retry-After": str(RETRY_SECONDS)},
+    )
+
+
+def invalid(found: list[Fault]) -> ProblemError:
+    errors = [
+        {"pointer": fault.pointer, "detail": fault.detail, "type": fault.type} for fault in found
+    ]
+    return ProblemError(
+        status=HTTPStatus.UNPROCESSABLE_ENTITY,
+        type=InvalidRequest.kind,
+        detail=summary(found),
+        more={"errors": errors},
+    )
+
+
+def problem_of(error: BaseException) -> ProblemError:
+    """Return the problem for any exception.
+
+    An unexpected exception is logged, and its problem has no details.
+    """
+    if isinstance(error, ProblemError):
+        return error
+    if isinstance(error, OrchestratorError):
+        return _of_own_error(error)
+    if isinstance(error, HTTPException):
+        return _of_http(error)
+    if is_exhausted(error):
+        logger.warning("request rejected: %s", error)
+        return unavailable("the server has no free descriptors, threads, or memory; retry later")
+    logger.error("a request failed", exc_info=error)
+    detail = "internal server error; read the cause in logs/orchestrator.log"
+    if isinstance(error, ImportError):
+        # Modules are imported when they are needed. After an upgrade, new modules do not fit the
+        # running code.
+        detail = (
+            "the code of the running server was replaced; restart the server (the cause is in "
+            "logs/orchestrator.log)"
+        )
+    return ProblemError(status=HTTPStatus.INTERNAL_SERVER_ERROR, type="internal", detail=detail)
+
+
+def is_exhausted(error: BaseException) -> bool:
+    """True if the machine ran out of a resource that becomes free again."""
+    if isinstance(error, OSError):
+        return error.errno in _EXHAUSTED
+    return isinstance(error, MemoryError) or "can't start new thread" in str(error)
+
+
+def _of_own_error(error: OrchestratorError) -> ProblemError:
+    status = next(
+        (status for kind, status in STATUS_OF if isinstance(error, kind)),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    detail = error.message
+    if isinstance(error, _GUARDED) or status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        # An unreachable database is no bug, so its line needs no traceback.
+        trace = None if isinstance(error, StoreAway) else error
+        logger.error("a request failed: %s", error.message, exc_info=trace)
+        what = (type(error).__doc__ or "").strip()
+        detail = f"{what} Read the cause in logs/orchestrator.log."
+    problem = ProblemError(status=status, type=error.kind, detail=detail)
+    if isinstance(error, InvalidRequest) and error.field:
+        fault = Fault(place=(error.field,), detail=error.message, type=error.kind)
+        return replace(invalid([fault]), type=error.kind)
+    if isinstance(error, NoSuchJob):
+        return replace(problem, more={"subject": "job"})
+    if isinstance(error, Outdated):
+        return replace(problem, more={"commit": error.commit})
+    if isinstance(error, OutdatedPlan):
+        return replace(problem, more={"version": error.version})
+    if isinstance(error, InTheWay):
+        return replace(problem, more={"files": list(error.files[:MOST_FILES])})
+    if isinstance(error, Incomplete):
+        return replace(problem, more={"job_status": error.status})
+    if isinstance(error, Refused):
+        left = dict(error.left)
+        return replace(problem, more={"remaining": left, "left": left})
+    if isinstance(error, LimitReached):
+        after = RUNNING_SECONDS
+        if error.free_at is not None:
+            after = max(1, ceil(error.free_at - time.time()))
+        more = limit_fields(error.limit, error.most, error.used, error.free_at)
+        return replace(problem, headers={"Retry-After": str(after)}, more=more)
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        return replace(problem, headers={"Retry-After": str(RETRY_SECONDS)})
+    return problem
+
+
+def _of_http(error: HTTPException) -> ProblemError:
+    status = HTTPStatus(error.code or 500)
+    slug = status.phrase.lower().replace(" ", "-")
+    problem = ProblemError(status=status, type=slug, detail=error.description or status.phrase)
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        return replace(
+            problem,
+            detail=f"method {request.method} is not allowed here; use {allowed}",
+            headers={"Allow": allowed},
+        )
+    if isinstance(error, RequestEntityTooLarge):
+        return too_large(request.max_content_length)
+    if status is HTTPStatus.NOT_FOUND:
+        return replace(problem, detail="no call at this path; all calls are listed at /docs")
+    return problem
+
+
+def too_large(limit: int | None = None) -> ProblemError:
+    size = f": at most {limit} bytes" if limit else ""
+    return ProblemError(
+        status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        type="too-large",
+        detail=f"request body too large{size} (setting limits.max_request_bytes)",
+    )
+
+
+def response_of(error: BaseException) -> Response:
+    return plain(problem_of(error).reply(request.path))
+
+
+def plain(reply: Reply) -> Response:
+    return Response(reply.body, status=reply.status, headers=list(reply.headers))
+
+
+def refuse(
+    problem: ProblemError, environ: WSGIEnvironment, start_response: StartResponse
+) -> Iterable[bytes]:
+    return plain(problem.reply(environ.get("PATH_INFO")))(environ, start_response)
+
+
+def register(app: Flask) -> None:
+    for kind in (HTTPException, OrchestratorError, ProblemError, Exception):
+        app.register_error_handler(kind, response_of)

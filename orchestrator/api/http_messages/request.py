@@ -1,0 +1,199 @@
+"""Reads and checks a request: its JSON body, its query and its Idempotency-Key."""
+
+import json
+import re
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+from flask import request
+from pydantic import ValidationError
+
+from orchestrator.api.http_messages.problems import ProblemError, invalid
+from orchestrator.core.errors import NoSuchJob, NotFound, TooLarge
+from orchestrator.core.text.json_values import strict_json
+from orchestrator.core.text.unknown_names import unknown_name
+from orchestrator.schemas.fields.bounded_types import Wire
+from orchestrator.schemas.fields.validation_errors import TOO_LONG, Fault, faults
+from orchestrator.schemas.requests.query_parameters import Query
+
+BodyModel = TypeVar("BodyModel", bound=Wire)
+QueryModel = TypeVar("QueryModel", bound=Query)
+
+LONGEST_IDEMPOTENCY_KEY = 200
+DEEPEST_JSON = 32
+
+
+def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
+    """Return the request's body. Raise a 400, 413, 415, or 422.
+
+    With ``optional``, the body may be missing.
+    """
+    raw = request.get_data()
+    if not raw and optional:
+        return model.model_validate({})
+    check_json()
+    value = parse_json(raw)
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid(faults(error, model)) from None
+
+
+def text_body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
+    """Return the request's body, which contains a person's text.
+
+    Raise the same errors as ``body``. If the only faults are texts that are too long, raise a 413.
+    """
+    try:
+        return body(model, optional=optional)
+    except ProblemError as problem:
+        errors = problem.more.get("errors", ())
+        if not errors or any(each["type"] not in TOO_LONG for each in errors):
+            raise
+        raise replace(
+            problem,
+            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            type=TooLarge.kind,
+            detail=f"{problem.detail}; send less, or put the text into a file of the project",
+        ) from None
+
+
+def check_json() -> None:
+    if request.mimetype != "application/json":
+        raise ProblemError(
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            type="unsupported-media-type",
+            detail="the body must be JSON, sent with the header Content-Type: application/json",
+        )
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if charset not in ("utf-8", "utf8", "us-ascii"):
+        raise ProblemError(
+            status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            type="unsupported-media-type",
+            detail=f"charset {charset[:40]!r} is not supported; send JSON as UTF-8",
+        )
+
+
+def parse_json(raw: bytes) -> Any:
+    """Parse strict JSON in UTF-8. Raise a 400 with the position of the error."""
+    try:
+        return strict_json(raw, DEEPEST_JSON, _unique)
+    except json.JSONDecodeError as error:
+        raise _malformed(f"{error.msg} at line {error.lineno} column {error.colno}") from None
+    except UnicodeDecodeError as error:
+        raise _malformed(f"not UTF-8 (byte {error.start})") from None
+    except RecursionError:
+        raise _malformed("nested too deeply") from None
+    except ValueError as error:
+        raise _malformed(str(error)) from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {twice[:100]!r} occurs twice in one object")
+    return value
+
+
+def _malformed(what: str) -> ProblemError:
+    return ProblemError(
+        status=HTTPStatus.BAD_REQUEST,
+        type="malformed-json",
+        detail=f"the body is not valid JSON: {what}",
+    )
+
+
+def query(model: type[QueryModel]) -> QueryModel:
+    """Return the request's query. Raise a 422 for an invalid query.
+
+    A parameter without a value counts as absent.
+    """
+    found = [_query_fault(name, values, model) for name, values in request.args.lists()]
+    if wrong := [fault for fault in found if fault]:
+        raise invalid(wrong)
+    given = {name: _given(name, values, model) for name, values in request.args.lists()}
+    given = {name: value for name, value in given.items() if value}
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        # The error names only the parameter, not the position of a value in its list.
+        named = [replace(fault, place=fault.place[:1]) for fault in faults(error, model)]
+        raise invalid(named) from None
+
+
+def _given(name: str, values: list[str], model: type[Query]) -> str | list[str]:
+    if model.repeats(name):
+        return [] if values == [""] else values
+    return values[0]
+
+
+def _query_fault(name: str, values: list[str], model: type[Query]) -> Fault | None:
+    if name not in model.parameters():
+        detail = unknown_name("query parameter", name, list(model.parameters()))
+        return Fault(place=(name,), detail=detail, type="extra_forbidden")
+    if len(values) > 1 and not model.repeats(name):
+        return Fault(place=(name,), detail="is given more than once", type="repeated")
+    return None
+
+
+def idempotency_key() -> str | None:
+    """Return the Idempotency-Key; None if the header is missing.
+
+    Raise a 422 for a key that is empty, too long, or not printable ASCII.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not (1 <= len(key) <= LONGEST_IDEMPOTENCY_KEY and key.isascii() and key.isprintable()):
+        detail = f"must be 1 to {LONGEST_IDEMPOTENCY_KEY} printable ASCII characters"
+        raise invalid([Fault(place=("Idempotency-Key",), detail=detail, type="header")])
+    return key
+
+
+def last_event_id(from_query: int) -> int:
+    """Return the header ``Last-Event-ID``; ``from_query`` if the header is missing.
+
+    Raise a 422 if the header is invalid.
+    """
+    given = request.headers.get("Last-Event-ID", "").strip()
+    if not given:
+        return from_query
+    if not (given.isascii() and given.isdigit() and len(given) <= 15):
+        detail = "must be the id of an event, a whole number"
+        raise invalid([Fault(place=("Last-Event-ID",), detail=detail, type="header")])
+    return int(given)
+
+
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+WORKER_ID = re.compile(r"worker(_[0-9]{1,9}){1,1000}")
+REPORT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(\.[A-Za-z0-9_-]+)+")
+LONGEST_REPORT_NAME = 128
+
+
+def checked_job_id(name: str) -> str:
+    if not JOB_ID.fullmatch(name):
+        raise NoSuchJob("with this id", "; list the jobs: GET /api/v1/jobs")
+    return name
+
+
+def checked_worker_id(name: str) -> str:
+    if not WORKER_ID.fullmatch(name):
+        raise NotFound("no worker with this id; ids are worker_1, worker_2_1, and so on")
+    return name
+
+
+def checked_report_name(name: str) -> str:
+    """Return the file name of a report; ``name`` may begin with ``reports/``.
+
+    Raise NotFound for a name that no report can have.
+    """
+    plain = name.removeprefix("reports/")
+    if len(plain) > LONGEST_REPORT_NAME or not REPORT_NAME.fullmatch(plain):
+        raise NotFound(
+            "no report with this name; names are FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt, "
+            "analytics.json, and others in reports/"
+        )
+    return plain

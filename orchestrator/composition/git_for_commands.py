@@ -1,0 +1,69 @@
+"""Branches of the project's repository, for commands that compare or land them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.composition.settings.repository import landing_of, repository_of
+from orchestrator.config import load, project_root
+from orchestrator.engine.worktrees.user_checkout_changes import AFTER
+from orchestrator.git import Landing, RepositoryRestore, between, of_worker
+from orchestrator.workspace import WorkspaceLayout
+
+
+def difference_between(folder: Path, environ: Mapping[str, str], first: str, second: str) -> bytes:
+    """Return a patch from one branch to another. Raise NotFound if a branch does not exist."""
+    settings = load(folder, environ=environ).settings
+    return between(project_root(settings, folder), first, second)
+
+
+def worker_difference(
+    folder: Path,
+    environ: Mapping[str, str],
+    root_id: str,
+    worker_id: str,
+    *,
+    attempt: int | None = None,
+    stat: bool,
+) -> bytes:
+    """Return a patch of one worker's changes. Raise NotFound if no branch has the changes."""
+    settings = load(folder, environ=environ).settings
+    project = project_root(settings, folder)
+    return of_worker(project, root_id, worker_id, attempt=attempt, stat=stat)
+
+
+def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[str, str]:
+    """Return the unlanded commits of a root job, by full ref name. Raise RepositoryError.
+
+    A commit is unlanded if no branch of the user contains it. The result includes the saved commits
+    of a removed job.
+    """
+    settings = load(folder, environ=environ).settings
+    workspace = settings.orchestrator.workspace_root
+    return repository_of(folder, settings, workspace).unlanded(root_id)
+
+
+def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
+    """Remove the refs that saved the work of a removed root job, and return their names.
+
+    Raise RepositoryError.
+    """
+    settings = load(folder, environ=environ).settings
+    workspace = settings.orchestrator.workspace_root
+    directory = WorkspaceLayout(workspace).job_directory(root_id)
+    return repository_of(folder, settings, workspace).discard(root_id, str(directory))
+
+
+def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> RepositoryRestore:
+    """Return the object that restores what a root job's workers changed in the user's repository.
+
+    It restores git settings, refs, stash entries, hooks, and other files of git. It does not change
+    the job's own branches.
+    """
+    settings = load(folder, environ=environ).settings
+    directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)
+    return RepositoryRestore(project=project_root(settings, folder), noted=directory / AFTER)
+
+
+def landing(folder: Path, environ: Mapping[str, str], root_id: str, job_id: str) -> Landing:
+    settings = load(folder, environ=environ).settings
+    return landing_of(settings, project_root(settings, folder), root_id, job_id, None)

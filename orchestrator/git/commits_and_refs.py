@@ -1,0 +1,251 @@
+"""Reads commits; reads, moves, and deletes refs; merges and replays commits without a worktree."""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from orchestrator.core.model.attempt.attempt_result import ChangeSize
+from orchestrator.core.repository.repository import (
+    BranchWork,
+    ConflictText,
+    Merge,
+    Signature,
+    Undone,
+)
+from orchestrator.git import start_commit, submodules
+from orchestrator.git.command import ref_files
+from orchestrator.git.command.bounded_cache import BoundedCache
+from orchestrator.git.command.git_sessions import shared_part
+from orchestrator.git.command.runner import Git
+from orchestrator.git.commits import commit_creation as commits
+from orchestrator.git.commits import commit_diffs
+from orchestrator.git.merge import merge_tree, rebase
+from orchestrator.git.merge import undone_changes as undone
+from orchestrator.git.repair import broken_worktrees
+from orchestrator.git.repository_location import GitLocation
+from orchestrator.git.worktrees import ignored_files
+
+#: Options that print every file as text, even if .gitattributes or the user's configuration
+#: requests another form.
+_PLAIN = (
+    *("-p", "-U0", "-r", "-a", "--root", "--always", "--full-index"),
+    *("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--submodule=short"),
+    # Of a merge, print only the lines that neither side has.
+    *("-c", "--format=commit %H%n%w(0,1,1)%B"),
+)
+#: Maximum size of a cached answer.
+MOST_KEPT_BYTES = 64 * 1024
+_MOST_KEPT = 32
+
+_kept = BoundedCache[tuple[str, str, str, str], bytes](_MOST_KEPT)
+
+
+def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
+    """Yield the patches of the commits that ``end`` has and ``start`` lacks, oldest first.
+
+    Each patch begins with ``commit <name>`` and the commit's message, indented by one space.
+    ``below``: prefix of paths. A short output is cached, because a merge reads the same commits as
+    the worker's gates.
+    """
+    part = shared_part(git.directory, git.env)
+    is_fixed = (
+        part is not None and len(start) in ref_files.ID_LENGTHS and len(end) in ref_files.ID_LENGTHS
+    )
+    key = part.common if part else "", start, end, below
+    present = _kept.get(key) if is_fixed else None
+    if present is not None:
+        yield present
+        return
+    lines = [f"{end} {start}"] if _is_next(git, start, end) else _lines(git, start, end)
+    # Compare a commit that has no parent with ``start``, because part of its content may not be
+    # new.
+    given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
+    names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
+    found = b""
+    for piece in git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode()):
+        # Keep one byte more than the limit: an output of this length is too long to be cached.
+        found += piece[: MOST_KEPT_BYTES + 1 - len(found)]
+        yield piece
+    if is_fixed and len(found) <= MOST_KEPT_BYTES:
+        _kept.put(key, found)
+
+
+def _is_next(git: Git, start: str, end: str) -> bool:
+    """True if ``start`` is the only parent of ``end``."""
+    return git.resolve_all([f"{end}^1", f"{end}^2"]) == [start, ""]
+
+
+def _lines(git: Git, start: str, end: str) -> Sequence[str]:
+    return git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
+
+
+#: Matches an added line that may be a conflict marker. One character is enough, because a file's
+#: attributes set the marker's length.
+_MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
+
+
+def may_add_markers(git: Git, start: str, end: str) -> bool:
+    """Return False if ``end`` certainly adds no conflict markers to ``start``.
+
+    If the result is False, the caller need not search for markers with git. This function reads
+    only a patch, which is cached for the worker's gates.
+    """
+    if not _is_next(git, start, end):
+        return True
+    found = b""
+    for piece in added(git, start, end):
+        found += piece
+        if len(found) > MOST_KEPT_BYTES:
+            return True
+    return bool(_MARKER.search(found))
+
+
+def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
+    """Yield the whole content of a commit as added lines, as if it were the first commit."""
+    empty = git.run("hash-object", "-t", "tree", "--stdin", given=b"").text
+    names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
+    yield f"commit {commit}\n".encode()
+    yield from git.streamed("diff-tree", *_PLAIN, *names, empty, commit)
+
+
+def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
+    """Return the given texts that occur in a file of a commit. Each text is one line."""
+    if not texts:
+        return set()
+    # Pass the texts on standard input, because other users can read a program's arguments.
+    given = b"".join(text + b"\n" for text in texts)
+    how = ("-a", "-h", "-o", "-F", "--no-color", "-f", "-")
+    answer = git.run("grep", *how, commit, given=given, accept=(0, 1))
+    return set(answer.out.split(b"\n")) & set(texts)
+
+
+class CommitsAndRefs(ABC):
+    """Methods of ``core.repository.repository.Repository`` that need no worktree."""
+
+    @abstractmethod
+    def place(self) -> GitLocation:
+        """The repository's location. Raise RepositoryError if there is no repository."""
+
+    def conflict_markers(self, start: str, end: str) -> Sequence[str]:
+        git = self.place().git
+        if not may_add_markers(git, start, end):
+            return []
+        return broken_worktrees.in_words(broken_worktrees.conflict_markers(git, start, end))
+
+    def not_kept(self, commit: str) -> Mapping[str, str]:
+        found = ignored_files.note_of(self.place().git, commit).get("not_kept")
+        return found if isinstance(found, dict) else {}
+
+    def tip(self, name: str) -> str:
+        return self.place().git.resolve(f"{name}^{{commit}}")
+
+    def tips(self, prefix: str) -> Mapping[str, str]:
+        place = self.place()
+        return ref_files.tips(place.git, place.common, prefix)
+
+    def point(self, name: str, commit: str) -> None:
+        self.place().git.point({name: commit})
+
+    def point_all(self, refs: Mapping[str, str]) -> None:
+        self.place().git.point(refs)
+
+    def drop(self, name: str) -> None:
+        self.place().git.point({name: ""})
+
+    def contains(self, commit: str, ancestor: str) -> bool:
+        return commits.contains(self.place().git, commit, ancestor)
+
+    def changed(self, start: str, end: str) -> Sequence[str]:
+        return commit_diffs.changed(self.place().git, start, end)
+
+    def touched(self, start: str, end: str) -> Mapping[str, bool]:
+        return commit_diffs.touched(self.place().git, start, end)
+
+    def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
+        return commit_diffs.moved(self.place().git, start, end)
+
+    def added(self, start: str, end: str) -> Iterator[bytes]:
+        place = self.place()
+        yield from added(place.git, start, end)
+        for git, path, before, after in submodules.added(place.git, place.top, start, end):
+            if before:
+                yield from added(git, before, after, f"{path}/")
+            else:
+                yield from whole(git, after, f"{path}/")
+
+    def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
+        return present(self.place().git, commit, texts)
+
+    def work(self, start: str, end: str) -> BranchWork:
+        return commit_diffs.work(self.place().git, start, end)
+
+    def size(self, start: str, end: str) -> ChangeSize:
+        return commit_diffs.size(self.place().git, start, end)
+
+    def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
+        return commit_diffs.lines(self.place().git, start, end)
+
+    def patch(self, start: str, end: str, most_bytes: int) -> str:
+        return commit_diffs.patch(self.place().git, start, end, most_bytes)
+
+    def tracks(self, commit: str, path: str) -> bool:
+        return start_commit.tracks(self.place().git, commit, path)
+
+    def join(
+        self, first: str, second: str, message: str, signature: Signature, content: str = ""
+    ) -> str:
+        git = self.place().git
+        tree = commits.tree_of(git, content or first)
+        return commits.commit_tree(git, tree, [first, second], message, signature)
+
+    def line(self, start: str, tip: str) -> Sequence[str]:
+        return rebase.line(self.place().git, start, tip)
+
+    def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
+        return rebase.in_history(self.place().git, start, tip, paths)
+
+    def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
+        return rebase.folded(self.place().git, onto, refused, tip, message)
+
+    def replay(
+        self,
+        onto: str,
+        commits: Sequence[str],
+        final: str,
+        message: str,
+        signature: Signature,
+    ) -> str:
+        return rebase.replay(self.place().git, onto, commits, final, message, signature)
+
+    def merge(
+        self,
+        ours: str,
+        theirs: str,
+        message: str,
+        signature: Signature,
+        *,
+        force: bool,
+        union: bool = False,
+    ) -> Merge:
+        how = merge_tree.MergeOptions(force=force, union=union)
+        return merge_tree.merge(self.place().git, ours, theirs, message, signature, how)
+
+    def undone(
+        self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
+    ) -> Undone:
+        return undone.undone(self.place().git, base, result, tip, earlier, others)
+
+    def reapplied(
+        self, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
+    ) -> Merge:
+        git = self.place().git
+        return undone.reapplied(git, base, result, tip, message, signature, force=force)
+
+    def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
+        return merge_tree.marked(self.place().git, ours, theirs, message, signature)
+
+    def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
+        return merge_tree.conflict_texts(self.place().git, ours, theirs)
+
+    def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
+        return merge_tree.unresolved(self.place().git, ours, theirs, commit)

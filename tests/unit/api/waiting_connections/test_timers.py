@@ -1,0 +1,59 @@
+"""Scheduled calls, whose owners may no longer exist."""
+
+from orchestrator.api.waiting_connections.socket_loop import Timers
+
+
+def due(timers: Timers[str], now: float) -> list[str]:
+    said: list[str] = []
+    for call, owner in timers.take_due(now):
+        call()
+        said.append(owner)
+    return said
+
+
+def nothing() -> None:
+    pass
+
+
+def test_the_soonest_comes_first_and_each_once() -> None:
+    timers: Timers[str] = Timers()
+    for at, owner in ((3.0, "c"), (1.0, "a"), (2.0, "b"), (1.0, "b")):
+        timers.add(at, nothing, owner)
+
+    assert timers.next_at == 1.0
+    assert due(timers, 0.5) == []
+    assert due(timers, 2.0) == ["a", "b", "b"]
+    assert due(timers, 9.0) == ["c"]
+    assert timers.next_at is None
+
+
+def test_who_is_gone_is_not_called() -> None:
+    timers: Timers[str] = Timers()
+    for owner in "abab":
+        timers.add(1.0, nothing, owner)
+
+    timers.forget("a")
+    timers.forget("a")
+
+    assert due(timers, 1.0) == ["b", "b"]
+
+
+def test_one_that_leaves_while_others_are_called_is_not_called() -> None:
+    timers: Timers[str] = Timers()
+    timers.add(1.0, lambda: timers.forget("b"), "a")
+    timers.add(2.0, nothing, "b")
+
+    assert due(timers, 2.0) == ["a"]
+
+
+def test_long_waits_that_end_early_are_not_held_until_their_time() -> None:
+    timers: Timers[int] = Timers()
+    timers.add(1.0, nothing, -1)
+
+    for owner in range(10_000):
+        timers.add(110.0, nothing, owner)
+        timers.add(15.0, nothing, owner)
+        timers.forget(owner)
+
+    assert len(timers) < 100
+    assert timers.next_at == 1.0

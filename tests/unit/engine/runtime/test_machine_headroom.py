@@ -1,0 +1,197 @@
+"""Capacity of the machine for one more worker."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.core.model.machines import Lack
+from orchestrator.core.model.states import WaitKind
+from orchestrator.engine.runtime.machine_headroom import (
+    FRESH_SECONDS,
+    MIB,
+    SETTLE_SECONDS,
+    Bounds,
+    DiskReserve,
+    Headroom,
+    Readings,
+    available_memory_bytes,
+    free_disk_bytes,
+    memory_pressure_percent,
+)
+
+BOUNDS = Bounds(least_memory_bytes=100 * MIB, least_disk_bytes=10 * MIB, most_pressure=40.0)
+
+
+class FakeMachine:
+    def __init__(self) -> None:
+        self.memory: int | None = 1000 * MIB
+        self.pressure: float | None = 0.0
+        self.disk: int | None = 1000 * MIB
+        self.moved = ""
+        self.now = 0.0
+
+    def headroom(
+        self, directory: Path, forecast: Callable[[str], int] = lambda agent: 300 * MIB
+    ) -> Headroom:
+        readings = Readings(
+            memory=lambda: self.memory,
+            pressure=lambda: self.pressure,
+            disk=lambda _: self.disk,
+            clock=lambda: self.now,
+        )
+        reserve = DiskReserve(directory, size=8192)
+        return Headroom(directory, BOUNDS, forecast, reserve, readings, moved=lambda: self.moved)
+
+
+@pytest.fixture
+def machine() -> FakeMachine:
+    return FakeMachine()
+
+
+@pytest.fixture
+def headroom(machine: FakeMachine, tmp_path: Path) -> Headroom:
+    return machine.headroom(tmp_path)
+
+
+def test_workers_that_have_just_started_count_with_what_they_are_expected_to_need(
+    machine: FakeMachine, headroom: Headroom
+) -> None:
+    room = headroom.room()
+
+    assert [room.lack("a") is None for _ in range(4)] == [True, True, True, False]
+    assert headroom.held_back
+    machine.now += SETTLE_SECONDS
+    assert headroom.room().lack("a") is None
+    assert not headroom.held_back
+
+
+def test_what_a_worker_was_expected_to_need_is_free_when_it_has_ended(
+    machine: FakeMachine, headroom: Headroom
+) -> None:
+    room = headroom.room()
+    assert [room.lack("a") is None for _ in range(4)] == [True, True, True, False]
+
+    headroom.worker_ended("a", SETTLE_SECONDS)  # no memory was expected for it any more
+    assert room.lack("a") is not None
+    headroom.worker_ended("a", 0.1)
+    assert [room.lack("a") is None for _ in range(2)] == [True, False]
+
+
+def test_an_end_frees_nothing_that_others_are_expected_to_need(
+    machine: FakeMachine, tmp_path: Path
+) -> None:
+    needs = {"small": 100 * MIB, "large": 800 * MIB}
+    headroom = machine.headroom(tmp_path, needs.__getitem__)
+    room = headroom.room()
+    assert room.lack("large") is None
+
+    headroom.worker_ended("small", 0.1)
+    assert room.lack("large") is not None
+
+
+def test_what_is_missing_is_told_with_its_setting(machine: FakeMachine, headroom: Headroom) -> None:
+    machine.memory = 399 * MIB
+
+    assert headroom.room().lack("a") == Lack(
+        WaitKind.MEMORY,
+        "waiting for memory: needs 300 MiB plus a reserve of 100 MiB "
+        "(workers.min_available_memory_bytes), 399 MiB available",
+    )
+
+
+def test_nothing_starts_while_processes_wait_for_memory(
+    machine: FakeMachine, headroom: Headroom
+) -> None:
+    machine.pressure = 41.0
+
+    lack = headroom.room().lack("a")
+
+    assert lack is not None and "memory pressure 41 %" in lack.reason
+
+
+def test_a_machine_that_tells_nothing_holds_nothing_back(
+    machine: FakeMachine, headroom: Headroom
+) -> None:
+    machine.memory = machine.pressure = machine.disk = None
+
+    room = headroom.room()
+
+    assert (room.paused, room.lack("a")) == (None, None)
+
+
+def test_a_reading_is_good_for_a_while(machine: FakeMachine, headroom: Headroom) -> None:
+    headroom.room()
+    machine.disk = 0
+
+    assert headroom.room().paused is None
+    machine.now += FRESH_SECONDS
+    paused = headroom.room().paused
+    assert paused is not None and paused.kind is WaitKind.DISK
+    assert paused.reason.startswith("waiting for disk space: 0 MiB free under ")
+
+
+def test_a_full_disk_pauses_and_room_on_it_resumes(
+    machine: FakeMachine, headroom: Headroom, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.disk = 9 * MIB
+    assert headroom.room().paused is not None
+    assert "10 MiB needed (workers.min_free_disk_bytes)" in headroom.paused
+    assert headroom.held_back
+
+    machine.disk, machine.now = 10 * MIB, FRESH_SECONDS
+    assert headroom.room().paused is None
+    assert [record.message for record in caplog.records][-1].startswith("disk space is free again")
+
+
+def test_a_project_that_was_moved_away_and_back_is_no_matter_of_the_disk(
+    machine: FakeMachine, headroom: Headroom, caplog: pytest.LogCaptureFixture
+) -> None:
+    machine.moved = "/w was moved"
+    assert headroom.room().paused is not None
+
+    machine.moved, machine.now = "", FRESH_SECONDS
+    assert headroom.room().paused is None
+    assert "in place again" in caplog.records[-1].message
+
+
+def test_space_is_kept_for_the_last_state_and_given_up_for_it(
+    machine: FakeMachine, headroom: Headroom, tmp_path: Path
+) -> None:
+    reserve = tmp_path / ".disk-reserve"
+    headroom.room()
+    assert reserve.stat().st_size == 8192
+
+    headroom.store_failed()
+    assert not reserve.exists()
+    headroom.room()
+    assert headroom.held_back, "it looks again although nothing else may happen"
+
+    machine.disk, machine.now = 0, FRESH_SECONDS
+    headroom.room()
+    assert not reserve.exists()
+    machine.disk, machine.now = 1000 * MIB, 2 * FRESH_SECONDS
+    headroom.room()
+    assert not headroom.held_back
+    assert reserve.stat().st_blocks * 512 >= 8192
+
+    headroom.close()
+    assert not reserve.exists()
+
+
+def test_a_reserve_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
+    reserve = DiskReserve(tmp_path / "nowhere")
+
+    reserve.hold()
+
+    assert not reserve.release()
+
+
+def test_the_kernel_says_how_much_there_is(tmp_path: Path) -> None:
+    available, pressure = available_memory_bytes(), memory_pressure_percent()
+
+    assert available is not None
+    assert 2**20 < available < 2**50
+    assert pressure is None or 0.0 <= pressure <= 100.0
+    assert free_disk_bytes(tmp_path)
+    assert free_disk_bytes(tmp_path / "missing") is None
