@@ -103,7 +103,10 @@ def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) 
     ended = all(each.status.ended for each in own)
     best = chosen(own) if made or (ended and len(own) == 1) else None
     counting = counted_new_tests(own, task.words)
-    rows = sorted((_row(each, best, len(counting[each.id])) for each in own), key=_place)
+    rows = sorted(
+        (_candidate_row(each, best, len(counting[each.id])) for each in own),
+        key=lambda row: float("inf") if row.place is None else row.place,
+    )
     return Comparison(
         job_id=own[0].job_id if own else "",
         task_id=task.id,
@@ -116,11 +119,7 @@ def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) 
     )
 
 
-def _place(row: CandidateRow) -> float:
-    return float("inf") if row.place is None else row.place
-
-
-def _row(worker: Worker, best: Worker | None, new_tests_counted: int) -> CandidateRow:
+def _candidate_row(worker: Worker, best: Worker | None, new_tests_counted: int) -> CandidateRow:
     result = worker.result or WorkerResult()
     standing, change = result.standing, result.change
     counted = [gate.tests for gate in result.gates if gate.tests is not None]

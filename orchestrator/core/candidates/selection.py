@@ -29,6 +29,8 @@ FEWEST_AGREEING = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opinion:
+    """A reviewer's opinion on one candidate: its place, from 1, and the reason."""
+
     place: int
     remark: str
 
@@ -85,10 +87,10 @@ def ranked(candidates: Iterable[Candidate]) -> list[tuple[Candidate, CandidateRa
     """Return the candidates with their ranks, best first. There must be at least one candidate."""
     ordered = sorted(candidates, key=lambda one: [each.key(one) for each in _CRITERIA])
     best, rest = ordered[0], ordered[1:]
-    behind = [(each, *_difference(best, each)) for each in rest]
+    behind = [(each, *_deciding_criterion(best, each)) for each in rest]
     return [
-        (best, _standing(best, 1, *_of_best(behind))),
-        *((each, _standing(each, at, by, why)) for at, (each, by, why) in enumerate(behind, 2)),
+        (best, _rank(best, 1, *_of_best(behind))),
+        *((each, _rank(each, at, by, why)) for at, (each, by, why) in enumerate(behind, 2)),
     ]
 
 
@@ -104,8 +106,8 @@ def candidates_of(
     """
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)
-    result_gates = {gate.name for result in results for gate in result.gates if _judged(gate)}
-    changed = any(map(_changed, results))
+    result_gates = {gate.name for result in results for gate in result.gates if _has_verdict(gate)}
+    changed = any(map(_has_changes, results))
     any_answer = any(map(_has_answer, results))
     fewest = _fewest_tests(workers)
     new_tests = counted_new_tests(workers, words)
@@ -114,29 +116,29 @@ def candidates_of(
             worker,
             result,
             (opinions or {}).get(worker.id),
-            base_tests=sum(_tests(gate, fewest) for gate in result.gates),
+            base_tests=sum(_base_tests_passed(gate, fewest) for gate in result.gates),
             new_tests=new_tests[worker.id],
-            cost_usd=_cost(worker, (below or {}).get(worker.id, 0.0)),
+            cost_usd=_cost_with_child_jobs(worker, (below or {}).get(worker.id, 0.0)),
             unchecked=checked and not result.gates,
             unrun=tuple(gate.name for gate in result.gates if _lacks(gate, result_gates)),
-            nothing=not _changed(result) and (changed or (any_answer and not _has_answer(result))),
+            nothing=not _has_changes(result)
+            and (changed or (any_answer and not _has_answer(result))),
         )
         for worker, result in zip(workers, results, strict=True)
     ]
 
 
 def chosen(workers: Iterable[Worker]) -> Worker | None:
-    """Return the worker whose work counts as the work of its task; None if no worker succeeded.
+    """Return the worker whose changes are the result of its task; None if no worker succeeded.
 
-    ``workers``: all workers of one task. Before a candidate is chosen, the first successful worker
-    counts.
+    ``workers``: all workers of one task. Before the candidates are ranked, this is the first
+    successful worker.
     """
-    succeeded = (worker for worker in workers if worker.status.succeeded)
-    return min(succeeded, key=lambda worker: (_place(worker), worker.index), default=None)
 
+    def order(worker: Worker) -> tuple[float, int]:
+        return worker.standing.place if worker.standing else inf, worker.index
 
-def _place(worker: Worker) -> float:
-    return worker.standing.place if worker.standing else inf
+    return min((each for each in workers if each.status.succeeded), key=order, default=None)
 
 
 def _candidate(
@@ -203,13 +205,13 @@ def _fewest_tests(workers: Sequence[Worker]) -> dict[str, int]:
     fewest: dict[str, int] = {}
     results = (each.result for each in workers if each.status.succeeded and each.result)
     for gate in chain.from_iterable(each.gates for each in results):
-        count = _counted(gate)
+        count = _comparable_tests(gate)
         if count is not None:
             fewest[gate.name] = min(count, fewest.get(gate.name, count))
     return fewest
 
 
-def _judged(gate: GateResult) -> bool:
+def _has_verdict(gate: GateResult) -> bool:
     return gate.outcome is not GateOutcome.DID_NOT_RUN
 
 
@@ -219,29 +221,29 @@ def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
     False if this candidate's changes do not concern the gate. ``result_gates``: names of the gates
     that judged at least one candidate.
     """
-    needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _judged(gate)
+    needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _has_verdict(gate)
     return needs_it and gate.name in result_gates
 
 
-def _tests(gate: GateResult, fewest: Mapping[str, int]) -> int:
+def _base_tests_passed(gate: GateResult, fewest: Mapping[str, int]) -> int:
     """Return how many tests of the base commit passed for the candidate.
 
     If the candidate's changes do not concern the gate, return the lowest number of all successful
-    candidates, so that the gate gives this candidate no advantage.
+    candidates. The gate then gives this candidate no advantage.
     """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
-    return fewest.get(gate.name, 0) if unchanged else _counted(gate) or 0
+    return fewest.get(gate.name, 0) if unchanged else _comparable_tests(gate) or 0
 
 
-def _counted(gate: GateResult) -> int | None:
+def _comparable_tests(gate: GateResult) -> int | None:
     return gate.tests if gate.base_tests is None else gate.base_tests
 
 
-def _cost(worker: Worker, below: float) -> float | None:
+def _cost_with_child_jobs(worker: Worker, below: float) -> float | None:
     return (worker.cost_usd or 0.0) + below if below else worker.cost_usd
 
 
-def _changed(result: WorkerResult) -> bool:
+def _has_changes(result: WorkerResult) -> bool:
     return bool(result.change.files if result.change else result.files_created)
 
 
@@ -249,7 +251,7 @@ def _has_answer(result: WorkerResult) -> bool:
     return bool(result.output.strip())
 
 
-def _difference(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
+def _deciding_criterion(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
     found = next(each for each in _CRITERIA if each.key(other) != each.key(best))
     return found.by, found.words(best, other)
 
@@ -263,7 +265,7 @@ def _of_best(behind: Sequence[tuple[Candidate, Criterion, str]]) -> tuple[Criter
     return by, f"runner-up {second.worker_id}: {why}"
 
 
-def _standing(candidate: Candidate, place: int, by: Criterion, why: str) -> CandidateRank:
+def _rank(candidate: Candidate, place: int, by: Criterion, why: str) -> CandidateRank:
     return CandidateRank(
         place=place,
         by=by,
@@ -278,7 +280,7 @@ def _standing(candidate: Candidate, place: int, by: Criterion, why: str) -> Cand
 
 
 def _success_words(best: Candidate, other: Candidate) -> str:
-    why = f": {_failing(other.blocking)}" if other.blocking else ""
+    why = f": {_failing_gates(other.blocking)}" if other.blocking else ""
     return f"status {other.status}{why}"
 
 
@@ -290,22 +292,22 @@ def _gates_key(each: Candidate) -> tuple[float, ...]:
 
 def _gates_words(best: Candidate, other: Candidate) -> str:
     if len(other.blocking) > len(best.blocking):
-        return _failing(other.blocking)
+        return _failing_gates(other.blocking)
     if other.unchecked and not best.unchecked:
         return "gates did not run"
     if other.unrun and not best.unrun:
-        return f"{plural(len(other.unrun), 'gate')} did not run ({_named(other.unrun)})"
+        return f"{plural(len(other.unrun), 'gate')} did not run ({_first_names(other.unrun)})"
     if other.judges and not best.judges:
         return f"changed tests or gate settings that judge the candidate's work ({other.judges[0]})"
     return f"{_more(other.failures - best.failures, 'gate failure')}"
 
 
-def _failing(names: Sequence[str]) -> str:
+def _failing_gates(names: Sequence[str]) -> str:
     verb = "fails" if len(names) == 1 else "fail"
-    return f"{plural(len(names), 'gate')} {verb} ({_named(names)})"
+    return f"{plural(len(names), 'gate')} {verb} ({_first_names(names)})"
 
 
-def _named(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
 
 
@@ -316,7 +318,7 @@ def _base_tests_words(best: Candidate, other: Candidate) -> str:
 def _new_tests_words(best: Candidate, other: Candidate) -> str:
     fewer = len(best.new_tests) - len(other.new_tests)
     lacking = [each for each in best.new_tests if each not in other.new_tests]
-    return f"{_fewer(fewer, 'new test')} counted ({_named(lacking)})"
+    return f"{_fewer(fewer, 'new test')} counted ({_first_names(lacking)})"
 
 
 def _review_words(best: Candidate, other: Candidate) -> str:

@@ -38,17 +38,19 @@ def are_alike(one: str, other: str) -> bool:
     if not one or not other:
         return True
     one, other = (_COLOURS.sub("", each) for each in (one, other))
-    return _type(one) == _type(other) and _head(one) == _head(other)
+    return _exception_type(one) == _exception_type(other) and _compared_words(
+        one
+    ) == _compared_words(other)
 
 
-def _type(failure: str) -> str:
+def _exception_type(failure: str) -> str:
     if _ASSERTION.match(failure):
         return "assertion"
     found = _TYPE.match(failure)
     return found[1].rpartition(".")[2] if found else ""
 
 
-def _head(failure: str) -> Sequence[str]:
+def _compared_words(failure: str) -> Sequence[str]:
     text = one_line(failure[: 4 * HEAD])
     if _ASSERTION.match(text):
         text = _QUOTED.sub("TEXT", text)

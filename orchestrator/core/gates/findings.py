@@ -89,6 +89,8 @@ class Flaw:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
+    """What one run of a gate reported: its findings and its tests."""
+
     flaws: tuple[Flaw, ...] = ()
     #: Names of passed tests; None for a gate that does not count tests.
     passed: tuple[str, ...] | None = None
@@ -106,10 +108,10 @@ class Reading:
 
 
 def of_tests(flaws: Sequence[Flaw], passed: Iterable[str], skipped: Iterable[str] = ()) -> Reading:
-    """Return the reading of a test report.
+    """Return what a test report contains. ``flaws``: its failed tests.
 
-    A test counts as failed if the report has it both as passed and as failed. For example, the test
-    passed, but its cleanup failed.
+    A test that the report lists both as passed and as failed counts as failed. For example, the
+    test passed, but its cleanup failed.
     """
     failed = {flaw.key for flaw in flaws}
     names = tuple(name for name in passed if name not in failed)
@@ -130,8 +132,7 @@ class FinishedRun:
     log: str = ""
     #: Tracked files that the gate changed. Each changed place is one flaw, whose text is the path.
     rewritten: tuple[Flaw, ...] = ()
-    #: Python files of the worktree that the gate executed, relative to the host project; None if
-    #: unknown.
+    #: Python files of the worktree that the gate executed, by path in the project; None if unknown.
     executed: frozenset[str] | None = None
 
     @property

@@ -149,7 +149,7 @@ class Gate:
 
     @property
     def script(self) -> str:
-        """The text for ``bash -c`` in the worktree. Of several lines, each line must succeed."""
+        """The text for ``bash -c`` in the worktree. If it has several lines, each must succeed."""
         return f"set -e\n{self.run}" if "\n" in self.run.strip() else self.run
 
     @property

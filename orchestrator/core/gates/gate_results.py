@@ -68,7 +68,7 @@ def result_of(
     """Return the result of the run ``ran``.
 
     ``base``: the run on the base, with which ``ran`` is compared; None if there is no such run.
-    ``touched``: the changed paths.
+    ``touched``: the changed paths. ``removal``: the tests of the base that the change may remove.
     """
     result = GateResult(
         name=gate.name,
@@ -79,7 +79,11 @@ def result_of(
         note="; ".join(filter(None, [ran.reading.note, _configuration_note(gate, touched)])),
         log=ran.log,
     )
-    result = _decide(ran)(gate, ran, base, result, removal)
+    if ran.broken:
+        decide: _Decide = _result_of_broken_run
+    else:
+        decide = _result_without_tests if ran.reading.has_no_tests else _result_by_findings
+    result = decide(gate, ran, base, result, removal)
     if base is not None and result.status is not GateStatus.PASSED:
         own = "" if base.reading.note == ran.reading.note else base.reading.note
         result = replace(result, note="; ".join(filter(None, [result.note, own])))
@@ -89,12 +93,6 @@ def result_of(
 
 
 _Decide = Callable[[Gate, FinishedRun, FinishedRun | None, GateResult, RemovedTest], GateResult]
-
-
-def _decide(ran: FinishedRun) -> _Decide:
-    if ran.broken:
-        return _broken
-    return _without_tests if ran.reading.has_no_tests else _judged
 
 
 def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
@@ -114,7 +112,7 @@ def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
     )
 
 
-def _unrun(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
+def _as_not_run(gate: Gate, cause: GateCause, note: str, result: GateResult) -> GateResult:
     unrun = did_not_run(gate, cause, "; ".join(filter(None, [note, result.note])))
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 
@@ -126,25 +124,25 @@ _MAY_BE_CAUSED = frozenset(
 )
 
 
-def _broken(
+def _result_of_broken_run(
     gate: Gate, ran: FinishedRun, base: FinishedRun | None, result: GateResult, _: RemovedTest
 ) -> GateResult:
     cause = ran.cause or GateCause.ERROR
     if base is None or not base.broken:
-        found = _unrun(gate, cause, ran.broken, result)
+        found = _as_not_run(gate, cause, ran.broken, result)
         blocks = cause in _MAY_BE_CAUSED
         return replace(found, status=GateStatus.BROKEN) if blocks else found
-    found = _unrun(
+    found = _as_not_run(
         gate, cause, f"{ran.broken}; the gate did not run on the base commit either", result
     )
     is_asked_for = found.status is GateStatus.BROKEN
     return found if is_asked_for else replace(found, status=GateStatus.KNOWN, known=1)
 
 
-def _without_tests(
+def _result_without_tests(
     gate: Gate, ran: FinishedRun, base: FinishedRun | None, result: GateResult, removal: RemovedTest
 ) -> GateResult:
-    now, before = ran.reading, _usable(base)
+    now, before = ran.reading, _findings_on_base(base)
     may_all_go = gate.tests_may_vanish or removal.allows_all
     lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
     failures = [f"{name}: {LOST}" for name in lost]
@@ -160,15 +158,15 @@ def _without_tests(
         )
     skipped = f"no test ran: all {len(now.skipped)} tests are skipped"
     note = skipped if now.skipped else "no tests found"
-    found = _unrun(gate, GateCause.NO_TESTS, note, result)
+    found = _as_not_run(gate, GateCause.NO_TESTS, note, result)
     # If the task may remove all of these tests, their absence blocks nothing.
     return replace(found, status=GateStatus.SKIPPED) if may_all_go else found
 
 
-def _judged(
+def _result_by_findings(
     gate: Gate, ran: FinishedRun, base: FinishedRun | None, result: GateResult, removal: RemovedTest
 ) -> GateResult:
-    before, flaws = _usable(base), ran.reading.flaws
+    before, flaws = _findings_on_base(base), ran.reading.flaws
     none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
     if none_passes and flaws and not gate.is_asked_for:
         # No test passes, on the base or now: packages of the project may be missing on this
@@ -176,7 +174,7 @@ def _judged(
         return _as_at_base(gate, ran, replace(result, known=len(flaws)))
     new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
     known = len(flaws) - len(new)
-    lost = _forbidden(gate, ran.reading, before, removal)
+    lost = _lost_tests_that_count(gate, ran.reading, before, removal)
     failures = [_flaw_in_words(each, ran) for each in new] + [f"{name}: {LOST}" for name in lost]
     if failures:
         return replace(
@@ -205,7 +203,7 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
     return digest_of([*keys, *(f"{name}|lost" for name in lost)])
 
 
-def _usable(base: FinishedRun | None) -> Reading:
+def _findings_on_base(base: FinishedRun | None) -> Reading:
     """Return the findings on the base; no findings if the base has no verdict.
 
     Without findings on the base, every finding counts against the change.
@@ -224,7 +222,7 @@ def _as_at_base(gate: Gate, ran: FinishedRun, result: GateResult) -> GateResult:
     first = ran.reading.flaws[0]
     error = _flaw_in_words(first, ran) if first.key == EXIT_KEY else first.message[:LONGEST_SHOWN]
     words = f"{what} on the base commit: {error}"
-    found = _unrun(gate, GateCause.FAILS_AT_BASE, words, result)
+    found = _as_not_run(gate, GateCause.FAILS_AT_BASE, words, result)
     # The baseline excuses an exit code and findings of tests that ran. It does not excuse errors
     # that kept tests from running.
     is_excused = not all(each.is_error for each in ran.reading.flaws)
@@ -251,17 +249,19 @@ LOST = "passed on the base commit, but does not run now"
 NONE_LEFT = "tests ran on the base commit, but none runs now"
 
 
-def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) -> list[str]:
+def _lost_tests_that_count(
+    gate: Gate, now: Reading, before: Reading, removal: RemovedTest
+) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    If no changed file can remove tests, and the run has no finding, return only skipped tests. Any
-    other missing test possibly has a new name, because product code can change the parameters in a
-    test's name.
+    If no changed file can remove tests, and the run has no finding, these are only the skipped
+    tests. The other missing tests probably run under new names: product code can change the
+    parameters in a test's name.
     """
     if gate.tests_may_vanish:
         return []
     lost = lost_tests(now, before)
-    skipped = _skipped(lost, now.skipped)
+    skipped = _skipped_among(lost, now.skipped)
     if not removal.files and not now.flaws:
         return skipped
     known = [*(before.passed or ()), *(each.key for each in before.flaws)]
@@ -273,7 +273,7 @@ def _forbidden(gate: Gate, now: Reading, before: Reading, removal: RemovedTest) 
 _NO_PARAMETERS = "NOTSET]"
 
 
-def _skipped(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
+def _skipped_among(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
     names = {*skipped}
     modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
     unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))
@@ -315,12 +315,12 @@ def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:
     if not blocking:
         return ""
     share = max(300, room // len(blocking))
-    parts = [_section(each, share) for each in blocking]
+    parts = [_prompt_section(each, share) for each in blocking]
     words = "Your result did not pass its gates. Fix the findings; do not weaken any gate."
     return "\n\n".join([words, *parts])[:room]
 
 
-def _section(result: GateResult, room: int) -> str:
+def _prompt_section(result: GateResult, room: int) -> str:
     lines = [f"Gate {result.name}: {result.outcome.words}"]
     lines += [result.note] if result.note else []
     lines += [f"- {each}" for each in result.failures]

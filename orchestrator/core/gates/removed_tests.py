@@ -30,8 +30,8 @@ class RemovedTest:
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
         """Return the given tests that are in none of the files in ``self.files``.
 
-        The result is empty if one of these files contains no tests: such a file, for example a
-        helper or a settings file, can affect any test. ``known``: all tests of the base.
+        The result is empty if one of these files contains no tests. Such a file, for example a
+        helper, can affect any test. ``known``: all tests of the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):

@@ -7,7 +7,7 @@ separately, with the base's versions of tests and configuration.
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from orchestrator.core.gates.failure_fingerprint import are_alike
@@ -36,9 +36,9 @@ def both(first: FinishedRun, second: FinishedRun) -> FinishedRun:
     one, other = first.reading, second.reading
     reading = Reading(
         flaws=tuple(common(one.flaws, other.flaws)),
-        passed=_passed(one.passed, other.passed),
+        passed=_passed_in_both(one.passed, other.passed),
         skipped=_in_both(one.skipped, other.skipped),
-        note=_difference(one.flaws, other.flaws),
+        note=_difference_in_words(one.flaws, other.flaws),
     )
     return replace(
         second,
@@ -71,7 +71,9 @@ def common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
             yield flaw if is_same else replace(flaw, failure="")
 
 
-def _passed(one: tuple[str, ...] | None, other: tuple[str, ...] | None) -> tuple[str, ...] | None:
+def _passed_in_both(
+    one: tuple[str, ...] | None, other: tuple[str, ...] | None
+) -> tuple[str, ...] | None:
     return None if one is None or other is None else _in_both(one, other)
 
 
@@ -80,7 +82,7 @@ def _in_both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(name for name in one if name in again)
 
 
-def _difference(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
+def _difference_in_words(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
     counts = Counter(each.key for each in one)
     counts.subtract(Counter(each.key for each in other))
     found = sorted(key for key, count in counts.items() if count)
@@ -106,7 +108,7 @@ def counted(
     if result.outcome is GateOutcome.DID_NOT_RUN:
         return result
     if now.reading.passed is None:
-        found = len(result.failures) if as_base is now else _findings(gate, as_base, base)
+        found = len(result.failures) if as_base is now else _number_of_findings(gate, as_base, base)
         return replace(result, is_of_files=not reads_tests(gate), base_findings=found)
     known = Reading() if base is None or base.broken else base.reading
     passing = [] if as_base.broken else list(_of_base(as_base.reading, known))
@@ -125,7 +127,7 @@ def without_parameters(test: str) -> str:
     return test.partition("[")[0]
 
 
-def _findings(gate: Gate, as_base: FinishedRun, base: FinishedRun | None) -> int:
+def _number_of_findings(gate: Gate, as_base: FinishedRun, base: FinishedRun | None) -> int:
     if not gate.new_only or base is None or base.broken:
         return len(as_base.reading.flaws)
     return len(new_flaws(as_base.reading, base.reading))
@@ -137,20 +139,17 @@ def _of_base(now: Reading, base: Reading) -> Iterator[str]:
     If the base cannot load a file, each test of the file counts.
     """
     names = {*(base.passed or ()), *(each.key for each in base.flaws)}
-    unloaded = {each.key for each in base.flaws if each.is_error}
+    unloaded = (each.key for each in base.flaws if each.is_error)
+    in_unloaded = tuple(f"{file}{mark}" for file in unloaded for mark in ("::", "."))
     is_listed = bool(names - {EXIT_KEY})
     lost = names - {*(now.passed or ()), *(each.key for each in now.flaws)}
     moved = Counter(map(_own_name, lost))
     for test in sorted(set(now.passed or ())):
-        if not is_listed or test in names or _is_below(test, unloaded):
+        if not is_listed or test in names or test.startswith(in_unloaded):
             yield test
         elif moved[_own_name(test)] > 0:
             moved[_own_name(test)] -= 1
             yield test
-
-
-def _is_below(test: str, files: Collection[str]) -> bool:
-    return any(test.startswith((f"{each}::", f"{each}.")) for each in files)
 
 
 def _own_name(test: str) -> str:

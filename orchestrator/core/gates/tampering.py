@@ -58,17 +58,17 @@ def judging_part(path: str, text: str) -> object:
         return text
 
 
-def _pyproject(text: str) -> object:
+def _checks_in_pyproject(text: str) -> object:
     tools = tomllib.loads(text).get("tool", {})
     return {name: table for name, table in tools.items() if name not in _BUILD_TOOLS}
 
 
-def _package(text: str) -> object:
+def _checks_in_package_json(text: str) -> object:
     found: Mapping[str, Any] = json.loads(text or "{}")
     return {name: found.get(name) for name in _OF_PACKAGE}
 
 
-def _setup(text: str) -> object:
+def _checks_in_setup_cfg(text: str) -> object:
     # Imported when needed, because most projects have no such file.
     import configparser
 
@@ -82,9 +82,9 @@ def _setup(text: str) -> object:
 
 
 _READERS: Mapping[str, Callable[[str], object]] = {
-    "pyproject.toml": _pyproject,
-    "package.json": _package,
-    "setup.cfg": _setup,
+    "pyproject.toml": _checks_in_pyproject,
+    "package.json": _checks_in_package_json,
+    "setup.cfg": _checks_in_setup_cfg,
 }
 #: Names of the files that this module can read.
 MIXED = tuple(_READERS)
@@ -168,7 +168,7 @@ def alteration(
     swap: dict[str, str | None] = {}
     judges, allowed = [], []
     for path, was_there in touched.items():
-        move, kind = moves.get(path), _kind(gate, path)
+        move, kind = moves.get(path), _judging_kind(gate, path)
         if not kind or path in left or path in equal:
             continue
         if kind == _TESTS and path in removed and gate.tests_may_vanish:
@@ -194,7 +194,7 @@ def alteration(
 _CONFIGURATION, _TESTS = "configuration", "tests"
 
 
-def _kind(gate: Gate, path: str) -> str:
+def _judging_kind(gate: Gate, path: str) -> str:
     if reads_tests(gate) and is_of_tests(path) and not _is_configuration(gate, path):
         return _TESTS
     return _CONFIGURATION if _is_configuration(gate, path) else ""
@@ -315,7 +315,8 @@ def with_rewrites(
 ) -> GateResult:
     """Return the result, failed if the gate changed tracked files.
 
-    Changes that the gate also makes on the base do not count (see ``new_rewrites``).
+    Changes that the gate also makes on the base do not count (see ``new_rewrites``). ``touched``:
+    files that the worker changed.
     """
     if ran.broken or not ran.rewritten:
         return result
@@ -331,8 +332,8 @@ def with_rewrites(
 def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
-    ``touched``: files that the worker changed. In these files, single places are compared: a file
-    is returned if the gate now changes a place that the gate does not change on the base.
+    ``touched``: files that the worker changed. Such a file is also returned if the gate changes it
+    in both runs, but now in an additional place.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (
@@ -365,7 +366,10 @@ _MOST = 2000
 
 
 def comments_of(command: str) -> re.Pattern[str] | None:
-    """Return the pattern of comments that switch off a command's tools; None if there is none."""
+    """Return the pattern of comments that suppress a tool's findings, such as ``# noqa``.
+
+    ``command``: the gate's command, which names the tools. Return None if no such tool is known.
+    """
     tools = (each for each in _COMMENTS if re.search(rf"(?<![\w-]){each}(?![\w-])", command))
     found = [_COMMENTS[each] for each in tools]
     return re.compile("|".join(found)) if found else None

@@ -137,7 +137,7 @@ def _of_root(
     if setting.name not in asked.given:
         default = getattr(defaults, setting.name)
         # A default above the ceiling is lowered to the ceiling.
-        return _least(default, getattr(ceilings, setting.ceiling)) if setting.ceiling else default
+        return _smaller(default, getattr(ceilings, setting.ceiling)) if setting.ceiling else default
     value = getattr(asked.values, setting.name)
     _check_ceiling(setting, value, ceilings)
     return value
@@ -145,7 +145,7 @@ def _of_root(
 
 def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
     """Return a child job's settings: the parent's settings, or lower values if requested."""
-    above, remaining = line.parent_job.config, _remaining(line)
+    above, remaining = line.parent_job.config, _remaining_config(line)
     values = {each.name: _of_child(each, asked, remaining) for each in _DECIDED}
     if "max_depth" in asked.given:
         deepest = asked.values.max_depth - above.claimed_depth
@@ -157,15 +157,15 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
     return _config(values)
 
 
-def _remaining(line: Ancestry) -> JobConfig:
+def _remaining_config(line: Ancestry) -> JobConfig:
     above = line.parent_job.config
     caps = {name: line.remaining_caps.get(name) for name in CAPS}
     return replace(
         above,
         max_wall_seconds=max(0.0, line.root.remaining_wall_seconds(line.now)),
-        max_steps=_as_integer(_least(caps["max_steps"], above.max_steps)),
-        max_tokens=_as_integer(_least(caps["max_tokens"], above.max_tokens)),
-        max_cost_usd=_least(caps["max_cost_usd"], above.max_cost_usd),
+        max_steps=_as_integer(_smaller(caps["max_steps"], above.max_steps)),
+        max_tokens=_as_integer(_smaller(caps["max_tokens"], above.max_tokens)),
+        max_cost_usd=_smaller(caps["max_cost_usd"], above.max_cost_usd),
     )
 
 
@@ -179,7 +179,7 @@ def _of_child(setting: Setting, asked: ConfigRequest, parent: JobConfig) -> Any:
         case Inheritance.BOTH:
             return {**above, **(value or {})}
         case Inheritance.AT_MOST:
-            return _least(value, above)
+            return _smaller(value, above)
         case Inheritance.AT_LEAST:
             return max(value or above, above, key=setting.choices.index)
         case Inheritance.ASKED:
@@ -193,7 +193,9 @@ def _config(values: dict[str, Any]) -> JobConfig:
 
 
 def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
-    """Return a job's settings for its retry. Given values also replace the tasks' own values.
+    """Return a job's settings for its retry.
+
+    A requested timeout or maximum of retries also replaces the tasks' own values.
 
     Raise InvalidRequest for a setting that a retry may not change.
     """
@@ -253,7 +255,7 @@ def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
         for timeout in (task.timeout, *own):
             if timeout is not None:
                 most, whose = ceilings.max_wall_seconds, f" of task {task.id!r}"
-                _ceiling("timeout", timeout, "max_wall_seconds", most, whose)
+                _check_value("timeout", timeout, "max_wall_seconds", most, whose)
 
 
 def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, ...]:
@@ -262,7 +264,7 @@ def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, .
     return tuple(task.with_timeouts(lambda timeout: min(timeout, most)) for task in tasks)
 
 
-def _ceiling(name: str, value: float, limit: str, ceiling: float, whose: str = "") -> None:
+def _check_value(name: str, value: float, limit: str, ceiling: float, whose: str = "") -> None:
     if value > ceiling:
         raise Refused(
             f"{name}{whose} is {value:.15g}, above the server limit {ceiling:.15g}; "
@@ -279,14 +281,14 @@ def _ceiling_of(setting: Setting, ceilings: Ceilings) -> Any:
 def _check_ceiling(setting: Setting, value: Any, ceilings: Ceilings) -> None:
     ceiling = _ceiling_of(setting, ceilings)
     if ceiling is not None:
-        _ceiling(setting.wire, value, setting.ceiling, ceiling)
+        _check_value(setting.wire, value, setting.ceiling, ceiling)
 
 
 def _as_integer(amount: float | None) -> int | None:
     return None if amount is None else int(amount)
 
 
-def _least(asked: N | None, most: N | None) -> N | None:
+def _smaller(asked: N | None, most: N | None) -> N | None:
     if asked is None or most is None:
         return asked if most is None else most
     return min(asked, most)
@@ -313,7 +315,7 @@ def fold(text: str) -> str:
 
 def digest(request: str, tasks: Iterable[TaskSpec]) -> str:
     """Return a fingerprint of a request with its tasks. Equal requests have equal fingerprints."""
-    return _fingerprint([fold(request), [_asked(task) for task in tasks]])
+    return _fingerprint([fold(request), [_digested_fields(task) for task in tasks]])
 
 
 def settings_digest(submission: Submission) -> str:
@@ -324,17 +326,17 @@ def settings_digest(submission: Submission) -> str:
 
 def _fingerprint(value: object) -> str:
     # Keys are sorted, because the order of insertion must not make a difference.
-    text = json.dumps(value, sort_keys=True, default=_plain)
+    text = json.dumps(value, sort_keys=True, default=_as_dict)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _asked(task: TaskSpec) -> list[object]:
+def _digested_fields(task: TaskSpec) -> list[object]:
     newer = zip(_NEWER.items(), _newer_of(task), strict=True)
     own = {name: value for (name, default), value in newer if value != default}
     return [*_fields_of(task), *([own] if own else [])]
 
 
-def _plain(value: Any) -> object:
+def _as_dict(value: Any) -> object:
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else dict(value)
 
 
@@ -430,9 +432,9 @@ def check_cycle(
 ) -> None:
     """Raise Refused if a child job repeats the work above it.
 
-    A child job repeats this work if an ancestor job has the same request, or if the calling worker
-    or a worker above it has the same task. Without this check, a chain of such jobs would never
-    end.
+    A child job repeats this work if an ancestor job has the same request. It also does so if the
+    calling worker, or a worker above it, has the same task. Without this check, a chain of such
+    jobs would never end.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:

@@ -214,6 +214,8 @@ class KeyLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reached:
+    """A used-up limit on the cost per day."""
+
     #: Name of the limit in ``config.yaml``.
     limit: str
     most: float

@@ -1,6 +1,6 @@
 """Lock manager: holders of locks, queued requests, and the order of grants. Pure.
 
-Requests are granted in the order of arrival, with one exception: if worker A waits for worker B, a
+Requests are granted in the order of arrival, with one exception. If worker A waits for worker B, a
 request of A yields to a later request of B. Methods raise Deadlock if a wait would close a cycle.
 """
 
@@ -71,14 +71,14 @@ class LockManager:
         From then on, the worker's parent counts as waiting for these locks.
         """
         self.is_used = True
-        entry = _claim(party, names)
+        entry = _claim_entry(party, names)
         self._claimants[party.key] = entry
         self._waits.add(entry)
-        self._change()
+        self._mark_changed()
 
     def check(self, party: Party, names: Sequence[str]) -> None:
         """Raise Deadlock if a worker with claims on these names could never start."""
-        _refuse(self._waits.cycle_of(_claim(party, names)))
+        _raise_deadlock(self._waits.cycle_of(_claim_entry(party, names)))
 
     def claim(self, party: Party, names: Sequence[str], now: float) -> str:
         """Acquire all ``names`` for the worker, or none.
@@ -86,11 +86,11 @@ class LockManager:
         Return "" if acquired, otherwise the reason to wait.
         """
         self.is_used = True
-        entry = self._claimants.setdefault(party.key, _claim(party, names, now))
+        entry = self._claimants.setdefault(party.key, _claim_entry(party, names, now))
         blocker = self._blocker(entry)
         if blocker is not None:
             self._park(entry, blocker)
-            return self._why(entry, blocker)
+            return self._reason_to_wait(entry, blocker)
         self._leave_queue(entry)
         self._hold(entry, now)
         return ""
@@ -101,7 +101,7 @@ class LockManager:
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
         """Record the claims of a worker that kept running during a restart of the server."""
         self.cancel_claim(party.key)
-        self._hold(_claim(party, names), now)
+        self._hold(_claim_entry(party, names), now)
 
     def _hold(self, entry: LockEntry, now: float) -> None:
         self.is_used = True
@@ -159,14 +159,14 @@ class LockManager:
         blocker = self._blocker(entry)
         if blocker is None:
             waiting = chain(self._claimants.values(), self._requests)
-            _refuse(self._waits.cycle_by_grant(entry, waiting))
+            _raise_deadlock(self._waits.cycle_by_grant(entry, waiting))
             return ""
-        _refuse(self._waits.cycle_of(entry))
-        return self._why(entry, blocker)
+        _raise_deadlock(self._waits.cycle_of(entry))
+        return self._reason_to_wait(entry, blocker)
 
     def present_obstacle(self, entry: LockEntry) -> str:
         blocker = self._blocker(entry)
-        return self._why(entry, blocker) if blocker else ""
+        return self._reason_to_wait(entry, blocker) if blocker else ""
 
     def enqueue(self, entry: LockEntry) -> None:
         self.is_used = True
@@ -174,7 +174,7 @@ class LockManager:
         self._queue.add(entry)
         self._waits.add(entry)
         self._requests[entry] = None
-        self._change()
+        self._mark_changed()
 
     def lease(self, entry: LockEntry, numbers: Mapping[str, int], now: float) -> None:
         """Record that a request was granted. ``numbers``: the fencing numbers, by lock name."""
@@ -188,7 +188,7 @@ class LockManager:
                 continue
             leases[name] = replace(entry, names=(name,), number=number, since=now, place=0)
             self._held.add(leases[name])
-        self._change()
+        self._mark_changed()
 
     def withdraw(self, entry: LockEntry) -> None:
         """Remove a request from the queue. Idempotent."""
@@ -222,10 +222,9 @@ class LockManager:
         return names
 
     def due_requests(self) -> list[LockEntry]:
-        """Return the queued requests that can be granted, if a client waits for them.
+        """Return the queued requests that can be granted, and for which a client waits.
 
-        The result is empty if nothing has changed since this method was last called.
-        ``recheck_all`` counts as a change.
+        Empty if no lock has changed since the previous call, unless ``recheck_all`` was called.
         """
         if not self._changed:
             return []
@@ -296,7 +295,7 @@ class LockManager:
             entry.place = next(self._places)
             self._queue.add(entry)
             self._waits.add(entry)
-            self._change()
+            self._mark_changed()
         self._behind.setdefault(behind, {})[entry] = None
         if len(entry.party.line) > 1 and behind.party.job_id != entry.party.job_id:
             self._uneasy[entry] = None
@@ -310,9 +309,9 @@ class LockManager:
     def _wake_followers(self, entry: LockEntry) -> None:
         for each in self._behind.pop(entry, ()):
             self._wake(each)
-        self._change()
+        self._mark_changed()
 
-    def _change(self) -> None:
+    def _mark_changed(self) -> None:
         self._changed = True
         for entry in self._uneasy:
             self._wake(entry)
@@ -322,15 +321,15 @@ class LockManager:
         if self._claimants.get(entry.key) is entry:
             self._woken.append(entry.key)
 
-    def _why(self, entry: LockEntry, blocker: LockEntry) -> str:
+    def _reason_to_wait(self, entry: LockEntry, blocker: LockEntry) -> str:
         return why_it_waits(entry, blocker, held=not blocker.place)
 
 
-def _claim(party: Party, names: Sequence[str], now: float = 0.0) -> LockEntry:
+def _claim_entry(party: Party, names: Sequence[str], now: float = 0.0) -> LockEntry:
     return LockEntry(party=party, kind=LockKind.CLAIM, names=tuple(names), since=now)
 
 
-def _refuse(waits: Sequence[LockWait]) -> None:
+def _raise_deadlock(waits: Sequence[LockWait]) -> None:
     if waits:
         raise Deadlock(
             f"deadlock: {describe_cycle(waits)}; "

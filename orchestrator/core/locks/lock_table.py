@@ -230,6 +230,8 @@ def is_below(one: WorkerKey, other: WorkerKey) -> bool:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockView:
+    """A held or requested set of locks, as answers of the API show it."""
+
     names: tuple[str, ...]
     kind: LockKind
     root_id: str

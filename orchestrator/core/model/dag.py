@@ -145,7 +145,7 @@ class PlanProgress:
         #: The planner; None once it has created the tasks.
         self.planner: WorkerKey | None = None
         for worker in workers:
-            self._count(worker)
+            self._count_worker(worker)
         self._blockers = {
             task.id: sum(not self.done(needed) for needed in set(task.depends_on)) for task in tasks
         }
@@ -155,7 +155,7 @@ class PlanProgress:
         #: Expected run time of the longest task; None if any task's run time is unknown.
         self.longest_seconds: float | None = None
 
-    def _count(self, worker: Worker) -> None:
+    def _count_worker(self, worker: Worker) -> None:
         if worker.is_planner:
             self.planner = worker.key
         if worker.is_reviewer:
@@ -210,7 +210,7 @@ class PlanProgress:
 
     def add_reviewer(self, reviewer: Worker) -> None:
         """Add a reviewer. The task is done only after its reviewer has ended."""
-        self._count(reviewer)
+        self._count_worker(reviewer)
         self.open_workers += 1
 
     @property
@@ -257,7 +257,7 @@ def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> 
     """
     total = [0.0] * len(needed)
     before = [-1] * len(needed)
-    for task in _ordered(needed):
+    for task in _in_topological_order(needed):
         for each in needed[task]:
             if before[task] < 0 or total[each] > total[before[task]]:
                 before[task] = each
@@ -270,7 +270,7 @@ def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> 
     return chain[::-1]
 
 
-def _ordered(needed: Sequence[Sequence[int]]) -> Iterator[int]:
+def _in_topological_order(needed: Sequence[Sequence[int]]) -> Iterator[int]:
     waiting = [len(names) for names in needed]
     needed_by: dict[int, list[int]] = {}
     for task, names in enumerate(needed):

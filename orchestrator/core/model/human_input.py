@@ -132,7 +132,7 @@ class FeedbackGiven:
 
 
 def answered(rounds: Sequence[Feedback], attempt: int) -> tuple[Feedback, ...]:
-    """Return the rounds of feedback, with ``attempt`` as the answer to each open round.
+    """Return all rounds of feedback. Each open round is marked as answered by ``attempt``.
 
     ``attempt``: number of an attempt that succeeded.
     """

@@ -165,10 +165,10 @@ class TaskSpec:
         return replace(self, timeout=timeout, candidate_settings=own)
 
     def with_settings_of_retry(self, config: JobConfig) -> "TaskSpec":
-        """Return the task with the timeout and maximum of retries that a retry of its job has set.
+        """Return the task, with the timeout and the maximum of retries that a retry has set.
 
-        ``config``: the job's settings after its retry. The timeout of a question stays: it is not
-        the timeout of an attempt.
+        ``config``: the job's settings, which record what its retry has set. A question keeps its
+        timeout, because it is not the timeout of an attempt.
         """
         task = self
         if config.timeout_replaced and not (task.timeout is None or task.approve):
@@ -265,7 +265,7 @@ class Job:
 
     @property
     def fails_unjudged(self) -> bool:
-        """True if the job requires gates, and changed code that no gate judged."""
+        """True if the job fails because no gate judged code that it changed."""
         facts = self.facts
         in_part = facts.unjudged_gates or facts.unjudged_files or facts.unjudged_work
         is_unjudged = facts.unjudged or bool(in_part)

@@ -143,7 +143,7 @@ class UnjudgedCause(StrEnum):
 class UnjudgedFile:
     """A source file that a job's result changes, and that no gate judged."""
 
-    #: Path relative to the host project, as in tasks.
+    #: Path relative to the project, as in tasks.
     path: str
     language: str
     cause: UnjudgedCause
@@ -226,7 +226,7 @@ class JobFacts:
     overruled: tuple[Overruled, ...] = ()
     #: Hunks that are not in the results of descendants because the user selected ``theirs``.
     overruled_below: tuple[Overruled, ...] = ()
-    #: Workers with merged changes of which the result has none, because later tasks undid them.
+    #: Workers whose changes were merged, but later tasks undid all of them.
     undone: tuple[str, ...] = ()
     #: Files to which several workers added lines. The merge decided the order of the lines.
     both_kept: tuple[str, ...] = ()

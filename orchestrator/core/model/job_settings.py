@@ -430,13 +430,13 @@ class JobConfig:
     )
 
 
-def _row(each: "Field[Any]") -> Setting:
+def _named_setting(each: "Field[Any]") -> Setting:
     row: Setting = each.metadata[DECLARED]
     return replace(row, name=each.name, wire=row.wire or each.name)
 
 
 #: The rows of the table, in its order.
-SETTINGS = tuple(_row(each) for each in fields(JobConfig) if DECLARED in each.metadata)
+SETTINGS = tuple(_named_setting(each) for each in fields(JobConfig) if DECLARED in each.metadata)
 #: The settings that requests can set, by their names in requests.
 BY_WIRE_NAME: Mapping[str, Setting] = {each.wire: each for each in SETTINGS if each.in_request}
 #: The values of a new job without settings of its own.

@@ -45,25 +45,17 @@ class Lack:
     reason: str
 
 
-def _nothing(agent: str) -> Lack | None:
-    return None
-
-
-def _no_memory(agent: str) -> int:
-    return 0
-
-
 @dataclass(frozen=True, slots=True)
 class Capacity:
     #: Why no worker at all may start; None if workers may start.
     paused: Lack | None = None
     #: Returns why one more worker of an agent may not start. If it returns None, the worker may
     #: start, and counts from then on.
-    lack: Callable[[str], Lack | None] = _nothing
+    lack: Callable[[str], Lack | None] = lambda agent: None
     #: The machines of the cluster; None: workers start on the server's machine.
     machines: Sequence[Machine] | None = None
     #: Returns the memory in bytes that another machine must have for one more worker of an agent.
-    memory_needed: Callable[[str], int] = _no_memory
+    memory_needed: Callable[[str], int] = lambda agent: 0
 
 
 #: Capacity without limits.
@@ -112,11 +104,11 @@ def hindrance(machines: Iterable[Machine], agent: str) -> str:
             names.setdefault(each.lacks[agent], []).append(name_of(each))
     shown = list(names.items())[:_MOST_REASONS]
     omitted = sum(len(each) for each in names.values()) - sum(len(each) for _, each in shown)
-    texts = [f"{_listed(each)}: {why}" for why, each in shown]
+    texts = [f"{_first_names(each)}: {why}" for why, each in shown]
     return "; ".join([*texts, f"{omitted} more nodes"] if omitted else texts)
 
 
-def _listed(names: Sequence[str]) -> str:
+def _first_names(names: Sequence[str]) -> str:
     more = len(names) - _MOST_NAMES
     return ", ".join([*names[:_MOST_NAMES], *([f"{more} more"] if more > 0 else [])])
 

@@ -120,9 +120,9 @@ class RepositoryChange:
             what = f"push to {self.remote}, branch {self.name}"
         else:
             what = f"{_NAMED_BY_KIND.get(self.kind, '')}{self.name}"
-        return f"{what} {self._how()}{by}"
+        return f"{what} {self._move_in_words()}{by}"
 
-    def _how(self) -> str:
+    def _move_in_words(self) -> str:
         before, after = self.before[:12], self.after[:12]
         if self.kind is ChangedKind.HEAD:
             return f"changed from {self.before} to {self.after}"

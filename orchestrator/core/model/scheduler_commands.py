@@ -74,7 +74,7 @@ class MakeContext:
 class TakePlan:
     """Pass the planned tasks of a job to the scheduler.
 
-    The planner of these tasks is the job's ended planner, or a fallback planner.
+    The tasks are the result of the job's planner, which has ended, or of the fallback planner.
     """
 
     job_id: str

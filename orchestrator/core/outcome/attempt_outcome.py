@@ -4,7 +4,7 @@ The rows of a table are tried in order; the first match decides. Exit code 0 alo
 success.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from zlib import crc32
 
@@ -36,6 +36,8 @@ from orchestrator.core.model.worker_result import CandidateRank, Criterion, Work
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verdict:
+    """The outcome of one attempt, with the facts that decide what follows."""
+
     status: WorkerStatus
     reason: str = ""
     #: True if another attempt may end differently.
@@ -63,6 +65,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRow:
+    """A row of the table: if ``fits`` returns True, the attempt has this status and reason."""
+
     name: str
     fits: Callable[[Exit, Evidence], bool]
     status: WorkerStatus
@@ -76,13 +80,13 @@ class OutcomeRow:
 _SIGKILL = 9
 
 
-def _died(exit: Exit, _: Evidence) -> str:
+def _signal_in_words(exit: Exit, _: Evidence) -> str:
     # The kernel ends a process by this signal if the machine has no memory left.
     hint = " (possible cause: the machine ran out of memory)" if exit.signal == _SIGKILL else ""
     return f"killed by signal {exit.signal}{hint}"
 
 
-def _code(exit: Exit, evidence: Evidence) -> str:
+def _exit_code_in_words(exit: Exit, evidence: Evidence) -> str:
     text = f": {evidence.error}" if evidence.error else ""
     return f"exit code {exit.code}{text}"
 
@@ -109,14 +113,14 @@ def _lacks_changes(evidence: Evidence) -> bool:
     return found is not None and found.deferred is None and found.lacks_changes
 
 
-def _asks(evidence: Evidence) -> bool:
+def _waits_for_answer(evidence: Evidence) -> bool:
     waits = evidence.final_text is FinalText.QUESTION
     return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
 
 
 def _no_changes(evidence: Evidence) -> str:
     refused = ""
-    if _refuses(evidence):
+    if _reports_refusal(evidence):
         refused = "the agent reports that it did not do the work; "
     elif evidence.final_text is FinalText.RECIPE:
         refused = "the agent describes the work instead of doing it; "
@@ -129,12 +133,12 @@ def _has_conflicts(evidence: Evidence) -> bool:
     return evidence.output_required and state is not None and state.has_conflicts
 
 
-def _conflicts(evidence: Evidence) -> str:
+def _conflicts_in_words(evidence: Evidence) -> str:
     faults = evidence.worktree.faults if evidence.worktree else ()
     return f"unfinished work in git: {'; '.join(faults)}"
 
 
-def _refuses(evidence: Evidence) -> bool:
+def _reports_refusal(evidence: Evidence) -> bool:
     return evidence.final_text is FinalText.REFUSAL
 
 
@@ -151,17 +155,13 @@ def _remarks(evidence: Evidence) -> str:
     return "; ".join((*note, *remarks))
 
 
-def _notes(evidence: Evidence) -> str:
+def _success_note(evidence: Evidence) -> str:
     if not evidence.gates:
         return _remarks(evidence)
     altered = altered_in_words(altered_judges(evidence.gates))
-    return "; ".join(filter(None, [_remarks(evidence), *altered, *_advice(evidence)]))
-
-
-def _advice(evidence: Evidence) -> Iterator[str]:
-    for each in evidence.gates:
-        if each.outcome is GateOutcome.FAILED:
-            yield f"advisory {in_words(each)}"
+    failed = (each for each in evidence.gates if each.outcome is GateOutcome.FAILED)
+    advisory = [f"advisory {in_words(each)}" for each in failed]
+    return "; ".join(filter(None, [_remarks(evidence), *altered, *advisory]))
 
 
 def _over_limit(exit: Exit) -> str:
@@ -251,18 +251,20 @@ TABLE: tuple[OutcomeRow, ...] = (
         "crash",
         lambda x, e: x.signal is not None and e.output_required,
         _S.FAILED,
-        lambda x, e: f"{e.tool or 'the agent'} was {_died(x, e)}",
+        lambda x, e: f"{e.tool or 'the agent'} was {_signal_in_words(x, e)}",
         retry=True,
         once=True,
     ),
-    OutcomeRow("signal", lambda x, e: x.signal is not None, _S.FAILED, _died, retry=True),
+    OutcomeRow(
+        "signal", lambda x, e: x.signal is not None, _S.FAILED, _signal_in_words, retry=True
+    ),
     OutcomeRow(
         "command not found",
         lambda x, e: x.code == NOT_FOUND and not e.output_required,
         _S.FAILED,
-        _code,
+        _exit_code_in_words,
     ),
-    OutcomeRow("exit code", lambda x, e: x.code != 0, _S.FAILED, _code, retry=True),
+    OutcomeRow("exit code", lambda x, e: x.code != 0, _S.FAILED, _exit_code_in_words, retry=True),
     OutcomeRow(
         "log lost",
         lambda x, e: x.log_lost,
@@ -279,7 +281,7 @@ TABLE: tuple[OutcomeRow, ...] = (
     ),
     OutcomeRow(
         ASKED,
-        lambda x, e: _asks(e),
+        lambda x, e: _waits_for_answer(e),
         _S.FAILED,
         lambda x, e: f"no file was changed; the agent waits for an answer: {question_of(e.output)}",
         retry=True,
@@ -287,7 +289,7 @@ TABLE: tuple[OutcomeRow, ...] = (
     ),
     OutcomeRow(
         NO_CHANGES,
-        lambda x, e: _lacks_changes(e) or _refuses(e) or _leaves_the_work(e),
+        lambda x, e: _lacks_changes(e) or _reports_refusal(e) or _leaves_the_work(e),
         _S.FAILED,
         lambda x, e: _no_changes(e),
         retry=True,
@@ -297,7 +299,7 @@ TABLE: tuple[OutcomeRow, ...] = (
         "conflicts",
         lambda x, e: _has_conflicts(e),
         _S.FAILED,
-        lambda x, e: _conflicts(e),
+        lambda x, e: _conflicts_in_words(e),
         retry=True,
     ),
     OutcomeRow(
@@ -314,7 +316,7 @@ TABLE: tuple[OutcomeRow, ...] = (
         lambda x, e: _no_result(e),
         retry=True,
     ),
-    OutcomeRow("success", lambda x, e: True, _S.SUCCESS, lambda x, e: _notes(e)),
+    OutcomeRow("success", lambda x, e: True, _S.SUCCESS, lambda x, e: _success_note(e)),
 )
 _PASSED = GateResult(name="any", status=GateStatus.PASSED)
 _RATE_LIMITED = _OF_CLASS[ErrorClass.RATE_LIMIT]
@@ -356,10 +358,10 @@ def was_complete(exit: Exit, evidence: Evidence) -> bool:
 def judged_last(
     output: str, delivery: DeliveredWork, final_text: FinalText
 ) -> tuple[Exit, Evidence]:
-    """Return the exit and evidence for a second judgment, after a worker's child jobs have ended.
+    """Return the exit and the evidence with which a worker is judged after its child jobs' end.
 
-    The second judgment concerns only the worker's changes and final text. The first judgment, at
-    the end of the worker's process, covered everything else, so the returned exit is a success.
+    This second judgment concerns only the worker's changes and final text. The returned exit is a
+    success, because the first judgment, at the end of the worker's process, covered the rest.
     """
     evidence = Evidence(
         output=output,

@@ -46,6 +46,8 @@ Rung = tuple[RetryStrategy, float]
 
 @dataclass(frozen=True, slots=True)
 class Case:
+    """A failed attempt, as the rows of the table see it."""
+
     exit: Exit
     evidence: Evidence
     verdict: Verdict
@@ -78,10 +80,6 @@ class FailureRow:
     is_crash: bool = False
 
 
-def _never_ran(case: Case) -> bool:
-    return case.exit.cause in RAN_NOTHING
-
-
 def _disk_full(case: Case) -> bool:
     found = case.evidence
     return case.exit.log_lost or bool(
@@ -89,15 +87,7 @@ def _disk_full(case: Case) -> bool:
     )
 
 
-def _refused(case: Case) -> bool:
-    return case.evidence.error_class in _REFUSED or case.exit.ended_by is EndedBy.LIMIT
-
-
-def _killed(case: Case) -> bool:
-    return case.exit.signal is not None or case.evidence.error_class is ErrorClass.KILLED
-
-
-def _of(kind: ErrorClass) -> Callable[[Case], bool]:
+def _has_error_class(kind: ErrorClass) -> Callable[[Case], bool]:
     return lambda case: case.evidence.error_class is kind
 
 
@@ -112,7 +102,7 @@ def _words(text: str) -> Callable[[Case], str]:
 TABLE: tuple[FailureRow, ...] = (
     FailureRow(
         NEVER_RAN,
-        _never_ran,
+        lambda case: case.exit.cause in RAN_NOTHING,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 1.0),),
         _words("the attempt did not run and changed nothing"),
@@ -133,14 +123,14 @@ TABLE: tuple[FailureRow, ...] = (
     ),
     FailureRow(
         "rate limit",
-        _of(ErrorClass.RATE_LIMIT),
+        _has_error_class(ErrorClass.RATE_LIMIT),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.95),),
         _words("the agent's account was rate-limited; the work so far is saved"),
     ),
     FailureRow(
         "api",
-        _of(ErrorClass.API),
+        _has_error_class(ErrorClass.API),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.9),),
         _words("the model's service failed; the work so far is saved"),
@@ -154,21 +144,21 @@ TABLE: tuple[FailureRow, ...] = (
     ),
     FailureRow(
         "internal",
-        _of(ErrorClass.INTERNAL),
+        _has_error_class(ErrorClass.INTERNAL),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.6),),
         _words("an internal error of the tool; the work so far is saved"),
     ),
     FailureRow(
         LOGIN,
-        _of(ErrorClass.AUTH),
+        _has_error_class(ErrorClass.AUTH),
         _K.LOGIC_ERROR,
         ((_S.ESCALATE, 0.9),),
         _words("a retry would fail in the same way; log in first"),
     ),
     FailureRow(
         "refused",
-        _refused,
+        lambda case: case.evidence.error_class in _REFUSED or case.exit.ended_by is EndedBy.LIMIT,
         _K.LOGIC_ERROR,
         ((_S.ESCALATE, 0.9),),
         _words("a retry would fail in the same way; change the key, setting, or limit first"),
@@ -218,7 +208,7 @@ TABLE: tuple[FailureRow, ...] = (
     ),
     FailureRow(
         "killed",
-        _killed,
+        lambda case: case.exit.signal is not None or case.evidence.error_class is ErrorClass.KILLED,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.7), (_S.ROLLBACK_LAST, 0.5), (_S.ROLLBACK_SAFE, 0.4)),
         _words("a signal killed the process"),
@@ -266,7 +256,7 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
     same = bool(verdict.failure) and verdict.failure == worker.failure
     case = Case(exit, evidence, verdict, same)
     row = next(row for row in TABLE if row.fits(case))
-    strategy, confidence = row.ladder[min(_times(row, worker), len(row.ladder) - 1)]
+    strategy, confidence = row.ladder[min(_repetitions(row, worker), len(row.ladder) - 1)]
     kept = evidence.worktree is not None
     if strategy is not _S.ESCALATE and (not kept or (row.is_crash and evidence.has_work)):
         strategy = _S.RETRY_CURRENT
@@ -278,7 +268,7 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
         confidence=confidence,
         gates=tuple(case.blocking),
         cause=row.cause,
-        checkpoint=_checkpoint(strategy, worker),
+        checkpoint=_checkpoint_for(strategy, worker),
         kept=after(worker.attempt) if kept else "",
         undone=_undoes(strategy, evidence),
     )
@@ -290,7 +280,7 @@ def _undoes(strategy: RetryStrategy, evidence: Evidence) -> bool:
     return strategy is _S.ROLLBACK_SAFE and evidence.has_work
 
 
-def _times(row: FailureRow, worker: Worker) -> int:
+def _repetitions(row: FailureRow, worker: Worker) -> int:
     times = 0
     for earlier in reversed(worker.failures):
         if earlier.cause != NEVER_RAN:
@@ -300,7 +290,7 @@ def _times(row: FailureRow, worker: Worker) -> int:
     return times
 
 
-def _checkpoint(strategy: RetryStrategy, worker: Worker) -> str:
+def _checkpoint_for(strategy: RetryStrategy, worker: Worker) -> str:
     if strategy is _S.ROLLBACK_LAST:
         return before(worker.attempt)
     if strategy is _S.ROLLBACK_SAFE:

@@ -35,6 +35,8 @@ class CredentialLookup:
 
 @dataclass(frozen=True, slots=True)
 class LoginsSeen:
+    """The latest observed state of an agent's login."""
+
     works: bool
     why: str
     at: float
@@ -53,7 +55,7 @@ class AgentLogins:
 
     def doubtful(self, agent: str, now: float) -> bool:
         """True if the agent requires a login, and the login is not known to work."""
-        seen = self._fresh(agent, now)
+        seen = self._valid_state(agent, now)
         return self._credentials.login(agent) and not (seen and seen.works)
 
     def worked(self, agent: str, now: float) -> None:
@@ -81,7 +83,9 @@ class AgentLogins:
 
         Old states are omitted, and also failures of credentials that have changed since.
         """
-        return {agent: seen for agent in tuple(self._seen) if (seen := self._fresh(agent, now))}
+        return {
+            agent: seen for agent in tuple(self._seen) if (seen := self._valid_state(agent, now))
+        }
 
     def refused(self, now: float) -> Mapping[str, str]:
         """Return agents whose login failed recently, with reasons. Any thread may call."""
@@ -95,7 +99,7 @@ class AgentLogins:
         found = self._credentials.best_without(self.refused(now))
         return "" if found == agent else found
 
-    def _fresh(self, agent: str, now: float) -> LoginsSeen | None:
+    def _valid_state(self, agent: str, now: float) -> LoginsSeen | None:
         seen = self._seen.get(agent)
         if seen is None or now - seen.at >= KNOWN_SECONDS:
             return None
@@ -158,11 +162,11 @@ class AgentThrottle:
         # Several rate limits at about the same time halve the number only once.
         if now >= account.paused_until:
             account.limit = max(1.0, min(account.limit, running) / 2)
-            until = _bounded(resets_at, now) or now + account.pause
+            until = _trusted_reset(resets_at, now) or now + account.pause
             account.paused_until = until
             account.pause = min(account.pause * 2, LONGEST_PAUSE_SECONDS)
         elif resets_at is not None:
-            account.paused_until = max(account.paused_until, _bounded(resets_at, now) or now)
+            account.paused_until = max(account.paused_until, _trusted_reset(resets_at, now) or now)
         return account.paused_until
 
     def succeeded(self, agent: str) -> None:
@@ -188,7 +192,7 @@ class AgentThrottle:
         return now + LOOK_AGAIN_SECONDS if full else None
 
 
-def _bounded(resets_at: float | None, now: float) -> float | None:
+def _trusted_reset(resets_at: float | None, now: float) -> float | None:
     if resets_at is None or resets_at <= now:
         return None
     return min(resets_at, now + LONGEST_RESET_SECONDS)

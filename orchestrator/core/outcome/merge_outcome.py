@@ -31,8 +31,7 @@ class MergeRejection:
     conflicts: tuple[str, ...] = ()
     #: The agent of the next attempt; empty: the worker's own agent.
     agent: str = ""
-    #: True if the worker fails unless it gets another attempt. False if the worker then keeps its
-    #: status.
+    #: Effect on a worker that gets no further attempt. True: it fails. False: it keeps its status.
     required: bool = True
 
 

@@ -16,15 +16,15 @@ _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def is_full_disk(error: BaseException | None) -> bool:
-    return _any(error, _FULL)
+    return _has_errno(error, _FULL)
 
 
 def is_shortage(error: BaseException | None) -> bool:
     """True if a full disk or another shortage caused the error. A retry may then succeed."""
-    return _any(error, _SHORTAGES)
+    return _has_errno(error, _SHORTAGES)
 
 
-def _any(error: BaseException | None, numbers: frozenset[int]) -> bool:
+def _has_errno(error: BaseException | None, numbers: frozenset[int]) -> bool:
     while error is not None:
         if isinstance(error, OSError) and error.errno in numbers:
             return True

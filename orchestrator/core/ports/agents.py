@@ -69,6 +69,8 @@ class Entry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Previous:
+    """The session of an earlier attempt, and how that attempt ended."""
+
     session: Session
     #: Why the attempt with that session ended. A key of
     #: ``core.model.attempt.agent_session.RESUMED_AFTER``.
@@ -182,7 +184,7 @@ class Agents(Protocol):
 AHEAD_SECONDS = 20.0
 
 
-def _none(agent: str) -> bool:
+def _false(agent: str) -> bool:
     return False
 
 
@@ -191,10 +193,10 @@ class Prompting:
     """Properties of agents that concern their prompts, by agent name."""
 
     #: Returns True if the agent reads a prompt. Prompts begin with the job's shared context.
-    reads: Callable[[str], bool] = _none
+    reads: Callable[[str], bool] = _false
     #: Returns True if the agent's provider caches the beginning of prompts, and charges less for
     #: it.
-    caches: Callable[[str], bool] = _none
+    caches: Callable[[str], bool] = _false
     ahead_seconds: float = AHEAD_SECONDS
 
 

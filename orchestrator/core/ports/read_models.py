@@ -38,6 +38,8 @@ class Detail:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Made:
+    """A dependency of a question, with the worker that completed it."""
+
     task_id: str
     worker: Worker
 

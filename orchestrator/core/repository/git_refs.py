@@ -43,7 +43,7 @@ def base_ref(root_id: str) -> str:
 
 
 def sent_ref(worker: Worker) -> str:
-    """Ref of a job's result so far, which the next attempt of a rejected worker must include."""
+    """Ref of a job's result so far, which is merged into a rejected worker's next attempt."""
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 
@@ -171,18 +171,18 @@ def of_worker(subject: str, worker: Worker) -> str:
         "Orchestrator-Task": worker.task_id,
         "Orchestrator-Agent": worker.agent,
     }
-    return _signed(subject, trailers)
+    return _with_trailers(subject, trailers)
 
 
 def of_job(subject: str, job_id: str) -> str:
-    return _signed(subject, {"Orchestrator-Job": job_id})
+    return _with_trailers(subject, {"Orchestrator-Job": job_id})
 
 
 def of_child_job(worker_id: str, job_id: str) -> str:
     trailers = {"Orchestrator-Job": job_id, "Orchestrator-Worker": worker_id}
-    return _signed(f"Merge a child job of {worker_id}", trailers)
+    return _with_trailers(f"Merge a child job of {worker_id}", trailers)
 
 
-def _signed(subject: str, trailers: Mapping[str, str]) -> str:
+def _with_trailers(subject: str, trailers: Mapping[str, str]) -> str:
     lines = "\n".join(f"{name}: {value}" for name, value in trailers.items())
     return f"{subject}\n\n{lines}\n"

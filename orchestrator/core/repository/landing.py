@@ -104,7 +104,10 @@ class ResultLanding(Protocol):
         ...
 
     def check_holds(self, recorded: str) -> None:
-        """Raise Conflict if a person reset the result branch, so that it lacks ``recorded``."""
+        """Raise Conflict if the result branch was reset to a commit without ``recorded``.
+
+        ``recorded``: the commit of the result in the merge record.
+        """
 
     def files(self) -> Sequence[str]:
         """Return paths that the result changes. Raise NotFound if there is no result."""

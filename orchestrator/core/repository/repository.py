@@ -36,11 +36,11 @@ class Checkout:
     Without a repository, ``files`` has all files of the project.
     """
 
-    #: Fingerprint of each file's state, by path relative to the host project.
+    #: Fingerprint of each file's state, by path relative to the project.
     files: Mapping[str, str]
     #: The checked-out commit; empty without a repository or a commit.
     commit: str = ""
-    #: Path of the host project in its repository, with a trailing slash; empty if it is the top.
+    #: Path of the project in its repository, with a trailing slash; empty if it is the top.
     prefix: str = ""
     #: Top directory of the repository; empty without a repository.
     top: str = ""
@@ -204,6 +204,8 @@ class UndonePlace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undone:
+    """The changes of a child job that a worker's branch lost: see ``Repository.undone``."""
+
     places: tuple[UndonePlace, ...] = ()
     #: True if none of the changes remains, and no commit removed them. In this case, the changes
     #: were discarded as a whole.

@@ -143,10 +143,10 @@ class LeaseManager:
         """Time at which a turn is due even without an event; None if none is due."""
         if self._locks.may_grant:
             return 0.0
-        due = map(self._due, self._locks.requests)
+        due = map(self._due_time, self._locks.requests)
         return min((time for time in due if time is not None), default=None)
 
-    def _due(self, entry: LockEntry) -> float | None:
+    def _due_time(self, entry: LockEntry) -> float | None:
         if entry.kept_until:
             return entry.kept_until
         return entry.since + LENDS_AFTER_SECONDS if self._has_slot(entry.key) else None

@@ -357,7 +357,7 @@ class Scheduler:
         if key not in self._trees.preloaded or self._begin_preloaded(
             key, attempt, exit, evidence, now
         ):
-            self._end(key, exit, evidence, now)
+            self._end_attempt(key, exit, evidence, now)
 
     def _begin_preloaded(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
@@ -378,7 +378,7 @@ class Scheduler:
         self._preloads.begin(key, exit.started_at, now)
         return True
 
-    def _end(self, key: WorkerKey, exit: Exit, evidence: Evidence, now: float) -> None:
+    def _end_attempt(self, key: WorkerKey, exit: Exit, evidence: Evidence, now: float) -> None:
         current = self._unit_of_work.attempts[key]
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         if self._trees.locks.is_used:
@@ -415,7 +415,7 @@ class Scheduler:
             self._gate_events.ended(key, current.number, evidence.gates, now)
         if evidence.messages:
             self._messages.read(key, current.number, evidence.messages, now)
-        self._settle(worker, verdict, exit, evidence, now)
+        self._decide_after_end(worker, verdict, exit, evidence, now)
         if had != result.usage:
             self._accounting.check_limits(worker, now)
         if is_unpriced(result.usage):
@@ -435,7 +435,7 @@ class Scheduler:
                 return replace(verdict, moves=True)
         return self._trees.logins.record(worker.agent, verdict, now)
 
-    def _settle(
+    def _decide_after_end(
         self, worker: Worker, verdict: Verdict, exit: Exit, evidence: Evidence, now: float
     ) -> None:
         stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
@@ -443,10 +443,10 @@ class Scheduler:
             self._attempt_end.paused(worker.key, now)
         else:
             verdict = self._attempt_end.as_stopped(worker, exit) or verdict
-            until = self._account(worker, verdict, evidence, now)
+            until = self._update_throttle(worker, verdict, evidence, now)
             self._attempt_end.settle(worker.key, verdict, now, until)
 
-    def _account(
+    def _update_throttle(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
     ) -> float | None:
         throttle = self._running.throttle

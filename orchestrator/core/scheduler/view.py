@@ -98,11 +98,11 @@ class SchedulerView:
                 limit = getattr(above.config, name)
                 if limit is not None:
                     used = self._trees.spending.of(above.id)[name]
-                    taken = used + self._reserved(above, line, name)
+                    taken = used + self._reserved_for_child_jobs(above, line, name)
                     left[name] = max(0, min(left.get(name, limit), limit - taken))
         return left
 
-    def _reserved(self, above: Job, line: Sequence[Job], name: str) -> float:
+    def _reserved_for_child_jobs(self, above: Job, line: Sequence[Job], name: str) -> float:
         reserved, own = 0.0, {job.id for job in line}
         children = map(self.jobs.get, tuple(self._trees.jobs_of(above.root_id)))
         for child in (each for each in children if each is not None):

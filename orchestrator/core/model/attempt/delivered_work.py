@@ -44,6 +44,8 @@ class HeldBackRule(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldBack:
+    """A new file or directory that is not committed, because a ``HeldBackRule`` applies to it."""
+
     #: Path relative to the top of the repository.
     path: str
     rule: HeldBackRule
@@ -130,9 +132,10 @@ class SideWork:
 def by_attempt(
     work: Iterable[SideWork], before: Iterable[SideWork], attempt: int
 ) -> tuple[SideWork, ...]:
-    """Return ``work``, in which each object has the number of the attempt that created it.
+    """Return ``work``, with the number of the attempt that created each object.
 
-    ``before``: the side work that existed before ``attempt``.
+    ``before``: the side work of earlier attempts, with their numbers. All other objects were
+    created by ``attempt``.
     """
     first = {each.ref: each.attempt for each in before if each.ref}
     return tuple(replace(each, attempt=first.get(each.ref, attempt)) for each in work)
@@ -257,7 +260,7 @@ class DeliveredWork:
 def omitted_in_words(workers: Sequence[str]) -> str:
     """Return a remark on changes that were missing when a worker started; "" if none were missing.
 
-    ``workers``: the workers that made these changes, for tasks on which the worker's task depends.
+    ``workers``: the workers of dependencies that made these changes.
     """
     if not workers:
         return ""

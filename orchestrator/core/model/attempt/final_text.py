@@ -33,7 +33,7 @@ class FinalText(StrEnum):
     RECIPE = "recipe"
 
 
-def _any(*patterns: str) -> re.Pattern[str]:
+def _any_of(*patterns: str) -> re.Pattern[str]:
     return lazy_pattern("|".join(f"(?:{each})" for each in patterns), re.I | re.S)
 
 
@@ -45,7 +45,7 @@ _BETWEEN = lazy_pattern(r"(?<=[.!?])[\"')*_»”]*\s+|(?<=[。！？])|\n+")
 _ENDS_ASKING = lazy_pattern(r"[?？؟][\"')*_»”\s]*$")
 
 #: Offers of more work, after the task's work.
-_OFFERS = _any(
+_OFFERS = _any_of(
     r"\b(?:let me know|tell me|just (?:say|ask)|feel free|happy to|glad to)\b.{0,40}\bif\b",
     r"^(?:if|should) you\b.{0,120}\b(?:let me know|tell me|just (?:say|ask))",
     r"\bany (?:other |further |more )?questions\b|\banything else\b",
@@ -58,7 +58,7 @@ _OFFERS = _any(
 )
 _BEGIN = r"(?:proceed|go ahead|start|begin|continue|move forward)"
 #: Questions that the agent wants answered before it begins.
-_WAITS = _any(
+_WAITS = _any_of(
     rf"\b(?:shall|should|may|can) I (?:now )?{_BEGIN}\b.*\?",
     r"\bhow (?:would|do) you (?:like|want|prefer)\b.*\?|\bhow (?:should|shall) I\b.*\?",
     r"\bwhat (?:would|do) you (?:like|want|need) me to\b.*\?",
@@ -100,7 +100,7 @@ _WORK = (
     r"|perform|access|proceed|carry out|save|change|update|add|generate|build|execute)"
 )
 #: Phrases of an agent that did not do the work.
-_NOT_DONE = _any(
+_NOT_DONE = _any_of(
     r"\bI(?:'m| am) (?:sorry|afraid)\b.{0,60}\b(?:can(?:not|'t)|could(?: not|n't)|unable"
     r"|not able|not possible|won't)(?! find| see| reproduce)",
     r"\bI (?:can(?:not|'t| not)|could(?: not|n't)|won't|will not|(?:was|am)(?: not|n't)"
@@ -122,12 +122,12 @@ _NOT_DONE = _any(
     r"\b(?:к сожалению|извините)\b.{0,60}\b(?:не могу|не удалось)\b",
 )
 #: Phrases after which the text reports work or findings in spite of a refusal.
-_ALL_THE_SAME = _any(
+_ALL_THE_SAME = _any_of(
     r"\b(?:but|however|nevertheless|still|aber|dennoch|jedoch|mais|cependant|pero|mas)\b",
     r"但是?|しかし|\bоднако\b",
 )
 #: Phrases for "nothing to do".
-_NOTHING_TO_DO = _any(
+_NOTHING_TO_DO = _any_of(
     r"\balready\b[^.\n]{0,40}\b(?:exists?|there|implemented|present|in place|done|fixed"
     r"|supported|supports?|handled|handles|has|have|contains?|includes?|provides?|documented|covered"
     r"|configured|enabled"
@@ -144,7 +144,7 @@ _NOTHING_TO_DO = _any(
 )
 #: Phrases that report the agent's own work. In a text with such a phrase, "already" does not mean
 #: that the agent did nothing.
-_DID = _any(
+_DID = _any_of(
     r"\bI(?:'ve| have)? (?:also |now |just |successfully )?(?:added|implemented|created|fixed"
     r"|updated|changed|wrote|written|removed|refactored|built|made|modified|renamed"
     r"|replaced)\b(?! no\b)",
@@ -153,7 +153,7 @@ _DO_IT = (
     r"(?:add|create|change|edit|modify|replace|insert|update|paste|put|write|implement|use|run)"
 )
 #: Phrases that leave the work to the reader.
-_INSTRUCTS = _any(
+_INSTRUCTS = _any_of(
     rf"\byou(?:'ll| will)? (?:can|could|should|would|might|may|need to|have to|must|want to)?\s*"
     rf"(?:then |now |also |simply |just |need to |have to )?{_DO_IT}\b",
     r"\b(?:add|paste|insert|put|copy|use|save|create)"

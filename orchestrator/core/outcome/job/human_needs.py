@@ -71,7 +71,7 @@ def kinds_of_job(job: Job) -> Sequence[NeedKind]:
         found.append(NeedKind.APPROVAL)
     if job.pause is not None and job.pause.asks(job.id) and not job.status.ended:
         found.append(NeedKind.LIMIT)
-    if any(_conflicts(job)):
+    if any(_conflicts_for_person(job)):
         found.append(NeedKind.CONFLICT)
     if job.facts.pull_request_error and not job.facts.discarded:
         found.append(NeedKind.PULL_REQUEST)
@@ -112,21 +112,23 @@ def needs_in(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
 
 def _of_job(job: Job) -> Iterator[Need]:
     since = job.ended_at or job.started_at or job.created_at
-    ids = {"job_id": job.id, "root_job_id": job.root_id, "request": _line(job.request)}
+    ids = {"job_id": job.id, "root_job_id": job.root_id, "request": _short_line(job.request)}
     if NeedKind.APPROVAL in kinds_of_job(job):
         text = f"plan waits for approval: {job.request}"
         command = f"{COMMAND} approve {job.id}"
-        yield Need(kind=NeedKind.APPROVAL, **ids, text=_line(text), since=since, command=command)
+        yield Need(
+            kind=NeedKind.APPROVAL, **ids, text=_short_line(text), since=since, command=command
+        )
     if job.pause is not None and NeedKind.LIMIT in kinds_of_job(job):
         command = budget_command(job.pause)
         at, text = job.pause.at, f"limit reached: {job.pause.by}: {job.request}"
-        yield Need(kind=NeedKind.LIMIT, **ids, text=_line(text), since=at, command=command)
-    for each in _conflicts(job):
+        yield Need(kind=NeedKind.LIMIT, **ids, text=_short_line(text), since=at, command=command)
+    for each in _conflicts_for_person(job):
         yield Need(
             kind=NeedKind.CONFLICT,
             **ids,
             worker_id=each.worker_id,
-            text=_line(f"{each.worker_id}: {each.why}"),
+            text=_short_line(f"{each.worker_id}: {each.why}"),
             since=since,
             command=way_in(each, job, []).command,
         )
@@ -134,11 +136,11 @@ def _of_job(job: Job) -> Iterator[Need]:
         text = f"no pull request was opened: {job.facts.pull_request_error}"
         command = f"{COMMAND} land {job.id} --pr"
         yield Need(
-            kind=NeedKind.PULL_REQUEST, **ids, text=_line(text), since=since, command=command
+            kind=NeedKind.PULL_REQUEST, **ids, text=_short_line(text), since=since, command=command
         )
 
 
-def _conflicts(job: Job) -> Iterator[Missing]:
+def _conflicts_for_person(job: Job) -> Iterator[Missing]:
     if job.status.ended and not (job.facts.discarded or job.cancelled):
         for each in job.facts.missing:
             is_own = job.is_root and each.job_id == job.id
@@ -167,16 +169,16 @@ def _of_workers(job: Job, workers: Sequence[Worker]) -> Iterator[Need]:
             kind=kind,
             job_id=job.id,
             root_job_id=job.root_id,
-            request=_line(job.request),
+            request=_short_line(job.request),
             worker_id=worker.id,
             task_id=worker.task_id,
-            text=_line(_text(kind, worker)),
+            text=_short_line(_need_text(kind, worker)),
             since=worker.ended_at or worker.started_at or job.created_at,
-            command=_command(kind, worker),
+            command=_need_command(kind, worker),
         )
 
 
-def _text(kind: NeedKind, worker: Worker) -> str:
+def _need_text(kind: NeedKind, worker: Worker) -> str:
     if kind is NeedKind.QUESTION:
         return (worker.question.text if worker.question else "") or worker.reason
     if kind is NeedKind.FEEDBACK:
@@ -184,7 +186,7 @@ def _text(kind: NeedKind, worker: Worker) -> str:
     return f"{worker.id} ({worker.agent}): {worker.reason}"
 
 
-def _command(kind: NeedKind, worker: Worker) -> str:
+def _need_command(kind: NeedKind, worker: Worker) -> str:
     if kind is NeedKind.QUESTION:
         return f"{COMMAND} approve {worker.job_id} {quote(worker.task_id)}"
     if kind is NeedKind.ASKED and has_worktree(worker):
@@ -195,7 +197,7 @@ def _command(kind: NeedKind, worker: Worker) -> str:
     return f"{COMMAND} retry {worker.root_id}"
 
 
-def _line(text: str) -> str:
+def _short_line(text: str) -> str:
     return cut(one_line(text), TEXT_CHARACTERS)
 
 

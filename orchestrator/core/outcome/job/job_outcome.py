@@ -201,7 +201,7 @@ def gate_facts(
         for each in worker.gates:
             found.setdefault(each.name, each)
     reported = (each for each in found.values() if each.outcome is not GateOutcome.PASSED)
-    facts = [_fact(each, changes_code) for each in reported]
+    facts = [_gate_fact(each, changes_code) for each in reported]
     return tuple(facts[:MOST_GATES])
 
 
@@ -240,7 +240,7 @@ def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tu
     return tuple(name for name in names if name != SECRETS)[:MOST_GATES]
 
 
-def _fact(result: GateResult, changes_code: bool) -> GateFact:
+def _gate_fact(result: GateResult, changes_code: bool) -> GateFact:
     first = next(iter(result.failures), "")
     note = result.note or first
     failed = result.outcome is GateOutcome.FAILED

@@ -195,7 +195,7 @@ def _merge(job: Job) -> str:
         case MergeState.FAILED:
             return f"{NOT_MERGED}: {job.facts.merge_error}; retry: {COMMAND} retry {job.id}"
         case MergeState.IN_PART:
-            return f"{LEFT_OUT}{_named(job)}"
+            return f"{LEFT_OUT}{_missing_changes(job)}"
         case _:
             return ""
 
@@ -257,8 +257,8 @@ def _all_of(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
-def _named(job: Job) -> str:
-    parts = [_of_worker(each, job) for each in job.facts.lacking if each.is_made]
+def _missing_changes(job: Job) -> str:
+    parts = [_missing_of_worker(each, job) for each in job.facts.lacking if each.is_made]
     more = f"; {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
     return "; ".join(parts[:MOST_NAMED]) + more
 
@@ -271,20 +271,20 @@ def _not_made(job: Job) -> str:
     lacking = [each for each in job.facts.lacking if not each.is_made]
     if job.facts.discarded:
         return ""
-    parts = [f"{_who(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
+    parts = [f"{_worker_name(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
     parts += [_more(lacking, "worker")] if lacking[MOST_NAMED:] else []
     if lacking and job.is_root:
         parts.append(f"to create the files: {way_in(lacking[0], job, []).command}")
     return "; ".join(parts)
 
 
-def _of_worker(missing: Missing, job: Job) -> str:
+def _missing_of_worker(missing: Missing, job: Job) -> str:
     part = "in part " if missing.in_part else ""
     why = f" ({missing.why})" if missing.why else ""
-    return f"{part}{_who(missing, job)}{why}"
+    return f"{part}{_worker_name(missing, job)}{why}"
 
 
-def _who(missing: Missing, job: Job) -> str:
+def _worker_name(missing: Missing, job: Job) -> str:
     of = f" of job {missing.job_id}" if missing.job_id != job.id else ""
     return f"{missing.worker_id}{of}"
 
@@ -330,7 +330,7 @@ def _undone(job: Job) -> str:
 
 def _named_hunks(job: Job, what: str, *, by_worker: bool) -> str:
     overruled = (*job.facts.overruled, *job.facts.overruled_below)
-    parts = [_hunks(each, job) for each in overruled if bool(each.by_worker) is by_worker]
+    parts = [_hunks_in_words(each, job) for each in overruled if bool(each.by_worker) is by_worker]
     more = f", {_more(parts, 'worker')}" if len(parts) > MOST_NAMED else ""
     return f"{what}: {', '.join(parts[:MOST_NAMED])}{more}" if parts else ""
 
@@ -345,7 +345,7 @@ def _both_kept(job: Job) -> str:
     return f"the merge kept the added lines of both sides in {listed(paths)}" if paths else ""
 
 
-def _hunks(overruled: Overruled, job: Job) -> str:
+def _hunks_in_words(overruled: Overruled, job: Job) -> str:
     count, places = overruled.hunks, overruled.places
     job_id = overruled.job_id or job.id
     of = f" of job {job_id}" if job_id != job.id else ""
@@ -389,13 +389,13 @@ def _changed_by(found: UnjudgedWork) -> str:
 def _merged_unjudged(job: Job) -> str:
     files = _unjudged_files(job)
     if not job.facts.unjudged:
-        rest = "; ".join(filter(None, (_unrun(job.facts.unjudged_gates), files)))
+        rest = "; ".join(filter(None, (_gates_not_run(job.facts.unjudged_gates), files)))
         passed = job.facts.gates_passed
         return f"passed {listed(passed)}; {rest}" if passed and rest else rest
     unrun = [each for each in job.facts.gates if each.cause]
     parts = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
     if parts or files:
-        return "; ".join(filter(None, (_unrun(parts), files)))
+        return "; ".join(filter(None, (_gates_not_run(parts), files)))
     if unrun:
         return "no gate checks the changed files"
     asked = all(each.is_secret_scan and each.is_asked_for for each in job.config.gates)
@@ -423,17 +423,17 @@ def _gates(job: Job) -> str:
     parts = [f"advisory gate {each.name} failed: {each.why}" for each in failed[:MOST_NAMED]]
     unrun = (each for each in job.facts.gates if each.cause and not each.unjudged)
     others = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
-    parts.append("" if job.facts.unjudged else _unrun(others))
+    parts.append("" if job.facts.unjudged else _gates_not_run(others))
     return "; ".join(filter(None, parts))
 
 
 def _flaky(job: Job) -> str:
-    parts = [_once(gate.name, each) for gate in job.facts.flaky for each in gate.findings]
+    parts = [_flaky_finding(gate.name, each) for gate in job.facts.flaky for each in gate.findings]
     more = f"; {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
     return f"{FLAKY}{'; '.join(parts[:MOST_NAMED])}{more}" if parts else ""
 
 
-def _once(gate: str, finding: str) -> str:
+def _flaky_finding(gate: str, finding: str) -> str:
     of = f" (gate {gate})" if finding else ""
     return f"{finding or f'gate {gate}'} failed once and passed once{of}"
 
@@ -447,7 +447,7 @@ def _more(found: Sequence[object], noun: str) -> str:
     return plural(len(found) - MOST_NAMED, f"more {noun}")
 
 
-def _unrun(gates: Sequence[GateFact]) -> str:
+def _gates_not_run(gates: Sequence[GateFact]) -> str:
     parts = [f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED]]
     more = [f"{_more(gates, 'gate')} did not run"] if gates[MOST_NAMED:] else []
     return "; ".join(parts + more)
@@ -497,5 +497,5 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
 
 
 def held_for_approval(job: Job) -> dict[str, Any]:
-    """Return new values of fields for a job whose tasks begin to wait for approval."""
+    """Return the fields that change when a job's tasks begin to wait for approval."""
     return {"awaits_approval": True, "reason": reason_of(changed(job, awaits_approval=True))}

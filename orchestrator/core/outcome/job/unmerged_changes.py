@@ -85,8 +85,8 @@ def not_made(
     files that the result changes. ``removed``: by worker, promised files that were removed after
     the worker's end.
 
-    A promised path can be missing although the worker changed it: then it is a link out of the
-    worktree. Only another worker can have created the file of such a path.
+    A promised path counts as missing if the worker created it as a link out of the worktree. In
+    this case, the result has the file only if another worker created it.
     """
     for worker in workers:
         delivery = worker.delivery
@@ -286,25 +286,25 @@ def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
     returns exit code 0.
     """
     has_failed_worker = any(_INCLUDE in each for each in above)
-    commands = [f"{COMMAND} merge {job_id}{how}", *_above(above)]
+    commands = [f"{COMMAND} merge {job_id}{how}", *_merge_commands(above)]
     return ("; " if has_failed_worker else " && ").join(commands)
 
 
 def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a worker whose changes do not count, and then each job above.
 
-    The commands are joined by ``;``, not by ``&&``, because the first command does not return exit
-    code 0: a job with a failed worker stays partial.
+    The commands are joined by ``;``, because ``&&`` would end after the first command. That command
+    does not return exit code 0, because a job with a failed worker stays partial.
     """
-    return "; ".join([f"{COMMAND} merge {job_id}{_INCLUDE}{worker_id}", *_above(above)])
+    return "; ".join([f"{COMMAND} merge {job_id}{_INCLUDE}{worker_id}", *_merge_commands(above)])
 
 
 def choose_chain(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:
     choose = f"{COMMAND} choose {job_id} {quote(task_id)} {worker_id}"
-    return "; ".join([choose, *_above(above)])
+    return "; ".join([choose, *_merge_commands(above)])
 
 
-def _above(above: Sequence[str]) -> Iterator[str]:
+def _merge_commands(above: Sequence[str]) -> Iterator[str]:
     return (f"{COMMAND} merge {each}" for each in above)
 
 
@@ -354,49 +354,49 @@ class UnmergedChanges:
             return []
         lost = (each for each in job.facts.missing if each.is_made and not each.in_part)
         lacking = {each.worker_id for each in lost}
-        return [each for each in self._counting(job) if each.id not in lacking]
+        return [each for each in self._counting_workers(job) if each.id not in lacking]
 
     def made_not_in_result(self, job: Job) -> list[OutsideWork]:
         """Return existing changes of workers, at any depth, that the result lacks."""
         if job.facts.discarded:
             return []
-        found = [self._missing(each, job) for each in job.facts.lacking if each.is_made]
+        found = [self._missing_work(each, job) for each in job.facts.lacking if each.is_made]
         for each, counts in self._jobs_below(job):
             if each is not job:
                 # ``job.facts`` already has most losses of the jobs below. It lacks two kinds:
                 # losses that a person chose, and all losses of jobs whose changes do not count, for
                 # example below a failed worker.
                 losses = (loss for loss in each.facts.missing if loss.chosen or not counts)
-                found += (self._missing(loss, job) for loss in losses if loss.is_made)
+                found += (self._missing_work(loss, job) for loss in losses if loss.is_made)
             found += self._of_job(each, job)
         return found
 
     def _of_job(self, job: Job, top: Job) -> Iterator[OutsideWork]:
         if job.merge_state is MergeState.FAILED:
-            command = merge_chain("", job.id, self._above(job.id, top))
-            for worker in self._counting(job):
+            command = merge_chain("", job.id, self._jobs_above(job.id, top))
+            for worker in self._counting_workers(job):
                 why = f"merge failed: {job.facts.merge_error}"
-                yield self._kept(worker, OutsideCause.MERGE_FAILED, why, command)
+                yield self._kept_work(worker, OutsideCause.MERGE_FAILED, why, command)
         # Do not list a worker with rejected changes a second time as a failed worker.
         named = {each.worker_id for each in job.facts.missing if each.is_made}
         for worker in self.workers.get(job.id, ()):
             yield from self._rolled_back(worker, job, top)
-            if not self._made(worker) or worker.id in named or worker.id in job.facts.taken:
+            if not self._has_changes(worker) or worker.id in named or worker.id in job.facts.taken:
                 continue
-            take = take_chain(worker.id, job.id, self._above(job.id, top))
+            take = take_chain(worker.id, job.id, self._jobs_above(job.id, top))
             if worker.chosen is False:
                 command = take
                 if worker.status.succeeded:
-                    above = self._above(job.id, top)
+                    above = self._jobs_above(job.id, top)
                     command = choose_chain(worker.task_id, worker.id, job.id, above)
                 words = worker.standing.why if worker.standing else ""
                 why = f"lost the comparison: {words}" if words else "lost the comparison"
-                yield self._kept(worker, OutsideCause.LOST_COMPARISON, why, command)
+                yield self._kept_work(worker, OutsideCause.LOST_COMPARISON, why, command)
             elif worker.status.ended and not worker.status.succeeded:
                 # If the gates reject the worker's branch, no command helps, because the gates would
                 # also reject the merged state.
                 command = "" if _is_blocked(worker) else take
-                yield self._kept(
+                yield self._kept_work(
                     worker,
                     OutsideCause.FAILED,
                     f"{worker.status}: {worker.reason}" if worker.reason else str(worker.status),
@@ -411,9 +411,9 @@ class UnmergedChanges:
                 continue
             show = f"{diff_of(job.id, worker.id)} --attempt {failure.attempt}"
             command = ""
-            if not (worker.status.succeeded or self._made(worker)):
+            if not (worker.status.succeeded or self._has_changes(worker)):
                 back = f"{COMMAND} rollback {job.id} {worker.id} {failure.kept} --yes"
-                above = self._above(job.id, top)
+                above = self._jobs_above(job.id, top)
                 command = f"{back}; {take_chain(worker.id, job.id, above)}"
             yield OutsideWork(
                 worker_id=worker.id,
@@ -426,13 +426,13 @@ class UnmergedChanges:
                 brings_in=bool(command),
             )
 
-    def _missing(self, missing: Missing, top: Job) -> OutsideWork:
+    def _missing_work(self, missing: Missing, top: Job) -> OutsideWork:
         way = self.way_in(missing, top)
         workers = self.workers.get(missing.job_id, ())
         return OutsideWork(
             worker_id=missing.worker_id,
             job_id=missing.job_id,
-            cause=_cause(missing, self.jobs.get(missing.job_id, top)),
+            cause=_outside_cause(missing, self.jobs.get(missing.job_id, top)),
             why=missing.why,
             branch=missing.branch,
             files=len(missing.paths)
@@ -441,19 +441,19 @@ class UnmergedChanges:
             ),
             in_part=missing.in_part,
             command=way.command,
-            show=_show(missing),
+            show=_show_command(missing),
             brings_in=way.brings_in,
             otherwise=way.otherwise,
         )
 
     def way_in(self, missing: Missing, top: Job) -> Way:
-        return way_in(missing, top, self._above(missing.job_id, top))
+        return way_in(missing, top, self._jobs_above(missing.job_id, top))
 
-    def _kept(
+    def _kept_work(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
     ) -> OutsideWork:
         branch = short(worker_branch(worker))
-        if not _changed(worker):
+        if not _has_own_changes(worker):
             child = self._merged_children(worker)[-1]
             branch = short(result_branch(worker.root_id, child))
         show = diff_of(worker.job_id, worker.id)
@@ -469,13 +469,13 @@ class UnmergedChanges:
             brings_in=bool(command),
         )
 
-    def _counting(self, job: Job) -> Iterator[Worker]:
+    def _counting_workers(self, job: Job) -> Iterator[Worker]:
         for worker in self.workers.get(job.id, ()):
-            if (worker.counts or worker.id in job.facts.taken) and self._made(worker):
+            if (worker.counts or worker.id in job.facts.taken) and self._has_changes(worker):
                 yield worker
 
-    def _made(self, worker: Worker) -> bool:
-        return _changed(worker) or bool(self._merged_children(worker))
+    def _has_changes(self, worker: Worker) -> bool:
+        return _has_own_changes(worker) or bool(self._merged_children(worker))
 
     def _merged_children(self, worker: Worker) -> list[str]:
         known = (each for each in worker.child_job_ids if each in self.jobs)
@@ -494,7 +494,7 @@ class UnmergedChanges:
             for child in not_replaced(children):
                 yield from self._jobs_below(child, counts and worker.counts)
 
-    def _above(self, job_id: str, top: Job) -> list[str]:
+    def _jobs_above(self, job_id: str, top: Job) -> list[str]:
         """Return the jobs above a job, from its parent to ``top``, as arguments of ``merge``."""
         found = []
         while job_id != top.id and job_id in self.jobs:
@@ -507,13 +507,13 @@ class UnmergedChanges:
         return found
 
 
-def _show(missing: Missing) -> str:
+def _show_command(missing: Missing) -> str:
     if missing.child_job_id:
         return f"{COMMAND} diff {missing.child_job_id}"
     return diff_of(missing.job_id, missing.worker_id) if missing.branch else ""
 
 
-def _cause(missing: Missing, job: Job) -> OutsideCause:
+def _outside_cause(missing: Missing, job: Job) -> OutsideCause:
     if missing.chosen:
         manual = job.config.merge_strategy == Strategy.MANUAL or missing.cause is LossCause.MANUAL
         return OutsideCause.MANUAL if manual else OutsideCause.CHOSEN
@@ -527,7 +527,7 @@ def has_worktree(worker: Worker) -> bool:
     return worker.delivery is not None and worker.delivery.has_worktree
 
 
-def _changed(worker: Worker) -> bool:
+def _has_own_changes(worker: Worker) -> bool:
     delivery = worker.delivery
     return delivery is not None and delivery.has_worktree and delivery.changed
 

@@ -41,9 +41,11 @@ class MachineRequirements:
 def needs_server_files(worker: Worker, task: TaskSpec | None, config: JobConfig) -> bool:
     """True if a worker cannot run on a machine with its own file system.
 
-    Planners and reviewers cannot, because they read the project. Tasks that work in the project's
-    directory cannot. A worker whose worktree has submodules cannot, because such a worktree is not
-    copied.
+    There are three cases:
+
+    - The worker is a planner or reviewer, which reads the project.
+    - The task works in the project's directory.
+    - The worker's worktree has submodules. Such a worktree is not copied to other machines.
     """
     if worker.is_adviser or task is None:
         return worker.is_adviser
@@ -59,7 +61,7 @@ def _may_have_worktree(task: TaskSpec, git: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
-    """No machine can start the worker now."""
+    """The answer that no machine can start a worker now."""
 
     #: The reason as a sentence for people.
     reason: str
@@ -181,7 +183,7 @@ def _why_unsuitable(machines: Sequence[Machine], requirements: MachineRequiremen
     return f"waiting for free slots and memory on a node with {agent}: {names}{unavailable}"
 
 
-def _stamp(machine: Machine, agent: str) -> str:
+def _login_stamp(machine: Machine, agent: str) -> str:
     return machine.logins.get(agent, "")
 
 
@@ -236,7 +238,9 @@ class MachineSlots:
         worker.
         """
         agent, machine = worker.agent, self.machines.get(worker.key, HERE)
-        stamp = next((_stamp(each, agent) for each in self._latest if each.name == machine), "")
+        stamp = next(
+            (_login_stamp(each, agent) for each in self._latest if each.name == machine), ""
+        )
         others = [
             each
             for each in self._without_refused(self._latest, agent, now)
@@ -263,7 +267,7 @@ class MachineSlots:
         found = []
         for each in machines:
             until, stamp, why = self._refused.get((agent, each.name), (0.0, "", ""))
-            if now < until and stamp == _stamp(each, agent):
+            if now < until and stamp == _login_stamp(each, agent):
                 each = replace(each, lacks={**each.lacks, agent: why})
             else:
                 self._refused.pop((agent, each.name), None)

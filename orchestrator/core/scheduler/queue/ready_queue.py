@@ -33,7 +33,7 @@ class RunTimes:
         self._samples: dict[str, tuple[float, ...]] = {}
         self._names: dict[str, Mapping[str, Sequence[str]]] = {}
         for name, seconds in known:
-            self._add(name, seconds)
+            self._add_sample(name, seconds)
 
     def expected(self, job: Job, tasks: Sequence[TaskSpec]) -> dict[str, float]:
         """Return the median run time of each task that ran before, by task id."""
@@ -49,13 +49,13 @@ class RunTimes:
         """Add a task's run time. Return each name under which it is stored, with the run time."""
         names = self._names.get(job_id, {}).get(task_id, ())
         for name in names:
-            self._add(name, seconds)
+            self._add_sample(name, seconds)
         return [(name, seconds) for name in names]
 
     def forget(self, job_id: str) -> None:
         self._names.pop(job_id, None)
 
-    def _add(self, name: str, seconds: float) -> None:
+    def _add_sample(self, name: str, seconds: float) -> None:
         # Move the name to the end, so that the least recently used names are at the beginning.
         earlier = self._samples.pop(name, ())
         self._samples[name] = (*earlier[1 - SAMPLES :], seconds)
@@ -190,7 +190,8 @@ class ReadyQueue:
     ) -> tuple[str, WorkerKey] | None:
         """Return the next job that has a free slot, with its next worker; None if there is none.
 
-        The worker stays in the queue until ``take``.
+        ``has_room``: True if a job has a free slot. ``running_in``: number of running workers of a
+        job. Both get the job's id. The worker stays in the queue until ``take``.
         """
         for job in self._in_order(running_in):
             if has_room(job.id):

@@ -134,8 +134,8 @@ class Slots:
     def all_wait(self) -> bool:
         """True if every worker with a process waits.
 
-        If so, a start may exceed the limits for processes and memory, because only a new worker can
-        finish the work for which all others wait.
+        Only a new worker can then finish the work for which all others wait. Therefore, its start
+        may exceed the limits for processes and memory.
         """
         return self._total == 0
 
@@ -144,10 +144,10 @@ class Slots:
         return self._live < (self._max_live or LIVE_PER_RUNNING * self._max_workers)
 
     def acquire(self, job_id: str) -> None:
-        self._count(job_id, 1)
+        self._count_running(job_id, 1)
 
     def release(self, job_id: str) -> None:
-        self._count(job_id, -1)
+        self._count_running(job_id, -1)
 
     def process_added(self) -> None:
         self._live += 1
@@ -155,7 +155,7 @@ class Slots:
     def process_gone(self) -> None:
         self._live -= 1
 
-    def _count(self, job_id: str, step: int) -> None:
+    def _count_running(self, job_id: str, step: int) -> None:
         self._total += step
         for each, _ in self._line[job_id]:
             self._running[each] += step
@@ -233,7 +233,7 @@ class StartHolds:
         if group not in self._ahead and not self.caches(worker.agent):
             return []
         self._heard.add(group)
-        return self._pass(group)
+        return self._dissolve_group(group)
 
     def gone(self, worker: Worker) -> list[WorkerKey]:
         """Record that the worker's process has ended.
@@ -243,12 +243,12 @@ class StartHolds:
         group = self._ahead.get((worker.job_id, worker.agent))
         if group is None or group.first.key != worker.key:
             return []
-        return self._pass((worker.job_id, worker.agent))
+        return self._dissolve_group((worker.job_id, worker.agent))
 
     def overdue(self, now: float) -> list[WorkerKey]:
         late = [each for each, group in self._ahead.items() if group.until <= now]
         self._heard.update(late)
-        return [key for each in late for key in self._pass(each)]
+        return [key for each in late for key in self._dissolve_group(each)]
 
     @property
     def next_time(self) -> float | None:
@@ -264,6 +264,6 @@ class StartHolds:
         for job_id in gone:
             self._unprepared.pop(job_id, None)
 
-    def _pass(self, group: tuple[str, str]) -> list[WorkerKey]:
+    def _dissolve_group(self, group: tuple[str, str]) -> list[WorkerKey]:
         ended = self._ahead.pop(group, None)
         return ended.behind if ended else []

@@ -301,9 +301,9 @@ class JobTrees:
             self.ready.push(worker.key, job, self._order(worker))
 
     def queue_until(self, worker: Worker, not_before: float) -> None:
-        """Queue a worker at the time ``not_before``.
+        """Queue a worker at the time ``not_before``, even if it cannot start now.
 
-        Only at that time, check whether the worker can start.
+        Whether the worker can start is checked at that time.
         """
         job = self.job_of(worker)
         self.ready.push_later(worker.key, job, not_before, self._order(worker))

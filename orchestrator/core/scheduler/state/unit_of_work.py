@@ -200,15 +200,15 @@ class UnitOfWork:
             jobs=[self.jobs[job_id] for job_id in pending.jobs],
             workers=[self.workers[key] for key in pending.workers],
             dropped_attempts=list(pending.dropped_attempts),
-            new_attempts=[self._attempt(key, ended) for key in pending.new_attempts],
-            attempts=[self._attempt(key, ended) for key in pending.attempts],
+            new_attempts=[self._latest_record(key, ended) for key in pending.new_attempts],
+            attempts=[self._latest_record(key, ended) for key in pending.attempts],
             events=pending.events,
             spent_days=list(pending.spent_days.values()),
             pauses=pending.pauses,
             run_times=pending.run_times,
         )
 
-    def _attempt(self, key: AttemptKey, ended: dict[AttemptKey, Attempt]) -> Attempt:
+    def _latest_record(self, key: AttemptKey, ended: dict[AttemptKey, Attempt]) -> Attempt:
         found = ended.get(key)
         return self.attempts[key[0]] if found is None else found
 

@@ -46,7 +46,7 @@ class LimitAsks:
             self._stops.stop_tree(job_id, cause, by, now)
             return True
         if job.pause is None or job.pause.cause is not PauseCause.LIMIT:
-            self._ask(job, limit, by, now)
+            self._pause_and_ask(job, limit, by, now)
         return False
 
     def wall_time_over(self, job: Job, now: float) -> None:
@@ -93,7 +93,7 @@ class LimitAsks:
         themselves.
         """
         job = self._unit_of_work.jobs[job_id]
-        more = dict(_additions(job.config, config))
+        more = dict(_raised_by(job.config, config))
         for each in self._trees.subtree(job_id):
             if each != job_id:
                 self._raise_below(self._unit_of_work.jobs[each], job, more, now)
@@ -109,7 +109,7 @@ class LimitAsks:
         longer = config.max_wall_seconds - job.config.max_wall_seconds
         return name or (WALL_TIME if job.remaining_wall_seconds(now) + longer <= 0 else "")
 
-    def _ask(self, job: Job, limit: str, by: str, now: float) -> None:
+    def _pause_and_ask(self, job: Job, limit: str, by: str, now: float) -> None:
         until = now + job.config.ask_seconds
         pause = Pause(
             at=now,
@@ -145,7 +145,7 @@ class LimitAsks:
             self._trees.watch_wall_time(self._unit_of_work.update_job(child.id, config=config))
 
 
-def _additions(before: JobConfig, after: JobConfig) -> Iterator[tuple[str, float]]:
+def _raised_by(before: JobConfig, after: JobConfig) -> Iterator[tuple[str, float]]:
     for name in (*CAPS, WALL_TIME):
         had, has = getattr(before, name), getattr(after, name)
         if had is not None and has is not None and has > had:
@@ -221,10 +221,10 @@ class Accounting:
             if job.status.ended or job.stop_cause is not None:
                 continue
             reached = self._trees.quotas.day_reached(job.submitted_by, now)
-            if reached is not None and self._spends(root_id):
+            if reached is not None and self._has_model_workers(root_id):
                 self._stops.stop_tree(root_id, StopCause.LIMIT, str(reached), now)
 
-    def _spends(self, root_id: str) -> bool:
+    def _has_model_workers(self, root_id: str) -> bool:
         reads = self._trees.holds.reads_prompt
         return any(
             not worker.status.ended and reads(worker.agent)

@@ -33,7 +33,7 @@ class MergeCompletion:
         job = self._unit_of_work.jobs.get(job_id)
         if job is None:
             return
-        job = self._unit_of_work.update_job(job_id, **self._fields(job, merged))
+        job = self._unit_of_work.update_job(job_id, **self._job_fields(job, merged))
         self._unit_of_work.update_job(job_id, reason=reason_of(job))
 
     def merged_later(self, job_id: str, merged: MergeOutcome, now: float) -> None:
@@ -41,7 +41,7 @@ class MergeCompletion:
         if not job.status.ended:
             return
         self._forget_conflicts(job, merged)
-        fields = self._fields(job, merged)
+        fields = self._job_fields(job, merged)
         if not merged.error:
             fields["facts"] = _with_earlier_landings(fields["facts"])
         after = changed(job, **fields)
@@ -62,11 +62,11 @@ class MergeCompletion:
             if was_left and worker.status.succeeded and worker.id not in missing:
                 self._unit_of_work.update_worker(worker.key, reason="")
 
-    def _fields(self, job: Job, merged: MergeOutcome) -> dict[str, Any]:
-        lost, overruled = self._below(job)
+    def _job_fields(self, job: Job, merged: MergeOutcome) -> dict[str, Any]:
+        lost, overruled = self._losses_below(job)
         plan, workers = self._trees.plans[job.id], self._trees.workers_of(job.id)
         plain = tuple(lost_without_worktree(job, plan.tasks, workers))
-        present = (*merged.files, *_without_worktree(workers))
+        present = (*merged.files, *_files_without_worktree(workers))
         below = [w for each in self._trees.subtree(job.id) for w in self._trees.workers_of(each)]
         lost = tuple(still_missing(lost, below, present))
         chosen = (each for each in merged.missing if each.chosen)
@@ -112,7 +112,7 @@ class MergeCompletion:
         state = MergeState.IN_PART if lacks and not failed else merged.state
         return {"merge_state": state, "facts": facts}
 
-    def _below(self, job: Job) -> tuple[tuple[Missing, ...], tuple[Overruled, ...]]:
+    def _losses_below(self, job: Job) -> tuple[tuple[Missing, ...], tuple[Overruled, ...]]:
         lost: list[Missing] = []
         overruled: list[Overruled] = []
         for worker in self._trees.workers_of(job.id):
@@ -122,7 +122,7 @@ class MergeCompletion:
         return tuple(lost), tuple(overruled)
 
 
-def _without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
+def _files_without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
     for worker in workers:
         delivery = worker.delivery
         if worker.result and delivery and worker.counts and not delivery.has_worktree:

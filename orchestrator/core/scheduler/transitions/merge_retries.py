@@ -46,14 +46,14 @@ class MergeRetries:
             over, _, by = found
             self._stops.stop_tree(over, StopCause.LIMIT, by, now)
             return False
-        again = self._sent_back(job_id, refusals, now)
+        again = self._retry_workers(job_id, refusals, now)
         if again:
             self._job_end.rendering.discard(job_id)
             tasks = list(self._trees.plans[job_id].tasks.values())
             self._trees.install(job, PlanProgress(tasks, self._trees.workers_of(job_id)))
         return again
 
-    def _sent_back(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
+    def _retry_workers(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry rejected workers. Return True if a worker is retried.
 
         If several workers conflict in one file, only the first worker is retried now. The other
@@ -77,21 +77,23 @@ class MergeRetries:
         verdict = Verdict(status=WorkerStatus.FAILED, reason=refusal.reason, retry=True)
         task = self._trees.task_of(worker)
         again = may_retry(worker, task, job.config, verdict, child_failed=False)
-        if again and (why := self._deadlock(job, task)):
+        if again and (why := self._deadlock_of_retry(job, task)):
             again = False
             refusal = replace(refusal, reason=f"{refusal.reason}; no retry: {why}")
         if again or refusal.required:
-            self._move(worker, refusal, now, again=again)
+            self._retry_or_fail(worker, refusal, now, again=again)
         return again
 
-    def _deadlock(self, job: Job, task: TaskSpec) -> str:
+    def _deadlock_of_retry(self, job: Job, task: TaskSpec) -> str:
         try:
             self._task_locks.check(job, [task])
         except Deadlock as error:
             return error.message
         return ""
 
-    def _move(self, worker: Worker, refusal: MergeRejection, now: float, *, again: bool) -> None:
+    def _retry_or_fail(
+        self, worker: Worker, refusal: MergeRejection, now: float, *, again: bool
+    ) -> None:
         status = WorkerStatus.PENDING if again else WorkerStatus.FAILED
         ended_at = None if again else now
         result = worker.result or WorkerResult()

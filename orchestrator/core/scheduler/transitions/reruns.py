@@ -112,7 +112,7 @@ class Reruns:
         facts = replace(job.facts, landed_on=how.get("landed_on", job.facts.landed_on))
         if facts != job.facts:
             self._unit_of_work.update_job(job_id, facts=facts)
-        self._trees.reinstall(job, self._progress(job_id), [each.key for each in again])
+        self._trees.reinstall(job, self._plan_progress(job_id), [each.key for each in again])
 
     def _reopen(
         self, job_id: str, by: str, now: float, retried: int | None = None, **facts: Any
@@ -125,7 +125,7 @@ class Reruns:
             payload: dict[str, Any] = {"by": by, "workers": retried, "run": run}
             self._unit_of_work.emit(EventKind.JOB_RETRIED, job, now, **payload)
         self._unit_of_work.emit(EventKind.JOB_REOPENED, job, now, by=by, run=run)
-        self._trees.install(job, self._progress(job_id))
+        self._trees.install(job, self._plan_progress(job_id))
         self._trees.watch_wall_time(job)
         # A person may have changed the job's limit.
         self._trees.slots.add_job(job, self._trees.ancestors(job))
@@ -133,7 +133,7 @@ class Reruns:
             self._attach(job.parent_key, job_id, now)
         self._job_end.check_job(job_id, now)
 
-    def _progress(self, job_id: str) -> PlanProgress:
+    def _plan_progress(self, job_id: str) -> PlanProgress:
         tasks = list(self._trees.plans[job_id].tasks.values())
         return PlanProgress(tasks, self._trees.workers_of(job_id))
 

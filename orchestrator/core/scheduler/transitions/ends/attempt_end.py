@@ -45,7 +45,7 @@ class ToolStarts:
 
         Return None if no attempt follows for this cause.
         """
-        if worker.result is None or not self._worked(worker.agent):
+        if worker.result is None or not self._has_worked(worker.agent):
             return None
         times = 0
         for failure in reversed(worker.result.failures):
@@ -54,7 +54,7 @@ class ToolStarts:
             times += 1
         return PAUSES_SECONDS[times - 1] if 0 < times <= len(PAUSES_SECONDS) else None
 
-    def _worked(self, agent: str) -> bool:
+    def _has_worked(self, agent: str) -> bool:
         found = self._unit_of_work.workers.values()
         return agent in self._began or any(
             each.agent == agent and each.status.succeeded for each in found

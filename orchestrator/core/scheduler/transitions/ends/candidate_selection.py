@@ -33,20 +33,20 @@ class CandidateSelection:
             return
         key = self._trees.plans[worker.job_id].reviewers.get(worker.task_id)
         reviewer = self._unit_of_work.workers[key] if key else None
-        if self._is_by_person(worker) or not all(each.status.ended for each in candidates):
+        if self._is_chosen_by_person(worker) or not all(each.status.ended for each in candidates):
             return
         if reviewer is not None and not worker.is_reviewer and reviewer.status.ended:
             self._after_rerun(worker, candidates, reviewer, now)
         elif reviewer is None and self._is_to_be_reviewed(worker, candidates):
             self._begin_review(worker, candidates)
         elif reviewer is None or reviewer.status.ended:
-            self._choose(candidates, reviewer, now)
+            self._select_best(candidates, reviewer, now)
 
     def _after_rerun(
         self, worker: Worker, candidates: Sequence[Worker], reviewer: Worker, now: float
     ) -> None:
         if not self._is_to_be_reviewed(worker, candidates):
-            self._choose(candidates, None, now)
+            self._select_best(candidates, None, now)
             return
         result = replace(reviewer.result or WorkerResult(), output="")
         begun = self._unit_of_work.move_worker(
@@ -72,11 +72,11 @@ class CandidateSelection:
         check_choosable(worker, candidates)
         if worker.chosen:
             return
-        others = sorted((each for each in candidates if each.id != worker.id), key=_place)
+        others = sorted((each for each in candidates if each.id != worker.id), key=_rank_order)
         why = f"chosen by key {by}{f': {reason}' if reason else ''}"
-        self._place(worker, 1, why)
+        self._store_rank(worker, 1, why)
         for place, each in enumerate(others, 2):
-            self._place(each, place, f"{worker.id} was {why}")
+            self._store_rank(each, place, f"{worker.id} was {why}")
         payload = {"task_id": worker.task_id, "by": str(Criterion.PERSON), "reason": why}
         # Save the root job, too, because the status.json of an ended job is written only when its
         # root job changes.
@@ -87,7 +87,7 @@ class CandidateSelection:
             EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **payload
         )
 
-    def _place(self, worker: Worker, place: int, why: str) -> None:
+    def _store_rank(self, worker: Worker, place: int, why: str) -> None:
         """Store a candidate's new rank, after a person has chosen a candidate.
 
         ``why``: the reason for the rank. If a failed candidate already has a rank, the reason stays
@@ -119,12 +119,14 @@ class CandidateSelection:
         self._trees.unfinished[reviewer.key] = UnfinishedWorker()
         self._trees.queue(reviewer)
 
-    def _is_by_person(self, worker: Worker) -> bool:
+    def _is_chosen_by_person(self, worker: Worker) -> bool:
         standing = worker.standing
         by_person = standing is not None and standing.by is Criterion.PERSON
         return by_person and bool(worker.chosen) and worker.status.succeeded
 
-    def _choose(self, candidates: Sequence[Worker], reviewer: Worker | None, now: float) -> None:
+    def _select_best(
+        self, candidates: Sequence[Worker], reviewer: Worker | None, now: float
+    ) -> None:
         by_id = {worker.id: worker for worker in candidates}
         spent = self._trees.spending.of
         below = {
@@ -161,6 +163,6 @@ def check_choosable(worker: Worker, candidates: Sequence[Worker]) -> None:
         )
 
 
-def _place(worker: Worker) -> tuple[int, int]:
+def _rank_order(worker: Worker) -> tuple[int, int]:
     standing = worker.standing
     return standing.place if standing else worker.index, worker.index

@@ -50,16 +50,16 @@ class LateResults:
         - whenever a later attempt of the worker has ended
         - every ``LOOK_SECONDS`` after the worker has ended, while its job still runs
         """
-        found = list(self._sought(now))
+        found = list(self._attempts_to_read(now))
         self._ended.clear()
         if now >= self._look_again_at:
             self._look_again_at = now + LOOK_SECONDS
         return found
 
-    def _sought(self, now: float) -> Iterator[Attempt]:
+    def _attempts_to_read(self, now: float) -> Iterator[Attempt]:
         for key, attempts in self._lost.items():
             worker = self._unit_of_work.workers[key]
-            if key in self._ended or self._is_done(worker, now):
+            if key in self._ended or self._is_due_after_end(worker, now):
                 yield from attempts.values()
             elif (
                 worker.status is WorkerStatus.PENDING
@@ -68,11 +68,10 @@ class LateResults:
             ):
                 yield attempts[worker.attempt]
 
-    def _is_done(self, worker: Worker, now: float) -> bool:
+    def _is_due_after_end(self, worker: Worker, now: float) -> bool:
         """True if the worker has ended, its job still runs, and the next check is due.
 
-        The worker's late result is not used. But the job's reports can still name the path of the
-        exit record.
+        A late result of such a worker is not used. It is only named in the job's reports.
         """
         if now < self._look_again_at or not worker.status.ended:
             return False
@@ -95,13 +94,13 @@ class LateResults:
             EventKind.LATE_RESULT, self._trees.job_of(worker), now, worker.id, **payload
         )
         if taken:
-            self._take(worker, attempt, exit, evidence, verdict, now)
+            self._apply(worker, attempt, exit, evidence, verdict, now)
         else:
             kept = f"late result not used ({how}); saved in {record}"
             reason = f"{attempt.reason}; {kept}" if attempt.reason else kept
             self._unit_of_work.amend_attempt(replace(attempt, exit=exit, reason=reason))
 
-    def _take(
+    def _apply(
         self,
         worker: Worker,
         attempt: Attempt,

@@ -69,7 +69,7 @@ class Stops:
         for child in sorted(unfinished.open_children):
             self.stop_tree(child, StopCause.PARENT, f"{worker.id} (cancelled)", now)
         if self._may_run(worker, unfinished):
-            self._stop(worker, EndedBy.CANCEL, by)
+            self._request_stop(worker, EndedBy.CANCEL, by)
         elif unfinished.open_children:
             # The worker's process has exited, or has not started again. The worker ends when its
             # child jobs have ended.
@@ -84,10 +84,10 @@ class Stops:
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
             self._trees.unfinished[worker.key].stopping = True
-            self._stop(worker, EndedBy.CANCEL, worker.cancelled_by)
+            self._request_stop(worker, EndedBy.CANCEL, worker.cancelled_by)
         elif job.stop_cause is not None:
             self._trees.unfinished[worker.key].stopping = True
-            self._stop(worker, _ENDED_BY[job.stop_cause], job.cancelled_by or "")
+            self._request_stop(worker, _ENDED_BY[job.stop_cause], job.cancelled_by or "")
 
     def _stop_workers(self, job_id: str, ended_by: EndedBy, by: str, now: float) -> None:
         plan = self._trees.plans[job_id]
@@ -97,7 +97,7 @@ class Stops:
                 continue
             unfinished.stopping = True
             if self._may_run(worker, unfinished):
-                self._stop(worker, ended_by, by)
+                self._request_stop(worker, ended_by, by)
             elif unfinished.open_children:
                 # The worker has no process now, and ends when its child jobs have ended.
                 self._worker_end.wait_for_child_jobs(
@@ -111,7 +111,7 @@ class Stops:
     def _may_run(self, worker: Worker, unfinished: UnfinishedWorker) -> bool:
         return unfinished.alive or worker.key in self._trees.preloaded
 
-    def _stop(self, worker: Worker, ended_by: EndedBy, by: str) -> None:
+    def _request_stop(self, worker: Worker, ended_by: EndedBy, by: str) -> None:
         number = self._trees.preloaded.get(worker.key, worker.attempt)
         self._trees.commands.append(Stop(worker.key, number, ended_by, by))
 

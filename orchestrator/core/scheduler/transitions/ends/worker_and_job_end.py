@@ -98,12 +98,12 @@ class JobEnd:
         surveyed = surveyed and any(each.status.succeeded for each in agents)
         facts = replace(
             job.facts,
-            unsuccessful=tuple(_unsuccessful(workers)),
+            unsuccessful=tuple(_unsuccessful_workers(workers)),
             shortfalls=tuple(each for each in map(shortfall_of, workers) if each),
             unjudged_work=tuple(self._unjudged_work(job)),
             nothing_built=job.config.asks_to_build and surveyed,
         )
-        self._note(job, facts)
+        self._store_facts(job, facts)
 
     def _unjudged_work(self, job: Job) -> Iterator[UnjudgedWork]:
         """Yield code that no gate judged, with the workers that may have changed the code.
@@ -155,15 +155,15 @@ class JobEnd:
         facts = replace(
             job.facts, caps_passed=caps, unpriced=unpriced, rejected_child_jobs=rejected
         )
-        self._note(job, facts)
+        self._store_facts(job, facts)
 
-    def _note(self, job: Job, facts: JobFacts) -> None:
+    def _store_facts(self, job: Job, facts: JobFacts) -> None:
         if facts != job.facts:
             noted = changed(job, facts=facts)
             self._unit_of_work.update_job(job.id, facts=facts, reason=reason_of(noted))
 
 
-def _unsuccessful(workers: Sequence[Worker]) -> Iterator[str]:
+def _unsuccessful_workers(workers: Sequence[Worker]) -> Iterator[str]:
     of_tasks = [each for each in workers if not each.is_planner]
     succeeded = tasks_succeeded(of_tasks)
     for each in of_tasks:
@@ -298,7 +298,7 @@ class WorkerEnd:
                     self.end(worker, Verdict(status=WorkerStatus.FAILED, reason=why), now)
 
     def record(self, worker: Worker, verdict: Verdict, now: float) -> None:
-        verdict = self._answered(worker, verdict)
+        verdict = self._with_feedback_answered(worker, verdict)
         status, reason = verdict.status, verdict.reason
         failed = self._escalate(worker, verdict)
         ended = self._unit_of_work.move_worker(
@@ -322,7 +322,7 @@ class WorkerEnd:
         if self._trees.has_candidates(ended):
             self.selection.after(ended, now)
 
-    def _answered(self, worker: Worker, verdict: Verdict) -> Verdict:
+    def _with_feedback_answered(self, worker: Worker, verdict: Verdict) -> Verdict:
         result = worker.result
         if result is None or not result.feedback or not verdict.succeeded:
             return verdict

@@ -86,7 +86,7 @@ class Pauses:
         """After a restart, stop the worker's attempt again if the job's pause stops attempts."""
         pause = self._trees.job_of(worker).pause
         if pause is not None and pause.stops and worker.cancelled_by is None:
-            self._stop(worker, pause)
+            self._stop_attempt(worker, pause)
 
     def _set_server_pause(self, pause: Pause | None) -> None:
         if pause != self._trees.pause:
@@ -100,7 +100,7 @@ class Pauses:
                 continue
             mine = _combined(job.pause, pause)
             if mine != job.pause:
-                self._set(job, now, mine)
+                self._set_pause(job, now, mine)
                 payload = {"by": pause.by, "running": str(mine.running)}
                 self._unit_of_work.emit(EventKind.JOB_PAUSED, job, now, **payload)
             self._hold_workers(job_id, mine)
@@ -113,9 +113,9 @@ class Pauses:
             # Let other workers acquire the locks that this worker waits for.
             self._trees.locks.step_back(worker.key)
             if pause.stops and unfinished.alive and not unfinished.stopping:
-                self._stop(worker, pause)
+                self._stop_attempt(worker, pause)
 
-    def _stop(self, worker: Worker, pause: Pause) -> None:
+    def _stop_attempt(self, worker: Worker, pause: Pause) -> None:
         self._trees.unfinished[worker.key].stopping = True
         by, cause = f"the pause by key {pause.by}", ExitCause.PAUSED
         stop = Stop(worker.key, worker.attempt, EndedBy.CANCEL, by, cause)
@@ -127,7 +127,7 @@ class Pauses:
             if job.pause is None or job.stop_cause is not None:
                 continue
             everything = self._trees.pause
-            job = self._set(job, now, replace(everything, at=now) if everything else None)
+            job = self._set_pause(job, now, replace(everything, at=now) if everything else None)
             self._let_finish(job)
             if job.pause is None:
                 self._unit_of_work.emit(EventKind.JOB_RESUMED, job, now, by=by)
@@ -153,7 +153,7 @@ class Pauses:
             paused_seconds = job.paused_seconds + seconds
             self._unit_of_work.update_job(job.id, paused_seconds=paused_seconds)
 
-    def _set(self, job: Job, now: float, pause: Pause | None) -> Job:
+    def _set_pause(self, job: Job, now: float, pause: Pause | None) -> Job:
         fields: dict[str, Any] = {"pause": pause}
         if job.pause is not None and (pause is None or pause.at != job.pause.at):
             self._questions.resumed(job.id, now - job.pause.at, now)

@@ -46,12 +46,12 @@ class Questions:
         self, worker: Worker, decision: Decision, by: str, comment: str, now: float
     ) -> Worker:
         self._check_open(worker)
-        return self._end(worker, decision, by, comment, now)
+        return self._end_question(worker, decision, by, comment, now)
 
     def restored(self, worker: Worker) -> None:
         """After a restart, restore the timeout of an open question."""
         if worker.question is not None and worker.status is WorkerStatus.WAITING:
-            self._watch(worker, worker.question)
+            self._schedule_timeout(worker, worker.question)
 
     def resumed(self, job_id: str, seconds: float, now: float) -> None:
         """Extend the timeouts of a job's open questions by the length of a pause."""
@@ -61,7 +61,7 @@ class Questions:
                 due_at = None if found.due_at is None else found.due_at + seconds
                 question = replace(found, due_at=due_at, counted_from=now)
                 self._unit_of_work.update_worker(worker.key, question=question)
-                self._watch(worker, question)
+                self._schedule_timeout(worker, question)
 
     def _ask(self, worker: Worker, now: float) -> None:
         task = self._trees.task_of(worker)
@@ -77,11 +77,11 @@ class Questions:
             question=question,
             result=None,
         )
-        self._watch(worker, question)
+        self._schedule_timeout(worker, question)
         payload = {"task_id": task.id, "question": task.approve, "due_at": due_at}
         self._unit_of_work.emit(EventKind.QUESTION_ASKED, job, now, worker.id, **payload)
 
-    def _watch(self, worker: Worker, question: Question) -> None:
+    def _schedule_timeout(self, worker: Worker, question: Question) -> None:
         if question.due_at is not None:
             heapq.heappush(self._trees.questions_due, (question.due_at, worker.key))
 
@@ -93,7 +93,7 @@ class Questions:
         # After a pause, ``resumed`` extends the timeout, and observes it again.
         if due_at is not None and due_at <= now and not self._trees.is_paused(worker.job_id):
             decision = Decision(self._trees.task_of(worker).on_timeout or Decision.REJECT)
-            self._end(worker, decision, "", "", now)
+            self._end_question(worker, decision, "", "", now)
 
     def _check_open(self, worker: Worker) -> None:
         task_id, job_id = worker.task_id, worker.job_id
@@ -108,10 +108,12 @@ class Questions:
                 f"job: {COMMAND} status {job_id}"
             )
 
-    def _end(self, worker: Worker, decision: Decision, by: str, comment: str, now: float) -> Worker:
+    def _end_question(
+        self, worker: Worker, decision: Decision, by: str, comment: str, now: float
+    ) -> Worker:
         task, job = self._trees.task_of(worker), self._trees.job_of(worker)
         for each in (job, *self._trees.ancestors(job)):
-            self._discount(each, worker, now)
+            self._exclude_wait(each, worker, now)
         asked = worker.question or Question(asked_at=now)
         question = replace(asked, decision=decision, by=by, comment=comment, answered_at=now)
         text = f"Question: {task.approve}\nAnswer: {question.outcome}"
@@ -125,7 +127,7 @@ class Questions:
         self._worker_end.answered(worker, verdict, now)
         return self._unit_of_work.workers[worker.key]
 
-    def _discount(self, job: Job, worker: Worker, now: float) -> None:
+    def _exclude_wait(self, job: Job, worker: Worker, now: float) -> None:
         """Subtract a wait from the job's wall time, if the job only waited for a person."""
         question = worker.question
         if question is None or self._trees.slots.running_in(job.id):

@@ -122,7 +122,7 @@ class Preloads:
 
     def begin(self, key: WorkerKey, at: float, now: float) -> None:
         """Set a preloaded worker to running. Idempotent."""
-        number = self._drop(key)
+        number = self._drop_launch(key)
         if number is None:
             return
         recorded_at = self._unit_of_work.attempts[key].started_at
@@ -142,7 +142,7 @@ class Preloads:
         if self._preloaded.get(key) != number:
             return False
         place = self._places.get(key)
-        self._drop(key)
+        self._drop_launch(key)
         self._unit_of_work.drop_attempt(key)
         worker = self._unit_of_work.workers[key]
         if place is None:
@@ -159,7 +159,7 @@ class Preloads:
 
         The end does not count as a retry of the worker.
         """
-        number = self._drop(key)
+        number = self._drop_launch(key)
         self._short.pop(key.root_id, None)
         self._unit_of_work.end_attempt(key, ended_at=now, exit=exit, reason=exit.error)
         spent = self._unit_of_work.workers[key].budget_from
@@ -167,7 +167,10 @@ class Preloads:
         self._trees.queue(worker)
 
     def found(self, worker: Worker, number: int) -> None:
-        """Restore a preloaded launch after a restart. It may have begun before."""
+        """Restore a preloaded launch after a restart of the server.
+
+        The launch may have begun before the restart.
+        """
         self._preloaded[worker.key] = number
 
     def returned_first(self, commands: Sequence[Command]) -> Sequence[Command]:
@@ -178,9 +181,9 @@ class Preloads:
         """
         if not self._preloaded:
             return commands
-        return sorted(commands, key=lambda each: not self._returns(each))
+        return sorted(commands, key=lambda each: not self._is_withdrawal(each))
 
-    def _returns(self, command: Command) -> bool:
+    def _is_withdrawal(self, command: Command) -> bool:
         is_stop = isinstance(command, Stop) and command.key in self._preloaded
         return is_stop or isinstance(command, TakeBack)
 
@@ -199,9 +202,9 @@ class Preloads:
         return reports
 
     def turn(self, now: float, room: Capacity) -> None:
-        """Preload launches.
+        """Preload launches, or withdraw the preloaded ones.
 
-        If the server must first decide something else, withdraw them instead.
+        Launches are withdrawn if the next start needs a decision of the server.
         """
         if not self._preloaded and not self._short:
             return
@@ -214,13 +217,13 @@ class Preloads:
                     self._recalled.add(key)
                     self._trees.commands.append(TakeBack(key, number))
             return
-        self._preload(root_id, now)
+        self._preload_job(root_id, now)
 
     def forget(self, root_id: str) -> None:
         self._short.pop(root_id, None)
         self._plain.pop(root_id, None)
 
-    def _drop(self, key: WorkerKey) -> int | None:
+    def _drop_launch(self, key: WorkerKey) -> int | None:
         self._recalled.discard(key)
         self._places.pop(key, None)
         return self._preloaded.pop(key, None)
@@ -247,7 +250,7 @@ class Preloads:
             known = self._plain[root_id] = (plan, plain)
         return known[1]
 
-    def _preload(self, root_id: str, now: float) -> None:
+    def _preload_job(self, root_id: str, now: float) -> None:
         ready, slots = self._trees.ready, self._trees.slots
         running, preloaded = slots.running_in(root_id), len(self._preloaded)
         waiting = ready.length_of(root_id) + preloaded
@@ -260,19 +263,19 @@ class Preloads:
             key = ready.first_of(root_id)
             if not self._running.is_startable(key, now):
                 ready.take(root_id)
-            elif self._is_to_be_decided(self._unit_of_work.workers[key]):
+            elif self._needs_decision(self._unit_of_work.workers[key]):
                 return
             else:
                 self._places[key] = ready.take(root_id)
-                self._add(key, now)
+                self._preload_worker(key, now)
 
-    def _is_to_be_decided(self, worker: Worker) -> bool:
+    def _needs_decision(self, worker: Worker) -> bool:
         holds = self._trees.holds
         return (
             worker.attempt > 0 or holds.reads_prompt(worker.agent) or bool(holds.ahead_of(worker))
         )
 
-    def _add(self, key: WorkerKey, now: float) -> None:
+    def _preload_worker(self, key: WorkerKey, now: float) -> None:
         worker = self._unit_of_work.workers[key]
         number = worker.attempt + 1
         if worker.reason:
