@@ -80,7 +80,7 @@ class Housekeeping:
         if self._stopping.wait(BEGIN_SECONDS):
             return
         self._guarded(self._name_unknown)
-        self._guarded(self._finish)
+        self._guarded(self._finish_removals)
         self._guarded(self._write_missing_files)
         if self._keep_seconds is None:
             return
@@ -110,7 +110,7 @@ class Housekeeping:
                 listed([f"job_{root_id}" for root_id in unknown], MOST_NAMED),
             )
 
-    def _finish(self) -> None:
+    def _finish_removals(self) -> None:
         for root_id in self._removal.begun():
             self._loop.call(partial(self._finish_one, root_id))
             self._removal.delete_files(root_id)
@@ -123,13 +123,13 @@ class Housekeeping:
 
     def _remove_old(self) -> None:
         assert self._keep_seconds is not None
-        self._finish()
+        self._finish_removals()
         for job in self._store.ended(time.time() - self._keep_seconds, AT_ONCE):
             if self._stopping.is_set():
                 return
             began = time.monotonic()
             self._removal.secure(job.id)
-            if self._loop.call(partial(self._begin, job.id)):
+            if self._loop.call(partial(self._begin_removal, job.id)):
                 kept = self._removal.delete_files(job.id)
                 payload = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
                 logger.info("job removed", extra=payload)
@@ -141,7 +141,7 @@ class Housekeeping:
     def _finish_one(self, root_id: str, scheduler: Scheduler, now: float) -> None:
         self._removal.finish(root_id)
 
-    def _begin(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
+    def _begin_removal(self, root_id: str, scheduler: Scheduler, now: float) -> bool:
         # This runs in the supervisor's thread, so that a retry cannot run the job during the
         # removal.
         if scheduler.view.has_tree(root_id):

@@ -94,13 +94,13 @@ class ReportQueue:
             if render is None:
                 return
             if isinstance(render, _Owed):
-                self._try(render.render)
+                self._try_to_write(render.render)
                 continue
-            self._try(render)
+            self._try_to_write(render)
             failpoints.reached("reports: written")
             self._post(ReportsRendered(render.job_id))
 
-    def _try(self, render: Render) -> None:
+    def _try_to_write(self, render: Render) -> None:
         try:
             self._render(render)
         except Exception as error:
@@ -119,7 +119,7 @@ class ReportQueue:
 
     def _write_overdue(self) -> None:
         for render in list(self._overdue.values()):
-            self._try(render)
+            self._try_to_write(render)
             if render.job_id in self._overdue:
                 return
 

@@ -101,10 +101,10 @@ class AssignmentBuilder:
             answer_schema=_answer_schema(worker),
             entries=entries_for(scheduler, self._workspace, worker) if worker.is_reviewer else (),
             shared=shared,
-            gates=_gates(job, task) if shared else (),
+            gates=_gates_to_show(job, task) if shared else (),
             role=self._roles.text(task.role) if shared and task.role else "",
             left=self._left(scheduler, worker, now) if shared else {},
-            previous=_previous(worker),
+            previous=_previous_session(worker),
             sessions=self._workspace.sessions(worker) if shared else "",
         )
 
@@ -137,7 +137,7 @@ class AssignmentBuilder:
         )
 
 
-def _gates(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
+def _gates_to_show(job: Job, task: TaskSpec) -> tuple[Gate, ...]:
     has_worktree = bool(job.config.base) and task.git != GitUse.OFF
     return tuple(gate for gate in gates_of(job, task, has_worktree) if gate.run)
 
@@ -155,7 +155,7 @@ def _answer_schema(worker: Worker) -> str:
     return ""
 
 
-def _refused_changes(result: WorkerResult) -> str:
+def _rejection_text(result: WorkerResult) -> str:
     """Return the prompt's text about gates that failed on the merged changes."""
     blocking = [each for each in result.gates if each.blocks]
     lines = [
@@ -173,7 +173,7 @@ def _refused_changes(result: WorkerResult) -> str:
     )
 
 
-def _previous(worker: Worker) -> Previous | None:
+def _previous_session(worker: Worker) -> Previous | None:
     result = worker.result
     if worker.attempt < 2 or result is None or result.session is None:
         return None
@@ -193,10 +193,10 @@ def _previous_failure(worker: Worker) -> str:
     if worker.is_adviser:
         return worker.result.output
     if worker.result.conflicts:
-        return _conflicts(worker, worker.result)
+        return _conflicts_text(worker, worker.result)
     if worker.failure == SENT_BACK:
-        return _refused_changes(worker.result)
-    return _of_its_own(worker, worker.result)
+        return _rejection_text(worker.result)
+    return _own_failure_text(worker, worker.result)
 
 
 def _advice(worker: Worker) -> str:
@@ -206,15 +206,15 @@ def _advice(worker: Worker) -> str:
     return ADVICE.get(ran[-1], "") if ran else ""
 
 
-def _conflicts(worker: Worker, result: WorkerResult) -> str:
+def _conflicts_text(worker: Worker, result: WorkerResult) -> str:
     sentence = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
     if worker.failure == SENT_BACK:
         return sentence
     failed = "An earlier attempt to resolve these conflicts failed."
-    return f"{sentence}\n\n{failed} {_of_its_own(worker, result)}"
+    return f"{sentence}\n\n{failed} {_own_failure_text(worker, result)}"
 
 
-def _of_its_own(worker: Worker, result: WorkerResult) -> str:
+def _own_failure_text(worker: Worker, result: WorkerResult) -> str:
     """Return the prompt's text about the failure of the worker's latest attempt."""
     unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
     if unpassed:

@@ -88,7 +88,7 @@ class AttemptGates:
             return worker.attempt_id in self._ended
 
     def is_stopped(self, worker: Worker) -> bool:
-        return self._stopped(worker) is not None
+        return self._requested_stop(worker) is not None
 
     def stop(self, worker: Worker, exit: Exit) -> bool:
         """Stop the gates of an attempt whose process has ended, and return True.
@@ -115,16 +115,16 @@ class AttemptGates:
 
         If the attempt failed or has no gates, call ``on_judged`` at once.
         """
-        gates = self._wanted(running, job, exit, evidence)
+        gates = self._gates_to_run(running, job, exit, evidence)
         if not gates:
-            self._forget(running.worker)
+            self._remove_ended(running.worker)
             on_judged(running, exit, evidence)
-        elif self._stopped(running.worker):
+        elif self._requested_stop(running.worker):
             self._report(running, exit, evidence, on_judged)
         else:
-            self._begin(running, gates, exit, evidence, on_judged)
+            self._begin_check(running, gates, exit, evidence, on_judged)
 
-    def _begin(
+    def _begin_check(
         self,
         running: RunningAttempt,
         gates: tuple[Gate, ...],
@@ -134,7 +134,7 @@ class AttemptGates:
     ) -> None:
         worker = running.worker
         try:
-            check = self._check(running, gates)
+            check = self._check_of(running, gates)
         except (RepositoryError, OSError) as error:
             words = f"cannot run the gates of the attempt: {error}"
             evidence = replace(evidence, claimed_success=False, error=words)
@@ -147,7 +147,7 @@ class AttemptGates:
             self._report(running, exit, replace(evidence, gates=tuple(results)), on_judged)
 
         self._gates.begin(check, on_results)
-        stopped = self._stopped(worker)
+        stopped = self._requested_stop(worker)
         if stopped is not None:  # The stop was requested while the gates were being started.
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
@@ -158,12 +158,12 @@ class AttemptGates:
 
         If the attempt should have run gates, the evidence shows a failure.
         """
-        if not self._wanted(running, job, exit, evidence):
+        if not self._gates_to_run(running, job, exit, evidence):
             return evidence
         words = "late result: the gates were not run"
         return replace(evidence, claimed_success=False, error=words)
 
-    def _wanted(
+    def _gates_to_run(
         self, running: RunningAttempt, job: Job | None, exit: Exit, evidence: Evidence
     ) -> tuple[Gate, ...]:
         if job is None or running.worker.is_planner:
@@ -171,7 +171,7 @@ class AttemptGates:
         gates = gates_of(job, running.task, running.worktree is not None)
         return gates if gates and is_for_gates(exit, evidence) else ()
 
-    def _check(self, running: RunningAttempt, gates: tuple[Gate, ...]) -> Check:
+    def _check_of(self, running: RunningAttempt, gates: tuple[Gate, ...]) -> Check:
         worker, worktree = running.worker, running.worktree
         directory = self._workspace.worker_directory(worker)
         if running.task.works_in_project:
@@ -196,18 +196,18 @@ class AttemptGates:
             is_compared=len(running.task.agents) > 1,
         )
 
-    def _forget(self, worker: Worker) -> Exit | None:
+    def _remove_ended(self, worker: Worker) -> Exit | None:
         with self._lock:
             return self._ended.pop(worker.attempt_id, None)
 
-    def _stopped(self, worker: Worker) -> Exit | None:
+    def _requested_stop(self, worker: Worker) -> Exit | None:
         with self._lock:
             return self._ended.get(worker.attempt_id)
 
     def _report(
         self, running: RunningAttempt, exit: Exit, evidence: Evidence, on_judged: OnJudged
     ) -> None:
-        stopped = self._forget(running.worker)
+        stopped = self._remove_ended(running.worker)
         if stopped is not None:
             exit = replace(
                 exit,

@@ -183,15 +183,15 @@ class AttemptRunner:
             return
         handlers = PreloadHandlers(
             lambda at: self._post(AttemptBegun(worker.key, worker.attempt, at)),
-            partial(self._returned, name, returned),
+            partial(self._launch_returned, name, returned),
         )
         failpoints.reached("preload: prepared")
-        self._processes.expect_preloaded(name, partial(self._ended, running), handlers)
+        self._processes.expect_preloaded(name, partial(self._process_ended, running), handlers)
         if not self._launcher.preload(launch):
             self._processes.returned(name)
         failpoints.reached("preload: sent")
 
-    def _returned(self, name: str, returned: AttemptReturned) -> None:
+    def _launch_returned(self, name: str, returned: AttemptReturned) -> None:
         self._preparation.release(name)
         self._post(returned)
 
@@ -213,7 +213,7 @@ class AttemptRunner:
 
     def _launch(self, launch: Launch, running: RunningAttempt) -> None:
         failpoints.reached("launch: prepared")
-        self._processes.expect(launch.attempt_id, partial(self._ended, running))
+        self._processes.expect(launch.attempt_id, partial(self._process_ended, running))
         self._launcher.start(launch)
         failpoints.reached("launch: sent")
 
@@ -232,7 +232,7 @@ class AttemptRunner:
         try:
             assignment, worktree = self._equipped(assignment)
             if worktree is None or self._gate_runner.is_set_up(worktree.directory):
-                self._prepare(assignment, issued, worktree)
+                self._prepare_and_launch(assignment, issued, worktree)
                 return
             run = GateProcess(
                 root_id=worker.root_id,
@@ -256,14 +256,16 @@ class AttemptRunner:
         name = worker.attempt_id
         if is_full_disk(error):
             self._preparation.release(name)
-            self._hold(worker, partial(self._start_in_background, assignment, issued), error)
+            self._wait_for_space(
+                worker, partial(self._start_in_background, assignment, issued), error
+            )
             if self._background.stopped(name):
                 self._background.space.wake(name)
             return
         self._background.ready(name, lambda: None)
         self._cannot_start(worker, error)
 
-    def _hold(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
+    def _wait_for_space(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
         reason = self._moved() or f"waiting for disk space: {_last_line(error)}"
         if self._background.space.hold(worker.attempt_id, work, reason):
             self._post(AttemptHeld(worker.key, worker.attempt, reason))
@@ -302,11 +304,11 @@ class AttemptRunner:
                 self._cannot_start(worker, RepositoryError(why))
             return
         try:
-            self._prepare(assignment, issued, self._worktrees.with_tools(worktree))
+            self._prepare_and_launch(assignment, issued, self._worktrees.with_tools(worktree))
         except Exception as error:
             self._start_failed(assignment, issued, error)
 
-    def _prepare(
+    def _prepare_and_launch(
         self, assignment: Assignment, issued: Issued, worktree: WorkerWorktree | None
     ) -> None:
         worker = assignment.worker
@@ -378,7 +380,9 @@ class AttemptRunner:
         """Register an attempt that an earlier server started, so that its end is reported."""
         task = self._scheduler.view.task_of(worker)
         running = self._adopted_attempt(worker, task)
-        self._processes.expect(worker.attempt_id, partial(self._ended, running, adopted=True))
+        self._processes.expect(
+            worker.attempt_id, partial(self._process_ended, running, adopted=True)
+        )
 
     def _adopted_attempt(self, worker: Worker, task: TaskSpec) -> RunningAttempt:
         wanted = self._worktrees.rule.wanted(self._scheduler.view.job_of(worker), task, worker)
@@ -411,7 +415,7 @@ class AttemptRunner:
 
     # -- outcomes of attempts -------------------------------------------------------------------
 
-    def _ended(self, running: RunningAttempt, exit: Exit, *, adopted: bool = False) -> None:
+    def _process_ended(self, running: RunningAttempt, exit: Exit, *, adopted: bool = False) -> None:
         name = running.worker.attempt_id
         self._preparation.release(name)
         if running.scratch:
@@ -439,11 +443,13 @@ class AttemptRunner:
             evidence = self._evidence_here(running, exit, changes)
         except OSError as error:
             if not self._attempt_gates.is_stopped(worker):
-                self._hold(worker, partial(self._report, running, exit, changes), error)
+                self._wait_for_space(worker, partial(self._report, running, exit, changes), error)
                 if self._attempt_gates.is_stopped(worker):
                     self._background.space.wake(worker.attempt_id)
                 return
-            evidence = _unreadable(running, f"cannot commit the changes of the worker: {error}")
+            evidence = _evidence_of_error(
+                running, f"cannot commit the changes of the worker: {error}"
+            )
         self._has_space_again(worker)
         self._attempt_gates.begin(running, job, exit, evidence, self._post_end)
 
@@ -474,10 +480,13 @@ class AttemptRunner:
                 changes = self._worktrees.close_attempt(
                     running.worker, running.task, running.worktree
                 )
-                checkout, omitted = self._in_checkout(running.worker, exit), self._omitted(running)
+                checkout, omitted = (
+                    self._changed_in_checkout(running.worker, exit),
+                    self._omitted_dependencies(running),
+                )
                 changes = replace(changes, checkout=checkout, omitted=omitted)
             elif running.task.works_in_project:
-                changes = self._in_project(running)
+                changes = self._changes_in_project(running)
             elif changes is None and not running.worker.is_adviser:
                 changes = self._own_changes(running)
             evidence = self._evidence_reader.read(
@@ -499,9 +508,9 @@ class AttemptRunner:
                 with suppress(RepositoryError, OSError):
                     place = self._worktrees.place_of(running.worker)
                     self._worktrees.checkpoints.end(place, "", "")
-            return _unreadable(running, f"cannot read the result of the worker: {error}")
+            return _evidence_of_error(running, f"cannot read the result of the worker: {error}")
 
-    def _in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
+    def _changed_in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
         """Return the files of the user's checkout that changed during an attempt.
 
         The result is empty if any task of the job tree may change the checkout.
@@ -515,13 +524,13 @@ class AttemptRunner:
             return tuple(checkout.changed_files(worker.root_id, exit.started_at - TICK_SECONDS))
         return ()
 
-    def _omitted(self, running: RunningAttempt) -> tuple[str, ...]:
+    def _omitted_dependencies(self, running: RunningAttempt) -> tuple[str, ...]:
         view, job_id = self._scheduler.view, running.worker.job_id
         needed = sources(view.tasks_of(job_id), running.task)
         workers = [chosen(view.candidates_of(job_id, each)) for each in needed]
         return self._worktrees.omitted(running.worker, [each.id for each in workers if each])
 
-    def _in_project(self, running: RunningAttempt) -> Changes:
+    def _changes_in_project(self, running: RunningAttempt) -> Changes:
         """Return the changed files in the project that the attempt's gates must judge.
 
         Files that a child job's gates have judged are excluded, unless the files have changed
@@ -556,7 +565,7 @@ class AttemptRunner:
         return any(not view.jobs[job_id].status.ended for job_id in children)
 
 
-def _unreadable(running: RunningAttempt, why: str) -> Evidence:
+def _evidence_of_error(running: RunningAttempt, why: str) -> Evidence:
     broken = WorktreeState(faults=(why,)) if running.worktree else None
     return Evidence(claimed_success=False, error=why, worktree=broken)
 

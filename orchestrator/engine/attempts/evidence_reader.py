@@ -105,14 +105,14 @@ class EvidenceReader:
             )
         if changes.size is not None:
             evidence = replace(evidence, change=changes.size)
-        outside = self._outside(evidence.outside, exit)
+        outside = self._files_outside(evidence.outside, exit)
         builds = evidence.output_required and bool(getattr(agent, "changes_files", True))
-        evidence = _weighed(
+        evidence = _with_delivery(
             evidence, running, changes, outside, builds=builds, deferred=has_open_children
         )
         return self._without_secrets(evidence, running, printed)
 
-    def _outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
+    def _files_outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
         """Return the files that an agent reports to have written outside its worktree.
 
         Only files of the checkout and of the user's home directory count, and only if they are
@@ -155,7 +155,7 @@ class EvidenceReader:
         )
 
 
-def _weighed(
+def _with_delivery(
     evidence: Evidence,
     running: RunningAttempt,
     changes: Changes,

@@ -94,7 +94,7 @@ class LaunchPreparation:
         worker, task = assignment.worker, assignment.task
         agent = self._agents.get(worker.agent)
         command = agent.command(assignment)
-        directory = self._workspace.prepare_worker(worker, _files(command, assignment))
+        directory = self._workspace.prepare_worker(worker, _files_to_write(command, assignment))
         before: Mapping[str, tuple[int, int]] = {}
         if worker.attempt > 1:
             self._workspace.mark_attempt(worker, worker.attempt)
@@ -131,14 +131,16 @@ class LaunchPreparation:
             lease_seconds=self._settings.orphan_timeout,
             secrets=(*self._settings.secrets, *secrets_in(environment)),
             node=issued.node,
-            files=self._files(assignment, command, directory, worktree) if issued.node else None,
+            files=self._node_files(assignment, command, directory, worktree)
+            if issued.node
+            else None,
         )
-        size = _size(command, assignment)
+        size = _prompt_size(command, assignment)
         return launch, RunningAttempt(
             worker, before, launch.secrets, size, task, worktree, own_scratch
         )
 
-    def _files(
+    def _node_files(
         self,
         assignment: Assignment,
         command: Invocation,
@@ -154,7 +156,7 @@ class LaunchPreparation:
             return None
         worker = assignment.worker
         directories = [directory]
-        texts = [f"{directory}/{name}" for name in _files(command, assignment)]
+        texts = [f"{directory}/{name}" for name in _files_to_write(command, assignment)]
         if command.control:
             control = self._workspace.control(worker, worker.attempt)
             directories += [control, *filter(None, [assignment.sessions])]
@@ -165,7 +167,7 @@ class LaunchPreparation:
             inputs=tuple(dict.fromkeys(needed)),
             texts=tuple(texts),
             left_out=tuple(left for each in (directory, *needed) for left in not_copied(each)),
-            worktree=_worktree(assignment.task, worktree) if worktree else None,
+            worktree=_worktree_files(assignment.task, worktree) if worktree else None,
         )
 
     def _control_directories(self, assignment: Assignment, command: Invocation) -> dict[str, str]:
@@ -234,7 +236,7 @@ class LaunchPreparation:
         if self._settings.offline:
             own["ORCHESTRATOR_OFFLINE"] = "1"
         server = self._settings.environment
-        passed = _passed(command.pass_env, server)
+        passed = _passed_variables(command.pass_env, server)
         base = self._base
         if worktree is not None:
             base = {
@@ -255,7 +257,7 @@ class LaunchPreparation:
         return environment
 
 
-def _worktree(task: TaskSpec, worktree: WorkerWorktree) -> WorktreeFiles:
+def _worktree_files(task: TaskSpec, worktree: WorkerWorktree) -> WorktreeFiles:
     inside = os.path.relpath(worktree.cwd, worktree.directory)
     return WorktreeFiles(
         directory=worktree.directory,
@@ -265,7 +267,7 @@ def _worktree(task: TaskSpec, worktree: WorkerWorktree) -> WorktreeFiles:
     )
 
 
-def _passed(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:
+def _passed_variables(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:
     names = {each for each in patterns if each in server}
     wild = [each for each in patterns if "*" in each]
     names |= {name for name in server for each in wild if fnmatchcase(name, each)}
@@ -283,23 +285,23 @@ def _of_worktree(worker: Worker, worktree: WorkerWorktree) -> dict[str, str]:
     }
 
 
-def _size(command: Invocation, assignment: Assignment) -> PromptSize | None:
+def _prompt_size(command: Invocation, assignment: Assignment) -> PromptSize | None:
     if not assignment.shared or PROMPT not in command.files:
         return None
     prompt, shared = command.files[PROMPT], assignment.shared
     found = assignment.dependency_results.values()
     return PromptSize(
-        whole=_bytes(prompt),
-        shared=_bytes(shared) if prompt.startswith(shared) else 0,
-        left_out=sum(_bytes(each.output) - _bytes(each.summary) for each in found),
+        whole=_utf8_bytes(prompt),
+        shared=_utf8_bytes(shared) if prompt.startswith(shared) else 0,
+        left_out=sum(_utf8_bytes(each.output) - _utf8_bytes(each.summary) for each in found),
     )
 
 
-def _bytes(text: str) -> int:
+def _utf8_bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
 
 
-def _files(command: Invocation, assignment: Assignment) -> dict[str, str]:
+def _files_to_write(command: Invocation, assignment: Assignment) -> dict[str, str]:
     files = dict(command.files)
     if assignment.answer_schema:
         kind = "review" if assignment.worker.is_reviewer else "plan"

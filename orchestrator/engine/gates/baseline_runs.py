@@ -91,19 +91,21 @@ class BaselineRuns:
 
         ``requester`` identifies the caller, which may cancel the request with ``forget``.
         """
-        kept = self._results.kept(check.base, gate) or self._known(check, gate)
+        kept = self._results.kept(check.base, gate) or self._shared_result(check, gate)
         if kept is not None:
             self._background.later(partial(on_ran, kept))
             return
         key = check.root_id, check.base
         with self._lock:
             site = self.sites.setdefault(key, _Site(*key))
-            wanted = next((each for each in _all(site) if _same(each.gate, gate)), None)
+            wanted = next(
+                (each for each in _all_wanted(site) if _is_same_command(each.gate, gate)), None
+            )
             if wanted is None:
                 wanted = _Wanted(gate)
                 site.queue.append(wanted)
             wanted.waiting[requester] = on_ran
-        self._background.later(partial(self._next, site))
+        self._background.later(partial(self._begin_next, site))
 
     def forget(self, requester: object, by: tuple[str, str]) -> None:
         """Cancel the requests of ``requester``. Stop a run if no other caller waits for it.
@@ -112,7 +114,7 @@ class BaselineRuns:
         """
         with self._lock:
             for site in self.sites.values():
-                for wanted in _all(site):
+                for wanted in _all_wanted(site):
                     wanted.waiting.pop(requester, None)
                 site.queue = deque(each for each in site.queue if each.waiting)
                 running = site.running
@@ -129,26 +131,26 @@ class BaselineRuns:
         if is_idle:
             self._background.later(partial(self._remove, root_id))
 
-    def _known(self, check: Check, gate: Gate) -> FinishedRun | None:
+    def _shared_result(self, check: Check, gate: Gate) -> FinishedRun | None:
         with self._lock:
             site = self.sites.get((check.root_id, check.base))
             known = site.found if site else []
-            return next((ran for each, ran in known if _same(each, gate)), None)
+            return next((ran for each, ran in known if _is_same_command(each, gate)), None)
 
     # -- runs -----------------------------------------------------------------------------------
 
-    def _next(self, site: _Site) -> None:
+    def _begin_next(self, site: _Site) -> None:
         with self._lock:
             if site.running is not None or not site.queue:
                 return
             site.running = site.queue.popleft()
             site.process = ""
         if site.is_clear:
-            self._open(site)
+            self._begin_run(site)
         else:
-            self._runs.clear(site.root_id, site.owner, partial(self._open, site))
+            self._runs.clear(site.root_id, site.owner, partial(self._begin_run, site))
 
-    def _open(self, site: _Site) -> None:
+    def _begin_run(self, site: _Site) -> None:
         site.is_clear = True
         wanted, directory = site.running, self._directory(site)
         assert wanted is not None, "taken from the queue"
@@ -162,24 +164,24 @@ class BaselineRuns:
                 cwd=cwd,
                 worktree=directory,
             )
-            self._runs.begin(run, partial(self._ran, site), partial(self._named, site))
+            self._runs.begin(run, partial(self._run_ended, site), partial(self._set_process, site))
         except Exception as error:
             # Report an error, too, because the callers wait for the result.
             logger.warning(
                 "cannot run a baseline: %s", error, extra={"root_id": site.root_id}, exc_info=True
             )
-            self._report(site, None)
+            self._report_result(site, None)
             return
         with self._lock:
             process = site.process if site.running is wanted and not wanted.waiting else ""
         if process:
             self._runs.stop(process, "cancel", "a check that no longer needs the baseline")
 
-    def _named(self, site: _Site, process: str) -> None:
+    def _set_process(self, site: _Site, process: str) -> None:
         with self._lock:
             site.process = process
 
-    def _ran(self, site: _Site, ran: FinishedRun | None) -> None:
+    def _run_ended(self, site: _Site, ran: FinishedRun | None) -> None:
         wanted = site.running
         assert wanted is not None, "a gate of the site has just ended"
         directory = self._directory(site)
@@ -195,21 +197,21 @@ class BaselineRuns:
             )
         if ran is not None and wanted.first is None and needs_another(ran):
             wanted.first = ran
-            self._open(site)
+            self._begin_run(site)
             return
         if ran is not None:
             ran = both(wanted.first, ran) if wanted.first else ran
-            self._keep(site, wanted.gate, ran)
-        self._report(site, ran)
+            self._keep_result(site, wanted.gate, ran)
+        self._report_result(site, ran)
 
-    def _keep(self, site: _Site, gate: Gate, ran: FinishedRun) -> None:
+    def _keep_result(self, site: _Site, gate: Gate, ran: FinishedRun) -> None:
         self._results.keep(site.commit, gate, ran)
         # Do not share the result of a killed run, because another run may pass.
         if not is_lasting(ran) and ran.cause is not GateCause.KILLED:
             with self._lock:
                 site.found.append((gate, ran))
 
-    def _report(self, site: _Site, ran: FinishedRun | None) -> None:
+    def _report_result(self, site: _Site, ran: FinishedRun | None) -> None:
         with self._lock:
             ended, site.running, site.process = site.running, None, ""
             waiting = list(ended.waiting.values()) if ended else []
@@ -218,7 +220,7 @@ class BaselineRuns:
             self._background.later(partial(on_ran, ran))
         if is_over:
             self._remove(site.root_id)
-        self._next(site)
+        self._begin_next(site)
 
     # -- files ----------------------------------------------------------------------------------
 
@@ -236,11 +238,11 @@ class BaselineRuns:
                 self._repository.close_at(str(folder / "worktree"))
 
 
-def _all(site: _Site) -> Iterable[_Wanted]:
+def _all_wanted(site: _Site) -> Iterable[_Wanted]:
     return [*([site.running] if site.running else []), *site.queue]
 
 
-def _same(one: Gate, other: Gate) -> bool:
+def _is_same_command(one: Gate, other: Gate) -> bool:
     return (one.name, one.run, one.report, one.timeout) == (
         other.name,
         other.run,

@@ -68,7 +68,7 @@ class BaselineStore:
         self._set_up = set_up
 
     def kept(self, commit: str, gate: Gate) -> FinishedRun | None:
-        path = self._path(commit, gate)
+        path = self._result_path(commit, gate)
         try:
             if time.time() - path.stat().st_mtime > MOST_AGE:
                 return None
@@ -87,12 +87,12 @@ class BaselineStore:
         content = json.dumps(asdict(kept))
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace_file(self._path(commit, gate), content.encode())
+            replace_file(self._result_path(commit, gate), content.encode())
             remove_results(self._folder, time.time() - MOST_AGE, MOST_FILES)
         except OSError:
             return
 
-    def _path(self, commit: str, gate: Gate) -> Path:
+    def _result_path(self, commit: str, gate: Gate) -> Path:
         # The key has everything that affects the gate's findings. It omits settings that only
         # decide whether findings count.
         seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._toolchain(gate)]
@@ -104,9 +104,9 @@ class BaselineStore:
         path = self._environment().get("PATH", os.defpath)
         words = dict.fromkeys([gate.program, *_WORD.findall(gate.run)][:MOST_WORDS])
         for found in filter(None, (which(word, path=path) for word in words if word)):
-            yield from _program(Path(found))
+            yield from _program_stamps(Path(found))
         for name in _ENVIRONMENTS:
-            yield from _installed(self._project / name)
+            yield from _package_stamps(self._project / name)
         yield from (_stamp(self._project / name) for name in _LOCKS)
 
 
@@ -134,17 +134,17 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
             path.unlink(missing_ok=True)
 
 
-def _program(path: Path) -> Iterator[object]:
+def _program_stamps(path: Path) -> Iterator[object]:
     """Yield values that change with a program's file and with the packages next to the file.
 
     The file alone is not enough, because the file of a Python program is often the same for all
     versions of its package.
     """
     yield str(path), _stamp(path)
-    yield from _installed(Path(os.path.realpath(path)).parent.parent)
+    yield from _package_stamps(Path(os.path.realpath(path)).parent.parent)
 
 
-def _installed(prefix: Path) -> Iterator[object]:
+def _package_stamps(prefix: Path) -> Iterator[object]:
     for pattern in _INSTALLED:
         yield sorted((each.name, _stamp(each)) for each in prefix.glob(pattern))
 

@@ -133,23 +133,23 @@ class GateProcesses:
     def begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
         """Start a gate. If its worktree needs setup, run the setup first. Raise OSError.
 
-        ``named`` is called with the name by which the process can be stopped: first the setup's
-        name, if there is a setup, then the gate's name.
+        ``named`` is called with the name by which the running process can be stopped. If a setup
+        runs, this is first the setup's name, and later the gate's name.
         """
         if not run.worktree or self._setup.is_done(run.worktree):
-            self._begin(run, on_ran, named)
+            self._begin_run(run, on_ran, named)
         else:
             self.set_up(run, partial(self._after_setup, run, on_ran, named), named)
 
     def set_up(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
         """Run ``git.setup`` in the worktree of a run. Raise OSError."""
         own = replace(run, gate=self._setup.gate, judges=False)
-        self._begin(own, partial(self._set_up, own, on_ran), named)
+        self._begin_run(own, partial(self._setup_ended, own, on_ran), named)
 
     def is_set_up(self, worktree: str) -> bool:
         return self._setup.is_done(worktree)
 
-    def _set_up(self, run: GateProcess, on_ran: OnRan, ran: FinishedRun | None) -> None:
+    def _setup_ended(self, run: GateProcess, on_ran: OnRan, ran: FinishedRun | None) -> None:
         if ran is not None and ran.passed:
             self._setup.note(run.worktree)
         on_ran(ran)
@@ -165,20 +165,20 @@ class GateProcesses:
             on_ran(replace(ran, broken=why, cause=GateCause.SETUP_FAILED, reading=Reading()))
             return
         try:
-            self._begin(run, on_ran, named)
+            self._begin_run(run, on_ran, named)
         except OSError as error:
             on_ran(FinishedRun(broken=f"cannot start: {error}", cause=GateCause.ERROR))
 
-    def _begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
+    def _begin_run(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
         number = self._next_number(run)
         tree = self._workspace.job_directory(run.root_id)
-        report = self._place(tree, run) / "report"
+        report = self._gate_directory(tree, run) / "report"
         report.unlink(missing_ok=True)
         (report.parent / SOURCES).unlink(missing_ok=True)
         log = tree / "logs" / f"{run.name}.{number}.log"
         launch = self._launch(run, number, report, log)
         own = _UnderWay(run, on_ran, report, log, launch.env["TMPDIR"])
-        self._processes.expect(launch.attempt_id, partial(self._ended, own))
+        self._processes.expect(launch.attempt_id, partial(self._process_ended, own))
         named(launch.attempt_id)
         failpoints.reached("gate: prepared")
         self._launcher.start(launch)
@@ -201,7 +201,7 @@ class GateProcesses:
 
     def clear(self, root_id: str, owner: str, then: Callable[[], None]) -> None:
         """Stop all processes that an earlier server ran for this owner, then call ``then``."""
-        found = self._unfinished(root_id, owner)
+        found = self._earlier_runs(root_id, owner)
         waiting = _Countdown(len(found) + 1, then)
         for name, record in found:
             self._processes.expect(name, lambda exit: self._background.later(waiting.down))
@@ -227,7 +227,7 @@ class GateProcesses:
             )
         self._processes.ended(name, exit)
 
-    def _ended(self, found: _UnderWay, exit: Exit) -> None:
+    def _process_ended(self, found: _UnderWay, exit: Exit) -> None:
         failpoints.reached("gate: its end is known")
         self._background.later(partial(self._report, found, exit))
 
@@ -237,14 +237,14 @@ class GateProcesses:
             found.on_ran(None)
             return
         try:
-            ran = self._read(found, exit)
+            ran = self._read_result(found, exit)
         except Exception as error:
             logger.exception("cannot read a gate's result", extra={"gate": found.run.name})
             words = f"cannot read the report of the gate: {error}"
             ran = FinishedRun(broken=words, cause=GateCause.REPORT_UNREADABLE)
         found.on_ran(replace(ran, seconds=exit.ended_at - exit.started_at))
 
-    def _read(self, found: _UnderWay, exit: Exit) -> FinishedRun:
+    def _read_result(self, found: _UnderWay, exit: Exit) -> FinishedRun:
         tree = self._workspace.job_directory(found.run.root_id)
         printed = read_tail(found.log, TAIL_BYTES).decode("utf-8", "replace")
         ran = FinishedRun(output=printed, log=str(found.log.relative_to(tree)))
@@ -255,7 +255,7 @@ class GateProcesses:
         if cause:
             return replace(ran, broken=words, cause=cause)
         sources = found.report.parent / SOURCES
-        executed, outside = _executed(sources, run)
+        executed, outside = _executed_files(sources, run)
         sources.unlink(missing_ok=True)
         if outside:
             words = (
@@ -279,7 +279,7 @@ class GateProcesses:
 
     # -- files ----------------------------------------------------------------------------------
 
-    def _place(self, tree: Path, run: GateProcess) -> Path:
+    def _gate_directory(self, tree: Path, run: GateProcess) -> Path:
         # A gate can write into this directory even in a sandbox.
         place = tree / "gates" / run.name
         for each in (place, tree / "logs", tree / "attempts"):
@@ -291,16 +291,16 @@ class GateProcesses:
         begun = [
             int(number)
             for place in ("logs", "attempts")
-            for path in _listed(tree / place, f"{run.name}.")
+            for path in _files_with_prefix(tree / place, f"{run.name}.")
             if (number := path.name.split(".")[2]).isdecimal()
         ]
         return max(begun, default=0) + 1
 
-    def _unfinished(self, root_id: str, owner: str) -> list[tuple[str, str]]:
+    def _earlier_runs(self, root_id: str, owner: str) -> list[tuple[str, str]]:
         tree = self._workspace.job_directory(root_id)
         ours = self._processes.ids
         found = []
-        for path in _listed(tree / "attempts", prefix(owner)):
+        for path in _files_with_prefix(tree / "attempts", prefix(owner)):
             stem, _, number = path.name.removesuffix(".run").rpartition(".")
             name = f"{root_id}/{stem}/{number}"
             if path.name.endswith(".run") and name not in ours:
@@ -362,7 +362,7 @@ class GateProcesses:
         }
 
 
-def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
+def _executed_files(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
     """Return what a gate executed: files of the worktree, and packages of the user's checkout.
 
     The files are relative to ``run.cwd``; None if unknown. If the gate executed packages of the
@@ -378,12 +378,12 @@ def _executed(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list
         if real.startswith(f"{top}{os.sep}"):
             inside.add(os.path.relpath(real, cwd))
         elif not line.startswith((f"{top}{os.sep}", f"{run.worktree}{os.sep}")):
-            outside[_package(real)] = None
+            outside[_top_package(real)] = None
     is_whole = len(content) < _MOST_SOURCES_BYTES
     return frozenset(inside) if is_whole else None, [*outside][:_MOST_NAMED]
 
 
-def _package(path: str) -> str:
+def _top_package(path: str) -> str:
     above, name = os.path.split(path)
     while os.path.isfile(os.path.join(above, "__init__.py")):
         above, name = os.path.split(above)
@@ -417,7 +417,7 @@ def environment_of(settings: LaunchSettings) -> dict[str, str]:
     return {**found, "PATH": os.pathsep.join(path), "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
 
 
-def _listed(directory: Path, beginning: str) -> Sequence[Path]:
+def _files_with_prefix(directory: Path, beginning: str) -> Sequence[Path]:
     try:
         return [each for each in directory.iterdir() if each.name.startswith(beginning)]
     except FileNotFoundError:

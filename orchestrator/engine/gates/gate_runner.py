@@ -66,7 +66,7 @@ class _GateSequence:
     check: Check
     done: Done
     cwd: str = ""
-    #: Every path that the change touches, relative to the host project. The value is True if the
+    #: Every path that the change touches, relative to the project. The value is True if the
     #: base has the path.
     touched: Mapping[str, bool] = field(default_factory=dict)
     results: list[GateResult] = field(default_factory=list)
@@ -130,7 +130,7 @@ class GateRunner:
         sequence = _GateSequence(check, done)
         with self._lock:
             self._sequences[check.root_id, check.name] = sequence
-        opened = partial(self._guarded, sequence, self._open)
+        opened = partial(self._guarded, sequence, self._open_check)
         self._background.later(partial(self._runs.clear, check.root_id, check.name, opened))
 
     def set_up(
@@ -170,7 +170,7 @@ class GateRunner:
             waits, sequence.awaits_base = sequence.awaits_base, False
         if waits:
             self.baselines.forget(sequence, (ended_by, stopped_by))
-            self._background.later(partial(self._guarded, sequence, self._next))
+            self._background.later(partial(self._guarded, sequence, self._run_next_gate))
         elif process:
             self._runs.stop(process, ended_by, stopped_by)
         return True
@@ -185,11 +185,11 @@ class GateRunner:
             step(sequence, *more)
         except Exception as error:
             logger.exception("cannot run a gate", extra={"check": sequence.check.name})
-            self._finish(sequence, f"the gate could not run: {error}")
+            self._finish_check(sequence, f"the gate could not run: {error}")
 
     # -- runs -----------------------------------------------------------------------------------
 
-    def _open(self, sequence: _GateSequence) -> None:
+    def _open_check(self, sequence: _GateSequence) -> None:
         check = sequence.check
         sequence.cwd = check.directory
         try:
@@ -202,23 +202,25 @@ class GateRunner:
         except (RepositoryError, OSError) as error:
             why = f"cannot read the change: {error}"
             sequence.results += [_failed_to_run(gate, why) for gate in check.gates]
-        self._next(sequence)
+        self._run_next_gate(sequence)
 
-    def _next(self, sequence: _GateSequence) -> None:
+    def _run_next_gate(self, sequence: _GateSequence) -> None:
         gate = sequence.gate
         if gate is None or sequence.stopped:
-            self._finish(sequence)
+            self._finish_check(sequence)
             return
         if why := self._why_skipped(sequence, gate):
-            self._take(sequence, did_not_run(gate, GateCause.NOTHING_CHANGED, why))
+            self._add_result(sequence, did_not_run(gate, GateCause.NOTHING_CHANGED, why))
         elif gate.is_secret_scan:
-            self._take(sequence, self._scanned(sequence, gate))
+            self._add_result(sequence, self._scan_result(sequence, gate))
         elif why := self._runs.why_not_there(gate, sequence.cwd, sequence.check.worktree):
-            self._take(sequence, did_not_run(gate, GateCause.PROGRAM_MISSING, why))
+            self._add_result(sequence, did_not_run(gate, GateCause.PROGRAM_MISSING, why))
         elif self._always_succeeds(gate, sequence.check):
-            self._take(sequence, did_not_run(gate, GateCause.ALWAYS_SUCCEEDS, ALWAYS_SUCCEEDS))
+            self._add_result(
+                sequence, did_not_run(gate, GateCause.ALWAYS_SUCCEEDS, ALWAYS_SUCCEEDS)
+            )
         else:
-            self._run(sequence, gate, partial(self._first, sequence, gate))
+            self._begin_run(sequence, gate, partial(self._judge_first_run, sequence, gate))
 
     def _why_skipped(self, sequence: _GateSequence, gate: Gate) -> str:
         paths = sequence.touched
@@ -235,7 +237,7 @@ class GateRunner:
             return False
         return self._finder.always_succeeds(gate, self._repository.files(check.commit))
 
-    def _scanned(self, sequence: _GateSequence, gate: Gate) -> GateResult:
+    def _scan_result(self, sequence: _GateSequence, gate: Gate) -> GateResult:
         check = sequence.check
         if not check.base:
             why = "no base commit to compare with"
@@ -247,7 +249,7 @@ class GateRunner:
             return _failed_to_run(gate, f"cannot read the change: {error}")
         return result_of(gate, FinishedRun(reading=reading), None, sequence.touched)
 
-    def _run(self, sequence: _GateSequence, gate: Gate, then: _Then) -> None:
+    def _begin_run(self, sequence: _GateSequence, gate: Gate, then: _Then) -> None:
         check = sequence.check
         run = GateProcess(
             root_id=check.root_id,
@@ -257,19 +259,19 @@ class GateRunner:
             worktree=check.worktree,
         )
         try:
-            on_ran = partial(self._guarded, sequence, self._ran, gate, then)
-            self._report(sequence, gate, check.place)
-            self._runs.begin(run, on_ran, partial(self._named, sequence))
+            on_ran = partial(self._guarded, sequence, self._run_ended, gate, then)
+            self._post_gate_run(sequence, gate, check.place)
+            self._runs.begin(run, on_ran, partial(self._set_process, sequence))
         except OSError as error:
-            self._restore(sequence)
-            self._take(sequence, _failed_to_run(gate, f"cannot start: {error}"))
+            self._restore_worktree(sequence)
+            self._add_result(sequence, _failed_to_run(gate, f"cannot start: {error}"))
             return
         with self._lock:
             process, by = sequence.process, sequence.stopped
         if process and by:  # A caller requested the stop while the process was being started.
             self._runs.stop(process, *by)
 
-    def _report(
+    def _post_gate_run(
         self, sequence: _GateSequence, gate: Gate, place: GatePlace, seconds: float | None = None
     ) -> None:
         check = sequence.check
@@ -284,11 +286,11 @@ class GateRunner:
             )
         )
 
-    def _named(self, sequence: _GateSequence, process: str) -> None:
+    def _set_process(self, sequence: _GateSequence, process: str) -> None:
         with self._lock:
             sequence.process = process
 
-    def _ran(
+    def _run_ended(
         self, sequence: _GateSequence, gate: Gate, then: _Then, ran: FinishedRun | None
     ) -> None:
         with self._lock:
@@ -297,18 +299,18 @@ class GateRunner:
         if is_lost:
             return  # The gate was stopped with the server. The next server runs it again.
         if ran is not None:
-            self._report(sequence, gate, sequence.check.place, round(ran.seconds, 3))
+            self._post_gate_run(sequence, gate, sequence.check.place, round(ran.seconds, 3))
         if ran is not None and sequence.check.base:
             directory, commit = sequence.check.directory, sequence.check.commit
             ran = replace(ran, rewritten=rewrites(self._repository, directory, commit))
-        self._restore(sequence)
+        self._restore_worktree(sequence)
         failpoints.reached("gate: ran")
         if ran is None or sequence.stopped:
-            self._finish(sequence)
+            self._finish_check(sequence)
         else:
             then(ran)
 
-    def _first(self, sequence: _GateSequence, gate: Gate, ran: FinishedRun) -> None:
+    def _judge_first_run(self, sequence: _GateSequence, gate: Gate, ran: FinishedRun) -> None:
         if sequence.check.base and needs_base(gate, ran, sequence.touched):
             self._ask_base(sequence, gate, partial(self._judge, sequence, gate, ran))
         else:
@@ -320,13 +322,13 @@ class GateRunner:
         with self._lock:
             sequence.awaits_base = not sequence.stopped
         if sequence.stopped:
-            self._finish(sequence)
+            self._finish_check(sequence)
             return
-        self._report(sequence, gate, GatePlace.BASE)
-        on_ran = partial(self._guarded, sequence, self._compare, gate, then)
+        self._post_gate_run(sequence, gate, GatePlace.BASE)
+        on_ran = partial(self._guarded, sequence, self._base_ran, gate, then)
         self.baselines.ask(sequence, sequence.check, gate, on_ran)
 
-    def _compare(
+    def _base_ran(
         self,
         sequence: _GateSequence,
         gate: Gate,
@@ -336,7 +338,9 @@ class GateRunner:
         with self._lock:
             waits, sequence.awaits_base = sequence.awaits_base, False
         if waits:
-            self._report(sequence, gate, GatePlace.BASE, round(base.seconds, 3) if base else 0.0)
+            self._post_gate_run(
+                sequence, gate, GatePlace.BASE, round(base.seconds, 3) if base else 0.0
+            )
             then(base)
 
     def _judge(
@@ -360,7 +364,7 @@ class GateRunner:
             result = replace(result, flaky=flaky(first, ran))
         elif needs_confirmation(check, ran, result):
             again = partial(self._judge, sequence, gate, base=base, first=ran)
-            self._run(sequence, gate, again)
+            self._begin_run(sequence, gate, again)
             return
         ran = both
         altered = self._second.of(check, cwd, gate, touched, result, permissions)
@@ -377,7 +381,7 @@ class GateRunner:
             self._second.lay_out(check, cwd, altered)
             failpoints.reached("gate: the base's versions are in place")
             passed = _Passed(result, ran, base, altered)
-            self._run(sequence, gate, partial(self._second_ran, sequence, gate, passed))
+            self._begin_run(sequence, gate, partial(self._second_ran, sequence, gate, passed))
         elif sequence.check.is_compared and ran.reading.passed and base is None:
             self._ask_base(sequence, gate, partial(self._count, sequence, gate, result, ran))
         else:
@@ -408,7 +412,9 @@ class GateRunner:
         base: FinishedRun | None,
     ) -> None:
         is_compared = sequence.check.is_compared
-        self._give(sequence, counted(gate, result, ran, ran, base) if is_compared else result)
+        self._add_masked_result(
+            sequence, counted(gate, result, ran, ran, base) if is_compared else result
+        )
 
     def _second_ran(
         self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: FinishedRun
@@ -432,17 +438,17 @@ class GateRunner:
             found = with_second_run(gate, found, passed.ran, second, base, passed.altered)
         if sequence.check.is_compared:
             found = counted(gate, found, passed.ran, second, base)
-        self._give(sequence, found)
+        self._add_masked_result(sequence, found)
 
-    def _give(self, sequence: _GateSequence, result: GateResult) -> None:
+    def _add_masked_result(self, sequence: _GateSequence, result: GateResult) -> None:
         failures = tuple(self._masked(each) for each in result.failures)
-        self._take(sequence, replace(result, failures=failures))
+        self._add_result(sequence, replace(result, failures=failures))
 
-    def _take(self, sequence: _GateSequence, result: GateResult) -> None:
+    def _add_result(self, sequence: _GateSequence, result: GateResult) -> None:
         sequence.results.append(result)
-        self._next(sequence)
+        self._run_next_gate(sequence)
 
-    def _finish(self, sequence: _GateSequence, why: str = "") -> None:
+    def _finish_check(self, sequence: _GateSequence, why: str = "") -> None:
         with self._lock:
             found = self._sequences.pop((sequence.check.root_id, sequence.check.name), None)
         if found is not sequence:
@@ -452,7 +458,7 @@ class GateRunner:
         why = f"stopped by {sequence.stopped[1]}" if sequence.stopped else why
         sequence.done([*sequence.results, *(_failed_to_run(gate, why, cause) for gate in left)])
 
-    def _restore(self, sequence: _GateSequence) -> None:
+    def _restore_worktree(self, sequence: _GateSequence) -> None:
         check = sequence.check
         if not check.base:
             return

@@ -30,19 +30,19 @@ def are_missing(cwd: str, top: str) -> bool:
 
     Checks the directories from ``cwd`` up to ``top``.
     """
-    return bool(_missing(cwd, top))
+    return bool(_missing_names(cwd, top))
 
 
 def is_missing(package: str, cwd: str, top: str) -> bool:
-    return package in _missing(cwd, top)
+    return package in _missing_names(cwd, top)
 
 
 def were_missed(printed: str, cwd: str, top: str) -> bool:
     missed = {found[1] for each in _NOT_FOUND for found in each.finditer(printed)}
-    return bool(missed) and not missed.isdisjoint(_missing(cwd, top))
+    return bool(missed) and not missed.isdisjoint(_missing_names(cwd, top))
 
 
-def _missing(cwd: str, top: str) -> set[str]:
+def _missing_names(cwd: str, top: str) -> set[str]:
     named: set[str] = set()
     for place in _upwards(cwd, top):
         if any(os.path.lexists(f"{place}/{name}") for name in _INSTALLED):

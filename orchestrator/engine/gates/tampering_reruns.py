@@ -80,7 +80,7 @@ class SecondRuns:
         ``cwd``: the project in the worktree. The paths of ``touched`` are relative to ``cwd``.
         """
         is_of_worker = check.place is GatePlace.WORKER and check.permissions and check.base
-        if not is_of_worker or not _needs_it(check, result):
+        if not is_of_worker or not _needs_second_run(check, result):
             return JudgeAlteration()
         project = os.path.relpath(cwd, check.directory)
         equal = {path for path in matching(touched, MIXED) if self._is_equal(check, path)}
@@ -115,7 +115,7 @@ class SecondRuns:
             )
 
 
-def _needs_it(check: Check, result: GateResult) -> bool:
+def _needs_second_run(check: Check, result: GateResult) -> bool:
     """True if the gate passed, or if its failure counts in a comparison of candidates."""
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)

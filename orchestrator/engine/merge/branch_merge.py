@@ -109,17 +109,17 @@ class BranchMerge:
         ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
         """
         parts = self._parts_to_merge(record, tree, job, workers)
-        unrun = () if record.again else _not_wanted(tree, job)
+        unrun = () if record.again else _skipped_gates(tree, job)
         try:
             judge = self._judge(record, tree, job, parts, halted, unrun)
-            settled = self._stored(record, job, parts, judge)
+            settled = self._merge_with_retries(record, job, parts, judge)
         except (GateUnfit, Abandoned) as error:
             for part in parts:
                 retry = f"; retry: {COMMAND} merge {job.id}"
                 why = f"{error}{retry * isinstance(error, Abandoned)}"
                 exclude(record, part.worker, why, LossCause.REFUSED)
             return MergeOutcome(error=str(error))
-        self._note(record, tree, job, settled)
+        self._record_steps(record, tree, job, settled)
         self._resolver_selection.note_hindrances(record, tree, job, settled)
         if job.config.merge_strategy == Strategy.MANUAL:
             names = [*record.merged, *record.left_out]
@@ -144,9 +144,13 @@ class BranchMerge:
         for worker in _refused_before(tree, job, workers):
             self._exclude_refused(record, job, worker, worker.gates)
         present = [each for each in workers if self._is_present(record, tree, job, each)]
-        losers = self._losers(tree, job, workers)
-        present = [each for each in present if not self._builds_on(record, tree, losers, each)]
-        parts = _parts(record, tree, job, present)
+        losers = self._other_candidates(tree, job, workers)
+        present = [
+            each
+            for each in present
+            if not self._excluded_as_built_on_loser(record, tree, losers, each)
+        ]
+        parts = _complete_parts(record, tree, job, present)
         if job.config.merge_strategy == Strategy.THEIRS:
             # The later part wins a conflict, so parts with better evidence come later.
             parts = best_last(parts)
@@ -164,19 +168,19 @@ class BranchMerge:
     ) -> MergeOutcome:
         """Return the outcome of a merge. ``inside``: the workers whose changes are merged."""
         refused = [
-            self._refusal(record, settled, part, results) for part, results in settled.culprits
+            self._rejection(record, settled, part, results) for part, results in settled.culprits
         ]
         refusals = [*refused, *self._resolver_selection.rejections(record, job, settled)]
         touched = self._repository.touched(record.base, settled.commit) if inside else {}
         project = self._repository.inside("") or "."
         files = {os.path.relpath(each, project): each for each in touched}
-        unjudged, passed_over = self._unjudged(tree, job, settled, inside, files, has_unrun)
+        unjudged, passed_over = self._unjudged_code(tree, job, settled, inside, files, has_unrun)
         return MergeOutcome(
             refusals=refusals,
             missing=missing_from(record),
             overruled=overruled_in(record),
             both_kept=both_kept_in(record),
-            undone=tuple(self._undone(tree, job, inside, files, settled.commit)),
+            undone=tuple(self._undone_workers(tree, job, inside, files, settled.commit)),
             gates=gate_facts(touched, settled.results, inside),
             gates_passed=gates_passed(settled.results, inside),
             flaky=flaky_gates(settled.results),
@@ -187,7 +191,7 @@ class BranchMerge:
             files=tuple(files),
         )
 
-    def _undone(
+    def _undone_workers(
         self,
         tree: Tree,
         job: Job,
@@ -212,7 +216,7 @@ class BranchMerge:
                 if made <= {*differing}:
                     yield worker.id
 
-    def _unjudged(
+    def _unjudged_code(
         self,
         tree: Tree,
         job: Job,
@@ -261,7 +265,9 @@ class BranchMerge:
         record.gone.append(worker.id)
         return False
 
-    def _losers(self, tree: Tree, job: Job, inside: Sequence[Worker]) -> dict[str, Worker]:
+    def _other_candidates(
+        self, tree: Tree, job: Job, inside: Sequence[Worker]
+    ) -> dict[str, Worker]:
         """Return the candidates that were not chosen but have changes, by branch head."""
         losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
         tips = {self._repository.tip(worker_branch(each)): each for each in losers}
@@ -271,12 +277,13 @@ class BranchMerge:
             if tip and each not in inside and tip != self._repository.tip(start_ref(each))
         }
 
-    def _builds_on(
+    def _excluded_as_built_on_loser(
         self, record: MergeRecord, tree: Tree, losers: Mapping[str, Worker], worker: Worker
     ) -> bool:
         """Exclude the worker if it started from changes of a candidate that is no longer chosen.
 
-        Return True if the worker is excluded from the result.
+        ``losers``: the candidates that are not chosen, by branch head. Return True if the worker
+        was excluded.
         """
         tasks = {each.id: each for each in tree.tasks[worker.job_id]}
         needs = sources(tasks, tasks[worker.task_id])
@@ -288,12 +295,12 @@ class BranchMerge:
                 return True
         return False
 
-    def _stored(
+    def _merge_with_retries(
         self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
     ) -> SearchResult:
         for pause in PAUSES:
             try:
-                return self._stored_once(record, job, parts, judge)
+                return self._merge_and_store(record, job, parts, judge)
             except RepositoryError as error:
                 about = {"job_id": job.id}
                 logger.warning(
@@ -301,16 +308,16 @@ class BranchMerge:
                 )
             time.sleep(pause)
             self._worktrees.checkout.restore_git_files(job.root_id)
-        return self._stored_once(record, job, parts, judge)
+        return self._merge_and_store(record, job, parts, judge)
 
-    def _stored_once(
+    def _merge_and_store(
         self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
     ) -> SearchResult:
-        add = partial(self._on_top, job)
+        add = partial(self._merge_step, job)
         settled = CulpritSearch(record.base, parts, add, judge).settle()
         failpoints.reached("merge: done")
         manual = job.config.merge_strategy == Strategy.MANUAL
-        self._store(record, job, settled, record.base if manual else settled.commit)
+        self._store_result(record, job, settled, record.base if manual else settled.commit)
         with suppress(RepositoryError):
             # This ref is no longer needed. The result is valid even if a lock on packed refs
             # prevents the removal.
@@ -334,7 +341,7 @@ class BranchMerge:
         ``unrun``: results of skipped gates. The returned function adds them to the other results.
         """
         sound: set[str] = set()
-        allowed = self._allowed(tree, job, parts)
+        allowed = self._allowed_changes(tree, job, parts)
         names = {each.name for each in unrun}
         gates = tuple(each for each in job.config.gates if each.name not in names)
         judged = replace(job, config=replace(job.config, gates=gates))
@@ -349,7 +356,7 @@ class BranchMerge:
 
         return judge
 
-    def _allowed(self, tree: Tree, job: Job, parts: Sequence[MergePart]) -> Allowed:
+    def _allowed_changes(self, tree: Tree, job: Job, parts: Sequence[MergePart]) -> Allowed:
         tasks = {task.id: task for task in tree.tasks[job.id]}
         permissions, vanishing = [], set[str]()
         for part in parts:
@@ -360,8 +367,11 @@ class BranchMerge:
             vanishing.update(gate.name for gate in own if gate.tests_may_vanish)
         return Allowed(tuple(permissions), frozenset(vanishing))
 
-    def _on_top(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
-        """Merge a worker's branch heads into the commit ``tip``, except heads that conflict."""
+    def _merge_step(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
+        """Merge a worker's branch heads into the commit ``tip``, except heads that conflict.
+
+        ``may_unite``: True if the merge may keep the added lines of both sides in one place.
+        """
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
         message = of_worker(f"Merge {part.worker.id}: {part.worker.task_id}", part.worker)
@@ -369,7 +379,7 @@ class BranchMerge:
         files: list[MergedFile] = []
         taken = True
         start = self._repository.tip(start_ref(part.worker))
-        tips = self._tips(job, part.worker)
+        tips = self._heads_to_merge(job, part.worker)
         children = self._worktrees.children(part.worker) if len(tips) > 1 else []
         child_of = {each.result: each.job_id for each in children}
         for commit in tips:
@@ -412,7 +422,7 @@ class BranchMerge:
         force = job.config.merge_strategy == Strategy.THEIRS
         return self._repository.merge(tip, again.commit, message, merger_of(job), force=force)
 
-    def _tips(self, job: Job, worker: Worker) -> Sequence[str]:
+    def _heads_to_merge(self, job: Job, worker: Worker) -> Sequence[str]:
         if conflict_resolution.unresolved(self._repository, worker):
             return [conflict_resolution.own_tip(self._repository, worker)]
         return self._worktrees.tips_of(job, worker.id)
@@ -428,7 +438,9 @@ class BranchMerge:
         if tip and tip != commit and not lives and self._repository.contains(commit, tip):
             self._repository.point(branch, commit)
 
-    def _note(self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult) -> None:
+    def _record_steps(
+        self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult
+    ) -> None:
         before = record.base
         losses = LostLines(self._repository, self._worktrees, record.base)
         for step in settled.steps:
@@ -467,7 +479,9 @@ class BranchMerge:
         exclude(record, worker, failing(results) or worker.reason, LossCause.REFUSED)
         self._resolver_selection.note_resolvable(record, job, worker)
 
-    def _store(self, record: MergeRecord, job: Job, settled: SearchResult, commit: str) -> None:
+    def _store_result(
+        self, record: MergeRecord, job: Job, settled: SearchResult, commit: str
+    ) -> None:
         branch = result_branch(job.root_id, job.id)
         before = self._repository.tip(branch)
         if commit != record.base and job.config.history == LINEAR:
@@ -500,7 +514,7 @@ class BranchMerge:
         record.earlier = known or f"{merged_refs(job.root_id, job.id)}{len(kept) + 1}"
         self._repository.point(record.earlier, before)
 
-    def _refusal(
+    def _rejection(
         self,
         record: MergeRecord,
         settled: SearchResult,
@@ -517,7 +531,7 @@ class BranchMerge:
         return MergeRejection(worker_id=part.worker.id, reason=why, gates=tuple(results))
 
 
-def _not_wanted(tree: Tree, job: Job) -> tuple[GateResult, ...]:
+def _skipped_gates(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     """Return results for gates that are skipped because the job tree was cancelled.
 
     The scan for secrets is never skipped. If all tasks of the job had succeeded before the cancel,
@@ -558,7 +572,7 @@ def exclude(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> 
         record.reasons[worker.id] = why
 
 
-def _parts(
+def _complete_parts(
     record: MergeRecord, tree: Tree, job: Job, workers: Sequence[Worker]
 ) -> Sequence[MergePart]:
     tasks = tree.tasks[job.id]

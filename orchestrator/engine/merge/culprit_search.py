@@ -17,6 +17,8 @@ Results = Sequence[GateResult]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeStep:
+    """The merge of one part on top of the earlier parts."""
+
     part: MergePart
     #: The merged state; the earlier state if nothing of the part could be merged.
     commit: str
@@ -70,8 +72,8 @@ class CulpritSearch:
         self._known: dict[str, Results] = {base: ()}
         self._steps: list[MergeStep] = []
         self._culprits: list[tuple[MergePart, Results]] = []
-        #: Number of culprits that are final: without such a culprit, two other parts have passed
-        #: together.
+        #: Number of culprits at the beginning of the list that stay culprits. Each of them was
+        #: found to be the common cause of two failures.
         self._final = 0
         self._dropped: list[MergePart] = []
         #: Workers whose parts must be merged without a union of lines.
@@ -86,39 +88,39 @@ class CulpritSearch:
         while True:
             del self._steps[good:]
             for part in self._parts[good:]:
-                self._steps.append(self._added(self._state(len(self._steps)), part))
-            results = self._results(len(self._steps))
+                self._steps.append(self._step_on(self._state_after(len(self._steps)), part))
+            results = self._results_after(len(self._steps))
             united = [n for n, step in enumerate(self._steps) if step.has_union]
             if blocked(results):
-                good = self._blame(self._find(good) - 1)
+                good = self._exclude_culprit(self._first_failing_step(good) - 1)
             elif united and not vouched(results):
                 good = united[0]
                 self._without_union.update(self._steps[n].part.worker.id for n in united)
             else:
                 break
         return SearchResult(
-            commit=self._state(len(self._steps)),
+            commit=self._state_after(len(self._steps)),
             steps=tuple(self._steps),
             culprits=tuple(self._culprits),
             dropped=tuple(self._dropped),
             results=results,
         )
 
-    def _added(self, state: str, part: MergePart) -> MergeStep:
+    def _step_on(self, state: str, part: MergePart) -> MergeStep:
         return self._add(state, part, part.worker.id not in self._without_union)
 
-    def _state(self, count: int) -> str:
+    def _state_after(self, count: int) -> str:
         return self._steps[count - 1].commit if count else self._base
 
-    def _results(self, count: int) -> Results:
-        return self._judged(self._state(count))
+    def _results_after(self, count: int) -> Results:
+        return self._results_of(self._state_after(count))
 
-    def _judged(self, commit: str) -> Results:
+    def _results_of(self, commit: str) -> Results:
         if commit not in self._known:
             self._known[commit] = self._judge(commit)
         return self._known[commit]
 
-    def _find(self, good: int) -> int:
+    def _first_failing_step(self, good: int) -> int:
         """Return the number of the first step with which the gates fail.
 
         The gates pass with step ``good``, and fail with the last step.
@@ -126,36 +128,36 @@ class CulpritSearch:
         bad = len(self._steps)
         while bad - good > 1:
             middle = (good + bad) // 2
-            if blocked(self._results(middle)):
+            if blocked(self._results_after(middle)):
                 bad = middle
             else:
                 good = middle
         return bad
 
-    def _blame(self, good: int) -> int:
+    def _exclude_culprit(self, good: int) -> int:
         """Exclude the part that makes the gates fail. Return the number of steps to keep.
 
         ``good``: the gates pass with the first ``good`` steps, and fail with the next step. The
         excluded part is the part of the next step, or an earlier part that is the real cause. A
         part that was merged as a union is not excluded, but merged again without the union.
         """
-        culprit, results = self._steps[good].part, self._results(good + 1)
+        culprit, results = self._steps[good].part, self._results_after(good + 1)
         if self._steps[good].has_union:
             # The union of lines may be the cause. Merge the part again without a union, as a
             # conflict.
             self._without_union.add(culprit.worker.id)
             return good
-        cause = self._cause(good)
+        cause = self._common_cause(good)
         if cause is not None:
             # Without the cause, check all other parts again.
             culprit, good = cause, 0
             del self._culprits[self._final :]
             self._final += 1
         self._culprits.append((culprit, results))
-        self._choose()
+        self._select_parts()
         return good
 
-    def _cause(self, good: int) -> MergePart | None:
+    def _common_cause(self, good: int) -> MergePart | None:
         """Return the earlier part that causes the failures of the latest two culprits, or None.
 
         If this part is excluded, the gates pass on both culprits and all other earlier parts.
@@ -164,12 +166,12 @@ class CulpritSearch:
             return None
         before = [step.part for step in self._steps[:good]]
         culprits = [self._culprits[-1][0], self._steps[good].part]
-        suspect = self._suspect(before, culprits[-1])
+        suspect = self._interacting_part(before, culprits[-1])
         others = [each for each in self._all if each in (*before, *culprits) and each != suspect]
         builds_on_it = any(suspect.worker.task_id in each.depends_on for each in others)
         return suspect if not builds_on_it and self._passes(others) else None
 
-    def _suspect(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
+    def _interacting_part(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
         """Return the part of ``before`` that makes the gates fail together with the culprit.
 
         The gates pass on the culprit and all parts before the returned part. If the returned part
@@ -187,13 +189,13 @@ class CulpritSearch:
     def _passes(self, parts: Sequence[MergePart]) -> bool:
         commit = self._base
         for part in parts:
-            step = self._added(commit, part)
+            step = self._step_on(commit, part)
             if not step.taken:
                 return False
             commit = step.commit
-        return not blocked(self._judged(commit))
+        return not blocked(self._results_of(commit))
 
-    def _choose(self) -> None:
+    def _select_parts(self) -> None:
         culprits = [part for part, _ in self._culprits]
         remaining = {part.worker.task_id for part in self._all if part not in culprits}
         removed = {part.worker.task_id for part in culprits} - remaining
@@ -215,10 +217,10 @@ def blocked(results: Results) -> bool:
 
 def vouched(results: Results) -> bool:
     """True if every required gate has passed or has nothing to judge."""
-    return all(_speaks_for(each) for each in results if each.required)
+    return all(_passed_or_idle(each) for each in results if each.required)
 
 
-def _speaks_for(result: GateResult) -> bool:
+def _passed_or_idle(result: GateResult) -> bool:
     nothing_changed = result.cause is GateCause.NOTHING_CHANGED
     idle = nothing_changed or (result.status is GateStatus.SKIPPED and result.cause is None)
     return idle or result.outcome is GateOutcome.PASSED

@@ -29,16 +29,19 @@ class LostLines:
         """Return the conflict with the names of the earlier workers that wrote its lost lines."""
         if not conflict.lost:
             return conflict
-        lost = (replace(each, workers=self._losers(conflict.path, each)) for each in conflict.lost)
+        lost = (
+            replace(each, workers=self._workers_that_lost(conflict.path, each))
+            for each in conflict.lost
+        )
         return replace(conflict, lost=tuple(lost))
 
-    def _losers(self, path: str, lost: LostHunk) -> tuple[str, ...]:
-        by_line = dict.fromkeys(filter(None, map(self._origin, lost.commits)))
+    def _workers_that_lost(self, path: str, lost: LostHunk) -> tuple[str, ...]:
+        by_line = dict.fromkeys(filter(None, map(self._cached_writer, lost.commits)))
         if by_line:
             return tuple(by_line)
-        return tuple(each.id for each in self._before if path in self._changed(each))
+        return tuple(each.id for each in self._before if path in self._changed_paths(each))
 
-    def _origin(self, commit: str) -> str:
+    def _cached_writer(self, commit: str) -> str:
         if commit not in self._origins:
             self._origins[commit] = self._writer_of(commit)
         return self._origins[commit]
@@ -50,7 +53,7 @@ class LostLines:
         tips = ((each.id, self._repository.tip(worker_branch(each))) for each in self._before)
         return next((name for name, tip in tips if tip and contains(tip, commit)), "")
 
-    def _changed(self, worker: Worker) -> frozenset[str]:
+    def _changed_paths(self, worker: Worker) -> frozenset[str]:
         if worker.id not in self._touched:
             self._touched[worker.id] = frozenset(self._worktrees.touched(worker, self._base))
         return self._touched[worker.id]

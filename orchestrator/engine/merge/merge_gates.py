@@ -87,8 +87,8 @@ class MergeGates:
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:
             return ()
-        results = self._run(job, base, commit, gates, halted, allowed.permissions)
-        doubtful = _doubtful(gates, results, sound)
+        results = self._run_gates(job, base, commit, gates, halted, allowed.permissions)
+        doubtful = _doubtful_gates(gates, results, sound)
         if doubtful:
             self._check_base(job, base, doubtful, halted)
             sound.update(gate.name for gate in doubtful)
@@ -96,7 +96,7 @@ class MergeGates:
 
     def _check_base(self, job: Job, base: str, gates: tuple[Gate, ...], halted: Halted) -> None:
         whole = tuple(replace(gate, when=(), new_only=False) for gate in gates)
-        blocking = [each for each in self._run(job, "", base, whole, halted) if each.blocks]
+        blocking = [each for each in self._run_gates(job, "", base, whole, halted) if each.blocks]
         if blocking:
             names = ", ".join(each.name for each in blocking)
             last_line = one_line(blocking[0].output)[-300:]
@@ -107,7 +107,7 @@ class MergeGates:
                 f"{COMMAND} merge {job.id}"
             )
 
-    def _run(
+    def _run_gates(
         self,
         job: Job,
         base: str,
@@ -141,14 +141,14 @@ class MergeGates:
                 place=GatePlace.RESULT if base else GatePlace.BASE,
                 permissions=permissions,
             )
-            results = self._waited(check, halted)
+            results = self._wait_for_results(check, halted)
         finally:
             if needs_files:
                 self._repository.close_at(directory)
         failpoints.reached("merge: gates done")
         return results
 
-    def _waited(self, check: Check, halted: Halted) -> Sequence[GateResult]:
+    def _wait_for_results(self, check: Check, halted: Halted) -> Sequence[GateResult]:
         ended = threading.Event()
         found: list[GateResult] = []
 
@@ -166,7 +166,7 @@ class MergeGates:
         return found
 
 
-def _doubtful(
+def _doubtful_gates(
     gates: Sequence[Gate], results: Sequence[GateResult], sound: set[str]
 ) -> tuple[Gate, ...]:
     blocking = {each.name: each for each in results if each.blocks}

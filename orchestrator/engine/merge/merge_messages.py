@@ -38,9 +38,9 @@ def in_words(
     ``status``: the status with which the job ends. ``above``: ids of the jobs above this job, from
     its parent job to the root job. They are merged after this job.
     """
-    yield from _result(record, status) if record.branch else ()
-    yield from _unmerged(record, above)
-    yield from _details(record)
+    yield from _result_lines(record, status) if record.branch else ()
+    yield from _unmerged_lines(record, above)
+    yield from _detail_lines(record)
     if record.seconds and _has_merged(record):
         gates = " and its gates" if record.gates else ""
         yield f"The merge{gates} took {record.seconds:.1f} s after the last worker had ended."
@@ -51,24 +51,28 @@ def report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
 
     The notes of a root job omit unmerged changes, because its reports already list them.
     """
-    unmerged = _unmerged(record, above) if above else (*_hindrances(record), *_by_agents(record))
+    unmerged = (
+        _unmerged_lines(record, above)
+        if above
+        else (*_hindrance_lines(record), *_by_agents(record))
+    )
     return MergeReport(
         branch=record.branch,
         commit=record.commit,
         lines={path: (added, removed) for path, (added, removed) in record.lines.items()},
         size=ChangeSize(**record.size) if record.size else None,
-        gates=tuple(map(_gate, record.gates)),
+        gates=tuple(map(_merged_gate, record.gates)),
         seconds=record.seconds if _has_merged(record) else 0.0,
-        notes=(*unmerged, *_details(record)),
+        notes=(*unmerged, *_detail_lines(record)),
     )
 
 
-def _gate(gate: Mapping[str, Any]) -> MergedGate:
-    outcome = _outcome(gate)
+def _merged_gate(gate: Mapping[str, Any]) -> MergedGate:
+    outcome = _gate_outcome(gate)
     return MergedGate(name=gate["name"], outcome=GateOutcome(outcome), why=_why_not_passed(gate))
 
 
-def _unmerged(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
+def _unmerged_lines(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
     for worker, branch in record.left_out.items():
         yield _unmerged_worker(record, worker, branch)
     for each in discarded_in(record):
@@ -90,11 +94,11 @@ def _unmerged(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _details(record: MergeRecord) -> Iterator[str]:
-    yield from _undone(record)
-    yield from _won(record)
-    yield from _ways(record)
-    yield from _handed(record)
+def _detail_lines(record: MergeRecord) -> Iterator[str]:
+    yield from _undone_lines(record)
+    yield from _replaced_lines(record)
+    yield from _lines_on_merge_ways(record)
+    yield from _lines_on_parent_conflict(record)
     if record.leaks:
         yield (
             "Your checkout changed while the job ran. Possible causes: you, the named worker, or "
@@ -114,12 +118,12 @@ def _details(record: MergeRecord) -> Iterator[str]:
         yield f"Previous result: {record.earlier}."
 
 
-def _undone(record: MergeRecord) -> Iterator[str]:
+def _undone_lines(record: MergeRecord) -> Iterator[str]:
     for each in (each for each in record.undone if not each["discarded"]):
         child, worker = each["child_job_id"], each["worker_id"]
         for name, places in each["by_worker"].items():
             of = f"{name} of child job {child}" if name else f"child job {child}"
-            named = [f"{place['path']}{_place(place)}" for place in places]
+            named = [f"{place['path']}{_place_in_words(place)}" for place in places]
             yield from (f"Changed by {of}, and undone by {worker}: {place}." for place in named)
 
 
@@ -150,7 +154,7 @@ def _by_agents(record: MergeRecord) -> Iterator[str]:
         )
 
 
-def _hindrances(record: MergeRecord) -> Iterator[str]:
+def _hindrance_lines(record: MergeRecord) -> Iterator[str]:
     by_cause: dict[str, list[str]] = {}
     for name, why in record.hindrances.items():
         if why == Hindrance.NO_AGENT:
@@ -161,15 +165,20 @@ def _hindrances(record: MergeRecord) -> Iterator[str]:
             yield f"Conflicts of {', '.join(names)} not resolved: {words}."
 
 
-def _won(record: MergeRecord) -> Iterator[str]:
-    lines = [line for each in record.conflicts if each["resolved"] for line in _lost(record, each)]
+def _replaced_lines(record: MergeRecord) -> Iterator[str]:
+    lines = [
+        line
+        for each in record.conflicts
+        if each["resolved"]
+        for line in _lines_on_lost_hunks(record, each)
+    ]
     yield from lines[:MOST_LINES]
     if lines[MOST_LINES:]:
         name = record_name(record.job_id)
         yield f"{len(lines) - MOST_LINES} more replaced lines are listed in reports/{name}."
 
 
-def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
+def _lines_on_lost_hunks(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
     path, winner = conflict["path"], conflict["worker_id"]
     is_own = winner not in (*record.merged, *record.left_out)
     kept = (
@@ -183,10 +192,10 @@ def _lost(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
     for each in conflict.get("lost", ()):
         of = f" (written by {', '.join(each['workers'])})" if each["workers"] else ""
         text = f": {' | '.join(each['text'])}" if each["text"] else ""
-        yield f"Replaced: {path}{_place(each)}{of}; {by} version won{kept}{text}"
+        yield f"Replaced: {path}{_place_in_words(each)}{of}; {by} version won{kept}{text}"
 
 
-def _place(lost: Mapping[str, Any]) -> str:
+def _place_in_words(lost: Mapping[str, Any]) -> str:
     first, last = lost["first"], lost["last"]
     if not first:
         return ", the removal" if lost.get("removed") else ", the whole file"
@@ -203,25 +212,25 @@ WAYS: Mapping[str, str] = {
 }
 
 
-def _ways(record: MergeRecord) -> Iterator[str]:
+def _lines_on_merge_ways(record: MergeRecord) -> Iterator[str]:
     for way, words in WAYS.items():
         paths = sorted({each["path"] for each in record.files if each["way"] == way})
         if paths:
             yield f"{words}: {paths_in_words(paths)}."
 
 
-def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
+def _result_lines(record: MergeRecord, status: JobStatus) -> Iterator[str]:
     workers = ", ".join(record.merged)
     lost = sum(each.hunks for each in overruled_in(record) if not each.by_worker)
     places = plural(lost, "place")
     but = f"; in {places}, another worker's version won" if lost else ""
     yield f"Merged into branch {record.branch} (commit {record.commit[:12]}): {workers}{but}."
-    passed = [each["name"] for each in record.gates if _outcome(each) == GateOutcome.PASSED]
+    passed = [each["name"] for each in record.gates if _gate_outcome(each) == GateOutcome.PASSED]
     if passed:
         yield f"Gates passed on the merged result: {', '.join(passed)}."
     for each in record.gates:
-        if _outcome(each) != GateOutcome.PASSED:
-            how = "failed" if _outcome(each) == GateOutcome.FAILED else "did not run"
+        if _gate_outcome(each) != GateOutcome.PASSED:
+            how = "failed" if _gate_outcome(each) == GateOutcome.FAILED else "did not run"
             kind = "Advisory gate" if how == "failed" else "Gate"
             yield f"{kind} {each['name']} {how} on the merged result: {_why_not_passed(each)}."
     yield f"To see the result: {COMMAND} diff {record.job_id}."
@@ -232,14 +241,14 @@ def _result(record: MergeRecord, status: JobStatus) -> Iterator[str]:
         yield f"To merge the result into your branch: {COMMAND} land {record.job_id}{partial}."
 
 
-def _outcome(gate: Mapping[str, Any]) -> str:
+def _gate_outcome(gate: Mapping[str, Any]) -> str:
     """Return a gate's outcome. Records of earlier versions have only its status."""
     passed = gate["status"] in (GateStatus.PASSED, GateStatus.KNOWN)
     return str(gate.get("outcome") or (GateOutcome.PASSED if passed else gate["status"]))
 
 
 def _why_not_passed(gate: Mapping[str, Any]) -> str:
-    match _outcome(gate):
+    match _gate_outcome(gate):
         case GateOutcome.PASSED:
             return ""
         case GateOutcome.FAILED:
@@ -252,7 +261,7 @@ def _has_merged(record: MergeRecord) -> bool:
     return bool(record.branch or record.left_out or record.gates)
 
 
-def _handed(record: MergeRecord) -> Iterator[str]:
+def _lines_on_parent_conflict(record: MergeRecord) -> Iterator[str]:
     if record.without_worktree:
         yield (
             f"The changes are not in the directory of {record.without_worktree}, because this "
@@ -291,7 +300,7 @@ def _pathspec(path: str) -> str:
 
 
 def _unmerged_worker(record: MergeRecord, worker: str, branch: str) -> str:
-    why = _why(record, worker)
+    why = _reason_in_words(record, worker)
     if worker in record.merged:
         return (
             f"Partly merged: {worker}{why}. The missing changes are on branch {branch} and on the "
@@ -301,7 +310,7 @@ def _unmerged_worker(record: MergeRecord, worker: str, branch: str) -> str:
     return f"Not merged: {worker}{why}{kept}."
 
 
-def _why(record: MergeRecord, worker: str) -> str:
+def _reason_in_words(record: MergeRecord, worker: str) -> str:
     if worker in record.reasons:
         return f" ({record.reasons[worker]})"
     conflict = conflict_in_words(record, worker)
@@ -311,10 +320,10 @@ def _why(record: MergeRecord, worker: str) -> str:
 
 
 def failing(results: Sequence[GateResult]) -> str:
-    return "; ".join(map(_failing, (each for each in results if each.blocks)))
+    return "; ".join(map(_failure_in_words, (each for each in results if each.blocks)))
 
 
-def _failing(result: GateResult) -> str:
+def _failure_in_words(result: GateResult) -> str:
     found = ", ".join(result.failures[:MOST_PATHS]) or result.note
     why = f": {found}" if found else ""
     return f"gate {result.name} {result.outcome.words}{why}{advice_on(result)}"

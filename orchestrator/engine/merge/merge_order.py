@@ -11,6 +11,8 @@ from orchestrator.core.model.job import TaskSpec, Worker
 
 @dataclass(frozen=True, slots=True)
 class MergePart:
+    """The changes of one worker, as a unit of the merge."""
+
     worker: Worker
     #: Ids of the tasks on which the part's task builds.
     depends_on: frozenset[str] = frozenset()

@@ -61,7 +61,7 @@ class MergeQueue:
         except RuntimeError:
             logger.info(
                 "the server is stopping: the job is merged after the next start",
-                extra=_of(render.job_id),
+                extra=_log_fields(render.job_id),
             )
 
     def again(
@@ -124,7 +124,7 @@ class MergeQueue:
                 with work.turn:
                     merged = self._with_room(tree, render.job_id, work)
         except Exception as error:
-            logger.exception("a job could not be merged", extra=_of(render.job_id))
+            logger.exception("a job could not be merged", extra=_log_fields(render.job_id))
             merged = MergeOutcome(error=str(error) or type(error).__name__)
         finally:
             self._end(render.job_id, work)
@@ -142,7 +142,9 @@ class MergeQueue:
                 if not is_shortage(error) or stopped or work.stop.is_set():
                     raise
                 if pause == RETRY_SECONDS:
-                    logger.warning("cannot merge a job; retrying: %s", error, extra=_of(job_id))
+                    logger.warning(
+                        "cannot merge a job; retrying: %s", error, extra=_log_fields(job_id)
+                    )
                 if work.stop.wait(pause):
                     raise
                 pause = min(2 * pause, LONGEST_RETRY_SECONDS)
@@ -167,5 +169,5 @@ class MergeQueue:
             self._end(job_id, work)
 
 
-def _of(job_id: str) -> dict[str, str]:
+def _log_fields(job_id: str) -> dict[str, str]:
     return {"job_id": job_id}

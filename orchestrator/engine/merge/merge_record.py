@@ -94,7 +94,7 @@ class MergeRecords:
 
     def keep(self, job: Job, record: MergeRecord) -> None:
         text = json.dumps(asdict(record), indent=1)
-        self._write(self._workspace.job_directory(job.root_id), _name(job), text)
+        self._write(self._workspace.job_directory(job.root_id), _record_path(job), text)
 
     def read(self, job: Job) -> MergeRecord | None:
         """Return the record; None if it does not exist or cannot be read."""
@@ -108,7 +108,7 @@ class MergeRecords:
         self._path(job).unlink(missing_ok=True)
 
     def _path(self, job: Job) -> Path:
-        return self._workspace.job_directory(job.root_id) / _name(job)
+        return self._workspace.job_directory(job.root_id) / _record_path(job)
 
 
 def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
@@ -128,14 +128,14 @@ def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
 
 def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
     """Return the changes that are not in the result, in the form that the job stores."""
-    return (*_unmerged(record), *_discarded(record))
+    return (*_missing_as_excluded(record), *_missing_as_discarded(record))
 
 
 def discarded_in(record: MergeRecord) -> list[dict[str, Any]]:
     return [each for each in record.undone if each["discarded"]]
 
 
-def _discarded(record: MergeRecord) -> Iterator[Missing]:
+def _missing_as_discarded(record: MergeRecord) -> Iterator[Missing]:
     for each in discarded_in(record):
         paths = tuple(dict.fromkeys(place["path"] for place in each["places"]))
         child = each["child_job_id"]
@@ -153,14 +153,14 @@ def _discarded(record: MergeRecord) -> Iterator[Missing]:
         )
 
 
-def _unmerged(record: MergeRecord) -> tuple[Missing, ...]:
+def _missing_as_excluded(record: MergeRecord) -> tuple[Missing, ...]:
     return tuple(
         Missing(
             worker_id=worker,
             job_id=record.job_id,
-            branch="" if worker in record.gone else _branch(record, worker, branch),
-            cause=_cause(record, worker),
-            why=_why(record, worker),
+            branch="" if worker in record.gone else _branch_with_changes(record, worker, branch),
+            cause=_loss_cause(record, worker),
+            why=_loss_reason(record, worker),
             in_part=worker in record.merged,
             chosen=worker in record.chosen or record.strategy == Strategy.MANUAL,
             resolvable=worker in record.resolvable,
@@ -175,19 +175,19 @@ def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
     A hunk is missing because another worker's hunk replaced it, or because the parent worker of a
     child job undid it.
     """
-    return (*_won_over(record), *_undone(record))
+    return (*_replaced_hunks(record), *_undone_hunks(record))
 
 
-def _won_over(record: MergeRecord) -> Iterator[Overruled]:
+def _replaced_hunks(record: MergeRecord) -> Iterator[Overruled]:
     for name, found in _places(record, record.merged).items():
         places = found[:MOST_PATHS]
         yield Overruled(worker_id=name, hunks=len(found), job_id=record.job_id, places=places)
 
 
-def _undone(record: MergeRecord) -> Iterator[Overruled]:
+def _undone_hunks(record: MergeRecord) -> Iterator[Overruled]:
     for each in record.undone:
         for name, found in each["by_worker"].items():
-            places = tuple(_place(place["path"], place) for place in found[:MOST_PATHS])
+            places = tuple(_place_text(place["path"], place) for place in found[:MOST_PATHS])
             yield Overruled(
                 worker_id=name,
                 hunks=len(found),
@@ -224,19 +224,19 @@ def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tup
         if conflict["resolved"] and conflict["worker_id"] in winners:
             for each in conflict.get("lost", ()):
                 for worker in each["workers"]:
-                    place = _place(conflict["path"], each)
+                    place = _place_text(conflict["path"], each)
                     places[worker] = (*places.get(worker, ()), place)
     return places
 
 
-def _place(path: str, lost: Mapping[str, Any]) -> str:
+def _place_text(path: str, lost: Mapping[str, Any]) -> str:
     first, last = lost["first"], lost["last"]
     if not first:
         return path
     return f"{path}:{first}" if first == last else f"{path}:{first}-{last}"
 
 
-def _cause(record: MergeRecord, worker: str) -> LossCause:
+def _loss_cause(record: MergeRecord, worker: str) -> LossCause:
     if worker in record.causes:
         return LossCause(record.causes[worker])
     conflicts = any(each["worker_id"] == worker for each in record.conflicts)
@@ -244,7 +244,7 @@ def _cause(record: MergeRecord, worker: str) -> LossCause:
     return LossCause.MANUAL if manual else LossCause.CONFLICT
 
 
-def _why(record: MergeRecord, worker: str) -> str:
+def _loss_reason(record: MergeRecord, worker: str) -> str:
     if worker in record.reasons:
         return record.reasons[worker]
     return conflict_in_words(record, worker) or f"merge_strategy: {record.strategy}"
@@ -275,14 +275,14 @@ def _children_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
     return f", also changed by {' and '.join(others)}" if others else ""
 
 
-def _branch(record: MergeRecord, worker: str, branch: str) -> str:
+def _branch_with_changes(record: MergeRecord, worker: str, branch: str) -> str:
     if worker not in record.merged:
         return branch
     own = (each for each in record.conflicts if each["worker_id"] == worker)
     return next((each["branch"] for each in own if each.get("child_job_id")), branch)
 
 
-def _name(job: Job) -> str:
+def _record_path(job: Job) -> str:
     return f"reports/{record_name(job.id)}"
 
 

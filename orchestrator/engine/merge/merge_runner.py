@@ -68,9 +68,9 @@ class ChildResultMerge:
         self._repository.point(f"{refs}base", record.base)
         self._repository.point(f"{refs}result", record.commit)
         if parent.status is WorkerStatus.WAITING:
-            self._bring(record, job, parent, refs)
+            self._bring_to_parent(record, job, parent, refs)
 
-    def _bring(self, record: MergeRecord, job: Job, parent: Worker, refs: str) -> None:
+    def _bring_to_parent(self, record: MergeRecord, job: Job, parent: Worker, refs: str) -> None:
         change = record.base, record.commit, f"refs/heads/{record.branch}"
         brought = self._worktrees.bring_result(job, parent, *change)
         if brought is None:
@@ -78,7 +78,7 @@ class ChildResultMerge:
             return
         taken = bool(brought.merge.commit)
         record.conflicts += [
-            conflict_record(parent, _lost_by(parent, each), taken)
+            conflict_record(parent, _with_loser(parent, each), taken)
             for each in brought.merge.conflicts
         ]
         if brought.merge.conflicts:
@@ -98,7 +98,7 @@ class ChildResultMerge:
             }
 
 
-def _lost_by(parent: Worker, conflict: FileConflict) -> FileConflict:
+def _with_loser(parent: Worker, conflict: FileConflict) -> FileConflict:
     lost = tuple(replace(each, workers=(parent.id,)) for each in conflict.lost)
     return replace(conflict, lost=lost)
 
@@ -155,17 +155,17 @@ class MergeRunner:
         If the job's changes have not been merged yet, merge them first.
         """
         job = _job(tree, job_id)
-        if _base(tree, job) and self._records.read(job) is None:
+        if _base_commit(tree, job) and self._records.read(job) is None:
             self.merge_job(tree, job_id)
         jobs = tree.jobs if job.is_root else [job]
-        return {each.id: self._report(tree, each) for each in jobs}
+        return {each.id: self._merge_report(tree, each) for each in jobs}
 
-    def _report(self, tree: Tree, job: Job) -> MergeReport:
+    def _merge_report(self, tree: Tree, job: Job) -> MergeReport:
         note = (job.config.git_note,) if job.config.git_note else ()
-        record = self._records.read(job) if _base(tree, job) else None
+        record = self._records.read(job) if _base_commit(tree, job) else None
         if record is None or job.facts.discarded:
             return MergeReport(notes=note)
-        found = report_of(record, list(_above(tree, job)))
+        found = report_of(record, list(_jobs_above(tree, job)))
         return replace(found, notes=(*note, *found.notes))
 
     def merge_job(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> MergeOutcome:
@@ -176,30 +176,33 @@ class MergeRunner:
         merge record. Idempotent.
         """
         job = _job(tree, job_id)
-        base = _base(tree, job)
+        base = _base_commit(tree, job)
         if not base:
-            return MergeOutcome(removed=self._removed(tree, job))
+            return MergeOutcome(removed=self._removed_promises(tree, job))
         self._records.forget(job)
-        began, record = time.monotonic(), _record(job, base)
+        began, record = time.monotonic(), _new_record(job, base)
         checkout = self._worktrees.checkout
         self._guarded(record, lambda: checkout.restore_git_files(job.root_id))
         workers = [each for each in tree.workers if each.job_id == job_id]
         self._guarded(record, lambda: self._remove_worktrees(record, job, workers))
-        merged = self._merge(record, tree, job, halted)
+        merged = self._merge_and_fold(record, tree, job, halted)
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         if job.is_root:
             look = partial(self._look_at_checkout, record, tree, job)
             merged = self._guarded(record, partial(look, merged)) or merged
-        removed = self._guarded(record, lambda: self._removed(tree, job, merged.files, record))
-        self._keep(job, record, began)
+        removed = self._guarded(
+            record, lambda: self._removed_promises(tree, job, merged.files, record)
+        )
+        self._keep_record(job, record, began)
         return replace(merged, removed=removed or {})
 
-    def _removed(
+    def _removed_promises(
         self, tree: Tree, job: Job, files: Sequence[str] = (), record: MergeRecord | None = None
     ) -> Mapping[str, tuple[str, ...]]:
         """Return the promised files that workers created, but that the job's result lacks.
 
-        Keys are ids of workers. ``files``: the files that the result changes.
+        Keys are ids of workers. ``files``: the files that the result changes. ``record``: the
+        record of the merge; None for a job without git.
         """
         tasks = {each.id: each for each in tree.tasks[job.id]}
         own = [each for each in tree.workers if each.job_id == job.id and each.counts]
@@ -257,7 +260,7 @@ class MergeRunner:
             if workers and not any(each.endswith(f"/{path}") for each in known):
                 yield CheckoutChange(path=path, workers=tuple(workers))
 
-    def _keep(self, job: Job, record: MergeRecord, began: float) -> None:
+    def _keep_record(self, job: Job, record: MergeRecord, began: float) -> None:
         record.seconds = round(time.monotonic() - began, 3)
         self._records.keep(job, record)
 
@@ -273,20 +276,20 @@ class MergeRunner:
             job,
             config=replace(job.config, merge_strategy=choice.strategy or job.config.merge_strategy),
         )
-        record = replace(_record(job, _base(tree, job)), again=True)
+        record = replace(_new_record(job, _base_commit(tree, job)), again=True)
         if not record.base:
             raise Conflict(f"cannot merge job {job_id}: it did not use git worktrees")
         choice, jobs = _by_kind(tree, job, choice)
         taken_jobs = tuple({*job.facts.taken_jobs, *jobs.take} - {*jobs.leave})
         job = replace(job, facts=replace(job.facts, taken_jobs=taken_jobs))
         taken = {*job.facts.taken, *choice.take} - {*choice.leave}
-        workers = list(_merging(tree, job, taken))
+        workers = list(_workers_to_merge(tree, job, taken))
         self._check_taken(job, choice, workers)
         self._check_taken_jobs(jobs, workers)
         wanted = [each for each in workers if each.id not in choice.leave]
         for worker in wanted:
             self._check_branch(worker)
-        counting = {each.id for each in _merging(tree, job)}
+        counting = {each.id for each in _workers_to_merge(tree, job)}
         before = self._records.read(job)
         by_hand = _job(tree, job_id).config.merge_strategy == Strategy.MANUAL
         for worker in (each for each in workers if each not in wanted):
@@ -297,11 +300,11 @@ class MergeRunner:
         if merged.error:
             raise Conflict(merged.error)
         by_person = tuple(each.id for each in wanted if each.id not in counting)
-        removed = self._removed(tree, job, merged.files, record)
+        removed = self._removed_promises(tree, job, merged.files, record)
         merged = replace(merged, taken=by_person, taken_jobs=taken_jobs, removed=removed)
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         self._guarded(record, lambda: self._folding.fold(record, tree, job))
-        self._keep(job, record, began)
+        self._keep_record(job, record, began)
         return _with_parent(merged, record, job)
 
     def _check_branch(self, worker: Worker) -> None:
@@ -332,15 +335,17 @@ class MergeRunner:
                     f"{COMMAND} status {child}"
                 )
 
-    def _merge(self, record: MergeRecord, tree: Tree, job: Job, halted: Halted) -> MergeOutcome:
+    def _merge_and_fold(
+        self, record: MergeRecord, tree: Tree, job: Job, halted: Halted
+    ) -> MergeOutcome:
         try:
             self._worktrees.checkout.check_ways_to_merge(job.root_id)
             merged = self._merging.merge(
-                record, tree, job, list(_merging(tree, job, job.facts.taken)), halted
+                record, tree, job, list(_workers_to_merge(tree, job, job.facts.taken)), halted
             )
             self._folding.fold(record, tree, job)
         except RepositoryError as error:
-            _note(record, error)
+            _record_error(record, error)
             return MergeOutcome(error=error.message)
         failpoints.reached("merge: stored")
         return _with_parent(merged, record, job)
@@ -349,7 +354,7 @@ class MergeRunner:
         try:
             return step()
         except RepositoryError as error:
-            _note(record, error)
+            _record_error(record, error)
             return None
 
     def _remove_worktrees(self, record: MergeRecord, job: Job, workers: Sequence[Worker]) -> None:
@@ -362,7 +367,7 @@ class MergeRunner:
                 if job.stop_cause is None or not is_full_disk(error):
                     raise
                 where = self._worktrees.directory(worker)
-                _note(
+                _record_error(
                     record,
                     RepositoryError(
                         _WITHOUT_SPACE.format(
@@ -410,12 +415,12 @@ def _with_parent(merged: MergeOutcome, record: MergeRecord, job: Job) -> MergeOu
     return replace(merged, not_in_parent=handed, overruled=overruled)
 
 
-def _note(record: MergeRecord, error: RepositoryError) -> None:
+def _record_error(record: MergeRecord, error: RepositoryError) -> None:
     logger.warning("git: %s", error, extra={"job_id": record.job_id})
     record.errors.append(error.message)
 
 
-def _record(job: Job, base: str) -> MergeRecord:
+def _new_record(job: Job, base: str) -> MergeRecord:
     strategy, history = job.config.merge_strategy, job.config.history
     return MergeRecord(job_id=job.id, strategy=strategy, base=base, history=history)
 
@@ -424,7 +429,7 @@ def _job(tree: Tree, job_id: str) -> Job:
     return next(each for each in tree.jobs if each.id == job_id)
 
 
-def _above(tree: Tree, job: Job) -> Iterator[str]:
+def _jobs_above(tree: Tree, job: Job) -> Iterator[str]:
     parents = {each.id: each.parent_job_id for each in tree.jobs}
     above = job.parent_job_id
     while above:
@@ -432,7 +437,7 @@ def _above(tree: Tree, job: Job) -> Iterator[str]:
         above = parents.get(above)
 
 
-def _base(tree: Tree, job: Job) -> str:
+def _base_commit(tree: Tree, job: Job) -> str:
     """Return the job's base commit.
 
     If the job has no base, return the base commit of a descendant; "" if there is none.
@@ -440,10 +445,10 @@ def _base(tree: Tree, job: Job) -> str:
     if job.config.base:
         return job.config.base
     below = (each for each in tree.jobs if each.parent_job_id == job.id)
-    return next((base for each in below if (base := _base(tree, each))), "")
+    return next((base for each in below if (base := _base_commit(tree, each))), "")
 
 
-def _merging(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
+def _workers_to_merge(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
     """Yield the workers to merge, task by task, in the order of the tasks' dependencies.
 
     For each task, the chosen worker comes first, then the workers that a person selected.

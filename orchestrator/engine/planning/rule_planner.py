@@ -52,9 +52,9 @@ def inline_items(text: str) -> tuple[str, list[str]]:
     if "```" in text or "~~~" in text:
         return text, []
     found = list(_MARKER.finditer(text))
-    for style in (_number_bracket, _number_dot, _letter):
-        markers = _counted(text, [(at, n) for at in found if (n := style(at)) is not None])
-        items = list(_between(text, markers)) if len(markers) >= 2 else []
+    for style in (_number_bracket, _number_dot, _letter_number):
+        markers = _list_markers(text, [(at, n) for at in found if (n := style(at)) is not None])
+        items = list(_items_between(text, markers)) if len(markers) >= 2 else []
         if items and all(items):
             return text[: markers[0].start()].strip(), items
     return text, []
@@ -68,11 +68,11 @@ def _number_dot(marker: re.Match[str]) -> int | None:
     return int(marker["number"]) if marker["mark"] == "." else None
 
 
-def _letter(marker: re.Match[str]) -> int | None:
+def _letter_number(marker: re.Match[str]) -> int | None:
     return ord(marker["letter"]) - ord("a") + 1 if marker["letter"] else None
 
 
-def _counted(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
+def _list_markers(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
     """Return the markers of a numbered list, whose numbers are 1, 2, 3, and so on.
 
     Any other number in ``marked`` is part of the text, not a marker.
@@ -97,7 +97,7 @@ def _after_an_end(text: str, marker: re.Match[str]) -> bool:
     return marker.start() == 0 or bool(_ENDS_SOMETHING.search(before))
 
 
-def _between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
+def _items_between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
     """Yield the items of the list: the text after each marker.
 
     An "and", "or", "then", or comma at the end of an item is removed, because it only introduces
@@ -230,17 +230,17 @@ class RulesPlanner:
 
 def split(request: str) -> Split:
     text = dedent(request).strip()
-    listed = _listed(text)
+    listed = _parts_of_list(text)
     if listed is not None:
         return Split(rule=SplitRule.LIST, tasks=_tasks(listed))
     if _FENCE.search(text) or "```" in text:
-        return _one(text)
+        return _single_task(text)
     found = sentences(text)
     if found and all(map(asks_for_nothing, found)):
         return Split(rule=SplitRule.NOTHING)
     work = [each for each in found if each.mood is Mood.WORK]
     if any(each.mood is Mood.UNKNOWN for each in found) and len(found) > 1:
-        return _one(text)
+        return _single_task(text)
     context = [each.text for each in found if each.mood is not Mood.WORK]
     if len(work) > 1:
         parts = [_Part(each.text, each.text) for each in work]
@@ -249,12 +249,12 @@ def split(request: str) -> Split:
 
 
 def is_list(request: str) -> bool:
-    return _listed(dedent(request).strip()) is not None
+    return _parts_of_list(dedent(request).strip()) is not None
 
 
 def _split_sentence(text: str, found: Sequence[Sentence], context: Sequence[str]) -> Split:
     if len(found) != 1:
-        return _one(text)
+        return _single_task(text)
     sentence = found[0].text
     kind = kind_of(sentence)
     if kind is not None:
@@ -263,16 +263,16 @@ def _split_sentence(text: str, found: Sequence[Sentence], context: Sequence[str]
     parts = _with_parts(sentence)
     if len(parts) > 1:
         return Split(rule=SplitRule.PARTS, tasks=_tasks(_Parts(parts=parts, context=context)))
-    return _one(text)
+    return _single_task(text)
 
 
-def _one(text: str) -> Split:
+def _single_task(text: str) -> Split:
     return Split(
         rule=SplitRule.ONE, tasks=_tasks(_Parts(parts=[_Part(text, text)])) if text else ()
     )
 
 
-def _listed(text: str) -> _Parts | None:
+def _parts_of_list(text: str) -> _Parts | None:
     for rule in (_list_items, _inline_items):
         about, items, after = rule(text)
         work = [item for item in items if _is_work(item)]

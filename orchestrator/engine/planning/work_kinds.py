@@ -93,7 +93,7 @@ def kinds() -> Sequence[WorkKind]:
 
 
 def kind_of(sentence: str) -> WorkKind | None:
-    ask = _ask(sentence)
+    ask = _parts_of_request(sentence)
     if _NARROWED.search(ask.sentence):
         return None
     return next((kind for kind in kinds() if _fits(kind, ask)), None)
@@ -104,8 +104,8 @@ def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
 
     ``sentence``: the sentence of the request that asks for this kind of work.
     """
-    ask = _ask(sentence)
-    named = _named(ask)
+    ask = _parts_of_request(sentence)
+    named = _named_technologies(ask)
     wanted = [each for each in kind.tasks if _is_wanted(kind, each, named, request)]
     ids = {each.id for each in wanted}
     made = [_task(each, named, request) for each in wanted]
@@ -113,7 +113,7 @@ def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
     return [
         replace(
             task,
-            prompt=task.prompt + _others(titles, task.title),
+            prompt=task.prompt + _text_on_others(titles, task.title),
             depends_on=tuple(need for need in each.needs if need in ids),
         )
         for each, task in zip(wanted, made, strict=True)
@@ -135,7 +135,7 @@ def is_product(thing: str) -> bool:
     return bool(_table().product.search(thing))
 
 
-def _ask(sentence: str) -> _Ask:
+def _parts_of_request(sentence: str) -> _Ask:
     text = one_line(imperative(sentence[:_MOST_READ].strip())).rstrip(".!? ")
     for words, verb in _SPLIT_VERBS.items():
         if text.lower().startswith(words + " "):
@@ -156,7 +156,7 @@ def _fits(kind: WorkKind, ask: _Ask) -> bool:
     if kind.sentence is not None and kind.sentence.search(ask.sentence):
         return True
     if kind.layers:
-        return len(_named(ask)) >= kind.layers
+        return len(_named_technologies(ask)) >= kind.layers
     if kind.thing is None or not kind.thing.fullmatch(ask.thing):
         return False
     return _fits_scope(kind, ask)
@@ -173,7 +173,7 @@ def _fits_scope(kind: WorkKind, ask: _Ask) -> bool:
     return is_broad or whole if kind.broad else True
 
 
-def _named(ask: _Ask) -> Mapping[str, Sequence[str]]:
+def _named_technologies(ask: _Ask) -> Mapping[str, Sequence[str]]:
     table = _table()
     if not table.product.search(ask.thing):
         return {}
@@ -199,7 +199,7 @@ def _task(task: KindTask, named: Mapping[str, Sequence[str]], request: str) -> T
     return TaskSpec(id=task.id, title=title, prompt=prompt, role=task.role)
 
 
-def _others(titles: Sequence[str], own: str) -> str:
+def _text_on_others(titles: Sequence[str], own: str) -> str:
     others = ", ".join(title for title in titles if title != own)
     return (
         f"\nOther workers do the other parts: {others}. Do not do these. Where the parts meet, "

@@ -22,29 +22,29 @@ def now() -> float:
     The seconds are monotonic: a jump of the machine's clock would end jobs too early or delay
     retries. Time in which the machine sleeps counts as elapsed.
     """
-    return _began()[0] + _elapsed()
+    return _start_time()[0] + _elapsed()
 
 
 def keep(path: Path, *, going_on: bool) -> bool:
-    """Store the start of the clock in a file, for the next server. Call this before ``now``.
+    """Store in a file at which time the clock began, for the next server.
 
-    ``going_on``: True if jobs of the earlier server continue. The clock then uses the start that
-    the earlier server stored, unless the machine was restarted since. Return True if jobs continue
-    although the machine was restarted.
+    Call this before ``now``. ``going_on``: True if jobs of the earlier server continue. In this
+    case, the clock continues from the time that the earlier server stored, unless the machine was
+    restarted since. Return True if jobs continue after a restart of the machine.
     """
     boot = process_table.boot_id()
-    kept = _read(path) if going_on and boot else None
+    kept = _stored_start(path) if going_on and boot else None
     if kept and kept[0] == boot:
-        _began()[0] = kept[1]
+        _start_time()[0] = kept[1]
     try:
-        replace_file(path, json.dumps([boot, _began()[0]]).encode())
+        replace_file(path, json.dumps([boot, _start_time()[0]]).encode())
     except OSError as error:
         if not is_shortage(error):
             raise
     return bool(kept and kept[0] and kept[0] != boot)
 
 
-def _read(path: Path) -> tuple[str, float] | None:
+def _stored_start(path: Path) -> tuple[str, float] | None:
     try:
         boot, began = json.loads(read_regular(path, _MOST_BYTES) or b"")
         return (str(boot), float(began)) if math.isfinite(began) else None
@@ -53,7 +53,7 @@ def _read(path: Path) -> tuple[str, float] | None:
 
 
 @cache
-def _began() -> list[float]:
+def _start_time() -> list[float]:
     """Return the time of the machine's start, computed from the machine's clock at the first call.
 
     The result is a cached list of one item, so that ``keep`` can replace the item.

@@ -53,7 +53,7 @@ class AttemptBegun:
 
 @dataclass(frozen=True, slots=True)
 class AttemptReturned:
-    """A preloaded launch was returned: no shim has begun it or will begin it."""
+    """A preloaded launch was returned: no shim has begun it, and none will."""
 
     key: WorkerKey
     attempt: int
@@ -88,7 +88,7 @@ class ContextPrepared:
 
 
 class StopLoop:
-    """Ends the loop."""
+    """Ends the supervisor's loop."""
 
 
 Message = (

@@ -95,7 +95,7 @@ class CheckpointCalls:
             self._check_is_still(worker, "then roll the worker back")
             name = checkpoint or before(worker.attempt)
             done = kept.roll_back(self._worktrees.place_of(worker), name)
-            self._note(caller, worker, done)
+            self._record_rollback(caller, worker, done)
         return done
 
     def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
@@ -117,7 +117,7 @@ class CheckpointCalls:
             self._trees.report(worker.root_id, (worker.job_id, worker.root_id))
         return files
 
-    def _note(self, caller: Caller, worker: Worker, done: RolledBack) -> None:
+    def _record_rollback(self, caller: Caller, worker: Worker, done: RolledBack) -> None:
         rollback = Rollback(
             at=time.time(),
             by=caller.name,

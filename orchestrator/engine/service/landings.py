@@ -74,8 +74,8 @@ class LandingCalls:
 
         Raise the same errors as ``land``, except OtherBranch.
         """
-        job = self._landable(caller, job_id)
-        return self._plan(job, self._landing_of(job, request), request)
+        job = self._landable_job(caller, job_id)
+        return self._land_plan(job, self._landing_of(job, request), request)
 
     def land(self, caller: Caller, job_id: str, request: LandRequest) -> tuple[LandPlan, Moved]:
         """Land a job's result on the branch that the user has checked out. Idempotent.
@@ -83,15 +83,15 @@ class LandingCalls:
         Raise Forbidden without the scope admin, and NotFound if there is no result. Raise InTheWay,
         Incomplete, OtherBranch, or another Conflict. After an error, nothing has changed.
         """
-        job = self._landable(caller, job_id)
+        job = self._landable_job(caller, job_id)
         with self._moving:
-            self._recover(job_id)
+            self._complete_landings(job_id)
             landing = self._landing_of(job, request)
-            plan = self._plan(job, landing, request)
+            plan = self._land_plan(job, landing, request)
             if plan.nothing:
                 return plan, Moved(branch=plan.branch, before="", after="", text=plan.nothing)
             _check_branch(job_id, plan, request.onto)
-            with self._noted(caller, job, plan.branch) as begun:
+            with self._journaled(caller, job, plan.branch) as begun:
                 moved = landing.land(request.how, job.request)
                 failpoints.reached("landing: about to be stored")
                 if moved.changed:
@@ -104,11 +104,11 @@ class LandingCalls:
         Raise Forbidden without the scope admin. Raise NotFound if the result was not landed. Raise
         Conflict if the branch has moved since the landing, or its checkout has changes.
         """
-        job = self._landable(caller, job_id)
+        job = self._landable_job(caller, job_id)
         with self._moving:
-            self._recover(job_id)
+            self._complete_landings(job_id)
             landing = self._landing_of(job, LandRequest())
-            with self._noted(caller, job, landing.branch()) as begun:
+            with self._journaled(caller, job, landing.branch()) as begun:
                 moved = landing.undo()
                 failpoints.reached("landing: about to be stored")
                 self._store_undone(begun, moved.after, moved.before)
@@ -125,11 +125,11 @@ class LandingCalls:
         Never raises.
         """
         with self._moving:
-            self._recover()
+            self._complete_landings()
 
     # Checks
 
-    def _landable(self, caller: Caller, job_id: str) -> Job:
+    def _landable_job(self, caller: Caller, job_id: str) -> Job:
         job = self._access.changeable(caller, job_id)
         self._access.check_admin(caller)
         self._merge_queue.check_idle(job_id)
@@ -142,7 +142,7 @@ class LandingCalls:
     def _root_of(self, job: Job) -> Job:
         return job if job.is_root else self._store.job(job.root_id) or job
 
-    def _plan(self, job: Job, landing: ResultLanding, request: LandRequest) -> LandPlan:
+    def _land_plan(self, job: Job, landing: ResultLanding, request: LandRequest) -> LandPlan:
         plan = LandPlan(branch=landing.branch(), base_branch=self._base_branch(job), commit="")
         if job.status is not JobStatus.COMPLETED and not request.partial:
             nothing = self._nothing_of_unfinished(job, landing)
@@ -210,7 +210,7 @@ class LandingCalls:
     # Recovery after a crash
 
     @contextmanager
-    def _noted(self, caller: Caller, job: Job, branch: str) -> Iterator[BegunLanding]:
+    def _journaled(self, caller: Caller, job: Job, branch: str) -> Iterator[BegunLanding]:
         begun = BegunLanding(
             root_id=job.root_id, job_id=job.id, branch=branch, at=time.time(), by=caller.name
         )
@@ -242,18 +242,18 @@ class LandingCalls:
         if job is not None and self._records.read(job) is not None:
             self._trees.report(begun.root_id, [begun.job_id])
 
-    def _recover(self, job_id: str = "") -> None:
+    def _complete_landings(self, job_id: str = "") -> None:
         for begun in list(self._journal.begun()):
             if job_id in ("", begun.job_id):
                 try:
-                    is_known = self._settle(begun)
+                    is_known = self._complete_landing(begun)
                 except (OrchestratorError, OSError) as error:
                     logger.warning("cannot record an interrupted landing: %s", error)
                     continue
                 if is_known:
                     self._journal.end(begun.job_id)
 
-    def _settle(self, begun: BegunLanding) -> bool:
+    def _complete_landing(self, begun: BegunLanding) -> bool:
         """Complete the record of a landing that git may have completed.
 
         Return False if git may still be moving the branch.
@@ -321,7 +321,7 @@ def _without_result(job: Job, error: NotFound) -> str:
         raise error
     if job.status is JobStatus.PARTIAL:
         raise _incomplete(job, ()) from None
-    text = "; ".join(map(_loss, job.facts.lacking))
+    text = "; ".join(map(_loss_in_words, job.facts.lacking))
     return f"nothing to land: a person excluded all changes of job {job.id}: {text}"
 
 
@@ -330,7 +330,7 @@ def _incomplete(job: Job, workers: Collection[Worker]) -> Incomplete:
     present = {each.worker_id for each in lost}.union(job.facts.taken)
     # If one candidate of a task succeeded, its other candidates are not missing in the result.
     done = {each.task_id for each in workers if each.status.succeeded}
-    lacks = list(map(_loss, lost))
+    lacks = list(map(_loss_in_words, lost))
     for each in workers:
         if each.task_id not in done and each.id not in present:
             lacks.append(f"{each.id} ({each.status}): {each.reason}")
@@ -342,7 +342,7 @@ def _incomplete(job: Job, workers: Collection[Worker]) -> Incomplete:
     )
 
 
-def _loss(missing: Missing) -> str:
+def _loss_in_words(missing: Missing) -> str:
     return f"{missing.worker_id}: {missing.why}"
 
 

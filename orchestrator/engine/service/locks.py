@@ -77,16 +77,16 @@ class LockService:
                 lambda scheduler, now: self._lock_calls.release(attempt, names, now)
             )
         self._access.check_change(caller)
-        leases = [lease for name in names for lease in self._breakable(caller, name)]
+        leases = [lease for name in names for lease in self._leases_to_end(caller, name)]
         self._supervisor.call(
             lambda scheduler, now: self._lock_calls.break_leases(leases, caller.name, now)
         )
         return names
 
-    def _breakable(self, caller: Caller, name: str) -> Sequence[LockLease]:
+    def _leases_to_end(self, caller: Caller, name: str) -> Sequence[LockLease]:
         found = self.leases_on(name)
         if not found:
-            claimed = any(name in each.names for each in self._task_locks())
+            claimed = any(name in each.names for each in self._claims())
             if claimed:
                 raise Conflict(
                     f"lock {name} is claimed by a task; to release the lock, cancel the task's job"
@@ -99,7 +99,7 @@ class LockService:
     def visible(self, caller: Caller) -> Sequence[LockView]:
         """Return held and requested locks of jobs that the caller may see."""
         found = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
-        return [each for each in found if self._sees(caller, each)]
+        return [each for each in found if self._may_see(caller, each)]
 
     def leases_on(self, name: str) -> Sequence[LockLease]:
         """Return the leases on exactly this name.
@@ -112,11 +112,11 @@ class LockService:
         """Return all active leases."""
         return self._store.leases()
 
-    def _task_locks(self) -> Sequence[LockView]:
+    def _claims(self) -> Sequence[LockView]:
         found = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
         return [each for each in found if each.kind is LockKind.CLAIM and not each.waits]
 
-    def _sees(self, caller: Caller, view: LockView) -> bool:
+    def _may_see(self, caller: Caller, view: LockView) -> bool:
         own = caller.worker_key
         if own is not None and own == (view.root_id, view.worker_id):
             return True

@@ -41,7 +41,7 @@ class StoreProbe:
                 latest: Future[None] = Future()
                 arguments = (latest,)
                 threading.Thread(
-                    target=self._run, args=arguments, name="store-probe", daemon=True
+                    target=self._run_check, args=arguments, name="store-probe", daemon=True
                 ).start()
                 self._latest, self._begun = latest, time.monotonic()
             latest, begun = self._latest, self._begun
@@ -54,7 +54,7 @@ class StoreProbe:
             return error.message
         return ""
 
-    def _run(self, latest: "Future[None]") -> None:
+    def _run_check(self, latest: "Future[None]") -> None:
         try:
             self._check()
         except Exception as error:

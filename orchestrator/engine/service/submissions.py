@@ -49,7 +49,7 @@ class JobBases:
 
         The base is empty if no task changes files and the request names no base.
         """
-        asked, git = _asked(config), config.values.git
+        asked, git = _requested_field(config), config.values.git
         if git == GitUse.OFF:
             if asked:
                 raise InvalidRequest(
@@ -59,7 +59,7 @@ class JobBases:
         if not asked and not self._worktrees.rule.asked_for(tasks, agent, git):
             return Base()
         base = self._repository.base(config.values.base, dirty=config.values.include_dirty)
-        return _checked(base, tasks, git)
+        return _checked_base(base, tasks, git)
 
     def of_child(
         self, config: ConfigRequest, tasks: Sequence[TaskSpec], parent: Job, worker: Worker
@@ -73,9 +73,9 @@ class JobBases:
         try:
             base = self._worktrees.base_of_child_job(parent, worker, tasks, config.get("agent"))
         except RepositoryError as error:
-            _checked(Base(hindrance=error.message), tasks, git)
+            _checked_base(Base(hindrance=error.message), tasks, git)
             raise
-        return _checked(base, tasks, git)
+        return _checked_base(base, tasks, git)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], base: Base) -> frozenset[str]:
         """Return the child jobs whose changes are completely missing from the files at ``base``."""
@@ -94,7 +94,7 @@ class JobBases:
 
         The ref is needed because the user may delete the branch that contains the commit.
         """
-        if not (job.config.base and job.is_root and _asked(config)):
+        if not (job.config.base and job.is_root and _requested_field(config)):
             return
         name = dirty_ref if job.config.include_dirty else base_ref
         try:
@@ -112,14 +112,14 @@ def check_child(config: ConfigRequest) -> None:
 
     A child job always starts from the files of the worker that starts it.
     """
-    asked = _asked(config)
+    asked = _requested_field(config)
     if asked:
         raise InvalidRequest(
             f"a child job starts from the files of the worker that starts it; remove {asked}"
         )
 
 
-def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
+def _checked_base(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
     if base.commit or not any(task.needs_worktree(git) for task in tasks):
         return base
     raise InvalidRequest(
@@ -129,7 +129,7 @@ def _checked(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
     )
 
 
-def _asked(config: ConfigRequest) -> str:
+def _requested_field(config: ConfigRequest) -> str:
     if config.values.include_dirty:
         return "include_dirty"
     return "base" if config.values.base else ""
@@ -188,7 +188,7 @@ class SubmissionCalls:
             return again
         tasks = submission.tasks or tuple(self._planner.plan(submission.request))
         check_tasks(tasks)
-        base = self._base(caller, submission.config, tasks)
+        base = self._base_for(caller, submission.config, tasks)
         key = caller.worker_key
         gates, first = self._gate_plans.of_job(self._store, key, submission.config, base.commit)
         digest = job_admission.digest(submission.request, submission.tasks)
@@ -199,11 +199,13 @@ class SubmissionCalls:
             tasks=self._gate_plans.of_tasks(tasks, first),
             plan_source="given" if submission.tasks else RULES,
             digest=digest,
-            discarded=self._discarded(key, digest, base),
+            discarded=self._discarded_child_jobs(key, digest, base),
             base=base,
             gates=gates,
         )
-        accepted = self._supervisor.call(lambda scheduler, now: self._submit(scheduler, asked, now))
+        accepted = self._supervisor.call(
+            lambda scheduler, now: self._submit_in_turn(scheduler, asked, now)
+        )
         self._bases.keep(accepted.job, submission.config)
         return accepted if key else replace(accepted, limits_notice=self._launcher.limits_notice)
 
@@ -228,7 +230,7 @@ class SubmissionCalls:
         self._supervisor.call(action)
         return self._access.job(caller, job_id)
 
-    def _base(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
+    def _base_for(self, caller: Caller, config: ConfigRequest, tasks: Sequence[TaskSpec]) -> Base:
         key = caller.worker_key
         if key is None:
             agent = config.get("agent") or self._submission_builder.agent
@@ -240,7 +242,9 @@ class SubmissionCalls:
             return Base()
         return self._bases.of_child(config, tasks, parent, worker)
 
-    def _discarded(self, key: WorkerKey | None, digest: str, base: Base) -> frozenset[str]:
+    def _discarded_child_jobs(
+        self, key: WorkerKey | None, digest: str, base: Base
+    ) -> frozenset[str]:
         """Return completed child jobs whose changes the calling worker discarded.
 
         ``digest``: the fingerprint of the request. Child jobs with another request are omitted.
@@ -252,7 +256,9 @@ class SubmissionCalls:
         done = (each for each in jobs if each.status is JobStatus.COMPLETED)
         return self._bases.discarded(worker, [e.id for e in done if e.digest == digest], base)
 
-    def _submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
+    def _submit_in_turn(
+        self, scheduler: Scheduler, asked: ResolvedSubmission, now: float
+    ) -> Accepted:
         # Check again inside the turn, because two calls with the same key may run at the same time.
         key, name = asked.submission.idempotency_key, asked.caller.full_name
         if key is not None:

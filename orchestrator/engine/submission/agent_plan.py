@@ -47,12 +47,12 @@ class AgentPlans:
         try:
             plan = checked_plan(evidence.output)
             self._submission_builder.admitted(self._scheduler, job, plan.to_tasks())
-            self._doubt(planner, len(plan.tasks), job.request)
+            self._check_number_of_tasks(planner, len(plan.tasks), job.request)
         except InvalidRequest as error:
             return evidence.with_rejected("plan", error.message)
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
 
-    def _doubt(self, planner: Worker, tasks: int, request: str) -> None:
+    def _check_number_of_tasks(self, planner: Worker, tasks: int, request: str) -> None:
         """Raise InvalidRequest if a planner's first plan has many more tasks than usual."""
         asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and tasks > 2 * asked_for:
@@ -75,7 +75,7 @@ class AgentPlans:
         refused = view.logins_refused(now)
         if not planner.status.succeeded:
             reason = f"{planner.agent} created no plan: {planner.reason}"
-        for source, made in self._plans(job, planner):
+        for source, made in self._possible_plans(job, planner):
             try:
                 tasks = made()
                 check_tasks(tasks)
@@ -89,17 +89,17 @@ class AgentPlans:
                 return
         self._scheduler.plan_impossible(job_id, f"{reason}; {_next_command(job)}", now)
 
-    def _plans(
+    def _possible_plans(
         self, job: Job, planner: Worker
     ) -> Iterator[tuple[str, Callable[[], Sequence[TaskSpec]]]]:
         text = planner.result.output if planner.result else ""
         if planner.status.succeeded:
-            yield planner.agent, lambda: _plan(text).to_tasks()
+            yield planner.agent, lambda: _plan_in(text).to_tasks()
         if job.config.planner == AUTO:
             yield RULES, lambda: tuple(self._rules.plan(job.request))
 
 
-def _plan(text: str) -> "Plan":
+def _plan_in(text: str) -> "Plan":
     # Import this when it is needed, because few jobs have planners.
     from orchestrator.schemas.agent_output.plan import plan_in
 
@@ -108,7 +108,7 @@ def _plan(text: str) -> "Plan":
 
 def checked_plan(text: str) -> "Plan":
     """Return the plan in an answer. Raise InvalidRequest if the plan cannot run."""
-    plan = _plan(text)
+    plan = _plan_in(text)
     tasks = plan.to_tasks()
     dag.check(tasks)
     dag.check_overlaps(tasks)

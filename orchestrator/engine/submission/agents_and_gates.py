@@ -186,7 +186,7 @@ class GatePlans:
         self._finder = finder
         self._is_on = is_on
         # The files of a commit never change, so the answer can be cached.
-        self._found = lru_cache(maxsize=32)(self._find)
+        self._found = lru_cache(maxsize=32)(self._default_gates_at)
 
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
@@ -222,17 +222,19 @@ class GatePlans:
         """
         if asked is None:
             return GatePlan(self._found(base)) if self._is_on else GatePlan(is_off=True)
-        return GatePlan(self._named(asked, base), is_off=not asked)
+        return GatePlan(self._requested_gates(asked, base), is_off=not asked)
 
     def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
         """Return the gates of a child job: all gates of its parent, and its own further gates."""
         names = {gate.name for gate in parent.gates}
-        more = [each for each in self._named(asked or (), root_base) if each.name not in names]
+        more = [
+            each for each in self._requested_gates(asked or (), root_base) if each.name not in names
+        ]
         return GatePlan((*parent.gates, *more), parent.gates_off and not more)
 
     def of_tasks(self, tasks: Sequence[TaskSpec], base: str) -> tuple[TaskSpec, ...]:
         return tuple(
-            replace(task, gates=self._named(task.gates, base)) if task.gates else task
+            replace(task, gates=self._requested_gates(task.gates, base)) if task.gates else task
             for task in tasks
         )
 
@@ -240,10 +242,10 @@ class GatePlans:
         """Return the default gates for a job that starts from the state of the user's checkout."""
         return self._found(self._repository.base().commit)
 
-    def _find(self, base: str) -> tuple[Gate, ...]:
+    def _default_gates_at(self, base: str) -> tuple[Gate, ...]:
         return tuple(self._finder.default_gates(self._files(base))) if base else ()
 
-    def _named(self, asked: Sequence[Gate], base: str) -> tuple[Gate, ...]:
+    def _requested_gates(self, asked: Sequence[Gate], base: str) -> tuple[Gate, ...]:
         if not asked:
             return ()
         if not base:

@@ -171,7 +171,7 @@ class SubmissionBuilder:
         config = replace(config, has_submodules=base.has_submodules)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         config = replace(config, asks_to_build=self._is_to_build(asked))
-        job = self._take_in(scheduler, asked, _job(asked, config, now), 0, now)
+        job = self._take_in(scheduler, asked, _new_root_job(asked, config, now), 0, now)
         return Accepted(
             job=job, left=self.remaining_quota_of(job, scheduler.view.size_of(job), now)
         )
@@ -210,7 +210,7 @@ class SubmissionBuilder:
         config = replace(config, asks_to_build=self._is_to_build(asked))
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         job = replace(
-            _job(asked, config, now),
+            _new_root_job(asked, config, now),
             root_id=key.root_id,
             depth=line.parent_job.depth + 1,
             parent_worker_id=key.worker_id,
@@ -240,7 +240,7 @@ class SubmissionBuilder:
         if job.config.approve:
             job = replace(job, status=JobStatus.PLANNING, **held_for_approval(job))
         first = _next_number(scheduler, job)
-        workers = self._admitted(job, asked.tasks, already, first, refused)
+        workers = self._admitted_workers(job, asked.tasks, already, first, refused)
         tasks = self._choice.with_reviewers(asked.tasks, refused)
         scheduler.submit(job, tasks, workers, now)
         self._choice.record_fallback(scheduler, job, now)
@@ -258,7 +258,7 @@ class SubmissionBuilder:
         Raise InvalidRequest or Refused if the job cannot have these tasks.
         """
         already = scheduler.view.size_of(job).workers
-        return self._admitted(job, tasks, already, _next_number(scheduler, job), refused)
+        return self._admitted_workers(job, tasks, already, _next_number(scheduler, job), refused)
 
     def edited(
         self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec], now: float
@@ -272,10 +272,10 @@ class SubmissionBuilder:
         replaced = len(scheduler.view.workers_of(job.id))
         already = scheduler.view.size_of(job).workers - replaced
         first = 1 if job.is_root else _next_number(scheduler, job) - replaced
-        workers = self._admitted(job, tasks, already, first, refused)
+        workers = self._admitted_workers(job, tasks, already, first, refused)
         return self._choice.with_reviewers(tasks, refused), workers
 
-    def _admitted(
+    def _admitted_workers(
         self,
         job: Job,
         tasks: Sequence[TaskSpec],
@@ -283,7 +283,7 @@ class SubmissionBuilder:
         first: int,
         refused: Collection[str],
     ) -> list[Worker]:
-        workers = self._workers(job, tasks, first, refused)
+        workers = self._new_workers(job, tasks, first, refused)
         self._check_prices(job, tasks, workers)
         job_admission.check_size(tasks, len(workers), self._ceilings)
         job_admission.check_total(job.config, already, len(workers))
@@ -338,7 +338,7 @@ class SubmissionBuilder:
     def _remaining_quota(self, line: job_admission.Ancestry) -> dict[str, object]:
         return job_admission.remaining_quota(line, self._ceilings)
 
-    def _workers(
+    def _new_workers(
         self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]
     ) -> list[Worker]:
         prefix = job.parent_worker_id or "worker"
@@ -407,7 +407,7 @@ def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
         )
 
 
-def _job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
+def _new_root_job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
     return Job(
         id=asked.job_id,
         root_id=asked.job_id,

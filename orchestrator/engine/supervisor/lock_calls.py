@@ -148,12 +148,12 @@ class LockCalls:
                 f"{key.worker_id} holds no lease on {listed(missing)}; list all locks: "
                 f"{COMMAND} locks"
             )
-        self._end(key, names, "", now)
+        self._end_leases(key, names, "", now)
         return names
 
     def break_leases(self, leases: Sequence[LockLease], by: str, now: float) -> None:
         for lease in leases:
-            self._end(lease.key, [lease.name], by, now)
+            self._end_leases(lease.key, [lease.name], by, now)
 
     def turn(self, now: float) -> list[Callable[[], None]]:
         """Grant free locks to the ``waiting`` calls.
@@ -194,9 +194,9 @@ class LockCalls:
             call.failure = error
             return
         if not call.why:
-            self._take(call, now)
+            self._take_leases(call, now)
 
-    def _take(self, call: LockCall, now: float) -> None:
+    def _take_leases(self, call: LockCall, now: float) -> None:
         grant = self._store.take_leases(call.attempt, call.entry.names, now)
         if grant.blocked_by:
             held = grant.blocked_by[0]
@@ -210,6 +210,6 @@ class LockCalls:
         self.waiting.pop(call.entry, None)
         self._scheduler.leases.withdraw(call.entry)
 
-    def _end(self, key: WorkerKey, names: Sequence[str], by: str, now: float) -> None:
+    def _end_leases(self, key: WorkerKey, names: Sequence[str], by: str, now: float) -> None:
         self._store.end_leases(key, names)
         self._scheduler.leases.release_leases(key, names, now, by)

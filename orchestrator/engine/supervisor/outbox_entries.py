@@ -66,7 +66,7 @@ class Outbox:
         topics = _topics_of(event, topic, job, view)
         if not topics:
             return
-        for each in (*self.subscriptions, *_of_callback(root)):
+        for each in (*self.subscriptions, *_callback_subscriptions(root)):
             for topic in topics:
                 if topic in each.topics:
                     if each.endpoint not in self._off and _wants(each, root, topic):
@@ -94,7 +94,7 @@ def _topics_of(event: Event, topic: Topic, job: Job, view: SchedulerView) -> Seq
     return (topic,)
 
 
-def _of_callback(root: Job) -> Sequence[Subscription]:
+def _callback_subscriptions(root: Job) -> Sequence[Subscription]:
     if root.callback is None:
         return ()
     return (Subscription(endpoint=CALLBACK, topics=root.callback.events),)

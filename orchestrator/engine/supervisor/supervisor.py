@@ -149,7 +149,7 @@ class Publisher:
     def _run(self) -> None:
         ended = False
         while not ended:
-            changes = [self._queue.get(), *self._queued()]
+            changes = [self._queue.get(), *self._queued_changes()]
             ended = None in changes
             present = [change for change in changes if change is not None]
             if present:
@@ -157,7 +157,7 @@ class Publisher:
                 if not ended:
                     time.sleep(PAUSE_SECONDS)
 
-    def _queued(self) -> Iterator[Change | None]:
+    def _queued_changes(self) -> Iterator[Change | None]:
         with suppress(Empty):
             while True:
                 yield self._queue.get_nowait()
@@ -224,10 +224,9 @@ class Inbox(Generic[T]):
     def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
         """Return all queued items. If there are none, wait for an item for at most ``seconds``.
 
-        ``gather_seconds``: minimum seconds between two calls that take events from the launcher. If
-        no item is queued, wait until these seconds have passed since the previous call, while the
-        launcher's events gather. This wait ends early if another thread puts an item into the
-        queue. The caller's work between the two calls counts, so a busy machine waits less.
+        ``gather_seconds``: minimum seconds from the previous call until the launcher's events are
+        taken, so that one call takes many events. The time that the caller has spent since the
+        previous call counts. An item that another thread puts into the queue ends the wait early.
         """
         self._waiting = threading.get_ident()
         gather_seconds += self._listened_at - time.monotonic()
@@ -320,11 +319,9 @@ class Supervisor:
         return by or self._headroom.paused or self._attempts.waits_for_space
 
     def heard_from(self, attempt: Attempt) -> None:
-        """Record that a worker has called the API.
+        """Record that a worker has called the API: its preloaded launch has begun.
 
-        The call shows that its preloaded launch has begun.
-
-        The record is needed because the worker may call before the shim reports the start.
+        The worker may call before its shim reports the start.
         """
         if self._scheduler.view.is_preloaded(attempt.key):
             self.call(lambda scheduler, now: scheduler.heard_from(attempt.key, now))
@@ -356,11 +353,11 @@ class Supervisor:
             except Exception:
                 # A bug must not end the loop, because all other jobs depend on it.
                 logger.exception("a scheduler turn failed")
-                self._refuse(items)
+                self._fail_calls(items)
             if self._stopping.is_set():
                 break
             items = self._wait()
-        self._refuse(self._inbox.rest())
+        self._fail_calls(self._inbox.rest())
         self._headroom.close()
 
     def _wait(self) -> list[Message]:
@@ -394,7 +391,7 @@ class Supervisor:
             answers += self._lock_calls.turn(now)
         commands = self._scheduler.turn(now, room=self._headroom.room())
         starts = [command for command in commands if isinstance(command, Start)]
-        issued = {start.key: self._issue(start) for start in starts}
+        issued = {start.key: self._issue_keys(start) for start in starts}
         change = self._scheduler.take_changes()
         # Skip this for most jobs, which have no receiver.
         if self._outbox.subscriptions or self._scheduler.view.has_callback(change.events):
@@ -402,13 +399,13 @@ class Supervisor:
         self._save(change)
         for command in commands:
             if not (isinstance(command, Start) and command.preload):
-                self._try(command, issued)
+                self._try_command(command, issued)
         # Callers do not wait for preloaded launches, which may be many.
         for answer in answers:
             answer()
         for start in starts:
             if start.preload:
-                self._try(start, issued)
+                self._try_command(start, issued)
         failpoints.reached("turn: commands carried out")
         self._publisher.publish(change)
         self._scheduler.forget_ended()
@@ -481,7 +478,7 @@ class Supervisor:
             return lambda: call.answer.set_result(result)
         return lambda: call.answer.set_exception(failure)
 
-    def _issue(self, start: Start) -> Issued:
+    def _issue_keys(self, start: Start) -> Issued:
         issued = Issued(new_key(), new_proof(), start.node)
         self._scheduler.keys_issued(start.key, hash_key(issued.key), issued.proof.digest)
         return issued
@@ -514,14 +511,14 @@ class Supervisor:
                 self.store_trouble = ""
                 return
 
-    def _try(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
+    def _try_command(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
         try:
-            self._act(command, issued)
+            self._execute(command, issued)
         except Exception:
             # Continue with the other commands, which belong to other workers.
             logger.exception("a command failed", extra={"command": repr(command)})
 
-    def _act(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
+    def _execute(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:
         match command:
             case Start():
                 self._attempts.start(command, issued[command.key])
@@ -534,13 +531,13 @@ class Supervisor:
             case SetWaiting():
                 self._attempts.set_waiting(command)
             case Render():
-                self._render(command)
+                self._queue_reports(command)
             case StopMerging():
                 self._merge_queue.stop(command.job_id)
             case TakePlan():
                 self._inbox.put(command)
 
-    def _render(self, command: Render) -> None:
+    def _queue_reports(self, command: Render) -> None:
         view, jobs = self._scheduler.view, self._scheduler.view.jobs
         merges = (
             any(jobs[each].config.base or jobs[each].lacks_changes for each in command.family)
@@ -549,7 +546,7 @@ class Supervisor:
         )
         (self._merge_queue if merges else self._report_queue).ask(command)
 
-    def _refuse(self, items: Sequence[Message]) -> None:
+    def _fail_calls(self, items: Sequence[Message]) -> None:
         for item in items:
             if isinstance(item, Call) and not item.answer.done():
                 item.answer.set_exception(self._unavailable())

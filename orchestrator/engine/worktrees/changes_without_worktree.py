@@ -70,8 +70,8 @@ class ChangesWithoutWorktree:
         Raise OSError or RepositoryError.
         """
         os.makedirs(self._workspace.prepare_worker(worker, {}), 0o700, exist_ok=True)
-        now = self._now()
-        path = Path(self._path(worker, worker.attempt))
+        now = self._present_state()
+        path = Path(self._record_path(worker, worker.attempt))
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         record = {"files": dict(now.files), "commit": now.commit}
         replace_file(path, json.dumps(record).encode("utf-8", "surrogateescape"))
@@ -99,12 +99,14 @@ class ChangesWithoutWorktree:
         reports = [each for each in REPORT_NAMES if each not in promised]
         found, latest, judged = self._in_project(worker, reports)
         files = sorted(each for each in found if os.path.lexists(self.project / each))
-        promises = [self._kept(worker, each, str(self.project), found) for each in task.writes]
+        promises = [
+            self._promise_state(worker, each, str(self.project), found) for each in task.writes
+        ]
         return Changes(
             tuple(files[:MOST_FILES]),
             changed=latest,
             has_work=bool(judged) or _Promise.WRITTEN in promises,
-            missing=_missing(task, promises),
+            missing=_missing_promises(task, promises),
             touched=judged,
         )
 
@@ -118,7 +120,7 @@ class ChangesWithoutWorktree:
         shared = [
             path
             for path in paths
-            if not at[path] or any(_worked(each, at[path]) for each in others)
+            if not at[path] or any(_worked_at(each, at[path]) for each in others)
         ]
         return replace(changes, checkout=tuple(shared[:MOST_FILES]))
 
@@ -143,11 +145,11 @@ class ChangesWithoutWorktree:
             return any(any(_existing_paths(each, normalized(path))) for each in places)
 
         absent = [path for path in task.writes if path not in missing and not exists(path)]
-        before = self._before(worker, 1) if absent else None
+        before = self._recorded_state(worker, 1) if absent else None
         if before is None:
             return ()
         try:
-            changed = self._different(before, self._now())
+            changed = self._different_paths(before, self._present_state())
         except (RepositoryError, OSError):
             logger.warning(
                 "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
@@ -175,7 +177,10 @@ class ChangesWithoutWorktree:
             there, latest, judged = set(), False, ()
         home = self._workspace.worker_directory(worker)
         promises = [
-            max(self._kept(worker, each, home, now), self._kept(worker, each, "", there))
+            max(
+                self._promise_state(worker, each, home, now),
+                self._promise_state(worker, each, "", there),
+            )
             for each in task.writes
         ]
         work, work_before = self._without_caches(now), self._without_caches(before)
@@ -185,7 +190,7 @@ class ChangesWithoutWorktree:
             tuple(now),
             changed=work != work_before or latest,
             has_work=bool(work or judged) or _Promise.WRITTEN in promises,
-            missing=_missing(task, promises),
+            missing=_missing_promises(task, promises),
             checkout=tuple(sorted(there)),
             touched=(*result, *judged),
         )
@@ -202,14 +207,14 @@ class ChangesWithoutWorktree:
         If the project's state was not recorded, the values are empty. ``reports``: names of the
         worker's reports, which are moved out of the project.
         """
-        before = self._before(worker, worker.attempt)
+        before = self._recorded_state(worker, worker.attempt)
         if before is None:
             return set(), False, ()
-        now = self._now()
-        latest = self._different(before, now)
+        now = self._present_state()
+        latest = self._different_paths(before, now)
         moved = self._move_reports(worker, reports, before, now) if latest else set()
-        first = self._before(worker, 1) or before
-        found = {*self._different(first, now), *latest} - moved
+        first = self._recorded_state(worker, 1) or before
+        found = {*self._different_paths(first, now), *latest} - moved
         work = sorted(each for each in found if not self._is_never_committed(each, now, first))
         return found, not (latest - moved).isdisjoint(work), tuple(work)
 
@@ -221,7 +226,9 @@ class ChangesWithoutWorktree:
         is_new = seen.startswith("? ") or not now.commit
         return is_new and matches(path, self._never_commit)
 
-    def _kept(self, worker: Worker, promised: str, place: str, touched: Iterable[str]) -> _Promise:
+    def _promise_state(
+        self, worker: Worker, promised: str, place: str, touched: Iterable[str]
+    ) -> _Promise:
         """Return the state of a promised path: written, only present, or missing.
 
         ``place``: the directory to search; "" means the project. In the project, a file from before
@@ -232,14 +239,14 @@ class ChangesWithoutWorktree:
         if held_by(promised, [each for each in touched if not is_hollow(top, each)]):
             return _Promise.WRITTEN
         # Use the clock of the file system, because the files' times come from this clock.
-        began = _changed_at(self._path(worker, 1))
+        began = _changed_at(self._record_path(worker, 1))
         found = [*_existing_paths(top, normalized(promised))]
         # Lists of changes do not contain ignored files, so compare the files' times.
         if began and any(_changed_at(each) >= began for each in found):
             return _Promise.WRITTEN
         return _Promise.PRESENT if place and found else _Promise.MISSING
 
-    def _different(self, before: Checkout, now: Checkout) -> set[str]:
+    def _different_paths(self, before: Checkout, now: Checkout) -> set[str]:
         names = {*before.files, *now.files}
         found = {each for each in names if before.files.get(each) != now.files.get(each)}
         if before.commit and now.commit and before.commit != now.commit:
@@ -256,7 +263,7 @@ class ChangesWithoutWorktree:
             shutil.move(self.project / name, f"{self._workspace.worker_directory(worker)}/{name}")
         return untracked
 
-    def _now(self) -> Checkout:
+    def _present_state(self) -> Checkout:
         found = self._repository.checkout_files()
         if found is not None:
             return found
@@ -264,24 +271,26 @@ class ChangesWithoutWorktree:
         walk = _walk(str(self.project), "", lambda path: path in ours)
         return Checkout(dict(islice(walk, MOST_COMPARED)))
 
-    def _before(self, worker: Worker, attempt: int) -> Checkout | None:
+    def _recorded_state(self, worker: Worker, attempt: int) -> Checkout | None:
         try:
-            found = json.loads(read_regular(Path(self._path(worker, attempt)), RECORD_BYTES) or b"")
+            found = json.loads(
+                read_regular(Path(self._record_path(worker, attempt)), RECORD_BYTES) or b""
+            )
             files: Mapping[str, str] = found["files"]
             return Checkout(files, str(found["commit"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
-    def _path(self, worker: Worker, attempt: int) -> str:
+    def _record_path(self, worker: Worker, attempt: int) -> str:
         return _NAME.format(self._workspace.control(worker, attempt))
 
 
-def _worked(worker: Worker, at: float) -> bool:
+def _worked_at(worker: Worker, at: float) -> bool:
     began, ended = worker.started_at or 0.0, worker.ended_at
     return began - TICK_SECONDS <= at and (ended is None or at <= ended + TICK_SECONDS)
 
 
-def _missing(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
+def _missing_promises(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
     pairs = zip(task.writes, promises, strict=True)
     return tuple(path for path, kept in pairs if kept is _Promise.MISSING)
 

@@ -86,7 +86,7 @@ class Checkpoints:
         else:
             # The worktree is new, so it contains no changes that its branch lacks.
             commit = self.repository.tip(place.branch)
-            self._point(worker, {before(worker.attempt): commit}, {})
+            self._set_refs(worker, {before(worker.attempt): commit}, {})
         failpoints.reached("checkpoint: before the attempt")
 
     def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
@@ -99,7 +99,7 @@ class Checkpoints:
         finish.
         """
         worker, present = place.worker, self.refs_of(place.worker)
-        if not any(_is_later(name, worker.attempt) for name in present):
+        if not any(_is_of_later_attempt(name, worker.attempt) for name in present):
             more = {f"{worker.attempt}{REBASED}": interrupted} if interrupted else {}
             self._save(place, after(worker.attempt), tip, more)
         failpoints.reached("checkpoint: after the attempt")
@@ -144,7 +144,7 @@ class Checkpoints:
         commit = commit or self.repository.snapshot(place.directory, message, author)
         ignored = self._kept_ignored(place, message)
         found = {name: ignored} if ignored else {}
-        self._point(place.worker, {name: commit, **(more or {})}, found)
+        self._set_refs(place.worker, {name: commit, **(more or {})}, found)
 
     def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
         """Save the worktree's ignored files. Return their commit; "" after an error.
@@ -160,7 +160,7 @@ class Checkpoints:
             logger.warning("cannot save ignored files in a checkpoint", extra=payload)
             return ""
 
-    def _point(
+    def _set_refs(
         self, worker: Worker, commits: Mapping[str, str], ignored: Mapping[str, str]
     ) -> None:
         below, ignored_prefix = _prefixes(worker)
@@ -176,11 +176,11 @@ class Checkpoints:
         The checkpoint ``start`` is omitted.
         """
         below, _ = _prefixes(worker)
-        return _named(self.repository.tips(below), below)
+        return _by_short_name(self.repository.tips(below), below)
 
     def _ignored_of(self, worker: Worker) -> dict[str, str]:
         _, ignored_prefix = _prefixes(worker)
-        return _named(self.repository.tips(ignored_prefix), ignored_prefix)
+        return _by_short_name(self.repository.tips(ignored_prefix), ignored_prefix)
 
     def new_ignored(self, worker: Worker) -> Sequence[str]:
         """Return the saved ignored files that the worker's attempts created."""
@@ -212,18 +212,18 @@ class Checkpoints:
         """
         worker, present = place.worker, self.refs_of(place.worker)
         commit = self._commit_of(worker, name, present)
-        kept = _free(f"{worker.attempt}{LEFT}", present)
+        kept = _free_name(f"{worker.attempt}{LEFT}", present)
         if place.lives:
             self.repository.repair_worktree(place.directory, place.branch, commit)
             self._save(place, kept, "")
             ignored = self._ignored_of(worker).get(name, "")
             self.repository.roll_back(place.directory, place.branch, commit, ignored)
         else:
-            self._point(worker, {kept: self._tip(place)}, {})
+            self._set_refs(worker, {kept: self._branch_head(place)}, {})
             self.repository.point(place.branch, commit)
         return RolledBack(checkpoint=name, commit=commit, kept=kept)
 
-    def _tip(self, place: CheckpointPlace) -> str:
+    def _branch_head(self, place: CheckpointPlace) -> str:
         tip = self.repository.tip(place.branch)
         if not tip:
             raise RepositoryError(
@@ -239,18 +239,16 @@ def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
     rollback, shows that the rollback has run or is no longer needed.
     """
     for failure in reversed(worker.failures):
-        if any(_overtakes(name, failure.attempt) for name in present):
+        later = (_is_of_later_attempt(name, failure.attempt) for name in present)
+        by_person = (LEFT in name and number_of(name) >= failure.attempt for name in present)
+        if any(later) or any(by_person):
             return None
         if failure.checkpoint:
             return failure
     return None
 
 
-def _overtakes(name: str, attempt: int) -> bool:
-    return (LEFT in name and number_of(name) >= attempt) or _is_later(name, attempt)
-
-
-def _is_later(name: str, attempt: int) -> bool:
+def _is_of_later_attempt(name: str, attempt: int) -> bool:
     number = number_of(name)
     return number > attempt and name == before(number)
 
@@ -272,7 +270,7 @@ def in_order(names: Mapping[str, str]) -> list[str]:
     return sorted(names, key=key)
 
 
-def _free(prefix: str, present: Mapping[str, str]) -> str:
+def _free_name(prefix: str, present: Mapping[str, str]) -> str:
     number = 1
     while f"{prefix}{number}" in present:
         number += 1
@@ -284,5 +282,5 @@ def _prefixes(worker: Worker) -> tuple[str, str]:
     return checkpoint_refs(*names), ignored_refs(*names)
 
 
-def _named(refs: Mapping[str, str], prefix: str) -> dict[str, str]:
+def _by_short_name(refs: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {name.removeprefix(prefix): commit for name, commit in refs.items()}

@@ -79,17 +79,19 @@ def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment
     if not own or not sent:
         return assignment
     places = repository.conflict_texts(own, sent)
-    shown = "\n\n".join([assignment.previous_failure, *_shown(repository, worker, sent, places)])
+    shown = "\n\n".join(
+        [assignment.previous_failure, *_conflict_texts(repository, worker, sent, places)]
+    )
     return replace(assignment, previous_failure=shown)
 
 
-def _shown(
+def _conflict_texts(
     repository: Repository, worker: Worker, sent: str, places: Sequence[ConflictText]
 ) -> Iterator[str]:
     others, room = _changed_by(repository, worker, sent), MOST_CHARACTERS
     for number, place in enumerate(places):
         names = [name for name, paths in others.items() if place.path in paths]
-        text = _described(place, names)
+        text = _place_in_words(place, names)
         if len(text) > room:
             yield f"{len(places) - number} more places conflict; git diff shows the markers."
             return
@@ -108,7 +110,7 @@ def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, 
     return found
 
 
-def _described(place: ConflictText, others: Sequence[str]) -> str:
+def _place_in_words(place: ConflictText, others: Sequence[str]) -> str:
     also_changed = f", also changed by {', '.join(others)}" if others else ""
     if not place.line:
         both = f"git log -p --all -- {place.path}"
@@ -118,11 +120,11 @@ def _described(place: ConflictText, others: Sequence[str]) -> str:
         (f"By {' and '.join(others) or 'other workers'}, in the result so far:", place.theirs),
         ("By you:", place.ours),
     )
-    parts = [f"{title}\n{_cut(text)}" for title, text in texts]
+    parts = [f"{title}\n{_shortened(text)}" for title, text in texts]
     return "\n".join([f"{place.path}, at line {place.line} of your version{also_changed}:", *parts])
 
 
-def _cut(text: str) -> str:
+def _shortened(text: str) -> str:
     if not text:
         return "(nothing)"
     return cut(text, MOST_OF_ONE, "\n... (cut)").rstrip("\n")

@@ -39,11 +39,13 @@ class LostChildChanges:
         for child in counting(worker, children):
             if child.id not in results:
                 continue
-            found = self._undone(worker, child.id, results, tip)
+            found = self._lost_changes(worker, child.id, results, tip)
             if found.places:
                 discarded = found.whole and not self._has_merged(worker, results[child.id].result)
                 is_left = child.id in left
-                yield self._loss(tree, worker, child, found, discarded=discarded, is_left=is_left)
+                yield self._loss_record(
+                    tree, worker, child, found, discarded=discarded, is_left=is_left
+                )
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
         """Yield the child jobs whose results a worker has discarded completely.
@@ -56,10 +58,10 @@ class LostChildChanges:
             child = results[child_id]
             if not child.is_brought or self._repository.contains(tip, child.result):
                 continue
-            if self._undone(worker, child_id, results, tip).whole:
+            if self._lost_changes(worker, child_id, results, tip).whole:
                 yield child_id
 
-    def _undone(
+    def _lost_changes(
         self, worker: Worker, child_id: str, results: Mapping[str, ChildResult], tip: str
     ) -> Undone:
         base, result = results[child_id].base, results[child_id].result
@@ -98,7 +100,7 @@ class LostChildChanges:
         commit = worker.delivery.commit if worker.delivery else ""
         return bool(commit) and self._repository.contains(commit, result)
 
-    def _loss(
+    def _loss_record(
         self,
         tree: Tree,
         worker: Worker,

@@ -77,7 +77,8 @@ class Promises:
 
         ``ignored``: new ignored files. Return the saved files.
         """
-        found = [each for each in ignored if is_written_by_people(each) and not _is_output(each)]
+        written = (each for each in ignored if is_written_by_people(each))
+        found = [each for each in written if _OUTPUT.isdisjoint(each.split("/")[:-1])]
         return tuple(self._save(worker, self._repository.inside(directory), found[:MOST_SAVED]))
 
     def saved(
@@ -100,10 +101,6 @@ class Promises:
     def _save(self, worker: Worker, place: str, paths: Sequence[str]) -> list[str]:
         home = f"{self._workspace.worker_directory(worker)}/{SAVED}"
         return [path for path in paths if _copied(f"{place}/{path}", f"{home}/{path}", place)]
-
-
-def _is_output(path: str) -> bool:
-    return not _OUTPUT.isdisjoint(path.split("/")[:-1])
 
 
 def _exists(directory: str, place: str, path: str) -> bool:

@@ -70,7 +70,7 @@ class UsersCheckout:
     def _adopt(self, root_id: str) -> None:
         """Add the user's changes since the previous run to the recorded state."""
         directory = self._workspace.job_directory(root_id)
-        before, ended = self._before(root_id), self._previous_end(root_id)
+        before, ended = self._recorded_state(root_id), self._previous_end(root_id)
         state = self._repository.checkout_state()
         # If the state before the job is incomplete, every change is reported.
         names = {*before, *state} if before else ()
@@ -108,7 +108,7 @@ class UsersCheckout:
 
         Without this check, a worker could make git ignore conflicts.
         """
-        before = (self._before(root_id) or {}).get(WAYS_TO_MERGE)
+        before = (self._recorded_state(root_id) or {}).get(WAYS_TO_MERGE)
         # The state is missing if an earlier server began the job. In this case, report no change.
         if before is None or before == self._repository.ways_to_merge():
             return
@@ -127,7 +127,7 @@ class UsersCheckout:
 
         The states before and after the changes are stored for ``restore``.
         """
-        before = self._before(root_id)
+        before = self._recorded_state(root_id)
         if before is None:
             return [], None
         found, state = self._settled(before)
@@ -142,7 +142,7 @@ class UsersCheckout:
         return [*(push_of(each) for each in moves if each.is_push), *signed], state
 
     def is_known(self, root_id: str) -> bool:
-        return bool(self._before(root_id))
+        return bool(self._recorded_state(root_id))
 
     def _settled(self, before: Mapping[str, object]) -> tuple[dict[str, str], Mapping[str, str]]:
         """Return the entries that differ from the recorded state, and the whole present state.
@@ -151,11 +151,11 @@ class UsersCheckout:
         runs, its lock files are ignored.
         """
         state = self._repository.checkout_state()
-        found = _different(before, state)
+        found = _changed_entries(before, state)
         if any(map(_is_lock, found)):
             time.sleep(LEFT_SECONDS)
             state = self._repository.checkout_state()
-            earlier, found = found, _different(before, state)
+            earlier, found = found, _changed_entries(before, state)
             found = {
                 name: seen
                 for name, seen in found.items()
@@ -171,7 +171,7 @@ class UsersCheckout:
         The keys are paths from the top of the checkout, the values the times of the changes.
         Ignored files are omitted. ``state``: the present state from ``changes``; None if unknown.
         """
-        before, now = self._before(root_id), self._repository.checkout_files(state)
+        before, now = self._recorded_state(root_id), self._repository.checkout_files(state)
         if not before or now is None:
             return {}
         files = {
@@ -187,7 +187,7 @@ class UsersCheckout:
         found = {each: _changed_at(f"{now.top}/{each}") for each in sorted(names)}
         return {path: at for path, at in found.items() if at >= since}
 
-    def _before(self, root_id: str) -> Mapping[str, object] | None:
+    def _recorded_state(self, root_id: str) -> Mapping[str, object] | None:
         directory = self._workspace.job_directory(root_id)
         if not os.path.lexists(directory / BEFORE):
             return None
@@ -196,7 +196,7 @@ class UsersCheckout:
         return object_in(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
 
 
-def _different(before: Mapping[str, object], after: Mapping[str, str]) -> dict[str, str]:
+def _changed_entries(before: Mapping[str, object], after: Mapping[str, str]) -> dict[str, str]:
     """Return the entries that differ from ``before``, with their present values ("" if removed).
 
     Git settings are not compared if an earlier version recorded the state without them.
@@ -209,11 +209,11 @@ def _different(before: Mapping[str, object], after: Mapping[str, str]) -> dict[s
 
 def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:
     """Return the workers whose attempts ran at the time ``at``. No worker occurs twice."""
-    found = (each.worker_id for each in attempts if _ran(each, at))
+    found = (each.worker_id for each in attempts if _ran_at(each, at))
     return list(dict.fromkeys(found))
 
 
-def _ran(attempt: Attempt, at: float) -> bool:
+def _ran_at(attempt: Attempt, at: float) -> bool:
     exit = attempt.exit
     began = exit.started_at if exit and exit.started_at else attempt.started_at
     ended = exit.ended_at if exit and exit.ended_at else attempt.ended_at

@@ -137,7 +137,7 @@ def not_copied(directory: str) -> tuple[str, ...]:
 @dataclass(frozen=True, slots=True)
 class WorkerWorktree:
     directory: str
-    #: The agent's working directory: the host project in the worktree. Unknown for an adopted
+    #: The agent's working directory: the project in the worktree. Unknown for an adopted
     #: attempt.
     cwd: str
     branch: str
@@ -297,14 +297,14 @@ class Worktrees:
         """
         with self.checkpoints.held(assignment.worker.key):
             try:
-                return self._open(assignment)
+                return self._open_worktree(assignment)
             except RepositoryError:
                 # Retry, because another thread may be closing a worktree, or another git process
                 # may hold a lock briefly.
                 about = {"worker": assignment.worker.id}
                 logger.warning("cannot open a worktree; retrying", extra=about, exc_info=True)
                 time.sleep(PAUSE_SECONDS)
-                return self._open(assignment)
+                return self._open_worktree(assignment)
 
     def equipped(self, assignment: Assignment, worktree: WorkerWorktree) -> Assignment:
         """Return the assignment for an attempt in a worktree.
@@ -326,7 +326,7 @@ class Worktrees:
         work = self._repository.work(worktree.start, worktree.before)
         return replace(assignment, committed=work)
 
-    def _open(self, assignment: Assignment) -> WorkerWorktree:
+    def _open_worktree(self, assignment: Assignment) -> WorkerWorktree:
         worker, job = assignment.worker, assignment.job
         if self._workspace.is_attached(worker):
             raise RepositoryError(f"the worktree of the worker is in use by {COMMAND} attach")
@@ -335,7 +335,7 @@ class Worktrees:
         branch, directory = worker_branch(worker), self.directory(worker)
         start = self._repository.tip(start_ref(worker))
         if not start:
-            start = self._start(assignment)
+            start = self._merged_start(assignment)
             self._repository.point(start_ref(worker), start)
         elif not os.path.lexists(directory):
             start = take_up(self._repository, assignment.job, worker, start)
@@ -387,7 +387,7 @@ class Worktrees:
             return None
         return WorkerWorktree(directory, "", worker_branch(worker), "", "")
 
-    def _start(self, assignment: Assignment) -> str:
+    def _merged_start(self, assignment: Assignment) -> str:
         # The merge omits changes that conflict; ``omitted`` names them.
         job, commit = assignment.job, assignment.job.config.base
         for task_id, result in assignment.dependency_results.items():

@@ -140,7 +140,7 @@ class WorktreeRemoval:
             for job_id in {worker.job_id for worker in change.workers}
         }
         for worker in change.workers:
-            if not (has_worktrees[worker.job_id] and _is_done(worker)):
+            if not (has_worktrees[worker.job_id] and _has_finally_ended(worker)):
                 continue
             if os.path.lexists(worktree_of(self._workspace, worker)):
                 with suppress(RuntimeError):
@@ -161,7 +161,7 @@ class WorktreeRemoval:
             logger.warning("cannot remove a worktree", extra={"worker": worker.id}, exc_info=True)
 
 
-def _is_done(worker: Worker) -> bool:
+def _has_finally_ended(worker: Worker) -> bool:
     """True if the worker has finally ended.
 
     False after a lost attempt, because it may still run.

@@ -32,7 +32,7 @@ class QuestionCalls:
         """
         self._access.check_person(caller)
         job = self._access.changeable(caller, job_id)
-        worker = self._worker(job_id, task_id)
+        worker = self._worker_of_task(job_id, task_id)
         given = worker.question
         if given and (given.decision, given.by, given.comment) == (decision, caller.name, comment):
             # The caller repeats a call for which it did not get the answer.
@@ -51,7 +51,7 @@ class QuestionCalls:
         Raise NotFound if the task does not exist, or if its question has not been asked.
         """
         self._access.job(caller, job_id)
-        worker = self._worker(job_id, task_id)
+        worker = self._worker_of_task(job_id, task_id)
         if worker.question is None:
             state = "has not been asked yet" if worker.is_question else "has no question"
             raise NotFound(f"task {task_id!r} of job {job_id} {state}")
@@ -60,7 +60,7 @@ class QuestionCalls:
         made = made_for(task, tasks, workers)
         return AskedQuestion(text=task.approve, question=worker.question, made=made)
 
-    def _worker(self, job_id: str, task_id: str) -> Worker:
+    def _worker_of_task(self, job_id: str, task_id: str) -> Worker:
         found = [each for each in self._store.workers(job_id) if each.task_id == task_id]
         if not found:
             known = dict.fromkeys(each.task_id for each in self._store.workers(job_id))

@@ -46,7 +46,7 @@ class WorkerControlCalls:
         The job may be running or ended. Raise Forbidden if the caller is a worker. Raise Conflict
         if the worker succeeded, has not ended, or cannot run again.
         """
-        job, worker = self._asked(caller, job_id, worker_id)
+        job, worker = self._job_and_worker(caller, job_id, worker_id)
         if moved := self._moved():
             raise Unavailable(moved)
         check_can_run_again(job)
@@ -76,7 +76,7 @@ class WorkerControlCalls:
         for a planner or reviewer.
         """
         self._access.changeable(caller, job_id)
-        job, worker = self._asked(caller, job_id, worker_id)
+        job, worker = self._job_and_worker(caller, job_id, worker_id)
         if worker.is_adviser:
             raise Conflict(
                 f"{worker.id} is a planner or reviewer, which cannot be cancelled alone; cancel "
@@ -91,7 +91,7 @@ class WorkerControlCalls:
         self._supervisor.call(action)
         return self._access.job(caller, job.id)
 
-    def _asked(self, caller: Caller, job_id: str, worker_id: str) -> tuple[Job, Worker]:
+    def _job_and_worker(self, caller: Caller, job_id: str, worker_id: str) -> tuple[Job, Worker]:
         self._access.workable(caller, job_id)
         self._access.check_person(caller)
         worker = self._access.worker(caller, job_id, worker_id)

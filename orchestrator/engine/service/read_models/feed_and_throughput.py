@@ -77,7 +77,7 @@ class Feed:
         self._working = threading.Lock()
         self._items: deque[FeedItem] = deque(maxlen=KEPT)
         self._last = int(clock.now() * 1000)
-        #: After this number, or any larger number, no item is missing.
+        #: The feed has every item with a larger number. Earlier items may be missing.
         self._complete_after = self._last
         self._listeners: list[Callable[[], None]] = []
         #: Root jobs whose workers have changed since the job tree's figures were read. The next
@@ -126,10 +126,10 @@ class Feed:
 
     def __call__(self, change: Change) -> None:
         with self._working:
-            self._take(change)
+            self._add_items_of(change)
         self._notify()
 
-    def _take(self, change: Change) -> None:
+    def _add_items_of(self, change: Change) -> None:
         for event in change.events:
             if event.kind in PASSED_ON:
                 self._add(event.kind, event.root_id, event.job_id, event.at, data=event.data)
@@ -251,7 +251,7 @@ class Throughput:
                 self._ends[_COUNTED[event.kind]].append(event.at)
             elif event.kind is EventKind.GATE_ENDED:
                 self._gates[str(event.data["outcome"])] += 1
-        self._forget(clock.now())
+        self._drop_old_ends(clock.now())
 
     def per_minute(self) -> dict[str, int]:
         since = clock.now() - _WINDOW_SECONDS
@@ -260,7 +260,7 @@ class Throughput:
     def gates(self) -> dict[str, int]:
         return dict(self._gates)
 
-    def _forget(self, now: float) -> None:
+    def _drop_old_ends(self, now: float) -> None:
         for ends in self._ends.values():
             while ends and ends[0] < now - _WINDOW_SECONDS:
                 ends.popleft()

@@ -115,7 +115,7 @@ class JobDetails:
         whole = self._store.tree(job.root_id)
         if whole is None:
             raise NoSuchJob(repr(job_id))
-        return whole if job.is_root else _branch(whole, job_id)
+        return whole if job.is_root else _subtree_of(whole, job_id)
 
     def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:
         """Return events of the job and its descendants with ``seq`` > ``after``, in order."""
@@ -201,9 +201,9 @@ class JobDetails:
         if job.facts.discarded:
             return ()  # The job's reason already states that its changes were discarded.
         record = record_of(self.merge_record(caller, job.id))
-        return list(in_words(record, job.status, list(self._above(job)))) if record else ()
+        return list(in_words(record, job.status, list(self._jobs_above(job)))) if record else ()
 
-    def _above(self, job: Job) -> Iterator[str]:
+    def _jobs_above(self, job: Job) -> Iterator[str]:
         above = job.parent_job_id
         while above:
             yield above
@@ -226,7 +226,7 @@ class JobDetails:
         return None if key is not None and self._supervisor.view.waits_for_slot(key) else job
 
 
-def _branch(tree: Tree, job_id: str) -> Tree:
+def _subtree_of(tree: Tree, job_id: str) -> Tree:
     jobs = with_descendants(job_id, tree.jobs)
     ids = {job.id for job in jobs}
     return Tree(

@@ -57,12 +57,12 @@ class ChangeReads:
 
     def difference(self, caller: Caller, job_id: str, asked: DiffRequest) -> Difference:
         """Return changes file by file. Raise Conflict if there is no result yet."""
-        base, commit = self._span(caller, job_id, asked)
+        base, commit = self._commits_to_compare(caller, job_id, asked)
         return self._reader.difference(base, commit, asked)
 
     def patch(self, caller: Caller, job_id: str, asked: DiffRequest) -> bytes:
         """Return changes as a patch. Raise Conflict if there is no result yet."""
-        base, commit = self._span(caller, job_id, asked)
+        base, commit = self._commits_to_compare(caller, job_id, asked)
         return self._reader.patch(base, commit, asked)
 
     def versions(self, caller: Caller, job_id: str, worker_id: str, path: str) -> ConflictVersions:
@@ -89,7 +89,9 @@ class ChangeReads:
         resolved = VersionState.RESOLVED if conflict.get("resolved") else VersionState.UNRESOLVED
         return replace(versions, state=resolved)
 
-    def _span(self, caller: Caller, job_id: str, asked: DiffRequest) -> tuple[str, str]:
+    def _commits_to_compare(
+        self, caller: Caller, job_id: str, asked: DiffRequest
+    ) -> tuple[str, str]:
         job = self._access.job(caller, job_id)
         _check_git(job)
         if not asked.worker_id:
@@ -98,20 +100,20 @@ class ChangeReads:
                     "parameter 'against' requires parameter 'worker'; name the worker whose "
                     "changes to show"
                 )
-            return job.config.base, self._result(job)
+            return job.config.base, self._result_commit(job)
         worker = self._access.worker(caller, job_id, asked.worker_id)
         if worker.status in (WorkerStatus.RUNNING, WorkerStatus.WAITING):
             self._refresh(worker)
-        return self._other(caller, job, worker, asked.against), self._tip(worker)
+        return self._commit_before(caller, job, worker, asked.against), self._head_of(worker)
 
-    def _other(self, caller: Caller, job: Job, worker: Worker, against: str) -> str:
+    def _commit_before(self, caller: Caller, job: Job, worker: Worker, against: str) -> str:
         if against == BASE:
             return self._reader.tip(start_ref(worker)) or job.config.base
         if against == RESULT:
-            return self._result(job)
-        return self._tip(self._access.worker(caller, job.id, against))
+            return self._result_commit(job)
+        return self._head_of(self._access.worker(caller, job.id, against))
 
-    def _result(self, job: Job) -> str:
+    def _result_commit(self, job: Job) -> str:
         found = self._reader.tip(result_branch(job.root_id, job.id))
         if not found:
             why = "the job changed nothing, or its branches were removed"
@@ -121,7 +123,7 @@ class ChangeReads:
             )
         return found
 
-    def _tip(self, worker: Worker) -> str:
+    def _head_of(self, worker: Worker) -> str:
         names = (worker_branch(worker), f"{candidate_refs(worker.root_id)}{worker.id}")
         found = next(filter(None, map(self._reader.tip, names)), "")
         if not found:

@@ -184,7 +184,7 @@ class JobLists:
         found = self._store.snapshot(job.root_id)
         if found is None:
             raise NoSuchJob(repr(job_id))
-        return found if job.is_root else _branch(found, job_id)
+        return found if job.is_root else _subtree_of(found, job_id)
 
     def version(self, job: Job | ListedJob) -> int:
         """Return a number that grows with each change of the job's tree.
@@ -217,7 +217,7 @@ def _card(
     )
 
 
-def _branch(whole: TreeSnapshot, job_id: str) -> TreeSnapshot:
+def _subtree_of(whole: TreeSnapshot, job_id: str) -> TreeSnapshot:
     ids = {job.id for job in with_descendants(job_id, whole.jobs)}
     mine = [each in ids for each in whole.workers.job_id]
     return TreeSnapshot(

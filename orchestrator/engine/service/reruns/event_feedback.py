@@ -130,7 +130,7 @@ class EventFeedback:
     # The thread.
 
     def _run(self) -> None:
-        self._forget()
+        self._forget_old_deliveries()
         while not self._stop.wait(POLL_SECONDS):
             try:
                 self.send_settled()
@@ -175,7 +175,7 @@ class EventFeedback:
     def _send(self, job_id: str, group: Path) -> None:
         remarks = list(_remarks(group))
         try:
-            done = self._given(job_id, group.name, remarks)
+            done = self._give_to_workers(job_id, group.name, remarks)
         except OrchestratorError as error:
             # These two errors are permanent. Other errors are temporary, for example during a merge
             # or while the store is unavailable.
@@ -186,7 +186,7 @@ class EventFeedback:
         if done:
             shutil.rmtree(group)
 
-    def _given(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
+    def _give_to_workers(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
         """Send each worker of the job the remarks on its files, and return True.
 
         Idempotent by ``key``. Raise an OrchestratorError if not all remarks could be sent.
@@ -194,7 +194,11 @@ class EventFeedback:
         if not remarks:
             return True
         caller = _caller(remarks[0].by)
-        workers = [each for each in self._job_details.detail(caller, job_id).workers if _head(each)]
+        workers = [
+            each
+            for each in self._job_details.detail(caller, job_id).workers
+            if _committed_head(each)
+        ]
         if not workers:
             raise NotFound(f"no worker of job {job_id} has a branch")
         by_worker: dict[str, list[_Stored]] = {}
@@ -202,13 +206,15 @@ class EventFeedback:
             by_worker.setdefault(_worker_of(remark, workers).id, []).append(remark)
         for worker in workers:
             if own := by_worker.get(worker.id):
-                self._give(caller, worker, f"{key}-{worker.id}", own)
+                self._give_to_worker(caller, worker, f"{key}-{worker.id}", own)
         return True
 
-    def _give(self, caller: Caller, worker: Worker, key: str, remarks: Sequence[_Stored]) -> None:
-        commit = _head(worker)
+    def _give_to_worker(
+        self, caller: Caller, worker: Worker, key: str, remarks: Sequence[_Stored]
+    ) -> None:
+        commit = _committed_head(worker)
         for on_lines in (True, False):
-            request = _request(commit, key, remarks, on_lines=on_lines)
+            request = _feedback_request(commit, key, remarks, on_lines=on_lines)
             try:
                 self._feedback.give(caller, worker.job_id, worker.id, request)
                 return
@@ -222,7 +228,7 @@ class EventFeedback:
                 if not on_lines:
                     raise
 
-    def _forget(self) -> None:
+    def _forget_old_deliveries(self) -> None:
         for each in self._seen.iterdir() if self._seen.is_dir() else ():
             if self._now() - each.stat().st_mtime > REMEMBERED_SECONDS:
                 each.unlink()
@@ -232,7 +238,7 @@ def _caller(trigger: str) -> Caller:
     return Caller(name=f"trigger:{trigger}", scopes=frozenset({Scope.ADMIN}))
 
 
-def _head(worker: Worker) -> str:
+def _committed_head(worker: Worker) -> str:
     delivery = worker.delivery
     return delivery.commit if delivery and delivery.changed else ""
 
@@ -246,10 +252,14 @@ def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
     return (made or list(workers))[-1]
 
 
-def _request(
+def _feedback_request(
     commit: str, key: str, remarks: Sequence[_Stored], *, on_lines: bool
 ) -> FeedbackRequest:
-    fitting = [each for each in remarks if on_lines and _is_on_lines(each, commit)][:MOST_COMMENTS]
+    fitting = [
+        each
+        for each in remarks
+        if on_lines and each.path and each.commit == commit and not each.is_old
+    ][:MOST_COMMENTS]
     rest = [each.summary for each in remarks if each not in fitting]
     comments = tuple(
         Comment(path=each.path, line=each.line, end_line=each.end_line, text=each.text)
@@ -257,10 +267,6 @@ def _request(
     )
     summary = cut("\n\n".join(rest), MOST_CHARACTERS, "\n... (cut)")
     return FeedbackRequest(comments=comments, summary=summary, commit=commit, key=key)
-
-
-def _is_on_lines(remark: _Stored, commit: str) -> bool:
-    return bool(remark.path) and remark.commit == commit and not remark.is_old
 
 
 def _remarks(group: Path) -> Iterator[_Stored]:

@@ -85,10 +85,12 @@ class FeedbackCalls:
             worker = self._access.worker(caller, job_id, worker_id)
             if stored := self._stored_before(caller, worker, request):
                 return self._given(caller, worker, stored, duplicate=True)
-            feedback = self._checked(caller, job, worker, request)
-            landed = self._landed(job)
+            feedback = self._checked_feedback(caller, job, worker, request)
+            landed = self._landed_branches(job)
             failpoints.reached("feedback: checked")
-            self._begin(job, worker, feedback, self._agent(job, worker, request), landed)
+            self._begin_attempt(
+                job, worker, feedback, self._agent_for(job, worker, request), landed
+            )
         failpoints.reached("feedback: stored")
         return self._given(caller, worker, feedback, landed=landed)
 
@@ -106,14 +108,14 @@ class FeedbackCalls:
                 return each
         return None
 
-    def _checked(
+    def _checked_feedback(
         self, caller: Caller, job: Job, worker: Worker, request: FeedbackRequest
     ) -> Feedback:
         check_worker_ended(worker)
         check_can_run_again(job)
         self._trees.check_not_attached(worker)
         self._merge_queue.check_idle(job.id)
-        tip = self._tip(job, worker)
+        tip = self._branch_head(job, worker)
         if not tip.startswith(request.commit):
             raise Outdated(
                 f"the branch of {worker.id} has moved from commit {request.commit[:12]} to "
@@ -133,7 +135,7 @@ class FeedbackCalls:
             digest=_digest(request) if request.key else "",
         )
 
-    def _tip(self, job: Job, worker: Worker) -> str:
+    def _branch_head(self, job: Job, worker: Worker) -> str:
         branch = worker_branch(worker)
         delivery = worker.result.delivery if worker.result else None
         in_git = job.config.base or (delivery and delivery.has_worktree)
@@ -153,14 +155,12 @@ class FeedbackCalls:
     ) -> Iterator[Comment]:
         old = self._repository.tip(start_ref(worker))
         sides = {Side.NEW: self._repository.files(tip), Side.OLD: self._repository.files(old)}
-        for number, comment in enumerate(comments):
-            yield _with_lines(comment, sides[comment.side], f"comments[{number}]", self._below())
-
-    def _below(self) -> str:
         inside = self._repository.inside("").strip("/")
-        return f"{inside}/" if inside not in ("", ".") else ""
+        prefix = f"{inside}/" if inside not in ("", ".") else ""
+        for number, comment in enumerate(comments):
+            yield _with_lines(comment, sides[comment.side], f"comments[{number}]", prefix)
 
-    def _agent(self, job: Job, worker: Worker, request: FeedbackRequest) -> str:
+    def _agent_for(self, job: Job, worker: Worker, request: FeedbackRequest) -> str:
         task = next(each for each in self._store.tasks(job.id) if each.id == worker.task_id)
         name = self._agents.resolve(request.agent or worker.agent, task)
         if task.command is not None or not self._agents.reads_prompt(name):
@@ -171,7 +171,7 @@ class FeedbackCalls:
         self._agents.get(name).check(task)
         return name
 
-    def _landed(self, job: Job) -> tuple[str, ...]:
+    def _landed_branches(self, job: Job) -> tuple[str, ...]:
         prefix = f"{landed_refs(job.root_id, job.id)}after/"
         return tuple(
             name.removeprefix(f"{prefix}heads/")
@@ -180,7 +180,7 @@ class FeedbackCalls:
             and self._repository.contains(tip, commit)
         )
 
-    def _begin(
+    def _begin_attempt(
         self, job: Job, worker: Worker, feedback: Feedback, agent: str, landed: tuple[str, ...]
     ) -> None:
         def action(scheduler: Scheduler, now: float) -> None:
