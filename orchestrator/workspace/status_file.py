@@ -11,11 +11,13 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, field
 from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.limits.usage_budgets import caps_of, usage_by_job, usage_fields
+from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import Workdir
@@ -60,6 +62,8 @@ class _Watched:
     root: Job
     jobs: dict[str, Job] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
+    #: Planners and reviewers. Their usage counts.
+    advisers: dict[str, Worker] = field(default_factory=dict)
     #: Tasks whose workers start in the project, as (job, task).
     in_project: set[TaskKey] = field(default_factory=set)
     due: float = 0.0
@@ -158,8 +162,9 @@ class StatusFiles:
                 if worker.job_id not in change.replaced_plans
             }
         for worker in (*change.new_workers, *change.workers):
-            if worker.root_id in self._watched and not worker.is_adviser:
-                self._watched[worker.root_id].workers[worker.id] = worker
+            if worker.root_id in self._watched:
+                watched = self._watched[worker.root_id]
+                (watched.advisers if worker.is_adviser else watched.workers)[worker.id] = worker
                 roots.add(worker.root_id)
         return roots
 
@@ -229,8 +234,10 @@ class StatusFiles:
             with self._lock:
                 root, jobs = watched.root, list(watched.jobs.values())
                 workers = list(watched.workers.values())
+                advisers = list(watched.advisers.values())
                 in_project = frozenset(watched.in_project)
-            document = status_document(self._workspace, root, jobs, workers, in_project)
+            used = usage_by_job(jobs, (*workers, *advisers))
+            document = status_document(self._workspace, root, jobs, workers, used, in_project)
             self._workspace.prepare_job(root.id)
             directory = self._workspace.job_directory(root.id)
             if root.status.ended and "workers_omitted" in document:
@@ -252,7 +259,9 @@ def _watched(tree: Tree) -> _Watched:
         for task in tasks
         if task.works_in_project
     }
-    return _Watched(tree.root, jobs, {worker.id: worker for worker in tree.workers}, in_project)
+    workers = {worker.id: worker for worker in tree.workers}
+    advisers = {worker.id: worker for worker in tree.advisers}
+    return _Watched(tree.root, jobs, workers, advisers, in_project)
 
 
 def readable(document: dict[str, Any]) -> str:
@@ -278,8 +287,10 @@ def status_document(
     root: Job,
     jobs: list[Job],
     workers: list[Worker],
+    used: Mapping[str, Sequence[Usage]],
     in_project: Collection[TaskKey],
 ) -> dict[str, Any]:
+    """``used``: usages by job id, as from ``usage_by_job``."""
     by_job = _by_job(jobs, workers)
     listed = _listed(jobs, workers)
     unmerged_changes = UnmergedChanges({job.id: job for job in jobs}, by_job)
@@ -296,6 +307,7 @@ def status_document(
         "seconds": wall_seconds(root, by_job[root.id]),
         "counts": dict(Counter(str(worker.status) for worker in workers)),
         **_omitted(root, by_job[root.id], len(workers) - len(listed)),
+        **_used(root, used),
         "labels": dict(root.config.labels),
         "base_branch": root.config.base_branch,
         "project": root.config.project,
@@ -303,7 +315,7 @@ def status_document(
         **_judging(root),
         **_merging(root, unmerged_changes),
         "depths": max(job.depth for job in jobs) + 1,
-        "child_jobs": [_child_job(job, unmerged_changes) for job in jobs if not job.is_root],
+        "child_jobs": [_child_job(job, unmerged_changes, used) for job in jobs if not job.is_root],
         "results": {
             "tasks": _rows(workspace, _by_job(jobs, listed), root.id, in_project),
             "workspace": str(workspace.job_directory(root.id)),
@@ -395,7 +407,13 @@ def _merging(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
     }
 
 
-def _child_job(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
+def _used(job: Job, used: Mapping[str, Sequence[Usage]]) -> dict[str, Any]:
+    return {"usage": usage_fields(used.get(job.id, ())), "caps": caps_of(job.config)}
+
+
+def _child_job(
+    job: Job, unmerged_changes: UnmergedChanges, used: Mapping[str, Sequence[Usage]]
+) -> dict[str, Any]:
     return {
         "job_id": job.id,
         "parent_job_id": job.parent_job_id,
@@ -407,6 +425,7 @@ def _child_job(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
         "paused": _paused(job),
         "request": job.request[:REQUEST_LIMIT],
         "labels": dict(job.config.labels),
+        **_used(job, used),
         **_changes(job),
         **_judging(job),
         **_merging(job, unmerged_changes),

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import is_known, total
+from orchestrator.core.limits.usage_budgets import usage_fields
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Decision, Pause, Question
@@ -279,10 +279,7 @@ def config_answer(config: JobConfig) -> answers.job.ConfigAnswer:
 
 def usage_answer(usages: Sequence[Usage]) -> answers.job.UsageAnswer:
     """Return the sum of known usage. A value that is unknown for all workers is omitted."""
-    known = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
-    without = any(is_known(usage) and usage.cost_usd is None for usage in usages)
-    lacking = True if without and known["cost_usd"] is not None else None
-    return answers.job.UsageAnswer(**known, cost_partial=lacking)
+    return answers.job.UsageAnswer(**usage_fields(usages))
 
 
 #: Fields with the remaining quota, which change with time alone.

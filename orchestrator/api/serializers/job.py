@@ -28,7 +28,7 @@ from orchestrator.api.serializers.answer_parts import (
 )
 from orchestrator.api.serializers.status import by_job, landed, session_answer
 from orchestrator.core.candidates.comparison import comparisons
-from orchestrator.core.limits.usage_budgets import caps_of, is_known
+from orchestrator.core.limits.usage_budgets import caps_of, is_known, usage_by_job
 from orchestrator.core.locks.lock_table import LockKind
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.attempt.failure import Failure
@@ -297,7 +297,9 @@ def _failure(failure: Failure) -> answers.job.FailureAnswer:
 
 def tree_answer(tree: Tree) -> answers.job.TreeAnswer:
     jobs = {job.id: job for job in tree.jobs}
-    workers, used = by_job(tree.workers), _used_with_all_below(tree)
+    workers = by_job(tree.workers)
+    # Planners and reviewers count, too.
+    used = usage_by_job(tree.jobs, (*tree.workers, *tree.advisers))
 
     def of_job(job: Job, depth: int) -> answers.job.TreeAnswer:
         own = workers.get(job.id, ()) if depth <= DEEPEST_NESTING else ()
@@ -308,19 +310,6 @@ def tree_answer(tree: Tree) -> answers.job.TreeAnswer:
         return _tree_worker(worker, [of_job(child, depth + 1) for child in children])
 
     return of_job(tree.jobs[0], 0)
-
-
-def _used_with_all_below(tree: Tree) -> Mapping[str, Sequence[Usage]]:
-    # Planners and reviewers count, too.
-    jobs = {job.id: job for job in tree.jobs}
-    used: dict[str, list[Usage]] = defaultdict(list)
-    for worker in (*tree.workers, *tree.advisers):
-        usage = result_of(worker).usage
-        job = jobs.get(worker.job_id) if is_known(usage) else None
-        while job is not None:
-            used[job.id].append(usage)
-            job = jobs.get(job.parent_job_id or "")
-    return used
 
 
 def _tree_job(

@@ -6,15 +6,15 @@ and stay unchanged when old jobs are removed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import asdict, field
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, Protocol
 
 from orchestrator.core.errors import LimitReached
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.attempt_result import Usage
-from orchestrator.core.model.job import Job
+from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import CapPassed
 from orchestrator.core.model.job_settings import CAPS
 
@@ -98,6 +98,34 @@ def total(*usages: Usage) -> Usage:
 
 def is_known(usage: Usage) -> bool:
     return _counted_figures(usage) != _NONE_KNOWN
+
+
+def usage_by_job(jobs: Iterable[Job], workers: Iterable[Worker]) -> Mapping[str, Sequence[Usage]]:
+    """Return the known usages of the workers of each job and of the jobs below it, by job id.
+
+    ``jobs``: a job tree. Jobs without known usage are omitted.
+    """
+    known = {job.id: job for job in jobs}
+    found: dict[str, list[Usage]] = {}
+    for worker in workers:
+        usage = worker.result.usage if worker.result else NO_USAGE
+        job = known.get(worker.job_id) if is_known(usage) else None
+        while job is not None:
+            found.setdefault(job.id, []).append(usage)
+            job = known.get(job.parent_job_id or "")
+    return found
+
+
+def usage_fields(usages: Sequence[Usage]) -> dict[str, Any]:
+    """Return the sum of usages, by the name of its field in answers and ``status.json``.
+
+    Unknown figures are omitted. ``cost_partial`` is True if a part of the cost is unknown.
+    """
+    found = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
+    found = {name: value for name, value in found.items() if value is not None}
+    if "cost_usd" in found and any(is_known(each) and each.cost_usd is None for each in usages):
+        found["cost_partial"] = True
+    return found
 
 
 def reached(limited: Limited, spent: Mapping[str, float]) -> str:

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,14 @@ from orchestrator.cli.offline.jobs_on_disk import root_id_of
 from orchestrator.cli.offline.log_files import tail_lines
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.errors import NotFound
+from orchestrator.core.model.attempt.attempt_result import Usage
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.states import JobStatus, WorkerKind
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.core.ports import Change
 from orchestrator.schemas.answers.job_list import JobSummary
+from orchestrator.workspace import StatusFiles, WorkspaceLayout
 from tests.unit.cli.conftest import Orchestrator
 
 Capture = pytest.CaptureFixture[str]
@@ -64,6 +72,38 @@ def test_status_and_jobs_are_read_from_the_files(
     shown = capsys.readouterr().out
     assert "job new: partial after 0.0 s; 4 workers, 3 succeeded, 1 failed" in shown
     assert "    worker_2_2         failed            exit code 3" in shown
+
+
+def test_the_usage_and_caps_of_a_job_and_of_its_child_job_are_shown_without_a_server(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    config = JobConfig(
+        **{"max_workers": 2, "default_timeout": 10, "max_retries": 0, "max_depth": 3},
+        max_wall_seconds=99,
+        max_cost_usd=2.0,
+    )
+    root = Job(id="abc", root_id="abc", depth=0, request="x", config=config, created_at=1.0)
+    child = replace(root, id="c1", parent_job_id="abc", parent_worker_id="worker_1", depth=1)
+    worker = Worker(
+        **{"id": "worker_1", "job_id": "abc", "root_id": "abc", "task_id": "a", "agent": "claude"},
+        index=0,
+        depth=0,
+        child_job_ids=("c1",),
+        result=WorkerResult(usage=Usage(steps=3, input_tokens=1200, cost_usd=0.25)),
+    )
+    below = replace(worker, id="worker_1_1", job_id="c1", depth=1, child_job_ids=())
+    planner = replace(worker, id="planner", task_id="", kind=WorkerKind.PLANNER, child_job_ids=())
+    files = StatusFiles(WorkspaceLayout(folder / "workspace"), lambda root_id: None)
+
+    files(Change(new_jobs=[root, child], new_workers=[worker, below, planner]))
+    ended = [replace(each, status=JobStatus.FAILED) for each in (root, child)]
+    files(Change(jobs=ended))
+
+    orchestrator("status", "abc")
+    shown = capsys.readouterr().out
+    assert "Used:   9 steps, 3,600 input tokens, 0.7500 USD\nCaps:   $2.00\n" in shown
+    orchestrator("status", "c1")
+    assert "Used:   3 steps, 1,200 input tokens, 0.2500 USD\nCaps:" in capsys.readouterr().out
 
 
 def test_workers_that_the_status_omits_are_read_from_the_file_of_all_workers(
