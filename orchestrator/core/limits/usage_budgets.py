@@ -33,6 +33,9 @@ _COUNTED = (
     "cost_usd",
 )
 
+#: Fields of a usage that count for ``max_tokens``.
+COUNTED_TOKENS = ("input_tokens", "cache_write_tokens", "output_tokens")
+
 _counted_figures = attrgetter(*_COUNTED)
 _NONE_KNOWN = (None,) * len(_COUNTED)
 
@@ -205,7 +208,7 @@ def tokens(usage: Usage) -> int:
 
     Cache reads do not count: they cost a tenth of uncached input, and each step repeats them.
     """
-    return sum((usage.input_tokens or 0, usage.cache_write_tokens or 0, usage.output_tokens or 0))
+    return sum(getattr(usage, name) or 0 for name in COUNTED_TOKENS)
 
 
 def _figures(usage: Usage) -> tuple[float, float, float]:

@@ -11,6 +11,7 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
 from orchestrator.cli.output.terminal_text import lines_of, local_time, moment
 from orchestrator.core.errors import OrchestratorError
+from orchestrator.core.limits.usage_budgets import COUNTED_TOKENS
 from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
 from orchestrator.security.http_client.http_retry import retried
 from orchestrator.security.http_client.stdlib_client import ServerReply, StdlibClient
@@ -82,8 +83,11 @@ class ServerSource:
     def _listed(self, job_id: str) -> Answer:
         if not job_id:
             return self._answer("jobs", depth=0, page_size=MOST_JOBS)
-        status = self._answer("jobs", job_id, "status", tasks="none")
-        return {"jobs": [{**status, "depth": 0}], "total": 1}
+        # The answer of ``status`` lacks the usage and the needs of the job.
+        listed = self._answer("jobs", q=job_id, page_size=MOST_JOBS)["jobs"]
+        jobs = [each for each in listed if each["job_id"] == job_id]
+        jobs = jobs or [self._answer("jobs", job_id, "status", tasks="none")]
+        return {"jobs": jobs, "total": 1}
 
     def _with_workers(self, job: JobLine, wanted: Wanted) -> JobLine:
         if not wanted.is_open(job):
@@ -300,7 +304,7 @@ def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
     # The job may have ended since ``known_at``, so running times stop then.
     from orchestrator.cli.output.status_answer import all_tasks, tasks_of
 
-    status = str(answer["status"])
+    status, usage = str(answer["status"]), answer.get("usage") or {}
     reason = str(answer.get("reason") or "")
     if status not in ENDED_JOB:
         reason = f"as of {local_time(known_at)}; no server runs"
@@ -311,6 +315,8 @@ def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
         request=str(answer.get("request") or ""),
         reason=reason,
         counts=answer.get("counts") or {},
+        cost_usd=usage.get("cost_usd"),
+        tokens=sum(usage.get(name) or 0 for name in COUNTED_TOKENS) or None,
         started_at=moment(answer.get("started_at") or answer.get("created_at")),
         ended_at=moment(answer["ended_at"]) if answer.get("ended_at") else None,
         awaits_approval=bool(answer.get("awaits_approval")) and status not in ENDED_JOB,

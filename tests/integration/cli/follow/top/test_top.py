@@ -71,6 +71,27 @@ def _status(refresher: Refresher, view: View, job: str) -> str:
     return "".join(each.status for each in snapshot.jobs if each.job_id == job)
 
 
+def test_the_row_of_a_job_has_its_tokens_and_cost_with_and_without_a_server(
+    make_site: MakeSite, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    site = make_site()
+    job = site.submit("x", [shell(HOLD, env={"RELEASE": "go"})])
+    used = {"input_tokens": 900, "output_tokens": 400, "cost_usd": 0.25}
+    assert site.call("POST", "/usage", used, key=site.key_of(job)).status_code == 200
+
+    def cells(*arguments: str) -> list[str]:
+        assert execute(["top", "--once", *arguments], context_of(site)) == 0
+        lines = capfd.readouterr().out.splitlines()
+        return next(line.split()[-3:-1] for line in lines if f" {job} " in line)
+
+    assert cells() == cells(job) == ["1.3k", "$0.25"]
+    assert site.call("POST", f"/jobs/{job}/cancel").status_code == 202
+    site.wait(job)
+    site.stop()
+    assert cells() == cells(job) == ["1.3k", "$0.25"]
+
+
 def test_it_goes_on_with_files_when_the_server_is_gone(make_site: MakeSite) -> None:
     site = make_site()
     job = site.run("x", [shell("echo hello")])["job_id"]
