@@ -178,6 +178,7 @@ def test_an_interrupted_demo_stops_its_job_and_its_server(tmp_path: Path) -> Non
     with progress.open("wb") as written:
         process = subprocess.Popen(
             [str(PRODUCT / "bin/orchestrator"), "demo", "--keep", str(folder)],
+            cwd=tmp_path,
             env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -191,5 +192,8 @@ def test_an_interrupted_demo_stops_its_job_and_its_server(tmp_path: Path) -> Non
     assert process.returncode == 130, progress.read_text()
     assert f"rm -rf {folder}\n" in out
     assert "landed" not in out
+    programs = re.findall(r"\S*bin/orchestrator(?= [a-z])", progress.read_text() + out)
+    assert len(programs) >= 3 and "retry" in out
+    assert {(tmp_path / each).resolve() for each in programs} == {folder / "bin/orchestrator"}
     wait_until(lambda: not processes_of(folder), 30)
     shutil.rmtree(folder)

@@ -1,6 +1,7 @@
 """``orchestrator demo``: a job with scripted agents, from its plan to the landed result."""
 
 import json
+import os
 import shlex
 import signal
 import subprocess
@@ -13,11 +14,12 @@ from typing import Any
 import click
 
 from orchestrator.cli.command_context import CliContext, json_option, pass_cli_context
-from orchestrator.cli.demo.folder import PLAN, DemoFailed, DemoFolder, new_folder
+from orchestrator.cli.demo.folder import DemoFailed, DemoFolder, new_folder
 from orchestrator.cli.demo.story import Story
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
-from orchestrator.cli.output.command_paths import COMMAND
+from orchestrator.cli.output.command_paths import COMMAND, path_here
 from orchestrator.cli.output.exit_codes import ExitCode
+from orchestrator.core.text.command_name import IN_FOLDER
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -67,7 +69,7 @@ class Demo:
 
         Return 0, or the exit code of the command that failed.
         """
-        if code := self._command("run", "--plan", PLAN):
+        if code := self._command("run", "--plan", str(self._folder.plan)):
             return code
         return self._command("land", str(self._job()["job_id"]), "--yes")
 
@@ -117,7 +119,8 @@ class Demo:
         return next(iter(root_jobs(self._folder.workspace)), {})
 
     def _command(self, *arguments: str) -> int:
-        click.echo(f"$ {COMMAND} {shlex.join(arguments)}", err=True)
+        program = path_here(IN_FOLDER, str(self._folder.path), os.getcwd())
+        click.echo(f"$ {program} {shlex.join(arguments)}", err=True)
         process = self._started(arguments)
         with _forwarded_to(process):
             returned = process.wait()
@@ -126,8 +129,8 @@ class Demo:
     def _started(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
         try:
             return subprocess.Popen(
+                # In the user's directory, so that the commands in the output work there.
                 [str(self._folder.command), *arguments],
-                cwd=self._folder.path,
                 env=self._environ,
                 stdin=subprocess.DEVNULL,
                 # With --json, standard output has one document only.

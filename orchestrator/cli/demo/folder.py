@@ -17,7 +17,6 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files.untrusted_files import replace_file
 
 PREFIX = "orchestrator-demo-"
-PLAN = "plan.yaml"
 #: Prefixes of variables that could name another project, workspace, server, or repository.
 FOREIGN = ("ORCHESTRATOR_", "GIT_")
 
@@ -65,6 +64,10 @@ class DemoFolder:
     def command(self) -> Path:
         return self.path / "bin" / "orchestrator"
 
+    @property
+    def plan(self) -> Path:
+        return self.path / "plan.yaml"
+
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
         """Return the environment for commands in the demo's folder.
 
@@ -89,7 +92,7 @@ class DemoFolder:
             agent=json.dumps(str(agent)),
         )
         replace_file(self.path / "config.yaml", config.encode())
-        (self.path / PLAN).write_text(shop.plan_text(sys.executable), "utf-8")
+        self.plan.write_text(shop.plan_text(sys.executable), "utf-8")
         self._make_repository(environ)
 
     def _make_repository(self, environ: Mapping[str, str]) -> None:
