@@ -85,8 +85,12 @@ def _plan_only(context: CliContext, job: JobOptions, keep_server: bool) -> int:
     ):
         plan = draft(context, client, job)
         if plan.job_id is not None:
-            reject(client, plan.job_id)
-    return show_plan(context, job, as_yaml=False, made=plan)
+            reject(client, plan.job_id, "--plan-only runs no task")
+    code = show_plan(context, job, as_yaml=False, made=plan)
+    if plan.job_id is not None:
+        note = f"job {plan.job_id} has this plan; it is listed as cancelled, because no task ran"
+        click.echo(note, err=True)
+    return code
 
 
 def run_to_its_end(

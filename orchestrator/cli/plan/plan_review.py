@@ -173,12 +173,12 @@ def _replace_tasks(
         raise
 
 
-def reject(client: "OrchestratorClient", job_id: str) -> None:
+def reject(client: "OrchestratorClient", job_id: str, comment: str = "") -> None:
     """Reject the plan of a job, and wait for the job's end.
 
-    A server that was started for the job can then stop.
+    A server that was started for the job can then stop. ``comment``: part of the job's reason.
     """
-    client.reject(job_id)
+    client.reject(job_id, comment=comment)
     client.wait(job_id, REJECT_SECONDS)
 
 

@@ -79,9 +79,12 @@ def jobs(site: InProcess) -> list[tuple[str, str]]:
 
 
 def test_plan_only_shows_an_agents_plan_with_an_estimate_and_runs_nothing(
-    site: InProcess, say: Say, planner: Planner
+    site: InProcess, planner: Planner, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    code, out = say("run", "--plan-only", *BY_AGENT, REQUEST)
+    environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+    words = ["run", "--plan-only", *BY_AGENT, REQUEST]
+    code = execute(words, CliContext(folder=site.folder, environ=environ))
+    out, err = capsys.readouterr()
 
     assert code == 0
     assert "a   thinker  -      Part a" in out
@@ -89,7 +92,8 @@ def test_plan_only_shows_an_agents_plan_with_an_estimate_and_runs_nothing(
     assert "about 300,000 tokens, cost unknown (3 workers, a rule of thumb" in out
     assert len(planner.asked) == 1
     (job,) = site.get("/jobs")["jobs"]
-    assert "rejected" in site.wait(job["job_id"])["reason"]
+    assert site.wait(job["job_id"])["reason"].endswith("rejected: --plan-only runs no task")
+    assert f"job {job['job_id']} has this plan; it is listed as cancelled" in err
     workers = site.get(f"/jobs/{job['job_id']}")["workers"]
     assert all(worker["attempts"] == [] for worker in workers)
 
