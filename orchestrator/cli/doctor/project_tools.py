@@ -30,10 +30,6 @@ class Line:
     text: str
 
 
-#: Directories that hold no modules of the project.
-_SKIPPED = frozenset({"node_modules", "site-packages", "venv"})
-
-
 #: Returns the line to add; None if no line is missing. Arguments: a directory in which a tool is
 #: called, and the folder's path relative to this directory.
 Finder = Callable[[Path, str], Line | None]
@@ -85,7 +81,8 @@ def _mypy(place: Path, name: str) -> Line | None:
             return Line(place / file, ", under [tool.mypy]", f"exclude = [{shown}]")
         shown = "|".join([*(f"(?:{each})" for each in patterns if each), pattern])
         return Line(place / file, ", under [mypy]", f"exclude = {shown}")
-    if _names_dependency(place, "mypy") or _has_python(place, name):
+    # mypy needs no settings; its cache shows that the user runs it here.
+    if _names_dependency(place, "mypy") or (place / ".mypy_cache").is_dir():
         if (place / "pyproject.toml").is_file():
             at = ", as its first line"
             return Line(place / "pyproject.toml", at, f"tool.mypy.exclude = ['{pattern}']")
@@ -93,19 +90,6 @@ def _mypy(place: Path, name: str) -> Line | None:
             place / "mypy.ini", ", a new file, after the line [mypy]", f"exclude = {pattern}"
         )
     return None
-
-
-def _has_python(place: Path, name: str) -> bool:
-    # Without settings, mypy reads everything below a directory with Python modules. Two levels are
-    # checked: a project whose modules are all deeper has settings or tests near its top.
-    found = (
-        file.relative_to(place) for how in ("", "*/", "*/*/") for file in place.glob(f"{how}*.py")
-    )
-    return any(
-        not file.is_relative_to(name)
-        and not any(each.startswith(".") or each in _SKIPPED for each in file.parts)
-        for file in found
-    )
 
 
 def _mypy_section(file: Path) -> Mapping[str, object] | None:

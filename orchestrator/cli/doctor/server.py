@@ -78,12 +78,13 @@ def _port(settings: "Settings") -> HealthCheck:
     host, port = settings.api.host, settings.api.port
     if is_free(host, port):
         return HealthCheck(name="port", ok=True, message=f"{host}:{port} is free")
-    message = f"{host}:{port} is in use by another program"
-    fix = (
-        f"set api.port in config.yaml to a free port, or to 0 for any ({COMMAND} run selects "
-        "a free port automatically)"
+    # Usually the server of another project.
+    message = (
+        f"{host}:{port} is in use by another program; `{COMMAND} run` starts the server at a free "
+        f"port, `{COMMAND} serve` does not start"
     )
-    return HealthCheck(name="port", ok=False, message=message, fix=fix)
+    fix = f"{COMMAND} serve --port 0; or set api.port in config.yaml to a free port, or to 0"
+    return HealthCheck(name="port", ok=None, message=message, fix=fix)
 
 
 def _key(record: ServerRecord, settings: "Settings | None") -> Iterator[HealthCheck]:

@@ -133,14 +133,18 @@ def test_a_key_that_looks_like_an_example_is_told(
     assert check["ok"] is None and "is a published example" in check["message"]
 
 
-def test_a_port_that_another_program_has_is_a_failure(
+def test_a_port_that_another_program_uses_is_a_note_that_says_what_happens(
     orchestrator: Orchestrator, capsys: Capture, free_port: str
 ) -> None:
     variables = {"ORCHESTRATOR_API__PORT": free_port}
     assert checks(orchestrator, capsys, **variables)["port"]["ok"]
 
     with closing(socket.create_server(("127.0.0.1", int(free_port)))):
-        assert checks(orchestrator, capsys, **variables)["port"]["ok"] is False
+        check = checks(orchestrator, capsys, **variables)["port"]
+    assert check["ok"] is None
+    assert f":{free_port} is in use by another program; `bin/orch" in check["message"]
+    assert "`bin/orchestrator run` starts the server at a free port" in check["message"]
+    assert check["fix"].startswith("bin/orchestrator serve --port 0;")
 
 
 def test_our_own_server_is_no_other_program(
