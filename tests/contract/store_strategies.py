@@ -153,6 +153,7 @@ results = st.builds(
             changed=st.booleans(),
             expected=st.booleans(),
             missing=several,
+            ignored=several,
             saved=several,
             checkout=several,
             outside=several,

@@ -193,6 +193,7 @@ def _with_delivery(
             intent=intent,
             deferred=final if deferred else None,
             missing=changes.missing,
+            ignored=changes.ignored,
             saved=tuple(
                 _clean_name(each, running)
                 for each in dict.fromkeys((*changes.saved, *changes.ignored_sources))

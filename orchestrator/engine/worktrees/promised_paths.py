@@ -37,6 +37,8 @@ _OUTPUT = frozenset(
 @dataclass(frozen=True, slots=True)
 class KeptPromises:
     missing: tuple[str, ...] = ()
+    #: Promised paths of which git ignores every file, so that no commit has any of them.
+    ignored: tuple[str, ...] = ()
     saved: tuple[str, ...] = ()
 
 
@@ -68,7 +70,12 @@ class Promises:
             return KeptPromises()
         ignored = self._repository.ignored(directory, [normalized(each) for each in lacking])
         missing = [each for each in lacking if not _exists(directory, place, normalized(each))]
-        return KeptPromises(tuple(missing), tuple(self._save(worker, place, ignored[:MOST_SAVED])))
+        committed = self._repository.files(tip).paths() if ignored else ()
+        uncommitted = (
+            each for each in lacking if held_by(each, ignored) and not held_by(each, committed)
+        )
+        saved = self._save(worker, place, ignored[:MOST_SAVED])
+        return KeptPromises(tuple(missing), tuple(uncommitted), tuple(saved))
 
     def save_sources(
         self, worker: Worker, directory: str, ignored: Iterable[str]

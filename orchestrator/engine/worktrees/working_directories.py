@@ -161,9 +161,11 @@ class Changes:
     size: ChangeSize | None = None
     #: True if an attempt changed files. A removal of files counts as a change.
     has_work: bool = False
-    #: Promised paths that do not exist. The next field has promised files that git ignores and that
-    #: were saved.
+    #: Promised paths that do not exist.
     missing: tuple[str, ...] = ()
+    #: See ``KeptPromises``.
+    ignored: tuple[str, ...] = ()
+    #: Promised files that git ignores and that were saved.
     saved: tuple[str, ...] = ()
     #: New sources that git ignores and that were saved. They do not count as changes of the result.
     ignored_sources: tuple[str, ...] = ()
@@ -546,6 +548,7 @@ class Worktrees:
             size=size,
             has_work=has_work,
             missing=kept.missing,
+            ignored=kept.ignored,
             saved=kept.saved,
             ignored_sources=self._promises.save_sources(
                 worker, worktree.directory, self.checkpoints.new_ignored(worker)

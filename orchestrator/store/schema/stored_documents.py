@@ -136,10 +136,8 @@ def read_session(found: Found) -> Session:
 
 
 def _read_delivery(found: Found) -> DeliveredWork:
-    paths = {
-        name: tuple(found.get(name, ()))
-        for name in ("missing", "saved", "outside", "checkout", "omitted", "code", "removed")
-    }
+    listed = "missing", "ignored", "saved", "outside", "checkout", "omitted", "code", "removed"
+    paths = {name: tuple(found.get(name, ())) for name in listed}
     deferred = found.get("deferred")
     own = {
         "intent": Intent(found.get("intent", Intent.ANSWER)),

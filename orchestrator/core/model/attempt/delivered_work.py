@@ -208,6 +208,8 @@ class DeliveredWork:
     deferred: FinalText | None = None
     #: Promised paths that do not exist and did not exist at the start.
     missing: tuple[str, ...] = ()
+    #: Promised paths that the result lacks, because git ignores all their files.
+    ignored: tuple[str, ...] = ()
     #: Promised files and new sources that the result lacks because git ignores them. They are saved
     #: in ``files/`` of the worker's directory.
     saved: tuple[str, ...] = ()

@@ -109,6 +109,28 @@ def not_made(
             )
 
 
+def ignored_promises(
+    job: Job, workers: Iterable[Worker], present: Sequence[str]
+) -> Iterator[Missing]:
+    """Yield the promised files that the result lacks because git ignores them.
+
+    ``workers``: workers whose changes belong to the result. ``present``: files that the result
+    changes; another worker may have added a promised file.
+    """
+    for worker in workers:
+        delivery = worker.delivery
+        paths = _absent(delivery.ignored, present) if delivery else ()
+        if paths:
+            yield Missing(
+                worker_id=worker.id,
+                job_id=job.id,
+                cause=LossCause.NO_BRANCH,
+                why=f"git ignores the promised files {listed(paths)}",
+                in_part=bool(worker.touched_files),
+                paths=paths,
+            )
+
+
 def unmerged_side_work(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
     """Yield side work that is not in the result, for example because it conflicts.
 

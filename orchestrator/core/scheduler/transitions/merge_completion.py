@@ -12,6 +12,7 @@ from orchestrator.core.model.states import MergeState
 from orchestrator.core.outcome.job.job_outcome import final_status
 from orchestrator.core.outcome.job.reason import reason_of
 from orchestrator.core.outcome.job.unmerged_changes import (
+    ignored_promises,
     lost_below,
     lost_without_worktree,
     not_made,
@@ -75,7 +76,7 @@ class MergeCompletion:
         half = tuple(not_made(job, wanted, present, merged.removed))
         taken = job.facts.taken if merged.taken is None else merged.taken
         inside = [each for each in wanted if each.counts or each.id in taken]
-        side = tuple(unmerged_side_work(job, inside))
+        side = (*unmerged_side_work(job, inside), *ignored_promises(job, inside, present))
         names = {each.id for each in inside}
         facts = replace(
             job.facts,

@@ -283,13 +283,36 @@ def test_a_promised_file_that_git_ignores_is_saved_and_named(site: InProcess, ru
     row = only(ended)
     assert (row["status"], row["saved"]) == ("success", ["data.csv", "dist/js/app.js"])
     # Landing does not bring these files into the project.
-    assert ended["reason"] == f"worker_1: {row['reason']}"
+    lacks = "not in the result: worker_1 (git ignores the promised files dist/, *.csv)"
+    assert ended["status"] == "partial"
+    assert ended["reason"] == f"{lacks}; worker_1: {row['reason']}"
+    [outside] = ended["made_not_in_result"]
+    assert (outside["cause"], outside["branch"], outside["command"]) == ("left_out", "", "")
     final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
-    assert ended["reason"] in final
+    assert "| **Not merged** | worker_1 (git ignores the promised files dist/, " in final
+    assert row["reason"] in final
     saved = Path(row["workspace"]) / "files"
     assert (saved / "dist/js/app.js").read_text() == "x\n"
     assert (saved / "data.csv").read_text() == "1,2\n"
     assert "dist/js/app.js" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("makes", "status"),
+    [
+        ("echo x > dist/app.js; echo two > src/app.py", "partial"),
+        ("echo x > dist/app.js; git add -f dist/app.js", "completed"),
+        ("echo x > dist/app.js; echo > .gitignore", "completed"),
+        # The result has a promised file, and the task does not name the ignored files.
+        ("touch dist/app.js src/x.csv; echo two > README.md", "completed"),
+    ],
+)
+def test_a_job_is_partial_if_git_ignores_all_files_of_a_promise(
+    run: Run, makes: str, status: str
+) -> None:
+    promised = ["src/"] if "x.csv" in makes else ["dist/app.js"]
+    ended = run(f"mkdir -p dist; {makes}; echo done", writes=promised)
+    assert (ended["status"], only(ended)["status"]) == (status, "success"), ended["reason"]
 
 
 def test_a_new_source_that_git_ignores_is_saved_and_named(site: InProcess, run: Run) -> None:
