@@ -19,7 +19,7 @@ from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits import commit_creation as commits
 from orchestrator.git.commits import commit_diffs
-from orchestrator.git.merge import merge_tree, rebase
+from orchestrator.git.merge import file_merge, merge_tree, rebase
 from orchestrator.git.merge import undone_changes as undone
 from orchestrator.git.repair import broken_worktrees
 from orchestrator.git.repository_location import GitLocation
@@ -229,6 +229,9 @@ class CommitsAndRefs(ABC):
     ) -> Merge:
         how = merge_tree.MergeOptions(force=force, union=union)
         return merge_tree.merge(self.place().git, ours, theirs, message, signature, how)
+
+    def merged_by_drivers(self, start: str, tip: str) -> Sequence[str]:
+        return file_merge.merged_by_drivers_since(self.place().git, start, tip)
 
     def undone(
         self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]

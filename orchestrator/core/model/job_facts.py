@@ -230,6 +230,8 @@ class JobFacts:
     undone: tuple[str, ...] = ()
     #: Files to which several workers added lines. The merge decided the order of the lines.
     both_kept: tuple[str, ...] = ()
+    #: Files that a merge driver of the user merged. A driver may omit the changes of one worker.
+    by_driver: tuple[str, ...] = ()
     #: Workers of tasks that did not succeed, without skipped workers.
     unsuccessful: tuple[str, ...] = ()
     #: Facts about successful workers, for the job's reason.

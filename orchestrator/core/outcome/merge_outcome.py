@@ -46,6 +46,8 @@ class MergeOutcome:
     overruled: tuple[Overruled, ...] = ()
     #: Files that contain additions of several workers in the same place.
     both_kept: tuple[str, ...] = ()
+    #: See ``JobFacts.by_driver``.
+    by_driver: tuple[str, ...] = ()
     #: See ``JobFacts.undone``.
     undone: tuple[str, ...] = ()
     #: Gates that did not pass on the result, and code that no gate judged.

@@ -532,6 +532,12 @@ class Repository(Protocol):
         otherwise by file.
         """
 
+    def merged_by_drivers(self, start: str, tip: str) -> Sequence[str]:
+        """Return files that a merge driver of the user merged in a commit after ``start``.
+
+        Only merge commits up to ``tip`` are checked. A driver may omit the changes of one side.
+        """
+
     def undone(
         self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
     ) -> Undone:

@@ -180,6 +180,7 @@ class BranchMerge:
             missing=missing_from(record),
             overruled=overruled_in(record),
             both_kept=both_kept_in(record),
+            by_driver=tuple(self._repository.merged_by_drivers(record.base, settled.commit)),
             undone=tuple(self._undone_workers(tree, job, inside, files, settled.commit)),
             gates=gate_facts(touched, settled.results, inside),
             gates_passed=gates_passed(settled.results, inside),

@@ -316,14 +316,32 @@ _DRIVERS = re.compile(rb"^merge\.(.*)\.driver\n")
 
 def merged_by_drivers(git: Git, ours: str, theirs: str) -> list[str]:
     """Return the files that both commits changed, and that a configured merge driver merges."""
-    found = map(_DRIVERS.match, git_config.listed(git))
-    drivers = {os.fsdecode(each[1]) for each in found if each}
+    drivers = _configured_drivers(git)
     base = git.ask("merge-base", ours, theirs) if drivers else ""
     if not base:
         return []
     pairs = ((base, ours), (base, theirs), (ours, theirs))
     paths = set.intersection(*({path for _, path in differing_paths(git, *each)} for each in pairs))
     return sorted(path for path, driver in _drivers_of(git, paths) if driver in drivers)
+
+
+def merged_by_drivers_since(git: Git, start: str, tip: str) -> list[str]:
+    """Return the files of ``merged_by_drivers``, of all merge commits from ``start`` to ``tip``.
+
+    Without a configured merge driver, no git process is started.
+    """
+    if not _configured_drivers(git):
+        return []
+    how = ("--merges", "--max-parents=2", "--parents", tip, f"^{start}", "--")
+    merges = map(str.split, git.run("rev-list", *how).text.splitlines())
+    return sorted(
+        {path for _, ours, theirs in merges for path in merged_by_drivers(git, ours, theirs)}
+    )
+
+
+def _configured_drivers(git: Git) -> set[str]:
+    found = map(_DRIVERS.match, git_config.listed(git))
+    return {os.fsdecode(each[1]) for each in found if each}
 
 
 def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Edit]], ...]:

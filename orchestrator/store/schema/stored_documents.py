@@ -273,6 +273,7 @@ _OF_FACTS: Mapping[str, Callable[[Any], object]] = {
     "overruled_below": _each(_read_overruled),
     "undone": tuple,
     "both_kept": tuple,
+    "by_driver": tuple,
     "shortfalls": _each(_read_shortfall),
     "gates": _each(_read_gate),
     "flaky": _each(_read_flaky),

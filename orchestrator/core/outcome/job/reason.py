@@ -345,6 +345,11 @@ def _both_kept(job: Job) -> str:
     return f"the merge kept the added lines of both sides in {listed(paths)}" if paths else ""
 
 
+def _by_driver(job: Job) -> str:
+    paths = job.facts.by_driver
+    return f"merged by your merge driver, which may omit changes: {listed(paths)}" if paths else ""
+
+
 def _hunks_in_words(overruled: Overruled, job: Job) -> str:
     count, places = overruled.hunks, overruled.places
     job_id = overruled.job_id or job.id
@@ -484,6 +489,7 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
     _undone,
     _undone_workers,
     _both_kept,
+    _by_driver,
     _nothing_built,
     _unchanged,
     _shortfalls,

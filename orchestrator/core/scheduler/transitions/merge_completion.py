@@ -92,6 +92,7 @@ class MergeCompletion:
             overruled=merged.overruled,
             overruled_below=overruled,
             both_kept=merged.both_kept,
+            by_driver=merged.by_driver,
             # A person may have chosen other candidates since the job's end.
             shortfalls=tuple(each for each in map(shortfall_of, workers) if each),
             undone=merged.undone,

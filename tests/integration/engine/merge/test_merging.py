@@ -404,6 +404,31 @@ def test_theirs_overrules_hunks_and_keeps_all_else(made: MakeProject) -> None:
     assert "Replaced: long.txt, line 6 (written by worker_1)" in final
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        # The start of the third worker merges both branches, so that the result needs no merge.
+        [edit("echo new > new.txt", id="both", depends_on=["one", "two"])],
+    ],
+)
+def test_a_file_from_which_a_merge_driver_omits_a_change_is_named(
+    made: MakeProject, more: list[Answer]
+) -> None:
+    files = {**FILES, "shared.txt": "base\n", ".gitattributes": "shared.txt merge=ours\n"}
+    site, project = made(files=files)
+    project.git("config", "merge.ours.driver", "true")
+    tasks = [edit(f"echo {name} > shared.txt", id=name) for name in ("one", "two")]
+
+    ended = site.run("x", [*tasks, *more])
+
+    job = ended["job_id"]
+    assert project.show(f"orchestrator/{job}/result", "shared.txt") == "one"
+    named = "merged by your merge driver, which may omit changes: shared.txt"
+    assert (ended["status"], ended["reason"]) == ("completed", named)
+    assert named in (site.directory(job) / "FINAL_RESULT.md").read_text()
+
+
 def append(line: str) -> str:
     return f"printf '%s\\n' '{line}' >> CHANGES.md"
 
