@@ -251,7 +251,8 @@ def tracked_below(directory: Path) -> str:
 _MOST_BYTES = 64 << 20
 _PLACES = ("refs/heads", "refs/tags", "refs/notes", "refs/remotes")
 _SINGLE = ("HEAD", "refs/stash")
-#: Text in git's log when a push moves a remote-tracking branch.
+#: Message in git's log of a ref (reflog) when a push moves a remote-tracking branch. The log has no
+#: other field for the cause of a move. Git does not translate the message.
 _PUSHED = b"update by push"
 #: Tolerance in seconds, because a file system may store a slightly earlier time than the clock's.
 _CLOCK_SECONDS = 2.0

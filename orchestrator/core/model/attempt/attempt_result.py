@@ -214,6 +214,8 @@ class Evidence:
         )
 
 
+#: Beginnings of messages in records of version 0.1.0. These records have no cause, so their texts
+#: are the only source. Later versions record the cause: never add a text here.
 _OF_LOST = {
     "it never began: its server ended before it was started": ExitCause.NEVER_BEGAN,
     "there was no room to start it": ExitCause.NO_ROOM,
@@ -230,7 +232,7 @@ _OF_CANCEL = {
 
 
 def cause_of(ended_by: EndedBy, error: str, stopped_by: str) -> ExitCause:
-    """Return the cause of an exit that an earlier version recorded without a cause."""
+    """Return the cause of an exit that version 0.1.0 recorded without a cause."""
     if ended_by is EndedBy.LOST:
         known = (cause for start, cause in _OF_LOST.items() if error.startswith(start))
         return next(known, ExitCause.NONE)
