@@ -89,7 +89,7 @@ def ranked(candidates: Iterable[Candidate]) -> list[tuple[Candidate, CandidateRa
     best, rest = ordered[0], ordered[1:]
     behind = [(each, *_deciding_criterion(best, each)) for each in rest]
     return [
-        (best, _rank(best, 1, *_of_best(behind))),
+        (best, _rank(best, 1, *_criterion_of_best(behind))),
         *((each, _rank(each, at, by, why)) for at, (each, by, why) in enumerate(behind, 2)),
     ]
 
@@ -185,7 +185,7 @@ def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[
     """Return each worker's new tests that count for the choice.
 
     A new test counts if the task names it, or if it passes on two candidates. Other new tests do
-    not count, because each candidate passes its own tests.
+    not count, because each candidate passes its own tests. ``words``: text of the task.
     """
     own = {each.id: {test for gate in each.gates for test in gate.new_tests} for each in workers}
     passing = Counter(
@@ -228,8 +228,8 @@ def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
 def _base_tests_passed(gate: GateResult, fewest: Mapping[str, int]) -> int:
     """Return how many tests of the base commit passed for the candidate.
 
-    If the candidate's changes do not concern the gate, return the lowest number of all successful
-    candidates. The gate then gives this candidate no advantage.
+    If the candidate's changes do not concern the gate, return ``fewest`` of the gate: the lowest
+    number of all successful candidates. The gate then gives this candidate no advantage.
     """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _comparable_tests(gate) or 0
@@ -256,7 +256,7 @@ def _deciding_criterion(best: Candidate, other: Candidate) -> tuple[Criterion, s
     return found.by, found.words(best, other)
 
 
-def _of_best(behind: Sequence[tuple[Candidate, Criterion, str]]) -> tuple[Criterion, str]:
+def _criterion_of_best(behind: Sequence[tuple[Candidate, Criterion, str]]) -> tuple[Criterion, str]:
     if not behind:
         return Criterion.ORDER, "only candidate"
     second, by, why = behind[0]

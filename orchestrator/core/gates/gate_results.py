@@ -43,7 +43,7 @@ def needs_base(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool]) -> boo
 
 
 def may_have_lost_tests(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool]) -> bool:
-    """True if tests of the base may be missing in the run.
+    """True if tests of the base may be missing in the run ``ran``.
 
     Any change can make tests skip, but only a change of tests or their configuration can remove
     tests. The size of the change does not matter: one added line can exclude a whole file.

@@ -15,7 +15,7 @@ MOST_ADVISED = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemovedTest:
-    """Which tests of the base commit a change may remove, with the permissions of its tasks."""
+    """Which tests of the base commit the tasks of a change permit the change to remove."""
 
     #: Files of the change that can remove tests. The value is True if a task may alter the file.
     files: Mapping[str, bool] = field(default_factory=dict)

@@ -111,7 +111,7 @@ def counted(
         found = len(result.failures) if as_base is now else _number_of_findings(gate, as_base, base)
         return replace(result, is_of_files=not reads_tests(gate), base_findings=found)
     known = Reading() if base is None or base.broken else base.reading
-    passing = [] if as_base.broken else list(_of_base(as_base.reading, known))
+    passing = [] if as_base.broken else list(_passed_tests_of_base(as_base.reading, known))
     there = {*passing, *(known.passed or ()), *(each.key for each in known.flaws)}
     new = {without_parameters(each) for each in set(now.reading.passed) - there}
     new -= {without_parameters(each) for each in there}
@@ -133,7 +133,7 @@ def _number_of_findings(gate: Gate, as_base: FinishedRun, base: FinishedRun | No
     return len(new_flaws(as_base.reading, base.reading))
 
 
-def _of_base(now: Reading, base: Reading) -> Iterator[str]:
+def _passed_tests_of_base(now: Reading, base: Reading) -> Iterator[str]:
     """Yield the passed tests that the base also has, under the same name or in another file.
 
     If the base cannot load a file, each test of the file counts.

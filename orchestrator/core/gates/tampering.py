@@ -156,13 +156,14 @@ def alteration(
     permissions: Sequence[AlterationPermission],
     is_compared: bool = False,
 ) -> JudgeAlteration:
-    """Return how the work altered the gate's judging files.
+    """Return how the work altered the files that decide how the gate judges.
 
     ``touched``: the changed paths; the value is True if the base has the path. ``moves``: moved
     files, by new path. ``equal``: changed files in which the part that configures gates is
-    unchanged. ``removed``: the paths of ``touched`` that the work removed. ``is_compared``: True
-    for a candidate. A candidate's second run omits the candidate's new tests, even if the candidate
-    altered no judging file.
+    unchanged. ``removed``: the paths of ``touched`` that the work removed.
+
+    ``is_compared``: True for a candidate. Its new tests are then omitted in the second run, even if
+    it altered no other file that decides how the gate judges.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}

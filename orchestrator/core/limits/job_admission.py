@@ -89,7 +89,11 @@ def remaining_quota_of(
     started: int = 0,
     remaining_caps: Mapping[str, float] = MappingProxyType({}),
 ) -> dict[str, object]:
-    """Return the remaining quota of a worker that has started ``started`` child jobs."""
+    """Return the remaining quota of a worker of ``job`` that has started ``started`` child jobs.
+
+    Keys are limits, such as "child_jobs" and "wall_seconds". ``remaining_caps``: what remains of
+    the job's caps, by the name of the cap.
+    """
     config = job.config
     allowed = config.enable_recursion and not job.status.ended
     left: dict[str, object] = {
@@ -118,7 +122,7 @@ _ON_RETRY = tuple(each for each in SETTINGS if each.on_retry)
 
 def root_config(asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -> JobConfig:
     """Return the settings of a root job. Raise Refused if a ceiling is exceeded."""
-    values = {each.name: _of_root(each, asked, defaults, ceilings) for each in _DECIDED}
+    values = {each.name: _root_value(each, asked, defaults, ceilings) for each in _DECIDED}
     depth, claimed = values["max_depth"], values["claimed_depth"]
     if claimed > depth:
         raise MaxDepthReached(
@@ -131,7 +135,7 @@ def root_config(asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -
     return _config(values)
 
 
-def _of_root(
+def _root_value(
     setting: Setting, asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings
 ) -> Any:
     if setting.name not in asked.given:
@@ -146,7 +150,7 @@ def _of_root(
 def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
     """Return a child job's settings: the parent's settings, or lower values if requested."""
     above, remaining = line.parent_job.config, _remaining_config(line)
-    values = {each.name: _of_child(each, asked, remaining) for each in _DECIDED}
+    values = {each.name: _child_value(each, asked, remaining) for each in _DECIDED}
     if "max_depth" in asked.given:
         deepest = asked.values.max_depth - above.claimed_depth
         values["max_depth"] = min(above.max_depth, max(0, deepest))
@@ -169,7 +173,7 @@ def _remaining_config(line: Ancestry) -> JobConfig:
     )
 
 
-def _of_child(setting: Setting, asked: ConfigRequest, parent: JobConfig) -> Any:
+def _child_value(setting: Setting, asked: ConfigRequest, parent: JobConfig) -> Any:
     value, above = asked.get(setting.name), getattr(parent, setting.name)
     match setting.child:
         case Inheritance.PARENT:
@@ -205,7 +209,7 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
         raise InvalidRequest(
             f"a retry cannot change {', '.join(fixed)}; a retry can change {can_change}"
         )
-    values = {each.name: _of_retry(each, asked, config, ceilings) for each in _ON_RETRY}
+    values = {each.name: _retry_value(each, asked, config, ceilings) for each in _ON_RETRY}
     retries, timeout = "max_retries" in asked.given, "default_timeout" in asked.given
     return replace(
         config,
@@ -240,7 +244,9 @@ def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -
     return replace(config, **values)
 
 
-def _of_retry(setting: Setting, asked: ConfigRequest, config: JobConfig, ceilings: Ceilings) -> Any:
+def _retry_value(
+    setting: Setting, asked: ConfigRequest, config: JobConfig, ceilings: Ceilings
+) -> Any:
     value = getattr(asked.values if setting.name in asked.given else config, setting.name)
     if value is None:
         return _ceiling_of(setting, ceilings)
@@ -413,7 +419,10 @@ def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> N
 
 
 def check_total(config: JobConfig, already: int, more: int) -> None:
-    """Raise Refused if the tree would have more workers than ``max_total_workers``."""
+    """Raise Refused if ``more`` workers would exceed ``max_total_workers`` of a job tree.
+
+    ``already``: number of workers that the tree has.
+    """
     allowed = config.max_total_workers
     if allowed is not None and already + more > allowed:
         raise Refused(
@@ -434,7 +443,8 @@ def check_cycle(
 
     A child job repeats this work if an ancestor job has the same request. It also does so if the
     calling worker, or a worker above it, has the same task. Without this check, a chain of such
-    jobs would never end.
+    jobs would never end. ``asked_digest``: fingerprint of the child job's request and tasks.
+    ``prompt_digest``: the same, or None if the request names the tasks.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:

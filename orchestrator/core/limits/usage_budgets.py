@@ -41,7 +41,7 @@ _NONE_KNOWN = (None,) * len(_COUNTED)
 
 
 class Limited(Protocol):
-    """Limits of a task or job. None means no limit."""
+    """An object with limits on usage, such as a task or job. None means no limit."""
 
     @property
     def max_steps(self) -> int | None: ...
@@ -60,7 +60,7 @@ class Spent:
     by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAPS, 0.0))
 
     def change(self, before: Usage, after: Usage) -> None:
-        for name, had, has in zip(CAPS, _figures(before), _figures(after), strict=True):
+        for name, had, has in zip(CAPS, _capped_usage(before), _capped_usage(after), strict=True):
             self.by_limit[name] += has - had
 
 
@@ -132,7 +132,7 @@ def usage_fields(usages: Sequence[Usage]) -> dict[str, Any]:
 
 
 def reached(limited: Limited, spent: Mapping[str, float]) -> str:
-    """Return the name of a reached limit; "" if no limit is reached."""
+    """Return the name of a limit that ``spent`` has reached; "" if there is none."""
     for name in CAPS:
         limit = getattr(limited, name)
         if limit is not None and spent[name] >= limit:
@@ -141,7 +141,7 @@ def reached(limited: Limited, spent: Mapping[str, float]) -> str:
 
 
 def breach(limited: Limited, spent: Mapping[str, float]) -> str:
-    """Return the reached limit as text; "" if no limit is reached."""
+    """Return a limit that ``spent`` has reached, as text; "" if there is none."""
     name = reached(limited, spent)
     return f"{name} ({getattr(limited, name):g} {_UNITS[name]})" if name else ""
 
@@ -200,7 +200,7 @@ def is_unpriced(usage: Usage) -> bool:
 
 
 def spent_by(usage: Usage) -> Mapping[str, float]:
-    return dict(zip(CAPS, _figures(usage), strict=True))
+    return dict(zip(CAPS, _capped_usage(usage), strict=True))
 
 
 def tokens(usage: Usage) -> int:
@@ -211,7 +211,7 @@ def tokens(usage: Usage) -> int:
     return sum(getattr(usage, name) or 0 for name in COUNTED_TOKENS)
 
 
-def _figures(usage: Usage) -> tuple[float, float, float]:
+def _capped_usage(usage: Usage) -> tuple[float, float, float]:
     return usage.steps or 0, tokens(usage), usage.cost_usd or 0.0
 
 

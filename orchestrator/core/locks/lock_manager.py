@@ -89,10 +89,10 @@ class LockManager:
         entry = self._claimants.setdefault(party.key, _claim_entry(party, names, now))
         blocker = self._blocker(entry)
         if blocker is not None:
-            self._park(entry, blocker)
+            self._enqueue_behind(entry, blocker)
             return self._reason_to_wait(entry, blocker)
         self._leave_queue(entry)
-        self._hold(entry, now)
+        self._record_claim(entry, now)
         return ""
 
     def holds_claim(self, key: WorkerKey) -> bool:
@@ -101,9 +101,9 @@ class LockManager:
     def hold_claim(self, party: Party, names: Sequence[str], now: float) -> None:
         """Record the claims of a worker that kept running during a restart of the server."""
         self.cancel_claim(party.key)
-        self._hold(_claim_entry(party, names), now)
+        self._record_claim(_claim_entry(party, names), now)
 
-    def _hold(self, entry: LockEntry, now: float) -> None:
+    def _record_claim(self, entry: LockEntry, now: float) -> None:
         self.is_used = True
         self._claimants.pop(entry.key, None)
         entry.since = now
@@ -286,7 +286,7 @@ class LockManager:
             return False  # No worker waits for a worker of a root job.
         return bool(self._waits.way(earlier, later.party.line, soft=True))
 
-    def _park(self, entry: LockEntry, blocker: LockEntry) -> None:
+    def _enqueue_behind(self, entry: LockEntry, blocker: LockEntry) -> None:
         behind = blocker
         if not entry.place:
             # Wait behind the latest conflicting entry. If all entries waited behind the earliest

@@ -133,9 +133,9 @@ class LockTable:
                 del found[entry]
                 if not found:
                     del self._at[name]
-                self._uncount(name)
+                self._decrease_counts(name)
 
-    def _uncount(self, name: str) -> None:
+    def _decrease_counts(self, name: str) -> None:
         for above in names_above(name):
             below = self._below[above]
             below[name] -= 1
@@ -149,10 +149,10 @@ class LockTable:
 
         An entry may be yielded more than once.
         """
-        for bucket in self._buckets(names):
+        for bucket in self._entries_per_name(names):
             yield from bucket
 
-    def _buckets(self, names: Iterable[str]) -> Iterator[dict[LockEntry, None]]:
+    def _entries_per_name(self, names: Iterable[str]) -> Iterator[dict[LockEntry, None]]:
         for name in names:
             for each in (*names_above(name), name):
                 if each in self._at:
@@ -167,7 +167,7 @@ class LockTable:
 
     def ahead_of(self, entry: LockEntry) -> Iterator[LockEntry]:
         """Yield the entries that conflict with this entry and are before it in the queue."""
-        for bucket in self._buckets(entry.names):
+        for bucket in self._entries_per_name(entry.names):
             for other in bucket:
                 if entry.place and other.place >= entry.place:
                     break

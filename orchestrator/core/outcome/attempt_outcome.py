@@ -91,7 +91,7 @@ def _exit_code_in_words(exit: Exit, evidence: Evidence) -> str:
     return f"exit code {exit.code}{text}"
 
 
-def _out_of_time(exit: Exit) -> str:
+def _timeout_in_words(exit: Exit) -> str:
     more = "; to allow more time, set timeout in the task, or retry with --timeout"
     return f"stopped by {exit.stopped_by}{more if exit.cause is ExitCause.TASK_TIMEOUT else ''}"
 
@@ -102,7 +102,7 @@ def _shows_something(evidence: Evidence) -> bool:
     return evidence.has_work and any(each.has_approved for each in evidence.gates)
 
 
-def _no_result(evidence: Evidence) -> str:
+def _no_result_in_words(evidence: Evidence) -> str:
     if evidence.has_work:
         return "no result: exit code 0, but no output and no changes since the previous attempt"
     return "no result: exit code 0, but no output and no files"
@@ -118,7 +118,7 @@ def _waits_for_answer(evidence: Evidence) -> bool:
     return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
 
 
-def _no_changes(evidence: Evidence) -> str:
+def _no_changes_in_words(evidence: Evidence) -> str:
     refused = ""
     if _reports_refusal(evidence):
         refused = "the agent reports that it did not do the work; "
@@ -142,7 +142,7 @@ def _reports_refusal(evidence: Evidence) -> bool:
     return evidence.final_text is FinalText.REFUSAL
 
 
-def _leaves_the_work(evidence: Evidence) -> bool:
+def _leaves_work_to_reader(evidence: Evidence) -> bool:
     found = evidence.delivery
     is_recipe = evidence.final_text is FinalText.RECIPE
     return is_recipe and found is not None and found.is_in_doubt
@@ -164,7 +164,7 @@ def _success_note(evidence: Evidence) -> str:
     return "; ".join(filter(None, [_remarks(evidence), *altered, *advisory]))
 
 
-def _over_limit(exit: Exit) -> str:
+def _limit_in_words(exit: Exit) -> str:
     if exit.stopped_by:
         return f"stopped by {exit.stopped_by}"
     return "killed: the attempt exceeded its resource limits"
@@ -196,23 +196,23 @@ _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
 _ONCE = (ErrorClass.INTERNAL, ErrorClass.KILLED)
 
 
-def _of_class(kind: ErrorClass, status: WorkerStatus, words: str, retry: bool) -> OutcomeRow:
+def _row_for_class(kind: ErrorClass, status: WorkerStatus, words: str, retry: bool) -> OutcomeRow:
     return OutcomeRow(
         f"agent: {kind}",
         lambda x, e: e.error_class is kind,
         status,
-        lambda x, e: _of_tool(words, e),
+        lambda x, e: _tool_failure(words, e),
         retry,
         once=kind in _ONCE,
     )
 
 
-def _of_tool(words: str, evidence: Evidence) -> str:
+def _tool_failure(words: str, evidence: Evidence) -> str:
     text = words.format(tool=evidence.tool or "the agent")
     return f"{text}: {evidence.error}" if evidence.error else text
 
 
-_OF_CLASS = {each[0]: _of_class(*each) for each in _BY_CLASS}
+_OF_CLASS = {each[0]: _row_for_class(*each) for each in _BY_CLASS}
 
 TABLE: tuple[OutcomeRow, ...] = (
     OutcomeRow(
@@ -225,13 +225,13 @@ TABLE: tuple[OutcomeRow, ...] = (
         "timeout",
         lambda x, e: x.ended_by is EndedBy.TIMEOUT,
         _S.TIMEOUT,
-        lambda x, e: x.error or _out_of_time(x),
+        lambda x, e: x.error or _timeout_in_words(x),
     ),
     OutcomeRow(
         "limit",
         lambda x, e: x.ended_by is EndedBy.LIMIT,
         _S.FAILED,
-        lambda x, e: x.error or _over_limit(x),
+        lambda x, e: x.error or _limit_in_words(x),
     ),
     OutcomeRow(
         "not started",
@@ -289,9 +289,9 @@ TABLE: tuple[OutcomeRow, ...] = (
     ),
     OutcomeRow(
         NO_CHANGES,
-        lambda x, e: _lacks_changes(e) or _reports_refusal(e) or _leaves_the_work(e),
+        lambda x, e: _lacks_changes(e) or _reports_refusal(e) or _leaves_work_to_reader(e),
         _S.FAILED,
-        lambda x, e: _no_changes(e),
+        lambda x, e: _no_changes_in_words(e),
         retry=True,
         once=True,
     ),
@@ -313,7 +313,7 @@ TABLE: tuple[OutcomeRow, ...] = (
         "nothing to show",
         lambda x, e: not _shows_something(e),
         _S.FAILED,
-        lambda x, e: _no_result(e),
+        lambda x, e: _no_result_in_words(e),
         retry=True,
     ),
     OutcomeRow("success", lambda x, e: True, _S.SUCCESS, lambda x, e: _success_note(e)),

@@ -270,11 +270,11 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
         cause=row.cause,
         checkpoint=_checkpoint_for(strategy, worker),
         kept=after(worker.attempt) if kept else "",
-        undone=_undoes(strategy, evidence),
+        undone=_removes_changes(strategy, evidence),
     )
 
 
-def _undoes(strategy: RetryStrategy, evidence: Evidence) -> bool:
+def _removes_changes(strategy: RetryStrategy, evidence: Evidence) -> bool:
     if strategy is _S.ROLLBACK_LAST:
         return evidence.files_changed
     return strategy is _S.ROLLBACK_SAFE and evidence.has_work

@@ -153,6 +153,7 @@ class AgentThrottle:
     def refused(self, agent: str, resets_at: float | None, now: float) -> float:
         """Record that a rate limit ended a worker. Return when to use the agent again (Unix time).
 
+        ``resets_at``: end of the rate limit, if the provider names one.
         Call this throttle's ``worker_ended`` for the worker first.
         """
         running = self._running.get(agent, 0) + 1

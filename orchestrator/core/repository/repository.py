@@ -333,7 +333,7 @@ class Repository(Protocol):
         """
 
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
-        """Return, as text, the places of conflict markers that are new in ``end``."""
+        """Return, as text, the places of conflict markers that ``end`` has but ``start`` lacks."""
 
     def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
         """Commit the ignored files of a worktree, separately from its branch.
@@ -403,7 +403,10 @@ class Repository(Protocol):
         """Return the paths of files that ``end`` adds or changes compared with ``start``."""
 
     def touched(self, start: str, end: str) -> Mapping[str, bool]:
-        """Return every path that differs. The value is True if ``start`` has the path."""
+        """Return every path that differs between two commits.
+
+        The value is True if ``start`` has the path.
+        """
 
     def added(self, start: str, end: str) -> Iterator[bytes]:
         """Yield the log of the commits from ``start`` to ``end`` with their diffs, oldest first.

@@ -81,7 +81,7 @@ class LeaseManager:
     def withdraw(self, entry: LockEntry) -> None:
         """Remove a request that no call waits for. Idempotent."""
         self._locks.withdraw(entry)
-        self._go_on(entry.key)
+        self._end_wait_if_granted(entry.key)
 
     def granted(self, entry: LockEntry, leases: Sequence[LockLease], now: float) -> None:
         known = self._locks.leases_of(entry.key)
@@ -91,7 +91,7 @@ class LeaseManager:
             numbers = [each.number for each in new]
             names = [each.name for each in new]
             self._emit_event(EventKind.LOCK_TAKEN, entry.key, names, now, numbers=numbers)
-        self._go_on(entry.key)
+        self._end_wait_if_granted(entry.key)
 
     def release_leases(
         self, key: WorkerKey, names: Iterable[str], now: float, by: str = ""
@@ -155,7 +155,7 @@ class LeaseManager:
         unfinished = self._trees.unfinished.get(key)
         return unfinished is not None and unfinished.has_slot
 
-    def _go_on(self, key: WorkerKey) -> None:
+    def _end_wait_if_granted(self, key: WorkerKey) -> None:
         if not self._locks.waits_for_lease(key):
             self._running.lock_wait_over(key)
 

@@ -449,6 +449,7 @@ class Scheduler:
     def _update_throttle(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
     ) -> float | None:
+        """Return the end of the rate limit that stopped the worker; None if none stopped it."""
         throttle = self._running.throttle
         if verdict.rate_limited:
             return throttle.refused(worker.agent, evidence.resets_at, now)

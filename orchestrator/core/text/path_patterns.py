@@ -84,24 +84,24 @@ def _chunk_pattern(text: str, *, ends: bool) -> str:
         if found["star"]:
             parts.append("")
         else:
-            parts[-1] += _piece(found)
+            parts[-1] += _expression_of(found)
     first, *after = parts
     tail = f"[^/]*{after.pop()}" if after and ends else ""
     return first + "".join(f"(?>[^/]*?{each})" for each in after) + tail
 
 
-def _piece(found: re.Match[str]) -> str:
+def _expression_of(found: re.Match[str]) -> str:
     if found["one"]:
         return "[^/]"
     if found["class"]:
-        members = "".join(_member(each) for each in _MEMBERS.finditer(found["class"]))
+        members = "".join(_class_member(each) for each in _MEMBERS.finditer(found["class"]))
         if found["not"]:
             return f"[^/{members}]"
         return f"(?!/)[{members}]" if members else "(?!)"
     return re.escape(found["escaped"] or found["plain"])
 
 
-def _member(found: re.Match[str]) -> str:
+def _class_member(found: re.Match[str]) -> str:
     first, last = found[1] or found[2], found[3] or found[4]
     if not last:
         return re.escape(first)

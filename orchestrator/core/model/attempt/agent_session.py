@@ -86,8 +86,9 @@ def start_of(
     model: str,
     able: bool,
 ) -> SessionStart:
-    """Return how the next attempt begins, after an attempt that ended with ``cause``.
+    """Return whether the next attempt resumes a session, after an attempt that ended by ``cause``.
 
+    ``agent``, ``model``: of the next attempt. They must be those of the session.
     ``rolled_back``: True if changes that the agent made in the session were rolled back later.
     ``able``: True if the agent's tool can resume sessions, and the settings allow it.
     """

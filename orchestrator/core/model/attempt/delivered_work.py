@@ -66,7 +66,7 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
     held = tuple(held)
     if not held:
         return ()
-    named = listed([_in_words(each) for each in held], _MOST_IN_WORDS)
+    named = listed([_held_back_in_words(each) for each in held], _MOST_IN_WORDS)
     notes = [f"not committed (git.never_commit): {named}"]
     if any(each.folded for each in held):
         notes.append(
@@ -78,7 +78,7 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _in_words(each: HeldBack) -> str:
+def _held_back_in_words(each: HeldBack) -> str:
     if not each.rule.is_of_a_file:
         return f"{each.path} ({plural(each.files, 'file')})"
     what = "core dump, " if each.rule is HeldBackRule.CORE else ""

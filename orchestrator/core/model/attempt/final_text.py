@@ -177,13 +177,13 @@ def final_text(text: str) -> FinalText:
     if not sentences:
         return FinalText.ANSWER
     if len(whole) <= REPORT_CHARACTERS:
-        if _refuses(whole):
+        if _reports_refusal(whole):
             return FinalText.REFUSAL
-        if any(map(_asks, sentences[-LAST_SENTENCES:])):
+        if any(map(_waits_for_answer, sentences[-LAST_SENTENCES:])):
             return FinalText.QUESTION
         if _NOTHING_TO_DO.search(whole) and not _DID.search(whole):
             return FinalText.ALREADY
-    if _instructs(text, whole):
+    if _leaves_work_to_reader(text, whole):
         return FinalText.RECIPE
     return FinalText.OFFER if _ENDS_ASKING.search(sentences[-1]) else FinalText.ANSWER
 
@@ -195,7 +195,7 @@ def question_of(text: str) -> str:
     """
     sentences = _sentences(_own_words(text))
     asking = [each for each in sentences[-LAST_SENTENCES:] if _ENDS_ASKING.search(each)]
-    asking = asking or [each for each in sentences[-LAST_SENTENCES:] if _asks(each)]
+    asking = asking or [each for each in sentences[-LAST_SENTENCES:] if _waits_for_answer(each)]
     return cut(one_line("".join((asking or sentences)[-1:])), QUESTION_CHARACTERS)
 
 
@@ -208,15 +208,15 @@ def _sentences(whole: str) -> list[str]:
     return [each for each in found if re.search(r"\w", each)]
 
 
-def _asks(sentence: str) -> bool:
+def _waits_for_answer(sentence: str) -> bool:
     return bool(_WAITS.search(sentence)) and not _OFFERS.search(sentence)
 
 
-def _instructs(text: str, whole: str) -> bool:
+def _leaves_work_to_reader(text: str, whole: str) -> bool:
     leaves = _INSTRUCTS.search(whole[:HEAD_CHARACTERS])
     return bool(leaves and _CODE.search(text)) and not _DID.search(whole)
 
 
-def _refuses(whole: str) -> bool:
+def _reports_refusal(whole: str) -> bool:
     found = _NOT_DONE.search(whole[:HEAD_CHARACTERS])
     return found is not None and not _ALL_THE_SAME.search(whole, found.end())

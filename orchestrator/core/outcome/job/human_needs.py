@@ -99,7 +99,7 @@ def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
     ``workers`` must include all workers of tasks with needs.
     """
     own = list(workers)
-    return [*_of_job(job), *_of_workers(job, own)]
+    return [*_needs_from_job(job), *_needs_from_workers(job, own)]
 
 
 def needs_in(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
@@ -110,7 +110,7 @@ def needs_in(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
     return [need for job, workers in found for need in needs_of(job, workers)]
 
 
-def _of_job(job: Job) -> Iterator[Need]:
+def _needs_from_job(job: Job) -> Iterator[Need]:
     since = job.ended_at or job.started_at or job.created_at
     ids = {"job_id": job.id, "root_job_id": job.root_id, "request": _short_line(job.request)}
     if NeedKind.APPROVAL in kinds_of_job(job):
@@ -152,7 +152,7 @@ def _conflicts_for_person(job: Job) -> Iterator[Missing]:
                 yield each
 
 
-def _of_workers(job: Job, workers: Sequence[Worker]) -> Iterator[Need]:
+def _needs_from_workers(job: Job, workers: Sequence[Worker]) -> Iterator[Need]:
     if job.cancelled or job.facts.discarded:
         return
     done = {each.task_id for each in workers if each.status.succeeded}

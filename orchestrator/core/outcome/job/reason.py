@@ -220,13 +220,13 @@ def changed_nothing(job: Job) -> list[str]:
 
 
 def _shortfalls(job: Job) -> str:
-    parts = ((each.worker_id, _of_shortfall(each)) for each in job.facts.shortfalls)
+    parts = ((each.worker_id, _shortfall_in_words(each)) for each in job.facts.shortfalls)
     found = [f"{worker_id}: {words}" for worker_id, words in parts if words]
     more = f"; {_more(found, 'worker')}" if len(found) > MOST_NAMED else ""
     return "; ".join(found[:MOST_NAMED]) + more
 
 
-def _of_shortfall(each: Shortfall) -> str:
+def _shortfall_in_words(each: Shortfall) -> str:
     delivered = DeliveredWork(
         changed=True,
         saved=each.saved,
@@ -245,13 +245,13 @@ def _checkout(job: Job) -> str:
     for each in job.facts.checkout:
         by_workers.setdefault(each.workers, []).append(each.path)
     parts = [
-        f"your checkout changed while {_all_of(names)} ran: {listed(paths)}"
+        f"your checkout changed while {_joined_names(names)} ran: {listed(paths)}"
         for names, paths in by_workers.items()
     ]
     return "; ".join(parts[:MOST_NAMED])
 
 
-def _all_of(names: Sequence[str]) -> str:
+def _joined_names(names: Sequence[str]) -> str:
     if len(names) > MOST_NAMED:
         return f"{len(names)} workers"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
@@ -378,16 +378,16 @@ def not_judged(job: Job) -> str:
 
 def _without_worktree(job: Job) -> str:
     found = job.facts.unjudged_work
-    parts = [_changed_by(each) for each in found[:MOST_NAMED]]
+    parts = [_unjudged_work_in_words(each) for each in found[:MOST_NAMED]]
     if found[MOST_NAMED:]:
         parts.append(_more(found, "worker"))
     return f"{NO_WORKTREE}: {'; '.join(parts)}" if parts else ""
 
 
-def _changed_by(found: UnjudgedWork) -> str:
+def _unjudged_work_in_words(found: UnjudgedWork) -> str:
     if not found.beside:
         return f"{found.worker_id} changed {listed(found.files)}"
-    names = _all_of((found.worker_id, *found.beside))
+    names = _joined_names((found.worker_id, *found.beside))
     return f"changed while {names} worked in the project: {listed(found.files)}"
 
 

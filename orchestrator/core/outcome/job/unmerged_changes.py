@@ -46,9 +46,9 @@ def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
 
 
 def may_lack_promised(worker: Worker) -> bool:
-    """True if promised files are missing, or may have been removed after the worker's end.
+    """True if promised files were missing at the worker's end, or may have been removed since.
 
-    Another worker may have created the missing files.
+    The files may exist now, because another worker may have created them.
     """
     delivery = worker.delivery
     if delivery is None:
@@ -259,7 +259,7 @@ def way_in(missing: Missing, top: Job, above: Sequence[str]) -> Way:
     changes.
     """
     if not missing.is_made:
-        return _way_to_have_it_made(missing, top)
+        return _way_to_create(missing, top)
     if not missing.branch:
         return Way()
 
@@ -287,7 +287,7 @@ def way_in(missing: Missing, top: Job, above: Sequence[str]) -> Way:
             return Way(command=diff_of(missing.job_id, missing.worker_id))
 
 
-def _way_to_have_it_made(missing: Missing, top: Job) -> Way:
+def _way_to_create(missing: Missing, top: Job) -> Way:
     if missing.resolvable:
         return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
     request = quote(f"Create {listed(missing.paths)}")
@@ -303,9 +303,10 @@ def diff_of(job_id: str, worker_id: str) -> str:
 def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a job again, and then each job above it.
 
-    ``above``: as in ``way_in``. If a job above has a failed worker, the commands are joined by
-    ``;``. After ``&&``, the next command would not run, because ``merge`` of such a job never
-    returns exit code 0.
+    ``how``: options of the first command. ``above``: as in ``way_in``.
+
+    If a job above has a failed worker, the commands are joined by ``;``. After ``&&``, the next
+    command would not run, because ``merge`` of such a job never returns exit code 0.
     """
     has_failed_worker = any(_INCLUDE in each for each in above)
     commands = [f"{COMMAND} merge {job_id}{how}", *_merge_commands(above)]
@@ -390,10 +391,10 @@ class UnmergedChanges:
                 # example below a failed worker.
                 losses = (loss for loss in each.facts.missing if loss.chosen or not counts)
                 found += (self._missing_work(loss, job) for loss in losses if loss.is_made)
-            found += self._of_job(each, job)
+            found += self._outside_work_of_job(each, job)
         return found
 
-    def _of_job(self, job: Job, top: Job) -> Iterator[OutsideWork]:
+    def _outside_work_of_job(self, job: Job, top: Job) -> Iterator[OutsideWork]:
         if job.merge_state is MergeState.FAILED:
             command = merge_chain("", job.id, self._jobs_above(job.id, top))
             for worker in self._counting_workers(job):
@@ -402,7 +403,7 @@ class UnmergedChanges:
         # Do not list a worker with rejected changes a second time as a failed worker.
         named = {each.worker_id for each in job.facts.missing if each.is_made}
         for worker in self.workers.get(job.id, ()):
-            yield from self._rolled_back(worker, job, top)
+            yield from self._rolled_back_work(worker, job, top)
             if not self._has_changes(worker) or worker.id in named or worker.id in job.facts.taken:
                 continue
             take = take_chain(worker.id, job.id, self._jobs_above(job.id, top))
@@ -425,11 +426,11 @@ class UnmergedChanges:
                     command,
                 )
 
-    def _rolled_back(self, worker: Worker, job: Job, top: Job) -> Iterator[OutsideWork]:
+    def _rolled_back_work(self, worker: Worker, job: Job, top: Job) -> Iterator[OutsideWork]:
         for failure in worker.failures:
             if not failure.undone or failure.attempt >= worker.attempt:
                 continue
-            if _is_back(worker, failure) and (worker.counts or worker.id in job.facts.taken):
+            if _is_restored(worker, failure) and (worker.counts or worker.id in job.facts.taken):
                 continue
             show = f"{diff_of(job.id, worker.id)} --attempt {failure.attempt}"
             command = ""
@@ -507,6 +508,7 @@ class UnmergedChanges:
         """Yield the job, and the jobs below whose changes could be in the result, each with a flag.
 
         The flag is True if the lost changes of the yielded job are among the facts of the top job.
+        ``counts``: the flag of ``job`` itself.
         """
         yield job, counts
         for worker in self.workers.get(job.id, ()):
@@ -554,7 +556,7 @@ def _has_own_changes(worker: Worker) -> bool:
     return delivery is not None and delivery.has_worktree and delivery.changed
 
 
-def _is_back(worker: Worker, failure: Failure) -> bool:
+def _is_restored(worker: Worker, failure: Failure) -> bool:
     rollbacks = worker.result.rollbacks if worker.result else ()
     return bool(rollbacks) and rollbacks[-1].checkpoint == failure.kept
 

@@ -62,12 +62,12 @@ class MergeRetries:
         """
         again, contested = False, set[str]()
         for refusal in refusals:
-            if contested.isdisjoint(refusal.conflicts) and self._is_sent_back(job_id, refusal, now):
+            if contested.isdisjoint(refusal.conflicts) and self._retry_worker(job_id, refusal, now):
                 contested.update(refusal.conflicts)
                 again = True
         return again
 
-    def _is_sent_back(self, job_id: str, refusal: MergeRejection, now: float) -> bool:
+    def _retry_worker(self, job_id: str, refusal: MergeRejection, now: float) -> bool:
         job = self._unit_of_work.jobs[job_id]
         worker = self._unit_of_work.workers[WorkerKey(job.root_id, refusal.worker_id)]
         tried = worker.attempt > worker.budget_from

@@ -77,11 +77,11 @@ class Retries:
         if not verdict.moves or worker.attempt >= MOST_ATTEMPTS:
             return False
         reason = f"{verdict.reason}; retrying on another machine"
-        worker = self._handed_on(worker, "another machine")
+        worker = self._with_files_kept(worker, "another machine")
         self.begin(worker, reason, verdict.reason, 0.0, now, is_free=True, failure=HANDED_ON)
         return True
 
-    def _handed_on(self, worker: Worker, to: str) -> Worker:
+    def _with_files_kept(self, worker: Worker, to: str) -> Worker:
         failed = worker.failure_of(worker.attempt)
         if not failed or not worker.result:
             return worker
@@ -97,7 +97,7 @@ class Retries:
         if not other:
             return False
         reason = in_its_place(other, worker.agent, verdict.reason)
-        worker = self._handed_on(worker, other)
+        worker = self._with_files_kept(worker, other)
         self.begin(worker, reason, reason, 0.0, now, is_free=True, agent=other, failure=HANDED_ON)
         if worker.is_planner:
             self._fallback.plans_now(worker, other)
@@ -117,6 +117,7 @@ class Retries:
         """Queue another attempt.
 
         ``reason``: the worker's new reason. ``why``: the reason of the retry, for the event.
+        ``delay``: seconds until the attempt may start.
         ``is_free``: True if the attempt does not count as a retry. ``changes``: new values of other
         fields of the worker.
         """
@@ -155,7 +156,7 @@ class AttemptEnd:
         """
         unfinished, worker = self._trees.unfinished[key], self._unit_of_work.workers[key]
         if unfinished.verdict is not None and not unfinished.open_children:
-            verdict = self._with_promise(worker, verdict)
+            verdict = self._with_second_judgment(worker, verdict)
             worker = self._unit_of_work.workers[key]
         if worker.cancelled_by is not None and not verdict.succeeded:
             # If the server was restarted after the cancel, the exit may state that the attempt was
@@ -165,9 +166,7 @@ class AttemptEnd:
             # Apply the cancel even if the worker has succeeded in the meantime. Otherwise a child
             # job could outlive the worker.
             verdict = self._stops.verdict_on(worker) or verdict
-        if not verdict.succeeded and self._try_again(
-            worker, unfinished, verdict, now, limited_until
-        ):
+        if not verdict.succeeded and self._retry(worker, unfinished, verdict, now, limited_until):
             return
         if not verdict.succeeded:
             for child in sorted(unfinished.open_children):
@@ -177,7 +176,7 @@ class AttemptEnd:
             stopping = self._stops.verdict_on(worker) is not None
             self._worker_end.wait_for_child_jobs(worker, unfinished, verdict, stopping=stopping)
         else:
-            self._worker_end.end(worker, self._with_children(worker, verdict), now)
+            self._worker_end.end(worker, self._with_result_of_child_jobs(worker, verdict), now)
 
     def paused(self, key: WorkerKey, now: float) -> None:
         """Queue a worker again after a pause stopped its attempt.
@@ -210,7 +209,7 @@ class AttemptEnd:
         if not unfinished.open_children:
             self.settle(worker.key, unfinished.verdict, now)
 
-    def _try_again(
+    def _retry(
         self,
         worker: Worker,
         unfinished: UnfinishedWorker,
@@ -218,6 +217,7 @@ class AttemptEnd:
         now: float,
         limited_until: float | None,
     ) -> bool:
+        """Queue another attempt if the worker may have one. Return True if it is queued."""
         task, job = self._trees.task_of(worker), self._trees.job_of(worker)
         if job.stop_cause is not None or worker.cancelled_by is not None or unfinished.stopping:
             return False
@@ -256,7 +256,7 @@ class AttemptEnd:
         self._retries.begin(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
         return True
 
-    def _with_promise(self, worker: Worker, verdict: Verdict) -> Verdict:
+    def _with_second_judgment(self, worker: Worker, verdict: Verdict) -> Verdict:
         """Judge the worker's changes a second time, if necessary. Return the verdict that applies.
 
         Call this after the worker's last child job has ended. Child jobs may have created promised
@@ -282,7 +282,7 @@ class AttemptEnd:
         reason = "; ".join(filter(None, (verdict.reason, judged.reason)))
         return replace(verdict, reason=reason)
 
-    def _with_children(self, worker: Worker, verdict: Verdict) -> Verdict:
+    def _with_result_of_child_jobs(self, worker: Worker, verdict: Verdict) -> Verdict:
         if not verdict.succeeded or not worker.child_job_ids:
             return verdict
         failed = self._failed_child(worker)

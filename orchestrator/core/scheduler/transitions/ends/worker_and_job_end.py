@@ -220,24 +220,22 @@ class WorkerEnd:
 
     def answered(self, worker: Worker, verdict: Verdict, now: float) -> None:
         self.record(worker, verdict, now)
-        self._task_progress(self._unit_of_work.workers[worker.key], now)
+        self._update_dependents(self._unit_of_work.workers[worker.key], now)
 
     def end(self, worker: Worker, verdict: Verdict, now: float) -> None:
         task, job = self._trees.task_of(worker), self._trees.job_of(worker)
         if not verdict.succeeded:
             verdict = replace(verdict, reason=failure_reason(worker, task, job.config, verdict))
-        verdict = self._with_caps(worker, task, verdict)
+        verdict = self._with_exceeded_caps(worker, task, verdict)
         self.record(worker, self._without_resolver(worker, job, verdict), now)
-        self._task_progress(self._unit_of_work.workers[worker.key], now)
+        self._update_dependents(self._unit_of_work.workers[worker.key], now)
         if verdict.login_refused and not verdict.moves:
             self.replace_refused_agent(worker, verdict, now)
 
     def wait_for_child_jobs(
         self, worker: Worker, unfinished: UnfinishedWorker, verdict: Verdict, *, stopping: bool
     ) -> None:
-        """Let a worker without a process wait for its child jobs.
-
-        The worker then ends with ``verdict``.
+        """Let a worker without a process wait for its child jobs. It then ends with ``verdict``.
 
         ``stopping``: True if the worker is being stopped. A pause that stopped the worker's process
         does not count.
@@ -252,7 +250,7 @@ class WorkerEnd:
         else:
             self._unit_of_work.move_worker(worker.key, WorkerStatus.WAITING, **payload)
 
-    def _with_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
+    def _with_exceeded_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
         if not has_caps(task):
             return verdict
         found = passed(task, spent_by(worker.usage), at_least=worker.usage.partial)
@@ -343,6 +341,10 @@ class WorkerEnd:
         return max([reported, *(ended for ended in children if ended is not None)])
 
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
+        """Mark the worker's latest failure as final. Return its fields for the event.
+
+        The result is empty if the worker succeeded, or if its latest attempt did not fail.
+        """
         failed = worker.failure_of(worker.attempt)
         if failed is None or verdict.succeeded or worker.result is None:
             return {}
@@ -350,7 +352,7 @@ class WorkerEnd:
         self._unit_of_work.update_worker(worker.key, result=noted(worker.result, failed))
         return failed.payload()
 
-    def _task_progress(self, worker: Worker, now: float) -> None:
+    def _update_dependents(self, worker: Worker, now: float) -> None:
         plan = self._trees.plans[worker.job_id]
         is_done = worker.status.succeeded and not worker.is_reviewer
         # A retried worker's time also contains failures and pauses, so it is not stored as a run

@@ -73,7 +73,7 @@ class RunningWorkers:
         ready, slots = self._trees.ready, self._slots
         while (found := ready.next(self._may_start, slots.running_in)) is not None:
             job_id, key = found
-            startable = self.is_startable(key, now) and not self._is_put_off(key)
+            startable = self.is_startable(key, now) and not self._waits_for_preparation(key)
             machine = self._machine_for(key, room, now) if startable else HERE
             if startable and self._is_held_back(key, room, machine, now):
                 break
@@ -115,16 +115,6 @@ class RunningWorkers:
     def _may_start(self, job_id: str) -> bool:
         return not self._trees.is_paused(job_id) and self._slots.has_room_to_start(job_id)
 
-    def _is_put_off(self, key: WorkerKey) -> bool:
-        """True if the worker waits for something other than locks.
-
-        In this case, other workers may acquire its locks first.
-        """
-        put_off = self._waits_for_preparation(key)
-        if put_off:
-            self._task_locks.step_back(self._unit_of_work.workers[key])
-        return put_off
-
     def _waits_for_preparation(self, key: WorkerKey) -> bool:
         """True if the worker waits for the shared context, or for another worker's first answer.
 
@@ -136,15 +126,15 @@ class RunningWorkers:
         if holds.lacks_context(worker):
             if holds.wait_for_context(worker):
                 self._trees.commands.append(MakeContext(worker.job_id))
-            waiting = WaitingFor(WaitKind.CONTEXT)
-            self._unit_of_work.update_worker(key, reason=WAITS_FOR_CONTEXT, waiting_for=waiting)
-            return True
-        first = holds.ahead_of(worker)
-        if first is None:
+            why, waiting = WAITS_FOR_CONTEXT, WaitingFor(WaitKind.CONTEXT)
+        elif (first := holds.ahead_of(worker)) is not None:
+            holds.wait_behind(worker)
+            why = waits_behind(first, cached=holds.caches(first.agent))
+            waiting = WaitingFor(WaitKind.FIRST_ANSWER, first.id)
+        else:
             return False
-        holds.wait_behind(worker)
-        why = waits_behind(first, cached=holds.caches(first.agent))
-        waiting = WaitingFor(WaitKind.FIRST_ANSWER, first.id)
+        # Other workers may acquire the locks of a worker that waits for something else.
+        self._task_locks.step_back(worker)
         self._unit_of_work.update_worker(key, reason=why, waiting_for=waiting)
         return True
 
@@ -169,6 +159,7 @@ class RunningWorkers:
     def _is_held_back(
         self, key: WorkerKey, room: Capacity, machine: str | Unplaced, now: float
     ) -> bool:
+        """True if neither this worker nor any other can start now. Records why."""
         lack = room.paused
         if lack is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
@@ -196,13 +187,13 @@ class RunningWorkers:
         unfinished.open_children.add(child_job_id)
         self._trees.ready.drop_resuming(key)
         if unfinished.has_slot:
-            self._begin_waiting(key, unfinished, now)
+            self._wait_for_child_jobs(key, unfinished, now)
 
     def wait_for_lock(self, key: WorkerKey, names: Sequence[str], why: str, now: float) -> None:
         """Release the worker's slot until its lease is granted."""
         unfinished = self._trees.unfinished[key]
         unfinished.waits_for_lock = True
-        self._lend_slot(key, unfinished, why, WaitingFor(WaitKind.LOCK, ", ".join(names)))
+        self._wait_without_slot(key, unfinished, why, WaitingFor(WaitKind.LOCK, ", ".join(names)))
         self._unit_of_work.emit(
             EventKind.WORKER_WAITING,
             self._trees.job_of(self._unit_of_work.workers[key]),
@@ -229,7 +220,7 @@ class RunningWorkers:
         self._trees.queue_again(self._trees.holds.gone(worker))
         self._trees.ready.drop_resuming(worker.key)
         if unfinished.has_slot:
-            self._give_slot(worker, unfinished)
+            self._release_slot(worker, unfinished)
 
     def found_alive(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
         """After a restart, restore a worker whose process may still exist."""
@@ -240,7 +231,7 @@ class RunningWorkers:
         # It is unknown whether the model has answered the worker, so no other worker waits for it.
         self._trees.holds.heard(worker)
         if worker.status is WorkerStatus.RUNNING:
-            self._take_slot(worker, unfinished)
+            self._acquire_slot(worker, unfinished)
         elif not unfinished.open_children:
             self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
 
@@ -292,7 +283,7 @@ class RunningWorkers:
         self.throttle.started(worker.agent)
         doubtful = self._trees.logins.doubtful(worker.agent, now)
         self._trees.holds.started(worker, now, doubtful)
-        self._take_slot(worker, unfinished)
+        self._acquire_slot(worker, unfinished)
         return job
 
     def begin(self, worker: Worker, now: float) -> Job:
@@ -305,40 +296,42 @@ class RunningWorkers:
             job = self._unit_of_work.update_job(job.id, **began(job, now))
         return job
 
-    def _begin_waiting(self, key: WorkerKey, unfinished: UnfinishedWorker, now: float) -> None:
+    def _wait_for_child_jobs(
+        self, key: WorkerKey, unfinished: UnfinishedWorker, now: float
+    ) -> None:
         children = sorted(unfinished.open_children)
         waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(children))
-        worker = self._lend_slot(key, unfinished, "waiting for its child jobs", waiting)
+        worker = self._wait_without_slot(key, unfinished, "waiting for its child jobs", waiting)
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(
             EventKind.WORKER_WAITING, job, now, worker.id, child_job_ids=children
         )
 
-    def _lend_slot(
+    def _wait_without_slot(
         self, key: WorkerKey, unfinished: UnfinishedWorker, why: str, waiting: WaitingFor
     ) -> Worker:
         worker = self._unit_of_work.move_worker(
             key, WorkerStatus.WAITING, reason=why, waiting_for=waiting
         )
-        self._give_slot(worker, unfinished)
+        self._release_slot(worker, unfinished)
         self._trees.commands.append(SetWaiting(key, worker.attempt, True))
         return worker
 
     def _resume(self, key: WorkerKey, now: float) -> None:
         worker = self._unit_of_work.move_worker(key, WorkerStatus.RUNNING, reason="")
-        self._take_slot(worker, self._trees.unfinished[key])
+        self._acquire_slot(worker, self._trees.unfinished[key])
         self._trees.commands.append(SetWaiting(key, worker.attempt, False))
         self._unit_of_work.emit(
             EventKind.WORKER_RESUMED, self._trees.job_of(worker), now, worker.id
         )
 
-    def _take_slot(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
+    def _acquire_slot(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
         unfinished.has_slot = True
         self._slots.acquire(worker.job_id)
         if worker.key in self._machine_slots.machines:
             self._machine_slots.acquire(worker.key)
 
-    def _give_slot(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
+    def _release_slot(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
         unfinished.has_slot = False
         self._slots.release(worker.job_id)
         if worker.key in self._machine_slots.machines:
