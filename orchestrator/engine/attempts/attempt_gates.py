@@ -51,10 +51,10 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 
 
 def permission_of(task: TaskSpec, judged: frozenset[str]) -> AlterationPermission:
-    """Return which judging files the task may alter.
+    """Return the task's permission to alter files that decide how a gate judges, such as tests.
 
-    Judging files, such as tests, decide how a gate judges. ``judged``: files that child jobs of the
-    worker changed, and that gates have judged. The task may alter these files, too.
+    ``judged``: files that child jobs of the worker changed, and that gates have judged. The task
+    may alter these files, too.
     """
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
     return AlterationPermission(writes=writes, tests=task.role == TESTING, judged=judged)

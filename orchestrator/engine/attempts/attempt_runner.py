@@ -157,7 +157,7 @@ class AttemptRunner:
                 self._background.begin(worker.attempt_id, lambda: None)
                 self._start_failed(assignment, issued, error)
                 return
-            self._cannot_start(worker, error)
+            self._report_failed_start(worker, error)
         else:
             self._launch(launch, running)
 
@@ -217,7 +217,7 @@ class AttemptRunner:
         self._launcher.start(launch)
         failpoints.reached("launch: sent")
 
-    def _cannot_start(self, worker: Worker, error: Exception) -> None:
+    def _report_failed_start(self, worker: Worker, error: Exception) -> None:
         self._preparation.release(worker.attempt_id)
         self._background.space.done(worker.attempt_id)
         logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
@@ -230,7 +230,7 @@ class AttemptRunner:
             self._stopped_before(worker)
             return
         try:
-            assignment, worktree = self._equipped(assignment)
+            assignment, worktree = self._assignment_and_worktree(assignment)
             if worktree is None or self._gate_runner.is_set_up(worktree.directory):
                 self._prepare_and_launch(assignment, issued, worktree)
                 return
@@ -241,7 +241,7 @@ class AttemptRunner:
                 cwd=worktree.cwd,
                 worktree=worktree.directory,
             )
-            set_up = partial(self._set_up, assignment, issued, worktree)
+            set_up = partial(self._setup_ended, assignment, issued, worktree)
             self._gate_runner.set_up(run, set_up, partial(self._setting_up.__setitem__, name))
         except Exception as error:
             self._start_failed(assignment, issued, error)
@@ -263,7 +263,7 @@ class AttemptRunner:
                 self._background.space.wake(name)
             return
         self._background.ready(name, lambda: None)
-        self._cannot_start(worker, error)
+        self._report_failed_start(worker, error)
 
     def _wait_for_space(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
         reason = self._moved() or f"waiting for disk space: {_last_line(error)}"
@@ -284,7 +284,7 @@ class AttemptRunner:
             self._post(AttemptEnded(worker.key, worker.attempt, stopped, Evidence()))
         return stopped is not None
 
-    def _set_up(
+    def _setup_ended(
         self,
         assignment: Assignment,
         issued: Issued,
@@ -301,7 +301,7 @@ class AttemptRunner:
         why = "" if ran is None else why_failed(ran)
         if ran is None or why:
             if not self._stopped_before(worker) and why:
-                self._cannot_start(worker, RepositoryError(why))
+                self._report_failed_start(worker, RepositoryError(why))
             return
         try:
             self._prepare_and_launch(assignment, issued, self._worktrees.with_tools(worktree))
@@ -320,7 +320,9 @@ class AttemptRunner:
             self._preparation.release(name, running.scratch)
             self._post(AttemptEnded(worker.key, worker.attempt, stopped, Evidence()))
 
-    def _equipped(self, assignment: Assignment) -> tuple[Assignment, WorkerWorktree | None]:
+    def _assignment_and_worktree(
+        self, assignment: Assignment
+    ) -> tuple[Assignment, WorkerWorktree | None]:
         if assignment.worker.is_reviewer:
             return self._review_prompts.equipped(assignment), None
         if assignment.task.works_in_project:
@@ -440,7 +442,7 @@ class AttemptRunner:
         worker = running.worker
         job = self._scheduler.view.jobs.get(worker.job_id)
         try:
-            evidence = self._evidence_here(running, exit, changes)
+            evidence = self._evidence_unless_moved(running, exit, changes)
         except OSError as error:
             if not self._attempt_gates.is_stopped(worker):
                 self._wait_for_space(worker, partial(self._report, running, exit, changes), error)
@@ -453,7 +455,7 @@ class AttemptRunner:
         self._has_space_again(worker)
         self._attempt_gates.begin(running, job, exit, evidence, self._post_end)
 
-    def _evidence_here(
+    def _evidence_unless_moved(
         self, running: RunningAttempt, exit: Exit, changes: Changes | None
     ) -> Evidence:
         """Return the evidence. Raise OSError if the disk is full or a directory was moved."""
@@ -477,14 +479,11 @@ class AttemptRunner:
         """Return the evidence of an attempt. Raise OSError only if a disk is full."""
         try:
             if running.worktree is not None:
-                changes = self._worktrees.close_attempt(
-                    running.worker, running.task, running.worktree
+                changes = replace(
+                    self._worktrees.close_attempt(running.worker, running.task, running.worktree),
+                    checkout=self._changed_in_checkout(running.worker, exit),
+                    omitted=self._omitted_dependencies(running),
                 )
-                checkout, omitted = (
-                    self._changed_in_checkout(running.worker, exit),
-                    self._omitted_dependencies(running),
-                )
-                changes = replace(changes, checkout=checkout, omitted=omitted)
             elif running.task.works_in_project:
                 changes = self._changes_in_project(running)
             elif changes is None and not running.worker.is_adviser:

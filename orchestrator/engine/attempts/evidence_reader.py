@@ -168,7 +168,8 @@ def _with_delivery(
 
     If the attempt does not work on files, return the evidence unchanged. If no file changed, also
     classify the agent's final text. ``builds``: True if the agent's work is to change files.
-    ``deferred``: True if unfinished child jobs may still create the promised files.
+    ``deferred``: True if unfinished child jobs may still create the promised files. ``outside``:
+    files that the agent changed outside its directory.
     """
     task, changed = running.task, changes.has_work or bool(changes.saved)
     is_agent, final = evidence.output_required, FinalText.ANSWER

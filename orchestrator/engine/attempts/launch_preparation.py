@@ -184,7 +184,7 @@ class LaunchPreparation:
     def _git_environment(
         self, environment: Mapping[str, str], worker: Worker, worktree: WorkerWorktree | None
     ) -> dict[str, str]:
-        own = _of_worktree(worker, worktree) if worktree else {}
+        own = _worktree_variables(worker, worktree) if worktree else {}
         refusals = self._push_refusals() if self._agents.uses_model(worker.agent) else ()
         return {**own, **search_boundary.git_settings({**environment, **own}, refusals)}
 
@@ -274,7 +274,7 @@ def _passed_variables(patterns: Sequence[str], server: Mapping[str, str]) -> dic
     return {name: server[name] for name in names if not name.startswith("ORCHESTRATOR_")}
 
 
-def _of_worktree(worker: Worker, worktree: WorkerWorktree) -> dict[str, str]:
+def _worktree_variables(worker: Worker, worktree: WorkerWorktree) -> dict[str, str]:
     signature = signature_of(worker)
     return {
         "ORCHESTRATOR_PROJECT_ROOT": worktree.cwd,

@@ -64,10 +64,10 @@ class SharedContextRuns:
         except OSError:
             self._do_without(job, root)
             return
-        self._processes.expect(launch.attempt_id, partial(self._ended, job, root))
+        self._processes.expect(launch.attempt_id, partial(self._process_ended, job, root))
         self._launcher.start(launch)
 
-    def _ended(self, job: Job, root: Job, exit: Exit) -> None:
+    def _process_ended(self, job: Job, root: Job, exit: Exit) -> None:
         if exit.stop_was_asked:
             # The process was stopped with the server. The next server requests the context again.
             return

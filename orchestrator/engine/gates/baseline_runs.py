@@ -129,7 +129,7 @@ class BaselineRuns:
                 site.is_dropped = True
             is_idle = all(site.running is None for site in sites)
         if is_idle:
-            self._background.later(partial(self._remove, root_id))
+            self._background.later(partial(self._remove_worktrees, root_id))
 
     def _shared_result(self, check: Check, gate: Gate) -> FinishedRun | None:
         with self._lock:
@@ -152,7 +152,7 @@ class BaselineRuns:
 
     def _begin_run(self, site: _Site) -> None:
         site.is_clear = True
-        wanted, directory = site.running, self._directory(site)
+        wanted, directory = site.running, self._worktree_directory(site)
         assert wanted is not None, "taken from the queue"
         try:
             self._repository.open_at(directory, site.commit)
@@ -184,7 +184,7 @@ class BaselineRuns:
     def _run_ended(self, site: _Site, ran: FinishedRun | None) -> None:
         wanted = site.running
         assert wanted is not None, "a gate of the site has just ended"
-        directory = self._directory(site)
+        directory = self._worktree_directory(site)
         if ran is not None:
             ran = replace(ran, rewritten=rewrites(self._repository, directory, site.commit))
         try:
@@ -219,21 +219,21 @@ class BaselineRuns:
         for on_ran in waiting:
             self._background.later(partial(on_ran, ran))
         if is_over:
-            self._remove(site.root_id)
+            self._remove_worktrees(site.root_id)
         self._begin_next(site)
 
     # -- files ----------------------------------------------------------------------------------
 
-    def _folder(self, root_id: str) -> Path:
+    def _gates_folder(self, root_id: str) -> Path:
         return gates_directory(self._workspace, root_id)
 
-    def _directory(self, site: _Site) -> str:
-        folder = self._folder(site.root_id) / site.owner
+    def _worktree_directory(self, site: _Site) -> str:
+        folder = self._gates_folder(site.root_id) / site.owner
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return str(folder / "worktree")
 
-    def _remove(self, root_id: str) -> None:
-        for folder in self._folder(root_id).glob("base_*"):
+    def _remove_worktrees(self, root_id: str) -> None:
+        for folder in self._gates_folder(root_id).glob("base_*"):
             if os.path.lexists(folder / "worktree"):
                 self._repository.close_at(str(folder / "worktree"))
 

@@ -184,7 +184,10 @@ class GateProcesses:
         self._launcher.start(launch)
 
     def why_not_there(self, gate: Gate, cwd: str, worktree: str) -> str:
-        """Return why the gate's program cannot be found, as text; "" if it exists."""
+        """Return why the gate's program cannot be found, as text; "" if it can be found.
+
+        ``cwd``: the directory in which the gate would run.
+        """
         # Setup commands may install the program. If they do not, the shell reports the missing
         # program.
         if self._setup.commands:
@@ -229,9 +232,9 @@ class GateProcesses:
 
     def _process_ended(self, found: _UnderWay, exit: Exit) -> None:
         failpoints.reached("gate: its end is known")
-        self._background.later(partial(self._report, found, exit))
+        self._background.later(partial(self._report_run, found, exit))
 
-    def _report(self, found: _UnderWay, exit: Exit) -> None:
+    def _report_run(self, found: _UnderWay, exit: Exit) -> None:
         scratch.remove(found.scratch)
         if exit.stop_was_asked:
             found.on_ran(None)
@@ -313,7 +316,7 @@ class GateProcesses:
         scratch.make(own_scratch)
         environment = {
             **environment_of(settings),
-            **(self._of_worktree(run, report.parent) if run.worktree else {}),
+            **(self._worktree_variables(run, report.parent) if run.worktree else {}),
             GATE_REPORT: str(report),
             "TMPDIR": own_scratch,
             "ORCHESTRATOR_WORKER_DIR": str(report.parent),
@@ -336,7 +339,7 @@ class GateProcesses:
             secrets=(*settings.secrets, *secrets_in(environment)),
         )
 
-    def _of_worktree(self, run: GateProcess, place: Path) -> dict[str, str]:
+    def _worktree_variables(self, run: GateProcess, place: Path) -> dict[str, str]:
         base = base_environment(self._settings)
         search = base.get("PATH") or os.defpath
         try:

@@ -381,11 +381,13 @@ class GateRunner:
             self._second.lay_out(check, cwd, altered)
             failpoints.reached("gate: the base's versions are in place")
             passed = _Passed(result, ran, base, altered)
-            self._begin_run(sequence, gate, partial(self._second_ran, sequence, gate, passed))
+            self._begin_run(sequence, gate, partial(self._second_run_ended, sequence, gate, passed))
         elif sequence.check.is_compared and ran.reading.passed and base is None:
-            self._ask_base(sequence, gate, partial(self._count, sequence, gate, result, ran))
+            self._ask_base(
+                sequence, gate, partial(self._add_counted_result, sequence, gate, result, ran)
+            )
         else:
-            self._count(sequence, gate, result, ran, base)
+            self._add_counted_result(sequence, gate, result, ran, base)
 
     def _switched_off(self, sequence: _GateSequence, gate: Gate) -> tuple[str, ...]:
         comments, check = comments_of(gate.run), sequence.check
@@ -403,7 +405,7 @@ class GateRunner:
         before = (files.read(each) for each in there[:_MOST_READ_AT_BASE])
         return tuple(islice(switched_off(comments, now, before), _MOST_PLACES))
 
-    def _count(
+    def _add_counted_result(
         self,
         sequence: _GateSequence,
         gate: Gate,
@@ -416,16 +418,16 @@ class GateRunner:
             sequence, counted(gate, result, ran, ran, base) if is_compared else result
         )
 
-    def _second_ran(
+    def _second_run_ended(
         self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: FinishedRun
     ) -> None:
-        compare = partial(self._compare_second, sequence, gate, passed, second)
+        compare = partial(self._judge_second_run, sequence, gate, passed, second)
         if passed.base is None and needs_base_of(passed.ran, second):
             self._ask_base(sequence, gate, compare)
         else:
             compare(passed.base)
 
-    def _compare_second(
+    def _judge_second_run(
         self,
         sequence: _GateSequence,
         gate: Gate,

@@ -75,7 +75,9 @@ class SecondRuns:
         result: GateResult,
         permissions: Sequence[AlterationPermission],
     ) -> JudgeAlteration:
-        """Return how the worker altered the gate's judging files; empty if no second run is needed.
+        """Return how the worker altered judging files: files that decide how the gate judges.
+
+        The result is empty if the gate needs no second run.
 
         ``cwd``: the project in the worktree. The paths of ``touched`` are relative to ``cwd``.
         """
@@ -95,7 +97,7 @@ class SecondRuns:
         """
         project = os.path.relpath(cwd, check.directory)
         swap = {
-            _from_top(project, path): _from_top(project, source) if source else None
+            _path_from_top(project, path): _path_from_top(project, source) if source else None
             for path, source in altered.swap.items()
         }
         self._repository.lay_out(check.directory, check.commit, check.base, swap)
@@ -141,5 +143,5 @@ def permissions_from(
     )
 
 
-def _from_top(project: str, path: str) -> str:
+def _path_from_top(project: str, path: str) -> str:
     return os.path.normpath(os.path.join(project, path))

@@ -106,7 +106,8 @@ class BranchMerge:
         """Merge the changes of ``workers`` one after another, in the given order.
 
         Store the outcome in ``record``. Store the merged state, if any, on the job's result branch.
-        ``left``: child jobs that a person chose to exclude. Raise RepositoryError.
+        ``halted`` returns True if the merge is no longer needed. ``left``: child jobs that a person
+        chose to exclude. Raise RepositoryError.
         """
         parts = self._parts_to_merge(record, tree, job, workers)
         unrun = () if record.again else _skipped_gates(tree, job)
@@ -203,8 +204,8 @@ class BranchMerge:
         """Yield the merged workers whose changes are all missing in the result.
 
         Only workers on which other workers depend are checked. The changes of any other worker
-        cannot be undone without a conflict. ``files``: the changed files of the result, by path in
-        the project.
+        cannot be undone without a conflict. ``inside``: the merged workers. ``files``: the changed
+        files of the result, by path in the project.
         """
         needed = {each for task in tree.tasks[job.id] for each in task.depends_on}
         for worker in (each for each in inside if each.task_id in needed):
@@ -226,10 +227,10 @@ class BranchMerge:
         files: Mapping[str, str],
         has_unrun: bool,
     ) -> tuple[bool, Sequence[UnjudgedFile]]:
-        """Return True if no gate judged the code, and the files that are known to be unjudged.
+        """Return two values: True if no gate judged the code, and the unjudged files if known.
 
-        ``files``: the changed files, by path in the project. ``has_unrun``: True if gates were
-        skipped.
+        ``inside``: the workers whose changes are merged. ``files``: the changed files, by path in
+        the project. ``has_unrun``: True if gates were skipped.
         """
         # A job without gates requires no judgment.
         if not job.config.gates:
@@ -269,7 +270,10 @@ class BranchMerge:
     def _other_candidates(
         self, tree: Tree, job: Job, inside: Sequence[Worker]
     ) -> dict[str, Worker]:
-        """Return the candidates that were not chosen but have changes, by branch head."""
+        """Return the candidates that were not chosen but have changes, by branch head.
+
+        ``inside``: the workers whose changes are merged.
+        """
         losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
         tips = {self._repository.tip(worker_branch(each)): each for each in losers}
         return {
@@ -388,13 +392,13 @@ class BranchMerge:
             merged = self._repository.merge(
                 tip, commit, message, merger_of(job), force=force, union=union
             )
-            conflicts += _of_child(merged.conflicts, child_of.get(commit, ""))
+            conflicts += _with_child_job(merged.conflicts, child_of.get(commit, ""))
             files += merged.files
             taken = taken and bool(merged.commit)
             tip = merged.commit or tip
         for child in job.facts.taken_jobs:
             again = self._merge_again(job, tip, part.worker, child, tips[0], message)
-            conflicts += _of_child(again.conflicts, child)
+            conflicts += _with_child_job(again.conflicts, child)
             taken = taken and bool(again.commit)
             tip = again.commit or tip
         self._repository.point(merging_ref(job.root_id, job.id), tip)
@@ -413,7 +417,7 @@ class BranchMerge:
         """Merge changes of a child job into ``tip``, although the parent worker discarded them.
 
         ``worker``: the parent worker. Its branch stays unchanged, so that a later merge can exclude
-        the changes again.
+        the changes again. ``own``: the head of this branch.
         """
         again = self.children.merge_again(job, worker, child, own)
         if again is None:
@@ -488,7 +492,7 @@ class BranchMerge:
         if commit != record.base and job.config.history == LINEAR:
             commit = in_a_line(self._repository, job, record.base, settled.steps)
         if before and record.again:
-            self._keep_earlier(record, job, before)
+            self._save_earlier_result(record, job, before)
         if commit == record.base:
             self._repository.drop(branch)
             return
@@ -509,7 +513,7 @@ class BranchMerge:
             "removed": sum(removed for _, removed in counts),
         }
 
-    def _keep_earlier(self, record: MergeRecord, job: Job, before: str) -> None:
+    def _save_earlier_result(self, record: MergeRecord, job: Job, before: str) -> None:
         kept = self._repository.tips(merged_refs(job.root_id, job.id))
         known = next((name for name, commit in kept.items() if commit == before), "")
         record.earlier = known or f"{merged_refs(job.root_id, job.id)}{len(kept) + 1}"
@@ -560,7 +564,7 @@ def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator
             yield each
 
 
-def _of_child(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
+def _with_child_job(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
     for each in conflicts:
         yield replace(each, child_job_id=job_id) if job_id else each
 

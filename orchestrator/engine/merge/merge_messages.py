@@ -49,12 +49,13 @@ def in_words(
 def report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
     """Return the outcome of a job's changes for its reports.
 
-    The notes of a root job omit unmerged changes, because its reports already list them.
+    The notes of a root job omit unmerged changes, because its reports already list them. ``above``:
+    as in ``in_words``.
     """
     unmerged = (
         _unmerged_lines(record, above)
         if above
-        else (*_hindrance_lines(record), *_by_agents(record))
+        else (*_hindrance_lines(record), *_command_for_agents(record))
     )
     return MergeReport(
         branch=record.branch,
@@ -85,7 +86,7 @@ def _unmerged_lines(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
         )
     # When the worker that started a child job has ended, the child job's workers get no further
     # attempt.
-    yield from () if above else (*_by_workers(record), *_by_agents(record))
+    yield from () if above else (*_command_for_workers(record), *_command_for_agents(record))
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         when = f", once job {above[-1]} has ended" if above else ""
         yield (
@@ -138,14 +139,14 @@ HINDRANCES: Mapping[str, str] = {
 }
 
 
-def _by_workers(record: MergeRecord) -> Iterator[str]:
+def _command_for_workers(record: MergeRecord) -> Iterator[str]:
     names = [name for name, why in record.hindrances.items() if why != Hindrance.NO_AGENT]
     if names:
         command = f"{COMMAND} merge {record.job_id} --resolve worker"
         yield f"To let {', '.join(names)} resolve the conflicts in another attempt: {command}."
 
 
-def _by_agents(record: MergeRecord) -> Iterator[str]:
+def _command_for_agents(record: MergeRecord) -> Iterator[str]:
     names = [name for name, why in record.hindrances.items() if why == Hindrance.NO_AGENT]
     if names:
         yield (
@@ -158,7 +159,7 @@ def _hindrance_lines(record: MergeRecord) -> Iterator[str]:
     by_cause: dict[str, list[str]] = {}
     for name, why in record.hindrances.items():
         if why == Hindrance.NO_AGENT:
-            continue  # _by_agents lists these conflicts.
+            continue  # _command_for_agents lists these conflicts.
         by_cause.setdefault(HINDRANCES.get(why, ""), []).append(name)
     for words, names in by_cause.items():
         if words:

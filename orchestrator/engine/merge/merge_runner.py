@@ -188,7 +188,7 @@ class MergeRunner:
         merged = self._merge_and_fold(record, tree, job, halted)
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         if job.is_root:
-            look = partial(self._look_at_checkout, record, tree, job)
+            look = partial(self._with_checkout_changes, record, tree, job)
             merged = self._guarded(record, partial(look, merged)) or merged
         removed = self._guarded(
             record, lambda: self._removed_promises(tree, job, merged.files, record)
@@ -228,7 +228,7 @@ class MergeRunner:
         made = self._repository.files(worker_branch(worker)).paths() if absent else ()
         return tuple(each for each in absent if held_by(each, made))
 
-    def _look_at_checkout(
+    def _with_checkout_changes(
         self, record: MergeRecord, tree: Tree, job: Job, merged: MergeOutcome
     ) -> MergeOutcome:
         checkout = self._worktrees.checkout
@@ -279,13 +279,13 @@ class MergeRunner:
         record = replace(_new_record(job, _base_commit(tree, job)), again=True)
         if not record.base:
             raise Conflict(f"cannot merge job {job_id}: it did not use git worktrees")
-        choice, jobs = _by_kind(tree, job, choice)
+        choice, jobs = _workers_and_jobs(tree, job, choice)
         taken_jobs = tuple({*job.facts.taken_jobs, *jobs.take} - {*jobs.leave})
         job = replace(job, facts=replace(job.facts, taken_jobs=taken_jobs))
         taken = {*job.facts.taken, *choice.take} - {*choice.leave}
         workers = list(_workers_to_merge(tree, job, taken))
-        self._check_taken(job, choice, workers)
-        self._check_taken_jobs(jobs, workers)
+        self._check_included_workers(job, choice, workers)
+        self._check_included_jobs(jobs, workers)
         wanted = [each for each in workers if each.id not in choice.leave]
         for worker in wanted:
             self._check_branch(worker)
@@ -305,7 +305,7 @@ class MergeRunner:
         self._guarded(record, lambda: keep_others(self._repository, tree, job))
         self._guarded(record, lambda: self._folding.fold(record, tree, job))
         self._keep_record(job, record, began)
-        return _with_parent(merged, record, job)
+        return _with_conflicts_above(merged, record, job)
 
     def _check_branch(self, worker: Worker) -> None:
         started, branch = self._repository.tip(start_ref(worker)), worker_branch(worker)
@@ -315,7 +315,9 @@ class MergeRunner:
                 f"branch, or merge without the worker: --exclude {worker.id}"
             )
 
-    def _check_taken(self, job: Job, choice: MergeChoice, workers: Sequence[Worker]) -> None:
+    def _check_included_workers(
+        self, job: Job, choice: MergeChoice, workers: Sequence[Worker]
+    ) -> None:
         present = {each.id: each for each in workers}
         for name in choice.take:
             worker = present.get(name)
@@ -326,7 +328,7 @@ class MergeRunner:
                     f"list the workers: {COMMAND} status {job.id}"
                 )
 
-    def _check_taken_jobs(self, jobs: MergeChoice, workers: Sequence[Worker]) -> None:
+    def _check_included_jobs(self, jobs: MergeChoice, workers: Sequence[Worker]) -> None:
         for child in jobs.take:
             if not any(self._merging.children.has_result(each, child) for each in workers):
                 raise Conflict(
@@ -348,7 +350,7 @@ class MergeRunner:
             _record_error(record, error)
             return MergeOutcome(error=error.message)
         failpoints.reached("merge: stored")
-        return _with_parent(merged, record, job)
+        return _with_conflicts_above(merged, record, job)
 
     def _guarded(self, record: MergeRecord, step: Callable[[], T]) -> T | None:
         try:
@@ -379,7 +381,7 @@ class MergeRunner:
             self._guarded(record, partial(self._worktrees.drop_spares, job.id))
 
 
-def _by_kind(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, MergeChoice]:
+def _workers_and_jobs(tree: Tree, job: Job, choice: MergeChoice) -> tuple[MergeChoice, MergeChoice]:
     workers = {each.id for each in tree.workers if each.job_id == job.id}
 
     def of(is_worker: bool) -> MergeChoice:
@@ -396,7 +398,7 @@ def _exclude_by_choice(
     """Exclude a worker from the result, because a person requested this.
 
     If gates or a conflict excluded the worker before, the record keeps that cause. The cause
-    applies again if the person withdraws the request.
+    applies again if the person withdraws the request. ``before``: the record of the earlier merge.
     """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)
@@ -409,7 +411,7 @@ def _exclude_by_choice(
         record.resolvable.append(worker.id)
 
 
-def _with_parent(merged: MergeOutcome, record: MergeRecord, job: Job) -> MergeOutcome:
+def _with_conflicts_above(merged: MergeOutcome, record: MergeRecord, job: Job) -> MergeOutcome:
     handed = tuple(record.handed["paths"]) if record.handed else ()
     overruled = (*merged.overruled, *overruled_above(record, job))
     return replace(merged, not_in_parent=handed, overruled=overruled)
@@ -451,7 +453,8 @@ def _base_commit(tree: Tree, job: Job) -> str:
 def _workers_to_merge(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
     """Yield the workers to merge, task by task, in the order of the tasks' dependencies.
 
-    For each task, the chosen worker comes first, then the workers that a person selected.
+    For each task, the chosen worker comes first, then the workers that a person selected
+    (``taken``).
     """
     workers = [each for each in tree.workers if each.job_id == job.id and not each.is_adviser]
     for task in in_order(tree.tasks[job.id]):

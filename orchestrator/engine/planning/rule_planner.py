@@ -81,18 +81,18 @@ def _list_markers(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> lis
     for index, (marker, number) in enumerate(marked):
         if number != len(chosen) + 1:
             continue
-        if number == 1 and marker["mark"] == "." and not _after_an_end(text, marker):
+        if number == 1 and marker["mark"] == "." and not _is_after_end_of_sentence(text, marker):
             continue
         again = marked[index + 1] if index + 1 < len(marked) else None
         # In "1. Move to Python 2. 2. Test it", the marker is the number after the end of a
         # sentence.
-        if again and again[1] == number and not _after_an_end(text, marker):
+        if again and again[1] == number and not _is_after_end_of_sentence(text, marker):
             continue
         chosen.append(marker)
     return chosen
 
 
-def _after_an_end(text: str, marker: re.Match[str]) -> bool:
+def _is_after_end_of_sentence(text: str, marker: re.Match[str]) -> bool:
     before = text[max(0, marker.start() - _TAIL) : marker.start()].rstrip()
     return marker.start() == 0 or bool(_ENDS_SOMETHING.search(before))
 
@@ -260,7 +260,7 @@ def _split_sentence(text: str, found: Sequence[Sentence], context: Sequence[str]
     if kind is not None:
         tasks = tasks_of(kind, sentence, text)
         return Split(rule=SplitRule.KIND, tasks=_with_context(tasks, context), kind=kind.name)
-    parts = _with_parts(sentence)
+    parts = _named_parts(sentence)
     if len(parts) > 1:
         return Split(rule=SplitRule.PARTS, tasks=_tasks(_Parts(parts=parts, context=context)))
     return _single_task(text)
@@ -374,7 +374,7 @@ def _indent(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-def _with_parts(text: str) -> Sequence[_Part]:
+def _named_parts(text: str) -> Sequence[_Part]:
     # First shorten sequences of blanks, because long sequences would make the search quadratic.
     line = one_line(text)
     found = _WITH.match(line.rstrip(".! "))

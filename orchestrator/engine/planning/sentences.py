@@ -218,7 +218,7 @@ _STATEMENT = lazy_pattern(
 
 def sentences(text: str) -> Sequence[Sentence]:
     found: list[Sentence] = []
-    for piece in _pieces(text):
+    for piece in _split_sentences(text):
         asked = any(each.mood is Mood.WORK for each in found)
         found.append(Sentence(text=piece, mood=mood_of(piece, asked=asked)))
     return found
@@ -250,18 +250,18 @@ def imperative(sentence: str) -> str:
     return sentence[lead.end() :] if lead else sentence
 
 
-def _pieces(text: str) -> Sequence[str]:
+def _split_sentences(text: str) -> Sequence[str]:
     pieces: list[str] = []
     start = 0
     for found in _BETWEEN.finditer(text):
         if not (found["first"] or "").islower():
-            _append(pieces, text[start : found.start() + len(found["closing"] or "")])
+            _add_sentence(pieces, text[start : found.start() + len(found["closing"] or "")])
             start = found.end()
-    _append(pieces, text[start:])
+    _add_sentence(pieces, text[start:])
     return pieces
 
 
-def _append(pieces: list[str], piece: str) -> None:
+def _add_sentence(pieces: list[str], piece: str) -> None:
     if pieces and _ABBREVIATION.search(pieces[-1][-_TAIL:]):
         pieces[-1] += f" {piece}"
     elif piece.strip():

@@ -185,7 +185,7 @@ def _asks_for_something(text: str) -> bool:
 
     Requests in other languages are not recognised.
     """
-    plain = _plain(text)
+    plain = _without_code(text)
     return bool(_DOUBTFUL.search(plain)) or any(each is not _Kind.NONE for each in _kinds(plain))
 
 
@@ -197,7 +197,7 @@ def _own_part(task: TaskSpec) -> str:
 
 
 def intent_of(text: str) -> Intent:
-    plain = _plain(text)
+    plain = _without_code(text)
     if _READ_ONLY.search(plain):
         return Intent.ANSWER
     found = list(_kinds(plain))
@@ -210,7 +210,7 @@ def intent_of(text: str) -> Intent:
     return Intent.ANSWER if any(each in _LOOKS for each in found) else Intent.UNCLEAR
 
 
-def _plain(text: str) -> str:
+def _without_code(text: str) -> str:
     return _INLINE.sub(
         lambda found: found[1] if found[1] and _PATH.fullmatch(found[1]) else "NAME",
         _FENCED.sub(" ", text[:MOST_READ]),
@@ -221,22 +221,22 @@ def _kinds(plain: str) -> Iterator[_Kind]:
     lines = (_MARKER.sub("", line) for line in plain.splitlines())
     found = [each for line in lines for each in sentences(line)]
     for sentence in found[:MOST_SENTENCES]:
-        yield from _of_sentence(sentence.text, sentence.mood)
+        yield from _kinds_in_sentence(sentence.text, sentence.mood)
 
 
-def _of_sentence(sentence: str, mood: Mood) -> Iterator[_Kind]:
+def _kinds_in_sentence(sentence: str, mood: Mood) -> Iterator[_Kind]:
     if mood is Mood.COURTESY:
         return
     if _MAYBE.match(sentence):
         yield _Kind.MAYBE
         return
     clauses = list(_clauses(sentence))
-    first = _of_clause(clauses[0].text, sentence)
+    first = _kind_of_clause(clauses[0].text, sentence)
     if mood is Mood.CONDITION and first is not _Kind.CHECK:
         return
     yield first
     for clause in clauses[1:]:
-        kind = _of_clause(clause.text, sentence)
+        kind = _kind_of_clause(clause.text, sentence)
         if first is not _Kind.EXPLAIN:
             yield kind
         elif kind in (_Kind.CHANGE, _Kind.MENDING) and _is_order(clause):
@@ -257,7 +257,7 @@ def _is_order(clause: _Clause) -> bool:
     return clause.then or bool(_PRONOUN.match(clause.text.partition(" ")[2]))
 
 
-def _of_clause(clause: str, sentence: str) -> _Kind:
+def _kind_of_clause(clause: str, sentence: str) -> _Kind:
     text = imperative(clause)
     verb, _, thing = text.partition(" ")
     verb = verb.lower().strip(".,!?")
@@ -277,14 +277,14 @@ def _of_clause(clause: str, sentence: str) -> _Kind:
         return _Kind.CHECK
     if verb in _PREPARING:
         return _Kind.PREPARE
-    kind = _of_change(verb, thing.strip(" .!?"))
+    kind = _kind_of_change(verb, thing.strip(" .!?"))
     if kind is _Kind.MENDING and _ANY.search(sentence):
         return _Kind.MAYBE
     is_change = kind in (_Kind.CHANGE, _Kind.MENDING)
     return _Kind.MAYBE if is_change and _DOUBTFUL.search(sentence) else kind
 
 
-def _of_change(verb: str, thing: str) -> _Kind:
+def _kind_of_change(verb: str, thing: str) -> _Kind:
     if verb not in _CHANGING and verb not in _MAKING:
         return _Kind.NONE
     if not thing or _NO_FILES.match(thing):

@@ -233,7 +233,7 @@ class Headroom:
         paused = Lack(WaitKind.DISK, self.paused) if self.paused else None
         return Capacity(
             paused=paused,
-            lack=self._lack,
+            lack=self._lack_or_reserve,
             machines=self._machines() or None if self._machines else None,
             memory_needed=self._forecast,
         )
@@ -272,9 +272,9 @@ class Headroom:
         self._descriptors = self._from.descriptors()
         while self._expected and self._expected[0][0] <= now:
             self._expected_bytes -= self._expected.popleft()[1]
-        self._look_at_disk()
+        self._check_disk()
 
-    def _look_at_disk(self) -> None:
+    def _check_disk(self) -> None:
         moved = self._moved()
         paused = moved or self._too_little_disk()
         if bool(paused) != bool(self.paused):
@@ -308,7 +308,7 @@ class Headroom:
             )
         return ""
 
-    def _lack(self, agent: str) -> Lack | None:
+    def _lack_or_reserve(self, agent: str) -> Lack | None:
         needed = self._forecast(agent)
         lack = self._too_few_descriptors() or self._too_much_pressure()
         if lack is None and self._memory is not None:

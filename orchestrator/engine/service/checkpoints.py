@@ -45,10 +45,10 @@ class CheckpointCalls:
         if not self._access.job(caller, job_id).config.base:
             return found
         for worker in self._store.workers(job_id):
-            found += self._of_worker(worker)
+            found += self._checkpoints_of_worker(worker)
         return found
 
-    def _of_worker(self, worker: Worker) -> Iterator[Checkpoint]:
+    def _checkpoints_of_worker(self, worker: Worker) -> Iterator[Checkpoint]:
         kept = self._worktrees.checkpoints
         repository = kept.repository
         start = repository.tip(start_ref(worker))
@@ -92,7 +92,7 @@ class CheckpointCalls:
             # Read the worker again, because an attempt may have begun since the first read. From
             # here on, a new attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
-            self._check_is_still(worker, "then roll the worker back")
+            self._check_can_change(worker, "then roll the worker back")
             name = checkpoint or before(worker.attempt)
             done = kept.roll_back(self._worktrees.place_of(worker), name)
             self._record_rollback(caller, worker, done)
@@ -111,7 +111,7 @@ class CheckpointCalls:
             # Read the worker again, because an attempt may have begun since the first read. From
             # here on, a new attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
-            self._check_is_still(worker, "then update the list of the worker's files")
+            self._check_can_change(worker, "then update the list of the worker's files")
             files = self._worktrees.own_files(worker)
             self._trees.amend(worker.root_id, lambda tree: tree.recounted(worker.key, files))
             self._trees.report(worker.root_id, (worker.job_id, worker.root_id))
@@ -134,7 +134,11 @@ class CheckpointCalls:
         in_git = job is not None and job.config.base
         return bool(in_git and self._worktrees.checkpoints.repository.tip(branch))
 
-    def _check_is_still(self, worker: Worker, then: str) -> None:
+    def _check_can_change(self, worker: Worker, then: str) -> None:
+        """Raise Conflict if the worker is running, is attached to a terminal, or has no branch.
+
+        ``then``: what the caller can do after the worker's end, for the message.
+        """
         if worker.status in _LIVES:
             raise Conflict(
                 f"{worker.id} has not ended ({worker.status}); wait for its end, or cancel its "

@@ -168,7 +168,7 @@ class LandingCalls:
                 landing.result()
             except NotFound as error:
                 return _without_result(job, error)
-        raise _incomplete(job, self._store.workers(job.id))
+        raise _incomplete_error(job, self._store.workers(job.id))
 
     def _base_branch(self, job: Job) -> str:
         """Return the branch from which the root job started; "" if unknown.
@@ -320,12 +320,12 @@ def _without_result(job: Job, error: NotFound) -> str:
     if not job.facts.lacking:
         raise error
     if job.status is JobStatus.PARTIAL:
-        raise _incomplete(job, ()) from None
+        raise _incomplete_error(job, ()) from None
     text = "; ".join(map(_loss_in_words, job.facts.lacking))
     return f"nothing to land: a person excluded all changes of job {job.id}: {text}"
 
 
-def _incomplete(job: Job, workers: Collection[Worker]) -> Incomplete:
+def _incomplete_error(job: Job, workers: Collection[Worker]) -> Incomplete:
     lost = [each for each in job.facts.lacking if not each.chosen]
     present = {each.worker_id for each in lost}.union(job.facts.taken)
     # If one candidate of a task succeeded, its other candidates are not missing in the result.

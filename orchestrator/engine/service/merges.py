@@ -83,7 +83,7 @@ class MergeCalls:
             )
         check_not_discarded(job, f"merge job {job.id}")
         if choice.resolve:
-            self._resolve(caller, job, choice)
+            self._begin_resolving(caller, job, choice)
             return False
         if self._has_all(caller, job, choice):
             return True
@@ -152,7 +152,7 @@ class MergeCalls:
             return False
         return {*choice.take} <= inside & {*counting, *job.facts.taken}
 
-    def _resolve(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
+    def _begin_resolving(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
         if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
             raise InvalidRequest(
                 "resolve cannot be combined with include, exclude, or a strategy other than auto"

@@ -182,7 +182,7 @@ class SubmissionCalls:
                 self._check_url(submission.callback.url)
             except InvalidRequest as error:
                 raise InvalidRequest(error.message, kind=error.kind, field="callback_url") from None
-        self._check_place()
+        self._check_not_moved()
         again = self._submitted_before(caller, submission)
         if again is not None:
             return again
@@ -216,7 +216,7 @@ class SubmissionCalls:
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
         """Retry the unsuccessful tasks of a job. Raise Conflict if there are none."""
         job = self._access.workable(caller, job_id)
-        self._check_place()
+        self._check_not_moved()
         check_not_discarded(job, f"retry job {job_id}")
 
         def action(scheduler: Scheduler, now: float) -> None:
@@ -293,7 +293,7 @@ class SubmissionCalls:
         )
         return Accepted(job=job, duplicate=True, left=left)
 
-    def _check_place(self) -> None:
+    def _check_not_moved(self) -> None:
         # After a move, the job would be stored in the wrong place.
         if moved := self._moved():
             raise Unavailable(moved)

@@ -53,7 +53,12 @@ class AgentPlans:
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
 
     def _check_number_of_tasks(self, planner: Worker, tasks: int, request: str) -> None:
-        """Raise InvalidRequest if a planner's first plan has many more tasks than usual."""
+        """Raise InvalidRequest if a planner's first plan has many more tasks than usual.
+
+        The planner must then confirm the plan, or create a smaller one. ``tasks``: number of tasks
+        of the plan. ``request``: the job's request. If the rules find more tasks in the request
+        than ``USUAL_TASKS``, their number counts as usual.
+        """
         asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and tasks > 2 * asked_for:
             raise InvalidRequest(

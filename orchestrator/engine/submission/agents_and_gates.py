@@ -193,7 +193,8 @@ class GatePlans:
     ) -> tuple[GatePlan, str]:
         """Return a new job's gates, and the commit whose files define the gates of the job's tasks.
 
-        ``parent``: the worker that requests a child job.
+        ``parent``: the worker that requests the job; None for a root job. ``base``: the commit from
+        which the job starts.
         """
         if parent is None:
             return self.of_root(config.get("gates"), base), base
@@ -219,6 +220,7 @@ class GatePlans:
         """Return the gates of a root job.
 
         ``asked`` is None if the request names no gates, and empty if it switches gates off.
+        ``base``: the commit from which the job starts.
         """
         if asked is None:
             return GatePlan(self._found(base)) if self._is_on else GatePlan(is_off=True)

@@ -163,7 +163,7 @@ class SubmissionBuilder:
     def _submit_root(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
         _check_quotas(scheduler, asked.caller.full_name, now)
         config = root_config(asked.submission.config, self._defaults, self._ceilings)
-        config = _within_key(config, asked, scheduler.view.limits_of(asked.caller.full_name))
+        config = _within_key_limits(config, asked, scheduler.view.limits_of(asked.caller.full_name))
         check_timeouts(asked.tasks, self._ceilings)
         base = asked.base
         config = replace(config, base=base.commit, base_branch=base.branch)
@@ -171,7 +171,7 @@ class SubmissionBuilder:
         config = replace(config, has_submodules=base.has_submodules)
         config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
         config = replace(config, asks_to_build=self._is_to_build(asked))
-        job = self._take_in(scheduler, asked, _new_root_job(asked, config, now), 0, now)
+        job = self._add_job(scheduler, asked, _new_root_job(asked, config, now), 0, now)
         return Accepted(
             job=job, left=self.remaining_quota_of(job, scheduler.view.size_of(job), now)
         )
@@ -216,10 +216,10 @@ class SubmissionBuilder:
             parent_worker_id=key.worker_id,
             parent_job_id=line.parent_job.id,
         )
-        job = self._take_in(scheduler, asked, job, line.workers_in_root, now)
+        job = self._add_job(scheduler, asked, job, line.workers_in_root, now)
         return self._accepted_child(scheduler, job, ancestry_of(scheduler, key, now))
 
-    def _take_in(
+    def _add_job(
         self, scheduler: Scheduler, asked: ResolvedSubmission, job: Job, already: int, now: float
     ) -> Job:
         self._choice.check_names(asked.submission.config)
@@ -375,7 +375,9 @@ def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
     scheduler.view.check_running_jobs(key_name)
 
 
-def _within_key(config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits) -> JobConfig:
+def _within_key_limits(
+    config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits
+) -> JobConfig:
     name, most = asked.caller.full_name, limits.max_workers
     if most is None:
         return config

@@ -163,7 +163,7 @@ class LockCalls:
         if self.retry_at is not None and self.retry_at <= now:
             self.retry_at = None
             self._scheduler.leases.recheck_all()
-        while self._gave_something(now):
+        while self._decide_due_calls(now):
             pass
         for call in self.waiting.values():
             if not call.decided and not self._scheduler.view.is_current(call.attempt):
@@ -173,7 +173,7 @@ class LockCalls:
             del self.waiting[call.entry]
         return [partial(call.settled.set_result, None) for call in decided]
 
-    def _gave_something(self, now: float) -> bool:
+    def _decide_due_calls(self, now: float) -> bool:
         due = [self.waiting[each] for each in self._scheduler.leases.due() if each in self.waiting]
         for call in due:
             try:

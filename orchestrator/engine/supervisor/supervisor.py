@@ -332,7 +332,7 @@ class Supervisor:
         Raise the errors of ``action``. Raise Unavailable if the changes cannot be stored.
         """
         if self._stopping.is_set():
-            raise self._unavailable()
+            raise self._unavailable_error()
         answer: Future[T] = Future()
         self._inbox.put(Call(action, answer))
         try:
@@ -411,16 +411,14 @@ class Supervisor:
         self._scheduler.forget_ended()
 
     def _apply(self, item: Message, now: float) -> Callable[[], None]:
-        """Pass a message to the scheduler.
-
-        Return a function to call after the turn has been stored.
+        """Pass a message to the scheduler. Return a function to call after the turn is stored.
 
         For a ``Call``, the function answers the caller. For a ``JobMerged``, it requests the job's
         reports. For other messages, it does nothing.
         """
         match item:
             case AttemptEnded():
-                self._take_end(item, now)
+                self._attempt_ended(item, now)
             case AttemptBegun():
                 self._scheduler.begun(item.key, item.attempt, item.at)
             case AttemptReturned():
@@ -432,7 +430,7 @@ class Supervisor:
             case AttemptHeld():
                 self._scheduler.held(item.key, item.attempt, item.reason)
             case JobMerged():
-                return self._take_merge(item, now)
+                return self._merge_ended(item, now)
             case ReportsRendered():
                 self._scheduler.rendered(item.job_id, now)
             case ContextPrepared():
@@ -440,10 +438,10 @@ class Supervisor:
             case TakePlan():
                 self._agent_plans.take(item.job_id, now)
             case Call():
-                return self._carry_out(item, now)
+                return self._run_call(item, now)
         return lambda: None
 
-    def _take_merge(self, item: JobMerged, now: float) -> Callable[[], None]:
+    def _merge_ended(self, item: JobMerged, now: float) -> Callable[[], None]:
         """Record the end of a merge. Return a function to call after the turn has been stored.
 
         The function requests the job's reports. If the merge rejected branches, and their workers
@@ -455,7 +453,7 @@ class Supervisor:
         self._scheduler.merged(job_id, merged)
         return lambda: self._report_queue.ask(item.render)
 
-    def _take_end(self, ended: AttemptEnded, now: float) -> None:
+    def _attempt_ended(self, ended: AttemptEnded, now: float) -> None:
         view = self._scheduler.view
         attempt = view.attempts.get(ended.key)
         if attempt is not None and attempt.number == ended.attempt:
@@ -466,7 +464,7 @@ class Supervisor:
                 self._scheduler.free_retry(ended.key)
         self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
 
-    def _carry_out(self, call: Call, now: float) -> Callable[[], None]:
+    def _run_call(self, call: Call, now: float) -> Callable[[], None]:
         try:
             result = call.action(self._scheduler, now)
         except OrchestratorError as error:
@@ -549,8 +547,8 @@ class Supervisor:
     def _fail_calls(self, items: Sequence[Message]) -> None:
         for item in items:
             if isinstance(item, Call) and not item.answer.done():
-                item.answer.set_exception(self._unavailable())
+                item.answer.set_exception(self._unavailable_error())
 
-    def _unavailable(self) -> Unavailable:
+    def _unavailable_error(self) -> Unavailable:
         why = f"the server exits: {self._failure}" if self._failure else _STOPPING
         return Unavailable(why)

@@ -56,21 +56,23 @@ class BranchTips:
         alone: list[str] = []
         for child in child_results(self._repository.tips(child_refs(job.root_id, worker_id))):
             if tip and brought and child.is_brought:
-                folded = self._joined(job, worker_id, tip, child.result)
+                folded = self._with_result_as_parent(job, worker_id, tip, child.result)
             else:
-                folded = self._folded(job, worker_id, tip, child.base, child.result)
+                folded = self._with_result(job, worker_id, tip, child.base, child.result)
             tip = folded or tip
             if not folded:
                 alone.append(child.result)
         return tip, alone
 
-    def _joined(self, job: Job, worker_id: str, tip: str, result: str, content: str = "") -> str:
+    def _with_result_as_parent(
+        self, job: Job, worker_id: str, tip: str, result: str, content: str = ""
+    ) -> str:
         if self._repository.contains(tip, result):
             return tip
         message = of_child_job(worker_id, job.id)
         return self._repository.join(tip, result, message, merger_of(job), content)
 
-    def _folded(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
+    def _with_result(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
         own = tip
         if not tip or self._repository.contains(tip, result):
             return tip
@@ -84,7 +86,7 @@ class BranchTips:
         if not merged or tip == own:
             return merged
         # One merge commit is enough: the start of the child job is an ancestor of its result.
-        return self._joined(job, worker_id, own, result, merged)
+        return self._with_result_as_parent(job, worker_id, own, result, merged)
 
     def merge(
         self, job: Job, ours: str, theirs: str, message: str, *, union: bool = False

@@ -78,7 +78,7 @@ class Checkpoints:
         worker, present = place.worker, self.refs_of(place.worker)
         failure = pending(worker, present)
         if failure is not None:
-            self._carry_out(place, failure, present, fold)
+            self._run_rollback(place, failure, present, fold)
         elif is_new and present:
             self._restore_ignored(place, present)
         if present:
@@ -104,7 +104,7 @@ class Checkpoints:
             self._save(place, after(worker.attempt), tip, more)
         failpoints.reached("checkpoint: after the attempt")
 
-    def _carry_out(
+    def _run_rollback(
         self,
         place: CheckpointPlace,
         failure: Failure,

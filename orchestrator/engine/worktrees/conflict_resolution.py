@@ -88,7 +88,7 @@ def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment
 def _conflict_texts(
     repository: Repository, worker: Worker, sent: str, places: Sequence[ConflictText]
 ) -> Iterator[str]:
-    others, room = _changed_by(repository, worker, sent), MOST_CHARACTERS
+    others, room = _paths_by_worker(repository, worker, sent), MOST_CHARACTERS
     for number, place in enumerate(places):
         names = [name for name, paths in others.items() if place.path in paths]
         text = _place_in_words(place, names)
@@ -99,7 +99,7 @@ def _conflict_texts(
         yield text
 
 
-def _changed_by(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
+def _paths_by_worker(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
     branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
     found = {}
     for branch, tip in repository.tips(branches).items():

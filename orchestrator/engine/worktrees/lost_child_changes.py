@@ -31,7 +31,7 @@ class LostChildChanges:
         """
         if not worker.child_job_ids:
             return
-        results, tip = self._results(worker), self._repository.tip(worker_branch(worker))
+        results, tip = self._results_by_job(worker), self._repository.tip(worker_branch(worker))
         if not results or not tip:
             return
         by_id = {each.id: each for each in tree.jobs}
@@ -53,7 +53,7 @@ class LostChildChanges:
         ``tip``: a later state of the worker's files. A result is discarded if it was added to these
         files, and ``tip`` has none of its changes. Raise RepositoryError.
         """
-        results = self._results(worker)
+        results = self._results_by_job(worker)
         for child_id in results.keys() & {*child_ids}:
             child = results[child_id]
             if not child.is_brought or self._repository.contains(tip, child.result):
@@ -76,7 +76,7 @@ class LostChildChanges:
 
         Return None if the worker has no result of this child job. Raise RepositoryError.
         """
-        child = self._results(worker).get(child_id)
+        child = self._results_by_job(worker).get(child_id)
         if child is None or not tip:
             return None
         message = of_child_job(worker.id, job.id)
@@ -86,9 +86,9 @@ class LostChildChanges:
         )
 
     def has_result(self, worker: Worker, child_id: str) -> bool:
-        return child_id in self._results(worker)
+        return child_id in self._results_by_job(worker)
 
-    def _results(self, worker: Worker) -> dict[str, ChildResult]:
+    def _results_by_job(self, worker: Worker) -> dict[str, ChildResult]:
         return {each.job_id: each for each in self._worktrees.children(worker)}
 
     def _has_merged(self, worker: Worker, result: str) -> bool:
@@ -120,10 +120,10 @@ class LostChildChanges:
             "discarded": discarded,
             "left": is_left,
             "places": places,
-            "by_worker": {} if discarded else self._by_worker(tree, child, places),
+            "by_worker": {} if discarded else self._places_by_worker(tree, child, places),
         }
 
-    def _by_worker(
+    def _places_by_worker(
         self, tree: Tree, child: Job, places: list[dict[str, Any]]
     ) -> dict[str, list[dict[str, Any]]]:
         workers = [each for each in tree.workers if each.job_id == child.id and each.counts]

@@ -107,7 +107,7 @@ class Promises:
 
     def _save(self, worker: Worker, place: str, paths: Sequence[str]) -> list[str]:
         home = f"{self._workspace.worker_directory(worker)}/{SAVED}"
-        return [path for path in paths if _copied(f"{place}/{path}", f"{home}/{path}", place)]
+        return [path for path in paths if _copy_file(f"{place}/{path}", f"{home}/{path}", place)]
 
 
 def _exists(directory: str, place: str, path: str) -> bool:
@@ -132,7 +132,7 @@ def is_inside(path: str, directory: str) -> bool:
     return os.path.exists(path) and f"{os.path.realpath(path)}/".startswith(f"{top}/")
 
 
-def _copied(source: str, target: str, place: str) -> bool:
+def _copy_file(source: str, target: str, place: str) -> bool:
     if not is_inside(source, place) or os.path.islink(source) or not os.path.isfile(source):
         return False
     os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)

@@ -42,18 +42,18 @@ class WorktreeRule:
         ``agent``: the agent for tasks that name none. ``git``: the job's setting ``git``.
         """
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
-        return any(self._has_one(name, task, git) for task, name in pairs)
+        return any(self._wants_worktree(name, task, git) for task, name in pairs)
 
     def wanted(self, job: Job, task: TaskSpec, worker: Worker) -> bool:
         if not job.config.base or worker.is_adviser:
             return False
-        return self._has_one(worker.agent, task, job.config.git)
+        return self._wants_worktree(worker.agent, task, job.config.git)
 
     def can_resolve(self, worker: Worker) -> bool:
         """True if the worker's agent can resolve conflicts; False for a command."""
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
-    def _has_one(self, name: str, task: TaskSpec, git: str) -> bool:
+    def _wants_worktree(self, name: str, task: TaskSpec, git: str) -> bool:
         if task.works_in_project or task.approve:
             return False
         asked = git if git == GitUse.OFF else task.git or git

@@ -30,7 +30,7 @@ class JobControlCalls:
         def action(scheduler: Scheduler, now: float) -> None:
             scheduler.pause(job_id, caller.name, running, now)
 
-        return self._change(caller, job_id, action)
+        return self._change_unfinished(caller, job_id, action)
 
     def resume(self, caller: Caller, job_id: str) -> Job:
         """End the pause of a job and its descendants. Idempotent.
@@ -41,7 +41,7 @@ class JobControlCalls:
         def action(scheduler: Scheduler, now: float) -> None:
             scheduler.resume(job_id, caller.name, now)
 
-        return self._change(caller, job_id, action)
+        return self._change_unfinished(caller, job_id, action)
 
     def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
         """Pause every job, including jobs that are submitted later. Return the pause. Idempotent.
@@ -77,7 +77,7 @@ class JobControlCalls:
         self._supervisor.call(action)
         return self._access.job(caller, job_id)
 
-    def _change(
+    def _change_unfinished(
         self, caller: Caller, job_id: str, action: Callable[[Scheduler, float], None]
     ) -> Job:
         self._access.check_person(caller)

@@ -132,7 +132,7 @@ class Feed:
     def _add_items_of(self, change: Change) -> None:
         for event in change.events:
             if event.kind in PASSED_ON:
-                self._add(event.kind, event.root_id, event.job_id, event.at, data=event.data)
+                self._add_item(event.kind, event.root_id, event.job_id, event.at, data=event.data)
         if not self._listeners:
             if change.workers or change.new_workers or change.jobs:
                 with self._lock:
@@ -143,7 +143,7 @@ class Feed:
             needs = needs_in(self._store.needy([root_id], None))
             if needs != list(self._needy.get(root_id, ())):
                 self._needy[root_id] = needs
-                self._add(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
+                self._add_item(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
         self._changed |= {each.root_id for each in (*change.new_workers, *change.workers)}
         ended = {each.root_id for each in change.events if each.kind is EventKind.JOB_ENDED}
         self._add_figures(at_once=ended)
@@ -155,7 +155,7 @@ class Feed:
             if self._timer is not None:
                 self._timer.cancel()
 
-    def _add(
+    def _add_item(
         self,
         kind: EventKind | FeedKind,
         root_id: str,
@@ -202,7 +202,9 @@ class Feed:
             root_id: at for root_id, at in self._read_at.items() if now - at < FIGURES_SECONDS
         } | dict.fromkeys(due, now)
         for root_id, counts in self._store.status_counts(sorted(due)).items() if due else ():
-            self._add(FeedKind.USAGE, root_id, root_id, clock.now(), figures=Progress.of(counts))
+            self._add_item(
+                FeedKind.USAGE, root_id, root_id, clock.now(), figures=Progress.of(counts)
+            )
         if self._changed and self._timer is None and not self._is_closed:
             self._timer = threading.Timer(FIGURES_SECONDS, self._add_rest)
             self._timer.daemon = True

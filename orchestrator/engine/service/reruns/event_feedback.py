@@ -142,11 +142,11 @@ class EventFeedback:
 
         Raise OSError or StoreError. After an error, the next call sends the remaining remarks.
         """
-        for directory in _directories(self._pending):
+        for directory in _subdirectories(self._pending):
             self._gather(directory)
-        for directory in _directories(self._sending):
-            for group in _directories(directory):
-                self._send(directory.name, group)
+        for directory in _subdirectories(self._sending):
+            for group in _subdirectories(directory):
+                self._send_group(directory.name, group)
 
     def _gather(self, directory: Path) -> None:
         """Move the stored remarks on one job into a group that is sent as one feedback.
@@ -156,7 +156,7 @@ class EventFeedback:
         """
         files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
         others = self._sending / directory.name
-        if not files or any(_directories(others)):
+        if not files or any(_subdirectories(others)):
             return
         if self._now() - files[-1].stat().st_mtime < self._settle_seconds:
             return
@@ -172,8 +172,8 @@ class EventFeedback:
             for file in files:
                 os.rename(file, group / file.name)
 
-    def _send(self, job_id: str, group: Path) -> None:
-        remarks = list(_remarks(group))
+    def _send_group(self, job_id: str, group: Path) -> None:
+        remarks = list(_stored_remarks(group))
         try:
             done = self._give_to_workers(job_id, group.name, remarks)
         except OrchestratorError as error:
@@ -269,7 +269,7 @@ def _feedback_request(
     return FeedbackRequest(comments=comments, summary=summary, commit=commit, key=key)
 
 
-def _remarks(group: Path) -> Iterator[_Stored]:
+def _stored_remarks(group: Path) -> Iterator[_Stored]:
     for file in sorted(group.glob("*.json"), key=lambda each: each.stat().st_mtime):
         try:
             found: Mapping[str, Any] = json.loads(file.read_bytes())
@@ -278,5 +278,5 @@ def _remarks(group: Path) -> Iterator[_Stored]:
             logger.error("the file %s is damaged; the comment in the file is omitted", file)
 
 
-def _directories(directory: Path) -> list[Path]:
+def _subdirectories(directory: Path) -> list[Path]:
     return [each for each in directory.iterdir() if each.is_dir()] if directory.is_dir() else []

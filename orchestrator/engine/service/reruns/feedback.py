@@ -84,7 +84,7 @@ class FeedbackCalls:
         with self._worktrees.checkpoints.held(worker.key):
             worker = self._access.worker(caller, job_id, worker_id)
             if stored := self._stored_before(caller, worker, request):
-                return self._given(caller, worker, stored, duplicate=True)
+                return self._feedback_given(caller, worker, stored, duplicate=True)
             feedback = self._checked_feedback(caller, job, worker, request)
             landed = self._landed_branches(job)
             failpoints.reached("feedback: checked")
@@ -92,7 +92,7 @@ class FeedbackCalls:
                 job, worker, feedback, self._agent_for(job, worker, request), landed
             )
         failpoints.reached("feedback: stored")
-        return self._given(caller, worker, feedback, landed=landed)
+        return self._feedback_given(caller, worker, feedback, landed=landed)
 
     def _stored_before(
         self, caller: Caller, worker: Worker, request: FeedbackRequest
@@ -202,7 +202,7 @@ class FeedbackCalls:
 
         self._supervisor.call(action)
 
-    def _given(
+    def _feedback_given(
         self,
         caller: Caller,
         worker: Worker,
