@@ -117,6 +117,8 @@ class JudgeAlteration:
 
 @dataclass(frozen=True, slots=True)
 class JudgeMove:
+    """A moved file that decides how gates judge. ``before``: its path on the base."""
+
     before: str
     #: True if the file's content is the same.
     is_exact: bool

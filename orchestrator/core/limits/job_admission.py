@@ -29,6 +29,8 @@ from orchestrator.core.text.formatting import one_line
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ceilings:
+    """The highest values that requests may set, and limits on the size of job trees."""
+
     max_depth: int = 10
     max_workers: int = 100
     max_child_jobs_per_worker: int = 20

@@ -262,6 +262,8 @@ class Reached:
 
 @dataclass(kw_only=True, slots=True)
 class Quotas:
+    """Limits of keys and of the server, with the costs of each key per day."""
+
     #: Limit on the cost of the whole server per day.
     max_cost_usd_per_day: float | None = None
     keys: Mapping[str, KeyLimits] = field(default_factory=dict)

@@ -40,6 +40,8 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Lack:
+    """A shortage that keeps workers from starting."""
+
     kind: WaitKind
     #: The shortage as a sentence with figures, for people.
     reason: str
@@ -47,6 +49,8 @@ class Lack:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
+    """What the machines can take now, as one turn of the scheduler sees it."""
+
     #: Why no worker at all may start; None if workers may start.
     paused: Lack | None = None
     #: Returns why one more worker of an agent may not start. If it returns None, the worker may

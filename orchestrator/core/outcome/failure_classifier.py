@@ -70,6 +70,8 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class FailureRow:
+    """A row of the table: a cause of failures, and the strategies for it."""
+
     cause: str
     fits: Callable[[Case], bool]
     kind: FailureKind

@@ -119,6 +119,8 @@ LOOK_AGAIN_SECONDS = 5.0
 
 @dataclass(slots=True)
 class _Account:
+    """The throttle of one agent's account."""
+
     #: Number of workers that may run at the same time.
     limit: float
     #: The value of ``limit`` before the first rate limit. When ``limit`` reaches it again, the

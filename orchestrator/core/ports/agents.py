@@ -184,19 +184,15 @@ class Agents(Protocol):
 AHEAD_SECONDS = 20.0
 
 
-def _false(agent: str) -> bool:
-    return False
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompting:
     """Properties of agents that concern their prompts, by agent name."""
 
     #: Returns True if the agent reads a prompt. Prompts begin with the job's shared context.
-    reads: Callable[[str], bool] = _false
+    reads: Callable[[str], bool] = lambda agent: False
     #: Returns True if the agent's provider caches the beginning of prompts, and charges less for
     #: it.
-    caches: Callable[[str], bool] = _false
+    caches: Callable[[str], bool] = lambda agent: False
     ahead_seconds: float = AHEAD_SECONDS
 
 

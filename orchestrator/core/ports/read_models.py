@@ -457,6 +457,8 @@ class FirstFailure(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobCard:
+    """One job as a list shows it."""
+
     job: Job
     #: Progress of the job's own workers.
     own: Progress

@@ -49,6 +49,8 @@ class LandRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LandPlan:
+    """Preview of a landing."""
+
     #: The branch that is checked out, or a description of a HEAD that is on no branch.
     branch: str
     #: The branch from which the job started; empty if it started from a commit or tag.

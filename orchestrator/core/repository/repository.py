@@ -61,6 +61,8 @@ class MergeChoice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Base:
+    """The commit from which a job's workers start."""
+
     #: The start commit; empty if no worktrees can be created.
     commit: str = ""
     #: The requested branch; otherwise the checked-out branch; empty if there is none.
@@ -158,6 +160,8 @@ class FileConflict:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BranchWork:
+    """A branch's commits and changes so far, shortened for a prompt."""
+
     #: Short ids and subjects of commits, latest first.
     commits: tuple[tuple[str, str], ...]
     #: Number of commits that are not listed.

@@ -32,6 +32,8 @@ LAUNCHES_AHEAD = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeSize:
+    """Numbers of child jobs and workers in a job tree."""
+
     child_jobs: int
     workers: int
     #: What remains of the job's caps, by the name of the cap. Contains only caps that are set.

@@ -73,6 +73,8 @@ _MAY_FINISH = (ExitCause.SHUTDOWN, ExitCause.PAUSED)
 
 @dataclass(frozen=True, slots=True)
 class LateEnd:
+    """The late result of an attempt that counted as lost."""
+
     attempt: Attempt
     exit: Exit
     evidence: Evidence

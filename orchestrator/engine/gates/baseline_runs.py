@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import field, replace
 from functools import partial
-from pathlib import Path
 
 from orchestrator.core.gates.findings import FinishedRun
 from orchestrator.core.gates.gate import Check, Gate, GateCause
@@ -224,16 +223,13 @@ class BaselineRuns:
 
     # -- files ----------------------------------------------------------------------------------
 
-    def _gates_folder(self, root_id: str) -> Path:
-        return gates_directory(self._workspace, root_id)
-
     def _worktree_directory(self, site: _Site) -> str:
-        folder = self._gates_folder(site.root_id) / site.owner
+        folder = gates_directory(self._workspace, site.root_id) / site.owner
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return str(folder / "worktree")
 
     def _remove_worktrees(self, root_id: str) -> None:
-        for folder in self._gates_folder(root_id).glob("base_*"):
+        for folder in gates_directory(self._workspace, root_id).glob("base_*"):
             if os.path.lexists(folder / "worktree"):
                 self._repository.close_at(str(folder / "worktree"))
 

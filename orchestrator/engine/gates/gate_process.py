@@ -63,6 +63,8 @@ _NPM = "npm"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateProcess:
+    """One run of a gate or of setup commands: the command, and where it runs."""
+
     root_id: str
     #: Name of the worker, check, or base commit for which the command runs. Unique among all
     #: running gates.
@@ -94,6 +96,8 @@ OnRan = Callable[[FinishedRun | None], None]
 
 @dataclass(frozen=True, slots=True)
 class _UnderWay:
+    """A gate run whose process has not ended."""
+
     run: GateProcess
     on_ran: OnRan
     report: Path

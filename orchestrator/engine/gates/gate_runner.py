@@ -1,4 +1,14 @@
-"""Runs gates one after another on one state of the project. See ``core.gates.gate.Gates``."""
+"""Runs gates one after another on one state of the project. See ``core.gates.gate.Gates``.
+
+Steps of one gate:
+
+1. Run the gate on the state.
+2. If the gate has findings, ask ``BaselineRuns`` for its findings on the base commit.
+3. If the gate rejects a merged result, run it again to confirm the findings.
+4. If the worker altered files that decide how the gate judges, run it with the base's versions.
+
+Each step ends with a callback, which begins the next step or adds the result.
+"""
 
 import logging
 import os
@@ -414,9 +424,7 @@ class GateRunner:
         base: FinishedRun | None,
     ) -> None:
         is_compared = sequence.check.is_compared
-        self._add_masked_result(
-            sequence, counted(gate, result, ran, ran, base) if is_compared else result
-        )
+        self._add_result(sequence, counted(gate, result, ran, ran, base) if is_compared else result)
 
     def _second_run_ended(
         self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: FinishedRun
@@ -440,14 +448,11 @@ class GateRunner:
             found = with_second_run(gate, found, passed.ran, second, base, passed.altered)
         if sequence.check.is_compared:
             found = counted(gate, found, passed.ran, second, base)
-        self._add_masked_result(sequence, found)
-
-    def _add_masked_result(self, sequence: _GateSequence, result: GateResult) -> None:
-        failures = tuple(self._masked(each) for each in result.failures)
-        self._add_result(sequence, replace(result, failures=failures))
+        self._add_result(sequence, found)
 
     def _add_result(self, sequence: _GateSequence, result: GateResult) -> None:
-        sequence.results.append(result)
+        failures = tuple(map(self._masked, result.failures))
+        sequence.results.append(replace(result, failures=failures))
         self._run_next_gate(sequence)
 
     def _finish_check(self, sequence: _GateSequence, why: str = "") -> None:

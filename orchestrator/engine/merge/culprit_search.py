@@ -37,6 +37,8 @@ class MergeStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchResult:
+    """The merged state that passes the gates, and the parts that are not in it."""
+
     #: The merged state; the base if nothing was merged.
     commit: str
     steps: tuple[MergeStep, ...]

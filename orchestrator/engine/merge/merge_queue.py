@@ -61,7 +61,7 @@ class MergeQueue:
         except RuntimeError:
             logger.info(
                 "the server is stopping: the job is merged after the next start",
-                extra=_log_fields(render.job_id),
+                extra={"job_id": render.job_id},
             )
 
     def again(
@@ -124,7 +124,7 @@ class MergeQueue:
                 with work.turn:
                     merged = self._with_room(tree, render.job_id, work)
         except Exception as error:
-            logger.exception("a job could not be merged", extra=_log_fields(render.job_id))
+            logger.exception("a job could not be merged", extra={"job_id": render.job_id})
             merged = MergeOutcome(error=str(error) or type(error).__name__)
         finally:
             self._end(render.job_id, work)
@@ -143,7 +143,7 @@ class MergeQueue:
                     raise
                 if pause == RETRY_SECONDS:
                     logger.warning(
-                        "cannot merge a job; retrying: %s", error, extra=_log_fields(job_id)
+                        "cannot merge a job; retrying: %s", error, extra={"job_id": job_id}
                     )
                 if work.stop.wait(pause):
                     raise
@@ -167,7 +167,3 @@ class MergeQueue:
             self._report(Render(root_id, job_id, tuple(each.id for each in tree.jobs)))
         finally:
             self._end(job_id, work)
-
-
-def _log_fields(job_id: str) -> dict[str, str]:
-    return {"job_id": job_id}

@@ -94,7 +94,7 @@ class MergeRecords:
 
     def keep(self, job: Job, record: MergeRecord) -> None:
         text = json.dumps(asdict(record), indent=1)
-        self._write(self._workspace.job_directory(job.root_id), _record_path(job), text)
+        self._write(self._workspace.job_directory(job.root_id), _relative_path(job), text)
 
     def read(self, job: Job) -> MergeRecord | None:
         """Return the record; None if it does not exist or cannot be read."""
@@ -108,7 +108,7 @@ class MergeRecords:
         self._path(job).unlink(missing_ok=True)
 
     def _path(self, job: Job) -> Path:
-        return self._workspace.job_directory(job.root_id) / _record_path(job)
+        return self._workspace.job_directory(job.root_id) / _relative_path(job)
 
 
 def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
@@ -282,7 +282,7 @@ def _branch_with_changes(record: MergeRecord, worker: str, branch: str) -> str:
     return next((each["branch"] for each in own if each.get("child_job_id")), branch)
 
 
-def _record_path(job: Job) -> str:
+def _relative_path(job: Job) -> str:
     return f"reports/{record_name(job.id)}"
 
 

@@ -206,6 +206,8 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
+    """One part of a request, which becomes a task."""
+
     title: str
     prompt: str
     #: The item's own request. Set only if ``title`` also contains the text of the whole request.
@@ -214,6 +216,8 @@ class _Part:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Parts:
+    """The parts of a request, and the text that belongs to all of them."""
+
     parts: Sequence[_Part]
     context: Sequence[str] = ()
 

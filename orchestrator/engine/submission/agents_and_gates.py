@@ -165,6 +165,8 @@ class GatePlan:
 
 
 class _NoFiles:
+    """The files of an empty project."""
+
     def read(self, path: str) -> str:
         return ""
 

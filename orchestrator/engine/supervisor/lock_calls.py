@@ -34,6 +34,8 @@ RETRY_SECONDS = 1.0
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class LockCall:
+    """One call of a worker for leases, and its state."""
+
     entry: LockEntry
     attempt: Attempt
     #: The caller's job.

@@ -40,6 +40,8 @@ _NAME = "{}.project.json"
 
 
 class _Promise(IntEnum):
+    """State of a promised path, from worst to best."""
+
     MISSING = 0
     #: The file exists, but nothing shows that the worker wrote it.
     PRESENT = 1

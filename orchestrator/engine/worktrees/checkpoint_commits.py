@@ -34,6 +34,8 @@ REBASED = "-rebased"
 
 @dataclass(frozen=True, slots=True)
 class CheckpointPlace:
+    """The worker, branch, and worktree to which a checkpoint belongs."""
+
     worker: Worker
     branch: str
     directory: str

@@ -36,8 +36,10 @@ _OUTPUT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class KeptPromises:
+    """What became of promised paths: missing, ignored by git, or saved."""
+
     missing: tuple[str, ...] = ()
-    #: Promised paths of which git ignores every file, so that no commit has any of them.
+    #: Promised paths without a committed file, because git ignores all their files.
     ignored: tuple[str, ...] = ()
     saved: tuple[str, ...] = ()
 

@@ -22,6 +22,8 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
+    """The conversation of an AI tool with its model, and the tool's id for it."""
+
     id: str
     agent: str
     #: The requested model; empty: the tool's default.

@@ -18,6 +18,8 @@ MOST_REPEATED = 4000
 
 
 class EndedBy(StrEnum):
+    """What ended an attempt."""
+
     #: The process exited.
     EXIT = "exit"
     #: The attempt's timeout expired.
@@ -140,6 +142,8 @@ class PromptSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorktreeState:
+    """Damage and conflicts that an attempt left in its worktree."""
+
     #: Faults of the worktree, as text. All faults were repaired, so that the changes could be
     #: saved.
     faults: tuple[str, ...] = ()
@@ -150,6 +154,8 @@ class WorktreeState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeSize:
+    """Numbers of changed files, and of added and removed lines."""
+
     files: int
     added: int = 0
     removed: int = 0
@@ -161,6 +167,8 @@ class ChangeSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
+    """The facts about an attempt that decide its outcome, in addition to its ``Exit``."""
+
     output: str = ""
     files_created: tuple[str, ...] = ()
     #: True if the latest attempt changed files.

@@ -77,6 +77,8 @@ class RetryStrategy(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rollback:
+    """A person's rollback of a worker to a checkpoint."""
+
     at: float
     by: str
     #: The worker's latest attempt at that time.

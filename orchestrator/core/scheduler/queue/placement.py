@@ -183,10 +183,6 @@ def _why_unsuitable(machines: Sequence[Machine], requirements: MachineRequiremen
     return f"waiting for free slots and memory on a node with {agent}: {names}{unavailable}"
 
 
-def _login_stamp(machine: Machine, agent: str) -> str:
-    return machine.logins.get(agent, "")
-
-
 #: Seconds until a machine's reported memory includes a new worker's memory.
 SETTLE_SECONDS = 5.0
 
@@ -239,7 +235,7 @@ class MachineSlots:
         """
         agent, machine = worker.agent, self.machines.get(worker.key, HERE)
         stamp = next(
-            (_login_stamp(each, agent) for each in self._latest if each.name == machine), ""
+            (each.logins.get(agent, "") for each in self._latest if each.name == machine), ""
         )
         others = [
             each
@@ -267,7 +263,7 @@ class MachineSlots:
         found = []
         for each in machines:
             until, stamp, why = self._refused.get((agent, each.name), (0.0, "", ""))
-            if now < until and stamp == _login_stamp(each, agent):
+            if now < until and stamp == each.logins.get(agent, ""):
                 each = replace(each, lacks={**each.lacks, agent: why})
             else:
                 self._refused.pop((agent, each.name), None)

@@ -166,6 +166,8 @@ class Slots:
 
 @dataclass(slots=True)
 class _Group:
+    """Workers of one job and agent that wait for the first answer of ``first``, until ``until``."""
+
     first: Worker
     until: float
     behind: list[WorkerKey] = field(default_factory=list)

@@ -35,8 +35,12 @@ LOOK_AGAIN_SECONDS = 60.0
 
 @dataclass(slots=True)
 class UnfinishedWorker:
+    """State of a worker that has not ended, in addition to its record."""
+
+    #: True while the worker has a process.
     alive: bool = False
     has_slot: bool = False
+    #: True while the present attempt, or the worker as a whole, is being stopped.
     stopping: bool = False
     #: The worker's unfinished child jobs.
     open_children: set[str] = field(default_factory=set)

@@ -52,6 +52,8 @@ class FeedKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedItem:
+    """One item of the feed: a job event, or new needs or figures of a job tree."""
+
     number: int
     kind: EventKind | FeedKind
     #: Name of the key that submitted the root job.

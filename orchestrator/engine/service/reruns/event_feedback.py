@@ -54,6 +54,8 @@ class EventRemark(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Stored:
+    """A remark as the server's files have it."""
+
     by: str
     commit: str
     text: str

@@ -71,6 +71,8 @@ def is_plain(task: TaskSpec) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Began:
+    """Report: a preloaded attempt has begun."""
+
     key: WorkerKey
     attempt: int
     at: float
@@ -78,6 +80,8 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
+    """Report: a preloaded attempt has ended."""
+
     key: WorkerKey
     attempt: int
     exit: Exit
