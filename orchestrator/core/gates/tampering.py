@@ -286,8 +286,8 @@ def swayed(
 def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
     """The same as ``swayed``, for gates that report tests.
 
-    A test that does not run in the second run is returned only if it passed on the base. Any other
-    such test may be the worker's new test, which the second run does not have.
+    A test that the second run lacks is returned only if it passed on the base. Otherwise, it may be
+    a new test of the worker, which the second run cannot have.
     """
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
