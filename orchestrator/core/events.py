@@ -240,9 +240,10 @@ class EventKind(StrEnum):
     )
     GATES_STARTED = (
         "gates_started",
-        "An attempt has no failure so far, and its gates begin.",
+        "An attempt has no failure so far, and its gates begin. There is no such event if the "
+        "attempt changed no file that a gate checks.",
         _ATTEMPT,
-        Key("gates", list[str], "names of the gates"),
+        Key("gates", list[str], "names of the gates that have changed files to check"),
     )
     GATE_RUN_STARTED = "gate_run_started", "A run of a gate begins.", _GATE, _ON
     GATE_RUN_ENDED = (

@@ -336,8 +336,16 @@ class Check:
 
 
 class Gates(Protocol):
-    def begin(self, check: Check, done: Callable[[Sequence[GateResult]], None]) -> None:
+    def begin(
+        self,
+        check: Check,
+        done: Callable[[Sequence[GateResult]], None],
+        begun: Callable[[Sequence[str]], None] | None = None,
+    ) -> None:
         """Run the gates of a check one after another. Any thread may call.
+
+        ``begun`` is called before ``done``, from any thread, with the names of the gates that have
+        changed files to check. It is not called if there are no such gates.
 
         ``done`` is called once, from any thread, with one result per gate, in order. It is not
         called if the server stops first.

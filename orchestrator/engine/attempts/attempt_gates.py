@@ -140,13 +140,14 @@ class AttemptGates:
             evidence = replace(evidence, claimed_success=False, error=words)
             self._report(running, exit, evidence, on_judged)
             return
-        names = tuple(gate.name for gate in gates)
-        self._post(GatesStarted(worker.key, worker.attempt, names))
+
+        def begun(names: Sequence[str]) -> None:
+            self._post(GatesStarted(worker.key, worker.attempt, tuple(names)))
 
         def on_results(results: Sequence[GateResult]) -> None:
             self._report(running, exit, replace(evidence, gates=tuple(results)), on_judged)
 
-        self._gates.begin(check, on_results)
+        self._gates.begin(check, on_results, begun)
         stopped = self._requested_stop(worker)
         if stopped is not None:  # The stop was requested while the gates were being started.
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)

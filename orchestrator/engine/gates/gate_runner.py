@@ -66,6 +66,7 @@ _MOST_LOOKED_AT = 1 << 16
 UNCHANGED = "no file that the gate checks was changed"
 ALWAYS_SUCCEEDS = "its command always succeeds, so it judges nothing"
 Done = Callable[[Sequence[GateResult]], None]
+Begun = Callable[[Sequence[str]], None]
 _Then = Callable[[FinishedRun], None]
 
 
@@ -75,6 +76,7 @@ class _GateSequence:
 
     check: Check
     done: Done
+    begun: Begun | None
     cwd: str = ""
     #: Every path that the change touches, relative to the project. The value is True if the
     #: base has the path.
@@ -136,8 +138,8 @@ class GateRunner:
         self._lock = threading.Lock()
         self._sequences: dict[tuple[str, str], _GateSequence] = {}
 
-    def begin(self, check: Check, done: Done) -> None:
-        sequence = _GateSequence(check, done)
+    def begin(self, check: Check, done: Done, begun: Begun | None = None) -> None:
+        sequence = _GateSequence(check, done, begun)
         with self._lock:
             self._sequences[check.root_id, check.name] = sequence
         opened = partial(self._guarded, sequence, self._open_check)
@@ -212,6 +214,10 @@ class GateRunner:
         except (RepositoryError, OSError) as error:
             why = f"cannot read the change: {error}"
             sequence.results += [_failed_to_run(gate, why) for gate in check.gates]
+        else:
+            names = [gate.name for gate in check.gates if not self._why_skipped(sequence, gate)]
+            if names and sequence.begun:
+                sequence.begun(names)
         self._run_next_gate(sequence)
 
     def _run_next_gate(self, sequence: _GateSequence) -> None:

@@ -279,6 +279,20 @@ def test_a_gate_runs_when_a_changed_file_matches(made: MakeProject) -> None:
     assert statuses(site, ended["job_id"]) == {"docs": "skipped", "told": "known", "text": "passed"}
 
 
+def test_only_gates_that_run_are_reported_as_started(made: MakeProject) -> None:
+    site, _ = made({"a.txt": ""})
+    docs = {"name": "docs", "run": "exit 1", "when": ["docs/**"]}
+    text = {"name": "text", "run": "test -d .", "when": ["*.txt"]}
+    tasks = [shell("true"), edit("echo x > x.txt")]
+
+    ended = site.run("x", tasks, gates=[docs, text], git="on")
+
+    assert ended["status"] == "completed", ended
+    log = (site.directory(ended["job_id"]) / "logs" / "orchestrator.log").read_text()
+    started = [line for line in log.splitlines() if " gates_started " in line]
+    assert [line.partition(" gates=")[2] for line in started] == ['["text"]'], started
+
+
 def test_patterns_begin_where_the_project_is_in_its_repository(made: MakeProject) -> None:
     site, _ = made({"part/src/a.txt": "", "other/a.txt": ""}, part="part")
     gates = [
