@@ -179,6 +179,7 @@ def _group(name: str) -> CommandGroup:
         name,
         modules={each: COMMANDS[each] for names in sections.values() for each in names},
         sections=sections,
+        otherwise=f"To show a job: {COMMAND} status" if name == "job" else "",
         help=f"{purpose}\n\nEach command also works without `{name}`: {COMMAND} {example}",
     )
 

@@ -4,6 +4,7 @@ A command's module is loaded when it is needed. The help lists commands by secti
 suggests similar names.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
@@ -22,14 +23,21 @@ Sections = Mapping[str, tuple[str, ...]]
 
 class CommandGroup(click.Group):
     def __init__(
-        self, *args: Any, modules: Mapping[str, str], sections: Sections, **kwargs: Any
+        self,
+        *args: Any,
+        modules: Mapping[str, str],
+        sections: Sections,
+        otherwise: str = "",
+        **kwargs: Any,
     ) -> None:
         """``modules`` maps each command to its module. ``sections`` lists the commands in
-        ``--help``.
+        ``--help``. ``otherwise``: beginning of the command line to type if the first argument is no
+        command, with its purpose, such as ``To show a job: orchestrator status``.
         """
         super().__init__(*args, **kwargs)
         self.modules = modules
         self._sections = sections
+        self._otherwise = otherwise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.modules)
@@ -68,7 +76,10 @@ class CommandGroup(click.Group):
             return super().resolve_command(ctx, args)
         except click.UsageError as error:
             near = get_close_matches(args[0], self.modules, cutoff=0.7)
-            if not near:
+            if near:
+                hint = f"Did you mean {' or '.join(near)}?"
+            elif self._otherwise:
+                hint = f"{self._otherwise} {shlex.quote(args[0])}"
+            else:
                 raise
-            message = f"{error.message} Did you mean {' or '.join(near)}?"
-            raise click.UsageError(message, error.ctx) from error
+            raise click.UsageError(f"{error.message} {hint}", error.ctx) from error

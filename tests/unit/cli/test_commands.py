@@ -143,6 +143,17 @@ def test_a_plan_comes_by_standard_input(
     assert "standard input:1:8: " in capsys.readouterr().err
 
 
+def test_the_group_of_a_job_says_how_to_show_the_job(
+    orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    assert orchestrator("job", "bcb80250") == ExitCode.USAGE
+    assert capsys.readouterr().err.endswith(
+        "No such command 'bcb80250'. To show a job: bin/orchestrator status bcb80250\n"
+    )
+    assert orchestrator("job", "stauts", "bcb80250") == ExitCode.USAGE
+    assert capsys.readouterr().err.endswith("Did you mean status?\n")
+
+
 @pytest.mark.parametrize(
     ("typed", "told"), [("stauts", "Did you mean status?"), ("zzzz", "No such command 'zzzz'.")]
 )
