@@ -333,7 +333,11 @@ def test_a_job_without_changes_or_without_git_has_nothing_to_land(made: MakeProj
     assert answer["nothing_to_land"] and not answer["landed"]
     assert answer["text"] == f"nothing to land: job {job} changed nothing"
     failed = site.run("x", [edit("false")])["job_id"]
-    assert "is failed" in refused(call(site, failed, "land"), 409, "conflict")["detail"]
+    detail = refused(call(site, failed, "land"), 409, "conflict")["detail"]
+    assert detail == (
+        f"status failed; job {failed} has no merged result: the branches of its workers have no "
+        "changes"
+    )
 
 
 def test_the_command_does_the_same_without_a_server(
