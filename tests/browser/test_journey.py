@@ -263,3 +263,16 @@ def test_a_question_is_answered_and_a_limit_is_raised(page: Page, site: Site) ->
     form.get_by_label("Time").fill("2 min")
     form.get_by_role("button", name="Raise").click()
     expect(page.locator(".pill")).to_have_text("completed")
+
+
+def test_the_page_of_a_running_job_makes_no_call_that_is_refused(page: Page, site: Site) -> None:
+    go = site.project.path / "go-on"
+    job = site.job([shell(f"echo new > new.txt; {until(go)}", git="on")], wait=False)
+    refused: list[str] = []
+    page.on("response", lambda each: refused.append(each.url) if each.status >= 400 else None)
+
+    page.goto(f"{site.url}/jobs/{job}")
+    expect(page.locator(".dag .node.st-running")).to_be_visible()
+    go.touch()
+    expect(page.get_by_role("link", name="Merge and gates")).to_contain_text("1 branch")
+    assert refused == []

@@ -156,16 +156,16 @@ function judged(gates) {
   return outcome ? `${many(gates.filter((gate) => gate.outcome === outcome).length, "gate")} ${words}` : "";
 }
 
-// The state of the merge of the workers' branches, with its gates; null without a merge. Until the server has
-// sent it, the box is drawn without words, because the graph would move when the box appears.
+// The state of the merge of the workers' branches, with its gates; null without a merge, and until the job has ended.
+// Until the server has sent it, the box is drawn without words, because the graph would move when the box appears.
 function useMerge(model, details) {
-  const mayMerge = details?.config?.base && details.merge_state;
-  const given = useQuery(mayMerge ? path("jobs", model.job, "conflicts") : null, {});
-  useEffect(() => { given.refresh(); }, [model.status, details?.merge_state, !model.counts.running && !model.counts.pending]);
-  if (mayMerge && given.loading && (model.isActive || details.merge_state !== "none")) return { state: "pending", words: "" };
-  if (!given.data) return null;
+  const hasEnded = details?.config?.base && details.merge_state && !model.isActive;
+  const given = useQuery(hasEnded ? path("jobs", model.job, "conflicts") : null, {});
+  useEffect(() => { given.refresh(); }, [model.status, details?.merge_state]);
+  if (hasEnded && given.loading && details.merge_state !== "none") return { state: "pending", words: "" };
+  if (!hasEnded || !given.data) return null;
   const { merged, gates, merging, conflicts, missing } = given.data;
-  if (merging || model.isActive) return { state: merging ? "running" : "pending", words: merging ? "merging branches" : "after all tasks" };
+  if (merging) return { state: "running", words: "merging branches" };
   if (details.merge_state === "none") return null;
   const lacks = missing.length || conflicts.filter((each) => !each.resolved).length;
   const words = [lacks ? `lacks ${many(lacks, "change")}` : many(merged.length, "branch", "branches"), judged(gates)].filter(Boolean).join(" · ");

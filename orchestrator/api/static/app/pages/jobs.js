@@ -20,7 +20,7 @@ const FILTERS = { "": "All", running: "Running", failed: "Failed", needs: "Waiti
 const STATUSES = {
   running: ["running", "planning", "pending"], failed: ["failed", "partial"], ended: ["completed", "partial", "failed", "cancelled"],
 };
-const NEEDS = ["approval", "question", "conflict", "asked", "feedback", "login", "limit"];
+const NEEDS = ["approval", "question", "conflict", "asked", "feedback", "login", "limit", "pull_request"];
 
 const counts = (job) => job.tree_counts || job.counts || {};
 const isActive = (job) => !ENDED.has(job.status);
