@@ -20,7 +20,7 @@ the first run. Uses the folder's running server; otherwise starts one and stops 
   -h, --help       show this text
 
 Further options: bin/orchestrator run --help
-Exit code: 0 if the job completed, 1 if it failed, 6 if some of its tasks failed.
+Exit code: 0 if the job completed, 1 if it failed, 6 if it is partial.
 Example: ./quick-start.sh "Survey this repository"
 USAGE
 }

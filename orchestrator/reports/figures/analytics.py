@@ -27,7 +27,7 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``attempts``, ``retries``: counts.
 - ``strays``: number of leftover processes that were killed after their worker's main process had
   exited.
-- ``refused_child_jobs``: number of child jobs that were rejected because a limit was reached.
+- ``refused_child_jobs``: number of child jobs that were rejected because of a limit or a cycle.
 - ``containment``: each mode of containment that an attempt had.
 - ``cpu_seconds``, ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``,
   ``cache_read_tokens``, ``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``,

@@ -154,7 +154,7 @@ def _rejected_child_jobs(job: Job) -> str:
     count = job.facts.rejected_child_jobs
     if not count:
         return ""
-    return f"{plural(count, 'child job')} rejected because a limit was reached"
+    return f"{plural(count, 'child job')} rejected because of a limit or a cycle"
 
 
 def _plan(job: Job) -> str:

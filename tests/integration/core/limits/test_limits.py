@@ -365,9 +365,9 @@ def test_a_refused_child_job_is_in_the_log_the_events_and_the_reports(
     figures = json.loads((site.directory(job) / "reports" / "analytics.json").read_text())
     assert figures["refused_child_jobs"] == 1
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "1 child job rejected because a limit was reached" in final
+    assert "1 child job rejected because of a limit or a cycle" in final
     timeline = (site.directory(job) / "reports" / "timeline.md").read_text()
-    assert "| Child jobs rejected by a limit | 1 |" in timeline
+    assert "| Child jobs rejected by a limit or as a cycle | 1 |" in timeline
 
 
 @pytest.mark.usefixtures("spawning")
@@ -379,7 +379,7 @@ def test_a_child_job_that_a_worker_of_a_child_job_could_not_start_is_in_the_fina
 
     ended = site.run("x", [shell(child)], max_recursion_depth=1)
 
-    rejected = "1 child job rejected because a limit was reached"
+    rejected = "1 child job rejected because of a limit or a cycle"
     final = (site.directory(ended["job_id"]) / "FINAL_RESULT.md").read_text()
     assert (ended["status"], ended["reason"]) == ("completed", rejected), final
     assert final.startswith("# Completed") and f"Note: {rejected}" in final

@@ -335,7 +335,7 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     "discarded": (True, ["the job's branches and checkpoints were discarded"]),
     "unjudged": (True, ["not judged: no tests found"]),
     "caps_passed": ((CapPassed(limit="max_steps", most=1, used=2),), ["step cap exceeded: 2 of 1"]),
-    "rejected_child_jobs": (2, ["2 child jobs rejected because a limit was reached"]),
+    "rejected_child_jobs": (2, ["2 child jobs rejected because of a limit or a cycle"]),
     "unpriced": (("worker_9",), ["cost cap not enforced for worker_9"]),
     "pull_request_error": ("no network", ["no pull request was opened: no network"]),
     "unsuccessful": (("worker_2", "worker_3"), ["did not succeed: worker_2, worker_3"]),
