@@ -11,10 +11,11 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
+from tests.faults.promises import PROMISES
 from tests.faults.row import Row
 from tests.faults.table import TABLE, all_tests
 
@@ -41,6 +42,12 @@ TERMS = """Terms of these tables:
 - A *failpoint* is a place in the code where tests crash the server.
 - A *node* is another machine that runs workers. Its *lease* is the time that its workers may run
   without an answer of the server ([cluster.md](../cluster.md#faults)).
+
+"""
+
+ABOUT_PROMISES = """## Promises
+
+These tests fail if one of the [promises of the README](../../README.md#promises) is broken:
 
 """
 
@@ -98,7 +105,7 @@ def outcome_of(case: ElementTree.Element) -> str:
 def page(results: Results) -> str:
     total = sum((results[each] for each in all_tests() if each in results), Counter())
     ran = f"{platform.system()}, Python {platform.python_version()}"
-    lines = [HEAD, f"Run on {ran}: {in_words(total)}.\n\n", TERMS]
+    lines = [HEAD, f"Run on {ran}: {in_words(total)}.\n\n", TERMS, promises()]
     for title, numbers in SECTIONS.items():
         lines += [f"## {title}\n\n"]
         lines += ["| # | Fault | Injected by | Promise | Result |\n", "| --- " * 5 + "|\n"]
@@ -107,6 +114,12 @@ def page(results: Results) -> str:
     lines += ["## Tests\n\n", "The numbers are those of the rows.\n\n"]
     lines += [f"{row.number}. {named(row)}\n" for row in TABLE]
     return "".join(lines)
+
+
+def promises() -> str:
+    """Return the section of the page that names, for each promise, its tests."""
+    lines = [f"- **{words}** {in_code(tests)}\n" for words, tests in PROMISES.items()]
+    return "".join([ABOUT_PROMISES, *lines, "\n"])
 
 
 def facts(row: Row) -> str:
@@ -129,7 +142,11 @@ def in_words(counts: Counter[str]) -> str:
 
 
 def named(row: Row) -> str:
-    return ", ".join(f"`{test}`" for test in row.tests) or "no test"
+    return in_code(row.tests) or "no test"
+
+
+def in_code(tests: Sequence[str]) -> str:
+    return ", ".join(f"`{test}`" for test in tests)
 
 
 if __name__ == "__main__":

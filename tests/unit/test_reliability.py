@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.reliability import PAGE, REPOSITORY, SECTIONS, facts, named, page
+from tests.faults.promises import PROMISES
+from tests.faults.reliability import PAGE, REPOSITORY, SECTIONS, facts, named, page, promises
 from tests.faults.row import Row
 from tests.faults.table import MOST_WITHOUT_TEST, TABLE, all_tests
 
@@ -41,8 +42,20 @@ def test_every_row_has_a_test_or_says_why_not() -> None:
     assert len(without) <= MOST_WITHOUT_TEST
 
 
-@pytest.mark.parametrize("test", all_tests())
-def test_every_test_of_the_table_exists(test: str) -> None:
+def test_every_promise_of_the_readme_has_tests_on_the_page() -> None:
+    readme = (REPOSITORY / "README.md").read_text("utf-8")
+    section = readme.partition("\n## Promises\n")[2].partition("\n## ")[0]
+
+    assert list(PROMISES) == re.findall(r"^\d+\. \*\*(.+?)\*\*", section, re.MULTILINE)
+    assert all(PROMISES.values())
+    assert promises() in PAGE_TEXT
+
+
+@pytest.mark.parametrize(
+    "test",
+    list(dict.fromkeys([*all_tests(), *(each for tests in PROMISES.values() for each in tests)])),
+)
+def test_every_test_of_the_page_exists(test: str) -> None:
     path, _, name = test.partition("::")
 
     assert (TESTS / path).is_file() and name in defined_in(TESTS / path)
