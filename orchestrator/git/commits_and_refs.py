@@ -56,7 +56,7 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     if present is not None:
         yield present
         return
-    lines = [f"{end} {start}"] if _is_next(git, start, end) else _lines(git, start, end)
+    lines = [f"{end} {start}"] if _is_next(git, start, end) else _with_parents(git, start, end)
     # Compare a commit that has no parent with ``start``, because part of its content may not be
     # new.
     given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
@@ -75,7 +75,7 @@ def _is_next(git: Git, start: str, end: str) -> bool:
     return git.resolve_all([f"{end}^1", f"{end}^2"]) == [start, ""]
 
 
-def _lines(git: Git, start: str, end: str) -> Sequence[str]:
+def _with_parents(git: Git, start: str, end: str) -> Sequence[str]:
     return git.run("rev-list", "--reverse", "--parents", end, f"^{start}", "--").text.splitlines()
 
 

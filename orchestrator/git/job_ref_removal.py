@@ -40,12 +40,16 @@ _ATTEMPT = "+attempt-"
 def keep(
     git: Git, worktrees: GitWorktrees, root_id: str, directory: str, present: str
 ) -> Sequence[str]:
-    """Create a ref for each commit whose changes the job's removal would lose. Return the refs."""
-    starts = _below(git, f"{hidden(root_id)}start/")
-    results, tips = _branches(git, root_id)
+    """Create a ref for each commit whose changes the job's removal would lose. Return the refs.
+
+    ``directory``: path of the job's directory before the removal renamed it. ``present``: its
+    present path.
+    """
+    starts = _refs_below(git, f"{hidden(root_id)}start/")
+    results, tips = _results_and_tips(git, root_id)
     tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
-    tips |= _undone(git, root_id)
-    nested = _below(git, kept_refs(root_id))
+    tips |= _rolled_back(git, root_id)
+    nested = _refs_below(git, kept_refs(root_id))
     kept = []
     for name, commit in tips.items():
         start = starts.get(name.partition("+")[0], "")
@@ -59,10 +63,10 @@ def keep(
 def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
     """Return the workers' commits whose changes would be lost with the job's branches.
 
-    The changes are neither in a commit of ``holders`` nor on a branch of the user.
+    Changes are lost if they are neither in a commit of ``holders`` nor on a branch of the user.
     """
-    starts = _below(git, f"{hidden(root_id)}start/")
-    tips = {**_branches(git, root_id)[1], **_undone(git, root_id)}
+    starts = _refs_below(git, f"{hidden(root_id)}start/")
+    tips = {**_results_and_tips(git, root_id)[1], **_rolled_back(git, root_id)}
     return {
         name: commit
         for name, commit in tips.items()
@@ -70,18 +74,18 @@ def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _branches(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
-    branches = _below(git, f"refs/heads/{BRANCHES}/{root_id}/")
+def _results_and_tips(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
+    branches = _refs_below(git, f"refs/heads/{BRANCHES}/{root_id}/")
     results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
     return results, {n: commit for n, commit in branches.items() if not n.startswith(_RESULT)}
 
 
-def _undone(git: Git, root_id: str) -> dict[str, str]:
-    found = _below(git, undone_refs(root_id))
+def _rolled_back(git: Git, root_id: str) -> dict[str, str]:
+    found = _refs_below(git, undone_refs(root_id))
     return {name.replace("/", _ATTEMPT): commit for name, commit in found.items()}
 
 
-def _below(git: Git, prefix: str) -> dict[str, str]:
+def _refs_below(git: Git, prefix: str) -> dict[str, str]:
     return {name.removeprefix(prefix): commit for name, commit in listed_refs(git, prefix).items()}
 
 
@@ -230,7 +234,7 @@ def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
     """True for a result branch whose changes are on no branch of the user.
 
-    False, too, if a branch of the user has these changes as rewritten commits.
+    Changes that were landed as rewritten commits count as changes on a branch of the user.
     """
     last = name.rpartition("/")[2]
     if not last.startswith("result"):

@@ -278,7 +278,7 @@ class GitRepository(CommitsAndRefs):
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
         place = self.place()
         self._hide(place)
-        self._patterns(directory).note(place.git)
+        self._ignore_rules(directory).note(place.git)
         if was_whole(directory):
             # The worktree has files of an attempt, so repair it and never create it again.
             broken_worktrees.repair(place.worktrees, directory, branch, start)
@@ -333,7 +333,7 @@ class GitRepository(CommitsAndRefs):
         git, nested = self._git_of(found), nested_refs(*self._worker_of(directory))
         if submodules.may_have_some(git, found.admin) or self.tips(nested):
             return False
-        if user_repository.branch(git) != branch or self._patterns(directory).have_changed():
+        if user_repository.branch(git) != branch or self._ignore_rules(directory).have_changed():
             return False
         # Ignore submodules, because git would run programs that a nested repository's own
         # configuration names.
@@ -395,7 +395,7 @@ class GitRepository(CommitsAndRefs):
             paths = tuple(posixpath.join(self.place().prefix, each) for each in promised)
         root_id, worker_id = self._worker_of(found.directory)
         return commits.CommitRules(
-            patterns=self._patterns(found.directory),
+            patterns=self._ignore_rules(found.directory),
             start=f"{hidden(root_id)}start/{worker_id}",
             without=carried(found.admin),
             never=self._rules.never,
@@ -425,7 +425,7 @@ class GitRepository(CommitsAndRefs):
             signature=signature,
             message=message,
             rules=self._rules_of(found),
-            job=self._job(directory),
+            job=self._job_directory(directory),
         )
         folded, work = side_work.fold(home, place.worktrees, tip)
         if folded != tip:
@@ -440,18 +440,18 @@ class GitRepository(CommitsAndRefs):
     def _worker_of(self, directory: str) -> tuple[str, str]:
         return self._root_of(directory), os.path.basename(os.path.dirname(directory))
 
-    def _patterns(self, directory: str) -> frozen_config.FrozenIgnoreRules:
+    def _ignore_rules(self, directory: str) -> frozen_config.FrozenIgnoreRules:
         return frozen_config.FrozenIgnoreRules(
-            self.place().common, self._job(directory) / frozen_config.IGNORE_RULES
+            self.place().common, self._job_directory(directory) / frozen_config.IGNORE_RULES
         )
 
     def _settings(self, directory: str) -> FrozenConfig:
-        return FrozenConfig(self._job(directory) / frozen_config.NAME)
+        return FrozenConfig(self._job_directory(directory) / frozen_config.NAME)
 
     def _git_of(self, found: Found) -> Git:
         return self._settings(found.directory).of(self.place().worktrees.git_of(found))
 
-    def _job(self, directory: str) -> Path:
+    def _job_directory(self, directory: str) -> Path:
         return self._workspace / f"job_{self._root_of(directory)}"
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:

@@ -44,13 +44,13 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
         left = sorted(_not_in_snapshot(theirs))
         taken = [each for each in theirs if path_of(each) not in left]
         removed = [each for each in taken if _is_gone(each)]
-        _update(git, env, removed, "--force-remove")
+        _update_index(git, env, removed, "--force-remove")
         there = [each for each in taken if not _is_gone(each)]
-        _update(git, env, there, "--add", "--remove", "--replace")
+        _update_index(git, env, there, "--add", "--remove", "--replace")
         tree = git.run("write-tree", env=env).text
     if tree != tree_of(git, commit):
         commit = commit_tree(git, tree, [commit], _MESSAGE, _WHO)
-    return commit, _in_words(left)
+    return commit, _notes_on_omitted(left)
 
 
 def _copy_index(git: Git, to: str) -> None:
@@ -72,7 +72,7 @@ def _status(git: Git, env: dict[str, str]) -> list[str]:
     return fields
 
 
-def _update(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> None:
+def _update_index(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> None:
     given = with_nul(path_of(each) for each in fields)
     git.run("update-index", *how, "-z", "--stdin", given=given, env=env)
 
@@ -97,7 +97,7 @@ def _is_ours(path: str, ours: Sequence[str]) -> bool:
     return any(within(path.rstrip("/"), each) for each in ours)
 
 
-def _in_words(left: Sequence[str]) -> list[str]:
+def _notes_on_omitted(left: Sequence[str]) -> list[str]:
     if not left:
         return []
     paths = ", ".join(left[:_MOST_PATHS])

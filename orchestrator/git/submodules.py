@@ -128,7 +128,7 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, refill: bool = True) -
     for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
         if not refill and (module.is_filled or module.is_workers):
             continue
-        if (module.is_filled or _make(module)) and _check_out(module):
+        if (module.is_filled or _create_repository(module)) and _check_out(module):
             fill(module.git, module.own, module.users, module.commit, refill=refill)
 
 
@@ -155,7 +155,7 @@ def _check_out(module: Submodule) -> bool:
     return True
 
 
-def _make(module: Submodule) -> bool:
+def _create_repository(module: Submodule) -> bool:
     users = module.source
     if users is None or not module.is_here or os.path.islink(module.directory):
         return False
@@ -190,18 +190,18 @@ def _relink(module: Submodule) -> None:
     Path(link).write_bytes(wanted)
 
 
-def _live(git: Git, admin: Path, top: str) -> Iterator[Submodule]:
+def _with_files(git: Git, admin: Path, top: str) -> Iterator[Submodule]:
     for module in listed(git, admin, top, "HEAD") if may_have_some(git, admin) else ():
         place = module.directory
         has_files = os.path.isdir(place) and not os.path.islink(place) and os.listdir(place)
-        if has_files and (module.is_filled or _revive(module)):
+        if has_files and (module.is_filled or _recreate_repository(module)):
             _relink(module)
             (module.own / "index.lock").unlink(missing_ok=True)
             yield module
 
 
-def _revive(module: Submodule) -> bool:
-    if not _make(module):
+def _recreate_repository(module: Submodule) -> bool:
+    if not _create_repository(module):
         return False
     module.git.run("update-ref", "--no-deref", "HEAD", module.commit)
     module.git.run("read-tree", "HEAD")
@@ -216,7 +216,7 @@ def commit_all(
 
     The commits are saved on ``branch`` of the user's submodule repositories.
     """
-    for module in _live(git, admin, top):
+    for module in _with_files(git, admin, top):
         inner = module.git
         commit_all(inner, module.own, module.users, branch, message, signature)
         head = inner.run("rev-parse", "--verify", "HEAD^{commit}").text
@@ -274,7 +274,7 @@ def snapshot(
     uncommitted changes.
     """
     found = {}
-    for module in _live(git, admin, top):
+    for module in _with_files(git, admin, top):
         inner = module.git
         below = snapshot(inner, module.own, module.users, name, message, signature)
         head = inner.run("rev-parse", "--verify", "HEAD^{commit}").text
@@ -310,7 +310,9 @@ def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
     """
     before = links(git, now)
     for module in listed(git, admin, top, then):
-        if before.get(module.path) != module.commit and (module.is_filled or _make(module)):
+        if before.get(module.path) != module.commit and (
+            module.is_filled or _create_repository(module)
+        ):
             _relink(module)
             module.git.run("checkout", "--quiet", "--detach", module.commit)
             (module.own / READY).touch()

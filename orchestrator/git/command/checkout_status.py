@@ -77,14 +77,14 @@ def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
     """
     kept = _kept.get(top)
     fields = kept.fields if kept else ()
-    began, without = time.time(), _without(fields, ours)
+    began, without = time.time(), _unread_directories(fields, ours)
     state = _state(git, top, without)
     if kept is None or state is None or kept.state != state or time.monotonic() > kept.until:
         # If git fails, for example in a filter, the job must not fail. ``top`` is set as the work
         # tree, because a worker may have changed ``core.worktree`` to a huge directory.
         answer = git.run("status", *_HOW, env={"GIT_WORK_TREE": top}, accept=range(256))
         fields = answer.fields if answer.code == 0 else ()
-        is_current = answer.code == 0 and _without(fields, ours) == without
+        is_current = answer.code == 0 and _unread_directories(fields, ours) == without
         is_settled = is_current and state is not None and state.is_settled(began)
         until = time.monotonic() + KEPT_SECONDS
         _kept.put(top, _Kept(until, state if is_settled else None, fields))
@@ -92,7 +92,7 @@ def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
     return [each for each in fields if not each.endswith("/")]
 
 
-def _without(fields: Sequence[str], ours: Sequence[str]) -> frozenset[str]:
+def _unread_directories(fields: Sequence[str], ours: Sequence[str]) -> frozenset[str]:
     ignored = (each[2:-1] for each in fields if each.startswith(_IGNORED) and each.endswith("/"))
     return frozenset((*ignored, *ours))
 
@@ -115,11 +115,11 @@ def _state(git: Git, top: str, without: frozenset[str]) -> _State | None:
     files = stamps(top, without)
     if files is None or ".gitmodules" in files:
         return None
-    rules = (index, *map(stamp_at, _rules(settings, part.common, top)))
+    rules = (index, *map(stamp_at, _files_with_rules(settings, part.common, top)))
     return _State(commit, settings, has_lfs(), rules, without, files)
 
 
-def _rules(settings: Sequence[bytes], common: str, top: str) -> Iterator[str]:
+def _files_with_rules(settings: Sequence[bytes], common: str, top: str) -> Iterator[str]:
     yield from (f"{common}/{each}" for each in _DECIDING)
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     yield from (f"{home}/git/ignore", f"{home}/git/attributes", "/etc/gitattributes")

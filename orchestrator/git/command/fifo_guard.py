@@ -14,7 +14,7 @@ from pathlib import Path
 
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Prefix of the names of files in a worktree that git reads.
+#: Prefix of the names of files in a worktree that git reads, such as ``.gitignore``.
 _READ = ".git"
 #: Directories of the repository to which workers may write.
 _PARTS = ("worktrees", "refs", "logs")
@@ -32,7 +32,7 @@ def clear(admin: Path) -> bool:
 
     Return True if a FIFO was removed.
     """
-    return _removed(_entries(admin))
+    return _remove_special_files(_paths_below(admin))
 
 
 def release(directory: str, env: Mapping[str, str]) -> bool:
@@ -44,9 +44,9 @@ def release(directory: str, env: Mapping[str, str]) -> bool:
     own = _own_part(directory, env)
     common = own.parent.parent if own.parent.name == "worktrees" else own
     places = [common / part for part in _PARTS] + ([own] if "GIT_DIR" in env else [])
-    files = _entries(Path(env["GIT_WORK_TREE"])) if "GIT_WORK_TREE" in env else ()
+    files = _paths_below(Path(env["GIT_WORK_TREE"])) if "GIT_WORK_TREE" in env else ()
     read = (path for path in files if os.path.basename(path).startswith(_READ))
-    return _removed(chain(*map(_entries, places), read))
+    return _remove_special_files(chain(*map(_paths_below, places), read))
 
 
 def _own_part(directory: str, env: Mapping[str, str]) -> Path:
@@ -56,14 +56,14 @@ def _own_part(directory: str, env: Mapping[str, str]) -> Path:
     return Path(directory, os.fsdecode(leads).removeprefix("gitdir: ").strip() or ".git")
 
 
-def _entries(directory: Path) -> Iterator[str]:
+def _paths_below(directory: Path) -> Iterator[str]:
     for parent, folders, names in os.walk(directory):
         if "objects" in folders and "HEAD" in names:
             folders.remove("objects")
         yield from (os.path.join(parent, name) for name in names)
 
 
-def _removed(paths: Iterable[str]) -> bool:
+def _remove_special_files(paths: Iterable[str]) -> bool:
     found = [path for path in paths if is_special(path)]
     for path in found:
         with suppress(OSError):

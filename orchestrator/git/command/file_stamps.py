@@ -1,7 +1,7 @@
-"""The stamps of all files below a directory, which show whether git would find a change.
+"""Stamps of all files below a directory: mode, inode, size, and times.
 
-No process can change a file and keep its stamp, because no process can set the time of the change
-(``ctime``).
+If no stamp has changed, git would find no change: a changed file always gets another stamp, because
+no process can set the time of the change (``ctime``).
 """
 
 import os
@@ -27,13 +27,13 @@ def stamps(directory: str, without: Collection[str]) -> FileStamps | None:
     """
     found: dict[str, tuple[int, ...]] = {}
     try:
-        _read(directory, "", without, found)
+        _add_stamps(directory, "", without, found)
     except (_TooComplex, OSError):
         return None
     return found
 
 
-def _read(
+def _add_stamps(
     directory: str, prefix: str, without: Collection[str], found: dict[str, tuple[int, ...]]
 ) -> None:
     with os.scandir(directory) as entries:
@@ -51,7 +51,7 @@ def _read(
                 # No times for a directory: they change only with its entries, which have their own
                 # stamps.
                 found[path] = (seen.st_mode,)
-                _read(entry.path, f"{path}/", without, found)
+                _add_stamps(entry.path, f"{path}/", without, found)
 
 
 def are_older(files: FileStamps, nanoseconds: int) -> bool:

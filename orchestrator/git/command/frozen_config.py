@@ -54,35 +54,35 @@ class FrozenConfig:
 
     def note(self, git: Git) -> None:
         """Save the settings. Idempotent: only the first call saves them."""
-        note_once(self.noted, lambda: _asked(git))
+        note_once(self.noted, lambda: _present_settings(git))
 
     def of(self, git: Git) -> Git:
         """Return ``git`` with the saved settings instead of the present configuration."""
         noted = read_regular(self.noted, _MOST_BYTES)
-        present = _asked(git)
+        present = _present_settings(git)
         if noted is None or noted == present:
             return git
-        before, now = _read(noted), _read(present)
+        before, now = _parsed(noted), _parsed(present)
         given = {name: before.get(name, _default(name)) for name in {**before, **now}}
         other = {n: value for n, value in given.items() if value != now.get(n, _default(n))}
-        return Git(git.directory, {**git.env, **_environment(other)})
+        return Git(git.directory, {**git.env, **_settings_as_variables(other)})
 
 
 def _default(name: str) -> str:
     return _DEFAULTS.get(name) or _NO_FILTER[name.rpartition(".")[2]]
 
 
-def _asked(git: Git) -> bytes:
+def _present_settings(git: Git) -> bytes:
     return git_config.matching(git, _PATTERN)
 
 
-def _read(listed: bytes) -> Mapping[str, str]:
+def _parsed(listed: bytes) -> Mapping[str, str]:
     # A name without a value means true. The last value of a name applies.
     fields = (each.partition("\n") for each in os.fsdecode(listed).split("\0")[:-1])
     return {name: value if separator else "true" for name, separator, value in fields}
 
 
-def _environment(values: Mapping[str, str]) -> Mapping[str, str]:
+def _settings_as_variables(values: Mapping[str, str]) -> Mapping[str, str]:
     found = {"GIT_CONFIG_COUNT": str(len(values))}
     for number, (name, value) in enumerate(values.items()):
         found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
@@ -103,7 +103,9 @@ class FrozenIgnoreRules:
 
     def note(self, git: Git) -> None:
         """Save the ignore rules. Idempotent: only the first call saves them."""
-        note_once(self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._shared))
+        note_once(
+            self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._exclude_file)
+        )
 
     def add_hidden(self, git: Git, excluded: Collection[str]) -> bool:
         """Add new files to the index if git ignores them only because of later ignore rules.
@@ -128,11 +130,11 @@ class FrozenIgnoreRules:
         if not self.noted.exists():
             return False
         began = self.noted.stat().st_mtime_ns
-        places = (self._shared, self.common / "config")
+        places = (self._exclude_file, self.common / "config")
         return any(each.exists() and each.stat().st_mtime_ns > began for each in places)
 
     @property
-    def _shared(self) -> Path:
+    def _exclude_file(self) -> Path:
         return self.common / "info" / "exclude"
 
 

@@ -34,7 +34,10 @@ _kept = BoundedCache[tuple[str, bool], _Kept](_MOST_KEPT)
 
 
 def matching(git: Git, pattern: str) -> bytes:
-    """Return what ``git config -z --get-regexp`` prints for names that match the whole pattern."""
+    """Return the settings whose names match the whole pattern.
+
+    The format is that of ``git config -z --get-regexp``.
+    """
     expression = re.compile(pattern.encode())
     found = [each for each in listed(git) if expression.search(each.partition(b"\n")[0])]
     return b"".join(each + b"\0" for each in found)
@@ -59,7 +62,7 @@ def of_file(path: Path) -> Sequence[bytes] | None:
         if answer.code:
             return None
         kept = _Kept(now + KEPT_SECONDS, stamps, answer.out.split(b"\0")[:-1])
-        _keep(key, kept, began)
+        _cache(key, kept, began)
     return kept.settings
 
 
@@ -67,22 +70,22 @@ def listed(git: Git) -> Sequence[bytes]:
     """Return all settings as git lists them: name, line feed, and value. Raise RepositoryError."""
     part = shared_part(git.directory, git.env)
     if part is None or "GIT_CONFIG_COUNT" in git.env:
-        return _read(git)[0]
+        return _settings_and_files(git)[0]
     key = part.common, has_lfs()
     kept = _kept.get(key)
     now = time.monotonic()
     if kept is None or now > kept.until or kept.stamps != _stamps(kept.stamps):
         began = time.time()
-        settings, files = _read(git)
+        settings, files = _settings_and_files(git)
         # Take the stamps after the read. If a file has changed since the read, its stamp is recent,
         # so the configuration is not cached.
-        stamps = _stamps([*files, *_places(part.common)])
+        stamps = _stamps([*files, *_usual_files(part.common)])
         kept = _Kept(now + KEPT_SECONDS, stamps, settings)
-        _keep(key, kept, began, _INCLUDING)
+        _cache(key, kept, began, _INCLUDING)
     return kept.settings
 
 
-def _keep(
+def _cache(
     key: tuple[str, bool], found: _Kept, began: float, excluded: re.Pattern[str] | None = None
 ) -> None:
     """Cache a configuration that was read at the time ``began``.
@@ -99,14 +102,14 @@ def _keep(
         _kept.drop(key)
 
 
-def _read(git: Git) -> tuple[Sequence[bytes], list[str]]:
+def _settings_and_files(git: Git) -> tuple[Sequence[bytes], list[str]]:
     fields = git.run("config", "--list", "-z", "--show-origin").out.split(b"\0")[:-1]
     files = dict.fromkeys(each for each in fields[::2] if each.startswith(b"file:"))
     paths = [os.path.join(git.directory, os.fsdecode(each[5:])) for each in files]
     return fields[1::2], paths
 
 
-def _places(common: str) -> list[str]:
+def _usual_files(common: str) -> list[str]:
     home = Path.home()
     other = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
     return [f"{common}/config", "/etc/gitconfig", f"{home}/.gitconfig", f"{other}/git/config"]

@@ -50,8 +50,8 @@ class GitProcess:
         self._input = -1
         passed: list[int] = []
         try:
-            passed.append(self._source())
-            self._out, self._errors = (self._result(passed) for _ in range(2))
+            passed.append(self._open_input())
+            self._out, self._errors = (self._open_output(passed) for _ in range(2))
             actions = [(os.POSIX_SPAWN_DUP2, own, at) for at, own in enumerate(passed)]
             words = ["git", "-C", directory, *arguments]
             if umask is not None:  # posix_spawn cannot set a umask
@@ -66,7 +66,7 @@ class GitProcess:
             for descriptor in passed:
                 os.close(descriptor)
 
-    def _source(self) -> int:
+    def _open_input(self) -> int:
         if not self._given:
             return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
         source, self._input = os.pipe()
@@ -74,7 +74,7 @@ class GitProcess:
         self._poll.register(self._input, select.POLLOUT)
         return source
 
-    def _result(self, passed: list[int]) -> list[bytes]:
+    def _open_output(self, passed: list[int]) -> list[bytes]:
         reading, writing = os.pipe()
         passed.append(writing)
         self._poll.register(reading, select.POLLIN)

@@ -80,8 +80,8 @@ def stamp_at(path: str) -> Stamp | None:
 def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
     """Return the shared directory of the repository that a git command uses.
 
-    Return None if the directory is unknown, or if no session may answer the command. ``directory``,
-    ``env``: the command's directory and environment.
+    Return None if the directory is unknown, or if the command must not use a session.
+    ``directory``, ``env``: the command's directory and environment.
     """
     if "GIT_OBJECT_DIRECTORY" in env:
         return None
@@ -194,7 +194,9 @@ class Sessions:
                     return session.ask(given, lines, seconds)
                 except SessionFailed:
                     session.close()
-            self._drop(key, session)
+            with self._guard:
+                if self._open.get(key) is session:
+                    del self._open[key]
             raise SessionFailed
 
     def _session(
@@ -245,11 +247,6 @@ class Sessions:
         with session.lock:
             if not session.is_closed:
                 session.close()
-
-    def _drop(self, key: tuple[str, ...], session: _Session) -> None:
-        with self._guard:
-            if self._open.get(key) is session:
-                del self._open[key]
 
     def _close_unused(self) -> None:
         while True:

@@ -54,24 +54,27 @@ def remove_leftover_lock(errors: str) -> bool:
     path = path_of(errors)
     if not _OURS.search(path) or os.path.isdir(path):
         return False
-    before = _seen(path)
+    before = _stamp(path)
     clear([path])
-    return before is None or _seen(path) != before
+    return before is None or _stamp(path) != before
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Wait LEFT_SECONDS, then remove each lock that has not changed: it belongs to a killed git."""
-    before = {path: _seen(path) for path in paths}
+    """Remove the locks that do not change for LEFT_SECONDS. Wait for this time first.
+
+    A lock that does not change belongs to a killed git.
+    """
+    before = {path: _stamp(path) for path in paths}
     if not before:
         return
     time.sleep(LEFT_SECONDS)
     for path, seen in before.items():
-        if seen is not None and _seen(path) == seen:
+        if seen is not None and _stamp(path) == seen:
             with suppress(OSError):
                 os.unlink(path)
 
 
-def _seen(path: str) -> tuple[int, int] | None:
+def _stamp(path: str) -> tuple[int, int] | None:
     try:
         found = os.lstat(path)
     except OSError:
@@ -92,11 +95,11 @@ def sweep(objects: Path, since: float) -> list[Path]:
     Files that a process has open and files of other users stay. If the kernel does not show which
     files are open, all files stay.
     """
-    found = dict(_written(objects, since))
+    found = dict(_temporary_files(objects, since))
     if not found:
         return []
     time.sleep(SETTLE_SECONDS)
-    present = dict(_written(objects, since))
+    present = dict(_temporary_files(objects, since))
     opened = _open_files()
     left = [path for path in found if present.get(path) == found[path]]
     removed = []
@@ -108,7 +111,9 @@ def sweep(objects: Path, since: float) -> list[Path]:
     return removed
 
 
-def _written(objects: Path, since: float) -> Iterator[tuple[Path, tuple[int, int, int, int]]]:
+def _temporary_files(
+    objects: Path, since: float
+) -> Iterator[tuple[Path, tuple[int, int, int, int]]]:
     for pattern in _PATTERNS:
         for path in objects.glob(pattern):
             with suppress(OSError):

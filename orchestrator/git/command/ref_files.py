@@ -63,13 +63,13 @@ def tips(git: Git, common: Path, *places: str, without: str = "") -> dict[str, s
     directory of refs to exclude, with a trailing slash; "" for none.
     """
     try:
-        found = _at(common, places, without)
+        found = _tips_in_files(common, places, without)
     except UnusualRefs:
         found = listed_refs(git, *places)
     return {name: found[name] for name in sorted(found) if not _is_below(name, without)}
 
 
-def _at(common: Path, places: Sequence[str], without: str) -> dict[str, str]:
+def _tips_in_files(common: Path, places: Sequence[str], without: str) -> dict[str, str]:
     if os.path.lexists(common / "reftable"):
         raise UnusualRefs
     # Read loose refs first, because git packs a ref before it removes the ref's file.
@@ -89,7 +89,7 @@ def _loose(common: str, place: str, without: str) -> Iterator[tuple[str, str]]:
     if not place.endswith("/"):
         content = _content(f"{common}/{place}")
         if content is not None:
-            yield place, _object(content)
+            yield place, _object_id(content)
         return
     try:
         entries = list(os.scandir(f"{common}/{place}"))
@@ -136,18 +136,18 @@ def _packed(content: bytes, place: str) -> Iterator[tuple[str, str]]:
         begin, end = content.rfind(b"\n", 0, at) + 1, content.find(b"\n", at)
         if end < 0:
             raise UnusualRefs
-        yield os.fsdecode(content[at + 1 : end]), _object(content[begin:at])
+        yield os.fsdecode(content[at + 1 : end]), _object_id(content[begin:at])
         at = content.find(sign, end)
 
 
-def _object(content: bytes) -> str:
+def _object_id(content: bytes) -> str:
     name = content.strip()
     if len(name) not in ID_LENGTHS or not _HEXADECIMAL.issuperset(name):
         raise UnusualRefs
     return name.decode("ascii")
 
 
-#: Begin of the entries for commands that may create a commit, besides ``commit``.
+#: Beginnings of the log entries of commands that may create a commit, besides ``commit``.
 _CREATING = ("cherry-pick", "revert", "am: ", "rebase", "merge ", "pull")
 #: Steps of a rebase that only move HEAD to an existing commit.
 _STEPS = ("(start)", "(finish)", "(abort)")
@@ -156,7 +156,8 @@ _CHECKOUT = "checkout: moving from "
 _STASHED = "reset: moving to HEAD"
 #: Maximum seconds until ``git stash`` has discarded the changes.
 _STASH_SECONDS = 2
-#: Environment of a git of the orchestrator, so that its entries do not look like the worker's.
+#: Variables for the orchestrator's git commands, so that their log entries do not look like the
+#: worker's.
 OURS = {"GIT_REFLOG_ACTION": "orchestrator"}
 
 
@@ -215,10 +216,11 @@ class HeadLog:
         If HEAD was detached, the commit's id is in place of the branch.
         """
         found = (each for each in self._entries if each.words.startswith(_CHECKOUT))
-        return [(_left(each.words), each.before) for each in found]
+        moves = ((each.words.removeprefix(_CHECKOUT), each.before) for each in found)
+        return [(words.partition(" to ")[0], commit) for words, commit in moves]
 
     def left_at(self, branch: str) -> str:
-        """Return HEAD's commit before the last checkout that left a branch; "" if there is none.
+        """Return a branch's commit at the last checkout that left the branch; "" if there is none.
 
         ``branch``: full name. The commit may have been removed since then.
         """
@@ -228,7 +230,8 @@ class HeadLog:
     def stashed(self, stash: Sequence[LogEntry]) -> dict[str, str]:
         """Return the stash entries that were probably created in this worktree.
 
-        Each value is the commit on which the stash entry is based. ``stash``: the log of the stash.
+        Keys are the commits of the entries. The values are the commits on which the entries are
+        based. ``stash``: the log of the stash.
         """
         found = dict[str, str]()
         for reset in (each for each in self._entries if each.words == _STASHED):
@@ -242,7 +245,3 @@ class HeadLog:
 
 def created(found: Iterable[LogEntry]) -> Iterator[str]:
     return (each.after for each in found if each.creates)
-
-
-def _left(words: str) -> str:
-    return words.removeprefix(_CHECKOUT).partition(" to ")[0]

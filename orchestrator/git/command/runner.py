@@ -160,12 +160,12 @@ class Git:
         """
         environment = {**self.env, **(env or {})}
         began = time.time()
-        answer = self._asked(arguments, given, environment)
+        answer = self._run_unblocked(arguments, given, environment)
         if answer.code and _reports_full_disk(answer):
             self._remove_temporary(environment, began)
         if answer.code not in accept:
             if answer.code == FATAL and self._has_full_disk(environment):
-                raise _full(arguments[0], answer)
+                raise _full_disk_error(arguments[0], answer)
             raise failure(arguments[0], answer)
         return answer
 
@@ -180,18 +180,20 @@ class Git:
         own = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
         return any(map(_is_full, (self.directory, own)))
 
-    def _asked(self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]) -> GitOutput:
-        answer, released = self._once(arguments, given, env)
+    def _run_unblocked(
+        self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
+    ) -> GitOutput:
+        answer, released = self._run_once(arguments, given, env)
         if answer.code and released:
             # Repeat the command, because git failed when it read the pipe's empty content.
-            answer, _ = self._once(arguments, given, env)
+            answer, _ = self._run_once(arguments, given, env)
         for _ in range(_MOST_LOCKS):
             if not answer.code or not leftover_files.remove_leftover_lock(answer.err):
                 break
-            answer, _ = self._once(arguments, given, env)
+            answer, _ = self._run_once(arguments, given, env)
         return answer
 
-    def _once(
+    def _run_once(
         self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
     ) -> tuple[GitOutput, bool]:
         """Run the command. Return its output, and True if a FIFO that blocked it was removed."""
@@ -246,7 +248,7 @@ class Git:
 
     def ask(self, *arguments: str) -> str:
         """Return the output as one line; "" if git fails."""
-        answer = self._asked(arguments, b"", self.env)
+        answer = self._run_unblocked(arguments, b"", self.env)
         return answer.text if answer.code == 0 else ""
 
     @property
@@ -273,8 +275,8 @@ class Git:
         if not asked:
             return [each or "" for each in found]
         given = os.fsencode("".join(f"info {each}\n" for each in asked))
-        answers = iter(self._session(part, _READER, given, len(asked)))
-        return [_noted(part, next(answers)) if each is None else each for each in found]
+        answers = iter(self._ask_session(part, _READER, given, len(asked)))
+        return [_recorded_id(part, next(answers)) if each is None else each for each in found]
 
     def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
         """Set each ref to its commit, or delete it if the commit is "". All refs change, or none.
@@ -290,7 +292,7 @@ class Git:
         if part is not None and not any(name.startswith("HEAD") for name in refs):
             given = "".join(("start\n", *changes, "commit\n")).encode()
             with suppress(SessionFailed):
-                done = self._session(part, _WRITER, given, len(_COMMITTED), CHANGE_SECONDS)
+                done = self._ask_session(part, _WRITER, given, len(_COMMITTED), CHANGE_SECONDS)
                 if done == _COMMITTED:
                     return
         self.run(*_WRITER, given="".join(changes).encode())
@@ -305,13 +307,13 @@ class Git:
             file.flush()
             with suppress(SessionFailed):
                 given = os.fsencode(f"{file.name}\n")
-                (answer,) = self._session(part, _HASHER, given, 1, CHANGE_SECONDS)
+                (answer,) = self._ask_session(part, _HASHER, given, 1, CHANGE_SECONDS)
                 if _OBJECT_ID.fullmatch(answer):
                     RECENT.note(part, answer.decode("ascii"))
                     return answer.decode("ascii")
         return ""
 
-    def _session(
+    def _ask_session(
         self,
         part: SharedPart,
         command: Sequence[str],
@@ -339,7 +341,7 @@ _NO_LINE = re.compile(r"[\n\r\0]|^$")
 _TYPES = (b"commit", b"tree", b"blob", b"tag")
 
 
-def _noted(part: SharedPart, answer: bytes) -> str:
+def _recorded_id(part: SharedPart, answer: bytes) -> str:
     """Return the object id in git's answer ``ID TYPE SIZE``; "" if the object is missing.
 
     If the object is a commit, record it as a recent commit.
@@ -373,7 +375,7 @@ def _reports_full_disk(answer: GitOutput) -> bool:
     return any(each in answer.err for each in _FULL)
 
 
-def _full(what: str, answer: GitOutput) -> OSError:
+def _full_disk_error(what: str, answer: GitOutput) -> OSError:
     return OSError(errno.ENOSPC, f"git {what}: {answer.err[-300:]}")
 
 
@@ -406,7 +408,7 @@ def failure(what: str, answer: GitOutput) -> Exception:
     If the disk is full, the exception is an OSError, so that the work is retried later.
     """
     if _reports_full_disk(answer):
-        return _full(what, answer)
+        return _full_disk_error(what, answer)
     errors = one_line(answer.err)[-500:]
     errors = leftover_files.in_words(answer.err) or errors
     if answer.code < 0:

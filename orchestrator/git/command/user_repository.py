@@ -57,12 +57,13 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     found = {"HEAD": branch(git) or git.resolve("HEAD")}
     found |= settings(common)
     for name in _SETTINGS:
-        found |= {f"git {_inside(each, common)}": content(each) for each in _entries(common / name)}
-    if _seen(str(common / "logs" / "HEAD")).startswith("0 "):
+        for file in _files_at(common / name):
+            found[f"git {os.path.relpath(file, common)}"] = content(file)
+    if _fingerprint(str(common / "logs" / "HEAD")).startswith("0 "):
         found[REFLOGS] = "empty"
     # Record locks, because a lock of a running or killed git blocks every other git.
-    locks = (*common.glob("*.lock"), *common.glob("reftable/*.lock"))
-    found |= {f"git {_inside(each, common)}": _seen(str(each)) for each in locks}
+    for file in (*common.glob("*.lock"), *common.glob("reftable/*.lock")):
+        found[f"git {os.path.relpath(file, common)}"] = _fingerprint(str(file))
     # Omit branches of jobs, which are not the user's: jobs that were not landed may have many
     # branches.
     found |= ref_files.tips(git, common, *_REFS, without=f"refs/heads/{BRANCHES}/")
@@ -71,7 +72,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     for index, field in enumerate(status(git, top, ours)):
         path = path_of(field)
         if index < MOST_FILES and not any(within(path, each) for each in ours):
-            found[f"{FILE}{path}"] = f"{field} {_seen(os.path.join(top, path))}"
+            found[f"{FILE}{path}"] = f"{field} {_fingerprint(os.path.join(top, path))}"
     return found
 
 
@@ -132,7 +133,7 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
     fields = [each for each in status(git, top, ours) if not each.startswith("!")]
     found = {path_of(each): each for each in fields[:MOST_FILES]}
     return {
-        path: f"{field} {_seen(os.path.join(top, path))}"
+        path: f"{field} {_fingerprint(os.path.join(top, path))}"
         for path, field in found.items()
         if not any(within(path, each) for each in ours)
     }
@@ -175,7 +176,7 @@ def _flags(git: Git) -> dict[str, str]:
     return found
 
 
-def _seen(path: str) -> str:
+def _fingerprint(path: str) -> str:
     try:
         found = os.lstat(path)
     except OSError:
@@ -183,12 +184,8 @@ def _seen(path: str) -> str:
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
-def _entries(path: Path) -> list[Path]:
+def _files_at(path: Path) -> list[Path]:
     return sorted(path.iterdir()) if path.is_dir() else [path]
-
-
-def _inside(path: Path, directory: Path) -> str:
-    return os.path.relpath(path, directory)
 
 
 def hide(git: Git, top: str, common: Path, directory: str) -> bool:
@@ -261,22 +258,23 @@ _MERGER = "merge"
 
 
 def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
-    """Yield moves of refs by a root job's workers. Fetches are excluded.
+    """Yield the moves of refs that a root job's workers made. Fetches are excluded.
 
-    All moves of one ref by one worker are one item, from the first to the last commit. A move is
-    omitted if the ref later returned to the commit before the move, for example by ``restore``.
-    Pushes and moves of HEAD are never omitted. Logs without a change after ``since`` are not read.
+    Several moves of one ref by one worker are joined: the result leads from the first commit to the
+    last. A move is omitted if the ref later returned to the commit before the move, for example by
+    ``restore``. Pushes and moves of HEAD are never omitted. Only logs that have changed after
+    ``since`` (Unix time) are read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES
-    below = (_below(logs / each, ours) for each in _PLACES)
+    below = (_logs_below(logs / each, ours) for each in _PLACES)
     for path in chain((logs / each for each in _SINGLE), *below):
         ref = os.path.relpath(path, logs)
         if _is_newer(path, since):
             yield from _of_log(path, ref, f"@{root_id}{ADDRESSES}")
 
 
-def _below(directory: Path, without: Path) -> Iterator[Path]:
+def _logs_below(directory: Path, without: Path) -> Iterator[Path]:
     for place, directories, names in os.walk(directory):
         # Skip the branches of jobs, which may be many.
         directories[:] = [each for each in directories if Path(place, each) != without]
@@ -295,7 +293,7 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
     is_push = ref.startswith("refs/remotes/")
     for line in (read_regular(path, _MOST_BYTES) or b"").splitlines():
         head, _, message = line.partition(b"\t")
-        before, after, worker_id = _entry(os.fsdecode(head), address)
+        before, after, worker_id = _parsed_entry(os.fsdecode(head), address)
         if worker_id not in ("", _MERGER) and is_push is message.startswith(_PUSHED):
             earlier = found.get(worker_id)
             first = earlier.before if earlier else before
@@ -322,7 +320,7 @@ def _without_undone(found: Mapping[str, RefMove], commit: str) -> dict[str, RefM
     return kept
 
 
-def _entry(head: str, address: str) -> tuple[str, str, str]:
+def _parsed_entry(head: str, address: str) -> tuple[str, str, str]:
     """Return a log entry's earlier commit, later commit, and worker; "" for a missing value."""
     before, _, rest = head.partition(" ")
     after, _, rest = rest.partition(" ")

@@ -96,7 +96,10 @@ class GitChangeReader:
     def difference(self, base: str, commit: str, asked: DiffRequest) -> Difference:
         files = self._files(base, commit, asked)
         if not asked.stat:
-            files = self._with_hunks(files, base, commit, asked)
+            parts = iter(file_patches(self._patch(files, base, commit, asked)))
+            files = [
+                self._with_hunks(each, list(islice(parts, _part_count(each)))) for each in files
+            ]
         return Difference(base=base, commit=commit, files=files)
 
     def patch(self, base: str, commit: str, asked: DiffRequest) -> bytes:
@@ -110,9 +113,9 @@ class GitChangeReader:
             return ConflictVersions(path=path)
         return ConflictVersions(
             path=path,
-            base=_text(base),
-            ours=_text(ours),
-            theirs=_text(theirs),
+            base=_decoded(base),
+            ours=_decoded(ours),
+            theirs=_decoded(theirs),
             merged=self._merged(base, ours, theirs, blobs),
         )
 
@@ -128,15 +131,12 @@ class GitChangeReader:
         named, git = _paths(asked), self._at_top(asked)
         raw = git.run("diff", *_PLAIN, "--raw", "-z", base, commit, "--", *named).fields
         counts = git.run("diff", *_PLAIN, "--numstat", "-z", base, commit, "--", *named).fields
-        return [_counted(*each) for each in zip(_listed(raw), _numbers(counts), strict=True)]
+        return [
+            _with_line_counts(*each)
+            for each in zip(_changed_files(raw), _line_counts(counts), strict=True)
+        ]
 
-    def _with_hunks(
-        self, files: Sequence[ChangedFile], base: str, commit: str, asked: DiffRequest
-    ) -> list[ChangedFile]:
-        rest = iter(file_patches(self._patch(files, base, commit, asked)))
-        return [self._one(file, list(islice(rest, _parts(file)))) for file in files]
-
-    def _one(self, file: ChangedFile, parts: Sequence[bytes]) -> ChangedFile:
+    def _with_hunks(self, file: ChangedFile, parts: Sequence[bytes]) -> ChangedFile:
         if sum(map(len, parts)) > self._limits.file:
             return replace(file, too_big=True)
         return replace(file, hunks=tuple(hunk for part in parts for hunk in hunks_of(part)))
@@ -179,12 +179,12 @@ class GitChangeReader:
         return shown.out.decode("utf-8", "replace")
 
 
-def _parts(file: ChangedFile) -> int:
+def _part_count(file: ChangedFile) -> int:
     # A file that becomes a link has two parts: one removes the file, one adds the link.
     return 2 if file.status is FileStatus.TYPE_CHANGED else 1
 
 
-def _text(content: bytes | None) -> str | None:
+def _decoded(content: bytes | None) -> str | None:
     return None if content is None else content.decode("utf-8", "replace")
 
 
@@ -192,7 +192,7 @@ def _paths(asked: DiffRequest) -> list[str]:
     return [asked.path] if asked.path else []
 
 
-def _listed(fields: Sequence[str]) -> Iterator[ChangedFile]:
+def _changed_files(fields: Sequence[str]) -> Iterator[ChangedFile]:
     rest = iter(fields)
     for head in rest:
         letter = head.rsplit(" ", 1)[1][:1]
@@ -205,7 +205,7 @@ def _listed(fields: Sequence[str]) -> Iterator[ChangedFile]:
             yield ChangedFile(path=path, status=status)
 
 
-def _numbers(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _line_counts(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
     rest = iter(fields)
     for field in rest:
         added, removed, path = field.split("\t", 2)
@@ -215,7 +215,7 @@ def _numbers(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield added, removed
 
 
-def _counted(file: ChangedFile, numbers: tuple[str, str]) -> ChangedFile:
+def _with_line_counts(file: ChangedFile, numbers: tuple[str, str]) -> ChangedFile:
     added, removed = numbers
     if added == "-":
         return replace(file, binary=True)

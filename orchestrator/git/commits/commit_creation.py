@@ -214,7 +214,8 @@ def _head(git: Git) -> tuple[str, str, str]:
 def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
     """Save the branch's old head on a ref if the new ``head`` does not contain the old head.
 
-    During an unfinished rebase, the old head has the commits that are not rebased yet.
+    ``prefix``: beginning of the ref's name; "" to save nothing. During an unfinished rebase, the
+    old head has the commits that are not rebased yet.
     """
     old = git.resolve(f"{branch}^{{commit}}")
     if not old:
@@ -230,29 +231,29 @@ def _tree_of_files(
     git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str] | None = None
 ) -> tuple[str, AddedFiles]:
     try:
-        return _fitting(git, rules, add, modules or {})
+        return _write_tree(git, rules, add, modules or {})
     except RepositoryError:
         # Objects of the index are missing: a `git gc --prune=now` removed them, or a full disk or a
         # crash interrupted the previous commit.
         git.run("read-tree", "HEAD")
-        return _fitting(git, rules, add, modules or {})
+        return _write_tree(git, rules, add, modules or {})
 
 
-def _fitting(
+def _write_tree(
     git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
 ) -> tuple[str, AddedFiles]:
-    """Write the tree of a commit. If the disk is full, retry without held-back files.
+    """Write the tree of a commit. Return it, and the nested repositories and held-back files.
 
-    The first try stores the held-back files, too. To omit them from the start, every commit would
-    need one more process.
+    If the disk is full, retry without the held-back files. The first try stores them, too, because
+    every commit would need one more process to omit them from the start.
     """
     try:
-        return _written(git, rules, add, modules)
+        return _write_tree_once(git, rules, add, modules)
     except OSError as error:
         without = _held_beforehand(git, rules) if is_full_disk(error) else ()
         if not without:
             raise
-        return _written(git, rules, add, modules, without)
+        return _write_tree_once(git, rules, add, modules, without)
 
 
 def _held_beforehand(git: Git, rules: CommitRules) -> Sequence[Staged]:
@@ -262,7 +263,7 @@ def _held_beforehand(git: Git, rules: CommitRules) -> Sequence[Staged]:
     return [new[each] for each in held.files]
 
 
-def _written(
+def _write_tree_once(
     git: Git,
     rules: CommitRules,
     add: _Add,
@@ -331,21 +332,21 @@ def _add_possible(git: Git, rules: CommitRules, without: Sequence[Staged]) -> Ad
         new = git.run("ls-files", "--others", "--exclude-standard", "-z").fields
         # Unlike ``ls-files --modified``, this command runs no filter.
         changed = git.run("diff-files", "--name-only", "-z").fields
-        impossible = list(_impossible(git, [*new, *dict.fromkeys(changed)]))
+        impossible = list(_unaddable(git, [*new, *dict.fromkeys(changed)]))
         if len(impossible) > _MOST_IMPOSSIBLE:
             raise
         logger.warning("git cannot save these files: %s", ", ".join(impossible))
         return _add(git, rules, [*without, *map(as_new, impossible)])
 
 
-def _impossible(git: Git, paths: Sequence[str]) -> Iterator[str]:
+def _unaddable(git: Git, paths: Sequence[str]) -> Iterator[str]:
     """Yield the paths that git cannot add. Stop soon after ``_MOST_IMPOSSIBLE`` paths."""
     try:
         git.run("add", "--all", "--sparse", *FROM_INPUT, given=with_nul(paths))
     except RepositoryError:
         middle = len(paths) // 2
         parts = (paths[:middle], paths[middle:]) if middle else ()
-        found = chain.from_iterable(_impossible(git, each) for each in parts)
+        found = chain.from_iterable(_unaddable(git, each) for each in parts)
         yield from islice(found, _MOST_IMPOSSIBLE + 1) if parts else paths
 
 
@@ -362,17 +363,17 @@ def make_readable(directory: str) -> None:
     """Let git add all files: make files readable, and rename FIFOs, sockets, and devices."""
     for parent, names, files in os.walk(directory):
         for name in names:
-            _allow(os.path.join(parent, name), 0o700)
+            _add_permissions(os.path.join(parent, name), 0o700)
         for name in files:
             path = os.path.join(parent, name)
-            _allow(path, 0o400)
+            _add_permissions(path, 0o400)
             # Rename a FIFO, socket, or device, so that git does not read it. Its old path counts as
             # removed.
             if fifo_guard.is_special(path):
                 os.rename(path, free(path))
 
 
-def _allow(path: str, mode: int) -> None:
+def _add_permissions(path: str, mode: int) -> None:
     with suppress(FileNotFoundError):
         present = os.lstat(path).st_mode
         if not stat.S_ISLNK(present) and present & mode != mode:
@@ -409,7 +410,8 @@ def snapshot(
 ) -> tuple[str, AddedFiles]:
     """Commit all files while an agent may be running. The worktree's index stays unchanged.
 
-    Files that git cannot add are omitted, so that the other files are saved.
+    Return the commit (HEAD's commit if no file has changed), and the nested repositories and
+    held-back files. Files that git cannot add are omitted, so that the other files are saved.
 
     ``modules``: the new commits of changed submodules, by path.
     """

@@ -42,7 +42,7 @@ _kept = BoundedCache[tuple[str, str, str], Differences](_MOST_KEPT)
 
 
 def differing_paths(git: Git, start: str, end: str) -> Differences:
-    key = _key(git, start, end)
+    key = _cache_key(git, start, end)
     present = _kept.get(key) if key else None
     if present is not None:
         return present
@@ -50,16 +50,16 @@ def differing_paths(git: Git, start: str, end: str) -> Differences:
         "diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end, "--"
     ).fields
     found = list(zip(fields[::2], fields[1::2], strict=True))
-    _keep(key, found)
+    _cache(key, found)
     return found
 
 
 def remember(git: Git, start: str, end: str, found: Differences) -> None:
     """Store the known differences of two commits for ``differing_paths``."""
-    _keep(_key(git, start, end), found)
+    _cache(_cache_key(git, start, end), found)
 
 
-def _key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
+def _cache_key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
     """Return the cache key of a difference; None if the names may later mean other commits."""
     key = fixed(git, end)
     return (key[0], start, end) if key and len(start) in ID_LENGTHS else None
@@ -75,7 +75,7 @@ def fixed(git: Git, commit: str) -> tuple[str, str] | None:
     return (part.common, commit) if part and is_id else None
 
 
-def _keep(key: tuple[str, str, str] | None, found: Differences) -> None:
+def _cache(key: tuple[str, str, str] | None, found: Differences) -> None:
     if key is not None and len(found) <= _MOST_CACHED_PATHS:
         _kept.put(key, found)
 
@@ -108,16 +108,12 @@ def work(git: Git, start: str, end: str) -> BranchWork:
     span = ("--first-parent", f"{start}..{end}")
     count = int(git.run("rev-list", "--count", *span, "--").text)
     shown = git.run("log", "-z", f"-n{MOST_COMMITS}", "--format=%h %s", *span, "--")
-    commits = tuple(_commit(each) for each in shown.fields)
+    found = (field.partition(" ") for field in shown.fields)
+    commits = tuple((commit, subject[:SUBJECT_CHARACTERS]) for commit, _, subject in found)
     stat = git.run(
         "diff", *_PLAIN, f"--stat={STAT_WIDTH}", f"--stat-count={MOST_FILES}", start, end, "--"
     )
     return BranchWork(commits=commits, more=count - len(commits), stat=stat.text.strip("\n"))
-
-
-def _commit(field: str) -> tuple[str, str]:
-    commit, _, subject = field.partition(" ")
-    return commit, subject[:SUBJECT_CHARACTERS]
 
 
 def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
@@ -227,11 +223,11 @@ def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
     found = {path: [""] for path in paths}
     for path in paths[:_MOST_LOOKED_INTO]:
         shown = git.run("diff", "--unified=0", "--binary", *quiet, commit, "--", path).out
-        found[path] = [sha256(each).hexdigest() for each in _places(shown)] or [""]
+        found[path] = [sha256(each).hexdigest() for each in _changed_places(shown)] or [""]
     return found
 
 
-def _places(patch: bytes) -> list[bytes]:
+def _changed_places(patch: bytes) -> list[bytes]:
     """Return the changed places of a patch: removed and added lines, without line numbers.
 
     For a file that is not text, return one place: the patch after its ``index`` line.

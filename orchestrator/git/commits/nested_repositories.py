@@ -119,7 +119,7 @@ def _ignored(
     """Return the names of ignored files in the nested repository at ``path``.
 
     ``tracked``: the files that this repository tracks. Its own `.gitignore` files do not apply to
-    tracked files.
+    tracked files. ``empty``: variables that make git use an empty index.
     """
     given = with_nul(f"./{path}/{name}" for name in names)
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
@@ -166,13 +166,13 @@ def declared(git: Git) -> set[str]:
 def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
     """Fetch the histories of nested repositories to refs below ``prefix``. Idempotent.
 
-    If a history does not contain the history that an earlier call fetched, the earlier history
-    stays under another ref. If a fetch fails, only a warning is logged, because the worker's commit
-    has the files.
+    If an earlier call fetched a history that the new history does not contain, the earlier history
+    gets another ref. If a fetch fails, only a warning is logged, because the worker's commit has
+    the files.
     """
     names: list[str] = []
     for _, each in sorted({nested.path: nested for nested in found}.items()):
-        name = _name(each.path, names)
+        name = _ref_name(each.path, names)
         names.append(each.path)
         try:
             _keep(git, each, f"{prefix}{name}")
@@ -181,14 +181,14 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
             logger.warning("the history of a nested repository is not saved", extra=about)
 
 
-def _name(path: str, above: Sequence[str]) -> str:
+def _ref_name(path: str, above: Sequence[str]) -> str:
     # Git does not allow a ref and a directory of refs with the same name. Therefore the refs of an
     # outer repository and of its inner repositories get different names.
     outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
     if not outer:
         return part_of_ref(path)
     rest = path.removeprefix(f"{outer}/")
-    return f"{_name(outer, above[: above.index(outer)])}+/{part_of_ref(rest)}"
+    return f"{_ref_name(outer, above[: above.index(outer)])}+/{part_of_ref(rest)}"
 
 
 def _keep(git: Git, nested: Nested, ref: str) -> None:
@@ -219,7 +219,7 @@ def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
     """
     git, head = nested.git, nested.head
     if git.ask("rev-parse", "--is-shallow-repository") == "true":
-        return {ref: _alone(git, head)} if head else {}
+        return {ref: _without_history(git, head)} if head else {}
     lacks = (f"--no-merged={head}",) if head else ()
     branches = listed_refs(git, f"--count={_MOST_BRANCHES}", *lacks, "refs/heads", "refs/stash")
     found = {
@@ -229,7 +229,7 @@ def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
     return {**({ref: _Source("HEAD", head)} if head else {}), **found}
 
 
-def _alone(git: Git, head: str) -> _Source:
+def _without_history(git: Git, head: str) -> _Source:
     """Return the content of HEAD as a commit without history.
 
     Fetching a shallow history would make the user's repository shallow, too.

@@ -103,10 +103,10 @@ class _Roots:
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top
         self._never = never
-        self._marked = dict(self._marks(new)) if never.patterns else {}
+        self._marked = dict(self._marked_directories(new)) if never.patterns else {}
         self._known: dict[str, _Root | None] = {"": None}
 
-    def _marks(self, new: Sequence[str]) -> Iterator[tuple[str, HeldBackRule]]:
+    def _marked_directories(self, new: Sequence[str]) -> Iterator[tuple[str, HeldBackRule]]:
         for path in new:
             directory, name = posixpath.split(path)
             rule = _MARKS.get(name)
@@ -114,7 +114,7 @@ class _Roots:
                 yield directory, rule
 
     def _is_cache(self, path: str) -> bool:
-        return _begin(f"{self._top}/{path}", len(_CACHE)) == _CACHE
+        return _first_bytes(f"{self._top}/{path}", len(_CACHE)) == _CACHE
 
     def of(self, path: str) -> _Root | None:
         above = self._of_directory(posixpath.dirname(path))
@@ -151,14 +151,14 @@ def _size(place: str) -> int:
     return 0
 
 
-def _begin(place: str, count: int) -> bytes:
+def _first_bytes(place: str, count: int) -> bytes:
     with suppress(OSError), open(place, "rb") as file:
         return file.read(count)
     return b""
 
 
 def _is_core(place: str) -> bool:
-    begin = _begin(place, _TYPE_AT + 2)
+    begin = _first_bytes(place, _TYPE_AT + 2)
     kind = begin[_TYPE_AT : _TYPE_AT + 2]
     return begin.startswith(_ELF) and _ELF_CORE in kind and sum(kind) == _ELF_CORE
 
@@ -176,7 +176,7 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
 
 
 def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> None:
-    """Record the held-back files, for gates and for later commits of the worktree."""
+    """Record held-back files and promised paths, for gates and later commits of the worktree."""
     place = admin / NAME
     if found or promised:
         listed = [asdict(each) for each in found[:MOST_STORED]]

@@ -63,7 +63,7 @@ def opened(git: Git) -> Iterator[Quarantine]:
         _in_use.add(directory)
     try:
         apart, index = f"{directory}/objects", f"{directory}/index"
-        env = {**git.env, **_quarantined(apart, objects)}
+        env = {**git.env, **_object_variables(apart, objects)}
         with _writing():
             os.mkdir(apart)
             if "GIT_INDEX_FILE" not in git.env:
@@ -120,7 +120,7 @@ def _sweep(admin: str) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _quarantined(directory: str, objects: str) -> Mapping[str, str]:
+def _object_variables(directory: str, objects: str) -> Mapping[str, str]:
     # Quote the path, because a colon in an unquoted path would separate two paths.
     quoted = objects.replace("\\", "\\\\").replace('"', '\\"')
     return {"GIT_OBJECT_DIRECTORY": directory, "GIT_ALTERNATE_OBJECT_DIRECTORIES": f'"{quoted}"'}

@@ -39,7 +39,7 @@ def relocate(directory: str, before: str, after: str) -> None:
     if any(os.path.islink(each.path) for each in os.scandir(directory) if each.name == "bin"):
         return
     path = re.compile(re.escape(os.fsencode(before)) + rb"(?=[/\n\r'\":;]|$)")
-    for name in _texts(directory):
+    for name in _files_with_paths(directory):
         with open(name, "r+b") as file:
             text = file.read()
             changed = path.sub(lambda _: os.fsencode(after), text)
@@ -49,7 +49,7 @@ def relocate(directory: str, before: str, after: str) -> None:
                 file.truncate()
 
 
-def _texts(directory: str) -> Iterator[str]:
+def _files_with_paths(directory: str) -> Iterator[str]:
     for pattern in (*_NAMES, _EDITABLE):
         for name in glob.glob(f"{glob.escape(directory)}/{pattern}"):
             regular = os.path.isfile(name) and not os.path.islink(name)
@@ -97,7 +97,7 @@ def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Seq
     """
     top, to = checkout.directory, worktree.directory
     for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included(top)))):
-        found = [each for each in _named(checkout, patterns) if each.rstrip("/") not in ours]
+        found = [each for each in _matching(checkout, patterns) if each.rstrip("/") not in ours]
         for path in ignored(worktree, [each for each in found if not _is_there(to, each)]):
             note(admin, path.rstrip("/"))
             _try(act, os.path.join(top, path.rstrip("/")), os.path.join(to, path.rstrip("/")))
@@ -112,7 +112,9 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
     """
     to = worktree.directory
     try:
-        named = [each for each in _named(above, (*rules.copy, *_included(top))) if each[-1] != "/"]
+        named = [
+            each for each in _matching(above, (*rules.copy, *_included(top))) if each[-1] != "/"
+        ]
         found = ignored(worktree, [each for each in named if not _is_there(to, each)])
     except RepositoryError:
         logger.warning("cannot copy ignored files from a worker's worktree", exc_info=True)
@@ -143,7 +145,7 @@ def _included(top: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#!"]
 
 
-def _named(checkout: Git, patterns: Sequence[str]) -> list[str]:
+def _matching(checkout: Git, patterns: Sequence[str]) -> list[str]:
     if not patterns:
         return []
     wanted = [each.strip("/") for each in patterns]

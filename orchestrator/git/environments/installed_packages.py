@@ -120,29 +120,29 @@ class InstalledPackages:
         Idempotent: existing packages stay. Derived packages do not count as a worker's work.
         Packages that cannot be derived are skipped.
         """
-        for place in self._places() if self.derives else ():
+        for place in self._package_directories() if self.derives else ():
             for name in ENVIRONMENTS:
-                source, target = self._both(place, name)
+                source, target = self._source_and_target(place, name)
                 if virtualenvs.is_environment(source) and not os.path.lexists(target):
                     copied_files.note(admin, os.path.join(place, name))
-                    _attempt(source, target, self._sources)
-            source, target = self._both(place, NODE_MODULES)
+                    _try_to_derive(source, target, self._sources)
+            source, target = self._source_and_target(place, NODE_MODULES)
             if os.path.isdir(source) and not os.path.islink(target):
                 if not os.path.lexists(target):
                     copied_files.note(admin, os.path.join(place, NODE_MODULES))
                 self._link_modules(source, target)
 
-    def _both(self, place: str, name: str) -> tuple[str, str]:
+    def _source_and_target(self, place: str, name: str) -> tuple[str, str]:
         return os.path.join(self._top, place, name), os.path.join(self.worktree, place, name)
 
     def _link_modules(self, source: str, target: str) -> bool:
         try:
-            return derive_node_modules(source, target, self._moved)
+            return derive_node_modules(source, target, self._path_in_worktree)
         except OSError:
             logger.warning("cannot link all of node_modules into a worktree", exc_info=True)
             return True
 
-    def _moved(self, real: str) -> str | None:
+    def _path_in_worktree(self, real: str) -> str | None:
         """Return the path in the worktree that corresponds to the real path ``real``.
 
         Return None if ``real`` is in an installed package, in the product's own folders, or outside
@@ -155,7 +155,7 @@ class InstalledPackages:
             return None
         return os.path.join(self.worktree, inside)
 
-    def _places(self) -> list[str]:
+    def _package_directories(self) -> list[str]:
         listed = tracked_manifests(self.checkout, _MANIFESTS)
         found = dict.fromkeys(["", self.project, *map(os.path.dirname, listed)])
         mine = (each for each in found if not any(within(each, own) for own in self.ours))
@@ -183,7 +183,7 @@ class InstalledPackages:
 
     def _environment(self, made: str, search: str, trusted: bool) -> str:
         for name in ENVIRONMENTS:
-            source, target = self._both(self.project, name)
+            source, target = self._source_and_target(self.project, name)
             if not self.derives and virtualenvs.is_environment(target):
                 return target
             if self.derives and virtualenvs.is_environment(source):
@@ -191,18 +191,18 @@ class InstalledPackages:
                 if not trusted and not is_linked and virtualenvs.is_environment(target):
                     return target
                 added = virtualenvs.packages_of(target)
-                return made if _attempt(source, made, self._sources, added) else source
+                return made if _try_to_derive(source, made, self._sources, added) else source
         if not self.derives:
             return ""
         # Use another environment on the search path only if it leads to the checkout's sources.
         for source in _environments_on(search):
             if virtualenvs.leads_to(source, self._sources):
-                return made if _attempt(source, made, self._sources) else ""
+                return made if _try_to_derive(source, made, self._sources) else ""
         return ""
 
     def _node_programs(self, trusted: bool) -> Iterator[str]:
         for place in dict.fromkeys([self.project, ""]):
-            source, target = self._both(place, NODE_MODULES)
+            source, target = self._source_and_target(place, NODE_MODULES)
             if not self.derives:
                 yield f"{target}/{PROGRAMS}"
                 continue
@@ -214,7 +214,7 @@ class InstalledPackages:
             yield f"{target}/{PROGRAMS}" if is_own else found
 
 
-def _attempt(source: str, target: str, sources: PathMove, added: Sequence[str] = ()) -> bool:
+def _try_to_derive(source: str, target: str, sources: PathMove, added: Sequence[str] = ()) -> bool:
     try:
         virtualenvs.derive(source, target, sources, added)
     except OSError:

@@ -59,13 +59,13 @@ def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = (
     """
     os.makedirs(f"{target}/bin", mode=0o700)
     Path(target, ".gitignore").write_text("*\n")
-    for packages in _packages(source):
+    for packages in _site_packages(source):
         place = f"{target}/{os.path.relpath(packages, source)}"
         os.makedirs(place)
         _derive_packages(packages, place, source, sources)
-        _list(f"{place}/{_PACKAGES}", [packages])
+        _write_lines(f"{place}/{_PACKAGES}", [packages])
         if added:
-            _list(f"{place}/{_ADDED}", added)
+            _write_lines(f"{place}/{_ADDED}", added)
     for name in ("share", "etc"):
         if os.path.isdir(f"{source}/{name}"):
             os.symlink(f"{source}/{name}", f"{target}/{name}")
@@ -79,10 +79,10 @@ def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = (
 
 def leads_to(directory: str, sources: PathMove) -> bool:
     """True if an environment contains a link to the checkout's sources."""
-    return any(_leads(packages, directory, sources) for packages in _packages(directory))
+    return any(_has_link(packages, directory, sources) for packages in _site_packages(directory))
 
 
-def _leads(packages: str, source: str, sources: PathMove) -> bool:
+def _has_link(packages: str, source: str, sources: PathMove) -> bool:
     for entry in list(os.scandir(packages)):
         if entry.is_symlink():
             real = os.path.realpath(entry.path)
@@ -96,10 +96,10 @@ def _leads(packages: str, source: str, sources: PathMove) -> bool:
 
 
 def packages_of(directory: str) -> list[str]:
-    return list(_packages(directory))
+    return list(_site_packages(directory))
 
 
-def _packages(directory: str) -> Iterator[str]:
+def _site_packages(directory: str) -> Iterator[str]:
     for found in Path(directory, "lib").glob("python*/site-packages"):
         if found.is_dir():
             yield str(found)
@@ -146,7 +146,7 @@ def _derive_packages(packages: str, place: str, source: str, sources: PathMove) 
                 os.symlink(sources.of(real), to)
         elif entry.name.endswith(".egg-link") or entry.name.startswith(_EDITABLE):
             _copy_text(entry.path, to, sources)
-        elif entry.name.endswith(".dist-info") and _leads_to(entry.path, sources):
+        elif entry.name.endswith(".dist-info") and _is_installed_from(entry.path, sources):
             shutil.copytree(entry.path, to)
             _copy_text(f"{entry.path}/direct_url.json", f"{to}/direct_url.json", sources)
 
@@ -185,10 +185,10 @@ def _copy_text(path: str, to: str, sources: PathMove) -> None:
         Path(to).write_bytes(sources.text(text))
 
 
-def _leads_to(distribution: str, sources: PathMove) -> bool:
+def _is_installed_from(distribution: str, sources: PathMove) -> bool:
     url = read_regular(f"{distribution}/direct_url.json", _MOST_BYTES) or b""
     return os.fsencode(quote(sources.before)) in url
 
 
-def _list(path: str, paths: Sequence[str]) -> None:
+def _write_lines(path: str, paths: Sequence[str]) -> None:
     Path(path).write_bytes(b"".join(os.fsencode(each) + b"\n" for each in paths))

@@ -36,7 +36,7 @@ def as_users(git: Git, tip: str, without: Sequence[str], user: Signature) -> str
         parents = [renamed.get(each, each) for each in commit.parents]
         by_us = is_ours(commit.author) or is_ours(commit.committer)
         is_same = parents == [*commit.parents] and not by_us
-        renamed[commit.name] = commit.name if is_same else _written(git, commit, parents, user)
+        renamed[commit.name] = commit.name if is_same else _rewrite(git, commit, parents, user)
     return renamed.get(tip, tip)
 
 
@@ -68,7 +68,7 @@ def _commits(git: Git, tip: str, without: Sequence[str]) -> list[_Commit]:
     return found
 
 
-def _written(git: Git, commit: _Commit, parents: Sequence[str], user: Signature) -> str:
+def _rewrite(git: Git, commit: _Commit, parents: Sequence[str], user: Signature) -> str:
     author = user if is_ours(commit.author) else commit.author
     committer = user if is_ours(commit.committer) else commit.committer
     env = {

@@ -19,7 +19,10 @@ MOST_NAMED = 10
 
 
 def check_committed(git: Git, dirt: str, job_id: str) -> None:
-    """Raise InTheWay if files with which the job started are still uncommitted."""
+    """Raise InTheWay if files that were uncommitted at the job's start are still uncommitted.
+
+    ``dirt``: the commit that saves the state of these files at the job's start.
+    """
     taken = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
     top = git.run("rev-parse", "--show-toplevel").text
     how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
@@ -30,12 +33,12 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
         raise InTheWay(
             f"cannot land: {len(still)} {files} still uncommitted since the job started: "
             f"{', '.join(still[:MOST_NAMED])}; nothing was changed; "
-            f"commit first: {_committing(top, still)}; then: {COMMAND} land {job_id}",
+            f"commit first: {_commit_command(top, still)}; then: {COMMAND} land {job_id}",
             files=still,
         )
 
 
-def _committing(top: str, paths: Sequence[str]) -> str:
+def _commit_command(top: str, paths: Sequence[str]) -> str:
     git = f"git -C {shlex.quote(top)}"
     which = shlex.join(["--", *paths]) if len(paths) <= MOST_NAMED else "-A"
     return f"{git} add {which} && {git} commit"
@@ -82,7 +85,7 @@ def check_untracked(git: Git, before: str, after: str) -> None:
     paths = differing(git, "A", before, after)
     tracked = {*git.run("ls-files", "-z", "--full-name", "--", top).fields}
     places = dict.fromkeys(filter(None, map(partial(_in_the_way, top), paths)))
-    lost = [each for place in places for each in _files(top, place) if each not in tracked]
+    lost = [each for place in places for each in _files_at(top, place) if each not in tracked]
     if lost:
         files, them = ("file", "it") if len(lost) == 1 else ("files", "them")
         raise InTheWay(
@@ -106,10 +109,10 @@ def _in_the_way(top: str, path: str) -> str:
     return path if os.path.lexists(os.path.join(top, path)) else ""
 
 
-def _files(top: str, path: str) -> Iterator[str]:
+def _files_at(top: str, path: str) -> Iterator[str]:
     if os.path.islink(os.path.join(top, path)) or not os.path.isdir(os.path.join(top, path)):
         yield path
         return
     with os.scandir(os.path.join(top, path)) as entries:
         for entry in sorted(entries, key=lambda each: each.name):
-            yield from _files(top, f"{path}/{entry.name}")
+            yield from _files_at(top, f"{path}/{entry.name}")

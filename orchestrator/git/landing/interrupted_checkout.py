@@ -34,7 +34,7 @@ def restore(git: Git, before: str, after: str) -> bool:
     running.
     """
     indexed = any(update_checkout.is_index_of(git, each) for each in (before, after))
-    if not indexed or _has_others(git, before, after) or not _is_unlocked(git):
+    if not indexed or _has_later_changes(git, before, after) or not _unlock(git):
         return False
     update_checkout.restore(git, before, after)
     return True
@@ -46,18 +46,18 @@ def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
     return [each for each in paths if os.path.lexists(os.path.join(top, each))]
 
 
-def _has_others(git: Git, before: str, after: str) -> bool:
+def _has_later_changes(git: Git, before: str, after: str) -> bool:
     """True if a file was changed after the interruption.
 
     Such a file matches neither commit, and is not a partly written file of ``after``.
     """
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):
-        others &= _unlike(git, commit) | {*differing(git, absent, before, after)}
+        others &= _paths_unlike(git, commit) | {*differing(git, absent, before, after)}
     return not all(_is_beginning(git, after, each) for each in others)
 
 
-def _unlike(git: Git, commit: str) -> set[str]:
+def _paths_unlike(git: Git, commit: str) -> set[str]:
     with private_index() as env:
         git.run("read-tree", commit, env=env)
         git.run("update-index", "-q", "--refresh", env=env, accept=(0, 1))
@@ -74,7 +74,7 @@ def _is_beginning(git: Git, commit: str, path: str) -> bool:
     return False
 
 
-def _is_unlocked(git: Git) -> bool:
+def _unlock(git: Git) -> bool:
     """Remove the index lock of a killed git. Return True if the index is unlocked now."""
     lock = _lock(git)
     if os.path.lexists(lock) and not process_table.may_run_in(os.path.realpath(_top(git)), b"git"):

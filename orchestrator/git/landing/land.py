@@ -129,11 +129,11 @@ class Landing:
         return result_branch(self.root_id, self.job_id)
 
     @property
-    def _before(self) -> str:
+    def _before_ref(self) -> str:
         return self._ref("before")
 
     @property
-    def _after(self) -> str:
+    def _after_ref(self) -> str:
         return self._ref("after")
 
     @property
@@ -145,17 +145,17 @@ class Landing:
         return self._ref("result")
 
     @property
-    def _undoing(self) -> str:
+    def _undoing_ref(self) -> str:
         return self._ref("undoing")
 
     def _ref(self, what: str) -> str:
         # The name includes the checked-out branch, so that ``undo`` cannot undo a landing on
         # another branch.
         branch = self._git.ask("symbolic-ref", "--quiet", "HEAD").removeprefix("refs/")
-        return f"{self._notes}{what}/{branch or 'HEAD'}"
+        return f"{self._ref_prefix}{what}/{branch or 'HEAD'}"
 
     @property
-    def _notes(self) -> str:
+    def _ref_prefix(self) -> str:
         return landed_refs(self.root_id, self.job_id)
 
     def result(self) -> str:
@@ -184,7 +184,7 @@ class Landing:
         if not self._git.has_repository:
             copying = f"{COMMAND} apply {self.job_id}"
             return f"the project is not a git repository; copy the files of its workers: {copying}"
-        found = listed_refs(self._git, self._starts)
+        found = listed_refs(self._git, self._start_prefix)
         if not found:
             return self._no_branch(f"copy the files of workers without worktrees: {COMMAND} apply")
         if not any(map(self._may_have_changes, found)):
@@ -198,12 +198,12 @@ class Landing:
         return f"there is no branch {short(self._branch)}; {command} {self.job_id}"
 
     @property
-    def _starts(self) -> str:
+    def _start_prefix(self) -> str:
         """Prefix of the refs with the start commits of workers."""
         return f"{hidden(self.root_id)}start/"
 
     def _may_have_changes(self, start: str) -> bool:
-        tip = self._git.resolve(branch_of(self.root_id, start.removeprefix(self._starts)))
+        tip = self._git.resolve(branch_of(self.root_id, start.removeprefix(self._start_prefix)))
         return not tip or changed_any(self._git, start, tip)
 
     def diff(self, *, stat: bool) -> bytes:
@@ -215,7 +215,7 @@ class Landing:
         return self._git.run("diff", *how, *quiet, base, result, "--").out
 
     @property
-    def _base(self) -> str:
+    def _base_ref(self) -> str:
         return f"{hidden(self.root_id)}base/{self.job_id}"
 
     def _start(self) -> str:
@@ -224,7 +224,8 @@ class Landing:
         If the job was discarded, the ref with this commit is missing. Then return the last common
         ancestor of HEAD and the result.
         """
-        return self._git.resolve(self._base) or self._git.ask("merge-base", "HEAD", self.result())
+        recorded = self._git.resolve(self._base_ref)
+        return recorded or self._git.ask("merge-base", "HEAD", self.result())
 
     @property
     def _dirt(self) -> str:
@@ -296,7 +297,7 @@ class Landing:
                 "cannot push: the result contains the uncommitted work with which the job started; "
                 f"commit that work, run `{COMMAND} land {self.job_id}`, and push your branch"
             )
-        base = self._git.resolve(self._base)
+        base = self._git.resolve(self._base_ref)
         return as_users(self._git, result, [base], self._user()) if self.as_user else result
 
     def title(self, request: str) -> str:
@@ -308,18 +309,21 @@ class Landing:
         return short(self._branch)
 
     def _to_land(self, before: str, result: str, *, straight: bool) -> str:
-        """Return the commit to which the user's branch moves when the result is landed."""
+        """Return the commit to which the user's branch moves when the result is landed.
+
+        ``straight``: True if the branch can be fast-forwarded to the result.
+        """
         words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
             # The merge commit that ``merged`` returns needs no further merge.
             return merged(self._git, before, self._dirt, result, words)
         if straight:
             return result
-        tree = tree_of(self._git, self._merged(self._with_rewritten(before), result))
+        tree = tree_of(self._git, self._trial_merge(self._with_rewritten(before), result))
         return commit_tree(self._git, tree, [before, result], words, self._signature())
 
     def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
-        base = self._git.resolve(self._base)
+        base = self._git.resolve(self._base_ref)
         span = (result, f"^{before}", *((f"^{base}",) if base else ()))
         author = self._user() if self.as_user else self._signature()
         words = squash.message(self._git, self.job_id, title, span, author)
@@ -350,30 +354,30 @@ class Landing:
 
     def _move(self, before: str, after: str, rewritten: str) -> None:
         # Record the landing first, so that it can be undone even if a crash interrupts the move.
-        noted = self._noted()
+        noted = self._noted_move()
         had = self._git.resolve(self._rewritten_ref)
-        self._note(before, after, rewritten)
+        self._note_move(before, after, rewritten)
         try:
             update_checkout.move(self._git, before, after, f"orchestrator land {self.job_id}")
         except Exception:
             with suppress(RepositoryError):
-                self._note(*noted, had)
+                self._note_move(*noted, had)
             raise
 
-    def _noted(self) -> tuple[str, str]:
-        before, after = (self._git.resolve(each) for each in (self._before, self._after))
+    def _noted_move(self) -> tuple[str, str]:
+        before, after = (self._git.resolve(each) for each in (self._before_ref, self._after_ref))
         return before, after
 
-    def _note(self, before: str, after: str, rewritten: str) -> None:
+    def _note_move(self, before: str, after: str, rewritten: str) -> None:
         # Write the ref of the result last, because only this ref makes the record valid.
-        moved = ((self._before, before), (self._after, after), (self._undoing, ""))
+        moved = ((self._before_ref, before), (self._after_ref, after), (self._undoing_ref, ""))
         for ref, commit in ((self._rewritten_ref, ""), *moved, (self._rewritten_ref, rewritten)):
             self._git.run("update-ref", *ITSELF, *((ref, commit) if commit else ("-d", ref)))
 
     def undo(self) -> Moved:
         resumed = self._resume()
         branch = self.branch()
-        before, after = self._noted()
+        before, after = self._noted_move()
         if resumed and self._head() == before:
             text = f"an interrupted landing was undone; {branch} is at {before[:12]} again"
             return Moved(branch=branch, before=after, after=before, text=text)
@@ -381,9 +385,13 @@ class Landing:
         if self._head() == before:
             raise self._not_landed()
         is_rewritten = self._git.resolve(self._rewritten_ref)
-        noted = (*((self._rewritten_ref,) if is_rewritten else ()), self._before, self._after)
+        noted = (
+            *((self._rewritten_ref,) if is_rewritten else ()),
+            self._before_ref,
+            self._after_ref,
+        )
         why = f"orchestrator undo {self.job_id}"
-        update_checkout.move(self._git, after, before, why, drop=noted, mark=self._undoing)
+        update_checkout.move(self._git, after, before, why, drop=noted, mark=self._undoing_ref)
         text = f"{branch} is back at {before[:12]}, its commit before the landing"
         return Moved(branch=branch, before=after, after=before, text=text)
 
@@ -393,7 +401,7 @@ class Landing:
         Uncommitted changes of the checkout are not checked. Changes nothing.
         """
         branch = self.branch()
-        before, after = self._noted()
+        before, after = self._noted_move()
         if not before or not after:
             if self._git.has_repository:
                 self._check_not_elsewhere(branch)
@@ -402,7 +410,7 @@ class Landing:
         if self._head() not in (before, after):
             raise Conflict(
                 f"cannot undo: {branch} has moved since the landing ({after[:12]}); to revert only "
-                f"the changes of the job: `{self._takes_back(before, after)}`"
+                f"the changes of the job: `{self._revert_command(before, after)}`"
             )
 
     def _not_landed(self) -> NotFound:
@@ -420,7 +428,7 @@ class Landing:
         where = f"heads/{branch}" if on_branch else "HEAD"
         tip = self._git.resolve(f"refs/{where}" if on_branch else where)
         before, after = (
-            self._git.resolve(f"{self._notes}{what}/{where}") for what in ("before", "after")
+            self._git.resolve(f"{self._ref_prefix}{what}/{where}") for what in ("before", "after")
         )
         if not (tip and before and after) or before == after:
             return None
@@ -430,7 +438,7 @@ class Landing:
         return interrupted_checkout.is_locked(self._git)
 
     def _check_not_elsewhere(self, branch: str) -> None:
-        prefix = f"{self._notes}after/"
+        prefix = f"{self._ref_prefix}after/"
         for after, landed in listed_refs(self._git, prefix).items():
             name = after.removeprefix(prefix)
             tip = self._git.ask("rev-parse", f"refs/{name}")
@@ -445,10 +453,10 @@ class Landing:
 
         Return False if there was nothing to restore. Raise Conflict if a file was changed since.
         """
-        before, after = self._noted()
+        before, after = self._noted_move()
         if not before or not after:
             return False
-        undoing = self._git.resolve(self._undoing)
+        undoing = self._git.resolve(self._undoing_ref)
         head = self._head()
         if head == before:
             meant, what = after, "landing of"
@@ -461,23 +469,23 @@ class Landing:
             return False
         if interrupted_checkout.restore(self._git, head, meant):
             if undoing:
-                self._git.run("update-ref", *ITSELF, "-d", self._undoing)
+                self._git.run("update-ref", *ITSELF, "-d", self._undoing_ref)
             return True
         if not between:
             return False
         raise Conflict(
             f"the {what} job {self.job_id} was interrupted, and cannot be continued: a file was "
-            f"changed since, or another git process is running; {self._ends(meant)}"
+            f"changed since, or another git process is running; {self._how_to_complete(meant)}"
         )
 
-    def _ends(self, commit: str) -> str:
+    def _how_to_complete(self, commit: str) -> str:
         lock = self._git.run("rev-parse", "--absolute-git-dir").line + "/index.lock"
         command, when = f"git reset --hard {commit[:12]}", ""
         if os.path.lexists(lock):
             command, when = f"rm {quote(lock)} && {command}", ", if no other git process is running"
         return f"to complete it by hand{when}: `{command}` (discards later changes of files)"
 
-    def _takes_back(self, before: str, after: str) -> str:
+    def _revert_command(self, before: str, after: str) -> str:
         parents = self._git.run("rev-parse", f"{after}^@").text.split()
         if parents[:1] == [before]:
             return f"git revert {'-m 1 ' if parents[1:] else ''}{after[:12]}"
@@ -488,7 +496,7 @@ class Landing:
     def _head(self) -> str:
         return self._git.run("rev-parse", "--verify", "HEAD").text
 
-    def _merged(self, before: str, result: str) -> str:
+    def _trial_merge(self, before: str, result: str) -> str:
         tried = merge_tree.merge(self._git, before, result, "trial", _NOBODY)
         if tried.conflicts:
             raise _in_the_way(tried, f"merge by hand: git merge {short(self._branch)}")

@@ -51,14 +51,14 @@ class PullRequest:
         method returns its address. If the pull request cannot be opened, the pushed branch remains.
         """
         push = ["git", "push", remote, f"{self.commit}:refs/heads/{self.head}"]
-        if self._ran(push).returncode:
+        if self._run(push).returncode:
             raise Conflict(f"git push to {remote} failed; no pull request was opened")
         command = self._command(tool)
         if tool == "gh":
             asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
-            if known := self._ran(["gh", "pr", "list", *asked], captured=True).stdout.strip():
+            if known := self._run(["gh", "pr", "list", *asked], captured=True).stdout.strip():
                 return str(known)
-        done = self._ran(command, given=self.body if tool == "gh" else "", captured=True)
+        done = self._run(command, given=self.body if tool == "gh" else "", captured=True)
         if done.returncode:
             raise Conflict(
                 f"{self.head} was pushed to {remote}, but no pull request was opened: "
@@ -83,7 +83,7 @@ class PullRequest:
     def _tool(self, remote: str) -> str:
         address = Git(str(self.project), {}).ask("remote", "get-url", "--push", remote)
         named = [tool for tool, (word, _) in _TOOLS.items() if word in _host(address)]
-        found = [tool for tool in named or _TOOLS if shutil.which(tool, path=self._path)]
+        found = [tool for tool in named or _TOOLS if shutil.which(tool, path=self._search_path)]
         if found:
             return found[0]
         wanted = named or list(_TOOLS)
@@ -96,7 +96,7 @@ class PullRequest:
         )
 
     @property
-    def _path(self) -> str:
+    def _search_path(self) -> str:
         return self.environ.get("PATH", os.defpath)
 
     def _command(self, tool: str) -> list[str]:
@@ -107,10 +107,10 @@ class PullRequest:
         command += ["--source-branch", self.head, "--title", self.title]
         return [*command, "--description", self.body[:_MOST_CHARACTERS], "--yes"]
 
-    def _ran(
+    def _run(
         self, command: Sequence[str], given: str = "", *, captured: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        program = shutil.which(command[0], path=self._path) or command[0]
+        program = shutil.which(command[0], path=self._search_path) or command[0]
         env = {name: value for name, value in self.environ.items() if name not in _FOREIGN}
         # In a terminal, gh would otherwise ask for values that the command line already has.
         env["GH_PROMPT_DISABLED"] = "1"

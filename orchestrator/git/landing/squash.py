@@ -26,7 +26,7 @@ def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signat
     ``Co-authored-by``.
     """
     subject = subject_of(title, job_id)
-    subjects = _shown(git, span, "%s", "--no-merges")
+    subjects = _log_values(git, span, "%s", "--no-merges")
     listed = [f"- {each}" for each in subjects] if len(subjects) > 1 else []
     paragraphs = (subject, "\n".join(listed), "\n".join(_trailers(git, job_id, span, user)))
     return "\n\n".join(filter(None, paragraphs)) + "\n"
@@ -39,15 +39,15 @@ def subject_of(title: str, job_id: str) -> str:
 
 
 def _trailers(git: Git, job_id: str, span: Sequence[str], user: Signature) -> Iterator[str]:
-    found = _shown(git, span, "%(trailers:only,unfold)")
-    authors = (each.split("\0") for each in _shown(git, span, "%an%x00%ae", "--no-merges"))
+    found = _log_values(git, span, "%(trailers:only,unfold)")
+    authors = (each.split("\0") for each in _log_values(git, span, "%an%x00%ae", "--no-merges"))
     signatures = [Signature(name=name, email=email) for name, email in authors]
     with_authors = [coauthor(each) for each in signatures if each.email != user.email]
     lines = [f"Orchestrator-Job: {job_id}", *found, *filter(None, with_authors)]
     yield from dict.fromkeys(lines)
 
 
-def _shown(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:
+def _log_values(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:
     order = ("--reverse", "--topo-order", "--no-show-signature", "--no-color")
     shown = git.run("log", *order, *how, f"--format={what}", *span, "--").text
     return list(dict.fromkeys(line for line in shown.splitlines() if line.strip()))

@@ -22,7 +22,8 @@ def move(
     """Move the checkout from ``before``, the commit of HEAD, to ``after``.
 
     Then remove the refs in ``drop``. Raise Conflict and change nothing if the move is impossible.
-    ``mark``: a ref that exists while the files are a mix of both commits.
+    ``why``: text for the log of HEAD. ``mark``: a ref that exists while the files are a mix of both
+    commits.
     """
     check_clean(git)
     check_finished(git)
@@ -30,17 +31,17 @@ def move(
     _check_locks(git, before, after, drop, mark)
     # Let git compare the content of files first: a file with a new time may have its old content,
     # and a changed file may look unchanged in the index.
-    _try(git, "update-index", "--refresh", accept=(0, 1))
-    _try(git, "read-tree", "-n", "-m", "-u", before, after)
+    _run_or_conflict(git, "update-index", "--refresh", accept=(0, 1))
+    _run_or_conflict(git, "read-tree", "-n", "-m", "-u", before, after)
     if mark:
-        _try(git, "update-ref", mark, before)
+        _run_or_conflict(git, "update-ref", mark, before)
     failpoints.reached("landing: about to move")
-    there = _locks(git)
+    there = _lock_files(git)
     try:
-        _try(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
+        _run_or_conflict(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
     except Conflict:
         # Remove locks that a killed git has left, because they would block the next command.
-        leftover_files.clear(_locks(git) - there)
+        leftover_files.clear(_lock_files(git) - there)
         # Git moves the branch last. If HEAD is at ``after``, the files and the index are complete.
         if git.ask("rev-parse", "--verify", "HEAD") != after:
             restore(git, before, after)
@@ -57,10 +58,10 @@ def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: s
     lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
     lines += [f"update {mark} {before}"] if mark else []
     given = os.fsencode("\n".join(["start", *lines, "prepare", "abort", ""]))
-    _try(git, "update-ref", "--stdin", given=given)
+    _run_or_conflict(git, "update-ref", "--stdin", given=given)
 
 
-def _try(git: Git, *arguments: str, **more: Any) -> None:
+def _run_or_conflict(git: Git, *arguments: str, **more: Any) -> None:
     try:
         git.run(*arguments, **more)
     except (RepositoryError, OSError) as error:
@@ -68,17 +69,17 @@ def _try(git: Git, *arguments: str, **more: Any) -> None:
 
 
 def _drop(git: Git, ref: str) -> None:
-    there = _locks(git)
+    there = _lock_files(git)
     try:
         git.run("update-ref", "-d", ref)
     except RepositoryError:
         # The checkout has already moved, so retry after removing the lock that a killed git has
         # left on packed refs.
-        leftover_files.clear(_locks(git) - there)
+        leftover_files.clear(_lock_files(git) - there)
         git.run("update-ref", "-d", ref)
 
 
-def _locks(git: Git) -> set[str]:
+def _lock_files(git: Git) -> set[str]:
     own, common = (
         git.run("rev-parse", "--path-format=absolute", what).line
         for what in ("--git-dir", "--git-common-dir")

@@ -23,10 +23,10 @@ def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
     the file ``<path>~<commit>``. The real path is ``<path>``.
     """
     invented = re.compile(f"~({re.escape(ours)}|{re.escape(theirs)})(_[0-9]+)?$")
-    return [_side(each, invented) for each in fields]
+    return [_parsed_side(each, invented) for each in fields]
 
 
-def _side(text: str, invented: re.Pattern[str]) -> Side:
+def _parsed_side(text: str, invented: re.Pattern[str]) -> Side:
     numbers, path = text.split("\t", 1)
     mode, blob, stage = numbers.split(" ")
     return mode, blob, int(stage), invented.sub("", path)
@@ -49,41 +49,42 @@ def with_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Sid
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]
-    known = _above(path for *_, path in (*entries_at(git, ours, paths), *kept))
+    known = _with_parents(path for *_, path in (*entries_at(git, ours, paths), *kept))
     meant = [path for path in paths if path in known]
     invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
     gone = [path for *_, path in entries_at(git, tree, [*meant, *invented])]
     lines = [f"0 {'0' * len(tree)}\t{path}" for path in gone]
-    back = _displaced(git, tree, ours, theirs, kept)
-    entries = (*_renamed(sides, kept), *back, *kept)
+    back = _at_old_paths(git, tree, ours, theirs, kept)
+    entries = (*_at_merged_paths(sides, kept), *back, *kept)
     lines += [f"{mode} {name}\t{path}" for mode, name, path in entries]
     return edited_tree(git, tree, with_nul(lines))
 
 
-def _displaced(
+def _at_old_paths(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of files that ``ours`` renamed, if ``kept`` has the new path.
+    """Yield the ``theirs`` version of files that ``ours`` renamed to a path in ``kept``.
 
-    The yielded entry has the file's old path. Without the entry, the version would be lost.
+    The version gets the file's old path, because an entry in ``kept`` occupies the new path.
+    Otherwise the version would be lost.
     """
     places = {path for *_, path in kept}
-    above = _above(places)
+    above = _with_parents(places)
     base = git.ask("merge-base", ours, theirs)
     how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
     fields = git.run("diff-tree", *how, base, ours).fields if base and places else []
     for before, after in zip(fields[1::3], fields[2::3], strict=True):
-        taken = after in above or not places.isdisjoint(_above([after]))
+        taken = after in above or not places.isdisjoint(_with_parents([after]))
         if taken and not any(entries_at(git, tree, [before])):
             yield from entries_at(git, theirs, [before])
 
 
-def _renamed(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of each conflicting file at its merged path.
+def _at_merged_paths(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
+    """Yield the ``theirs`` version of each conflicting file, at the path in ``sides``.
 
-    Files are omitted if ``theirs`` has another file there.
+    A file is omitted if ``kept`` has an entry at this path.
     """
-    above = _above(path for *_, path in kept)
+    above = _with_parents(path for *_, path in kept)
     for mode, blob, stage, path in sides:
         if stage == 3 and path not in above:
             yield mode, blob, path
@@ -96,11 +97,11 @@ def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
     for field in listed.fields:
         words, path = field.split("\t", 1)
         mode, _, name = words.split(" ")
-        if few or not places.isdisjoint(_above([path])):
+        if few or not places.isdisjoint(_with_parents([path])):
             yield mode, name, path
 
 
-def _above(paths: Iterable[str]) -> set[str]:
+def _with_parents(paths: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for path in paths:
         while path and path not in found:

@@ -80,11 +80,11 @@ def contents(
 ) -> Iterator[Content]:
     """Yield the merged content of each file whose text conflicts. ``tree`` is git's merged tree.
 
-    ``unites``: if the call for a file returns True, and both sides only added lines at the
-    conflicting places, the lines of both sides are kept. ``forces``: in all other conflicts, the
-    lines of ``theirs`` are selected.
+    ``unites`` returns True if the lines of both sides may be kept in a file. They are kept if both
+    sides only added lines at the conflicting places. ``forces``: True to select the lines of
+    ``theirs`` in all other conflicts.
     """
-    files = list(_contested(git, tree, sides))
+    files = list(_conflicted_files(git, tree, sides))
     ours, theirs = _edits(git, files)
     for number, file in enumerate(files):
         both = (ours.get(number, []), theirs.get(number, []))
@@ -94,7 +94,7 @@ def contents(
 
 def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictText]:
     """Yield each conflicting place of the files that are text on both sides."""
-    files = list(_contested(git, tree, sides))
+    files = list(_conflicted_files(git, tree, sides))
     ours, theirs = _edits(git, files)
     for number, file in enumerate(files):
         both = (ours.get(number, []), theirs.get(number, []))
@@ -201,18 +201,18 @@ class _Merger:
 
     def _lost(self, hunk: Hunk) -> LostHunk:
         ours = self._ours[slice(*hunk.ours)]
-        first, last = _unlike(ours, self._theirs[slice(*hunk.theirs)])
+        first, last = _differing_span(ours, self._theirs[slice(*hunk.theirs)])
         if first < last:
             start = hunk.ours[0]
             return LostHunk(
-                first=start + first + 1, last=start + last, text=_shown(ours[first:last])
+                first=start + first + 1, last=start + last, text=_shown_lines(ours[first:last])
             )
         low, high = hunk.base
-        text = _shown(self._base[low:high])
+        text = _shown_lines(self._base[low:high])
         return LostHunk(first=low + 1, last=high, removed=True, text=text)
 
 
-def _unlike(ours: Lines, theirs: Lines) -> Span:
+def _differing_span(ours: Lines, theirs: Lines) -> Span:
     """Return the span of ``ours`` between the common first lines and the common last lines."""
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     least, first = min(len(mine), len(others)), 0
@@ -224,7 +224,7 @@ def _unlike(ours: Lines, theirs: Lines) -> Span:
     return first, len(mine) - same
 
 
-def _shown(lines: Lines) -> tuple[str, ...]:
+def _shown_lines(lines: Lines) -> tuple[str, ...]:
     texts = (key(each).decode("utf-8", "replace") for each in lines if key(each))
     return tuple(text[:SHOWN_CHARACTERS] for text in islice(texts, SHOWN_LINES))
 
@@ -256,7 +256,7 @@ def _all_lines(lines: Lines) -> list[Edit]:
     return [((0, 0), (0, len(lines)))] if lines else []
 
 
-def _contested(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictedFile]:
+def _conflicted_files(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictedFile]:
     stages: dict[str, dict[int, tuple[str, str]]] = {}
     for mode, blob, stage, path in sides:
         stages.setdefault(path, {})[stage] = mode, blob
@@ -268,7 +268,7 @@ def _contested(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[Conflicte
     for path, each in found.items():
         texts = {stage: known[blob] for stage, (_, blob) in each.items() if blob in known}
         if path not in special and texts.keys() == each.keys():
-            mode, agrees = _mode(each)
+            mode, agrees = _merged_mode(each)
             yield ConflictedFile(path, mode, agrees, texts.get(1), texts[2], texts[3])
 
 
@@ -276,7 +276,7 @@ def _is_regular(stages: Mapping[int, tuple[str, str]]) -> bool:
     return {2, 3} <= stages.keys() and all(mode in _REGULAR for mode, _ in stages.values())
 
 
-def _mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
+def _merged_mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
     base, ours, theirs = (stages.get(stage, ("",))[0] for stage in (1, 2, 3))
     if ours == base:
         return theirs, True

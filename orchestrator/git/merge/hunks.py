@@ -75,19 +75,19 @@ def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) 
     left, right = (list(each) for each in sides)
     at = [0, 0, 0]
     while left or right:
-        taken_left, taken_right, (low, high) = _group(left, right)
+        taken_left, taken_right, (low, high) = _pop_group(left, right)
         if unchanged := low - at[0]:
-            yield _same(at, unchanged)
+            yield _same_hunk(at, unchanged)
             at = [each + unchanged for each in at]
         spans = [_mapped(at[1], (low, high), taken_left), _mapped(at[2], (low, high), taken_right)]
         kind = _kind(bool(taken_left), bool(taken_right), ours, theirs, spans)
         yield Hunk(kind, (low, high), spans[0], spans[1])
         at = [high, spans[0][1], spans[1][1]]
     if len(base) > at[0]:
-        yield _same(at, len(base) - at[0])
+        yield _same_hunk(at, len(base) - at[0])
 
 
-def _group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
+def _pop_group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
     """Remove the next group of edits from both lists. The edits of a group touch each other.
 
     Return the group's edits of the left side, of the right side, and the base lines that it covers.
@@ -119,7 +119,7 @@ def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
     return start, last_side[1] + (high - last_base[1])
 
 
-def _same(at: Sequence[int], count: int) -> Hunk:
+def _same_hunk(at: Sequence[int], count: int) -> Hunk:
     base, ours, theirs = ((each, each + count) for each in at)
     return Hunk(HunkKind.SAME, base, ours, theirs)
 

@@ -102,7 +102,7 @@ def merge(
         return Merge(commit=ours)
     if base == ours:
         return Merge(commit=theirs)
-    texts = _texts(git, made, how, base or "", (ours, theirs))
+    texts = _merged_contents(git, made, how, base or "", (ours, theirs))
     settled = {path for path, each in texts.items() if not each.lost}
     found = conflicts([each for each in made.sides if each[-1] not in settled])
     lost = [_with_lost(each, texts.get(each.path)) for each in found]
@@ -119,12 +119,12 @@ def merge(
     return Merge(commit=commit, conflicts=by_us, files=tuple(files))
 
 
-def _texts(
+def _merged_contents(
     git: Git, made: Tried, how: MergeOptions, base: str, commits: Sequence[str]
 ) -> dict[str, Content]:
     if not made.sides:
         return {}
-    renamed = cache(lambda: {path for each in commits for path in _renamed(git, base, each)})
+    renamed = cache(lambda: {path for each in commits for path in _renamed_paths(git, base, each)})
 
     def unites(path: str, is_new: bool) -> bool:
         may = how.union and union.may_unite(path, is_new=is_new)
@@ -134,7 +134,7 @@ def _texts(
     return {each.path: each for each in found if each.text is not None}
 
 
-def _renamed(git: Git, base: str, commit: str) -> list[str]:
+def _renamed_paths(git: Git, base: str, commit: str) -> list[str]:
     how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
     return git.run("diff-tree", *how, base, commit).fields[2::3] if base else []
 
@@ -175,10 +175,10 @@ def tried(git: Git, ours: str, theirs: str) -> Tried:
     tree, *rest = os.fsdecode(answer.out).split("\0")
     end = rest.index("")
     sides = sides_of(rest[:end], ours, theirs) if answer.code else []
-    return Tried(tree, sides, [*_moves(rest[end + 1 :])])
+    return Tried(tree, sides, [*_moved_paths(rest[end + 1 :])])
 
 
-def _moves(messages: Sequence[str]) -> Iterator[str]:
+def _moved_paths(messages: Sequence[str]) -> Iterator[str]:
     """Yield the first path of each message about a moved file.
 
     A message has four fields: the number of paths, the paths, the kind, and a text for people.

@@ -116,7 +116,7 @@ def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
         known = dict.fromkeys([*subjects, *_subjects(git, [commit], title)])
         if refused in parents and known:
             text = _with_subjects(message, known).encode("utf-8", "surrogateescape")
-        lines = [_renamed(line, renamed) for line in head.split(b"\n")]
+        lines = [_with_new_parent(line, renamed) for line in head.split(b"\n")]
         given = b"\n".join(lines) + b"\n\n" + text
         renamed[commit] = git.run("hash-object", "-t", "commit", "-w", "--stdin", given=given).text
     return renamed[tip]
@@ -147,7 +147,7 @@ def _with_subjects(message: str, subjects: Iterable[str]) -> str:
     return f"{subject}\n\n{listed}\n\n{trailers}"
 
 
-def _renamed(line: bytes, renamed: Mapping[str, str]) -> bytes:
+def _with_new_parent(line: bytes, renamed: Mapping[str, str]) -> bytes:
     kind, _, commit = line.partition(b" ")
     new = renamed.get(commit.decode("latin-1")) if kind == b"parent" else None
     return b"parent " + new.encode() if new else line

@@ -117,7 +117,7 @@ def fold(
     """
     log = HeadLog(home.found.admin)
     refs, own = _refs(home, tip, log), list(_own_worktrees(home, worktrees))
-    stashed = _stashed(home, worktrees, log)
+    stashed = _own_stash_entries(home, worktrees, log)
     if refs.side or refs.of_users or refs.left or refs.deleted or own or stashed:
         home = replace(home, git=home.settled(home.git))
     folding = _Folding(home, worktrees, refs, tip)
@@ -138,7 +138,7 @@ class _Folding:
         inner: list[Nested] = []
         for found in own:
             with _logged("worktree", found.directory):
-                self._settle(_of_worktree(self._home, self._worktrees, found, inner))
+                self._merge_or_save(_of_worktree(self._home, self._worktrees, found, inner))
                 nested_repositories.keep(self._git, inner, f"{self._home.kept}nested/")
                 # Remove a side worktree in the job's directory, because gates would check its
                 # files, too.
@@ -150,7 +150,7 @@ class _Folding:
                 # An abandoned commit has no branch name, so use the end of its ref as the name.
                 is_abandoned = ref in self._refs.abandoned
                 name = ref.rpartition("/")[2] if is_abandoned else ref.removeprefix(_HEADS)
-                self._settle(_Piece(kind=SideWorkKind.BRANCH, name=name, commit=commit))
+                self._merge_or_save(_Piece(kind=SideWorkKind.BRANCH, name=name, commit=commit))
         for ref, commit in self._refs.of_users.items():
             with _logged("ref", ref):
                 if not contains(self._git, self.tip, commit):
@@ -158,22 +158,24 @@ class _Folding:
                     self._keep(_Piece(kind=SideWorkKind.OF_USER, name=name, commit=commit))
         for commit in self._refs.left:
             with _logged("commit", commit):
-                self._settle(_Piece(kind=SideWorkKind.BRANCH, name=commit[:12], commit=commit))
+                self._merge_or_save(
+                    _Piece(kind=SideWorkKind.BRANCH, name=commit[:12], commit=commit)
+                )
         for ref in self._refs.abandoned:
             self._git.run("update-ref", *ITSELF, "-d", ref)
         for commit, name in stashed:
             with _logged("stash", name):
-                self._settle(_of_stash(self._git, commit, name))
-                _drop(self._home, commit)
+                self._merge_or_save(_of_stash(self._git, commit, name))
+                _drop_stash_entry(self._home, commit)
         for name, commit in self._refs.deleted.items():
             with _logged("deleted branch", name):
                 self._save_deleted(name, commit)
         for ref in self._refs.lost:
             self._git.run("update-ref", *ITSELF, "-d", ref)
         if self._refs.kept or self.work or inner:
-            self.work += self._kept_before()
+            self.work += self._saved_before()
 
-    def _settle(self, piece: _Piece) -> None:
+    def _merge_or_save(self, piece: _Piece) -> None:
         """Merge a piece of work into the branch. If that is not possible, save it on a ref."""
         if not piece.base and any(
             contains(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
@@ -250,7 +252,7 @@ class _Folding:
             return f"{self._home.kept}{piece.kind}/{commit[:12]}"
         return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
 
-    def _kept_before(self) -> Iterator[SideWork]:
+    def _saved_before(self) -> Iterator[SideWork]:
         """Yield side work that is already saved.
 
         It comes from an earlier attempt, from this attempt before a crash, or from nested
@@ -294,7 +296,7 @@ def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
     # Skip branches of jobs: the worker did not create them, and their number grows.
     branches = ref_files.tips(home.git, home.common, _HEADS, without=f"{_HEADS}{BRANCHES}/")
     checkpoints = [commit for ref, commit in before.items() if ref.endswith("-after")]
-    deleted = _deleted(home, log, branches)
+    deleted = _deleted_branches(home, log, branches)
     # These commits come from the log of the worker's own worktree, so they are the worker's.
     deleted |= {home.branch.removeprefix(_HEADS): aside[ref] for ref in lost}
     own, of_users = _own_branches(home, log, branches)
@@ -319,10 +321,12 @@ def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str])
     left = {commit for name, commit in log.checkouts if name == commit}
     if left:
         left -= {each.after for each in entries(_log_of(home, home.branch))}
-    return _own(home, log, left, merged)
+    return _own_commits(home, log, left, merged)
 
 
-def _deleted(home: EndedWorktree, log: HeadLog, branches: Collection[str]) -> dict[str, str]:
+def _deleted_branches(
+    home: EndedWorktree, log: HeadLog, branches: Collection[str]
+) -> dict[str, str]:
     """Return the last commit of each missing branch that the worker had checked out.
 
     ``branches``: the present branches. Branches of jobs are omitted.
@@ -334,11 +338,11 @@ def _deleted(home: EndedWorktree, log: HeadLog, branches: Collection[str]) -> di
         and f"{_HEADS}{name}" not in branches
         and not name.startswith(f"{BRANCHES}/")
     }
-    own = _own(home, log, set(found.values()), ())
+    own = _own_commits(home, log, set(found.values()), ())
     return {name: commit for name, commit in found.items() if commit in own}
 
 
-def _own(
+def _own_commits(
     home: EndedWorktree, log: HeadLog, commits: Collection[str], merged: Sequence[str]
 ) -> list[str]:
     """Return the commits that the worker made, and that the histories of ``merged`` lack."""
@@ -437,11 +441,6 @@ def _is_own(home: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
     )
 
 
-def _is_anothers(home: EndedWorktree, entry: LogEntry) -> bool:
-    """True if another worker made the entry, or if it is older than the worker's worktree."""
-    return _is_other_workers(home, entry) or entry.seconds < int(_began(home))
-
-
 def _is_other_workers(home: EndedWorktree, entry: LogEntry) -> bool:
     return _is_workers(entry) and not _is_by(home, entry)
 
@@ -501,14 +500,16 @@ def _of_worktree(
     return _Piece(kind=kind, name=name, commit=commit)
 
 
-def _stashed(home: EndedWorktree, worktrees: GitWorktrees, log: HeadLog) -> list[tuple[str, str]]:
+def _own_stash_entries(
+    home: EndedWorktree, worktrees: GitWorktrees, log: HeadLog
+) -> list[tuple[str, str]]:
     path = _log_of(home, _STASH)
     if not _is_changed(home, path):
         return []
     stashed = list(entries(path))
     if not stashed:
         # Git no longer lists the entries, but the ref still names the latest entry.
-        latest = _own(home, log, list(_tips(home, _STASH).values()), ())
+        latest = _own_commits(home, log, list(_tips(home, _STASH).values()), ())
         return [(commit, commit[:12]) for commit in latest]
     here = log.stashed(stashed)
     admins = [home.common, *(each.admin for each in worktrees.all())] if here else ()
@@ -522,10 +523,12 @@ def _stashed(home: EndedWorktree, worktrees: GitWorktrees, log: HeadLog) -> list
 def _is_stashed_here(
     home: EndedWorktree, log: HeadLog, entry: LogEntry, here: Mapping[str, str]
 ) -> bool:
-    """``here``: as ``HeadLog.stashed`` returns it."""
+    """True if the worker created the stash entry. ``here``: as ``HeadLog.stashed`` returns it."""
     if _is_by(home, entry):
         return True
-    if _is_anothers(home, entry) or not (log.created or entry.after in here):
+    if _is_other_workers(home, entry) or entry.seconds < int(_began(home)):
+        return False
+    if not (log.created or entry.after in here):
         return False
     base = home.git.resolve(f"{entry.after}^1")
     return base in log.created or base == here.get(entry.after)
@@ -541,7 +544,7 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
     return _Piece(kind=kind, name=name, commit=commit, base=base, original=entry)
 
 
-def _drop(home: EndedWorktree, entry: str) -> None:
+def _drop_stash_entry(home: EndedWorktree, entry: str) -> None:
     """Remove one entry from the stash list, which the user may change at the same time.
 
     Git names an entry by its position in the list. If a new entry shifts the positions, git removes

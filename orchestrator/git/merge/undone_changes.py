@@ -133,8 +133,8 @@ class _Search:
         # was removed on purpose.
         log = ("log", "--first-parent", "--format=", *_RAW, self._tip, f"^{self._base}", "--")
         spans = (each.split("..") for each in self._others)
-        steps = [_read(self._git.run(*log).fields)]
-        steps += [_read(_diff_tree(self._git, *each)) for each in spans]
+        steps = [_parsed_entries(self._git.run(*log).fields)]
+        steps += [_parsed_entries(_diff_tree(self._git, *each)) for each in spans]
         return any(
             path in self._made and old == self._made[path][1]
             for each in steps
@@ -169,14 +169,14 @@ def _copy(git: Git, commit: str, parent: str, message: str, signature: Signature
 
 
 def _changes(git: Git, start: str, end: str) -> _Changes:
-    return {path: (old, new) for path, old, new in _read(_diff_tree(git, start, end))}
+    return {path: (old, new) for path, old, new in _parsed_entries(_diff_tree(git, start, end))}
 
 
 def _diff_tree(git: Git, start: str, end: str) -> list[str]:
     return git.run("diff-tree", *_RAW, start, end, "--").fields
 
 
-def _read(fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
+def _parsed_entries(fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
     present = iter([each for each in fields if each.strip()])
     for header, path in zip(present, present, strict=True):
         old_mode, new_mode, old, new, _ = header.strip().lstrip(":").split(" ")
@@ -204,10 +204,10 @@ def _hunks(git: Git, start: str, end: str) -> _Hunks | None:
         size += len(piece)
         if size > _MOST_BYTES:
             return None
-    return _parsed(b"".join(pieces).split(b"\n"))
+    return _parsed_diff(b"".join(pieces).split(b"\n"))
 
 
-def _parsed(lines: list[bytes]) -> _Hunks:
+def _parsed_diff(lines: list[bytes]) -> _Hunks:
     found: dict[str, list[_Hunk]] = {}
     old = path = b""
     at = 0

@@ -9,7 +9,7 @@ import json
 import re
 import tomllib
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from xml.parsers import expat
 
@@ -46,20 +46,17 @@ def may_unite(path: str, *, is_new: bool) -> bool:
 def united(path: str, ours: Lines, theirs: Lines) -> list[bytes]:
     """Return the union of the lines that two sides added at one place.
 
-    The result has all lines of ``ours``, then the lines of ``theirs`` that ``ours`` lacks."""
+    The result has all lines of ``ours``, then the lines of ``theirs``. Lines of ``theirs`` that
+    ``ours`` has, too, are omitted if they are imports, or if the file is a set of lines.
+    """
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     if others[: len(mine)] == mine:
         return [*theirs]
     if mine[: len(others)] == others:
         return [*ours]
-    return [*ours, *_unlike(path, frozenset(mine), theirs)]
-
-
-def _unlike(path: str, mine: frozenset[bytes], theirs: Lines) -> Iterator[bytes]:
-    is_set = bool(_SETS.search(path))
-    for line in theirs:
-        if key(line) not in mine or not (is_set or _IMPORT.match(line)):
-            yield line
+    known, is_set = frozenset(mine), bool(_SETS.search(path))
+    new = (line for line in theirs if key(line) not in known or not (is_set or _IMPORT.match(line)))
+    return [*ours, *new]
 
 
 def is_sound(path: str, content: bytes, sides: Sequence[bytes]) -> bool:
@@ -78,7 +75,7 @@ def _passes(check: Callable[[bytes], object], content: bytes) -> bool:
     return True
 
 
-def _json(content: bytes) -> None:
+def _check_json(content: bytes) -> None:
     json.loads(content, object_pairs_hook=_no_name_twice)
 
 
@@ -95,11 +92,11 @@ def _check_names(names: Iterable[object]) -> None:
         seen.add(name)
 
 
-def _toml(content: bytes) -> None:
+def _check_toml(content: bytes) -> None:
     tomllib.loads(content.decode())
 
 
-def _yaml(content: bytes) -> None:
+def _check_yaml(content: bytes) -> None:
     import yaml
 
     try:
@@ -125,11 +122,11 @@ def _check_node(top: object) -> None:
             nodes += node.value
 
 
-def _xml(content: bytes) -> None:
+def _check_xml(content: bytes) -> None:
     expat.ParserCreate().Parse(content, True)
 
 
-def _python(content: bytes) -> None:
+def _check_python(content: bytes) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree = ast.parse(content)
@@ -148,13 +145,13 @@ def _check_scopes(tree: ast.Module) -> None:
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _CHECKS: Mapping[str, Callable[[bytes], object]] = {
-    ".json": _json,
-    ".ipynb": _json,
-    ".toml": _toml,
-    ".yaml": _yaml,
-    ".yml": _yaml,
-    ".xml": _xml,
-    ".svg": _xml,
-    ".py": _python,
-    ".pyi": _python,
+    ".json": _check_json,
+    ".ipynb": _check_json,
+    ".toml": _check_toml,
+    ".yaml": _check_yaml,
+    ".yml": _check_yaml,
+    ".xml": _check_xml,
+    ".svg": _check_xml,
+    ".py": _check_python,
+    ".pyi": _check_python,
 }

@@ -40,21 +40,21 @@ def repair(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> 
     if not os.path.lexists(directory):
         worktrees.open(directory, branch, start)
         return ["the directory was deleted"]
-    broken = list(_link(worktrees, directory, branch))
+    broken = list(_repair_link(worktrees, directory, branch))
     found = worktrees.find(directory)
     if found is None:
         raise RepositoryError(f"the worktree {directory} no longer exists")
     worktrees.unlock(found, branch)
     git = worktrees.git_of(found)
-    index = [] if worktrees.is_sound(found) else _index(git, found)
-    damage = [*_head(git, found, branch, start), *index]
+    index = [] if worktrees.is_sound(found) else _repair_index(git, found)
+    damage = [*_repair_head(git, found, branch, start), *index]
     if not damage:
         worktrees.note_sound(found)
     broken += damage
     return broken + [f"unfinished {kind}" for kind in unfinished(found.admin)]
 
 
-def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
+def _repair_link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
     """Restore the file ``.git``. Yield each damage that was found.
 
     The file names the worktree's own part of the repository.
@@ -76,7 +76,7 @@ def _link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]
     Path(link).write_bytes(wanted)
 
 
-def _head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
+def _repair_head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
     if not is_head(found.admin / "HEAD"):
         (found.admin / "HEAD").unlink(missing_ok=True)
         (found.admin / "HEAD").write_text(f"ref: {branch}\n")
@@ -99,7 +99,7 @@ def is_head(path: Path) -> bool:
     return hexadecimal or content.startswith("ref: refs/")
 
 
-def _index(git: Git, found: Found) -> Iterator[str]:
+def _repair_index(git: Git, found: Found) -> Iterator[str]:
     if not (found.admin / "index").exists():
         git.run("read-tree", "HEAD")
         return
@@ -120,8 +120,8 @@ def _index(git: Git, found: Found) -> Iterator[str]:
 def _clear_flags(git: Git, marked: Sequence[tuple[str, str]]) -> None:
     """Clear the flags by which git overlooks changes: ``assume-unchanged``, ``skip-worktree``.
 
-    ``marked``: tags of ``ls-files -v``, and paths. In a sparse checkout, ``skip-worktree`` stays,
-    because git itself clears it for files that exist.
+    ``marked``: for each file, its tag in ``ls-files -v``, and its path. In a sparse checkout,
+    ``skip-worktree`` stays, because git itself clears it for files that exist.
     """
     hidden = {"--no-assume-unchanged": [path for tag, path in marked if tag.islower()]}
     skipped = [path for tag, path in marked if tag in "Ss"]

@@ -51,7 +51,7 @@ class BrokenFiles:
         for job in {self.job, *(each.parents[2] for each in working)}:
             (job / BROKEN).mkdir(exist_ok=True, mode=0o700)
             with (job / BROKEN / _NOTES).open("a", encoding="utf-8", errors="replace") as file:
-                file.write(f"{line}{_who(job, working)}\n")
+                file.write(f"{line}{_suspects(job, working)}\n")
 
     def keep(self, path: str) -> str:
         """Save a broken file in the job's directory, so that a new file can replace it.
@@ -78,7 +78,7 @@ def at_work(workspace: Path) -> Sequence[Path]:
     return sorted(workspace.glob("job_*/depth_*/*/worktree"))
 
 
-def _who(job: Path, working: Sequence[Path]) -> str:
+def _suspects(job: Path, working: Sequence[Path]) -> str:
     own = [each.parent.name for each in working if each.parents[2] == job]
     others = [
         f"{each.parent.name} of {each.parents[2].name}"
@@ -150,7 +150,7 @@ class RepositoryBackup:
         content = written(git, common)
         index = f"{admin_of(git)}/index"
         note_once(self.job / REFS, lambda: refs)
-        note_once(self.job / INDEX, lambda: _small(index))
+        note_once(self.job / INDEX, lambda: _index_content(index))
         note_once(self.job / NAME, lambda: content)
 
     def restore(self) -> Sequence[str]:
@@ -182,7 +182,7 @@ class _Again:
             what = "could not be used by git" if os.path.lexists(path) else "was removed"
             self._note(path, what, f"restored to its state before the job{self._exchange(path)}")
         for path in self.before.configs:
-            for repair in (self._settle, self._exchange_config):
+            for repair in (self._restore_deciding_settings, self._exchange_config):
                 if not self.before.works():
                     repair(path)
         if self.before.works():
@@ -205,7 +205,7 @@ class _Again:
         in_table = os.path.isdir(f"{self.before.common}/reftable")
         return f"{self.before.common}/refs" in gone and not in_table
 
-    def _settle(self, path: str) -> None:
+    def _restore_deciding_settings(self, path: str) -> None:
         # Restore only the settings by which git recognizes the repository, because the user may
         # have changed other settings.
         now, then = deciding(present(path) or b""), deciding(self.before.files[path] or b"")
@@ -275,6 +275,6 @@ def restore_for_running_jobs(workspace: Path) -> None:
         RepositoryBackup(job).restore()
 
 
-def _small(path: str) -> bytes:
+def _index_content(path: str) -> bytes:
     content = read_regular(path, _LARGEST_INDEX + 1) or b""
     return content if len(content) <= _LARGEST_INDEX else b""

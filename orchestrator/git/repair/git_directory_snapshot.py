@@ -30,7 +30,7 @@ class GitDirectorySnapshot:
 
     top: str
     common: str
-    #: The kind of object ids, and the top of the checkout, as ``_where`` returns them.
+    #: The kind of object ids, and the top of the checkout, as ``_format_and_top`` returns them.
     where: str
     #: The user's own part of the repository. For a worktree, it differs from the common directory.
     admin: str
@@ -77,7 +77,7 @@ class GitDirectorySnapshot:
     def works(self) -> bool:
         """True if git recognizes the directory as the checkout's repository."""
         with suppress(RepositoryError):
-            return _where(Git(self.top, {})) == self.where
+            return _format_and_top(Git(self.top, {})) == self.where
         return False
 
     def missing(self) -> Iterator[str]:
@@ -100,29 +100,33 @@ class GitDirectorySnapshot:
             return not self.files[path]
         if path.endswith("/HEAD"):
             return is_head(Path(path))
-        return _is_plain(path) and _outside("--file", path, "--list").code == 0
+        return _is_plain(path) and _run_config("--file", path, "--list").code == 0
 
 
 def configure(path: str, name: str, value: str | None) -> None:
     """Set a value in a git configuration file; None removes the setting."""
     how = ("--unset-all", name) if value is None else ("--replace-all", name, value)
-    _outside("--file", path, *how)
+    _run_config("--file", path, *how)
 
 
 def written(git: Git, common: Path) -> bytes:
     """Return the snapshot as JSON, for ``read``.
 
-    This function usually runs no git. The caller must therefore first read the refs with git, to
-    check that git can use the repository. If this function runs git, it raises RepositoryError if
-    git fails or does not recognize the project as a repository.
+    The caller must first read the refs with git, because this function usually runs no git, and
+    then does not notice that git cannot use the repository. Raise RepositoryError if git fails, or
+    does not recognize the project as a repository.
     """
-    where = _usual_where(git) or _where(git)
+    where = _format_and_top_by_settings(git) or _format_and_top(git)
     if not where.endswith(f" {git.directory}"):
         raise RepositoryError("git does not recognize the project as a repository")
     admin = admin_of(git)
     names = ("config", "config.worktree", "shallow", "HEAD")
     paths = dict.fromkeys([*(f"{common}/{name}" for name in names), f"{admin}/HEAD"])
-    files = {path: _noted(path) for path in paths if _is_plain(path) or not os.path.lexists(path)}
+    files = {
+        path: _content_and_mode(path)
+        for path in paths
+        if _is_plain(path) or not os.path.lexists(path)
+    }
     stamps = {path: _stamp(path) for path in (f"{admin}/index", f"{common}/packed-refs")}
     found = {"top": git.directory, "common": str(common), "where": where, "admin": admin}
     return json.dumps({**found, "stamps": stamps, "files": files}).encode()
@@ -139,13 +143,13 @@ def admin_of(git: Git) -> str:
     return git.run("rev-parse", "--absolute-git-dir").line
 
 
-def _where(git: Git) -> str:
+def _format_and_top(git: Git) -> str:
     asked = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
     return git.run("rev-parse", *asked).line.replace("\n", " ", 1)
 
 
-def _usual_where(git: Git) -> str:
-    """Derive the result of ``_where`` from settings, without git; "" if they do not suffice.
+def _format_and_top_by_settings(git: Git) -> str:
+    """Return the result of ``_format_and_top`` without git; "" if settings do not show it.
 
     Call this only if git recognizes the repository.
     """
@@ -155,7 +159,7 @@ def _usual_where(git: Git) -> str:
     return f"{git_config.value(git, 'extensions.objectformat') or 'sha1'} {git.directory}"
 
 
-def _noted(path: str) -> tuple[str, int] | None:
+def _content_and_mode(path: str) -> tuple[str, int] | None:
     content = present(path)
     if content is None:
         return None
@@ -223,12 +227,12 @@ def _is_plain(path: str) -> bool:
 def deciding(config: bytes) -> dict[str, str]:
     """Return the settings by which git decides if a directory is a repository."""
     asked = ("--file", "-", "-z", "--get-regexp", _DECIDING)
-    answer = _outside(*asked, given=config)
+    answer = _run_config(*asked, given=config)
     pairs = (each.partition("\n") for each in answer.fields if answer.code == 0)
     return {name: value if sign else "true" for name, sign, value in pairs}
 
 
-def _outside(*arguments: str, given: bytes = b"") -> GitOutput:
+def _run_config(*arguments: str, given: bytes = b"") -> GitOutput:
     # outside of any repository, because the job's repository may be broken
     git = Git("/", {"GIT_DIR": os.devnull})
     return git.run("config", *arguments, given=given, accept=range(256))

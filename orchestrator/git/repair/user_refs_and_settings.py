@@ -90,15 +90,15 @@ class RepositoryRestore:
             standing = RestoreState.BY_HAND
             return Restorable(change=change, standing=standing, hint=_of_push(change))
         before, after = (*self._states.get(state_name(change), ()), "", "")[:2]
-        standing, hint = self._standing(change, before, after)
+        standing, hint = self._restore_state(change, before, after)
         return Restorable(change=change, standing=standing, before=before, after=after, hint=hint)
 
-    def _standing(
+    def _restore_state(
         self, change: RepositoryChange, before: str, after: str
     ) -> tuple[RestoreState, str]:
         if change.kind not in (*_FILES, *_REFS, ChangedKind.SETTING, ChangedKind.STASH_ENTRY):
             return RestoreState.BY_HAND, _of_other(change)
-        now = self._now(change)
+        now = self._present_state(change)
         if now == before:
             return RestoreState.AS_BEFORE, ""
         if now != after:
@@ -109,7 +109,7 @@ class RepositoryRestore:
             return RestoreState.BY_HAND, why
         return RestoreState.CAN_BE_RESTORED, ""
 
-    def _now(self, change: RepositoryChange) -> str:
+    def _present_state(self, change: RepositoryChange) -> str:
         name = state_name(change)
         if change.kind is ChangedKind.SETTING:
             return user_repository.settings(self._common).get(name, "")
@@ -140,10 +140,10 @@ class RepositoryRestore:
         """Restore one change. Raise Conflict if that fails."""
         change, name = each.change, state_name(each.change)
         try:
-            if self._now(change) != each.after:
+            if self._present_state(change) != each.after:
                 raise Conflict(f"{change.name} has changed since it was checked")
             if change.kind is ChangedKind.SETTING:
-                self._set(change.name, json.loads(each.before) if each.before else [])
+                self._set_values(change.name, json.loads(each.before) if each.before else [])
             elif change.kind is ChangedKind.STASH_ENTRY:
                 self._git.run("stash", "store", "--quiet", "-m", each.before, change.name)
             elif change.kind in _FILES:
@@ -158,7 +158,7 @@ class RepositoryRestore:
         except (RepositoryError, OSError) as error:
             raise Conflict(f"{change.name} was not restored: {error}") from None
 
-    def _set(self, name: str, values: Sequence[str | None]) -> None:
+    def _set_values(self, name: str, values: Sequence[str | None]) -> None:
         config = ("config", "--file", str(self._common / "config"))
         self._git.run(*config, "--unset-all", name, accept=(0, 5))
         for value in values:
@@ -170,7 +170,7 @@ class RepositoryRestore:
             yield from (f"- {value}" for value in _values(each.before))
             yield from (f"+ {value}" for value in _values(each.after))
         elif change.kind in _FILES:
-            before, after = (_text(state).splitlines() for state in (each.before, each.after))
+            before, after = (_decoded(state).splitlines() for state in (each.before, each.after))
             shown = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
             yield from shown[:_MOST_LINES]
             yield from [f"({len(shown) - _MOST_LINES} more lines)"] * (len(shown) > _MOST_LINES)
@@ -191,7 +191,7 @@ def _write(path: Path, state: str) -> None:
     replace_file(path, base64.b64decode(encoded), mode=int(mode, 8))
 
 
-def _text(state: str) -> str:
+def _decoded(state: str) -> str:
     encoded = state.partition(" ")[2]
     return base64.b64decode(encoded).decode("utf-8", "replace")
 

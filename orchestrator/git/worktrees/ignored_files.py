@@ -59,14 +59,14 @@ def keep(git: Git, top: str, message: str, signature: Signature) -> str:
 
 
 def look(git: Git, top: str) -> Ignored:
-    found, carried = Ignored(), _carried(git)
+    found, carried = Ignored(), _copied_paths(git)
     how = ("--others", "--ignored", "--exclude-standard", "--directory", "-z")
     for entry in git.run("ls-files", *how).fields:
         name = entry.rstrip("/")
         if name in carried and os.path.isdir(os.path.join(git.directory, name)):
             found.not_kept[name] = "copied from your checkout"
         else:
-            _take(found, git.directory, name, top)
+            _add_entry(found, git.directory, name, top)
     return found
 
 
@@ -78,21 +78,21 @@ def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
     how = ("--others", "--ignored", "--exclude-standard", "-z", "--")
     plain = not any(set(each) & set("*?[") for each in promised)
     asked = [os.path.normpath(os.path.join(prefix, each)) for each in promised] if plain else ()
-    carried = _carried(git)
+    carried = _copied_paths(git)
     found = git.run("ls-files", *how, *asked).fields
     own = (each for each in found if not any(within(each, top) for top in carried))
     paths = [os.path.relpath(each, prefix or ".") for each in own]
     return [path for path in paths if any(held_by(each, [path]) for each in promised)]
 
 
-def _carried(git: Git) -> frozenset[str]:
+def _copied_paths(git: Git) -> frozenset[str]:
     return frozenset(copied_files.carried(Path(git.env["GIT_DIR"])))
 
 
-def _take(found: Ignored, directory: str, entry: str, top: str) -> None:
+def _add_entry(found: Ignored, directory: str, entry: str, top: str) -> None:
     files: list[str] = []
     size = 0
-    for path, bytes_ in _below(directory, entry):
+    for path, bytes_ in _sized_files(directory, entry):
         if bytes_ < 0:
             found.not_kept[entry] = "nested repository"
             return
@@ -114,24 +114,26 @@ def _too_much(found: Ignored, files: int, size: int) -> bool:
     return in_all or files > MOST_FILES or size > MOST_BYTES
 
 
-def _below(directory: str, entry: str) -> Iterator[tuple[str, int]]:
+def _sized_files(directory: str, entry: str) -> Iterator[tuple[str, int]]:
     """Yield the files and links at a path, with sizes; -1 as the size of a nested repository.
 
     Pipes and devices are omitted.
     """
     place = os.path.join(directory, entry)
     if os.path.islink(place) or not os.path.isdir(place):
-        yield from _file(directory, entry)
+        yield from _sized_file(directory, entry)
         return
     for parent, names, files in os.walk(place):
         if ".git" in names or ".git" in files:
             yield os.path.relpath(parent, directory), -1
         links = [name for name in names if os.path.islink(os.path.join(parent, name))]
         for name in (*files, *links):
-            yield from _file(directory, os.path.relpath(os.path.join(parent, name), directory))
+            yield from _sized_file(
+                directory, os.path.relpath(os.path.join(parent, name), directory)
+            )
 
 
-def _file(directory: str, path: str) -> Iterator[tuple[str, int]]:
+def _sized_file(directory: str, path: str) -> Iterator[tuple[str, int]]:
     place = os.path.join(directory, path)
     with suppress(OSError):
         if os.path.islink(place) or os.path.isfile(place):
@@ -162,13 +164,10 @@ def restore_kept(git: Git, top: str, commit: str) -> None:
         git.run("checkout-index", "--all", "--force", env=env)
     shared = note_of(git, commit).get("shared", ())
     for path in shared if isinstance(shared, list) else ():
-        _share(Path(top, path), Path(git.directory, path))
-
-
-def _share(users: Path, own: Path) -> None:
-    if not os.path.lexists(own) and users.is_file():
-        own.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(users, own)
+        users, own = Path(top, path), Path(git.directory, path)
+        if not os.path.lexists(own) and users.is_file():
+            own.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(users, own)
 
 
 def clear(git: Git, left: Mapping[str, str]) -> None:

@@ -99,7 +99,7 @@ def send_commits(
     """
     theirs = [each for each in known if _ID.fullmatch(each)]
     present = [each for each in git.resolve_all([f"{each}^{{commit}}" for each in theirs]) if each]
-    _pack(git, commits, present, f"{directory}/{_COMMITS}")
+    _write_pack(git, commits, present, f"{directory}/{_COMMITS}")
     return present
 
 
@@ -129,15 +129,15 @@ def take(
     """
     state, side = _state_of(directory), _side_work_of(directory)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=admin) as apart:
-        commits = _apart(git, f"{apart}/commits", [objects])
-        stored = _index(commits, f"{directory}/{_COMMITS}")
+        commits = _git_for_objects(git, f"{apart}/commits", [objects])
+        stored = _index_pack(commits, f"{directory}/{_COMMITS}")
         for each in (state.head, *side.commits):
-            _check(commits, each, commit)
-        changes = _apart(git, f"{apart}/changes", [objects, f"{apart}/commits"])
-        _index(changes, f"{directory}/{_CHANGES}")
-        _check(changes, state.changes, state.head)
+            _check_complete(commits, each, commit)
+        changes = _git_for_objects(git, f"{apart}/changes", [objects, f"{apart}/commits"])
+        _index_pack(changes, f"{directory}/{_CHANGES}")
+        _check_complete(changes, state.changes, state.head)
         if stored:
-            _store(f"{apart}/commits/pack", stored, f"{objects}/pack")
+            _store_pack(f"{apart}/commits/pack", stored, f"{objects}/pack")
         git.run("symbolic-ref", "HEAD", branch)
         _add_entries(admin, side.entries)
         # An earlier transfer of the attempt may have left refs that no longer exist on the node.
@@ -174,7 +174,7 @@ def _write_state(directory: str, head: str, changes: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _SideWork:
-    """Commits of a worker that its HEAD does not contain, and what it did with HEAD."""
+    """Commits of a worker that its HEAD does not contain, and the log of its HEAD."""
 
     #: Branches, stash entries, and former commits of the worker's branch. The key is a part of the
     #: ref's name.
@@ -217,7 +217,7 @@ def _add_entries(admin: Path, lines: Sequence[str]) -> None:
     replace_file(path, present + b"".join(each + b"\n" for each in new))
 
 
-def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
+def _git_for_objects(git: Git, directory: str, others: Sequence[str]) -> Git:
     """Return a Git that writes objects into ``directory``, and also reads objects in ``others``."""
     os.makedirs(f"{directory}/pack")
     env = {
@@ -227,7 +227,7 @@ def _apart(git: Git, directory: str, others: Sequence[str]) -> Git:
     return Git(git.directory, {**git.env, **env})
 
 
-def _index(git: Git, pack: str) -> str:
+def _index_pack(git: Git, pack: str) -> str:
     """Check a pack, and add it to the objects of ``git``. Return its name; "" if it is missing."""
     if not os.path.exists(pack):
         return ""
@@ -240,14 +240,14 @@ def _index(git: Git, pack: str) -> str:
     return digest
 
 
-def _check(git: Git, commit: str, known: str) -> None:
+def _check_complete(git: Git, commit: str, known: str) -> None:
     """Raise RepositoryError if an object of a commit is missing. Skips objects of ``known``."""
     if git.run("cat-file", "-t", commit).text != "commit":
         raise RepositoryError(f"{commit} is not a commit")
     git.run("rev-list", "--objects", "--quiet", commit, f"^{known}")
 
 
-def _store(packs: str, digest: str, to: str) -> None:
+def _store_pack(packs: str, digest: str, to: str) -> None:
     os.makedirs(to, exist_ok=True)
     # Git finds a pack by its index.
     for kind in ("pack", "idx"):
@@ -293,16 +293,16 @@ class NodeRepository:
         return self._objects
 
     def known(self) -> Sequence[str]:
-        return self._stored()[:_MOST_KNOWN]
+        return self._stored_commits()[:_MOST_KNOWN]
 
-    def _stored(self) -> Sequence[str]:
+    def _stored_commits(self) -> Sequence[str]:
         if not (self._directory / "HEAD").exists():
             return ()
         how = ("--format=%(objectname)", "--sort=-creatordate")
         return self._git.ask("for-each-ref", *how, _KNOWN).split()
 
     def prune(self) -> None:
-        stored = self._stored()
+        stored = self._stored_commits()
         if len(stored) <= _MOST_STORED:
             return
         git = self._git
@@ -318,7 +318,7 @@ class NodeRepository:
             if not (self._directory / "HEAD").exists():
                 self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
                 _init(str(self._directory), kind, "--bare")
-        self._add(f"{path}/{_COMMITS}")
+        self._add_pack(f"{path}/{_COMMITS}")
         git = self._git
         if not git.resolve(f"{commit}^{{commit}}"):
             raise RepositoryError(f"the server did not send commit {commit}")
@@ -334,14 +334,14 @@ class NodeRepository:
         if changes != commit:
             bring(own, commit, changes)
 
-    def _add(self, pack: str) -> None:
+    def _add_pack(self, pack: str) -> None:
         if not os.path.exists(pack):
             return
         os.makedirs(f"{self._objects}/pack", exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
-            received = _apart(self._git, f"{apart}/objects", [self._objects])
-            digest = _index(received, pack)
-            _store(f"{apart}/objects/pack", digest, f"{self._objects}/pack")
+            received = _git_for_objects(self._git, f"{apart}/objects", [self._objects])
+            digest = _index_pack(received, pack)
+            _store_pack(f"{apart}/objects/pack", digest, f"{self._objects}/pack")
 
     def pack(self, worktree: WorktreeFiles, directory: str, path: str) -> None:
         own = f"{directory}/.git"
@@ -352,20 +352,20 @@ class NodeRepository:
         with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
             # Only read the worker's repository, because its settings may name programs.
             git = self._separate_repository(f"{apart}/git", directory, len(head))
-            tree = _tree(git, directory, head, worktree.promised)
+            tree = _tree_of_files(git, directory, head, worktree.promised)
             changes = head
             if tree != tree_of(git, head):
                 changes = commit_tree(git, tree, [head], MESSAGE, WHO)
             side = _side_work(git, directory, own, worktree.branch, head)
-            _pack(git, [head, *side.commits], [worktree.commit], f"{path}/{_COMMITS}")
-            _pack(git, [changes], [head], f"{path}/{_CHANGES}")
+            _write_pack(git, [head, *side.commits], [worktree.commit], f"{path}/{_COMMITS}")
+            _write_pack(git, [changes], [head], f"{path}/{_CHANGES}")
         _write_state(path, head, changes)
         if side != _SideWork({}, [], []):
             text = json.dumps({"refs": side.refs, "left": side.left, "entries": side.entries})
             replace_file(Path(path, _SIDE_WORK), text.encode("ascii"))
 
     def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
-        self._add(f"{path}/{_COMMITS}")
+        self._add_pack(f"{path}/{_COMMITS}")
         if change.now != change.then:
             with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
                 git = self._separate_repository(f"{apart}/git", directory, len(change.now))
@@ -384,7 +384,7 @@ class NodeRepository:
 
 
 def _side_work(git: Git, directory: str, own: str, branch: str, head: str) -> _SideWork:
-    """Return the newest of a worker's branches, stash entries, and entries of HEAD's log.
+    """Return a worker's side work: its newest branches, stash entries, and entries of HEAD's log.
 
     Branches that HEAD contains are omitted. ``own``: the worker's repository. ``git`` reads its
     objects, but not its settings.
@@ -432,7 +432,7 @@ def _init(directory: str, kind: str, *more: str) -> None:
     os.makedirs(f"{directory}/{'' if more else '.git/'}objects/info", exist_ok=True)
 
 
-def _tree(git: Git, directory: str, head: str, promised: Sequence[str]) -> str:
+def _tree_of_files(git: Git, directory: str, head: str, promised: Sequence[str]) -> str:
     """Return a git tree of the worktree's files. Ignored files are omitted unless ``promised``.
 
     A nested repository's files are included, but not its history.
@@ -478,7 +478,7 @@ def _files_below(directory: str, name: str) -> Iterator[str]:
                 yield os.path.relpath(path, directory)
 
 
-def _pack(git: Git, wanted: Sequence[str], had: Sequence[str], path: str) -> None:
+def _write_pack(git: Git, wanted: Sequence[str], had: Sequence[str], path: str) -> None:
     """Write a pack with the objects that ``wanted`` commits have and ``had`` commits lack.
 
     Write no file if there are no such objects.

@@ -84,12 +84,12 @@ class WorktreePool:
 
         Return False if the worktree cannot become a spare, for example because the pool is full.
         """
-        place = self._place(directory)
+        place = self._pool_directory(directory)
         noted = (admin / PRISTINE, admin / f"{PRISTINE}.about")
         if place is None or not all(map(Path.is_file, noted)):
             return False
         with self._lock:
-            kept = self._all(place)
+            kept = self._spares(place)
             if len(kept) >= MOST:
                 return False
             spare = PooledWorktree(place / f"{admin.name}-{os.urandom(4).hex()}")
@@ -105,8 +105,8 @@ class WorktreePool:
 
         The files may differ from those of ``start``. Return False if there is no suitable spare.
         """
-        place = self._place(directory)
-        spare = place and self._claimed(place)
+        place = self._pool_directory(directory)
+        spare = place and self._claim_spare(place)
         if not spare:
             return False
         about = (read_regular(spare.about, MOST_BYTES) or b"").decode("ascii", "replace")
@@ -133,20 +133,20 @@ class WorktreePool:
         if place.exists():
             discard(place)
 
-    def _place(self, directory: str) -> Path | None:
+    def _pool_directory(self, directory: str) -> Path | None:
         inside = os.path.relpath(os.path.realpath(directory), self._workspace)
         job = inside.split("/")[0]
         return None if job in ("..", ".") else Path(self._workspace, job, DIRECTORY)
 
-    def _all(self, place: Path) -> list[PooledWorktree]:
+    def _spares(self, place: Path) -> list[PooledWorktree]:
         with suppress(FileNotFoundError):
             # All other spares are in use, or are being removed.
             return [PooledWorktree(each) for each in place.iterdir() if "." not in each.name]
         return []
 
-    def _claimed(self, place: Path) -> PooledWorktree | None:
+    def _claim_spare(self, place: Path) -> PooledWorktree | None:
         with self._lock:
-            found = next((each for each in self._all(place) if each.about.exists()), None)
+            found = next((each for each in self._spares(place) if each.about.exists()), None)
             if found is None:
                 return None
             claimed = PooledWorktree(found.path.with_name(f"{found.path.name}.taken"))

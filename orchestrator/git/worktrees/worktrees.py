@@ -46,14 +46,14 @@ def register(git: Git, common: Path, directory: str, branch: str) -> Path | None
     if "\n" in f"{real}{common}" or os.path.realpath(common) != str(common) or _is_unusual(git):
         return None
     try:
-        admin = _entry(common / "worktrees", name)
+        admin = _create_entry(common / "worktrees", name)
     except OSError:
         return None
     try:
         # This file keeps a `git worktree prune` of another process from removing the entry.
         (admin / "locked").write_text(f"{REASON}\n")
         os.makedirs(real)
-        for path, content in _files(admin, real, branch):
+        for path, content in _registration_files(admin, real, branch):
             path.write_bytes(content)
     except OSError:
         shutil.rmtree(admin, ignore_errors=True)
@@ -73,7 +73,7 @@ def _is_unusual(git: Git) -> bool:
     return any(each.startswith(_UNUSUAL) and each != _USUAL for each in names)
 
 
-def _entry(entries: Path, name: str) -> Path:
+def _create_entry(entries: Path, name: str) -> Path:
     entries.mkdir(exist_ok=True)
     for number in range(_MOST_NUMBERS):
         admin = entries / f"{name}{number or ''}"
@@ -83,7 +83,7 @@ def _entry(entries: Path, name: str) -> Path:
     raise FileExistsError(f"no unused name in {entries}")
 
 
-def _files(admin: Path, directory: str, branch: str) -> Iterator[tuple[Path, bytes]]:
+def _registration_files(admin: Path, directory: str, branch: str) -> Iterator[tuple[Path, bytes]]:
     yield admin / "gitdir", os.fsencode(f"{directory}/.git\n")
     yield Path(directory, ".git"), os.fsencode(f"gitdir: {admin}\n")
     yield admin / "commondir", b"../..\n"
@@ -174,7 +174,7 @@ class GitWorktrees:
         if admin.parent != self._entries or admin.name == "..":
             return None
         with suppress(OSError):
-            found = Found(_link(admin).removesuffix("/.git"), admin)
+            found = Found(_registered_link(admin).removesuffix("/.git"), admin)
             return found if found.directory == directory else None
         return None
 
@@ -182,7 +182,7 @@ class GitWorktrees:
         with suppress(FileNotFoundError, NotADirectoryError):
             for admin in sorted(self._entries.iterdir()):
                 with suppress(OSError):
-                    yield Found(_link(admin).removesuffix("/.git"), admin)
+                    yield Found(_registered_link(admin).removesuffix("/.git"), admin)
 
     def below(self, directory: str) -> list[Found]:
         """Return the worktrees in a directory. ``directory``: a real path."""
@@ -250,13 +250,13 @@ class GitWorktrees:
 
     def note_sound(self, found: Found) -> None:
         """Record that git can read a worktree's HEAD and index, and that there are no conflicts."""
-        seen = _seen(found.admin)
+        seen = _head_and_index(found.admin)
         if seen is not None:
             self._sound[found.admin] = seen
 
     def is_sound(self, found: Found) -> bool:
         """True if HEAD and the index file are unchanged since ``note_sound``."""
-        return self._sound.get(found.admin, ()) == _seen(found.admin)
+        return self._sound.get(found.admin, ()) == _head_and_index(found.admin)
 
     def _adopt(self, directory: str, branch: str) -> Found | None:
         """Register the existing files of a worktree whose registration was removed.
@@ -316,7 +316,10 @@ class GitWorktrees:
         Also removes pipes, for which git would wait, and restores the file ``commondir``.
         """
         fifo_guard.clear(found.admin)
-        _restore(found.admin / "commondir", b"../..\n")
+        common, content = found.admin / "commondir", b"../..\n"
+        if read_regular(common, _LONGEST_LINK) != content:
+            remove(common)
+            common.write_bytes(content)
         for name in ("index.lock", "HEAD.lock"):
             (found.admin / name).unlink(missing_ok=True)
         if branch:
@@ -367,7 +370,7 @@ class GitWorktrees:
                 self._entries.rmdir()
 
 
-def _seen(admin: Path) -> tuple[bytes, int, int, int] | None:
+def _head_and_index(admin: Path) -> tuple[bytes, int, int, int] | None:
     head = read_regular(admin / "HEAD", _LONGEST_LINK)
     try:
         index = os.lstat(admin / "index")
@@ -393,7 +396,7 @@ def _filling(directory: str) -> Iterator[None]:
     mark.unlink(missing_ok=True)
 
 
-def _link(admin: Path) -> str:
+def _registered_link(admin: Path) -> str:
     """Return the path of a worktree's ``.git``, as the registration names it.
 
     A pipe in the registration is removed, because git would wait for it.
@@ -405,13 +408,6 @@ def _link(admin: Path) -> str:
         return os.fsdecode(os.read(handle, _LONGEST_LINK)).removesuffix("\n")
     finally:
         os.close(handle)
-
-
-def _restore(path: Path, content: bytes) -> None:
-    if read_regular(path, _LONGEST_LINK) == content:
-        return
-    remove(path)
-    path.write_bytes(content)
 
 
 def remove_entry(admin: Path) -> None:

@@ -45,7 +45,7 @@ def test_a_lock_that_is_always_another_one_stays(
     project: Project, repository: GitRepository, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit, times = repository.base().commit, count()
-    monkeypatch.setattr(leftover_files, "_seen", lambda path: (next(times), 0))
+    monkeypatch.setattr(leftover_files, "_stamp", lambda path: (next(times), 0))
     _lock(project, OURS[0])
     with pytest.raises(RepositoryError, match="another git process is running"):
         repository.point(OURS[0], commit)
