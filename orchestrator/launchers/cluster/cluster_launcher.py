@@ -50,7 +50,7 @@ _LOOP_SECONDS = 30.0
 #: time.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.02
-#: Seconds between two checks, by a thread that waits for a node, whether the server stops.
+#: Seconds between two checks whether the server stops, while a thread waits for a node.
 _LOOK_SECONDS = 1.0
 #: Seconds between two searches for the agents of this machine.
 _AGENTS_SECONDS = 3.0
@@ -93,8 +93,8 @@ class _NodeWorktree:
     bring: Callable[[FileChange], str]
 
 
-#: Returns how many workers, at most the given number, would start on more machines like the given
-#: one.
+#: Gets a machine and a maximum. Returns how many workers, at most the maximum, could start on more
+#: machines like this machine.
 Demand = Callable[[Machine, int], int]
 
 
@@ -257,7 +257,7 @@ class ClusterLauncher:
 
                 scaling = DaskScaling(*settings.adapt, self._demand, self._machine_named)
             self._dask = DaskNodes(settings.scheduler, settings.directory, self.nodes, scaling)
-        context, self._listening = self._context(), self._bind()
+        context, self._listening = self._tls_context(), self._bind()
         self._links = NodeLinks(
             loop=self._loop,
             terms=settings.terms,
@@ -277,7 +277,7 @@ class ClusterLauncher:
         self._thread.start()
         self._is_open = True
 
-    def _context(self) -> ssl.SSLContext:
+    def _tls_context(self) -> ssl.SSLContext:
         directory = self._settings.directory
         try:
             return tls(directory, "server", is_server=True)
@@ -406,7 +406,7 @@ class ClusterLauncher:
             return False
         self._serve_nodes()
         is_open = self._local.listen(0.0 if self._found_out else seconds)
-        self._report()
+        self._report_events()
         return is_open
 
     def gather(self, seconds: float) -> None:
@@ -439,7 +439,7 @@ class ClusterLauncher:
 
         self._looking = self._loop.create_task(repeat())
 
-    def _report(self) -> None:
+    def _report_events(self) -> None:
         while self._found_out:
             try:
                 self._found_out.popleft()()
@@ -460,7 +460,7 @@ class ClusterLauncher:
             give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
             while self._remote and time.monotonic() < give_up_at:
                 time.sleep(_CLOSE_LOOK_SECONDS)
-                self._report()
+                self._report_events()
         if links is not None:
             closing = asyncio.run_coroutine_threadsafe(links.close(), self._loop)
             with suppress(TimeoutError):
@@ -470,7 +470,7 @@ class ClusterLauncher:
         self._loop.close()
         if self._listening is not None:
             self._listening.close()
-        self._report()
+        self._report_events()
 
     def _stop_loop(self) -> None:
         if self._looking is not None:
@@ -482,22 +482,22 @@ class ClusterLauncher:
 
     def started(self, attempt_id: str, pid: int) -> None:
         if self._events is not None:
-            self._say(partial(self._events.started, attempt_id, pid))
+            self._queue_event(partial(self._events.started, attempt_id, pid))
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
-        self._say(partial(self._end, attempt_id, exit))
+        self._queue_event(partial(self._report_end, attempt_id, exit))
 
     def machines_changed(self) -> None:
         self._local.wake()
 
-    def _say(self, report: Callable[[], None]) -> None:
+    def _queue_event(self, report: Callable[[], None]) -> None:
         self._found_out.append(report)
         # Wake the listening thread only for the first report, because the thread then handles all
         # reports.
         if len(self._found_out) == 1:
             self._local.wake()
 
-    def _end(self, attempt_id: str, exit: Exit) -> None:
+    def _report_end(self, attempt_id: str, exit: Exit) -> None:
         self._remote.discard(attempt_id)
         if self._events is not None:
             self._events.ended(attempt_id, exit)

@@ -97,7 +97,7 @@ class GivenUpAttempt:
         try:
             if not self.is_replaced:
                 for file, path in self.paths.items():
-                    self._join(file, path)
+                    self._append_rest(file, path)
             replace_file(Path(self.exit_path), content, durable=True)
         except OSError:
             logger.exception(
@@ -106,7 +106,7 @@ class GivenUpAttempt:
             return False
         return True
 
-    def _join(self, file: str, path: str) -> None:
+    def _append_rest(self, file: str, path: str) -> None:
         if not self.rest.get(file):
             return
         with open(self._rest_path(file), "rb") as rest:

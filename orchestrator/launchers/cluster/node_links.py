@@ -178,7 +178,7 @@ class NodeLinks:
             # After a restart of the server, all nodes connect at the same time.
             backlog=_BACKLOG,
         )
-        self._ticking = asyncio.ensure_future(self._tick())
+        self._ticking = asyncio.ensure_future(self._check_regularly())
 
     async def close(self) -> None:
         """Close all links. Attempts continue."""
@@ -209,18 +209,18 @@ class NodeLinks:
         # An attempt that already has an exit record or a tombstone must not start.
         settled = exit_record.read_exit(launch.exit_path, launch.proof.digest)
         if settled is not None:
-            self._over(node, attempt, settled, "")
+            self._end_attempt(node, attempt, settled, "")
             return
         if node.link is None:
             why = f"node {node.name} lost its connection before the worker started"
-            self._over(node, attempt, lost_end(ExitCause.LEASE_ENDED, why), "")
+            self._end_attempt(node, attempt, lost_end(ExitCause.LEASE_ENDED, why), "")
             return
         self._expect_beats(node)
         if not node.has_own_files:
             node.link.post(start_message(launch, attempt))
         elif launch.files is None:
             why = f"node {node.name} does not share the server's files"
-            self._over(node, attempt, Exit(ended_by=EndedBy.SPAWN_FAILED, error=why), "")
+            self._end_attempt(node, attempt, Exit(ended_by=EndedBy.SPAWN_FAILED, error=why), "")
         else:
             attempt.own_files(launch.files, self._exchange)
             attempt.is_sending = True
@@ -236,9 +236,9 @@ class NodeLinks:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._task_done)
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _task_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.error(
@@ -278,7 +278,7 @@ class NodeLinks:
         except (OSError, OrchestratorError) as error:
             link.post({"do": "kept", "attempt": attempt.attempt_id})
             if is_wanted():
-                self._over(node, attempt, not_sent(node.name, error), "")
+                self._end_attempt(node, attempt, not_sent(node.name, error), "")
             return
         if done is None or node.link is not link or not is_wanted():
             link.post({"do": "kept", "attempt": attempt.attempt_id})
@@ -337,7 +337,7 @@ class NodeLinks:
             if attempt.is_sending:
                 # The node does not know the attempt yet.
                 exit = Exit(ended_by=EndedBy(ended_by), stopped_by=stopped_by, cause=cause)
-                self._over(node, attempt, exit, "")
+                self._end_attempt(node, attempt, exit, "")
             else:
                 self._post_stop(node, attempt)
 
@@ -446,7 +446,7 @@ class NodeLinks:
                 if message["is"] == "tcp":
                     tunnel.take(message)
                 else:
-                    self._take(node, link, message)
+                    self._handle(node, link, message)
         finally:
             tunnel.close()
             window.close()
@@ -492,7 +492,7 @@ class NodeLinks:
         node.link = None
         self._late.disconnected(node.name)
         logger.warning("node disconnected", extra={"action": "node_lost", "node": node.name})
-        self._changed(node)
+        self._update_machine(node)
 
     def _welcome_for(self, node: ConnectedNode, known: Mapping[str, Mapping[str, int]]) -> Message:
         for attempt in node.attempts.values():
@@ -519,13 +519,13 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record until when the node's workers may run if the server answers now, but never again.
+        """Record when all workers of the node have ended, if the server's next answer is the last.
 
-        Call this before the answer is sent, so that the recorded moment is never too early.
+        Call this before the answer is sent, so that the recorded time is never too early.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 
-    def _take(self, node: ConnectedNode, link: Link, message: Message) -> None:
+    def _handle(self, node: ConnectedNode, link: Link, message: Message) -> None:
         match message["is"]:
             case "beat":
                 self._take_beat(node, link, message)
@@ -539,7 +539,7 @@ class NodeLinks:
                 )  # fmt: skip
             case "leaving":
                 node.is_leaving = True
-                self._changed(node)
+                self._update_machine(node)
             case "started":
                 attempt = node.attempts.get(message["attempt"])
                 if attempt is not None:
@@ -567,7 +567,7 @@ class NodeLinks:
             node.silent_at = self._loop.time() + self._terms.idle_beat + self._terms.notice
         link.post({"do": "ok", "n": message["n"], "idle": node.is_idle})
         node.memory_bytes, node.disk_bytes = message["memory"], message["disk"]
-        self._changed(node)
+        self._update_machine(node)
 
     def _take_output(self, node: ConnectedNode, link: Link, message: Message) -> None:
         data = unpacked(message["data"])
@@ -603,7 +603,7 @@ class NodeLinks:
         node.logins = {each["name"]: each["login"] for each in found if each["login"]}
         node.lacks = {each.name: each.hindrance for each in node.unusable}
         node.agents = frozenset(each["name"] for each in found) - node.lacks.keys()
-        self._changed(node)
+        self._update_machine(node)
         # A waiting worker may need one of these agents.
         self._reports.machines_changed()
 
@@ -616,7 +616,9 @@ class NodeLinks:
             self._spawn(self._take_files(node, attempt, message))
             return
         if attempt is not None:
-            self._over(node, attempt, exit_record.exit_from(message["exit"]), message["record"])
+            self._end_attempt(
+                node, attempt, exit_record.exit_from(message["exit"]), message["record"]
+            )
         else:
             self._late_end(node, message["attempt"], message["record"])
         link.post({"do": "kept", "attempt": message["attempt"]})
@@ -643,7 +645,7 @@ class NodeLinks:
                 extra={"action": "node_files", "node": node.name, "attempt": attempt.attempt_id},
             )  # fmt: skip
             exit, record = not_returned(node.name, exit, error), ""
-        self._over(node, attempt, exit, record)
+        self._end_attempt(node, attempt, exit, record)
         if node.link is not None:
             node.link.post({"do": "kept", "attempt": attempt.attempt_id})
 
@@ -680,7 +682,9 @@ class NodeLinks:
         sent = ArchiveFigures(int(answer["bytes"]), str(answer["digest"]))
         await asyncio.to_thread(self._exchange.take, files, attempt.exit_path, sent)
 
-    def _over(self, node: ConnectedNode, attempt: NodeAttempt, exit: Exit, record: str) -> None:
+    def _end_attempt(
+        self, node: ConnectedNode, attempt: NodeAttempt, exit: Exit, record: str
+    ) -> None:
         del node.attempts[attempt.attempt_id], self._where[attempt.attempt_id]
         node.end_bringing(attempt.attempt_id)
         if exit.ended_by is not EndedBy.LOST and not (attempt.had["log"] or attempt.had["raw"]):
@@ -695,9 +699,9 @@ class NodeLinks:
     def _late_end(self, node: ConnectedNode, attempt_id: str, record: str) -> None:
         if self._late.ended(node.name, attempt_id, record):
             node.is_catching_up = self._late.is_arriving(node.name)
-            self._changed(node)
+            self._update_machine(node)
 
-    async def _tick(self) -> None:
+    async def _check_regularly(self) -> None:
         while True:
             await asyncio.sleep(_TICK_SECONDS)
             try:
@@ -716,7 +720,7 @@ class NodeLinks:
                     node.link.abort()
             elif is_lost(node, now):
                 for attempt, exit in lost_attempts(node, self._late):
-                    self._over(node, attempt, exit, "")
+                    self._end_attempt(node, attempt, exit, "")
 
     def _store_reports(self) -> None:
         reported = self._unsaved & self._entries.keys()
@@ -761,14 +765,14 @@ class NodeLinks:
                 node.fenced_at = 0.0
             node.forgotten = entry.forgotten
         for node in self._nodes.values():
-            self._changed(node)
+            self._update_machine(node)
 
     def _node(self, name: str) -> ConnectedNode:
         return self._nodes.setdefault(name, ConnectedNode(name))
 
     # Facts for other threads
 
-    def _changed(self, node: ConnectedNode) -> None:
+    def _update_machine(self, node: ConnectedNode) -> None:
         # This is called for each heartbeat, so an unchanged node must cost almost nothing.
         former = self._machines.get(node.name)
         entry = self._entries.get(node.name)

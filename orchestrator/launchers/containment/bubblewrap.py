@@ -93,7 +93,7 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     # Mount visible paths before the covers of hidden paths, because a visible directory may contain
     # a hidden path, and later mounts cover earlier ones.
     visible = [each for each in sandbox["visible"] if os.path.realpath(each) != _PRIVATE]
-    words += _uncovered([*needed, *visible], [_PRIVATE])
+    words += _options_to_show([*needed, *visible], [_PRIVATE])
     own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]
     # Show the directory for temporary files only if it was created for the attempt. Otherwise the
     # variable is the user's, and its directory stays hidden.
@@ -103,20 +103,20 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     # A task may work in the project. Mount the project first, because later mounts must cover the
     # hidden paths and this folder inside it.
     first = [each for each in own if _is_above(each, [*sandbox["hide"], *home])]
-    words += _writable(first)
+    words += _options_to_write(first)
     for path in (os.path.realpath(each) for each in home):
         if _is_below(path, first):
             words += ("--ro-bind", path, path)
-    words += _covered(sandbox["hide"])
-    words += _uncovered(needed, sandbox["hide"])
-    return words + list(_writable([each for each in own if each not in first]))
+    words += _options_to_hide(sandbox["hide"])
+    words += _options_to_show(needed, sandbox["hide"])
+    return words + list(_options_to_write([each for each in own if each not in first]))
 
 
-def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
-    """Yield bubblewrap's options that show the paths among ``paths`` that are below hidden paths.
+def _options_to_show(paths: list[str], covers: list[str]) -> Iterator[str]:
+    """Yield bubblewrap's options that show each of ``paths`` that is below a hidden path.
 
-    ``covers``: the hidden paths. A path outside of hidden paths needs no option. Each path is shown
-    under its given name and its real name.
+    ``covers``: the hidden paths. A path that is not below a hidden path needs no option. Each path
+    is shown under its given name and its real name.
     """
     names = (name for path in paths for name in (path, os.path.realpath(path)))
     for name in dict.fromkeys(names):
@@ -128,7 +128,7 @@ def _uncovered(paths: list[str], covers: list[str]) -> Iterator[str]:
             yield from ("--ro-bind", name, name)
 
 
-def _covered(paths: list[str]) -> Iterator[str]:
+def _options_to_hide(paths: list[str]) -> Iterator[str]:
     for path in dict.fromkeys(map(os.path.realpath, paths)):
         if os.path.isdir(path):
             yield from ("--tmpfs", path)
@@ -136,7 +136,7 @@ def _covered(paths: list[str]) -> Iterator[str]:
             yield from ("--ro-bind", os.devnull, path)
 
 
-def _writable(paths: list[str]) -> Iterator[str]:
+def _options_to_write(paths: list[str]) -> Iterator[str]:
     for path in dict.fromkeys(map(os.path.realpath, paths)):
         if os.path.exists(path):
             yield from ("--bind", path, path)

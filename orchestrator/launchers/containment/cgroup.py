@@ -41,8 +41,8 @@ class ControlGroups(Subreaper):
         self._directory = self.traces["cgroup"] = _directory(self._base, env[process_table.MARKER])
         try:
             os.makedirs(self._directory, exist_ok=True)
-            self._limit()
-            return start_worker(argv, cwd, env, source, output, self._join)
+            self._set_limits()
+            return start_worker(argv, cwd, env, source, output, self._join_group)
         except OSError as error:
             remove(self._directory)
             raise SpawnFailed(f"cannot create the worker's control group: {error}") from None
@@ -50,12 +50,12 @@ class ControlGroups(Subreaper):
             remove(self._directory)
             raise
 
-    def _join(self) -> None:
+    def _join_group(self) -> None:
         _write(f"{self._directory}/cgroup.procs", "0")
         if self._enter_limits is not None:
             self._enter_limits()
 
-    def _limit(self) -> None:
+    def _set_limits(self) -> None:
         for name, content in settings(self._limits, self._controllers).items():
             _write(f"{self._directory}/{name}", content)
         if "memory" in self._controllers:

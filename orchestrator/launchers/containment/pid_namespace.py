@@ -176,12 +176,12 @@ def _unshare() -> None:
     if user:
         # While the memory is hidden, the files below belong to root.
         process_control.hide_memory(False)
-        _map("setgroups", "deny")
-        _map("uid_map", f"{user} {user} 1")
-        _map("gid_map", f"{group} {group} 1")
+        _write_map("setgroups", "deny")
+        _write_map("uid_map", f"{user} {user} 1")
+        _write_map("gid_map", f"{group} {group} 1")
         process_control.hide_memory()
 
 
-def _map(name: str, content: str) -> None:
+def _write_map(name: str, content: str) -> None:
     with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
         file.write(content)

@@ -59,15 +59,15 @@ class ProcessGroups(Subreaper):
         return ""
 
     def _in_session(self, process: process_table.Process) -> bool:
-        # The kernel reuses the PID of the group's leader only after the session and the group are
-        # empty.
         if self._leader not in (process.group, process.session):
             return False
-        return self._ticks is None or (process.ticks >= self._ticks and not self._is_reused())
-
-    def _is_reused(self) -> bool:
+        if self._ticks is None:
+            return True
+        # The kernel reuses the PID of the group's leader only after the session and the group are
+        # empty.
         leader = process_table.look_up(self._leader)
-        return leader is not None and leader.ticks != self._ticks
+        is_reused = leader is not None and leader.ticks != self._ticks
+        return process.ticks >= self._ticks and not is_reused
 
     def _group_lives(self) -> bool:
         if not self._leader or process_table.has_proc():

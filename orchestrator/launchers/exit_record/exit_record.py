@@ -98,7 +98,7 @@ def tombstone(
         if ended is not None:
             return ended
         try:
-            return _bury(exit_path, reason, strays, cause, digest)
+            return _write_tombstone(exit_path, reason, strays, cause, digest)
         except FileNotFoundError:
             continue  # The shim published the record after ``read_exit``.
         except LockRefused:
@@ -163,7 +163,9 @@ def _is_forged(content: bytes, digest: str) -> bool:
 def _is_signed(content: bytes, ended: Exit, digest: str) -> bool:
     """True if the record has the shim's secret, or is a tombstone."""
     record = json.loads(content.split(b"\n", 1)[0])
-    is_marked = hmac.compare_digest(_bytes(record.get("tombstone")), _bytes(_mark(digest)))
+    is_marked = hmac.compare_digest(
+        _bytes(record.get("tombstone")), _bytes(_tombstone_mark(digest))
+    )
     if ended.ended_by is EndedBy.LOST and is_marked:
         return True
     found = hashlib.sha256(_bytes(record.get("secret"))).hexdigest()
@@ -180,7 +182,7 @@ def _bytes(value: object) -> bytes:
     return str(value).encode("utf-8", "replace")
 
 
-def _mark(digest: str) -> str:
+def _tombstone_mark(digest: str) -> str:
     # The mark does not reveal the digest, and proves nothing but a tombstone.
     return hashlib.sha256(b"tombstone:" + digest.encode()).hexdigest()
 
@@ -192,70 +194,70 @@ def exit_from(record: dict[str, Any]) -> Exit:
     because a worker wrote it.
     """
     fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
-    strays = tuple([_stray(**stray) for stray in record.get("strays", ())])
+    strays = tuple([_as_stray(**stray) for stray in record.get("strays", ())])
     ended_by = EndedBy(record["ended_by"])
     if "cause" not in fields:
         fields["cause"] = cause_of(ended_by, fields.get("error", ""), fields.get("stopped_by", ""))
     return Exit(ended_by=ended_by, strays=strays, **fields)
 
 
-def _seconds(value: Any) -> float:
+def _as_seconds(value: Any) -> float:
     if type(value) not in (int, float) or not 0 <= value < _LATEST:
         raise ValueError(f"{value!r:.50} in the exit record is not a time")
     return float(value)
 
 
-def _count(value: Any) -> int:
+def _as_count(value: Any) -> int:
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError(f"{value!r:.50} in the exit record is not a count")
     return value
 
 
-def _code(value: Any) -> int | None:
+def _as_code(value: Any) -> int | None:
     if value is not None and (type(value) is not int or abs(value) >= 2**31):
         raise ValueError(f"{value!r:.50} in the exit record is not an exit code or signal")
     return value
 
 
-def _flag(value: Any) -> bool:
+def _as_flag(value: Any) -> bool:
     if type(value) is not bool:
         raise ValueError(f"{value!r:.50} in the exit record is not true or false")
     return value
 
 
-def _text(value: Any) -> str:
+def _as_text(value: Any) -> str:
     # No store accepts lone surrogates.
     if type(value) is not str:
         raise ValueError(f"{value!r:.50} in the exit record is not text")
     return value.encode("utf-8", "replace").decode()
 
 
-def _cause(value: Any) -> ExitCause:
+def _as_cause(value: Any) -> ExitCause:
     # A later version may have written a cause that is unknown to this version.
-    return ExitCause(_text(value)) if value in _CAUSES else ExitCause.NONE
+    return ExitCause(_as_text(value)) if value in _CAUSES else ExitCause.NONE
 
 
-def _stray(pid: Any, command: Any) -> Stray:
-    return Stray(pid=_count(pid), command=_text(command))
+def _as_stray(pid: Any, command: Any) -> Stray:
+    return Stray(pid=_as_count(pid), command=_as_text(command))
 
 
 _CAUSES = frozenset(ExitCause)
 #: Latest valid time in seconds since the epoch (year 5138).
 _LATEST = 1e11
 _FITTING: dict[str, Callable[[Any], Any]] = {
-    "cause": _cause,
-    "code": _code,
-    "signal": _code,
-    "error": _text,
-    "stopped_by": _text,
-    "started_at": _seconds,
-    "ended_at": _seconds,
-    "cpu_seconds": _seconds,
-    "peak_memory_bytes": _count,
-    "log_bytes": _count,
-    "log_truncated": _flag,
-    "log_lost": _flag,
-    "containment": _text,
+    "cause": _as_cause,
+    "code": _as_code,
+    "signal": _as_code,
+    "error": _as_text,
+    "stopped_by": _as_text,
+    "started_at": _as_seconds,
+    "ended_at": _as_seconds,
+    "cpu_seconds": _as_seconds,
+    "peak_memory_bytes": _as_count,
+    "log_bytes": _as_count,
+    "log_truncated": _as_flag,
+    "log_lost": _as_flag,
+    "containment": _as_text,
 }
 
 
@@ -273,7 +275,7 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
         return holder(exit_path)
     except Foreign:
         return Unfinished.DEAD
-    return _complete(lock, exit_path, digest)
+    return _complete_publication(lock, exit_path, digest)
 
 
 def _surviving_shim(exit_path: str) -> RunningRecord | None:
@@ -285,7 +287,7 @@ def _surviving_shim(exit_path: str) -> RunningRecord | None:
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 
 
-def _complete(lock: AttemptLock, exit_path: str, digest: str) -> State:
+def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> State:
     content = lock.read(_RECORD_BYTES)
     ended = _parse(content)
     if ended is None or _is_forged(content, digest):
@@ -320,7 +322,7 @@ def _holder_of_lock(exit_path: str) -> RunningRecord | None:
     return None if pid is None or ticks is None else RunningRecord(shim_pid=pid, start_ticks=ticks)
 
 
-def _bury(
+def _write_tombstone(
     exit_path: str, reason: str, strays: tuple[Stray, ...], cause: ExitCause, digest: str
 ) -> Exit:
     lock = _take_any(exit_path, digest)
@@ -334,7 +336,7 @@ def _bury(
             ended_at=time.time(),
             strays=strays,
         )
-        mark = {"tombstone": _mark(digest)} if digest else {}
+        mark = {"tombstone": _tombstone_mark(digest)} if digest else {}
         line = encoded({**asdict(ended), **mark})
     try:
         _make_room(exit_path)

@@ -113,11 +113,11 @@ class ContainmentPlan:
         """Return the requested limits that are not enforced exactly, each with the reason."""
         limits, found = self.limits, {}
         if limits.cpu is not None and "cpu" not in self.controllers:
-            found["cpu"] = f"workers.limits.cpu is not enforced by {self._holder('cpu')}"
+            found["cpu"] = f"workers.limits.cpu is not enforced by {self._why_loose('cpu')}"
         if limits.memory is not None and "memory" not in self.controllers:
-            found["memory"] = f"workers.limits.memory {_WATCHED} ({self._holder('memory')})"
+            found["memory"] = f"workers.limits.memory {_WATCHED} ({self._why_loose('memory')})"
         if limits.processes is not None and "pids" not in self.controllers:
-            found["processes"] = f"workers.limits.processes {_WATCHED} ({self._holder('pids')})"
+            found["processes"] = f"workers.limits.processes {_WATCHED} ({self._why_loose('pids')})"
         return found
 
     def notice(self) -> str:
@@ -130,7 +130,7 @@ class ContainmentPlan:
         )
         return text if names else ""
 
-    def _holder(self, controller: str) -> str:
+    def _why_loose(self, controller: str) -> str:
         if self.mode is Mode.CGROUP:
             return f"cgroup: the {controller} controller is not delegated here"
         return f"{self.mode}: only cgroup enforces this limit exactly"
@@ -176,11 +176,11 @@ def choose(asked: ContainmentPlan, spawner: SpawnerProcess | None = None) -> Con
 
 def _strongest(asked: ContainmentPlan, spawner: SpawnerProcess) -> ContainmentPlan:
     if asked.mode is not Mode.AUTO:
-        return _settle(asked, spawner)
+        return _prepared_and_tested(asked, spawner)
     faults = []
     for mode in _strongest_first():
         try:
-            return _settle(replace(asked, mode=mode), spawner)
+            return _prepared_and_tested(replace(asked, mode=mode), spawner)
         except ContainmentUnavailable as error:
             faults.append(error.message)
     raise ContainmentUnavailable("\n".join(faults))
@@ -192,9 +192,10 @@ def _strongest_first() -> tuple[Mode, ...]:
     return (Mode.CGROUP, Mode.SUBREAPER) if _is_delegated() else (Mode.SUBREAPER,)
 
 
-def _settle(plan: ContainmentPlan, spawner: SpawnerProcess) -> ContainmentPlan:
+def _prepared_and_tested(plan: ContainmentPlan, spawner: SpawnerProcess) -> ContainmentPlan:
     try:
-        prepared = _PREPARE.get(plan.mode, _as_it_is)(plan)
+        prepare = _PREPARE.get(plan.mode)
+        prepared = prepare(plan) if prepare else plan
         fault = spawner.fault(prepared.for_shims())
     except OSError as error:
         raise _unavailable(plan.mode, str(error)) from error
@@ -208,10 +209,6 @@ def _unavailable(mode: Mode, fault: str) -> ContainmentUnavailable:
         f"workers.containment: {mode} does not work here: {fault}; "
         f"{ADVICE[mode]}; or set workers.containment: auto"
     )
-
-
-def _as_it_is(plan: ContainmentPlan) -> ContainmentPlan:
-    return plan
 
 
 def _with_group(plan: ContainmentPlan) -> ContainmentPlan:

@@ -42,7 +42,7 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
         record = f"{workspace}/job_{root_id}/attempts/{worker_id}.{number}"
         # Check last whether the process lives, because a process that has just exited may have
         # ended together with its attempt.
-        if attempt_id != own and _has_ended(record) and _lives(process):
+        if attempt_id != own and _has_ended(record) and _is_alive(process):
             yield Leftover(process.pid, process.command, root_id, worker_id)
 
 
@@ -54,7 +54,7 @@ def _unmarked(workspace: Path) -> Iterator[Leftover]:
         marked = f"{process_table.MARKER}=".encode() in (
             process_table.environment(process.pid) or b""
         )
-        if found and not marked and _lives(process):
+        if found and not marked and _is_alive(process):
             yield Leftover(process.pid, process.command, found[1], found[2])
 
 
@@ -83,5 +83,5 @@ def _has_ended(record: str) -> bool:
     return False
 
 
-def _lives(process: process_table.Process) -> bool:
+def _is_alive(process: process_table.Process) -> bool:
     return process_table.start_ticks(process.pid) == process.ticks

@@ -182,16 +182,16 @@ class LocalLauncher:
         return self._epoll.fileno()
 
     def start(self, launch: Launch) -> None:
-        launch = self._leased(launch)
+        launch = self._with_lease(launch)
         with self._lock:
             self._longest_grace = max(self._longest_grace, launch.grace)
             self._start_on_shim(launch, lambda link: link.start(launch))
 
-    def _leased(self, launch: Launch) -> Launch:
+    def _with_lease(self, launch: Launch) -> Launch:
         return replace(launch, lease_file=self._lease_file) if self._lease_file else launch
 
     def preload(self, launch: Launch) -> bool:
-        launch = self._leased(launch)
+        launch = self._with_lease(launch)
         with self._lock:
             link = self._pool.least_loaded()
             if link is None:
@@ -333,7 +333,7 @@ class LocalLauncher:
         self._is_listening = True
         if self._unsent:
             self._send_preloads()
-        found = self._epoll.poll(self._patience(seconds))
+        found = self._epoll.poll(self._longest_wait(seconds))
         self._is_listening = False
         for descriptor, ready in found:
             self._guarded(self._serve, descriptor, ready)
@@ -352,7 +352,7 @@ class LocalLauncher:
         except Exception:
             logger.exception("launcher event failed", extra={"action": "launcher_event"})
 
-    def _patience(self, seconds: float | None) -> float:
+    def _longest_wait(self, seconds: float | None) -> float:
         with self._lock:
             if not self._pool.has_surplus:
                 return _LONGEST_SECONDS if seconds is None else min(seconds, _LONGEST_SECONDS)
@@ -384,7 +384,7 @@ class LocalLauncher:
             with self._lock:
                 is_alone = self._pool.fell(link)
             if is_alone:
-                self._lose(link, ())
+                self._handle_dead_shim(link, ())
 
     def _take_message(self, link: ShimLink, message: Message) -> None:
         launch = link.launch
@@ -445,9 +445,9 @@ class LocalLauncher:
             for _ in range(2):
                 if link.is_open:
                     self._serve_shim(link)
-            self._lose(link, strays)
+            self._handle_dead_shim(link, strays)
 
-    def _lose(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
+    def _handle_dead_shim(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
         """Handle the death of a shim during an attempt.
 
         If the shim's spawner reported the death, the attempt's leftover processes have already been
@@ -482,13 +482,14 @@ class LocalLauncher:
         has_begun: bool = False,
         with_server: bool = False,
     ) -> None:
-        """Watch an attempt that no connected shim serves. If it has ended, query how it ended.
+        """Watch an attempt that no connected shim serves. If it has ended, find its end.
 
-        The query runs in the background. The attempt may still run, because its shim may not have
-        exited yet, or because a power loss may have removed the record of the attempt's start.
+        The end is found in the background. The attempt may still run: its shim may not have exited
+        yet, or an earlier shim runs the attempt, and a power loss has removed the record of this
+        earlier start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
-            asked = partial(_settled, launch, strays, has_begun, with_server)
+            asked = partial(_find_end, launch, strays, has_begun, with_server)
             self._inquiries.begin(launch.attempt_id, asked)
 
     def _never_began(self, launch: Launch) -> bool:
@@ -520,7 +521,9 @@ class LocalLauncher:
         self._events.ended(attempt_id, ended)
 
 
-def _settled(launch: Launch, strays: tuple[Stray, ...], has_begun: bool, with_server: bool) -> Exit:
+def _find_end(
+    launch: Launch, strays: tuple[Stray, ...], has_begun: bool, with_server: bool
+) -> Exit:
     masker = Masker(launch.secrets)
     masked = tuple(replace(each, command=masker.text(each.command)) for each in strays)
     digest = launch.proof.digest

@@ -235,12 +235,12 @@ class ShimPool:
     def spawner(self) -> SpawnerProcess:
         """The spawner. Raise OSError if there is none and none can be started."""
         if self._spawner is None:
-            self._spawner = self._begun()
+            self._spawner = self._begin_spawner()
             self._spawners.append(self._spawner)
             self._epoll.register(self._spawner, _READ)
         return self._spawner
 
-    def _begun(self) -> SpawnerProcess:
+    def _begin_spawner(self) -> SpawnerProcess:
         spawner, self._next = self._next or SpawnerProcess.start(), None
         try:
             spawner.begin(self._plan.for_shims(), self._watched_server())
@@ -336,14 +336,14 @@ class ShimPool:
         ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
         for spawner in list(self._spawners):
             exited, is_there = spawner.receive()
-            ended += [(self._noted(shim), shim.strays) for shim in exited]
+            ended += [(self._note_gone(shim), shim.strays) for shim in exited]
             if not is_there:
                 ended += [(link, ()) for link in self._abandon(spawner)]
             if spawner is self._spawner and (spawner.is_retired or not is_there):
                 self._replace_spawner()
         return [(link, strays) for link, strays in ended if link is not None]
 
-    def _noted(self, shim: ShimGone) -> ShimLink | None:
+    def _note_gone(self, shim: ShimGone) -> ShimLink | None:
         link = self._fallen.pop(shim.serial, None)
         if link is None:
             link = next((each for each in self._links.values() if each.serial == shim.serial), None)

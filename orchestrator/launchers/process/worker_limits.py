@@ -126,7 +126,7 @@ def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
         try:
             # Skip all other files, because the stat of a file on a lost network drive may hang.
             if os.readlink(path).startswith(_IN_MEMORY):
-                yield *_identity(os.stat(path)), bool(os.lstat(path).st_mode & _WRITES)
+                yield *_file_and_bytes(os.stat(path)), bool(os.lstat(path).st_mode & _WRITES)
         except OSError:
             continue
 
@@ -135,12 +135,12 @@ def _linked_files(pid: int) -> Iterator[tuple[File, int]]:
     for place, _, names in os.walk(f"/proc/{pid}/root{_DIRECTORY}"):
         for name in names:
             try:
-                yield _identity(os.lstat(f"{place}/{name}"))
+                yield _file_and_bytes(os.lstat(f"{place}/{name}"))
             except OSError:
                 continue
 
 
-def _identity(found: os.stat_result) -> tuple[File, int]:
+def _file_and_bytes(found: os.stat_result) -> tuple[File, int]:
     return (found.st_dev, found.st_ino), found.st_blocks * _BLOCK
 
 

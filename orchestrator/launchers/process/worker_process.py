@@ -14,8 +14,8 @@ from orchestrator.launchers.process.shell_command import bash_environment, direc
 
 #: All signals are reset in a worker, because Python ignores some signals, and nohup ignores SIGHUP.
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
-#: All signals except 32 and 33, which the C library reserves. posix_spawn resets all of them: for a
-#: signal that it need not reset, glibc makes one system call more.
+#: All signals except 32 and 33, which the C library reserves. posix_spawn resets all of them,
+#: because glibc makes an additional system call for each signal that is not to be reset.
 _DEFAULTED = [number for number in _ALL_SIGNALS if number not in (32, 33)]
 _LONGEST_REASON = 1000
 _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -243,7 +243,7 @@ def _spawn(
         )
     except (OSError, ValueError) as error:
         number = getattr(error, "errno", 0) or 0
-        raise SpawnFailed(f"cannot start {program!r}: {_why(error)}", number) from error
+        raise SpawnFailed(f"cannot start {program!r}: {_reason(error)}", number) from error
 
 
 def _fork(
@@ -264,7 +264,7 @@ def _fork(
             enter()
             os.execve(program, list(argv), env)
         except (OSError, ValueError) as error:
-            failure = f"{getattr(error, 'errno', 0) or 0} {_why(error)}"
+            failure = f"{getattr(error, 'errno', 0) or 0} {_reason(error)}"
             os.write(writing, failure.encode()[:_LONGEST_REASON])
         finally:
             os._exit(127)
@@ -304,7 +304,7 @@ def _find(name: str, path: str) -> str:
     raise SpawnFailed(f"cannot start {name!r}: command not found in PATH={path}", errno.ENOENT)
 
 
-def _why(error: OSError | ValueError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     if isinstance(error, ValueError):
         return str(error)
     if error.errno == errno.E2BIG:

@@ -54,11 +54,11 @@ def wake_on_signals(numbers: tuple[signal.Signals, ...]) -> int:
     reading_end, writing_end = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing_end, warn_on_full_buffer=False)
     for number in numbers:
-        signal.signal(number, _noted)
+        signal.signal(number, _ignore)
     return reading_end
 
 
-def _noted(_number: int, _frame: object) -> None:
+def _ignore(_number: int, _frame: object) -> None:
     # The byte on the descriptor of ``wake_on_signals`` is enough.
     ...
 
@@ -99,7 +99,7 @@ class _Shim:
 
     def _turn(self) -> None:
         output, notices = self._watched
-        ready = dict(self._poll.poll(self._patience()))
+        ready = dict(self._poll.poll(self._milliseconds_to_wait()))
         if self._attempt is not None and ready.get(self._channel.fileno(), 0) & select.POLLHUP:
             # Set this before a worker's end is handled in the same pass, because no server will
             # store its record.
@@ -123,10 +123,10 @@ class _Shim:
             self._attempt.pass_time(time.monotonic())
             self._report_if_done()
         if self._preloaded and time.monotonic() >= self._began_at + self._kept_seconds:
-            self._return(self._take_preloaded())
-        self._watch()
+            self._return_launches(self._take_preloaded())
+        self._watch_attempt()
 
-    def _watch(self) -> None:
+    def _watch_attempt(self) -> None:
         # Closed descriptors would count as ready forever.
         output = self._attempt.output if self._attempt else None
         wanted, watched = (output, self._containment.notices), self._watched
@@ -140,7 +140,7 @@ class _Shim:
                 self._poll.register(descriptor, select.POLLIN)
         self._watched = wanted
 
-    def _patience(self) -> float | None:
+    def _milliseconds_to_wait(self) -> float | None:
         wakes_at = self._attempt.wakes_at if self._attempt else None
         if self._orphan_timeout is not None and self._orphan_timeout.wakes_at is not None:
             wakes_at = sooner(wakes_at, self._orphan_timeout.wakes_at)
@@ -196,7 +196,7 @@ class _Shim:
                 self._kept_seconds = message["kept_seconds"]
                 self._preloaded.append(self._launched)
         elif "return" in message:
-            self._return(self._take_preloaded(message["return"]))
+            self._return_launches(self._take_preloaded(message["return"]))
         elif self._attempt is None or message.get("attempt") not in (None, self._attempt.id):
             return  # The message was for an attempt that has just ended.
         elif "stop" in message:
@@ -232,7 +232,7 @@ class _Shim:
             self._preloaded.remove(each)
         return [each["attempt"] for each in found]
 
-    def _return(self, attempts: list[str]) -> None:
+    def _return_launches(self, attempts: list[str]) -> None:
         if attempts:
             self._channel.send({"returned": attempts})
 

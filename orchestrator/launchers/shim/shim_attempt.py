@@ -254,7 +254,7 @@ class ShimAttempt:
         if self._log is not None and now >= self._heard_at + _SILENCE_SECONDS:
             self._log.silence()
         if self._worker and self._watch.due is not None and now >= self._watch.due:
-            self._look(now)
+            self._check_limits(now)
         if self._phase is _Phase.RUNNING:
             deadline = self._clock.deadline
             if deadline is not None and now >= deadline:
@@ -267,7 +267,7 @@ class ShimAttempt:
             else:
                 self._kill(now)
 
-    def _look(self, now: float) -> None:
+    def _check_limits(self, now: float) -> None:
         hit = self._watch.look(self._containment.members(), now)
         if hit and self._phase in (_Phase.RUNNING, _Phase.STOPPING):
             self._watch.due = None
@@ -337,7 +337,7 @@ class ShimAttempt:
     def _finish(self) -> None:
         self._drain()
         self._phase = _Phase.DONE
-        self._blame(self._containment.close())
+        self._note_limit(self._containment.close())
         self.record.setdefault("ended_at", time.time())
         self.record.update(
             cpu_seconds=self._cpu_seconds,
@@ -353,7 +353,7 @@ class ShimAttempt:
             )
         self._publish()
 
-    def _blame(self, hit: str) -> None:
+    def _note_limit(self, hit: str) -> None:
         code, number = self.record.get("code"), self.record.get("signal")
         hit = hit_by_end(self._limits, code, number) or hit
         if hit and self.record["ended_by"] == "exit" and (code or number):

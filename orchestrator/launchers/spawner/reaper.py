@@ -195,7 +195,7 @@ class Reaper:
                 self._ended.append(serial)
         spared = {*self._shims, *self._unkillable} if self._unkillable else self._shims
         orphans = self._containment.detached(spared)
-        self._note(orphans)
+        self._note_orphans(orphans)
         # Kill only the noted processes. Processes that are adopted during this pass are noted and
         # killed in the next pass. The PIDs are valid, because only this process reaps its children.
         for process in orphans:
@@ -216,7 +216,7 @@ class Reaper:
                 again = self._stops[pid] > _MOST_STOPS
                 os.kill(pid, signal.SIGKILL if again else signal.SIGCONT)
 
-    def _note(self, orphans: list[process_table.Process]) -> None:
+    def _note_orphans(self, orphans: list[process_table.Process]) -> None:
         for process in orphans[: _MOST_LISTED - len(self._killed)] if self._may_list else ():
             command = process_table.command_line(process.pid) or process.command
             entry = {"pid": process.pid, "command": command}
@@ -247,10 +247,8 @@ class Reaper:
 
 def _stopped_children() -> Iterator[int]:
     """Yield the PID of each stopped child, once for each stop. macOS cannot report stops."""
+    if not hasattr(os, "waitid"):
+        return
     with suppress(ChildProcessError):
-        while found := _asked_of_stopped():
+        while found := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG):
             yield found.si_pid
-
-
-def _asked_of_stopped() -> "os.waitid_result | None":
-    return os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG) if hasattr(os, "waitid") else None

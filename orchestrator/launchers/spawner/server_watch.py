@@ -12,7 +12,7 @@ from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.lease_file import LOOK_SECONDS, LeaseWatch
 from orchestrator.security import process_table
 
-#: Seconds for which a server may exit itself after ``look`` has found its lease ended.
+#: Seconds that the server has to exit by itself after ``look`` has found that its lease has ended.
 EXIT_SECONDS = 1.0
 
 

@@ -63,13 +63,13 @@ class CertificateAuthority:
         self._write(AUTHORITY, found)
 
     def renew_server(self, days: float) -> None:
-        self._write(SERVER, _issue(SERVER_NAME, self._pair(), days, for_server=True))
+        self._write(SERVER, _issue(SERVER_NAME, self._certificate_and_key(), days, for_server=True))
 
     def issue(self, name: str, days: float) -> IssuedCertificate:
         """Return a new certificate for a node. The authority does not store it."""
-        return _issue(name, self._pair(), days)
+        return _issue(name, self._certificate_and_key(), days)
 
-    def _pair(self) -> tuple["x509.Certificate", "EllipticCurvePrivateKey"]:
+    def _certificate_and_key(self) -> tuple["x509.Certificate", "EllipticCurvePrivateKey"]:
         x509, serialization = _cryptography()
         key = (self._directory / f"{AUTHORITY}.key").read_bytes()
         certificate = x509.load_pem_x509_certificate(self.certificate.encode())

@@ -108,7 +108,7 @@ class Link(asyncio.BufferedProtocol):
             return
         self._unread += self._read[:nbytes]
         try:
-            self._split()
+            self._split_messages()
         except (ValueError, RecursionError) as error:
             self._end(ConnectionError(str(error)))
             self.abort()
@@ -166,7 +166,7 @@ class Link(asyncio.BufferedProtocol):
             await self._receiving
         return self._received.popleft()
 
-    def _split(self) -> None:
+    def _split_messages(self) -> None:
         unread, at = self._unread, 0
         while len(unread) >= at + _LENGTH.size:
             (length,) = _LENGTH.unpack_from(unread, at)

@@ -35,7 +35,7 @@ class Tunnel:
         if number in self._waiting:
             self._waiting[number].append(data)
         elif writer is not None:
-            self._pass(number, writer, data)
+            self._forward(number, writer, data)
         elif data is not None and self._target is not None:
             self._waiting[number] = [data]
             task = asyncio.ensure_future(self._connect(number, *self._target()))
@@ -54,14 +54,14 @@ class Tunnel:
             reader, writer = await asyncio.open_connection(host, port)
         except OSError:
             del self._waiting[number]
-            self._end(number)
+            self._announce_end(number)
             return
         self._writers[number] = writer
         for data in self._waiting.pop(number):
-            self._pass(number, writer, data)
+            self._forward(number, writer, data)
         await self._pump(number, reader)
 
-    def _pass(self, number: int, writer: asyncio.StreamWriter, data: bytes | None) -> None:
+    def _forward(self, number: int, writer: asyncio.StreamWriter, data: bytes | None) -> None:
         if data is None:
             self._writers.pop(number, None)
             writer.close()
@@ -75,11 +75,11 @@ class Tunnel:
                 await self._link.drained()
         except OSError:
             pass
-        self._end(number)
+        self._announce_end(number)
         # Close both directions when one has ended: no API client needs a half-closed connection.
         writer = self._writers.pop(number, None)
         if writer is not None:
             writer.close()
 
-    def _end(self, number: int) -> None:
+    def _announce_end(self, number: int) -> None:
         self._link.post({"is": "tcp", "connection": number, "data": None})

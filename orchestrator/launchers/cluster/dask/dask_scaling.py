@@ -186,8 +186,8 @@ class DaskScaling:
         # Dask's workers on these nodes get no work, but Dask includes them in the wanted number.
         blocked = sum(each.drained or each.state in _BLOCKED for each in found.values())
         wanted = min(max(needed + blocked, self._minimum), self._maximum)
-        self._release(registry, found, len(workers) - wanted, now)
-        idle = self._idle(registry, found, now)
+        self._balance_released(registry, found, len(workers) - wanted, now)
+        idle = self._idle_nodes(registry, found, now)
         closable = [address for address, name in nodes.items() if name in idle]
         asked = await client.scheduler.orchestrator_workers(wanted=wanted, closable=closable)
         self.warn_if_nothing_asks(asked, wanted > len(workers), now)
@@ -218,7 +218,7 @@ class DaskScaling:
             self._waiting = await loop.run_in_executor(None, self._demand, self._like, most)
         return min(former, self._waiting)
 
-    def _release(
+    def _balance_released(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], surplus: int, now: float
     ) -> None:
         """Release or reclaim nodes, so that ``surplus`` nodes are released.
@@ -246,7 +246,7 @@ class DaskScaling:
             logger.info("node %s: no longer needed; Dask may end its worker when it is idle", name)
             registry.change(name, is_released=True)
 
-    def _idle(
+    def _idle_nodes(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], now: float
     ) -> Collection[str]:
         entries = registry.entries()

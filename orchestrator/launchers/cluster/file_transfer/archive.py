@@ -228,14 +228,14 @@ def _unpack_one(
                 )
             links.append((root, name, fields["to"]))
         case "file":
-            _copy(file, place, int(fields["size"]), int(fields["mode"]), int(fields["time"]))
+            _write_file(file, place, int(fields["size"]), int(fields["mode"]), int(fields["time"]))
         case kind:
             raise UnusableFiles(
                 f"the archive of files is not valid: an entry has the unknown kind {kind!r}"
             )
 
 
-def _copy(source: BinaryIO, place: str, size: int, mode: int, modified_ns: int) -> None:
+def _write_file(source: BinaryIO, place: str, size: int, mode: int, modified_ns: int) -> None:
     with os.fdopen(os.open(place, _NEW, 0o600), "wb") as target:
         if size < 0:
             raise UnusableFiles("the archive of files is not valid: a file has a negative size")

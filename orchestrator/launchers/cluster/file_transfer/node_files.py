@@ -121,7 +121,7 @@ class NodeFiles:
 
         Never raises OSError: if a piece cannot be stored, ``unpack`` raises the error later.
         """
-        place = self._place(attempt_id)
+        place = self._worker_directory(attempt_id)
         if at == 0:
             self._discard(place)
             self._users[str(place)] = attempt_id
@@ -139,14 +139,14 @@ class NodeFiles:
 
     def adopt(self, attempt_id: str) -> None:
         """Record an attempt whose files an earlier process of this node has unpacked."""
-        self._users[str(self._place(attempt_id))] = attempt_id
+        self._users[str(self._worker_directory(attempt_id))] = attempt_id
 
     def unpack(self, attempt_id: str, files: AttemptFiles, figures: ArchiveFigures) -> None:
         """Create the attempt's directories from the received archive.
 
         Raise OSError, UnusableFiles, or RepositoryError.
         """
-        place, mapped = self._place(attempt_id), self.paths(attempt_id)
+        place, mapped = self._worker_directory(attempt_id), self.paths(attempt_id)
         error = self._errors.pop(str(place), None)
         if error is not None:
             raise error
@@ -154,7 +154,7 @@ class NodeFiles:
         if archive.sent(str(received)) != figures:
             raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
         roots = (*files.directories, *files.inputs)
-        search_boundary.write(_made(place / "workspace"))
+        search_boundary.write(_make_directory(place / "workspace"))
         archive.unpack(str(received), str(staging), len(roots) + 2)
         os.unlink(received)
         for number, root in enumerate(roots):
@@ -163,7 +163,7 @@ class NodeFiles:
             self._open_worktree(files.worktree, str(staging), len(roots), mapped)
         remove(staging)
         for path in files.texts:
-            _rewrite(Path(mapped.text(path)), mapped)
+            _replace_paths(Path(mapped.text(path)), mapped)
 
     def _open_worktree(
         self, worktree: WorktreeFiles, staging: str, number: int, mapped: PathMap
@@ -185,8 +185,8 @@ class NodeFiles:
             # An earlier process of this node has packed the files, and has sent a part of the
             # archive.
             return archive.sent(path)
-        mapped, place = self.paths(attempt_id), self._place(attempt_id)
-        extra = _made(place / "extra")
+        mapped, place = self.paths(attempt_id), self._worker_directory(attempt_id)
+        extra = _make_directory(place / "extra")
         if files.worktree is not None and self._worktrees is not None:
             directory = mapped.text(files.worktree.directory)
             self._worktrees.pack(files.worktree, directory, str(extra))
@@ -260,7 +260,7 @@ class NodeFiles:
 
         ``sweep`` removes discarded directories, which may take long.
         """
-        place = self._place(attempt_id)
+        place = self._worker_directory(attempt_id)
         if self._users.get(str(place)) == attempt_id:
             del self._users[str(place)]
             self._discard(place)
@@ -284,7 +284,7 @@ class NodeFiles:
             os.rename(place, self._directory / f"{_TRASH}{secrets.token_hex(8)}")
 
     def paths(self, attempt_id: str) -> PathMap:
-        place = self._place(attempt_id)
+        place = self._worker_directory(attempt_id)
         own = {
             "workspace": str(place / "workspace"),
             # The project is not on this machine, so nothing has this path.
@@ -294,19 +294,19 @@ class NodeFiles:
         }
         return PathMap({path: own[name] for name in own for path in self._places.get(name, ())})
 
-    def _place(self, attempt_id: str) -> Path:
+    def _worker_directory(self, attempt_id: str) -> Path:
         # All attempts of a worker have the same paths, because AI tools find their earlier sessions
         # by the path of their directory.
         worker = attempt_id.rpartition("/")[0]
         return self._directory / sha256(worker.encode()).hexdigest()[:16]
 
 
-def _made(path: Path) -> Path:
+def _make_directory(path: Path) -> Path:
     path.mkdir(mode=0o700, exist_ok=True)
     return path
 
 
-def _rewrite(path: Path, mapped: PathMap) -> None:
+def _replace_paths(path: Path, mapped: PathMap) -> None:
     content = read_regular(path, _MOST_TEXT_BYTES)
     if content is None:
         return

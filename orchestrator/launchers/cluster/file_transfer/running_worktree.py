@@ -80,7 +80,7 @@ class RunningWorktree:
             reply = await self._ask(link, {"do": "snapshot"})
             if reply.get("ended"):
                 return False
-            _check(reply)
+            _raise_error_of(reply)
             if self._error is not None:
                 raise self._error
             sent = ArchiveFigures(int(reply["sent"]["bytes"]), str(reply["sent"]["digest"]))
@@ -120,7 +120,7 @@ class RunningWorktree:
             return "the worker has ended"
         if reply.get("refused"):
             return str(reply["refused"])[:_MOST_REASON]
-        _check(reply)
+        _raise_error_of(reply)
         return ""
 
     async def _ask(self, link: Link, request: Message) -> Message:
@@ -137,7 +137,7 @@ class RunningWorktree:
             self._answer = None
 
 
-def _check(reply: Message) -> None:
+def _raise_error_of(reply: Message) -> None:
     why = str(reply.get("error", ""))[:_MOST_REASON]
     if reply.get("is_full"):
         raise OSError(errno.ENOSPC, f"no space left on the node: {why}")

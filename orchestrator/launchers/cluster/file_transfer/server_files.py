@@ -45,8 +45,9 @@ class ServerFiles:
         """Send the files of an attempt. ``known``: the commits that the node has.
 
         Return the archive's size and digest, and the commits that the node has after the transfer.
-        Return None if the attempt was stopped during the transfer. Raise ConnectionError if the
-        link breaks. Raise OSError, UnusableFiles, or RepositoryError if the files cannot be read.
+        Return None if the attempt was stopped during the transfer: then ``is_wanted`` returns
+        False. Raise ConnectionError if the link breaks. Raise OSError, UnusableFiles, or
+        RepositoryError if the files cannot be read.
         """
         path = _sibling(exit_path, "sent")
         try:

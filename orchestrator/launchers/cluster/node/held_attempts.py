@@ -175,11 +175,11 @@ class HeldAttempts(dict[str, HeldAttempt]):
         if held is not None:
             held.has_ended = True
             self._by_watch.pop(held.watch, None)
-            self._empty(held)
+            self._remove_files(held)
             if held.scratch:
                 shutil.rmtree(held.scratch, ignore_errors=True)
 
-    def _empty(self, held: HeldAttempt) -> None:
+    def _remove_files(self, held: HeldAttempt) -> None:
         """Remove an attempt's files. Keep up to ``_MOST_SPARES`` directories for other attempts."""
         spare = f"{self._directory}/spare/{held.watch}"
         try:

@@ -191,7 +191,7 @@ class NodeDaemon:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._held.fileno(), self._files_grew)
         self._api_port = api.getsockname()[1]
-        server = await asyncio.start_server(self._accepted, sock=api)
+        server = await asyncio.start_server(self._tunnel_call, sock=api)
         try:
             while not self._is_done:
                 if self._may_prune:
@@ -200,7 +200,7 @@ class NodeDaemon:
                 pause = await self._connect()
                 if pause is None:
                     return 1
-                await self._rest(pause)
+                await self._sleep(pause)
         finally:
             server.close()
             self._loop.remove_reader(self._held.fileno())
@@ -211,7 +211,7 @@ class NodeDaemon:
                 self._launcher.close(stop=False)
         return 0
 
-    async def _rest(self, seconds: float) -> None:
+    async def _sleep(self, seconds: float) -> None:
         """Sleep for the given seconds.
 
         After a call of ``leave``, sleep at most ``_REJECTED_SECONDS``.
@@ -229,7 +229,7 @@ class NodeDaemon:
 
     async def _prune(self) -> None:
         """Remove old commits, unless this node has an attempt."""
-        if self._files is not None and not self._working and not self._stored():
+        if self._files is not None and not self._working and not self._present_attempts():
             try:
                 await asyncio.to_thread(self._files.prune)
             except (OSError, OrchestratorError) as error:
@@ -262,7 +262,7 @@ class NodeDaemon:
         if self._is_done and self._link is not None:
             self._link.abort()
 
-    def _print(self, line: str) -> None:
+    def _say_once(self, line: str) -> None:
         if line != self._printed:
             self._printed = line
             self._say(line)
@@ -292,14 +292,14 @@ class NodeDaemon:
                 welcome = await self._greet(link, where)
                 if welcome is not None:
                     if insecure:
-                        self._print("; ".join(failures))
+                        self._say_once("; ".join(failures))
                     return await self._serve(link, where, welcome, sent)
                 failures.append(
                     f"{where} closed the connection; {self._rejected_certificate(where)}"
                 )
         if refusals == len(failures) and self._addresses.are_complete:
             self._lease.server_is_absent(dialled)
-        self._print(f"{'; '.join(failures)}; retrying")
+        self._say_once(f"{'; '.join(failures)}; retrying")
         return self._rejected_pause() if insecure == len(failures) else _PAUSE_SECONDS
 
     async def _dial(self, address: str) -> Link:
@@ -343,20 +343,20 @@ class NodeDaemon:
         """
         if welcome["do"] == "refused":
             link.abort()
-            self._print(f"rejected: {welcome['why']}")
-            return self._rejected_pause() if self._stored() else None
-        why = self._unseen(welcome) or self._unable(welcome)
+            self._say_once(f"rejected: {welcome['why']}")
+            return self._rejected_pause() if self._present_attempts() else None
+        why = self._why_unseen(welcome) or self._apply_settings(welcome)
         if why:
             link.post({"is": "unfit", "why": why})
             with suppress(OSError):
                 await link.drained()
             link.abort()
-            self._print(f"this machine cannot be a node: {why}")
+            self._say_once(f"this machine cannot be a node: {why}")
             return None
         self._take_addresses(link, where, welcome["addresses"])
         self._next_pause = _REJECTED_SECONDS
         self._lease.connected(sent)
-        self._print(f"connected to {where} as {self._settings.name}")
+        self._say_once(f"connected to {where} as {self._settings.name}")
         self._where = where
         await self._serve_welcomed(link, welcome)
         return _PAUSE_SECONDS
@@ -381,12 +381,13 @@ class NodeDaemon:
         self._linked.set()
         self._may_prune = True
         tasks = [
-            asyncio.ensure_future(each(link)) for each in (self._beat, self._send, self._report)
+            asyncio.ensure_future(each(link))
+            for each in (self._send_heartbeats, self._send_output, self._report_agents)
         ]
         try:
             while not self._is_done:
                 message = await link.receive()
-                self._take(link, message)
+                self._handle(link, message)
         except OSError:
             pass
         finally:
@@ -411,10 +412,10 @@ class NodeDaemon:
             "known": list(self._files.known) if self._files else [],
             "slots": self._settings.slots,
             "time": time.time(),
-            "attempts": {held.id: held.bases for held in self._stored()},
+            "attempts": {held.id: held.bases for held in self._present_attempts()},
         }
 
-    def _stored(self) -> list[HeldAttempt]:
+    def _present_attempts(self) -> list[HeldAttempt]:
         if self._launcher is not None:
             return list(self._held.values())
         return self._held.stored()
@@ -425,7 +426,7 @@ class NodeDaemon:
             path.write_text(secrets.token_hex(8), encoding="ascii")
         return path.read_text(encoding="ascii").strip()
 
-    def _unseen(self, welcome: Message) -> str:
+    def _why_unseen(self, welcome: Message) -> str:
         """Return why this machine does not see the server's files; empty if it does."""
         if self._files is not None:
             return ""
@@ -451,7 +452,7 @@ class NodeDaemon:
             )
         return ""
 
-    def _unable(self, welcome: Message) -> str:
+    def _apply_settings(self, welcome: Message) -> str:
         """Apply the server's settings.
 
         Return why this machine cannot start the server's workers; empty if it can.
@@ -461,7 +462,7 @@ class NodeDaemon:
         self._lease.take_terms(welcome["terms"])
         self._foreign, self._described = welcome["environment"], welcome["agents"]
         try:
-            self._open_launcher(self._here(_plan(welcome["plan"])))
+            self._open_launcher(self._plan_here(_parsed_plan(welcome["plan"])))
         except ContainmentUnavailable as error:
             return error.message
         except OSError as error:
@@ -506,7 +507,7 @@ class NodeDaemon:
         if self._files is not None:
             # The connection may have broken while the files of an attempt arrived.
             self._files.forget_others(self._held)
-            self._work(self._sweep())
+            self._in_background(self._sweep())
 
     def _send_from(self, held: HeldAttempt, sizes: Mapping[str, int]) -> None:
         held.sent.update(sizes)
@@ -535,7 +536,7 @@ class NodeDaemon:
         elif self._launcher is not None:
             self._launcher.stop(attempt_id, ended_by, stopped_by, cause)
 
-    async def _beat(self, link: Link) -> None:
+    async def _send_heartbeats(self, link: Link) -> None:
         """Send heartbeats. Close the connection if the server does not answer in time."""
         terms, number = self._lease.terms, 0
 
@@ -554,7 +555,7 @@ class NodeDaemon:
                 pause = terms.idle_beat if self._is_idle else terms.beat
                 await asyncio.wait_for(self._expected.wait(), pause)
 
-    async def _report(self, link: Link) -> None:
+    async def _report_agents(self, link: Link) -> None:
         reported: Sequence[Mapping[str, Any]] | None = None
         while True:
             # Search in a thread, because a search may wait for a service of this machine.
@@ -568,7 +569,7 @@ class NodeDaemon:
                 link.post({"is": "agents", "agents": found})
             await asyncio.sleep(_AGENTS_SECONDS)
 
-    def _take(self, link: Link, message: Message) -> None:
+    def _handle(self, link: Link, message: Message) -> None:
         assert self._launcher is not None
         if message.get("is") == "tcp":
             if self._tunnel is not None:
@@ -584,7 +585,9 @@ class NodeDaemon:
             case "start":
                 self._start(link, message)
             case "files":
-                self._receive(link, message["attempt"], message["at"], unpacked(message["data"]))
+                self._receive_files(
+                    link, message["attempt"], message["at"], unpacked(message["data"])
+                )
             case "stop":
                 how = message["ended_by"], message["stopped_by"], ExitCause(message["cause"])
                 self._stop(message["attempt"], *how)
@@ -596,13 +599,13 @@ class NodeDaemon:
             case "kept":
                 self._forget(message["attempt"])
             case "snapshot":
-                self._work(self._worktrees.send_snapshot(link, self._window, message))
+                self._in_background(self._worktrees.send_snapshot(link, self._window, message))
             case "result":
                 self._worktrees.receive_result(link, message)
             case "bring":
-                self._work(self._worktrees.bring(link, message))
+                self._in_background(self._worktrees.bring(link, message))
             case "file":
-                self._work(self._worktrees.store_file(message))
+                self._in_background(self._worktrees.store_file(message))
             case "had":
                 self._window.confirm(message["bytes"])
             case "again":
@@ -610,7 +613,9 @@ class NodeDaemon:
             case "addresses":
                 self._take_addresses(link, self._where, message["addresses"])
 
-    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _tunnel_call(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         try:
             await asyncio.wait_for(self._linked.wait(), _HOLD_SECONDS)
         except TimeoutError:
@@ -642,7 +647,7 @@ class NodeDaemon:
         while launcher.listen(0.0):
             await asyncio.sleep(IDLE_SECONDS)
 
-    def _here(self, plan: ContainmentPlan) -> ContainmentPlan:
+    def _plan_here(self, plan: ContainmentPlan) -> ContainmentPlan:
         if self._files is None:
             return plan
         sandbox, places = plan.sandbox, self._files.paths("")
@@ -674,7 +679,7 @@ class NodeDaemon:
         if self._link is not None:
             self._link.post(message)
 
-    def _receive(self, link: Link, attempt_id: str, at: int, data: bytes) -> None:
+    def _receive_files(self, link: Link, attempt_id: str, at: int, data: bytes) -> None:
         if self._files is not None:
             self._files.receive(attempt_id, at, data)
         link.post({"is": "had", "bytes": len(data)})
@@ -699,9 +704,9 @@ class NodeDaemon:
             return
         held.is_preparing = True
         sent = ArchiveFigures(message["sent"]["bytes"], message["sent"]["digest"])
-        self._work(self._prepare(held, held.files, sent, fields, env))
+        self._in_background(self._prepare(held, held.files, sent, fields, env))
 
-    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._working.add(task)
         task.add_done_callback(self._working.discard)
@@ -781,11 +786,11 @@ class NodeDaemon:
         held.has_ended = True
         ran = exit.cause not in RAN_NOTHING and not held.is_unwanted
         if ran and held.files is not None and self._files is not None:
-            self._work(self._pack(held, held.files, exit))
+            self._in_background(self._pack_files(held, held.files, exit))
         else:
             self._finish(held, exit)
 
-    async def _pack(self, held: HeldAttempt, files: AttemptFiles, exit: Exit) -> None:
+    async def _pack_files(self, held: HeldAttempt, files: AttemptFiles, exit: Exit) -> None:
         """Pack an ended attempt's files into an archive, before the attempt's end is reported."""
         assert self._files is not None
         ends = self._loop.time() + _FULL_DISK_SECONDS
@@ -818,7 +823,7 @@ class NodeDaemon:
         if self._files is not None:
             # The attempt may also have been stopped while its files arrived, before its start.
             self._files.forget(attempt_id)
-            self._work(self._sweep())
+            self._in_background(self._sweep())
         self._end_if_done()
 
     async def _sweep(self) -> None:
@@ -832,7 +837,7 @@ class NodeDaemon:
             self._grown[held.id] = None
             self._something.set()
 
-    async def _send(self, link: Link) -> None:
+    async def _send_output(self, link: Link) -> None:
         try:
             while True:
                 await self._something.wait()
@@ -873,7 +878,7 @@ class NodeDaemon:
         self._post({"is": "ended", **end})
 
 
-def _plan(fields: Mapping[str, Any]) -> ContainmentPlan:
+def _parsed_plan(fields: Mapping[str, Any]) -> ContainmentPlan:
     sandbox: dict[str, Any] = dict(fields["sandbox"])
     sandbox.update((name, tuple(v)) for name, v in sandbox.items() if isinstance(v, list))
     return replace(

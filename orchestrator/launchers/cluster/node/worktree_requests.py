@@ -127,7 +127,7 @@ class WorktreeRequests:
         name: str,
         action: Callable[[_Target], Awaitable[Message]],
     ) -> None:
-        """Run an action on the worktree of a running attempt, and send the outcome.
+        """Run an action on the worktree of a running attempt. Send its outcome, as ``kind``.
 
         During the action, the attempt cannot end. After the action, remove the file ``name`` from
         the attempt's directory. If the link was closed during the action, send no answer.
