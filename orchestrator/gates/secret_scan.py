@@ -76,19 +76,19 @@ class Additions:
             if len(rest) > WINDOW_BYTES:
                 # The line continues, so it is not counted yet. The next window begins with the end
                 # of this window.
-                yield Block(rest, tuple(self._line(rest, is_whole=False)))
+                yield Block(rest, tuple(self._added_in(rest, is_whole=False)))
                 rest = rest[: self._parents] + rest[-OVERLAP_BYTES:]
         yield self._block([rest])
 
     def _block(self, lines: Iterable[bytes]) -> Block:
-        found = tuple(added for line in lines for added in self._line(line))
+        found = tuple(added for line in lines for added in self._added_in(line))
         return Block(b"\n".join(added.text for added in found), found)
 
-    def _line(self, line: bytes, *, is_whole: bool = True) -> Iterator[Added]:
+    def _added_in(self, line: bytes, *, is_whole: bool = True) -> Iterator[Added]:
         if self._left:
             yield from self._of_file(line, is_whole)
         elif line.startswith(b"@@"):
-            self._begin(line)
+            self._begin_hunk(line)
         elif line.startswith(b"+++ "):
             self._path = line[4:].strip().strip(b'"').removeprefix(b"b/")
         elif line.startswith(b"commit "):
@@ -98,7 +98,7 @@ class Additions:
         elif self._in_message:
             yield Added(self._commit, b"", 0, line)
 
-    def _begin(self, head: bytes) -> None:
+    def _begin_hunk(self, head: bytes) -> None:
         found = _HUNK.match(head)
         if found:
             self._parents = len(found[1]) - 1

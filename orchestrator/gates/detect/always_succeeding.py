@@ -42,9 +42,9 @@ _VARIABLE = re.compile(r"(\w+)=.*", re.DOTALL)
 _CHANGE_SHELLS = frozenset({"BASH_ENV", "ENV", "SHELLOPTS", "ZDOTDIR"})
 #: Options of a shell that do not change which commands run.
 _NEUTRAL = frozenset({"--login", "--noprofile", "--norc", "--posix"})
-#: Single-letter options of a shell that can be followed.
+#: Single-letter options of a shell whose effects are known here.
 _LETTERS = re.compile(r"-[ceiloux]+")
-#: A script in which an unset variable is an error.
+#: Matches a script in which an unset variable is an error.
 _IS_UNSET_ERROR = re.compile(r"\bset\b[^;&|]*(?:-\w*u|nounset)")
 #: Returns True if the scripts that a command runs always succeed; False if the command runs no
 #: script or an unknown script. The argument is the command's words.
@@ -126,7 +126,7 @@ def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
 def _wrapped(words: Sequence[str]) -> list[str]:
     """Return the command that ``time``, ``nice``, or ``timeout 60`` runs; other words unchanged.
 
-    An ended ``timeout`` fails, but this judges no change.
+    If ``timeout`` ends the command, it fails, but this failure shows nothing about a change.
     """
     left = list(words)
     while left and left[0] in _WRAPPERS:

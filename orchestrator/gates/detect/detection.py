@@ -44,14 +44,14 @@ def detected(files: GateFiles) -> Iterator[Gate]:
     for name, evidence in _EVIDENCE.items():
         why = evidence(files)
         if why:
-            yield _gate(name, files, why)
+            yield _detected_gate(name, files, why)
     yield from javascript.gates(files)
     yield from security_tools.gates(files)
     # If another gate runs tests, ``make test`` becomes no gate, because it usually runs the same
     # tests.
     has_tests = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
     if not (has_tests or javascript.has_tests(files)):
-        yield from list(_make(files))[:1]
+        yield from list(_make_gates(files))[:1]
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
@@ -62,12 +62,12 @@ def by_name(name: str, files: GateFiles) -> Gate | None:
     if name == SECRETS:
         return secrets("requested by name")
     if name in _EVIDENCE:
-        return _gate(name, files, "requested by name")
+        return _detected_gate(name, files, "requested by name")
     if name in security_tools.NAMES:
         return security_tools.by_name(name, files)
     if name in javascript.NAMES:
         return javascript.by_name(name, files)
-    return next((gate for gate in _make(files) if gate.name == name), None)
+    return next((gate for gate in _make_gates(files) if gate.name == name), None)
 
 
 #: Every name that can mean a gate.
@@ -79,7 +79,7 @@ NAMES = frozenset(
 )
 
 
-def _gate(name: str, files: GateFiles, why: str) -> Gate:
+def _detected_gate(name: str, files: GateFiles, why: str) -> Gate:
     made = _MADE[name](files)
     return Gate(name=name, timeout=0.0, source=GateSource.DETECTED, why=why, **made)
 
@@ -126,18 +126,18 @@ def _tools(files: GateFiles) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _file(name: str) -> Callable[[GateFiles], str]:
+def _if_present(name: str) -> Callable[[GateFiles], str]:
     return lambda files: name if name in files.names() else ""
 
 
 _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
     "ruff": _ruff_evidence,
     "mypy": _mypy_evidence,
-    "go-vet": _file("go.mod"),
-    "pre-commit": _file(".pre-commit-config.yaml"),
+    "go-vet": _if_present("go.mod"),
+    "pre-commit": _if_present(".pre-commit-config.yaml"),
     "pytest": _pytest_evidence,
-    "cargo-test": _file("Cargo.toml"),
-    "go-test": _file("go.mod"),
+    "cargo-test": _if_present("Cargo.toml"),
+    "go-test": _if_present("go.mod"),
 }
 
 
@@ -145,15 +145,7 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 # --------------------------------------------------------------------------------------
 
 
-def _python(files: GateFiles, command: str) -> str:
-    # Put the worktree's modules first, so that a gate does not import an editable installation of
-    # the project from elsewhere. Only the directory ``probe`` comes before, because the project may
-    # have its own ``sitecustomize``.
-    source = "$PWD/src:" if "src" in files.names() else ""
-    return f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}'
-
-
-def _ruff(files: GateFiles) -> Mapping[str, Any]:
+def _ruff_fields(files: GateFiles) -> Mapping[str, Any]:
     # The configuration may contain "fix", but ruff does not report the problems that it fixes.
     plain = "--no-fix --no-fix-only --no-cache"
     return {
@@ -165,7 +157,7 @@ def _ruff(files: GateFiles) -> Mapping[str, Any]:
     }
 
 
-def _mypy(files: GateFiles) -> Mapping[str, Any]:
+def _mypy_fields(files: GateFiles) -> Mapping[str, Any]:
     plain = "--no-pretty --hide-error-context --show-error-codes --no-color-output"
     table = _tools(files).get("mypy")
     named = {*table} if isinstance(table, dict) else set()
@@ -181,10 +173,14 @@ def _mypy(files: GateFiles) -> Mapping[str, Any]:
     }
 
 
-def _pytest(files: GateFiles) -> Mapping[str, Any]:
+def _pytest_fields(files: GateFiles) -> Mapping[str, Any]:
     command = f"pytest -q -p no:cacheprovider --junitxml={REPORT}"
+    source = "$PWD/src:" if "src" in files.names() else ""
     return {
-        "run": _python(files, command),
+        # Put the worktree's modules first, so that a gate does not import an editable installation
+        # of the project from elsewhere. Only the directory ``probe`` comes before, because the
+        # project may have its own ``sitecustomize``.
+        "run": f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}',
         "report": GateReport.JUNIT,
         "program": "pytest",
         "looks_at": patterns_of(PYTHON),
@@ -224,15 +220,15 @@ def _plain(
 
 
 _MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
-    "ruff": _ruff,
-    "mypy": _mypy,
+    "ruff": _ruff_fields,
+    "mypy": _mypy_fields,
     "go-vet": _plain("go vet ./...", "go.mod", when=("*.go", "go.mod", "go.sum"), is_of_files=True),
     "pre-commit": _plain(
         "pre-commit run --all-files --color=never",
         ".pre-commit-config.yaml",
         report=GateReport.PRE_COMMIT,
     ),
-    "pytest": _pytest,
+    "pytest": _pytest_fields,
     "cargo-test": _plain(
         "cargo test --no-fail-fast",
         *("Cargo.toml", ".cargo/config.toml", "build.rs", "rust-toolchain*"),
@@ -248,7 +244,7 @@ _MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
 }
 
 
-def _make(files: GateFiles) -> Iterator[Gate]:
+def _make_gates(files: GateFiles) -> Iterator[Gate]:
     for makefile in MAKEFILES:
         text = files.read(makefile)
         rules = rules_of(text)

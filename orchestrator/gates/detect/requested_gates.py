@@ -33,14 +33,14 @@ def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
     try:
         asked = GatesFile.model_validate(loaded_yaml(text)).gates
     except ValidationError as error:
-        raise _wrong("; ".join(map(str, faults(error, GatesFile)))) from error
+        raise _invalid_file("; ".join(map(str, faults(error, GatesFile)))) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise _wrong(one_line(str(error))) from error
+        raise _invalid_file(one_line(str(error))) from error
     why = f"named in {FILE}"
     return tuple(replace(gate_of(each), source=GateSource.REPOSITORY, why=why) for each in asked)
 
 
-def _wrong(why: str) -> InvalidRequest:
+def _invalid_file(why: str) -> InvalidRequest:
     return InvalidRequest(f"invalid {FILE} in the base commit: {why[:500]}", kind=INVALID_FILE)
 
 
@@ -73,10 +73,10 @@ class GateResolver:
         gates = list(detected(files) if own is None else self._resolved(own, files))
         if own and not any(gate.is_secret_scan for gate in gates):
             gates.insert(0, secrets())
-        return _checked(self._with_all_fields(gates, files))
+        return _without_duplicates(self._with_all_fields(gates, files))
 
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
-        return _checked(self._with_all_fields(self._resolved(asked, files), files))
+        return _without_duplicates(self._with_all_fields(self._resolved(asked, files), files))
 
     def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:
         is_command = bool(gate.run) and gate.report is GateReport.EXIT
@@ -114,9 +114,9 @@ def _resolved(asked: Gate, files: GateFiles) -> Gate:
     The request may have only the name or only the command.
     """
     name = asked.name if not asked.run else asked.run
-    known = None if asked.name and asked.run else _known(name, files)
+    known = None if asked.name and asked.run else _known_gate(name, files)
     if known is not None:
-        return _with(known, asked)
+        return _with_request(known, asked)
     if not asked.run or name in NAMES:
         raise InvalidRequest(
             f"unknown gate {name!r}; use a command, or one of: "
@@ -138,13 +138,13 @@ def _is_constant(asked: Gate) -> bool:
     return is_exit and judges_nothing(asked.script, called=lambda words: False)
 
 
-def _known(name: str, files: GateFiles) -> Gate | None:
+def _known_gate(name: str, files: GateFiles) -> Gate | None:
     own = own_gates(files) or ()
     mine = next((each for each in own if each.name == name and each.run), None)
     return mine or by_name(name, files)
 
 
-def _with(known: Gate, asked: Gate) -> Gate:
+def _with_request(known: Gate, asked: Gate) -> Gate:
     return replace(
         known,
         when=asked.when or known.when,
@@ -163,7 +163,7 @@ def _name_of(command: str) -> str:
     return words[:LONGEST_NAME].strip("-") or "gate"
 
 
-def _checked(gates: Iterable[Gate]) -> tuple[Gate, ...]:
+def _without_duplicates(gates: Iterable[Gate]) -> tuple[Gate, ...]:
     """Return the gates without duplicates.
 
     If two commands result in the same gate name, the second name gets a number. Raise
@@ -176,13 +176,13 @@ def _checked(gates: Iterable[Gate]) -> tuple[Gate, ...]:
             continue
         names[gate.name] += 1
         again = names[gate.name]
-        found.append(gate if again == 1 else _second(gate, again))
+        found.append(gate if again == 1 else _numbered(gate, again))
     if len(found) > MOST_GATES:
         raise InvalidRequest(f"{len(found)} gates, maximum {MOST_GATES}; remove some", kind=KIND)
     return tuple(found)
 
 
-def _second(gate: Gate, number: int) -> Gate:
+def _numbered(gate: Gate, number: int) -> Gate:
     if gate.name != _name_of(gate.run):
         raise InvalidRequest(f"duplicate gate name {gate.name!r}; rename one", kind=KIND)
     return replace(gate, name=f"{gate.name}-{number}")

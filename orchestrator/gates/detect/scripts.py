@@ -40,9 +40,9 @@ def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
 
     ``text``: commands, or recipes of a makefile. Files that are only operands are omitted.
     """
-    found = dict.fromkeys(_existing(text, files))
+    found = dict.fromkeys(_existing_files(text, files))
     for path in [each for each in found if is_shell(each, files)][:_MOST_READ]:
-        found.update(dict.fromkeys(_existing(files.read(path), files)))
+        found.update(dict.fromkeys(_existing_files(files.read(path), files)))
     return tuple(f"/{path}" for path in found)
 
 
@@ -61,12 +61,12 @@ def _programs(text: str) -> Iterator[str]:
         words = [each.rstrip("'\"") for each in words]
         program = words[0].lstrip("@+-") if words else ""
         if _INTERPRETERS.fullmatch(program):
-            program = _operand(words[1:])
+            program = _first_operand(words[1:])
         if _WORD.fullmatch(program):
             yield program
 
 
-def _operand(words: list[str]) -> str:
+def _first_operand(words: list[str]) -> str:
     for word in words:
         if _NO_FILE.fullmatch(word):
             return ""
@@ -75,7 +75,7 @@ def _operand(words: list[str]) -> str:
     return ""
 
 
-def _existing(text: str, files: GateFiles) -> Iterator[str]:
+def _existing_files(text: str, files: GateFiles) -> Iterator[str]:
     top, words = files.names(), dict.fromkeys(each.removeprefix("./") for each in _programs(text))
     # A word is no path if its first part is not in the top directory.
     likely = [word for word in words if word.split("/")[0] in top]
@@ -119,14 +119,14 @@ class Calls:
             is_absent = bool(script) and not isinstance(self._scripts().get(script), str)
             if len(named) < len(plain) and is_absent:
                 return True
-            return self._succeeds("npm", script, self._script)
+            return self._succeeds("npm", script, self._script_texts)
         if plain[0] == "make" and len(plain) == 2:
-            return self._succeeds("make", plain[1], self._target)
+            return self._succeeds("make", plain[1], self._target_texts)
         path = plain[1] if plain[0] in SHELLS and len(plain) == 2 else plain[0]
         is_file = len(plain) == 1 or path is not plain[0]
         path = path.removeprefix("./")
         if is_file and path.split("/")[0] in self._files.names() and is_shell(path, self._files):
-            return self._succeeds("file", path, self._text)
+            return self._succeeds("file", path, self._file_texts)
         return False
 
     def _succeeds(self, kind: str, name: str, texts: Callable[[str], Sequence[str] | None]) -> bool:
@@ -142,17 +142,17 @@ class Calls:
             self._verdicts[key] = verdict
         return self._verdicts[key]
 
-    def _text(self, path: str) -> Sequence[str] | None:
+    def _file_texts(self, path: str) -> Sequence[str] | None:
         return [self._files.read(path)] if self._files.read(path) else None
 
-    def _script(self, name: str) -> Sequence[str] | None:
+    def _script_texts(self, name: str) -> Sequence[str] | None:
         scripts = self._scripts()
         return list(texts_of(scripts, name)) if isinstance(scripts.get(name), str) else None
 
     def _scripts(self) -> Mapping[str, Any]:
         return mapping(package_of(self._files), "scripts")
 
-    def _target(self, name: str) -> Sequence[str] | None:
+    def _target_texts(self, name: str) -> Sequence[str] | None:
         makefile = next((each for each in MAKEFILES if each in self._files.names()), "")
         text = self._files.read(makefile)
         rules = rules_of(text)

@@ -56,11 +56,11 @@ def _gate(name: str, tool: _Tool, files: GateFiles, why: str) -> Gate:
     )
 
 
-def _first(*names: str) -> Callable[[GateFiles], str]:
+def _first_file_of(*names: str) -> Callable[[GateFiles], str]:
     return lambda files: next((name for name in names if name in files.names()), "")
 
 
-def _named(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
+def _mentioned(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
     """Return a function that searches the project's own commands for one of ``words``.
 
     The function returns text such as ``bandit in Makefile``; "" if it finds no word. ``needs``: if
@@ -89,19 +89,19 @@ def _bandit_table(files: GateFiles) -> str:
     return "tool.bandit in pyproject.toml" if "[tool.bandit" in files.read(_PYPROJECT) else ""
 
 
-def _bandit(files: GateFiles) -> str:
-    own = _first(*_BANDIT)(files) or (_PYPROJECT if _bandit_table(files) else "")
+def _bandit_command(files: GateFiles) -> str:
+    own = _first_file_of(*_BANDIT)(files) or (_PYPROJECT if _bandit_table(files) else "")
     config = f" -c {own}" if own else ""
     return f"bandit -q -r . -x ./.venv,./venv,./node_modules{config} -f json -o {_REPORT}"
 
 
-def _semgrep(files: GateFiles) -> str:
-    own = _first(*_SEMGREP)(files) or _SEMGREP[0]
+def _semgrep_command(files: GateFiles) -> str:
+    own = _first_file_of(*_SEMGREP)(files) or _SEMGREP[0]
     plain = "--metrics=off --disable-version-check --quiet"
     return f"semgrep scan --config {own} {plain} --sarif --output {_REPORT} ."
 
 
-def _pip_audit(files: GateFiles) -> str:
+def _pip_audit_command(files: GateFiles) -> str:
     target = "-r requirements.txt" if "requirements.txt" in files.names() else "."
     return f"pip-audit {target} --progress-spinner off -f json -o {_REPORT}"
 
@@ -119,16 +119,20 @@ _TOOLS: Mapping[str, _Tool] = {
     "bandit": _Tool(
         "bandit",
         GateReport.BANDIT,
-        _either(_bandit_table, _first(".bandit", *_BANDIT), _named("bandit -", "bandit[")),
-        _bandit,
+        _either(
+            _bandit_table, _first_file_of(".bandit", *_BANDIT), _mentioned("bandit -", "bandit[")
+        ),
+        _bandit_command,
         ("*.py",),
         (_PYPROJECT, ".bandit", *_BANDIT),
     ),
-    "semgrep": _Tool("semgrep", GateReport.SARIF, _first(*_SEMGREP), _semgrep, (), _SEMGREP),
+    "semgrep": _Tool(
+        "semgrep", GateReport.SARIF, _first_file_of(*_SEMGREP), _semgrep_command, (), _SEMGREP
+    ),
     "gitleaks": _Tool(
         "gitleaks",
         GateReport.SARIF,
-        _first(".gitleaks.toml", ".gitleaksignore"),
+        _first_file_of(".gitleaks.toml", ".gitleaksignore"),
         _always(
             "gitleaks dir . --no-banner --redact --exit-code 0 "
             f"--report-format sarif --report-path {_REPORT}"
@@ -140,7 +144,7 @@ _TOOLS: Mapping[str, _Tool] = {
     "npm-audit": _Tool(
         "npm",
         GateReport.NPM_AUDIT,
-        _either(_npm_audit_level, _named("npm audit", needs=_LOCKS)),
+        _either(_npm_audit_level, _mentioned("npm audit", needs=_LOCKS)),
         _always(f"npm audit --json > {_REPORT}"),
         ("package.json", *_LOCKS),
         (".npmrc",),
@@ -148,8 +152,8 @@ _TOOLS: Mapping[str, _Tool] = {
     "pip-audit": _Tool(
         "pip-audit",
         GateReport.PIP_AUDIT,
-        _named("pip-audit", "pip_audit"),
-        _pip_audit,
+        _mentioned("pip-audit", "pip_audit"),
+        _pip_audit_command,
         ("requirements*.txt", _PYPROJECT, "*.lock"),
     ),
     "cargo-audit": _Tool(
@@ -157,7 +161,7 @@ _TOOLS: Mapping[str, _Tool] = {
         GateReport.CARGO_AUDIT,
         _either(
             lambda files: ".cargo/audit.toml" if files.read(".cargo/audit.toml") else "",
-            _named("cargo audit", needs=("Cargo.lock",)),
+            _mentioned("cargo audit", needs=("Cargo.lock",)),
         ),
         _always(f"cargo audit --json > {_REPORT}"),
         ("Cargo.toml", "Cargo.lock"),
@@ -166,7 +170,7 @@ _TOOLS: Mapping[str, _Tool] = {
     "govulncheck": _Tool(
         "govulncheck",
         GateReport.GOVULNCHECK,
-        _named("govulncheck", "golang.org/x/vuln", needs=("go.mod",)),
+        _mentioned("govulncheck", "golang.org/x/vuln", needs=("go.mod",)),
         _always(f"govulncheck -format sarif ./... > {_REPORT}"),
         ("*.go", "go.mod", "go.sum"),
     ),

@@ -22,10 +22,12 @@ def read_bandit(content: bytes, cwd: str) -> Reading:
         raise UnreadableReport(
             "the report is JSON, but not a report of bandit: the key results is missing"
         )
-    return Reading(flaws=tuple(_of_bandit(mapping(each), cwd) for each in _list(found, "results")))
+    return Reading(
+        flaws=tuple(_bandit_flaw(mapping(each), cwd) for each in _list(found, "results"))
+    )
 
 
-def _of_bandit(each: dict[str, Any], cwd: str) -> Flaw:
+def _bandit_flaw(each: dict[str, Any], cwd: str) -> Flaw:
     path = relative(text(each.get("filename"), _LONGEST_PATH), cwd).removeprefix("./")
     rule, message = text(each.get("test_id")), text(each.get("issue_text"))
     line = number(each.get("line_number"))
@@ -72,10 +74,10 @@ def _of_packages(packages: list[dict[str, Any]]) -> Iterator[Flaw]:
 def read_cargo(content: bytes) -> Reading:
     """Parse a report of ``cargo audit --json``. Raise NoAdvisories."""
     found = mapping(_answer(content, "vulnerabilities")["vulnerabilities"])
-    return Reading(flaws=tuple(_of_crate(mapping(each)) for each in _list(found, "list")))
+    return Reading(flaws=tuple(_crate_flaw(mapping(each)) for each in _list(found, "list")))
 
 
-def _of_crate(each: dict[str, Any]) -> Flaw:
+def _crate_flaw(each: dict[str, Any]) -> Flaw:
     advisory, package = mapping(each.get("advisory")), mapping(each.get("package"))
     name, known = text(package.get("name")), text(advisory.get("id"))
     sentence = f"{name} {text(package.get('version'))}: {known} {text(advisory.get('title'))}"

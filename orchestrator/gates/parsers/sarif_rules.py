@@ -56,7 +56,7 @@ class Rules:
         """
         own = text(result.get("level"))
         rule = self._rule(_reference(result))[1]
-        level = self._own_level(result).get(text(rule.get("id")) or self.id_of(result), "")
+        level = self._overrides_for(result).get(text(rule.get("id")) or self.id_of(result), "")
         return own or level or _level(rule.get("defaultConfiguration"))
 
     def message(self, result: dict[str, Any]) -> str:
@@ -79,7 +79,7 @@ class Rules:
         The rule is empty if no part defines it.
         """
         name, index = text(reference.get("id")), reference.get("index")
-        for part in self._meant(mapping(reference.get("toolComponent"))):
+        for part in self._parts_meant(mapping(reference.get("toolComponent"))):
             rule = part.rule(name, index)
             if rule:
                 return part, rule
@@ -88,7 +88,7 @@ class Rules:
             index = None
         return self._parts[0], {}
 
-    def _meant(self, component: dict[str, Any]) -> list[_Part]:
+    def _parts_meant(self, component: dict[str, Any]) -> list[_Part]:
         index = component.get("index")
         if isinstance(index, int) and 0 <= index < len(self._parts) - 1:
             return [self._parts[index + 1]]
@@ -109,7 +109,7 @@ class Rules:
             found[name] = _level(mapping(each).get("configuration"))
         return found
 
-    def _own_level(self, result: dict[str, Any]) -> dict[str, str]:
+    def _overrides_for(self, result: dict[str, Any]) -> dict[str, str]:
         # A result that names no invocation belongs to the run's invocation, if the run has only
         # one.
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
