@@ -48,14 +48,14 @@ def take(
         step.rollback()
         return Grant(blocked_by=blocked_by)
     held = {lease.name: (lease, passed) for lease, passed in related if lease.key == owner.key}
-    given = [_given(connection, held.get(name), owner, name, number, at) for name in names]
+    given = [_grant(connection, held.get(name), owner, name, number, at) for name in names]
     _note_passed_on(connection, owner.key, (lease for lease, _ in related))
     failpoints.reached("store: leases before the commit")
     return Grant(leases=given)
 
 
 def end(connection: Connection, key: WorkerKey, names: Collection[str]) -> None:
-    connection.execute(delete(leases).where(_of(key), leases.c.name.in_(names)))
+    connection.execute(delete(leases).where(_held_by(key), leases.c.name.in_(names)))
 
 
 def standing(connection: Connection) -> Sequence[LockLease]:
@@ -94,7 +94,7 @@ def _may_overlap(names: Sequence[str]) -> ColumnElement[bool]:
     return or_(leases.c.name.in_(exact), *below)
 
 
-def _given(
+def _grant(
     connection: Connection,
     held: tuple[LockLease, bool] | None,
     owner: Attempt,
@@ -102,16 +102,16 @@ def _given(
     number: int,
     at: float,
 ) -> LockLease:
-    """Return the lease of ``owner`` on one lock. Store the lease if it is new.
+    """Return the lease of ``owner`` on one lock: its present lease, or a new lease.
 
-    ``held``: the pair that ``_related`` returned for the worker's present lease on the lock; None
-    if the worker has no lease on the lock. If the pair's second value is True, the present lease
-    gets the new ``number``. If the second value is False, the present lease is returned unchanged.
+    ``held``: the present lease, as ``_related`` returned it; None if there is none. If another
+    worker has acquired an overlapping lock since then, the present lease gets the new ``number``.
+    Otherwise it stays unchanged. A new or changed lease is stored.
     """
     if held is not None and not held[1]:
         return held[0]
     if held is not None:
-        here = and_(_of(owner.key), leases.c.name == name)
+        here = and_(_held_by(owner.key), leases.c.name == name)
         connection.execute(update(leases).where(here).values(number=number, passed_on=0))
         return replace(held[0], number=number)
     lease = LockLease(
@@ -131,9 +131,9 @@ def _given(
 def _note_passed_on(connection: Connection, key: WorkerKey, related: Iterable[LockLease]) -> None:
     for lease in related:
         if lease.key != key:
-            here = and_(_of(lease.key), leases.c.name == lease.name)
+            here = and_(_held_by(lease.key), leases.c.name == lease.name)
             connection.execute(update(leases).where(here).values(passed_on=1))
 
 
-def _of(key: WorkerKey) -> ColumnElement[bool]:
+def _held_by(key: WorkerKey) -> ColumnElement[bool]:
     return and_(leases.c.root_id == key.root_id, leases.c.worker_id == key.worker_id)

@@ -87,8 +87,7 @@ class Recent(Generic[Value]):
         self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """Return the cached value of a job. If there is none, cache and return the result of
-        ``read``.
+        """Return the cached value of a job. If there is none, cache and return ``read()``.
 
         The result is not cached if the job is replaced or dropped during the read.
         """
@@ -245,10 +244,10 @@ def tree(
         loading = _named
     found = values(connection, Job, loading.jobs, **given)
     mine = [job for job in found if named is None or job.id in named]
-    return _filled(connection, loading, given, mine) if mine else None
+    return _loaded_tree(connection, loading, given, mine) if mine else None
 
 
-def _filled(
+def _loaded_tree(
     connection: Connection, loading: _Loading, given: Mapping[str, object], mine: Sequence[Job]
 ) -> Tree:
     return tree_of(
@@ -303,7 +302,7 @@ class SqlStore:
             raise StoreError(
                 f"store.url is not the URL of a database; supported: {SUPPORTED_URLS}"
             ) from error
-        self._where = _place(self._url)
+        self._where = _location(self._url)
         self._alone = alone
         self._claimant = claimant or Claimant()
         #: This server's claim of the database; None if the database is a file or is not open.
@@ -384,7 +383,7 @@ class SqlStore:
         self._jobs.replace({job.id: job for job in chain(change.new_jobs, change.jobs)})
         self._workers.drop({worker.job_id for worker in change.new_workers})
         for job_id, changed in _by_job(change.workers).items():
-            self._workers.change(job_id, partial(_with, changed=changed))
+            self._workers.change(job_id, partial(_with_changed, changed=changed))
         changed_roots = {each.root_id for each in (*change.new_workers, *change.workers)}
         self._counts.drop(changed_roots)
         if self._orders.kept:
@@ -577,7 +576,7 @@ def _by_job(workers: Sequence[Worker]) -> Mapping[str, Sequence[Worker]]:
     return found
 
 
-def _with(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
+def _with_changed(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
     """Return a job's workers, with changed workers instead of their former values.
 
     Return None if a changed worker is not at the position that its index states.
@@ -590,7 +589,7 @@ def _with(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker
     return found
 
 
-def _place(url: URL) -> str:
+def _location(url: URL) -> str:
     if url.get_backend_name() == "sqlite":
         return str(url.database)
     return url.render_as_string(hide_password=True)

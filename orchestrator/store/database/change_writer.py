@@ -245,9 +245,9 @@ class ChangeWriter:
             cursor.executemany(self._dropped_attempts, dropped)
         for prepare, table, values in _parts(change):
             if values:
-                self._writing(prepare, table).run(cursor, values)
+                self._prepared_writer(prepare, table).run(cursor, values)
 
-    def _writing(self, prepare: Prepare, table: Table) -> TableWriter:
+    def _prepared_writer(self, prepare: Prepare, table: Table) -> TableWriter:
         key = prepare, table.name
         if key not in self._prepared:
             self._prepared[key] = prepare(table, self._dialect)
@@ -293,10 +293,10 @@ _depths = select(jobs.c.depth).where(jobs.c.root_id == bindparam("root")).distin
 def forget(connection: Connection, root_ids: Collection[str]) -> None:
     for root_id in root_ids:
         if connection.execute(_ended, {"root": root_id}).first() is not None:
-            _forget(connection, root_id)
+            _delete_rows(connection, root_id)
 
 
-def _forget(connection: Connection, root_id: str) -> None:
+def _delete_rows(connection: Connection, root_id: str) -> None:
     depths = sorted(connection.scalars(_depths, {"root": root_id}), reverse=True)
     *belongings, of_jobs = _DELETIONS
     for deletion in belongings:

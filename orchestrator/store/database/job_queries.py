@@ -54,15 +54,15 @@ def _first(found: Sequence[Value]) -> Value | None:
     return found[0] if found else None
 
 
-def _by(table: Table, *names: str) -> Select[Any]:
+def _rows_by(table: Table, *names: str) -> Select[Any]:
     return select(*tables.value_columns(table)).where(
         and_(*(table.c[name] == bindparam(name) for name in names))
     )
 
 
-_job = _by(tables.jobs, "id")
+_job = _rows_by(tables.jobs, "id")
 _idempotent = (
-    _by(tables.jobs, "submitted_by", "idempotency_key")
+    _rows_by(tables.jobs, "submitted_by", "idempotency_key")
     .order_by(tables.jobs.c.created_at, tables.jobs.c.id)
     .limit(1)
 )
@@ -78,10 +78,14 @@ _task = select(tables.tasks.c.task).where(
 _is_planner = tables.workers.c.kind == WorkerKind.PLANNER
 _is_reviewer = tables.workers.c.kind == WorkerKind.REVIEWER
 _does_a_task = tables.workers.c.kind == WorkerKind.TASK
-_workers = _by(tables.workers, "job_id").where(_does_a_task).order_by(tables.workers.c["index"])
-_planner = _by(tables.workers, "job_id").where(_is_planner)
+_workers = (
+    _rows_by(tables.workers, "job_id").where(_does_a_task).order_by(tables.workers.c["index"])
+)
+_planner = _rows_by(tables.workers, "job_id").where(_is_planner)
 _reviewers = (
-    _by(tables.workers, "job_id").where(_is_reviewer).order_by(tables.workers.c["index"].desc())
+    _rows_by(tables.workers, "job_id")
+    .where(_is_reviewer)
+    .order_by(tables.workers.c["index"].desc())
 )
 _recent_results = (
     select(tables.workers.c.result)
@@ -91,28 +95,32 @@ _recent_results = (
     .limit(bindparam("most"))
 )
 _workers_in_tree = (
-    _by(tables.workers, "root_id")
+    _rows_by(tables.workers, "root_id")
     .where(_does_a_task)
     .order_by(tables.workers.c.job_id, tables.workers.c["index"])
 )
-_worker = _by(tables.workers, "root_id", "id")
-_attempts = _by(tables.attempts, "root_id", "worker_id").order_by(tables.attempts.c.number)
+_worker = _rows_by(tables.workers, "root_id", "id")
+_attempts = _rows_by(tables.attempts, "root_id", "worker_id").order_by(tables.attempts.c.number)
 _attempts_of = (
-    _by(tables.attempts, "root_id")
+    _rows_by(tables.attempts, "root_id")
     .where(tables.attempts.c.worker_id.in_(bindparam("names", expanding=True)))
     .order_by(tables.attempts.c.worker_id, tables.attempts.c.number)
 )
-_attempt_by_token = _by(tables.attempts, "token_hash").where(tables.attempts.c.ended_at.is_(None))
+_attempt_by_token = _rows_by(tables.attempts, "token_hash").where(
+    tables.attempts.c.ended_at.is_(None)
+)
 _events = (
-    _by(tables.events, "root_id")
+    _rows_by(tables.events, "root_id")
     .where(tables.events.c.seq > bindparam("after"))
     .order_by(tables.events.c.seq)
     .limit(bindparam("most"))
 )
 _latest_event = (
-    _by(tables.events, "root_id", "job_id", "kind").order_by(tables.events.c.seq.desc()).limit(1)
+    _rows_by(tables.events, "root_id", "job_id", "kind")
+    .order_by(tables.events.c.seq.desc())
+    .limit(1)
 )
-_day_spending = _by(tables.spent_days, "day")
+_day_spending = _rows_by(tables.spent_days, "day")
 _jobs_by_status = select(tables.jobs.c.status, func.count().label("number")).group_by(
     tables.jobs.c.status
 )

@@ -95,17 +95,17 @@ def submitted_by(name: str) -> ColumnElement[bool]:
 
 
 def has_text(column: ColumnElement[Any], text: ColumnElement[Any] | str) -> ColumnElement[bool]:
-    given = _text(text) if isinstance(text, str) else text
+    given = _as_literal(text) if isinstance(text, str) else text
     return PlaceIn(column, given).op(">", return_type=Boolean())(0)
 
 
 def lowered(text: ColumnElement[Any] | str) -> ColumnElement[Any]:
     """Return the SQL expression for a text in lower case, by the rules of the database."""
-    given = _text(text) if isinstance(text, str) else text
+    given = _as_literal(text) if isinstance(text, str) else text
     return func.lower(given, type_=_jobs.request.type)
 
 
-def _text(text: str) -> ColumnElement[Any]:
+def _as_literal(text: str) -> ColumnElement[Any]:
     return literal(text, _jobs.request.type)
 
 
@@ -214,12 +214,14 @@ def needy(
         statement = statement.where(submitted_by(by))
     jobs = values(connection, Job, statement)
     own: dict[str, list[Worker]] = defaultdict(list)
-    for worker in values(connection, Worker, _rivals([job.id for job in jobs])) if jobs else ():
+    for worker in (
+        values(connection, Worker, _other_candidates([job.id for job in jobs])) if jobs else ()
+    ):
         own[worker.job_id].append(worker)
     return [(job, own[job.id]) for job in jobs]
 
 
-def _rivals(job_ids: Sequence[str]) -> Select[Any]:
+def _other_candidates(job_ids: Sequence[str]) -> Select[Any]:
     other = tables.workers.alias()
     same = and_(other.c.job_id == _workers.job_id, other.c.task_id == _workers.task_id)
     needed = select(other.c.id).where(same, other.c.need.is_not(None)).exists()

@@ -53,33 +53,33 @@ _is_task = _workers.kind == WorkerKind.TASK
 _succeeded = and_(_is_task, _workers.status.in_(SUCCEEDED_WORKER))
 
 
-def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
+def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.sum(case((condition, 1), else_=0))
 
 
-def _known(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def _sum_of_known(column: ColumnElement[Any]) -> ColumnElement[Any]:
     return func.sum(func.coalesce(column, 0))
 
 
-def _marked(bit: int) -> ColumnElement[int]:
+def _is_any_marked(bit: int) -> ColumnElement[int]:
     return func.max(_workers.cost_marks.op("&")(bit))
 
 
 _FIGURES = (
     func.count(_workers.job_id.distinct()),
-    _number(_is_task),
-    _number(_succeeded),
-    _known(_workers.input_tokens) + _known(_workers.cache_write_tokens),
-    _known(_workers.output_tokens),
-    _known(_workers.cache_read_tokens),
+    _count_where(_is_task),
+    _count_where(_succeeded),
+    _sum_of_known(_workers.input_tokens) + _sum_of_known(_workers.cache_write_tokens),
+    _sum_of_known(_workers.output_tokens),
+    _sum_of_known(_workers.cache_read_tokens),
     func.sum(_workers.cost_usd),
-    _marked(ESTIMATED),
-    _marked(INCOMPLETE),
+    _is_any_marked(ESTIMATED),
+    _is_any_marked(INCOMPLETE),
 )
 
 
 def usage(connection: Connection, wanted: UsageFilter) -> Sequence[UsageRow]:
-    rows = [_row(*row) for row in connection.execute(_statement(wanted))]
+    rows = [_usage_row(*row) for row in connection.execute(_statement(wanted))]
     if wanted.by is UsageBy.LABEL:
         rows = _by_label(connection, rows, wanted.label)
     return sorted(rows, key=lambda row: (row.at or 0, row.key))
@@ -118,7 +118,7 @@ def _conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
     return found
 
 
-def _row(key: str, bucket: int | None, seconds: int, *figures: Any) -> UsageRow:
+def _usage_row(key: str, bucket: int | None, seconds: int, *figures: Any) -> UsageRow:
     jobs, workers, succeeded, tokens_in, tokens_out, cache_read, cost, estimated, partial = figures
     return UsageRow(
         key=key,
@@ -138,14 +138,14 @@ def _row(key: str, bucket: int | None, seconds: int, *figures: Any) -> UsageRow:
 def _by_label(connection: Connection, rows: Iterable[UsageRow], name: str) -> list[UsageRow]:
     """Sum the rows of root jobs for each value of the label ``name``; "" for jobs without it."""
     labels = select(_jobs.id, _jobs.labels).where(_jobs.depth == 0, _jobs.labels != "")
-    values = {job_id: _value(text, name) for job_id, text in connection.execute(labels)}
+    values = {job_id: _label_value(text, name) for job_id, text in connection.execute(labels)}
     groups: dict[tuple[str, float | None], list[UsageRow]] = defaultdict(list)
     for row in rows:
         groups[values.get(row.key, ""), row.at].append(row)
-    return [_sum(key, at, group) for (key, at), group in groups.items()]
+    return [_summed_row(key, at, group) for (key, at), group in groups.items()]
 
 
-def _value(text: str, name: str) -> str:
+def _label_value(text: str, name: str) -> str:
     for line in restored(text).strip("\n").split("\n"):
         found, _, value = str(json.loads(line)).partition(":")
         if found == name:
@@ -153,7 +153,7 @@ def _value(text: str, name: str) -> str:
     return ""
 
 
-def _sum(key: str, at: float | None, rows: Sequence[UsageRow]) -> UsageRow:
+def _summed_row(key: str, at: float | None, rows: Sequence[UsageRow]) -> UsageRow:
     costs = [row.cost_usd for row in rows if row.cost_usd is not None]
     return UsageRow(
         key=key,

@@ -111,10 +111,10 @@ class SortedWorkers:
         Call this before any other query in the connection's transaction.
         """
         with self._reading:
-            entries = self._latest(connection, now)
+            entries = self._latest_entries(connection, now)
         return [entry[-1] for entry in entries[offset : offset + limit]], len(entries)
 
-    def _latest(self, connection: Connection, now: float) -> list[Entry]:
+    def _latest_entries(self, connection: Connection, now: float) -> list[Entry]:
         # Take the changes before the read, so that the read sees all of them. A later change is
         # noted for the next read.
         with self._noting:
@@ -251,7 +251,7 @@ def worker_page(
     last_seq: int,
 ) -> WorkerPage:
     """Return a page with the workers ``names``. ``total``: the number of all workers that match."""
-    found = _named(connection, root_id, names)
+    found = _rows_named(connection, root_id, names)
     return WorkerPage(
         workers=found,
         labels=_labels_of(connection, job_id, {each.task_id for each in found}),
@@ -260,7 +260,7 @@ def worker_page(
     )
 
 
-def _named(connection: Connection, root_id: str, names: Sequence[str]) -> list[WorkerRow]:
+def _rows_named(connection: Connection, root_id: str, names: Sequence[str]) -> list[WorkerRow]:
     given = {"root_id": root_id, "names": list(names)}
     rows = connection.execute(_rows, given).fetchall() if names else []
     found = {row[0]: WorkerRow._make(row) for row in zip(*worker_columns(rows), strict=True)}
