@@ -123,7 +123,7 @@ class JobLog:
     def _append(self, root_id: str, events: Sequence[Event]) -> None:
         if not events and not self._events(root_id, 0, 1):
             return  # The job was removed
-        handle = self._log(root_id)
+        handle = self._descriptor(root_id)
         while missing := self._missing(root_id, events):
             self._write(handle, root_id, missing)
         self._write(handle, root_id, events)
@@ -149,9 +149,9 @@ class JobLog:
             write_all(handle, "".join(map(line_of, events)).encode("utf-8", "replace"))
             self._written[root_id] = events[-1].seq
 
-    def _log(self, root_id: str) -> int:
+    def _descriptor(self, root_id: str) -> int:
         if root_id not in self._open:
-            self._open[root_id] = self._opened(root_id)
+            self._open[root_id] = self._new_descriptor(root_id)
             if len(self._open) > _MOST_OPEN:
                 self._close(next(iter(self._open)))
         if root_id not in self._written:
@@ -162,7 +162,7 @@ class JobLog:
     def _path(self, root_id: str) -> Path:
         return self._workspace.job_directory(root_id) / "logs" / "orchestrator.log"
 
-    def _opened(self, root_id: str) -> int:
+    def _new_descriptor(self, root_id: str) -> int:
         self._workspace.refuse_link(root_id)
         try:
             return open_log(self._path(root_id))

@@ -261,11 +261,11 @@ def iso(at: float | None) -> str | None:
         return None
     # Round to microseconds first, as the API does.
     milliseconds = round(at * 1_000_000) // 1000
-    return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
+    return f"{_formatted_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
 @lru_cache(maxsize=64)
-def _second(at: int) -> str:
+def _formatted_second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 

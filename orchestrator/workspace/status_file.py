@@ -105,7 +105,7 @@ class StatusFiles:
     def load(self, tree: Tree) -> None:
         """Load the state of an unfinished tree after a restart."""
         with self._lock:
-            self._watched[tree.root.id] = _watched(tree)
+            self._watched[tree.root.id] = _state_in(tree)
 
     def write_missing(self, root: Job) -> None:
         """Write the file of an ended root job, if it is missing or outdated."""
@@ -124,7 +124,7 @@ class StatusFiles:
         """Write the file of an ended root job from its state in the store."""
         tree = self._read(root_id)
         if tree is not None:
-            self._try_to_write(_watched(tree))
+            self._try_to_write(_state_in(tree))
 
     def __call__(self, change: Change) -> None:
         with self._lock:
@@ -144,7 +144,7 @@ class StatusFiles:
                 self._watched[job.id] = _Watched(job)
         for job in change.jobs:
             if job.is_root:
-                self._known(job).root = job
+                self._state_of(job).root = job
         for job in (*change.new_jobs, *change.jobs):
             if job.root_id in self._watched:
                 self._watched[job.root_id].jobs[job.id] = job
@@ -168,14 +168,14 @@ class StatusFiles:
                 roots.add(worker.root_id)
         return roots
 
-    def _known(self, root: Job) -> _Watched:
+    def _state_of(self, root: Job) -> _Watched:
         """Return the state of a root job, from memory or otherwise from the store.
 
         The state is not in memory if an ended job runs again.
         """
         if root.id not in self._watched:
             tree = self._read(root.id)
-            self._watched[root.id] = _watched(tree) if tree else _Watched(root)
+            self._watched[root.id] = _state_in(tree) if tree else _Watched(root)
         return self._watched[root.id]
 
     def _run(self) -> None:
@@ -251,7 +251,7 @@ class StatusFiles:
             watched.due = ended + max(MIN_INTERVAL_SECONDS, (ended - began) / MAX_SHARE)
 
 
-def _watched(tree: Tree) -> _Watched:
+def _state_in(tree: Tree) -> _Watched:
     jobs = {job.id: job for job in tree.jobs}
     in_project = {
         (job_id, task.id)
@@ -311,9 +311,9 @@ def status_document(
         "labels": dict(root.config.labels),
         "base_branch": root.config.base_branch,
         "project": root.config.project,
-        **_changes(root),
-        **_judging(root),
-        **_merging(root, unmerged_changes),
+        **_change_fields(root),
+        **_gate_fields(root),
+        **_merge_fields(root, unmerged_changes),
         "depths": max(job.depth for job in jobs) + 1,
         "child_jobs": [_child_job(job, unmerged_changes, used) for job in jobs if not job.is_root],
         "results": {
@@ -380,11 +380,11 @@ def _question(question: Question) -> dict[str, Any]:
     }
 
 
-def _changes(job: Job) -> dict[str, Any]:
+def _change_fields(job: Job) -> dict[str, Any]:
     return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
 
 
-def _judging(job: Job) -> dict[str, Any]:
+def _gate_fields(job: Job) -> dict[str, Any]:
     gates = job.facts.unjudged_gates
     return {
         "not_judged": not_judged(job) or None,
@@ -393,7 +393,7 @@ def _judging(job: Job) -> dict[str, Any]:
     }
 
 
-def _merging(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
+def _merge_fields(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
     missing = [(each, unmerged_changes.way_in(each, job)) for each in job.facts.lacking]
     missing_rows = [{**asdict(each), **asdict(way)} for each, way in missing]
     outside = unmerged_changes.made_not_in_result(job) if job.status.ended else []
@@ -426,9 +426,9 @@ def _child_job(
         "request": job.request[:REQUEST_LIMIT],
         "labels": dict(job.config.labels),
         **_used(job, used),
-        **_changes(job),
-        **_judging(job),
-        **_merging(job, unmerged_changes),
+        **_change_fields(job),
+        **_gate_fields(job),
+        **_merge_fields(job, unmerged_changes),
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),
         "ended_at": iso(job.ended_at),

@@ -74,7 +74,7 @@ class WorkspaceLock:
             holder = int(self._path.read_text(encoding="ascii"))
         except (OSError, ValueError):
             return False
-        return any(_is_file(each, lock) for each in process_table.open_files(holder))
+        return any(_is_same_file(each, lock) for each in process_table.open_files(holder))
 
     def release(self) -> None:
         if self._handle is not None:
@@ -82,7 +82,7 @@ class WorkspaceLock:
             self._handle = None
 
 
-def _is_file(path: str, found: os.stat_result) -> bool:
+def _is_same_file(path: str, found: os.stat_result) -> bool:
     try:
         return os.path.samestat(os.stat(path), found)
     except OSError:
