@@ -4,6 +4,6 @@
 - ``http_client``: HTTP calls with a key, for programs that must start fast
 - ``secrets``: API keys, masking of secrets in text, and signatures of incoming events
 
-``allowed_environment`` selects the variables that workers inherit. ``proc`` reads processes from
-/proc, also for programs that must start fast.
+``allowed_environment`` selects the variables that workers inherit. ``process_table`` reads
+processes from /proc, also for programs that must start fast.
 """

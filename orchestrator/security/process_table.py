@@ -152,7 +152,7 @@ def children(pid: int) -> list[int]:
     if not _has_children_files():
         found = (look_up(each) for each in all_pids())
         return [process.pid for process in found if process is not None and process.parent == pid]
-    files = (f"/proc/{pid}/task/{thread}/children" for thread in _threads(pid))
+    files = (f"/proc/{pid}/task/{thread}/children" for thread in _thread_ids(pid))
     return [int(child) for file in files for child in read(file).split()]
 
 
@@ -266,7 +266,7 @@ def all_pids() -> list[int]:
         return []  # not Linux
 
 
-def _threads(pid: int) -> list[str]:
+def _thread_ids(pid: int) -> list[str]:
     try:
         return os.listdir(f"/proc/{pid}/task")
     except OSError:

@@ -49,11 +49,11 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
 
     def _open(self) -> TextIOWrapper:
         return open(
-            self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=_private
+            self.baseFilename, "a", encoding=self.encoding, errors=self.errors, opener=_open_private
         )
 
 
-def _private(path: str, _flags: int) -> int:
+def _open_private(path: str, _flags: int) -> int:
     handle = open_log(path)
     # An earlier version may have created the file readable for other users.
     os.fchmod(handle, 0o600)

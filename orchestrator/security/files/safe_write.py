@@ -35,10 +35,10 @@ class SafeWriter:
 
         Raise NotPlain if ``put`` would refuse to replace the file.
         """
-        parts = _parts(path)
+        parts = _checked_parts(path)
         try:
             with self._opened(parts[:-1], make=False) as folder:
-                _check(folder, parts[-1], path)
+                _check_replaceable(folder, parts[-1], path)
                 with os.fdopen(os.open(parts[-1], _FILE, dir_fd=folder), "rb") as file:
                     return file.read()
         except FileNotFoundError:
@@ -46,10 +46,10 @@ class SafeWriter:
 
     def put(self, path: str, content: bytes, *, executable: bool) -> None:
         """Write a new file, or replace a plain file. Raise OSError."""
-        parts = _parts(path)
+        parts = _checked_parts(path)
         with self._opened(parts[:-1], make=True) as folder:
             # Check again right before the replacement: only a plain file is replaced.
-            _check(folder, parts[-1], path)
+            _check_replaceable(folder, parts[-1], path)
             _write(folder, parts[-1], content, 0o777 if executable else 0o666)
 
     @contextmanager
@@ -57,7 +57,7 @@ class SafeWriter:
         folder = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for part in parts:
-                inner = _inner(folder, part, make)
+                inner = _open_inner(folder, part, make)
                 os.close(folder)
                 folder = inner
             yield folder
@@ -65,7 +65,7 @@ class SafeWriter:
             os.close(folder)
 
 
-def _parts(path: str) -> list[str]:
+def _checked_parts(path: str) -> list[str]:
     parts = path.split("/")
     if not {"", ".", ".."}.isdisjoint(parts) or "\0" in path:
         raise NotPlain("the path has an empty part, '.', '..', or a NUL character")
@@ -74,7 +74,7 @@ def _parts(path: str) -> list[str]:
     return parts
 
 
-def _inner(folder: int, name: str, make: bool) -> int:
+def _open_inner(folder: int, name: str, make: bool) -> int:
     if make:
         with suppress(FileExistsError):
             os.mkdir(name, dir_fd=folder)
@@ -86,7 +86,7 @@ def _inner(folder: int, name: str, make: bool) -> int:
         raise NotPlain(f"{name} exists and is not a directory") from error
 
 
-def _check(folder: int, name: str, path: str) -> None:
+def _check_replaceable(folder: int, name: str, path: str) -> None:
     try:
         found = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:

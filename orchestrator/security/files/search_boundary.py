@@ -113,7 +113,7 @@ def variables_of(worktree: str, cwd: str) -> dict[str, str]:
 
     A tool is not limited if its settings are in a directory from ``cwd`` up to the worktree's top.
     """
-    places = list(_upwards(cwd, worktree))
+    places = list(_directories_up(cwd, worktree))
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)
     found = {"GOWORK": "" if has_own else "off"}
     if not any(map(_configures_pytest, places)):
@@ -123,7 +123,7 @@ def variables_of(worktree: str, cwd: str) -> dict[str, str]:
     return found
 
 
-def _upwards(cwd: str, top: str) -> Iterator[str]:
+def _directories_up(cwd: str, top: str) -> Iterator[str]:
     place = cwd
     while place != top and place.startswith(f"{top}/"):
         yield place

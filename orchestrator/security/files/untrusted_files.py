@@ -35,7 +35,7 @@ def _opened(path: Path | str, within: Path | str | None) -> int:
     if within is None:
         if whole.rpartition("/")[2] in _NOT_NAMES:
             raise NotPlain(f"{whole} is not a file")
-        return _plain(os.open(whole, _FILE), whole)
+        return _require_plain(os.open(whole, _FILE), whole)
     root = os.fspath(within)
     beginning = root.rstrip("/") + "/"
     parts = whole.removeprefix(beginning).split("/")
@@ -50,10 +50,10 @@ def _opened(path: Path | str, within: Path | str | None) -> int:
         handle = os.open(parts[-1], _FILE, dir_fd=folder)
     finally:
         os.close(folder)
-    return _plain(handle, whole)
+    return _require_plain(handle, whole)
 
 
-def _plain(handle: int, path: str) -> int:
+def _require_plain(handle: int, path: str) -> int:
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
         os.close(handle)

@@ -83,17 +83,15 @@ class HttpAnswer:
         """Yield the body as it arrives. Raise OSError if it is incomplete."""
         length = self.headers.get("content-length", "")
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
-            yield from self._chunks()
+            while size := self._next_size():
+                yield from self._part(size)
+                # Skip the line end that follows each chunk.
+                self._stream.readline(_LONGEST_HEAD)
         elif length.isdecimal():
             yield from self._part(int(length))
         else:
             while piece := self._stream.read1(_PIECE_BYTES):
                 yield piece
-
-    def _chunks(self) -> Iterator[bytes]:
-        while size := self._next_size():
-            yield from self._part(size)
-            self._stream.readline(_LONGEST_HEAD)
 
     def _next_size(self) -> int:
         digits = self._stream.readline(_LONGEST_HEAD).partition(b";")[0]

@@ -79,9 +79,8 @@ class Masker:
 
     def release(self) -> bytes:
         """Return the held bytes if they are at most a quarter of a secret, otherwise b"".
-        Idempotent.
 
-        If further bytes of the secret follow, they are masked.
+        If further bytes of the secret follow, they are masked. Idempotent.
         """
         if not self.holds_back or not self._reveals_little(self._held):
             return b""
@@ -130,11 +129,11 @@ class Masker:
     def _spans(self, stream: bytes) -> list[_Span]:
         found = [(0, self._masked)] if self._masked else []
         for form in self._forms.plain:
-            found.extend((at, at + len(form)) for at in _places(form, stream))
+            found.extend((at, at + len(form)) for at in _positions(form, stream))
         unbroken = _Unbroken(stream)
         for form in self._forms.base64:
-            found.extend(unbroken.span(at, len(form)) for at in _places(form, unbroken.text))
-        return _union(sorted(found))
+            found.extend(unbroken.span(at, len(form)) for at in _positions(form, unbroken.text))
+        return _united(sorted(found))
 
     def _possible_beginning(self, stream: bytes) -> int:
         longest = max((_shared(stream, form) for form in self._forms.plain), default=0)
@@ -187,14 +186,14 @@ class _Unbroken:
         return positions, removed
 
 
-def _places(form: bytes, stream: bytes) -> Iterator[int]:
+def _positions(form: bytes, stream: bytes) -> Iterator[int]:
     at = stream.find(form)
     while at >= 0:
         yield at
         at = stream.find(form, at + 1)
 
 
-def _union(spans: list[_Span]) -> list[_Span]:
+def _united(spans: list[_Span]) -> list[_Span]:
     united: list[_Span] = []
     for start, stop in spans:
         if united and start < united[-1][1]:
@@ -207,7 +206,7 @@ def _union(spans: list[_Span]) -> list[_Span]:
 def _shared(stream: bytes, form: bytes) -> int:
     """Return the length of the longest proper prefix of ``form`` at the end of ``stream``."""
     tail = stream[-(len(form) - 1) :]
-    for at in _places(form[:1], tail):
+    for at in _positions(form[:1], tail):
         if form.startswith(tail[at:]):
             return len(tail) - at
     return 0
@@ -229,10 +228,12 @@ def _longest_first(forms: Iterable[bytes]) -> list[bytes]:
 @lru_cache(maxsize=64)
 def _forms(secret: str) -> _Forms:
     raw = secret.encode("utf-8", "surrogateescape")
-    return _Forms(plain=list(set(_written(secret, raw))), base64=list(set(_base64_forms(raw))))
+    return _Forms(
+        plain=list(set(_written_forms(secret, raw))), base64=list(set(_base64_forms(raw)))
+    )
 
 
-def _written(secret: str, raw: bytes) -> Iterator[bytes]:
+def _written_forms(secret: str, raw: bytes) -> Iterator[bytes]:
     yield raw
     for ascii_only in (True, False):
         for form in _json_forms(secret, ascii_only):

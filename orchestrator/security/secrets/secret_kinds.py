@@ -106,7 +106,7 @@ def found_in(
             found = kind.pattern.search(line)
             if found:
                 return Secret(kind.name, found[0])
-    return _assigned(line) if generic else None
+    return _assigned_secret(line) if generic else None
 
 
 def redacted(line: str) -> str:
@@ -117,7 +117,7 @@ def redacted(line: str) -> str:
     return text.decode("utf-8", "surrogatepass")
 
 
-def _assigned(line: bytes) -> Secret | None:
+def _assigned_secret(line: bytes) -> Secret | None:
     folded = line.lower()
     if not any(hint in folded for hint in _ASSIGNED_HINTS):
         return None
