@@ -79,12 +79,12 @@ class OutboxService:
 
         Return all these entries with their new states.
         """
-        entries = self._sent(entry)
+        entries = self._send(entry)
         for each in entries:
             _log_failure(each)
         return entries
 
-    def _sent(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
+    def _send(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
         if entry.endpoint.startswith(notes.PREFIX):
             return self._notifications.deliver(entry)
         outcome = self._webhooks.send(entry)
@@ -104,11 +104,11 @@ class OutboxService:
     def endpoints(self) -> Sequence[EndpointInfo]:
         counts = self._store.counts()
         found = [
-            self._info(hooks.PREFIX, "webhook", each.name, each.url, counts)
+            self._endpoint_info(hooks.PREFIX, "webhook", each.name, each.url, counts)
             for each in self._webhooks.endpoints.values()
         ]
         found += [
-            self._info(notes.PREFIX, "notification", each.name, each.url, counts)
+            self._endpoint_info(notes.PREFIX, "notification", each.name, each.url, counts)
             for each in self._notifications.targets.values()
         ]
         if of_callbacks := counts.get(CALLBACK):
@@ -118,7 +118,7 @@ class OutboxService:
     def test(self, name: str) -> TestResult:
         endpoint = self._webhooks.endpoints.get(name)
         if endpoint is None:
-            raise NotFound(_unknown("webhook", name, self._webhooks.endpoints))
+            raise NotFound(_unknown_name("webhook", name, self._webhooks.endpoints))
         data = {"message": "This is a test: messages of orchestrator arrive."}
         body = {"type": "test", "timestamp": moment(time.time()), "data": data}
         began = time.monotonic()
@@ -130,7 +130,7 @@ class OutboxService:
     def test_notifications(self, name: str) -> Mapping[str, TestResult]:
         targets = self._notifications.targets
         if name and name not in targets:
-            raise NotFound(_unknown("notification target", name, targets))
+            raise NotFound(_unknown_name("notification target", name, targets))
         found = {}
         for target in [targets[name]] if name else targets.values():
             began = time.monotonic()
@@ -143,7 +143,9 @@ class OutboxService:
             # Stored messages to an endpoint remain after its entry was removed from the settings.
             known = dict.fromkeys((*self._subscriptions, *self._store.counts(), CALLBACK))
             if wanted.endpoint not in known:
-                raise InvalidRequest(_unknown("endpoint", wanted.endpoint, known), field="endpoint")
+                raise InvalidRequest(
+                    _unknown_name("endpoint", wanted.endpoint, known), field="endpoint"
+                )
         return self._store.page(wanted, offset, limit)
 
     def redeliver(self, entry_id: str) -> OutboxEntry:
@@ -162,7 +164,7 @@ class OutboxService:
     def check_url(self, url: str) -> None:
         self._policy.check(url)
 
-    def _info(
+    def _endpoint_info(
         self, prefix: str, kind: str, name: str, url: str, counts: Mapping[str, Mapping[str, int]]
     ) -> EndpointInfo:
         endpoint = f"{prefix}{name}"
@@ -202,5 +204,5 @@ def _result(outcome: Outcome, seconds: float) -> TestResult:
     return TestResult(outcome.delivered, outcome.status, outcome.error, seconds)
 
 
-def _unknown(what: str, name: str, known: Mapping[str, object]) -> str:
+def _unknown_name(what: str, name: str, known: Mapping[str, object]) -> str:
     return f"unknown {what} {name!r}; known: {', '.join(known) or 'none'}"

@@ -42,7 +42,7 @@ class AddressPolicy:
         Resolves the host name. Each connection checks the address again, because it may have
         changed.
         """
-        host, port = _parts(url)
+        host, port = _host_and_port(url)
         if self.is_allowed(url):
             return
         # Remove a final dot, which does not change the host, because some resolvers do not know
@@ -57,7 +57,7 @@ class AddressPolicy:
 
     def check_literal(self, url: str) -> None:
         """Raise ForbiddenUrl as ``check`` does, but resolve no host name other than localhost."""
-        host, _ = _parts(url)
+        host, _ = _host_and_port(url)
         if host.rstrip(".") == "localhost" or _is_address(host.strip("[]")):
             self.check(url)
 
@@ -66,7 +66,7 @@ class AddressPolicy:
 
         Raise ForbiddenUrl for a malformed URL.
         """
-        host, port = _parts(url)
+        host, port = _host_and_port(url)
         return not self._allowed.isdisjoint({host, _with_port(host, port)})
 
 
@@ -74,7 +74,7 @@ def _with_port(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _parts(url: str) -> tuple[str, int]:
+def _host_and_port(url: str) -> tuple[str, int]:
     # Imported here, because most servers send nothing.
     from urllib3.exceptions import LocationParseError
     from urllib3.util import parse_url

@@ -39,7 +39,7 @@ def after_attempt(
     )
     if outcome.delivered:
         return replace(entry, state=EntryState.DELIVERED, done_at=now)
-    wait = _wait(entry.attempts, outcome)
+    wait = _seconds_until_retry(entry.attempts, outcome)
     if wait is None:
         return replace(entry, state=EntryState.FAILED, done_at=now)
     seconds = wait * jitter(1 - JITTER, 1 + JITTER)
@@ -48,7 +48,7 @@ def after_attempt(
     return replace(entry, due_at=now + seconds)
 
 
-def _wait(attempts: int, outcome: Outcome) -> float | None:
+def _seconds_until_retry(attempts: int, outcome: Outcome) -> float | None:
     status = outcome.status
     if outcome.final or status == GONE:
         return None

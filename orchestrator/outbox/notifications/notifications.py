@@ -39,14 +39,15 @@ class Notifications:
         Return the entries with their new states.
         """
         target = self.targets.get(entry.endpoint.removeprefix(PREFIX))
-        together = [entry, *(each for each in self._others(entry))]
+        pending = self._store.pending(entry.endpoint, entry.root_id)
+        together = [entry, *(each for each in pending if each.id != entry.id)]
         if target is None:
             name = entry.endpoint.removeprefix(PREFIX)
             why = (
                 f"notify.targets has no target {name!r}; add the target, then send the message "
                 "again"
             )
-            return _after(together, Outcome(error=why, final=True), self._now())
+            return _entries_after(together, Outcome(error=why, final=True), self._now())
         quiet = quiet_seconds(target.quiet, self._local_time())
         if quiet:
             return [replace(each, due_at=self._now() + quiet) for each in together]
@@ -55,14 +56,10 @@ class Notifications:
             return [
                 replace(each, state=EntryState.SKIPPED, done_at=self._now()) for each in together
             ]
-        return _after(together, send(target, found, self._http_sender), self._now())
+        return _entries_after(together, send(target, found, self._http_sender), self._now())
 
     def send(self, target: Target, notice: Notice) -> Outcome:
         return send(target, notice, self._http_sender)
-
-    def _others(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
-        found = self._store.pending(entry.endpoint, entry.root_id)
-        return [each for each in found if each.id != entry.id]
 
     def _notice(self, entries: Sequence[OutboxEntry]) -> Notice | None:
         """Return one notification for all entries.
@@ -78,7 +75,9 @@ class Notifications:
         return notice_of(body)
 
 
-def _after(entries: Sequence[OutboxEntry], outcome: Outcome, now: float) -> list[OutboxEntry]:
+def _entries_after(
+    entries: Sequence[OutboxEntry], outcome: Outcome, now: float
+) -> list[OutboxEntry]:
     return [after_attempt(each, outcome, now) for each in entries]
 
 
