@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from orchestrator.agents.prompts.shared_context import Recipe, shared_text, template
 from orchestrator.core.model.attempt.delivered_work import BUILDING_ROLES
-from orchestrator.core.model.attempt.failure import LOGIN
+from orchestrator.core.model.attempt.failure import CREDIT, LOGIN
 from orchestrator.core.model.human_input import Feedback
 from orchestrator.core.model.job import Worker
 from orchestrator.core.ports import Assignment
@@ -66,6 +66,7 @@ INTERRUPTIONS = {
     "lost": "the process ended for an unknown reason",
     "killed": "the process was killed",
     "internal": "the tool failed with an internal error",
+    CREDIT: "the account of the agent had no credit, and has credit again",
     LOGIN: "the login of the agent failed, and has been fixed since",
     "refused": "a key, a setting, or a limit stopped the attempt, and has been changed since",
 }

@@ -51,8 +51,11 @@ class Verdict:
     rate_limited: bool = False
     #: True if the tool's program could not be started, possibly because an update is replacing it.
     not_started: bool = False
-    #: True if the agent's key or login failed. Every other worker of the agent would fail as well.
+    #: True if the agent's key or login failed, or if its account has no credit. Every other worker
+    #: of the agent would fail as well.
     login_refused: bool = False
+    #: True if the agent's account has no credit.
+    lacks_credit: bool = False
     #: True if the login failed on one machine only, and another machine can run the worker.
     moves: bool = False
     #: True if the attempt never ran, so that a retry follows at once.
@@ -179,6 +182,7 @@ NOT_FOUND = 127
 #: differently.
 _BY_CLASS: tuple[tuple[ErrorClass, WorkerStatus, str, bool], ...] = (
     (ErrorClass.AUTH, _S.FAILED, "the agent's login failed", False),
+    (ErrorClass.CREDIT, _S.FAILED, "the agent's account has no credit", False),
     (ErrorClass.RATE_LIMIT, _S.FAILED, "the agent's account is rate-limited", True),
     (ErrorClass.API, _S.FAILED, "the model's service failed", True),
     (ErrorClass.CONFIG, _S.FAILED, "{tool} rejected its options or settings", False),
@@ -322,6 +326,7 @@ _PASSED = GateResult(name="any", status=GateStatus.PASSED)
 _RATE_LIMITED = _OF_CLASS[ErrorClass.RATE_LIMIT]
 _NOT_STARTED = _OF_CLASS[ErrorClass.START]
 _LOGIN_REFUSED = _OF_CLASS[ErrorClass.AUTH]
+_LACKS_CREDIT = _OF_CLASS[ErrorClass.CREDIT]
 
 
 def judge(exit: Exit, evidence: Evidence) -> Verdict:
@@ -342,7 +347,8 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
         row=row.name,
         failure=failure,
         rate_limited=row is _RATE_LIMITED,
-        login_refused=row is _LOGIN_REFUSED,
+        login_refused=row in (_LOGIN_REFUSED, _LACKS_CREDIT),
+        lacks_credit=row is _LACKS_CREDIT,
         not_started=row is _NOT_STARTED
         or (exit.cause is ExitCause.PROGRAM and evidence.output_required),
         never_began=exit.cause is ExitCause.NEVER_BEGAN,

@@ -14,6 +14,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, ErrorClass, 
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
 from orchestrator.core.model.attempt.failure import (
     ASKED,
+    CREDIT,
     GATES,
     LOGIN,
     NO_CHANGES,
@@ -157,6 +158,13 @@ TABLE: tuple[FailureRow, ...] = (
         _K.LOGIC_ERROR,
         ((_S.ESCALATE, 0.9),),
         _words("a retry would fail in the same way; log in first"),
+    ),
+    FailureRow(
+        CREDIT,
+        _has_error_class(ErrorClass.CREDIT),
+        _K.LOGIC_ERROR,
+        ((_S.ESCALATE, 0.9),),
+        _words("a retry would fail in the same way; add credit to the account first"),
     ),
     FailureRow(
         "refused",

@@ -33,6 +33,10 @@ class CredentialLookup:
     credential: Callable[[str], str] = lambda agent: ""
 
 
+#: What to do if the account of an agent has no credit.
+ADD_CREDIT = "add credit to the account, or choose another agent: --agent NAME"
+
+
 @dataclass(frozen=True, slots=True)
 class LoginsSeen:
     """The latest observed state of an agent's login."""
@@ -63,20 +67,21 @@ class AgentLogins:
             self._seen[agent] = LoginsSeen(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """Record a failed login if the verdict reports one. Return the verdict.
+        """Record a failed login, or an account without credit, if the verdict reports one.
 
-        After a failed login, the returned verdict's reason also states how to fix the login, if
-        known.
+        Return the verdict. Its reason then also states what to do, if known.
         """
         if not verdict.login_refused:
             return verdict
-        fix, credential = self._credentials.fix(agent), self._credentials.credential(agent)
+        fix = ADD_CREDIT if verdict.lacks_credit else self._credentials.fix(agent)
+        credential = self._credentials.credential(agent)
         self._seen[agent] = LoginsSeen(False, verdict.reason, now, credential, fix)
         if not fix:
             return verdict
         # The service's message may be a sentence.
         reason = verdict.reason.removesuffix(".")
-        return replace(verdict, reason=f"{reason}; to fix the login: {fix}")
+        todo = fix if verdict.lacks_credit else f"to fix the login: {fix}"
+        return replace(verdict, reason=f"{reason}; {todo}")
 
     def seen(self, now: float) -> Mapping[str, LoginsSeen]:
         """Return the known states of logins, by agent.

@@ -14,6 +14,7 @@ from tests.agents.real.tools import AGENTS
 #: Beginning of ``reason`` by class of error; ``{tool}`` is the agent.
 API = "the model's service failed"
 AUTH = "the agent's login failed"
+CREDIT = "the agent's account has no credit"
 CONFIG = "{tool} rejected its options or settings"
 EMPTY = "the agent ended without an answer"
 KILLED = "{tool} was killed"
@@ -93,7 +94,7 @@ FAILURES: Mapping[str, Failure] = {
     ),
     "quota used up": Failure(
         script=Script.failing(Fault(status=429, type="insufficient_quota", message=QUOTA, times=0)),
-        reason=AUTH,
+        reason=CREDIT,
         again=False,
         # Google gives it to free accounts until the next day; Ollama never asks for money.
         other=("gemini", "ollama"),
@@ -104,6 +105,7 @@ _CLASSES = {
     API: "`api`",
     AUTH: "`auth`",
     CONFIG: "`config`",
+    CREDIT: "`credit`",
     EMPTY: "`empty`",
     LIMIT: "`limit`",
     TIMEOUT: "`timeout`",

@@ -8,7 +8,7 @@ from orchestrator.core.text.formatting import cut_middle
 #: Number of characters that are checked at the beginning and at the end of a long text.
 CLIP = 4000
 
-#: Words for an account without money. Waiting does not help, so this is no rate limit, whatever
+#: Words for an account without credit. Waiting does not help, so this is no rate limit, whatever
 #: the HTTP status is.
 _UNPAID = (
     r"credit balance is too low|insufficient_quota|quota exceeded\. check your plan"
@@ -79,8 +79,10 @@ def of_status(status: int | None) -> ErrorClass:
 
     400 and 422 are ambiguous: the cause may be an invalid key or a broken conversation.
     """
-    if status in (401, 402, 403):
+    if status in (401, 403):
         return ErrorClass.AUTH
+    if status == 402:
+        return ErrorClass.CREDIT
     if status in (429, 529):
         return ErrorClass.RATE_LIMIT
     if status in (404, 405):
@@ -98,8 +100,8 @@ def classify(
     Return ``otherwise`` if neither the text nor the status indicates a class.
     """
     words = clipped(text)
-    if status == 402 or re.search(_UNPAID, words, re.I):
-        return ErrorClass.AUTH
+    if re.search(_UNPAID, words, re.I):
+        return ErrorClass.CREDIT
     kind = of_status(status or status_in(words))
     if kind is not ErrorClass.NONE:
         return kind

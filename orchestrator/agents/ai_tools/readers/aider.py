@@ -148,11 +148,11 @@ class AiderReader:
 
 
 def _class_of(name: str, words: str) -> ErrorClass:
-    # aider reports an account without money as a rate limit. The class is AUTH, because waiting
-    # does not help.
-    found = classify(words)
-    empty = found is ErrorClass.AUTH or _UNPAID.search(words)
-    return ErrorClass.AUTH if empty else _BY_NAME.get(name) or found
+    # aider reports an account without credit as a rate limit, but waiting does not help.
+    found = ErrorClass.CREDIT if _UNPAID.search(words) else classify(words)
+    if found in (ErrorClass.AUTH, ErrorClass.CREDIT):
+        return found
+    return _BY_NAME.get(name) or found
 
 
 def _usage(tokens: re.Match[str]) -> Usage:

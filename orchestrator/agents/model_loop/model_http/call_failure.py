@@ -12,7 +12,7 @@ from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import one_line
 
 _LONGEST = 600
-_AUTH = frozenset((401, 402, 403))
+_AUTH = frozenset((401, 403))
 _RATE = frozenset((429, 529))
 _OVERFLOW = re.compile(
     r"prompt is too long|context[ _](length|window|size)|maximum context|context_length_exceeded"
@@ -21,7 +21,7 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
-#: Texts that, with status 429, show an account without money. Other words about billing also occur
+#: Texts that, with status 429, show an account without credit. Other words about billing also occur
 #: if waiting helps.
 _USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
 #: Texts of a server that could not read the model's tool call. The model's next try may be correct.
@@ -71,7 +71,9 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> M
         )
     if status in _RATE:
         return _limited(words, status, headers, detail)
-    if _UNPAID.search(detail) or status in _AUTH:
+    if _UNPAID.search(detail) or status == 402:
+        return ModelFailure(ErrorClass.CREDIT, words, status=status)
+    if status in _AUTH:
         return ModelFailure(ErrorClass.AUTH, words, status=status)
     if status == 413 or (status < 500 and _OVERFLOW.search(detail)):
         return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({words})", status=status)
@@ -85,8 +87,8 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> M
 
 def _limited(words: str, status: int, headers: Mapping[str, str], detail: str) -> ModelFailure:
     if _USED_UP.search(detail):
-        # Waiting does not help an account without money.
-        return ModelFailure(ErrorClass.AUTH, words, status=status)
+        # Waiting does not help an account without credit.
+        return ModelFailure(ErrorClass.CREDIT, words, status=status)
     now = time.time()
     pause = rate_limit_headers.pause(headers, now)
     until = rate_limit_headers.resets_at(headers, detail, now)

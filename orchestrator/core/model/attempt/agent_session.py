@@ -7,6 +7,7 @@ from enum import StrEnum
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.failure import (
     ASKED,
+    CREDIT,
     FEEDBACK,
     LOGIN,
     NO_CHANGES,
@@ -67,6 +68,7 @@ RESUMED_AFTER: Mapping[str, bool] = {
     #: A key, a setting, or a limit stopped the attempt. A person has changed it since.
     "refused": True,
     LOGIN: True,
+    CREDIT: True,
     "broken worktree": False,
     "disk full": False,
     "same failure": False,

@@ -83,6 +83,8 @@ class ErrorClass(StrEnum):
     NONE = ""
     #: The agent's key or login failed, or is missing.
     AUTH = "auth"
+    #: The agent's account has no credit. Waiting does not help.
+    CREDIT = "credit"
     #: The agent's account must wait before it may call the model again.
     RATE_LIMIT = "rate_limit"
     #: The model's service failed, or cannot be reached.

@@ -29,6 +29,8 @@ ASKED = "asked"
 GATES = "gates"
 #: The login of the worker's agent failed.
 LOGIN = "login"
+#: The account of the worker's agent has no credit.
+CREDIT = "credit"
 
 #: Merge rejection: the attempt succeeded, but its changes cannot be merged.
 SENT_BACK = "sent back"

@@ -9,7 +9,7 @@ from enum import StrEnum
 from shlex import quote
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.failure import ASKED, LOGIN
+from orchestrator.core.model.attempt.failure import ASKED, CREDIT, LOGIN
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Missing
 from orchestrator.core.model.states import LossCause, WorkerStatus
@@ -34,7 +34,7 @@ class NeedKind(StrEnum):
     QUESTION = "question"
     #: A worker ended because it waits for a person's answer to its question.
     ASKED = "asked"
-    #: The login of an agent failed.
+    #: The login of an agent failed, or its account has no credit.
     LOGIN = "login"
     #: A worker failed before it had answered a person's comments.
     FEEDBACK = "feedback"
@@ -43,7 +43,7 @@ class NeedKind(StrEnum):
 
 
 #: Kinds of needs that follow from a worker's failure. All other kinds follow from the job.
-_OF_FAILURES = {ASKED: NeedKind.ASKED, LOGIN: NeedKind.LOGIN}
+_OF_FAILURES = {ASKED: NeedKind.ASKED, LOGIN: NeedKind.LOGIN, CREDIT: NeedKind.LOGIN}
 _WITHOUT_SUCCESS = (WorkerStatus.FAILED, WorkerStatus.TIMEOUT)
 
 

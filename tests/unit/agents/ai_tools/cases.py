@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from tests.unit.agents.ai_tools.samples import events
 
+CREDIT = ErrorClass.CREDIT
 OK, AUTH, RATE, API = ErrorClass.NONE, ErrorClass.AUTH, ErrorClass.RATE_LIMIT, ErrorClass.API
 CONFIG, LIMIT, DENIED = ErrorClass.CONFIG, ErrorClass.LIMIT, ErrorClass.DENIED
 EMPTY, KILLED, TIMEOUT = ErrorClass.EMPTY, ErrorClass.KILLED, ErrorClass.TIMEOUT
@@ -130,8 +131,10 @@ CASES = (
         error="AuthenticationError",
     ),
     Case("no key", "aider", AUTH, ["No LLM model was specified and no API keys were provided."], 1),
-    Case("no credit", "claude", AUTH, claude_api(400, "", "Your credit balance is too low"), 1),
-    Case("no quota", "codex", AUTH, codex_failed("Quota exceeded. Check your plan and billing"), 1),
+    Case("no credit", "claude", CREDIT, claude_api(400, "", "Your credit balance is too low"), 1),
+    Case(
+        "no quota", "codex", CREDIT, codex_failed("Quota exceeded. Check your plan and billing"), 1
+    ),
     # A prompt that is too long would be too long again.
     Case("too long", "claude", LIMIT, claude_api(400, "", "Prompt is too long"), 1),
     Case("413", "claude", LIMIT, claude_api(413, "", "Request too large (max 32MB)"), 1),

@@ -381,7 +381,7 @@ def test_a_quota_that_is_used_up_is_no_rate_limit_for_aider() -> None:
     quota = "You exceeded your current quota, please check your plan and billing details."
     error = "litellm.RateLimitError: RateLimitError: OpenAIException - "
 
-    assert aider((), (error + quota,)).error_class is ErrorClass.AUTH
+    assert aider((), (error + quota,)).error_class is ErrorClass.CREDIT
     assert aider((), (error + "slow down",)).error_class is ErrorClass.RATE_LIMIT
 
 

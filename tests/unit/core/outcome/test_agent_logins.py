@@ -8,6 +8,7 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence,
 from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.job.human_needs import NeedKind, kind_of_worker
 from orchestrator.core.outcome.logins_and_throttles import KNOWN_SECONDS, CredentialLookup
 from orchestrator.core.ports import Prompting
 from tests.unit.core.factories import EXIT_1, a_job, a_task, workers_for
@@ -69,6 +70,23 @@ def test_the_period_of_the_services_message_does_not_stay_before_the_fix() -> No
     story.ends(key, EXIT_1, replace(REFUSED, error="The token has expired."))
 
     assert ": The token has expired; to fix the login: " in story.worker(key).reason
+
+
+def test_an_account_without_credit_is_no_failed_login_and_the_reason_says_what_to_do() -> None:
+    story = a_story()
+    _, keys = several(story, "opencode", "opencode")
+    error = "Your credit balance is too low"
+
+    story.ends(keys[0], EXIT_1, replace(REFUSED, error_class=ErrorClass.CREDIT, error=error))
+
+    assert states(story, keys) == [FAILED, FAILED]
+    said = (
+        f"the agent's account has no credit: {error}; add credit to the account, or choose another "
+        "agent: --agent NAME"
+    )
+    assert story.worker(keys[0]).reason.startswith(said)
+    assert story.worker(keys[1]).reason.startswith(f"not started: {said}")
+    assert kind_of_worker(story.worker(keys[0])) is NeedKind.LOGIN
 
 
 def test_workers_that_wait_for_others_are_not_started_either() -> None:

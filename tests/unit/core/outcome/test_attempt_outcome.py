@@ -22,6 +22,7 @@ from tests.unit.core.factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIM
 #: An agent's own error class, and the outcome.
 CLASSES = [
     (ErrorClass.AUTH, "failed", "login failed", False),
+    (ErrorClass.CREDIT, "failed", "the agent's account has no credit", False),
     (ErrorClass.RATE_LIMIT, "failed", "account is rate-limited", True),
     (ErrorClass.API, "failed", "the model's service failed", True),
     (ErrorClass.CONFIG, "failed", "claude rejected its options or settings", False),

@@ -85,6 +85,7 @@ EXAMPLES: Sequence[tuple[str, Exit, Evidence, str, str]] = [
     (NOT_STARTED, EXIT_1, _of(ErrorClass.START), "transient", "current current"),
     ("internal", EXIT_1, _of(ErrorClass.INTERNAL), "transient", "current current"),
     ("login", EXIT_1, _of(ErrorClass.AUTH), "logic_error", "escalate"),
+    ("credit", EXIT_1, _of(ErrorClass.CREDIT), "logic_error", "escalate"),
     ("refused", EXIT_1, _of(ErrorClass.DENIED), "logic_error", "escalate"),
     ("refused", Exit(ended_by=EndedBy.LIMIT, signal=9), TREE, "logic_error", "escalate"),
     ("not started", Exit(ended_by=EndedBy.SPAWN_FAILED), TREE, "unknown", "escalate"),

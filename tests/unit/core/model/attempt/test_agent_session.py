@@ -23,7 +23,18 @@ from orchestrator.core.outcome.failure_classifier import TABLE
 SESSION = Session(id="abc", agent="claude", model="opus", attempt=2, checkpoint="2-after")
 RESUMED = [
     SENT_BACK,
-    *("gates", "rate limit", "api", "timeout", "lost", "killed", "internal", "login", "refused"),
+    *(
+        "gates",
+        "rate limit",
+        "api",
+        "timeout",
+        "lost",
+        "killed",
+        "internal",
+        "login",
+        "credit",
+        "refused",
+    ),
     *("asked", "no_changes", "said it failed", "exit code", "feedback"),
     *("never ran", "tool not started", "not started"),
 ]
