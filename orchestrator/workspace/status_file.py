@@ -16,7 +16,12 @@ from dataclasses import asdict, field
 from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.limits.usage_budgets import caps_of, usage_by_job, usage_fields
+from orchestrator.core.limits.usage_budgets import (
+    caps_of,
+    is_known,
+    usage_by_job,
+    usage_fields,
+)
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Job, Worker
@@ -472,6 +477,8 @@ def _row(
         row["chosen"] = worker.chosen
     if worker.result is not None:
         row["output"] = worker.result.output[:OUTPUT_LIMIT]
+        if is_known(worker.result.usage):
+            row["usage"] = usage_fields([worker.result.usage])
         row["files_created"] = list(worker.result.files_created)
         if session := worker.result.session:
             payload = {"id": session.id, "attempt": session.attempt, "resumed": session.resumed}

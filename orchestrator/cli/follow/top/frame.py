@@ -227,7 +227,9 @@ def count(number: int | None) -> str:
 
 
 def cost(dollars: float | None) -> str:
-    return f"${dollars:.2f}" if dollars else "-"
+    if not dollars:
+        return "-"
+    return "<$0.01" if dollars < 0.01 else f"${dollars:.2f}"
 
 
 def clock(seconds: float | None) -> str:

@@ -316,7 +316,7 @@ def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
         reason=reason,
         counts=answer.get("counts") or {},
         cost_usd=usage.get("cost_usd"),
-        tokens=sum(usage.get(name) or 0 for name in COUNTED_TOKENS) or None,
+        tokens=_counted_tokens(usage),
         started_at=moment(answer.get("started_at") or answer.get("created_at")),
         ended_at=moment(answer["ended_at"]) if answer.get("ended_at") else None,
         awaits_approval=bool(answer.get("awaits_approval")) and status not in ENDED_JOB,
@@ -324,8 +324,12 @@ def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
     )
 
 
+def _counted_tokens(usage: Answer) -> int | None:
+    return sum(usage.get(name) or 0 for name in COUNTED_TOKENS) or None
+
+
 def _worker_on_disk(task: Answer) -> WorkerLine:
-    worker_id = str(task.get("worker_id") or "")
+    worker_id, usage = str(task.get("worker_id") or ""), task.get("usage") or {}
     parent, _, _ = worker_id.rpartition("_")
     return WorkerLine(
         job_id=str(task.get("job_id") or ""),
@@ -335,6 +339,8 @@ def _worker_on_disk(task: Answer) -> WorkerLine:
         status=str(task.get("status") or ""),
         started_at=moment(task["started_at"]) if task.get("started_at") else None,
         ended_at=moment(task["ended_at"]) if task.get("ended_at") else None,
+        tokens=_counted_tokens(usage),
+        cost_usd=usage.get("cost_usd"),
         attempt=int(task.get("attempts") or 0),
         reason=str(task.get("reason") or ""),
         depth=max(0, worker_id.count("_") - 1),

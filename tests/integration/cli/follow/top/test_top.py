@@ -71,7 +71,7 @@ def _status(refresher: Refresher, view: View, job: str) -> str:
     return "".join(each.status for each in snapshot.jobs if each.job_id == job)
 
 
-def test_the_row_of_a_job_has_its_tokens_and_cost_with_and_without_a_server(
+def test_the_rows_of_a_job_and_its_worker_have_tokens_and_cost_with_and_without_a_server(
     make_site: MakeSite, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
@@ -80,16 +80,17 @@ def test_the_row_of_a_job_has_its_tokens_and_cost_with_and_without_a_server(
     used = {"input_tokens": 900, "output_tokens": 400, "cost_usd": 0.25}
     assert site.call("POST", "/usage", used, key=site.key_of(job)).status_code == 200
 
-    def cells(*arguments: str) -> list[str]:
+    def cells(*arguments: str) -> list[list[str]]:
         assert execute(["top", "--once", *arguments], context_of(site)) == 0
         lines = capfd.readouterr().out.splitlines()
-        return next(line.split()[-3:-1] for line in lines if f" {job} " in line)
+        return [line.split()[-3:-1] for line in lines if f" {job} " in line or "worker_1" in line]
 
-    assert cells() == cells(job) == ["1.3k", "$0.25"]
+    assert cells() == cells(job) == [["1.3k", "$0.25"]] * 2
     assert site.call("POST", f"/jobs/{job}/cancel").status_code == 202
     site.wait(job)
     site.stop()
-    assert cells() == cells(job) == ["1.3k", "$0.25"]
+    assert cells() == [["1.3k", "$0.25"]]
+    assert cells(job) == [["1.3k", "$0.25"]] * 2
 
 
 def test_it_goes_on_with_files_when_the_server_is_gone(make_site: MakeSite) -> None:

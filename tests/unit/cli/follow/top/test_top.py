@@ -178,6 +178,7 @@ def test_numbers_are_short() -> None:
         ["-", "-", "999", "41.2k", "1.3M"]
     )
     assert [clock(each) for each in (None, 33.9, 3723)] == ["-", "00:33", "1:02:03"]
+    assert [cost(each) for each in (None, 0.0, 0.004, 0.01)] == ["-", "-", "<$0.01", "$0.01"]
     assert cost(0.305) == "$0.30" or cost(0.305) == "$0.31"
 
 
