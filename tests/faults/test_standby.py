@@ -13,6 +13,7 @@ import pytest
 from orchestrator.workspace import WorkspaceLock
 from tests.faults.site import store_settings
 from tests.integration.site import ServerProcess, shell, until, whole_lines
+from tests.support.examples import nightly
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -24,7 +25,7 @@ def databases() -> Iterator[ExitStack]:
 
 
 @pytest.mark.parametrize(
-    ("store", "lease"), [("sqlite", None), ("postgresql", None), ("postgresql", 8.0)]
+    ("store", "lease"), [("sqlite", None), *nightly(("postgresql", None)), ("postgresql", 8.0)]
 )
 def test_a_standby_adopts_the_workers_of_a_killed_server(
     tmp_path: Path, databases: ExitStack, store: str, lease: float | None
