@@ -31,7 +31,8 @@ class Missing:
     chosen: bool = False
     #: True if the worker belongs to a root job and can get another attempt.
     resolvable: bool = False
-    #: The promised files, for ``LossCause.NOT_MADE``; the child job's files, for ``UNDONE``.
+    #: The promised files, for ``LossCause.NOT_MADE``; promised files that git ignores, for
+    #: ``NO_BRANCH``; the child job's files, for ``UNDONE``.
     paths: tuple[str, ...] = ()
     #: The child job that made the changes, for ``UNDONE``.
     child_job_id: str = ""

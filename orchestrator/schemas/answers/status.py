@@ -173,8 +173,8 @@ class MissingAnswer(Answer):
     resolvable: bool = False
     """True if another attempt of the worker can resolve the conflict."""
     paths: list[str] = Field(default_factory=no_items)
-    """For the cause `not_made`: promised files that do not exist; for `undone`: files of the child
-    job."""
+    """For the cause `not_made`: promised files that do not exist; for `no_branch`: promised files
+    that git ignores; for `undone`: files of the child job."""
     child_job_id: str = ""
     """For the cause `undone`: child job whose changes the worker discarded."""
 
