@@ -82,12 +82,12 @@ class GateResultAnswer(Answer):
 
 
 def gate_answer(gate: Gate) -> GateAnswer:
-    return GateAnswer(**_asked(gate))
+    return GateAnswer(**_request_fields(gate))
 
 
 def job_gate_answer(gate: Gate) -> JobGateAnswer:
     return JobGateAnswer(
-        **_asked(gate),
+        **_request_fields(gate),
         source=gate.source,
         why=gate.why,
         program=gate.program,
@@ -95,7 +95,7 @@ def job_gate_answer(gate: Gate) -> JobGateAnswer:
     )
 
 
-def _asked(gate: Gate) -> dict[str, Any]:
+def _request_fields(gate: Gate) -> dict[str, Any]:
     return {
         "name": gate.name,
         "run": gate.run or None,

@@ -86,12 +86,12 @@ def checked_command(value: object) -> str | tuple[str, ...]:
         _checked_length(value)
         checked_text(value)
         return value
-    words = _texts(value, "must be a string for bash -c, or a list of strings")
+    words = _checked_texts(value, "must be a string for bash -c, or a list of strings")
     not_blank(words[0])
     return words
 
 
-def _texts(value: object, complaint: str) -> tuple[str, ...]:
+def _checked_texts(value: object, complaint: str) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not value:
         raise ValueError(complaint)
     if not all(isinstance(item, str) for item in value):

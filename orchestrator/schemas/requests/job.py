@@ -76,7 +76,7 @@ class CandidateRequest(Wire):
         return CandidateSettings(model=self.model, timeout=self.timeout, context=self.context)
 
 
-def _kind(value: Any) -> str | None:
+def _error_tag(value: Any) -> str | None:
     if isinstance(value, str):
         return "[name]"
     return "[object]" if isinstance(value, dict | CandidateRequest) else None
@@ -86,7 +86,7 @@ def _kind(value: Any) -> str | None:
 Candidate = Annotated[
     Annotated[AgentName, Tag("[name]")] | Annotated[CandidateRequest, Tag("[object]")],
     Discriminator(
-        _kind,
+        _error_tag,
         custom_error_type="agent",
         custom_error_message="must be an agent's name, or an object with a name",
     ),
@@ -94,7 +94,7 @@ Candidate = Annotated[
 Candidates = Annotated[tuple[Candidate, ...], Field(strict=False, max_length=MOST_ITEMS)]
 
 
-def _listed(value: Any) -> Any:
+def _as_sequence(value: Any) -> Any:
     if isinstance(value, str | Mapping | CandidateRequest):
         return (value,)
     if not isinstance(value, list | tuple):
@@ -106,7 +106,7 @@ def _listed(value: Any) -> Any:
 
 Agents = Annotated[
     Candidates,
-    BeforeValidator(_listed, json_schema_input_type=str | list[str | CandidateRequest]),
+    BeforeValidator(_as_sequence, json_schema_input_type=str | list[str | CandidateRequest]),
 ]
 
 
@@ -341,7 +341,11 @@ def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
     known = frozenset(ids)
     for position, (task_id, task) in enumerate(zip(ids, tasks, strict=True)):
         for place, needed in enumerate(task.depends_on):
-            _check_dependency(task_id, needed, known, (position, "depends_on", place))
+            at = (position, "depends_on", place)
+            if needed == task_id:
+                raise fault_at(at, "a task cannot depend on itself")
+            if needed not in known:
+                raise fault_at(at, f"there is no task with the id {needed!r}")
     return tasks
 
 
@@ -473,15 +477,6 @@ def _free_names(position: int) -> Iterator[str]:
         # Underscores at the end make the name unique: names of other positions end with a digit.
         name += "_"
         yield name
-
-
-def _check_dependency(
-    task_id: str, needed: str, known: frozenset[str], at: tuple[int | str, ...]
-) -> None:
-    if needed == task_id:
-        raise fault_at(at, "a task cannot depend on itself")
-    if needed not in known:
-        raise fault_at(at, f"there is no task with the id {needed!r}")
 
 
 def _job_gates(asked: str | tuple[GateItem, ...]) -> tuple[Gate, ...]:

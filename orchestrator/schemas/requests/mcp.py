@@ -20,12 +20,12 @@ LONGEST_CALL_SECONDS = 44.0
 MOST_LINES = 1000
 
 
-def _bare(value: object) -> object:
+def _bare_job_id(value: object) -> object:
     # The value may also be the name of the job's directory.
     return value.removeprefix("job_") if isinstance(value, str) else value
 
 
-JobId = Annotated[Word, BeforeValidator(_bare)]
+JobId = Annotated[Word, BeforeValidator(_bare_job_id)]
 
 
 class OrchestrateArguments(JobRequest):

@@ -29,7 +29,7 @@ def parse_plan(text: str, source: str, default_request: str = "") -> Orchestrate
         return OrchestrateRequest.model_validate(value)
     except ValidationError as error:
         found = faults(error, OrchestrateRequest)
-        raise invalid(_listed(found, source, root)) from error
+        raise invalid(_fault_lines(found, source, root)) from error
 
 
 def _not_a_plan(value: object) -> str:
@@ -39,7 +39,7 @@ def _not_a_plan(value: object) -> str:
     )
 
 
-def _listed(found: list[Fault], source: str, root: yaml.Node | None) -> str:
+def _fault_lines(found: list[Fault], source: str, root: yaml.Node | None) -> str:
     lines = [f"{source}{_position(root, fault.place)}: {fault}" for fault in found]
     omitted = len(lines) - MOST_FAULTS_SHOWN
     if omitted > 0:

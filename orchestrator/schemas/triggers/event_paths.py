@@ -44,11 +44,11 @@ class EventPath:
     def values(self, document: object) -> list[object]:
         found = [document]
         for step in self.steps:
-            found = [each for value in found for each in _below(value, step)]
+            found = [each for value in found for each in _values_at(value, step)]
         return found
 
 
-def _below(value: object, step: str | int | None) -> Sequence[object]:
+def _values_at(value: object, step: str | int | None) -> Sequence[object]:
     if isinstance(step, str):
         return (value[step],) if isinstance(value, Mapping) and step in value else ()
     if not isinstance(value, list):

@@ -67,17 +67,17 @@ def _review(event: object) -> Remark | str:
     state, body = text(review, "state").lower(), _body(review)
     if state not in ("changes_requested", "commented") or not body:
         return f"a review with the state {state} requests no change"
-    if why := _untrusted(review):
+    if why := _reason_for_distrust(review):
         return why
     sentence = "requests changes" if state == "changes_requested" else "comments"
-    branch, commit = _head(event, text(review, "commit_id"))
+    branch, commit = _branch_and_commit(event, text(review, "commit_id"))
     return Remark(branch=branch, commit=commit, text=f"{_author(review)} {sentence}:\n{body}")
 
 
 def _line_comment(event: object) -> Remark | str:
     comment = mapping(event, "comment")
     body = _body(comment)
-    if why := _untrusted(comment):
+    if why := _reason_for_distrust(comment):
         return why
     end = dig(comment, "line") or dig(comment, "original_line")
     first = dig(comment, "start_line") or end
@@ -91,7 +91,7 @@ def _line_comment(event: object) -> Remark | str:
             "is_old": text(comment, "side") == "LEFT",
             "hunk": cut(clean("\n".join(hunk)), MOST_CHARACTERS),
         }
-    branch, commit = _head(event, text(comment, "commit_id"))
+    branch, commit = _branch_and_commit(event, text(comment, "commit_id"))
     return Remark(branch=branch, commit=commit, **place, text=f"{_author(comment)}:\n{body}")
 
 
@@ -111,7 +111,7 @@ def _check(run: Mapping[str, Any]) -> Remark | str:
     )
 
 
-def _head(event: object, commit: str) -> tuple[str, str]:
+def _branch_and_commit(event: object, commit: str) -> tuple[str, str]:
     head = mapping(event, "pull_request", "head")
     return text(head, "ref"), commit or text(head, "sha")
 
@@ -124,7 +124,7 @@ def _author(written: Mapping[str, Any]) -> str:
     return f"@{clean(text(written, 'user', 'login'))[:50]}"
 
 
-def _untrusted(written: Mapping[str, Any]) -> str:
+def _reason_for_distrust(written: Mapping[str, Any]) -> str:
     association = text(written, "author_association")
     if association in TRUSTED:
         return ""

@@ -75,14 +75,16 @@ class JobTemplate:
 
         Raise InvalidRequest if the request is invalid.
         """
-        document = _replaced(self.document, (), lambda place, text: self._text(place, text, values))
+        document = _replaced(
+            self.document, (), lambda place, text: self._filled_text(place, text, values)
+        )
         try:
             return OrchestrateRequest.model_validate(document)
         except ValidationError as error:
             found = faults(error, OrchestrateRequest)
-            raise InvalidRequest(f"{self._at()}{summary(found)}") from None
+            raise InvalidRequest(f"{self._source_prefix()}{summary(found)}") from None
 
-    def _text(self, place: Place, text: str, values: Values) -> str:
+    def _filled_text(self, place: Place, text: str, values: Values) -> str:
         if not _PLACEHOLDER.search(text):
             return text
         if "labels" in place:
@@ -94,9 +96,9 @@ class JobTemplate:
         return filled + NOTE.format(name=self.trigger)
 
     def _invalid(self, place: Place, why: str) -> InvalidRequest:
-        return InvalidRequest(f"{self._at()}{_dotted(place)} {why}")
+        return InvalidRequest(f"{self._source_prefix()}{_dotted(place)} {why}")
 
-    def _at(self) -> str:
+    def _source_prefix(self) -> str:
         return f"{self.source}: " if self.source else ""
 
 

@@ -110,12 +110,15 @@ class Trigger:
             raise InvalidRequest(
                 f"trigger {self.name} starts no job, because it has 'action: feedback'"
             )
-        values = {name: _first(path.values(event.document)) for name, path in self.params.items()}
+        values = {
+            name: _parameter_value(path.values(event.document))
+            for name, path in self.params.items()
+        }
         delivery = self.delivery(event)
         return self.template.render(values).to_submission(delivery or None)
 
 
-def _first(values: Sequence[object]) -> object:
+def _parameter_value(values: Sequence[object]) -> object:
     """Return the value of a parameter, from the values at its path; "" if there are none.
 
     Several texts, such as names of labels, are joined. Otherwise, return the first value.
