@@ -74,7 +74,7 @@ def _validated(layer: Layer) -> Settings:
         # short.
         places = {item["loc"][:size] for item in found for size in range(len(item["loc"]))}
         real = [x for x in found if x["type"] != "too_short" or x["loc"] not in places]
-        _raise_if_any([*layer.problems, *(_explained(item, layer) for item in real)])
+        _raise_if_any([*layer.problems, *(_problem_of(item, layer) for item in real)])
         raise
     _raise_if_any(layer.problems)
     return settings
@@ -86,7 +86,7 @@ def _raise_if_any(problems: Iterable[ConfigProblem]) -> None:
         raise ConfigError("\n".join(lines))
 
 
-def _explained(error: Any, layer: Layer) -> ConfigProblem:
+def _problem_of(error: Any, layer: Layer) -> ConfigProblem:
     path: KeyPath = error["loc"]
     place = path[:-1] if path[-1] == "[key]" else path
     origin = layer.origin_of(place) or Origin(source=FILE_NAME)
@@ -99,10 +99,10 @@ def _reason(error: Any, path: KeyPath) -> str:
     expected = expected_at(path)
     if error["type"] == "missing":
         return f"missing; must be {expected}"
-    return f"{_shown(error['input'], path)}; must be {expected}{_hint(error['input'], path)}"
+    return f"{_shown_value(error['input'], path)}; must be {expected}{_hint(error['input'], path)}"
 
 
-def _shown(value: object, path: KeyPath) -> str:
+def _shown_value(value: object, path: KeyPath) -> str:
     if value is None:
         return "empty value"
     if path[:2] in SECRETS or path[-1] == "secret":

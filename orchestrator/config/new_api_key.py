@@ -61,7 +61,7 @@ def ensure_key(folder: Path) -> bool:
     from orchestrator.config.yaml.key_insertion import lacks_key, with_key
 
     path = folder / FILE_NAME
-    with _alone(folder):
+    with _locked(folder):
         text = _text(path) if path.exists() else render_starter()
         if path.exists() and not lacks_key(text):
             return False
@@ -70,7 +70,7 @@ def ensure_key(folder: Path) -> bool:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Hold a lock, so that a second process finds the key that the first process wrote."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

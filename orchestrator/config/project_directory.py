@@ -84,7 +84,7 @@ def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> P
     if any(map(is_repository, (parent, *parent.parents))):
         return Project(parent, "the folder's parent is in a git repository")
     siblings = _Siblings.of(folder)
-    if reason := _unfit(parent, siblings, environ):
+    if reason := _reason_against(parent, siblings, environ):
         if is_repository(folder):
             return Project(folder, f"the folder is a clone, and its parent {reason}")
         raise ProjectUnknown(_what_to_type(folder, reason))
@@ -111,7 +111,7 @@ class _Siblings:
         return cls(directories, len(directories) < len(found))
 
 
-def _unfit(parent: Path, siblings: _Siblings, environ: Mapping[str, str]) -> str:
+def _reason_against(parent: Path, siblings: _Siblings, environ: Mapping[str, str]) -> str:
     reasons: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("cannot be read", lambda: not siblings.is_readable),
         ("holds other repositories", lambda: any(map(is_repository, siblings.directories))),

@@ -47,10 +47,10 @@ def _kinds(path: KeyPath) -> set[Any]:
         return set()
     kind = field.annotation
     choices = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-    return {_plain(each) for each in choices}
+    return {_bare_type(each) for each in choices}
 
 
-def _plain(kind: Any) -> Any:
+def _bare_type(kind: Any) -> Any:
     """Return a type without its constraints. For a type such as ``list[int]``, return its class."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]

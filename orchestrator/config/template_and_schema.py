@@ -114,21 +114,21 @@ def _or_null(section: Mapping[str, object]) -> Mapping[str, object]:
 def visible(settings: Settings) -> dict[str, object]:
     """Return every setting by dotted name as a plain value. Secrets are hidden."""
     return {
-        f"{section_name}.{key}": _plain(value)
+        f"{section_name}.{key}": _plain_value(value)
         for section_name, section in settings
         for key, value in (section.items() if section_name in NAMED else section)
     }
 
 
-def _plain(value: object) -> object:
+def _plain_value(value: object) -> object:
     if isinstance(value, SecretStr):
         return _hidden(value.get_secret_value())
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [_plain_value(item) for item in value]
     if isinstance(value, Section):
-        return {name: _plain(item) for name, item in value}
+        return {name: _plain_value(item) for name, item in value}
     if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
+        return {name: _plain_value(item) for name, item in value.items()}
     if isinstance(value, Processors):
         return AUTO
     return str(value) if isinstance(value, Path | str) else value

@@ -8,7 +8,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from orchestrator.config.fields.value_types import Bytes, ClassPath, Section, Text, Variable, Words
 from orchestrator.core.model.known_agents import KNOWN, READERS, Inherited
 
-#: Agents that need no command here: config.yaml only changes their known values.
+#: Names of built-in agents. Their entries in config.yaml need no command, because they only change
+#: built-in values.
 KNOWN_AGENTS = frozenset(each.name for each in KNOWN)
 
 #: Values of ``agent`` and ``planner`` that are not names of agents.

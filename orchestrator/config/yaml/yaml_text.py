@@ -70,10 +70,10 @@ class _Reader:
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
-            return [self._item(item, (*path, i)) for i, item in enumerate(node.value)]
+            return [self._list_item(item, (*path, i)) for i, item in enumerate(node.value)]
         return self._scalar(node)
 
-    def _item(self, node: yaml.Node, path: KeyPath) -> object:
+    def _list_item(self, node: yaml.Node, path: KeyPath) -> object:
         self._result.positions[path] = _position(node.start_mark)
         return self.value(node, path)
 
