@@ -106,12 +106,12 @@ class AttachedSession:
         Raise Conflict if there is no session, or if the worktree is in use. Raise RepositoryError
         if git fails.
         """
-        found, user = self._session(), self._user()
+        found, user = self._resumable_session(), self._git_user()
         with self._held() as lock:
             before = self._repository.tip(self._branch)
             self._repository.open_worktree(self._directory, self._branch, before)
             try:
-                with in_terminal(found, self._inherited(), self._variables(found)) as call:
+                with in_terminal(found, self._inherited(), self._agent_variables(found)) as call:
                     argv, environ = call
                     cwd = self._repository.inside(self._directory)
                     with _leftover_processes_ended():
@@ -120,7 +120,7 @@ class AttachedSession:
                 taken = self._take_back(before, user)
         return Taken(*taken, exit_code=code)
 
-    def _session(self) -> Resumable:
+    def _resumable_session(self) -> Resumable:
         worker = self._worker
         if not self._repository.tip(self._branch):
             raise Conflict(
@@ -139,7 +139,7 @@ class AttachedSession:
             )
         return found
 
-    def _user(self) -> Signature:
+    def _git_user(self) -> Signature:
         found = signature_of_user(self._repository.place().git)
         if found is None:
             raise Conflict(
@@ -160,7 +160,7 @@ class AttachedSession:
         finally:
             os.close(lock)
 
-    def _variables(self, found: Resumable) -> Mapping[str, str]:
+    def _agent_variables(self, found: Resumable) -> Mapping[str, str]:
         try:
             agent = self._agents.get(found.session.agent)
         except UnknownAgent:

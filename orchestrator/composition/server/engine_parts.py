@@ -284,10 +284,12 @@ class EngineParts:
             self.workspace,
             search,
             fold_attempts=fold,
-            on_node=self._on_node,
+            on_node=self._worktree_on_node,
         )
 
-    def _on_node(self, worker: Worker, waits: bool) -> AbstractContextManager[NodeWorktree | None]:
+    def _worktree_on_node(
+        self, worker: Worker, waits: bool
+    ) -> AbstractContextManager[NodeWorktree | None]:
         if self.cluster is None:
             return nullcontext()
         return self.cluster.worktree(f"{worker.root_id}/{worker.id}", waits=waits)

@@ -22,7 +22,7 @@ def check_agents(folder: Path, settings: Settings) -> None:
     """
     agents = registry(folder, settings)
     problems = []
-    for place, name in _named(folder, settings):
+    for place, name in _named_agents(folder, settings):
         try:
             if name not in _NO_AGENTS:
                 agents.get(name)
@@ -32,7 +32,7 @@ def check_agents(folder: Path, settings: Settings) -> None:
         raise ConfigError("\n".join(problems))
 
 
-def _named(folder: Path, settings: Settings) -> Iterator[tuple[str, str]]:
+def _named_agents(folder: Path, settings: Settings) -> Iterator[tuple[str, str]]:
     for each in _SETTINGS:
         yield f"workers.{each}", getattr(settings.workers, each)
     try:

@@ -63,11 +63,11 @@ def registry(
                 settings.orchestrator.command_of(each),
                 environ,
                 windows=str(settings.orchestrator.execution_mode) == "windows",
-                inherit=_inherited(settings, each),
+                inherit=_inherited_parts(settings, each),
             )
         )
         looks[each.name] = found = AgentOnNodes(fresh, machines)
-        agents[each.name] = _driven(each, settings, common, found, environ)
+        agents[each.name] = _known_agent(each, settings, common, found, environ)
     agents.update(_installed())
     for name, user in settings.agents.items():
         if not (_is_change(name, user) and isinstance(agents[name], DrivenAgent)):
@@ -77,7 +77,7 @@ def registry(
                 continue
             found = AgentOnNodes(_program_look(name, user, common, environ), machines)
             program_looks[name] = found
-            agents[name] = _users(name, user, common, found)
+            agents[name] = _agent_of_user(name, user, common, found)
     return AgentRegistry(agents.values(), settings.workers.agent, looks, program_looks)
 
 
@@ -93,7 +93,7 @@ def _description(
 ) -> Description:
     user, tool = settings.agents.get(agent.name), known(agent.name)
     if user is not None and user.command:
-        path = _variables(user)[1].get("PATH")
+        path = _passed_and_set_variables(user)[1].get("PATH")
         return program_description(agent.name, user.command[0], f"{folder}/bin", path)
     if tool is not None and isinstance(agent, DrivenAgent):
         windows = str(settings.orchestrator.execution_mode) == "windows"
@@ -126,12 +126,12 @@ def _is_change(name: str, user: UserAgent) -> bool:
     return known(name) is not None and not user.command and user.class_ is None
 
 
-def _inherited(settings: Settings, each: KnownTool) -> tuple[str, ...]:
+def _inherited_parts(settings: Settings, each: KnownTool) -> tuple[str, ...]:
     user = settings.agents.get(each.name)
     return tuple(user.inherit) if user is not None else ()
 
 
-def _driven(
+def _known_agent(
     each: KnownTool,
     settings: Settings,
     common: CommonSettings,
@@ -157,11 +157,11 @@ def _driven(
         hindrance=found.hindrance,
     )
     user = settings.agents.get(each.name)
-    return agent if user is None else _changed(agent, user)
+    return agent if user is None else _with_changes(agent, user)
 
 
-def _changed(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
-    passed, given = _variables(user)
+def _with_changes(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
+    passed, given = _passed_and_set_variables(user)
     return replace(
         agent,
         model=(lambda: user.model) if user.model else agent.model,
@@ -189,14 +189,16 @@ def _program_look(
 ) -> Look:
     if not user.command:
         raise ConfigError(f"agents.{name}: neither command nor class is set; set one of them")
-    environment = {**environ, **_variables(user)[1]}
+    environment = {**environ, **_passed_and_set_variables(user)[1]}
     return partial(
         look_for_program, name, user.description, user.command[0], f"{common.home}/bin", environment
     )
 
 
-def _users(name: str, user: UserAgent, common: CommonSettings, found: AgentOnNodes) -> Agent:
-    passed, given = _variables(user)
+def _agent_of_user(
+    name: str, user: UserAgent, common: CommonSettings, found: AgentOnNodes
+) -> Agent:
+    passed, given = _passed_and_set_variables(user)
     agent = ProgramAgent(
         name=name,
         argv=tuple(user.command),
@@ -211,12 +213,12 @@ def _users(name: str, user: UserAgent, common: CommonSettings, found: AgentOnNod
         hindrance=found.hindrance,
     )
     if user.reader is not None:
-        return _read(agent, user, common)
+        return _agent_with_reader(agent, user, common)
     own = {} if "BASH_ENV" in passed else {"BASH_ENV": str(LOGIN_SHELL)}
     return replace(agent, env={**own, **given})
 
 
-def _read(agent: ProgramAgent, user: UserAgent, common: CommonSettings) -> DrivenAgent:
+def _agent_with_reader(agent: ProgramAgent, user: UserAgent, common: CommonSettings) -> DrivenAgent:
     """Return an agent whose program prints events in the format of a known AI tool."""
     return DrivenAgent(
         name=agent.name,
@@ -245,7 +247,7 @@ def _read(agent: ProgramAgent, user: UserAgent, common: CommonSettings) -> Drive
     )
 
 
-def _variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
+def _passed_and_set_variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
     given = dict(each.split("=", 1) for each in user.env if "=" in each)
     return tuple(each for each in user.env if "=" not in each), given
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
-    finder = lazy(lambda: _finder(settings))
+    finder = lazy(lambda: _resolver(settings))
     return GatePlans(repository, finder, is_on=settings.gates.run is GatesByDefault.AUTO)
 
 
@@ -41,7 +41,7 @@ def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
 # the first gate runs.
 
 
-def _finder(settings: Settings) -> "GateResolver":
+def _resolver(settings: Settings) -> "GateResolver":
     from orchestrator.gates import GateResolver
 
     gates = settings.gates
@@ -111,5 +111,5 @@ def gate_runner_of(
     )
     baselines = BaselineRuns(runs, repository, workspace, results, background)
     clean = partial(masked, launch_settings.secrets)
-    finder = lazy(lambda: _finder(settings))
+    finder = lazy(lambda: _resolver(settings))
     return GateRunner(runs, baselines, repository, finder, lazy(_secrets), clean, background, post)

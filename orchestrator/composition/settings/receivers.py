@@ -90,8 +90,8 @@ class _Checks:
 def receivers(settings: Settings) -> Receivers:
     checks = _Checks(settings.webhooks.allow_hosts)
     endpoints, targets = settings.webhooks.endpoints, settings.notify.targets
-    checks.trouble += _repeated("webhooks.endpoints", [each.name for each in endpoints])
-    checks.trouble += _repeated("notify.targets", [each.name for each in targets])
+    checks.trouble += _name_faults("webhooks.endpoints", [each.name for each in endpoints])
+    checks.trouble += _name_faults("notify.targets", [each.name for each in targets])
     checks.trouble += [
         f"webhooks.allow_hosts: {each!r} names no host; write HOST or HOST:PORT"
         for each in settings.webhooks.allow_hosts
@@ -101,7 +101,10 @@ def receivers(settings: Settings) -> Receivers:
         endpoints={each.name: _endpoint(each, checks) for each in endpoints},
         targets={each.name: _target(each, checks) for each in targets},
         callback_keys=checks.key("webhooks.callback_secret", settings.webhooks.callback_secret),
-        subscriptions=[*map(_of_endpoint, endpoints), *map(_of_target, targets)],
+        subscriptions=[
+            *map(_endpoint_subscription, endpoints),
+            *map(_target_subscription, targets),
+        ],
         trouble=[f"config.yaml: {each}" for each in checks.trouble],
     )
 
@@ -112,7 +115,7 @@ def check_receivers(settings: Settings) -> None:
         raise ConfigError("\n".join(trouble))
 
 
-def _repeated(where: str, names: Sequence[str]) -> Iterator[str]:
+def _name_faults(where: str, names: Sequence[str]) -> Iterator[str]:
     for name in sorted({each for each in names if names.count(each) > 1}):
         yield f"{where}: the name {name} is used twice; rename one of them"
     if CALLBACK in names:
@@ -147,7 +150,7 @@ def _target(given: NotifyTarget, checks: _Checks) -> Target:
         checks.address(where, url, _check_scheme)
     elif kind is not TargetKind.DESKTOP:
         checks.address(where, url)
-    return Target(name=given.name, kind=kind, url=url, quiet=_quiet(given.quiet))
+    return Target(name=given.name, kind=kind, url=url, quiet=_quiet_minutes(given.quiet))
 
 
 def _check_scheme(url: str) -> None:
@@ -158,7 +161,7 @@ def _check_scheme(url: str) -> None:
         )
 
 
-def _quiet(text: str | None) -> tuple[int, int] | None:
+def _quiet_minutes(text: str | None) -> tuple[int, int] | None:
     if text is None:
         return None
     begin, end = (
@@ -168,7 +171,7 @@ def _quiet(text: str | None) -> tuple[int, int] | None:
     return begin, end
 
 
-def _of_endpoint(given: WebhookEndpoint) -> Subscription:
+def _endpoint_subscription(given: WebhookEndpoint) -> Subscription:
     return Subscription(
         endpoint=f"{hooks.PREFIX}{given.name}",
         topics=given.events,
@@ -176,7 +179,7 @@ def _of_endpoint(given: WebhookEndpoint) -> Subscription:
     )
 
 
-def _of_target(given: NotifyTarget) -> Subscription:
+def _target_subscription(given: NotifyTarget) -> Subscription:
     return Subscription(
         endpoint=f"{notes.PREFIX}{given.name}",
         topics=given.events,

@@ -38,7 +38,7 @@ from orchestrator.workspace import (
 def limits(settings: Settings) -> tuple[JobConfig, Ceilings]:
     """Return the default settings of a job, and the limits that no job exceeds."""
     found = {each.name: _default(settings, each) for each in SETTINGS if each.server}
-    found["enable_recursion"] = found["enable_recursion"] and not _offline(settings)
+    found["enable_recursion"] = found["enable_recursion"] and not _is_offline(settings)
     ceilings = {each.name: getattr(settings.limits, each.name) for each in fields(Ceilings)}
     return default_config(**found), Ceilings(**ceilings)
 
@@ -131,7 +131,7 @@ def launch_settings_of(folder: Path, settings: Settings) -> LaunchSettings:
         log_limit_bytes=settings.workers.log_limit_bytes,
         server_lock=settings.orchestrator.workspace_root / LOCK_NAME,
         orphan_timeout=settings.workers.orphan_timeout,
-        offline=_offline(settings),
+        offline=_is_offline(settings),
         umask=users_umask(),
         secrets=own_secrets(settings),
     )
@@ -156,7 +156,7 @@ def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -
     )
 
 
-def _offline(settings: Settings) -> bool:
+def _is_offline(settings: Settings) -> bool:
     workers = settings.workers
     return workers.containment is Containment.SANDBOX and not workers.sandbox.network
 

@@ -26,14 +26,14 @@ def triggers(folder: Path, settings: Settings) -> Sequence[Trigger]:
         try:
             found.append(_trigger(name, each, folder))
         except (InvalidRequest, ValueError, OSError, yaml.YAMLError) as error:
-            words = " ".join(_text(error).split())
+            words = " ".join(_error_text(error).split())
             problems.append(f"config.yaml: triggers.{name}: {words}")
     if problems:
         raise ConfigError("\n".join(problems))
     return found
 
 
-def _text(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"plan: {error.filename}: {error.strerror}; correct the path"
     return str(error)
