@@ -384,7 +384,7 @@ class Pages:
             return _with_output(rest, "", 0)
         output = room.once(worker_output(self._index.worker(worker.id)))
         longer = _with_output(rest, room.take(output), len(output))
-        return _without(self._notice, longer)
+        return _without_notice(self._notice, longer)
 
     def _files(
         self, workers: Iterable[WorkerFigures], lines: Mapping[str, tuple[int, int]] = NO_LINES
@@ -392,10 +392,11 @@ class Pages:
         outside = {each.worker_id for each in self._outside if not each.in_part}
         found = made_files(workers, self._index.in_project, self._project, lines, outside)
         return [
-            replace(each, link="", is_removed=True) if self._lacks(each) else each for each in found
+            replace(each, link="", is_removed=True) if self._is_missing(each) else each
+            for each in found
         ]
 
-    def _lacks(self, file: MadeFile) -> bool:
+    def _is_missing(self, file: MadeFile) -> bool:
         return bool(file.link) and not os.path.lexists(self._directory / file.link)
 
     def timeline(self) -> str:
@@ -422,7 +423,7 @@ class Pages:
 
     def _view(self, job: Job, room: ReportSpace, only: Collection[str] | None = None) -> JobView:
         view = job_view(self._index, job, self._of_worker, room, only)
-        workers = [_without(self._notice, worker) for worker in view.workers]
+        workers = [_without_notice(self._notice, worker) for worker in view.workers]
         return replace(view, workers=workers) if self._notice else view
 
     def _unsuccessful(self) -> Sequence[WorkerView]:
@@ -455,7 +456,7 @@ def _with_output(worker: WorkerView, output: str, length: int) -> WorkerView:
     return replace(worker, output=output, output_length=length)
 
 
-def _without(notice: str, worker: WorkerView) -> WorkerView:
+def _without_notice(notice: str, worker: WorkerView) -> WorkerView:
     """Return the worker without the notice in its output."""
     sentence = f"**{notice}**\n\n"
     if not notice or sentence not in worker.output:
@@ -521,7 +522,7 @@ class Reports:
             self._project,
             self._processors,
         )
-        reports = _of_root(pages, index) if job.is_root else _of_child(pages, job)
+        reports = _reports_of_root(pages, index) if job.is_root else _reports_of_child(pages, job)
         return write_all(directory, reports)
 
 
@@ -532,14 +533,14 @@ def _usable_processors() -> int:
         return os.cpu_count() or 1
 
 
-def _of_child(pages: Pages, job: Job) -> Iterator[tuple[str, str]]:
+def _reports_of_child(pages: Pages, job: Job) -> Iterator[tuple[str, str]]:
     yield f"reports/job_{job.id}.md", pages.job(job)
 
 
-def _of_root(pages: Pages, index: JobTreeIndex) -> Iterator[tuple[str, str]]:
+def _reports_of_root(pages: Pages, index: JobTreeIndex) -> Iterator[tuple[str, str]]:
     for job in index.tree.jobs:
         if not job.is_root:
-            yield from _of_child(pages, job)
+            yield from _reports_of_child(pages, job)
     for each in pages.figures.depths:
         yield f"depth_{each.depth}/LEVEL_{each.depth}_REPORT.md", pages.level(each.depth)
     yield "reports/tree.txt", "\n".join(text_tree(index, index.tree.root)) + "\n"

@@ -105,19 +105,19 @@ class Templates:
         """Fill a template. If the user's template fails, use the shipped template, with a note."""
         own = self._template_dir / name if self._template_dir else None
         if self._own is None or own is None or not own.exists():
-            return _filled(self._shipped, name, context)
+            return _rendered(self._shipped, name, context)
         try:
-            return _filled(self._own, name, context)
+            return _rendered(self._own, name, context)
         # An error in the user's template must not prevent the report.
         except Exception as error:
-            return _note(own, error) + "\n\n" + _filled(self._shipped, name, context)
+            return _fallback_note(own, error) + "\n\n" + _rendered(self._shipped, name, context)
 
 
-def _filled(environment: Environment, name: str, context: Mapping[str, object]) -> str:
+def _rendered(environment: Environment, name: str, context: Mapping[str, object]) -> str:
     return environment.get_template(name).render(context).strip("\n") + "\n"
 
 
-def _note(path: Path, error: Exception) -> str:
+def _fallback_note(path: Path, error: Exception) -> str:
     line = getattr(error, "lineno", None)
     place = f"{path}:{line}" if line else str(path)
     reason = template_filters.inline(f"{type(error).__name__}: {error}")
@@ -127,9 +127,9 @@ def _note(path: Path, error: Exception) -> str:
     )
 
 
-#: No automatic escaping, which is for HTML: the filters above escape text for Markdown. No
-#: optimizing, because a stored template would then contain results of filters, and would keep them
-#: after a change of a filter.
+#: Options of Jinja environments. Automatic escaping is off, because it is for HTML: filters escape
+#: text for Markdown. The optimizer is off, because it would store results of filters in compiled
+#: templates, and these results would be wrong after a change of a filter.
 _OPTIONS: Mapping[str, Any] = {
     "trim_blocks": True,
     "lstrip_blocks": True,

@@ -18,7 +18,8 @@ from orchestrator.core.text.formatting import cut, lazy_pattern, plural, ticks
 from orchestrator.core.text.formatting import fence as code_block
 from orchestrator.reports.figures.analytics import Total
 
-#: ECMA-48: CSI, then OSC, DCS, SOS, PM and APC up to their end, then any other escape.
+#: Control sequences of terminals (ECMA-48): CSI; OSC, DCS, SOS, PM, and APC up to their end; any
+#: other escape sequence.
 _SEQUENCE = lazy_pattern(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c\n]*(?:\x07|\x1b\\|\x9c)?"
@@ -146,7 +147,7 @@ _LINK = lazy_pattern(
     r"\(\s{0,9}<?([^()\s<>`|]{0,500})>?(?:\s{1,9}[\"'][^\"'()]{0,300}[\"'])?\s{0,9}\)"
 )
 _ADDRESS = lazy_pattern(r"(?i)\b(?:https?|ftp)://[^\s<>`|\"'()\[\]*]+")
-#: Headings, tables, code blocks, bold text and links.
+#: A sign that text is Markdown: a heading, table, code block, bold text, or link.
 _SIGN = lazy_pattern(
     r"(?m)^ {0,3}(?:#{1,6} \S|```|~~~|\|?[ :]*-{3,}[ :]*\|)|\*\*\S[^*\n]*\*\*|\]\(\S"
 )
@@ -207,7 +208,7 @@ def _lines(source: list[str]) -> Iterator[str]:
             if before := start.group(1).rstrip():
                 yield from (before, "")
         else:
-            yield _text(line)
+            yield _escaped_line(line)
     if block is not None:
         yield from _code_block(block, opened.language)
 
@@ -237,7 +238,7 @@ def _code_block(block: list[str], language: str) -> Iterator[str]:
     yield line
 
 
-def _text(line: str) -> str:
+def _escaped_line(line: str) -> str:
     underline = _UNDERLINE.match(line)
     if underline:
         # "---" and "===" below a line make the line a heading; a rule or plain text does not.
@@ -245,16 +246,18 @@ def _text(line: str) -> str:
     heading = _HEADING.match(line)
     if heading:
         level = min(6, len(heading.group(2)) + _SMALLEST_OWN_HEADING)
-        return heading.group(1) + "#" * level + _inert(line[heading.end() :])
-    return _inert(line)
+        return heading.group(1) + "#" * level + _escaped_markdown(line[heading.end() :])
+    return _escaped_markdown(line)
 
 
-def _inert(line: str) -> str:
+def _escaped_markdown(line: str) -> str:
     """Escape Markdown outside of code spans. Links become text, and addresses become code spans."""
     pairs = list(_spans(_each_text(_each_text(line, _LINK, _link_as_text), _ADDRESS, r"`\g<0>`")))
     # In a table, a "|" ends the cell, even in a code span.
     broken = any("|" in span for _, span in pairs)
-    return "".join(_neutral(text) + (_neutral(span) if broken else span) for text, span in pairs)
+    return "".join(
+        _escaped_text(text) + (_escaped_text(span) if broken else span) for text, span in pairs
+    )
 
 
 def _each_text(
@@ -295,7 +298,7 @@ def _closing(line: str, run: re.Match[str]) -> int | None:
     return found.end() if found else None
 
 
-def _neutral(text: str) -> str:
+def _escaped_text(text: str) -> str:
     text = re.sub(r"\\?<", "&lt;", text)
     for found, inert in _NEUTRAL.items():
         text = text.replace(found, inert)

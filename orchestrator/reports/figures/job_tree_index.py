@@ -173,14 +173,10 @@ class JobTreeIndex:
         If all its workers have ended but the job has not, return the status that will follow.
         """
         if job.id not in self._statuses:
-            self._statuses[job.id] = self._status(job)
+            workers = self.workers(job.id)
+            is_current = job.status.ended or not all(worker.status.ended for worker in workers)
+            self._statuses[job.id] = job.status if is_current else final_status(job, workers)
         return self._statuses[job.id]
-
-    def _status(self, job: Job) -> JobStatus:
-        workers = self.workers(job.id)
-        if job.status.ended or not all(worker.status.ended for worker in workers):
-            return job.status
-        return final_status(job, workers)
 
     def began(self, job: Job) -> float:
         return job.created_at if job.started_at is None else job.started_at
@@ -279,8 +275,8 @@ class CriticalPath:
 
 
 def critical_path(index: JobTreeIndex, job: Job) -> CriticalPath:
-    shares = _shares(index, job)
-    before = _dependencies(index, job, shares)
+    paths = _paths_by_task(index, job)
+    before = _dependencies(index, job, paths)
     ends: dict[str, float] = {}
     came_from: dict[str, str | None] = {}
     # Most jobs have no dependencies, and sorting thousands of tasks takes time.
@@ -288,9 +284,9 @@ def critical_path(index: JobTreeIndex, job: Job) -> CriticalPath:
     for task_id in order:
         latest = max(before[task_id], key=lambda needed: ends[needed], default=None)
         came_from[task_id] = latest
-        ends[task_id] = shares[task_id].seconds + (ends[latest] if latest else 0.0)
+        ends[task_id] = paths[task_id].seconds + (ends[latest] if latest else 0.0)
     last = max(ends, key=lambda task_id: ends[task_id], default=None)
-    return _walk_back(last, came_from, shares)
+    return _walk_back(last, came_from, paths)
 
 
 def own_seconds(index: JobTreeIndex, worker: Worker) -> float:
@@ -300,27 +296,27 @@ def own_seconds(index: JobTreeIndex, worker: Worker) -> float:
     return max(0.0, elapsed - overlap_seconds(runs, lent)) if lent else elapsed
 
 
-def _shares(index: JobTreeIndex, job: Job) -> dict[str, CriticalPath]:
-    shares: dict[str, CriticalPath] = {}
+def _paths_by_task(index: JobTreeIndex, job: Job) -> dict[str, CriticalPath]:
+    paths: dict[str, CriticalPath] = {}
     for worker in index.workers(job.id):
-        share = _share(index, worker)
-        best = shares.get(worker.task_id)
-        if best is None or share.seconds > best.seconds:
-            shares[worker.task_id] = share
-    return shares
+        path = _path_of_worker(index, worker)
+        longest = paths.get(worker.task_id)
+        if longest is None or path.seconds > longest.seconds:
+            paths[worker.task_id] = path
+    return paths
 
 
-def _share(index: JobTreeIndex, worker: Worker) -> CriticalPath:
+def _path_of_worker(index: JobTreeIndex, worker: Worker) -> CriticalPath:
     own = own_seconds(index, worker)
     step = PathStep(worker_id=worker.id, job_id=worker.job_id, task_id=worker.task_id, seconds=own)
-    share = CriticalPath(seconds=own, steps=(step,))
-    for side_by_side in _groups(index, worker):
-        paths = [critical_path(index, child) for child in side_by_side]
-        share = share.then(max(paths, key=lambda path: path.seconds))
-    return share
+    path = CriticalPath(seconds=own, steps=(step,))
+    for parallel in _parallel_child_jobs(index, worker):
+        paths = [critical_path(index, child) for child in parallel]
+        path = path.then(max(paths, key=lambda each: each.seconds))
+    return path
 
 
-def _groups(index: JobTreeIndex, worker: Worker) -> Sequence[Sequence[Job]]:
+def _parallel_child_jobs(index: JobTreeIndex, worker: Worker) -> Sequence[Sequence[Job]]:
     if not index.child_jobs(worker):
         return ()
     spans = index.lent(worker)
@@ -332,23 +328,23 @@ def _groups(index: JobTreeIndex, worker: Worker) -> Sequence[Sequence[Job]]:
 
 
 def _dependencies(
-    index: JobTreeIndex, job: Job, shares: dict[str, CriticalPath]
+    index: JobTreeIndex, job: Job, paths: dict[str, CriticalPath]
 ) -> dict[str, list[str]]:
-    before: dict[str, list[str]] = {task_id: [] for task_id in shares}
+    before: dict[str, list[str]] = {task_id: [] for task_id in paths}
     for worker in index.workers(job.id):
         needed = index.task(worker).depends_on
-        before[worker.task_id] = [task_id for task_id in needed if task_id in shares]
+        before[worker.task_id] = [task_id for task_id in needed if task_id in paths]
     return before
 
 
 def _walk_back(
-    last: str | None, came_from: dict[str, str | None], shares: dict[str, CriticalPath]
+    last: str | None, came_from: dict[str, str | None], paths: dict[str, CriticalPath]
 ) -> CriticalPath:
     steps: list[PathStep] = []
     seconds = 0.0
     while last is not None:
-        steps[:0] = shares[last].steps
-        seconds += shares[last].seconds
+        steps[:0] = paths[last].steps
+        seconds += paths[last].seconds
         last = came_from[last]
     return CriticalPath(seconds=seconds, steps=tuple(steps))
 
@@ -430,7 +426,7 @@ def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
         cache_write_tokens=usage.cache_write_tokens,
         cost_usd=usage.cost_usd,
         prompt_bytes=prompt.whole if prompt else None,
-        prompt_bytes_shared=_shared(index, worker) if prompt else None,
+        prompt_bytes_shared=_shared_prompt_bytes(index, worker) if prompt else None,
         prompt_bytes_left_out=prompt.left_out if prompt else None,
         strays=_strays(worker, exits),
         refused_child_jobs=result.refused_child_jobs if result else 0,
@@ -442,7 +438,7 @@ def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
     )
 
 
-def _shared(index: JobTreeIndex, worker: Worker) -> int:
+def _shared_prompt_bytes(index: JobTreeIndex, worker: Worker) -> int:
     """Return how many bytes at the prompt's beginning equal those of an earlier prompt.
 
     The result is 0 for a planner or reviewer, and for the first worker of its agent in the job.
