@@ -128,7 +128,7 @@ class Guard:
                 f"unknown host name {(host or '')[:100]!r}; use "
                 f"{', '.join(sorted(self._names))}, or add the name to api.allowed_hosts",
             )
-        if self._proxies and (reason := self._not_by_proxy(environ)):
+        if self._proxies and (reason := self._reason_to_reject(environ)):
             return _forbidden("forbidden-proxy", reason)
         is_foreign = _is_foreign(environ, host or "")
         if is_foreign and self._allows_origin(environ):
@@ -143,8 +143,8 @@ class Guard:
             )
         return None
 
-    def _not_by_proxy(self, environ: WSGIEnvironment) -> str | None:
-        """Return why a request is rejected; None if it is accepted.
+    def _reason_to_reject(self, environ: WSGIEnvironment) -> str | None:
+        """Return why a server behind a proxy rejects a request; None if it is accepted.
 
         Three kinds of requests are accepted: requests by https through a trusted proxy, direct
         requests from this machine, and health probes. For an accepted request of a proxy, the
@@ -176,7 +176,7 @@ class Guard:
     def _forwarded_for(self, environ: WSGIEnvironment) -> str:
         """Return the last address of ``X-Forwarded-For`` that is not a trusted proxy; "" if none.
 
-        A caller can invent the addresses before it, so they prove nothing.
+        The addresses to the left of the returned address prove nothing: a caller can invent them.
         """
         given = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
         names = (each.strip() for each in reversed(given))

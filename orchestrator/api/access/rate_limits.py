@@ -14,8 +14,8 @@ from orchestrator.api.options import ApiOptions
 from orchestrator.core.lazy_dataclass import dataclass
 
 FAILED_LOGINS_PER_MINUTE = 10
-#: Maximum burst, in seconds: a key without recent calls may at once make the calls that are allowed
-#: in this time.
+#: Maximum burst, in seconds of the allowed rate: a key without recent calls may make as many calls
+#: at once as are allowed in this time.
 WINDOW_SECONDS = 60.0
 #: Number of remembered names above which names with a full bucket are forgotten.
 MOST_REMEMBERED = 10_000

@@ -131,11 +131,11 @@ def events_of(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
         if field == "data":
             data.append(value.removeprefix(" "))
         elif not line and data:
-            yield from _parsed("\n".join(data))
+            yield from _objects_in("\n".join(data))
             data = []
 
 
-def _parsed(text: str) -> Iterator[dict[str, Any]]:
+def _objects_in(text: str) -> Iterator[dict[str, Any]]:
     try:
         event = json.loads(text)
     except ValueError:

@@ -70,7 +70,7 @@ class Transport:
         if self._remote is not None:
             self._remote.close()
 
-    def _by_requests(self) -> Any:
+    def _remote_session(self) -> Any:
         if self._remote is None:
             # Imported here, because the import takes longer than most commands.
             from orchestrator.api.client.remote_session import RemoteSession
@@ -166,7 +166,7 @@ class Transport:
     ) -> TransportReply:
         options["timeout"] = (CONNECT_TIMEOUT_SECONDS, read_timeout)
         began = time.monotonic()
-        session = self._session or self._by_requests()
+        session = self._session or self._remote_session()
         while True:
             try:
                 response: TransportReply = session.request(method, self.url + path, **options)

@@ -13,13 +13,14 @@ from pathlib import Path
 STATIC = Path(__file__).parents[1] / "static"
 PREFIX = "/static/v/"
 FOLDERS = ("app", "styles", "vendor")
-#: One month, because a new version of a file has another address.
+#: Time for which browsers cache a file: a month, because a new version has another address.
 KEPT_SECONDS = 30 * 24 * 3600
 ENTRY = "app/main.js"
-#: Two folders deep, as the modules are, so that the relative addresses in modules stay valid.
+#: The file with all modules. It is two folders deep, as the modules are, so that the relative
+#: addresses in modules stay valid.
 SCRIPT = "app/all/dashboard.js"
 STYLESHEET = "styles/all/dashboard.css"
-#: In this order, because later rules replace earlier ones.
+#: Stylesheets in the order in which they are joined: later rules replace earlier rules.
 STYLES = (
     "vendor/uplot.css",
     *(
@@ -71,10 +72,10 @@ def page(version: str, has_session: bool) -> str:
 
 @lru_cache(maxsize=4)
 def joined(version: str, name: str) -> str:
-    """Return the content of the file ``name``: ``SCRIPT`` or ``STYLESHEET``.
+    """Return all modules as one text (``name``: SCRIPT), or all stylesheets (STYLESHEET).
 
-    ``version``: the dashboard's present version, so that the cache returns no older content. Raise
-    ValueError if modules import each other.
+    Results are cached by ``version``, the dashboard's present version. Raise ValueError if modules
+    import each other.
     """
     if name == STYLESHEET:
         return "".join((STATIC / each).read_text("utf-8").rstrip() + "\n" for each in STYLES)
@@ -98,9 +99,9 @@ def _add(module: str, made: dict[str, str], importing: tuple[str, ...]) -> None:
 
 
 def _as_function(path: Path, text: str) -> str:
-    """Return a module's code as the definition of a constant, which holds the module's exports.
+    """Return a module's code as ``const $name = (() => { code; return {exports}; })();``.
 
-    A function contains the code, so that names of different modules do not conflict.
+    The function keeps the module's names separate from the names of other modules.
     """
     exports: list[str] = []
 

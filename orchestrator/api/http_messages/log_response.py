@@ -77,14 +77,14 @@ def lines_between(opened: BinaryIO, first: int, last: int, most_bytes: int) -> b
         ended = lines.pop() == b""
         count = len(lines) + (not ended)
         if number + count > first:
-            parts.append(_between(block, lines, first - number, last - number))
+            parts.append(_lines_in_block(block, lines, first - number, last - number))
         number += count
         if number > last or sum(map(len, parts)) >= most_bytes:
             break
     return b"".join(parts)[:most_bytes]
 
 
-def _between(block: bytes, lines: list[bytes], first: int, last: int) -> bytes:
+def _lines_in_block(block: bytes, lines: list[bytes], first: int, last: int) -> bytes:
     # The lines of a block are counted from 0.
     start = sum(len(line) + 1 for line in lines[: max(0, first)])
     end = sum(len(line) + 1 for line in lines[: last + 1]) if last < len(lines) else len(block)
@@ -116,38 +116,38 @@ def log_part(path: Path, within: Path, query: LogQuery) -> Response:
     ``query`` selects a range of bytes, a range of lines, or the numbers of lines that contain a
     text.
     """
-    with _opened(path, within) as opened:
+    with _open_or_empty(path, within) as opened:
         if query.q:
             found = search(opened, query.q)
             answer = answers.workers.LogLinesAnswer(lines=found.lines, total=found.total)
             return Response(answer.model_dump_json(), content_type=JSON, headers=NO_STORE)
         if query.lines:
             first, last = map(int, query.lines.split("-"))
-            return _text(lines_between(opened, first, last, query.limit))
-        return _range(opened, query.start or 0, query.limit)
+            return _text_response(lines_between(opened, first, last, query.limit))
+        return _byte_range(opened, query.start or 0, query.limit)
 
 
-def _opened(path: Path, within: Path) -> BinaryIO:
+def _open_or_empty(path: Path, within: Path) -> BinaryIO:
     try:
         return open_regular(path, within)
     except FileNotFoundError:
         return open(os.devnull, "rb")
 
 
-def _range(opened: BinaryIO, start: int, limit: int) -> Response:
+def _byte_range(opened: BinaryIO, start: int, limit: int) -> Response:
     size = os.fstat(opened.fileno()).st_size
     first = max(0, size + start) if start < 0 else start
     body = os.pread(opened.fileno(), max(0, min(limit, size - first)), first)
     if not body:
         # A reader at the end of a growing log gets nothing yet, and no error.
-        return _text(b"", {"Content-Range": f"bytes */{size}"})
+        return _text_response(b"", {"Content-Range": f"bytes */{size}"})
     last = first + len(body) - 1
-    response = _text(body, {"Content-Range": f"bytes {first}-{last}/{size}"})
+    response = _text_response(body, {"Content-Range": f"bytes {first}-{last}/{size}"})
     response.status_code = HTTPStatus.PARTIAL_CONTENT
     return response
 
 
-def _text(body: bytes, headers: dict[str, str] | None = None) -> Response:
+def _text_response(body: bytes, headers: dict[str, str] | None = None) -> Response:
     return Response(body, content_type=PLAIN_TEXT, headers={**NO_STORE, **(headers or {})})
 
 

@@ -16,21 +16,20 @@ if TYPE_CHECKING:
     # Imported when metrics are requested, because many servers have no Prometheus.
     from prometheus_client.core import Metric
 
-#: Groups of the service's counts with one count per status. Most other groups have one count per
-#: name.
+#: Groups of counts that have the label ``status``. The label of most other groups is ``name``.
 BY_STATUS = frozenset({"jobs", "workers"})
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 
 
-def _counts(stats: Mapping[str, object]) -> "Iterator[Metric]":
+def _count_metrics(stats: Mapping[str, object]) -> "Iterator[Metric]":
     """Yield a metric for each number in ``stats``, the counts of ``/api/v1/stats``."""
     from prometheus_client.core import GaugeMetricFamily
 
     for name, value in stats.items():
         if isinstance(value, Mapping):
-            yield _group(name, value)
+            yield _group_metric(name, value)
         elif isinstance(value, int | float):
-            family = GaugeMetricFamily(_name(name), f"{name} as in /api/v1/stats")
+            family = GaugeMetricFamily(_metric_name(name), f"{name} as in /api/v1/stats")
             family.add_metric([], float(value))
             yield family
 
@@ -52,7 +51,7 @@ _OF_NODES: Sequence[tuple[str, str, Callable[[NodeState], float | None]]] = (
 )
 
 
-def _of_nodes(nodes: Sequence[NodeState]) -> "Iterator[Metric]":
+def _node_metrics(nodes: Sequence[NodeState]) -> "Iterator[Metric]":
     from prometheus_client.core import GaugeMetricFamily
 
     for name, text, of in _OF_NODES if nodes else ():
@@ -64,18 +63,18 @@ def _of_nodes(nodes: Sequence[NodeState]) -> "Iterator[Metric]":
         yield family
 
 
-def _group(name: str, values: Mapping[str, object]) -> "Metric":
+def _group_metric(name: str, values: Mapping[str, object]) -> "Metric":
     from prometheus_client.core import GaugeMetricFamily
 
     label = "status" if name in BY_STATUS else "outcome" if name == "gates" else "name"
-    family = GaugeMetricFamily(_name(name), f"{name} as in /api/v1/stats", labels=[label])
+    family = GaugeMetricFamily(_metric_name(name), f"{name} as in /api/v1/stats", labels=[label])
     for key, value in values.items():
         if isinstance(value, int | float):
             family.add_metric([str(key)], float(value))
     return family
 
 
-def _name(name: str) -> str:
+def _metric_name(name: str) -> str:
     return "orchestrator_" + "".join(c if c.isascii() and c.isalnum() else "_" for c in name)
 
 
@@ -135,11 +134,11 @@ class Metrics:
         from prometheus_client.exposition import generate_latest
 
         registry = CollectorRegistry()
-        families = [*self._own(), *_counts(stats), *_of_nodes(nodes)]
+        families = [*self._own_metrics(), *_count_metrics(stats), *_node_metrics(nodes)]
         registry.register(cast(Any, _Families(families)))
         return generate_latest(registry)
 
-    def _own(self) -> "Iterator[Metric]":
+    def _own_metrics(self) -> "Iterator[Metric]":
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
         labels = ["method", "route", "status"]

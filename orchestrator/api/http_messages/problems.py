@@ -84,7 +84,7 @@ _EXHAUSTED = (
     errno.ENOSPC,
 )
 
-#: Messages for errors whose own messages may name internal files or SQL statements.
+#: Errors whose messages may name internal files or SQL statements. The caller gets another message.
 _GUARDED = (StoreError, LaunchError, RepositoryError, ConfigError)
 
 
@@ -160,7 +160,7 @@ def problem_of(error: BaseException) -> ProblemError:
     if isinstance(error, OrchestratorError):
         return _of_own_error(error)
     if isinstance(error, HTTPException):
-        return _of_http(error)
+        return _problem_of_http_error(error)
     if is_exhausted(error):
         logger.warning("request rejected: %s", error)
         return unavailable("the server has no free descriptors, threads, or memory; retry later")
@@ -223,7 +223,7 @@ def _of_own_error(error: OrchestratorError) -> ProblemError:
     return problem
 
 
-def _of_http(error: HTTPException) -> ProblemError:
+def _problem_of_http_error(error: HTTPException) -> ProblemError:
     status = HTTPStatus(error.code or 500)
     slug = status.phrase.lower().replace(" ", "-")
     problem = ProblemError(status=status, type=slug, detail=error.description or status.phrase)

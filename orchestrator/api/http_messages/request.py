@@ -78,7 +78,7 @@ def check_json() -> None:
 def parse_json(raw: bytes) -> Any:
     """Parse strict JSON in UTF-8. Raise a 400 with the position of the error."""
     try:
-        return strict_json(raw, DEEPEST_JSON, _unique)
+        return strict_json(raw, DEEPEST_JSON, _object_with_unique_names)
     except json.JSONDecodeError as error:
         raise _malformed(f"{error.msg} at line {error.lineno} column {error.colno}") from None
     except UnicodeDecodeError as error:
@@ -89,7 +89,7 @@ def parse_json(raw: bytes) -> Any:
         raise _malformed(str(error)) from None
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _object_with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         names = [name for name, _ in pairs]
@@ -114,7 +114,7 @@ def query(model: type[QueryModel]) -> QueryModel:
     found = [_query_fault(name, values, model) for name, values in request.args.lists()]
     if wrong := [fault for fault in found if fault]:
         raise invalid(wrong)
-    given = {name: _given(name, values, model) for name, values in request.args.lists()}
+    given = {name: _parameter_value(name, values, model) for name, values in request.args.lists()}
     given = {name: value for name, value in given.items() if value}
     try:
         return model.model_validate(given)
@@ -124,7 +124,7 @@ def query(model: type[QueryModel]) -> QueryModel:
         raise invalid(named) from None
 
 
-def _given(name: str, values: list[str], model: type[Query]) -> str | list[str]:
+def _parameter_value(name: str, values: list[str], model: type[Query]) -> str | list[str]:
     if model.repeats(name):
         return [] if values == [""] else values
     return values[0]

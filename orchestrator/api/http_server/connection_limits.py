@@ -324,7 +324,7 @@ class EventLoop:
     """Waits for events on a server's connections and listeners, in place of ``wasyncore.poll2``.
 
     ``poll2`` is slow, because it asks each connection in each turn whether to wait for reading or
-    writing. ``EventLoop`` reuses the replies until an event may change them.
+    writing. ``EventLoop`` asks all connections again only after an event that may change an answer.
     Other threads wake the loop through waitress' trigger.
     """
 
@@ -338,7 +338,7 @@ class EventLoop:
 
     def turn(self, seconds: float) -> None:
         """Wait for events, at most for ``seconds``, and handle them."""
-        waiting = self._waiting or self._ask()
+        waiting = self._waiting or self._ask_all_connections()
         found = waiting.poll(seconds * 1000)
         # False if a connection may now wait for another kind of event.
         is_same = bool(found)
@@ -350,7 +350,7 @@ class EventLoop:
             is_same = is_same and stays and self._map.get(descriptor) is one
         self._waiting = waiting if is_same else None
 
-    def _ask(self) -> select.poll:
+    def _ask_all_connections(self) -> select.poll:
         waiting = select.poll()
         for descriptor, one in list(self._map.items()):
             if isinstance(one, HttpChannel) and one.is_idle:
@@ -370,8 +370,8 @@ def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:
 
 #: Maximum number of reserved descriptors, and their maximum share of all descriptors (1/n).
 MOST_KEPT, KEPT_SHARE = 128, 4
-#: For vital requests: maximum number of connections beyond the limit, and of reserved descriptors
-#: for connections.
+#: Two limits for vital requests: the number of connections beyond the connection limit, and the
+#: number of reserved descriptors that connections may use.
 KEPT_CONNECTIONS, KEPT_FOR_VITAL = 32, 8
 #: Pause in seconds after a connection could not even be rejected, so that the server's loop does
 #: not spin.
@@ -467,8 +467,8 @@ class Door:
 def _first_kept() -> int:
     """Return the lowest descriptor number that is reserved for vital requests.
 
-    The kernel always assigns the lowest free number. If a connection gets a reserved number, few
-    descriptors remain.
+    The kernel always assigns the lowest free number. A connection with a reserved number therefore
+    shows that few descriptors remain.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft - min(MOST_KEPT, soft // KEPT_SHARE)

@@ -152,7 +152,7 @@ def answer(request: Request, tools: Sequence[Mapping[str, Any]]) -> Values:
     if request.method == "ping":
         return {}
     if request.method == "tools/list":
-        return {"tools": list(tools), **(_lasting() if request.stateless else {})}
+        return {"tools": list(tools), **(_cache_fields() if request.stateless else {})}
     raise request.error(METHOD_NOT_FOUND, f"unknown method {request.method[:100]!r}")
 
 
@@ -173,11 +173,11 @@ def _discovered() -> Values:
         "capabilities": CAPABILITIES,
         "instructions": INSTRUCTIONS,
         "_meta": {f"{META_PREFIX}serverInfo": SERVER},
-        **_lasting(),
+        **_cache_fields(),
     }
 
 
-def _lasting() -> Values:
+def _cache_fields() -> Values:
     return {"ttlMs": LIST_TTL_MS, "cacheScope": "private"}
 
 

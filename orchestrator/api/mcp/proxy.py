@@ -40,7 +40,7 @@ class McpProxy:
 
         def once() -> ServerReply:
             left = max(0.0, ends_at - time.monotonic())
-            return self._once(_shortened(call, left), key, left)
+            return self._send_once(_shortened(call, left), key, left)
 
         try:
             return _tool_result(retried(once, self._patience, ends_at=ends_at))
@@ -77,7 +77,7 @@ class McpProxy:
             return "the server may be restarting; repeat the call in a minute"
         return f"start the server: {self._folder / 'bin' / 'orchestrator'} serve"
 
-    def _once(self, call: RpcCall, key: str, left: float) -> ServerReply:
+    def _send_once(self, call: RpcCall, key: str, left: float) -> ServerReply:
         params = {"name": call.tool, "arguments": call.arguments}
         message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
         # A restarted server may have another address.

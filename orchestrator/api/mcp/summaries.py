@@ -45,10 +45,10 @@ def accepted(answer: Accepted) -> Values:
 
 
 def listed(jobs: Sequence[Job], total: int) -> Values:
-    return {"jobs": [_line(job) for job in jobs], "total": total}
+    return {"jobs": [_job_fields(job) for job in jobs], "total": total}
 
 
-def _line(job: Job) -> Values:
+def _job_fields(job: Job) -> Values:
     return {
         "job_id": job.id,
         "status": job.status,
@@ -60,13 +60,13 @@ def _line(job: Job) -> Values:
 def standing(service: Service, detail: Detail) -> Values:
     """Return a job's status, its workers in short form, and the remaining quota."""
     job = detail.job
-    shown = [_worker(one) for one in listed_workers(detail.workers, MOST_WORKERS)]
+    shown = [_worker_fields(one) for one in listed_workers(detail.workers, MOST_WORKERS)]
     return {
-        **_line(job),
-        **_reason(job.reason, JOB_REASON_CHARACTERS),
+        **_job_fields(job),
+        **_reason_field(job.reason, JOB_REASON_CHARACTERS),
         "workers": counts(detail.workers),
         "by_name": shown,
-        **_more(detail, len(shown)),
+        **_omitted_worker_fields(detail, len(shown)),
         **_used(detail.workers),
         "left": dict(detail.left),
         **({} if job.status.ended else _what_next(service, detail)),
@@ -86,14 +86,14 @@ def _what_next(service: Service, detail: Detail) -> Values:
     }
 
 
-def _worker(worker: Worker) -> Values:
+def _worker_fields(worker: Worker) -> Values:
     children = list(worker.child_job_ids)
     return {
         "worker_id": worker.id,
         "task_id": worker.task_id,
         "agent": worker.agent,
         "status": worker.status,
-        **_reason(worker.reason),
+        **_reason_field(worker.reason),
         **({"child_job_ids": children} if children else {}),
     }
 
@@ -107,10 +107,10 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
     return {
         "job_id": job.id,
         "status": job.status,
-        **_reason(job.reason, JOB_REASON_CHARACTERS),
+        **_reason_field(job.reason, JOB_REASON_CHARACTERS),
         "retry": not job.status.ended,
         "results": [_task(task, longest) for task in tasks],
-        **_more(detail, len(tasks)),
+        **_omitted_worker_fields(detail, len(tasks)),
         **({"changes": found.changes} if found and found.changes else {}),
         "final_report": str(service.job_details.final_report(job)),
         "workspace": str(service.job_details.workspace(job)),
@@ -140,7 +140,7 @@ def _task(task: answers.status.TaskResult, longest: int) -> Values:
         "task_id": task.task_id,
         "status": task.status,
         **({} if task.chosen is None else {"chosen": task.chosen}),
-        **_reason(task.reason),
+        **_reason_field(task.reason),
         "output": cut(task.output, longest, " ..."),
         **({"output_cut": True} if len(task.output) > longest else {}),
         **({"files_created": files[:MOST_FILES]} if files else {}),
@@ -157,11 +157,11 @@ def _used(workers: Sequence[Worker]) -> Values:
     return {"used": used} if used else {}
 
 
-def _reason(reason: str, longest: int = REASON_CHARACTERS) -> Values:
+def _reason_field(reason: str, longest: int = REASON_CHARACTERS) -> Values:
     return {"reason": cut(reason, longest, " ...")} if reason else {}
 
 
-def _more(detail: Detail, shown: int) -> Values:
+def _omitted_worker_fields(detail: Detail, shown: int) -> Values:
     count = len(detail.workers) - shown
     if count <= 0:
         return {}

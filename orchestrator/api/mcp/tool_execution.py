@@ -247,30 +247,34 @@ def _answer(desk: ToolContext, arguments: mcp.AnswerArguments) -> str:
     job_id, decision = checked_job_id(arguments.job_id), Decision(arguments.decision)
     if arguments.task_id is not None:
         task_id, comment = arguments.task_id, arguments.comment
-        return _decided(
+        return _state_of_job(
             desk.service.questions.answer(desk.caller, job_id, task_id, decision, comment)
         )
     decide = (
         desk.service.plans.approve if decision is Decision.APPROVE else desk.service.plans.reject
     )
-    return _decided(decide(desk.caller, job_id, arguments.comment))
+    return _state_of_job(decide(desk.caller, job_id, arguments.comment))
 
 
 def _pause(desk: ToolContext, arguments: mcp.PauseArguments) -> str:
     job_id, running = checked_job_id(arguments.job_id), RunningMode(arguments.running)
-    return _decided(desk.service.job_control.pause(desk.caller, job_id, running))
+    return _state_of_job(desk.service.job_control.pause(desk.caller, job_id, running))
 
 
 def _resume(desk: ToolContext, arguments: mcp.JobArguments) -> str:
-    return _decided(desk.service.job_control.resume(desk.caller, checked_job_id(arguments.job_id)))
+    return _state_of_job(
+        desk.service.job_control.resume(desk.caller, checked_job_id(arguments.job_id))
+    )
 
 
 def _budget(desk: ToolContext, arguments: mcp.BudgetArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
-    return _decided(desk.service.budgets.raise_budget(desk.caller, job_id, arguments.to_limits()))
+    return _state_of_job(
+        desk.service.budgets.raise_budget(desk.caller, job_id, arguments.to_limits())
+    )
 
 
-def _decided(job: Job) -> str:
+def _state_of_job(job: Job) -> str:
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason})
 
 

@@ -250,25 +250,27 @@ def input_schema(model: type[Wire]) -> Schema:
     """
     whole = model.model_json_schema()
     definitions = whole.pop("$defs", {})
-    found: Schema = _plain(whole, definitions)
+    found: Schema = _for_clients(whole, definitions)
     found.pop("description", None)
     return found
 
 
-def _plain(schema: Any, definitions: Mapping[str, Any]) -> Any:
+def _for_clients(schema: Any, definitions: Mapping[str, Any]) -> Any:
     if isinstance(schema, list):
-        return [_plain(item, definitions) for item in schema]
+        return [_for_clients(item, definitions) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if reference := schema.get("$ref"):
         # The field's own description takes precedence over its type's description.
         target = definitions[reference.rsplit("/", 1)[1]]
-        return _plain({**target, **{k: v for k, v in schema.items() if k != "$ref"}}, definitions)
+        return _for_clients(
+            {**target, **{k: v for k, v in schema.items() if k != "$ref"}}, definitions
+        )
     kept = {name: value for name, value in _without_null(schema).items() if name != "title"}
     if properties := kept.pop("properties", None):
-        shown = {k: _plain(v, definitions) for k, v in properties.items() if k not in OMITTED}
-        return {**{k: _plain(v, definitions) for k, v in kept.items()}, "properties": shown}
-    return {name: _plain(value, definitions) for name, value in kept.items()}
+        shown = {k: _for_clients(v, definitions) for k, v in properties.items() if k not in OMITTED}
+        return {**{k: _for_clients(v, definitions) for k, v in kept.items()}, "properties": shown}
+    return {name: _for_clients(value, definitions) for name, value in kept.items()}
 
 
 def _without_null(schema: Schema) -> Schema:

@@ -181,7 +181,7 @@ def _answer(
     names: dict[type[BaseModel], str],
 ) -> Schema:
     if isinstance(shape, tuple):
-        content: Schema = {media: {"schema": _free(media)} for media in shape}
+        content: Schema = {media: {"schema": _schema_of_media_type(media)} for media in shape}
     else:
         content = {"application/json": {"schema": reference(names[shape])}}
     found: Schema = {"description": status.phrase, **({"content": content} if content else {})}
@@ -196,7 +196,7 @@ def _answer(
     return found
 
 
-def _free(media: str) -> Schema:
+def _schema_of_media_type(media: str) -> Schema:
     shapes: dict[str, Schema] = {
         "application/json": {"type": "object"},
         MEDIA_TYPE: {"type": "object"},

@@ -7,7 +7,7 @@ from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from orchestrator.api.openapi.operations import OPERATIONS
-from orchestrator.core.events import EventKind, Key
+from orchestrator.core.events import EventKind
 from orchestrator.schemas.agent_output.plan import Plan
 from orchestrator.schemas.answers.answer import AS_NULL, EventAnswer, Problem
 from orchestrator.schemas.fields.bounded_types import Wire
@@ -59,14 +59,12 @@ def _data_of(kind: EventKind) -> Schema:
         "title": kind,
         "description": kind.meaning,
         "type": "object",
-        "properties": {key.name: _value_of(key) for key in kind.keys},
+        "properties": {
+            key.name: {**TypeAdapter[Any](key.type).json_schema(), "description": key.meaning}
+            for key in kind.keys
+        },
         "required": [key.name for key in kind.keys if key.always],
     }
-
-
-def _value_of(key: Key) -> Schema:
-    schema: TypeAdapter[Any] = TypeAdapter(key.type)
-    return {**schema.json_schema(), "description": key.meaning}
 
 
 def _kinds_of(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:

@@ -46,24 +46,24 @@ def retry_job(job_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id>/pause")
 def pause_job(job_id: str) -> Response:
-    return decided(service().job_control.pause(caller(), checked_job_id(job_id), _running()))
+    return decided(service().job_control.pause(caller(), checked_job_id(job_id), _requested_mode()))
 
 
 @blueprint.post("/jobs/<job_id>/resume")
 def resume_job(job_id: str) -> Response:
-    _empty()
+    _check_is_empty()
     return decided(service().job_control.resume(caller(), checked_job_id(job_id)))
 
 
 @blueprint.post("/pause")
 def pause_everything() -> Response:
-    paused = service().job_control.pause_all(caller(), _running())
+    paused = service().job_control.pause_all(caller(), _requested_mode())
     return json_answer(answers.job.ServerPauseAnswer(paused=paused_answer(paused)))
 
 
 @blueprint.post("/resume")
 def resume_everything() -> Response:
-    _empty()
+    _check_is_empty()
     return json_answer(
         answers.job.ServerPauseAnswer(
             paused=paused_answer(service().job_control.resume_all(caller()))
@@ -106,18 +106,18 @@ def discard_job(job_id: str) -> Response:
     )
 
 
-def _running() -> RunningMode:
+def _requested_mode() -> RunningMode:
     reading.query(NoQuery)
     return RunningMode(reading.body(requests.human_input.PauseRequest, optional=True).running)
 
 
-def _empty() -> None:
+def _check_is_empty() -> None:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
 
 
 def decided(job: Job) -> Response:
-    """Return the answer (202) to a call that decided on a job."""
+    """Return the answer (202) to a person's decision, such as a pause: the job's new status."""
     return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
 

@@ -52,19 +52,19 @@ def get_health() -> Response:
 @blueprint.get("/healthz")
 def get_liveness() -> Response:
     # A monitor restarts a server that does not answer. A slow store must not cause a restart.
-    return _word("ok", HTTPStatus.OK)
+    return _plain_text("ok", HTTPStatus.OK)
 
 
 @blueprint.get("/readyz")
 def get_readiness() -> Response:
     health = service().server_status.health()
     if health.ready:
-        return _word("ok", HTTPStatus.OK)
+        return _plain_text("ok", HTTPStatus.OK)
     wrong = (f"{part}: {word}" for part, word in health.checks.items() if word != "ok")
-    return _word("\n".join(wrong), HTTPStatus.SERVICE_UNAVAILABLE)
+    return _plain_text("\n".join(wrong), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def _word(text: str, status: HTTPStatus) -> Response:
+def _plain_text(text: str, status: HTTPStatus) -> Response:
     headers = {"Cache-Control": "no-store"}
     return Response(f"{text}\n", status=int(status), mimetype="text/plain", headers=headers)
 

@@ -300,11 +300,11 @@ def encoded(
         values = answer.model_dump(exclude_none=not has_nulls, exclude=set(without))
         # Without blanks, like pydantic's JSON above, because rows are inserted into the encoded
         # answer.
-        text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_plain)
+        text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), default=_as_text)
         return text.encode("utf-8", "replace")
 
 
-def _plain(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 

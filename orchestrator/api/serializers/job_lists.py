@@ -39,7 +39,7 @@ class LatestCards:
         once, for the jobs that are not in the cache.
         """
         with self._lock:
-            found = {job.id: self._known(job.id, version) for job, version in jobs.items()}
+            found = {job.id: self._cached_row(job.id, version) for job, version in jobs.items()}
         missing = [job_id for job_id, row in found.items() if row is None]
         for card in make(missing) if missing else ():
             found[card.job.id] = encoded(job_card(card))
@@ -47,7 +47,7 @@ class LatestCards:
             self._keep(jobs, found)
         return [row for row in found.values() if row is not None]
 
-    def _known(self, job_id: str, version: int) -> bytes | None:
+    def _cached_row(self, job_id: str, version: int) -> bytes | None:
         kept_version, row = self._kept.get(job_id, (version, None))
         return row if kept_version == version else None
 

@@ -35,7 +35,7 @@ def written(task: TaskSpec) -> dict[str, Any]:
 
     Empty fields and ``env`` are omitted.
     """
-    values: dict[str, Any] = {name: _plain(getattr(task, name)) for name in _SAME}
+    values: dict[str, Any] = {name: _tuple_as_list(getattr(task, name)) for name in _SAME}
     values["agent"] = _agent(task)
     values["workdir"] = task.workdir if task.works_in_project else None
     values["requires"] = dict(task.requires)
@@ -44,7 +44,7 @@ def written(task: TaskSpec) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in _EMPTY}
 
 
-def _plain(value: object) -> object:
+def _tuple_as_list(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 

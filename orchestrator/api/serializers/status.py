@@ -86,7 +86,7 @@ class StatusParts:
         """Return the status without the workers' rows."""
         found = None
         if self.workers:
-            found = _frame(self._service, self._caller, self.detail, [])
+            found = _results_without_workers(self._service, self._caller, self.detail, [])
         answer = _status(self._service, self._caller, self.detail, self._workers, found)
         return answer.model_copy(update={"seq": self.seq})
 
@@ -203,10 +203,12 @@ def _results(
 ) -> answers.status.Results | None:
     if not any(worker.status.ended for worker in detail.workers):
         return None
-    return _frame(service, caller, detail, _task_results(service, detail.job, by_job))
+    return _results_without_workers(
+        service, caller, detail, _task_results(service, detail.job, by_job)
+    )
 
 
-def _frame(
+def _results_without_workers(
     service: Service, caller: Caller, detail: Detail, tasks: list[answers.status.TaskResult]
 ) -> answers.status.Results:
     job = detail.job

@@ -39,7 +39,8 @@ _DIGEST_BYTES = 16
 class StatusRow:
     worker: Worker | None
     body: bytes
-    #: Number of the latest event when the row was encoded; one more for a change without an event.
+    #: Number of the latest event when the row was encoded. If the worker changed without an event,
+    #: one more, so that a reader of changes gets the row.
     seq: int
     #: Hash of the body, stored because hashing all rows for each answer would take longer than all
     #: other steps.
@@ -66,14 +67,14 @@ class CurrentStatus:
     def of(self, asked: Asked) -> "StatusBody":
         found = self.bodies.get(asked)
         if found is None:
-            found = self._made(asked)
+            found = self._new_body(asked)
             # Two threads may both make an answer: the answers are equal.
             if len(self.bodies) < MOST_BODIES:
                 self.bodies[asked] = found
         return found
 
-    def _made(self, asked: Asked) -> "StatusBody":
-        rows = _chosen(self.rows, *asked)
+    def _new_body(self, asked: Asked) -> "StatusBody":
+        rows = _requested_rows(self.rows, *asked)
         tag = blake2b(self.frame, digest_size=_DIGEST_BYTES)
         tag.update(b"".join([row.digest for row in rows]))
         body = self.frame
@@ -235,7 +236,9 @@ def _rows(known: JobRows, parts: StatusParts, changed: Sequence[int]) -> Sequenc
     return found
 
 
-def _chosen(rows: Sequence[StatusRow], tasks: StatusTasks, since: int) -> Sequence[StatusRow]:
+def _requested_rows(
+    rows: Sequence[StatusRow], tasks: StatusTasks, since: int
+) -> Sequence[StatusRow]:
     if tasks is StatusTasks.NONE:
         return ()
     return [row for row in rows if row.seq > since] if tasks is StatusTasks.CHANGED else rows

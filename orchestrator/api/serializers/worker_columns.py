@@ -62,17 +62,17 @@ def columns_answer(found: TreeSnapshot) -> bytes:
     statuses, status_places = _numbered(workers.status)
     _, job_places = _numbered(workers.job_id, [job.id for job in found.jobs])
     deps = _dependencies(found)
-    titles = {(task.job_id, task.id): task.title for task in found.tasks}
+    titles = {(task.job_id, task.id): task.title for task in found.tasks if task.title != task.id}
     tasks = list(zip(workers.job_id, workers.task_id, strict=True))
-    numbers = [_short(name) for name in workers.id]
+    numbers = [_number_or_name(name) for name in workers.id]
     plain: Mapping[str, Column] = {
         "task": workers.task_id,
-        "title": [_title(titles.get(key, ""), key[1]) for key in tasks],
+        "title": [titles.get(key, "") for key in tasks],
         "j": job_places,
         "s": status_places,
         "a": agent_places,
-        "t0": [_after(at, time) for time in workers.started_at],
-        "t1": [_after(at, time) for time in workers.ended_at],
+        "t0": [_seconds_after(at, time) for time in workers.started_at],
+        "t1": [_seconds_after(at, time) for time in workers.ended_at],
         "idle": [round(each, TIME_DIGITS) for each in workers.idle_seconds],
         "cost": [round(each or 0, COST_DIGITS) for each in workers.cost_usd],
         "tokens": [each or 0 for each in workers.tokens],
@@ -121,16 +121,12 @@ def _numbered(values: Column, names: Sequence[str] = ()) -> tuple[Sequence[str],
     return known, [places[value] for value in values]
 
 
-def _short(name: str) -> int | str:
+def _number_or_name(name: str) -> int | str:
     end = name.removeprefix(NAME_START)
     return int(end) if end.isdecimal() else end
 
 
-def _title(title: str, task_id: str) -> str:
-    return "" if title == task_id else title
-
-
-def _after(start: float, time: float | None) -> float | None:
+def _seconds_after(start: float, time: float | None) -> float | None:
     return None if time is None else round(time - start, TIME_DIGITS)
 
 
@@ -189,8 +185,8 @@ def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:
     if not any(deps[:own]):
         return []
     times = zip(workers.started_at, workers.ended_at, workers.idle_seconds, strict=True)
-    return critical_path(deps[:own], list(starmap(_seconds, islice(times, own))))
+    return critical_path(deps[:own], list(starmap(_working_seconds, islice(times, own))))
 
 
-def _seconds(started_at: float | None, ended_at: float | None, idle: float) -> float:
+def _working_seconds(started_at: float | None, ended_at: float | None, idle: float) -> float:
     return 0.0 if started_at is None or ended_at is None else ended_at - started_at - idle

@@ -51,8 +51,8 @@ class EventPage:
     def may_have_more_after(self) -> bool:
         """True if the store may have more events after this page.
 
-        A root job has no more events after a page that is not full. A child job has no more events
-        only after an empty page, because its pages omit events of other jobs.
+        For a root job: if the page is full. For a child job: if the page has an event. A child
+        job's page may be short without being the last, because it omits events of other jobs.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
@@ -72,7 +72,7 @@ def sse_frame(number: int, name: str, values: Mapping[str, object]) -> bytes:
 
 
 class Frames:
-    """Cache of the encoded recent events: an event with many readers is encoded once."""
+    """Cache of recent events as Server-Sent Events: each event is encoded once."""
 
     SIZE = 4096
 
@@ -83,9 +83,9 @@ class Frames:
     def of(self, events: Sequence[Event]) -> bytes:
         if len(self._known) > self.SIZE:
             self._known.clear()
-        return b"".join(self._one(event) for event in events)
+        return b"".join(self._encoded(event) for event in events)
 
-    def _one(self, event: Event) -> bytes:
+    def _encoded(self, event: Event) -> bytes:
         key = (event.root_id, event.seq)
         if key not in self._known:
             self._known[key] = self._make(event)
@@ -258,13 +258,13 @@ class BriefStream(EventStream):
         self._live = False  # The store is read again when the reader has received pending events.
 
 
-#: Root id of this stream. No job has this id, because the stream waits for the feed, not for a
-#: job's events.
+#: Root id of the stream of all jobs. No job has this id, so the socket loop passes no job's events
+#: to the stream.
 NO_ROOT = ""
 
 
 class FeedFrames:
-    """Cache of the encoded recent items: an item with many readers is encoded once."""
+    """Cache of recent changes of jobs as Server-Sent Events: each change is encoded once."""
 
     SIZE = 4096
 

@@ -48,18 +48,18 @@ class PendingWait(WaitingConnection):
 
     def begin(self) -> None:
         self._socket_loop.call_after(self._seconds, self._reply, self)
-        self._look()
+        self._check_soon()
 
     def concerns(self, events: Sequence[Event]) -> bool:
         return any(self._matters(event) for event in events)
 
     def published(self, events: Sequence[Event]) -> None:
         if self.concerns(events):
-            self._look()
+            self._check_soon()
 
     def beat(self) -> None:
         # Check at each heartbeat, so that a lost event only delays the answer.
-        self._look()
+        self._check_soon()
 
     def stopped(self) -> None:
         self._writer.respond(self._stopping)
@@ -70,21 +70,21 @@ class PendingWait(WaitingConnection):
         # If the caller is a waiting worker, it must acquire a slot before it gets the answer.
         return self._waiter is not None and event.worker_id == self._waiter.worker_id
 
-    def _look(self) -> None:
+    def _check_soon(self) -> None:
         if self._checking:
             self._check_again = True
             return
         self._checking, self._check_again = True, False
-        self._socket_loop.read(self._check, self._looked, self)
+        self._socket_loop.read(self._check, self._after_check, self)
 
-    def _looked(self, check: Future[Job | None]) -> None:
+    def _after_check(self, check: Future[Job | None]) -> None:
         self._checking = False
         if not self._open or check.cancelled():
             return
         if check.exception() is not None or check.result() is not None:
             self._reply()  # the answer reports the error, if there is one
         elif self._check_again:
-            self._look()
+            self._check_soon()
 
     def _reply(self) -> None:
         if self._open and not self._answering:
@@ -135,7 +135,7 @@ class PendingLock(PendingWait):
 
     def _settled(self, _: Future[None]) -> None:
         """Check the call again. Any thread may call."""
-        self._socket_loop.call_soon(self._look, self)
+        self._socket_loop.call_soon(self._check_soon, self)
 
     def disconnected(self) -> None:
         # The client has disconnected: its request for leases must not block other workers.

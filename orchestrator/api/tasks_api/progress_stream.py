@@ -97,10 +97,10 @@ class TaskProgress(EventStream):
             return b""
         for name, worker, _ in clis(self._job, self._workers):
             if worker is not None and worker.id == event.worker_id:
-                return self._of_worker(event, name, worker)
+                return self._worker_frame(event, name, worker)
         return b""
 
-    def _of_worker(self, event: Event, name: str, worker: Worker) -> bytes:
+    def _worker_frame(self, event: Event, name: str, worker: Worker) -> bytes:
         reason = str(event.data.get("reason") or "")
         if event.kind is not EventKind.WORKER_ENDED:
             words = reason or f"{event.kind.replace('_', ' ')}: {worker.agent}"

@@ -74,7 +74,7 @@ def submission_of(
     if body.created_by is not None:
         labels[CREATED_BY] = body.created_by
     able = [each for place, each in enumerate(assignments) if place not in obstacles]
-    shared = _shared(able)
+    shared = _common_context(able)
     task = TaskSpec(
         id="task_1",
         prompt=body.description,
@@ -145,7 +145,7 @@ def _fault(place: int, detail: str) -> Fault:
     return Fault(place=("cli_assignments", place, "cli_name"), detail=detail, type="agent")
 
 
-def _shared(able: Sequence[CliAssignment]) -> Mapping[str, Any]:
+def _common_context(able: Sequence[CliAssignment]) -> Mapping[str, Any]:
     first, *others = able
     return {
         name: value

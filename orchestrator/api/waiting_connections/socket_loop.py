@@ -282,8 +282,8 @@ class SocketLoop:
                 self._turn()
         finally:
             for waiting in tuple(self._waiting):
-                self._guarded(waiting.stopped)
-                self._guarded(partial(self.leave, waiting))
+                self._run_guarded(waiting.stopped)
+                self._run_guarded(partial(self.leave, waiting))
             self._close_down()
 
     def _turn(self) -> None:
@@ -291,12 +291,12 @@ class SocketLoop:
             if key.data is None:
                 self._drain_waker()
             else:
-                self._guarded(partial(key.data.ready, mask))
+                self._run_guarded(partial(key.data.ready, mask))
         for _ in range(len(self._calls)):
-            self._guarded(*self._calls.popleft())
-        self._spread()
+            self._run_guarded(*self._calls.popleft())
+        self._distribute_events()
         for call, owner in self._timers.take_due(time.monotonic()):
-            self._guarded(call, owner)
+            self._run_guarded(call, owner)
 
     def _idle_seconds(self) -> float | None:
         if self._calls:
@@ -311,21 +311,21 @@ class SocketLoop:
         except BlockingIOError:
             pass
 
-    def _spread(self) -> None:
+    def _distribute_events(self) -> None:
         by_root: dict[str, list[Event]] = defaultdict(list)
         for _ in range(len(self._published)):
             for event in self._published.popleft():
                 by_root[event.root_id].append(event)
         for root_id, events in by_root.items():
             for waiting in tuple(self._by_root.get(root_id, ())):
-                self._guarded(partial(waiting.published, events), waiting)
+                self._run_guarded(partial(waiting.published, events), waiting)
 
     def _open(self, waiting: LoopConnection) -> None:
         self._waiting.add(waiting)
         self._by_root.setdefault(waiting.root_id, set()).add(waiting)
-        self._guarded(waiting.opened, waiting)
+        self._run_guarded(waiting.opened, waiting)
 
-    def _guarded(self, call: Callable[[], None], waiting: LoopConnection | None = None) -> None:
+    def _run_guarded(self, call: Callable[[], None], waiting: LoopConnection | None = None) -> None:
         # An error ends only the connection that caused it.
         try:
             call()

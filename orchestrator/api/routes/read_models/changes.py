@@ -45,9 +45,13 @@ def get_diff(job_id: str) -> Response:
     )
     job, this_caller, reads = checked_job_id(job_id), caller(), service().job_lists.changes
     if flask_request.accept_mimetypes.best_match([JSON, PATCH]) == PATCH:
-        return tagged_bytes(lambda: _in_parts(lambda: reads.patch(this_caller, job, asked)), PATCH)
+        return tagged_bytes(
+            lambda: _changes_or_links(lambda: reads.patch(this_caller, job, asked)), PATCH
+        )
     return tagged_bytes(
-        lambda: to_json(asdict(_in_parts(lambda: reads.difference(this_caller, job, asked))))
+        lambda: to_json(
+            asdict(_changes_or_links(lambda: reads.difference(this_caller, job, asked)))
+        )
     )
 
 
@@ -58,13 +62,13 @@ def get_versions(job_id: str, worker_id: str) -> Response:
 
     def answer() -> answers.changes.VersionsAnswer:
         reads = service().job_lists.changes
-        found = _in_parts(lambda: reads.versions(this_caller, job, name, query.path))
+        found = _changes_or_links(lambda: reads.versions(this_caller, job, name, query.path))
         return answers.changes.VersionsAnswer(**asdict(found))
 
     return tagged_answer(answer)
 
 
-def _in_parts(read: Callable[[], Value]) -> Value:
+def _changes_or_links(read: Callable[[], Value]) -> Value:
     """Return the changes that ``read`` reads.
 
     If the changes are too large, raise a 413 with links to the changes of single files.

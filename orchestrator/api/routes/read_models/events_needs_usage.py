@@ -64,7 +64,7 @@ _BUCKETS = {None: 0, "hour": 3600, "day": DAY_SECONDS}
 @blueprint.get("/usage")
 def get_usage() -> Response:
     query = reading.query(UsageQuery)
-    by, label = _by(query.by)
+    by, label = _grouping(query.by)
     seconds = _BUCKETS[query.bucket]
     wanted = UsageFilter(
         by=by,
@@ -80,7 +80,7 @@ def get_usage() -> Response:
         return answers.job_list.UsageRowsAnswer(
             rows=[
                 answers.job_list.UsageRowAnswer(
-                    **{**asdict(row), "key": _key(by, row), "at": moment_or_none(row.at)}
+                    **{**asdict(row), "key": _group_name(by, row), "at": moment_or_none(row.at)}
                 )
                 for row in rows
             ]
@@ -89,7 +89,7 @@ def get_usage() -> Response:
     return tagged_answer(answer)
 
 
-def _by(text: str) -> tuple[UsageBy, str]:
+def _grouping(text: str) -> tuple[UsageBy, str]:
     """Return the key by which usage is grouped; for ``label``, also the label's name.
 
     Raise a 422 for an unknown key.
@@ -102,7 +102,7 @@ def _by(text: str) -> tuple[UsageBy, str]:
     raise invalid([Fault(place=("by",), detail=detail, type="enum")])
 
 
-def _key(by: UsageBy, row: UsageRow) -> str:
+def _group_name(by: UsageBy, row: UsageRow) -> str:
     if by is UsageBy.DAY and row.at is not None:
         return f"{datetime.fromtimestamp(row.at, UTC):%Y-%m-%d}"
     return row.key

@@ -51,7 +51,7 @@ def list_webhooks() -> Response:
 def test_webhook(endpoint: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
-    return json_answer(_tested(endpoint, _outbox().test(endpoint)))
+    return json_answer(_test_answer(endpoint, _outbox().test(endpoint)))
 
 
 @blueprint.get("/webhooks/deliveries")
@@ -85,11 +85,13 @@ def test_notifications() -> Response:
     name = reading.body(operations.outbox.NotifyTestRequest, optional=True).name
     found = _outbox().test_notifications(name)
     return json_answer(
-        operations.outbox.TestsAnswer(tests=[_tested(name, each) for name, each in found.items()])
+        operations.outbox.TestsAnswer(
+            tests=[_test_answer(name, each) for name, each in found.items()]
+        )
     )
 
 
-def _tested(name: str, result: TestResult) -> operations.outbox.TestAnswer:
+def _test_answer(name: str, result: TestResult) -> operations.outbox.TestAnswer:
     return operations.outbox.TestAnswer(
         name=name,
         delivered=result.delivered,
