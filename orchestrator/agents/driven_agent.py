@@ -53,19 +53,21 @@ def strict(text: str) -> dict[str, Any]:
     References are resolved, and every property is required.
     """
     whole: Mapping[str, Any] = json.loads(text)
-    return _plain(whole, whole.get("$defs", {}))
+    return _strict_subset(whole, whole.get("$defs", {}))
 
 
-def _plain(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
+def _strict_subset(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
-        return _plain(defs[schema["$ref"].rpartition("/")[2]], defs)
+        return _strict_subset(defs[schema["$ref"].rpartition("/")[2]], defs)
     plain: dict[str, Any] = {name: schema[name] for name in _KEPT if name in schema}
     if "anyOf" in schema:
-        plain["anyOf"] = [_plain(each, defs) for each in schema["anyOf"]]
+        plain["anyOf"] = [_strict_subset(each, defs) for each in schema["anyOf"]]
     if "items" in schema:
-        plain["items"] = _plain(schema["items"], defs)
+        plain["items"] = _strict_subset(schema["items"], defs)
     if "properties" in schema:
-        properties = {name: _plain(each, defs) for name, each in schema["properties"].items()}
+        properties = {
+            name: _strict_subset(each, defs) for name, each in schema["properties"].items()
+        }
         plain |= {"properties": properties, "required": [*properties]}
         plain["additionalProperties"] = False
     return plain
@@ -201,13 +203,13 @@ class DrivenAgent:
             model=model,
             limits=_limits(assignment),
             # A read-only agent could start a child job that makes the forbidden changes.
-            recursive=_recursive(assignment) and self._policy(assignment) != "read-only",
+            recursive=_may_start_child_jobs(assignment) and self._policy(assignment) != "read-only",
             # Planners and reviewers need no additions, and a hook could prevent their answer.
             inherit=() if assignment.worker.is_adviser else self.inherit,
             home=common.home,
             shared=f"{common.shared}/{self.tool}" if common.shared else "",
-            sessions=assignment.sessions if self._resumes(assignment) else "",
-            resume=self._resumed(assignment, model),
+            sessions=assignment.sessions if self._can_resume_later(assignment) else "",
+            resume=self._session_to_resume(assignment, model),
             stall_seconds=common.stall_seconds,
             stop_seconds=common.grace_seconds * _STOP_SHARE,
             stream_bytes=common.log_limit_bytes,
@@ -222,12 +224,12 @@ class DrivenAgent:
         shared = {} if self.argv else {"shared_length": len(assignment.shared)}
         return {**self.more, **prices, **shared}
 
-    def _resumes(self, assignment: Assignment) -> bool:
+    def _can_resume_later(self, assignment: Assignment) -> bool:
         """True if later attempts can resume the worker's sessions."""
         able = self.tool in _RESUMING and not self._on_windows(assignment)
         return able and self.common.resume_sessions and not assignment.worker.is_adviser
 
-    def _resumed(self, assignment: Assignment, model: str) -> str:
+    def _session_to_resume(self, assignment: Assignment, model: str) -> str:
         """Return the id of the session to resume; empty for a new session."""
         previous = assignment.previous
         if previous is None:
@@ -238,7 +240,7 @@ class DrivenAgent:
             rolled_back=previous.rolled_back,
             agent=self.name,
             model=model,
-            able=self._resumes(assignment),
+            able=self._can_resume_later(assignment),
         )
         return previous.session.id if start is SessionStart.RESUME else ""
 
@@ -255,7 +257,7 @@ class DrivenAgent:
         return self.policy or self.common.policy
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
-        outcome = _outcome(control)
+        outcome = _recorded_outcome(control)
         written = output_document(directory)
         if outcome is None:  # the driver itself was killed
             found = Evidence(output=written, output_required=True, error=last_line(log_tail))
@@ -265,7 +267,7 @@ class DrivenAgent:
                 outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
             found = _evidence(outcome, written)
         read = mailbox.read_ids(control)
-        return replace(found, tool=self.name, session=_session(control), messages=read)
+        return replace(found, tool=self.name, session=_recorded_session(control), messages=read)
 
 
 def _messages(assignment: Assignment) -> dict[str, str]:
@@ -294,7 +296,7 @@ def _evidence(outcome: AgentOutcome, written: str) -> Evidence:
     )
 
 
-def _outcome(control: Path) -> AgentOutcome | None:
+def _recorded_outcome(control: Path) -> AgentOutcome | None:
     # No part of the path job_x/attempts/worker_1.1/ may be a link.
     found = read_regular(control / result_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2])
     try:
@@ -303,14 +305,14 @@ def _outcome(control: Path) -> AgentOutcome | None:
         return None
 
 
-def _session(control: Path) -> Session | None:
+def _recorded_session(control: Path) -> Session | None:
     found = read_regular(
         control / session_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2]
     )
     return session_file.from_json(found) if found else None
 
 
-def _recursive(assignment: Assignment) -> bool:
+def _may_start_child_jobs(assignment: Assignment) -> bool:
     job = assignment.job
     within = job.config.enable_recursion and job.depth < job.config.max_depth
     return within and not assignment.worker.is_adviser
@@ -322,10 +324,10 @@ def _limits(assignment: Assignment) -> CallLimits:
     used = spent_by(assignment.worker.usage)
     steps, tokens = (int(used[name]) for name in ("max_steps", "max_tokens"))
     return CallLimits(
-        max_steps=_remaining(_lower(task.max_steps, config.max_steps), steps, 1),
-        max_tokens=_remaining(_lower(task.max_tokens, config.max_tokens), tokens, 1),
+        max_steps=_remaining(_lower_limit(task.max_steps, config.max_steps), steps, 1),
+        max_tokens=_remaining(_lower_limit(task.max_tokens, config.max_tokens), tokens, 1),
         max_cost_usd=_remaining(
-            _lower(task.max_cost_usd, config.max_cost_usd), used["max_cost_usd"], _LEAST_USD
+            _lower_limit(task.max_cost_usd, config.max_cost_usd), used["max_cost_usd"], _LEAST_USD
         ),
     )
 
@@ -335,5 +337,5 @@ def _remaining(limit: N | None, used: N, least: N) -> N | None:
     return None if limit is None else max(limit - used, least)
 
 
-def _lower(one: N | None, other: N | None) -> N | None:
+def _lower_limit(one: N | None, other: N | None) -> N | None:
     return min((each for each in (one, other) if each is not None), default=None)

@@ -86,7 +86,8 @@ class ProgramAgent:
 #: Maximum bytes of an argument: Linux starts no program with a longer argument (MAX_ARG_STRLEN,
 #: including a final NUL).
 LONGEST_ARGUMENT = 32 * 4096 - 1
-#: File of a longer command, in the attempt's control directory. ``eval`` starts no program.
+#: File of a longer command, in the attempt's control directory. Bash runs the file's text with
+#: ``eval``, which has no limit, because it starts no program.
 _FILE = "command.sh"
 _FROM_FILE = f'eval "$(<"$ORCHESTRATOR_CONTROL_DIR/{_FILE}")"'
 
@@ -172,10 +173,8 @@ def printed_output(directory: Path, log_tail: str, exit: Exit) -> str:
 
 def last_line(printed: str) -> str:
     """Return the last non-empty line of an output, cleaned for a terminal."""
-    lines = (_for_people(line) for line in reversed(printed.splitlines()))
-    return next(filter(None, lines), "")
-
-
-def _for_people(line: str) -> str:
-    shown = "".join(char for char in _COLORS.sub("", line) if char.isprintable()).strip()
-    return cut(shown, LINE_CHARS)
+    for line in reversed(printed.splitlines()):
+        shown = "".join(char for char in _COLORS.sub("", line) if char.isprintable()).strip()
+        if shown:
+            return cut(shown, LINE_CHARS)
+    return ""

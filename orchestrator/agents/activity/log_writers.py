@@ -20,12 +20,12 @@ class PeopleLog:
         sys.stdout.flush()
 
     def event(self, event: AgentEvent) -> None:
-        text = _in_words(event)
+        text = _log_text(event)
         if text:
             self.say(text)
 
 
-def _in_words(event: AgentEvent) -> str:
+def _log_text(event: AgentEvent) -> str:
     match event:
         case TextEvent():
             return event.text.rstrip()
@@ -69,15 +69,15 @@ class RawStream:
             self._left -= len(data)
             if self._left <= 0:
                 self._file.write(b"\n" + _CUT)
-                self._end()
+                self._close()
         except OSError:
-            self._end()
+            self._close()
 
     def close(self) -> None:
         self._write(self._masker.finish())
-        self._end()
+        self._close()
 
-    def _end(self) -> None:
+    def _close(self) -> None:
         if self._file is not None:
             self._file.close()
             self._file = None

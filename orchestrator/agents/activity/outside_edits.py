@@ -17,14 +17,16 @@ class Edits:
             return
         for path in event.writes:
             place = os.path.realpath(path)
-            if len(self._outside) < MOST and not any(_is_below(place, own) for own in _own()):
+            if len(self._outside) < MOST and not any(
+                _is_below(place, own) for own in _own_directories()
+            ):
                 self._outside[place] = None
 
     def outside(self) -> tuple[str, ...]:
         return tuple(self._outside)
 
 
-def _own() -> list[str]:
+def _own_directories() -> list[str]:
     named = (os.environ.get(name) for name in ("ORCHESTRATOR_WORKER_DIR", "TMPDIR"))
     return [os.path.realpath(each) for each in (os.getcwd(), *named) if each]
 

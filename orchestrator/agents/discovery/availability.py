@@ -58,7 +58,7 @@ def look(
     path, away = "", windows and bool(known.program)
     program = program_argv(command)[0] if known.program else ""
     if program:
-        path = _program(program, environ, windows)
+        path = _program_path(program, environ, windows)
     installed = bool(path) or not known.program
     # The login on the Windows side is not searched: only the tool itself knows its place.
     credential = _credential(known, environ) or (WINDOWS_LOGIN if away else "")
@@ -74,13 +74,13 @@ def look(
         installed=installed,
         credential=credential,
         authenticated=bool(credential),
-        login=_login(known, credential),
+        login=_login_state(known, credential),
         fix=tuple(filter(None, fix)),
         inherit=inherit,
     )
 
 
-def _login(known: KnownTool, credential: str) -> Login:
+def _login_state(known: KnownTool, credential: str) -> Login:
     # "unknown": only a call to the agent's service can check the login.
     if not credential:
         return "no"
@@ -102,7 +102,7 @@ def installed_version(path: str) -> str:
     return ""
 
 
-def _program(name: str, environ: Mapping[str, str], windows: bool) -> str:
+def _program_path(name: str, environ: Mapping[str, str], windows: bool) -> str:
     # In WSL, PATH also has the Windows directories.
     whole = not windows or name.lower().endswith(_WINDOWS_ENDS)
     names = [name] if whole else [f"{name}{end}" for end in _WINDOWS_ENDS]
@@ -142,10 +142,10 @@ def _reaches_its_service(
 
 def credential_stamp(known: KnownTool, environ: Mapping[str, str]) -> str:
     """Return a text that changes when one of the agent's login files changes."""
-    return " ".join(_stamp(login_path(pattern, environ)) for pattern in known.logins)
+    return " ".join(_file_stamp(login_path(pattern, environ)) for pattern in known.logins)
 
 
-def _stamp(path: Path) -> str:
+def _file_stamp(path: Path) -> str:
     try:
         status = path.stat()
     except OSError:

@@ -33,7 +33,7 @@ def link(logins: Sequence[AgentLogin]) -> list[LinkedLogin]:
     for login in logins:
         with contextlib.suppress(OSError):
             # A killed attempt may have renewed its login in the same place.
-            _recover(login.target, login.source)
+            _recover_one(login.target, login.source)
             status = login.source.stat()
             login.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _put_link(login)
@@ -51,7 +51,7 @@ def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]
         for login in found:
             target = directory / login.target.relative_to(control)
             with contextlib.suppress(OSError):
-                _recover(target, login.source)
+                _recover_one(target, login.source)
                 _remove_copy(AgentLogin(source=login.source, target=target))
 
 
@@ -63,7 +63,7 @@ def bring_back(linked: Iterable[LinkedLogin]) -> None:
     """
     for each in linked:
         with contextlib.suppress(OSError):
-            _look(each)
+            _bring_back_one(each)
 
 
 def finish(linked: Sequence[LinkedLogin]) -> None:
@@ -83,7 +83,7 @@ def _remove_copy(login: AgentLogin) -> None:
         _put_link(login)
 
 
-def _look(each: LinkedLogin) -> None:
+def _bring_back_one(each: LinkedLogin) -> None:
     login = each.login
     status = login.target.lstat()
     if not stat.S_ISREG(status.st_mode):
@@ -101,7 +101,7 @@ def _look(each: LinkedLogin) -> None:
     each.seen = (status.st_mtime_ns, status.st_ino)
 
 
-def _recover(target: Path, source: Path) -> None:
+def _recover_one(target: Path, source: Path) -> None:
     status = target.lstat() if os.path.lexists(target) else None
     if status is None or not stat.S_ISREG(status.st_mode):
         return

@@ -101,7 +101,7 @@ class Driver:
         self._spec = attempt_spec
         self._journal = journal
         self._price = price_of(attempt_spec)
-        self._reporter = UsageReporter(os.environ, self._limit)
+        self._reporter = UsageReporter(os.environ, self._stop_at_limit)
         self._watch = UsageWatch(attempt_spec.limits, journal, self._reporter, self._price)
         self._receipts = ReceiptReporter(os.environ)
         self._mailbox = Mailbox(
@@ -120,7 +120,7 @@ class Driver:
             self._watch.close(_STOPPED)
         self._stop(EarlyStop(ErrorClass.KILLED, _STOPPED, patience=patience))
 
-    def _limit(self, why: str) -> None:
+    def _stop_at_limit(self, why: str) -> None:
         # The step that reached the limit may have the final answer.
         self._watch.close(why)
         self._stop(EarlyStop(ErrorClass.LIMIT, why, patience=self._spec.last_word_seconds))
@@ -177,12 +177,12 @@ class Driver:
             if not self._watch.answered and again.error_class is outcome.error_class:
                 # The new session failed in the same way, so the earlier session may still be
                 # usable.
-                self._note(self._spec.resume, resumed=True)
+                self._record_session(self._spec.resume, resumed=True)
             return again
         finally:
             stream.close()
 
-    def _note(self, session: str, *, resumed: bool, usable: bool = True) -> None:
+    def _record_session(self, session: str, *, resumed: bool, usable: bool = True) -> None:
         # The server needs the session even if this process is killed.
         if not is_session_id(session):
             return
@@ -213,7 +213,7 @@ class Driver:
             patience,
             self._journal,
             stream,
-            on_session=partial(self._named, resumed=call.resumes),
+            on_session=partial(self._note_session, resumed=call.resumes),
             mailbox=self._mailbox,
         )
         self._stop = program.stop
@@ -242,12 +242,12 @@ class Driver:
         # Nothing is lost: a session without an answer contains no work.
         useless = not resumed or outcome.error_class in _USELESS
         if session and useless and not self._watch.answered:
-            self._note(session, resumed=resumed, usable=False)
+            self._record_session(session, resumed=resumed, usable=False)
 
-    def _named(self, session: str, *, resumed: bool) -> None:
+    def _note_session(self, session: str, *, resumed: bool) -> None:
         if resumed:
             self._journal.say(f"resumed session {session}")
-        self._note(session, resumed=resumed)
+        self._record_session(session, resumed=resumed)
 
 
 def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
@@ -271,9 +271,9 @@ def call_inputs(
         model=attempt_spec.model,
         limits=attempt_spec.limits,
         control=control,
-        shared=_shared(attempt_spec, environ) or control,
+        shared=_shared_directory(attempt_spec, environ) or control,
         directory=Path(environ.get("ORCHESTRATOR_WORKER_DIR") or os.getcwd()),
-        sessions=_sessions(attempt_spec),
+        sessions=_sessions_directory(attempt_spec),
         resume=attempt_spec.resume,
         home=Path(attempt_spec.home),
         recursive=attempt_spec.recursive,
@@ -287,7 +287,7 @@ def call_inputs(
     )
 
 
-def _shared(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
+def _shared_directory(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
     """Return the directory that attempts of the tool share; None if it is unusable.
 
     Each node has its own directory, because logins are in the node's home, and because two machines
@@ -300,7 +300,7 @@ def _shared(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
     return directory if _usable(directory) else None
 
 
-def _sessions(attempt_spec: Spec) -> Path | None:
+def _sessions_directory(attempt_spec: Spec) -> Path | None:
     usable = (
         attempt_spec.sessions and not attempt_spec.windows and _usable(Path(attempt_spec.sessions))
     )

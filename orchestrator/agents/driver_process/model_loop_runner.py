@@ -62,7 +62,7 @@ class ModelLoop:
         signal.signal(signal.SIGALRM, self._interrupt)
         self._running = True
         try:
-            self._wind()
+            self._restart_timer()
             outcome = run(settings(self._spec), prompt, self._emit)
             return replace(outcome, outside=self._edits.outside())
         except Stopped as stopped:
@@ -81,9 +81,9 @@ class ModelLoop:
         if why is not None and not isinstance(event, FinalAnswerEvent):
             raise Stopped(why)
         if self._asked is None:
-            self._wind()
+            self._restart_timer()
 
-    def _wind(self) -> None:
+    def _restart_timer(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, self._spec.stall_seconds)
 
     def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
@@ -93,7 +93,7 @@ class ModelLoop:
             # The result is complete, and the loop is about to return it.
             return
         if self._asked is None and self._watch.waits():
-            self._wind()
+            self._restart_timer()
             return
         self._running = False  # a further signal must not raise a second exception
         silent = (
@@ -130,14 +130,14 @@ def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
     if tool == "anthropic":
         token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")
         key = "ANTHROPIC_AUTH_TOKEN" if token else "ANTHROPIC_API_KEY"
-        return _given(environ.get("ANTHROPIC_BASE_URL"), key)
+        return _address_and_key(environ.get("ANTHROPIC_BASE_URL"), key)
     if tool == "openai-compatible":
         key = "OPENAI_API_KEY" if environ.get("OPENAI_API_KEY") else ""
-        return _given(environ.get("OPENAI_BASE_URL"), key)
+        return _address_and_key(environ.get("OPENAI_BASE_URL"), key)
     return {}
 
 
-def _given(url: str | None, key: str) -> dict[str, str]:
+def _address_and_key(url: str | None, key: str) -> dict[str, str]:
     return {**({"base_url": url} if url else {}), "api_key_env": key}
 
 

@@ -146,14 +146,16 @@ class Program:
             kind = ErrorClass.START if changing else ErrorClass.CONFIG
             return AgentOutcome(error_class=kind, error=text)
         try:
-            self._see(child, call, on_look)
+            self._watch_until_exit(child, call, on_look)
             self._take_rest(child)
         finally:
             child.kill()
             child.close()
         return replace(self._reader.outcome(self._ending(child)), outside=self._edits.outside())
 
-    def _see(self, child: AgentProcess, call: AgentCall, on_look: Callable[[], None]) -> None:
+    def _watch_until_exit(
+        self, child: AgentProcess, call: AgentCall, on_look: Callable[[], None]
+    ) -> None:
         with selectors.DefaultSelector() as selector:
             child.watch(selector)
             selector.register(self._wake_read, selectors.EVENT_READ)
@@ -161,10 +163,10 @@ class Program:
                 child.say(call.input_line(prompt_of(call), str(uuid4())), selector)
             while child.returncode is None:
                 if call.input_line is not None and child.listens:
-                    self._talk(child, call.input_line, selector)
+                    self._pass_messages(child, call.input_line, selector)
                 self._turn(child, selector, on_look)
 
-    def _talk(
+    def _pass_messages(
         self, child: AgentProcess, line: Callable[[str, str], str], selector: selectors.BaseSelector
     ) -> None:
         for each in () if self._stopping else self._mailbox.take():
@@ -278,8 +280,8 @@ class Program:
             if now >= self._kill_at:
                 child.kill()
             return
-        asked = self._due(now)
-        why = asked or self._overdue(now)
+        asked = self._requested_stop(now)
+        why = asked or self._stop_for_timeout(now)
         if why is not None:
             self._stopping = why
             over = why.reason is ErrorClass.LIMIT
@@ -287,7 +289,7 @@ class Program:
             self._journal.say(f"! stopped: {why.because}")
             child.ask_to_stop()
 
-    def _due(self, now: float) -> EarlyStop | None:
+    def _requested_stop(self, now: float) -> EarlyStop | None:
         asked = self._asked
         if asked is None or now < self._stop_at:
             return None
@@ -300,7 +302,7 @@ class Program:
         # stopped, stop the program without a failure, while the driver can still report the result.
         return replace(asked, reason=ErrorClass.NONE) if self._killed else None
 
-    def _overdue(self, now: float) -> EarlyStop | None:
+    def _stop_for_timeout(self, now: float) -> EarlyStop | None:
         patience = self._patience
         if self._finished_at is not None:
             late = now - self._finished_at > patience.finish > 0

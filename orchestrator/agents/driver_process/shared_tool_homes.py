@@ -36,8 +36,8 @@ def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bo
         stamp, done = _stamp(home.argv[0], environ), home.directory / _DONE
         if _content(done) == stamp:
             return
-        with _alone(home.directory / _LOCK, over) as locked:
-            if locked and _content(done) != stamp and _ran(home, environ, over):
+        with _locked(home.directory / _LOCK, over) as locked:
+            if locked and _content(done) != stamp and _run_setup(home, environ, over):
                 done.write_text(stamp)
 
 
@@ -53,7 +53,7 @@ def _content(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _alone(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
+def _locked(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
     """Acquire the lock of a file for a ``with`` block. Yield True if the lock is acquired.
 
     Stop waiting for the lock once ``over`` returns True, and yield False.
@@ -72,7 +72,7 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _ran(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
+def _run_setup(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
     """Run the setup. Return True if it has exited, and False if it was killed.
 
     The setup is killed once ``over`` returns True. The result is True even if the setup failed,

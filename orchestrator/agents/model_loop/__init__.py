@@ -38,7 +38,7 @@ class Loop:
         self, spec: Mapping[str, Any], prompt: str, emit: Emit, mail: Mail | None = None
     ) -> AgentOutcome:
         """Answer ``prompt``: call the model and run its tool calls, until its final answer."""
-        return converse(lambda: self._made(spec), prompt, emit, mail)
+        return converse(lambda: self._settings_and_dialect(spec), prompt, emit, mail)
 
     def complete(
         self, spec: Mapping[str, Any], prompt: str, schema: Mapping[str, Any], emit: Emit
@@ -47,9 +47,9 @@ class Loop:
 
         Return the value and the outcome; the value is None if the request failed.
         """
-        return completed(lambda: self._made(spec), prompt, schema, emit)
+        return completed(lambda: self._settings_and_dialect(spec), prompt, schema, emit)
 
-    def _made(self, spec: Mapping[str, Any]) -> tuple[LoopSettings, Dialect]:
+    def _settings_and_dialect(self, spec: Mapping[str, Any]) -> tuple[LoopSettings, Dialect]:
         settings = read(spec, self.module.SERVICE)
         return settings, self.module.DIALECT(settings)
 

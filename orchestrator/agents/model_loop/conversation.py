@@ -79,7 +79,7 @@ class Conversation:
         finally:
             self._toolbox.close()
         self._emit(FinalAnswerEvent())
-        return self._done()
+        return self._outcome()
 
     def _step(self, caller: ModelCaller) -> bool:
         """Call the model once, and run the tools that it requests.
@@ -103,7 +103,7 @@ class Conversation:
         if turn.stop is StopReason.FULL:
             raise overflow("the model stopped because its context window is full")
         if turn.stop is StopReason.CUT:
-            self._cut(turn)
+            self._answer_cut_turn(turn)
         elif turn.uses:
             self._useless_answers = 0
             self._use_all(turn.uses)
@@ -120,7 +120,7 @@ class Conversation:
 
     def _use_all(self, uses: Sequence[Use]) -> None:
         # An API rejects a conversation in which a tool call has no result.
-        results = [(use, self._use(use)) for use in uses[:_MOST_USES]]
+        results = [(use, self._run_tool(use)) for use in uses[:_MOST_USES]]
         too_many = Result(
             f"this tool call was not run: the answer has more than {_MOST_USES} tool calls",
             failed=True,
@@ -128,7 +128,7 @@ class Conversation:
         more = [(use, too_many) for use in uses[_MOST_USES:]]
         self._dialect.give([*results, *more], self._mail.take_words())
 
-    def _cut(self, turn: Turn) -> None:
+    def _answer_cut_turn(self, turn: Turn) -> None:
         most = self._settings.max_tokens
         self._count_useless_answer(
             ErrorClass.LIMIT, f"the model's answers exceed max_tokens={most} per call"
@@ -142,7 +142,7 @@ class Conversation:
         if self._useless_answers > _MOST_USELESS_ANSWERS:
             raise ModelFailure(kind, words)
 
-    def _use(self, use: Use) -> Result:
+    def _run_tool(self, use: Use) -> Result:
         did = ToolEvent(
             use.name[:100],
             self._toolbox.summary(use.name, use.arguments),
@@ -152,12 +152,12 @@ class Conversation:
         ahead = bool(use.problem) or self._toolbox.is_slow(use.name)
         if ahead:
             self._emit(did)
-        result = self._used(use)
+        result = self._tool_result(use)
         if not ahead:
             self._emit(replace(did, denied=result.denied))
         return result
 
-    def _used(self, use: Use) -> Result:
+    def _tool_result(self, use: Use) -> Result:
         if use.problem:
             return Result(f"{use.name}: {use.problem}", failed=True)
         result = self._toolbox.use(use.name, use.arguments)
@@ -175,7 +175,7 @@ class Conversation:
             )
             self._emit(RetryEvent(words, ErrorClass.CONFIG))
 
-    def _done(self) -> AgentOutcome:
+    def _outcome(self) -> AgentOutcome:
         outcome = AgentOutcome(
             text=self._text, usage=self._account.usage, denied=tuple(self._denied)
         )

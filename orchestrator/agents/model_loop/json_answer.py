@@ -39,14 +39,14 @@ def completed(
         dialect.begin(settings.system, prompt, ())
         dialect.demand(inside)
         turn = ask(ModelCaller(settings, dialect.headers, emit), dialect, account, emit)
-        value = unwrapped(_value(turn)) if boxed else _value(turn)
+        value = unwrapped(_json_of_turn(turn)) if boxed else _json_of_turn(turn)
     except ModelFailure as failure:
         return None, failed(failure, account)
     emit(FinalAnswerEvent())
     return value, _outcome(turn, value, account)
 
 
-def _value(turn: Turn) -> object | None:
+def _json_of_turn(turn: Turn) -> object | None:
     if turn.stop is StopReason.CUT:
         raise ModelFailure(ErrorClass.LIMIT, "the model's answer exceeds max_tokens per call")
     if turn.stop is StopReason.FULL:

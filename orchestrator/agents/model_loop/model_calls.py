@@ -62,17 +62,17 @@ class ModelCaller:
         body = json.dumps(value).encode()
         for tried in range(self._settings.retries + 1):
             try:
-                return self._once(path, body)
+                return self._call_once(path, body)
             except ModelFailure as failure:
                 self.lost_answers |= failure.answering
-                pause = self._pause(failure, tried)
+                pause = self._seconds_to_retry(failure, tried)
                 if pause is None:
                     raise
                 self._emit(RetryEvent(failure.message, failure.kind, pause))
                 time.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    def _once(self, path: str, body: bytes) -> object:
+    def _call_once(self, path: str, body: bytes) -> object:
         times = self._settings.timeouts
         whole = self._to.path + path
         reply = http_post.post(
@@ -86,7 +86,7 @@ class ModelCaller:
             words = f"{self._to}{whole} returned an answer that is not JSON"
             raise ModelFailure(ErrorClass.API, words, again=True, answering=True) from error
 
-    def _pause(self, failure: ModelFailure, tried: int) -> float | None:
+    def _seconds_to_retry(self, failure: ModelFailure, tried: int) -> float | None:
         """Return the seconds until the next retry; None for no retry."""
         times = self._settings.timeouts
         if not failure.again or tried >= self._settings.retries:

@@ -32,11 +32,11 @@ def _text(name: str, places: Sequence[Path], limit: int) -> str:
         # Rejects a path outside of the place.
         content = read_regular(path, limit + 1, within=place)
         if content is not None:
-            return _shown(content, limit)
+            return _shown_text(content, limit)
     return "(unreadable: not a regular file of the project or of this job)"
 
 
-def _shown(content: bytes, limit: int) -> str:
+def _shown_text(content: bytes, limit: int) -> str:
     if b"\0" in content:
         return "(not shown: not a text file)"
     text = content.decode("utf-8", "replace")

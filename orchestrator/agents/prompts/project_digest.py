@@ -44,7 +44,7 @@ def digest(result: SurveyResult, name: str, *, unread_files: int = 0) -> str:
     return text if shown == text else shown.rpartition("\n")[0] + "\n(cut here)"
 
 
-def _named(names: Iterable[str], most: int) -> str:
+def _listed_names(names: Iterable[str], most: int) -> str:
     return listed(list(dict.fromkeys(names)), most)
 
 
@@ -77,7 +77,7 @@ def _settings(result: SurveyResult) -> Iterator[str]:
     for row in result.config_files:
         by_kind[row.kind].append(row.path)
     for kind, paths in sorted(by_kind.items()):
-        yield f"{kind}: {_named(paths, 5)}"
+        yield f"{kind}: {_listed_names(paths, 5)}"
 
 
 def _dependencies(result: SurveyResult) -> Iterator[str]:
@@ -85,7 +85,7 @@ def _dependencies(result: SurveyResult) -> Iterator[str]:
     for row in result.dependencies:
         by_ecosystem[row.ecosystem].append(row.name)
     for ecosystem, names in sorted(by_ecosystem.items()):
-        yield f"{ecosystem}: {_named(names, 20)}"
+        yield f"{ecosystem}: {_listed_names(names, 20)}"
 
 
 def _most_changed(result: SurveyResult) -> Iterator[str]:
@@ -99,7 +99,7 @@ def _symbols(result: SurveyResult) -> Iterator[str]:
         by_path[row.path].append(row.name)
     largest = sorted(by_path.items(), key=lambda item: (-len(item[1]), item[0]))[:60]
     for path, names in sorted(largest):
-        yield f"{path}: {_named(names, 8)}"
+        yield f"{path}: {_listed_names(names, 8)}"
 
 
 #: Sections are cut from the end if the digest is too long, so the most useful short sections come
@@ -135,9 +135,9 @@ def project_digest(environment: SurveyEnvironment) -> str:
     """
     pinned = environment.directory / PINNED
     with _alone(environment.directory):
-        text = _kept(pinned)
+        text = _cached_text(pinned)
         if text is None:
-            text = _cached(environment)
+            text = _cached_or_new(environment)
             write_once(pinned, text)
     return text
 
@@ -152,12 +152,12 @@ def _alone(directory: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _kept(path: Path) -> str | None:
+def _cached_text(path: Path) -> str | None:
     content = read_regular(path, _MOST_BYTES)
     return None if content is None else content.decode("utf-8", "replace")
 
 
-def _cached(environment: SurveyEnvironment) -> str:
+def _cached_or_new(environment: SurveyEnvironment) -> str:
     try:
         listing = list_files(environment, ())
     except SurveyError:
@@ -165,32 +165,32 @@ def _cached(environment: SurveyEnvironment) -> str:
     # job_<root>/context is two levels below the workspace.
     cache = environment.directory.parent.parent / CACHE
     path = cache / f"{fingerprint(environment.root, listing)}.md"
-    text = _kept(path)
+    text = _cached_text(path)
     if text is None:
-        text = _made(environment.root, listing)
-        _keep(path, text)
+        text = _new_digest(environment.root, listing)
+        _store(path, text)
     return text
 
 
-def _keep(path: Path, text: str) -> None:
+def _store(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_once(path, text)
-        newest_first = sorted(path.parent.glob("*.md"), key=_changed, reverse=True)
+        newest_first = sorted(path.parent.glob("*.md"), key=_changed_at, reverse=True)
         for old in newest_first[MOST_KEPT:]:
             old.unlink(missing_ok=True)
     except OSError:
         pass  # in a sandbox the workspace is read-only: the next job tree writes its own digest
 
 
-def _changed(path: Path) -> float:
+def _changed_at(path: Path) -> float:
     try:
         return path.lstat().st_mtime
     except OSError:
         return 0.0
 
 
-def _made(root: Path, listing: Listing) -> str:
+def _new_digest(root: Path, listing: Listing) -> str:
     if not listing.files:
         return ""
     highest = sorted(listing.files, key=lambda file: (file.path.count("/"), file.path))[:MOST_FILES]
@@ -214,11 +214,11 @@ def fingerprint(root: Path, listing: Listing) -> str:
         up = os.fsdecode(top.split(b"\n")[0])
         paths = (up + os.fsdecode(line[3:]) for line in (status or b"").split(b"\0") if line)
     for path in paths:
-        seen.update(_state(root, path))
+        seen.update(_file_state(root, path))
     return seen.hexdigest()[:32]
 
 
-def _state(root: Path, path: str) -> bytes:
+def _file_state(root: Path, path: str) -> bytes:
     try:
         found = os.lstat(root / path)
         state = f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0"

@@ -27,10 +27,10 @@ _REMAINING = {
 
 def limits(assignment: Assignment) -> list[str]:
     """Return one line for each limit of the task. The first line is the timeout."""
-    return [*_own(assignment), *_remaining_quota(assignment.left)]
+    return [*_task_limits(assignment), *_remaining_quota(assignment.left)]
 
 
-def _own(assignment: Assignment) -> Iterator[str]:
+def _task_limits(assignment: Assignment) -> Iterator[str]:
     task = assignment.task
     seconds = task.timeout or assignment.job.config.default_timeout
     yield (

@@ -55,7 +55,7 @@ def run_child_jobs(divisions: Sequence[Division], directory: Path) -> ChildJobs:
             reason = f"`orchestrator spawn` ended with exit code {process.returncode}"
             jobs.refused.append((division, reason))
         else:
-            _collect(jobs, division, _workers(output, process.returncode))
+            _collect(jobs, division, _workers_by_task(output, process.returncode))
     return jobs
 
 
@@ -88,17 +88,17 @@ def _task(task_id: str, part: SurveyPart) -> dict[str, Any]:
     }
 
 
-def _workers(output: bytes, exit_code: int) -> dict[str, Mapping[str, Any]]:
+def _workers_by_task(output: bytes, exit_code: int) -> dict[str, Mapping[str, Any]]:
     # If a task has several candidates, use one that succeeded.
     workers: dict[str, Mapping[str, Any]] = {}
-    for worker in _rows(output) if exit_code in _ENDED else ():
+    for worker in _workers_in(output) if exit_code in _ENDED else ():
         key = str(worker.get("task_id"))
         if key not in workers or workers[key].get("status") not in SUCCEEDED_WORKER:
             workers[key] = worker
     return workers
 
 
-def _rows(output: bytes) -> Iterator[Mapping[str, Any]]:
+def _workers_in(output: bytes) -> Iterator[Mapping[str, Any]]:
     try:
         rows = json.loads(output)["results"]["tasks"]
     except (ValueError, KeyError, TypeError):

@@ -86,7 +86,7 @@ def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
     top = _Directory(".")
     for file in files:
         top.add(file, os.path.dirname(file.path).split("/") if "/" in file.path else [])
-    starts = [_find(top, path) for path in (list(paths) or ["."]) if not _is_direct(path)]
+    starts = [_directory_at(top, path) for path in (list(paths) or ["."]) if not _is_direct(path)]
     divided = [found for start in starts if start is not None for found in _divided(start)]
     divided.sort(key=lambda directory: -directory.size)
     return [Division(d.path, tuple(_parts(d))) for d in divided[:MOST_CHILD_JOBS]]
@@ -96,7 +96,7 @@ def _is_direct(path: str) -> bool:
     return path == "*" or path.endswith(DIRECT_FILES)
 
 
-def _find(top: _Directory, path: str) -> _Directory | None:
+def _directory_at(top: _Directory, path: str) -> _Directory | None:
     directory: _Directory | None = top
     for name in path.split("/") if path != "." else []:
         directory = directory.children.get(name) if directory is not None else None

@@ -40,11 +40,11 @@ def survey(task: SurveyTask, environment: SurveyEnvironment) -> list[PartRow]:
         (environment.directory / name).unlink(missing_ok=True)
     listing = list_files(environment, task.files)
     if not task.files and asks_to_build(task.request or task.prompt):
-        say(f"surveying {_place(task)}: {plural(len(listing.files), 'file')}")
+        say(f"surveying {_task_place(task)}: {plural(len(listing.files), 'file')}")
         return _survey_for_building(task, environment, listing)
     task, listing = _narrowed(task, listing)
-    say(f"surveying {_place(task)}: {plural(len(listing.files), 'file')}")
-    result, missing = _map(task, environment, listing)
+    say(f"surveying {_task_place(task)}: {plural(len(listing.files), 'file')}")
+    result, missing = _survey_with_child_jobs(task, environment, listing)
     write_result(result, environment.directory)
     write_report(result, environment.directory, _title(task, environment.root))
     _say_outcome(result)
@@ -60,13 +60,13 @@ def printable(text: str) -> str:
     return "".join(letters)
 
 
-def _words(task: SurveyTask) -> str:
+def _task_text(task: SurveyTask) -> str:
     return f"{task.title} {task.prompt}".strip() or task.request
 
 
 def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
     # A text with another subject in addition to paths is no list of paths.
-    places = () if task.files else named_places(_words(task), (f.path for f in listing.files))
+    places = () if task.files else named_places(_task_text(task), (f.path for f in listing.files))
     if not places:
         return task, listing
     return replace(task, files=places), listing.select(within(places))
@@ -76,7 +76,7 @@ def _survey_for_building(
     task: SurveyTask, environment: SurveyEnvironment, listing: Listing
 ) -> list[PartRow]:
     say(NOTHING_BUILT)
-    words = _words(task)
+    words = _task_text(task)
     result = map_files(environment.root, listing, [], say, with_history=False)
     result.mode = "build request"
     result.matches = find_matches(result, words)
@@ -94,18 +94,19 @@ def _say_outcome(result: SurveyResult) -> None:
     say(summary(result))
 
 
-def _map(
+def _survey_with_child_jobs(
     task: SurveyTask, environment: SurveyEnvironment, listing: Listing
 ) -> tuple[SurveyResult, list[PartRow]]:
     divisions = _divisions(environment, listing, task.files)
-    own = _without(listing, divisions)
+    given = within([path for division in divisions for path in _paths(division)])
+    own = listing.select(lambda path: not given(path))
     result = map_files(environment.root, own, list(task.files), say)
     for division in divisions:
         parts = plural(len(division.parts), "part")
-        say(f"{_named(division.directory)} has {parts}: starting a child job")
+        say(f"{_directory_text(division.directory)} has {parts}: starting a child job")
     jobs = run_child_jobs(divisions, environment.directory)
     for division, reason in jobs.refused:
-        say(f"{_named(division.directory)} is surveyed without a child job: {reason}")
+        say(f"{_directory_text(division.directory)} is surveyed without a child job: {reason}")
         paths = _paths(division)
         result.absorb(map_files(environment.root, listing.select(within(paths)), paths, say))
     for child in jobs.results:
@@ -128,20 +129,15 @@ def _divisions(
     return []
 
 
-def _without(listing: Listing, divisions: list[Division]) -> Listing:
-    given = within([path for division in divisions for path in _paths(division)])
-    return listing.select(lambda path: not given(path))
-
-
 def _paths(division: Division) -> list[str]:
     return [path for part in division.parts for path in part.files]
 
 
-def _named(directory: str) -> str:
+def _directory_text(directory: str) -> str:
     return "the project" if directory == "." else shown(directory)
 
 
-def _place(task: SurveyTask) -> str:
+def _task_place(task: SurveyTask) -> str:
     return listed([shown(each) for each in task.files], _MOST_NAMED) or "the project"
 
 

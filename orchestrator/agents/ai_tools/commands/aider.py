@@ -19,9 +19,10 @@ _PLAIN = (
     # that it does not report.
     *("--no-auto-commits", "--no-dirty-commits"),
 )
-#: aider breaks its lines, also of errors, at the width of the terminal (80 without a terminal).
+#: Columns of the terminal, as aider sees it: many, because aider breaks its lines, also of errors,
+#: at this width (default without a terminal: 80).
 _WIDTH = "10000"
-#: aider's index of the project's names; no option moves the index elsewhere.
+#: Pattern of aider's index of the project's names, which no option moves to another directory.
 _TAGS = ".aider.tags.cache.v*"
 
 

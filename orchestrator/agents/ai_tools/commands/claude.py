@@ -49,10 +49,10 @@ def call(inputs: CallInputs) -> AgentCall:
         reader="claude",
         env={
             "CLAUDE_CONFIG_DIR": str(config),
-            **_storage(inputs, own),
+            **_login_variable(inputs, own),
             # As root, Claude refuses to skip permissions without this variable.
             **({"IS_SANDBOX": "1"} if inputs.root and inputs.policy == "full" else {}),
-            **_shell(inputs),
+            **_shell_variables(inputs),
         },
         files={**_files(inputs, config, own, servers), **shell_files(inputs)},
         logins=(AgentLogin(source=own / ".credentials.json", target=config / ".credentials.json"),),
@@ -121,12 +121,11 @@ def _policy(inputs: CallInputs, servers: Collection[str]) -> list[str]:
     return ["--allowedTools", _LOOKING, "--disallowedTools", denied]
 
 
-def _storage(inputs: CallInputs, own: Path) -> dict[str, str]:
-    """Return the environment variable with the directory of the user's login.
+def _login_variable(inputs: CallInputs, own: Path) -> dict[str, str]:
+    """Return the variable with which Claude uses the login in ``own``, the user's directory.
 
-    ``own`` is the user's configuration directory. Claude renews the login under a lock in ``own``.
-    The user's other sessions use the same lock. If ``own`` is read-only, the result is empty, and
-    Claude gets only a link to the login file.
+    Claude then renews the login under a lock in ``own``, as the user's other sessions do. If
+    ``own`` is read-only, the result is empty, and Claude gets only a link to the login file.
     """
     if inputs.windows or _STORAGE in inputs.environ or not os.access(own, os.W_OK):
         return {}
@@ -135,7 +134,7 @@ def _storage(inputs: CallInputs, own: Path) -> dict[str, str]:
     return {_STORAGE: inputs.environ.get("CLAUDE_CONFIG_DIR") or ""}
 
 
-def _shell(inputs: CallInputs) -> dict[str, str]:
+def _shell_variables(inputs: CallInputs) -> dict[str, str]:
     # Claude's shell takes PATH from a saved login shell; this file runs after it.
     environment = shell_environment(inputs)
     return {**environment, "CLAUDE_ENV_FILE": environment["BASH_ENV"]}

@@ -38,8 +38,8 @@ _ACCOUNT = (
     *("model", "model_provider", "model_providers", "model_reasoning_effort"),
     *("cli_auth_credentials_store", "forced_login_method", "chatgpt_base_url"),
 )
-#: Codex' defaults are 4 retries of the request and 5 of the stream: 30 calls for a failing
-#: request.
+#: Maximum retries of a request, and of a broken answer stream. Codex' defaults are 4 and 5, which
+#: make 30 calls for a failing request.
 _RETRIES = {"request_max_retries": 1, "stream_max_retries": 2}
 _OWN_KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY")
 
@@ -60,9 +60,9 @@ def call(inputs: CallInputs) -> AgentCall:
     settings = _settings(inputs, theirs, login.source.exists())
     settings |= _user_additions(inputs, theirs, config, own)
     return AgentCall(
-        argv=(*argv, "-") if not inputs.in_terminal else _in_terminal(inputs),
+        argv=(*argv, "-") if not inputs.in_terminal else _resume_command(inputs),
         reader="codex",
-        env={"CODEX_HOME": str(config), **_temporary(inputs), **shell_environment(inputs)},
+        env={"CODEX_HOME": str(config), **_tmpdir(inputs), **shell_environment(inputs)},
         files={
             config / "config.toml": as_toml(settings),
             _own_temporary(inputs) / ".keep": "",
@@ -78,7 +78,7 @@ def call(inputs: CallInputs) -> AgentCall:
     )
 
 
-def _in_terminal(inputs: CallInputs) -> tuple[str, ...]:
+def _resume_command(inputs: CallInputs) -> tuple[str, ...]:
     how = ("-a", "on-request", "-s", "workspace-write")
     return (
         *inputs.command,
@@ -89,7 +89,7 @@ def _in_terminal(inputs: CallInputs) -> tuple[str, ...]:
     )
 
 
-def _temporary(inputs: CallInputs) -> dict[str, str]:
+def _tmpdir(inputs: CallInputs) -> dict[str, str]:
     # If CODEX_HOME is below the directory for temporary files, Codex sets up no sandbox. Every
     # command then fails without a message.
     directory = Path(inputs.environ.get("TMPDIR") or tempfile.gettempdir())
@@ -234,17 +234,17 @@ def _write_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[st
     plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
     if path and (plain or not table):
         lines.append(f"[{'.'.join(map(_quoted, path))}]")
-    lines += [f"{_quoted(key)} = {_value(value)}" for key, value in plain.items()]
+    lines += [f"{_quoted(key)} = {_toml_value(value)}" for key, value in plain.items()]
     for key, value in table.items():
         if isinstance(value, Mapping):
             _write_table(value, (*path, key), lines)
 
 
-def _value(value: object) -> str:
+def _toml_value(value: object) -> str:
     if isinstance(value, list | tuple):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(_toml_value, value))}]"
     if isinstance(value, Mapping):
-        pairs = (f"{_quoted(key)} = {_value(each)}" for key, each in value.items())
+        pairs = (f"{_quoted(key)} = {_toml_value(each)}" for key, each in value.items())
         return f"{{{', '.join(pairs)}}}"
     return _quoted(value) if isinstance(value, str) else json.dumps(value, default=str)
 

@@ -28,12 +28,14 @@ from orchestrator.core.model.known_agents import COMMAND_SECONDS
 _LOGIN_FILES = ("oauth_creds.json", "google_accounts.json", "installation_id", ".env")
 _SERVER_LOGIN = "mcp-oauth-tokens.json"
 _MEMORY = "GEMINI.md"
-#: Gemini exits with code 0 and "success" at its own turn limit, so our limit must come first.
+#: Number of turns that Gemini's own limit has in addition to ``max_steps``. Our limit must come
+#: first, because Gemini exits with code 0 and "success" at its own limit.
 _SPARE_TURNS = 5
 _MODES = {"full": "yolo", "edit": "auto_edit", "read-only": "default"}
-#: Gemini's default is 10 attempts, which take three minutes if the model is rate-limited.
+#: Maximum attempts of one model call. Gemini's default of 10 takes three minutes if the model is
+#: rate-limited.
 _ATTEMPTS = 3
-#: Without these tools Gemini can only read.
+#: Tools that change files or run commands. The policy read-only excludes them.
 _CHANGING = ["run_shell_command", "write_file", "replace"]
 
 
@@ -72,7 +74,7 @@ def call(inputs: CallInputs) -> AgentCall:
 
 def _settings(inputs: CallInputs, own: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        "security": {"auth": {"selectedType": _auth(inputs.environ, own)}},
+        "security": {"auth": {"selectedType": _login_method(inputs.environ, own)}},
         "general": {
             "disableAutoUpdate": True,
             "disableUpdateNag": True,
@@ -86,7 +88,10 @@ def _settings(inputs: CallInputs, own: Path) -> dict[str, Any]:
     # enforces the limit.
     if inputs.limits.max_steps is not None and not inputs.resume:
         settings["model"] = {"maxSessionTurns": inputs.limits.max_steps + _SPARE_TURNS}
-    settings["tools"] = {**_tools(inputs.policy), "shell": {"inactivityTimeout": COMMAND_SECONDS}}
+    settings["tools"] = {
+        **_allowed_tools(inputs.policy),
+        "shell": {"inactivityTimeout": COMMAND_SECONDS},
+    }
     theirs = json_object(own / "settings.json") if inputs.inherit else {}
     servers: dict[str, Mapping[str, Any]] = {
         # Without trust, Gemini would ask a person before each call, and no person is present.
@@ -120,14 +125,14 @@ def _inherited(inputs: CallInputs, config: Path, own: Path) -> dict[Path, Path]:
     return found
 
 
-def _tools(policy: str) -> dict[str, Any]:
+def _allowed_tools(policy: str) -> dict[str, Any]:
     if policy == "read-only":
         return {"exclude": _CHANGING}
     # auto_edit asks before it runs a command, and no person is present to answer.
     return {"allowed": ["run_shell_command"]} if policy == "edit" else {}
 
 
-def _auth(environ: Mapping[str, str], own: Path) -> str:
+def _login_method(environ: Mapping[str, str], own: Path) -> str:
     """Return Gemini's name of the login method."""
     if environ.get("GEMINI_API_KEY"):
         return "gemini-api-key"

@@ -36,7 +36,7 @@ _HOMES = {
     "XDG_STATE_HOME": "state",
     "XDG_CACHE_HOME": "cache",
 }
-#: No person can answer: actions that need a permission are allowed or denied.
+#: Permissions by policy if no person can answer: each action is allowed or denied.
 _PERMISSIONS: Mapping[str, Mapping[str, str]] = {
     "full": {"*": "allow"},
     "edit": {"*": "allow", "external_directory": "deny"},
@@ -75,12 +75,12 @@ def call(inputs: CallInputs) -> AgentCall:
         logins=tuple(
             AgentLogin(source=data / "opencode" / name, target=target / name) for name in names
         ),
-        home=_home(inputs),
+        home=_shared_home(inputs),
         resumes=bool(inputs.resume),
     )
 
 
-def _home(inputs: CallInputs) -> AgentHome | None:
+def _shared_home(inputs: CallInputs) -> AgentHome | None:
     """Return the shared home, with the command that creates its database.
 
     The result is None if the attempt does not share a home.
@@ -93,7 +93,7 @@ def _home(inputs: CallInputs) -> AgentHome | None:
 
 def _settings(inputs: CallInputs) -> dict[str, Any]:
     own = Path(inputs.environ.get("XDG_CONFIG_HOME") or inputs.user_home / ".config") / "opencode"
-    given = _given(inputs.environ)
+    given = _settings_of_user(inputs.environ)
     theirs = {**json_object(own / "opencode.json"), **given}
     settings = {
         **kept(theirs, _ACCOUNT),
@@ -108,13 +108,13 @@ def _settings(inputs: CallInputs) -> dict[str, Any]:
     if servers:
         settings["mcp"] = servers
     if "memory" in inputs.inherit:
-        settings["instructions"] = _memory(inputs, own, theirs)
+        settings["instructions"] = _instruction_files(inputs, own, theirs)
     if "skills" in inputs.inherit:
         settings["skills"] = {"paths": _skills(inputs, own, theirs)}
     return settings
 
 
-def _memory(inputs: CallInputs, own: Path, theirs: Mapping[str, Any]) -> list[str]:
+def _instruction_files(inputs: CallInputs, own: Path, theirs: Mapping[str, Any]) -> list[str]:
     """Return the files with the user's instructions.
 
     As in opencode, CLAUDE.md is used only if there is no AGENTS.md.
@@ -122,7 +122,7 @@ def _memory(inputs: CallInputs, own: Path, theirs: Mapping[str, Any]) -> list[st
     files = (own / "AGENTS.md", inputs.user_home / ".claude" / "CLAUDE.md")
     first = next((str(path) for path in files if path.is_file()), None)
     named = theirs.get("instructions")
-    return [*([first] if first else []), *_at_home(inputs, named)]
+    return [*([first] if first else []), *_with_home(inputs, named)]
 
 
 def _skills(inputs: CallInputs, own: Path, theirs: Mapping[str, Any]) -> list[str]:
@@ -130,10 +130,10 @@ def _skills(inputs: CallInputs, own: Path, theirs: Mapping[str, Any]) -> list[st
     places = (own / "skills", own / "skill", home / ".opencode" / "skills")
     more = (home / ".claude" / "skills", home / ".agents" / "skills")
     named = table(theirs.get("skills")).get("paths")
-    return [*(str(path) for path in (*places, *more) if path.is_dir()), *_at_home(inputs, named)]
+    return [*(str(path) for path in (*places, *more) if path.is_dir()), *_with_home(inputs, named)]
 
 
-def _at_home(inputs: CallInputs, paths: object) -> list[str]:
+def _with_home(inputs: CallInputs, paths: object) -> list[str]:
     # opencode itself would replace ``~`` by the shared home.
     named = paths if isinstance(paths, list) else []
     return [
@@ -150,7 +150,7 @@ def _permissions(inputs: CallInputs) -> Mapping[str, str]:
     return {**_PERMISSIONS[inputs.policy], **more}
 
 
-def _given(environ: Mapping[str, str]) -> Mapping[str, Any]:
+def _settings_of_user(environ: Mapping[str, str]) -> Mapping[str, Any]:
     try:
         found = json.loads(environ.get(_SETTINGS, "{}"))
     except ValueError:

@@ -181,19 +181,15 @@ def mcp_command(inputs: CallInputs) -> tuple[str, list[str]]:
 
 
 def shell_environment(inputs: CallInputs) -> dict[str, str]:
-    return {"BASH_ENV": str(_path(inputs))}
+    return {"BASH_ENV": str(_startup_file(inputs))}
 
 
 def shell_files(inputs: CallInputs) -> dict[Path, str]:
-    return {_path(inputs): _text(inputs)}
-
-
-def _path(inputs: CallInputs) -> Path:
-    return inputs.control / "bash_env.sh"
-
-
-def _text(inputs: CallInputs) -> str:
     own, bin = inputs.environ.get("BASH_ENV", ""), shlex.quote(str(inputs.home / "bin"))
     lines = [f"[ ! -r {shlex.quote(own)} ] || . {shlex.quote(own)}"] if own else []
     lines.append(f'case ":$PATH:" in *:{bin}:*) ;; *) PATH={bin}:$PATH ;; esac')
-    return "\n".join(lines) + "\n"
+    return {_startup_file(inputs): "\n".join(lines) + "\n"}
+
+
+def _startup_file(inputs: CallInputs) -> Path:
+    return inputs.control / "bash_env.sh"

@@ -29,7 +29,8 @@ _LINUX = (
 )
 _SECONDS = 10.0
 _HAS_MEANING = re.compile(r"""[\s"&|<>^()%!;,=`]""")
-#: Backslashes are literal, except before a quotation mark or at the end of the word.
+#: Backslashes that must be doubled: before a quotation mark, and at the end of the word. All others
+#: are literal.
 _BEFORE_MARK, _AT_END = re.compile(r'(\\*)"'), re.compile(r"(\\+)\Z")
 _OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass")
 

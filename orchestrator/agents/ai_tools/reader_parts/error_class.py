@@ -16,7 +16,7 @@ _UNPAID = (
 )
 _STATUS = r"\b(?:status(?: code)?|code|error|rejected|https?)[\"']?\W{0,3}(\d{3})\b"
 
-#: Checked in this order; compiled at the first use.
+#: Patterns of error texts by class. The first match decides. Compiled at the first use.
 _WORDS: tuple[tuple[ErrorClass, str], ...] = (
     (
         ErrorClass.LIMIT,

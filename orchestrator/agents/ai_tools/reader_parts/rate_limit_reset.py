@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 from orchestrator.agents.ai_tools.reader_parts.error_class import clipped
 
-#: No rate limit lasts longer; a longer time was misread.
+#: Maximum seconds to a reset. No rate limit lasts longer, so a later time was misread.
 MAX_AHEAD_SECONDS = 400 * 86400
 
 _AGAIN = r"(?:reset(?:s|ting)?|try(?:ing)? again|available again|retry(?:ing)?|wait)"
@@ -99,10 +99,10 @@ def _clock(text: str, now: float) -> float | None:
         return None
     name = found[10] or found[11] or ""
     zone = _zone(name) if name else datetime.fromtimestamp(now).astimezone().tzinfo
-    return _next(found, datetime.fromtimestamp(now, zone)) if zone else None
+    return _next_time(found, datetime.fromtimestamp(now, zone)) if zone else None
 
 
-def _next(found: re.Match[str], now: datetime) -> float:
+def _next_time(found: re.Match[str], now: datetime) -> float:
     """Return the Unix time of a date and a time of day.
 
     Without a date, return the next occurrence of the time of day.

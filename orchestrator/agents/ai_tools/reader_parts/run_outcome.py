@@ -64,7 +64,7 @@ def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
         usage=replace(used, partial=not accounted and kind is not ErrorClass.CONFIG),
         session=report.session,
         denied=report.denied,
-        resets_at=_reset(report, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
+        resets_at=_reset_time(report, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
         note=""
         if kind or not ending.code
         else f"exit code {ending.code}, although the agent reported a result",
@@ -81,7 +81,7 @@ def _without_zero_counts(usage: Usage) -> Usage:
     return Usage(steps=usage.steps)
 
 
-def _reset(report: RunReport, ending: Ending, now: float) -> float | None:
+def _reset_time(report: RunReport, ending: Ending, now: float) -> float | None:
     texts = (report.fault[1], ending.stopped_because, ending.stderr, report.trace)
     found = (resets_at(text, now) for text in texts)
     return report.resets_at or next((each for each in found if each is not None), None)
@@ -110,11 +110,11 @@ def _bad_code(report: RunReport, ending: Ending) -> Fault | None:
     traces = f"{ending.stderr.strip()}\n{report.trace.strip()}".strip()
     last = traces.rpartition("\n")[2]
     words = f"exit code {ending.code}" + (f": {last}" if last else "")
-    kind = classify(traces, otherwise=_unexplained(report, traces))
+    kind = classify(traces, otherwise=_class_without_message(report, traces))
     return (ErrorClass.INTERNAL if kind is ErrorClass.API and is_internal(traces) else kind), words
 
 
-def _unexplained(report: RunReport, traces: str) -> ErrorClass:
+def _class_without_message(report: RunReport, traces: str) -> ErrorClass:
     refused = not report.began and len(traces) <= REFUSAL_CHARS
     return ErrorClass.CONFIG if refused and not is_internal(traces) else ErrorClass.INTERNAL
 

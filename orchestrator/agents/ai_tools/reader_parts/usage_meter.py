@@ -32,23 +32,23 @@ class KnownUsage:
 
 def plus(one: Usage, other: Usage) -> Usage:
     """Return the sum. An unknown value plus a number is the number."""
-    sums: dict[str, Any] = {name: _added(getattr(one, name), getattr(other, name)) for name in _ALL}
+    sums: dict[str, Any] = {name: _sum(getattr(one, name), getattr(other, name)) for name in _ALL}
     return Usage(**sums, cost_estimated=one.cost_estimated or other.cost_estimated)
 
 
-def _added(one: float | None, other: float | None) -> float | None:
+def _sum(one: float | None, other: float | None) -> float | None:
     return other if one is None else one if other is None else one + other
 
 
 def minus(total: Usage, before: Usage) -> Usage:
     """Return ``total`` minus ``before``; no value is less than zero."""
     rest: dict[str, Any] = {
-        name: _without(getattr(total, name), getattr(before, name)) for name in _ALL
+        name: _difference(getattr(total, name), getattr(before, name)) for name in _ALL
     }
     return replace(total, **rest)
 
 
-def _without(total: float | None, before: float | None) -> float | None:
+def _difference(total: float | None, before: float | None) -> float | None:
     return None if total is None else max(total - (before or 0), type(total)(0))
 
 

@@ -38,7 +38,8 @@ _TOKENS = re.compile(
     r"(?: ?Cost: \$([\d.]+) message)?"
 )
 _ERROR = re.compile(r"^(?:litellm\.)+(\w+)\b")
-#: Excluded: Gemini uses the same words for its quota per minute.
+#: OpenAI's message for an account without money. "OpenAIException" excludes Gemini, which uses the
+#: same words for its quota per minute.
 _UNPAID = re.compile(r"OpenAIException - You exceeded your current quota")
 _TOKEN_LIMIT = re.compile(r"has hit a token limit", re.I)
 _AGAIN = re.compile(r"^Retrying in ([\d.]{1,9}) seconds")

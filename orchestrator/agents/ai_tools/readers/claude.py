@@ -122,7 +122,7 @@ class ClaudeReader:
         parent = json_values.text(event, "parent_tool_use_id")
         # A subagent may work in the background.
         self._in_turn = self._in_turn or not parent
-        events = self._spent(message, model, parent)
+        events = self._count_usage(message, model, parent)
         for block in json_values.objects(message, "content"):
             events += self._block(block, parent)
         return events
@@ -140,7 +140,7 @@ class ClaudeReader:
         rest = Usage(output_tokens=total - counted)
         return [*self._meter.add(priced(rest, self._model, self._known.prices))]
 
-    def _spent(self, message: object, model: str, parent: str) -> list[AgentEvent]:
+    def _count_usage(self, message: object, model: str, parent: str) -> list[AgentEvent]:
         # Each block of a message repeats the message's usage.
         name = json_values.text(message, "id") or f"#{len(self._messages)}"
         if name in self._messages:
@@ -171,7 +171,7 @@ class ClaudeReader:
             return [InputReadEvent(json_values.text(event, "uuid"))]
         for block in json_values.objects(event, "message", "content"):
             self._forget_old_tools(json_values.text(block, "tool_use_id"))
-        refused = [self._tools.get(each, ToolEvent("a tool")) for each in _refused(event)]
+        refused = [self._tools.get(each, ToolEvent("a tool")) for each in _refused_tool_ids(event)]
         self._denied |= {did.tool: None for did in refused if did.tool not in ASKING}
         return [ToolEvent(did.tool, did.summary, denied=True) for did in refused]
 
@@ -239,7 +239,7 @@ def _answer(result: Object) -> str:
     return words if not value or json_values.parsed(words) == value else json_values.dumped(value)
 
 
-def _refused(event: Object) -> list[str]:
+def _refused_tool_ids(event: Object) -> list[str]:
     decided = [
         json_values.text(meta, "id")
         for meta in json_values.objects(event, "tool_result_meta")

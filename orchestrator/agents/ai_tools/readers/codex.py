@@ -114,7 +114,7 @@ class CodexReader:
         if kind in _IGNORED or kind in _WORDS:
             return []
         self._open.add(json_values.text(event, "item", "id"))
-        return [*self._step(), _did(event)]
+        return [*self._step(), _tool_event(event)]
 
     def _item_completed(self, event: Object) -> list[AgentEvent]:
         kind = json_values.text(event, "item", "type")
@@ -133,7 +133,7 @@ class CodexReader:
 
     def _tool_completed(self, event: Object) -> list[AgentEvent]:
         name = json_values.text(event, "item", "id")
-        did = _did(event)
+        did = _tool_event(event)
         if self._known.policy == "read-only" and _may_not_write(event):
             did = replace(did, denied=True)
         begun = name in self._open
@@ -213,7 +213,7 @@ def _may_not_write(event: Object) -> bool:
     return json_values.text(item, "status") == "failed" and kept_from_writing(clipped(text))
 
 
-def _did(event: Object) -> ToolEvent:
+def _tool_event(event: Object) -> ToolEvent:
     item = json_values.dig(event, "item")
     server, tool = json_values.text(item, "server"), json_values.text(item, "tool")
     name = f"{server}.{tool}" if tool else json_values.text(item, "type")

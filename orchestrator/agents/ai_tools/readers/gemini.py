@@ -48,9 +48,9 @@ from orchestrator.core.text.json_values import Object
 def used(stats: object, prices: Prices) -> Usage:
     """Return the usage of all models. The cost is unknown if a model has no price."""
     models = json_values.entries(stats, "models")
-    parts = [priced(_of_model(each), name, prices) for name, each in models]
+    parts = [priced(_usage_of_model(each), name, prices) for name, each in models]
     if not parts:
-        return _streamed(stats)
+        return _usage_in_stream(stats)
     total = Usage()
     for part in parts:
         total = plus(total, part)
@@ -59,12 +59,12 @@ def used(stats: object, prices: Prices) -> Usage:
     return total
 
 
-def _of_model(model: object) -> Usage:
+def _usage_of_model(model: object) -> Usage:
     tokens = json_values.dig(model, "tokens")
-    return _streamed(model) if tokens is None else _of_document(model, tokens)
+    return _usage_in_stream(model) if tokens is None else _usage_in_document(model, tokens)
 
 
-def _streamed(stats: object) -> Usage:
+def _usage_in_stream(stats: object) -> Usage:
     # ``input`` has the input tokens without cache reads. Only ``total_tokens`` has the thinking
     # tokens.
     read = json_values.count(stats, "input_tokens")
@@ -73,19 +73,19 @@ def _streamed(stats: object) -> Usage:
     total = json_values.count(stats, "total_tokens") or 0
     written = json_values.count(stats, "output_tokens")
     return Usage(
-        input_tokens=_fresh(read, cached) if fresh is None else fresh,
+        input_tokens=_uncached(read, cached) if fresh is None else fresh,
         output_tokens=None if written is None else max(written, total - (read or total)),
         cache_read_tokens=cached,
     )
 
 
-def _of_document(model: object, tokens: object) -> Usage:
+def _usage_in_document(model: object, tokens: object) -> Usage:
     cached = json_values.count(tokens, "cached")
     written = json_values.count(tokens, "candidates")
     thought = json_values.count(tokens, "thoughts") or 0
     return Usage(
         steps=json_values.count(model, "api", "totalRequests"),
-        input_tokens=_fresh(json_values.count(tokens, "prompt"), cached),
+        input_tokens=_uncached(json_values.count(tokens, "prompt"), cached),
         # Thinking is billed as output.
         output_tokens=None if written is None else written + thought,
         cache_read_tokens=cached,
@@ -97,13 +97,13 @@ def of_answer(tokens: object) -> Usage:
     written = json_values.count(tokens, "output")
     thought = json_values.count(tokens, "thoughts") or 0
     return Usage(
-        input_tokens=_fresh(json_values.count(tokens, "input"), cached),
+        input_tokens=_uncached(json_values.count(tokens, "input"), cached),
         output_tokens=None if written is None else written + thought,
         cache_read_tokens=cached,
     )
 
 
-def _fresh(read: int | None, cached: int | None) -> int | None:
+def _uncached(read: int | None, cached: int | None) -> int | None:
     return None if read is None else max(0, read - (cached or 0))
 
 
@@ -224,7 +224,8 @@ class GeminiReader:
             return _BY_CODE[code], words
         if status or error or json_values.text(self._result, "status") == "error":
             report = json_values.text(error, "message") or words
-            return classify(report, status or _http(json_values.count(error, "code"))), words
+            status = status or _error_status(json_values.count(error, "code"))
+            return classify(report, status), words
         return FINE
 
     def _steps_taken(self) -> int | None:
@@ -316,5 +317,5 @@ class GeminiReader:
     }
 
 
-def _http(status: int | None) -> int | None:
+def _error_status(status: int | None) -> int | None:
     return status if status and 400 <= status < 600 else None

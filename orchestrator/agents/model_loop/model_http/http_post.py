@@ -95,12 +95,12 @@ def post(
     """
     connection = _connection(to, connect)
     try:
-        _reach(connection, to)
+        _connect(connection, to)
         with _deadline(connection.sock, call) as deadline:
             try:
                 return _exchange(connection, path, headers, body)
             except (OSError, http.client.HTTPException, ValueError) as error:
-                raise _broken(to, error, call, deadline) from error
+                raise _failure_of(to, error, call, deadline) from error
     finally:
         connection.close()
 
@@ -127,7 +127,7 @@ def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:
     return endpoint(urllib.request.getproxies()["https"])
 
 
-def _reach(connection: http.client.HTTPConnection, to: ModelEndpoint) -> None:
+def _connect(connection: http.client.HTTPConnection, to: ModelEndpoint) -> None:
     try:
         connection.connect()
     except ssl.SSLCertVerificationError as error:
@@ -135,11 +135,11 @@ def _reach(connection: http.client.HTTPConnection, to: ModelEndpoint) -> None:
         raise ModelFailure(ErrorClass.CONFIG, words) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise ModelFailure(
-            ErrorClass.API, f"cannot reach {to}: {_why(error)}", again=True
+            ErrorClass.API, f"cannot reach {to}: {_reason(error)}", again=True
         ) from error
 
 
-def _why(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return (
         (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
     )
@@ -173,11 +173,11 @@ def _exchange(
     return HttpReply(status=response.status, headers=names, body=text)
 
 
-def _broken(
+def _failure_of(
     to: ModelEndpoint, error: Exception, seconds: float, deadline: _Deadline
 ) -> ModelFailure:
     if deadline.over.is_set() or isinstance(error, TimeoutError):
         words = f"{to} did not answer within {seconds:g} s"
         return ModelFailure(ErrorClass.TIMEOUT, words, again=True, answering=True)
-    words = f"the connection to {to} was lost during an answer: {_why(error)}"
+    words = f"the connection to {to} was lost during an answer: {_reason(error)}"
     return ModelFailure(ErrorClass.API, words, again=True, answering=True)

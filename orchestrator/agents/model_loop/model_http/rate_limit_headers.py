@@ -46,19 +46,22 @@ def resets_at(headers: Mapping[str, str], message: str, now: float) -> float | N
     found = in_words(message, now)
     if found is not None:
         return found
-    windows = [*_each(headers, _EPOCH, json_values.number), *_each(headers, _DATES, _iso_date)]
-    windows += [now + span for span in _each(headers, _SPANS, _span)]
+    windows = [
+        *_known_values(headers, _EPOCH, json_values.number),
+        *_known_values(headers, _DATES, _iso_date),
+    ]
+    windows += [now + span for span in _known_values(headers, _SPANS, _seconds_in)]
     return max((at for at in windows if now < at < now + _FARTHEST), default=None)
 
 
-def _each(
+def _known_values(
     headers: Mapping[str, str], names: tuple[str, ...], read: Callable[[str], float | None]
 ) -> list[float]:
     found = (read(headers[name]) for name in names if name in headers)
     return [value for value in found if value is not None]
 
 
-def _span(text: str) -> float | None:
+def _seconds_in(text: str) -> float | None:
     """Return the seconds in a text such as "6m0s" or "250ms"; None for any other text."""
     found = _SPAN.findall(text)
     return sum(float(amount) * _SECONDS[unit] for amount, unit in found) if found else None

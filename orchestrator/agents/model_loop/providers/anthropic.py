@@ -25,7 +25,8 @@ _STOPS = {
 #: Name of the tool with which the model returns JSON.
 _ANSWER = "answer"
 _CACHED = {"cache_control": {"type": "ephemeral"}}
-#: Thinking must be returned unchanged, or the API rejects the conversation.
+#: Types of blocks with the model's thinking, which the next request must contain unchanged.
+#: Otherwise, the API rejects the request.
 _KEPT = ("thinking", "redacted_thinking")
 
 
@@ -76,7 +77,7 @@ class AnthropicMessages:
         value: dict[str, Any] = {
             "model": self._settings.model,
             "max_tokens": max_tokens,
-            "messages": self._marked(),
+            "messages": self._messages_with_cache_mark(),
             **self._more,
         }
         if self._system:
@@ -85,7 +86,7 @@ class AnthropicMessages:
             value["tools"] = self._tools
         return value
 
-    def _marked(self) -> list[dict[str, Any]]:
+    def _messages_with_cache_mark(self) -> list[dict[str, Any]]:
         *before, last = self._messages
         *blocks, end = last["content"] or [{"type": "text", "text": "-"}]
         return [*before, {**last, "content": [*blocks, {**end, **_CACHED}]}]

@@ -6,7 +6,8 @@ from typing import Any
 
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 
-#: The same text for every worker of a policy, so that providers can cache it.
+#: Instructions to the model. All workers of a policy get the same text, so that providers can cache
+#: it.
 _HOW = """\
 You are an agent that works through a task with tools, without a person to ask.
 All paths are relative to the working directory{confined}.

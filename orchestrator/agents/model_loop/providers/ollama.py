@@ -58,7 +58,7 @@ class OllamaChat(Chat):
             input_tokens=json_values.count(value, "prompt_eval_count"),
             output_tokens=json_values.count(value, "eval_count"),
         )
-        return Turn(text=text, uses=uses, usage=usage, stop=self._stop(value, usage))
+        return Turn(text=text, uses=uses, usage=usage, stop=self._stop_reason(value, usage))
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
         message: dict[str, Any] = {"role": "assistant", "content": text}
@@ -69,7 +69,7 @@ class OllamaChat(Chat):
         if uses or text:
             self._messages.append(message)
 
-    def _stop(self, value: Mapping[str, Any], usage: Usage) -> StopReason:
+    def _stop_reason(self, value: Mapping[str, Any], usage: Usage) -> StopReason:
         if value.get("done_reason") != "length":
             return StopReason.DONE
         used = (usage.input_tokens or 0) + (usage.output_tokens or 0)

@@ -65,7 +65,7 @@ class ChatCompletions(Chat):
         if ended in _BROKEN or json_values.mapping(choice, "error"):
             raise unlike("complete", {"error": choice.get("error") or f"finish_reason {ended}"})
         message = json_values.mapping(choice, "message")
-        text = _text(message.get("content"))
+        text = _text_of_content(message.get("content"))
         uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
         self._remember(text, uses)
         stop = _STOPS.get(ended, StopReason.DONE)
@@ -116,7 +116,7 @@ class ChatCompletions(Chat):
         return bool(had)
 
 
-def _text(content: object) -> str:
+def _text_of_content(content: object) -> str:
     if isinstance(content, str):
         return json_values.text(content)
     parts = (json_values.mapping(part).get("text") for part in json_values.sequence(content))

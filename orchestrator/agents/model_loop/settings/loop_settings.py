@@ -105,22 +105,22 @@ def read(spec: Mapping[str, Any], service: ModelService) -> LoopSettings:
         name: spec[name] for name in LoopSettings.__slots__ if spec.get(name) not in (None, "")
     }
     try:
-        known.update(_of_environment(known, service))
-        known["limits"] = LoopLimits(**_given(spec.get("limits")))
-        known["timeouts"] = Timeouts(**_given(spec.get("timeouts")))
+        known.update(_environment_settings(known, service))
+        known["limits"] = LoopLimits(**_set_values(spec.get("limits")))
+        known["timeouts"] = Timeouts(**_set_values(spec.get("timeouts")))
         known["cwd"] = Path(known.get("cwd") or ".").resolve()
         return _checked(LoopSettings(**known))
     except (TypeError, ValueError, OSError) as error:
         raise ModelFailure(ErrorClass.CONFIG, f"invalid settings of the agent: {error}") from error
 
 
-def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str, Any]:
+def _environment_settings(known: Mapping[str, Any], service: ModelService) -> dict[str, Any]:
     base_url = known.get("base_url") or os.environ.get(service.base_url_env) or service.base_url
     given = known.get("api_key_env", "")
     held = next((name for name in service.key_envs if os.environ.get(name)), "")
     return {
         "base_url": base_url,
-        "model": known.get("model") or _model(service, base_url),
+        "model": known.get("model") or _default_model(service, base_url),
         "api_key_env": given or held or next(iter(service.key_envs), ""),
         # A user's own server may need no key.
         "key_needed": bool(given) or (base_url == service.base_url and bool(service.key_envs)),
@@ -129,7 +129,7 @@ def _of_environment(known: Mapping[str, Any], service: ModelService) -> dict[str
     }
 
 
-def _model(service: ModelService, base_url: str) -> str:
+def _default_model(service: ModelService, base_url: str) -> str:
     # Only the worker's machine may have a local service, so this process asks it.
     named = os.environ.get(service.model_env, "")
     if named or not service.local:
@@ -137,7 +137,7 @@ def _model(service: ModelService, base_url: str) -> str:
     return next(iter(local_models(base_url)), "")
 
 
-def _given(values: object) -> dict[str, Any]:
+def _set_values(values: object) -> dict[str, Any]:
     return {name: value for name, value in json_values.mapping(values).items() if value is not None}
 
 

@@ -19,7 +19,7 @@ _TEXT = {"type": "string"}
 def listing(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
         place = where.find(words(arguments, "path", "."))
-        entries = sorted(f"{each.name}{_mark(each)}" for each in place.iterdir())
+        entries = sorted(f"{each.name}{_type_mark(each)}" for each in place.iterdir())
         more = len(entries) - _MAX_ENTRIES
         shown = [*entries[:_MAX_ENTRIES], *([f"[{more} more]"] if more > 0 else [])]
         return "\n".join(shown) or "[empty]"
@@ -33,7 +33,7 @@ def listing(where: AllowedPaths) -> Tool:
     )
 
 
-def _mark(place: Path) -> str:
+def _type_mark(place: Path) -> str:
     if place.is_symlink():
         return "@"
     return "/" if place.is_dir() else ""

@@ -31,10 +31,10 @@ class Toolbox:
         self._where = where
         self._server: child_jobs.JobServer | None = None
         if settings.child_jobs:
-            tools += self._of_server(settings)
+            tools += self._child_job_tools(settings)
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
 
-    def _of_server(self, settings: LoopSettings) -> Sequence[Tool]:
+    def _child_job_tools(self, settings: LoopSettings) -> Sequence[Tool]:
         # Without the MCP server, the agent works without child jobs.
         environ = {each: value for each, value in os.environ.items() if each not in settings.hidden}
         try:
@@ -50,7 +50,7 @@ class Toolbox:
     def use(self, name: str, arguments: Mapping[str, Any]) -> Result:
         tool = self.tools.get(name)
         if tool is None:
-            return self._missing(name)
+            return self._missing_tool(name)
         try:
             return Result(shortened(tool.use(arguments)))
         except ToolRefused as refusal:
@@ -60,7 +60,7 @@ class Toolbox:
         except (OSError, ValueError, OverflowError) as error:
             return Result(shortened(f"failed: {error}"), failed=True)
 
-    def _missing(self, name: str) -> Result:
+    def _missing_tool(self, name: str) -> Result:
         there = f"available: {', '.join(self.tools)}"
         if name in _KNOWN:
             words = f"refused: the policy {self._policy!r} does not allow {name}; {there}"

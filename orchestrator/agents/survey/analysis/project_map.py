@@ -72,7 +72,7 @@ def _notes(listing: Listing) -> list[str]:
 
 def _add_file(result: SurveyResult, file: ReadFile) -> None:
     path = shown(file.path)
-    _count(result, file, path)
+    _add_counts(result, file, path)
     if kind := config_kind(path):
         result.config_files.append(ConfigRow(path, kind))
     for row in read_manifest(path, file.text) if file.text else ():
@@ -83,7 +83,7 @@ def _add_file(result: SurveyResult, file: ReadFile) -> None:
         _add_source(result, file, path)
 
 
-def _count(result: SurveyResult, file: ReadFile, path: str) -> None:
+def _add_counts(result: SurveyResult, file: ReadFile, path: str) -> None:
     result.totals.add(file.lines)
     result.totals.bytes += file.size
     result.totals.binary += file.state == "binary"

@@ -263,13 +263,13 @@ def to_json(result: SurveyResult) -> dict[str, Any]:
         "surveyed": result.surveyed,
         "rule": RULE,
         "totals": vars(result.totals),
-        "languages": _keyed(result.languages, "language"),
-        "directories": _keyed(result.directories, "path"),
+        "languages": _rows_by_name(result.languages, "language"),
+        "directories": _rows_by_name(result.directories, "path"),
         **rows,
         "churn": {
             "note": result.churn_note,
             "files": rows["churn"],
-            "owners": _keyed(result.owners, "name"),
+            "owners": _rows_by_name(result.owners, "name"),
         },
         "notes": result.notes,
         "unparsed": sorted(result.unparsed),
@@ -277,7 +277,7 @@ def to_json(result: SurveyResult) -> dict[str, Any]:
     return content if result.mode == "survey" else content | {"built": False}
 
 
-def _keyed(counts: Mapping[str, object], key: str) -> list[dict[str, Any]]:
+def _rows_by_name(counts: Mapping[str, object], key: str) -> list[dict[str, Any]]:
     return [{key: name, **vars(counts[name])} for name in sorted(counts)]
 
 
@@ -311,11 +311,11 @@ def _from_json(content: Mapping[str, Any]) -> SurveyResult:
     return SurveyResult(
         surveyed=list(content["surveyed"]),
         mode=str(content["mode"]),
-        totals=SurveyTotals(**_known(content["totals"], SurveyTotals)),
+        totals=SurveyTotals(**_known_fields(content["totals"], SurveyTotals)),
         languages={row["language"]: _counts(row) for row in content["languages"]},
         directories={row["path"]: _counts(row) for row in content["directories"]},
         churn=_rows(churn["files"], ChurnRow),
-        owners={row["name"]: Owner(**_known(row, Owner)) for row in churn["owners"]},
+        owners={row["name"]: Owner(**_known_fields(row, Owner)) for row in churn["owners"]},
         churn_note=str(churn["note"]),
         notes=[str(note) for note in content["notes"]],
         unparsed={str(name) for name in content.get("unparsed", ())},
@@ -327,13 +327,13 @@ _Row = TypeVar("_Row")
 
 
 def _rows(items: Iterable[Mapping[str, Any]], kind: type[_Row]) -> list[_Row]:
-    return [kind(**_known(item, kind)) for item in items]
+    return [kind(**_known_fields(item, kind)) for item in items]
 
 
 def _counts(row: Mapping[str, Any]) -> Counts:
-    return Counts(**_known(row, Counts))
+    return Counts(**_known_fields(row, Counts))
 
 
-def _known(item: Mapping[str, Any], kind: type) -> dict[str, Any]:
+def _known_fields(item: Mapping[str, Any], kind: type) -> dict[str, Any]:
     # A later version of the product may have written the file, with other fields.
     return {entry.name: item[entry.name] for entry in fields(kind) if entry.name in item}

@@ -26,8 +26,8 @@ _WORD = lazy_pattern(r"[A-Za-z][A-Za-z'+#]*")
 _CLAUSE = lazy_pattern(
     r"[.;:!?\n]+|,?\s+(?:and|then|but)\s+(?:then\s+|also\s+)?|,\s+", re.IGNORECASE
 )
-#: Objects that are texts about code. A request such as "write a report", "make a list of", or
-#: "build a map" asks to build nothing.
+#: Phrases such as "write a report", "make a list of", or "build a map", which request a text about
+#: the code. They do not ask to build something.
 _ACCOUNT = lazy_pattern(
     r"\b(?:write|create|make|generate|produce|prepare|give|provide|add|build|draw|set\s+up)\b"
     r"(?:\s+(?:me|us|up|an?|the|short|brief|full|detailed|complete|quick))*\s+"
@@ -37,7 +37,7 @@ _ACCOUNT = lazy_pattern(
 )
 #: Number of first words that may name a product: "A small web app that ...".
 _WORDS_BEFORE_A_PRODUCT = 4
-#: Longer suffixes first.
+#: Suffixes that ``stem`` removes, longer suffixes first.
 _ENDINGS = (
     *("isations", "izations", "ications", "isation", "ization", "ication", "ations"),
     *("ation", "ments", "ment", "ings", "ing", "ers", "ors", "ies", "er", "or", "ed", "es"),

@@ -66,10 +66,10 @@ def _files(content: dict[str, Any]) -> tuple[str, ...]:
     value = content.get("files") or []
     if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
         raise SurveyError(f"{TASK_FILE}: 'files' must be a list of paths")
-    return tuple(_inside(entry) for entry in value)
+    return tuple(_path_inside_project(entry) for entry in value)
 
 
-def _inside(entry: str) -> str:
+def _path_inside_project(entry: str) -> str:
     # A survey must not read files outside of the project.
     path = PurePosixPath(entry)
     if not entry or path.is_absolute() or ".." in path.parts or "\0" in entry:

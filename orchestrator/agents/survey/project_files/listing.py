@@ -65,7 +65,7 @@ def list_files(environment: SurveyEnvironment, paths: Sequence[str]) -> Listing:
     In a git repository, ignored files are excluded. Raise SurveyError for a path that does not
     exist or is a link.
     """
-    scopes = [_scope(environment.root, path) for path in (paths or ["."])]
+    scopes = [_existing_scope(environment.root, path) for path in (paths or ["."])]
     listing = Listing()
     names = [scope.path for scope in scopes]
     answer = ask_git(environment.root, ["ls-files", "-co", "--exclude-standard", "-z"], names)
@@ -86,7 +86,7 @@ class _Scope:
 
 def within(paths: Sequence[str]) -> Callable[[str], bool]:
     """Return a function that is True for files in ``paths``, such as ``src`` or ``src/*``."""
-    scopes = [_parsed(path) for path in paths]
+    scopes = [_scope_of(path) for path in paths]
     trees = {scope.path for scope in scopes if not scope.only_direct}
     direct = {scope.path for scope in scopes if scope.only_direct}
 
@@ -101,15 +101,15 @@ def within(paths: Sequence[str]) -> Callable[[str], bool]:
     return holds
 
 
-def _parsed(path: str) -> _Scope:
+def _scope_of(path: str) -> _Scope:
     if path == "*":
         return _Scope(".", True)
     only_direct = path.endswith(DIRECT_FILES)
     return _Scope(path[: -len(DIRECT_FILES)] if only_direct else path, only_direct)
 
 
-def _scope(root: Path, path: str) -> _Scope:
-    scope = _parsed(path)
+def _existing_scope(root: Path, path: str) -> _Scope:
+    scope = _scope_of(path)
     target = root / scope.path
     if not os.path.lexists(target):
         raise SurveyError(f"files: {path!r} does not exist in {root}")
@@ -172,10 +172,12 @@ def _keep_regular_files(environment: SurveyEnvironment, paths: list[str], listin
         if directory not in real_directories:
             place = environment.root / directory
             real_directories[directory] = os.path.realpath(place) == os.path.normpath(place)
-        _sort_in(environment.root, path, listing, behind_link=not real_directories[directory])
+        _add_to_listing(
+            environment.root, path, listing, behind_link=not real_directories[directory]
+        )
 
 
-def _sort_in(root: Path, path: str, listing: Listing, *, behind_link: bool) -> None:
+def _add_to_listing(root: Path, path: str, listing: Listing, *, behind_link: bool) -> None:
     try:
         status = os.lstat(root / path)
     except OSError:

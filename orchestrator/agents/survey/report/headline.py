@@ -16,7 +16,7 @@ def top_languages(languages: Mapping[str, Counts]) -> list[tuple[str, Counts]]:
 
 def first_sentence(result: SurveyResult) -> str:
     totals = result.totals
-    text = f"**{_files_and_code(result)}**{_mostly(result)}"
+    text = f"**{_files_and_code(result)}**{_language_shares(result)}"
     text += f" There are also {plural(totals.comment, 'line')} of comment and prose, and"
     text += f" {plural(totals.blank, 'blank line')}."
     return text + _unread(result)
@@ -42,7 +42,7 @@ def _files_and_code(result: SurveyResult) -> str:
     return f"{plural(result.totals.files, 'file')}, {code} in {plural(languages, 'language')}"
 
 
-def _mostly(result: SurveyResult) -> str:
+def _language_shares(result: SurveyResult) -> str:
     best = top_languages(result.languages)[:_MOST_LANGUAGES]
     percents = ((name, 100 * c.code // max(result.totals.code, 1)) for name, c in best)
     shares = [f"{name} {percent} %" for name, percent in percents if percent]

@@ -46,16 +46,16 @@ def _row(path: str, code: int, reasons: Mapping[str, int]) -> MatchRow:
 def _hits(result: SurveyResult, wanted: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
     for module in result.modules:
         for word in _matching_words(module.path, wanted):
-            yield module.path, f"path has '{word}'", _worth(_PATH, word, wanted)
+            yield module.path, f"path has '{word}'", _score(_PATH, word, wanted)
     for symbol in result.symbols:
         for word in _matching_words(symbol.name, wanted):
-            yield symbol.path, f"defines {symbol.name}", _worth(_SYMBOL, word, wanted)
+            yield symbol.path, f"defines {symbol.name}", _score(_SYMBOL, word, wanted)
     for row in result.imports:
         for word in _matching_words(row.module, wanted):
-            yield row.path, f"imports {row.module}", _worth(_IMPORT, word, wanted)
+            yield row.path, f"imports {row.module}", _score(_IMPORT, word, wanted)
 
 
-def _worth(place: int, word: str, wanted: Mapping[str, str]) -> int:
+def _score(place: int, word: str, wanted: Mapping[str, str]) -> int:
     return place * (_OWN_WORD if stem(wanted[stem(word)]) == stem(word) else 1)
 
 

@@ -104,16 +104,16 @@ def _languages(result: SurveyResult) -> list[str]:
 
 
 def _structure(result: SurveyResult) -> list[str]:
-    trees = _trees(result)
+    trees = _totals_by_directory(result)
     outer_and_large_first = sorted(trees, key=lambda path: (path.count("/"), -trees[path].files))
     shown = sorted(outer_and_large_first[:_MOST_DIRECTORIES])
     named = [("." if path == "." else f"{path}/", trees[path]) for path in shown]
     rows = [(code(name), c.files, c.code, c.comment) for name, c in named]
     lines = table(("Directory, with everything below", "Files", "Code", "Comment"), rows)
-    return lines + _more(len(trees) - len(rows), "directory", "directories")
+    return lines + _omitted_note(len(trees) - len(rows), "directory", "directories")
 
 
-def _trees(result: SurveyResult) -> dict[str, Counts]:
+def _totals_by_directory(result: SurveyResult) -> dict[str, Counts]:
     """Return {directory: totals} for the upper levels of the surveyed files.
 
     The first level is the deepest directory that contains all files. _STRUCTURE_LEVELS further
@@ -131,16 +131,16 @@ def _trees(result: SurveyResult) -> dict[str, Counts]:
 
 def _entry_points(result: SurveyResult) -> list[str]:
     rows = [
-        (e.kind, code(e.name), code(f"{e.path}:{e.line}" if e.line else e.path), _maybe(e.target))
+        (e.kind, code(e.name), code(f"{e.path}:{e.line}" if e.line else e.path), _if_any(e.target))
         for e in sorted(result.entry_points, key=lambda e: (e.kind, e.path, e.name))
     ]
     if not rows:
         return []
     lines = table(("Kind", "Name", "Where", "Runs"), rows[:MOST_ROWS])
-    return lines + _more(len(rows) - MOST_ROWS, "entry point")
+    return lines + _omitted_note(len(rows) - MOST_ROWS, "entry point")
 
 
-def _maybe(text: str) -> str:
+def _if_any(text: str) -> str:
     return code(text) if text else ""
 
 
@@ -168,7 +168,7 @@ def _public_names(result: SurveyResult, importers: Counter[str]) -> list[str]:
     modules = [m for m in result.modules if m.path in by_path]
     modules.sort(key=lambda m: (-importers[m.path], -len(by_path[m.path]), m.path))
     lines = [f"- {_module_names(m, by_path[m.path])}" for m in modules[:MOST_ROWS]]
-    return lines + _more(len(modules) - MOST_ROWS, "module")
+    return lines + _omitted_note(len(modules) - MOST_ROWS, "module")
 
 
 def _module_names(module: ModuleRow, symbols: list[SymbolRow]) -> str:
@@ -176,7 +176,7 @@ def _module_names(module: ModuleRow, symbols: list[SymbolRow]) -> str:
     unique = list(dict.fromkeys(s.name for s in outer))
     methods = sum(s.kind == "method" for s in symbols) if len(outer) != len(symbols) else 0
     extra = f", with {plural(methods, 'method')}" if methods else ""
-    return f"{code(module.path)}: {_some(unique)}{extra}"
+    return f"{code(module.path)}: {_listed_names(unique)}{extra}"
 
 
 def _tests(result: SurveyResult) -> list[str]:
@@ -207,10 +207,10 @@ def _test_cases(result: SurveyResult) -> list[str]:
 
 def _todos(result: SurveyResult) -> list[str]:
     lines = [
-        f"- {code(f'{row.path}:{row.line}')} {row.tag} {_maybe(row.text)}"
+        f"- {code(f'{row.path}:{row.line}')} {row.tag} {_if_any(row.text)}"
         for row in result.todos[:MOST_ROWS]
     ]
-    return lines + _more(len(result.todos) - MOST_ROWS, "note")
+    return lines + _omitted_note(len(result.todos) - MOST_ROWS, "note")
 
 
 def _dependencies(result: SurveyResult) -> list[str]:
@@ -219,16 +219,16 @@ def _dependencies(result: SurveyResult) -> list[str]:
         name = f"{row.name} {row.version}".strip()
         groups[row.ecosystem, row.path, row.group].append(name)
     rows = [
-        (kind, code(path), _maybe(group), len(names), _some(names))
+        (kind, code(path), _if_any(group), len(names), _listed_names(names))
         for (kind, path, group), names in sorted(groups.items())
     ]
     if not rows:
         return []
     lines = table(("Kind", "Named in", "Group", "Number", "Packages"), rows[:MOST_ROWS])
-    return lines + _more(len(rows) - MOST_ROWS, "group")
+    return lines + _omitted_note(len(rows) - MOST_ROWS, "group")
 
 
-def _some(names: list[str]) -> str:
+def _listed_names(names: list[str]) -> str:
     return listed([code(name) for name in names], _MOST_NAMES)
 
 
@@ -250,7 +250,7 @@ def _configuration(result: SurveyResult) -> list[str]:
     kinds: dict[str, list[str]] = defaultdict(list)
     for row in result.config_files:
         kinds[row.kind].append(row.path)
-    return [f"- {kind}: {_some(paths)}" for kind, paths in sorted(kinds.items())]
+    return [f"- {kind}: {_listed_names(paths)}" for kind, paths in sorted(kinds.items())]
 
 
 def _hot_spots(result: SurveyResult) -> list[str]:
@@ -277,7 +277,7 @@ def _notes(result: SurveyResult) -> list[str]:
     return [line for note in result.notes for line in ("", note)]
 
 
-def _more(number: int, noun: str, nouns: str = "") -> list[str]:
+def _omitted_note(number: int, noun: str, nouns: str = "") -> list[str]:
     if number <= 0:
         return []
     rest = plural(number, f"more {noun}", nouns and f"more {nouns}")

@@ -65,9 +65,9 @@ class ModuleIndex:
             return self._script_targets(importer, module)
         if language in ("C", "C++", "C/C++ header"):
             near = os.path.normpath(os.path.join(os.path.dirname(importer), module))
-            return {near} if near in self._paths else self._ending(module)
+            return {near} if near in self._paths else self._paths_ending_with(module)
         if language == "Java":
-            return self._ending(module.replace(".", "/") + ".java")
+            return self._paths_ending_with(module.replace(".", "/") + ".java")
         return self._go_targets(module) if language == "Go" else set()
 
     def neighbour(self, importer: str, module: str) -> str:
@@ -100,7 +100,7 @@ class ModuleIndex:
         guesses += [f"{base}/index{ending}" for ending in _SCRIPT_ENDINGS]
         return {guess for guess in guesses if guess in self._paths and guess != importer}
 
-    def _ending(self, ending: str) -> set[str]:
+    def _paths_ending_with(self, ending: str) -> set[str]:
         named = self._by_ending.get(os.path.basename(ending), [])
         return {path for path in named if path == ending or path.endswith("/" + ending)}
 
