@@ -27,7 +27,7 @@ def worker_of(context: CliContext, job_id: str, name: str) -> str:
             f"{f'did you mean {near[0]!r}? ' if near else ''}"
             f"list its workers and tasks: {COMMAND} status {job_id}"
         )
-    return _only(by_task[name], name, job_id)
+    return _only_worker(by_task[name], name, job_id)
 
 
 def workers_of(context: CliContext, job_id: str, names: Sequence[str]) -> list[str]:
@@ -38,10 +38,10 @@ def workers_of(context: CliContext, job_id: str, names: Sequence[str]) -> list[s
     if all(map(_WORKER_ID.fullmatch, names)):
         return list(names)
     by_task = _by_task(context, job_id)
-    return [_only(by_task.get(name, [name]), name, job_id) for name in names]
+    return [_only_worker(by_task.get(name, [name]), name, job_id) for name in names]
 
 
-def _only(workers: Sequence[str], task_id: str, job_id: str) -> str:
+def _only_worker(workers: Sequence[str], task_id: str, job_id: str) -> str:
     if len(workers) > 1:
         raise InvalidRequest(
             f"task {task_id!r} of job {job_id} has several workers; name one: {', '.join(workers)}"

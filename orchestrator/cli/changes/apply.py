@@ -107,7 +107,7 @@ def apply_command(
     if target is None and not dry_run:
         context.check_user("apply without --to")
     take = workers_of(context, job_id, take)
-    place = _checked(target or _project(context, job_id))
+    place = _existing_directory(target or _project(context, job_id))
     sources = _by_path(_sources(context, job_id), job_id, take)
     placing = SafeWriter(place)
     plan = [(each, _step(placing, each)) for _, each in sorted(sources.items())]
@@ -118,14 +118,14 @@ def apply_command(
         _check_ended(context, job_id)
     if not dry_run:
         _ask(context, place, [step for _, step in plan], yes)
-        plan = [(each, _done(placing, each, step)) for each, step in plan]
+        plan = [(each, _carry_out(placing, each, step)) for each, step in plan]
     _print(context, job_id, place, [step for _, step in plan], dry_run)
     if there := made_in_project(whole_job(context.workspace, job_id)):
         click.echo(printable(already(there)), err=True)
     refused = any(step.action == REFUSED for _, step in plan)
     if any(each.worker_id for each in sources.values()):
         home, tasks = directory_of(context.workspace, job_id), whole_job(context.workspace, job_id)
-        for line in _unlisted(home, all_tasks(tasks_of(tasks))):
+        for line in _notes_on_cut_lists(home, all_tasks(tasks_of(tasks))):
             click.echo(printable(line), err=True)
             refused = True
     return ExitCode.PARTIAL if refused else ExitCode.OK
@@ -153,7 +153,7 @@ def _project(context: CliContext, job_id: str) -> Path:
     return project_root(settings, context.folder)
 
 
-def _checked(target: Path) -> Path:
+def _existing_directory(target: Path) -> Path:
     if not target.is_dir():
         raise InvalidRequest(f"{target} is not a directory; pass a directory: --to DIR")
     return target.resolve()
@@ -174,10 +174,12 @@ def _by_path(
     if unknown := sorted({*take} - made_by):
         known = ", ".join(sorted(made_by)[:20]) or "none"
         raise InvalidRequest(f"{unknown[0]} has no files to copy; workers with files: {known}")
-    return {path: _one_of(sources, job_id, take) for path, sources in by_path.items()}
+    return {path: _selected_version(sources, job_id, take) for path, sources in by_path.items()}
 
 
-def _one_of(sources: Sequence[PlanSource], job_id: str, take: Sequence[str]) -> PlanSource:
+def _selected_version(
+    sources: Sequence[PlanSource], job_id: str, take: Sequence[str]
+) -> PlanSource:
     last = sources[-1]
     wanted = [each for each in sources if each.worker_id in take]
     if wanted or not _differ(sources):
@@ -206,7 +208,7 @@ def _sources(context: CliContext, job_id: str) -> Iterator[PlanSource]:
     yield from merged
     if not merged:
         home = directory_of(context.workspace, job_id)
-        yield from _of_workers(home, tasks_of(whole_job(context.workspace, job_id)))
+        yield from _files_of_workers(home, tasks_of(whole_job(context.workspace, job_id)))
 
 
 def _sources_of_result(context: CliContext, job_id: str) -> Iterator[PlanSource]:
@@ -217,7 +219,7 @@ def _sources_of_result(context: CliContext, job_id: str) -> Iterator[PlanSource]
             yield PlanSource(each.path, "", each.executable, content, each.kind, not each.blob)
 
 
-def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
+def _files_of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
     """Yield the files of successful workers.
 
     Omits candidates that were not chosen, and workers that ran in the project itself. The files of
@@ -225,13 +227,13 @@ def _of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[P
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")
-        yield from _of_workers(home, children if isinstance(children, list) else [])
+        yield from _files_of_workers(home, children if isinstance(children, list) else [])
         if task.get("status") not in SUCCEEDED_WORKER or is_in_project(task):
             continue
         files, worker_id = task.get("files_created"), str(task.get("worker_id"))
         directory = next(home.glob(f"depth_*/{worker_id}"), home)
         for path in files if isinstance(files, list) else []:
-            yield _of_worker(str(directory), str(path), worker_id)
+            yield _file_of_worker(str(directory), str(path), worker_id)
         for path in _links(directory):
             why = "the path is a link"
             yield PlanSource(path, worker_id, executable=False, content=bytes, refused=why)
@@ -246,7 +248,7 @@ def _links(directory: Path) -> Iterator[str]:
         names[:] = [each for each in names if each not in INSTALLED and each != ".git"]
 
 
-def _unlisted(home: Path, tasks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _notes_on_cut_lists(home: Path, tasks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield a line for each successful worker whose list of files is cut at ``MAX_FILES``."""
     for task in tasks:
         is_long = len(task.get("files_created") or ()) >= MAX_FILES
@@ -256,7 +258,7 @@ def _unlisted(home: Path, tasks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
             yield f"{task['worker_id']} has {others}"
 
 
-def _of_worker(directory: str, path: str, worker_id: str) -> PlanSource:
+def _file_of_worker(directory: str, path: str, worker_id: str) -> PlanSource:
     whole = f"{directory}/{path}"
     executable = os.path.isfile(whole) and os.access(whole, os.X_OK)
     return PlanSource(path, worker_id, executable, partial(_read, whole, directory))
@@ -284,20 +286,20 @@ def _step(placing: SafeWriter, source: PlanSource) -> ApplyStep:
             return step(NEW)
         return step(SAME if present == source.content() else OVERWRITE)
     except OSError as error:
-        return step(REFUSED, reason=_words(error))
+        return step(REFUSED, reason=_reason(error))
 
 
-def _done(placing: SafeWriter, source: PlanSource, step: ApplyStep) -> ApplyStep:
+def _carry_out(placing: SafeWriter, source: PlanSource, step: ApplyStep) -> ApplyStep:
     if step.action not in (NEW, OVERWRITE):
         return step
     try:
         placing.put(source.path, source.content(), executable=source.executable)
     except OSError as error:
-        return ApplyStep(step.path, REFUSED, step.worker_id, _words(error))
+        return ApplyStep(step.path, REFUSED, step.worker_id, _reason(error))
     return step
 
 
-def _words(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 

@@ -44,7 +44,10 @@ def checkpoints_command(context: CliContext, job_id: str, worker_id: str | None)
         click.echo(table([_HEADINGS, *map(_row, found)]))
     else:
         if worker_id is not None and answer["checkpoints"]:
-            raise NotFound(f"job {job_id} has no checkpoints of {worker_id}; {_others(answer)}")
+            known = ", ".join(dict.fromkeys(each["worker_id"] for each in answer["checkpoints"]))
+            raise NotFound(
+                f"job {job_id} has no checkpoints of {worker_id}; workers with checkpoints: {known}"
+            )
         click.echo("no checkpoints: only workers with a worktree have checkpoints", err=True)
 
 
@@ -81,11 +84,6 @@ def rollback_command(
         f"to retry unsuccessful tasks from this state: {COMMAND} retry {job_id}",
         err=True,
     )
-
-
-def _others(answer: Answer) -> str:
-    workers = dict.fromkeys(each["worker_id"] for each in answer["checkpoints"])
-    return f"workers with checkpoints: {', '.join(workers)}"
 
 
 def _row(found: Answer) -> tuple[object, ...]:

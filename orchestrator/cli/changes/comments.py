@@ -78,7 +78,7 @@ def in_diff(text: str) -> Comments:
     to the whole change.
     """
     comments = Comments()
-    for place, lines in _grouped(text):
+    for place, lines in _lines_with_comments(text):
         sentence = "\n".join(lines).strip()
         if not sentence:
             continue
@@ -89,12 +89,12 @@ def in_diff(text: str) -> Comments:
     return comments
 
 
-def _grouped(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
-    """Yield, for each line of the diff, its place and the lines of the comment below it.
+def _lines_with_comments(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
+    """Yield the comment below each line of the diff: the line's place, and the comment's lines.
 
-    The list is empty if no comment is below the line. The first item has the comment above the
-    whole diff. Outside hunks, the place is that of the latest line in a hunk; None before the first
-    hunk.
+    Without a comment below the line, the list is empty. The first item is the comment above the
+    whole diff. For a line outside of hunks, the place is the last line of the previous hunk; before
+    the first hunk, it is None.
     """
     place: Comment | None = None
     lines: list[str] = []
@@ -127,7 +127,7 @@ class _Walk:
         if not any(self._left.values()):
             for side, mark in (("old", "--- "), ("new", "+++ ")):
                 if line.startswith(mark):
-                    self._paths[side] = _path(line.removeprefix(mark))
+                    self._paths[side] = _path_in_header(line.removeprefix(mark))
             return None
         return self._in_hunk(line)
 
@@ -135,18 +135,21 @@ class _Walk:
         if line.startswith("\\"):
             return None
         sides = {"-": ("old",), "+": ("new",)}.get(line[:1], ("old", "new"))
-        place = self._place(sides[-1])
+        last = sides[-1]
+        number = self._lines[last]
+        place: Comment = {
+            "path": self._paths[last],
+            "side": last,
+            "line": number,
+            "end_line": number,
+        }
         for side in sides:
             self._lines[side] += 1
             self._left[side] -= 1
         return place
 
-    def _place(self, side: str) -> Comment:
-        line = self._lines[side]
-        return {"path": self._paths[side], "side": side, "line": line, "end_line": line}
 
-
-def _path(shown: str) -> str:
+def _path_in_header(shown: str) -> str:
     # Git quotes a path with special characters.
     shown = shown.rstrip("\t\r")
     if shown.startswith('"') and shown.endswith('"'):

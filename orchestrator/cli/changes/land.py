@@ -160,7 +160,7 @@ def land_command(
     that --onto names.
     """
     context.check_user("land")
-    how = _how(ff_only=ff_only, no_ff=no_ff, squash=squash)
+    how = _chosen_method(ff_only=ff_only, no_ff=no_ff, squash=squash)
     if pr and how:
         raise click.UsageError(
             f"--pr and --{how[0].replace('_', '-')} conflict, because the hosting service merges "
@@ -174,7 +174,7 @@ def land_command(
         return _incomplete(context, job_id, error)
     job = whole_job(context.workspace, job_id)
     if plan["nothing_to_land"]:
-        losses = _losses(job.get("missing") or ())
+        losses = _lines_of_losses(job.get("missing") or ())
         lines = [plan["text"], *losses, *ending_lines(job, terminal_width())]
         click.echo(pasteable("\n".join(lines)), err=True)
         return ExitCode.OK
@@ -186,7 +186,7 @@ def land_command(
     click.echo(printable(landing.diff(stat=True).decode("utf-8", "replace")), err=True, nl=False)
     for line in ending_lines(job, terminal_width()):
         click.echo(line, err=True)
-    for each in _continued(context, job):
+    for each in _continued_jobs(context, job):
         if found := incomplete(each):
             click.echo(f"Note: this also lands an incomplete result: {found}", err=True)
     if pr:
@@ -196,7 +196,7 @@ def land_command(
     return ExitCode.OK
 
 
-def _continued(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _continued_jobs(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the jobs that a job continues, the latest job first.
 
     Ends before a job that was landed or removed.
@@ -230,7 +230,7 @@ def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictE
         raise error
     job = whole_job(context.workspace, job_id)
     status = JobStatus(job["status"])
-    lines = list(_lacks(job))
+    lines = list(_lines_on_missing_changes(job))
     if not (status.ended and job.get("merge_state") == MergeState.NONE):
         lines.append(f"to land the incomplete result: {COMMAND} land {job['job_id']} --partial")
     click.echo(pasteable("\n".join(lines)), err=True)
@@ -304,7 +304,7 @@ def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -
     return str(name)
 
 
-def _how(**options: bool) -> list[str]:
+def _chosen_method(**options: bool) -> list[str]:
     """Return the merge method whose option is True, in a list; [] if no option is True.
 
     Raise UsageError if several options are True.
@@ -316,11 +316,11 @@ def _how(**options: bool) -> list[str]:
     return chosen
 
 
-def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
+def _lines_on_missing_changes(job: Mapping[str, Any]) -> Iterator[str]:
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
-    found = list(_losses(missing))
+    found = list(_lines_of_losses(missing))
     named = {each["worker_id"] for each in missing}
-    present = named | _merged_by_a_person(job)
+    present = named | _workers_in_result(job)
     # If a candidate succeeded, the result does not lack the other candidates of its task.
     done = {each["task_id"] for each in tasks_of(job) if each["status"] in SUCCEEDED_WORKER}
     for task in tasks_of(job):
@@ -336,7 +336,7 @@ def _lacks(job: Mapping[str, Any]) -> Iterator[str]:
         yield f"Why: {job['reason']}"
 
 
-def _merged_by_a_person(job: Mapping[str, Any]) -> set[str]:
+def _workers_in_result(job: Mapping[str, Any]) -> set[str]:
     """Return the workers whose changes are in the result of an ended job.
 
     Changes of unsuccessful workers are in the result only after ``merge --include``. Return an
@@ -349,7 +349,7 @@ def _merged_by_a_person(job: Mapping[str, Any]) -> set[str]:
     return made - outside
 
 
-def _losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _lines_of_losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     for each in missing:
         yield f"  {each['worker_id']}{place_of(each)}: {each['why']}"
         if each["command"]:
@@ -391,7 +391,7 @@ def _land(context: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping
     with context.local_service() as (service, caller):
         found = answer(service, caller, job_id, body.to_request()).as_json()
     if not body.check:
-        _note(context, job_id, "land")
+        _note_in_audit_log(context, job_id, "land")
     return found
 
 
@@ -404,11 +404,11 @@ def _undo(context: CliContext, job_id: str) -> Mapping[str, Any]:
 
     with context.local_service() as (service, caller):
         found = undo_answer(service, caller, job_id).as_json()
-    _note(context, job_id, "undo")
+    _note_in_audit_log(context, job_id, "undo")
     return found
 
 
-def _note(context: CliContext, job_id: str, action: str) -> None:
+def _note_in_audit_log(context: CliContext, job_id: str, action: str) -> None:
     from orchestrator.api.serializers.answer_parts import job_path
 
     audit = context.audit_log()

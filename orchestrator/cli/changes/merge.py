@@ -112,21 +112,21 @@ def choose_command(
 
 def _record_text(record: Mapping[str, Any]) -> str:
     lines = [f"{record['branch']} {record['commit'][:12]}" if record["branch"] else "no result"]
-    lost = [*_overruled(record)]
+    lost = [*_replaced_hunks(record)]
     hunks = Counter(worker for workers, _ in lost for worker in workers)
-    lines += [f"merged: {worker}{_without(hunks[worker])}" for worker in record["merged"]]
+    lines += [f"merged: {worker}{_except_hunks(hunks[worker])}" for worker in record["merged"]]
     lines += [line for _, line in lost[:MOST_HUNKS]]
     lines += [f"... and {len(lost) - MOST_HUNKS} more hunks"] if lost[MOST_HUNKS:] else []
-    lines += [f"not merged{_of(record, each)}" for each in record["missing"]]
+    lines += [f"not merged{_missing_text(record, each)}" for each in record["missing"]]
     lines += [f"previous result: {record['earlier']}"] if record["earlier"] else []
     return "\n".join([*lines, *(f"failed: {error}" for error in record["errors"])])
 
 
-def _without(hunks: int) -> str:
+def _except_hunks(hunks: int) -> str:
     return f", except {plural(hunks, 'hunk')}" if hunks else ""
 
 
-def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
+def _replaced_hunks(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
     """Yield each replaced hunk: the workers whose lines were replaced, and a message."""
     for conflict in record["conflicts"]:
         for each in conflict["lost"] if conflict["resolved"] else ():
@@ -140,7 +140,7 @@ def _overruled(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]
             )
 
 
-def _of(record: Mapping[str, Any], loss: Mapping[str, Any]) -> str:
+def _missing_text(record: Mapping[str, Any], loss: Mapping[str, Any]) -> str:
     of = f" of job {loss['job_id']}" if loss["job_id"] != record["job_id"] else ""
     part = " (in part)" if loss["in_part"] else ""
     line = f"{part}: {loss['worker_id']}{of}{place_of(loss)}: {loss['why']}"

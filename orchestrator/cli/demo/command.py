@@ -69,9 +69,9 @@ class Demo:
 
         Return 0, or the exit code of the command that failed.
         """
-        if code := self._command("run", "--plan", str(self._folder.plan)):
+        if code := self._run_command("run", "--plan", str(self._folder.plan)):
             return code
-        return self._command("land", str(self._job()["job_id"]), "--yes")
+        return self._run_command("land", str(self._job()["job_id"]), "--yes")
 
     def print_result(self, landed: str) -> None:
         """Print the results, commands that show them, and the command that removes the demo.
@@ -118,15 +118,15 @@ class Demo:
     def _job(self) -> dict[str, Any]:
         return next(iter(root_jobs(self._folder.workspace)), {})
 
-    def _command(self, *arguments: str) -> int:
+    def _run_command(self, *arguments: str) -> int:
         program = path_here(IN_FOLDER, str(self._folder.path), os.getcwd())
         click.echo(f"$ {program} {shlex.join(arguments)}", err=True)
-        process = self._started(arguments)
+        process = self._start(arguments)
         with _forwarded_to(process):
             returned = process.wait()
         return returned if returned >= 0 else ExitCode.FAILED
 
-    def _started(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+    def _start(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
         try:
             return subprocess.Popen(
                 # In the user's directory, so that the commands in the output work there.
@@ -152,14 +152,11 @@ def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
 
-    before = [(number, signal.signal(number, forward)) for number in _forwardable()]
+    # This process may ignore some signals, such as SIGHUP under nohup.
+    handled = [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [(number, signal.signal(number, forward)) for number in handled]
     try:
         yield
     finally:
         for number, handler in before:
             signal.signal(number, handler)
-
-
-def _forwardable() -> Sequence[signal.Signals]:
-    # This process may ignore some signals, such as SIGHUP under nohup.
-    return [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]

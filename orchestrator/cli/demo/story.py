@@ -47,12 +47,12 @@ class Story:
                 yield f"{task['worker_id']} started child job {job} with {len(children)} workers"
         for task in self._succeeded:
             if gates := ", ".join(self._rejecting_gates(task)):
-                yield f'{_who(task)} repaired the change that gate "{gates}" had rejected'
+                yield f'{_attempt_of(task)} repaired the change that gate "{gates}" had rejected'
         events = LINE.finditer(self.log)
         sent_back = {e["worker"] for e in events if e["kind"] == EventKind.WORKER_SENT_BACK}
         for task in self._succeeded:
             if task["worker_id"] in sent_back:
-                yield f"{_who(task)} resolved a merge conflict"
+                yield f"{_attempt_of(task)} resolved a merge conflict"
 
     @property
     def _succeeded(self) -> Sequence[Answer]:
@@ -78,5 +78,5 @@ class Story:
         return most
 
 
-def _who(task: Answer) -> str:
+def _attempt_of(task: Answer) -> str:
     return f"attempt {task['attempts']} of {task['worker_id']}"

@@ -26,10 +26,12 @@ def agent_checks(
     for name, agent in settings.agents.items():
         if agent.command:
             yield _user_agent(name, agent)
-    yield from _known(folder, settings, environ)
+    yield from _known_agent_checks(folder, settings, environ)
 
 
-def _known(folder: Path, settings: "Settings", environ: Mapping[str, str]) -> Iterator[HealthCheck]:
+def _known_agent_checks(
+    folder: Path, settings: "Settings", environ: Mapping[str, str]
+) -> Iterator[HealthCheck]:
     """Yield checks of the known agents that are installed here, completely or in part."""
     from orchestrator.composition import availability
     from orchestrator.core.model.known_agents import KNOWN

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield each check of the configuration, with the settings or None.
+    """Yield each check of the configuration, together with the settings.
 
-    Only the check that finds the settings valid has the settings.
+    The settings are None, except with the check that finds the settings valid.
     """
     path = folder / "config.yaml"
     if not path.exists():
@@ -42,12 +42,12 @@ def config_checks(
         valid = f"{path} is valid" if path.exists() else "the environment variables are valid"
         yield HealthCheck(name="config", ok=True, message=valid), settings
     if path.exists():
-        yield _mode(path), None
+        yield _mode_check(path), None
     if settings is not None and not (IS_INSTALLED and not path.exists()):
-        yield _key(settings, folder), None
+        yield _key_check(settings, folder), None
 
 
-def _mode(path: Path) -> HealthCheck:
+def _mode_check(path: Path) -> HealthCheck:
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & 0o077:
         message = f"other users can read {path.name} and its API key (mode {mode:o})"
@@ -57,7 +57,7 @@ def _mode(path: Path) -> HealthCheck:
     return HealthCheck(name="config mode", ok=True, message=f"{mode:o}")
 
 
-def _key(settings: "Settings", folder: Path) -> HealthCheck:
+def _key_check(settings: "Settings", folder: Path) -> HealthCheck:
     from orchestrator.config.example_key import is_example
 
     key = settings.api.api_key.get_secret_value()

@@ -34,13 +34,13 @@ def machine_checks(workspace: Path) -> Iterator[HealthCheck]:
     yield _clock()
 
 
-def _existing(path: Path) -> Path:
+def _nearest_existing(path: Path) -> Path:
     return next(place for place in (path, *path.parents) if place.exists())
 
 
 def _writable(workspace: Path) -> HealthCheck:
     try:
-        with tempfile.TemporaryFile(dir=_existing(workspace)):
+        with tempfile.TemporaryFile(dir=_nearest_existing(workspace)):
             pass
     except OSError as error:
         message = f"{workspace} cannot be written: {error.strerror}"
@@ -51,7 +51,7 @@ def _writable(workspace: Path) -> HealthCheck:
 
 
 def _free_space(workspace: Path) -> HealthCheck:
-    free = shutil.disk_usage(_existing(workspace)).free
+    free = shutil.disk_usage(_nearest_existing(workspace)).free
     if free < MIN_FREE_BYTES:
         fix = f"free disk space: {COMMAND} clean --older-than 7d; or set workspace_root"
         return HealthCheck(name="disk", ok=False, message=f"only {size(free)} free", fix=fix)
@@ -64,7 +64,7 @@ def repository_space(project: Path, workspace: Path, least_bytes: int) -> Health
     None without a repository, or if the workspace is on the same disk.
     """
     common = _common_directory(project)
-    if common is None or os.stat(common).st_dev == os.stat(_existing(workspace)).st_dev:
+    if common is None or os.stat(common).st_dev == os.stat(_nearest_existing(workspace)).st_dev:
         return None
     free = shutil.disk_usage(common).free
     if free < least_bytes:
@@ -85,7 +85,7 @@ def _common_directory(project: Path) -> Path | None:
 
 
 def _file_system(workspace: Path) -> HealthCheck:
-    kind = file_system_of(_existing(workspace))
+    kind = file_system_of(_nearest_existing(workspace))
     if kind in NETWORK_FILE_SYSTEMS:
         message = f"{workspace} is on {kind}, where SQLite's locks are not reliable"
         fix = "set orchestrator.workspace_root to a directory on a local disk"

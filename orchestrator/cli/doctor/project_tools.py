@@ -38,7 +38,7 @@ Finder = Callable[[Path, str], Line | None]
 def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
     """Yield a warning for each tool that reads the folder; none if the folder is the project."""
     folder = folder.resolve()
-    for place in _places(folder, project.resolve()):
+    for place in _directories_with_tools(folder, project.resolve()):
         name = folder.relative_to(place).as_posix()
         for tool, find in _TOOLS.items():
             if line := find(place, name):
@@ -50,7 +50,7 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
                 )
 
 
-def _places(folder: Path, project: Path) -> Sequence[Path]:
+def _directories_with_tools(folder: Path, project: Path) -> Sequence[Path]:
     """Return the directories from which the project's tools can read the folder.
 
     The directories are the project and its parents, up to the top of the project's repository. The
@@ -73,7 +73,7 @@ def _mypy(place: Path, name: str) -> Line | None:
         if section is None:
             continue
         given = section.get("exclude")
-        patterns = (given,) if isinstance(given, str) else _words(given)
+        patterns = (given,) if isinstance(given, str) else _texts(given)
         if any(_matches(each, f"{name}/orchestrator/composition/") for each in patterns):
             return None
         if file == "pyproject.toml":
@@ -116,23 +116,23 @@ def _matches(pattern: str, path: str) -> bool:
 
 
 def _eslint(place: Path, name: str) -> Line | None:
-    if file := _first(place, "eslint.config.*"):
+    if file := _first_match(place, "eslint.config.*"):
         if _names_in(_text(file), "ignores", name) or _names_in(_text(file), "globalIgnores", name):
             return None
         return Line(file, ", in the exported array", f'{{ ignores: ["{name}/"] }},')
-    if _first(place, ".eslintrc*"):
-        return _ignored_in(place, name, ".eslintignore")
+    if _first_match(place, ".eslintrc*"):
+        return _line_to_ignore(place, name, ".eslintignore")
     return None
 
 
 def _prettier(place: Path, name: str) -> Line | None:
-    settings = _first(place, ".prettierrc*") or _first(place, "prettier.config.*")
+    settings = _first_match(place, ".prettierrc*") or _first_match(place, "prettier.config.*")
     if settings or (place / ".prettierignore").exists() or _names_dependency(place, "prettier"):
-        return _ignored_in(place, name, ".prettierignore", ".gitignore")
+        return _line_to_ignore(place, name, ".prettierignore", ".gitignore")
     return None
 
 
-def _ignored_in(place: Path, name: str, *files: str) -> Line | None:
+def _line_to_ignore(place: Path, name: str, *files: str) -> Line | None:
     for file in files:
         for line in _text(place / file).splitlines():
             if line.strip().removeprefix("/").removesuffix("*").rstrip("*/") == name:
@@ -145,10 +145,10 @@ def _tsc(place: Path, name: str) -> Line | None:
     if not file.is_file():
         return None
     found = _json(_text(file))
-    includes, excludes = _words(found.get("include")), _words(found.get("exclude"))
+    includes, excludes = _texts(found.get("include")), _texts(found.get("exclude"))
     if "include" not in found:
         includes = () if "files" in found else ("**/*",)
-    if not any(_reaches(each, name) for each in includes):
+    if not any(_may_match(each, name) for each in includes):
         return None
     if any(each.removeprefix("./").rstrip("*/") in (name, f"**/{name}") for each in excludes):
         return None
@@ -158,7 +158,7 @@ def _tsc(place: Path, name: str) -> Line | None:
     return Line(file, "", f'"exclude": [{shown}],')
 
 
-def _reaches(include: str, name: str) -> bool:
+def _may_match(include: str, name: str) -> bool:
     first = include.removeprefix("./").split("/")[0]
     return not first or first == "." or "*" in first or first == name.split("/")[0]
 
@@ -170,7 +170,7 @@ def _cargo(place: Path, name: str) -> Line | None:
     except tomllib.TOMLDecodeError:
         return None
     workspace = workspace if isinstance(workspace, dict) else {}
-    members, excludes = _words(workspace.get("members")), _words(workspace.get("exclude"))
+    members, excludes = _texts(workspace.get("members")), _texts(workspace.get("exclude"))
     if name in excludes or not any(fnmatch(name, each) for each in members):
         return None
     shown = ", ".join(f'"{each}"' for each in (*excludes, name))
@@ -179,7 +179,7 @@ def _cargo(place: Path, name: str) -> Line | None:
 
 def _jest(place: Path, name: str) -> Line | None:
     text = f'modulePathIgnorePatterns: ["<rootDir>/{name}/"],'
-    if file := _first(place, "jest.config.*"):
+    if file := _first_match(place, "jest.config.*"):
         if _names_in(_text(file), "modulePathIgnorePatterns", name):
             return None
         return Line(file, ", in the exported object", text)
@@ -187,7 +187,7 @@ def _jest(place: Path, name: str) -> Line | None:
     package = _json(_text(file))
     settings = package.get("jest")
     if isinstance(settings, dict):
-        ignored = _words(settings.get("modulePathIgnorePatterns"))
+        ignored = _texts(settings.get("modulePathIgnorePatterns"))
         if any(name in each for each in ignored):
             return None
         quoted = text.replace("modulePathIgnorePatterns", '"modulePathIgnorePatterns"')
@@ -226,7 +226,7 @@ def _names_in(text: str, setting: str, name: str) -> bool:
     return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in listed)
 
 
-def _first(place: Path, pattern: str) -> Path | None:
+def _first_match(place: Path, pattern: str) -> Path | None:
     return next(iter(sorted(place.glob(pattern))), None)
 
 
@@ -251,5 +251,5 @@ def _json(text: str) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _words(value: object) -> tuple[str, ...]:
+def _texts(value: object) -> tuple[str, ...]:
     return tuple(map(str, value)) if isinstance(value, list) else ()

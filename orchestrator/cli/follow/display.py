@@ -184,11 +184,11 @@ class LiveDisplay(Display):
     def _draw(self) -> None:
         # Clear the list after the draw: if a signal interrupts the draw, lines are drawn twice
         # instead of never.
-        self._region.draw(self._staying, [*self._changing()] if self._is_open else [])
+        self._region.draw(self._staying, [*self._region_lines()] if self._is_open else [])
         self._staying = []
         self._due = time.monotonic() + REDRAW_SECONDS
 
-    def _changing(self) -> Iterator[str]:
+    def _region_lines(self) -> Iterator[str]:
         width, height = self._region.size
         now, style = time.time(), self._style
         below = [
@@ -236,11 +236,11 @@ class LiveDisplay(Display):
 def stamped(seconds: float, line: str, event: Event, style: Style) -> str:
     """Return an event's line in the style of its kind, with the seconds since the job's start."""
     head, colon, rest = line.partition(": ")
-    paint = style.of(_meaning(event))
+    paint = style.of(_style_name(event))
     return f"{style.dim(f'{seconds:7.1f}s')}  {paint(head)}{colon}{rest}"
 
 
-def _meaning(event: Event) -> str:
+def _style_name(event: Event) -> str:
     """Return the style of an event: ``good``, ``bad``, ``waiting``, ``dim``, or ""."""
     kind, facts = str(event["kind"]), event.get("data") or {}
     if kind == EventKind.WORKER_ENDED:
@@ -257,7 +257,7 @@ def stays(event: Event) -> bool:
     if event["kind"] == EventKind.GATE_ENDED:
         # No line for a failed required gate, because the worker's next line has its findings.
         required = (event.get("data") or {}).get("required", True)
-        return _meaning(event) == "waiting" or (_meaning(event) == "bad" and not required)
+        return _style_name(event) == "waiting" or (_style_name(event) == "bad" and not required)
     return event["kind"] not in _PASSING
 
 

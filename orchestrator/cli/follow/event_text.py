@@ -12,7 +12,8 @@ REASON_CHARACTERS = 160
 #: Minimum columns for a reason on a narrow terminal.
 LEAST_REASON = 12
 NAME_CHARACTERS = 80
-#: Seconds from which the end of a gate's run on the base commit or merged result gets its own line.
+#: Minimum duration in seconds for a line about the end of a gate's run on the base commit or on the
+#: merged result.
 LEAST_SHOWN_SECONDS = 1.0
 
 Event = Mapping[str, Any]

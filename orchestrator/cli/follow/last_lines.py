@@ -25,11 +25,13 @@ class LastLines:
     def of(self, started_at: Mapping[str, float]) -> Mapping[str, str]:
         """Return the last line of each worker's present attempt, if there is one."""
         if time.monotonic() >= self._due:
-            self._read = {each: self._end(each, at) for each, at in started_at.items()}
+            self._read = {
+                each: self._size_and_last_line(each, at) for each, at in started_at.items()
+            }
             self._due = time.monotonic() + REFRESH_SECONDS
         return {worker: line for worker, (_, line) in self._read.items() if line}
 
-    def _end(self, worker: str, started_at: float) -> tuple[int, str]:
+    def _size_and_last_line(self, worker: str, started_at: float) -> tuple[int, str]:
         known = self._read.get(worker, (-1, ""))
         try:
             with open_plain(self._logs / f"depth_{worker.count('_') - 1}_{worker}.log") as log:

@@ -61,9 +61,11 @@ class ProgressLines:
         job = self.jobs.setdefault(str(event["job_id"]), JobPart())
         worker = str(event.get("worker_id") or "")
         if kind in _OF_GATES:
-            self._gate(kind, job, worker, facts)
+            self._record_gate_event(kind, job, worker, facts)
         elif kind.startswith("worker_") and worker:
-            self._worker(kind, job, worker, facts, moment(event.get("at")) or time.time())
+            self._record_worker_event(
+                kind, job, worker, facts, moment(event.get("at")) or time.time()
+            )
         elif kind in (EventKind.JOB_SUBMITTED, EventKind.JOB_PLANNED):
             job.tasks, job.activity = int(facts.get("tasks") or 0), ""
             if kind == EventKind.JOB_SUBMITTED:
@@ -85,7 +87,9 @@ class ProgressLines:
             job.activity = ""
         return line
 
-    def _worker(self, kind: str, job: JobPart, worker: str, facts: Facts, at: float) -> None:
+    def _record_worker_event(
+        self, kind: str, job: JobPart, worker: str, facts: Facts, at: float
+    ) -> None:
         if kind == EventKind.WORKER_USED:
             self._costs[worker] = facts.get("cost_usd")
             return
@@ -102,18 +106,18 @@ class ProgressLines:
         elif kind == EventKind.WORKER_RESUMED:
             self._awaited.pop(worker, None)
         elif kind == EventKind.WORKER_ENDED:
-            self._has_ended(worker, str(facts.get("status")), at)
+            self._record_end(worker, str(facts.get("status")), at)
         status = _STATUS.get(kind) or str(facts.get("status") or _OTHERWISE[kind])
         self.workers[worker] = status
         self._most_running = max(self._most_running, sum(1 for _ in self.running()))
 
-    def _has_ended(self, worker: str, status: str, at: float) -> None:
+    def _record_end(self, worker: str, status: str, at: float) -> None:
         began = self.started_at.pop(worker, None)
         # Workers with child jobs do not count, because they mostly wait for these jobs.
         if began is not None and status in SUCCEEDED and worker not in self._parents:
             self._finished_seconds.append(at - began)
 
-    def _gate(self, kind: str, job: JobPart, worker: str, facts: Facts) -> None:
+    def _record_gate_event(self, kind: str, job: JobPart, worker: str, facts: Facts) -> None:
         if kind == EventKind.GATES_STARTED and worker:
             gates = ", ".join(first_line(each, 40) for each in facts.get("gates") or ())
             self.activities[worker] = f"running gates: {gates}"
@@ -181,10 +185,10 @@ class ProgressLines:
     def job_activities(self) -> Iterator[str]:
         """Yield lines such as ``job 1d80bc9d: running gate tests on the merged result``."""
         for job_id, job in self.jobs.items():
-            if doing := job.activity or self._last_step(job):
+            if doing := job.activity or self._final_activity(job):
                 yield f"job {job_id}: {doing}"
 
-    def _last_step(self, job: JobPart) -> str:
+    def _final_activity(self, job: JobPart) -> str:
         """Return the job's activity after its last worker's end; "" at any other time."""
         if job.ended or not job.workers or len(job.workers) < job.tasks:
             return ""

@@ -109,7 +109,7 @@ def comparison_lines(found: Answer) -> Iterator[str]:
     reviewer = found.get("reviewer")
     if reviewer:
         yield ""
-        yield first_line(_reviewer(reviewer), WHY_WIDTH * 3)
+        yield first_line(_review_text(reviewer), WHY_WIDTH * 3)
 
 
 def _row(each: Answer) -> tuple[str, ...]:
@@ -120,8 +120,8 @@ def _row(each: Answer) -> tuple[str, ...]:
         first_line(each["agent"], 30),
         each["status"],
         first_line(gates, 40),
-        _tests(each),
-        _known(each.get("review")),
+        _tests_text(each),
+        _known_text(each.get("review")),
     )
 
 
@@ -131,7 +131,7 @@ def _measures(each: Answer) -> tuple[str, ...]:
     by = "-" if each["chosen"] else each["by"] or "-"
     return (
         each["worker_id"],
-        _change(each),
+        _change_text(each),
         f"${cost:.4f}" if cost is not None else "-",
         duration(seconds) if seconds is not None else "-",
         by,
@@ -139,31 +139,31 @@ def _measures(each: Answer) -> tuple[str, ...]:
     )
 
 
-def _change(each: Answer) -> str:
+def _change_text(each: Answer) -> str:
     files = plural(each.get("files") or 0, "file")
     if each.get("lines_added") is None:
         return files if each.get("files") else "-"
     return f"{files}, +{each['lines_added']} -{each['lines_removed']}"
 
 
-def _tests(each: Answer) -> str:
+def _tests_text(each: Answer) -> str:
     """Return a text on a candidate's tests, such as ``12 existing, 3 new (1 counted)``.
 
     "1 counted" means that one new test counts for the choice of a candidate.
     """
     base, new = each.get("base_tests"), each.get("new_tests", 0)
     if base is None:
-        return _known(each.get("tests"))
+        return _known_text(each.get("tests"))
     return f"{base} existing" + (
         f", {new} new ({each['new_tests_counted']} counted)" if new else ""
     )
 
 
-def _known(value: object) -> str:
+def _known_text(value: object) -> str:
     return "-" if value is None else str(value)
 
 
-def _reviewer(reviewer: Answer) -> str:
+def _review_text(reviewer: Answer) -> str:
     name = f"{reviewer['worker_id']} ({reviewer['agent']})"
     if reviewer["status"] == "success":
         return f"reviewed by {name}"

@@ -126,10 +126,10 @@ def _from_server(
             lines = client.logs(job_id, worker_id, follow=True, tail=tail)
             yield from ((worker_id, line) for line in lines)
             return
-        for worker in [worker_id] if worker_id else _started(client.job(job_id)):
+        for worker in [worker_id] if worker_id else _started_workers(client.job(job_id)):
             for line in client.logs(job_id, worker, tail=tail).splitlines():
                 yield worker, line
 
 
-def _started(job: Mapping[str, Any]) -> list[str]:
+def _started_workers(job: Mapping[str, Any]) -> list[str]:
     return [str(worker["worker_id"]) for worker in job["workers"] if worker["attempts"]]

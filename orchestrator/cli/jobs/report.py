@@ -52,7 +52,7 @@ def find_report(context: CliContext, job_id: str, name: str) -> str:
 
     directory = directory_of(context.workspace, job_id)
     is_child = directory.name != f"job_{job_id}"
-    path = directory / _place(f"job_{job_id}.md" if is_child and name == FINAL else name)
+    path = directory / _report_path(f"job_{job_id}.md" if is_child and name == FINAL else name)
     content = read_regular(path, LARGEST_REPORT_BYTES, within=context.workspace)
     if content is None:
         raise NotFound(
@@ -61,7 +61,7 @@ def find_report(context: CliContext, job_id: str, name: str) -> str:
     return content.decode("utf-8", errors="replace")
 
 
-def _place(name: str) -> str:
+def _report_path(name: str) -> str:
     """Return the path of a report below a job's directory. Raises NotFound."""
     if name == FINAL:
         return name

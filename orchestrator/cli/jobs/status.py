@@ -45,12 +45,12 @@ MAX_LINES = 200
 MOST_OUTSIDE = 5
 
 
-def _bare(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
+def _bare_id(_: click.Context, __: click.Parameter, value: str | None) -> str | None:
     return value.rstrip("/").rpartition("/")[2].removeprefix("job_") if value else None
 
 
 @click.command("status")
-@click.argument("job_id", metavar="[JOB]", required=False, callback=_bare)
+@click.argument("job_id", metavar="[JOB]", required=False, callback=_bare_id)
 @click.option("--watch", is_flag=True, help="Refresh every second until the job has ended.")
 @json_option
 @pass_cli_context

@@ -127,7 +127,7 @@ def _job(workspace: Path, job_id: str) -> Answer:
         return root
     directory = directory_of(workspace, job_id)
     root = _with_all_workers(directory) or {}
-    parent = next(_parents(root, job_id), Answer())
+    parent = next(_starting_workers(root, job_id), Answer())
     tasks = [task for task in parent.get("child_results") or [] if task.get("job_id") == job_id]
     record: Answer = next(
         (job for job in root.get("child_jobs", ()) if job["job_id"] == job_id), {}
@@ -153,7 +153,7 @@ def directory_of(workspace: Path, job_id: str) -> Path:
         return own
     for job in root_jobs(workspace):
         children = (child["job_id"] for child in job.get("child_jobs", ()))
-        if job_id in children or any(_parents(job, job_id)):
+        if job_id in children or any(_starting_workers(job, job_id)):
             return workspace / f"job_{job['job_id']}"
     raise NoSuchJob(job_id, f" in {workspace}")
 
@@ -219,7 +219,7 @@ def _status(directory: Path, name: str = "status.json") -> Answer | None:
     return status if isinstance(status, dict) and "job_id" in status else None
 
 
-def _parents(job: Answer, job_id: str) -> Iterator[Answer]:
+def _starting_workers(job: Answer, job_id: str) -> Iterator[Answer]:
     """Yield the worker, at any depth of ``job``, that started the child job ``job_id``."""
     for task in all_tasks(tasks_of(job)):
         if job_id in (task.get("child_job_ids") or [task.get("child_job_id")]):
@@ -236,13 +236,13 @@ def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) ->
     return {
         "job_id": job_id,
         "root_job_id": _root_id(directory),
-        "status": _outcome(tasks),
+        "status": _status_of_workers(tasks),
         **record,
         "results": {"tasks": tasks, "workspace": str(directory), "final_report": report},
     }
 
 
-def _outcome(tasks: list[Answer]) -> str:
+def _status_of_workers(tasks: list[Answer]) -> str:
     statuses = [task.get("status") for task in tasks]
     if not all(status in ENDED_WORKER for status in statuses):
         return "running"

@@ -5,7 +5,7 @@ suggests similar names.
 """
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -58,16 +58,17 @@ class CommandGroup(click.Group):
         self, ctx: click.Context, formatter: click.HelpFormatter, sections: Sections
     ) -> None:
         longest = max(len(name) for names in sections.values() for name in names)
+        room = formatter.width - 6 - longest
         for title, names in sections.items():
+            commands = [(name, self.get_command(ctx, name)) for name in names]
             with formatter.section(title):
-                formatter.write_dl([*self._rows(ctx, names, longest, formatter.width)])
-
-    def _rows(
-        self, ctx: click.Context, names: tuple[str, ...], longest: int, width: int
-    ) -> Iterator[tuple[str, str]]:
-        for name in names:
-            if (command := self.get_command(ctx, name)) is not None:
-                yield name.ljust(longest), command.get_short_help_str(width - 6 - longest)
+                formatter.write_dl(
+                    [
+                        (name.ljust(longest), command.get_short_help_str(room))
+                        for name, command in commands
+                        if command is not None
+                    ]
+                )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

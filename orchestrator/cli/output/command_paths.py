@@ -34,7 +34,7 @@ def path_here(name: str, folder: str, directory: str) -> str:
     return shlex.quote(min(relative, path, key=len))
 
 
-def _here(name: str) -> str:
+def _path_from_here(name: str) -> str:
     try:
         return path_here(name, os.path.realpath(FOLDER), os.getcwd())
     except OSError:  # the current directory was removed
@@ -62,13 +62,13 @@ def _command() -> str:
     found = shutil.which(_PROGRAM)
     if found and os.path.realpath(found) == os.path.realpath(FOLDER / IN_FOLDER):
         return _PROGRAM
-    return _here(IN_FOLDER)
+    return _path_from_here(IN_FOLDER)
 
 
 #: The first word of the commands in the command line's messages.
 COMMAND = _command()
 #: The command that installs missing packages.
-INSTALL_COMMAND = command_name.INSTALL_COMMAND if IS_INSTALLED else _here(_INSTALL)
+INSTALL_COMMAND = command_name.INSTALL_COMMAND if IS_INSTALLED else _path_from_here(_INSTALL)
 _FROM_FOLDER = re.compile(
     rf"(?<![\w./~'-])(?:{re.escape(IN_FOLDER)}(?= [a-z])|{re.escape(_INSTALL)}(?![\w/-]))"
 )

@@ -61,7 +61,7 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
         lines.append(f"  ... and {len(tasks) - SHOWN_TASKS} more")
     used = filter(None, [used_line(answer.get("usage") or {})])
     ending = ending_lines(answer, width, above=lines)
-    return [*lines, *used, *_places(answer), *ending, *_next_lines(answer)]
+    return [*lines, *used, *_path_lines(answer), *ending, *_next_lines(answer)]
 
 
 def _next_lines(answer: Answer) -> Iterator[str]:
@@ -135,11 +135,14 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
                 f"  ... and {len(failed) - SHOWN_FAILURES} more failures; show all: "
                 f"{COMMAND} report {answer['job_id']}"
             )
-    return [*lines, *_ways_in(answer)]
+    return [*lines, *_missing_change_commands(answer)]
 
 
 def _answer_without_changes(task: Answer) -> str:
-    """Return the answer of a failed worker that changed no file, because it has the cause."""
+    """Return a failed worker's answer if the worker changed no file; otherwise "".
+
+    Such an answer usually says why the worker failed.
+    """
     output = " ".join(lines_of(task.get("output"))) if task.get("unchanged") else ""
     # Do not print a text twice: the reason of a failed login already has the whole answer.
     printed = pasteable(str(task.get("reason")))
@@ -151,7 +154,7 @@ def _has_files_to_copy(task: Answer) -> bool:
     return task["status"] in SUCCEEDED and bool(task.get("files_created")) and not in_project
 
 
-def _ways_in(answer: Answer) -> Iterator[str]:
+def _missing_change_commands(answer: Answer) -> Iterator[str]:
     """Yield at most SHOWN_COMMANDS commands that merge or show missing changes.
 
     Omits commands for files that no worker created, because the job's reason has these commands.
@@ -264,7 +267,7 @@ def _task_line(task: Answer, width: int) -> str:
     return f"  {worker:<12} {paint(str(task.get('status')), STATUS_WIDTH)} {note}".rstrip()
 
 
-def _places(answer: Answer) -> list[str]:
+def _path_lines(answer: Answer) -> list[str]:
     results = answer.get("results") or {}
     lines = []
     if results.get("workspace"):

@@ -19,22 +19,22 @@ class Style:
     is_on: bool
 
     def good(self, text: str) -> str:
-        return self._in(_GREEN, text)
+        return self._colored(_GREEN, text)
 
     def bad(self, text: str) -> str:
-        return self._in(_RED, text)
+        return self._colored(_RED, text)
 
     def waiting(self, text: str) -> str:
-        return self._in(_YELLOW, text)
+        return self._colored(_YELLOW, text)
 
     def busy(self, text: str) -> str:
-        return self._in(_CYAN, text)
+        return self._colored(_CYAN, text)
 
     def dim(self, text: str) -> str:
-        return self._in(_DIM, text)
+        return self._colored(_DIM, text)
 
     def bold(self, text: str) -> str:
-        return self._in(_BOLD, text)
+        return self._colored(_BOLD, text)
 
     def of(self, meaning: str) -> Callable[[str], str]:
         """Return the function that styles text for a meaning; ``str`` for an unknown meaning."""
@@ -46,7 +46,7 @@ class Style:
         }
         return known.get(meaning, str)
 
-    def _in(self, code: str, text: str) -> str:
+    def _colored(self, code: str, text: str) -> str:
         return f"{code}{text}{_RESET}" if self.is_on and text else text
 
 

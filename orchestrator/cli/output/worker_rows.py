@@ -28,7 +28,10 @@ def status_with_all_workers(
     if not of_last_child_jobs:
         for earlier in _earlier_child_jobs(tree):
             known |= _by_worker(client.status(earlier))
-    results = answer.get("results") or _places(client.job(job_id))
+    results = answer.get("results")
+    if not results:
+        job = client.job(job_id)
+        results = {name: job[name] for name in ("workspace", "final_report")}
     first = -1 if of_last_child_jobs else 0
     tasks = [_row(worker, known, first) for worker in tree["workers"]]
     used = {} if of_last_child_jobs else {"usage": tree.get("usage"), "caps": tree.get("caps")}
@@ -46,10 +49,6 @@ def _earlier_child_jobs(job: Answer) -> Iterator[str]:
         yield from (each["job_id"] for each in jobs[:-1])
         for each in jobs:
             yield from _earlier_child_jobs(each)
-
-
-def _places(job: Answer) -> Answer:
-    return {name: job[name] for name in ("workspace", "final_report")}
 
 
 def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:

@@ -58,7 +58,7 @@ def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
         return None
     if not (is_plain and isinstance(value, dict) and value.keys() <= _PLAIN_KEYS):
         return None
-    words = value.get("request", request or _stand_in(path.name))
+    words = value.get("request", request or _default_request(path.name))
     config, tasks = value.get("config") or {}, value.get("tasks")
     if not (isinstance(words, str) and isinstance(config, dict) and isinstance(tasks, list)):
         return None
@@ -67,7 +67,7 @@ def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
     return PlanFile(request=words, config=config, tasks=tuple(tasks))
 
 
-def _stand_in(name: str) -> str:
+def _default_request(name: str) -> str:
     # The request of a plan file that has only tasks.
     return f"The tasks of {name}"
 
@@ -84,7 +84,7 @@ def _is_plain(value: object) -> bool:
 def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
     from orchestrator.schemas.requests.plan_file import parse_plan
 
-    stand_in = _stand_in(name)
+    stand_in = _default_request(name)
     parsed = parse_plan(text, name, request or stand_in)
     if parsed.request == stand_in and not parsed.tasks:
         raise InvalidRequest(f"{name}: no work: the file has neither 'request' nor 'tasks'")

@@ -91,14 +91,14 @@ def server_for(
         plan = None
     process, log = _start(context, say, plan)
     try:
-        started = _ready(process, context, log, plan)
+        started = _wait_until_ready(process, context, log, plan)
         # If two commands start a server at the same time, only one of the servers runs.
         is_own = started.pid == process.pid
         if is_own:
             say(f"started the server at {started.url}")
         yield started.url
     except KeyboardInterrupt:
-        _leave(process, context.workspace)
+        _terminate_after_interrupt(process, context.workspace)
         raise
     except BaseException:
         _stop(process, say, context)
@@ -144,13 +144,13 @@ def project_line(context: CliContext) -> str:
     if url := context.environ.get("ORCHESTRATOR_API_URL"):
         own = context.environ.get(PROJECT_ROOT)
         return f"project: {own or f'set by the server at {url}'}"
-    workers = _workers(context)
+    workers = _worker_count_text(context)
     if record := running_server(context.workspace):
         return f"project: {_project_of(context, record)}{workers}"
     return f"project: {project_at_start(context.folder, context.environ)}{workers}"
 
 
-def _workers(context: CliContext) -> str:
+def _worker_count_text(context: CliContext) -> str:
     named = setting(context.folder, context.environ, "workers", "max_workers")
     if named != "auto":
         return ""
@@ -312,7 +312,7 @@ def _is_taken(family: int, place: tuple[object, ...]) -> bool:
     return False
 
 
-def _ready(
+def _wait_until_ready(
     process: subprocess.Popen[bytes],
     context: CliContext,
     log: ServerLog,
@@ -331,14 +331,14 @@ def _ready(
         if record := running_server(context.workspace):
             return record
         if ended:
-            _check(context, plan)
+            _check_settings_and_plan(context, plan)
             ending = f"end of its log {log.path}:\n{log.end()}"
             raise Unavailable(f"the server did not start; {ending}")
         time.sleep(POLL_SECONDS)
     raise Unavailable(f"the server was not ready within {READY_SECONDS:.0f} s; see {log.path}")
 
 
-def _check(context: CliContext, plan: Path | None) -> None:
+def _check_settings_and_plan(context: CliContext, plan: Path | None) -> None:
     """Raise ConfigError or InvalidRequest if a server would reject the settings or the plan."""
     from orchestrator.config import load
 
@@ -347,7 +347,7 @@ def _check(context: CliContext, plan: Path | None) -> None:
         read_plan(plan, None)
 
 
-def _leave(process: subprocess.Popen[bytes], workspace: Path) -> None:
+def _terminate_after_interrupt(process: subprocess.Popen[bytes], workspace: Path) -> None:
     # Stop the server by a signal, because a call to the server might hang.
     unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
     if len(unfinished) <= 1:

@@ -59,13 +59,13 @@ class RunningServers:
     def others(self) -> Sequence[OtherServer]:
         """Return the other running servers, sorted by project."""
         found = []
-        for path in self._paths():
+        for path in self._record_paths():
             record = _read(path)
             if record and record.pid != os.getpid() and record.lives:
                 found.append(OtherServer(url=record.url, project=record.project))
         return sorted(found, key=lambda each: each.project)
 
-    def _paths(self) -> Sequence[Path]:
+    def _record_paths(self) -> Sequence[Path]:
         try:
             return list(self._directory.glob("*.json"))
         except OSError:

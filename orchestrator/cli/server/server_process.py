@@ -101,7 +101,7 @@ def serve(
     stop.install()
     manager = JobManager(folder, settings, spawner)
     project = project_root(settings, folder)
-    on_lost = partial(_leave, manager)
+    on_lost = partial(_exit_at_once, manager)
     systemd = Notifier.of(environ)
     patience = DATABASE_SECONDS if systemd.address else 0.0
     open_ = open_after_others if standby else partial(_open, patience=patience)
@@ -109,7 +109,7 @@ def serve(
         return 0
     try:
         _check_unfinished(manager, project)
-        previous = _previous(manager.parts.workspace.root)
+        previous = _previous_record(manager.parts.workspace.root)
         ports = _ports(previous, settings, is_flag="api.port" in (flags or {}), any_port=any_port)
         root = manager.parts.workspace.root
         callers = [each.caller_name for each in found if each.pull_request]
@@ -157,7 +157,7 @@ def _triggers(folder: Path, settings: Settings) -> "Sequence[Trigger]":
     return triggers(folder, settings)
 
 
-def _leave(manager: JobManager, why: str) -> None:
+def _exit_at_once(manager: JobManager, why: str) -> None:
     # Exit without an orderly stop, which would write files: another server may have replaced this
     # server.
     logger.error("the server exits: %s", why)
@@ -304,7 +304,7 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Htt
     raise refused
 
 
-def _previous(workspace: Path) -> ServerRecord | None:
+def _previous_record(workspace: Path) -> ServerRecord | None:
     """Return the record of the previous server; None if there is none.
 
     A server leaves its record if it is killed, or if its workers keep running.
@@ -321,9 +321,9 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try, the preferred port first; 0 means any free port.
 
-    The previous server's port is included, because that server's workers still call it. It is
-    omitted only if a flag sets the port that workers use, and this port is not 0. ``is_flag``: True
-    if a flag sets ``api.port``.
+    The list has the previous server's port, because that server's workers still call it. Exception:
+    a flag sets the port that workers use, and not to 0; then the list lacks the previous port.
+    ``is_flag``: True if a flag sets ``api.port``.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port

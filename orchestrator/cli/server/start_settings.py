@@ -67,7 +67,7 @@ def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
         named = _plain(folder, environ, "orchestrator", "project_root", "")
         if not named:
             return project_by_place(folder).root
-        return _directory(folder, named)
+        return _existing_directory(folder, named)
     except _NotPlain:
         pass
     from orchestrator.config import load, project_root
@@ -129,7 +129,7 @@ def _text(folder: Path) -> str:
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
-def _directory(folder: Path, named: str) -> Path:
+def _existing_directory(folder: Path, named: str) -> Path:
     found = _path(folder, named)
     if not found.is_dir():
         raise _NotPlain

@@ -40,10 +40,10 @@ def record_opened(workspace: Path, job_id: str, run: int) -> None:
     """Record that a person opened the pull request that the server could not open."""
     record = record_of(workspace, job_id, run)
     if record.exists():
-        _opened(record).touch()
+        _opened_mark(record).touch()
 
 
-def _opened(record: Path) -> Path:
+def _opened_mark(record: Path) -> Path:
     return record.with_name(f"{record.name}.opened")
 
 
@@ -111,11 +111,11 @@ class PullRequests:
                 if job.created_at < since or self._stopped:
                     continue
                 if not note.exists():
-                    self._open(job, note)
-                elif job.facts.pull_request_error and _opened(note).exists():
+                    self._land_if_due(job, note)
+                elif job.facts.pull_request_error and _opened_mark(note).exists():
                     self._service.landings.record_pull_request(job, "")
 
-    def _open(self, job: Job, note: Path) -> None:
+    def _land_if_due(self, job: Job, note: Path) -> None:
         """Run the command if it is due, and record its success or its last failure in ``note``."""
         attempts, due = self._failures.get(note.name, (0, 0.0))
         if time.monotonic() < due:

@@ -73,7 +73,7 @@ def _version(agent: Mapping[str, Any]) -> str | None:
     return first_line(done.stdout.decode("utf-8", "replace"), 40) or None
 
 
-def _usable(agent: Mapping[str, Any]) -> str:
+def _usable_text(agent: Mapping[str, Any]) -> str:
     here = agent["installed"] and agent["authenticated"]
     if here or not agent["nodes"]:
         return "yes" if here else "no"
@@ -96,7 +96,7 @@ def _table(agents: Sequence[Mapping[str, Any]], width: int) -> str:
 def _row(agent: Mapping[str, Any]) -> tuple[str, ...]:
     return (
         str(agent["name"]),
-        _usable(agent),
+        _usable_text(agent),
         str(agent.get("version") or ("-" if agent["installed"] else "not installed")),
         str(agent["login"]),
         str(agent.get("credential") or ("-" if agent["authenticated"] else "none found")),

@@ -37,11 +37,13 @@ def show_command(context: CliContext, origin: bool) -> None:
         }
         click.echo(json.dumps(shown, indent=2))
         return
-    rows = [(name, _text(value), origins.get(name, "default")) for name, value in values.items()]
+    rows = [
+        (name, _shown_value(value), origins.get(name, "default")) for name, value in values.items()
+    ]
     click.echo(table((row if origin else row[:2] for row in rows), MOST_COLUMNS))
 
 
-def _text(value: object) -> str:
+def _shown_value(value: object) -> str:
     return value if isinstance(value, str) and value else json.dumps(value)
 
 

@@ -119,13 +119,13 @@ def skill_for(project: Path, folder: Path) -> str:
 
 def _install(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
     try:
-        return _placed(path, text, force, dry_run)
+        return _write(path, text, force, dry_run)
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
         return Installed(path=str(path), state="failed", reason=reason)
 
 
-def _placed(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
+def _write(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
     """Write a file, and return the outcome. Raise OSError. Idempotent.
 
     With ``dry_run``, write nothing.

@@ -11,7 +11,7 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_cli_c
 SCOPES = ("read", "submit", "admin")
 
 
-def _named(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
+def _checked_name(ctx: click.Context, parameter: click.Parameter, name: str) -> str:
     from orchestrator.config.fields.value_types import KEY_NAME_PATTERN
 
     if not re.match(KEY_NAME_PATTERN, name):
@@ -27,7 +27,7 @@ def keys_command() -> None:
 
 
 @keys_command.command("new")
-@click.argument("name", callback=_named)
+@click.argument("name", callback=_checked_name)
 @click.option(
     "--scope",
     "scopes",
@@ -58,10 +58,10 @@ def new_command(context: CliContext, name: str, scopes: tuple[str, ...]) -> None
         "line `keys:` if `api` has keys already:",
         err=True,
     )
-    click.echo(_lines(entry), nl=False)
+    click.echo(_entry_text(entry), nl=False)
 
 
-def _lines(entry: Mapping[str, object]) -> str:
+def _entry_text(entry: Mapping[str, object]) -> str:
     """Return the entry as lines of config.yaml, to insert below the line ``api:``."""
     import yaml
 

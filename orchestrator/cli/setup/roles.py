@@ -35,11 +35,11 @@ def roles_command(context: CliContext, name: str | None) -> int:
         }
         for role in roles(context.folder)
     ]
-    click.echo(json.dumps(rows, indent=2) if context.as_json else _shown(rows))
+    click.echo(json.dumps(rows, indent=2) if context.as_json else _role_table(rows))
     return ExitCode.OK
 
 
-def _shown(rows: Sequence[Mapping[str, object]]) -> str:
+def _role_table(rows: Sequence[Mapping[str, object]]) -> str:
     shown = [
         (
             str(row["name"]),

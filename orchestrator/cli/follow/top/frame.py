@@ -96,9 +96,9 @@ class Frame:
             drawn = [self._empty_text()]
         drawn += [""] * (rows - len(drawn))
         found = [self._head(width), self._titles(width), *drawn, *below, self._foot()]
-        return [fit(self._plain(line), width) for line in found]
+        return [fit(self._displayable(line), width) for line in found]
 
-    def _plain(self, line: str) -> str:
+    def _displayable(self, line: str) -> str:
         return line if self.is_unicode else line.replace("·", "|").replace("▸", ">")
 
     def _empty_text(self) -> str:
@@ -131,26 +131,28 @@ class Frame:
 
     # Rows
 
-    def _shown(self, width: int) -> list[str]:
+    def _shown_columns(self, width: int) -> list[str]:
         return [name for name, (_, least) in _WIDTHS.items() if width >= least]
 
-    def _room(self, width: int) -> tuple[int, int]:
+    def _flexible_widths(self, width: int) -> tuple[int, int]:
         """Return the widths of two columns: the title, and the last line of output."""
-        used = 2 + _NAME_WIDTH + sum(_WIDTHS[name][0] + 1 for name in self._shown(width)) + 1
+        used = (
+            2 + _NAME_WIDTH + sum(_WIDTHS[name][0] + 1 for name in self._shown_columns(width)) + 1
+        )
         rest = max(0, width - used)
         return (rest // 2, rest - rest // 2 - 1) if width >= _LAST_FROM else (rest, 0)
 
     def _titles(self, width: int) -> str:
-        _, last = self._room(width)
-        cells = {name: name for name in self._shown(width)}
+        _, last = self._flexible_widths(width)
+        cells = {name: name for name in self._shown_columns(width)}
         line = self._cells("  JOB / WORKER", "TITLE", cells, "LAST LINE" if last else "", width)
         return self.style.dim(line)
 
     def _cells(self, name: str, title: str, cells: Mapping[str, str], last: str, width: int) -> str:
-        title_width, last_width = self._room(width)
+        title_width, last_width = self._flexible_widths(width)
         parts = [padded(fit(printable(name), _NAME_WIDTH + 2), _NAME_WIDTH + 2)]
         parts.append(padded(fit(title, title_width), title_width))
-        for column in self._shown(width):
+        for column in self._shown_columns(width):
             room = _WIDTHS[column][0]
             text = fit(printable(cells.get(column, "")), room)
             blank = " " * max(0, room - columns(text))

@@ -97,11 +97,11 @@ class Refresher:
             with self._lock:
                 self._snapshot, self._log = snapshot, log
             self._wake()
-            if not self._waits(REFRESH_SECONDS - (time.monotonic() - began)):
+            if not self._run_next_action(REFRESH_SECONDS - (time.monotonic() - began)):
                 self._source.close()
                 return
 
-    def _waits(self, seconds: float) -> bool:
+    def _run_next_action(self, seconds: float) -> bool:
         """Wait up to ``seconds`` for an action, and run it. Return False at the program's end."""
         try:
             action = self._asked.get(timeout=max(0.05, seconds))
@@ -344,7 +344,7 @@ class TopProgram:
         row = self._frame.view.row
         if row is not None and row.worker is not None:
             worker = row.worker
-            self._confirm(f"Retry {worker.worker_id}?", lambda c: _worker_retried(c, worker))
+            self._confirm(f"Retry {worker.worker_id}?", lambda c: _retry_worker(c, worker))
         elif row is not None:
             job_id = row.job.job_id
             question = f"Retry the unsuccessful tasks of job {job_id}?"
@@ -356,7 +356,7 @@ class TopProgram:
         row = self._frame.view.row
         if row is not None and row.worker is not None:
             worker = row.worker
-            self._confirm(f"Cancel {worker.worker_id}?", lambda c: _worker_cancelled(c, worker))
+            self._confirm(f"Cancel {worker.worker_id}?", lambda c: _cancel_worker(c, worker))
         elif row is not None:
             job_id = row.job.job_id
             self._confirm(
@@ -366,7 +366,7 @@ class TopProgram:
 
     def _pause(self) -> None:
         if job := self._job():
-            self._act(lambda client: _paused(client, job))
+            self._act(lambda client: _pause_or_resume(client, job))
 
     def _message(self) -> None:
         row = self._frame.view.row
@@ -377,7 +377,7 @@ class TopProgram:
 
         def send(text: str) -> None:
             if text.strip():
-                self._act(lambda client: _sent(client, job_id, worker_id, text))
+                self._act(lambda client: _send_message(client, job_id, worker_id, text))
 
         self._ask_text(f"message to {worker_id}: ", send)
 
@@ -410,17 +410,17 @@ def changes(context: CliContext, job_id: str, worker_id: str) -> str:
     return shown.decode("utf-8", "replace")
 
 
-def _worker_retried(client: OrchestratorClient, worker: WorkerLine) -> str:
+def _retry_worker(client: OrchestratorClient, worker: WorkerLine) -> str:
     client.retry_worker(worker.job_id, worker.worker_id)
     return f"{worker.worker_id}: retrying"
 
 
-def _worker_cancelled(client: OrchestratorClient, worker: WorkerLine) -> str:
+def _cancel_worker(client: OrchestratorClient, worker: WorkerLine) -> str:
     client.cancel_worker(worker.job_id, worker.worker_id)
     return f"{worker.worker_id}: stopping"
 
 
-def _paused(client: OrchestratorClient, job: JobLine) -> str:
+def _pause_or_resume(client: OrchestratorClient, job: JobLine) -> str:
     if job.is_paused:
         client.resume(job.job_id)
         return f"job {job.job_id} resumed"
@@ -428,6 +428,6 @@ def _paused(client: OrchestratorClient, job: JobLine) -> str:
     return f"job {job.job_id} paused: running workers finish, and nothing new starts"
 
 
-def _sent(client: OrchestratorClient, job_id: str, worker_id: str, text: str) -> str:
+def _send_message(client: OrchestratorClient, job_id: str, worker_id: str, text: str) -> str:
     client.message(job_id, worker_id, text)
     return f"message sent to {worker_id}; its agent reads the message before the next step"

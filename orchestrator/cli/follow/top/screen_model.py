@@ -100,10 +100,10 @@ class JobLine:
         return sum(self.counts.values())
 
     def now(self, refreshed_at: float) -> float:
-        """Return the moment of the shown data, in seconds since the epoch. Durations end there.
+        """Return the time of the shown data, in seconds since the epoch.
 
-        For a job from the server, this is ``refreshed_at``. For a job from files, it is the moment
-        at which the files were written.
+        Durations of running workers are computed up to this time. It is ``refreshed_at`` for a job
+        from the server. For a job from files, it is the time when the files were written.
         """
         return refreshed_at if self.known_at is None else self.known_at
 

@@ -70,7 +70,7 @@ class ServerSource:
         self._columns: dict[str, tuple[Sequence[WorkerLine], float, float]] = {}
 
     def read(self, wanted: Wanted) -> Snapshot:
-        answer = self._listed(wanted.job_id)
+        answer = self._job_list(wanted.job_id)
         jobs = [self._with_workers(_job(each), wanted) for each in answer["jobs"]]
         lines = dict(self._last_lines(jobs, wanted.visible()))
         return Snapshot(
@@ -80,7 +80,7 @@ class ServerSource:
             last_lines=lines,
         )
 
-    def _listed(self, job_id: str) -> Answer:
+    def _job_list(self, job_id: str) -> Answer:
         if not job_id:
             return self._answer("jobs", depth=0, page_size=MOST_JOBS)
         # The answer of ``status`` lacks the usage and the needs of the job.
@@ -200,7 +200,7 @@ class AnySource:
     def client(self) -> "OrchestratorClient | None":
         return self._server.client if self._server else None
 
-    def _find(self) -> Source:
+    def _present_source(self) -> Source:
         if self._server is None:
             address = self._find_address()
             self._server = ServerSource(address) if address else None
@@ -208,12 +208,12 @@ class AnySource:
 
     def read(self, wanted: Wanted) -> Snapshot:
         try:
-            return self._find().read(wanted)
+            return self._present_source().read(wanted)
         except ServerUnreachable:
             self.close()
         try:
             # A restarted server may have another port.
-            return self._find().read(wanted)
+            return self._present_source().read(wanted)
         except ServerUnreachable:
             self.close()
             return self._files.read(wanted)
@@ -221,7 +221,7 @@ class AnySource:
     def log(self, job_id: str, worker_id: str) -> Sequence[str]:
         try:
             try:
-                return self._find().log(job_id, worker_id)
+                return self._present_source().log(job_id, worker_id)
             except ServerUnreachable:
                 return self._files.log(job_id, worker_id)
         except OrchestratorError as error:

@@ -60,7 +60,7 @@ class View:
         at, self.now = self.index, snapshot.at
         self.rows = list(self._rows(snapshot))
         self._places = {row.key: place for place, row in enumerate(self.rows)}
-        if self.rows and self._place() is None:
+        if self.rows and self._selected_index() is None:
             self.selected = self.rows[min(at, len(self.rows) - 1)].key
 
     def _rows(self, snapshot: Snapshot) -> Iterator[Row]:
@@ -68,19 +68,19 @@ class View:
             workers = job.workers or ()
             named = self.text.lower() in f"{job.job_id} {job.request} {job.status}".lower()
             if not named:
-                workers = [each for each in workers if self._fits(each)]
+                workers = [each for each in workers if self._matches_search(each)]
                 if not workers:
                     continue
             yield Row(job)
             if self.is_open(job):
-                yield from self._of_workers(job, workers)
+                yield from self._worker_rows(job, workers)
 
-    def _fits(self, worker: WorkerLine) -> bool:
+    def _matches_search(self, worker: WorkerLine) -> bool:
         text = f"{worker.worker_id} {worker.title} {worker.agent} {worker.status} {worker.reason}"
         return self.text.lower() in text.lower()
 
-    def _of_workers(self, job: JobLine, workers: Sequence[WorkerLine]) -> Iterator[Row]:
-        ordered = sorted(workers, key=self._key) if self.order is not Order.INDEX else workers
+    def _worker_rows(self, job: JobLine, workers: Sequence[WorkerLine]) -> Iterator[Row]:
+        ordered = sorted(workers, key=self._order_key) if self.order is not Order.INDEX else workers
         if not self.as_tree:
             yield from (Row(job, each, 1) for each in ordered)
             return
@@ -94,7 +94,7 @@ class View:
             yield Row(job, worker, indent)
             ahead += [(each, indent + 1) for each in reversed(below.get(worker.worker_id, ()))]
 
-    def _key(self, worker: WorkerLine) -> tuple[float, ...]:
+    def _order_key(self, worker: WorkerLine) -> tuple[float, ...]:
         match self.order:
             case Order.TIME:
                 return (-(worker.seconds(self.now) or 0.0),)
@@ -105,12 +105,12 @@ class View:
 
     # The selected row
 
-    def _place(self) -> int | None:
+    def _selected_index(self) -> int | None:
         return self._places.get(self.selected)
 
     @property
     def index(self) -> int:
-        return self._place() or 0
+        return self._selected_index() or 0
 
     @property
     def row(self) -> Row | None:

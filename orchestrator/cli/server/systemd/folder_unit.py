@@ -82,7 +82,7 @@ def unit_of(context: CliContext, account: Account, *, for_user: bool, systemd_ve
         environment_file="%E/orchestrator.env",
         user="" if for_user else account.name,
         writable=writable,
-        writable_if_present=_of_tools(account, writable),
+        writable_if_present=_tool_directories(account, writable),
         private_tmp=private_tmp,
         systemd_version=systemd_version,
         has_limits=any((limits.cpu, limits.memory, limits.processes)),
@@ -127,7 +127,7 @@ def _search_path(environ: Mapping[str, str], account: Account) -> str:
     return os.pathsep.join(dict.fromkeys(each for each in places if os.path.isabs(each)))
 
 
-def _of_tools(account: Account, writable: list[Path]) -> list[Path]:
+def _tool_directories(account: Account, writable: list[Path]) -> list[Path]:
     """Return the directories of AI tools' logins and caches, except below ``writable``."""
     from orchestrator.agents.discovery.availability import login_path
     from orchestrator.core.model.known_agents import KNOWN

@@ -71,11 +71,10 @@ class Unit:
 
         Raise ConfigError for a path that a unit file cannot contain.
         """
-        return (
-            f"{MARK}{_line(self.folder)}\n\n{self._about()}\n{self._service()}\n{self._install()}"
-        )
+        sections = (self._unit_section(), self._service_section(), self._install_section())
+        return f"{MARK}{_line(self.folder)}\n\n" + "\n".join(sections)
 
-    def _about(self) -> str:
+    def _unit_section(self) -> str:
         lines = [
             "[Unit]",
             f"Description=Orchestrator for {_line(self.project)}",
@@ -86,7 +85,7 @@ class Unit:
             lines += ["Wants=network-online.target", "After=network-online.target"]
         return _joined(lines)
 
-    def _service(self) -> str:
+    def _service_section(self) -> str:
         first, *rest = self.command
         lines = [
             "[Service]",
@@ -97,7 +96,7 @@ class Unit:
             *(f"Environment={_word(f'{k}={v}')}" for k, v in self.environment.items()),
             f"EnvironmentFile=-{self.environment_file}",
             "",
-            *self._ends(),
+            *self._kill_mode(),
             f"TimeoutStartSec={START_SECONDS}",
             f"TimeoutStopSec={STOP_SECONDS}",
             "Restart=on-failure",
@@ -110,13 +109,13 @@ class Unit:
             "OOMPolicy=continue",
             "",
         ]
-        return _joined(lines) + COMMON_HARDENING + (self._system() if self.user else "")
+        return _joined(lines) + COMMON_HARDENING + (self._system_hardening() if self.user else "")
 
     @property
     def _has_subgroup(self) -> bool:
         return self.systemd_version >= 254
 
-    def _ends(self) -> Sequence[str]:
+    def _kill_mode(self) -> Sequence[str]:
         if self.has_limits and not self._has_subgroup:
             return (
                 "# While control groups with limits exist, systemd before 254 cannot start a",
@@ -129,7 +128,7 @@ class Unit:
             "KillMode=process",
         )
 
-    def _system(self) -> str:
+    def _system_hardening(self) -> str:
         lines = [f"ReadWritePaths={_word(str(each))}" for each in self.writable]
         lines += [f"ReadWritePaths={_word(str(each), '-')}" for each in self.writable_if_present]
         if self.private_tmp:
@@ -140,7 +139,7 @@ class Unit:
         capabilities = [] if self.user == "root" else ["CapabilityBoundingSet="]
         return _joined(capabilities) + SYSTEM_HARDENING + _joined(lines)
 
-    def _install(self) -> str:
+    def _install_section(self) -> str:
         target = "multi-user.target" if self.user else "default.target"
         return _joined(["[Install]", f"WantedBy={target}"])
 

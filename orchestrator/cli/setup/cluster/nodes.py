@@ -57,13 +57,13 @@ days_option = click.option(
 )
 
 
-def _named(_: click.Context, __: click.Parameter, name: str) -> str:
+def _checked_name(_: click.Context, __: click.Parameter, name: str) -> str:
     if not _NAME.fullmatch(name):
         raise click.BadParameter("must have 1 to 63 letters, digits, '.', '-', and '_'")
     return name
 
 
-def _pairs(labels: Iterable[str]) -> dict[str, str]:
+def _labels(labels: Iterable[str]) -> dict[str, str]:
     """Return the labels in texts such as NAME=VALUE. Raise click.BadParameter."""
     found = dict(each.partition("=")[::2] for each in labels)
     for each in (*found, *found.values()):
@@ -74,7 +74,7 @@ def _pairs(labels: Iterable[str]) -> dict[str, str]:
     return found
 
 
-name_argument = click.argument("name", callback=_named)
+name_argument = click.argument("name", callback=_checked_name)
 
 
 @click.group("nodes", invoke_without_command=True)
@@ -167,10 +167,10 @@ def add_command(
     before = registry.entries().get(name)
     had = before.labels if before else {}
     registry.put(
-        NodeEntry(name=name, serial=issued.serial, slots=slots, labels={**had, **_pairs(labels)})
+        NodeEntry(name=name, serial=issued.serial, slots=slots, labels={**had, **_labels(labels)})
     )
     copy = f"scp -p {shlex.quote(str(path))} {name}:"
-    join = f"{_program()} node join {shlex.quote(str(path))}"
+    join = f"{_program_path()} node join {shlex.quote(str(path))}"
     if context.as_json:
         click.echo(json.dumps({"name": name, "join_file": str(path), "copy": copy, "join": join}))
         return
@@ -222,7 +222,7 @@ def label_command(context: CliContext, name: str, changes: tuple[str, ...]) -> N
     labels = dict(registry.entries()[name].labels)
     for removed in [each for each in changes if each.endswith("-") and "=" not in each]:
         labels.pop(removed.removesuffix("-"), None)
-    labels |= _pairs([each for each in changes if "=" in each or not each.endswith("-")])
+    labels |= _labels([each for each in changes if "=" in each or not each.endswith("-")])
     registry.change(name, labels=labels)
     words = " ".join(f"{each}={value}" for each, value in sorted(labels.items()))
     click.echo(f"{name}: {words or 'no labels'}")
@@ -254,7 +254,7 @@ def forget_command(context: CliContext, name: str) -> None:
     click.echo(f"if {name} is unreachable, its workers start again on other machines")
 
 
-def _program() -> str:
+def _program_path() -> str:
     # Return the whole path, because other machines may share the product's folder.
     return COMMAND if IS_INSTALLED else shlex.quote(str(product_file(IN_FOLDER)))
 
@@ -331,8 +331,8 @@ def _row(each: dict[str, Any]) -> tuple[str, ...]:
         each["state"],
         f"{each['running']}/{each['slots'] or '-'}",
         str(each["waiting"]),
-        _size(each["memory_bytes"]),
-        _size(each["disk_bytes"]),
+        _size_text(each["memory_bytes"]),
+        _size_text(each["disk_bytes"]),
         _FILES[each.get("own_files")],
         "-" if seen is None else f"{seen:.1f} s",
         ",".join(f"{name}={value}" for name, value in sorted(each["labels"].items())) or "-",
@@ -340,7 +340,7 @@ def _row(each: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _size(number: int | None) -> str:
+def _size_text(number: int | None) -> str:
     return "-" if number is None else f"{number / _GIB:.1f} GiB"
 
 

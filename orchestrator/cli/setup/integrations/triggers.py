@@ -27,7 +27,7 @@ def triggers_command() -> None:
 @pass_cli_context
 def list_command(context: CliContext) -> None:
     """List the triggers, with URL paths and conditions, without secrets."""
-    found = [_shown(each) for each in _triggers(context).values()]
+    found = [_trigger_row(each) for each in _triggers(context).values()]
     if context.as_json:
         click.echo(json.dumps(found, indent=2))
     elif not found:
@@ -94,7 +94,7 @@ def _triggers(context: CliContext) -> Mapping[str, "Trigger"]:
     return {each.name: each for each in triggers(context.folder, loaded.settings)}
 
 
-def _shown(trigger: "Trigger") -> dict[str, Any]:
+def _trigger_row(trigger: "Trigger") -> dict[str, Any]:
     return {
         "name": trigger.name,
         "verify": str(trigger.verify),
