@@ -335,13 +335,13 @@ def test_a_message_reaches_a_worker_that_runs_on_such_a_node(
 _SLOW = """
 import os, time
 from orchestrator.git.worktrees.node_worktrees import NodeRepository
-add = NodeRepository._add
+add = NodeRepository._add_pack
 def slow(self, pack):
     if os.path.exists(pack):
         print("commits arrived", flush=True)
         time.sleep(2)
     add(self, pack)
-NodeRepository._add = slow
+NodeRepository._add_pack = slow
 """
 
 
