@@ -69,7 +69,7 @@ class _Round:
         again = range(30, 30 + AT_ONCE)
         found[f"{AT_ONCE} at once, made of spare ones"] = self._at_once(self._open, again)
         job = str(self.workspace / f"job_{self.job}")
-        self.repository.forget(self.job, job, job)
+        self.repository.remove_job_refs(self.job, job, job)
         return found
 
     def _by_git(self) -> Iterator[tuple[str, float]]:
@@ -110,7 +110,7 @@ class _Round:
         self.repository.commit(directory, self._branch(number), "It works\n", WHO)
 
     def _merge(self) -> None:
-        ours, theirs = (self.repository.tip(self._branch(number)) for number in (1, 2))
+        ours, theirs = (self.repository.commit_of(self._branch(number)) for number in (1, 2))
         assert self.repository.merge(ours, theirs, "Merge\n", WHO, force=False).commit
 
     def _close(self, number: int) -> None:

@@ -108,12 +108,12 @@ class AttachedSession:
         """
         found, user = self._resumable_session(), self._git_user()
         with self._held() as lock:
-            before = self._repository.tip(self._branch)
+            before = self._repository.commit_of(self._branch)
             self._repository.open_worktree(self._directory, self._branch, before)
             try:
                 with in_terminal(found, self._inherited(), self._agent_variables(found)) as call:
                     argv, environ = call
-                    cwd = self._repository.inside(self._directory)
+                    cwd = self._repository.project_path(self._directory)
                     with _leftover_processes_ended():
                         code = start(Terminal(argv, environ, cwd, found.session.id, lock))
             finally:
@@ -122,7 +122,7 @@ class AttachedSession:
 
     def _resumable_session(self) -> Resumable:
         worker = self._worker
-        if not self._repository.tip(self._branch):
+        if not self._repository.commit_of(self._branch):
             raise Conflict(
                 f"{worker.id} has no branch {short(self._branch)}: the worker has not started, the "
                 "worker has no worktree, or the job was removed"
@@ -172,7 +172,7 @@ class AttachedSession:
         search = own.get("PATH") or os.defpath
         programs = f"{self._directory}{PROGRAMS}"
         tools = self._repository.tools(self._directory, programs, search, trusted=False)
-        cwd = self._repository.inside(self._directory)
+        cwd = self._repository.project_path(self._directory)
         return {
             **own,
             **search_boundary.variables(self._workspace.root),
@@ -189,8 +189,8 @@ class AttachedSession:
         self._repository.repair_worktree(*place, before)
         message = of_worker(f"Changes in an attached session of {self._worker.id}", self._worker)
         tip = self._repository.commit(*place, message, user)
-        folded = self._repository.fold(*place, tip, message, user)
-        files = self._repository.touched(before, folded.commit)
+        folded = self._repository.merge_side_work(*place, tip, message, user)
+        files = self._repository.differing_paths(before, folded.commit)
         self._repository.close_worktree(*place, user)
         held_back = tuple(each.path for each in folded.held_back)
         return short(self._branch), folded.commit, tuple(files), held_back

@@ -50,7 +50,7 @@ def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequ
     settings = load(folder, environ=environ).settings
     workspace = settings.orchestrator.workspace_root
     directory = WorkspaceLayout(workspace).job_directory(root_id)
-    return repository_of(folder, settings, workspace).discard(root_id, str(directory))
+    return repository_of(folder, settings, workspace).discard_job(root_id, str(directory))
 
 
 def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> RepositoryRestore:

@@ -132,39 +132,39 @@ class CommitsAndRefs(ABC):
             return []
         return broken_worktrees.in_words(broken_worktrees.conflict_markers(git, start, end))
 
-    def not_kept(self, commit: str) -> Mapping[str, str]:
+    def omitted_ignored(self, commit: str) -> Mapping[str, str]:
         found = ignored_files.note_of(self.place().git, commit).get("not_kept")
         return found if isinstance(found, dict) else {}
 
-    def tip(self, name: str) -> str:
+    def commit_of(self, name: str) -> str:
         return self.place().git.resolve(f"{name}^{{commit}}")
 
-    def tips(self, prefix: str) -> Mapping[str, str]:
+    def commits_below(self, prefix: str) -> Mapping[str, str]:
         place = self.place()
         return ref_files.tips(place.git, place.common, prefix)
 
-    def point(self, name: str, commit: str) -> None:
+    def set_ref(self, name: str, commit: str) -> None:
         self.place().git.point({name: commit})
 
-    def point_all(self, refs: Mapping[str, str]) -> None:
+    def set_refs(self, refs: Mapping[str, str]) -> None:
         self.place().git.point(refs)
 
-    def drop(self, name: str) -> None:
+    def delete_ref(self, name: str) -> None:
         self.place().git.point({name: ""})
 
     def contains(self, commit: str, ancestor: str) -> bool:
         return commits.contains(self.place().git, commit, ancestor)
 
-    def changed(self, start: str, end: str) -> Sequence[str]:
+    def changed_paths(self, start: str, end: str) -> Sequence[str]:
         return commit_diffs.changed(self.place().git, start, end)
 
-    def touched(self, start: str, end: str) -> Mapping[str, bool]:
+    def differing_paths(self, start: str, end: str) -> Mapping[str, bool]:
         return commit_diffs.touched(self.place().git, start, end)
 
-    def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
+    def renamed_files(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
         return commit_diffs.moved(self.place().git, start, end)
 
-    def added(self, start: str, end: str) -> Iterator[bytes]:
+    def log_with_diffs(self, start: str, end: str) -> Iterator[bytes]:
         place = self.place()
         yield from added(place.git, start, end)
         for git, path, before, after in submodules.added(place.git, place.top, start, end):
@@ -173,16 +173,16 @@ class CommitsAndRefs(ABC):
             else:
                 yield from whole(git, after, f"{path}/")
 
-    def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
+    def texts_in(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
         return present(self.place().git, commit, texts)
 
-    def work(self, start: str, end: str) -> BranchWork:
+    def branch_work(self, start: str, end: str) -> BranchWork:
         return commit_diffs.work(self.place().git, start, end)
 
-    def size(self, start: str, end: str) -> ChangeSize:
+    def change_size(self, start: str, end: str) -> ChangeSize:
         return commit_diffs.size(self.place().git, start, end)
 
-    def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
+    def changed_line_counts(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
         return commit_diffs.lines(self.place().git, start, end)
 
     def patch(self, start: str, end: str, most_bytes: int) -> str:
@@ -191,20 +191,20 @@ class CommitsAndRefs(ABC):
     def tracks(self, commit: str, path: str) -> bool:
         return start_commit.tracks(self.place().git, commit, path)
 
-    def join(
+    def create_merge_commit(
         self, first: str, second: str, message: str, signature: Signature, content: str = ""
     ) -> str:
         git = self.place().git
         tree = commits.tree_of(git, content or first)
         return commits.commit_tree(git, tree, [first, second], message, signature)
 
-    def line(self, start: str, tip: str) -> Sequence[str]:
+    def first_parent_commits(self, start: str, tip: str) -> Sequence[str]:
         return rebase.line(self.place().git, start, tip)
 
-    def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
+    def paths_in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
         return rebase.in_history(self.place().git, start, tip, paths)
 
-    def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
+    def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
         return rebase.folded(self.place().git, onto, refused, tip, message)
 
     def replay(
@@ -233,22 +233,22 @@ class CommitsAndRefs(ABC):
     def merged_by_drivers(self, start: str, tip: str) -> Sequence[str]:
         return file_merge.merged_by_drivers_since(self.place().git, start, tip)
 
-    def undone(
+    def undone_changes(
         self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
     ) -> Undone:
         return undone.undone(self.place().git, base, result, tip, earlier, others)
 
-    def reapplied(
+    def reapply(
         self, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
     ) -> Merge:
         git = self.place().git
         return undone.reapplied(git, base, result, tip, message, signature, force=force)
 
-    def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
+    def merge_with_markers(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         return merge_tree.marked(self.place().git, ours, theirs, message, signature)
 
     def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
         return merge_tree.conflict_texts(self.place().git, ours, theirs)
 
-    def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
+    def unresolved_files(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
         return merge_tree.unresolved(self.place().git, ours, theirs, commit)

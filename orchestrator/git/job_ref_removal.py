@@ -158,7 +158,7 @@ UNCOMMITTED = "uncommitted"
 
 
 def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Sequence[str]:
-    """Implements ``core.repository.repository.Repository.forget``."""
+    """Implements ``core.repository.repository.Repository.remove_job_refs``."""
     directory = os.path.realpath(directory)
     kept = keep(place.git, place.worktrees, root_id, directory, present)
     for found in place.worktrees.below(directory):
@@ -190,7 +190,7 @@ def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]
 
 
 def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
-    """Implements ``core.repository.repository.Repository.discard``."""
+    """Implements ``core.repository.repository.Repository.discard_job``."""
     git, directory = place.git, os.path.realpath(directory)
     for found in place.worktrees.below(directory):
         place.worktrees.close(found.directory)

@@ -15,7 +15,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.model.repository_changes import RefMove
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
 from orchestrator.core.repository.git_refs import abandoned_refs, hidden, nested_refs
-from orchestrator.core.repository.repository import Base, Checkout, Folded, Signature, Tools
+from orchestrator.core.repository.repository import Base, Checkout, MergedSideWork, Signature, Tools
 from orchestrator.core.text.path_patterns import within
 from orchestrator.git import job_ref_removal, start_commit, submodules
 from orchestrator.git.command import frozen_config, git_config, user_repository
@@ -331,7 +331,7 @@ class GitRepository(CommitsAndRefs):
             return False
         place.worktrees.unlock(found, branch)
         git, nested = self._git_of(found), nested_refs(*self._worker_of(directory))
-        if submodules.may_have_some(git, found.admin) or self.tips(nested):
+        if submodules.may_have_some(git, found.admin) or self.commits_below(nested):
             return False
         if user_repository.branch(git) != branch or self._ignore_rules(directory).have_changed():
             return False
@@ -341,7 +341,7 @@ class GitRepository(CommitsAndRefs):
         answer = git.run("status", *how, accept=range(256))
         return answer.code == 0 and not answer.out
 
-    def drop_spares(self, directory: str) -> None:
+    def remove_spare_worktrees(self, directory: str) -> None:
         self.place().spares.drop(directory)
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
@@ -349,7 +349,7 @@ class GitRepository(CommitsAndRefs):
             return ()
         return tuple(refusals(self.place().git))
 
-    def inside(self, directory: str) -> str:
+    def project_path(self, directory: str) -> str:
         return os.path.join(directory, self.place().prefix).rstrip("/")
 
     def commit(
@@ -403,7 +403,7 @@ class GitRepository(CommitsAndRefs):
             abandoned=abandoned_refs(root_id, worker_id),
         )
 
-    def fold(
+    def merge_side_work(
         self,
         directory: str,
         branch: str,
@@ -411,7 +411,7 @@ class GitRepository(CommitsAndRefs):
         message: str,
         signature: Signature,
         promised: Sequence[str] = (),
-    ) -> Folded:
+    ) -> MergedSideWork:
         place = self.place()
         found = place.whole(directory)
         root_id, worker_id = self._worker_of(found.directory)
@@ -435,7 +435,7 @@ class GitRepository(CommitsAndRefs):
         held = never_commit.noted(found.admin)[0]
         # Omit files that were copied at the worktree's start, which the worker did not create.
         theirs = (each for each in held if not any(within(each.path, own) for own in ours))
-        return Folded(commit=folded, work=work, held_back=tuple(theirs))
+        return MergedSideWork(commit=folded, work=work, held_back=tuple(theirs))
 
     def _worker_of(self, directory: str) -> tuple[str, str]:
         return self._root_of(directory), os.path.basename(os.path.dirname(directory))
@@ -477,23 +477,23 @@ class GitRepository(CommitsAndRefs):
             return True
         return bool(broken_worktrees.unmerged(self.place().worktrees.git_of(found)))
 
-    def settle(self, directory: str) -> None:
+    def abort_operation(self, directory: str) -> None:
         broken_worktrees.settle(self.place().whole(directory))
 
-    def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
+    def commit_ignored(self, directory: str, message: str, signature: Signature) -> str:
         place = self.place()
         git = place.worktrees.git_of(self.place().whole(directory))
         return ignored_files.keep(git, place.top, message, signature)
 
-    def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
+    def ignored_files(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
         place = self.place()
         git = place.worktrees.git_of(place.whole(directory))
         return ignored_files.fitting(git, place.prefix, paths)
 
-    def new_ignored(self, kept: str, earlier: str) -> Sequence[str]:
-        known = {*self.files(earlier).paths()} if earlier else ()
-        users = self.inside(self.place().top)
-        found = (each for each in self.files(kept).paths() if each not in known)
+    def new_ignored_files(self, kept: str, earlier: str) -> Sequence[str]:
+        known = {*self.gate_files(earlier).paths()} if earlier else ()
+        users = self.project_path(self.place().top)
+        found = (each for each in self.gate_files(kept).paths() if each not in known)
         return [each for each in found if not os.path.lexists(os.path.join(users, each))]
 
     def restore_ignored(self, directory: str, commit: str) -> None:
@@ -515,18 +515,18 @@ class GitRepository(CommitsAndRefs):
         place = self.place()
         submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit)
 
-    def bring(self, directory: str, now: str, then: str) -> None:
+    def update_files(self, directory: str, now: str, then: str) -> None:
         place, found = self.place(), self.place().whole(directory)
         git = place.worktrees.git_of(found)
         submodules.check_clean(git, found.admin, place.top, now, then)
         worktree_files.bring(git, now, then)
         submodules.move(git, found.admin, place.top, now, then)
 
-    def files(self, commit: str) -> CommitFiles:
+    def gate_files(self, commit: str) -> CommitFiles:
         place = self.place()
         return CommitFiles(place.git, commit, place.prefix, self._ours(place))
 
-    def open_at(self, directory: str, commit: str) -> None:
+    def open_detached_worktree(self, directory: str, commit: str) -> None:
         place = self.place()
         self._hide(place)
         found = place.worktrees.open_at(directory, commit)
@@ -565,21 +565,21 @@ class GitRepository(CommitsAndRefs):
         wanted = (change.now, change.then, *change.branches.values())
         node_worktrees.send_commits(self.place().git, tuple(dict.fromkeys(wanted)), known, path)
 
-    def close_at(self, directory: str) -> None:
+    def remove_detached_worktree(self, directory: str) -> None:
         self.place().worktrees.close(directory)
 
-    def lay_out(
+    def set_files(
         self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
     ) -> None:
         found, worktrees = self.place().whole(directory), self.place().worktrees
         worktrees.unlock(found)
         worktree_files.lay_out(worktrees.git_of(found), commit, base, swap)
 
-    def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
+    def changed_places(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         found = self.place().whole(directory)
         return commit_diffs.rewritten(self.place().worktrees.git_of(found), commit)
 
-    def restore(self, directory: str, commit: str) -> None:
+    def restore_files(self, directory: str, commit: str) -> None:
         found, worktrees = self.place().whole(directory), self.place().worktrees
         worktrees.unlock(found)
         worktree_files.restore(worktrees.git_of(found), commit)
@@ -589,7 +589,7 @@ class GitRepository(CommitsAndRefs):
         place = self.place()
         return user_repository.ways_to_merge(place.git, place.common)
 
-    def note(self, directory: str) -> None:
+    def back_up_git_files(self, directory: str) -> None:
         place = self.place()
         try:
             RepositoryBackup(Path(directory)).note(place.git, place.common)
@@ -624,7 +624,7 @@ class GitRepository(CommitsAndRefs):
         commit = place.git.resolve("HEAD")
         return Checkout(files, commit, place.prefix, place.top)
 
-    def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
+    def remove_job_refs(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:
             if has_repository(self._project) and has_traces(self.place().common, root_id):
                 return job_ref_removal.forget(self.place(), root_id, directory, present)
@@ -643,7 +643,7 @@ class GitRepository(CommitsAndRefs):
         if place.worktrees.below(real):
             job_ref_removal.keep(place.git, place.worktrees, root_id, real, real)
 
-    def discard(self, root_id: str, directory: str) -> Sequence[str]:
+    def discard_job(self, root_id: str, directory: str) -> Sequence[str]:
         if not has_repository(self._project):
             return ()
         return job_ref_removal.discard(self.place(), root_id, directory)

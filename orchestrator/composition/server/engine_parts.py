@@ -395,7 +395,7 @@ class EngineParts:
     def _job_files(self) -> WorkspaceJobFiles:
         return WorkspaceJobFiles(
             self.workspace.root,
-            lambda *given: self.repository.forget(*given),
+            lambda *given: self.repository.remove_job_refs(*given),
             lambda *given: self.repository.secure(*given),
         )
 

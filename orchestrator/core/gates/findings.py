@@ -162,7 +162,7 @@ class SecretScan(Protocol):
 
         No finding contains the secret itself.
 
-        ``added``: the lines as ``Repository.added`` yields them.
+        ``added``: the lines as ``Repository.log_with_diffs`` yields them.
         """
 
 

@@ -208,7 +208,7 @@ class UndonePlace:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Undone:
-    """The changes of a child job that a worker's branch lost: see ``Repository.undone``."""
+    """The changes of a child job that a worker's branch lost: see ``Repository.undone_changes``."""
 
     places: tuple[UndonePlace, ...] = ()
     #: True if none of the changes remains, and no commit removed them. In this case, the changes
@@ -231,8 +231,8 @@ class Tools:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Folded:
-    """A worker's branch with its side work merged in: see ``Repository.fold``."""
+class MergedSideWork:
+    """A worker's branch with its side work merged in: see ``Repository.merge_side_work``."""
 
     commit: str
     work: tuple[SideWork, ...]
@@ -267,7 +267,7 @@ class Repository(Protocol):
         Idempotent.
         """
 
-    def drop_spares(self, directory: str) -> None:
+    def remove_spare_worktrees(self, directory: str) -> None:
         """Remove the worktrees that a root job stores for reuse.
 
         ``directory``: the root job's directory.
@@ -276,7 +276,7 @@ class Repository(Protocol):
     def push_refusals(self) -> Sequence[tuple[str, str]]:
         """Return git settings that prevent pushes, with values; none without a repository."""
 
-    def inside(self, directory: str) -> str:
+    def project_path(self, directory: str) -> str:
         """Return the path of the project in a worktree.
 
         The project may be a subdirectory of its repository.
@@ -296,7 +296,7 @@ class Repository(Protocol):
         ``promised`` paths.
         """
 
-    def fold(
+    def merge_side_work(
         self,
         directory: str,
         branch: str,
@@ -304,7 +304,7 @@ class Repository(Protocol):
         message: str,
         signature: Signature,
         promised: Sequence[str] = (),
-    ) -> Folded:
+    ) -> MergedSideWork:
         """Merge a worker's side work into its branch: branches, worktrees, and stash entries.
 
         ``tip``: the branch head. It must include all changes in the worktree. Conflicting work is
@@ -330,7 +330,7 @@ class Repository(Protocol):
         After a commit, the index has no conflicts, so only an unfinished operation counts.
         """
 
-    def settle(self, directory: str) -> None:
+    def abort_operation(self, directory: str) -> None:
         """Abort an unfinished merge, rebase, or similar operation. Files stay unchanged.
 
         Idempotent.
@@ -339,14 +339,14 @@ class Repository(Protocol):
     def conflict_markers(self, start: str, end: str) -> Sequence[str]:
         """Return, as text, the places of conflict markers that ``end`` has but ``start`` lacks."""
 
-    def keep_ignored(self, directory: str, message: str, signature: Signature) -> str:
+    def commit_ignored(self, directory: str, message: str, signature: Signature) -> str:
         """Commit the ignored files of a worktree, separately from its branch.
 
         Return the commit; empty if there are no ignored files. Some files are omitted,
-        such as very large ones; ``not_kept`` returns them.
+        such as very large ones; ``omitted_ignored`` returns them.
         """
 
-    def ignored(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
+    def ignored_files(self, directory: str, paths: Sequence[str]) -> Sequence[str]:
         """Return the ignored files of a worktree that match one of the paths or patterns.
 
         Paths are relative to the project. Files that were copied from the user's checkout are
@@ -354,65 +354,65 @@ class Repository(Protocol):
         """
         ...
 
-    def new_ignored(self, kept: str, earlier: str) -> Sequence[str]:
+    def new_ignored_files(self, kept: str, earlier: str) -> Sequence[str]:
         """Return the files of ``kept`` that ``earlier`` and the user's checkout lack.
 
-        ``kept`` and ``earlier`` are commits that ``keep_ignored`` created. ``earlier`` may be
+        ``kept`` and ``earlier`` are commits that ``commit_ignored`` created. ``earlier`` may be
         empty. Paths are relative to the project.
         """
         ...
 
     def restore_ignored(self, directory: str, commit: str) -> None:
-        """Restore ignored files from a commit that ``keep_ignored`` created. Idempotent."""
+        """Restore ignored files from a commit that ``commit_ignored`` created. Idempotent."""
 
-    def not_kept(self, commit: str) -> Mapping[str, str]:
-        """Return the files that ``keep_ignored`` omitted, with reasons."""
+    def omitted_ignored(self, commit: str) -> Mapping[str, str]:
+        """Return the files that ``commit_ignored`` omitted, with reasons."""
 
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         """Reset a branch and its worktree to a commit.
 
         Ignored files are restored from the commit ``kept``; "" restores none. Ignored files that
-        ``keep_ignored`` does not save stay unchanged. All other untracked files are removed.
+        ``commit_ignored`` does not save stay unchanged. All other untracked files are removed.
         Idempotent.
         """
 
-    def bring(self, directory: str, now: str, then: str) -> None:
+    def update_files(self, directory: str, now: str, then: str) -> None:
         """Change the files of a worktree from the commit ``now`` to the commit ``then``.
 
         Branch and index stay unchanged. If a file to change differs from ``now``, raise
         RepositoryError and change nothing.
         """
 
-    def tip(self, name: str) -> str:
+    def commit_of(self, name: str) -> str:
         """Return the commit of a branch or ref; empty if it does not exist."""
 
-    def tips(self, prefix: str) -> Mapping[str, str]:
+    def commits_below(self, prefix: str) -> Mapping[str, str]:
         """Return the commits of all refs below a prefix, by full name."""
 
-    def point(self, name: str, commit: str) -> None:
+    def set_ref(self, name: str, commit: str) -> None:
         """Set a ref to a commit. ``name``: full name."""
 
-    def point_all(self, refs: Mapping[str, str]) -> None:
+    def set_refs(self, refs: Mapping[str, str]) -> None:
         """Set several refs to commits: all refs or none.
 
         ``refs``: commits by the refs' full names.
         """
 
-    def drop(self, name: str) -> None:
+    def delete_ref(self, name: str) -> None:
         """Remove a ref. Idempotent."""
 
     def contains(self, commit: str, ancestor: str) -> bool: ...
 
-    def changed(self, start: str, end: str) -> Sequence[str]:
+    def changed_paths(self, start: str, end: str) -> Sequence[str]:
         """Return the paths of files that ``end`` adds or changes compared with ``start``."""
 
-    def touched(self, start: str, end: str) -> Mapping[str, bool]:
+    def differing_paths(self, start: str, end: str) -> Mapping[str, bool]:
         """Return every path that differs between two commits.
 
         The value is True if ``start`` has the path.
         """
 
-    def added(self, start: str, end: str) -> Iterator[bytes]:
+    def log_with_diffs(self, start: str, end: str) -> Iterator[bytes]:
         """Yield the log of the commits from ``start`` to ``end`` with their diffs, oldest first.
 
         For each commit: a line ``commit <name>``, the message indented by one space, and a diff
@@ -420,12 +420,12 @@ class Repository(Protocol):
         can stop early.
         """
 
-    def present(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
+    def texts_in(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
         """Return the texts that occur in any file of a commit. No text may have line breaks."""
 
-    def files(self, commit: str) -> GateFiles: ...
+    def gate_files(self, commit: str) -> GateFiles: ...
 
-    def open_at(self, directory: str, commit: str) -> None:
+    def open_detached_worktree(self, directory: str, commit: str) -> None:
         """Check out a commit without a branch. Idempotent."""
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
@@ -436,16 +436,16 @@ class Repository(Protocol):
         installed.
         """
 
-    def close_at(self, directory: str) -> None:
-        """Remove a worktree that ``open_at`` created. Idempotent."""
+    def remove_detached_worktree(self, directory: str) -> None:
+        """Remove a worktree that ``open_detached_worktree`` created. Idempotent."""
 
-    def moved(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
+    def renamed_files(self, start: str, end: str) -> Mapping[str, tuple[str, bool]]:
         """Return moved files, by their path in ``end``.
 
         Each value is the path in ``start``, and True if the content is the same.
         """
 
-    def lay_out(
+    def set_files(
         self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
     ) -> None:
         """Set a worktree's files to ``commit``, except the files in ``swap``.
@@ -454,22 +454,22 @@ class Repository(Protocol):
         the path of this content in ``base``, or None to remove the file.
         """
 
-    def rewritten(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
+    def changed_places(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         """Return tracked files that differ from a commit, with a digest of each changed place.
 
         A digest stays the same if its place moves within the file.
         """
 
-    def restore(self, directory: str, commit: str) -> None:
+    def restore_files(self, directory: str, commit: str) -> None:
         """Restore the files of a worktree to a commit. Ignored files stay unchanged."""
 
-    def work(self, start: str, end: str) -> "BranchWork":
+    def branch_work(self, start: str, end: str) -> "BranchWork":
         """Return the commits and changes of a branch since its start, shortened for a prompt."""
 
-    def size(self, start: str, end: str) -> ChangeSize:
+    def change_size(self, start: str, end: str) -> ChangeSize:
         """Return the size of a difference, without the lines of binary files."""
 
-    def lines(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
+    def changed_line_counts(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
         """Return the numbers of added and removed lines by file; zero for a binary file.
 
         Paths are relative to the top of the repository.
@@ -480,7 +480,7 @@ class Repository(Protocol):
 
     def tracks(self, commit: str, path: str) -> bool: ...
 
-    def join(
+    def create_merge_commit(
         self, first: str, second: str, message: str, signature: Signature, content: str = ""
     ) -> str:
         """Create a merge commit of two parents. Return the commit.
@@ -488,16 +488,16 @@ class Repository(Protocol):
         The merge commit has the files of ``content``, or of ``first`` if ``content`` is empty.
         """
 
-    def line(self, start: str, tip: str) -> Sequence[str]:
+    def first_parent_commits(self, start: str, tip: str) -> Sequence[str]:
         """Return the commits after ``start`` up to ``tip``, along first parents, oldest first.
 
         Merges are omitted.
         """
 
-    def in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
+    def paths_in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
         """Return the given paths that any commit after ``start`` up to ``tip`` changed."""
 
-    def folded(self, onto: str, refused: str, tip: str, message: str) -> str:
+    def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
         """Squash commits into one: from the commit after ``onto`` to the commit after ``refused``.
 
         The later commits up to ``tip`` stay separate. Return the new tip. Return ``tip`` unchanged
@@ -545,7 +545,7 @@ class Repository(Protocol):
         Only merge commits up to ``tip`` are checked. A driver may omit the changes of one side.
         """
 
-    def undone(
+    def undone_changes(
         self, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
     ) -> Undone:
         """Return a child job's changes that the worker's branch had, but that ``tip`` lacks.
@@ -558,7 +558,7 @@ class Repository(Protocol):
         """
         ...
 
-    def reapplied(
+    def reapply(
         self, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
     ) -> Merge:
         """Apply the changes between ``base`` and ``result`` to ``tip`` again.
@@ -567,17 +567,17 @@ class Repository(Protocol):
         restore. Return ``tip`` unchanged if it still has all of the changes.
         """
 
-    def marked(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
+    def merge_with_markers(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
         """Return a merge of two commits, with conflict markers in the files that conflict."""
 
     def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
         """Return the conflicting places of two commits, in order."""
 
-    def unresolved(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
+    def unresolved_files(self, ours: str, theirs: str, commit: str) -> Sequence[str]:
         """Return files that conflict between two commits, and that ``commit`` leaves unresolved.
 
-        A file with conflict markers is unresolved. If ``commit`` equals the result of ``marked``,
-        all files are unresolved.
+        A file with conflict markers is unresolved. If ``commit`` equals the result of
+        ``merge_with_markers``, all files are unresolved.
         """
 
     def ways_to_merge(self) -> str:
@@ -588,16 +588,16 @@ class Repository(Protocol):
         """
         ...
 
-    def note(self, directory: str) -> None:
+    def back_up_git_files(self, directory: str) -> None:
         """Back up the files without which git does not work. ``directory``: a root job's directory.
 
         Idempotent: an existing backup is kept.
         """
 
     def restore_git_files(self, directory: str) -> Sequence[str]:
-        """Restore files from the backup of ``note`` if git can no longer use them. Idempotent.
+        """Restore files that ``back_up_git_files`` saved, if git can no longer use them.
 
-        Return, as text, all files that were restored since the job began.
+        Idempotent. Return, as text, all files that were restored since the job began.
         """
 
     def checkout_state(self) -> Mapping[str, str]:
@@ -621,7 +621,7 @@ class Repository(Protocol):
         changed files.
         """
 
-    def forget(self, root_id: str, directory: str, present: str) -> Sequence[str]:
+    def remove_job_refs(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job. A result that was not landed stays.
 
         ``directory``: the job's former directory. ``present``: its new path. If a worker's changes
@@ -629,7 +629,7 @@ class Repository(Protocol):
         Return the full names of these refs and of the remaining branches. Idempotent.
         """
 
-    def discard(self, root_id: str, directory: str) -> Sequence[str]:
+    def discard_job(self, root_id: str, directory: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job, including the refs that ``forget`` keeps.
 
         Commits on a branch of the user stay, with the refs that ``undo`` needs. Return the full

@@ -154,8 +154,8 @@ class BaselineRuns:
         wanted, directory = site.running, self._worktree_directory(site)
         assert wanted is not None, "taken from the queue"
         try:
-            self._repository.open_at(directory, site.commit)
-            cwd = self._repository.inside(directory)
+            self._repository.open_detached_worktree(directory, site.commit)
+            cwd = self._repository.project_path(directory)
             run = GateProcess(
                 root_id=site.root_id,
                 owner=site.owner,
@@ -187,7 +187,7 @@ class BaselineRuns:
         if ran is not None:
             ran = replace(ran, rewritten=rewrites(self._repository, directory, site.commit))
         try:
-            self._repository.restore(directory, site.commit)
+            self._repository.restore_files(directory, site.commit)
         except Exception as error:
             logger.warning(
                 "cannot restore the worktree of a base commit: %s",
@@ -231,7 +231,7 @@ class BaselineRuns:
     def _remove_worktrees(self, root_id: str) -> None:
         for folder in gates_directory(self._workspace, root_id).glob("base_*"):
             if os.path.lexists(folder / "worktree"):
-                self._repository.close_at(str(folder / "worktree"))
+                self._repository.remove_detached_worktree(str(folder / "worktree"))
 
 
 def _all_wanted(site: _Site) -> Iterable[_Wanted]:

@@ -206,8 +206,8 @@ class GateRunner:
         sequence.cwd = check.directory
         try:
             if check.base:
-                sequence.cwd = self._repository.inside(check.directory)
-                touched = self._repository.touched(check.base, check.commit)
+                sequence.cwd = self._repository.project_path(check.directory)
+                touched = self._repository.differing_paths(check.base, check.commit)
                 sequence.touched = _relative_to(
                     os.path.relpath(sequence.cwd, check.directory), touched
                 )
@@ -251,16 +251,16 @@ class GateRunner:
         # changes of their scripts.
         if gate.source is GateSource.DETECTED or not check.base:
             return False
-        return self._finder.always_succeeds(gate, self._repository.files(check.commit))
+        return self._finder.always_succeeds(gate, self._repository.gate_files(check.commit))
 
     def _scan_result(self, sequence: _GateSequence, gate: Gate) -> GateResult:
         check = sequence.check
         if not check.base:
             why = "no base commit to compare with"
             return did_not_run(gate, GateCause.NOTHING_CHANGED, why)
-        added = self._repository.added(check.base, check.commit)
+        added = self._repository.log_with_diffs(check.base, check.commit)
         try:
-            reading = self._secrets.scan(added, partial(self._repository.present, check.base))
+            reading = self._secrets.scan(added, partial(self._repository.texts_in, check.base))
         except (RepositoryError, OSError) as error:
             return _failed_to_run(gate, f"cannot read the change: {error}")
         return result_of(gate, FinishedRun(reading=reading), None, sequence.touched)
@@ -415,7 +415,7 @@ class GateRunner:
             text = content.decode("utf-8", "replace")
             if comments.search(text):
                 now[path] = text
-        files = self._repository.files(check.base)
+        files = self._repository.gate_files(check.base)
         there = [path for path, was_there in sequence.touched.items() if was_there and now]
         there.sort(key=lambda each: each not in now)
         before = (files.read(each) for each in there[:_MOST_READ_AT_BASE])
@@ -476,7 +476,7 @@ class GateRunner:
         if not check.base:
             return
         try:
-            self._repository.restore(check.directory, check.commit)
+            self._repository.restore_files(check.directory, check.commit)
         except (RepositoryError, OSError) as error:
             logger.warning("cannot restore a worktree: %s", error, extra={"check": check.name})
 

@@ -42,10 +42,10 @@ def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw,
     worktree reports them, too.
     """
     try:
-        changed = repository.rewritten(directory, commit)
+        changed = repository.changed_places(directory, commit)
         if not changed:
             return ()
-        project = os.path.relpath(repository.inside(directory), directory)
+        project = os.path.relpath(repository.project_path(directory), directory)
     except (RepositoryError, OSError) as error:
         logger.warning("cannot compare a worktree: %s", error, extra={"path": directory})
         return ()
@@ -100,17 +100,19 @@ class SecondRuns:
             _path_from_top(project, path): _path_from_top(project, source) if source else None
             for path, source in altered.swap.items()
         }
-        self._repository.lay_out(check.directory, check.commit, check.base, swap)
+        self._repository.set_files(check.directory, check.commit, check.base, swap)
 
     def _is_equal(self, check: Check, path: str) -> bool:
         before, after = (
-            judging_part(path, self._repository.files(commit).read(path))
+            judging_part(path, self._repository.gate_files(commit).read(path))
             for commit in (check.base, check.commit)
         )
         return before == after
 
     def _moves(self, check: Check, project: str) -> Iterator[tuple[str, JudgeMove]]:
-        for path, (before, is_exact) in self._repository.moved(check.base, check.commit).items():
+        for path, (before, is_exact) in self._repository.renamed_files(
+            check.base, check.commit
+        ).items():
             yield (
                 os.path.relpath(path, project),
                 JudgeMove(os.path.relpath(before, project), is_exact),

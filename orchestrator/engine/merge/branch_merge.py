@@ -172,8 +172,8 @@ class BranchMerge:
             self._rejection(record, settled, part, results) for part, results in settled.culprits
         ]
         refusals = [*refused, *self._resolver_selection.rejections(record, job, settled)]
-        touched = self._repository.touched(record.base, settled.commit) if inside else {}
-        project = self._repository.inside("") or "."
+        touched = self._repository.differing_paths(record.base, settled.commit) if inside else {}
+        project = self._repository.project_path("") or "."
         files = {os.path.relpath(each, project): each for each in touched}
         unjudged, passed_over = self._unjudged_code(tree, job, settled, inside, files, has_unrun)
         return MergeOutcome(
@@ -214,7 +214,7 @@ class BranchMerge:
                 continue
             made = {*self._worktrees.touched(worker)}
             if made and made.isdisjoint(files.values()):
-                differing = self._repository.touched(result, worker_branch(worker))
+                differing = self._repository.differing_paths(result, worker_branch(worker))
                 if made <= {*differing}:
                     yield worker.id
 
@@ -240,7 +240,7 @@ class BranchMerge:
             return True, ()
         if has_unrun or not any(map(language_of, files)):
             return False, ()
-        there = {*self._repository.files(settled.commit).paths()}
+        there = {*self._repository.gate_files(settled.commit).paths()}
         changed = {path: name for path, name in files.items() if path in there}
         children = {name for each in inside for name in each.child_job_ids}
         below = [each.facts for each in tree.jobs if each.id in children]
@@ -255,12 +255,12 @@ class BranchMerge:
         """
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)
-        if self._repository.tip(branch) or not self._worktrees.rule.wanted(job, task, worker):
+        if self._repository.commit_of(branch) or not self._worktrees.rule.wanted(job, task, worker):
             return True
         kept = self._worktrees.checkpoints.refs_of(worker)
         commit = kept.get(after(worker.attempt))
         if commit and not any(LEFT in name for name in kept):
-            self._repository.point(branch, commit)
+            self._repository.set_ref(branch, commit)
             return True
         reason = "the branch and the checkpoints of the worker were removed"
         exclude(record, worker, reason, LossCause.NO_BRANCH)
@@ -275,11 +275,11 @@ class BranchMerge:
         ``inside``: the workers whose changes are merged.
         """
         losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
-        tips = {self._repository.tip(worker_branch(each)): each for each in losers}
+        tips = {self._repository.commit_of(worker_branch(each)): each for each in losers}
         return {
             tip: each
             for tip, each in tips.items()
-            if tip and each not in inside and tip != self._repository.tip(start_ref(each))
+            if tip and each not in inside and tip != self._repository.commit_of(start_ref(each))
         }
 
     def _excluded_as_built_on_loser(
@@ -292,7 +292,7 @@ class BranchMerge:
         """
         tasks = {each.id: each for each in tree.tasks[worker.job_id]}
         needs = sources(tasks, tasks[worker.task_id])
-        start = self._repository.tip(start_ref(worker)) if needs else ""
+        start = self._repository.commit_of(start_ref(worker)) if needs else ""
         for tip, loser in losers.items():
             if start and loser.task_id in needs and self._repository.contains(start, tip):
                 why = f"depends on {loser.id}, which is no longer the chosen candidate"
@@ -326,11 +326,11 @@ class BranchMerge:
         with suppress(RepositoryError):
             # This ref is no longer needed. The result is valid even if a lock on packed refs
             # prevents the removal.
-            self._repository.drop(merging_ref(job.root_id, job.id))
+            self._repository.delete_ref(merging_ref(job.root_id, job.id))
         return settled
 
     def _is_built_on_others(self, worker: Worker) -> bool:
-        return bool(self._repository.tip(adopted_result_ref(worker)))
+        return bool(self._repository.commit_of(adopted_result_ref(worker)))
 
     def _judge(
         self,
@@ -383,7 +383,7 @@ class BranchMerge:
         conflicts: list[FileConflict] = []
         files: list[MergedFile] = []
         taken = True
-        start = self._repository.tip(start_ref(part.worker))
+        start = self._repository.commit_of(start_ref(part.worker))
         tips = self._heads_to_merge(job, part.worker)
         children = self._worktrees.children(part.worker) if len(tips) > 1 else []
         child_of = {each.result: each.job_id for each in children}
@@ -401,7 +401,7 @@ class BranchMerge:
             conflicts += _with_child_job(again.conflicts, child)
             taken = taken and bool(again.commit)
             tip = again.commit or tip
-        self._repository.point(merging_ref(job.root_id, job.id), tip)
+        self._repository.set_ref(merging_ref(job.root_id, job.id), tip)
         return MergeStep(
             part=part,
             commit=tip,
@@ -438,10 +438,10 @@ class BranchMerge:
         ``commit`` contains the results of the worker's child jobs.
         """
         branch = worker_branch(worker)
-        tip = self._repository.tip(branch)
+        tip = self._repository.commit_of(branch)
         lives = os.path.lexists(self._worktrees.directory(worker))
         if tip and tip != commit and not lives and self._repository.contains(commit, tip):
-            self._repository.point(branch, commit)
+            self._repository.set_ref(branch, commit)
 
     def _record_steps(
         self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult
@@ -488,22 +488,22 @@ class BranchMerge:
         self, record: MergeRecord, job: Job, settled: SearchResult, commit: str
     ) -> None:
         branch = result_branch(job.root_id, job.id)
-        before = self._repository.tip(branch)
+        before = self._repository.commit_of(branch)
         if commit != record.base and job.config.history == LINEAR:
             commit = in_a_line(self._repository, job, record.base, settled.steps)
         if before and record.again:
             self._save_earlier_result(record, job, before)
         if commit == record.base:
-            self._repository.drop(branch)
+            self._repository.delete_ref(branch)
             return
-        self._repository.point(branch, commit)
-        self._repository.point(f"{hidden(job.root_id)}base/{job.id}", record.base)
+        self._repository.set_ref(branch, commit)
+        self._repository.set_ref(f"{hidden(job.root_id)}base/{job.id}", record.base)
         record.branch, record.commit = short(branch), commit
         self._measure(record)
 
     def _measure(self, record: MergeRecord) -> None:
-        lines = self._repository.lines(record.base, record.commit)
-        project = self._repository.inside("") or "."
+        lines = self._repository.changed_line_counts(record.base, record.commit)
+        project = self._repository.project_path("") or "."
         first = islice(lines.items(), MOST_MEASURED)
         record.lines = {os.path.relpath(path, project): list(each) for path, each in first}
         counts = lines.values()
@@ -514,10 +514,10 @@ class BranchMerge:
         }
 
     def _save_earlier_result(self, record: MergeRecord, job: Job, before: str) -> None:
-        kept = self._repository.tips(merged_refs(job.root_id, job.id))
+        kept = self._repository.commits_below(merged_refs(job.root_id, job.id))
         known = next((name for name, commit in kept.items() if commit == before), "")
         record.earlier = known or f"{merged_refs(job.root_id, job.id)}{len(kept) + 1}"
-        self._repository.point(record.earlier, before)
+        self._repository.set_ref(record.earlier, before)
 
     def _rejection(
         self,
@@ -529,7 +529,7 @@ class BranchMerge:
         if record.commit and not record.again:
             # ``settled.commit`` has the workers' own commits. ``record.commit`` may have the
             # rewritten commits of a linear history.
-            self._repository.point(sent_ref(part.worker), settled.commit)
+            self._repository.set_ref(sent_ref(part.worker), settled.commit)
         is_alone = len(settled.steps) + len(settled.culprits) == 1
         what = "gates fail on the merged result" if is_alone else NOT_TOGETHER
         why = f"{what}: {failing(results)}"

@@ -37,17 +37,23 @@ def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[
 
     A child job is included only if ``merged`` contains its result.
     """
-    start = repository.tip(start_ref(worker))
-    own = list(repository.line(start, repository.tip(worker_branch(worker)))) if start else []
+    start = repository.commit_of(start_ref(worker))
+    own = (
+        list(repository.first_parent_commits(start, repository.commit_of(worker_branch(worker))))
+        if start
+        else []
+    )
     after: dict[str, list[str]] = {}
-    for child in child_results(repository.tips(child_refs(worker.root_id, worker.id))):
+    for child in child_results(repository.commits_below(child_refs(worker.root_id, worker.id))):
         began, result = child.base, child.result
         if repository.contains(merged, result):
             # The worker's commit at which the child job started; "" if there is none.
             shared = [commit for commit in own if repository.contains(began, commit)]
             place = shared[-1] if shared else ""
             state = [began] if start and began not in {place, start} else []
-            after.setdefault(place, []).extend([*state, *repository.line(began, result)])
+            after.setdefault(place, []).extend(
+                [*state, *repository.first_parent_commits(began, result)]
+            )
     yield from after.get("", ())
     for commit in own:
         yield commit

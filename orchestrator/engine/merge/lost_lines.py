@@ -50,7 +50,7 @@ class LostLines:
         contains = self._repository.contains
         if contains(self._base, commit):
             return ""
-        tips = ((each.id, self._repository.tip(worker_branch(each))) for each in self._before)
+        tips = ((each.id, self._repository.commit_of(worker_branch(each))) for each in self._before)
         return next((name for name, tip in tips if tip and contains(tip, commit)), "")
 
     def _changed_paths(self, worker: Worker) -> frozenset[str]:

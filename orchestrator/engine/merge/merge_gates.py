@@ -68,7 +68,7 @@ class MergeGates:
 
     def clear(self, job: Job) -> None:
         """Remove the worktree of an earlier check that a crash interrupted. Idempotent."""
-        self._repository.close_at(self.directory(job))
+        self._repository.remove_detached_worktree(self.directory(job))
 
     def judge(
         self,
@@ -121,12 +121,12 @@ class MergeGates:
         needs_files = not all(gate.is_secret_scan for gate in gates)
         try:
             if needs_files:
-                self._repository.open_at(directory, commit)
+                self._repository.open_detached_worktree(directory, commit)
         except RepositoryError:
-            self._repository.close_at(directory)
+            self._repository.remove_detached_worktree(directory)
             raise
         # Without a base commit, the project's path in the worktree is unknown.
-        place = directory if base else self._repository.inside(directory)
+        place = directory if base else self._repository.project_path(directory)
         failpoints.reached("merge: gates begin")
         try:
             check = Check(
@@ -144,7 +144,7 @@ class MergeGates:
             results = self._wait_for_results(check, halted)
         finally:
             if needs_files:
-                self._repository.close_at(directory)
+                self._repository.remove_detached_worktree(directory)
         failpoints.reached("merge: gates done")
         return results
 

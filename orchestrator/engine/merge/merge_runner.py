@@ -65,8 +65,8 @@ class ChildResultMerge:
             return
         parent = next(each for each in tree.workers if each.id == job.parent_worker_id)
         refs = f"{child_refs(job.root_id, parent.id)}{job.id}/"
-        self._repository.point(f"{refs}base", record.base)
-        self._repository.point(f"{refs}result", record.commit)
+        self._repository.set_ref(f"{refs}base", record.base)
+        self._repository.set_ref(f"{refs}result", record.commit)
         if parent.status is WorkerStatus.WAITING:
             self._bring_to_parent(record, job, parent, refs)
 
@@ -83,11 +83,11 @@ class ChildResultMerge:
         ]
         if brought.merge.conflicts:
             # Protect this commit by a ref, because only it has the worker's uncommitted files.
-            self._repository.point(f"{refs}ours", brought.ours)
+            self._repository.set_ref(f"{refs}ours", brought.ours)
         if taken:
             # Record that the worker has the result. If the worker later undoes changes of the
             # result, this counts as the worker's decision.
-            self._repository.point(f"{refs}brought", record.commit)
+            self._repository.set_ref(f"{refs}brought", record.commit)
         else:
             record.handed = {
                 "worker_id": parent.id,
@@ -110,11 +110,11 @@ def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
     """
     for worker in (each for each in tree.workers if each.job_id == job.id):
         name = f"{candidate_refs(job.root_id)}{worker.id}"
-        if worker.chosen is False and (tip := repository.tip(worker_branch(worker))):
-            repository.point(name, tip)
-        elif worker.chosen and repository.tip(name):
+        if worker.chosen is False and (tip := repository.commit_of(worker_branch(worker))):
+            repository.set_ref(name, tip)
+        elif worker.chosen and repository.commit_of(name):
             # The candidate has a ref if another candidate was chosen before.
-            repository.drop(name)
+            repository.delete_ref(name)
 
 
 T = TypeVar("T")
@@ -213,7 +213,7 @@ class MergeRunner:
             for each in without
         }
         if record and record.commit:
-            merged, result = {*record.merged}, self._repository.files(record.commit)
+            merged, result = {*record.merged}, self._repository.gate_files(record.commit)
             for each in (each for each in own if each.id in merged and has_worktree(each)):
                 promised = [path for path in tasks[each.task_id].writes if not held_by(path, files)]
                 found[each.id] = self._removed_by_others(each, promised, result)
@@ -225,7 +225,7 @@ class MergeRunner:
     ) -> tuple[str, ...]:
         """Return the promised files that a worker's branch has, but that the result lacks."""
         absent = [each for each in promised if not held_by(each, result.paths())]
-        made = self._repository.files(worker_branch(worker)).paths() if absent else ()
+        made = self._repository.gate_files(worker_branch(worker)).paths() if absent else ()
         return tuple(each for each in absent if held_by(each, made))
 
     def _with_checkout_changes(
@@ -308,8 +308,8 @@ class MergeRunner:
         return _with_conflicts_above(merged, record, job)
 
     def _check_branch(self, worker: Worker) -> None:
-        started, branch = self._repository.tip(start_ref(worker)), worker_branch(worker)
-        if started and not self._repository.tip(branch):
+        started, branch = self._repository.commit_of(start_ref(worker)), worker_branch(worker)
+        if started and not self._repository.commit_of(branch):
             raise Conflict(
                 f"cannot merge {worker.id}: branch {short(branch)} no longer exists; restore the "
                 f"branch, or merge without the worker: --exclude {worker.id}"
@@ -322,7 +322,7 @@ class MergeRunner:
         for name in choice.take:
             worker = present.get(name)
             tips = self._worktrees.tips_of(job, name) if worker else []
-            if worker is None or tips in ([], [self._repository.tip(start_ref(worker))]):
+            if worker is None or tips in ([], [self._repository.commit_of(start_ref(worker))]):
                 raise Conflict(
                     f"cannot merge {name}: no branch has its changes; nothing was changed; "
                     f"list the workers: {COMMAND} status {job.id}"

@@ -40,7 +40,7 @@ class ResolverSelection:
             if by_itself and not self._worktrees.rule.can_resolve(worker):
                 continue
             self._point_to_own(worker)
-            self._repository.point(sent_ref(worker), settled.commit)
+            self._repository.set_ref(sent_ref(worker), settled.commit)
             paths = tuple(each.path for each in conflicts[worker.id][:MOST_CONFLICTS])
             yield MergeRejection(
                 worker_id=worker.id,
@@ -91,8 +91,8 @@ class ResolverSelection:
         failed = worker.result is not None and worker.result.unresolved
         if failed and worker.attempt <= worker.budget_from:
             own = conflict_resolution.own_tip(self._repository, worker)
-            self._repository.point(worker_branch(worker), own)
-            self._repository.drop(resolving_ref(worker))
+            self._repository.set_ref(worker_branch(worker), own)
+            self._repository.delete_ref(resolving_ref(worker))
 
 
 def is_refused(worker: Worker) -> bool:

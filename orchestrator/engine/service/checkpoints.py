@@ -51,13 +51,13 @@ class CheckpointCalls:
     def _checkpoints_of_worker(self, worker: Worker) -> Iterator[Checkpoint]:
         kept = self._worktrees.checkpoints
         repository = kept.repository
-        start = repository.tip(start_ref(worker))
+        start = repository.commit_of(start_ref(worker))
         if not start:
             return
         attempts = self._store.attempts(worker.key)
         commits = {START: start, **kept.refs_of(worker)}
         names, ignored = [START, *in_order(commits)[1:]], kept.not_kept(worker)
-        tip = repository.tip(self._worktrees.place_of(worker).branch)
+        tip = repository.commit_of(self._worktrees.place_of(worker).branch)
         rollbacks = worker.result.rollbacks if worker.result else ()
         current = current_of(names, [name for name in names if commits[name] == tip], rollbacks)
         earlier = start
@@ -68,7 +68,7 @@ class CheckpointCalls:
                 attempt=number_of(name),
                 at=_time_of(name, attempts),
                 commit=commits[name],
-                files_changed=len(repository.changed(earlier, commits[name])),
+                files_changed=len(repository.changed_paths(earlier, commits[name])),
                 has_ignored=name in ignored,
                 not_kept=ignored.get(name, {}),
                 gates=_gates_of(worker, name),
@@ -132,7 +132,7 @@ class CheckpointCalls:
     def _has_branch(self, worker: Worker, branch: str) -> bool:
         job = self._store.job(worker.job_id)
         in_git = job is not None and job.config.base
-        return bool(in_git and self._worktrees.checkpoints.repository.tip(branch))
+        return bool(in_git and self._worktrees.checkpoints.repository.commit_of(branch))
 
     def _check_can_change(self, worker: Worker, then: str) -> None:
         """Raise Conflict if the worker is running, is attached to a terminal, or has no branch.

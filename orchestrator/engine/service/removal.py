@@ -66,7 +66,7 @@ class RemovalCalls:
         self._access.workable(caller, job_id)
         job = self._check_removable(caller, job_id)
         directory = str(self._workspace.job_directory(job_id))
-        gone = self._worktrees.checkpoints.repository.discard(job_id, directory)
+        gone = self._worktrees.checkpoints.repository.discard_job(job_id, directory)
         # A job without worktrees had nothing to discard, and can be retried.
         if (gone or job.config.base) and not job.facts.discarded:
             self._trees.amend(job_id, lambda tree: tree.discarded(job_id))

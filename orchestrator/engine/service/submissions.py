@@ -98,7 +98,7 @@ class JobBases:
             return
         name = dirty_ref if job.config.include_dirty else base_ref
         try:
-            self._repository.point(name(job.root_id), job.config.base)
+            self._repository.set_ref(name(job.root_id), job.config.base)
         except (RepositoryError, OSError):
             # Only log the error: git keeps commits without a ref for two weeks, and the first
             # worker sets a ref.

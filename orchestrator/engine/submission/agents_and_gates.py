@@ -257,4 +257,4 @@ class GatePlans:
         return tuple(self._finder.named(asked, self._files(base)))
 
     def _files(self, base: str) -> GateFiles:
-        return self._repository.files(base) if base else _NoFiles()
+        return self._repository.gate_files(base) if base else _NoFiles()

@@ -39,7 +39,7 @@ class BranchTips:
         cannot be added to the branch is a further head. The branch itself is not moved, because a
         worktree may have it checked out.
         """
-        tip = self._repository.tip(branch_of(job.root_id, worker_id))
+        tip = self._repository.commit_of(branch_of(job.root_id, worker_id))
         tip, alone = self.with_children(job, worker_id, tip, brought=True)
         return [*filter(None, [tip]), *alone]
 
@@ -54,7 +54,9 @@ class BranchTips:
         worker's files.
         """
         alone: list[str] = []
-        for child in child_results(self._repository.tips(child_refs(job.root_id, worker_id))):
+        for child in child_results(
+            self._repository.commits_below(child_refs(job.root_id, worker_id))
+        ):
             if tip and brought and child.is_brought:
                 folded = self._with_result_as_parent(job, worker_id, tip, child.result)
             else:
@@ -70,7 +72,7 @@ class BranchTips:
         if self._repository.contains(tip, result):
             return tip
         message = of_child_job(worker_id, job.id)
-        return self._repository.join(tip, result, message, merger_of(job), content)
+        return self._repository.create_merge_commit(tip, result, message, merger_of(job), content)
 
     def _with_result(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
         own = tip
@@ -80,7 +82,7 @@ class BranchTips:
             # The child job started from a snapshot of the worker's uncommitted files. The branch
             # lacks this snapshot, so merge it first.
             words = of_job(f"State of {worker_id} when it started a child job", job.id)
-            tip = self._repository.join(tip, began, words, merger_of(job))
+            tip = self._repository.create_merge_commit(tip, began, words, merger_of(job))
         message = of_child_job(worker_id, job.id)
         merged = self.merge(job, tip, result, message).commit
         if not merged or tip == own:
@@ -115,10 +117,10 @@ def without_secrets(
     the new branch head. The checkpoints keep the former head. Idempotent.
     """
     is_refused = any(SECRETS in failure.gates for failure in worker.failures)
-    if not is_refused or not start or list(repository.line(start, tip)) == [tip]:
+    if not is_refused or not start or list(repository.first_parent_commits(start, tip)) == [tip]:
         return tip
     commit = repository.replay(start, (), tip, message, signature_of(worker))
-    repository.point(branch, commit)
+    repository.set_ref(branch, commit)
     return commit
 
 
@@ -136,13 +138,13 @@ def without_held_back(
     nothing is changed. Return the branch head, and ``held`` with the outcome for each file.
     Idempotent.
     """
-    inside = repository.in_history(onto, tip, [each.path for each in held]) if held else ()
+    inside = repository.paths_in_history(onto, tip, [each.path for each in held]) if held else ()
     if not inside:
         return tip, tuple(held)
-    commit = repository.folded(onto, repository.tip(f"{tip}^"), tip, message)
+    commit = repository.squash(onto, repository.commit_of(f"{tip}^"), tip, message)
     is_folded = commit != tip
     if is_folded:
-        repository.point(branch, commit)
+        repository.set_ref(branch, commit)
     notes = (
         replace(each, folded=is_folded, in_history=not is_folded) if each.path in inside else each
         for each in held
@@ -161,15 +163,15 @@ def without_refused(
     first = _first_refused(worker)
     names = checkpoint_refs(worker.root_id, worker.id)
     began = before(first) if first == 1 else after(first - 1)
-    onto = repository.tip(f"{names}{began}")
-    refused = repository.tip(f"{names}{after(worker.attempt - 1)}")
+    onto = repository.commit_of(f"{names}{began}")
+    refused = repository.commit_of(f"{names}{after(worker.attempt - 1)}")
     if first == worker.attempt or not (onto and refused) or refused in (onto, tip):
         return tip
     if not (repository.contains(tip, refused) and repository.contains(refused, onto)):
         return tip
-    commit = repository.folded(onto, refused, tip, message)
+    commit = repository.squash(onto, refused, tip, message)
     if commit != tip:
-        repository.point(branch, commit)
+        repository.set_ref(branch, commit)
     return commit
 
 

@@ -252,7 +252,7 @@ class ChangesWithoutWorktree:
         names = {*before.files, *now.files}
         found = {each for each in names if before.files.get(each) != now.files.get(each)}
         if before.commit and now.commit and before.commit != now.commit:
-            committed = self._repository.changed(before.commit, now.commit)
+            committed = self._repository.changed_paths(before.commit, now.commit)
             found |= {os.path.relpath(each, f"./{now.prefix}") for each in committed}
         return found
 

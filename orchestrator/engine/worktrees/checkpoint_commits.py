@@ -87,7 +87,7 @@ class Checkpoints:
             self._save(place, before(worker.attempt), "")
         else:
             # The worktree is new, so it contains no changes that its branch lacks.
-            commit = self.repository.tip(place.branch)
+            commit = self.repository.commit_of(place.branch)
             self._set_refs(worker, {before(worker.attempt): commit}, {})
         failpoints.reached("checkpoint: before the attempt")
 
@@ -126,12 +126,12 @@ class Checkpoints:
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
         """Set a ref to the changes that a rollback removes, because no person has seen them."""
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
-        if self.repository.touched(commit, left):
+        if self.repository.differing_paths(commit, left):
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
-            self.repository.point(name, left)
+            self.repository.set_ref(name, left)
 
     def _restore_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
-        tip = self.repository.tip(place.branch)
+        tip = self.repository.commit_of(place.branch)
         names = [name for name in in_order(present) if present[name] == tip]
         found = self._ignored_of(place.worker)
         name = next((each for each in reversed(names) if each in found), "")
@@ -156,7 +156,7 @@ class Checkpoints:
         """
         author = signature_of(place.worker)
         try:
-            return self.repository.keep_ignored(place.directory, message, author)
+            return self.repository.commit_ignored(place.directory, message, author)
         except (RepositoryError, OSError) as error:
             payload = {"worker": place.worker.id, "error": str(error)}
             logger.warning("cannot save ignored files in a checkpoint", extra=payload)
@@ -168,7 +168,7 @@ class Checkpoints:
         below, ignored_prefix = _prefixes(worker)
         refs = {f"{below}{name}": commit for name, commit in commits.items()}
         refs |= {f"{ignored_prefix}{name}": commit for name, commit in ignored.items()}
-        self.repository.point_all(refs)
+        self.repository.set_refs(refs)
 
     # -- lists ----------------------------------------------------------------------------------
 
@@ -178,17 +178,17 @@ class Checkpoints:
         The checkpoint ``start`` is omitted.
         """
         below, _ = _prefixes(worker)
-        return _by_short_name(self.repository.tips(below), below)
+        return _by_short_name(self.repository.commits_below(below), below)
 
     def _ignored_of(self, worker: Worker) -> dict[str, str]:
         _, ignored_prefix = _prefixes(worker)
-        return _by_short_name(self.repository.tips(ignored_prefix), ignored_prefix)
+        return _by_short_name(self.repository.commits_below(ignored_prefix), ignored_prefix)
 
     def new_ignored(self, worker: Worker) -> Sequence[str]:
         """Return the saved ignored files that the worker's attempts created."""
         found = self._ignored_of(worker)
         kept = found.get(after(worker.attempt))
-        return self.repository.new_ignored(kept, found.get(before(1), "")) if kept else ()
+        return self.repository.new_ignored_files(kept, found.get(before(1), "")) if kept else ()
 
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
         """Return the ignored files that each checkpoint lacks.
@@ -196,10 +196,12 @@ class Checkpoints:
         Keys are the names of the checkpoints. Each value has the missing files with the reasons.
         """
         found = self._ignored_of(worker)
-        return {name: self.repository.not_kept(commit) for name, commit in found.items()}
+        return {name: self.repository.omitted_ignored(commit) for name, commit in found.items()}
 
     def _commit_of(self, worker: Worker, name: str, present: Mapping[str, str]) -> str:
-        commit = self.repository.tip(start_ref(worker)) if name == START else present.get(name)
+        commit = (
+            self.repository.commit_of(start_ref(worker)) if name == START else present.get(name)
+        )
         if not commit:
             names = ", ".join((START, *in_order(present)))
             raise NotFound(f"{worker.id} has no checkpoint {name!r}; known: {names}")
@@ -222,11 +224,11 @@ class Checkpoints:
             self.repository.roll_back(place.directory, place.branch, commit, ignored)
         else:
             self._set_refs(worker, {kept: self._branch_head(place)}, {})
-            self.repository.point(place.branch, commit)
+            self.repository.set_ref(place.branch, commit)
         return RolledBack(checkpoint=name, commit=commit, kept=kept)
 
     def _branch_head(self, place: CheckpointPlace) -> str:
-        tip = self.repository.tip(place.branch)
+        tip = self.repository.commit_of(place.branch)
         if not tip:
             raise RepositoryError(
                 f"{place.worker.id} has no branch; the job may have been cleaned up"

@@ -30,11 +30,11 @@ def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
     """
     own = own_tip(repository, worker)
     words = of_worker(f"Merge the job's result so far into {worker.id}, with conflicts", worker)
-    marked = repository.marked(own, sent, words, merger_of(job))
+    marked = repository.merge_with_markers(own, sent, words, merger_of(job))
     known = {resolving_ref(worker): own, adopted_result_ref(worker): sent, start_ref(worker): sent}
-    repository.point_all(known)
+    repository.set_refs(known)
     failpoints.reached("resolving: its start is known")
-    repository.point(worker_branch(worker), marked)
+    repository.set_ref(worker_branch(worker), marked)
     return sent
 
 
@@ -43,8 +43,8 @@ def own_tip(repository: Repository, worker: Worker) -> str:
 
     If an attempt did not resolve all conflicts, return the branch head from before this attempt.
     """
-    tip = repository.tip(worker_branch(worker))
-    return repository.tip(resolving_ref(worker)) if unresolved(repository, worker) else tip
+    tip = repository.commit_of(worker_branch(worker))
+    return repository.commit_of(resolving_ref(worker)) if unresolved(repository, worker) else tip
 
 
 def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
@@ -52,14 +52,17 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
 
     If the attempt failed or changed nothing, return all conflicting files.
     """
-    own, sent = repository.tip(resolving_ref(worker)), repository.tip(adopted_result_ref(worker))
-    tip = repository.tip(worker_branch(worker))
+    own, sent = (
+        repository.commit_of(resolving_ref(worker)),
+        repository.commit_of(adopted_result_ref(worker)),
+    )
+    tip = repository.commit_of(worker_branch(worker))
     # After a crash, one of the two refs may be missing.
     if not (own and sent and tip and repository.contains(tip, sent)):
         return ()
     if worker.result and worker.result.unresolved:
         return worker.result.conflicts
-    return repository.unresolved(own, sent, tip)
+    return repository.unresolved_files(own, sent, tip)
 
 
 #: Maximum number of characters in a prompt: of all conflicting places together, and of a single
@@ -75,7 +78,10 @@ def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment
     worker = assignment.worker
     if worker.attempt < 2 or not (worker.result and worker.result.conflicts):
         return assignment
-    own, sent = repository.tip(resolving_ref(worker)), repository.tip(adopted_result_ref(worker))
+    own, sent = (
+        repository.commit_of(resolving_ref(worker)),
+        repository.commit_of(adopted_result_ref(worker)),
+    )
     if not own or not sent:
         return assignment
     places = repository.conflict_texts(own, sent)
@@ -102,11 +108,11 @@ def _conflict_texts(
 def _paths_by_worker(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
     branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
     found = {}
-    for branch, tip in repository.tips(branches).items():
+    for branch, tip in repository.commits_below(branches).items():
         name = branch.removeprefix(branches)
-        start = repository.tip(start_ref(replace(worker, id=name)))
+        start = repository.commit_of(start_ref(replace(worker, id=name)))
         if name != worker.id and start and repository.contains(sent, tip):
-            found[name] = {*repository.touched(start, tip)}
+            found[name] = {*repository.differing_paths(start, tip)}
     return found
 
 

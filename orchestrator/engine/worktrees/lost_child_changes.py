@@ -31,7 +31,10 @@ class LostChildChanges:
         """
         if not worker.child_job_ids:
             return
-        results, tip = self._results_by_job(worker), self._repository.tip(worker_branch(worker))
+        results, tip = (
+            self._results_by_job(worker),
+            self._repository.commit_of(worker_branch(worker)),
+        )
         if not results or not tip:
             return
         by_id = {each.id: each for each in tree.jobs}
@@ -68,8 +71,8 @@ class LostChildChanges:
         others = [f"{each.base}..{each.result}" for each in results.values()]
         others.remove(f"{base}..{result}")
         # The worker's commit when it started the child job, and the worker's start commit.
-        earlier = (self._repository.tip(each) for each in (f"{base}^", start_ref(worker)))
-        return self._repository.undone(base, result, tip, [*filter(None, earlier)], others)
+        earlier = (self._repository.commit_of(each) for each in (f"{base}^", start_ref(worker)))
+        return self._repository.undone_changes(base, result, tip, [*filter(None, earlier)], others)
 
     def merge_again(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
         """Merge a child job's changes into ``tip`` again, without moving the worker's branch.
@@ -81,7 +84,7 @@ class LostChildChanges:
             return None
         message = of_child_job(worker.id, job.id)
         force = job.config.merge_strategy == Strategy.THEIRS
-        return self._repository.reapplied(
+        return self._repository.reapply(
             child.base, child.result, tip, message, merger_of(job), force=force
         )
 

@@ -60,19 +60,19 @@ class Promises:
         """
         if not task.writes:
             return KeptPromises()
-        place = self._repository.inside(directory)
+        place = self._repository.project_path(directory)
         prefix = os.path.relpath(place, directory)
         touched = [
             os.path.relpath(path, prefix)
-            for path in self._repository.touched(start or tip, tip)
+            for path in self._repository.differing_paths(start or tip, tip)
             if not is_hollow(directory, path)
         ]
         lacking = [each for each in task.writes if not held_by(each, touched)]
         if not lacking:
             return KeptPromises()
-        ignored = self._repository.ignored(directory, [normalized(each) for each in lacking])
+        ignored = self._repository.ignored_files(directory, [normalized(each) for each in lacking])
         missing = [each for each in lacking if not _exists(directory, place, normalized(each))]
-        committed = self._repository.files(tip).paths() if ignored else ()
+        committed = self._repository.gate_files(tip).paths() if ignored else ()
         uncommitted = (
             each for each in lacking if held_by(each, ignored) and not held_by(each, committed)
         )
@@ -88,7 +88,9 @@ class Promises:
         """
         written = (each for each in ignored if is_written_by_people(each))
         found = [each for each in written if _OUTPUT.isdisjoint(each.split("/")[:-1])]
-        return tuple(self._save(worker, self._repository.inside(directory), found[:MOST_SAVED]))
+        return tuple(
+            self._save(worker, self._repository.project_path(directory), found[:MOST_SAVED])
+        )
 
     def saved(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
@@ -97,7 +99,7 @@ class Promises:
 
         Return ``held`` with the outcome for each file.
         """
-        place = self._repository.inside(directory)
+        place = self._repository.project_path(directory)
         prefix = os.path.relpath(place, directory)
 
         def one(each: HeldBack) -> HeldBack:

@@ -64,7 +64,7 @@ class UsersCheckout:
                     self._adopt(root_id)
                 return
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._repository.note(str(directory))
+            self._repository.back_up_git_files(str(directory))
             replace_file(path, json.dumps(dict(self._repository.checkout_state())).encode())
 
     def _adopt(self, root_id: str) -> None:
@@ -183,7 +183,7 @@ class UsersCheckout:
         names = {each for each in (*files, *present) if files.get(each) != present.get(each)}
         commit = str(before.get(str(before.get("HEAD")), ""))
         if commit and now.commit and commit != now.commit:
-            names.update(self._repository.changed(commit, now.commit))
+            names.update(self._repository.changed_paths(commit, now.commit))
         found = {each: _changed_at(f"{now.top}/{each}") for each in sorted(names)}
         return {path: at for path, at in found.items() if at >= since}
 

@@ -38,8 +38,8 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import (
     Base,
-    Folded,
     Merge,
+    MergedSideWork,
     Repository,
     Tools,
     merger_of,
@@ -79,30 +79,30 @@ def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str
 
     The branch must not be checked out in any worktree.
     """
-    sent = repository.tip(sent_ref(worker))
+    sent = repository.commit_of(sent_ref(worker))
     if not sent:
         return start
     resolves = bool(job.config.resolve and worker.result and worker.result.conflicts)
     if resolves and conflict_resolution.unresolved(repository, worker):
         start = conflict_resolution.begin(repository, job, worker, sent)
-        repository.drop(sent_ref(worker))
+        repository.delete_ref(sent_ref(worker))
         return start
     message = of_worker(f"Merge the job's result so far into {worker.id}", worker)
-    tip = repository.tip(worker_branch(worker)) or start
+    tip = repository.commit_of(worker_branch(worker)) or start
     on_start, on_tip = (
         repository.merge(each, sent, message, merger_of(job), force=False).commit
         for each in (start, tip)
     )
     if on_start and on_tip:
         # Without this ref, changes of other workers would count as changes of this worker.
-        repository.point(start_ref(worker), on_start)
+        repository.set_ref(start_ref(worker), on_start)
         failpoints.reached("sent back: its start is known")
-        repository.point(worker_branch(worker), on_tip)
-        repository.point(adopted_result_ref(worker), sent)
+        repository.set_ref(worker_branch(worker), on_tip)
+        repository.set_ref(adopted_result_ref(worker), sent)
         start = on_start
     elif resolves:
         start = conflict_resolution.begin(repository, job, worker, sent)
-    repository.drop(sent_ref(worker))
+    repository.delete_ref(sent_ref(worker))
     return start
 
 
@@ -325,7 +325,7 @@ class Worktrees:
         assignment = with_conflicts(self._repository, assignment)
         if assignment.worker.attempt < 2 or worktree.before == worktree.start:
             return assignment
-        work = self._repository.work(worktree.start, worktree.before)
+        work = self._repository.branch_work(worktree.start, worktree.before)
         return replace(assignment, committed=work)
 
     def _open_worktree(self, assignment: Assignment) -> WorkerWorktree:
@@ -335,10 +335,10 @@ class Worktrees:
         self.checkout.note(worker.root_id)
         self.checkout.restore_git_files(worker.root_id)
         branch, directory = worker_branch(worker), self.directory(worker)
-        start = self._repository.tip(start_ref(worker))
+        start = self._repository.commit_of(start_ref(worker))
         if not start:
             start = self._merged_start(assignment)
-            self._repository.point(start_ref(worker), start)
+            self._repository.set_ref(start_ref(worker), start)
         elif not os.path.lexists(directory):
             start = take_up(self._repository, assignment.job, worker, start)
         failpoints.reached("worktree: its start is known")
@@ -351,10 +351,10 @@ class Worktrees:
         self.checkpoints.begin(
             place, is_new, lambda tip: self._tips.with_children(job, worker.id, tip)[0]
         )
-        tip = self._repository.tip(branch)
+        tip = self._repository.commit_of(branch)
         tools = self._tools(directory)
         return WorkerWorktree(
-            directory, self._repository.inside(directory), branch, tip, start, tools
+            directory, self._repository.project_path(directory), branch, tip, start, tools
         )
 
     def with_tools(self, worktree: WorkerWorktree) -> WorkerWorktree:
@@ -409,8 +409,10 @@ class Worktrees:
         if len(dependencies) < 2:
             # The changes of a single dependency cannot conflict.
             return ()
-        start = self._repository.tip(start_ref(worker))
-        tips = [self._repository.tip(branch_of(worker.root_id, each)) for each in dependencies]
+        start = self._repository.commit_of(start_ref(worker))
+        tips = [
+            self._repository.commit_of(branch_of(worker.root_id, each)) for each in dependencies
+        ]
         return tuple(
             each
             for each, tip in zip(dependencies, tips, strict=True)
@@ -449,7 +451,7 @@ class Worktrees:
                     if why:
                         continue
                 if merged.commit:
-                    self._repository.bring(self.directory(parent), now, merged.commit)
+                    self._repository.update_files(self.directory(parent), now, merged.commit)
                 brought = Brought(now, merged)
                 if held is not None:
                     return brought
@@ -460,7 +462,7 @@ class Worktrees:
     def _merge_result(self, job: Job, now: str, began: str, result: str) -> Merge:
         ours = now
         if not self._repository.contains(now, began):
-            ours = self._repository.join(now, began, "State before", merger_of(job))
+            ours = self._repository.create_merge_commit(now, began, "State before", merger_of(job))
         return self._tips.merge(job, ours, result, f"Merge job {job.id}")
 
     def close_attempt(self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree) -> Changes:
@@ -483,14 +485,14 @@ class Worktrees:
         self._undo_gates(worker, worktree)
         start = self._restore_start(worker, worktree)
         last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
-        last = self._repository.tip(last) or worktree.before or start
+        last = self._repository.commit_of(last) or worktree.before or start
         faults, interrupted = self._repository.repair_worktree(
             worktree.directory, worktree.branch, last
         )
         unresolved = bool(faults) and self._repository.has_conflicts(worktree.directory)
         work, changed = self._commit_work(worker, task, worktree, start, last)
         self.checkpoints.end(self.place_of(worker), work.commit, interrupted)
-        self._repository.settle(worktree.directory)
+        self._repository.abort_operation(worktree.directory)
         marked = self._repository.conflict_markers(start, work.commit) if changed and start else ()
         found = self._changes(worker, task, worktree, start, work, changed)
         has_conflicts = unresolved and bool(marked)
@@ -498,7 +500,7 @@ class Worktrees:
 
     def _commit_work(
         self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree, start: str, last: str
-    ) -> tuple[Folded, bool]:
+    ) -> tuple[MergedSideWork, bool]:
         """Commit the attempt's work on the worker's branch.
 
         Return the commit, and True if the attempt changed anything.
@@ -510,7 +512,7 @@ class Worktrees:
         place = worktree.directory, worktree.branch
         tip = self._repository.commit(*place, message, author, promised)
         failpoints.reached("worktree: loose files are committed")
-        folded = self._repository.fold(*place, tip, message, author, promised)
+        folded = self._repository.merge_side_work(*place, tip, message, author, promised)
         tip, held = folded.commit, folded.held_back
         if self._fold_attempts and start:
             onto = last if self._repository.contains(tip, last) else start
@@ -529,17 +531,17 @@ class Worktrees:
         task: TaskSpec,
         worktree: WorkerWorktree,
         start: str,
-        work: Folded,
+        work: MergedSideWork,
         changed: bool,
     ) -> Changes:
         """Return the changes of all attempts of the worker, which are committed as ``work``."""
         tip = work.commit
-        files = self._repository.changed(start or tip, tip)
+        files = self._repository.changed_paths(start or tip, tip)
         others = self.of_children(worker, start, tip)
         own = tuple(each for each in files if each not in others)[:MOST_FILES]
-        touched = self._repository.touched(start or tip, tip)
+        touched = self._repository.differing_paths(start or tip, tip)
         gone = {*touched} - {*files} - others
-        size = self._repository.size(start or tip, tip) if len(task.agents) > 1 else None
+        size = self._repository.change_size(start or tip, tip) if len(task.agents) > 1 else None
         has_work = bool(files) or (bool(start) and tip != start and bool(touched))
         kept = self._promises.check(worker, task, worktree.directory, start, tip)
         return Changes(
@@ -565,19 +567,19 @@ class Worktrees:
         An attempt is closed a second time if the server ended while its gates ran.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
-        closed = self._repository.tip(ref)
-        if closed and closed == self._repository.tip(worktree.branch):
+        closed = self._repository.commit_of(ref)
+        if closed and closed == self._repository.commit_of(worktree.branch):
             with suppress(RepositoryError, OSError):
-                self._repository.restore(worktree.directory, closed)
+                self._repository.restore_files(worktree.directory, closed)
 
     def _restore_start(self, worker: Worker, worktree: WorkerWorktree) -> str:
         """Restore the ref of the worker's start commit, and return the commit.
 
         The worker may have removed or moved the ref.
         """
-        present = self._repository.tip(start_ref(worker))
+        present = self._repository.commit_of(start_ref(worker))
         if worktree.start and present != worktree.start:
-            self._repository.point(start_ref(worker), worktree.start)
+            self._repository.set_ref(start_ref(worker), worktree.start)
         return worktree.start or present
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
@@ -585,19 +587,19 @@ class Worktrees:
 
         Return "" if the worker had no worktree.
         """
-        start = self._repository.tip(start_ref(worker))
-        tip = self._repository.tip(worker_branch(worker))
+        start = self._repository.commit_of(start_ref(worker))
+        tip = self._repository.commit_of(worker_branch(worker))
         return self._repository.patch(start, tip, most_bytes) if start and tip else ""
 
     def has_moved(self, worker: Worker) -> bool:
         """True if a person has committed on the worker's branch since the worker's last attempt."""
         last = worker.delivery.commit if worker.delivery else ""
-        return bool(last) and self._repository.tip(worker_branch(worker)) != last
+        return bool(last) and self._repository.commit_of(worker_branch(worker)) != last
 
     def span(self, worker: Worker) -> tuple[str, str]:
         """Return the worker's start commit and its branch head. Raise RepositoryError."""
-        tip = self._repository.tip(worker_branch(worker))
-        return self._repository.tip(start_ref(worker)) or tip, tip
+        tip = self._repository.commit_of(worker_branch(worker))
+        return self._repository.commit_of(start_ref(worker)) or tip, tip
 
     def touched(self, worker: Worker, base: str = "") -> Collection[str]:
         """Return every path that the worker's branch changes or removes; empty without a branch.
@@ -605,49 +607,51 @@ class Worktrees:
         ``base``: the commit to compare with if the worker's start commit is not stored. Raise
         RepositoryError.
         """
-        start = self._repository.tip(start_ref(worker)) or base
-        tip = self._repository.tip(worker_branch(worker))
-        return self._repository.touched(start, tip) if start and tip else ()
+        start = self._repository.commit_of(start_ref(worker)) or base
+        tip = self._repository.commit_of(worker_branch(worker))
+        return self._repository.differing_paths(start, tip) if start and tip else ()
 
     def own_files(self, worker: Worker) -> Sequence[str]:
         """Return the files that the worker's branch changes, at most ``MOST_FILES``.
 
         Files that only child jobs changed are omitted.
         """
-        start = self._repository.tip(start_ref(worker))
-        tip = self._repository.tip(worker_branch(worker))
+        start = self._repository.commit_of(start_ref(worker))
+        tip = self._repository.commit_of(worker_branch(worker))
         others = self.of_children(worker, start, tip)
-        files = self._repository.changed(start or tip, tip)
+        files = self._repository.changed_paths(start or tip, tip)
         return tuple(each for each in files if each not in others)[:MOST_FILES]
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
         """Return files that the worker's child jobs changed or removed, but the worker did not."""
         found: set[str] = set()
         for child in self.children(worker):
-            made = set(self._repository.touched(child.base, child.result))
+            made = set(self._repository.differing_paths(child.base, child.result))
             # Without a worktree, start and head are empty. Then all changes are those of child
             # jobs.
-            made -= set(self._repository.touched(start, child.base)) if start else set()
-            found |= made - (set(self._repository.touched(child.result, tip)) if tip else set())
+            made -= set(self._repository.differing_paths(start, child.base)) if start else set()
+            found |= made - (
+                set(self._repository.differing_paths(child.result, tip)) if tip else set()
+            )
         return found
 
     def _move_reports(
         self, worker: Worker, worktree: WorkerWorktree, promised: Collection[str]
     ) -> None:
         home = self._workspace.worker_directory(worker)
-        cwd = self._repository.inside(worktree.directory)
+        cwd = self._repository.project_path(worktree.directory)
         reports = (each for each in REPORT_NAMES if each not in promised)
         for name in (each for each in reports if os.path.isfile(f"{cwd}/{each}")):
             inside = os.path.relpath(f"{cwd}/{name}", worktree.directory)
-            if not self._repository.tracks(self._repository.tip(start_ref(worker)), inside):
+            if not self._repository.tracks(self._repository.commit_of(start_ref(worker)), inside):
                 os.replace(f"{cwd}/{name}", f"{home}/{name}")
 
     def children(self, worker: Worker) -> list[ChildResult]:
-        return child_results(self._repository.tips(child_refs(worker.root_id, worker.id)))
+        return child_results(self._repository.commits_below(child_refs(worker.root_id, worker.id)))
 
     def drop_spares(self, root_id: str) -> None:
         """Remove the job tree's spare worktrees, which later worktrees could reuse."""
-        self._repository.drop_spares(str(self._workspace.job_directory(root_id)))
+        self._repository.remove_spare_worktrees(str(self._workspace.job_directory(root_id)))
 
     def remove(self, worker: Worker) -> None:
         """Remove an ended worker's worktree. Its branch still has the content. Idempotent."""

@@ -46,7 +46,7 @@ _Hunks = Mapping[str, list[_Hunk]]
 def undone(
     git: Git, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
 ) -> Undone:
-    """Implements ``core.repository.repository.Repository.undone``."""
+    """Implements ``core.repository.repository.Repository.undone_changes``."""
     made, after = _changes(git, base, result), _changes(git, result, tip)
     differing = {path: after[path][1] for path in made if path in after}
     if not differing:

@@ -33,7 +33,7 @@ def bring(git: Git, now: str, then: str) -> None:
 
 
 def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
-    """Implements ``core.repository.repository.Repository.lay_out``.
+    """Implements ``core.repository.repository.Repository.set_files``.
 
     HEAD and its branch stay as they are.
     """

@@ -20,7 +20,7 @@ KEPT = "refs/orchestrator-kept/1/worker_1"
 def opened(repository: GitRepository, directory: str) -> Path:
     base = repository.base().commit
     repository.open_worktree(directory, BRANCH, base)
-    repository.point("refs/orchestrator/1/start/worker_1", base)
+    repository.set_ref("refs/orchestrator/1/start/worker_1", base)
     return Path(directory)
 
 
@@ -35,10 +35,10 @@ def forget(project: Project, repository: GitRepository) -> list[str]:
     aside = job.with_name(".removing-job_1")
     if job.exists():
         job.rename(aside)
-    kept = list(repository.forget("1", str(job), str(aside)))
+    kept = list(repository.remove_job_refs("1", str(job), str(aside)))
     left = project.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator").split()
     assert left == [each for each in kept if each == RESULT]
-    assert list(repository.forget("1", str(job), str(aside))) == left
+    assert list(repository.remove_job_refs("1", str(job), str(aside))) == left
     assert project.worktrees() == []
     return kept
 
@@ -84,7 +84,7 @@ def test_a_branch_that_became_a_name_of_the_users_leaves_theirs(
     project.git("symbolic-ref", RESULT, "refs/heads/main")
 
     tip = work(repository, opened)
-    repository.point(RESULT, tip)
+    repository.set_ref(RESULT, tip)
     assert [project.git("rev-parse", each) for each in ("main", BRANCH)] == [main, tip]
     repository.close_worktree(str(opened), BRANCH, WHO)
     project.git("symbolic-ref", BRANCH, "refs/heads/main")
@@ -116,7 +116,7 @@ def test_what_a_result_has_in_whatever_way_is_not_kept(
             project.git("commit", "-qm", "squashed")
         case _:
             project.git("cherry-pick", tip)
-    repository.point(RESULT, project.git("rev-parse", "HEAD"))
+    repository.set_ref(RESULT, project.git("rev-parse", "HEAD"))
     project.git("switch", "-q", "main")
     project.git("branch", "-qD", "temporary")
 
@@ -130,7 +130,7 @@ def test_what_conflicts_with_the_result_is_kept(
     work(repository, opened)
     project.git("switch", "-q", "--detach")
     project.commit({"a.txt": "theirs\n"})
-    repository.point(RESULT, project.git("rev-parse", "HEAD"))
+    repository.set_ref(RESULT, project.git("rev-parse", "HEAD"))
     project.git("switch", "-q", "main")
     assert forget(project, repository) == [KEPT, RESULT]
 

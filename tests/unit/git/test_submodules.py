@@ -75,14 +75,14 @@ def test_what_the_user_has_is_there_at_every_level(worktree: Path) -> None:
 def test_changes_are_committed_inside_and_outlive_the_worktree(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    before, start = users(project), repository.tip("HEAD")
+    before, start = users(project), repository.commit_of("HEAD")
     (worktree / "lib/sub/m.txt").write_text("changed\n")
     (worktree / "lib/sub/in side/new.txt").write_text("new\n")
 
     tip = commit(repository, worktree)
     repository.close_worktree(str(worktree), BRANCH, WHO)
 
-    assert list(repository.changed(start, tip)) == ["lib/sub"]
+    assert list(repository.changed_paths(start, tip)) == ["lib/sub"]
     sub = Project(project.path / "lib/sub")
     middle = gitlink(project, tip, "lib/sub")
     assert sub.show(middle, "m.txt") == "changed"
@@ -100,7 +100,7 @@ def test_changes_are_committed_inside_and_outlive_the_worktree(
 def test_without_changes_nothing_is_made_in_the_users_repositories(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    before, start = users(project), repository.tip("HEAD")
+    before, start = users(project), repository.commit_of("HEAD")
     assert commit(repository, worktree) == start
     assert Project(project.path / "lib/sub").git("for-each-ref", "refs/heads/orchestrator") == ""
     assert users(project) == before
@@ -120,7 +120,7 @@ def test_a_snapshot_has_what_is_uncommitted_and_the_worker_notices_nothing(
     child = f"{worktree}-child"
     repository.open_worktree(child, f"{BRANCH}_1", shot)
     assert Path(child, "lib/sub/in side/deep.txt").read_text() == "wip\n"
-    repository.roll_back(str(worktree), BRANCH, repository.tip("HEAD"), "")
+    repository.roll_back(str(worktree), BRANCH, repository.commit_of("HEAD"), "")
     assert deep.read_text() == "deep\n"
     repository.roll_back(str(worktree), BRANCH, shot, "")
     assert deep.read_text() == "wip\n"
@@ -132,7 +132,7 @@ def test_what_a_crash_left_uncommitted_inside_is_kept_when_its_job_is_removed(
     (worktree / "lib/sub/wip.txt").write_text("wip\n")
     job = str(project.path / "product" / "workspace" / "job_1")
 
-    [kept] = repository.forget("1", job, job)
+    [kept] = repository.remove_job_refs("1", job, job)
 
     assert not worktree.exists()
     inside = Project(project.path / "lib/sub")
@@ -151,7 +151,7 @@ def test_what_a_worker_does_to_its_repository_loses_nothing(
     if damage == "entry":
         (admin,) = (project.path / ".git/worktrees").iterdir()
         shutil.rmtree(admin)
-        repository.repair_worktree(str(worktree), BRANCH, repository.tip(BRANCH))
+        repository.repair_worktree(str(worktree), BRANCH, repository.commit_of(BRANCH))
     tip = commit(repository, worktree)
     kept = Project(project.path / "lib/sub")
     assert kept.show(gitlink(project, tip, "lib/sub"), "new.txt") == "new"
@@ -188,10 +188,10 @@ def test_what_the_users_repository_lacks_leaves_it_empty(
 def test_the_diff_that_is_searched_for_secrets_has_what_was_added_inside(
     repository: GitRepository, worktree: Path
 ) -> None:
-    start = repository.tip("HEAD")
+    start = repository.commit_of("HEAD")
     (worktree / "lib/sub/key.txt").write_text("hunter2\n")
     tip = commit(repository, worktree)
-    text = b"".join(repository.added(start, tip)).decode()
+    text = b"".join(repository.log_with_diffs(start, tip)).decode()
     assert "+hunter2" in text
     assert "+++ b/lib/sub/key.txt" in text
 
@@ -224,7 +224,7 @@ def test_what_the_user_does_not_have_is_empty_and_named(
 def test_merging_tells_conflicts_and_removal_leaves_what_is_nowhere_else(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
-    start = repository.tip("HEAD")
+    start = repository.commit_of("HEAD")
     tips = []
     for number in (1, 2):
         place, branch = Path(f"{worktree}{number}"), f"{BRANCH}{number}"
@@ -241,7 +241,7 @@ def test_merging_tells_conflicts_and_removal_leaves_what_is_nowhere_else(
     sub = Project(project.path / "lib/sub")
     sub.git("branch", "taken", gitlink(project, tips[0], "lib/sub"))
     workspace = project.path / "product" / "workspace" / "job_1"
-    repository.forget("1", str(workspace), str(workspace))
+    repository.remove_job_refs("1", str(workspace), str(workspace))
     left = sub.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator")
     assert left.splitlines() == [f"{BRANCH}2"]
 

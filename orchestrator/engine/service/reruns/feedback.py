@@ -139,7 +139,7 @@ class FeedbackCalls:
         branch = worker_branch(worker)
         delivery = worker.result.delivery if worker.result else None
         in_git = job.config.base or (delivery and delivery.has_worktree)
-        tip = self._repository.tip(branch) if in_git else ""
+        tip = self._repository.commit_of(branch) if in_git else ""
         if not tip:
             again = f"; or run the worker again: {COMMAND} retry {job.id} {worker.id}"
             raise Conflict(
@@ -153,9 +153,12 @@ class FeedbackCalls:
     def _with_code(
         self, worker: Worker, tip: str, comments: tuple[Comment, ...]
     ) -> Iterator[Comment]:
-        old = self._repository.tip(start_ref(worker))
-        sides = {Side.NEW: self._repository.files(tip), Side.OLD: self._repository.files(old)}
-        inside = self._repository.inside("").strip("/")
+        old = self._repository.commit_of(start_ref(worker))
+        sides = {
+            Side.NEW: self._repository.gate_files(tip),
+            Side.OLD: self._repository.gate_files(old),
+        }
+        inside = self._repository.project_path("").strip("/")
         prefix = f"{inside}/" if inside not in ("", ".") else ""
         for number, comment in enumerate(comments):
             yield _with_lines(comment, sides[comment.side], f"comments[{number}]", prefix)
@@ -175,8 +178,8 @@ class FeedbackCalls:
         prefix = f"{landed_refs(job.root_id, job.id)}after/"
         return tuple(
             name.removeprefix(f"{prefix}heads/")
-            for name, commit in self._repository.tips(prefix).items()
-            if (tip := self._repository.tip(f"refs/{name.removeprefix(prefix)}"))
+            for name, commit in self._repository.commits_below(prefix).items()
+            if (tip := self._repository.commit_of(f"refs/{name.removeprefix(prefix)}"))
             and self._repository.contains(tip, commit)
         )
 

@@ -62,15 +62,15 @@ class Bench:
         self.workers.append(worker)
         start = self.job.config.base
         for need in needs:
-            start = self.repository.tip(f"refs/heads/orchestrator/{self.job.id}/{need}")
-        self.repository.point(start_ref(worker), start)
+            start = self.repository.commit_of(f"refs/heads/orchestrator/{self.job.id}/{need}")
+        self.repository.set_ref(start_ref(worker), start)
         self.change(worker, files, start)
         return worker
 
     def change(self, worker: Worker, files: dict[str, str], start: str) -> None:
         self.project.git("checkout", "-q", "--detach", start)
         self.project.commit(files, f"by {worker.id}")
-        self.repository.point(worker_branch(worker), self.project.git("rev-parse", "HEAD"))
+        self.repository.set_ref(worker_branch(worker), self.project.git("rev-parse", "HEAD"))
         self.project.git("checkout", "-q", "main")
 
     @property
@@ -134,19 +134,21 @@ def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) ->
     bench.worker({"good": "x\n"})
     culprit = bench.worker({"bad": "x\n"})
     bench.merge()
-    start = bench.repository.tip(start_ref(culprit))
+    start = bench.repository.commit_of(start_ref(culprit))
 
     again = take_up(bench.repository, bench.job, culprit, start)
 
     assert {"good", "bad"} <= set(bench.project.files(worker_branch(culprit)))
-    assert bench.repository.changed(again, bench.repository.tip(worker_branch(culprit))) == ["bad"]
-    assert not bench.repository.tip(sent_ref(culprit))
+    assert bench.repository.changed_paths(
+        again, bench.repository.commit_of(worker_branch(culprit))
+    ) == ["bad"]
+    assert not bench.repository.commit_of(sent_ref(culprit))
     assert take_up(bench.repository, bench.job, culprit, again) == again
     # The worker repairs the culprit: both are in the result.
     bench.project.git("checkout", "-q", "--detach", worker_branch(culprit))
     bench.project.git("mv", "bad", "mended")
     bench.project.git("commit", "-q", "-m", "mended")
-    bench.repository.point(worker_branch(culprit), bench.project.git("rev-parse", "HEAD"))
+    bench.repository.set_ref(worker_branch(culprit), bench.project.git("rev-parse", "HEAD"))
     bench.project.git("checkout", "-q", "main")
     assert bench.merge() == []
     assert {"good", "mended"} <= set(bench.result())
@@ -158,9 +160,11 @@ def test_a_crash_while_it_takes_up_loses_nothing(bench: Bench) -> None:
     culprit = bench.worker({"bad": "x\n"})
     bench.merge()
     with crash_at(1), pytest.raises(Crash):
-        take_up(bench.repository, bench.job, culprit, bench.repository.tip(start_ref(culprit)))
+        take_up(
+            bench.repository, bench.job, culprit, bench.repository.commit_of(start_ref(culprit))
+        )
 
-    take_up(bench.repository, bench.job, culprit, bench.repository.tip(start_ref(culprit)))
+    take_up(bench.repository, bench.job, culprit, bench.repository.commit_of(start_ref(culprit)))
 
     assert {"good", "bad"} <= set(bench.project.files(worker_branch(culprit)))
 
@@ -170,7 +174,7 @@ def test_what_excludes_the_result_so_far_goes_on_alone(bench: Bench) -> None:
     culprit = bench.worker({"a.txt": "two\n", "bad": "x\n"})
     bench.job = replace(bench.job, config=replace(bench.job.config, merge_strategy="theirs"))
     assert [each.worker_id for each in bench.merge()] == ["worker_2"]
-    start = bench.repository.tip(start_ref(culprit))
+    start = bench.repository.commit_of(start_ref(culprit))
 
     assert take_up(bench.repository, bench.job, culprit, start) == start
 
@@ -221,7 +225,7 @@ def test_clean_finds_what_a_crash_left_while_gates_ran(bench: Bench) -> None:
     assert len(bench.project.worktrees()) == 1
 
     directory = str(bench.workspace.job_directory(bench.job.id))
-    bench.repository.forget(bench.job.id, directory, directory)
+    bench.repository.remove_job_refs(bench.job.id, directory, directory)
 
     assert bench.project.worktrees() == []
     assert bench.project.git("for-each-ref", "refs/orchestrator", "refs/heads/orchestrator") == ""

@@ -345,7 +345,7 @@ def opened(project: Project, rules: CopyRules = NO_RULES) -> tuple[GitRepository
     directory.parent.mkdir(parents=True)
     repository = GitRepository(project.path, product / "workspace", product, rules)
     repository.open_worktree(str(directory), BRANCH, repository.base().commit)
-    repository.point("refs/orchestrator/1/start/worker_1", repository.base().commit)
+    repository.set_ref("refs/orchestrator/1/start/worker_1", repository.base().commit)
     return repository, directory
 
 
@@ -359,7 +359,7 @@ def test_files_that_are_held_back_need_no_space_to_commit_the_others(disk: Path)
     (directory / "[!new]*").write_text("new\n")
 
     tip = repository.commit(str(directory), BRANCH, "work\n", WHO)
-    folded = repository.fold(str(directory), BRANCH, tip, "work\n", WHO)
+    folded = repository.merge_side_work(str(directory), BRANCH, tip, "work\n", WHO)
 
     assert project.files(tip) == ["README.md", "[!new]*"]
     held = {each.path: each.size for each in folded.held_back}

@@ -21,7 +21,7 @@ class Commits:
         self._commits = commits
         self.asked = 0
 
-    def files(self, commit: str) -> Files:
+    def gate_files(self, commit: str) -> Files:
         self.asked += 1
         return Files(self._commits[commit])
 

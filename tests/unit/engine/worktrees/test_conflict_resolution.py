@@ -14,10 +14,10 @@ def test_a_crash_before_all_refs_are_there_leaves_the_workers_own_branch(tmp_pat
     repository = GitRepository(project.path, tmp_path / "workspace", tmp_path)
     worker = a_worker()
     tip = repository.base().commit
-    repository.point(worker_branch(worker), tip)
+    repository.set_ref(worker_branch(worker), tip)
 
     for ref in (resolving_ref(worker), adopted_result_ref(worker)):
-        repository.point(ref, tip)
+        repository.set_ref(ref, tip)
         assert unresolved(repository, worker) == ()
         assert own_tip(repository, worker) == tip
-        repository.drop(ref)
+        repository.delete_ref(ref)

@@ -21,7 +21,7 @@ class Looks:
     def __init__(self, *looks: Mapping[str, str]) -> None:
         self._looks = list(looks)
 
-    def note(self, directory: str) -> None:
+    def back_up_git_files(self, directory: str) -> None:
         pass
 
     def ref_moves(self, root_id: str, since: float) -> Sequence[RefMove]:

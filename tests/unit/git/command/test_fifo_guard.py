@@ -69,7 +69,7 @@ def committed(repository: GitRepository, directory: Path) -> str:
     beside = f"{directory}-2"
     repository.open_worktree(beside, OTHER, start)
     repository.repair_worktree(str(directory), BRANCH, start)
-    repository.keep_ignored(str(directory), "Ignored\n", WHO)
+    repository.commit_ignored(str(directory), "Ignored\n", WHO)
     done = repository.commit(str(directory), BRANCH, "What it did\n", WHO)
     repository.close_worktree(beside, OTHER, WHO)
     return done

@@ -33,12 +33,12 @@ def test_locks_of_our_refs_do_not_stop_us(project: Project, repository: GitRepos
     commit = repository.base().commit
     for name in OURS:
         _lock(project, name)
-    repository.point(OURS[0], commit)
-    repository.point_all(dict.fromkeys(OURS, commit))
-    assert [repository.tip(name) for name in OURS] == [commit] * 3
+    repository.set_ref(OURS[0], commit)
+    repository.set_refs(dict.fromkeys(OURS, commit))
+    assert [repository.commit_of(name) for name in OURS] == [commit] * 3
     _lock(project, OURS[0])
-    repository.drop(OURS[0])
-    assert repository.tip(OURS[0]) == ""
+    repository.delete_ref(OURS[0])
+    assert repository.commit_of(OURS[0]) == ""
 
 
 def test_a_lock_that_is_always_another_one_stays(
@@ -48,14 +48,14 @@ def test_a_lock_that_is_always_another_one_stays(
     monkeypatch.setattr(leftover_files, "_stamp", lambda path: (next(times), 0))
     _lock(project, OURS[0])
     with pytest.raises(RepositoryError, match="another git process is running"):
-        repository.point(OURS[0], commit)
+        repository.set_ref(OURS[0], commit)
 
 
 def test_what_is_no_file_stays_and_is_told(project: Project, repository: GitRepository) -> None:
     commit = repository.base().commit
     (project.path / ".git" / f"{OURS[0]}.lock").mkdir(parents=True)
     with pytest.raises(RepositoryError, match="another git process is running"):
-        repository.point(OURS[0], commit)
+        repository.set_ref(OURS[0], commit)
 
 
 @pytest.mark.parametrize("name", ["packed-refs", "refs/heads/main", "refs/tags/orchestrator"])
@@ -66,7 +66,9 @@ def test_a_lock_of_the_users_stays_and_is_told(
     project.git("pack-refs", "--all")
     _lock(project, name)
     with pytest.raises(RepositoryError, match=f"rm .*{name}.lock'`, then retry"):
-        repository.point(name, commit) if "/" in name else repository.drop("refs/heads/main")
+        repository.set_ref(name, commit) if "/" in name else repository.delete_ref(
+            "refs/heads/main"
+        )
     assert (project.path / ".git" / f"{name}.lock").exists()
 
 

@@ -32,9 +32,9 @@ def repository(project: Project) -> GitRepository:
 
 
 def found(repository: GitRepository) -> list[str]:
-    start, tip = repository.tip("start"), repository.tip("work")
+    start, tip = repository.commit_of("start"), repository.commit_of("work")
     reading = Secrets().scan(
-        repository.added(start, tip), lambda texts: repository.present(start, texts)
+        repository.log_with_diffs(start, tip), lambda texts: repository.texts_in(start, texts)
     )
     assert KEY not in str(reading)
     return [each.text for each in reading.flaws]
@@ -49,19 +49,19 @@ def test_lines_are_the_same_when_they_are_read_again(
     project: Project, repository: GitRepository
 ) -> None:
     project.commit({"a.txt": f"a\n{KEY}\nc\n", "big.txt": "x\n" * MOST_KEPT_BYTES}, "with it")
-    start, tip = repository.tip("start"), repository.tip("work")
-    partly = repository.added(start, tip)
+    start, tip = repository.commit_of("start"), repository.commit_of("work")
+    partly = repository.log_with_diffs(start, tip)
     next(iter(partly))
     partly.close()  # type: ignore[attr-defined]
-    first = b"".join(repository.added(start, tip))
+    first = b"".join(repository.log_with_diffs(start, tip))
     assert first.count(b"+x\n") == MOST_KEPT_BYTES
     project.git("rm", "-q", "big.txt")
     project.commit({"a.txt": "a\n"}, "smaller")
-    end = repository.tip("work")
-    added = [b"".join(repository.added(tip, end)) for _ in range(2)]
+    end = repository.commit_of("work")
+    added = [b"".join(repository.log_with_diffs(tip, end)) for _ in range(2)]
     assert added[0] == added[1]
     assert b"smaller" in added[0]
-    assert b"".join(repository.added(start, tip)) == first
+    assert b"".join(repository.log_with_diffs(start, tip)) == first
 
 
 def test_what_a_later_commit_takes_away_is_found_with_its_commit(

@@ -40,7 +40,7 @@ def changed(project: Project, files: Mapping[str, str]) -> tuple[str, str]:
 @pytest.mark.parametrize("name", CASES)
 def test_the_size_of_a_change(project: Project, repository: GitRepository, name: str) -> None:
     files, size = CASES[name]
-    assert repository.size(*changed(project, files)) == size
+    assert repository.change_size(*changed(project, files)) == size
 
 
 def test_a_patch_is_cut_where_it_is_too_long_and_says_so(

@@ -29,7 +29,7 @@ def repository(project: Project) -> GitRepository:
 def opened(repository: GitRepository, directory: str) -> Path:
     base = repository.base().commit
     repository.open_worktree(directory, BRANCH, base)
-    repository.point(START, base)
+    repository.set_ref(START, base)
     return Path(directory)
 
 
@@ -69,7 +69,7 @@ EDITS = (_edit, _retype, _hold_back, _show_copied, _nest)
 def test_the_changes_of_a_commit_are_those_that_git_lists(
     project: Project, repository: GitRepository, opened: Path, edit: Callable[[Path], None]
 ) -> None:
-    start = repository.tip(START)
+    start = repository.commit_of(START)
     edit(opened)
     tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
 
@@ -77,30 +77,30 @@ def test_the_changes_of_a_commit_are_those_that_git_lists(
     fields = listed.split("\0")[:-1]
     expected = {path: kind != "A" for kind, path in zip(fields[::2], fields[1::2], strict=True)}
     assert expected
-    assert repository.touched(start, tip) == expected
+    assert repository.differing_paths(start, tip) == expected
 
 
 def test_the_changes_of_a_commit_are_not_listed_a_second_time(
     repository: GitRepository, opened: Path, started: list[list[str]]
 ) -> None:
-    start = repository.tip(START)
+    start = repository.commit_of(START)
     _edit(opened)
     tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
     started.clear()
-    assert "dir.txt" in repository.changed(start, tip)
+    assert "dir.txt" in repository.changed_paths(start, tip)
     assert started == []
 
 
 def test_a_patch_without_markers_is_not_searched_again(
     repository: GitRepository, opened: Path, started: list[list[str]]
 ) -> None:
-    start = repository.tip(START)
+    start = repository.commit_of(START)
     (opened / "a.txt").write_text("b < c\n+=======\n")
     tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
-    patch = b"".join(repository.added(start, tip))
+    patch = b"".join(repository.log_with_diffs(start, tip))
     started.clear()
     assert repository.conflict_markers(start, tip) == []
-    assert b"".join(repository.added(start, tip)) == patch
+    assert b"".join(repository.log_with_diffs(start, tip)) == patch
     assert [each for each in started if "diff-tree" in each] == []
 
 
@@ -109,7 +109,7 @@ def test_a_patch_without_markers_is_not_searched_again(
 def test_markers_of_each_length_are_found(
     repository: GitRepository, opened: Path, line: str, more: int
 ) -> None:
-    start = repository.tip(START)
+    start = repository.commit_of(START)
     (opened / "a.txt").write_text("x\n" * more + f"{line}\n")
     tip = repository.commit(str(opened), BRANCH, "It works\n", WHO)
     project = Project(Path(repository.directories()[0]))
@@ -122,7 +122,7 @@ def test_an_index_that_nothing_has_written_is_not_searched_for_conflicts(
 ) -> None:
     (opened / "a.txt").write_text("changed\n")
     started.clear()
-    assert repository.repair_worktree(directory, BRANCH, repository.tip(BRANCH)) == ([], "")
+    assert repository.repair_worktree(directory, BRANCH, repository.commit_of(BRANCH)) == ([], "")
     assert [each for each in started if "ls-files" in each] == []
 
 
@@ -136,5 +136,5 @@ def test_conflicts_that_a_worker_leaves_are_found(
     other.commit({"a.txt": "ours\n"})
     other.git("merge", "side", check=False)
 
-    faults, _ = repository.repair_worktree(directory, BRANCH, repository.tip(START))
+    faults, _ = repository.repair_worktree(directory, BRANCH, repository.commit_of(START))
     assert faults == ["unresolved conflicts in a.txt", "unfinished merge"]

@@ -17,7 +17,7 @@ KEPT = "refs/orchestrator-kept/1/worker_1/nested"
 @pytest.fixture
 def worktree(repository: GitRepository, directory: str) -> Path:
     repository.open_worktree(directory, BRANCH, repository.base().commit)
-    repository.point("refs/orchestrator/1/start/worker_1", repository.base().commit)
+    repository.set_ref("refs/orchestrator/1/start/worker_1", repository.base().commit)
     return Path(directory)
 
 
@@ -32,7 +32,7 @@ def kept(project: Project) -> dict[str, str]:
 
 
 def added(repository: GitRepository, tip: str) -> list[str]:
-    return list(repository.changed(repository.base().commit, tip))
+    return list(repository.changed_paths(repository.base().commit, tip))
 
 
 def test_files_of_a_nested_repository_are_committed_and_its_history_is_kept(
@@ -226,7 +226,7 @@ def test_history_is_kept_beside_the_work_of_a_removed_job(
     repository.close_worktree(str(worktree), BRANCH, WHO)
     job = str(worktree.parents[2])
 
-    names = repository.forget("1", job, job)
+    names = repository.remove_job_refs("1", job, job)
 
     above = "refs/orchestrator-kept/1/worker_1"
     assert list(names) == [f"{above}+work", f"{above}/nested/sub"]

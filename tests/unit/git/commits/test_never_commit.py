@@ -36,7 +36,7 @@ def worktree(repository: GitRepository, directory: str) -> Path:
 
 def opened(repository: GitRepository, directory: str) -> Path:
     repository.open_worktree(directory, BRANCH, repository.base().commit)
-    repository.point("refs/orchestrator/1/start/worker_1", repository.base().commit)
+    repository.set_ref("refs/orchestrator/1/start/worker_1", repository.base().commit)
     return Path(directory)
 
 
@@ -45,8 +45,8 @@ def closed(
 ) -> tuple[list[str], dict[str, HeldBack]]:
     """Return the committed files, and the withheld files."""
     tip = repository.commit(str(worktree), BRANCH, "work\n", WHO, promised)
-    folded = repository.fold(str(worktree), BRANCH, tip, "work\n", WHO, promised)
-    files = list(repository.changed(repository.base().commit, folded.commit))
+    folded = repository.merge_side_work(str(worktree), BRANCH, tip, "work\n", WHO, promised)
+    files = list(repository.changed_paths(repository.base().commit, folded.commit))
     return files, {each.path: each for each in folded.held_back}
 
 
@@ -84,7 +84,7 @@ def test_what_no_project_wants_is_not_committed_and_stays_in_the_worktree(
     }
     assert held["data/big.bin"].size == 1001
     # Gates find the files that the worker's own checks found.
-    repository.restore(str(worktree), repository.tip(BRANCH))
+    repository.restore_files(str(worktree), repository.commit_of(BRANCH))
     assert (worktree / "web/node_modules/a/i.js").exists()
     assert (worktree / "env/bin/python").exists()
     assert closed(repository, worktree) == (files, held)

@@ -42,7 +42,7 @@ def of(project: Project) -> GitRepository:
 @pytest.fixture
 def worktree(repository: GitRepository, directory: str) -> Path:
     repository.open_worktree(directory, BRANCH, repository.base().commit)
-    repository.point("refs/orchestrator/1/start/worker_1", repository.base().commit)
+    repository.set_ref("refs/orchestrator/1/start/worker_1", repository.base().commit)
     return Path(directory)
 
 
@@ -55,7 +55,7 @@ def write(worktree: Path, **contents: bytes) -> None:
 
 def committed(repository: GitRepository, worktree: Path) -> list[str]:
     tip = repository.commit(str(worktree), BRANCH, "work\n", WHO)
-    return list(repository.changed(repository.base().commit, tip))
+    return list(repository.changed_paths(repository.base().commit, tip))
 
 
 def in_repository(project: Project, path: Path) -> bool:

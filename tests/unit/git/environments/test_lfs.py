@@ -100,8 +100,8 @@ def test_what_is_copied_elsewhere_has_the_content_or_is_refused(
     for name in ("a.bin", "b.bin"):
         Path(directory, name).write_text(f"new {name}\n")
     tip = repository.commit(directory, BRANCH, "work\n", WHO)
-    repository.point("refs/heads/orchestrator/1/result", tip)
-    repository.point("refs/orchestrator/1/base/1", base)
+    repository.set_ref("refs/heads/orchestrator/1/result", tip)
+    repository.set_ref("refs/orchestrator/1/base/1", base)
     landing = Landing(project.path, "1", "1")
 
     found = {each.path: content for each, content in landing.changed()}

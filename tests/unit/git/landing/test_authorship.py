@@ -30,11 +30,11 @@ def user(project: Project) -> None:
 @pytest.fixture
 def result(project: Project, repository: GitRepository) -> str:
     base = project.git("rev-parse", "main")
-    repository.point("refs/orchestrator/1/base/1", base)
+    repository.set_ref("refs/orchestrator/1/base/1", base)
     first = work(repository, project, "worker_1", "new.txt")
     second = work(repository, project, "worker_2", "a.txt")
     merged = repository.merge(first, second, "Merge worker_2\n", MERGER, force=False).commit
-    repository.point(RESULT, merged)
+    repository.set_ref(RESULT, merged)
     return merged
 
 
@@ -112,7 +112,7 @@ def test_commits_of_others_keep_their_author(
     project.git("checkout", "-q", "-b", "more", "orchestrator/1/result")
     project.commit({"more.txt": "more\n"}, "by a person")
     project.git("commit", "-q", "--amend", "--no-edit", "--author=Grace <grace@example.org>")
-    repository.point(RESULT, project.git("rev-parse", "HEAD"))
+    repository.set_ref(RESULT, project.git("rev-parse", "HEAD"))
     project.git("checkout", "-q", "main")
 
     landing.land()

@@ -21,8 +21,8 @@ from tests.unit.git.conftest import WHO, branch_with
 @pytest.fixture
 def result(project: Project, repository: GitRepository) -> str:
     commit = branch_with(project, "work", {"new.txt": "new\n", "a.txt": "one\n2\nthree\n"})
-    repository.point("refs/heads/orchestrator/1/result", commit)
-    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    repository.set_ref("refs/heads/orchestrator/1/result", commit)
+    repository.set_ref("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
     return commit
 
 
@@ -168,8 +168,8 @@ def test_where_git_stops_in_the_middle_files_are_put_back(
 ) -> None:
     changes = {"a.txt": "1\n", "dir/b.txt": None, "dir": "file\n", "new/n": "n\n", "z.txt": "z\n"}
     commit = branch_with(project, "work", changes)
-    repository.point("refs/heads/orchestrator/1/result", commit)
-    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    repository.set_ref("refs/heads/orchestrator/1/result", commit)
+    repository.set_ref("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
     project.write(".git/info/attributes", "z.txt filter=broken\n")
     project.git("config", "filter.broken.smudge", "false")
     project.git("config", "filter.broken.required", "true")
@@ -225,8 +225,8 @@ def test_a_file_where_a_directory_is_to_come_is_not_lost(
     project: Project, repository: GitRepository
 ) -> None:
     commit = branch_with(project, "work", {"place/new.txt": "new\n"})
-    repository.point("refs/heads/orchestrator/1/result", commit)
-    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    repository.set_ref("refs/heads/orchestrator/1/result", commit)
+    repository.set_ref("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
     project.write(".git/info/exclude", "place\n")
     project.write("place", "ignored, and dear to somebody\n")
     with pytest.raises(Conflict, match="would be overwritten: place;"):
@@ -238,8 +238,8 @@ def file_in_place_of_a_directory(project: Project, repository: GitRepository) ->
     project.commit({"place/old.txt": "old\n", "place/deep/er.txt": "old\n"}, "directory")
     changes = {"place/old.txt": None, "place/deep/er.txt": None, "place": "a file now\n"}
     commit = branch_with(project, "work", changes)
-    repository.point("refs/heads/orchestrator/1/result", commit)
-    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    repository.set_ref("refs/heads/orchestrator/1/result", commit)
+    repository.set_ref("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
     return Landing(project.path, "1", "1")
 
 
@@ -287,8 +287,8 @@ def test_undo_does_not_lose_files_that_git_ignores(
     project: Project, repository: GitRepository
 ) -> None:
     commit = branch_with(project, "work", {"dir/b.txt": None})
-    repository.point("refs/heads/orchestrator/1/result", commit)
-    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    repository.set_ref("refs/heads/orchestrator/1/result", commit)
+    repository.set_ref("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
     landing = Landing(project.path, "1", "1")
     landing.land()
     project.write(".git/info/exclude", "b.txt\n")
@@ -571,7 +571,7 @@ def test_undo_does_not_lose_what_came_later_and_says_what_does_it(
     for number in range(workers):
         made = branch_with(project, f"side_{number}", {f"new_{number}.txt": "new\n"})
         tip = repository.merge(tip or base, made, "merged", WHO, force=False).commit
-    repository.point("refs/heads/orchestrator/1/result", tip)
+    repository.set_ref("refs/heads/orchestrator/1/result", tip)
     landing = Landing(project.path, "1", "1")
     landing.land(how)
     project.commit({"later.txt": "later\n"}, "later")

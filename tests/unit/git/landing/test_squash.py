@@ -28,7 +28,7 @@ def no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def result(project: Project, repository: GitRepository) -> str:
-    repository.point("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
+    repository.set_ref("refs/orchestrator/1/base/1", project.git("rev-parse", "main"))
     project.git("checkout", "-q", "-b", "work")
     work(project, "worker_1", {"new.txt": "new\n"})
     work(project, "worker_2", {"a.txt": "one\n2\nthree\n"})
@@ -49,7 +49,7 @@ def work(project: Project, worker: str, files: dict[str, str]) -> None:
 
 def ended(project: Project, repository: GitRepository) -> str:
     commit = project.git("rev-parse", "HEAD")
-    repository.point(RESULT, commit)
+    repository.set_ref(RESULT, commit)
     project.git("checkout", "-q", "main")
     project.git("branch", "-q", "-D", "work")
     return commit
@@ -220,7 +220,7 @@ def test_a_later_result_is_landed_on_top_of_an_earlier_squash(
 
 def forget(project: Project, repository: GitRepository) -> str:
     job: Path = project.path / "product" / "workspace" / "job_1"
-    repository.forget("1", str(job), str(job))
+    repository.remove_job_refs("1", str(job), str(job))
     return project.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator")
 
 
@@ -284,13 +284,13 @@ def test_a_refused_attempt_is_part_of_the_next_ones_commit(
 ) -> None:
     start, refused, tip, last = attempts(project, TITLE, TITLE, "more")
 
-    folded = repository.folded(start, refused, last, TITLE)
+    folded = repository.squash(start, refused, last, TITLE)
 
     assert project.git("log", "--format=%s", f"{start}..{folded}").split() == ["more", "work"]
     assert project.git("log", "-1", "--format=%B", f"{folded}~1") == TITLE.strip()
     assert project.git("diff", folded, last) == project.git("diff", f"{folded}~1", tip) == ""
     # The second time, it is no longer on top of the rejected commit.
-    assert repository.folded(start, refused, folded, TITLE) == folded
+    assert repository.squash(start, refused, folded, TITLE) == folded
 
 
 @pytest.mark.parametrize("where", ["in the refused attempt", "after it"])
@@ -307,4 +307,4 @@ def test_an_attempt_with_a_merge_stays(
     tip = project.git("rev-parse", "HEAD")
 
     refused = merged if where == "in the refused attempt" else first
-    assert repository.folded(start, refused, tip, TITLE) == tip
+    assert repository.squash(start, refused, tip, TITLE) == tip

@@ -31,7 +31,7 @@ KEPT = "refs/orchestrator-kept/1/worker_1"
 @pytest.fixture
 def worktree(repository: GitRepository, directory: str) -> Path:
     repository.open_worktree(directory, BRANCH, repository.base().commit)
-    repository.point("refs/orchestrator/1/start/worker_1", repository.base().commit)
+    repository.set_ref("refs/orchestrator/1/start/worker_1", repository.base().commit)
     return Path(directory)
 
 
@@ -45,12 +45,12 @@ def does(worktree: Path, script: str, who: str = WHO.email) -> None:
 
 def closed(repository: GitRepository, worktree: Path) -> tuple[str, Sequence[SideWork]]:
     tip = repository.commit(str(worktree), BRANCH, "work\n", WHO)
-    folded = repository.fold(str(worktree), BRANCH, tip, "work\n", WHO)
+    folded = repository.merge_side_work(str(worktree), BRANCH, tip, "work\n", WHO)
     return folded.commit, folded.work
 
 
 def added(repository: GitRepository, tip: str) -> list[str]:
-    return list(repository.changed(repository.base().commit, tip))
+    return list(repository.changed_paths(repository.base().commit, tip))
 
 
 def kept(project: Project) -> list[str]:
@@ -412,7 +412,7 @@ def test_work_of_an_attempt_that_was_rolled_back_does_not_come_back(
 ) -> None:
     does(worktree, FEATURE)
     tip, _ = closed(repository, worktree)
-    repository.point("refs/orchestrator/1/checkpoint/worker_1/1-after", tip)
+    repository.set_ref("refs/orchestrator/1/checkpoint/worker_1/1-after", tip)
     repository.roll_back(str(worktree), BRANCH, repository.base().commit, "")
     (worktree / "new.txt").write_text("new\n")
 
@@ -600,7 +600,7 @@ def test_both_workers_keep_their_commits_on_a_branch_that_both_use(
 ) -> None:
     branch, other = BRANCH.replace("_1", "_2"), worktree.parents[1] / "worker_2" / "worktree"
     repository.open_worktree(str(other), branch, repository.base().commit)
-    repository.point("refs/orchestrator/1/start/worker_2", repository.base().commit)
+    repository.set_ref("refs/orchestrator/1/start/worker_2", repository.base().commit)
     second = Signature(name="worker_2", email="worker_2@1.orchestrator.invalid")
     more = FEATURE.replace("-c ", "").replace("f.txt", "more.txt")
     does(worktree, FEATURE)
@@ -608,7 +608,7 @@ def test_both_workers_keep_their_commits_on_a_branch_that_both_use(
 
     tip, _ = closed(repository, worktree)
     theirs = repository.commit(str(other), branch, "work\n", second)
-    folded = repository.fold(str(other), branch, theirs, "work\n", second)
+    folded = repository.merge_side_work(str(other), branch, theirs, "work\n", second)
 
     assert added(repository, tip) == ["f.txt"]
     assert added(repository, folded.commit) == ["f.txt", "more.txt"]

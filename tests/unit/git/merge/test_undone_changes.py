@@ -31,7 +31,7 @@ def after(project: Project, repository: GitRepository, act: Acts, *others: str) 
     act(project)
     project.git("add", "-A", "--", ".", ":!product")
     project.git("commit", "-q", "--allow-empty", "-m", "what the worker left")
-    return repository.undone(base, result, project.git("rev-parse", "HEAD"), [base], others)
+    return repository.undone_changes(base, result, project.git("rev-parse", "HEAD"), [base], others)
 
 
 def discard(project: Project) -> None:
@@ -102,7 +102,7 @@ def test_what_another_child_job_replaces_is_not_discarded(
     other = replaced(project)
     tip = project.git("rev-parse", "HEAD")
 
-    found = repository.undone(base, result, tip, [base], [f"{other}..{base}"])
+    found = repository.undone_changes(base, result, tip, [base], [f"{other}..{base}"])
 
     assert (len(found.places), found.whole) == (2, False)
 
@@ -114,7 +114,7 @@ def test_a_fix_of_the_only_line_that_a_child_job_changed_is_not_undone(
     result = project.commit({"a.txt": "one\n2\nthree\n"}).git("rev-parse", "HEAD")
     tip = project.commit({"a.txt": "one\nTWO\nthree\n"}).git("rev-parse", "HEAD")
 
-    assert repository.undone(base, result, tip, [base], []) == Undone()
+    assert repository.undone_changes(base, result, tip, [base], []) == Undone()
 
 
 def test_names_with_blanks_and_files_without_text(
@@ -126,10 +126,10 @@ def test_names_with_blanks_and_files_without_text(
     others = {**files, "empty.py": "filled\n", "image": "\0other\n", "a b.txt": "x\nmore\n"}
     tip = project.commit(others).git("rev-parse", "HEAD")
 
-    found = repository.undone(base, result, tip, [base], [])
+    found = repository.undone_changes(base, result, tip, [base], [])
 
     assert [each.path for each in found.places] == ["image"]
-    whole = repository.undone(base, result, base, [], [])
+    whole = repository.undone_changes(base, result, base, [], [])
     assert ({each.path for each in whole.places}, whole.whole) == ({*files}, True)
 
 
@@ -140,12 +140,12 @@ def test_what_was_discarded_is_put_back_on_top_of_what_came_since(
     discard(project)
     own = project.commit({"own.txt": "own\n"}).git("rev-parse", "HEAD")
     # Git then treats the result as merged.
-    tip = repository.join(own, result, "joined", WHO)
+    tip = repository.create_merge_commit(own, result, "joined", WHO)
 
-    back = repository.reapplied(base, result, tip, "back", WHO, force=False)
+    back = repository.reapply(base, result, tip, "back", WHO, force=False)
 
     assert project.show(back.commit, "a.txt") == f"{LINES}four"
     assert project.show(back.commit, "own.txt") == "own"
     assert project.files(back.commit) == ["a.txt", "dir/b.txt", "new.txt", "own.txt"]
-    again = repository.reapplied(base, result, back.commit, "back", WHO, force=False)
+    again = repository.reapply(base, result, back.commit, "back", WHO, force=False)
     assert again.commit == back.commit

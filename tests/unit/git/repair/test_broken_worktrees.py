@@ -86,7 +86,7 @@ def test_a_worktree_that_was_taken_from_the_repository_is_entered_again(
     assert repair(repository, opened) == ["the git directory was removed"]
     tip = commit(repository, opened)
 
-    assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
+    assert list(repository.changed_paths(repository.base().commit, tip)) == ["new.txt"]
     assert project.worktrees() == [str(opened)]
 
 
@@ -117,7 +117,7 @@ def test_what_an_agent_did_not_finish_is_told_and_ended(
     tip = commit(repository, opened)
     # A crash here repeats the steps from ``repair_worktree`` on.
     assert repository.has_conflicts(str(opened))
-    repository.settle(str(opened))
+    repository.abort_operation(str(opened))
 
     assert not repository.has_conflicts(str(opened))
     assert set(faults) == {
@@ -153,7 +153,7 @@ def test_an_unreadable_index_and_head_are_made_anew(
     assert repair(repository, opened) == ["HEAD was unreadable", "the index was unreadable"]
 
     tip = commit(repository, opened)
-    assert list(repository.changed(repository.base().commit, tip)) == ["new.txt"]
+    assert list(repository.changed_paths(repository.base().commit, tip)) == ["new.txt"]
 
 
 def test_flags_in_the_index_hide_no_change(

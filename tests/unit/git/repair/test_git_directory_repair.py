@@ -98,7 +98,7 @@ def test_what_git_cannot_work_with_is_as_before_the_job(
     breaks, told = BROKEN[name]
     files = [project.path / ".git" / each for each in ("config", "HEAD", "index")]
     before = [each.read_bytes() for each in files]
-    repository.note(str(job))
+    repository.back_up_git_files(str(job))
     breaks(project)
 
     said = repository.restore_git_files(str(job))
@@ -122,7 +122,7 @@ def test_what_git_cannot_work_with_is_as_before_the_job(
 def test_what_git_can_work_with_stays(
     project: Project, repository: GitRepository, job: Path, change: Break
 ) -> None:
-    repository.note(str(job))
+    repository.back_up_git_files(str(job))
     change(project)
     before = {each: (project.path / ".git" / each).read_bytes() for each in ("config", "HEAD")}
 
@@ -134,7 +134,7 @@ def test_what_git_can_work_with_stays(
 def test_what_is_not_the_cause_stays(
     project: Project, repository: GitRepository, job: Path
 ) -> None:
-    repository.note(str(job))
+    repository.back_up_git_files(str(job))
     project.git("config", "remote.mine.url", "https://example.org")
     project.git("config", "core.bare", "true")
 
@@ -147,7 +147,7 @@ def test_what_is_not_the_cause_stays(
 def test_where_something_else_is_broken_the_configuration_stays(
     project: Project, repository: GitRepository, job: Path
 ) -> None:
-    repository.note(str(job))
+    repository.back_up_git_files(str(job))
     project.git("config", "remote.mine.url", "https://example.org")
     os.rename(project.path / ".git" / "HEAD", project.path / ".git" / "elsewhere")
     (project.path / ".git" / "commondir").write_text("/nonexistent")
@@ -164,7 +164,7 @@ def test_refs_that_are_gone_altogether_come_back(
     project.git("pack-refs", "--all")
     project.commit({"new.txt": "x"}, "second")
     project.git("branch", "orchestrator/2/result")
-    repository.note(str(job))
+    repository.back_up_git_files(str(job))
     before = project.git("show-ref")
     shutil.rmtree(project.path / ".git" / "refs")
 
@@ -181,7 +181,7 @@ def test_packed_refs_that_git_cannot_read_are_there_again(
     packed = project.path / ".git" / "packed-refs"
     project.git("branch", "early")
     project.git("pack-refs", "--all")
-    repository.note(str(job))
+    repository.back_up_git_files(str(job))
     project.commit({"new.txt": "x"}, "second")
     project.git("branch", "late")
     project.git("pack-refs", "--all")
@@ -199,7 +199,7 @@ def test_packed_refs_that_git_cannot_read_are_there_again(
 
 
 def test_what_was_there_is_kept(project: Project, repository: GitRepository, job: Path) -> None:
-    repository.note(str(job))
+    repository.back_up_git_files(str(job))
     for content in ("[first", "[second"):
         project.write(".git/config", content)
         repository.restore_git_files(str(job))
@@ -213,7 +213,7 @@ def test_a_configuration_of_this_worktree_that_nobody_had_is_put_aside(
     project: Project, repository: GitRepository, job: Path
 ) -> None:
     project.git("config", "extensions.worktreeConfig", "true")
-    repository.note(str(job))
+    repository.back_up_git_files(str(job))
     project.write(".git/config.worktree", "[core")
 
     repository.restore_git_files(str(job))
@@ -228,7 +228,7 @@ def test_every_job_whose_workers_may_have_done_it_is_told(
     other = job.parent / "job_2"
     (other / "depth_0" / "worker_7" / "worktree").mkdir(parents=True)
     for each in (job, other):
-        repository.note(str(each))
+        repository.back_up_git_files(str(each))
     project.write(".git/HEAD", "junk")
 
     repository.restore_git_files(str(other))
@@ -257,14 +257,14 @@ def test_a_note_that_somebody_has_overwritten_is_none(
 def test_the_next_job_begins_with_what_is_sound(
     project: Project, repository: GitRepository, job: Path, name: str
 ) -> None:
-    repository.note(str(job))
+    repository.back_up_git_files(str(job))
     before = (project.path / ".git" / "config").read_bytes()
     BROKEN[name][0](project)
     (job.parent / "job_2").mkdir()
 
     assert repository.base().commit == project.git("rev-parse", "main")
     BROKEN[name][0](project)
-    repository.note(str(job.parent / "job_2"))
+    repository.back_up_git_files(str(job.parent / "job_2"))
 
     assert (project.path / ".git" / "config").read_bytes() == before
 
@@ -275,10 +275,10 @@ def test_a_backup_starts_one_process(
     # Until its files are this old, git's configuration is read at each use.
     time.sleep(2 * SETTLED_SECONDS)
     repository.base()
-    repository.note(str(job))
+    repository.back_up_git_files(str(job))
     (job.parent / "job_2").mkdir()
     started.clear()
-    repository.note(str(job.parent / "job_2"))
+    repository.back_up_git_files(str(job.parent / "job_2"))
     assert ["for-each-ref" in each for each in started if "cat-file" not in each] == [True]
     places = [path.read_bytes() for path in sorted(job.parent.glob("job_*/refs-before"))]
     assert places[0] == places[1]
@@ -291,5 +291,5 @@ def test_a_repository_of_a_directory_above_is_not_backed_up(
     Project(project.path.parent).begin({"above.txt": "x\n"})
     shutil.rmtree(project.path / ".git" / "objects")
     with pytest.raises(RepositoryError):
-        repository.note(str(job))
+        repository.back_up_git_files(str(job))
     assert not (job / git_directory_repair.NAME).exists()

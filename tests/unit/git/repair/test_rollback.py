@@ -22,7 +22,7 @@ def opened(project: Project, repository: GitRepository, directory: str) -> Path:
 
 
 def keep(repository: GitRepository, directory: Path) -> str:
-    return repository.keep_ignored(str(directory), "checkpoint", WHO)
+    return repository.commit_ignored(str(directory), "checkpoint", WHO)
 
 
 def files(directory: Path) -> dict[str, str]:
@@ -122,7 +122,7 @@ def test_what_is_too_large_is_named_and_left_as_it_is(
     commit, kept = repository.snapshot(str(opened), "then", WHO), keep(repository, opened)
 
     too_large = dict.fromkeys(("big.log", "build"), "too large")
-    assert dict(repository.not_kept(kept)) == too_large
+    assert dict(repository.omitted_ignored(kept)) == too_large
     (opened / "x.log").unlink()
     repository.roll_back(str(opened), BRANCH, commit, kept)
 
@@ -136,7 +136,7 @@ def test_a_repository_among_ignored_files_is_left_as_it_is(
 ) -> None:
     inner = Project(opened / "build" / "vendor").begin({"v.txt": "v\n"})
     kept = keep(repository, opened)
-    assert dict(repository.not_kept(kept)) == {"build": "nested repository"}
+    assert dict(repository.omitted_ignored(kept)) == {"build": "nested repository"}
     repository.roll_back(str(opened), BRANCH, repository.base().commit, kept)
     assert inner.git("status", "--porcelain") == ""
 

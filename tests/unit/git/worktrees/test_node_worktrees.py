@@ -324,10 +324,10 @@ def test_a_damaged_repository_of_the_worker_gets_a_result_without_its_branch(sid
 
 def _closed(sides: Sides) -> tuple[list[str], list[str]]:
     """Return the files that the worker's branch adds or changes, and the refs of its side work."""
-    sides.repository.point("refs/orchestrator/1/start/worker_1", sides.base)
+    sides.repository.set_ref("refs/orchestrator/1/start/worker_1", sides.base)
     tip = sides.repository.commit(str(sides.here), BRANCH, "work\n", WHO)
-    folded = sides.repository.fold(str(sides.here), BRANCH, tip, "work\n", WHO)
-    found = list(sides.repository.changed(sides.base, folded.commit))
+    folded = sides.repository.merge_side_work(str(sides.here), BRANCH, tip, "work\n", WHO)
+    found = list(sides.repository.changed_paths(sides.base, folded.commit))
     return found, [each.ref for each in folded.work if each.ref]
 
 

@@ -153,8 +153,8 @@ def test_there_are_never_many_and_they_go_with_the_job(
     for directory in [opened(number) for number in range(4)]:
         close(repository, directory)
     assert len(list((job / pool.DIRECTORY).iterdir())) == 2
-    repository.drop_spares(str(job))
-    repository.drop_spares(str(job))
+    repository.remove_spare_worktrees(str(job))
+    repository.remove_spare_worktrees(str(job))
     assert not (job / pool.DIRECTORY).exists()
 
 

@@ -123,7 +123,7 @@ def test_a_commit_takes_all_but_what_is_ignored_under_any_name(
 
     tip = commit(repository, opened)
 
-    found = repository.changed(repository.base().commit, tip)
+    found = repository.changed_paths(repository.base().commit, tip)
     assert sorted(found) == sorted([".gitignore", "link", os.fsdecode(b"latin-\xe9"), *names])
     assert "a.txt" not in project.git("ls-tree", "--name-only", tip).splitlines()
     assert commit(repository, opened) == tip
@@ -250,13 +250,13 @@ def test_a_commit_that_was_half_removed_is_looked_at_anew(
     repository: GitRepository, directory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = repository.base().commit
-    repository.open_at(directory, commit)
+    repository.open_detached_worktree(directory, commit)
     with monkeypatch.context() as patched:
         patched.setattr(worktrees, "remove", killed_while_removing)
         with pytest.raises(KeyboardInterrupt):
-            repository.close_at(directory)
+            repository.remove_detached_worktree(directory)
 
-    repository.open_at(directory, commit)
+    repository.open_detached_worktree(directory, commit)
 
     assert Path(directory, "a.txt").exists()
 
@@ -280,11 +280,11 @@ def test_forgetting_a_job_leaves_nothing_but_a_result_that_nobody_took(
 ) -> None:
     (opened / "new.txt").write_text("x\n")
     tip = commit(repository, opened)
-    repository.point("refs/heads/orchestrator/1/result", tip)
-    repository.point("refs/orchestrator/1/start/worker_1", repository.base().commit)
+    repository.set_ref("refs/heads/orchestrator/1/result", tip)
+    repository.set_ref("refs/orchestrator/1/start/worker_1", repository.base().commit)
     job = str(project.path / "product" / "workspace" / "job_1")
 
-    repository.forget("1", job, job)
+    repository.remove_job_refs("1", job, job)
 
     assert project.worktrees() == []
     assert project.git("for-each-ref", "--format=%(refname)", "refs/orchestrator") == ""
@@ -292,7 +292,7 @@ def test_forgetting_a_job_leaves_nothing_but_a_result_that_nobody_took(
         "orchestrator/1/result"
     )
     project.git("merge", "-q", "--ff-only", tip)
-    repository.forget("1", job, job)
+    repository.remove_job_refs("1", job, job)
     assert project.git("branch", "--list", "orchestrator/*") == ""
 
 
@@ -301,7 +301,7 @@ def test_forgetting_touches_no_other_job_and_no_worktree_of_the_users(
 ) -> None:
     project.git("worktree", "add", "-q", str(tmp_path / "mine"), "-b", "mine")
     job = str(project.path / "product" / "workspace" / "job_2")
-    assert repository.forget("2", job, job) == ()
+    assert repository.remove_job_refs("2", job, job) == ()
     assert sorted(project.worktrees()) == sorted([str(opened), str(tmp_path / "mine")])
 
 
@@ -339,7 +339,7 @@ def test_a_bare_repository_has_no_files_for_workers(
     base = GitRepository(top, product / "workspace", product).base()
 
     assert (base.commit, "the project is a bare repository" in base.note) == ("", True), base
-    assert GitRepository(top, product / "workspace", product).forget("1", "x", "x") == ()
+    assert GitRepository(top, product / "workspace", product).remove_job_refs("1", "x", "x") == ()
 
 
 def test_a_directory_without_a_repository_needs_no_git(tmp_path: Path) -> None:
@@ -358,7 +358,7 @@ def test_a_project_that_its_repository_does_not_know_is_none(project: Project) -
 
 def test_errors_are_words(repository: GitRepository) -> None:
     with pytest.raises(RepositoryError, match=r"git diff-tree failed: .*nothing-like-it"):
-        repository.changed("nothing-like-it", "HEAD")
+        repository.changed_paths("nothing-like-it", "HEAD")
 
 
 def test_an_extension_that_this_git_does_not_know_is_named(
