@@ -19,7 +19,7 @@ from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import Subscription, Topic
-from orchestrator.core.scheduler.view import SchedulerView
+from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.engine.supervisor.outbox_entries import Outbox
 from orchestrator.store import SqlStore, sqlite_url
 

@@ -9,6 +9,6 @@
 - ``prompts``: Texts that agents read: prompts, roles, shared context
 - ``survey``: The agent ``survey``: a static analyzer that maps the project without AI
 
-``driven_agent`` (AI agents, which the driver runs) and ``program_agent`` (commands and other
+``driven_agent`` (AI agents, which the driver runs) and ``command_agents`` (commands and other
 programs) implement ``core.ports.agents.Agent``. ``agent_registry`` finds an agent by its name.
 """

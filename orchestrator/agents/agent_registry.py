@@ -5,8 +5,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 
 from orchestrator.agents import survey
 from orchestrator.agents.activity.transcript import steps_of
+from orchestrator.agents.command_agents import CommandAgent, ShellAgent
 from orchestrator.agents.driven_agent import DrivenAgent
-from orchestrator.agents.program_agent import ProgramAgent, ShellAgent
 from orchestrator.core.errors import InvalidRequest, UnknownAgent
 from orchestrator.core.model.job import PLANNER, RULES, SURVEY, TaskSpec
 from orchestrator.core.model.job_settings import AUTO
@@ -194,8 +194,8 @@ def _availability(agent: Agent) -> Availability:
     )
 
 
-def survey_agent() -> ProgramAgent:
-    return ProgramAgent(
+def survey_agent() -> CommandAgent:
+    return CommandAgent(
         name=SURVEY,
         argv=survey.command(sys.executable),
         env={"PYTHONPATH": PACKAGES, "PYTHONDONTWRITEBYTECODE": "1"},

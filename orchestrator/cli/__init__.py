@@ -97,7 +97,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
         "config": "setup.config",
         "keys": "setup.keys",
         "nodes": "setup.cluster.nodes",
-        "node": "setup.cluster.node",
+        "node": "setup.cluster.node_join",
         "triggers": "setup.integrations.triggers",
         "webhooks": "setup.integrations.webhooks",
         "notify": "setup.integrations.notify",

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from orchestrator.composition.settings.agent_name_checks import check_agents
     from orchestrator.composition.settings.available_agents import availability
     from orchestrator.composition.settings.gates import gates_here
-    from orchestrator.composition.settings.receivers import check_receivers
     from orchestrator.composition.settings.settings_map import containment_in_force, own_secrets
     from orchestrator.composition.settings.trigger_settings import triggers
+    from orchestrator.composition.settings.webhooks_and_notifications import check_receivers
 
 #: Module that defines each exported name.
 _HOMES = {
@@ -43,7 +43,7 @@ _HOMES = {
     "availability": "settings.available_agents",
     "check_agents": "settings.agent_name_checks",
     "check_dependencies": "plan_preview",
-    "check_receivers": "settings.receivers",
+    "check_receivers": "settings.webhooks_and_notifications",
     "containment_in_force": "settings.settings_map",
     "difference_between": "git_for_commands",
     "discard_kept": "git_for_commands",

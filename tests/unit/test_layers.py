@@ -91,7 +91,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
         "activity discovery prices survey",
         "ai_tools prompts",
         "driver_process model_loop",
-        "program_agent session_resumption",
+        "command_agents session_resumption",
         "driven_agent",
         "agent_registry",
     ),

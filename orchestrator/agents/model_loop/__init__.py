@@ -18,7 +18,7 @@ from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.model_loop.conversation import Mail, converse
 from orchestrator.agents.model_loop.json_answer import completed
 from orchestrator.agents.model_loop.model_calls import Emit
-from orchestrator.agents.model_loop.providers.turn import Dialect
+from orchestrator.agents.model_loop.providers.dialect import Dialect
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings, read
 from orchestrator.core.lazy_dataclass import dataclass
 

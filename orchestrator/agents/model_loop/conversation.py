@@ -16,7 +16,7 @@ from orchestrator.agents.activity.agent_events import (
 from orchestrator.agents.model_loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, overflow
 from orchestrator.agents.model_loop.providers import instructions
-from orchestrator.agents.model_loop.providers.turn import Dialect, StopReason, Turn, Use
+from orchestrator.agents.model_loop.providers.dialect import Dialect, StopReason, Turn, Use
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.model_loop.tools.tool import Result
 from orchestrator.agents.model_loop.tools.toolbox import Toolbox

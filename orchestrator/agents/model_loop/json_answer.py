@@ -9,7 +9,7 @@ from orchestrator.agents.activity.agent_events import AgentOutcome, FinalAnswerE
 from orchestrator.agents.model_loop.conversation import ask, failed
 from orchestrator.agents.model_loop.model_calls import Emit, ModelCaller
 from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, overflow
-from orchestrator.agents.model_loop.providers.turn import Dialect, StopReason, Turn
+from orchestrator.agents.model_loop.providers.dialect import Dialect, StopReason, Turn
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.model_loop.usage_account import UsageAccount
 from orchestrator.core.model.attempt.attempt_result import ErrorClass

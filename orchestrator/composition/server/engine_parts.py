@@ -15,7 +15,6 @@ from orchestrator.composition.server.outbox import outbox_service
 from orchestrator.composition.server.server_lease_renewal import claimant, lease_path
 from orchestrator.composition.settings.available_agents import descriptions, registry
 from orchestrator.composition.settings.gates import gate_runner_of
-from orchestrator.composition.settings.receivers import Receivers, receivers
 from orchestrator.composition.settings.repository import repository_of
 from orchestrator.composition.settings.settings_map import (
     containment,
@@ -26,6 +25,7 @@ from orchestrator.composition.settings.settings_map import (
     masked,
     quotas,
 )
+from orchestrator.composition.settings.webhooks_and_notifications import Receivers, receivers
 from orchestrator.config import Settings, roles_directory
 from orchestrator.config.fields.choices import (
     Attempts,

@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from orchestrator.composition.settings.receivers import Receivers
 from orchestrator.composition.settings.settings_map import masked, own_secrets
+from orchestrator.composition.settings.webhooks_and_notifications import Receivers
 from orchestrator.config import Settings
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.supervisor.outbox_entries import Outbox

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 
 from orchestrator.agents.agent_registry import AgentRegistry, Look, built_in
+from orchestrator.agents.command_agents import LOGIN_SHELL, CommandAgent
 from orchestrator.agents.discovery.availability import (
     AvailabilityCache,
     credential_stamp,
@@ -27,7 +28,6 @@ from orchestrator.agents.discovery.node_availability import (
     program_description,
 )
 from orchestrator.agents.driven_agent import CommonSettings, DrivenAgent
-from orchestrator.agents.program_agent import LOGIN_SHELL, ProgramAgent
 from orchestrator.config import Settings, UserAgent
 from orchestrator.config.sections.agents import AgentOutput
 from orchestrator.core.errors import ConfigError
@@ -199,7 +199,7 @@ def _agent_of_user(
     name: str, user: UserAgent, common: CommonSettings, found: AgentOnNodes
 ) -> Agent:
     passed, given = _passed_and_set_variables(user)
-    agent = ProgramAgent(
+    agent = CommandAgent(
         name=name,
         argv=tuple(user.command),
         description=user.description,
@@ -218,7 +218,7 @@ def _agent_of_user(
     return replace(agent, env={**own, **given})
 
 
-def _agent_with_reader(agent: ProgramAgent, user: UserAgent, common: CommonSettings) -> DrivenAgent:
+def _agent_with_reader(agent: CommandAgent, user: UserAgent, common: CommonSettings) -> DrivenAgent:
     """Return an agent whose program prints events in the format of a known AI tool."""
     return DrivenAgent(
         name=agent.name,

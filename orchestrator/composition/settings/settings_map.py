@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from orchestrator.agents.agent_registry import AgentRegistry
-from orchestrator.composition.settings.receivers import secrets_of
+from orchestrator.composition.settings.webhooks_and_notifications import secrets_of
 from orchestrator.config import Settings, project_root
 from orchestrator.config.fields.choices import Containment
 from orchestrator.config.fields.value_types import Processors

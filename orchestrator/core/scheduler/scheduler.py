@@ -36,6 +36,7 @@ from orchestrator.core.ports import Change, Prompting, Tree
 from orchestrator.core.scheduler.lock_leases import LeaseManager
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.slots_and_holds import Slots
+from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd, Retries
@@ -59,7 +60,6 @@ from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches 
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
-from orchestrator.core.scheduler.view import SchedulerView
 
 #: Maximum number of events about rejections of one worker, so that a worker that repeats a rejected
 #: call does not fill the store.

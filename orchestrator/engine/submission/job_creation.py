@@ -28,7 +28,7 @@ from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.ports.read_models import Availability
 from orchestrator.core.repository.repository import Base
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.core.scheduler.view import TreeSize
+from orchestrator.core.scheduler.scheduler_view import TreeSize
 from orchestrator.engine.submission.agents_and_gates import AgentChoice, GatePlan
 
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})

@@ -12,7 +12,7 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.human_needs import kind_of_worker, kinds_of_job
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry, Subscription, Topic
-from orchestrator.core.scheduler.view import SchedulerView
+from orchestrator.core.scheduler.scheduler_view import SchedulerView
 
 #: Topic of each kind of event. An event with the topic NEEDS_YOU is reported only if the job waits
 #: for a person.

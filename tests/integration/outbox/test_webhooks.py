@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
-from orchestrator.composition.settings.receivers import tokens_of
+from orchestrator.composition.settings.webhooks_and_notifications import tokens_of
 from tests.integration.outbox.receiver import Receiver, receiving
 from tests.integration.site import HOLD, KEY, InProcess, shell, until
 

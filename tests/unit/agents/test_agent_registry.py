@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from orchestrator.agents.command_agents import CommandAgent
 from orchestrator.agents.driven_agent import DrivenAgent
-from orchestrator.agents.program_agent import ProgramAgent
 from orchestrator.composition.settings.available_agents import registry
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError, UnknownAgent
@@ -71,7 +71,7 @@ def test_a_class_that_is_no_agent_is_a_wrong_setting(
 def test_a_users_agent_may_take_the_name_of_a_known_one(tmp_path: Path) -> None:
     agents = registry(tmp_path, settings(claude={"command": ["my-claude"]}))
 
-    assert isinstance(agents.get("claude"), ProgramAgent)
+    assert isinstance(agents.get("claude"), CommandAgent)
     assert "claude" not in [each.name for each in agents.available() if not each.authenticated]
 
 

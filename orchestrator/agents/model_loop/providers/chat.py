@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.model_loop.providers.turn import Use
+from orchestrator.agents.model_loop.providers.dialect import Use
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.agents.model_loop.tools.tool import Tool
 from orchestrator.core.text import json_values

@@ -7,7 +7,7 @@ from typing import Any
 from orchestrator.agents.model_loop.model_http.call_failure import overflow, unlike
 from orchestrator.agents.model_loop.providers import instructions
 from orchestrator.agents.model_loop.providers.chat import Chat
-from orchestrator.agents.model_loop.providers.turn import StopReason, Turn, Use
+from orchestrator.agents.model_loop.providers.dialect import StopReason, Turn, Use
 from orchestrator.agents.model_loop.settings.loop_settings import ModelService
 from orchestrator.agents.model_loop.tools.tool import Result
 from orchestrator.core.model.attempt.attempt_result import Usage

@@ -13,7 +13,7 @@ from orchestrator.core.model.job_facts import JobFacts, Missing
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import CALLBACK, Subscription, Topic
-from orchestrator.core.scheduler.view import SchedulerView
+from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.engine.supervisor.outbox_entries import Outbox
 from tests.contract.store_values import CONFIG, a_child, a_job, an_event
 

@@ -7,7 +7,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import Evidence, Usage
 from orchestrator.core.model.scheduler_commands import TakePlan
 from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
-from orchestrator.core.scheduler.view import TreeSize
+from orchestrator.core.scheduler.scheduler_view import TreeSize
 from tests.unit.core.factories import EXIT_0, EXIT_1, LOST, TIMED_OUT, a_task, workers_for
 from tests.unit.core.remains import memory_of
 from tests.unit.core.story import Story

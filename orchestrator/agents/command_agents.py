@@ -30,7 +30,7 @@ _COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProgramAgent:
+class CommandAgent:
     """Runs a user's command.
 
     The command gets the prompt on standard input and in ``prompt.md``, and the task in

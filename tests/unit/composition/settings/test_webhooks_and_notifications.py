@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from orchestrator.composition.settings.receivers import check_receivers, secrets_of
+from orchestrator.composition.settings.webhooks_and_notifications import check_receivers, secrets_of
 from orchestrator.config import Settings
 from orchestrator.core.errors import ConfigError
 

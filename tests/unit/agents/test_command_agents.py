@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.agents.program_agent import OUTPUT_LIMIT_BYTES, ProgramAgent, ShellAgent
+from orchestrator.agents.command_agents import OUTPUT_LIMIT_BYTES, CommandAgent, ShellAgent
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 
 
@@ -17,9 +17,9 @@ def test_the_kept_evidence_of_a_silent_command_is_what_would_be_read(
     assert shell.evidence(tmp_path, "", exit, tmp_path / "control") == shell.evidence_of_nothing
 
 
-@pytest.mark.parametrize("agent", [ShellAgent(), ProgramAgent(name="mine", argv=("mine",))])
+@pytest.mark.parametrize("agent", [ShellAgent(), CommandAgent(name="mine", argv=("mine",))])
 def test_an_output_without_its_beginning_names_the_log(
-    tmp_path: Path, agent: ShellAgent | ProgramAgent
+    tmp_path: Path, agent: ShellAgent | CommandAgent
 ) -> None:
     directory, control = tmp_path / "depth_0" / "worker_3", tmp_path / "control"
     whole = Exit(ended_by=EndedBy.EXIT, code=0, log_bytes=OUTPUT_LIMIT_BYTES)
