@@ -93,8 +93,16 @@ class Subreaper:
 
         To get only the adopted orphans, put all children that this process started into ``spare``.
         """
+        return [process for process in self.unreaped(spare) if process.alive]
+
+    def unreaped(self, spare: Collection[int]) -> list[process_table.Process]:
+        """Return the direct children, except those in ``spare``. Some may be zombies.
+
+        An empty list means that there are none. A zombie may have exited after the list was read:
+        then this process has adopted its children, which are not in the list.
+        """
         found = (process_table.look_up(pid) for pid in self._children(spare))
-        return [process for process in found if process is not None and process.alive]
+        return [process for process in found if process is not None]
 
     def kill(self, spare: Collection[int] = ()) -> None:
         """Kill the direct children once, except those in ``spare``.

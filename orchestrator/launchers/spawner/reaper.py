@@ -194,11 +194,13 @@ class Reaper:
                 self._roster.reaped(serial)
                 self._ended.append(serial)
         spared = {*self._shims, *self._unkillable} if self._unkillable else self._shims
-        orphans = self._containment.detached(spared)
-        self._note_orphans(orphans)
+        # A zombie is reaped in the next pass, which also finds the children of the zombie.
+        orphans = self._containment.unreaped(spared)
+        living = [process for process in orphans if process.alive]
+        self._note_orphans(living)
         # Kill only the noted processes. Processes that are adopted during this pass are noted and
         # killed in the next pass. The PIDs are valid, because only this process reaps its children.
-        for process in orphans:
+        for process in living:
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
         self._heed_time(orphans)
