@@ -158,7 +158,10 @@ UNCOMMITTED = "uncommitted"
 
 
 def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Sequence[str]:
-    """Implements ``core.repository.repository.Repository.remove_job_refs``."""
+    """Remove the worktrees and refs of a root job, except a result that was not landed.
+
+    Implements ``core.repository.repository.Repository.remove_job_refs``, which has the details.
+    """
     directory = os.path.realpath(directory)
     kept = keep(place.git, place.worktrees, root_id, directory, present)
     for found in place.worktrees.below(directory):
@@ -190,7 +193,10 @@ def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]
 
 
 def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
-    """Implements ``core.repository.repository.Repository.discard_job``."""
+    """Remove all worktrees and refs of a root job, also a result that was not landed.
+
+    Implements ``core.repository.repository.Repository.discard_job``, which has the details.
+    """
     git, directory = place.git, os.path.realpath(directory)
     for found in place.worktrees.below(directory):
         place.worktrees.close(found.directory)

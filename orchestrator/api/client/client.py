@@ -303,10 +303,10 @@ class OrchestratorClient(FollowCalls):
                 return answer
 
     def unlock(self, names: Sequence[str]) -> Answer:
-        """Release this worker's leases.
+        """Release this worker's leases on the locks ``names``.
 
-        With a person's API key, release the leases of other workers. The key must be allowed to
-        change the jobs of these workers.
+        With a person's API key, release all workers' leases on these locks. The key must be allowed
+        to change the jobs of these workers.
         """
         return object_of(self._transport.delete("/api/v1/locks", {"names": list(names)}))
 

@@ -189,7 +189,10 @@ def quick_status_bytes(
 
 
 def _changed(known: JobRows, parts: StatusParts) -> Sequence[int]:
-    """Return the positions of workers whose rows may differ from the previous answer."""
+    """Return the indexes in ``parts.workers`` whose rows may differ from ``known``.
+
+    ``known``: the rows of the previous answer.
+    """
     workers = parts.workers
     # A row has the results of child jobs, too.
     if len(workers) != len(known.workers) or parts.has_child_jobs:

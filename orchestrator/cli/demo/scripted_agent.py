@@ -98,9 +98,10 @@ def write_report(name: str) -> None:
 
 
 def show_thousands(prompt: str) -> None:
-    """Write code that is wrong for negative amounts.
+    """Write the shop's module that formats amounts, with a test.
 
-    If the prompt has the gate's finding, write correct code.
+    The first version is wrong for negative amounts, so that the gate rejects it. If the prompt has
+    the gate's finding, the version is correct.
     """
     body = CAREFUL if FINDING in prompt else CARELESS
     write("shop/money.py", MONEY.format(body=body))

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield each check of the configuration, together with the settings.
+    """Yield each check of the configuration, together with the settings or None.
 
-    The settings are None, except with the check that finds the settings valid.
+    Only the check that finds the settings valid has the settings.
     """
     path = folder / "config.yaml"
     if not path.exists():

@@ -250,8 +250,8 @@ class BranchMerge:
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
         """True if the worker's changes are available, or if the worker needs no worktree.
 
-        A removed branch is restored from the checkpoints. If that is not possible, the worker is
-        excluded from the result.
+        A removed branch is restored from the checkpoints. If there is no checkpoint, the result is
+        False, and ``record`` has the worker as excluded from the merge.
         """
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)

@@ -150,7 +150,7 @@ class MergeRunner:
         self._folding = ChildResultMerge(repository, worktrees)
 
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
-        """Return the merge reports of a job; for a root job, also the reports of its descendants.
+        """Return the merge report of a job, by job ID; for a root job, also those of descendants.
 
         If the job's changes have not been merged yet, merge them first.
         """

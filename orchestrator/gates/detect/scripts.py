@@ -97,9 +97,10 @@ _TESTS = frozenset({"test", "t"})
 
 
 class Calls:
-    """Decides if commands always succeed. Follows calls of scripts and make targets.
+    """Detects commands that can never fail, such as ``true``.
 
-    If a script or target is unknown, its call may fail.
+    The commands of the project's scripts and make targets are followed. An unknown script or target
+    counts as a command that can fail.
     """
 
     def __init__(self, files: GateFiles) -> None:

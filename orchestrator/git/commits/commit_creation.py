@@ -214,8 +214,8 @@ def _head(git: Git) -> tuple[str, str, str]:
 def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
     """Save the branch's old head on a ref if the new ``head`` does not contain the old head.
 
-    ``prefix``: beginning of the ref's name; "" to save nothing. During an unfinished rebase, the
-    old head has the commits that are not rebased yet.
+    During an unfinished rebase, only the old head has the commits that are not rebased yet.
+    ``prefix``: beginning of the ref's name; "" to save nothing.
     """
     old = git.resolve(f"{branch}^{{commit}}")
     if not old:

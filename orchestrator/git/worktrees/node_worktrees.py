@@ -79,11 +79,12 @@ _PREFIX = "orchestrator-node-"
 def send(
     git: Git, commit: str, changes: str, known: Sequence[str], directory: str
 ) -> Sequence[str]:
-    """Write the objects of two commits into a directory, except those of the ``known`` commits.
+    """Write the objects that a node lacks of two commits into ``directory``, for the node.
 
-    ``changes``: the worktree's files as a commit; ``commit`` itself if no file has changed. Return
-    the commits that the node then has: ``commit``, and the ``known`` commits that exist here. Raise
-    RepositoryError or OSError.
+    ``changes``: the worktree's files as a commit; ``commit`` itself if no file has changed.
+    ``known``: commits that the node already has. Return the commits that the node has after it has
+    read the directory: ``commit``, and the ``known`` commits that exist here. Raise RepositoryError
+    or OSError.
     """
     present = send_commits(git, (commit, changes), known, directory)
     _write_state(directory, commit, changes)

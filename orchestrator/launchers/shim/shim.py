@@ -237,9 +237,10 @@ class _Shim:
             self._channel.send({"returned": attempts})
 
     def _report_if_done(self) -> None:
-        """Report the end of a finished attempt, and begin the next preloaded launch.
+        """Report the end of a finished attempt to the server, and begin the next preloaded launch.
 
-        If a process of the attempt remains, disconnect instead, so that the shim exits.
+        If a process of the attempt could not be killed, begin no launch, and close the connection
+        to the server. A shim without a connection exits.
         """
         while self._attempt is not None and self._attempt.is_done:
             attempt, self._attempt = self._attempt, None

@@ -122,10 +122,11 @@ def _policy(inputs: CallInputs, servers: Collection[str]) -> list[str]:
 
 
 def _login_variable(inputs: CallInputs, own: Path) -> dict[str, str]:
-    """Return the variable with which Claude uses the login in ``own``, the user's directory.
+    """Return the environment variable that makes Claude use the user's login.
 
-    Claude then renews the login under a lock in ``own``, as the user's other sessions do. If
-    ``own`` is read-only, the result is empty, and Claude gets only a link to the login file.
+    ``own``: the user's directory for Claude. Claude then renews the login under a lock in ``own``,
+    as the user's other sessions do. If ``own`` is read-only, the result is empty, and Claude gets
+    only a link to the login file.
     """
     if inputs.windows or _STORAGE in inputs.environ or not os.access(own, os.W_OK):
         return {}

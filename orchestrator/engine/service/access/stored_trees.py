@@ -31,9 +31,9 @@ class StoredTrees:
         rewrite_report: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status`` writes the status.json of a tree that is changed without a server.
+        """``write_status``: called with a root job's ID, writes the status.json of its job tree.
 
-        With a server, an observer writes this file.
+        It is called for changes without a server. With a server, an observer writes this file.
         """
         self._supervisor = supervisor
         self._store = store

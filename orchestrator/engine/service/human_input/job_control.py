@@ -44,9 +44,10 @@ class JobControlCalls:
         return self._change_unfinished(caller, job_id, action)
 
     def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
-        """Pause every job, including jobs that are submitted later. Return the pause. Idempotent.
+        """Pause every job, including jobs that are submitted later. Idempotent.
 
-        Raise Forbidden without the scope admin.
+        ``running``: what happens to workers that run now. Return the pause, which is never None
+        here. Raise Forbidden without the scope admin.
         """
         self._access.check_admin(caller, "all jobs")
 

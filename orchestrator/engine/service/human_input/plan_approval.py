@@ -129,10 +129,10 @@ class PlanCalls:
 def _with_env(
     tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
 ) -> tuple[TaskSpec, ...]:
-    """Return the edited tasks. Tasks in ``keeps`` get the environment of the present tasks.
+    """Return the edited tasks. The tasks whose IDs are in ``keeps`` keep their environment.
 
-    The API's answers omit environments. Therefore, a caller that edits the tasks of an answer
-    cannot send the environments back.
+    ``present``: the tasks before the edit, by ID. A caller cannot send environments back, because
+    the API's answers omit them.
     """
     return tuple(
         replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task
