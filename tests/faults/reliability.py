@@ -37,8 +37,9 @@ tests and write this page:
 
 TERMS = """Terms of these tables:
 
-- The *shim* starts one worker, watches it, and stops it.
-- The *spawner* starts the shims. The *keeper* takes care of the shims if the spawner dies.
+- A *shim* starts workers, one at a time, watches them, and stops them.
+- The *keeper* starts the *spawner*, and the spawner starts the shims. If the spawner dies, the
+  keeper serves the shims.
 - A *failpoint* is a place in the code where tests crash the server.
 - A *node* is another machine that runs workers. Its *lease* is the time that its workers may run
   without an answer of the server ([cluster.md](../cluster.md#faults)).
@@ -105,7 +106,8 @@ def outcome_of(case: ElementTree.Element) -> str:
 def page(results: Results) -> str:
     total = sum((results[each] for each in all_tests() if each in results), Counter())
     ran = f"{platform.system()}, Python {platform.python_version()}"
-    lines = [HEAD, f"Run on {ran}: {in_words(total)}.\n\n", TERMS, promises()]
+    ran += f": {in_words(total)}. A test of several rows counts once."
+    lines = [HEAD, f"Run on {ran}\n\n", TERMS, promises()]
     for title, numbers in SECTIONS.items():
         lines += [f"## {title}\n\n"]
         lines += ["| # | Fault | Injected by | Promise | Result |\n", "| --- " * 5 + "|\n"]

@@ -68,7 +68,7 @@ ROWS = (
         number=40,
         fault="hostile text in a worker's output",
         injection="templates, HTML, Markdown, control sequences",
-        promise="no effect in reports, pages, terminals, and prompts",
+        promise="no effect in reports, pages, and terminals; in prompts, it is never a template",
         tests=(
             "unit/reports/test_template_filters.py::test_a_workers_markdown_holds_nothing_active",
             (
@@ -250,7 +250,7 @@ ROWS = (
     Row(
         number=55,
         fault="worker forges its exit record",
-        injection="records of success, with and without a guess of the shim's secret",
+        injection="a worker writes a record of success, with a guessed secret of the shim, or none",
         promise="the attempt is lost; its reason names the forged record",
         tests=(
             (

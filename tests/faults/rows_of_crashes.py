@@ -29,7 +29,7 @@ ROWS = (
     Row(
         number=3,
         fault="server stopped twice in a row",
-        injection="crash or orderly stop, in all four pairs",
+        injection="two stops, each a crash or an orderly stop",
         promise="the job ends as if nothing had stopped the server",
         tests=(
             "faults/test_ends_in_a_row.py::test_two_ends_in_a_row_change_nothing",
@@ -44,9 +44,9 @@ ROWS = (
         fault="shim killed",
         injection="alone, or with the spawner, the keeper, or the server",
         promise=(
-            "no process of the worker survives, and the worker is never a success; if spawner and "
-            "keeper are killed, too, processes may remain, and `status` and `doctor` name those "
-            "that they find"
+            "the worker is never a success; no process of the worker survives, unless spawner and "
+            "keeper are killed, too; `status` and `doctor` name the remaining processes that they "
+            "find"
         ),
         tests=(
             (
@@ -243,7 +243,7 @@ ROWS = (
         number=16,
         fault="the clock jumps by an hour",
         injection="the wall clock is shifted, ahead and back",
-        promise="no timeout expires; no retry is delayed",
+        promise="no timeout expires early; no retry is delayed",
         tests=(
             (
                 "faults/test_clock_and_pids.py::"

@@ -127,13 +127,13 @@ ROWS = (
     Row(
         number=79,
         fault="a node, a connection, or the server is killed or cut off",
-        injection="random faults: `python -m tests.support.node_kills`",
+        injection="random faults: `.venv/bin/python -m tests.support.node_kills`",
         promise="no work is lost; no two runs of a worker overlap; no process remains",
         tests=("faults/test_node_kills.py::test_no_kill_of_nodes_loses_or_doubles_work",),
     ),
     Row(
         number=80,
-        fault="a lost node reconnects",
+        fault="a lost node with shared files reconnects",
         injection="a relay loses all bytes until the node is lost",
         promise=(
             "the result counts if no newer attempt has started; otherwise it is saved and named"
@@ -167,8 +167,8 @@ ROWS = (
     Row(
         number=83,
         fault="a node's connection ends at any message",
-        injection="each kind of message, before and after",
-        promise="nothing is lost or runs twice; a stop still arrives",
+        injection="the connection is cut before and after each kind of message",
+        promise="no result is lost; no worker runs twice; a request to stop still arrives",
         tests=(f"{CUTS}::test_a_connection_that_ends_at_a_message_loses_and_doubles_nothing",),
     ),
     Row(
@@ -176,8 +176,8 @@ ROWS = (
         fault="full disk: a node",
         injection="the file system of the node's directory (`node join --state`) is filled",
         promise=(
-            "no worker starts, and no retry is used; logs of running workers are marked as "
-            "incomplete"
+            "no worker starts, and no retry is used; a running worker whose log is incomplete "
+            "fails, as in row 19"
         ),
         tests=(
             f"{SHORT}::test_nothing_starts_on_a_node_with_a_full_disk_and_it_costs_no_retry",
@@ -213,8 +213,8 @@ ROWS = (
     Row(
         number=87,
         fault="kills, with nodes that share no files",
-        injection="as in row 79: `python -m tests.support.node_kills --own-files`",
-        promise="as in row 79; no work is damaged; no file remains",
+        injection="as in row 79: `.venv/bin/python -m tests.support.node_kills --own-files`",
+        promise="as in row 79; no work is damaged; no file of an attempt remains on a node",
         tests=(
             "faults/test_node_kills.py::"
             "test_no_kill_of_nodes_without_shared_files_loses_or_doubles_work",
@@ -261,7 +261,7 @@ ROWS = (
         injection="the file system of the node's directory (`node join --state`) is filled",
         promise=(
             "if the worker had not started, it starts again, and no retry is used; if it had "
-            "ended, the node waits for space"
+            "ended, the node waits up to 60 s for space"
         ),
         tests=(
             f"{OWN}::test_a_start_whose_files_find_no_space_on_the_node_uses_no_retry",
