@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.composition.server.job_manager import JobManager
     from orchestrator.composition.settings.agent_name_checks import check_agents
     from orchestrator.composition.settings.available_agents import availability
-    from orchestrator.composition.settings.gates import gates_here
+    from orchestrator.composition.settings.gates import gates_here, why_no_gates
     from orchestrator.composition.settings.settings_map import containment_in_force, own_secrets
     from orchestrator.composition.settings.trigger_settings import triggers
     from orchestrator.composition.settings.webhooks_and_notifications import check_receivers
@@ -60,6 +60,7 @@ _HOMES = {
     "roles": "plan_preview",
     "triggers": "settings.trigger_settings",
     "unlanded": "git_for_commands",
+    "why_no_gates": "settings.gates",
     "worker_difference": "git_for_commands",
 }
 
@@ -86,6 +87,7 @@ __all__ = [
     "roles",
     "triggers",
     "unlanded",
+    "why_no_gates",
     "worker_difference",
 ]
 

@@ -184,6 +184,8 @@ def test_systemd_accepts_the_unit_and_its_exposure_is_as_documented(
     unit.write_text(shown.stdout)
 
     assert shown.returncode == 0, shown.stderr
+    install = " ".join(("service install", *KINDS[kind]))
+    assert re.search(f"only shows the unit; to write it to /.*: .*{install}\n", shown.stderr)
     check_unit(unit, kind)
 
 

@@ -84,7 +84,9 @@ def parse_json(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise _malformed(f"not UTF-8 (byte {error.start})") from None
     except RecursionError:
-        raise _malformed("nested too deeply") from None
+        raise _malformed(
+            f"nested too deeply: the maximum is {DEEPEST_JSON + 1} levels of objects and lists"
+        ) from None
     except ValueError as error:
         raise _malformed(str(error)) from None
 

@@ -79,7 +79,11 @@ def parsed(raw: bytes) -> Any:
     try:
         return strict_json(raw, DEEPEST_JSON)
     except RecursionError:
-        raise RpcError(PARSE_ERROR, "the JSON is nested too deeply") from None
+        raise RpcError(
+            PARSE_ERROR,
+            "the JSON is nested too deeply: the maximum is "
+            f"{DEEPEST_JSON + 1} levels of objects and lists",
+        ) from None
     except ValueError as error:
         raise RpcError(PARSE_ERROR, f"not valid JSON: {str(error)[:200]}") from None
 

@@ -191,8 +191,17 @@ def _differences(context: CliContext, found: Answer) -> Iterator[tuple[str, byte
 
     folder, environ = context.folder, context.environ
     best = next((each for each in found["candidates"] if each["chosen"]), None)
-    if best is None or not best["branch"]:
-        raise Conflict("nothing to compare: no chosen candidate has a branch")
+    show = f"{COMMAND} compare {found['job_id']} {found['task_id']}"
+    if best is None:
+        raise Conflict(
+            "no differences to show: no candidate is chosen, because some have not ended, or none "
+            f"succeeded; show their status: {show}"
+        )
+    if not best["branch"]:
+        raise Conflict(
+            f"no differences to show: the chosen candidate {best['worker_id']} has no branch with "
+            f"changes; compare the candidates' results: {show}"
+        )
     for each in found["candidates"]:
         if each["branch"] and not each["chosen"]:
             patch = difference_between(folder, environ, best["branch"], each["branch"])

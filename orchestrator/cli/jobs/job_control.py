@@ -133,7 +133,7 @@ def resume_command(context: CliContext, job_id: str | None, everything: bool) ->
 
 def _check_one(job_id: str | None, everything: bool) -> None:
     if bool(job_id) == everything:
-        raise click.UsageError(f"name a job, or --all; list jobs: {COMMAND} jobs")
+        raise click.UsageError(f"pass either a job or --all; list jobs: {COMMAND} jobs")
 
 
 def _print_pause(context: CliContext, answer: dict[str, Any]) -> None:
@@ -143,7 +143,7 @@ def _print_pause(context: CliContext, answer: dict[str, Any]) -> None:
     paused = answer.get("paused")
     status = answer.get("status", "running")
     if paused and paused.get("cause") == "everything":
-        click.echo(f"all jobs are paused by key {paused['by']}")
+        click.echo(f"all jobs are paused (API key: {paused['by']}); resume: {COMMAND} resume --all")
         return
     prefix = "" if paused and paused.get("cause") == "limit" else "key "
     click.echo(f"paused by {prefix}{paused['by']}" if paused else status)

@@ -31,7 +31,7 @@ def gates_command(context: CliContext) -> int:
     elif found:
         click.echo("\n".join(gate_lines(found)))
     else:
-        click.echo("no gates: the project has no commit, or gates.run is off")
+        click.echo(_why_none(context))
     return ExitCode.OK
 
 
@@ -39,6 +39,12 @@ def found_gates(context: CliContext) -> Sequence[Mapping[str, object]]:
     from orchestrator.composition import gates_here
 
     return gates_here(context.folder, context.environ)
+
+
+def _why_none(context: CliContext) -> str:
+    from orchestrator.composition import why_no_gates
+
+    return f"no gates: {why_no_gates(context.folder, context.environ)}"
 
 
 def gate_lines(gates: Sequence[Mapping[str, object]]) -> Sequence[str]:

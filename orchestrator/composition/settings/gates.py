@@ -83,6 +83,19 @@ def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str
     ]
 
 
+def why_no_gates(folder: Path, environ: Mapping[str, str]) -> str:
+    """Return why ``gates_here`` returned no gates, and what to do."""
+    from orchestrator.gates.detect.requested_gates import FILE
+
+    settings = load(folder, environ=environ).settings
+    if settings.gates.run is GatesByDefault.OFF:
+        return "gates.run is off; to use gates, set gates.run to auto in config.yaml"
+    repository = repository_of(folder, settings, settings.orchestrator.workspace_root)
+    if not repository.base().commit:
+        return "the project has no commit in git; commit its files"
+    return f"the list in {FILE} is empty; add gates to it, or commit its removal"
+
+
 def gate_runner_of(
     launcher: Launcher,
     processes: RunningProcesses,

@@ -305,7 +305,8 @@ class SubmissionBuilder:
                 raise Refused(
                     f"cannot enforce max_cost_usd for task {task.id!r}: the price of {model} "
                     f"({worker.agent}) is unknown; set workers.prices in config.yaml (0 for a "
-                    "local model), or set workers.unknown_price to 'first'",
+                    "local model); or set workers.unknown_price to 'first': then the job starts, "
+                    "and is stopped when the first worker with such a model has ended",
                     kind="unknown-price",
                 )
 

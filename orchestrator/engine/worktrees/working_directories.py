@@ -33,6 +33,7 @@ from orchestrator.core.repository.git_refs import (
     child_results,
     of_worker,
     sent_ref,
+    short,
     start_ref,
     worker_branch,
 )
@@ -456,7 +457,8 @@ class Worktrees:
                 if held is not None:
                     return brought
         raise RepositoryError(
-            f"cannot add the result of job {job.id} to the files of {parent.id} on its node: {why}"
+            f"cannot add the result of child job {job.id} to the files of its parent {parent.id} "
+            f"on another node: {why}; the result is on branch {short(branch)}"
         )
 
     def _merge_result(self, job: Job, now: str, began: str, result: str) -> Merge:

@@ -41,7 +41,7 @@ def in_words(errors: str) -> str:
     what = quote(path) if path else f'"$(git rev-parse --git-common-dir)/{_TABLE}"'
     return (
         f"{path or _TABLE} exists: another git process is running in the repository, or was "
-        f"killed; if none is running: `rm {what}`, then retry"
+        f"killed; if none is running: `rm {what}`, then repeat the failed operation"
     )
 
 

@@ -205,7 +205,10 @@ class Git:
         except FileNotFoundError as error:
             raise RepositoryError(f"cannot run git in {self.directory}: {error}") from error
         if released is None or process.code is None:
-            raise RepositoryError(f"git {arguments[0]} timed out after {LONGEST_SECONDS:g} s")
+            raise RepositoryError(
+                f"git {arguments[0]} timed out after {LONGEST_SECONDS:g} s in {self.directory}; "
+                "check that the file system answers, and that no git filter waits"
+            )
         return GitOutput(process.code, process.out, os.fsdecode(process.errors).strip()), released
 
     def _wait(self, process: GitProcess, env: Mapping[str, str]) -> bool | None:

@@ -107,7 +107,8 @@ class GitChangeReader:
         return self._patch(files, base, commit, asked, "--binary")
 
     def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
-        base, ours, theirs = (self._blob(each) for each in (blobs.base, blobs.ours, blobs.theirs))
+        sides = blobs.base, blobs.ours, blobs.theirs
+        base, ours, theirs = (self._blob(path, each) for each in sides)
         present = [each for each in (base, ours, theirs) if each is not None]
         if any(b"\0" in each[:_LOOKED_AT] for each in present):
             return ConflictVersions(path=path)
@@ -153,12 +154,16 @@ class GitChangeReader:
             raise TooLarge("the difference is too large for one answer", paths)
         return found
 
-    def _blob(self, name: str) -> bytes | None:
+    def _blob(self, path: str, name: str) -> bytes | None:
         if not name:
             return None
         git = self._git()
         if int(git.run("cat-file", "-s", name).text) > self._limits.file:
-            raise TooLarge(f"a version of the file has more than {self._limits.file:,} bytes", [])
+            raise TooLarge(
+                f"{path}: a version in conflict has more than {self._limits.file:,} bytes, too "
+                f"many to show; read it with git: git cat-file blob {name}",
+                [],
+            )
         return git.run("cat-file", "blob", name).out
 
     def _merged(

@@ -175,9 +175,9 @@ class Landing:
         # that moved to a landed commit.
         if self._has(recorded, result) or self._has(head, result):
             raise Conflict(
-                f"branch {self.head} was moved, and does not have the result of job {self.job_id}, "
-                f"commit {recorded[:12]}; nothing was changed; "
-                f"restore the branch: git branch -f {self.head} {recorded[:12]}"
+                f"branch {self.head} was moved, and no longer contains {recorded[:12]}, the result "
+                f"of job {self.job_id}; nothing was changed; restore the branch (it must not be "
+                f"checked out): git branch -f {self.head} {recorded[:12]}"
             )
 
     def _why_not(self) -> str:

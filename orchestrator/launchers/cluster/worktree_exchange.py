@@ -56,7 +56,10 @@ class WorktreeExchange:
             except ConnectionError:
                 continue
             except UnusableFiles as error:
-                raise RepositoryError(error.message) from error
+                worker = attempt.attempt_id.rpartition("/")[0]
+                raise RepositoryError(
+                    f"cannot read the files of {worker} on node {node.name}: {error.message}"
+                ) from error
         return False
 
     async def bring(self, attempt: NodeAttempt, change: FileChange) -> str:

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, field, replace
 from enum import StrEnum
 
@@ -21,6 +21,10 @@ from orchestrator.security.files.product_files import PACKAGES
 _WATCHED = (
     "is checked ten times a second: a worker may exceed the limit briefly, and is then killed"
 )
+
+
+#: The controller of control groups that enforces each limit.
+_CONTROLLERS = {"cpu": "cpu", "memory": "memory", "processes": "pids"}
 
 
 class Mode(StrEnum):
@@ -93,10 +97,9 @@ class ContainmentPlan:
         return json.dumps(asdict(self))
 
     def exact_limits(self) -> list[str]:
-        controllers = {"cpu": "cpu", "memory": "memory", "processes": "pids"}
         held = (*self.controllers, "")
         asked = asdict(self.limits).items()
-        return [name for name, limit in asked if limit and controllers.get(name, "") in held]
+        return [name for name, limit in asked if limit and _CONTROLLERS.get(name, "") in held]
 
     def soft_spots(self) -> Iterator[str]:
         """Yield a sentence for each requested setting that the mode does not enforce completely."""
@@ -123,17 +126,18 @@ class ContainmentPlan:
     def notice(self) -> str:
         """Return the limits that are not enforced exactly, in one line; "" if there are none."""
         loose = self.loose_limits()
-        names = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in loose]
-        text = (
-            f"this machine does not enforce these limits exactly: {', '.join(names)}; "
-            f"see: {COMMAND} doctor"
+        return f"{_inexact(loose)}; see: {COMMAND} doctor" if loose else ""
+
+    def reasons(self) -> str:
+        """Return why the limits are not enforced exactly; each reason once."""
+        return ", ".join(
+            dict.fromkeys(self._why_loose(_CONTROLLERS[each]) for each in self.loose_limits())
         )
-        return text if names else ""
 
     def _why_loose(self, controller: str) -> str:
         if self.mode is Mode.CGROUP:
             return f"cgroup: the {controller} controller is not delegated here"
-        return f"{self.mode}: only cgroup enforces this limit exactly"
+        return f"{self.mode}: exact only with cgroup"
 
 
 #: How to fix a mode that does not work.
@@ -168,10 +172,15 @@ def choose(asked: ContainmentPlan, spawner: SpawnerProcess | None = None) -> Con
         if asked.mode not in (Mode.AUTO, Mode.CGROUP):
             advice = f"set workers.containment: auto, and {advice}"
         raise ContainmentUnavailable(
-            f"workers.limits.strict is true, but {', and '.join(loose.values())}; {advice}; "
+            f"workers.limits.strict is true, but {_inexact(loose)} ({plan.reasons()}); {advice}; "
             "or set workers.limits.strict: false"
         )
     return plan
+
+
+def _inexact(names: Iterable[str]) -> str:
+    shown = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in names]
+    return f"this machine does not enforce these limits exactly: {', '.join(shown)}"
 
 
 def _strongest(asked: ContainmentPlan, spawner: SpawnerProcess) -> ContainmentPlan:

@@ -76,7 +76,9 @@ class LandBody(Wire):
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if self.squash + self.ff_only + self.no_ff > 1:
-            raise PydanticCustomError("two_ways", "squash, ff_only, and no_ff conflict; pass one")
+            raise PydanticCustomError(
+                "two_ways", "squash, ff_only, and no_ff conflict; pass at most one of them"
+            )
         return self
 
     def to_request(self) -> LandRequest:

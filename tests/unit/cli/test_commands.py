@@ -85,6 +85,14 @@ def test_limits_that_are_not_held_exactly_are_named_once(
     assert err.count("workers.limits.cpu\n") == 1 and "workers.limits" not in out
 
 
+@pytest.mark.parametrize("arguments", [["pause"], ["pause", "j1", "--all"], ["resume"]])
+def test_a_pause_is_of_one_job_or_of_all(
+    orchestrator: Orchestrator, capsys: Capture, arguments: list[str]
+) -> None:
+    assert orchestrator(*arguments) == ExitCode.USAGE
+    assert "pass either a job or --all; list jobs: " in capsys.readouterr().err
+
+
 def test_a_request_may_look_like_an_option_after_two_dashes(
     served: FakeApi, orchestrator: Orchestrator
 ) -> None:

@@ -71,7 +71,8 @@ def get_versions(job_id: str, worker_id: str) -> Response:
 def _changes_or_links(read: Callable[[], Value]) -> Value:
     """Return the changes that ``read`` reads.
 
-    If the changes are too large, raise a 413 with links to the changes of single files.
+    If the changes are too large, raise a 413. If they can be read file by file, the 413 has links
+    to the changes of single files.
     """
     try:
         return read()
@@ -84,6 +85,6 @@ def _changes_or_links(read: Callable[[], Value]) -> Value:
         raise ProblemError(
             status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             type=error.kind,
-            detail=f"{error.message}; get each file by its URL in links",
+            detail=error.message + ("; get each file by its URL in links" if links else ""),
             more={"links": links},
         ) from None

@@ -106,7 +106,9 @@ def show_command(context: CliContext, of_user: bool, name: str, run_as: str | No
     unit = _unit(context, of_user, run_as)
     click.echo(unit.text(), nl=False)
     path = _path(context, Manager(of_user=of_user), name)
-    click.echo(f"the unit was not written; `service install` writes the unit to {path}", err=True)
+    options = ["--user"] * of_user + (["--run-as", run_as] if run_as else [])
+    install = f"{_command(context, 'install', path.stem)} {shlex.join(options)}".rstrip()
+    click.echo(f"this command only shows the unit; to write it to {path}: {install}", err=True)
 
 
 @service_command.command("uninstall")

@@ -199,8 +199,9 @@ class FeedbackCalls:
             check_reopens(scheduler, present, scheduler.view.workers[worker.key])
             if scheduler.view.workers[worker.key].attempt != worker.attempt:
                 raise Conflict(
-                    f"{worker.id} started another attempt during this call; show its latest "
-                    f"change: {COMMAND} diff {present.id} {worker.id}"
+                    f"the feedback was not given: {worker.id} started another attempt during this "
+                    f"call; check its latest change: {COMMAND} diff {present.id} {worker.id}; then "
+                    "give the feedback again"
                 )
 
         self._supervisor.call(action)

@@ -65,7 +65,7 @@ def check_reopens(
     if scheduler.view.is_rendering(job.id):
         raise Conflict(
             f"job {job.id} is being merged; wait for the end of the merge: {COMMAND} wait "
-            f"{job.id}; then retry"
+            f"{job.id}; then run this command again"
         )
     if any(
         each.is_reviewer and each.task_id == worker.task_id and not each.status.ended

@@ -181,8 +181,14 @@ def unpack(path: str, staging: str, roots: int) -> None:
             _make_link(root, name, target)
     except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
         raise UnusableFiles(f"the archive of files is not valid: {error}") from error
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UnusableFiles(f"the archive of files is not valid: {error!r}") from error
+    except KeyError as error:
+        raise UnusableFiles(
+            f"the archive of files is not valid: an entry has no field {error}"
+        ) from error
+    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise UnusableFiles(
+            f"the archive of files is not valid: an entry cannot be read: {error}"
+        ) from error
 
 
 def _records(file: BinaryIO) -> Iterator[dict[str, Any]]:

@@ -253,5 +253,6 @@ def test_a_cost_cap_with_a_model_of_unknown_price(
     if not accepted:
         assert answer.json()["type"] == "unknown-price"
         assert "nobody-knows (codex)" in answer.json()["detail"]
+        assert "when the first worker with such a model has ended" in answer.json()["detail"]
         assert site.post("Build", [{**task, "model": "gpt-5-codex"}], max_cost_usd=1.0).ok
         assert site.post("Build", [task], max_tokens=1000).ok

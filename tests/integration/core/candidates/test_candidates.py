@@ -12,8 +12,9 @@ import pytest
 
 from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.output.command_paths import COMMAND
 from tests.integration.conftest import MakeCrashing, MakeServer, MakeSite
-from tests.integration.site import KEY, Answer, InProcess, marked, until, whole_lines
+from tests.integration.site import KEY, Answer, InProcess, marked, shell, until, whole_lines
 from tests.support.project import Project, agents, edit
 
 MakeProject = Callable[..., tuple[InProcess, Project]]
@@ -424,6 +425,29 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     assert command("compare", job, "a") == 1
     said = capfdbinary.readouterr().err.decode()
     assert f"the candidates of unfinished job {job} are unknown without a server" in said
+
+
+def test_differences_that_cannot_be_shown_are_explained(
+    made: MakeProject, capfd: pytest.CaptureFixture[str]
+) -> None:
+    site, _ = made()
+    tasks = [shell("false", id="failed", retries=0), shell("true", id="plain")]
+    job = site.run("x", tasks)["job_id"]
+    environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+
+    def refusal(task: str) -> str:
+        context = CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"], **environ})
+        assert execute(["compare", job, task, "--diff"], context) == 1
+        return capfd.readouterr().err
+
+    assert (
+        "no candidate is chosen, because some have not ended, or none succeeded; show their "
+        f"status: {COMMAND} compare {job} failed\n"
+    ) in refusal("failed")
+    assert (
+        "the chosen candidate worker_2 has no branch with changes; compare the candidates' "
+        f"results: {COMMAND} compare {job} plain\n"
+    ) in refusal("plain")
 
 
 @pytest.mark.nightly

@@ -283,7 +283,11 @@ def test_a_result_branch_that_was_moved_back_is_not_landed(made: MakeProject, to
 
     told = refused(call(site, job, "land"), 409, "conflict")["detail"]
 
-    assert told.endswith(f"restore the branch: git branch -f {branch} {result[:12]}")
+    assert told == (
+        f"branch {branch} was moved, and no longer contains {result[:12]}, the result of job "
+        f"{job}; nothing was changed; restore the branch (it must not be checked out): "
+        f"git branch -f {branch} {result[:12]}"
+    )
     project.git("branch", "-f", branch, result[:12])
     assert done(site, job, "land")["files"] == ["a.txt", "b.txt"]
     project.git("branch", "-f", branch, "main~1")
@@ -335,7 +339,7 @@ def test_a_job_without_changes_or_without_git_has_nothing_to_land(made: MakeProj
     failed = site.run("x", [edit("false")])["job_id"]
     detail = refused(call(site, failed, "land"), 409, "conflict")["detail"]
     assert detail == (
-        f"status failed; job {failed} has no merged result: the branches of its workers have no "
+        f"job {failed} is failed, and has no merged result: the branches of its workers have no "
         "changes"
     )
 

@@ -52,7 +52,8 @@ from orchestrator.launchers.spawner.reaper import Reaper, ShimTable
 control, server = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 table = ShimTable()
 reaper = Reaper(control, {"mode": "subreaper"}, table)
-shim = os.posix_spawnp("sh", ["sh", "-c", "sh -c 'sleep 60 >/dev/null 2>&1 & wait' & wait"], os.environ)
+leaves = "sh -c 'sleep 60 >/dev/null 2>&1 & wait' & wait"
+shim = os.posix_spawnp("sh", ["sh", "-c", leaves], os.environ)
 table.add(1)
 reaper._shims[shim] = 1
 reaper._stops[shim] = 0

@@ -224,6 +224,19 @@ def test_what_is_no_message_is_refused(client: FlaskClient, raw: bytes, code: in
     assert response.mimetype == "application/json"
 
 
+def test_the_maximum_depth_of_json_is_named(client: FlaskClient) -> None:
+    def error_of(levels: int) -> Answer:
+        raw = b"[" * levels + b"]" * levels
+        response = client.post("/mcp", data=raw, content_type="application/json")
+        error: Answer = response.get_json()["error"]
+        return error
+
+    assert error_of(41)["code"] == -32600
+    assert error_of(42)["message"] == (
+        "the JSON is nested too deeply: the maximum is 41 levels of objects and lists"
+    )
+
+
 def test_a_tool_must_be_named(client: FlaskClient) -> None:
     for params in ({}, {"name": 7}, {"name": None, "arguments": {}}):
         answer = post(client, message("tools/call", params)).get_json()

@@ -104,12 +104,18 @@ def test_a_bearer_token_is_a_key(anonymous: FlaskClient) -> None:
         (b'{"request": "a", "config": {"max_cost_usd": NaN}}', "NaN is not a JSON number"),
         (b'{"request": "\xff"}', "not UTF-8"),
         (b"[" * 100_000, "nested too deeply"),
+        (b"[" * 34 + b"]" * 34, "nested too deeply: the maximum is 33 levels of objects and lists"),
         (b'{"request": "a", "config": {"max_workers": ' + b"9" * 5000 + b"}}", "not valid JSON"),
     ],
 )
 def test_malformed_json_is_located(client: FlaskClient, body: bytes, detail: str) -> None:
     response = client.post(ORCHESTRATE, data=body, content_type="application/json")
     assert detail in problem(response, 400, "malformed-json")["detail"]
+
+
+def test_the_maximum_depth_of_json_is_accepted(client: FlaskClient) -> None:
+    response = client.post(ORCHESTRATE, data=b"[" * 33 + b"]" * 33, content_type="application/json")
+    problem(response, 422, "invalid-request")
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "", "application/x-www-form-urlencoded"])

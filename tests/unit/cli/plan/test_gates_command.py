@@ -1,6 +1,7 @@
 """``orchestrator gates`` and ``--gate``: shown before they run."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,35 @@ def test_switched_off_gates_are_said_to_be(
     off = CliContext(folder=context.folder, environ={"ORCHESTRATOR_GATES__RUN": "off"})
 
     assert execute(["gates"], off) == 0
-    assert "gates.run is off" in capsys.readouterr().out
+    assert capsys.readouterr().out == (
+        "no gates: gates.run is off; to use gates, set gates.run to auto in config.yaml\n"
+    )
+
+
+def test_an_empty_gate_file_is_named_as_the_reason_for_no_gates(
+    context: CliContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Project(context.folder.parent).commit({".orchestrator/gates.yaml": "gates: []\n"})
+
+    assert execute(["gates"], context) == 0
+    assert capsys.readouterr().out == (
+        "no gates: the list in .orchestrator/gates.yaml is empty; add gates to it, or commit its "
+        "removal\n"
+    )
+
+
+@pytest.mark.parametrize("has_repository", [True, False])
+def test_a_project_without_a_commit_is_named_as_the_reason_for_no_gates(
+    context: CliContext, capsys: pytest.CaptureFixture[str], has_repository: bool
+) -> None:
+    shutil.rmtree(context.folder.parent / ".git")
+    if has_repository:
+        Project(context.folder.parent).git("init", "-q")
+
+    assert execute(["gates"], context) == 0
+    assert capsys.readouterr().out == (
+        "no gates: the project has no commit in git; commit its files\n"
+    )
 
 
 def test_a_plan_is_shown_with_what_its_results_are_checked_with(

@@ -101,3 +101,14 @@ def test_a_start_that_fails_leaves_no_descriptor(
     with pytest.raises(FileNotFoundError):
         GitProcess(str(tmp_path), ["x"], {}, b"given")
     assert descriptors() <= before
+
+
+def test_a_git_that_does_not_end_is_reported_with_its_directory(
+    tmp_path: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "PAUSES", (0.1, 0.1))
+    with pytest.raises(RepositoryError) as raised:
+        runner.Git(str(tmp_path), env).run("sleep 60")
+    assert raised.value.message.endswith(
+        f" s in {tmp_path}; check that the file system answers, and that no git filter waits"
+    )

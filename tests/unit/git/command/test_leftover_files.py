@@ -65,7 +65,8 @@ def test_a_lock_of_the_users_stays_and_is_told(
     commit = repository.base().commit
     project.git("pack-refs", "--all")
     _lock(project, name)
-    with pytest.raises(RepositoryError, match=f"rm .*{name}.lock'`, then retry"):
+    advice = f"rm .*{name}.lock'`, then repeat the failed operation"
+    with pytest.raises(RepositoryError, match=advice):
         repository.set_ref(name, commit) if "/" in name else repository.delete_ref(
             "refs/heads/main"
         )

@@ -170,8 +170,12 @@ def test_a_side_without_the_file_and_a_binary_file_have_no_text(project: Project
     removed = reader.versions("f", Blobs(base=text, ours=text))
     assert (removed.ours, removed.theirs, removed.merged) == ("a\n", None, None)
     assert reader.versions("f", Blobs(ours=binary, theirs=text)).theirs is None
-    with pytest.raises(TooLarge):
+    with pytest.raises(TooLarge) as raised:
         GitChangeReader(project.directory, TextLimits(file=1)).versions("f", Blobs(ours=text))
+    assert raised.value.message == (
+        "f: a version in conflict has more than 1 bytes, too many to show; read it with git: "
+        f"git cat-file blob {text}"
+    )
 
 
 def test_only_commits_are_tips(project: Project) -> None:

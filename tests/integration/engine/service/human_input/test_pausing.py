@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cli import execute
+from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.output.command_paths import COMMAND
 from tests.integration.conftest import MakeServer, MakeSite
-from tests.integration.site import Answer, InProcess, marked, shell, until
+from tests.integration.site import KEY, Answer, InProcess, marked, shell, until
 
 
 def in_a_row(effects: Path) -> list[Answer]:
@@ -77,7 +80,9 @@ def test_a_pause_that_stops_runs_the_worker_again_later(site: InProcess, effects
     assert [each["ended_by"] for each in first["attempts"]] == ["cancel", "exit"]
 
 
-def test_everything_is_paused_and_jobs_that_come_later_wait(site: InProcess) -> None:
+def test_everything_is_paused_and_jobs_that_come_later_wait(
+    site: InProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert site.call("POST", "/pause").json()["paused"]["cause"] == "everything"
     job = site.submit("x", [shell("true")])
     health = site.call("GET", "/../../health").json()
@@ -86,6 +91,12 @@ def test_everything_is_paused_and_jobs_that_come_later_wait(site: InProcess) -> 
     assert health["ready"]
     assert site.status(job)["status"] == "pending"
     assert site.call("POST", f"/jobs/{job}/resume").status_code == 409
+    capsys.readouterr()
+    environ = {"ORCHESTRATOR_API_URL": site.url, "ORCHESTRATOR_API_KEY": KEY}
+    assert execute(["pause", "--all"], CliContext(folder=site.folder, environ=environ)) == 0
+    assert capsys.readouterr().out == (
+        f"all jobs are paused (API key: default); resume: {COMMAND} resume --all\n"
+    )
 
     assert "paused" not in site.call("POST", "/resume").json()
     assert site.wait(job)["status"] == "completed"

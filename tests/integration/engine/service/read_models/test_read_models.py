@@ -48,6 +48,25 @@ def test_everything_about_a_job_with_a_conflict_can_be_read(conflicting: Made) -
     check_versions(site, job)
 
 
+def test_a_conflict_of_large_files_names_the_command_that_shows_a_version(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
+    project = Project(tmp_path / "project").begin({"big.txt": "x\n" * 600_000})
+    site = make_site(orchestrator={"project_root": str(project.path)}, agents=agents(tmp_path))
+    tasks = [edit("sed -i '1s/x/a/' big.txt"), edit("sed -i '1s/x/b/' big.txt")]
+    job = site.run("change the same line", tasks, resolve="off")["job_id"]
+
+    refused = site.call("GET", f"/jobs/{job}/conflicts/worker_2?path=big.txt")
+
+    assert (refused.status_code, refused.json()["links"]) == (413, {})
+    detail, _, blob = refused.json()["detail"].rpartition(" ")
+    assert detail == (
+        "big.txt: a version in conflict has more than 1,048,576 bytes, too many to show; read it "
+        "with git: git cat-file blob"
+    )
+    assert project.git("cat-file", "blob", blob).startswith("x\nx\n")
+
+
 def check_columns(found: Answer, site: InProcess, job: str) -> None:
     assert (found["n"], found["worker"]) == (3, None)
     assert found["task"] == ["first", "second", "third"]

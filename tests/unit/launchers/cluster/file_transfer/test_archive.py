@@ -127,6 +127,12 @@ def test_a_hostile_archive_is_refused(tmp_path: Path, records: Sequence[Mapping[
     assert [each.name for each in staging.parent.iterdir()] == ["staging"]
 
 
+def test_a_missing_field_of_an_entry_is_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "archive", {"path": "a", "root": 0}, content=b"")
+    with pytest.raises(UnusableFiles, match="an entry has no field 'kind'"):
+        unpack(path, str(tmp_path / "staging"), 1)
+
+
 def test_an_archive_without_its_end_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "archive"
     written(path, a_file("a"), content=b"x")
