@@ -316,8 +316,7 @@ def _without_result(job: Job, error: NotFound) -> str:
             f"{COMMAND} merge {job.id}"
         ) from None
     if job.status in (JobStatus.FAILED, JobStatus.CANCELLED):
-        why = error.message.removeprefix(f"job {job.id} ")
-        raise Conflict(f"job {job.id} is {job.status}, and {why}") from None
+        raise Conflict(f"the job is {job.status}; {error.message}") from None
     if not job.facts.lacking:
         raise error
     if job.status is JobStatus.PARTIAL:

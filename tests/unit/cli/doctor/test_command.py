@@ -108,7 +108,7 @@ def test_a_strict_limit_that_cannot_be_held_is_a_failure(
         "ORCHESTRATOR_WORKERS__LIMITS": "{cpu: 0.5, strict: true}",
     }
     check = checks(orchestrator, capsys, **variables)["containment"]
-    assert check["ok"] is False and "workers.limits.cpu is not enforced" in check["message"]
+    assert check["ok"] is False and "workers.limits.cpu (not at all)" in check["message"]
     assert "systemd-run --user --scope" in check["fix"]
 
 
