@@ -14,6 +14,7 @@ from pathlib import Path
 
 from orchestrator.agents.ai_tools.invocation.call import AgentLogin
 from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.security.files.untrusted_files import replace_file
 
 _LARGEST_BYTES = 1 << 20
 
@@ -96,7 +97,7 @@ def _bring_back_one(each: LinkedLogin) -> None:
     if content is None:
         return
     if login.source.stat().st_mtime_ns == each.source_ns:
-        _replace(login.source, content)
+        replace_file(login.source.resolve(), content)
         each.source_ns = login.source.stat().st_mtime_ns
     each.seen = (status.st_mtime_ns, status.st_ino)
 
@@ -109,7 +110,7 @@ def _recover_one(target: Path, source: Path) -> None:
         status.st_mtime_ns > source.stat().st_mtime_ns
         and (content := _complete_content(target)) is not None
     ):
-        _replace(source, content)
+        replace_file(source.resolve(), content)
 
 
 def _complete_content(path: Path) -> bytes | None:
@@ -125,12 +126,3 @@ def _put_link(login: AgentLogin) -> None:
     temporary = login.target.with_name(f".{login.target.name}.{os.getpid()}.link")
     temporary.symlink_to(login.source)
     temporary.replace(login.target)
-
-
-def _replace(source: Path, content: bytes) -> None:
-    source = source.resolve()
-    temporary = source.with_name(f".{source.name}.{os.getpid()}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o600), "wb") as file:
-        file.write(content)
-    temporary.replace(source)

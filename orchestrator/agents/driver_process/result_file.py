@@ -1,13 +1,13 @@
 """``agent.json``: the result of an agent's work, saved for the server."""
 
 import json
-import os
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
+from orchestrator.security.files.untrusted_files import replace_file
 from orchestrator.security.secrets.masking import Masker
 
 NAME = "agent.json"
@@ -66,9 +66,4 @@ def _usage(document: dict[str, Any]) -> Usage:
 
 def write(control: Path, outcome: AgentOutcome) -> None:
     """Write the file atomically. Raise OSError."""
-    temporary = control / f".{NAME}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(temporary, flags, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-        file.write(to_json(outcome))
-    temporary.replace(control / NAME)
+    replace_file(control / NAME, to_json(outcome).encode("utf-8", "replace"))

@@ -1,24 +1,18 @@
 """``session.json``: an attempt's session, written as soon as the tool reports its id."""
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.core.model.attempt.agent_session import Session, is_session_id
+from orchestrator.security.files.untrusted_files import replace_file
 
 NAME = "session.json"
 
 
 def write(control: Path, session: Session) -> None:
     """Replace the file, and sync it to disk. Raise OSError."""
-    temporary = control / f".{NAME}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(session)))
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(control / NAME)
+    replace_file(control / NAME, json.dumps(asdict(session)).encode(), durable=True)
 
 
 def from_json(text: bytes | str) -> Session | None:
