@@ -29,11 +29,11 @@ from orchestrator.reports.figures.job_tree_index import JobTreeIndex, WorkerFigu
 from orchestrator.reports.summary import (
     MOST_COMMANDS,
     Step,
+    diff_steps,
+    merge_steps,
     next_steps,
     summary_of,
     unmerged,
-    ways_in,
-    ways_to_see,
 )
 from orchestrator.reports.template_engine import Templates
 from orchestrator.reports.template_filters import duration, one_line
@@ -268,10 +268,12 @@ class Pages:
         return self._index.unmerged_changes.made_not_in_result(self._job)
 
     def _merge_commands(self) -> Sequence[Step]:
-        shown = ways_in(unmerged(self._outside))[:MOST_COMMANDS]
+        shown = merge_steps(unmerged(self._outside))[:MOST_COMMANDS]
         rows = self._outside[:FINAL_ENTRIES]
         there = {each.command for each in shown}
-        return [each for each in (*ways_in(rows), *ways_to_see(rows)) if each.command not in there]
+        return [
+            each for each in (*merge_steps(rows), *diff_steps(rows)) if each.command not in there
+        ]
 
     def _child_jobs(self) -> Sequence[ChildJobLine]:
         below = self._index.descendants(self._job)
@@ -379,10 +381,10 @@ class Pages:
         ``described``: length of the output in FINAL_RESULT.md; None if FINAL_RESULT.md does not
         describe the worker.
         """
-        rest = worker if described is None else worker.measured()
+        rest = worker if described is None else worker.without_final_details()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
             return _with_output(rest, "", 0)
-        output = room.once(worker_output(self._index.worker(worker.id)))
+        output = room.without_repeated_ending(worker_output(self._index.worker(worker.id)))
         longer = _with_output(rest, room.take(output), len(output))
         return _without_notice(self._notice, longer)
 

@@ -150,7 +150,7 @@ def next_steps(
 
     ``has_loose_files``: True if successful workers left files in their own plain directories.
     """
-    ways = ways_in(unmerged(outside))[:MOST_COMMANDS]
+    ways = merge_steps(unmerged(outside))[:MOST_COMMANDS]
     retry = _retry(job, status, missed)
     # A retry also repairs changes that the gates rejected, so show its command only once.
     ways = [each for each in ways if each.command not in {step.command for step in retry}]
@@ -186,7 +186,7 @@ def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[St
     return [Step(command=f"{COMMAND} retry {job.id}", purpose=f"retry {named(own)}")]
 
 
-def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
+def merge_steps(outside: Iterable[OutsideWork]) -> list[Step]:
     """Return the commands that merge the unmerged changes, each command once.
 
     The comment of a command names all workers whose changes it merges.
@@ -209,7 +209,7 @@ def ways_in(outside: Iterable[OutsideWork]) -> list[Step]:
     ]
 
 
-def ways_to_see(outside: Iterable[OutsideWork]) -> list[Step]:
+def diff_steps(outside: Iterable[OutsideWork]) -> list[Step]:
     found = {each.show: each.worker_id for each in outside if each.show}
     return [
         Step(command=command, purpose=f"show the changes of {name}")

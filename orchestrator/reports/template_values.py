@@ -164,7 +164,7 @@ class WorkerView:
     def left_out(self) -> bool:
         return self.output_length > 0 and not self.output
 
-    def measured(self) -> Self:
+    def without_final_details(self) -> Self:
         """Return the worker without the details that FINAL_RESULT.md already has."""
         return replace(
             self,
@@ -254,7 +254,7 @@ class ReportSpace:
         #: same section.
         self._endings: set[str] = set()
 
-    def once(self, text: str) -> str:
+    def without_repeated_ending(self, text: str) -> str:
         """Return a worker's output.
 
         If the report already has the output's last section, "as above" replaces this section.
@@ -327,7 +327,7 @@ def worker_view(
     task_succeeded: bool,
 ) -> WorkerView:
     result, attempts = worker.result, index.attempts(worker)
-    output = room.once(worker_output(worker))
+    output = room.without_repeated_ending(worker_output(worker))
     commented = {each.attempt for each in result.feedback} if result else set()
     return WorkerView(
         id=worker.id,

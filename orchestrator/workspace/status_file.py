@@ -399,7 +399,7 @@ def _gate_fields(job: Job) -> dict[str, Any]:
 
 
 def _merge_fields(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
-    missing = [(each, unmerged_changes.way_in(each, job)) for each in job.facts.lacking]
+    missing = [(each, unmerged_changes.merge_command(each, job)) for each in job.facts.lacking]
     missing_rows = [{**asdict(each), **asdict(way)} for each, way in missing]
     outside = unmerged_changes.made_not_in_result(job) if job.status.ended else []
     return {

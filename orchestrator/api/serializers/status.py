@@ -31,7 +31,11 @@ from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.outcome.job.job_outcome import wall_seconds
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
-from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges, has_worktree, way_in
+from orchestrator.core.outcome.job.unmerged_changes import (
+    UnmergedChanges,
+    has_worktree,
+    merge_command,
+)
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.service.service import Service
 from orchestrator.schemas import answers
@@ -161,7 +165,7 @@ def missing_changes(
 
     return [
         answers.status.MissingAnswer(
-            **asdict(each), **asdict(way_in(each, job, list(above(each.job_id))))
+            **asdict(each), **asdict(merge_command(each, job, list(above(each.job_id))))
         )
         for each in job.facts.lacking
     ]

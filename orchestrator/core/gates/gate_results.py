@@ -16,7 +16,7 @@ from orchestrator.core.gates.findings import (
     new_flaws,
 )
 from orchestrator.core.gates.gate import Gate, GateCause, GateResult, GateStatus
-from orchestrator.core.gates.removed_tests import RemovedTest, can_remove
+from orchestrator.core.gates.removed_tests import RemovalPermission, can_remove
 from orchestrator.core.text.formatting import lazy_pattern, listed
 from orchestrator.core.text.path_patterns import matching
 
@@ -55,7 +55,7 @@ def may_have_lost_tests(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool
 
 
 #: Permits the removal of no test.
-NONE_MAY_GO = RemovedTest()
+NONE_MAY_GO = RemovalPermission()
 
 
 def result_of(
@@ -63,7 +63,7 @@ def result_of(
     ran: FinishedRun,
     base: FinishedRun | None,
     touched: Collection[str],
-    removal: RemovedTest = NONE_MAY_GO,
+    removal: RemovalPermission = NONE_MAY_GO,
 ) -> GateResult:
     """Return the result of the run ``ran``.
 
@@ -92,7 +92,9 @@ def result_of(
     return replace(result, output=ran.output[-MOST_OUTPUT:])
 
 
-_Decide = Callable[[Gate, FinishedRun, FinishedRun | None, GateResult, RemovedTest], GateResult]
+_Decide = Callable[
+    [Gate, FinishedRun, FinishedRun | None, GateResult, RemovalPermission], GateResult
+]
 
 
 def did_not_run(gate: Gate, cause: GateCause, note: str) -> GateResult:
@@ -125,7 +127,7 @@ _MAY_BE_CAUSED = frozenset(
 
 
 def _result_of_broken_run(
-    gate: Gate, ran: FinishedRun, base: FinishedRun | None, result: GateResult, _: RemovedTest
+    gate: Gate, ran: FinishedRun, base: FinishedRun | None, result: GateResult, _: RemovalPermission
 ) -> GateResult:
     cause = ran.cause or GateCause.ERROR
     if base is None or not base.broken:
@@ -140,7 +142,11 @@ def _result_of_broken_run(
 
 
 def _result_without_tests(
-    gate: Gate, ran: FinishedRun, base: FinishedRun | None, result: GateResult, removal: RemovedTest
+    gate: Gate,
+    ran: FinishedRun,
+    base: FinishedRun | None,
+    result: GateResult,
+    removal: RemovalPermission,
 ) -> GateResult:
     now, before = ran.reading, _findings_on_base(base)
     may_all_go = gate.tests_may_vanish or removal.allows_all
@@ -164,7 +170,11 @@ def _result_without_tests(
 
 
 def _result_by_findings(
-    gate: Gate, ran: FinishedRun, base: FinishedRun | None, result: GateResult, removal: RemovedTest
+    gate: Gate,
+    ran: FinishedRun,
+    base: FinishedRun | None,
+    result: GateResult,
+    removal: RemovalPermission,
 ) -> GateResult:
     before, flaws = _findings_on_base(base), ran.reading.flaws
     none_passes = before.passed == () and before.flaws and ran.reading.passed == ()
@@ -250,7 +260,7 @@ NONE_LEFT = "tests ran on the base commit, but none runs now"
 
 
 def _lost_tests_that_count(
-    gate: Gate, now: Reading, before: Reading, removal: RemovedTest
+    gate: Gate, now: Reading, before: Reading, removal: RemovalPermission
 ) -> list[str]:
     """Return the missing tests that make the gate fail.
 

@@ -14,7 +14,7 @@ MOST_ADVISED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RemovedTest:
+class RemovalPermission:
     """Which tests of the base commit the tasks of a change permit the change to remove."""
 
     #: Files of the change that can remove tests. The value is True if a task may alter the file.
@@ -68,16 +68,16 @@ def to_allow(paths: Sequence[str], setting: str) -> str:
     return f"to allow this change: {', or '.join(filter(None, [named, general]))}"
 
 
-def removal_of(
+def removal_permission(
     gate: Gate, touched: Mapping[str, bool], permissions: Sequence[AlterationPermission]
-) -> RemovedTest:
+) -> RemovalPermission:
     """Return which tests of the base commit a change may remove.
 
     ``touched``: each changed path, and True if the base has it. ``permissions``: the permissions of
     the tasks that made the change.
     """
     files = (path for path, there in touched.items() if can_remove(gate, path, there))
-    return RemovedTest(
+    return RemovalPermission(
         files={path: any(_may_alter(gate, path, each) for each in permissions) for path in files}
     )
 

@@ -25,7 +25,7 @@ def needs_another(first: FinishedRun) -> bool:
     return not first.broken and bool(first.reading.flaws or first.rewritten)
 
 
-def both(first: FinishedRun, second: FinishedRun) -> FinishedRun:
+def combined_on_base(first: FinishedRun, second: FinishedRun) -> FinishedRun:
     """Combine two runs on the base: the findings of both, and the tests that passed in both.
 
     If the second run has no verdict, return the second run. In this case, all findings of the
@@ -96,7 +96,7 @@ def _difference_in_words(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
 MOST_NEW_TESTS = 500
 
 
-def counted(
+def with_counts(
     gate: Gate, result: GateResult, now: FinishedRun, as_base: FinishedRun, base: FinishedRun | None
 ) -> GateResult:
     """Return the result with its numbers of tests or findings; unchanged if the gate did not judge.
@@ -171,7 +171,7 @@ def needs_confirmation(check: Check, ran: FinishedRun, result: GateResult) -> bo
     return is_of_result and result.blocks and (not ran.broken or ran.cause in _MAY_PASS)
 
 
-def confirmed(first: FinishedRun, second: FinishedRun) -> FinishedRun:
+def combined_on_result(first: FinishedRun, second: FinishedRun) -> FinishedRun:
     """Combine two runs: the findings that both have, and the tests that passed in at least one.
 
     If the second run has no verdict, return the first run.

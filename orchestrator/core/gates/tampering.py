@@ -124,7 +124,7 @@ class JudgeMove:
     is_exact: bool
 
 
-def held_to_tests(
+def restricted_permissions(
     gate: Gate, permissions: Sequence[AlterationPermission], touched: Collection[str]
 ) -> tuple[AlterationPermission, ...]:
     """Return ``permissions``, or stricter permissions if the change alters product code.

@@ -28,7 +28,7 @@ class WorkerMessage:
     delivered_at: float | None = None
 
 
-def delivered(
+def mark_delivered(
     messages: Sequence[WorkerMessage], ids: Collection[str], attempt: int, now: float
 ) -> tuple[WorkerMessage, ...]:
     """Return all messages. Messages with an id in ``ids`` are marked as read in ``attempt``."""
@@ -131,7 +131,7 @@ class FeedbackGiven:
     duplicate: bool = False
 
 
-def answered(rounds: Sequence[Feedback], attempt: int) -> tuple[Feedback, ...]:
+def mark_answered(rounds: Sequence[Feedback], attempt: int) -> tuple[Feedback, ...]:
     """Return all rounds of feedback. Each open round is marked as answered by ``attempt``.
 
     ``attempt``: number of an attempt that succeeded.

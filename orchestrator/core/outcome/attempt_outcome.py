@@ -361,7 +361,7 @@ def was_complete(exit: Exit, evidence: Evidence) -> bool:
     return by_budget and evidence.output_required and evidence.claimed_success is True
 
 
-def judged_last(
+def evidence_after_child_jobs(
     output: str, delivery: DeliveredWork, final_text: FinalText
 ) -> tuple[Exit, Evidence]:
     """Return the exit and the evidence with which a worker is judged after its child jobs' end.

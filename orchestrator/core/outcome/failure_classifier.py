@@ -308,7 +308,7 @@ def _checkpoint_for(strategy: RetryStrategy, worker: Worker) -> str:
     return ""
 
 
-def noted(result: WorkerResult, failure: Failure | None) -> WorkerResult:
+def with_failure(result: WorkerResult, failure: Failure | None) -> WorkerResult:
     """Return the result with ``failure`` added; unchanged if ``failure`` is None.
 
     ``failure`` replaces an earlier failure of the same attempt.

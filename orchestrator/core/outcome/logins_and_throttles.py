@@ -38,7 +38,7 @@ ADD_CREDIT = "add credit to the account, or choose another agent: --agent NAME"
 
 
 @dataclass(frozen=True, slots=True)
-class LoginsSeen:
+class LoginState:
     """The latest observed state of an agent's login."""
 
     works: bool
@@ -55,16 +55,16 @@ class AgentLogins:
 
     def __init__(self, credentials: CredentialLookup) -> None:
         self._credentials = credentials
-        self._seen: dict[str, LoginsSeen] = {}
+        self._seen: dict[str, LoginState] = {}
 
     def doubtful(self, agent: str, now: float) -> bool:
         """True if the agent requires a login, and the login is not known to work."""
         seen = self._valid_state(agent, now)
         return self._credentials.login(agent) and not (seen and seen.works)
 
-    def worked(self, agent: str, now: float) -> None:
+    def record_success(self, agent: str, now: float) -> None:
         if self._credentials.login(agent):
-            self._seen[agent] = LoginsSeen(True, "", now)
+            self._seen[agent] = LoginState(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
         """Record a failed login, or an account without credit, if the verdict reports one.
@@ -75,7 +75,7 @@ class AgentLogins:
             return verdict
         fix = ADD_CREDIT if verdict.lacks_credit else self._credentials.fix(agent)
         credential = self._credentials.credential(agent)
-        self._seen[agent] = LoginsSeen(False, verdict.reason, now, credential, fix)
+        self._seen[agent] = LoginState(False, verdict.reason, now, credential, fix)
         if not fix:
             return verdict
         # The service's message may be a sentence.
@@ -83,7 +83,7 @@ class AgentLogins:
         todo = fix if verdict.lacks_credit else f"to fix the login: {fix}"
         return replace(verdict, reason=f"{reason}; {todo}")
 
-    def seen(self, now: float) -> Mapping[str, LoginsSeen]:
+    def seen(self, now: float) -> Mapping[str, LoginState]:
         """Return the known states of logins, by agent.
 
         Old states are omitted, and also failures of credentials that have changed since.
@@ -92,7 +92,7 @@ class AgentLogins:
             agent: seen for agent in tuple(self._seen) if (seen := self._valid_state(agent, now))
         }
 
-    def refused(self, now: float) -> Mapping[str, str]:
+    def failures(self, now: float) -> Mapping[str, str]:
         """Return agents whose login failed recently, with reasons. Any thread may call."""
         return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
 
@@ -101,10 +101,10 @@ class AgentLogins:
 
         Return "" if this agent is ``agent`` itself, or if there is none.
         """
-        found = self._credentials.best_without(self.refused(now))
+        found = self._credentials.best_without(self.failures(now))
         return "" if found == agent else found
 
-    def _valid_state(self, agent: str, now: float) -> LoginsSeen | None:
+    def _valid_state(self, agent: str, now: float) -> LoginState | None:
         seen = self._seen.get(agent)
         if seen is None or now - seen.at >= KNOWN_SECONDS:
             return None
@@ -157,7 +157,7 @@ class AgentThrottle:
     def worker_ended(self, agent: str) -> None:
         self._running[agent] -= 1
 
-    def refused(self, agent: str, resets_at: float | None, now: float) -> float:
+    def record_rate_limit(self, agent: str, resets_at: float | None, now: float) -> float:
         """Record that a rate limit ended a worker. Return when to use the agent again (Unix time).
 
         ``resets_at``: end of the rate limit, if the provider names one.

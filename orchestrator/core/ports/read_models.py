@@ -14,7 +14,7 @@ from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.human_needs import Need, WorkerAction
-from orchestrator.core.outcome.logins_and_throttles import LoginsSeen
+from orchestrator.core.outcome.logins_and_throttles import LoginState
 
 Login = Literal["yes", "no", "unknown"]
 
@@ -241,7 +241,7 @@ class Availability:
         )
 
 
-def with_login(agent: Availability, seen: LoginsSeen | None) -> Availability:
+def with_login(agent: Availability, seen: LoginState | None) -> Availability:
     """Return the agent's readiness, with the state of its login that recent workers have found.
 
     ``seen``: this state; None if it is unknown.

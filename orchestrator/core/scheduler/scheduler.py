@@ -29,7 +29,7 @@ from orchestrator.core.model.machines import UNLIMITED, Capacity
 from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import StopCause, WaitKind
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
-from orchestrator.core.outcome.failure_classifier import classify, noted
+from orchestrator.core.outcome.failure_classifier import classify, with_failure
 from orchestrator.core.outcome.logins_and_throttles import CredentialLookup
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Change, Prompting, Tree
@@ -403,7 +403,7 @@ class Scheduler:
         )
         result = result_of(worker.result, current, exit, evidence, took)
         if not verdict.succeeded:
-            result = noted(result, classify(worker, exit, evidence, verdict))
+            result = with_failure(result, classify(worker, exit, evidence, verdict))
         refused, unfinished.refused_child_jobs = unfinished.refused_child_jobs, 0
         if refused:
             refused += result.refused_child_jobs
@@ -452,10 +452,10 @@ class Scheduler:
         """Return the end of the rate limit that stopped the worker; None if none stopped it."""
         throttle = self._running.throttle
         if verdict.rate_limited:
-            return throttle.refused(worker.agent, evidence.resets_at, now)
+            return throttle.record_rate_limit(worker.agent, evidence.resets_at, now)
         if verdict.succeeded:
             throttle.succeeded(worker.agent)
-            self._trees.logins.worked(worker.agent, now)
+            self._trees.logins.record_success(worker.agent, now)
         return None
 
     def attempts_sought(self, now: float) -> Sequence[Attempt]:

@@ -19,7 +19,7 @@ from orchestrator.core.model.job_settings import CAPS, JobConfig
 from orchestrator.core.model.machines import Machine
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import has_judged
-from orchestrator.core.outcome.logins_and_throttles import LoginsSeen
+from orchestrator.core.outcome.logins_and_throttles import LoginState
 from orchestrator.core.scheduler.queue.placement import could_run
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
@@ -278,12 +278,12 @@ class SchedulerView:
         """The pause of all jobs; None if there is none. Any thread may call."""
         return self._trees.pause
 
-    def logins_seen(self, now: float) -> Mapping[str, LoginsSeen]:
+    def logins_seen(self, now: float) -> Mapping[str, LoginState]:
         return self._trees.logins.seen(now)
 
     def logins_refused(self, now: float) -> Mapping[str, str]:
         """Return agents whose login failed recently, with reasons. Any thread may call."""
-        return self._trees.logins.refused(now)
+        return self._trees.logins.failures(now)
 
     def limits_of(self, key_name: str) -> KeyLimits:
         return self._trees.quotas.of(key_name)

@@ -13,7 +13,7 @@ from functools import partial
 
 from orchestrator.core.gates.findings import FinishedRun
 from orchestrator.core.gates.gate import Check, Gate, GateCause
-from orchestrator.core.gates.run_comparison import both, needs_another
+from orchestrator.core.gates.run_comparison import combined_on_base, needs_another
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
@@ -199,7 +199,7 @@ class BaselineRuns:
             self._begin_run(site)
             return
         if ran is not None:
-            ran = both(wanted.first, ran) if wanted.first else ran
+            ran = combined_on_base(wanted.first, ran) if wanted.first else ran
             self._keep_result(site, wanted.gate, ran)
         self._report_result(site, ran)
 

@@ -35,8 +35,13 @@ from orchestrator.core.gates.gate import (
     GateStatus,
 )
 from orchestrator.core.gates.gate_results import did_not_run, needs_base, result_of
-from orchestrator.core.gates.removed_tests import removal_of
-from orchestrator.core.gates.run_comparison import confirmed, counted, flaky, needs_confirmation
+from orchestrator.core.gates.removed_tests import removal_permission
+from orchestrator.core.gates.run_comparison import (
+    combined_on_result,
+    flaky,
+    needs_confirmation,
+    with_counts,
+)
 from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     changes_code,
@@ -373,8 +378,10 @@ class GateRunner:
         """
         touched, check, cwd = sequence.touched, sequence.check, sequence.cwd
         permissions = permissions_from(check, cwd, gate, touched)
-        both = ran if first is None else confirmed(first, ran)
-        result = result_of(gate, both, base, touched, removal_of(gate, touched, permissions))
+        both = ran if first is None else combined_on_result(first, ran)
+        result = result_of(
+            gate, both, base, touched, removal_permission(gate, touched, permissions)
+        )
         result = with_rewrites(result, both, base, touched)
         if first is not None:
             result = replace(result, flaky=flaky(first, ran))
@@ -430,7 +437,9 @@ class GateRunner:
         base: FinishedRun | None,
     ) -> None:
         is_compared = sequence.check.is_compared
-        self._add_result(sequence, counted(gate, result, ran, ran, base) if is_compared else result)
+        self._add_result(
+            sequence, with_counts(gate, result, ran, ran, base) if is_compared else result
+        )
 
     def _second_run_ended(
         self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: FinishedRun
@@ -453,7 +462,7 @@ class GateRunner:
         if passed.altered.judges and found.outcome is GateOutcome.PASSED:
             found = with_second_run(gate, found, passed.ran, second, base, passed.altered)
         if sequence.check.is_compared:
-            found = counted(gate, found, passed.ran, second, base)
+            found = with_counts(gate, found, passed.ran, second, base)
         self._add_result(sequence, found)
 
     def _add_result(self, sequence: _GateSequence, result: GateResult) -> None:

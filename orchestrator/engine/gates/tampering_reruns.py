@@ -25,8 +25,8 @@ from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     JudgeMove,
     alteration,
-    held_to_tests,
     judging_part,
+    restricted_permissions,
 )
 from orchestrator.core.repository.repository import Repository
 from orchestrator.core.text.path_patterns import matching
@@ -139,7 +139,7 @@ def permissions_from(
     # A task that changes both code and tests has stricter limits. They do not apply to a merged
     # state: it contains several tasks, and the change of each task was checked before the merge.
     return (
-        held_to_tests(gate, permissions, touched)
+        restricted_permissions(gate, permissions, touched)
         if check.place is GatePlace.WORKER
         else permissions
     )

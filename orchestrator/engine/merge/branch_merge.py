@@ -21,13 +21,13 @@ from orchestrator.core.model.job_facts import LossCause, UnjudgedFile
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.outcome.job.job_outcome import (
     MOST_FILES,
-    are_all_code,
-    comments_against,
+    cover_all_code,
     flaky_gates,
     gate_facts,
     gates_passed,
     is_unjudged,
     job_outcome,
+    suppressing_comments,
     unjudged_files,
 )
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
@@ -188,7 +188,7 @@ class BranchMerge:
             flaky=flaky_gates(settled.results),
             unjudged=unjudged,
             unjudged_files=tuple(passed_over[:MOST_FILES]),
-            switched_off=comments_against(settled.results, inside),
+            switched_off=suppressing_comments(settled.results, inside),
             has_result=bool(record.merged),
             files=tuple(files),
         )
@@ -245,7 +245,7 @@ class BranchMerge:
         children = {name for each in inside for name in each.child_job_ids}
         below = [each.facts for each in tree.jobs if each.id in children]
         passed_over = unjudged_files(changed, settled.results, inside, below)
-        return are_all_code(passed_over, changed), passed_over
+        return cover_all_code(passed_over, changed), passed_over
 
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
         """True if the worker's changes are available, or if the worker needs no worktree.

@@ -23,7 +23,7 @@ from orchestrator.core.model.job import PLANNER, Attempt, Job, TaskSpec, Worker,
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.model.submission import Accepted, ConfigRequest, Submission
-from orchestrator.core.outcome.job.reason import held_for_approval
+from orchestrator.core.outcome.job.reason import approval_wait_fields
 from orchestrator.core.ports import Agents, Roles
 from orchestrator.core.ports.read_models import Availability
 from orchestrator.core.repository.repository import Base
@@ -238,7 +238,7 @@ class SubmissionBuilder:
             self._choice.record_fallback(scheduler, job, now)
             return job
         if job.config.approve:
-            job = replace(job, status=JobStatus.PLANNING, **held_for_approval(job))
+            job = replace(job, status=JobStatus.PLANNING, **approval_wait_fields(job))
         first = _next_number(scheduler, job)
         workers = self._admitted_workers(job, asked.tasks, already, first, refused)
         tasks = self._choice.with_reviewers(asked.tasks, refused)

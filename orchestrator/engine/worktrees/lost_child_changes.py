@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.outcome.job.unmerged_changes import counting
+from orchestrator.core.outcome.job.unmerged_changes import counting_child_jobs
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
     ChildResult,
@@ -39,7 +39,7 @@ class LostChildChanges:
             return
         by_id = {each.id: each for each in tree.jobs}
         children = [by_id[each] for each in worker.child_job_ids if each in by_id]
-        for child in counting(worker, children):
+        for child in counting_child_jobs(worker, children):
             if child.id not in results:
                 continue
             found = self._lost_changes(worker, child.id, results, tip)

@@ -208,7 +208,7 @@ class JobTreeIndex:
         """Return the period of each attempt. An attempt without a known end has length 0."""
         return self._runs.get(worker.id, ())
 
-    def lent(self, worker: Worker) -> Sequence[Interval]:
+    def child_job_periods(self, worker: Worker) -> Sequence[Interval]:
         """Return the merged periods in which a child job of the worker was unfinished.
 
         In these periods, the worker has no slot.
@@ -291,9 +291,9 @@ def critical_path(index: JobTreeIndex, job: Job) -> CriticalPath:
 
 def own_seconds(index: JobTreeIndex, worker: Worker) -> float:
     """Return the seconds of a worker's attempts, without the time of unfinished child jobs."""
-    runs, lent = index.runs(worker), index.lent(worker)
+    runs, waits = index.runs(worker), index.child_job_periods(worker)
     elapsed = sum([end - start for start, end in runs], 0.0)
-    return max(0.0, elapsed - overlap_seconds(runs, lent)) if lent else elapsed
+    return max(0.0, elapsed - overlap_seconds(runs, waits)) if waits else elapsed
 
 
 def _paths_by_task(index: JobTreeIndex, job: Job) -> dict[str, CriticalPath]:
@@ -319,7 +319,7 @@ def _path_of_worker(index: JobTreeIndex, worker: Worker) -> CriticalPath:
 def _parallel_child_jobs(index: JobTreeIndex, worker: Worker) -> Sequence[Sequence[Job]]:
     if not index.child_jobs(worker):
         return ()
-    spans = index.lent(worker)
+    spans = index.child_job_periods(worker)
     groups: dict[int, list[Job]] = defaultdict(list)
     for job in index.child_jobs(worker):
         began = job.created_at
@@ -415,7 +415,7 @@ def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
         retries=max(0, attempts - 1),
         queued_seconds=_queued_seconds(index, worker, started_at),
         work_seconds=own_seconds(index, worker),
-        waited_seconds=overlap_seconds(index.runs(worker), index.lent(worker)),
+        waited_seconds=overlap_seconds(index.runs(worker), index.child_job_periods(worker)),
         # CPU time and memory are measured together, so both are known or both are unknown.
         cpu_seconds=None if peak_memory_bytes is None else _cpu_seconds(worker, exits),
         peak_memory_bytes=peak_memory_bytes,

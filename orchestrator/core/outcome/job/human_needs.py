@@ -14,7 +14,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_facts import Missing
 from orchestrator.core.model.states import LossCause, WorkerStatus
 from orchestrator.core.outcome.job.reason import budget_command
-from orchestrator.core.outcome.job.unmerged_changes import has_worktree, way_in
+from orchestrator.core.outcome.job.unmerged_changes import has_worktree, merge_command
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut, one_line
 
@@ -130,7 +130,7 @@ def _needs_from_job(job: Job) -> Iterator[Need]:
             worker_id=each.worker_id,
             text=_short_line(f"{each.worker_id}: {each.why}"),
             since=since,
-            command=way_in(each, job, []).command,
+            command=merge_command(each, job, []).command,
         )
     if NeedKind.PULL_REQUEST in kinds_of_job(job):
         text = f"no pull request was opened: {job.facts.pull_request_error}"

@@ -175,7 +175,7 @@ def _has_looked(result: GateResult, path: str) -> bool:
     return not result.looks_at or matches(path, result.looks_at)
 
 
-def are_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> bool:
+def cover_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> bool:
     """True if ``files`` has all code files of a change. ``present``: all changed paths."""
     return bool(files) and {*code_in(present)} == {each.path for each in files}
 
@@ -209,7 +209,7 @@ def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
     return tuple(FlakyGate(name=each.name, findings=each.flaky) for each in results if each.flaky)
 
 
-def comments_against(
+def suppressing_comments(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
     """Return the new comments that switch off gates, by gate.

@@ -23,7 +23,7 @@ from orchestrator.core.model.job_facts import (
 )
 from orchestrator.core.model.repository_changes import changes_in_words
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause
-from orchestrator.core.outcome.job.unmerged_changes import way_in
+from orchestrator.core.outcome.job.unmerged_changes import merge_command
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed, plural
 
@@ -120,7 +120,7 @@ def budget_command(pause: Pause) -> str:
     return f"{COMMAND} budget {pause.job_id} {_BUDGET_OPTIONS.get(pause.limit, '')}".rstrip()
 
 
-def paused(job: Job) -> str:
+def pause_sentence(job: Job) -> str:
     """Return the sentence about a job's pause; "" if the job is not paused."""
     pause = job.pause
     if pause is None:
@@ -274,7 +274,7 @@ def _not_made(job: Job) -> str:
     parts = [f"{_worker_name(each, job)}: {each.why}" for each in lacking[:MOST_NAMED]]
     parts += [_more(lacking, "worker")] if lacking[MOST_NAMED:] else []
     if lacking and job.is_root:
-        parts.append(f"to create the files: {way_in(lacking[0], job, []).command}")
+        parts.append(f"to create the files: {merge_command(lacking[0], job, []).command}")
     return "; ".join(parts)
 
 
@@ -468,7 +468,7 @@ def _repository(job: Job) -> str:
 
 
 SENTENCES: tuple[Callable[[Job], str], ...] = (
-    paused,
+    pause_sentence,
     _planned_by,
     _approval,
     _stop,
@@ -502,6 +502,6 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
 )
 
 
-def held_for_approval(job: Job) -> dict[str, Any]:
+def approval_wait_fields(job: Job) -> dict[str, Any]:
     """Return the fields that change when a job's tasks begin to wait for approval."""
     return {"awaits_approval": True, "reason": reason_of(changed(job, awaits_approval=True))}

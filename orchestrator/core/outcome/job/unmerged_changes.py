@@ -197,19 +197,19 @@ def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
 
     Changes that a person excluded are omitted. ``children``: as in ``not_replaced``.
     """
-    for child in counting(worker, children):
+    for child in counting_child_jobs(worker, children):
         yield from (each for each in child.facts.missing if not each.chosen)
         yield from child.facts.lost_below
 
 
 def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overruled]:
     """Yield the replaced or undone hunks of a worker's child jobs, at any depth."""
-    for child in counting(worker, children):
+    for child in counting_child_jobs(worker, children):
         yield from (replace(each, job_id=each.job_id or child.id) for each in child.facts.overruled)
         yield from child.facts.overruled_below
 
 
-def counting(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
+def counting_child_jobs(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose lost changes count as lost changes of the worker.
 
     Yield nothing if the worker's own changes do not count (``Worker.counts``). ``children``: as in
@@ -236,7 +236,7 @@ def not_replaced(children: Sequence[Job]) -> Iterator[Job]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Way:
+class MergeCommand:
     """Command that merges missing changes into a result, or only shows them."""
 
     #: Command that merges the changes into the result, or shows them; empty: no branch has them.
@@ -248,7 +248,7 @@ class Way:
     brings_in: bool = False
 
 
-def way_in(missing: Missing, top: Job, above: Sequence[str]) -> Way:
+def merge_command(missing: Missing, top: Job, above: Sequence[str]) -> MergeCommand:
     """Return the command that merges the missing changes, or otherwise the command that shows them.
 
     ``top``: the job whose result lacks the changes. ``above``: the jobs above the worker's job,
@@ -261,7 +261,7 @@ def way_in(missing: Missing, top: Job, above: Sequence[str]) -> Way:
     if not missing.is_made:
         return _way_to_create(missing, top)
     if not missing.branch:
-        return Way()
+        return MergeCommand()
 
     def merged(how: str) -> str:
         return merge_chain(how, missing.job_id, above)
@@ -269,31 +269,35 @@ def way_in(missing: Missing, top: Job, above: Sequence[str]) -> Way:
     match missing.cause:
         case LossCause.CONFLICT if missing.resolvable:
             theirs = merged(" --strategy theirs")
-            return Way(command=merged(" --resolve worker"), otherwise=theirs, brings_in=True)
+            return MergeCommand(
+                command=merged(" --resolve worker"), otherwise=theirs, brings_in=True
+            )
         case LossCause.CONFLICT:
-            return Way(command=merged(" --strategy theirs"), brings_in=True)
+            return MergeCommand(command=merged(" --strategy theirs"), brings_in=True)
         case LossCause.REFUSED if missing.resolvable:
-            return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
+            return MergeCommand(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
         case LossCause.MANUAL:
-            return Way(command=merged(" --strategy auto"), brings_in=True)
+            return MergeCommand(command=merged(" --strategy auto"), brings_in=True)
         case LossCause.SIDE_WORK | LossCause.STASH:
             is_stash = missing.cause is LossCause.STASH
-            return Way(command=merge_of(missing.branch, is_stash=is_stash), brings_in=True)
+            return MergeCommand(command=merge_of(missing.branch, is_stash=is_stash), brings_in=True)
         case LossCause.UNDONE:
-            return Way(command=merged(f" --include {missing.child_job_id}"), brings_in=True)
+            return MergeCommand(
+                command=merged(f" --include {missing.child_job_id}"), brings_in=True
+            )
         case LossCause.CHOSEN:
-            return Way(command=merged(""), brings_in=True)
+            return MergeCommand(command=merged(""), brings_in=True)
         case _:
-            return Way(command=diff_of(missing.job_id, missing.worker_id))
+            return MergeCommand(command=diff_of(missing.job_id, missing.worker_id))
 
 
-def _way_to_create(missing: Missing, top: Job) -> Way:
+def _way_to_create(missing: Missing, top: Job) -> MergeCommand:
     if missing.resolvable:
-        return Way(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
+        return MergeCommand(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
     request = quote(f"Create {listed(missing.paths)}")
     # Only a job with a merged result can be continued.
     start = f"continue {top.id}" if top.merge_state in _HAS_RESULT else "run"
-    return Way(command=f"{COMMAND} {start} {request}")
+    return MergeCommand(command=f"{COMMAND} {start} {request}")
 
 
 def diff_of(job_id: str, worker_id: str) -> str:
@@ -303,7 +307,7 @@ def diff_of(job_id: str, worker_id: str) -> str:
 def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a job again, and then each job above it.
 
-    ``how``: options of the first command. ``above``: as in ``way_in``.
+    ``how``: options of the first command. ``above``: as in ``merge_command``.
 
     If a job above has a failed worker, the commands are joined by ``;``. After ``&&``, the next
     command would not run, because ``merge`` of such a job never returns exit code 0.
@@ -450,7 +454,7 @@ class UnmergedChanges:
             )
 
     def _missing_work(self, missing: Missing, top: Job) -> OutsideWork:
-        way = self.way_in(missing, top)
+        way = self.merge_command(missing, top)
         workers = self.workers.get(missing.job_id, ())
         return OutsideWork(
             worker_id=missing.worker_id,
@@ -469,8 +473,8 @@ class UnmergedChanges:
             otherwise=way.otherwise,
         )
 
-    def way_in(self, missing: Missing, top: Job) -> Way:
-        return way_in(missing, top, self._jobs_above(missing.job_id, top))
+    def merge_command(self, missing: Missing, top: Job) -> MergeCommand:
+        return merge_command(missing, top, self._jobs_above(missing.job_id, top))
 
     def _kept_work(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""

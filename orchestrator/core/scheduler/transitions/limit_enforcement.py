@@ -174,7 +174,7 @@ class Accounting:
             return _OVER
         worker = self._unit_of_work.workers[key]
         if usage.input_tokens or usage.output_tokens or usage.cache_write_tokens:
-            self._trees.logins.worked(worker.agent, now)
+            self._trees.logins.record_success(worker.agent, now)
             self._trees.queue_again(self._trees.holds.heard(worker))
         result = worker.result or WorkerResult()
         so_far = total(result.usage_before or NO_USAGE, usage)

@@ -11,7 +11,7 @@ from orchestrator.core.model.job import NO_PLAN, Job, TaskSpec, Worker
 from orchestrator.core.model.job_facts import NO_FACTS, PlanFallback
 from orchestrator.core.model.states import JobStatus, MergeState
 from orchestrator.core.outcome.job.human_needs import needs_of
-from orchestrator.core.outcome.job.reason import held_for_approval, paused
+from orchestrator.core.outcome.job.reason import approval_wait_fields, pause_sentence
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
@@ -47,7 +47,7 @@ class Planning:
         facts = self._unit_of_work.jobs[job_id].facts
         fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
         facts = replace(facts, plan_error="", plan_fallback=fallback)
-        why = paused(self._unit_of_work.jobs[job_id])
+        why = pause_sentence(self._unit_of_work.jobs[job_id])
         job = self._unit_of_work.update_job(job_id, plan_source=source, reason=why, facts=facts)
         self._unit_of_work.add_tasks(job, tasks, workers)
         self._count_in_parent(job, len(workers))
@@ -57,7 +57,7 @@ class Planning:
             payload["fallback_from"] = planner.agent
         self._unit_of_work.emit(EventKind.JOB_PLANNED, job, now, None, **payload)
         if job.config.approve:
-            job = self._unit_of_work.update_job(job_id, **held_for_approval(job))
+            job = self._unit_of_work.update_job(job_id, **approval_wait_fields(job))
         else:
             job = self._unit_of_work.move_job(job_id, JobStatus.PENDING)
         self._trees.install(job, PlanProgress(tasks, workers))
@@ -85,7 +85,7 @@ class Planning:
             job_id,
             JobStatus.PENDING,
             awaits_approval=False,
-            reason=paused(self._unit_of_work.jobs[job_id]),
+            reason=pause_sentence(self._unit_of_work.jobs[job_id]),
         )
         payload = {"by": by, **({"comment": comment} if comment else {})}
         self._unit_of_work.emit(EventKind.JOB_APPROVED, job, now, None, **payload)
@@ -148,7 +148,7 @@ class Planning:
             changes["facts"] = replace(NO_FACTS, plan_fallback=job.facts.plan_fallback)
         if plan.planner is None and self._awaits_approval_again(job):
             status = JobStatus.PLANNING
-            changes |= held_for_approval(changed(job, **changes))
+            changes |= approval_wait_fields(changed(job, **changes))
         job = self._unit_of_work.move_job(job_id, status, **changes)
         begun = self._pauses.begun(job, now)
         if begun is job:

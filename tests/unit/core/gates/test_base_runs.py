@@ -3,7 +3,7 @@
 from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
 from orchestrator.core.gates.gate import Gate, GateCause
 from orchestrator.core.gates.gate_results import result_of
-from orchestrator.core.gates.run_comparison import both, needs_another
+from orchestrator.core.gates.run_comparison import combined_on_base, needs_another
 
 
 def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> FinishedRun:
@@ -21,7 +21,9 @@ def test_only_a_run_that_may_excuse_something_needs_another() -> None:
 
 
 def test_findings_and_passed_tests_count_that_both_runs_have() -> None:
-    found = both(ran("a", "b", "c", "c", passed=("d", "e")), ran("b", "c", passed=("a", "d")))
+    found = combined_on_base(
+        ran("a", "b", "c", "c", passed=("d", "e")), ran("b", "c", passed=("a", "d"))
+    )
 
     assert [each.key for each in found.reading.flaws] == ["b", "c"]
     assert found.reading.passed == ("d",)
@@ -30,16 +32,16 @@ def test_findings_and_passed_tests_count_that_both_runs_have() -> None:
 
 
 def test_two_equal_runs_are_told_as_one_and_a_killed_one_excuses_nothing() -> None:
-    assert both(ran("a"), ran("a")).reading == ran("a").reading
-    assert both(ran("a", passed=None), ran("a", passed=None)).reading.passed is None
-    assert both(ran("a"), KILLED) is KILLED
+    assert combined_on_base(ran("a"), ran("a")).reading == ran("a").reading
+    assert combined_on_base(ran("a", passed=None), ran("a", passed=None)).reading.passed is None
+    assert combined_on_base(ran("a"), KILLED) is KILLED
 
 
 def test_a_file_that_both_runs_change_counts_also_where_they_differ() -> None:
     first = FinishedRun(rewritten=(Flaw("log.txt|1", "log.txt"), Flaw("a.py|1", "a.py")))
     second = FinishedRun(rewritten=(Flaw("log.txt|2", "log.txt"),))
 
-    assert both(first, second).rewritten == second.rewritten
+    assert combined_on_base(first, second).rewritten == second.rewritten
 
 
 def test_a_failure_that_is_another_one_in_each_run_is_known_by_its_name_alone() -> None:
@@ -47,7 +49,9 @@ def test_a_failure_that_is_another_one_in_each_run_is_known_by_its_name_alone() 
         flaws = tuple(Flaw(f"t{n}", "x", failure=each) for n, each in enumerate(failures))
         return FinishedRun(reading=Reading(flaws=flaws, passed=()))
 
-    found = both(failing("KeyError: 'a'", "KeyError: 'b'"), failing("KeyError: 'a'", "OSError: x"))
+    found = combined_on_base(
+        failing("KeyError: 'a'", "KeyError: 'b'"), failing("KeyError: 'a'", "OSError: x")
+    )
 
     assert [each.failure for each in found.reading.flaws] == ["KeyError: 'a'", ""]
 

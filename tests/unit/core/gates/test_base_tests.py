@@ -7,7 +7,7 @@ import pytest
 from orchestrator.core.candidates.selection import candidates_of, counted_new_tests, ranked
 from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
 from orchestrator.core.gates.gate import Gate, GateReport, GateResult, GateStatus
-from orchestrator.core.gates.run_comparison import counted
+from orchestrator.core.gates.run_comparison import with_counts
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import Criterion, WorkerResult
@@ -65,7 +65,7 @@ def test_tests_of_the_base_and_new_ones(
     base_tests: int,
     new_tests: tuple[str, ...],
 ) -> None:
-    found = counted(PYTEST, GREEN, now, as_base or now, base)
+    found = with_counts(PYTEST, GREEN, now, as_base or now, base)
 
     assert (found.base_tests, found.new_tests) == (base_tests, new_tests)
 
@@ -76,15 +76,15 @@ def test_findings_of_a_linter_count_with_the_bases_configuration() -> None:
     strict = FinishedRun(reading=Reading(flaws=(flaw("x"), flaw("y"), flaw("old"))))
     base = FinishedRun(reading=Reading(flaws=(flaw("old"),)))
 
-    found = counted(RUFF, failed, lax, strict, base)
+    found = with_counts(RUFF, failed, lax, strict, base)
 
     assert (found.is_of_files, found.base_findings) == (True, 2)
-    assert counted(RUFF, failed, lax, lax, base).base_findings == 1
+    assert with_counts(RUFF, failed, lax, lax, base).base_findings == 1
 
 
 def test_a_gate_that_did_not_run_counts_nothing() -> None:
     skipped = GateResult(name="pytest", status=GateStatus.SKIPPED)
-    assert counted(PYTEST, skipped, ran(), ran(), None) is skipped
+    assert with_counts(PYTEST, skipped, ran(), ran(), None) is skipped
 
 
 def a_done(number: int, *new_tests: str, status: WorkerStatus = WorkerStatus.SUCCESS) -> Worker:

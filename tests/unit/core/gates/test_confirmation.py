@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.core.gates.findings import EXIT_KEY, FinishedRun, Flaw, Reading
 from orchestrator.core.gates.gate import GateCause
-from orchestrator.core.gates.run_comparison import confirmed, flaky
+from orchestrator.core.gates.run_comparison import combined_on_result, flaky
 
 PASSED = FinishedRun(reading=Reading(passed=("a", "b")))
 KILLED = FinishedRun(broken="killed", cause=GateCause.KILLED)
@@ -34,7 +34,7 @@ def test_only_findings_of_both_runs_count(
     passed: set[str] | None,
     named: tuple[str, ...],
 ) -> None:
-    found = confirmed(first, second)
+    found = combined_on_result(first, second)
 
     assert [each.key for each in found.reading.flaws] == failed
     assert (None if found.reading.passed is None else {*found.reading.passed}) == passed

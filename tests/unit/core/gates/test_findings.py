@@ -14,7 +14,7 @@ from orchestrator.core.gates.gate_results import (
     needs_base,
     result_of,
 )
-from orchestrator.core.gates.removed_tests import RemovedTest
+from orchestrator.core.gates.removed_tests import RemovalPermission
 from orchestrator.core.text.path_patterns import matches
 
 GATE = Gate(name="tests", run="pytest", report=GateReport.JUNIT, configured_by=("conftest.py",))
@@ -85,7 +85,7 @@ def test_tests_that_are_gone_count_and_moved_ones_do_not() -> None:
     now = Reading(passed=("tests.a::x", "tests.b::y"))
 
     assert lost_tests(now, base) == ["tests.a::z"]
-    touched = RemovedTest(files={"tests/a.py": False})
+    touched = RemovalPermission(files={"tests/a.py": False})
     result = result_of(GATE, FinishedRun(reading=now), FinishedRun(reading=base), [], touched)
     assert result.failures == (f"tests.a::z: {LOST}",)
     # Product code may contain parameters of tests: without a change of tests it may remove them,
@@ -119,7 +119,7 @@ def test_who_may_skip_tests_of_some_files_may_not_skip_those_of_others(
     base = FinishedRun(reading=Reading(passed=("tests.a::x", "tests.b::y")))
     now = FinishedRun(reading=Reading(passed=("tests.b::y",), skipped=("tests.a",)))
 
-    result = result_of(GATE, now, base, [], RemovedTest(files=dict.fromkeys(files, True)))
+    result = result_of(GATE, now, base, [], RemovalPermission(files=dict.fromkeys(files, True)))
 
     assert [*result.failures] == [f"{each}: {LOST}" for each in lost]
 

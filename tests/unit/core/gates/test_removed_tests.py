@@ -5,15 +5,17 @@ import pytest
 from orchestrator.core.gates.findings import FinishedRun, Reading
 from orchestrator.core.gates.gate import AlterationPermission, Gate, GateReport
 from orchestrator.core.gates.gate_results import LOST, result_of
-from orchestrator.core.gates.removed_tests import RemovedTest, removal_of
+from orchestrator.core.gates.removed_tests import RemovalPermission, removal_permission
 
 GATE = Gate(
     name="pytest", run="x", report=GateReport.JUNIT, configured_by=("conftest.py", "pytest.ini")
 )
 
 
-def removal(*paths: str, **permission: object) -> RemovedTest:
-    return removal_of(GATE, dict.fromkeys(paths, True), [AlterationPermission(**permission)])  # type: ignore[arg-type]
+def removal(*paths: str, **permission: object) -> RemovalPermission:
+    return removal_permission(
+        GATE, dict.fromkeys(paths, True), [AlterationPermission(**permission)]
+    )  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

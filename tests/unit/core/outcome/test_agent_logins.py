@@ -155,11 +155,11 @@ def test_a_refusal_is_forgotten_when_the_credential_has_changed() -> None:
     _, keys = several(story, "opencode")
     story.ends(keys[0], EXIT_1, REFUSED)
     logins = story.scheduler._trees.logins
-    assert list(logins.refused(story.now)) == ["opencode"]
+    assert list(logins.failures(story.now)) == ["opencode"]
 
     credential["opencode"] = "new"
 
-    assert not logins.refused(story.now)
+    assert not logins.failures(story.now)
     assert not logins.seen(story.now)
     assert logins.doubtful("opencode", story.now), "it may be refused, too"
 

@@ -29,7 +29,7 @@ def throttle() -> AgentThrottle:
 
 def refuse(throttle: AgentThrottle, now: float, resets_at: float | None = None) -> float:
     throttle.worker_ended("claude")
-    return throttle.refused("claude", resets_at, now)
+    return throttle.record_rate_limit("claude", resets_at, now)
 
 
 def test_who_was_never_refused_is_not_bounded(throttle: AgentThrottle) -> None:

@@ -28,7 +28,7 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import judge
-from orchestrator.core.outcome.failure_classifier import NEVER_RAN, TABLE, classify, noted
+from orchestrator.core.outcome.failure_classifier import NEVER_RAN, TABLE, classify, with_failure
 from tests.unit.core.factories import (
     CANCELLED,
     DONE,
@@ -139,7 +139,7 @@ def fail(worker: Worker, exit: Exit, evidence: Evidence) -> Worker:
     """Return the worker after one more failed attempt, with the classified failure."""
     worker = replace(worker, attempt=worker.attempt + 1)
     failure = classify(worker, exit, evidence, judge(exit, evidence))
-    return replace(worker, result=noted(worker.result or WorkerResult(), failure))
+    return replace(worker, result=with_failure(worker.result or WorkerResult(), failure))
 
 
 def failures(worker: Worker) -> Sequence[RetryStrategy]:

@@ -9,8 +9,8 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.attempt.failure import HANDED_ON, NOT_STARTED
 from orchestrator.core.model.job import Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, StopCause, WaitKind, WorkerStatus
-from orchestrator.core.outcome.attempt_outcome import Verdict, judge, judged_last
-from orchestrator.core.outcome.failure_classifier import classify, goes_on_with, noted
+from orchestrator.core.outcome.attempt_outcome import Verdict, evidence_after_child_jobs, judge
+from orchestrator.core.outcome.failure_classifier import classify, goes_on_with, with_failure
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.retry_policy import may_retry, retry_delay
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
@@ -85,7 +85,7 @@ class Retries:
         failed = worker.failure_of(worker.attempt)
         if not failed or not worker.result:
             return worker
-        result = noted(worker.result, goes_on_with(failed, to))
+        result = with_failure(worker.result, goes_on_with(failed, to))
         return self._unit_of_work.update_worker(worker.key, result=result)
 
     def with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
@@ -272,10 +272,10 @@ class AttemptEnd:
         changed_files = self._trees.changed_below(worker, own_directories=own)
         deferred = delivery.deferred
         delivery = with_children(delivery, changed_files)
-        exit, evidence = judged_last(result.output, delivery, deferred)
+        exit, evidence = evidence_after_child_jobs(result.output, delivery, deferred)
         judged = judge(exit, evidence)
         result = replace(result, delivery=delivery)
-        result = noted(result, classify(worker, exit, evidence, judged))
+        result = with_failure(result, classify(worker, exit, evidence, judged))
         self._unit_of_work.update_worker(worker.key, result=result)
         if not judged.succeeded:
             return judged

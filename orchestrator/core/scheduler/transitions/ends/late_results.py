@@ -12,7 +12,7 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Ex
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
-from orchestrator.core.outcome.failure_classifier import classify, noted
+from orchestrator.core.outcome.failure_classifier import classify, with_failure
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
 
@@ -115,7 +115,7 @@ class LateResults:
         )
         # Do not add seconds, because they were added when the attempt was declared lost.
         result = result_of(worker.result, attempt, exit, evidence, 0.0)
-        result = noted(result, classify(worker, exit, evidence, verdict))
+        result = with_failure(result, classify(worker, exit, evidence, verdict))
         had = worker.usage
         self._trees.spend(worker, had, result.usage, now)
         self._unit_of_work.update_worker(worker.key, result=result)

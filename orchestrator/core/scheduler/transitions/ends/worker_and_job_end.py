@@ -19,13 +19,13 @@ from orchestrator.core.limits.usage_budgets import (
     spent_by,
 )
 from orchestrator.core.model.attempt.delivered_work import SideWorkKind
-from orchestrator.core.model.human_input import answered, open_rounds
+from orchestrator.core.model.human_input import mark_answered, open_rounds
 from orchestrator.core.model.job import NO_PLAN, SURVEY, Job, TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_facts import JobFacts, Shortfall, UnjudgedWork
 from orchestrator.core.model.scheduler_commands import Render, TakePlan
 from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
-from orchestrator.core.outcome.failure_classifier import escalated, noted
+from orchestrator.core.outcome.failure_classifier import escalated, with_failure
 from orchestrator.core.outcome.job.job_outcome import (
     final_status,
     tasks_succeeded,
@@ -327,7 +327,7 @@ class WorkerEnd:
         rounds = open_rounds(result.feedback)
         if not rounds:
             return verdict
-        done = replace(result, feedback=answered(result.feedback, worker.attempt))
+        done = replace(result, feedback=mark_answered(result.feedback, worker.attempt))
         self._unit_of_work.update_worker(worker.key, result=done)
         if result.delivery is None or result.delivery.commit != rounds[-1].commit:
             return verdict
@@ -349,7 +349,7 @@ class WorkerEnd:
         if failed is None or verdict.succeeded or worker.result is None:
             return {}
         failed = escalated(failed, "no automatic retry")
-        self._unit_of_work.update_worker(worker.key, result=noted(worker.result, failed))
+        self._unit_of_work.update_worker(worker.key, result=with_failure(worker.result, failed))
         return failed.payload()
 
     def _update_dependents(self, worker: Worker, now: float) -> None:

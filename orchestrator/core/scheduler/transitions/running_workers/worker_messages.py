@@ -9,7 +9,7 @@ from orchestrator.core.model.human_input import (
     CANNOT_MESSAGE,
     MOST_MESSAGES,
     WorkerMessage,
-    delivered,
+    mark_delivered,
     undelivered,
 )
 from orchestrator.core.model.job import Worker, WorkerKey
@@ -49,7 +49,7 @@ class WorkerMessages:
         new = [each.id for each in messages if each.id in ids and each.attempt < attempt]
         if not new:
             return
-        known = delivered(messages, new, attempt, now)
+        known = mark_delivered(messages, new, attempt, now)
         worker = self._unit_of_work.update_worker(
             key, result=replace(worker.result, messages=known)
         )
