@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.agents.ai_tools.commands import call_for
 from orchestrator.agents.ai_tools.invocation.call import CallLimits
 from orchestrator.agents.driver_process import logins, session_file, spec_file
-from orchestrator.agents.driver_process.main import call_inputs, environment, prepared
+from orchestrator.agents.driver_process.main import call_inputs, environment, prepare_files
 from orchestrator.agents.driver_process.spec_file import Spec
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.agent_session import Session
@@ -72,7 +72,7 @@ def in_terminal(
         call_inputs(attempt_spec, found.control, {**inherited, **own}), in_terminal=True
     )
     call = call_for(attempt_spec.tool)(inputs)
-    linked = prepared(call)
+    linked = prepare_files(call)
     try:
         yield call.argv, environment(call, inputs.environ)
     finally:

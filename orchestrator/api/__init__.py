@@ -8,7 +8,7 @@
 - ``openapi``: The OpenAPI 3.1 document, built from the models of requests and answers
 - ``routes``: The handlers of HTTP calls, by subject
 - ``serializers``: The engine's values as JSON answers
+- ``socket_loop``: The thread that serves all waiting connections, with its timers and writers
 - ``streaming``: Long answers: event streams, followed logs, bounded waits
 - ``tasks_api``: ``/api/v1/tasks``: jobs that run one task with several command-line tools
-- ``waiting_connections``: Connections that wait without a thread: their loop, timers, and outputs
 """

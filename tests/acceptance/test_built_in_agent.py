@@ -23,7 +23,7 @@ READER = '''"""Quill: ``SAY`` and words on each line."""
 
 import time
 
-from orchestrator.agents.ai_tools.reader_parts.run_outcome import RunReport, concluded
+from orchestrator.agents.ai_tools.reader_parts.run_outcome import RunReport, outcome_of_run
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage
 from orchestrator.agents.activity.agent_events import AgentOutcome, Ending, TextEvent, AgentEvent
 
@@ -40,7 +40,7 @@ class QuillReader:
 
     def outcome(self, ending: Ending) -> AgentOutcome:
         report = RunReport(text=self._text, began=True, finished=True, accounted=True)
-        return concluded(report, ending, time.time())
+        return outcome_of_run(report, ending, time.time())
 '''
 ENTRY = """QUILL = KnownTool(
     name="quill",

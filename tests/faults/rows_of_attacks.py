@@ -9,9 +9,9 @@ ROWS = (
         injection="sockets that are never read",
         promise="their connections are closed; other callers are not delayed",
         tests=(
-            "integration/api/waiting_connections/test_socket_loop.py::test_a_reader_that_lags_is_dropped_and_others_are_not",
-            "integration/api/waiting_connections/test_socket_loop.py::test_streams_beyond_the_threads_leave_posts_answered",
-            "integration/api/waiting_connections/test_socket_loop.py::test_descriptors_return_after_many_streams",
+            "integration/api/socket_loop/test_socket_loop.py::test_a_reader_that_lags_is_dropped_and_others_are_not",
+            "integration/api/socket_loop/test_socket_loop.py::test_streams_beyond_the_threads_leave_posts_answered",
+            "integration/api/socket_loop/test_socket_loop.py::test_descriptors_return_after_many_streams",
         ),
     ),
     Row(

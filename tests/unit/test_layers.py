@@ -70,7 +70,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     "launchers": ("process", "containment exit_record", "local shim", "cluster spawner"),
     "api": (
         "client options serializers",
-        "waiting_connections",
+        "socket_loop",
         "http_messages",
         "access mcp openapi streaming",
         "routes",

@@ -85,7 +85,7 @@ class Mailbox:
                 path.rename(path.with_suffix(READ_SUFFIX))
             self._report([message_id])
 
-    def read_all(self) -> None:
+    def mark_all_read(self) -> None:
         """Mark all messages that ``take`` has returned as read."""
         for each in list(self._open):
             self.read(each)

@@ -117,12 +117,12 @@ class Driver:
             # The step with the final answer may also reach a limit. The wait for the answer must
             # end before the driver itself is killed.
             patience = min(self._spec.last_word_seconds, self._spec.stop_seconds / 2)
-            self._watch.close(_STOPPED)
+            self._watch.stop_at_next_step(_STOPPED)
         self._stop(EarlyStop(ErrorClass.KILLED, _STOPPED, patience=patience))
 
     def _stop_at_limit(self, why: str) -> None:
         # The step that reached the limit may have the final answer.
-        self._watch.close(why)
+        self._watch.stop_at_next_step(why)
         self._stop(EarlyStop(ErrorClass.LIMIT, why, patience=self._spec.last_word_seconds))
 
     def run(self) -> AgentOutcome:
@@ -155,7 +155,7 @@ class Driver:
         from orchestrator.agents.driver_process import model_loop_runner
 
         inputs = call_inputs(self._spec, self._control)
-        written(shell_files(inputs))
+        write_files(shell_files(inputs))
         os.environ.update(shell_environment(inputs))
         running = model_loop_runner.ModelLoop(self._spec, self._watch)
         self._stop = running.stop
@@ -221,7 +221,7 @@ class Driver:
             program.stop(EarlyStop(ErrorClass.KILLED, _STOPPED))
         self._watch.begin()
         logins.recover(call.logins, self._control, earlier_attempts(self._control))
-        linked = prepared(call)
+        linked = prepare_files(call)
         there = litter_of(call)
         environ = environment(call)
         try:
@@ -315,7 +315,7 @@ def _usable(directory: Path) -> bool:
     return os.access(directory, os.W_OK)
 
 
-def prepared(call: AgentCall) -> list[logins.LinkedLogin]:
+def prepare_files(call: AgentCall) -> list[logins.LinkedLogin]:
     """Write the tool's input files and links. Return the linked logins. Raise OSError."""
     for place, directory in call.links.items():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -328,7 +328,7 @@ def prepared(call: AgentCall) -> list[logins.LinkedLogin]:
             place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
                 place.symlink_to(source)
-    written(call.files)
+    write_files(call.files)
     return logins.link(call.logins)
 
 
@@ -339,7 +339,7 @@ def earlier_attempts(control: Path) -> list[Path]:
     return [control.with_name(f"{worker}.{each}") for each in range(1, int(number))]
 
 
-def written(files: Mapping[Path, str]) -> None:
+def write_files(files: Mapping[Path, str]) -> None:
     for path, text in files.items():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC

@@ -117,7 +117,7 @@ class UsageWatch:
                 isinstance(event, ToolEvent | ToolRequestEvent),
             )
 
-    def close(self, why: str) -> None:
+    def stop_at_next_step(self, why: str) -> None:
         """Let ``take`` stop the agent at the first event of its next step. ``why`` is the reason.
 
         Any thread may call.

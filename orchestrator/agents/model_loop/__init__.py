@@ -16,7 +16,7 @@ from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentOutcome
 from orchestrator.agents.model_loop.conversation import Mail, converse
-from orchestrator.agents.model_loop.json_answer import completed
+from orchestrator.agents.model_loop.json_answer import ask_for_json
 from orchestrator.agents.model_loop.model_calls import Emit
 from orchestrator.agents.model_loop.providers.dialect import Dialect
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings, read
@@ -47,7 +47,7 @@ class Loop:
 
         Return the value and the outcome; the value is None if the request failed.
         """
-        return completed(lambda: self._settings_and_dialect(spec), prompt, schema, emit)
+        return ask_for_json(lambda: self._settings_and_dialect(spec), prompt, schema, emit)
 
     def _settings_and_dialect(self, spec: Mapping[str, Any]) -> tuple[LoopSettings, Dialect]:
         settings = read(spec, self.module.SERVICE)

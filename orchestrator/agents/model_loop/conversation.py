@@ -34,7 +34,7 @@ class Mail(Protocol):
         """Return the new messages as one text; "" if there are none."""
         ...
 
-    def read_all(self) -> None:
+    def mark_all_read(self) -> None:
         """Mark as read all messages that ``take_words`` has returned."""
 
 
@@ -42,7 +42,7 @@ class NoMail:
     def take_words(self) -> str:
         return ""
 
-    def read_all(self) -> None:
+    def mark_all_read(self) -> None:
         pass
 
 
@@ -86,10 +86,10 @@ class Conversation:
 
         Return True if this was the last call.
         """
-        if enough := self._account.enough:
-            raise ModelFailure(ErrorClass.LIMIT, enough)
+        if limit_reached := self._account.limit_reached:
+            raise ModelFailure(ErrorClass.LIMIT, limit_reached)
         turn = ask(caller, self._dialect, self._account, self._emit)
-        self._mail.read_all()
+        self._mail.mark_all_read()
         self._warn_of_price()
         if turn.text:
             self._text = turn.text
@@ -217,9 +217,9 @@ def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit
                 raise
         finally:
             if caller.lost_answers:
-                account.lacks_some()
+                account.mark_incomplete()
         request = dialect.request(account.next_answer)
-    turn = dialect.answered(answer)
+    turn = dialect.add_answer(answer)
     emit(UsageEvent(account.book(turn.usage, len(json.dumps(request)))))
     return turn
 

@@ -19,7 +19,7 @@ from orchestrator.core.text import json_values
 _MOST_STARTS = 200
 
 
-def completed(
+def ask_for_json(
     make: Callable[[], tuple[LoopSettings, Dialect]],
     prompt: str,
     schema: Mapping[str, Any],
@@ -34,7 +34,7 @@ def completed(
     except ModelFailure as failure:
         return None, failed(failure)
     account = UsageAccount(settings)
-    inside, boxed = wrapped(schema)
+    inside, boxed = object_schema(schema)
     try:
         dialect.begin(settings.system, prompt, ())
         dialect.demand(inside)
@@ -76,7 +76,7 @@ def json_in(text: str) -> object | None:
         return max(found, key=lambda each: each[0], default=(0, None))[1]
 
 
-def wrapped(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+def object_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """Return a schema for a JSON object, and True if that schema wraps ``schema``.
 
     APIs accept only schemas for objects. A ``schema`` for another type is wrapped: the object then

@@ -8,7 +8,7 @@ from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentEvent, RetryEvent
 from orchestrator.agents.model_loop.model_http import http_post
-from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, refused
+from orchestrator.agents.model_loop.model_http.call_failure import ModelFailure, failure_of_status
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
@@ -79,7 +79,7 @@ class ModelCaller:
             self._to, whole, self._headers, body, connect=times.connect, call=times.call
         )
         if not 200 <= reply.status < 300:
-            raise refused(reply.status, reply.headers, reply.body, f"{self._to}{whole}")
+            raise failure_of_status(reply.status, reply.headers, reply.body, f"{self._to}{whole}")
         try:
             return json_values.decoded(reply.body)
         except ValueError as error:

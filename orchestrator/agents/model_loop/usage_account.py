@@ -34,12 +34,12 @@ class UsageAccount:
         self.usage = total(self.usage, spent)
         return spent
 
-    def lacks_some(self) -> None:
+    def mark_incomplete(self) -> None:
         """Record that the usage is incomplete. Idempotent."""
         self.usage = replace(self.usage, partial=True)
 
     @property
-    def enough(self) -> str:
+    def limit_reached(self) -> str:
         """Why no further model call is allowed; "" if another call is allowed."""
         spent = {**spent_by(self.usage), "max_tokens": self._tokens}
         used_up = breach(self._limits, spent)

@@ -115,7 +115,7 @@ def prompt_document(assignment: Assignment) -> str:
         schema=assignment.answer_schema,
         entries=assignment.entries,
         committed=committed(assignment.committed),
-        gates=[(gate.name, by_hand(gate.run)) for gate in assignment.gates],
+        gates=[(gate.name, without_report_option(gate.run)) for gate in assignment.gates],
         builds=assignment.task.role in BUILDING_ROLES,
     )
     return shared + own
@@ -149,7 +149,7 @@ def committed(work: BranchWork | None) -> str:
     return "\n".join([*lines, "", work.stat])
 
 
-def by_hand(command: str) -> str:
+def without_report_option(command: str) -> str:
     """Return a gate's command without the options that write a report file for the server."""
     plain = re.sub(r' -{1,2}[\w-]+[= ]"?\$\{?ORCHESTRATOR_GATE_REPORT\}?"?', "", command)
     return plain if plain == command else plain.replace(" --output-format=json", "")

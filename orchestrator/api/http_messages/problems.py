@@ -19,7 +19,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from orchestrator.api.waiting_connections.response_writers import Reply
+from orchestrator.api.socket_loop.response_writers import Reply
 from orchestrator.core.errors import (
     ConfigError,
     Conflict,

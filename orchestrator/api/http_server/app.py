@@ -38,9 +38,9 @@ from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.job_lists import LatestCards
 from orchestrator.api.serializers.status_cache import StatusRows
 from orchestrator.api.serializers.worker_columns import LatestColumns
+from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import Threads
 from orchestrator.api.tasks_api import routes as tasks
-from orchestrator.api.waiting_connections.socket_loop import SocketLoop
 from orchestrator.core.model.job import Job
 from orchestrator.engine.service.service import Service
 from orchestrator.security.secrets.masking import Masker

@@ -57,7 +57,7 @@ def _job_fields(job: Job) -> Values:
     }
 
 
-def standing(service: Service, detail: Detail) -> Values:
+def job_status(service: Service, detail: Detail) -> Values:
     """Return a job's status, its workers in short form, and the remaining quota."""
     job = detail.job
     shown = [_worker_fields(one) for one in listed_workers(detail.workers, MOST_WORKERS)]

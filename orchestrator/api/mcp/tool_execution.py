@@ -65,7 +65,7 @@ class ToolContext:
     idempotency_key: str | None
 
 
-def asked(call: RpcCall) -> ToolCall:
+def validated_call(call: RpcCall) -> ToolCall:
     """Return the call with validated arguments.
 
     Raise WrongCall for an unknown tool or wrong arguments.
@@ -92,12 +92,12 @@ def check_caller(caller: Caller, tool: McpTool) -> None:
     )
 
 
-def carried_out(desk: ToolContext, one: ToolCall) -> Values:
+def run_tool(desk: ToolContext, one: ToolCall) -> Values:
     """Run a tool, and return its result. Raises the service's errors."""
     return text_result(ANSWERS[one.tool.name](desk, one.arguments))
 
 
-def refused(error: BaseException) -> Values:
+def error_result(error: BaseException) -> Values:
     """Return an error as a tool result, so that the model can read it."""
     if isinstance(error, WrongCall):
         return text_result(str(error), is_error=True)
@@ -123,7 +123,7 @@ def _status(desk: ToolContext, arguments: mcp.StatusArguments) -> str:
         return summaries.as_text(summaries.listed(shown, page.total))
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)
-    return summaries.as_text(summaries.standing(desk.service, detail))
+    return summaries.as_text(summaries.job_status(desk.service, detail))
 
 
 def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
@@ -134,7 +134,7 @@ def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
-        return summaries.as_text(summaries.standing(desk.service, detail))
+        return summaries.as_text(summaries.job_status(desk.service, detail))
     return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
 
 

@@ -8,7 +8,7 @@ from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.request import checked_job_id
-from orchestrator.api.routes.job_control import decided
+from orchestrator.api.routes.job_control import job_accepted
 from orchestrator.api.routes.json_answers import json_answer, tagged_answer
 from orchestrator.api.serializers.answer_parts import question_answer
 from orchestrator.api.serializers.plan import plan_answer
@@ -69,11 +69,11 @@ def _plan_decided(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Res
     reading.query(NoQuery)
     comment = reading.body(requests.human_input.AnswerRequest, optional=True).comment
     job = decide(caller(), checked_job_id(job_id), comment)
-    return decided(job)
+    return job_accepted(job)
 
 
 def _answered(job_id: str, task_id: str, decision: Decision) -> Response:
     reading.query(NoQuery)
     comment = reading.text_body(requests.human_input.AnswerRequest, optional=True).comment
     job = service().questions.answer(caller(), checked_job_id(job_id), task_id, decision, comment)
-    return decided(job)
+    return job_accepted(job)

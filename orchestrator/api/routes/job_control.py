@@ -46,13 +46,15 @@ def retry_job(job_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id>/pause")
 def pause_job(job_id: str) -> Response:
-    return decided(service().job_control.pause(caller(), checked_job_id(job_id), _requested_mode()))
+    return job_accepted(
+        service().job_control.pause(caller(), checked_job_id(job_id), _requested_mode())
+    )
 
 
 @blueprint.post("/jobs/<job_id>/resume")
 def resume_job(job_id: str) -> Response:
     _check_is_empty()
-    return decided(service().job_control.resume(caller(), checked_job_id(job_id)))
+    return job_accepted(service().job_control.resume(caller(), checked_job_id(job_id)))
 
 
 @blueprint.post("/pause")
@@ -75,7 +77,7 @@ def resume_everything() -> Response:
 def raise_budget(job_id: str) -> Response:
     reading.query(NoQuery)
     limits = reading.body(requests.human_input.BudgetRequest).to_limits()
-    return decided(service().budgets.raise_budget(caller(), checked_job_id(job_id), limits))
+    return job_accepted(service().budgets.raise_budget(caller(), checked_job_id(job_id), limits))
 
 
 @blueprint.post("/jobs/<job_id>/cancel")
@@ -116,7 +118,7 @@ def _check_is_empty() -> None:
     reading.body(requests.job.EmptyRequest, optional=True)
 
 
-def decided(job: Job) -> Response:
+def job_accepted(job: Job) -> Response:
     """Return the answer (202) to a person's decision, such as a pause: the job's new status."""
     return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 

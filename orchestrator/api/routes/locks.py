@@ -14,9 +14,9 @@ from orchestrator.api.http_messages import request as reading
 from orchestrator.api.routes.json_answers import JSON, json_answer
 from orchestrator.api.routes.streams import STOPPING, TOO_MANY, long_answers, secured_reply
 from orchestrator.api.serializers.answer_parts import encoded, moment
+from orchestrator.api.socket_loop.response_writers import Reply
 from orchestrator.api.streaming.waiting_connection import WaitingReply
 from orchestrator.api.streaming.waits import PendingLock
-from orchestrator.api.waiting_connections.response_writers import Reply
 from orchestrator.core.errors import NotFound
 from orchestrator.core.locks.lock_table import LockLease, LockView, lock_name
 from orchestrator.engine.service.service import Service

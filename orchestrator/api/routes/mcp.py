@@ -20,7 +20,7 @@ from orchestrator.api.mcp.protocol import Request, RpcError, Values, text_result
 from orchestrator.api.mcp.tools_file import definitions
 from orchestrator.api.routes.json_answers import JSON
 from orchestrator.api.routes.streams import secured_reply, waiting_reply
-from orchestrator.api.waiting_connections.response_writers import Reply
+from orchestrator.api.socket_loop.response_writers import Reply
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _header(name: str) -> str | None:
 
 
 def _answered(one: Request) -> Response:
-    from orchestrator.api.mcp.tool_execution import asked, refused
+    from orchestrator.api.mcp.tool_execution import error_result, validated_call
 
     if one.method != "tools/call":
         request.environ[READS] = True
@@ -101,14 +101,14 @@ def _answered(one: Request) -> Response:
         return _json(one.reply(protocol.answer(one, tools)))
     call = protocol.call_of(one)
     try:
-        return _called(one, asked(call))
+        return _called(one, validated_call(call))
     except Exception as error:
         request.environ.pop(READS, None)  # rejected calls are logged, also calls that only read
-        return _json(one.reply(refused(error)))
+        return _json(one.reply(error_result(error)))
 
 
 def _called(one: Request, call: "ToolCall") -> Response:
-    from orchestrator.api.mcp.tool_execution import ToolContext, carried_out, check_caller
+    from orchestrator.api.mcp.tool_execution import ToolContext, check_caller, run_tool
 
     request.environ[TOOL] = call.tool.name
     if call.tool.reads_only:
@@ -123,7 +123,7 @@ def _called(one: Request, call: "ToolCall") -> Response:
     desk = ToolContext(service=service(), caller=caller(), idempotency_key=key)
     answer = partial(_reply, one, desk, call)
     if call.tool.name != "wait":
-        return _json(one.reply(carried_out(desk, call)))
+        return _json(one.reply(run_tool(desk, call)))
     job = desk.service.access.job(desk.caller, checked_job_id(call.arguments.job_id))
     check = partial(desk.service.job_details.answer_wait, desk.caller, job.id)
     seconds = call.arguments.seconds
@@ -134,12 +134,12 @@ def _called(one: Request, call: "ToolCall") -> Response:
 
 def _reply(one: Request, desk: "ToolContext", call: "ToolCall") -> Reply:
     """Return the whole answer to a tool call. Never raises. Needs no request context of Flask."""
-    from orchestrator.api.mcp.tool_execution import carried_out, refused
+    from orchestrator.api.mcp.tool_execution import error_result, run_tool
 
     try:
-        result = carried_out(desk, call)
+        result = run_tool(desk, call)
     except Exception as error:
-        result = refused(error)
+        result = error_result(error)
     return _reply_of(one, result)
 
 

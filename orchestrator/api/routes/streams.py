@@ -15,6 +15,8 @@ from orchestrator.api.http_messages.request import checked_job_id, checked_worke
 from orchestrator.api.routes.json_answers import JSON
 from orchestrator.api.serializers.answer_parts import encoded
 from orchestrator.api.serializers.status import wait_answer
+from orchestrator.api.socket_loop.response_writers import Reply
+from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.api.streaming.event_stream import (
     BriefStream,
     EventStream,
@@ -31,8 +33,6 @@ from orchestrator.api.streaming.waiting_connection import (
     WaitingStream,
 )
 from orchestrator.api.streaming.waits import Answering, Checking, PendingWait
-from orchestrator.api.waiting_connections.response_writers import Reply
-from orchestrator.api.waiting_connections.socket_loop import SocketLoop
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job

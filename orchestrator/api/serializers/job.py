@@ -26,7 +26,7 @@ from orchestrator.api.serializers.answer_parts import (
     usage_answer,
     worker_seconds,
 )
-from orchestrator.api.serializers.status import by_job, landed, session_answer
+from orchestrator.api.serializers.status import by_job, landed_branches, session_answer
 from orchestrator.core.candidates.comparison import comparisons
 from orchestrator.core.limits.usage_budgets import caps_of, is_known, usage_by_job
 from orchestrator.core.locks.lock_table import LockKind
@@ -112,7 +112,7 @@ def job_answer(
         planner=worker_answer(service, job, planner, attempts[planner.id]) if planner else None,
         reviewers=[worker_answer(service, job, one, attempts[one.id]) for one in detail.reviewers],
         estimate=answers.job.EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
-        landed=landed(job),
+        landed=landed_branches(job),
         discarded=job.facts.discarded,
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
         usage=usage_answer([result_of(worker).usage for worker in everybody]),

@@ -25,12 +25,12 @@ def plan_answer(detail: Detail) -> answers.job.PlanAnswer:
         job_id=job.id,
         version=job.plan_version,
         awaits_approval=job.awaits_approval,
-        tasks=[written(task) for task in detail.tasks],
+        tasks=[task_for_plan_file(task) for task in detail.tasks],
         estimate=answers.job.EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
     )
 
 
-def written(task: TaskSpec) -> dict[str, Any]:
+def task_for_plan_file(task: TaskSpec) -> dict[str, Any]:
     """Return a task with the field names of a request.
 
     Empty fields and ``env`` are omitted.

@@ -132,7 +132,7 @@ def _status(
             answers.status.RepositoryChangeAnswer(**asdict(each))
             for each in job.facts.repository_changes
         ],
-        landed=landed(job),
+        landed=landed_branches(job),
         discarded=job.facts.discarded,
         counts=counts(_with_all_below(job.id, by_job)) if len(by_job) > 1 else dict(own),
         remaining=dict(detail.left),
@@ -145,7 +145,7 @@ def _status(
     )
 
 
-def landed(job: Job) -> list[answers.status.LandedAnswer]:
+def landed_branches(job: Job) -> list[answers.status.LandedAnswer]:
     """Return the branches on which the job's result has landed."""
     return [
         answers.status.LandedAnswer(**{**asdict(each), "at": moment(each.at)})

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from orchestrator.api.serializers.events import brief_values, event_values
 from orchestrator.api.serializers.job_lists import feed_values
+from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import WaitingConnection
-from orchestrator.api.waiting_connections.socket_loop import SocketLoop
 from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.lazy_dataclass import dataclass

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.api.http_messages.log_response import open_regular
+from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import WaitingConnection
-from orchestrator.api.waiting_connections.socket_loop import SocketLoop
 from orchestrator.core.errors import NotFound
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job

@@ -21,12 +21,12 @@ from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
 from orchestrator.api.http_messages.problems import plain
-from orchestrator.api.waiting_connections.response_writers import (
+from orchestrator.api.socket_loop.response_writers import (
     ResponseWriter,
     SocketWriter,
     ThreadWriter,
 )
-from orchestrator.api.waiting_connections.socket_loop import SocketLoop
+from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from functools import partial
 
+from orchestrator.api.socket_loop.response_writers import Reply
+from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import WaitingConnection
-from orchestrator.api.waiting_connections.response_writers import Reply
-from orchestrator.api.waiting_connections.socket_loop import SocketLoop
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.engine.service.service import Service

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from orchestrator.api.serializers.answer_parts import moment, result_of, worker_seconds
+from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.api.streaming.event_stream import EventPage, EventStream, Frames
 from orchestrator.api.tasks_api.answers import STATUS_OF, clis
 from orchestrator.api.tasks_api.submission import task_uuid
-from orchestrator.api.waiting_connections.socket_loop import SocketLoop
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker

@@ -70,9 +70,9 @@ def mode_checks(settings: "Settings | None", environ: Mapping[str, str]) -> Iter
 
 
 def _windows_mode(environ: Mapping[str, str]) -> HealthCheck:
-    from orchestrator.agents.ai_tools.invocation.windows_tools import missing
+    from orchestrator.agents.ai_tools.invocation.windows_tools import missing_programs
 
-    lacking = missing(environ.get("PATH"))
+    lacking = missing_programs(environ.get("PATH"))
     if lacking:
         message = f"windows: {' and '.join(lacking)} not found on the PATH"
         return HealthCheck(name=_MODE, ok=False, message=message, fix=_MODE_FIX)

@@ -14,9 +14,9 @@ from orchestrator.agents.ai_tools.invocation.call import (
     AgentLogin,
     CallInputs,
     inherited_servers,
-    kept_in,
     mcp_command,
     mcp_environment,
+    session_links,
     shell_environment,
     shell_files,
 )
@@ -56,7 +56,7 @@ def call(inputs: CallInputs) -> AgentCall:
         },
         files={**_files(inputs, config, own, servers), **shell_files(inputs)},
         logins=(AgentLogin(source=own / ".credentials.json", target=config / ".credentials.json"),),
-        links=kept_in(inputs, config / "projects", "claude"),
+        links=session_links(inputs, config / "projects", "claude"),
         inherited={
             config / name: own / name
             for kind, names in _INHERITED.items()

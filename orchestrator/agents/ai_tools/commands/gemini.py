@@ -12,9 +12,9 @@ from orchestrator.agents.ai_tools.invocation.call import (
     AgentLogin,
     CallInputs,
     inherited_servers,
-    kept_in,
     mcp_command,
     mcp_environment,
+    session_links,
     shell_environment,
     shell_files,
 )
@@ -62,7 +62,7 @@ def call(inputs: CallInputs) -> AgentCall:
         reader="gemini",
         env={"GEMINI_CLI_HOME": str(config), **shell_environment(inputs)},
         files={config / ".gemini" / "settings.json": settings, **shell_files(inputs)},
-        links=kept_in(inputs, config / ".gemini" / "tmp", "gemini"),
+        links=session_links(inputs, config / ".gemini" / "tmp", "gemini"),
         session=SessionFile(config / ".gemini" / "tmp", "*/chats/*.jsonl"),
         resumes=bool(inputs.resume),
         logins=tuple(

@@ -131,7 +131,7 @@ class AgentCall:
     input_line: Callable[[str, str], str] | None = None
 
 
-def kept_in(inputs: CallInputs, directory: Path, name: str) -> dict[Path, Path]:
+def session_links(inputs: CallInputs, directory: Path, name: str) -> dict[Path, Path]:
     """Return {``directory``: target}: a link from the tool's sessions to the stored sessions.
 
     With this link, later attempts of the worker use the same sessions. The result is empty if

@@ -35,7 +35,7 @@ _BEFORE_MARK, _AT_END = re.compile(r'(\\*)"'), re.compile(r"(\\+)\Z")
 _OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass")
 
 
-def missing(path: str | None = None) -> list[str]:
+def missing_programs(path: str | None = None) -> list[str]:
     """Return the required WSL programs that are not on the search path."""
     return [name for name in (LAUNCHER, TRANSLATOR) if shutil.which(name, path=path) is None]
 
@@ -45,14 +45,14 @@ def on_windows(call: AgentCall, inputs: CallInputs, directory: Path) -> AgentCal
 
     Raise OrchestratorError if a program of WSL is missing, or if Windows cannot reach a path.
     """
-    lacking = missing()
+    lacking = missing_programs()
     if lacking:
         raise OrchestratorError(
             f"execution_mode 'windows' requires {' and '.join(lacking)} of WSL on the PATH; "
             f"check it: {COMMAND} doctor"
         )
     prompt = inputs.directory / "prompt.md" if call.prompt_on_stdin else None
-    argv = [translated(Path(each)) if each.startswith("/") else each for each in call.argv]
+    argv = [windows_path(Path(each)) if each.startswith("/") else each for each in call.argv]
     script = _script(argv, directory, prompt)
     encoded = base64.b64encode(script.encode("utf-16-le")).decode("ascii")
     env = {name: value for name, value in call.env.items() if not _is_path(value)}
@@ -69,12 +69,12 @@ def on_windows(call: AgentCall, inputs: CallInputs, directory: Path) -> AgentCal
 
 def _script(argv: Iterable[str], directory: Path, prompt: Path | None) -> str:
     command = command_line(argv)
-    given = f"Get-Content -Raw -Encoding UTF8 -LiteralPath {quoted(translated(prompt))}"
+    given = f"Get-Content -Raw -Encoding UTF8 -LiteralPath {quoted(windows_path(prompt))}"
     return "\n".join(
         (
             "$ProgressPreference = 'SilentlyContinue'",
             "$OutputEncoding = [Console]::OutputEncoding = New-Object Text.UTF8Encoding $false",
-            f"Set-Location -LiteralPath {quoted(translated(directory))}",
+            f"Set-Location -LiteralPath {quoted(windows_path(directory))}",
             f"{given if prompt else '$null'} | {command}",
             "exit $LASTEXITCODE",
         )
@@ -103,7 +103,7 @@ def _native(word: str) -> str:
     return '"' + _AT_END.sub(r"\1\1", escaped) + '"'
 
 
-def translated(path: Path | None) -> str:
+def windows_path(path: Path | None) -> str:
     """Return the Windows form of a path, which need not exist; "" for None.
 
     Raise OrchestratorError if Windows cannot reach the path.

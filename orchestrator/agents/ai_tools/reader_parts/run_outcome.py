@@ -48,7 +48,7 @@ class RunReport:
         return self.finished and not self.only_its_code and bool(self.text.strip())
 
 
-def concluded(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
+def outcome_of_run(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
     """Return the outcome of a program's run.
 
     ``now``: the present Unix time, for texts such as "try again in 20s".

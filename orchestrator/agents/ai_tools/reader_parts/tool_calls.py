@@ -39,7 +39,7 @@ _TOOLS = frozenset(
 _NAMES = ("file_path", "filePath", "notebook_path", "path")
 
 
-def edited(tool: str, arguments: object) -> tuple[str, ...]:
+def written_paths(tool: str, arguments: object) -> tuple[str, ...]:
     """Return the unchanged path argument of a tool call that writes a file; () if there is none."""
     if tool.lower() not in _TOOLS:
         return ()

@@ -103,6 +103,6 @@ class Steps:
         self.count += 1
         return [Usage(steps=1)]
 
-    def answered(self) -> None:
+    def end_call(self) -> None:
         """Record a tool's result: the next output belongs to a new call."""
         self._open = False

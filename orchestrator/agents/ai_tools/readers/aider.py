@@ -20,7 +20,7 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     FINE,
     Fault,
     RunReport,
-    concluded,
+    outcome_of_run,
 )
 from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage, Meter, priced
@@ -122,7 +122,7 @@ class AiderReader:
             accounted=not stopped,
             trace="" if not ending.code else text[-2000:],
         )
-        return concluded(report, ending, time.time())
+        return outcome_of_run(report, ending, time.time())
 
     def _answered(self, tokens: re.Match[str]) -> list[AgentEvent]:
         # An answer shows that aider has recovered from an earlier error.

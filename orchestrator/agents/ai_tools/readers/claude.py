@@ -21,9 +21,9 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     FINE,
     Fault,
     RunReport,
-    concluded,
+    outcome_of_run,
 )
-from orchestrator.agents.ai_tools.reader_parts.tool_calls import edited, log_line, summary
+from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line, summary, written_paths
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
     KnownUsage,
     Meter,
@@ -102,7 +102,7 @@ class ClaudeReader:
             and not self._behind
             and not _broke_off(self._result),
         )
-        return concluded(report, ending, time.time())
+        return outcome_of_run(report, ending, time.time())
 
     def _system(self, event: Object) -> list[AgentEvent]:
         self._model = json_values.text(event, "model") or self._model
@@ -156,7 +156,7 @@ class ClaudeReader:
         words = json_values.text(block, "text")
         if json_values.text(block, "type") == "tool_use":
             tool, given = json_values.text(block, "name"), json_values.dig(block, "input")
-            did = ToolEvent(tool, summary(given), writes=edited(tool, given))
+            did = ToolEvent(tool, summary(given), writes=written_paths(tool, given))
             self._tools[json_values.text(block, "id")] = did
             return [did]
         if json_values.text(block, "type") != "text" or not words:

@@ -21,7 +21,7 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     FINE,
     Fault,
     RunReport,
-    concluded,
+    outcome_of_run,
 )
 from orchestrator.agents.ai_tools.reader_parts.tool_calls import (
     log_line,
@@ -39,8 +39,8 @@ from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
 from orchestrator.agents.ai_tools.readers.codex_session_log import (
     CodexSession,
     kept_from_writing,
-    refused,
-    tokens,
+    usage_in_report,
+    was_refused_by_sandbox,
 )
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
@@ -91,7 +91,7 @@ class CodexReader:
             finished=self._total is not None and not self._failed,
             accounted=self._total is not None and not self._failed,
         )
-        return concluded(report, ending, time.time())
+        return outcome_of_run(report, ending, time.time())
 
     def _fault(self, ending: Ending) -> Fault:
         # Codex has recovered from any other error.
@@ -139,7 +139,7 @@ class CodexReader:
         begun = name in self._open
         self._open.discard(name)
         events: list[AgentEvent] = [] if begun else self._step()
-        self._steps.answered()
+        self._steps.end_call()
         if did.denied:
             self._denied[did.tool] = None
         return [*events, did] if did.denied or not begun else events
@@ -154,7 +154,7 @@ class CodexReader:
         return max(self._steps.count, self._session_log.steps - self._steps_before)
 
     def _completed(self, event: Object) -> list[AgentEvent]:
-        self._total = minus(tokens(json_values.dig(event, "usage")), self._before)
+        self._total = minus(usage_in_report(json_values.dig(event, "usage")), self._before)
         return [*self._meter.raise_to(self._used()), FinalAnswerEvent()]
 
     def _turn_failed(self, event: Object) -> list[AgentEvent]:
@@ -181,7 +181,7 @@ class CodexReader:
         return priced(usage, model, self._known.prices)
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
-        if self._known.policy == "read-only" and refused(text):
+        if self._known.policy == "read-only" and was_refused_by_sandbox(text):
             # The stream has no item for a command that ends at once.
             self._denied["command_execution"] = None
         if not self._session_log.line(text, source):

@@ -42,7 +42,7 @@ _CALLS = ("function_call", "custom_tool_call", "local_shell_call")
 _FAILED = re.compile(r"""exited with code (?!0\b)|"exit_code": ?(?!0\b|null)""")
 
 
-def refused(text: str) -> bool:
+def was_refused_by_sandbox(text: str) -> bool:
     """True if a line reports a command that failed because the sandbox forbids writing."""
     payload = json_values.dig(json_values.parsed(text), "payload")
     match json_values.text(payload, "type"):
@@ -87,7 +87,7 @@ class CodexSession:
         if json_values.text(event, "type") == "token_usage_record":
             self.asks = source in self._asking and _answer(payload) not in self._answers
             self._asking.discard(source)
-            self._answers[_answer(payload)] = tokens(json_values.dig(payload, "usage"))
+            self._answers[_answer(payload)] = usage_in_report(json_values.dig(payload, "usage"))
             return True
         self.asks = False
         if json_values.text(payload, "type") in _CALLS:
@@ -97,7 +97,7 @@ class CodexSession:
             return False
         total = json_values.dig(payload, "info", "total_token_usage")
         if isinstance(total, Mapping):
-            self._totals[source] = tokens(total)
+            self._totals[source] = usage_in_report(total)
         return isinstance(total, Mapping)
 
     @property
@@ -129,7 +129,7 @@ def _answer(payload: object) -> tuple[str, str, int | None]:
     return json_values.text(payload, "thread_id"), json_values.text(payload, "response_id"), so_far
 
 
-def tokens(usage: Object | None) -> Usage:
+def usage_in_report(usage: Object | None) -> Usage:
     """Return the usage in a report of Codex.
 
     Codex counts cache reads and writes as input, too. This function subtracts them from the input.

@@ -23,13 +23,13 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     FINE,
     Fault,
     RunReport,
-    concluded,
+    outcome_of_run,
 )
 from orchestrator.agents.ai_tools.reader_parts.tool_calls import (
-    edited,
     log_line,
     plain_error,
     summary,
+    written_paths,
 )
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
     KnownUsage,
@@ -45,7 +45,7 @@ from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
 
-def used(stats: object, prices: Prices) -> Usage:
+def usage_of_models(stats: object, prices: Prices) -> Usage:
     """Return the usage of all models. The cost is unknown if a model has no price."""
     models = json_values.entries(stats, "models")
     parts = [priced(_usage_of_model(each), name, prices) for name, each in models]
@@ -181,7 +181,7 @@ class GeminiReader:
             accounted=json_values.dig(self._result, "stats") is not None,
             codes_of_its_own=True,
         )
-        return concluded(report, ending, time.time())
+        return outcome_of_run(report, ending, time.time())
 
     def _flush(self) -> list[AgentEvent]:
         # Gemini prints a text in pieces.
@@ -238,7 +238,7 @@ class GeminiReader:
         # Without the final event, the usage in the session's files counts.
         if stats is None:
             return replace(self._meter.total, steps=None)
-        return used(stats, self._known.prices)
+        return usage_of_models(stats, self._known.prices)
 
     def _message(self, event: Object) -> list[AgentEvent]:
         words = json_values.text(event, "content")
@@ -251,14 +251,14 @@ class GeminiReader:
     def _tool_use(self, event: Object) -> list[AgentEvent]:
         name = json_values.text(event, "tool_name")
         given = json_values.dig(event, "parameters")
-        did = ToolEvent(name, summary(given), writes=edited(name, given))
+        did = ToolEvent(name, summary(given), writes=written_paths(name, given))
         self._tools[json_values.text(event, "tool_id")] = did
         return [*self._step(), did]
 
     def _tool_result(self, event: Object) -> list[AgentEvent]:
         # Gemini reports the same error for a tool that the policy excludes and for a name that the
         # model invented. If a later tool call succeeds, the name counts as invented.
-        self._steps.answered()
+        self._steps.end_call()
         did = self._tools.pop(json_values.text(event, "tool_id"), ToolEvent("a tool"))
         kind = json_values.text(event, "error", "type")
         if json_values.text(event, "status") == "success":

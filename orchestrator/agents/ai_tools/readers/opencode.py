@@ -24,9 +24,9 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     FINE,
     Fault,
     RunReport,
-    concluded,
+    outcome_of_run,
 )
-from orchestrator.agents.ai_tools.reader_parts.tool_calls import edited, log_line, summary
+from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line, summary, written_paths
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage, Meter, priced
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
@@ -94,7 +94,7 @@ class OpencodeReader:
             finished=self._reason == "stop" and not fault[0],
             accounted=not self._within_step and not ending.stopped_for and not ending.signal,
         )
-        return concluded(report, ending, time.time())
+        return outcome_of_run(report, ending, time.time())
 
     def _used(self) -> Usage:
         # opencode reports a cost of 0 if it does not know the model's price.
@@ -138,7 +138,7 @@ class OpencodeReader:
         if denied:
             self._denied[name] = None
         given = json_values.dig(state, "input")
-        return [ToolEvent(name, summary(given), denied, edited(name, given))]
+        return [ToolEvent(name, summary(given), denied, written_paths(name, given))]
 
     def _step_finish(self, event: Object) -> list[AgentEvent]:
         self._within_step = False

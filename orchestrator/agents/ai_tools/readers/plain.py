@@ -4,7 +4,7 @@ import time
 from collections import deque
 
 from orchestrator.agents.activity.agent_events import AgentEvent, AgentOutcome, Ending, TextEvent
-from orchestrator.agents.ai_tools.reader_parts.run_outcome import RunReport, concluded
+from orchestrator.agents.ai_tools.reader_parts.run_outcome import RunReport, outcome_of_run
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage
 from orchestrator.core.text import json_values
 
@@ -39,4 +39,4 @@ class PlainReader:
             accounted=True,
             trace=text[-TRACE_CHARS:],
         )
-        return concluded(report, ending, time.time())
+        return outcome_of_run(report, ending, time.time())

@@ -57,7 +57,9 @@ class ModelFailure(Exception):
         self.answering = answering
 
 
-def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> ModelFailure:
+def failure_of_status(
+    status: int, headers: Mapping[str, str], body: bytes, url: str
+) -> ModelFailure:
     """Return the failure for an answer whose status is not 2xx.
 
     ``headers``: names in lower case.
@@ -78,7 +80,7 @@ def refused(status: int, headers: Mapping[str, str], body: bytes, url: str) -> M
     if status == 413 or (status < 500 and _OVERFLOW.search(detail)):
         return ModelFailure(ErrorClass.LIMIT, f"{_OVERFLOWS} ({words})", status=status)
     if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(detail):
-        pause = rate_limit_headers.pause(headers, time.time())
+        pause = rate_limit_headers.retry_after(headers, time.time())
         return ModelFailure(ErrorClass.API, words, again=True, status=status, pause=pause)
     # The same request would be rejected again, but another attempt sends other requests, for
     # example without these tools.
@@ -90,7 +92,7 @@ def _limited(words: str, status: int, headers: Mapping[str, str], detail: str) -
         # Waiting does not help an account without credit.
         return ModelFailure(ErrorClass.CREDIT, words, status=status)
     now = time.time()
-    pause = rate_limit_headers.pause(headers, now)
+    pause = rate_limit_headers.retry_after(headers, now)
     until = rate_limit_headers.resets_at(headers, detail, now)
     return ModelFailure(
         ErrorClass.RATE_LIMIT,
@@ -102,7 +104,7 @@ def _limited(words: str, status: int, headers: Mapping[str, str], detail: str) -
     )
 
 
-def unlike(wanted: str, answer: object) -> ModelFailure:
+def unexpected_answer(wanted: str, answer: object) -> ModelFailure:
     """Return the failure for an answer that has status 200, but unexpected content.
 
     ``wanted``: the expected content, as text. Some gateways always send status 200, and put the
@@ -110,7 +112,9 @@ def unlike(wanted: str, answer: object) -> ModelFailure:
     """
     status, detail = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
     if 400 <= status < 600:
-        return refused(status, {}, json.dumps(answer).encode(), "the service (HTTP status 200)")
+        return failure_of_status(
+            status, {}, json.dumps(answer).encode(), "the service (HTTP status 200)"
+        )
     return ModelFailure(
         ErrorClass.API, f"the answer of the service is not {wanted}: {detail}".rstrip(": ")
     )

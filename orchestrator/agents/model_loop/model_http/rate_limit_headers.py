@@ -24,7 +24,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _FARTHEST = 90 * 86400.0
 
 
-def pause(headers: Mapping[str, str], now: float) -> float | None:
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Return the seconds to wait, from ``retry-after`` or ``retry-after-ms``; None if unknown."""
     exact = json_values.number(headers.get("retry-after-ms"))
     if exact is not None:

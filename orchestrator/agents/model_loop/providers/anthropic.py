@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.model_loop.model_http.call_failure import unlike
+from orchestrator.agents.model_loop.model_http.call_failure import unexpected_answer
 from orchestrator.agents.model_loop.providers.dialect import StopReason, Turn, Use
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings, ModelService
 from orchestrator.agents.model_loop.tools.tool import Result, Tool
@@ -91,11 +91,11 @@ class AnthropicMessages:
         *blocks, end = last["content"] or [{"type": "text", "text": "-"}]
         return [*before, {**last, "content": [*blocks, {**end, **_CACHED}]}]
 
-    def answered(self, answer: object) -> Turn:
+    def add_answer(self, answer: object) -> Turn:
         value = json_values.mapping(answer)
         content = value.get("content")
         if not isinstance(content, list):
-            raise unlike("a message of Anthropic's API", answer)
+            raise unexpected_answer("a message of Anthropic's API", answer)
         blocks = [json_values.mapping(block) for block in content]
         kept = list(_blocks(blocks))
         if kept:

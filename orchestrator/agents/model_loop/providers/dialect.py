@@ -56,7 +56,7 @@ class Dialect(Protocol):
     def request(self, max_tokens: int) -> Mapping[str, Any]:
         """Return the next request, which contains the whole conversation."""
 
-    def answered(self, answer: object) -> Turn:
+    def add_answer(self, answer: object) -> Turn:
         """Add an answer to the conversation, and return it.
 
         Raise ModelFailure for an invalid answer.

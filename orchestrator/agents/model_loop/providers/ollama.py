@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.model_loop.model_http.call_failure import overflow, unlike
+from orchestrator.agents.model_loop.model_http.call_failure import overflow, unexpected_answer
 from orchestrator.agents.model_loop.providers import instructions
 from orchestrator.agents.model_loop.providers.chat import Chat
 from orchestrator.agents.model_loop.providers.dialect import StopReason, Turn, Use
@@ -46,11 +46,11 @@ class OllamaChat(Chat):
         }
         return self._with_tools(value)
 
-    def answered(self, answer: object) -> Turn:
+    def add_answer(self, answer: object) -> Turn:
         value = json_values.mapping(answer)
         message = value.get("message")
         if not isinstance(message, dict):
-            raise unlike("an answer of Ollama's", answer)
+            raise unexpected_answer("an answer of Ollama's", answer)
         text = json_values.text(message, "content")
         uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
         self._remember(text, uses)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.agents.model_loop.model_http.call_failure import unlike
+from orchestrator.agents.model_loop.model_http.call_failure import unexpected_answer
 from orchestrator.agents.model_loop.providers import instructions
 from orchestrator.agents.model_loop.providers.chat import Chat, shown
 from orchestrator.agents.model_loop.providers.dialect import StopReason, Turn, Use
@@ -56,14 +56,16 @@ class ChatCompletions(Chat):
         }
         return self._with_tools(value)
 
-    def answered(self, answer: object) -> Turn:
+    def add_answer(self, answer: object) -> Turn:
         choices = json_values.sequence(answer, "choices")
         if not choices:
-            raise unlike("a chat completion", answer)
+            raise unexpected_answer("a chat completion", answer)
         choice = json_values.mapping(choices[0])
         ended = json_values.text(choice, "finish_reason")
         if ended in _BROKEN or json_values.mapping(choice, "error"):
-            raise unlike("complete", {"error": choice.get("error") or f"finish_reason {ended}"})
+            raise unexpected_answer(
+                "complete", {"error": choice.get("error") or f"finish_reason {ended}"}
+            )
         message = json_values.mapping(choice, "message")
         text = _text_of_content(message.get("content"))
         uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))

@@ -12,7 +12,7 @@ from flask import Flask
 
 from orchestrator.api.http_server.app import close_app
 from orchestrator.api.http_server.waitress_server import HttpServer
-from orchestrator.api.waiting_connections.socket_loop import SocketLoop
+from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.core.model.submission import Submission
 from tests.integration.api.conftest import THREADS, eventually
 from tests.integration.api.mcp_stdio import COMMAND, call, environment, finish, ping, text_of

@@ -138,7 +138,7 @@ def test_a_file_that_is_not_there_yet_has_a_name_too(wsl: Path, tmp_path: Path, 
     folder.mkdir()
 
     for path in (folder, folder / "not" / "yet.json"):
-        assert windows_side.here(windows_tools.translated(path)) == str(path)
+        assert windows_side.here(windows_tools.windows_path(path)) == str(path)
 
 
 def test_commands_run_in_linux(site: InProcess) -> None:

@@ -9,7 +9,11 @@ import pytest
 
 from orchestrator.agents.model_loop.json_answer import json_in
 from orchestrator.agents.model_loop.model_http import rate_limit_headers
-from orchestrator.agents.model_loop.model_http.call_failure import message, refused, unlike
+from orchestrator.agents.model_loop.model_http.call_failure import (
+    failure_of_status,
+    message,
+    unexpected_answer,
+)
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 E = ErrorClass
@@ -43,7 +47,7 @@ NOW = 1_800_000_000.0
 )
 def test_a_status_has_a_class(status: int, said: str, kind: ErrorClass, again: bool) -> None:
     body = json.dumps({"error": {"message": said}}).encode()
-    failure = refused(status, {}, body, "http://x")
+    failure = failure_of_status(status, {}, body, "http://x")
     assert (failure.kind, failure.again) == (kind, again)
     assert said in failure.message and str(status) in failure.message
 
@@ -61,7 +65,7 @@ def test_a_status_has_a_class(status: int, said: str, kind: ErrorClass, again: b
 def test_a_gateway_says_what_failed_with_status_200(
     answer: object, kind: ErrorClass, words: str
 ) -> None:
-    failure = unlike("a poem", answer)
+    failure = unexpected_answer("a poem", answer)
     assert (failure.kind, failure.message.endswith(words)) == (kind, True)
 
 
@@ -79,7 +83,7 @@ def test_a_gateway_says_what_failed_with_status_200(
     ],
 )
 def test_a_pause_is_read_from_headers(headers: Mapping[str, str], seconds: float | None) -> None:
-    assert rate_limit_headers.pause(headers, NOW) == seconds
+    assert rate_limit_headers.retry_after(headers, NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -105,7 +109,7 @@ def test_when_it_resets_is_read(
 
 
 def test_a_limit_without_a_date_resets_after_its_pause() -> None:
-    failure = refused(429, {"retry-after": "30"}, b"", "http://x")
+    failure = failure_of_status(429, {"retry-after": "30"}, b"", "http://x")
     assert failure.resets_at is not None
     assert 0 < failure.resets_at - time.time() <= 30
 

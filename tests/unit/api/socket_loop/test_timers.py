@@ -1,6 +1,6 @@
 """Scheduled calls, whose owners may no longer exist."""
 
-from orchestrator.api.waiting_connections.socket_loop import Timers
+from orchestrator.api.socket_loop.socket_loop import Timers
 
 
 def due(timers: Timers[str], now: float) -> list[str]:

@@ -1,4 +1,4 @@
-"""The socket loop: one thread that serves every waiting connection (event streams, logs, waits)."""
+"""The socket loop: one thread for all event streams, followed logs, and waiting calls."""
 
 import contextlib
 import heapq

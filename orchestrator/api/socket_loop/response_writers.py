@@ -1,4 +1,4 @@
-"""Outputs of waiting connections: a socket, or a waiting thread of the HTTP server."""
+"""Writers of waiting connections: to a socket, or in a waiting thread of the HTTP server."""
 
 import queue
 import selectors
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Protocol
 
-from orchestrator.api.waiting_connections.socket_loop import SocketLoop
+from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.core.lazy_dataclass import dataclass
 
 #: Bytes of a stream's send buffer: few, so that a slow reader is noticed before megabytes are

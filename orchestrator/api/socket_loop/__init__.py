@@ -1,0 +1,1 @@
+"""The thread that serves all waiting connections, with its timers and writers."""

@@ -1,1 +1,0 @@
-"""Connections that wait without their own thread: their loop, timers, and outputs."""
