@@ -40,7 +40,7 @@ def remove(
     manager.open()
     removal = manager.parts.removal
     try:
-        for root_id in removal.begun():
+        for root_id in removal.interrupted():
             removal.finish(root_id)
             yield root_id, removal.delete_files(root_id)
         unfinished = set(manager.parts.store.unfinished())

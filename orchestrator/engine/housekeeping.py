@@ -111,7 +111,7 @@ class Housekeeping:
             )
 
     def _finish_removals(self) -> None:
-        for root_id in self._removal.begun():
+        for root_id in self._removal.interrupted():
             self._loop.call(partial(self._finish_one, root_id))
             self._removal.delete_files(root_id)
 

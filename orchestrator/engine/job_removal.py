@@ -82,7 +82,7 @@ class JobRemoval:
     def unknown(self) -> Sequence[str]:
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
-    def begun(self) -> tuple[str, ...]:
+    def interrupted(self) -> tuple[str, ...]:
         """Return the removals that were interrupted, for example by a crash.
 
         Omit removals that this process is still carrying out.

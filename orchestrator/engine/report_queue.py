@@ -64,7 +64,7 @@ class ReportQueue:
         if self._thread.is_alive():
             self._thread.join()
 
-    def ask(self, render: Render) -> None:
+    def enqueue(self, render: Render) -> None:
         self._queue.put(render)
 
     def write_missing(self, root: Job) -> None:

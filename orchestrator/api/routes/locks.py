@@ -57,7 +57,7 @@ def take_locks() -> Response:
     engine = service()
     call = engine.locks.lock(caller(), names, wait=asked.wait > 0)
     final = asked.wait <= LONGEST_WAIT_SECONDS
-    if engine.locks.is_decided(call):
+    if engine.locks.can_be_answered(call):
         return problems.plain(_lock_reply(engine, call, final, request.path))
     return _waiting_reply(engine, call, min(asked.wait, LONGEST_WAIT_SECONDS), final)
 

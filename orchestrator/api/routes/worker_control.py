@@ -115,7 +115,7 @@ def recount(job_id: str, worker_id: str) -> Response:
 def report_usage() -> Response:
     reading.query(NoQuery)
     usage = reading.body(requests.job.UsageRequest).to_usage()
-    used = service().worker_reports.used(caller(), usage)
+    used = service().worker_reports.record_usage(caller(), usage)
     return json_answer(
         answers.status.UsedAnswer(stop=used.stop, waiting=used.waiting, capped=used.capped)
     )
@@ -125,5 +125,5 @@ def report_usage() -> Response:
 def report_messages_read() -> Response:
     reading.query(NoQuery)
     ids = reading.body(requests.human_input.MessagesReadBody).delivered
-    service().worker_reports.messages_read(caller(), ids)
+    service().worker_reports.record_read_messages(caller(), ids)
     return json_answer(answers.human_input.MessagesReadAnswer(delivered=len(ids)))

@@ -130,7 +130,7 @@ class PendingLock(PendingWait):
         self._drop: Callable[[], None] = partial(service.locks.drop, call)
 
     def begin(self) -> None:
-        self._call.settled.add_done_callback(self._settled)
+        self._call.decision_stored.add_done_callback(self._settled)
         super().begin()
 
     def _settled(self, _: Future[None]) -> None:
@@ -144,7 +144,7 @@ class PendingLock(PendingWait):
 
 
 def _decided(service: Service, call: LockCall) -> Job | None:
-    return call.job if service.locks.is_decided(call) else None
+    return call.job if service.locks.can_be_answered(call) else None
 
 
 def _dropped(done: Future[None]) -> None:

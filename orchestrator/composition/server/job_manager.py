@@ -14,7 +14,7 @@ from orchestrator.core.errors import RepositoryError, StoreError
 from orchestrator.core.limits.usage_budgets import day_of
 from orchestrator.core.model.job import Job
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.supervisor.recovery import REPLACED, RESTARTED, restore, take_up
+from orchestrator.engine.supervisor.recovery import REPLACED, RESTARTED, adopt_attempts, restore
 from orchestrator.engine.worktrees.worktree_lifetime import WorktreeRemoval
 from orchestrator.launchers.exit_record.exit_record import break_lock
 from orchestrator.launchers.local.local_launcher import Listener
@@ -113,7 +113,7 @@ class JobManager:
         # Remove old directories before the recovery of attempts, because recovered gates create new
         # directories.
         scratch_directory.sweep(root, kept)
-        take_up(
+        adopt_attempts(
             parts.scheduler,
             parts.attempts,
             parts.launcher,

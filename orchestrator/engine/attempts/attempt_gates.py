@@ -77,12 +77,12 @@ class AttemptGates:
         #: or the exit of a stop that was requested since the end of the process.
         self._ended: dict[str, Exit | None] = {}
 
-    def expect(self, worker: Worker) -> None:
+    def record_process_end(self, worker: Worker) -> None:
         """Record that an attempt's process has ended, and that its evidence is being read."""
         with self._lock:
             self._ended[worker.attempt_id] = None
 
-    def has(self, worker: Worker) -> bool:
+    def is_unreported(self, worker: Worker) -> bool:
         """True if the attempt's process has ended, and the attempt's end is not reported yet."""
         with self._lock:
             return worker.attempt_id in self._ended
@@ -152,7 +152,7 @@ class AttemptGates:
         if stopped is not None:  # The stop was requested while the gates were being started.
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
-    def without(
+    def late_evidence(
         self, running: RunningAttempt, job: Job, exit: Exit, evidence: Evidence
     ) -> Evidence:
         """Return the evidence of a late result, for which no gates run.

@@ -326,7 +326,7 @@ class AttemptRunner:
         self, assignment: Assignment
     ) -> tuple[Assignment, WorkerWorktree | None]:
         if assignment.worker.is_reviewer:
-            return self._review_prompts.equipped(assignment), None
+            return self._review_prompts.with_patches(assignment), None
         if assignment.task.works_in_project:
             self._without_worktree.begin(assignment.worker)
             return assignment, None
@@ -336,7 +336,7 @@ class AttemptRunner:
                 self._without_worktree.watch(assignment.worker)
             return assignment, None
         worktree = self._worktrees.open(assignment)
-        return self._worktrees.equipped(assignment, worktree), worktree
+        return self._worktrees.assignment_in_worktree(assignment, worktree), worktree
 
     def stop(self, command: Stop) -> None:
         attempt = command.key.attempt_id(command.attempt)
@@ -348,7 +348,7 @@ class AttemptRunner:
         if process:
             self._gate_runner.stop_set_up(process, ended_by, by)
         spares_gates = ended_by is EndedBy.LIMIT or cause is ExitCause.PAUSED
-        if spares_gates and self._attempt_gates.has(own):
+        if spares_gates and self._attempt_gates.is_unreported(own):
             # The process has ended. Its gates may finish, because gates cost no steps, tokens, or
             # money.
             return
@@ -378,7 +378,7 @@ class AttemptRunner:
     def make_context(self, command: MakeContext) -> None:
         """Start to create the job's shared context. The message ``ContextPrepared`` follows."""
         job = self._scheduler.view.jobs[command.job_id]
-        self._contexts.ask(job, self._scheduler.view.jobs[job.root_id])
+        self._contexts.begin(job, self._scheduler.view.jobs[job.root_id])
 
     def adopt(self, worker: Worker) -> None:
         """Register an attempt that an earlier server started, so that its end is reported."""
@@ -414,7 +414,7 @@ class AttemptRunner:
                     logger.warning("a late result is unreadable", extra=payload, exc_info=True)
                 continue
             else:
-                evidence = self._attempt_gates.without(running, job, exit, evidence)
+                evidence = self._attempt_gates.late_evidence(running, job, exit, evidence)
                 yield LateEnd(attempt, exit, evidence, record)
 
     # -- outcomes of attempts -------------------------------------------------------------------
@@ -427,7 +427,7 @@ class AttemptRunner:
         failpoints.reached("attempt: its end is known")
         if not self._is_cancelled(running.worker):
             exit = _unless_cancelled(exit, adopted=adopted)
-        self._attempt_gates.expect(running.worker)
+        self._attempt_gates.record_process_end(running.worker)
         nothing = self._evidence_reader.changes_if_empty(running)
         if nothing is None:
             self._background.later(partial(self._report, running, exit))

@@ -108,7 +108,7 @@ class LaunchPreparation:
         # A shell command in its own directory skips two steps so that it starts faster: the search
         # for used ports, and the directory for temporary files.
         is_long = worktree is not None or bool(place) or PROMPT in command.files
-        environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, looked_at=is_long))
+        environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, skip_used=is_long))
         own_scratch = scratch.directory_of(self._settings.workspace, name) if is_long else ""
         if own_scratch:
             scratch.make(own_scratch)

@@ -27,7 +27,7 @@ class ReviewPrompts:
         self._scheduler = scheduler
         self._worktrees = worktrees
 
-    def equipped(self, assignment: Assignment) -> Assignment:
+    def with_patches(self, assignment: Assignment) -> Assignment:
         """Add the candidates' changes to the assignment. Raise RepositoryError.
 
         Runs git, so the supervisor's thread must not call it.

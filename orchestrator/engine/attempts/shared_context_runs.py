@@ -27,7 +27,7 @@ MOST_SECONDS = 60.0
 class SharedContextRuns:
     """Creates the shared contexts of jobs, and reads them.
 
-    Only the supervisor's thread may call ``ask`` and ``read``.
+    Only the supervisor's thread may call ``begin`` and ``read``.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SharedContextRuns:
         self._base = allowed_environment(settings.environment)
         self._number = 0
 
-    def ask(self, job: Job, root: Job) -> None:
+    def begin(self, job: Job, root: Job) -> None:
         """Start the process that creates a job's shared context.
 
         The message ``ContextPrepared`` follows, even if the process fails.

@@ -19,7 +19,7 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.engine.gates.baseline_store import BaselineStore, is_lasting
 from orchestrator.engine.gates.gate_process import GateProcess, GateProcesses
-from orchestrator.engine.gates.tampering_reruns import rewrites
+from orchestrator.engine.gates.tampering_detection import gate_rewrites
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.worktrees.worktree_lifetime import gates_directory
 
@@ -85,7 +85,7 @@ class BaselineRuns:
         #: By root job and commit. Other classes only check whether this dictionary is empty.
         self.sites: dict[tuple[str, str], _Site] = {}
 
-    def ask(self, requester: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
+    def request(self, requester: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
         """Request a gate's result on the base of a check.
 
         ``requester`` identifies the caller, which may cancel the request with ``forget``.
@@ -185,7 +185,7 @@ class BaselineRuns:
         assert wanted is not None, "a gate of the site has just ended"
         directory = self._worktree_directory(site)
         if ran is not None:
-            ran = replace(ran, rewritten=rewrites(self._repository, directory, site.commit))
+            ran = replace(ran, rewritten=gate_rewrites(self._repository, directory, site.commit))
         try:
             self._repository.restore_files(directory, site.commit)
         except Exception as error:

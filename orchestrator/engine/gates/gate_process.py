@@ -187,7 +187,7 @@ class GateProcesses:
         failpoints.reached("gate: prepared")
         self._launcher.start(launch)
 
-    def why_not_there(self, gate: Gate, cwd: str, worktree: str) -> str:
+    def why_program_missing(self, gate: Gate, cwd: str, worktree: str) -> str:
         """Return why the gate's program cannot be found, as text; "" if it can be found.
 
         ``cwd``: the directory in which the gate would run.

@@ -56,7 +56,11 @@ from orchestrator.core.repository.repository import Repository
 from orchestrator.core.text.path_patterns import matching
 from orchestrator.engine.gates.baseline_runs import BaselineRuns
 from orchestrator.engine.gates.gate_process import GateProcess, GateProcesses
-from orchestrator.engine.gates.tampering_reruns import SecondRuns, permissions_from, rewrites
+from orchestrator.engine.gates.tampering_detection import (
+    SecondRuns,
+    gate_rewrites,
+    permissions_from,
+)
 from orchestrator.engine.runtime.background import BackgroundPool
 from orchestrator.engine.runtime.supervisor_messages import Post
 from orchestrator.security.files.untrusted_files import read_regular
@@ -234,7 +238,7 @@ class GateRunner:
             self._add_result(sequence, did_not_run(gate, GateCause.NOTHING_CHANGED, why))
         elif gate.is_secret_scan:
             self._add_result(sequence, self._scan_result(sequence, gate))
-        elif why := self._runs.why_not_there(gate, sequence.cwd, sequence.check.worktree):
+        elif why := self._runs.why_program_missing(gate, sequence.cwd, sequence.check.worktree):
             self._add_result(sequence, did_not_run(gate, GateCause.PROGRAM_MISSING, why))
         elif self._always_succeeds(gate, sequence.check):
             self._add_result(
@@ -323,7 +327,7 @@ class GateRunner:
             self._post_gate_run(sequence, gate, sequence.check.place, round(ran.seconds, 3))
         if ran is not None and sequence.check.base:
             directory, commit = sequence.check.directory, sequence.check.commit
-            ran = replace(ran, rewritten=rewrites(self._repository, directory, commit))
+            ran = replace(ran, rewritten=gate_rewrites(self._repository, directory, commit))
         self._restore_worktree(sequence)
         failpoints.reached("gate: ran")
         if ran is None or sequence.stopped:
@@ -347,7 +351,7 @@ class GateRunner:
             return
         self._post_gate_run(sequence, gate, GatePlace.BASE)
         on_ran = partial(self._guarded, sequence, self._base_ran, gate, then)
-        self.baselines.ask(sequence, sequence.check, gate, on_ran)
+        self.baselines.request(sequence, sequence.check, gate, on_ran)
 
     def _base_ran(
         self,

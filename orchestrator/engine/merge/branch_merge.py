@@ -56,9 +56,15 @@ from orchestrator.core.repository.repository import (
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_gates import gates_of, permission_of
 from orchestrator.engine.merge.culprit_search import CulpritSearch, Judge, MergeStep, SearchResult
-from orchestrator.engine.merge.linear_history import LINEAR, in_a_line
+from orchestrator.engine.merge.linear_history import LINEAR, linear_commit
 from orchestrator.engine.merge.lost_lines import LostLines
-from orchestrator.engine.merge.merge_gates import Abandoned, Allowed, GateUnfit, Halted, MergeGates
+from orchestrator.engine.merge.merge_gates import (
+    Abandoned,
+    AllowedTestChanges,
+    GateUnfit,
+    Halted,
+    MergeGates,
+)
 from orchestrator.engine.merge.merge_messages import failing
 from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order, split
 from orchestrator.engine.merge.merge_record import (
@@ -113,15 +119,15 @@ class BranchMerge:
         unrun = () if record.again else _skipped_gates(tree, job)
         try:
             judge = self._judge(record, tree, job, parts, halted, unrun)
-            settled = self._merge_with_retries(record, job, parts, judge)
+            search = self._merge_with_retries(record, job, parts, judge)
         except (GateUnfit, Abandoned) as error:
             for part in parts:
                 retry = f"; retry: {COMMAND} merge {job.id}"
                 why = f"{error}{retry * isinstance(error, Abandoned)}"
                 exclude(record, part.worker, why, LossCause.REFUSED)
             return MergeOutcome(error=str(error))
-        self._record_steps(record, tree, job, settled)
-        self._resolver_selection.note_hindrances(record, tree, job, settled)
+        self._record_steps(record, tree, job, search)
+        self._resolver_selection.note_hindrances(record, tree, job, search)
         if job.config.merge_strategy == Strategy.MANUAL:
             names = [*record.merged, *record.left_out]
             record.left_out = {name: short(branch_of(job.root_id, name)) for name in names}
@@ -133,7 +139,7 @@ class BranchMerge:
             record.undone += [
                 each for each in found if each["child_job_id"] not in job.facts.taken_jobs
             ]
-        return self._outcome(record, tree, job, settled, inside, has_unrun=bool(unrun))
+        return self._outcome(record, tree, job, search, inside, has_unrun=bool(unrun))
 
     def _parts_to_merge(
         self, record: MergeRecord, tree: Tree, job: Job, workers: Sequence[Worker]
@@ -162,33 +168,33 @@ class BranchMerge:
         record: MergeRecord,
         tree: Tree,
         job: Job,
-        settled: SearchResult,
+        search: SearchResult,
         inside: Sequence[Worker],
         *,
         has_unrun: bool,
     ) -> MergeOutcome:
         """Return the outcome of a merge. ``inside``: the workers whose changes are merged."""
         refused = [
-            self._rejection(record, settled, part, results) for part, results in settled.culprits
+            self._rejection(record, search, part, results) for part, results in search.culprits
         ]
-        refusals = [*refused, *self._resolver_selection.rejections(record, job, settled)]
-        touched = self._repository.differing_paths(record.base, settled.commit) if inside else {}
+        refusals = [*refused, *self._resolver_selection.rejections(record, job, search)]
+        touched = self._repository.differing_paths(record.base, search.commit) if inside else {}
         project = self._repository.project_path("") or "."
         files = {os.path.relpath(each, project): each for each in touched}
-        unjudged, passed_over = self._unjudged_code(tree, job, settled, inside, files, has_unrun)
+        unjudged, passed_over = self._unjudged_code(tree, job, search, inside, files, has_unrun)
         return MergeOutcome(
             refusals=refusals,
             missing=missing_from(record),
             overruled=overruled_in(record),
             both_kept=both_kept_in(record),
-            by_driver=tuple(self._repository.merged_by_drivers(record.base, settled.commit)),
-            undone=tuple(self._undone_workers(tree, job, inside, files, settled.commit)),
-            gates=gate_facts(touched, settled.results, inside),
-            gates_passed=gates_passed(settled.results, inside),
-            flaky=flaky_gates(settled.results),
+            by_driver=tuple(self._repository.merged_by_drivers(record.base, search.commit)),
+            undone=tuple(self._undone_workers(tree, job, inside, files, search.commit)),
+            gates=gate_facts(touched, search.results, inside),
+            gates_passed=gates_passed(search.results, inside),
+            flaky=flaky_gates(search.results),
             unjudged=unjudged,
             unjudged_files=tuple(passed_over[:MOST_FILES]),
-            switched_off=suppressing_comments(settled.results, inside),
+            switched_off=suppressing_comments(search.results, inside),
             has_result=bool(record.merged),
             files=tuple(files),
         )
@@ -222,7 +228,7 @@ class BranchMerge:
         self,
         tree: Tree,
         job: Job,
-        settled: SearchResult,
+        search: SearchResult,
         inside: Sequence[Worker],
         files: Mapping[str, str],
         has_unrun: bool,
@@ -236,15 +242,15 @@ class BranchMerge:
         if not job.config.gates:
             return False, ()
         lacking = {each.id for each in tree.jobs if each.facts.unjudged}
-        if is_unjudged(files.values(), settled.results, inside, lacking):
+        if is_unjudged(files.values(), search.results, inside, lacking):
             return True, ()
         if has_unrun or not any(map(language_of, files)):
             return False, ()
-        there = {*self._repository.gate_files(settled.commit).paths()}
+        there = {*self._repository.gate_files(search.commit).paths()}
         changed = {path: name for path, name in files.items() if path in there}
         children = {name for each in inside for name in each.child_job_ids}
         below = [each.facts for each in tree.jobs if each.id in children]
-        passed_over = unjudged_files(changed, settled.results, inside, below)
+        passed_over = unjudged_files(changed, search.results, inside, below)
         return cover_all_code(passed_over, changed), passed_over
 
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
@@ -319,15 +325,15 @@ class BranchMerge:
         self, record: MergeRecord, job: Job, parts: Sequence[MergePart], judge: Judge
     ) -> SearchResult:
         add = partial(self._merge_step, job)
-        settled = CulpritSearch(record.base, parts, add, judge).settle()
+        search = CulpritSearch(record.base, parts, add, judge).run()
         failpoints.reached("merge: done")
         manual = job.config.merge_strategy == Strategy.MANUAL
-        self._store_result(record, job, settled, record.base if manual else settled.commit)
+        self._store_result(record, job, search, record.base if manual else search.commit)
         with suppress(RepositoryError):
             # This ref is no longer needed. The result is valid even if a lock on packed refs
             # prevents the removal.
             self._repository.delete_ref(merging_ref(job.root_id, job.id))
-        return settled
+        return search
 
     def _is_built_on_others(self, worker: Worker) -> bool:
         return bool(self._repository.commit_of(adopted_result_ref(worker)))
@@ -361,7 +367,9 @@ class BranchMerge:
 
         return judge
 
-    def _allowed_changes(self, tree: Tree, job: Job, parts: Sequence[MergePart]) -> Allowed:
+    def _allowed_changes(
+        self, tree: Tree, job: Job, parts: Sequence[MergePart]
+    ) -> AllowedTestChanges:
         tasks = {task.id: task for task in tree.tasks[job.id]}
         permissions, vanishing = [], set[str]()
         for part in parts:
@@ -370,7 +378,7 @@ class BranchMerge:
             permissions.append(permission_of(task, frozenset(judged)))
             own = gates_of(job, task, has_worktree=True)
             vanishing.update(gate.name for gate in own if gate.tests_may_vanish)
-        return Allowed(tuple(permissions), frozenset(vanishing))
+        return AllowedTestChanges(tuple(permissions), frozenset(vanishing))
 
     def _merge_step(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
         """Merge a worker's branch heads into the commit ``tip``, except heads that conflict.
@@ -444,11 +452,11 @@ class BranchMerge:
             self._repository.set_ref(branch, commit)
 
     def _record_steps(
-        self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult
+        self, record: MergeRecord, tree: Tree, job: Job, search: SearchResult
     ) -> None:
         before = record.base
         losses = LostLines(self._repository, self._worktrees, record.base)
-        for step in settled.steps:
+        for step in search.steps:
             worker = step.part.worker
             if not step.taken:
                 left = ", ".join(
@@ -458,18 +466,18 @@ class BranchMerge:
                 exclude(record, worker, why, LossCause.CONFLICT)
             if step.changes and (step.taken or step.commit != before):
                 record.merged.append(worker.id)
-            named = (losses.named(each) for each in step.conflicts)
+            named = (losses.with_writers(each) for each in step.conflicts)
             conflicts = [self._with_child_workers(tree, each) for each in named]
             record.conflicts += [conflict_record(worker, each, step.taken) for each in conflicts]
             record.files += [{"worker_id": worker.id, **asdict(each)} for each in step.files]
             losses.add(worker)
             before = step.commit
-        for part, results in settled.culprits:
+        for part, results in search.culprits:
             self._exclude_refused(record, job, part.worker, results)
-        for part in settled.dropped:
+        for part in search.dropped:
             why = "depends on a task that is not in the result"
             exclude(record, part.worker, why, LossCause.BUILDS_ON)
-        record.gates = [{**asdict(each), "outcome": each.outcome} for each in settled.results]
+        record.gates = [{**asdict(each), "outcome": each.outcome} for each in search.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
         if not conflict.child_job_id:
@@ -485,12 +493,12 @@ class BranchMerge:
         self._resolver_selection.note_resolvable(record, job, worker)
 
     def _store_result(
-        self, record: MergeRecord, job: Job, settled: SearchResult, commit: str
+        self, record: MergeRecord, job: Job, search: SearchResult, commit: str
     ) -> None:
         branch = result_branch(job.root_id, job.id)
         before = self._repository.commit_of(branch)
         if commit != record.base and job.config.history == LINEAR:
-            commit = in_a_line(self._repository, job, record.base, settled.steps)
+            commit = linear_commit(self._repository, job, record.base, search.steps)
         if before and record.again:
             self._save_earlier_result(record, job, before)
         if commit == record.base:
@@ -522,15 +530,15 @@ class BranchMerge:
     def _rejection(
         self,
         record: MergeRecord,
-        settled: SearchResult,
+        search: SearchResult,
         part: MergePart,
         results: Sequence[GateResult],
     ) -> MergeRejection:
         if record.commit and not record.again:
-            # ``settled.commit`` has the workers' own commits. ``record.commit`` may have the
+            # ``search.commit`` has the workers' own commits. ``record.commit`` may have the
             # rewritten commits of a linear history.
-            self._repository.set_ref(sent_ref(part.worker), settled.commit)
-        is_alone = len(settled.steps) + len(settled.culprits) == 1
+            self._repository.set_ref(sent_ref(part.worker), search.commit)
+        is_alone = len(search.steps) + len(search.culprits) == 1
         what = "gates fail on the merged result" if is_alone else NOT_TOGETHER
         why = f"{what}: {failing(results)}"
         return MergeRejection(worker_id=part.worker.id, reason=why, gates=tuple(results))

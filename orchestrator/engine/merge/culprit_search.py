@@ -81,7 +81,7 @@ class CulpritSearch:
         #: Workers whose parts must be merged without a union of lines.
         self._without_union: set[str] = set()
 
-    def settle(self) -> SearchResult:
+    def run(self) -> SearchResult:
         """Return the largest merged state that passes the gates.
 
         The state has all parts in order, except the culprits and the parts that build on culprits.
@@ -95,7 +95,7 @@ class CulpritSearch:
             united = [n for n, step in enumerate(self._steps) if step.has_union]
             if blocked(results):
                 good = self._exclude_culprit(self._first_failing_step(good) - 1)
-            elif united and not vouched(results):
+            elif united and not required_gates_passed(results):
                 good = united[0]
                 self._without_union.update(self._steps[n].part.worker.id for n in united)
             else:
@@ -217,7 +217,7 @@ def blocked(results: Results) -> bool:
     return any(each.blocks for each in results)
 
 
-def vouched(results: Results) -> bool:
+def required_gates_passed(results: Results) -> bool:
     """True if every required gate has passed or has nothing to judge."""
     return all(_passed_or_idle(each) for each in results if each.required)
 

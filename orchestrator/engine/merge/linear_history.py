@@ -16,7 +16,7 @@ from orchestrator.engine.merge.culprit_search import MergeStep
 LINEAR = "linear"
 
 
-def in_a_line(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
+def linear_commit(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
     """Return a commit with the content of the last of ``steps``, but without merges in its history.
 
     The history has the workers' own commits, one after another, on top of ``base``.

@@ -25,7 +25,7 @@ class LostLines:
     def add(self, worker: Worker) -> None:
         self._before.append(worker)
 
-    def named(self, conflict: FileConflict) -> FileConflict:
+    def with_writers(self, conflict: FileConflict) -> FileConflict:
         """Return the conflict with the names of the earlier workers that wrote its lost lines."""
         if not conflict.lost:
             return conflict

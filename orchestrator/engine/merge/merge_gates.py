@@ -38,7 +38,7 @@ Halted = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Allowed:
+class AllowedTestChanges:
     """What the tasks of a merge may change in tests."""
 
     permissions: tuple[AlterationPermission, ...]
@@ -75,7 +75,7 @@ class MergeGates:
         job: Job,
         base: str,
         commit: str,
-        allowed: Allowed,
+        allowed: AllowedTestChanges,
         halted: Halted,
         sound: set[str],
     ) -> Sequence[GateResult]:

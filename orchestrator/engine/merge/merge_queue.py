@@ -54,7 +54,7 @@ class MergeQueue:
         self._under_way: dict[str, _Work] = {}
         self._closed = threading.Event()
 
-    def ask(self, render: Render) -> None:
+    def enqueue(self, render: Render) -> None:
         """Queue a job's merge. The queue posts ``JobMerged`` when the merge has ended."""
         try:
             self._threads.submit(self._merge, render, self._begin(render.job_id))
@@ -64,7 +64,7 @@ class MergeQueue:
                 extra={"job_id": render.job_id},
             )
 
-    def again(
+    def merge_again(
         self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[MergeOutcome], None]
     ) -> Future[None]:
         """Merge an ended job again, in another thread. The future raises the errors of the merge.

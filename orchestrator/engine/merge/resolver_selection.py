@@ -26,7 +26,7 @@ class ResolverSelection:
         self._worktrees = worktrees
 
     def rejections(
-        self, record: MergeRecord, job: Job, settled: SearchResult
+        self, record: MergeRecord, job: Job, search: SearchResult
     ) -> Iterator[MergeRejection]:
         """Yield a rejection for each worker whose agent must resolve its conflicts.
 
@@ -35,12 +35,12 @@ class ResolverSelection:
         if not job.config.resolve or record.again or not record.commit:
             return
         by_itself = job.config.resolve == RESOLVE_WORKER
-        conflicts = {step.part.worker.id: step.conflicts for step in settled.steps}
-        for worker in _in_conflict(record, settled):
+        conflicts = {step.part.worker.id: step.conflicts for step in search.steps}
+        for worker in _in_conflict(record, search):
             if by_itself and not self._worktrees.rule.can_resolve(worker):
                 continue
             self._point_to_own(worker)
-            self._repository.set_ref(sent_ref(worker), settled.commit)
+            self._repository.set_ref(sent_ref(worker), search.commit)
             paths = tuple(each.path for each in conflicts[worker.id][:MOST_CONFLICTS])
             yield MergeRejection(
                 worker_id=worker.id,
@@ -51,10 +51,10 @@ class ResolverSelection:
             )
 
     def note_hindrances(
-        self, record: MergeRecord, tree: Tree, job: Job, settled: SearchResult
+        self, record: MergeRecord, tree: Tree, job: Job, search: SearchResult
     ) -> None:
         tasks = {task.id: task for task in tree.tasks[job.id]}
-        for worker in _in_conflict(record, settled):
+        for worker in _in_conflict(record, search):
             hindrance = self._hindrance(job, worker, tasks[worker.task_id])
             if hindrance is None and record.again:
                 hindrance = Hindrance.NOT_ASKED
@@ -100,11 +100,11 @@ def is_refused(worker: Worker) -> bool:
     return worker.status is WorkerStatus.FAILED and worker.failure == SENT_BACK
 
 
-def _in_conflict(record: MergeRecord, settled: SearchResult) -> Iterator[Worker]:
+def _in_conflict(record: MergeRecord, search: SearchResult) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
     A worker cannot resolve conflicts that only its child jobs' changes have.
     """
-    for step in settled.steps:
+    for step in search.steps:
         if not step.taken and step.part.worker.id not in record.merged:
             yield step.part.worker

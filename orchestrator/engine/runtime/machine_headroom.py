@@ -370,15 +370,15 @@ class PortRanges:
         # Start at random, so that servers of other projects probably use other ports.
         self._next = int.from_bytes(os.urandom(2), "big") % _RANGES
 
-    def take(self, attempt: str, *, looked_at: bool) -> int:
+    def take(self, attempt: str, *, skip_used: bool) -> int:
         """Allocate a range of ports to an attempt, and return its first port.
 
-        ``looked_at``: True to skip ranges in which another program listens.
+        ``skip_used``: True to skip ranges in which another program listens.
         """
         with self._lock:
             for _ in range(_RANGES):
                 number, self._next = self._next, (self._next + 1) % _RANGES
-                if number not in self._taken and not (looked_at and _is_used(number)):
+                if number not in self._taken and not (skip_used and _is_used(number)):
                     break
             self._held[attempt] = number
             self._taken.add(number)

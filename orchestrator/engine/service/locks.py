@@ -40,16 +40,16 @@ class LockService:
                 "set locks in the task"
             )
         return self._supervisor.call(
-            lambda scheduler, now: self._lock_calls.ask(attempt, names, now, wait=wait)
+            lambda scheduler, now: self._lock_calls.request(attempt, names, now, wait=wait)
         )
 
-    def is_decided(self, call: LockCall) -> bool:
+    def can_be_answered(self, call: LockCall) -> bool:
         """True if the lock call can be answered.
 
         If the worker released its slot during the call, the answer waits until the worker has a
         slot again.
         """
-        return call.decided and not (
+        return call.is_decided and not (
             call.failure is None and self._supervisor.view.waits_for_slot(call.key)
         )
 

@@ -90,7 +90,7 @@ class MergeCalls:
         return self._merge_again(job, choice)
 
     def _merge_again(self, job: Job, choice: MergeChoice) -> bool:
-        under_way = self._merge_queue.again(
+        under_way = self._merge_queue.merge_again(
             job.root_id, job.id, choice, partial(self._merged_later, job.root_id, job.id)
         )
         try:
@@ -164,7 +164,7 @@ class MergeCalls:
             _check_resolvable(job)
 
         def action(scheduler: Scheduler, now: float) -> None:
-            self._trees.bring_back(scheduler, job, now, check_conflicts)
+            self._trees.reopen(scheduler, job, now, check_conflicts)
             config = replace(job.config, resolve=choice.resolve, merge_strategy=str(Strategy.AUTO))
             scheduler.update_config(job.id, config)
             scheduler.resolve_again(job.id, caller.name, now)

@@ -223,7 +223,7 @@ class SubmissionCalls:
             check_retry(scheduler, job, now)
             changed = replace(job, config=self._submission_builder.retry_config(job.config, config))
             self._trees.check_not_attached(*self._store.workers(job_id))
-            self._trees.bring_back(scheduler, changed, now, check_rerun)
+            self._trees.reopen(scheduler, changed, now, check_rerun)
             scheduler.update_config(job_id, changed.config)
             scheduler.retry(job_id, caller.name, now)
 

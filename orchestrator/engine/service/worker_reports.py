@@ -14,7 +14,7 @@ class WorkerReportCalls:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
 
-    def messages_read(self, caller: Caller, ids: Sequence[str]) -> None:
+    def record_read_messages(self, caller: Caller, ids: Sequence[str]) -> None:
         """Record that the calling worker's agent has read messages. Idempotent.
 
         Raise Forbidden if the caller is not a worker.
@@ -28,7 +28,7 @@ class WorkerReportCalls:
 
         self._supervisor.call(action)
 
-    def used(self, caller: Caller, usage: Usage) -> Used:
+    def record_usage(self, caller: Caller, usage: Usage) -> Used:
         """Record the usage of the calling worker's attempt: the total since the attempt's start.
 
         The answer states whether the attempt must stop. Idempotent. Raise Forbidden if the caller

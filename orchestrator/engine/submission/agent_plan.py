@@ -46,7 +46,7 @@ class AgentPlans:
         job = self._scheduler.view.jobs[planner.job_id]
         try:
             plan = checked_plan(evidence.output)
-            self._submission_builder.admitted(self._scheduler, job, plan.to_tasks())
+            self._submission_builder.workers_for_plan(self._scheduler, job, plan.to_tasks())
             self._check_number_of_tasks(planner, len(plan.tasks), job.request)
         except InvalidRequest as error:
             return evidence.with_rejected("plan", error.message)
@@ -84,7 +84,9 @@ class AgentPlans:
             try:
                 tasks = made()
                 check_tasks(tasks)
-                workers = self._submission_builder.admitted(self._scheduler, job, tasks, refused)
+                workers = self._submission_builder.workers_for_plan(
+                    self._scheduler, job, tasks, refused
+                )
                 self._scheduler.check_locks(job, tasks)
             except (InvalidRequest, Deadlock) as error:
                 reason = f"the plan of {source} is invalid: {error.message}"

@@ -246,7 +246,7 @@ class SubmissionBuilder:
         self._choice.record_fallback(scheduler, job, now)
         return job
 
-    def admitted(
+    def workers_for_plan(
         self,
         scheduler: Scheduler,
         job: Job,
@@ -260,7 +260,7 @@ class SubmissionBuilder:
         already = scheduler.view.size_of(job).workers
         return self._admitted_workers(job, tasks, already, _next_number(scheduler, job), refused)
 
-    def edited(
+    def edited_plan(
         self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec], now: float
     ) -> tuple[Sequence[TaskSpec], list[Worker]]:
         """Return the tasks and workers of an edited plan, which replaces the present plan.

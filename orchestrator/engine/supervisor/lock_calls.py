@@ -45,19 +45,19 @@ class LockCall:
     #: Why the call waits.
     why: str = ""
     #: True if the caller has received the answer.
-    answered: bool = False
+    is_answered: bool = False
     #: Names on which the worker held leases before the call.
     had: frozenset[str]
     #: Completed when a waiting call was decided, and the decision was stored. For a call that is
     #: decided at once, the future stays pending.
-    settled: Future[None] = field(default_factory=Future)
+    decision_stored: Future[None] = field(default_factory=Future)
 
     @property
     def key(self) -> WorkerKey:
         return self.entry.key
 
     @property
-    def decided(self) -> bool:
+    def is_decided(self) -> bool:
         return self.leases is not None or self.failure is not None
 
 
@@ -76,7 +76,9 @@ class LockCalls:
         for lease in self._store.leases():
             self._scheduler.leases.restore_lease(lease)
 
-    def ask(self, attempt: Attempt, names: Sequence[str], now: float, *, wait: bool) -> LockCall:
+    def request(
+        self, attempt: Attempt, names: Sequence[str], now: float, *, wait: bool
+    ) -> LockCall:
         """Begin a call. Raise Unauthorized, Deadlock, or StoreError.
 
         Raise Locked if another worker holds a lock and ``wait`` is False.
@@ -111,7 +113,7 @@ class LockCalls:
         call's error if it failed. With ``final``, withdraw a lock call that has no leases yet, and
         raise Locked.
         """
-        call.answered = True
+        call.is_answered = True
         if call.failure is not None:
             raise call.failure
         if call.leases is not None:
@@ -125,7 +127,7 @@ class LockCalls:
 
     def drop(self, call: LockCall, now: float) -> None:
         """Release the leases of a call whose client disconnected before it got the answer."""
-        if call.answered:
+        if call.is_answered:
             return
         self._withdraw(call)
         new = [lease.name for lease in call.leases or () if lease.name not in call.had]
@@ -168,12 +170,12 @@ class LockCalls:
         while self._decide_due_calls(now):
             pass
         for call in self.waiting.values():
-            if not call.decided and not self._scheduler.view.is_current(call.attempt):
+            if not call.is_decided and not self._scheduler.view.is_current(call.attempt):
                 call.failure = Unauthorized("the attempt that requested the lock has ended")
-        decided = [call for call in self.waiting.values() if call.decided]
+        decided = [call for call in self.waiting.values() if call.is_decided]
         for call in decided:
             del self.waiting[call.entry]
-        return [partial(call.settled.set_result, None) for call in decided]
+        return [partial(call.decision_stored.set_result, None) for call in decided]
 
     def _decide_due_calls(self, now: float) -> bool:
         due = [self.waiting[each] for each in self._scheduler.leases.due() if each in self.waiting]
@@ -184,7 +186,7 @@ class LockCalls:
                 # The call keeps waiting. Other calls must not fail because of this call's error.
                 logger.exception("cannot store a lease")
                 self.retry_at = now + RETRY_SECONDS
-        return any(call.decided for call in due)
+        return any(call.is_decided for call in due)
 
     def _decide(self, call: LockCall, now: float) -> None:
         """Acquire the call's leases, unless another worker holds a lock. Raise StoreError."""

@@ -45,7 +45,7 @@ def restore(
     return found
 
 
-def take_up(
+def adopt_attempts(
     scheduler: Scheduler,
     attempts: AttemptRunner,
     launcher: Launcher,

@@ -451,7 +451,7 @@ class Supervisor:
         if self._scheduler.merge_refused(job_id, merged.refusals, now):
             return lambda: None
         self._scheduler.merged(job_id, merged)
-        return lambda: self._report_queue.ask(item.render)
+        return lambda: self._report_queue.enqueue(item.render)
 
     def _attempt_ended(self, ended: AttemptEnded, now: float) -> None:
         view = self._scheduler.view
@@ -542,7 +542,7 @@ class Supervisor:
             or lacks_worktrees(jobs[command.job_id], view.tasks_of(command.job_id).values())
             or any(map(may_lack_promised, view.workers_of(command.job_id)))
         )
-        (self._merge_queue if merges else self._report_queue).ask(command)
+        (self._merge_queue if merges else self._report_queue).enqueue(command)
 
     def _fail_calls(self, items: Sequence[Message]) -> None:
         for item in items:

@@ -40,24 +40,24 @@ class BranchTips:
         worktree may have it checked out.
         """
         tip = self._repository.commit_of(branch_of(job.root_id, worker_id))
-        tip, alone = self.with_children(job, worker_id, tip, brought=True)
+        tip, alone = self.with_children(job, worker_id, tip, may_have_results=True)
         return [*filter(None, [tip]), *alone]
 
     def with_children(
-        self, job: Job, worker_id: str, tip: str, *, brought: bool = False
+        self, job: Job, worker_id: str, tip: str, *, may_have_results: bool = False
     ) -> tuple[str, list[str]]:
         """Merge the results of a worker's child jobs into the commit ``tip``.
 
         Return two values: the merged commit, and the results that conflict.
 
-        ``brought``: True if ``tip`` may already contain results, because they were added to the
-        worker's files.
+        ``may_have_results``: True if ``tip`` may already contain results, because the results were
+        added to the worker's files.
         """
         alone: list[str] = []
         for child in child_results(
             self._repository.commits_below(child_refs(job.root_id, worker_id))
         ):
-            if tip and brought and child.is_brought:
+            if tip and may_have_results and child.is_brought:
                 folded = self._with_result_as_parent(job, worker_id, tip, child.result)
             else:
                 folded = self._with_result(job, worker_id, tip, child.base, child.result)

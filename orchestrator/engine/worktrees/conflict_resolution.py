@@ -23,19 +23,23 @@ from orchestrator.core.repository.repository import ConflictText, Repository, me
 from orchestrator.core.text.formatting import cut
 
 
-def begin(repository: Repository, job: Job, worker: Worker, sent: str) -> str:
+def begin(repository: Repository, job: Job, worker: Worker, result: str) -> str:
     """Merge the job's result so far into the worker's branch, with conflict markers.
 
-    ``sent``: the commit of the job's result so far. Return the attempt's start commit.
+    ``result``: the commit of the job's result so far. Return the attempt's start commit.
     """
     own = own_tip(repository, worker)
     words = of_worker(f"Merge the job's result so far into {worker.id}, with conflicts", worker)
-    marked = repository.merge_with_markers(own, sent, words, merger_of(job))
-    known = {resolving_ref(worker): own, adopted_result_ref(worker): sent, start_ref(worker): sent}
+    marked = repository.merge_with_markers(own, result, words, merger_of(job))
+    known = {
+        resolving_ref(worker): own,
+        adopted_result_ref(worker): result,
+        start_ref(worker): result,
+    }
     repository.set_refs(known)
     failpoints.reached("resolving: its start is known")
     repository.set_ref(worker_branch(worker), marked)
-    return sent
+    return result
 
 
 def own_tip(repository: Repository, worker: Worker) -> str:
@@ -52,17 +56,17 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
 
     If the attempt failed or changed nothing, return all conflicting files.
     """
-    own, sent = (
+    own, result = (
         repository.commit_of(resolving_ref(worker)),
         repository.commit_of(adopted_result_ref(worker)),
     )
     tip = repository.commit_of(worker_branch(worker))
     # After a crash, one of the two refs may be missing.
-    if not (own and sent and tip and repository.contains(tip, sent)):
+    if not (own and result and tip and repository.contains(tip, result)):
         return ()
     if worker.result and worker.result.unresolved:
         return worker.result.conflicts
-    return repository.unresolved_files(own, sent, tip)
+    return repository.unresolved_files(own, result, tip)
 
 
 #: Maximum number of characters in a prompt: of all conflicting places together, and of a single
@@ -78,23 +82,23 @@ def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment
     worker = assignment.worker
     if worker.attempt < 2 or not (worker.result and worker.result.conflicts):
         return assignment
-    own, sent = (
+    own, result = (
         repository.commit_of(resolving_ref(worker)),
         repository.commit_of(adopted_result_ref(worker)),
     )
-    if not own or not sent:
+    if not own or not result:
         return assignment
-    places = repository.conflict_texts(own, sent)
+    places = repository.conflict_texts(own, result)
     shown = "\n\n".join(
-        [assignment.previous_failure, *_conflict_texts(repository, worker, sent, places)]
+        [assignment.previous_failure, *_conflict_texts(repository, worker, result, places)]
     )
     return replace(assignment, previous_failure=shown)
 
 
 def _conflict_texts(
-    repository: Repository, worker: Worker, sent: str, places: Sequence[ConflictText]
+    repository: Repository, worker: Worker, result: str, places: Sequence[ConflictText]
 ) -> Iterator[str]:
-    others, room = _paths_by_worker(repository, worker, sent), MOST_CHARACTERS
+    others, room = _paths_by_worker(repository, worker, result), MOST_CHARACTERS
     for number, place in enumerate(places):
         names = [name for name, paths in others.items() if place.path in paths]
         text = _place_in_words(place, names)
@@ -105,13 +109,13 @@ def _conflict_texts(
         yield text
 
 
-def _paths_by_worker(repository: Repository, worker: Worker, sent: str) -> dict[str, set[str]]:
+def _paths_by_worker(repository: Repository, worker: Worker, result: str) -> dict[str, set[str]]:
     branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
     found = {}
     for branch, tip in repository.commits_below(branches).items():
         name = branch.removeprefix(branches)
         start = repository.commit_of(start_ref(replace(worker, id=name)))
-        if name != worker.id and start and repository.contains(sent, tip):
+        if name != worker.id and start and repository.contains(result, tip):
             found[name] = {*repository.differing_paths(start, tip)}
     return found
 

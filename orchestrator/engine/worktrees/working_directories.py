@@ -68,7 +68,7 @@ from orchestrator.engine.worktrees.worktree_lifetime import (
 from orchestrator.security.secrets.secret_kinds import redacted
 
 
-def take_up(repository: Repository, job: Job, worker: Worker, start: str) -> str:
+def merge_result_so_far(repository: Repository, job: Job, worker: Worker, start: str) -> str:
     """Merge the job's result so far into the branch of a rejected worker. Idempotent.
 
     Return the new start commit:
@@ -191,7 +191,7 @@ class Changes:
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class MergeIntoParent:
     """The merge of a child job's result into the files of its parent worker."""
 
     #: The worker's state before the merge.
@@ -309,7 +309,9 @@ class Worktrees:
                 time.sleep(PAUSE_SECONDS)
                 return self._open_worktree(assignment)
 
-    def equipped(self, assignment: Assignment, worktree: WorkerWorktree) -> Assignment:
+    def assignment_in_worktree(
+        self, assignment: Assignment, worktree: WorkerWorktree
+    ) -> Assignment:
         """Return the assignment for an attempt in a worktree.
 
         Omitted dependencies are marked. For a further attempt, earlier commits and conflicts are
@@ -341,7 +343,7 @@ class Worktrees:
             start = self._merged_start(assignment)
             self._repository.set_ref(start_ref(worker), start)
         elif not os.path.lexists(directory):
-            start = take_up(self._repository, assignment.job, worker, start)
+            start = merge_result_so_far(self._repository, assignment.job, worker, start)
         failpoints.reached("worktree: its start is known")
         is_new = not os.path.lexists(directory)
         self._opened_worktrees.opened(worker)
@@ -426,13 +428,13 @@ class Worktrees:
 
     def bring_result(
         self, job: Job, parent: Worker, began: str, result: str, branch: str
-    ) -> Brought | None:
+    ) -> MergeIntoParent | None:
         """Add a child job's result to the files of the parent worker that waits for the child job.
 
         ``began``: the child job's base. ``branch``: the full name of the result's branch. Return
         None if the worker has no worktree. If the result conflicts, no part of it is added.
         """
-        brought: Brought | None = None
+        brought: MergeIntoParent | None = None
         why = ""
         for _ in range(MOST_TRIES):
             with self._on_node(parent, True) as held:
@@ -453,7 +455,7 @@ class Worktrees:
                         continue
                 if merged.commit:
                     self._repository.update_files(self.directory(parent), now, merged.commit)
-                brought = Brought(now, merged)
+                brought = MergeIntoParent(now, merged)
                 if held is not None:
                     return brought
         raise RepositoryError(

@@ -128,10 +128,10 @@ def test_a_job_that_has_not_ended_is_never_removed(tmp_path: Path) -> None:
     removal = JobRemoval(store, files)
 
     removal.begin("busy")
-    assert os.listdir(tmp_path / "job_busy") == [] and removal.begun() == ()
+    assert os.listdir(tmp_path / "job_busy") == [] and removal.interrupted() == ()
     files.mark_removed("busy")
     removal.finish("busy")
-    assert (tmp_path / "job_busy").is_dir() and removal.begun() == ()
+    assert (tmp_path / "job_busy").is_dir() and removal.interrupted() == ()
     store.close()
 
 
@@ -152,7 +152,7 @@ def test_a_removal_that_a_caller_waits_for_is_left_to_the_caller(tmp_path: Path)
     with ThreadPoolExecutor(2) as threads:
         first = threads.submit(removal.delete_files, "old")
         assert saving.wait(10)
-        assert removal.begun() == (), "housekeeping must not delete it"
+        assert removal.interrupted() == (), "housekeeping must not delete it"
         second = threads.submit(removal.delete_files, "old")
         others.set()
         assert (first.result(10), second.result(10)) == (["refs/kept"], ())

@@ -403,7 +403,7 @@ class FakeLocks(_Part):
             "locks in the task"
         )
 
-    def is_decided(self, call: LockCall) -> bool:
+    def can_be_answered(self, call: LockCall) -> bool:
         return True
 
     def answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:

@@ -30,7 +30,7 @@ blueprint.before_request(check_request)
 def stream_feed() -> Response:
     after = reading.last_event_id(reading.query(FeedQuery).last_event_id)
     reads = service().job_lists
-    sees = reads.seen_in_feed(caller())
+    sees = reads.feed_filter(caller())
     if request.method == "HEAD":
         return Response(content_type="text/event-stream", headers=NO_STORE)
     shared = long_answers()

@@ -19,7 +19,7 @@ Check = Callable[[Scheduler, Job], None]
 class StoredTrees:
     """The stored job trees.
 
-    Call ``restore`` and ``bring_back`` only within a turn of the supervisor. Any thread may call
+    Call ``restore`` and ``reopen`` only within a turn of the supervisor. Any thread may call
     the other methods.
     """
 
@@ -49,7 +49,7 @@ class StoredTrees:
             scheduler.restore(tree, now)
             scheduler.forget_after_turn(root_id)
 
-    def bring_back(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
+    def reopen(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
         """Load a job's tree into memory, so that the job can run again.
 
         ``check`` raises an error if the job cannot run again. Raise the errors of ``check``,

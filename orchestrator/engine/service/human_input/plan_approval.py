@@ -67,7 +67,7 @@ class PlanCalls:
                 # The caller may repeat a call if it did not get the answer.
                 present = scheduler.view.tasks_of(job_id)
                 edited = _with_env(tasks, present, keeps_env)
-                planned, _ = self._submission_builder.edited(scheduler, job, edited, now)
+                planned, _ = self._submission_builder.edited_plan(scheduler, job, edited, now)
                 if error.version != version + 1 or list(planned) != list(present.values()):
                     raise
                 return
@@ -76,7 +76,7 @@ class PlanCalls:
                 parent = scheduler.view.workers[job.parent_key]
                 check_workdir(edited, scheduler.view.task_of(parent))
             scheduler.check_locks(job, edited)
-            reviewed, workers = self._submission_builder.edited(scheduler, job, edited, now)
+            reviewed, workers = self._submission_builder.edited_plan(scheduler, job, edited, now)
             scheduler.edit_plan(job_id, reviewed, workers, caller.name, now)
 
         self._supervisor.call(action)

@@ -57,7 +57,7 @@ class QuestionCalls:
             raise NotFound(f"task {task_id!r} of job {job_id} {state}")
         tasks, workers = self._store.tasks(job_id), self._store.workers(job_id)
         task = next(each for each in tasks if each.id == task_id)
-        made = made_for(task, tasks, workers)
+        made = dependency_results(task, tasks, workers)
         return AskedQuestion(text=task.approve, question=worker.question, made=made)
 
     def _worker_of_task(self, job_id: str, task_id: str) -> Worker:
@@ -69,7 +69,7 @@ class QuestionCalls:
         return found[0]
 
 
-def made_for(
+def dependency_results(
     task: TaskSpec, tasks: Sequence[TaskSpec], workers: Sequence[Worker]
 ) -> Sequence[Made]:
     """Return what a question is about: the results of the chosen workers of its dependencies."""

@@ -57,7 +57,7 @@ class WorkerControlCalls:
         def action(scheduler: Scheduler, now: float) -> None:
             if job.status.ended:
                 check_retry(scheduler, job, now)
-            self._trees.bring_back(scheduler, job, now, check)
+            self._trees.reopen(scheduler, job, now, check)
             scheduler.retry_worker(scheduler.view.workers[worker.key], caller.name, now)
 
         def check(scheduler: Scheduler, present: Job) -> None:

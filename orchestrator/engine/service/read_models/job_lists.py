@@ -124,7 +124,7 @@ class JobLists:
         found = self._store.needy(None, None if caller.sees_all else caller.name)
         return sorted(needs_in(found), key=lambda need: -need.since)
 
-    def seen_in_feed(self, caller: Caller) -> Callable[[FeedItem], bool]:
+    def feed_filter(self, caller: Caller) -> Callable[[FeedItem], bool]:
         """Return a function that returns True for an item of the feed that the caller may see.
 
         Raise Forbidden if the caller is a worker.

@@ -189,7 +189,7 @@ class FeedbackCalls:
         def action(scheduler: Scheduler, now: float) -> None:
             if job.status.ended:
                 check_retry(scheduler, job, now)
-            self._trees.bring_back(scheduler, job, now, check)
+            self._trees.reopen(scheduler, job, now, check)
             present = scheduler.view.workers[worker.key]
             scheduler.give_feedback(
                 present, replace(feedback, at=now), now, agent=agent, landed=landed

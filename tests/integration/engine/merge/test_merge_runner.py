@@ -21,7 +21,7 @@ from orchestrator.engine.merge.merge_gates import MergeGates
 from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.merge.merge_runner import MergeRunner
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
-from orchestrator.engine.worktrees.working_directories import Worktrees, take_up
+from orchestrator.engine.worktrees.working_directories import Worktrees, merge_result_so_far
 from orchestrator.git import GitRepository
 from orchestrator.reports import write_report
 from orchestrator.workspace import WorkspaceLayout
@@ -136,14 +136,14 @@ def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) ->
     bench.merge()
     start = bench.repository.commit_of(start_ref(culprit))
 
-    again = take_up(bench.repository, bench.job, culprit, start)
+    again = merge_result_so_far(bench.repository, bench.job, culprit, start)
 
     assert {"good", "bad"} <= set(bench.project.files(worker_branch(culprit)))
     assert bench.repository.changed_paths(
         again, bench.repository.commit_of(worker_branch(culprit))
     ) == ["bad"]
     assert not bench.repository.commit_of(sent_ref(culprit))
-    assert take_up(bench.repository, bench.job, culprit, again) == again
+    assert merge_result_so_far(bench.repository, bench.job, culprit, again) == again
     # The worker repairs the culprit: both are in the result.
     bench.project.git("checkout", "-q", "--detach", worker_branch(culprit))
     bench.project.git("mv", "bad", "mended")
@@ -160,11 +160,13 @@ def test_a_crash_while_it_takes_up_loses_nothing(bench: Bench) -> None:
     culprit = bench.worker({"bad": "x\n"})
     bench.merge()
     with crash_at(1), pytest.raises(Crash):
-        take_up(
+        merge_result_so_far(
             bench.repository, bench.job, culprit, bench.repository.commit_of(start_ref(culprit))
         )
 
-    take_up(bench.repository, bench.job, culprit, bench.repository.commit_of(start_ref(culprit)))
+    merge_result_so_far(
+        bench.repository, bench.job, culprit, bench.repository.commit_of(start_ref(culprit))
+    )
 
     assert {"good", "bad"} <= set(bench.project.files(worker_branch(culprit)))
 
@@ -176,7 +178,7 @@ def test_what_excludes_the_result_so_far_goes_on_alone(bench: Bench) -> None:
     assert [each.worker_id for each in bench.merge()] == ["worker_2"]
     start = bench.repository.commit_of(start_ref(culprit))
 
-    assert take_up(bench.repository, bench.job, culprit, start) == start
+    assert merge_result_so_far(bench.repository, bench.job, culprit, start) == start
 
     assert bench.project.show(worker_branch(culprit), "a.txt") == "two"
 

@@ -47,16 +47,14 @@ def bad(*names: str) -> frozenset[str]:
 
 def test_a_batch_that_passes_takes_one_run() -> None:
     bench = Bench()
-    settled = CulpritSearch(
-        "base", [part(name) for name in "abcd"], bench.add, bench.judge
-    ).settle()
+    settled = CulpritSearch("base", [part(name) for name in "abcd"], bench.add, bench.judge).run()
     assert bench.runs == ["base/a/b/c/d"]
     assert settled.results == PASSED
 
 
 def test_nothing_is_run_where_nothing_was_changed() -> None:
     bench = Bench(conflicting=bad("a"))
-    settled = CulpritSearch("base", [part("a")], bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", [part("a")], bench.add, bench.judge).run()
     assert bench.runs == []
     assert settled.commit == "base"
 
@@ -64,7 +62,7 @@ def test_nothing_is_run_where_nothing_was_changed() -> None:
 def test_the_one_that_fails_is_dropped_with_those_that_build_on_it() -> None:
     bench = Bench(bad("b"))
     parts = [part("a"), part("b"), part("c", "b"), part("d", "c"), part("e")]
-    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
     assert [each.worker.id for each, _ in settled.culprits] == ["b"]
     assert [each.worker.id for each in settled.dropped] == ["c", "d"]
     assert settled.commit == "base/a/e"
@@ -76,7 +74,7 @@ def test_what_builds_on_a_task_stays_while_another_worker_of_the_task_is_in() ->
     bench = Bench(bad("taken"))
     taken = MergePart(a_worker(id="taken", task_id="a"))
     parts = [part("a"), taken, part("b", "a")]
-    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
     assert [each.worker.id for each, _ in settled.culprits] == ["taken"]
     assert settled.commit == "base/a/b"
 
@@ -84,7 +82,7 @@ def test_what_builds_on_a_task_stays_while_another_worker_of_the_task_is_in() ->
 def test_of_two_that_do_not_go_together_the_later_one_is_dropped() -> None:
     bench = Bench(bad("a", "c"))
     parts = [part(name) for name in "abcd"]
-    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
     assert [each.worker.id for each, _ in settled.culprits] == ["c"]
     assert settled.commit == "base/a/b/d"
 
@@ -93,7 +91,7 @@ def test_one_with_which_many_do_not_go_is_dropped_and_not_they() -> None:
     bench = Bench(*(bad("a", each) for each in "bcdefgh"))
     settled = CulpritSearch(
         "base", [part(name) for name in "abcdefgh"], bench.add, bench.judge
-    ).settle()
+    ).run()
     assert [each.worker.id for each, _ in settled.culprits] == ["a"]
     assert settled.culprits[0][1] == FAILED
     assert settled.commit == "base/b/c/d/e/f/g/h"
@@ -104,7 +102,7 @@ def test_several_with_which_others_do_not_go_are_dropped() -> None:
     bench = Bench(*(bad(a, b) for a in "adh" for b in "abcdefgh" if a != b))
     settled = CulpritSearch(
         "base", [part(name) for name in "abcdefgh"], bench.add, bench.judge
-    ).settle()
+    ).run()
     assert sorted(each.worker.id for each, _ in settled.culprits) == ["a", "d", "h"]
     assert settled.commit == "base/b/c/e/f/g"
 
@@ -112,7 +110,7 @@ def test_several_with_which_others_do_not_go_are_dropped() -> None:
 def test_who_builds_on_a_culprit_that_is_none_is_taken_after_all() -> None:
     bench = Bench(bad("a", "b"), bad("a", "c"))
     parts = [part("a"), part("b"), part("x", "b"), part("c")]
-    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
     assert settled.commit == "base/b/x/c"
     assert settled.dropped == ()
 
@@ -120,7 +118,7 @@ def test_who_builds_on_a_culprit_that_is_none_is_taken_after_all() -> None:
 def test_one_on_which_the_others_build_stays() -> None:
     bench = Bench(bad("a", "b"), bad("a", "c"))
     parts = [part("a"), part("b"), part("c", "a")]
-    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
     assert settled.commit == "base/a"
 
 
@@ -133,7 +131,7 @@ def test_what_a_dropped_one_stood_in_the_way_of_is_taken() -> None:
 
     bench = Fussy(bad("b"))
     parts = [part(name) for name in "abc"]
-    settled = CulpritSearch("base", parts, bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
     assert settled.commit == "base/a/c"
 
 
@@ -158,15 +156,13 @@ class Uniting(Bench):
 
 def test_a_union_that_the_gates_pass_counts() -> None:
     bench = Uniting(united=bad("b"))
-    settled = CulpritSearch("base", [part(name) for name in "abc"], bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", [part(name) for name in "abc"], bench.add, bench.judge).run()
     assert (settled.commit, bench.runs) == ("base/a/b/c", ["base/a/b/c"])
 
 
 def test_a_union_that_the_gates_refuse_is_a_conflict_and_no_fault_of_its_worker() -> None:
     bench = Uniting(bad("a", "c"), united=bad("c"))
-    settled = CulpritSearch(
-        "base", [part(name) for name in "abcd"], bench.add, bench.judge
-    ).settle()
+    settled = CulpritSearch("base", [part(name) for name in "abcd"], bench.add, bench.judge).run()
     assert settled.commit == "base/a/b/d"
     assert settled.culprits == ()
     assert [step.part.worker.id for step in settled.steps if not step.taken] == ["c"]
@@ -191,9 +187,7 @@ def test_a_union_counts_only_if_gates_ran(cause: GateCause, required: bool, coun
             return (*PASSED, idle)
 
     bench = Silent(united=bad("b", "d"))
-    settled = CulpritSearch(
-        "base", [part(name) for name in "abcd"], bench.add, bench.judge
-    ).settle()
+    settled = CulpritSearch("base", [part(name) for name in "abcd"], bench.add, bench.judge).run()
     assert settled.commit == ("base/a/b/c/d" if counts else "base/a/c")
     left = [step.part.worker.id for step in settled.steps if not step.taken]
     assert left == ([] if counts else ["b", "d"])
@@ -213,7 +207,7 @@ def test_exactly_the_culprits_are_found_in_few_runs(
 ) -> None:
     names = NAMES[:count]
     bench = Bench(*(bad(each) for each in culprits), conflicting=frozenset(conflicting))
-    settled = CulpritSearch("base", [part(each) for each in names], bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", [part(each) for each in names], bench.add, bench.judge).run()
 
     found = [each.worker.id for each, _ in settled.culprits]
     assert found == [each for each in names if each in culprits - conflicting]
@@ -235,7 +229,7 @@ def test_what_is_left_of_any_pairs_passes_and_nobody_is_dropped_for_nothing(
 ) -> None:
     names, clashes = NAMES[:count], [bad(*each) for each in pairs]
     bench = Bench(*clashes)
-    settled = CulpritSearch("base", [part(each) for each in names], bench.add, bench.judge).settle()
+    settled = CulpritSearch("base", [part(each) for each in names], bench.add, bench.judge).run()
 
     kept = set(settled.commit.split("/")[1:])
     dropped = {each.worker.id for each, _ in settled.culprits}

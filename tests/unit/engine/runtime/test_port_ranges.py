@@ -7,7 +7,7 @@ from orchestrator.engine.runtime.machine_headroom import FIRST, LAST, SIZE, Port
 
 def test_no_two_workers_have_the_same_range() -> None:
     ranges = PortRanges()
-    found = [ranges.take(f"a{number}", looked_at=False) for number in range(1000)]
+    found = [ranges.take(f"a{number}", skip_used=False) for number in range(1000)]
     assert len(set(found)) == 1000
     assert all(FIRST <= each <= LAST - SIZE and not each % SIZE for each in found)
 
@@ -15,16 +15,16 @@ def test_no_two_workers_have_the_same_range() -> None:
 def test_a_range_that_was_released_is_given_again() -> None:
     ranges = PortRanges()
     for number in range(10_000):
-        ranges.take(f"a{number}", looked_at=False)
+        ranges.take(f"a{number}", skip_used=False)
         ranges.release(f"a{number}")
-    assert ranges.take("last", looked_at=False) >= FIRST
+    assert ranges.take("last", skip_used=False) >= FIRST
 
 
 def test_a_range_in_which_a_program_listens_is_left_out() -> None:
     ranges = PortRanges()
-    before = ranges.take("before", looked_at=True)
+    before = ranges.take("before", skip_used=True)
     following = before + SIZE if before + SIZE < LAST else FIRST
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", following + 3))
         taken.listen()
-        assert ranges.take("after", looked_at=True) != following
+        assert ranges.take("after", skip_used=True) != following

@@ -34,7 +34,7 @@ from orchestrator.core.text.path_patterns import matching
 logger = logging.getLogger(__name__)
 
 
-def rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw, ...]:
+def gate_rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw, ...]:
     """Return one finding for each place that a gate's run changed in a tracked file.
 
     ``directory``: a worktree in which ``commit`` was checked out before the run. Paths in the
