@@ -549,7 +549,7 @@ class GitRepository(CommitsAndRefs):
             changes = self.snapshot(worktree.directory, *about)
         return node_worktrees.send(place.git, worktree.commit, changes, known, path)
 
-    def others(self, worktree: WorktreeFiles) -> Sequence[str]:
+    def files_outside_git(self, worktree: WorktreeFiles) -> Sequence[str]:
         place = self.place()
         return node_worktrees.other_files(place.worktrees.git_of(place.whole(worktree.directory)))
 

@@ -28,7 +28,7 @@ from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import SETTINGS, JobConfig
 from orchestrator.core.model.submission import Accepted
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports.read_models import Made
+from orchestrator.core.ports.read_models import CompletedDependency
 from orchestrator.schemas import answers
 from orchestrator.schemas.answers.answer import Links
 
@@ -183,7 +183,7 @@ def paused_answer(pause: Pause | None) -> answers.status.PausedAnswer | None:
 
 
 def question_answer(
-    question: Question, text: str = "", made: Sequence[Made] = ()
+    question: Question, text: str = "", made: Sequence[CompletedDependency] = ()
 ) -> answers.status.QuestionAnswer:
     return answers.status.QuestionAnswer(
         question=text,
@@ -197,7 +197,7 @@ def question_answer(
     )
 
 
-def _made(made: Made) -> answers.status.MadeAnswer:
+def _made(made: CompletedDependency) -> answers.status.MadeAnswer:
     worker, result = made.worker, result_of(made.worker)
     return answers.status.MadeAnswer(
         task_id=made.task_id,

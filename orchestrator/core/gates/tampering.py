@@ -238,7 +238,7 @@ def with_second_run(
 
     ``second``: the run with the base's tests and configuration.
     """
-    found = swayed(gate, now, second, base, altered.repairs)
+    found = hidden_flaws(gate, now, second, base, altered.repairs)
     if not found:
         repaired = altered.judges if altered.repairs else ()
         return replace(result, judges=(*result.judges, *repaired))
@@ -257,7 +257,7 @@ def with_second_run(
     )
 
 
-def swayed(
+def hidden_flaws(
     gate: Gate,
     now: FinishedRun,
     second: FinishedRun,
@@ -276,15 +276,15 @@ def swayed(
     if second.broken:
         return [Flaw(second.cause or "", second.broken, is_error=True)]
     if now.reading.passed is not None:
-        found = _swayed_tests(gate, now.reading, second.reading, base.reading)
+        found = _hidden_test_flaws(gate, now.reading, second.reading, base.reading)
         known = {each.key for each in base.reading.flaws} if repairs else set()
         return [each for each in found if each.key not in known]
     flaws = new_flaws(second.reading, now.reading)
     return new_flaws(Reading(flaws=tuple(flaws)), base.reading)
 
 
-def _swayed_tests(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """The same as ``swayed``, for gates that report tests.
+def _hidden_test_flaws(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
+    """The same as ``hidden_flaws``, for gates that report tests.
 
     A test that the second run lacks is returned only if it passed on the base. Otherwise, it may be
     a new test of the worker, which the second run cannot have.

@@ -163,7 +163,7 @@ def caps_in_words(caps: Mapping[str, float]) -> str:
     return ", ".join(f"{amount(name, most)}{units.get(name, '')}" for name, most in caps.items())
 
 
-def passed(
+def exceeded(
     limited: Limited, spent: Mapping[str, float], *, at_least: bool = False
 ) -> tuple[CapPassed, ...]:
     """Return the limits that ``spent`` exceeds.
@@ -178,7 +178,7 @@ def passed(
     )
 
 
-def passed_in_words(cap: CapPassed) -> str:
+def describe_exceeded(cap: CapPassed) -> str:
     """Format an exceeded limit, such as "cost cap exceeded: $1.23 of $1.00 (23 % over)"."""
     percent = max(1, round((cap.used / cap.most - 1) * 100))
     more = "at least " if cap.at_least else ""

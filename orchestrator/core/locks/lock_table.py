@@ -221,10 +221,10 @@ def in_line(one: WorkerKey, other: WorkerKey) -> bool:
 
     The check compares names, because a worker's name begins with the names of its ancestors.
     """
-    return is_below(one, other) or is_below(other, one)
+    return _is_same_or_below(one, other) or _is_same_or_below(other, one)
 
 
-def is_below(one: WorkerKey, other: WorkerKey) -> bool:
+def _is_same_or_below(one: WorkerKey, other: WorkerKey) -> bool:
     return one.root_id == other.root_id and f"{one.worker_id}_".startswith(f"{other.worker_id}_")
 
 

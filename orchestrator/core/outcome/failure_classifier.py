@@ -319,7 +319,7 @@ def with_failure(result: WorkerResult, failure: Failure | None) -> WorkerResult:
     return replace(result, failures=(*others, failure)[-MOST_FAILURES:])
 
 
-def goes_on_with(failure: Failure, other: str) -> Failure:
+def with_files_kept(failure: Failure, other: str) -> Failure:
     """Return the failure, changed so that the next attempt keeps the present files.
 
     ``other``: the agent or machine of the next attempt.

@@ -51,7 +51,7 @@ class DependencyResult:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class ReviewedCandidate:
     """A candidate's work, as its reviewer sees it."""
 
     worker_id: str
@@ -68,7 +68,7 @@ class Entry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Previous:
+class PreviousSession:
     """The session of an earlier attempt, and how that attempt ended."""
 
     session: Session
@@ -105,9 +105,9 @@ class Assignment:
     #: Gates for the task's result.
     gates: tuple[Gate, ...] = ()
     #: The candidates that a reviewer compares.
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[ReviewedCandidate, ...] = ()
     #: The session that this attempt may resume; None: no session.
-    previous: Previous | None = None
+    previous: PreviousSession | None = None
     #: Commits and changes of the worker's branch so far; None if there are none, or no worktree.
     committed: BranchWork | None = None
     #: A directory for the tool's sessions. It is the same for all attempts of the worker.

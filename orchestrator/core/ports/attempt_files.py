@@ -83,7 +83,7 @@ class ServerWorktrees(Protocol):
         read the directory. Raise RepositoryError or OSError.
         """
 
-    def others(self, worktree: WorktreeFiles) -> Sequence[str]:
+    def files_outside_git(self, worktree: WorktreeFiles) -> Sequence[str]:
         """Return the worktree's files that are not in git: ignored and untracked files."""
 
     def take(self, worktree: WorktreeFiles, path: str) -> None:

@@ -37,7 +37,7 @@ class Detail:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Made:
+class CompletedDependency:
     """A dependency of a question, with the worker that completed it."""
 
     task_id: str
@@ -51,7 +51,7 @@ class AskedQuestion:
     text: str
     question: Question
     #: The results of the task's dependencies.
-    made: Sequence[Made]
+    made: Sequence[CompletedDependency]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +85,7 @@ class TranscriptStep:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Used:
+class UsageReply:
     """Answer to a worker that reports its usage."""
 
     #: Why the worker must end now; empty if it may continue.

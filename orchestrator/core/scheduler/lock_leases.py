@@ -15,7 +15,7 @@ from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
 
 #: Seconds after which a worker that waits for a lease releases its slot.
-LENDS_AFTER_SECONDS = 1.0
+SLOT_RELEASED_AFTER_SECONDS = 1.0
 #: Seconds for which a request keeps its place after its call was answered with "not yet".
 PLACE_KEPT_SECONDS = 5.0
 #: Maximum number of lock events per attempt, so that a worker that locks in a loop does not fill
@@ -134,7 +134,7 @@ class LeaseManager:
         for entry in list(self._locks.requests):
             if entry.kept_until and entry.kept_until <= now:
                 self.withdraw(entry)
-            elif entry.since + LENDS_AFTER_SECONDS <= now and self._has_slot(entry.key):
+            elif entry.since + SLOT_RELEASED_AFTER_SECONDS <= now and self._has_slot(entry.key):
                 why = self._locks.present_obstacle(entry)
                 self._running.wait_for_lock(entry.key, entry.names, why, now)
 
@@ -149,7 +149,7 @@ class LeaseManager:
     def _due_time(self, entry: LockEntry) -> float | None:
         if entry.kept_until:
             return entry.kept_until
-        return entry.since + LENDS_AFTER_SECONDS if self._has_slot(entry.key) else None
+        return entry.since + SLOT_RELEASED_AFTER_SECONDS if self._has_slot(entry.key) else None
 
     def _has_slot(self, key: WorkerKey) -> bool:
         unfinished = self._trees.unfinished.get(key)

@@ -35,7 +35,7 @@ class ManualChanges:
         job, kind = self._unit_of_work.jobs[worker.job_id], EventKind.WORKER_ROLLED_BACK
         self._unit_of_work.emit(kind, job, rollback.at, worker.id, **rollback.payload())
 
-    def recounted(self, key: WorkerKey, files: Sequence[str]) -> None:
+    def branch_files_changed(self, key: WorkerKey, files: Sequence[str]) -> None:
         """Record the files that the worker's branch changes, after a person's commits.
 
         Idempotent.
@@ -71,7 +71,7 @@ class ManualChanges:
         job = self._set_landings(job_id, landed.branch)
         self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
 
-    def pull_request_failed(self, job_id: str, error: str) -> None:
+    def set_pull_request_error(self, job_id: str, error: str) -> None:
         """Record why a job has no pull request. ``error``: "" if it now has one. Idempotent."""
         job = self._unit_of_work.jobs[job_id]
         facts = replace(job.facts, pull_request_error=error)

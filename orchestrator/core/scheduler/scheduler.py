@@ -46,7 +46,7 @@ from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobE
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRestore
-from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
+from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitHandler
 from orchestrator.core.scheduler.transitions.merge_completion import MergeCompletion
 from orchestrator.core.scheduler.transitions.merge_retries import MergeRetries
 from orchestrator.core.scheduler.transitions.planning import Planning
@@ -114,8 +114,8 @@ class Scheduler:
         # People, limits, and plans
         questions = self._questions = Questions(trees, running, worker_end)
         pauses = self._pauses = Pauses(trees, questions)
-        limit_asks = self._limit_asks = LimitAsks(trees, stops, pauses)
-        self._accounting = Accounting(trees, stops, limit_asks)
+        limit_handler = self._limit_handler = LimitHandler(trees, stops, pauses)
+        self._accounting = Accounting(trees, stops, limit_handler)
         planning = self._planning = Planning(trees, job_end, pauses)
 
         # Ended jobs: merging and further runs
@@ -134,10 +134,10 @@ class Scheduler:
             preloads=preloads,
             pauses=pauses,
             questions=questions,
-            asks=limit_asks,
+            limit_handler=limit_handler,
         )
         #: Read-only view for queries.
-        self.view: Final = SchedulerView(trees, job_end, self._accounting, limit_asks)
+        self.view: Final = SchedulerView(trees, job_end, self._accounting, limit_handler)
 
     def next_time(self) -> float | None:
         """Return when a turn is due even without an event; None if none is due."""
@@ -458,15 +458,15 @@ class Scheduler:
             self._trees.logins.record_success(worker.agent, now)
         return None
 
-    def attempts_sought(self, now: float) -> Sequence[Attempt]:
+    def lost_attempts_to_read(self, now: float) -> Sequence[Attempt]:
         """Return lost attempts whose exit records the caller should read now.
 
         For each exit record that exists, call ``late_result``.
         """
-        return self._late.sought(now) if self._trees.lost_attempts else ()
+        return self._late.attempts_to_read(now) if self._trees.lost_attempts else ()
 
-    def attempts_given_up(self) -> Sequence[Attempt]:
-        return self._late.given_up
+    def lost_attempts(self) -> Sequence[Attempt]:
+        return self._late.lost
 
     def late_result(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
@@ -506,14 +506,14 @@ class Scheduler:
         Raise Conflict if a limit or ``pause_all`` paused the job.
         """
         self._pauses.resume(job_id, by, now)
-        self._limit_asks.check(job_id, now)
+        self._limit_handler.check(job_id, now)
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
         """Replace the limits of an unfinished job with larger ones.
 
         A job that waits because of a limit resumes.
         """
-        self._limit_asks.raise_budget(job_id, config, by, now)
+        self._limit_handler.raise_budget(job_id, config, by, now)
 
     def pause_all(self, by: str, running: RunningMode, now: float) -> None:
         """Pause every job, including jobs that are submitted later. Idempotent."""
@@ -608,11 +608,11 @@ class Scheduler:
         capacity.
         """
         for job in self._trees.jobs_out_of_time(now):
-            self._limit_asks.wall_time_over(job, now)
-        if self._trees.asks_due:
-            self._limit_asks.turn(now)
+            self._limit_handler.wall_time_over(job, now)
+        if self._trees.limit_questions_due:
+            self._limit_handler.turn(now)
         if self._trees.quotas.limits_days:
-            self._accounting.stop_spent_days(now)
+            self._accounting.enforce_daily_limits(now)
         if self._trees.to_ask or self._trees.questions_due:
             self._questions.turn(now)
         if self._trees.locks.is_used:
@@ -621,7 +621,7 @@ class Scheduler:
         self._running.fill_free_slots(now, room, self._job_end.rendering)
         self._preloads.turn(now, room)
         commands, self._trees.commands = self._trees.commands, []
-        return self._preloads.returned_first(commands)
+        return self._preloads.withdrawals_first(commands)
 
     def _take_preloaded(self, now: float) -> None:
         """Process the stored reports of preloaded workers.

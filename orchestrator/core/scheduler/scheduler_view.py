@@ -23,7 +23,7 @@ from orchestrator.core.outcome.logins_and_throttles import LoginState
 from orchestrator.core.scheduler.queue.placement import could_run
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
-from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitAsks
+from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitHandler
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import PLACEMENT_SECONDS
 
 #: The next turn can wait if there are at least this many preloaded launches per running worker.
@@ -46,9 +46,9 @@ class SchedulerView:
         trees: JobTrees,
         job_end: JobEnd,
         accounting: Accounting,
-        asks: LimitAsks,
+        limit_handler: LimitHandler,
     ) -> None:
-        self._asks = asks
+        self._limit_handler = limit_handler
         self._trees = trees
         self._job_end = job_end
         self._accounting = accounting
@@ -271,7 +271,7 @@ class SchedulerView:
 
     def limit_reached_under(self, job: Job, config: JobConfig, now: float) -> str:
         """Return the limit in ``config`` that a job has already reached; "" if there is none."""
-        return self._asks.limit_reached_under(job, config, now)
+        return self._limit_handler.limit_reached_under(job, config, now)
 
     @property
     def pause(self) -> Pause | None:

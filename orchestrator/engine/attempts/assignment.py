@@ -23,7 +23,7 @@ from orchestrator.core.outcome.failure_classifier import NEVER_RAN
 from orchestrator.core.ports import (
     Assignment,
     DependencyResult,
-    Previous,
+    PreviousSession,
     Roles,
     Workspace,
 )
@@ -173,7 +173,7 @@ def _rejection_text(result: WorkerResult) -> str:
     )
 
 
-def _previous_session(worker: Worker) -> Previous | None:
+def _previous_session(worker: Worker) -> PreviousSession | None:
     result = worker.result
     if worker.attempt < 2 or result is None or result.session is None:
         return None
@@ -182,7 +182,7 @@ def _previous_session(worker: Worker) -> Previous | None:
     asked_again = worker.failure in (SENT_BACK, FEEDBACK)
     cause = worker.failure if asked_again else failed.cause if failed else ""
     rolled_back = is_rolled_back(session, result.failures, result.rollbacks)
-    return Previous(session=session, cause=cause, rolled_back=rolled_back)
+    return PreviousSession(session=session, cause=cause, rolled_back=rolled_back)
 
 
 def _previous_failure(worker: Worker) -> str:

@@ -394,7 +394,7 @@ class AttemptRunner:
         return self._preparation.adopted(worker, task, worktree)
 
     def late(self, now: float) -> Iterator[LateEnd]:
-        for attempt in self._scheduler.attempts_sought(now):
+        for attempt in self._scheduler.lost_attempts_to_read(now):
             worker = self._scheduler.view.workers[attempt.key]
             name = attempt.id
             record = self._workspace.exit_record(worker, attempt.number)

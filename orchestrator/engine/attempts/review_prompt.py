@@ -10,7 +10,7 @@ from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports import Assignment, Entry, Workspace
+from orchestrator.core.ports import Assignment, ReviewedCandidate, Workspace
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes, plural
 from orchestrator.engine.worktrees.working_directories import Worktrees
@@ -36,7 +36,9 @@ class ReviewPrompts:
         entries = tuple(self._with_patch(assignment, each, room) for each in assignment.entries)
         return replace(assignment, entries=entries)
 
-    def _with_patch(self, assignment: Assignment, entry: Entry, room: int) -> Entry:
+    def _with_patch(
+        self, assignment: Assignment, entry: ReviewedCandidate, room: int
+    ) -> ReviewedCandidate:
         if not assignment.job.config.base:
             return entry
         worker = replace(assignment.worker, id=entry.worker_id)
@@ -62,7 +64,9 @@ class ReviewPrompts:
         return replace(evidence, output=json.dumps(review.model_dump(mode="json"), indent=1))
 
 
-def entries_for(scheduler: Scheduler, workspace: Workspace, reviewer: Worker) -> tuple[Entry, ...]:
+def entries_for(
+    scheduler: Scheduler, workspace: Workspace, reviewer: Worker
+) -> tuple[ReviewedCandidate, ...]:
     """Return the candidates that a reviewer compares, without patches."""
     candidates = _candidates(scheduler, reviewer)
     room = OUTPUT_BYTES // len(candidates)
@@ -73,10 +77,10 @@ def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
     return reviewed(scheduler.view.candidates_of(reviewer.job_id, reviewer.task_id))
 
 
-def _entry(workspace: Workspace, worker: Worker, room: int) -> Entry:
+def _entry(workspace: Workspace, worker: Worker, room: int) -> ReviewedCandidate:
     # Do not name the candidate's agent, because the reviewer may be the same agent.
     result = worker.result or WorkerResult()
-    return Entry(
+    return ReviewedCandidate(
         worker_id=worker.id,
         facts=tuple(_facts(result)),
         files_created=result.files_created,

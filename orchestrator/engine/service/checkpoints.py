@@ -113,7 +113,9 @@ class CheckpointCalls:
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_can_change(worker, "then update the list of the worker's files")
             files = self._worktrees.own_files(worker)
-            self._trees.amend(worker.root_id, lambda tree: tree.recounted(worker.key, files))
+            self._trees.amend(
+                worker.root_id, lambda tree: tree.branch_files_changed(worker.key, files)
+            )
             self._trees.report(worker.root_id, (worker.job_id, worker.root_id))
         return files
 

@@ -116,7 +116,7 @@ class LandingCalls:
 
     def record_pull_request(self, job: Job, error: str) -> None:
         """Store why the server could not open a job's pull request; "" if it is open now."""
-        self._trees.amend(job.root_id, lambda tree: tree.pull_request_failed(job.id, error))
+        self._trees.amend(job.root_id, lambda tree: tree.set_pull_request_error(job.id, error))
         self._trees.report(job.root_id, [job.id])
 
     def recover(self) -> None:

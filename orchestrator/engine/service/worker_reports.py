@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.caller import Caller
-from orchestrator.core.ports.read_models import Used
+from orchestrator.core.ports.read_models import UsageReply
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
@@ -28,7 +28,7 @@ class WorkerReportCalls:
 
         self._supervisor.call(action)
 
-    def record_usage(self, caller: Caller, usage: Usage) -> Used:
+    def record_usage(self, caller: Caller, usage: Usage) -> UsageReply:
         """Record the usage of the calling worker's attempt: the total since the attempt's start.
 
         The answer states whether the attempt must stop. Idempotent. Raise Forbidden if the caller
@@ -38,9 +38,9 @@ class WorkerReportCalls:
         if attempt is None:
             raise Forbidden("only a worker, with its own key, may report usage")
 
-        def action(scheduler: Scheduler, now: float) -> Used:
+        def action(scheduler: Scheduler, now: float) -> UsageReply:
             stop = scheduler.used(attempt.key, attempt.number, usage, now)
-            return Used(
+            return UsageReply(
                 stop=stop,
                 waiting=scheduler.view.waits(attempt.key),
                 capped=scheduler.view.is_capped(attempt.key),

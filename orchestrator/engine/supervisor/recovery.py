@@ -70,7 +70,7 @@ def adopt_attempts(
             worker = scheduler.view.workers[attempt.key]
             break_lock(workspace.exit_record(worker, attempt.number))
         _take_up(scheduler, attempts, launcher, processes, workspace, attempt, cut_off)
-    for attempt in scheduler.attempts_given_up():
+    for attempt in scheduler.lost_attempts():
         if attempt.node:
             _expect_late(scheduler, launcher, workspace, attempt)
 

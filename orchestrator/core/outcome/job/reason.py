@@ -5,7 +5,7 @@ from typing import Any
 
 from orchestrator.core.gates.gate import SECRETS, AlteredJudges, GateCause
 from orchestrator.core.lazy_dataclass import changed
-from orchestrator.core.limits.usage_budgets import passed_in_words
+from orchestrator.core.limits.usage_budgets import describe_exceeded
 from orchestrator.core.model.attempt.delivered_work import (
     DeliveredWork,
     altered_in_words,
@@ -140,7 +140,7 @@ def _stop(job: Job) -> str:
 
 
 def _caps(job: Job) -> str:
-    return "; ".join(map(passed_in_words, job.facts.caps_passed))
+    return "; ".join(map(describe_exceeded, job.facts.caps_passed))
 
 
 def _unpriced(job: Job) -> str:

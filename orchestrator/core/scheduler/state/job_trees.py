@@ -54,7 +54,7 @@ class UnfinishedWorker:
     waits_for_lock: bool = False
 
     @property
-    def lends_slot(self) -> bool:
+    def has_released_slot(self) -> bool:
         """True if the worker has released its slot until its child jobs have ended."""
         return self.alive and not self.has_slot and not self.stopping and not self.waits_for_lock
 
@@ -87,7 +87,7 @@ class JobTrees:
         self.commands: list[Command] = []
         #: When questions about limits time out, with job ids, earliest first. Entries may be
         #: outdated.
-        self.asks_due: list[tuple[float, str]] = []
+        self.limit_questions_due: list[tuple[float, str]] = []
         #: Workers whose questions can be asked now, in order.
         self.to_ask: dict[WorkerKey, None] = {}
         #: When questions time out, with workers, earliest first.
@@ -385,7 +385,7 @@ class JobTrees:
         """Return when a turn is due even without an event; None if none is due."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
-        ask = self.asks_due[0][0] if self.asks_due else None
+        ask = self.limit_questions_due[0][0] if self.limit_questions_due else None
         times = (self.ready.next_delayed, self.holds.next_time, deadline, question, ask)
         return min((time for time in times if time is not None), default=None)
 
@@ -417,8 +417,10 @@ class JobTrees:
         self.to_ask = {key: None for key in self.to_ask if key.root_id != root_id}
         self.questions_due = [each for each in self.questions_due if each[1].root_id != root_id]
         heapq.heapify(self.questions_due)
-        self.asks_due = [each for each in self.asks_due if each[1] not in gone]
-        heapq.heapify(self.asks_due)
+        self.limit_questions_due = [
+            each for each in self.limit_questions_due if each[1] not in gone
+        ]
+        heapq.heapify(self.limit_questions_due)
         self.holds.forget(job_ids)
         self.spending.forget(job_ids)
         self.unit_of_work.forget(root_id, job_ids, keys)

@@ -15,7 +15,7 @@ from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
 from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
 from orchestrator.core.scheduler.transitions.human_input.questions import Questions
-from orchestrator.core.scheduler.transitions.limit_enforcement import LimitAsks
+from orchestrator.core.scheduler.transitions.limit_enforcement import LimitHandler
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import Preloads
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
@@ -35,7 +35,7 @@ class JobTreeRestore:
         preloads: Preloads,
         pauses: Pauses,
         questions: Questions,
-        asks: LimitAsks,
+        limit_handler: LimitHandler,
     ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
@@ -48,7 +48,7 @@ class JobTreeRestore:
         self._preloads = preloads
         self._pauses = pauses
         self._questions = questions
-        self._asks = asks
+        self._limit_handler = limit_handler
 
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         self._unit_of_work.load(tree, tree.root.id)
@@ -61,7 +61,7 @@ class JobTreeRestore:
             self._late.ended(attempt)
         for job in tree.jobs:
             if not job.status.ended:
-                self._asks.restored(job)
+                self._limit_handler.restored(job)
                 self._job_end.check_job(job.id, now)
         return [attempt for attempt in tree.attempts if attempt.ended_at is None]
 

@@ -27,7 +27,7 @@ ASK = "ask"
 SAME_END_SECONDS = 1.0
 
 
-class LimitAsks:
+class LimitHandler:
     """Stops a job that reaches a limit, or pauses it and asks a person to raise the limit."""
 
     def __init__(self, trees: JobTrees, stops: Stops, pauses: Pauses) -> None:
@@ -71,7 +71,7 @@ class LimitAsks:
 
     def turn(self, now: float) -> None:
         """Stop the jobs that asked a person about a limit and got no answer in time."""
-        due = self._trees.asks_due
+        due = self._trees.limit_questions_due
         while due and due[0][0] <= now:
             _, job_id = heapq.heappop(due)
             job = self._unit_of_work.jobs.get(job_id)
@@ -84,7 +84,7 @@ class LimitAsks:
     def restored(self, job: Job) -> None:
         """After a restart, restore the timeout of a question about a limit."""
         if job.pause and job.pause.asks(job.id) and job.pause.until is not None:
-            heapq.heappush(self._trees.asks_due, (job.pause.until, job.id))
+            heapq.heappush(self._trees.limit_questions_due, (job.pause.until, job.id))
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
         """Replace a job's limits with larger ones. Resume the job if it waits at one of the limits.
@@ -123,7 +123,7 @@ class LimitAsks:
         self._pauses.impose(pause, now)
         job = self._unit_of_work.jobs[job.id]
         if job.pause and job.pause.asks(job.id):
-            heapq.heappush(self._trees.asks_due, (until, job.id))
+            heapq.heappush(self._trees.limit_questions_due, (until, job.id))
             payload: dict[str, Any] = {"limit": limit, "reason": by, "until": until}
             self._unit_of_work.emit(EventKind.LIMIT_ASKED, job, now, **payload)
 
@@ -156,11 +156,11 @@ _OVER = "this attempt has ended"
 
 
 class Accounting:
-    def __init__(self, trees: JobTrees, stops: Stops, asks: LimitAsks) -> None:
+    def __init__(self, trees: JobTrees, stops: Stops, limit_handler: LimitHandler) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
         self._stops = stops
-        self._asks = asks
+        self._limit_handler = limit_handler
 
     def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
         """Record an attempt's total usage so far.
@@ -199,7 +199,7 @@ class Accounting:
         if found is None or not self._trees.plans[found[0]].unfinished:
             return ""
         job_id, limit, by = found
-        return by if self._asks.hit(job_id, limit, StopCause.LIMIT, by, now) else ""
+        return by if self._limit_handler.hit(job_id, limit, StopCause.LIMIT, by, now) else ""
 
     def check_price(self, worker: Worker, now: float) -> None:
         """Stop a job whose cost cap cannot be enforced, because the ended worker's cost is unknown.
@@ -214,7 +214,7 @@ class Accounting:
                 self._stops.stop_tree(above.id, StopCause.LIMIT, by, now)
                 return
 
-    def stop_spent_days(self, now: float) -> None:
+    def enforce_daily_limits(self, now: float) -> None:
         """If an API key has reached its cost limit for today, stop its jobs that use a model."""
         for root_id in self._trees.roots:
             job = self._unit_of_work.jobs[root_id]

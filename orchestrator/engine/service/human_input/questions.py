@@ -9,7 +9,7 @@ from orchestrator.core.model.dag import sources
 from orchestrator.core.model.human_input import Decision
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.ports import Store
-from orchestrator.core.ports.read_models import AskedQuestion, Made
+from orchestrator.core.ports.read_models import AskedQuestion, CompletedDependency
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.human_input.job_control import check_unfinished
@@ -71,12 +71,12 @@ class QuestionCalls:
 
 def dependency_results(
     task: TaskSpec, tasks: Sequence[TaskSpec], workers: Sequence[Worker]
-) -> Sequence[Made]:
+) -> Sequence[CompletedDependency]:
     """Return what a question is about: the results of the chosen workers of its dependencies."""
     by_id = {each.id: each for each in tasks}
     found = []
     for task_id in sources(by_id, task):
         best = chosen([each for each in workers if each.task_id == task_id])
         if best is not None:
-            found.append(Made(task_id=task_id, worker=best))
+            found.append(CompletedDependency(task_id=task_id, worker=best))
     return found

@@ -82,7 +82,7 @@ class ServerFiles:
                         "the server cannot send the worktree, because it has no git repository"
                     )
                 commits = self._worktrees.pack(files.worktree, known, extra)
-                chosen = files.worktree.directory, self._worktrees.others(files.worktree)
+                chosen = files.worktree.directory, self._worktrees.files_outside_git(files.worktree)
             roots = (*files.directories, *files.inputs, extra)
             return archive.pack(roots, path, files.left_out, chosen=chosen), commits
         finally:

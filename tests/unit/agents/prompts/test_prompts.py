@@ -33,7 +33,7 @@ from orchestrator.agents.survey.project_files.listing import list_files
 from orchestrator.agents.survey.source import grammars
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WorkerKind
-from orchestrator.core.ports import Assignment, DependencyResult, Entry
+from orchestrator.core.ports import Assignment, DependencyResult, ReviewedCandidate
 from orchestrator.core.text.formatting import fence
 from tests.unit.core.factories import a_config, a_job, a_worker
 
@@ -94,7 +94,7 @@ def test_no_text_ends_its_fence(text: str) -> None:
 
 
 def test_what_candidates_say_never_speaks_for_a_reviewers_prompt() -> None:
-    entry = Entry(
+    entry = ReviewedCandidate(
         worker_id="worker_1",
         facts=(HOSTILE,),
         files_created=(HOSTILE,),

@@ -16,8 +16,8 @@ from orchestrator.core.gates.tampering import (
     JudgeAlteration,
     JudgeMove,
     alteration,
+    hidden_flaws,
     judging_part,
-    swayed,
     with_second_run,
 )
 
@@ -124,7 +124,7 @@ def test_what_child_jobs_made_was_judged_there_and_is_named() -> None:
 def test_what_passes_only_with_the_works_versions(
     now: FinishedRun, second: FinishedRun, base: FinishedRun | None, found: list[str]
 ) -> None:
-    assert [each.text for each in swayed(TESTS, now, second, base)] == found
+    assert [each.text for each in hidden_flaws(TESTS, now, second, base)] == found
 
 
 def test_the_finding_names_the_file() -> None:

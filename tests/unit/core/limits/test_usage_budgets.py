@@ -11,9 +11,9 @@ from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.limits.job_admission import check_caps
 from orchestrator.core.limits.usage_budgets import (
     breach,
+    describe_exceeded,
+    exceeded,
     has_caps,
-    passed,
-    passed_in_words,
     spent_by,
     tokens,
     total,
@@ -221,13 +221,13 @@ def test_what_is_told_only_at_an_end_counts_for_those_that_go_on() -> None:
 def test_a_cap_that_was_passed_is_told_with_how_much(
     limits: dict[str, Any], used: dict[str, Any], words: list[str]
 ) -> None:
-    found = passed(a_task(**limits), spent_by(Usage(**used)))
-    assert [passed_in_words(cap) for cap in found] == words
+    found = exceeded(a_task(**limits), spent_by(Usage(**used)))
+    assert [describe_exceeded(cap) for cap in found] == words
 
 
 def test_a_sum_that_lacks_something_is_a_lower_bound() -> None:
-    [cap] = passed(a_task(max_steps=1), spent_by(Usage(steps=2)), at_least=True)
-    assert passed_in_words(cap) == "step cap exceeded: at least 2 of 1 (100 % over)"
+    [cap] = exceeded(a_task(max_steps=1), spent_by(Usage(steps=2)), at_least=True)
+    assert describe_exceeded(cap) == "step cap exceeded: at least 2 of 1 (100 % over)"
 
 
 COMPLETE = Evidence(

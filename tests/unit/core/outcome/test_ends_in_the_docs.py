@@ -5,14 +5,14 @@ from pathlib import Path
 
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import TABLE, OutcomeRow
-from orchestrator.core.scheduler.transitions.ends.attempt_end import PAUSES_SECONDS
+from orchestrator.core.scheduler.transitions.ends.attempt_end import TOOL_START_DELAYS
 
 PAGE = Path(__file__).parents[4] / "docs" / "agents.md"
 FREE = {
     "agent: rate_limit": "yes, free",
     "agent: start": (
         "if the tool worked before: up to three free retries, after {:g}, {:g}, and {:g} s".format(
-            *PAUSES_SECONDS
+            *TOOL_START_DELAYS
         )
     ),
 }

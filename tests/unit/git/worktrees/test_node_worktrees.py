@@ -185,7 +185,7 @@ def test_files_of_a_repository_inside_the_worktree_come_back(sides: Sides) -> No
 def test_other_files_of_a_worktree_are_listed(sides: Sides) -> None:
     (sides.here / "x.log").write_text("ignored")
     (sides.here / "new").write_text("untracked")
-    assert sorted(sides.repository.others(sides.files)) == ["new", "x.log"]
+    assert sorted(sides.repository.files_outside_git(sides.files)) == ["new", "x.log"]
 
 
 def test_a_worker_cannot_let_the_machine_run_its_programs(sides: Sides) -> None:

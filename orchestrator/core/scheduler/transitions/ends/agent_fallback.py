@@ -30,7 +30,7 @@ class AgentFallback:
         return self._trees.logins.fallback(worker.agent, now)
 
     def give(self, worker: Worker, agent: str, verdict: Verdict, now: float) -> None:
-        why = in_its_place(agent, worker.agent, verdict.reason)
+        why = fallback_reason(agent, worker.agent, verdict.reason)
         self._unit_of_work.update_worker(worker.key, agent=agent, reason=why)
         self._emit(self._trees.job_of(worker), worker.agent, agent, verdict.reason, now, worker.id)
 
@@ -46,7 +46,7 @@ class AgentFallback:
         )
 
 
-def in_its_place(agent: str, other: str, why: str) -> str:
+def fallback_reason(agent: str, other: str, why: str) -> str:
     return f"using {agent} instead of {other} ({why})"
 
 

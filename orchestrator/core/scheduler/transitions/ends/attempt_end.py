@@ -10,7 +10,7 @@ from orchestrator.core.model.attempt.failure import HANDED_ON, NOT_STARTED
 from orchestrator.core.model.job import Job, WaitingFor, Worker, WorkerKey
 from orchestrator.core.model.states import JobStatus, StopCause, WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, evidence_after_child_jobs, judge
-from orchestrator.core.outcome.failure_classifier import classify, goes_on_with, with_failure
+from orchestrator.core.outcome.failure_classifier import classify, with_failure, with_files_kept
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
 from orchestrator.core.outcome.retry_policy import may_retry, retry_delay
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
@@ -18,7 +18,7 @@ from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import (
     MOST_ATTEMPTS,
     AgentFallback,
-    in_its_place,
+    fallback_reason,
 )
 from orchestrator.core.scheduler.transitions.ends.stops import Stops, stop_verdict
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import WorkerEnd
@@ -27,7 +27,7 @@ from orchestrator.core.scheduler.transitions.running_workers.worker_start import
 
 #: Seconds until a tool that could not be started is started again: one value for each attempt.
 #: These attempts do not count as retries.
-PAUSES_SECONDS = (2.0, 5.0, 15.0)
+TOOL_START_DELAYS = (2.0, 5.0, 15.0)
 
 
 class ToolStarts:
@@ -40,7 +40,7 @@ class ToolStarts:
     def began(self, agent: str) -> None:
         self._began.add(agent)
 
-    def pause(self, worker: Worker) -> float | None:
+    def delay(self, worker: Worker) -> float | None:
         """Return the seconds until the next attempt of a worker whose tool did not start.
 
         Return None if no attempt follows for this cause.
@@ -52,7 +52,7 @@ class ToolStarts:
             if failure.cause != NOT_STARTED:
                 break
             times += 1
-        return PAUSES_SECONDS[times - 1] if 0 < times <= len(PAUSES_SECONDS) else None
+        return TOOL_START_DELAYS[times - 1] if 0 < times <= len(TOOL_START_DELAYS) else None
 
     def _has_worked(self, agent: str) -> bool:
         found = self._unit_of_work.workers.values()
@@ -77,15 +77,15 @@ class Retries:
         if not verdict.moves or worker.attempt >= MOST_ATTEMPTS:
             return False
         reason = f"{verdict.reason}; retrying on another machine"
-        worker = self._with_files_kept(worker, "another machine")
+        worker = self._keep_files(worker, "another machine")
         self.begin(worker, reason, verdict.reason, 0.0, now, is_free=True, failure=HANDED_ON)
         return True
 
-    def _with_files_kept(self, worker: Worker, to: str) -> Worker:
+    def _keep_files(self, worker: Worker, to: str) -> Worker:
         failed = worker.failure_of(worker.attempt)
         if not failed or not worker.result:
             return worker
-        result = with_failure(worker.result, goes_on_with(failed, to))
+        result = with_failure(worker.result, with_files_kept(failed, to))
         return self._unit_of_work.update_worker(worker.key, result=result)
 
     def with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
@@ -96,8 +96,8 @@ class Retries:
         other = self._fallback.agent_for(worker, verdict, now)
         if not other:
             return False
-        reason = in_its_place(other, worker.agent, verdict.reason)
-        worker = self._with_files_kept(worker, other)
+        reason = fallback_reason(other, worker.agent, verdict.reason)
+        worker = self._keep_files(worker, other)
         self.begin(worker, reason, reason, 0.0, now, is_free=True, agent=other, failure=HANDED_ON)
         if worker.is_planner:
             self._fallback.plans_now(worker, other)
@@ -235,11 +235,11 @@ class AttemptEnd:
                 waiting_for=WaitingFor(WaitKind.ACCOUNT, worker.agent),
             )
             return True
-        pause = self._retries.tool_starts.pause(worker) if verdict.not_started else None
-        if pause is not None:
+        tool_delay = self._retries.tool_starts.delay(worker) if verdict.not_started else None
+        if tool_delay is not None:
             # Waiting for the end of the tool's update does not count as a retry.
-            reason = f"{verdict.reason}; retrying in {pause:g} s"
-            self._retries.begin(worker, reason, verdict.reason, pause, now, is_free=True)
+            reason = f"{verdict.reason}; retrying in {tool_delay:g} s"
+            self._retries.begin(worker, reason, verdict.reason, tool_delay, now, is_free=True)
             return True
         if self._retries.on_another_machine(worker, verdict, now):
             return True

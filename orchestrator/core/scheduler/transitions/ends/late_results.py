@@ -31,7 +31,7 @@ class LateResults:
         self._look_again_at = 0.0
 
     @property
-    def given_up(self) -> Sequence[Attempt]:
+    def lost(self) -> Sequence[Attempt]:
         return [each for attempts in self._lost.values() for each in attempts.values()]
 
     def ended(self, attempt: Attempt) -> None:
@@ -41,7 +41,7 @@ class LateResults:
         if attempt.exit is not None and attempt.exit.ended_by is EndedBy.LOST:
             self._lost.setdefault(attempt.key, {})[attempt.number] = attempt
 
-    def sought(self, now: float) -> Sequence[Attempt]:
+    def attempts_to_read(self, now: float) -> Sequence[Attempt]:
         """Return the lost attempts whose exit records should be read now.
 
         An exit record is read at three moments:
@@ -50,13 +50,13 @@ class LateResults:
         - whenever a later attempt of the worker has ended
         - every ``LOOK_SECONDS`` after the worker has ended, while its job still runs
         """
-        found = list(self._attempts_to_read(now))
+        found = list(self._due_attempts(now))
         self._ended.clear()
         if now >= self._look_again_at:
             self._look_again_at = now + LOOK_SECONDS
         return found
 
-    def _attempts_to_read(self, now: float) -> Iterator[Attempt]:
+    def _due_attempts(self, now: float) -> Iterator[Attempt]:
         for key, attempts in self._lost.items():
             worker = self._unit_of_work.workers[key]
             if key in self._ended or self._is_due_after_end(worker, now):
@@ -80,7 +80,7 @@ class LateResults:
     def arrived(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
-        """Record the late result of ``attempt``, which ``sought`` returned.
+        """Record the late result of ``attempt``, which ``attempts_to_read`` returned.
 
         ``record``: path of the exit record.
         """

@@ -12,10 +12,10 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import altered_judges
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.limits.usage_budgets import (
+    describe_exceeded,
+    exceeded,
     has_caps,
     is_unpriced,
-    passed,
-    passed_in_words,
     spent_by,
 )
 from orchestrator.core.model.attempt.delivered_work import SideWorkKind
@@ -148,7 +148,7 @@ class JobEnd:
         }
         usages = {name: result.usage for name, result in results.items()}
         partial = any(usage.partial for usage in usages.values())
-        caps = passed(job.config, spent, at_least=partial)
+        caps = exceeded(job.config, spent, at_least=partial)
         limited = job.config.max_cost_usd is not None
         unpriced = tuple(name for name, usage in usages.items() if limited and is_unpriced(usage))
         rejected = sum(result.refused_child_jobs for result in results.values())
@@ -253,10 +253,10 @@ class WorkerEnd:
     def _with_exceeded_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
         if not has_caps(task):
             return verdict
-        found = passed(task, spent_by(worker.usage), at_least=worker.usage.partial)
+        found = exceeded(task, spent_by(worker.usage), at_least=worker.usage.partial)
         if not found:
             return verdict
-        caps = map(passed_in_words, found)
+        caps = map(describe_exceeded, found)
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:

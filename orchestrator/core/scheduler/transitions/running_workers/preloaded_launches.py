@@ -177,7 +177,7 @@ class Preloads:
         """
         self._preloaded[worker.key] = number
 
-    def returned_first(self, commands: Sequence[Command]) -> Sequence[Command]:
+    def withdrawals_first(self, commands: Sequence[Command]) -> Sequence[Command]:
         """Sort commands so that withdrawals of preloaded launches come first.
 
         If the stop of a worker came first, its shim could begin a preloaded launch after the

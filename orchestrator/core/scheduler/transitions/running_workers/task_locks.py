@@ -20,19 +20,22 @@ class TaskLocks:
         self._unit_of_work = trees.unit_of_work
         self._locks = trees.locks
 
-    def lacks(self, worker: Worker, now: float) -> bool:
-        """Claim the locks of a worker's task. Return True if the worker has to wait for them."""
+    def acquire(self, worker: Worker, now: float) -> bool:
+        """Acquire all claims of a worker, or none. Return True if the worker holds them.
+
+        Otherwise, record why the worker waits.
+        """
         # A worker keeps its claims while child jobs of its previous attempt run.
         if self._locks.holds_claim(worker.key):
-            return False
+            return True
         names = self._trees.task_of(worker).locks
         why = self._locks.claim(self._trees.party_of(worker), names, now)
         if why:
             waiting = WaitingFor(WaitKind.LOCK, ", ".join(names))
             self._unit_of_work.hold_worker(worker.key, waiting, why)
-            return True
+            return False
         self._emit(EventKind.LOCK_TAKEN, worker, names, now)
-        return False
+        return True
 
     def step_back(self, worker: Worker) -> None:
         """Let other workers acquire the claims first.

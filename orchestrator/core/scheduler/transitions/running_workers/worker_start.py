@@ -66,7 +66,7 @@ class RunningWorkers:
         return [
             self._unit_of_work.workers[key]
             for key, unfinished in found.items()
-            if unfinished and unfinished.lends_slot and unfinished.open_children <= rendering
+            if unfinished and unfinished.has_released_slot and unfinished.open_children <= rendering
         ]
 
     def _start_ready(self, now: float, room: Capacity) -> None:
@@ -85,7 +85,7 @@ class RunningWorkers:
                 continue
             worker = self._unit_of_work.workers[key]
             has_claims = bool(self._trees.task_of(worker).locks)
-            if not (has_claims and self._task_locks.lacks(worker, now)):
+            if not has_claims or self._task_locks.acquire(worker, now):
                 self._start(key, machine, room, now)
 
     def _machine_for(self, key: WorkerKey, room: Capacity, now: float) -> str | Unplaced:

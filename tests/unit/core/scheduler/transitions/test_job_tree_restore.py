@@ -20,19 +20,19 @@ def a_loss(**config: int) -> tuple[Story, WorkerKey]:
 
 
 def comes(story: Story, exit: Exit = EXIT_0) -> int:
-    """Deliver the sought results; return the number of attempts."""
-    sought = story.scheduler.attempts_sought(story.now)
-    for attempt in sought:
+    """Deliver the late results that are due. Return the number of attempts."""
+    lost = story.scheduler.lost_attempts_to_read(story.now)
+    for attempt in lost:
         story.scheduler.late_result(attempt, exit, DONE, "the record", story.now)
     story.turn()
-    return len(sought)
+    return len(lost)
 
 
 def test_it_is_looked_for_when_the_next_attempt_is_due() -> None:
     story, key = a_loss()
-    assert not story.scheduler.attempts_sought(story.now)
+    assert not story.scheduler.lost_attempts_to_read(story.now)
     story.now += 1
-    assert [attempt.key for attempt in story.scheduler.attempts_sought(story.now)] == [key]
+    assert [attempt.key for attempt in story.scheduler.lost_attempts_to_read(story.now)] == [key]
 
 
 @pytest.mark.parametrize("crash", [False, True])
@@ -81,7 +81,7 @@ def test_after_the_next_start_it_is_salvage(crash: bool) -> None:
 def test_it_comes_once() -> None:
     story, key = a_loss()
     story.now += 1
-    [attempt] = story.scheduler.attempts_sought(story.now)
+    [attempt] = story.scheduler.lost_attempts_to_read(story.now)
     for _ in range(2):
         story.scheduler.late_result(attempt, EXIT_0, DONE, "the record", story.now)
     story.turn()
@@ -101,7 +101,7 @@ def test_of_a_worker_that_is_done_it_is_salvage() -> None:
 
 def test_a_retry_of_its_job_takes_it() -> None:
     story, key = a_loss(max_retries=0)
-    story.scheduler.attempts_sought(story.now)
+    story.scheduler.lost_attempts_to_read(story.now)
     assert story.status(key) is WorkerStatus.FAILED
     story.scheduler = type(story.scheduler)(max_workers=1)
     story.scheduler.restore(story.kept.tree(key.root_id), story.now)
@@ -114,5 +114,5 @@ def test_nothing_is_remembered_of_trees_that_have_ended() -> None:
     story, _ = a_loss()
     story.later(1)
     story.left_alone()
-    assert not story.scheduler.attempts_sought(story.now)
-    assert not story.scheduler.attempts_given_up()
+    assert not story.scheduler.lost_attempts_to_read(story.now)
+    assert not story.scheduler.lost_attempts()

@@ -283,7 +283,7 @@ def test_a_planner_of_which_is_heard_late_is_known_although_its_job_has_tasks() 
     story.ends(planner)
     assert story.keys(job)
 
-    (lost,) = story.scheduler.attempts_sought(story.now)
+    (lost,) = story.scheduler.lost_attempts_to_read(story.now)
     task = story.scheduler.view.task_of(story.worker(planner))
     story.scheduler.late_result(lost, EXIT_0, Evidence(output="a plan"), "exit.json", story.now)
     story.turn()
@@ -301,7 +301,7 @@ def test_a_plan_of_which_is_heard_before_the_next_try_is_taken() -> None:
     story.ends(planner, LOST)
 
     story.now += 60
-    (lost,) = story.scheduler.attempts_sought(story.now)
+    (lost,) = story.scheduler.lost_attempts_to_read(story.now)
     story.scheduler.late_result(lost, EXIT_0, Evidence(output="a plan"), "exit.json", story.now)
     story.turn()
 
