@@ -6,15 +6,15 @@ OrchestratorError
 │   ├── UnknownAgent
 │   ├── UnknownRole
 │   ├── PlanCycle
-│   └── Refused          a limit was reached; has the remaining quota
+│   └── Refused          the request would exceed a limit or repeat a job above it; has the quota
 │       └── MaxDepthReached
-├── LimitReached         a limit is used up; may have the time at which it is free again
+├── LimitReached         a limit is used up for now; may have the time at which it is free again
 ├── NotFound             the object does not exist, or the caller may not see it
 │   └── NoSuchJob
 ├── Conflict             the object is in a state that does not allow the action
 │   ├── Outdated         the object has changed since the caller read it; has the new commit
 │   ├── OutdatedPlan     the plan has changed since the caller read it; has the new version
-│   ├── Incomplete       the job is not completed, and the request does not permit its landing
+│   ├── Incomplete       the job is not completed, and the request does not set ``partial``
 │   ├── OtherBranch      the checked-out branch is not the branch to land on
 │   ├── InTheWay         files of the user's checkout block a landing
 │   ├── NoRepository     the job does not use git
@@ -35,6 +35,11 @@ OrchestratorError
 from collections.abc import Mapping, Sequence
 
 
+def summary_of(kind: type[BaseException]) -> str:
+    """Return the first line of the docstring of an error's class, which users see."""
+    return (kind.__doc__ or "").strip().partition("\n")[0]
+
+
 class OrchestratorError(Exception):
     """An error that is raised on purpose."""
 
@@ -42,7 +47,7 @@ class OrchestratorError(Exception):
     kind = "error"
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or (self.__doc__ or "").strip())
+        super().__init__(message or summary_of(type(self)))
 
     @property
     def message(self) -> str:
@@ -89,7 +94,10 @@ class PlanCycle(InvalidRequest):
 
 
 class Refused(InvalidRequest):
-    """A limit was reached. ``left`` contains the remaining quota."""
+    """The request would exceed a limit, or repeats the request of a job above it.
+
+    ``left``: the remaining quota.
+    """
 
     kind = "limit"
 
@@ -101,7 +109,10 @@ class Refused(InvalidRequest):
 
 
 class MaxDepthReached(Refused):
-    """A job would be deeper than allowed. ``why`` names both depths."""
+    """The child job would exceed the maximum depth.
+
+    ``why``: the new job's depth and the maximum depth, as text.
+    """
 
     def __init__(self, why: str, left: Mapping[str, object]) -> None:
         super().__init__(
@@ -112,7 +123,10 @@ class MaxDepthReached(Refused):
 
 
 class LimitReached(OrchestratorError):
-    """A limit is used up at present."""
+    """A limit is used up at present.
+
+    ``most``: the limit's value. ``used``: the used part of it.
+    """
 
     kind = "limit"
 
@@ -161,7 +175,10 @@ class Conflict(OrchestratorError):
 
 
 class Outdated(Conflict):
-    """The object has changed since the caller read it. ``commit`` is its present state."""
+    """The object has changed since the caller read it.
+
+    ``commit``: the object's present commit.
+    """
 
     kind = "outdated"
 
@@ -171,7 +188,10 @@ class Outdated(Conflict):
 
 
 class OutdatedPlan(Conflict):
-    """The plan has changed since the caller read it. ``version`` is its present version."""
+    """The plan has changed since the caller read it.
+
+    ``version``: the plan's present version.
+    """
 
     kind = "outdated"
 
@@ -181,7 +201,10 @@ class OutdatedPlan(Conflict):
 
 
 class Incomplete(Conflict):
-    """The job is not completed. ``status`` is its status."""
+    """The job is not completed.
+
+    ``status``: the job's status.
+    """
 
     kind = "partial"
 
@@ -197,7 +220,10 @@ class OtherBranch(Conflict):
 
 
 class InTheWay(Conflict):
-    """Files of the user's checkout block the action. ``files`` are their paths."""
+    """Files of the user's checkout block the action.
+
+    ``files``: the paths of these files.
+    """
 
     kind = "dirty-checkout"
 
@@ -213,7 +239,10 @@ class NoRepository(Conflict):
 
 
 class TooLarge(OrchestratorError):
-    """The answer would be too large. ``parts`` can be requested one by one."""
+    """The answer would be too large.
+
+    ``parts``: names of the parts, which the caller can request one by one.
+    """
 
     kind = "too-large"
 
