@@ -1,4 +1,7 @@
-"""Events: typed facts, stored in order. Streams, reports and metrics are built from them."""
+"""Events: typed facts about jobs and workers, stored in order.
+
+Streams, reports, and metrics are built from events.
+"""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -42,7 +45,12 @@ _FAILURE = (
     Key("strategy", str, "`retry_current`, `rollback_last`, `rollback_safe`, or `escalate`", False),
     Key("strategy_reason", str, "why this strategy was selected", False),
     Key("confidence", float, "from 0 to 1: how certain kind and strategy are", False),
-    Key("checkpoint", str, "start of the next attempt; empty: the present state", False),
+    Key(
+        "checkpoint",
+        str,
+        "checkpoint from which the next attempt starts; empty: the present files",
+        False,
+    ),
     Key("kept", str, "checkpoint with the attempt's changes; empty without a worktree", False),
 )
 _STARTED = (
@@ -197,8 +205,8 @@ class EventKind(StrEnum):
     WORKER_RETRYING = "worker_retrying", "An attempt failed and a retry follows.", *_RETRYING
     WORKER_SENT_BACK = (
         "worker_sent_back",
-        "Merge rejection: the worker's changes conflict with other workers' changes, or fail the "
-        "gates together with them.",
+        "Merge rejection: the worker's changes conflict with other workers' changes, or the gates "
+        "fail on the merged result.",
         Key("attempt", int, "number of the rejected attempt"),
         Key("reason", str, "why the changes were rejected"),
         Key("status", str, "`pending` if the worker is retried; otherwise `failed`"),
@@ -342,13 +350,13 @@ class EventKind(StrEnum):
     )
 
 
-#: Events of planners that replace events of workers, by the replaced event.
+#: Kinds of events that planners emit. Each key is the kind that other workers emit instead.
 OF_PLANNER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.PLANNER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.PLANNER_RETRYING,
     EventKind.WORKER_ENDED: EventKind.PLANNER_ENDED,
 }
-#: Events of reviewers that replace events of workers, by the replaced event.
+#: Kinds of events that reviewers emit. Each key is the kind that other workers emit instead.
 OF_REVIEWER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.REVIEWER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.REVIEWER_RETRYING,

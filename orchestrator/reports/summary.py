@@ -76,12 +76,16 @@ _WORDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unsuccessful:
+    """The unsuccessful workers with one status, which ``title`` names."""
+
     title: str
     workers: Sequence[WorkerView]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
+    """The values of the table at the top of a result."""
+
     merge: MergeReport
     #: The branches that have the present result.
     landed: Sequence[Landed]
@@ -97,6 +101,8 @@ class Summary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
+    """A command for the reader, with its purpose as text."""
+
     command: str
     purpose: str
 
@@ -146,7 +152,7 @@ def next_steps(
     *,
     has_loose_files: bool = False,
 ) -> list[Step]:
-    """Return the commands that most readers of a root job's result need, in order.
+    """Return the commands that most readers of a root job's result need, in the order of use.
 
     ``has_loose_files``: True if successful workers left files in their own plain directories.
     """
@@ -189,7 +195,7 @@ def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[St
 def merge_steps(outside: Iterable[OutsideWork]) -> list[Step]:
     """Return the commands that merge the unmerged changes, each command once.
 
-    The comment of a command names all workers whose changes it merges.
+    A command's ``purpose`` names all workers whose changes the command merges.
     """
     workers: dict[str, list[str]] = {}
     purposes: dict[str, str] = {}
@@ -200,9 +206,7 @@ def merge_steps(outside: Iterable[OutsideWork]) -> list[Step]:
         purposes.setdefault(each.command, "merge the changes of")
         if each.otherwise:
             workers.setdefault(each.otherwise, []).append(each.worker_id)
-            purposes.setdefault(
-                each.otherwise, "or merge now, with the better result in each conflict:"
-            )
+            purposes.setdefault(each.otherwise, "or let the better side win the conflicts of")
     return [
         Step(command=command, purpose=f"{purposes[command]} {named(names)}")
         for command, names in workers.items()
@@ -210,6 +214,7 @@ def merge_steps(outside: Iterable[OutsideWork]) -> list[Step]:
 
 
 def diff_steps(outside: Iterable[OutsideWork]) -> list[Step]:
+    """Return the commands that show the unmerged changes, each command once."""
     found = {each.show: each.worker_id for each in outside if each.show}
     return [
         Step(command=command, purpose=f"show the changes of {name}")

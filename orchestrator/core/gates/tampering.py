@@ -234,9 +234,10 @@ def with_second_run(
     base: FinishedRun | None,
     altered: JudgeAlteration,
 ) -> GateResult:
-    """Return the result, failed if the gate passes only with the worker's tests or configuration.
+    """Return the result. It fails if the gate passes only with the worker's tests or configuration.
 
-    ``second``: the run with the base's tests and configuration.
+    ``now``: the run on the worker's result. ``second``: the run with the base's tests and
+    configuration. ``base``: the run on the base commit.
     """
     found = hidden_flaws(gate, now, second, base, altered.repairs)
     if not found:
@@ -310,13 +311,13 @@ def _own_name(test: str) -> str:
     return test.rpartition("::")[2]
 
 
-REWRITTEN = "the gate changed this tracked file; gates must not change files"
+REWRITTEN = "the gate changed this tracked file; use a command that only checks files"
 
 
 def with_rewrites(
     result: GateResult, ran: FinishedRun, base: FinishedRun | None, touched: Collection[str]
 ) -> GateResult:
-    """Return the result, failed if the gate changed tracked files.
+    """Return the result. It fails if the gate changed tracked files.
 
     Changes that the gate also makes on the base do not count (see ``new_rewrites``). ``touched``:
     files that the worker changed.

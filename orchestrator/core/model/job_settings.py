@@ -146,7 +146,8 @@ def setting(
     return field(default=default if older is None else older, metadata={DECLARED: row})
 
 
-#: Values of ``resolve`` that name no agent: the worker in conflict resolves, or no agent does.
+#: Values of ``resolve`` that name no agent. RESOLVE_WORKER: the worker in conflict resolves the
+#: conflict. RESOLVE_OFF: no agent resolves it.
 RESOLVE_WORKER, RESOLVE_OFF = "worker", "off"
 #: Names of the caps on agents' usage in settings.
 CAPS = ("max_steps", "max_tokens", "max_cost_usd")
@@ -208,7 +209,7 @@ class JobConfig:
     #: depth.
     claimed_depth: int = setting(
         ValueKind.COUNT_OR_ZERO,
-        "Depth of the new job. A worker sends ORCHESTRATOR_DEPTH + 1; no other value is valid.\n\n"
+        "Depth of the new job. A worker must send ORCHESTRATOR_DEPTH + 1 or nothing.\n\n"
         "A caller with an API key may claim a depth. A claim above max_recursion_depth is\n"
         "rejected; a smaller claim reduces the remaining depth of the job.",
         wire="current_depth",
@@ -231,7 +232,7 @@ class JobConfig:
     )
     retry_backoff_seconds: float = setting(
         ValueKind.SECONDS,
-        "Seconds before a retry.",
+        "Seconds before the first retry of a worker; doubled for each further retry.",
         default=2.0,
         server="workers.retry_backoff_seconds",
         on_retry=True,
@@ -245,7 +246,8 @@ class JobConfig:
     retries_replaced: bool = False
     merge_strategy: str = setting(
         ("theirs", "auto", "manual"),
-        "Merge strategy: auto, theirs, or manual.",
+        "Merge strategy: auto (all branches without conflict), theirs (all branches; the better "
+        "side wins a conflict), or manual (no branch).",
         default="auto",
     )
     history: str = setting(
@@ -393,7 +395,7 @@ class JobConfig:
     )
     ask_seconds: float = setting(
         ValueKind.SECONDS,
-        "Maximum seconds that a job paused by on_limit: ask waits for a person.",
+        "With on_limit: ask: maximum seconds that the paused job waits for a person.",
         default=3600.0,
         on_retry=True,
     )

@@ -193,9 +193,11 @@ def plan_in(text: str) -> Plan:
         if value.get("tasks") or (found is None and "tasks" in value):
             found = value
     if found is None:
-        raise InvalidRequest('there is no JSON object with "tasks" in the answer', kind=KIND)
+        raise InvalidRequest(
+            'the answer has no JSON object with "tasks"; answer with the plan as JSON', kind=KIND
+        )
     if found["tasks"] == []:
-        raise InvalidRequest("a plan needs at least one task, but this plan has none", kind=KIND)
+        raise InvalidRequest("the plan has no task; add at least one task", kind=KIND)
     try:
         return Plan.model_validate(found)
     except ValidationError as error:

@@ -47,7 +47,10 @@ def review_in(text: str, candidates: Collection[str]) -> Review:
     for value in objects_in(text):
         found = value if "ranking" in value else found
     if found is None:
-        raise InvalidRequest('there is no JSON object with "ranking" in the answer', kind=KIND)
+        raise InvalidRequest(
+            'the answer has no JSON object with "ranking"; answer with the review as JSON',
+            kind=KIND,
+        )
     try:
         review = Review.model_validate(found)
     except ValidationError as error:

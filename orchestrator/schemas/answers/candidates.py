@@ -15,8 +15,8 @@ class CandidateAnswer(Answer):
     place: int | None = None
     """Rank; 1 is the best. Omitted before the comparison."""
     by: str
-    """Criterion by which the chosen candidate was better: success, gates, base_tests, new_tests,
-    lint, review, size, cost, time, or order. Jobs of earlier versions may have tests."""
+    """Criterion by which the chosen candidate won: success, gates, base_tests, new_tests, lint,
+    review, size, cost, time, order, or person. Jobs of earlier versions may have tests."""
     why: str
     """The criterion as text."""
     gates_passed: int

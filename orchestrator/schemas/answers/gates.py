@@ -17,7 +17,7 @@ from orchestrator.schemas.answers.answer import Answer, no_items
 
 
 class GateAnswer(Answer):
-    """A gate as in a request."""
+    """A gate, with the fields of a request."""
 
     name: str
     run: str | None = None
@@ -32,13 +32,13 @@ class GateAnswer(Answer):
 
 
 class JobGateAnswer(GateAnswer):
-    """A gate of a job, and the source of the gate. Every result of the job must pass the gate."""
+    """A gate of a job, with its source. The gate runs on every result of the job."""
 
     source: GateSource
     why: str
     """Reason for the gate, as text."""
     program: str
-    """Program that the gate needs; a detected gate without its program is omitted."""
+    """Program without which the gate does not run; empty: unknown."""
     configured_by: list[str]
     """Files that configure the gate; changes of these files are reported."""
 
@@ -74,7 +74,7 @@ class GateResultAnswer(Answer):
     switched_off: list[str] = Field(default_factory=no_items)
     """New comments that suppress findings, such as "a.py:3"."""
     advice: str
-    """Setting that allows the findings; empty if none does."""
+    """What to type to allow the findings; empty if they cannot be allowed."""
     output: str
     """End of the gate's output; empty if the gate passed."""
     log: str

@@ -76,7 +76,7 @@ class FeedbackAnswer(Answer):
     attempt: int
     """Number of the attempt that the comments started."""
     answered_by: int | None = None
-    """Number of the attempt that succeeded with the comments; null: none yet."""
+    """Number of the successful attempt that answered the comments; null: none yet."""
     commit: str
     """Commit that the comments refer to."""
     summary: str

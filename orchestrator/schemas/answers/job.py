@@ -60,7 +60,7 @@ class FailureAnswer(Answer):
 
     kind: FailureKind
     cause: str = ""
-    """Kind of the failure, such as gates, asked, or no_changes."""
+    """Specific cause, such as gates, asked, or no_changes."""
     strategy: RetryStrategy
     """How the next attempt starts; escalate: no automatic retry."""
     reason: str
@@ -228,7 +228,7 @@ class ConfigAnswer(Answer):
     default_timeout: float
     max_retries: int
     retry_backoff_seconds: float
-    """Pause before the first retry of a worker, in seconds; doubled for each further retry."""
+    """Seconds before the first retry of a worker; doubled for each further retry."""
     execution_mode: str
     enable_recursion: bool
     max_recursion_depth: int
@@ -242,7 +242,7 @@ class ConfigAnswer(Answer):
     """Action at a cap or the end of the wall time: stop (the job), or ask (pause, and ask a
     person)."""
     ask_seconds: float
-    """Maximum seconds that a job paused by on_limit: ask waits for a person."""
+    """With on_limit: ask: maximum seconds that the paused job waits for a person."""
     merge_strategy: str
     history: str
     resolve: str
@@ -258,7 +258,7 @@ class ConfigAnswer(Answer):
     git_note: str
     """Note on the base, such as that workers get no worktrees."""
     gates: list[JobGateAnswer]
-    """Gates that the result of every worker must pass."""
+    """Gates that run on the result of every worker, and on the merged result."""
     unjudged: Literal["tell", "fail"]
     """What happens if gates did not judge all changed code. tell: the job's reason names the code.
     fail: the job fails."""
@@ -366,7 +366,7 @@ class CheckpointAnswer(Answer):
 
     worker_id: str
     name: str
-    """Name: start, 1-before, 1-after, ...; 1-left-1: the state before a rollback."""
+    """start, 1-before, 1-after, and so on (attempt 1); 1-left-1: the state before a rollback."""
     attempt: int
     """Number of the attempt; 0 for the start."""
     at: datetime | None = None
@@ -406,7 +406,7 @@ class RolledBackAnswer(Answer):
 
 
 class RecountedAnswer(Answer):
-    """Changed files of a worker's branch. Commits after the worker's end are included."""
+    """Changed files of a worker's branch, including commits after the worker's end."""
 
     job_id: str
     worker_id: str

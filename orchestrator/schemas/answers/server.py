@@ -14,7 +14,7 @@ class StatsAnswer(Answer):
     jobs: dict[str, int] = Field(default={})
     workers: dict[str, int] = Field(default={})
     per_minute: dict[str, int] = Field(default={})
-    """Number of ends in the last minute."""
+    """Numbers of jobs and workers that ended in the last minute."""
     gates: dict[str, int] = Field(default={})
     """Number of gate results since the server's start, by outcome."""
     cost_usd: Usd | None = None
@@ -50,7 +50,7 @@ class AgentAnswer(Answer):
     authenticated: bool
     """True if a credential was found, or none is needed."""
     login: Literal["yes", "no", "unknown"]
-    """Result of logins by workers in the last ten minutes."""
+    """Whether the latest login by a worker worked; unknown: none in the last ten minutes."""
     login_refused: str | None = None
     """Reason why the login failed."""
     credential: str | None = None
@@ -64,7 +64,7 @@ class AgentAnswer(Answer):
 
 
 class AgentsAnswer(Answer):
-    """Agents that tasks can name: first the AI agents, from best to worst, then the others."""
+    """All agents: first the AI agents, from best to worst, then the agents without a model."""
 
     agents: list[AgentAnswer]
 

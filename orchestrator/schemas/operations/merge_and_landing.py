@@ -61,7 +61,7 @@ class LandBody(Wire):
     squash: bool = False
     """Create one commit; its message lists all commits and authors."""
     ff_only: bool = False
-    """Refuse to create a merge commit."""
+    """Fail if the landing needs a merge commit."""
     no_ff: bool = False
     """Always create a merge commit."""
     onto: Annotated[Text, Field(min_length=1, max_length=1024)] | None = None
@@ -100,7 +100,7 @@ class LandAnswer(Answer):
 
     job_id: str
     landed: bool
-    """True if the branch has the result; false for a check, and if nothing is to land."""
+    """True if the branch has the result; false for a check, and if there is nothing to land."""
     changed: bool
     """True if this call moved the branch."""
     branch: str
@@ -108,7 +108,7 @@ class LandAnswer(Answer):
     base_branch: str
     """Branch from which the job started; empty: none. If it differs from branch, pass onto."""
     result: str
-    """Commit of the job's result; empty if nothing is to land."""
+    """Commit of the job's result; empty if there is nothing to land."""
     commit: str | None = None
     """Commit of the branch after the call; omitted if the result has not landed."""
     before: str | None = None
@@ -263,7 +263,7 @@ class ConflictsAnswer(Answer):
     handed: HandedAnswer | None = None
     """Alias of unapplied."""
     again: bool = False
-    """True if the merge was repeated after the end of the job."""
+    """True if these are the results of a merge that was repeated after the job's end."""
     earlier: str = ""
     """Ref of the previous result."""
     merging: bool = False

@@ -27,6 +27,7 @@ from orchestrator.core.model.states import GitUse, Workdir
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.ports.outbox import Topic
 from orchestrator.core.repository.repository import PROJECT_LOCK
+from orchestrator.core.text.formatting import listed
 from orchestrator.schemas.fields.bounded_types import (
     CHECKPOINT_PATTERN,
     MOST_ITEMS,
@@ -158,7 +159,7 @@ def _field(setting: Setting) -> tuple[Any, Any]:
 
 
 def type_of(setting: Setting) -> Any:
-    """Return the type of a setting's value in requests."""
+    """Return the Python type of a setting's value in requests."""
     one_of: Any = Literal
     values = setting.values
     return _TYPES[values] if isinstance(values, ValueKind) else one_of[values]
@@ -343,9 +344,9 @@ def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
         for place, needed in enumerate(task.depends_on):
             at = (position, "depends_on", place)
             if needed == task_id:
-                raise fault_at(at, "a task cannot depend on itself")
+                raise fault_at(at, "a task cannot depend on itself; remove this entry")
             if needed not in known:
-                raise fault_at(at, f"there is no task with the id {needed!r}")
+                raise fault_at(at, f"unknown task {needed!r}; known: {listed(ids)}")
     return tasks
 
 

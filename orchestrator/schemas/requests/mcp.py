@@ -81,7 +81,7 @@ class RetryArguments(JobArguments):
 
 class CancelArguments(JobArguments):
     worker_id: Word | None = None
-    """Name of a worker (default: all)."""
+    """Worker to cancel (default: the whole job)."""
 
 
 class ChooseArguments(JobArguments):
@@ -94,7 +94,7 @@ class ChooseArguments(JobArguments):
 class AnswerArguments(JobArguments):
     decision: Literal["approve", "reject"]
     task_id: Word | None = None
-    """Task whose question is answered (default: the job's plan)."""
+    """Task whose question to answer (default: decide on the job's plan)."""
     comment: Annotated[Text, Field(max_length=10_000)] = ""
     """Text for the tasks that depend on the answer, and for the report."""
 

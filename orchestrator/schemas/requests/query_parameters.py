@@ -108,7 +108,7 @@ class WorkersQuery(Query):
     q: Annotated[str, StringConstraints(max_length=200)] = ""
     """Filter: workers with this text in the id, the task's id or title, or the reason."""
     order: WorkerOrder = WorkerOrder.INDEX
-    """index; seconds or cost: the highest first; attention: failed workers first."""
+    """Order: index (task order), seconds or cost (highest first), or attention (failed first)."""
     page: int = Field(default=1, ge=1, le=1_000_000)
     """Page number, from 1."""
     page_size: int = Field(default=50, ge=1, le=500)
@@ -157,7 +157,7 @@ class EventsQuery(Query):
     """Id of the last received event; the header Last-Event-ID has priority."""
     fields: EventFields = EventFields.FULL
     """full, or brief: short events for live tables. A reader of brief events that is more than 500
-    events behind gets the event `reset`, and reads the columns again."""
+    events behind gets the event `reset`, and must read the columns again."""
     tail: bool = False
     """Only new events; the first event is `reset`. Used with fields=brief, and without the id of
     an event."""
@@ -207,7 +207,7 @@ class LogQuery(Query):
     start: int | None = Field(default=None, alias="from", ge=-(2**53), le=2**53)
     """First byte, from 0; negative: counted from the end. The answer is a range (206)."""
     limit: int = Field(default=1024 * 1024, ge=1, le=8 * 1024 * 1024)
-    """With from or lines: maximum number of bytes."""
+    """Maximum number of bytes in the answer; only with from or lines."""
     q: Annotated[str, StringConstraints(max_length=200)] = ""
     """Text to search for. The answer is JSON, with the numbers of the lines that contain it."""
     lines: Annotated[str, StringConstraints(pattern=LINES_PATTERN)] | None = None

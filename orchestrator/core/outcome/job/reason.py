@@ -83,10 +83,10 @@ def remarks_of(job: Job) -> list[str]:
 
 
 def remarks_beside_workers(job: Job) -> list[str]:
-    """Return the sentences of a job's reason, except the one that names unsuccessful workers.
+    """Return the sentences of a job's reason, without the sentence about unsuccessful workers.
 
-    The dashboard shows them below the first failed worker and its reason. A job of an earlier
-    version has no facts. For such a job, return the whole reason as one text.
+    The dashboard shows the sentences below the first failed worker and its reason. A job of an
+    earlier version has no facts. For such a job, return the whole reason as one text.
     """
     if not reason_of(job) and job.reason:
         return [job.reason]
@@ -147,7 +147,8 @@ def _unpriced(job: Job) -> str:
     names = job.facts.unpriced
     if not names:
         return ""
-    return f"cost cap not enforced for {listed(names)}: the price of the model is unknown"
+    why = "the price of the model is unknown; set workers.prices in config.yaml"
+    return f"cost cap not enforced for {listed(names)}: {why}"
 
 
 def _rejected_child_jobs(job: Job) -> str:

@@ -204,7 +204,7 @@ def test_a_named_planner_that_fails_is_an_error_with_what_to_type(
     assert "thinker created no plan" in said
     assert f"bin/orchestrator run --planner rules {shlex.quote(REQUEST)}" in said
     if answers != ["no"]:
-        assert "a plan needs at least one task" in said
+        assert "add at least one task" in said
     assert jobs(site) == [("failed", "none")]
 
 

@@ -28,7 +28,8 @@ def test_a_gate_that_repairs_tracked_files_has_findings(made: MakeProject) -> No
 
     assert ended["status"] == "failed", ended
     told = (
-        "gate fix failed: app.py: the gate changed this tracked file; gates must not change files"
+        "gate fix failed: app.py: the gate changed this tracked file; use a command that only "
+        "checks files"
     )
     assert reasons(ended) == [told]
 

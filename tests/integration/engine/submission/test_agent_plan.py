@@ -214,7 +214,7 @@ NO_TASKS = a_plan()
         pytest.param(
             ["no", "no", GOOD],
             {},
-            "the plan was rejected: there is no JSON object",
+            "the plan was rejected: the answer has no JSON object",
             id="no plan",
         ),
         pytest.param(
