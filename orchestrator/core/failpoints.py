@@ -16,5 +16,6 @@ def arm(action: Callable[[str], None] | None) -> None:
 
 
 def reached(name: str) -> None:
+    """Mark a failpoint: call the armed action with the failpoint's name, if there is one."""
     if _armed is not None:
         _armed(name)

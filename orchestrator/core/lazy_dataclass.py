@@ -1,7 +1,8 @@
 """The decorator ``dataclass``, which compiles a class's methods when they are first used.
 
 The standard decorator compiles up to seven functions for each class, which takes a fifth of the
-server's startup time. Most classes have no object in the first second of a process.
+server's startup time. In the first second of a process, most classes have no objects and need no
+methods.
 
 ``changed`` is a faster form of ``dataclasses.replace``.
 """
@@ -80,10 +81,10 @@ def _declare(
 
 
 def _initializer(cls: type, *, has_slots: bool, frozen: bool = False) -> Any:
-    """Return the method ``__init__``.
+    """Return the method ``__init__`` of a class.
 
-    For a class with slots, ``__init__`` sets each field by its slot, in a third of the time of the
-    standard method.
+    For a class with slots, ``__init__`` sets each field by its slot. It takes a third of the time
+    of the standard method.
     """
     known: dict[str, Any] = {"_missing": dataclasses.MISSING, "_set": _set}
     parameters, keywords, lines = ["self"], ["*"], []
@@ -177,7 +178,7 @@ _run = deque[object](maxlen=0).extend
 
 
 def changed(value: Value, /, **changes: Any) -> Value:
-    """Return a changed copy, in a quarter of the time of ``dataclasses.replace``.
+    """Return a copy with changed fields. Four times as fast as ``dataclasses.replace``.
 
     Only for frozen dataclasses with slots, at least two fields, and no ``__post_init__``. Raise
     AttributeError for an unknown field.

@@ -184,7 +184,7 @@ class _Final:
 
 
 class Pages:
-    """Creates the texts of the reports of a job and of all jobs below it. Limits their length.
+    """Creates the texts of the reports of a job and of all jobs below it, with limited length.
 
     ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of every
     report that shows results. The same text is removed from the workers' outputs.
@@ -284,7 +284,7 @@ class Pages:
         """Return the report of all jobs of one depth.
 
         For depth 0, the report has the outputs that FINAL_RESULT.md shortens. For other depths, the
-        report has no outputs, because FINAL_RESULT.md and the reports of child jobs have them.
+        report has no outputs, because the reports of the child jobs have these outputs.
         """
         no_room = ReportSpace(0, 0)
         below = self._index.descendants(self._index.tree.root)
@@ -503,14 +503,15 @@ class Reports:
     ) -> list[Path]:
         """Write the reports of a job, and return their paths.
 
-        For a root job, the reports of its child jobs are written again, because they are complete
-        only now.
+        For a root job, the reports of its child jobs are written again, because only now are all
+        facts about the child jobs known.
 
         ``directory``: the root job's directory, which must exist. ``notice``: Markdown for the top
         of each report. ``merges``: the outcome of each job's merge, by job.
 
         Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
-        Raise ReportError if a report cannot be written, after writing all others.
+        Raise ReportError if a report cannot be written. The other reports are written first, unless
+        the disk is full.
         """
         index = JobTreeIndex(tree)
         job = index.job(job_id)

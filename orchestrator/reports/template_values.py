@@ -45,6 +45,8 @@ REPEATED_CHARACTERS = 300
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChildJobLine:
+    """The values of a job that fit into one line of a report."""
+
     id: str
     depth: int
     status: JobStatus
@@ -59,6 +61,8 @@ class ChildJobLine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierAttempt:
+    """An attempt of a worker before its latest attempt."""
+
     number: int
     #: Why the attempt failed, or what its changes lack although it succeeded; may be empty.
     reason: str
@@ -82,6 +86,8 @@ class PersonsWord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerView:
+    """The values of a worker for templates."""
+
     id: str
     job_id: str
     depth: int
@@ -162,6 +168,7 @@ class WorkerView:
 
     @property
     def left_out(self) -> bool:
+        """True if the worker has output, but the report has no part of it."""
         return self.output_length > 0 and not self.output
 
     def without_final_details(self) -> Self:
@@ -195,6 +202,8 @@ class WorkerView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobView:
+    """The values of a job for templates."""
+
     line: ChildJobLine
     #: The request, cut for the report, and the length of the whole request in characters.
     request: str
@@ -216,6 +225,8 @@ class JobView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Maker:
+    """A worker that created, changed, or removed a file."""
+
     id: str
     directory: str
     #: Status of a worker that did not succeed; otherwise empty.
@@ -224,6 +235,8 @@ class Maker:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MadeFile:
+    """A file that workers created, changed, or removed."""
+
     path: str
     workers: Sequence[Maker]
     #: Path of the file in the project from the root job's directory; otherwise empty.
@@ -257,7 +270,8 @@ class ReportSpace:
     def without_repeated_ending(self, text: str) -> str:
         """Return a worker's output.
 
-        If the report already has the output's last section, "as above" replaces this section.
+        If an earlier output in the report has the same last section, "as above" replaces the
+        section.
         """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:
@@ -266,6 +280,7 @@ class ReportSpace:
         return f"{beginning.rstrip()}\n\n*{title}: as above.*"
 
     def take(self, text: str) -> str:
+        """Return the beginning of a worker's output that fits, and reserve the space for it."""
         shown = bounded(text, min(self._per_worker, self._left))
         self._left -= len(shown)
         _, head, ending = text.rpartition(SECTION)

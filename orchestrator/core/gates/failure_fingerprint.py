@@ -59,7 +59,8 @@ def _compared_words(failure: str) -> Sequence[str]:
     return sorted(set(_WORDS.findall(text[:HEAD])))
 
 
-#: "in 0.53s", "12:31:07.250", and the remaining time in the output of ``orchestrator spawn``.
+#: Times, such as "0.53s", "12:31:07.250", and the remaining time in the output of
+#: ``orchestrator spawn``.
 _TIMES = lazy_pattern(
     r"\d+(?:\.\d+)?(?= ?(?:[nmµ]?s|seconds?|minutes?|min)\b)"
     r"|\d\d:\d\d:\d\d(?:[.,]\d+)?|(?<=wall_seconds )\d+"
@@ -67,6 +68,7 @@ _TIMES = lazy_pattern(
 
 
 def without_times(text: str) -> str:
+    """Return the text without durations and clock times, which differ in each run."""
     return _TIMES.sub("", text)
 
 

@@ -10,7 +10,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 SECRETS = "secrets"
 #: Value of ``looks_at`` for a gate that judges no source.
 NO_SOURCES = ("!*",)
-#: Values in place of gates. AUTO: the gates detected in the repository. OFF: no gates.
+#: Words in place of a list of gates. AUTO: the gates detected in the repository. OFF: no gates.
 AUTO, OFF = "auto", "off"
 
 
@@ -139,8 +139,8 @@ class Gate:
     program: str = ""
     #: Patterns of files that set the gate's strictness; changes of these files are reported.
     configured_by: tuple[str, ...] = ()
-    #: True if the gate reports places in files, as a linter does, although ``report`` does not show
-    #: this.
+    #: True if the gate's findings are places in files, like those of a linter. Set only if
+    #: ``report`` does not show this.
     is_of_files: bool = False
     #: Patterns of the sources that the gate judges; empty: the patterns of ``when``, or all.
     looks_at: tuple[str, ...] = ()
@@ -196,13 +196,13 @@ class GateResult:
     #: For a merged state: findings that do not count, because only one of two runs had them. The
     #: name "" means that the whole gate failed in only one run.
     flaky: tuple[str, ...] = ()
-    #: For a candidate: number of the base's tests that pass with the base's tests and
-    #: configuration.
+    #: For a candidate: number of the base's tests that pass. They run with the base's versions of
+    #: tests and configuration.
     base_tests: int | None = None
-    #: For a candidate: passed tests that the base does not have, without their parameters.
+    #: For a candidate: names, without parameters, of passed tests that the base does not have.
     new_tests: tuple[str, ...] = ()
-    #: For a candidate: number of findings with the base's configuration; None if this is the number
-    #: of ``failures``.
+    #: For a candidate: number of findings with the base's configuration; None: the number of
+    #: ``failures``.
     base_findings: int | None = None
     #: Patterns of the sources that the gate judges; empty: all sources, or an older row.
     looks_at: tuple[str, ...] = ()
@@ -316,7 +316,7 @@ class Check:
 
     root_id: str
     job_id: str
-    #: Unique in the root job's tree at any time: ``worker_1``, ``result_<job>``.
+    #: Such as ``worker_1`` or ``result_<job>``. At most one running check of a job tree has a name.
     name: str
     #: The directory in which the gates run; the state is checked out there.
     directory: str
@@ -356,6 +356,8 @@ class Gates(Protocol):
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
         """Stop a running check. Return False if no such check runs.
+
+        ``ended_by``: kind of the stop, an ``EndedBy``. ``stopped_by``: the caller, for people.
 
         The callback ``done`` of ``begin`` is called with the results so far. Any thread may call.
         Idempotent.

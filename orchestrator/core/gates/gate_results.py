@@ -45,8 +45,8 @@ def needs_base(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool]) -> boo
 def may_have_lost_tests(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool]) -> bool:
     """True if tests of the base may be missing in the run ``ran``.
 
-    Any change can make tests skip, but only a change of tests or their configuration can remove
-    tests. The size of the change does not matter: one added line can exclude a whole file.
+    Any change can cause a test to be skipped. Only a change of tests or their configuration can
+    remove a test. The size of the change does not matter: one added line can exclude a whole file.
     """
     if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
         return False
@@ -264,8 +264,8 @@ def _lost_tests_that_count(
 ) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    If no changed file can remove tests, and the run has no finding, these are only the skipped
-    tests. The other missing tests probably run under new names: product code can change the
+    If no changed file can remove tests, and the run has no finding, return only skipped tests. The
+    tests that are not returned probably run under new names, because product code can change the
     parameters in a test's name.
     """
     if gate.tests_may_vanish:

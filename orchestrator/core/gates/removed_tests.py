@@ -1,4 +1,4 @@
-"""Removed tests of the base commit: which tests a task may remove, and in which files. Pure."""
+"""Permission to remove tests of the base commit, by file. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
@@ -15,7 +15,7 @@ MOST_ADVISED = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemovalPermission:
-    """Which tests of the base commit the tasks of a change permit the change to remove."""
+    """Permission for a change to remove tests of the base commit, from the tasks of the change."""
 
     #: Files of the change that can remove tests. The value is True if a task may alter the file.
     files: Mapping[str, bool] = field(default_factory=dict)
@@ -25,6 +25,7 @@ class RemovalPermission:
         return bool(self.files) and all(self.files.values())
 
     def forbidden(self, tests: Iterable[str]) -> list[str]:
+        """Return the given tests that the change may not remove."""
         return [each for each in tests if not self._allows(each)]
 
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
@@ -71,7 +72,7 @@ def to_allow(paths: Sequence[str], setting: str) -> str:
 def removal_permission(
     gate: Gate, touched: Mapping[str, bool], permissions: Sequence[AlterationPermission]
 ) -> RemovalPermission:
-    """Return which tests of the base commit a change may remove.
+    """Return the permission of a change to remove tests of the base commit.
 
     ``touched``: each changed path, and True if the base has it. ``permissions``: the permissions of
     the tasks that made the change.
@@ -83,7 +84,10 @@ def removal_permission(
 
 
 def can_remove(gate: Gate, path: str, there: bool) -> bool:
-    """True if a change of the file can remove tests. ``there``: True if the base has the file."""
+    """True if a change of the file ``path`` can remove tests from the gate's runs.
+
+    ``there``: True if the base has the file.
+    """
     return matches(path, gate.configured_by) or (there and _may_hold_tests(path))
 
 

@@ -49,7 +49,7 @@ class Caller:
 
     @property
     def may_change(self) -> bool:
-        """False for a caller that may only read."""
+        """True if the caller may do more than read."""
         return self.attempt is not None or not self.scopes.isdisjoint({Scope.ADMIN, Scope.SUBMIT})
 
     @property

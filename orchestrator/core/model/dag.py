@@ -13,7 +13,11 @@ from orchestrator.core.model.states import WorkerKind
 
 
 def check(tasks: Sequence[TaskSpec]) -> None:
-    """Raise InvalidRequest if an id is repeated or unknown, or PlanCycle if tasks form a cycle."""
+    """Check the ids and dependencies of a job's tasks.
+
+    Raise InvalidRequest if two tasks have the same id, or if a task depends on an unknown id. Raise
+    PlanCycle if the dependencies form a cycle.
+    """
     known: set[str] = set()
     for task in tasks:
         if task.id in known:
@@ -182,6 +186,7 @@ class PlanProgress:
         return not self._open[task_id] and task_id in self._succeeded
 
     def hopeless(self, task_id: str) -> bool:
+        """True if all candidates have ended, and no candidate succeeded."""
         return not self._open[task_id] and task_id not in self._succeeded
 
     def is_ready(self, task_id: str) -> bool:
@@ -253,7 +258,8 @@ def plan_of(
 def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> Sequence[int]:
     """Return the chain of dependent tasks that took the longest, in order.
 
-    ``needed[i]``: the dependencies of task ``i``.
+    Tasks are numbers, from 0. ``needed[i]``: the dependencies of task ``i``. ``seconds[i]``: its
+    duration.
     """
     total = [0.0] * len(needed)
     before = [-1] * len(needed)

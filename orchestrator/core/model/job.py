@@ -30,11 +30,11 @@ from orchestrator.core.model.states import (
 from orchestrator.core.model.worker_result import CandidateRank, WorkerResult
 from orchestrator.core.text.formatting import cut, one_line
 
-#: The ``cancelled_by`` and ``stopped_by`` of a stop at the limit on wall time.
+#: Value of ``cancelled_by`` and ``stopped_by`` if a job was stopped because its wall time expired.
 WALL_TIME = "max_wall_seconds"
 #: The built-in agent that maps the project and builds nothing.
 SURVEY = "survey"
-#: Characters of a task's heading.
+#: Maximum number of characters of a task's heading.
 HEADING_CHARACTERS = 80
 
 
@@ -165,7 +165,7 @@ class TaskSpec:
         return replace(self, timeout=timeout, candidate_settings=own)
 
     def with_settings_of_retry(self, config: JobConfig) -> "TaskSpec":
-        """Return the task, with the timeout and the maximum of retries that a retry has set.
+        """Return the task, with the timeout and the maximum of retries that the job's retry set.
 
         ``config``: the job's settings, which record what its retry has set. A question keeps its
         timeout, because it is not the timeout of an attempt.

@@ -31,10 +31,10 @@ class Missing:
     chosen: bool = False
     #: True if the worker belongs to a root job and can get another attempt.
     resolvable: bool = False
-    #: The promised files, for ``LossCause.NOT_MADE``; promised files that git ignores, for
-    #: ``NO_BRANCH``; the child job's files, for ``UNDONE``.
+    #: For ``LossCause.NOT_MADE``: the promised files. For ``NO_BRANCH``: promised files that git
+    #: ignores. For ``UNDONE``: the child job's files.
     paths: tuple[str, ...] = ()
-    #: The child job that made the changes, for ``UNDONE``.
+    #: For ``UNDONE``: the child job that made the changes.
     child_job_id: str = ""
 
     @property
@@ -48,7 +48,7 @@ class EarlierPart:
     """Changes that a worker made before it was retried because of missing promised files."""
 
     worker_id: str
-    #: The attempt that succeeded.
+    #: The successful attempt that made the changes.
     attempt: int
 
 
@@ -152,6 +152,8 @@ class UnjudgedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlakyGate:
+    """A gate whose findings on the merged result were in only one of two runs."""
+
     name: str
     #: Names of tests, or places. The name "" means the whole gate, if the gate has no report.
     findings: tuple[str, ...]
@@ -178,6 +180,8 @@ class UnjudgedWork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CapPassed:
+    """A cap on steps, tokens, or cost that a job exceeded."""
+
     #: Name of the cap in settings, such as ``max_cost_usd``.
     limit: str
     most: float
@@ -188,6 +192,8 @@ class CapPassed:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Landed:
+    """A landing: the merge of a job's result into a branch of the user."""
+
     #: The branch, or a description of a HEAD that was on no branch.
     branch: str
     commit: str

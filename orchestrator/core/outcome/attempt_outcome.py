@@ -330,6 +330,7 @@ _LACKS_CREDIT = _OF_CLASS[ErrorClass.CREDIT]
 
 
 def judge(exit: Exit, evidence: Evidence) -> Verdict:
+    """Return the verdict on an attempt, by the first row of ``TABLE`` that fits."""
     if was_complete(exit, evidence):
         exit = replace(exit, ended_by=EndedBy.EXIT, code=0, signal=None)
     for row in TABLE:  # faster than a generator
@@ -367,7 +368,8 @@ def evidence_after_child_jobs(
     """Return the exit and the evidence with which a worker is judged after its child jobs' end.
 
     This second judgment concerns only the worker's changes and final text. The returned exit is a
-    success, because the first judgment, at the end of the worker's process, covered the rest.
+    success, because the first judgment has covered all other facts. It took place at the end of the
+    worker's process.
     """
     evidence = Evidence(
         output=output,

@@ -329,7 +329,10 @@ def with_files_kept(failure: Failure, other: str) -> Failure:
 
 
 def escalated(failure: Failure, why: str) -> Failure:
-    """Return the failure as final: no attempt follows."""
+    """Return the failure, changed to a final failure, after which no attempt follows.
+
+    ``why``: why no attempt follows, as text.
+    """
     if failure.strategy is _S.ESCALATE:
         return failure
     reason = f"{failure.reason}; {why}"

@@ -63,6 +63,7 @@ class AgentLogins:
         return self._credentials.login(agent) and not (seen and seen.works)
 
     def record_success(self, agent: str, now: float) -> None:
+        """Record that the agent's login works. Agents without a login are ignored."""
         if self._credentials.login(agent):
             self._seen[agent] = LoginState(True, "", now)
 
@@ -86,7 +87,7 @@ class AgentLogins:
     def seen(self, now: float) -> Mapping[str, LoginState]:
         """Return the known states of logins, by agent.
 
-        Old states are omitted, and also failures of credentials that have changed since.
+        Old states are omitted. A failed login is also omitted if its credential has changed since.
         """
         return {
             agent: seen for agent in tuple(self._seen) if (seen := self._valid_state(agent, now))
@@ -97,9 +98,9 @@ class AgentLogins:
         return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
 
     def fallback(self, agent: str, now: float) -> str:
-        """Return the best agent whose login has not failed.
+        """Return the best agent whose login has not failed, in place of ``agent``.
 
-        Return "" if this agent is ``agent`` itself, or if there is none.
+        Return "" if ``agent`` itself is the best agent, or if there is none.
         """
         found = self._credentials.best_without(self.failures(now))
         return "" if found == agent else found
@@ -113,8 +114,8 @@ class AgentLogins:
         return None
 
 
-#: Seconds without starts after a rate limit for which the provider names no time. The seconds
-#: double with each further rate limit, up to the second value.
+#: Seconds without starts after a rate limit whose end the provider does not name. The first value
+#: is for the first rate limit. It doubles with each further rate limit, up to the second value.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 #: Maximum seconds to wait if a provider names the end of a rate limit. A later end is not trusted.
 LONGEST_RESET_SECONDS = 6 * 3600.0
@@ -160,8 +161,8 @@ class AgentThrottle:
     def record_rate_limit(self, agent: str, resets_at: float | None, now: float) -> float:
         """Record that a rate limit ended a worker. Return when to use the agent again (Unix time).
 
-        ``resets_at``: end of the rate limit, if the provider names one.
-        Call this throttle's ``worker_ended`` for the worker first.
+        ``resets_at``: end of the rate limit; None if the provider names none. Call ``worker_ended``
+        for the worker first.
         """
         running = self._running.get(agent, 0) + 1
         account = self._accounts.get(agent)
@@ -178,6 +179,7 @@ class AgentThrottle:
         return account.paused_until
 
     def succeeded(self, agent: str) -> None:
+        """Record a success of the agent, which raises the limit or removes the throttle."""
         account = self._accounts.get(agent)
         if account is None:
             return

@@ -37,6 +37,8 @@ class MergeRejection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeOutcome:
+    """What a job's merge produced, and what its result lacks."""
+
     refusals: Sequence[MergeRejection] = ()
     #: Why merging failed; empty if it succeeded.
     error: str = ""

@@ -14,6 +14,8 @@ from orchestrator.core.model.repository_changes import RefMove
 
 
 class Strategy(StrEnum):
+    """Merge strategy of a job."""
+
     #: branches without conflicts are merged; conflicts are reported, and the branches with
     #: conflicts stay
     AUTO = "auto"
@@ -48,6 +50,8 @@ class Checkout:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeChoice:
+    """A person's choices for a repeated merge."""
+
     #: Merge strategy; empty: the strategy of the job.
     strategy: str = ""
     #: Workers whose changes are merged as if the workers had succeeded and been chosen. They stay
@@ -79,6 +83,8 @@ class Base:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signature:
+    """Author or committer of a commit."""
+
     name: str
     email: str
 
@@ -115,6 +121,8 @@ class Hindrance(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergedFile:
+    """A file that was merged by a rule beyond git's own rules."""
+
     path: str
     way: FileWay
 
@@ -187,6 +195,8 @@ class ConflictText:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Merge:
+    """Outcome of the merge of two commits."""
+
     #: The merged commit; empty if there were conflicts.
     commit: str = ""
     conflicts: tuple[FileConflict, ...] = ()
@@ -320,8 +330,9 @@ class Repository(Protocol):
     def repair_worktree(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         """Repair a worktree that an attempt broke, so that ``commit`` can store all files.
 
-        Return the repairs as text, and the branch head before an unfinished rebase. The branch head
-        is "" if there was no such rebase. A missing branch is created at ``start``. Idempotent.
+        Return the repairs as text, and the head that the branch had before an unfinished rebase.
+        The head is "" if there was no such rebase. A missing branch is created at ``start``.
+        Idempotent.
         """
 
     def has_conflicts(self, directory: str) -> bool:
@@ -401,7 +412,9 @@ class Repository(Protocol):
     def delete_ref(self, name: str) -> None:
         """Remove a ref. Idempotent."""
 
-    def contains(self, commit: str, ancestor: str) -> bool: ...
+    def contains(self, commit: str, ancestor: str) -> bool:
+        """True if ``ancestor`` is ``commit`` itself, or is in the history of ``commit``."""
+        ...
 
     def changed_paths(self, start: str, end: str) -> Sequence[str]:
         """Return the paths of files that ``end`` adds or changes compared with ``start``."""
@@ -423,7 +436,9 @@ class Repository(Protocol):
     def texts_in(self, commit: str, texts: Collection[bytes]) -> Collection[bytes]:
         """Return the texts that occur in any file of a commit. No text may have line breaks."""
 
-    def gate_files(self, commit: str) -> GateFiles: ...
+    def gate_files(self, commit: str) -> GateFiles:
+        """Return the files of a commit, for the detection of gates."""
+        ...
 
     def open_detached_worktree(self, directory: str, commit: str) -> None:
         """Check out a commit without a branch. Idempotent."""
@@ -478,7 +493,9 @@ class Repository(Protocol):
     def patch(self, start: str, end: str, most_bytes: int) -> str:
         """Return the difference as text. A text of more than ``most_bytes`` is cut, with a note."""
 
-    def tracks(self, commit: str, path: str) -> bool: ...
+    def tracks(self, commit: str, path: str) -> bool:
+        """True if a commit has a file or directory at ``path``."""
+        ...
 
     def create_merge_commit(
         self, first: str, second: str, message: str, signature: Signature, content: str = ""
@@ -500,11 +517,11 @@ class Repository(Protocol):
     def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
         """Squash commits into one: from the commit after ``onto`` to the commit after ``refused``.
 
-        The later commits up to ``tip`` stay separate. Return the new tip. Return ``tip`` unchanged
-        if it does not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
+        Later commits up to ``tip`` stay separate. Return the new tip. Return ``tip`` unchanged if
+        ``tip`` does not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
 
-        If the subject of a squashed commit differs from the subject of ``message``, the new commit
-        gets ``message`` with a list of these other subjects.
+        The new commit has ``message``. Subjects of squashed commits are listed below it if they
+        differ from the subject of ``message``.
         """
 
     def replay(
@@ -617,8 +634,8 @@ class Repository(Protocol):
     def checkout_files(self, state: Mapping[str, str] | None = None) -> "Checkout | None":
         """Return the present uncommitted files of the user's checkout; None without a repository.
 
-        ``state``: the present result of ``checkout_state``, if known. It saves a second search for
-        changed files.
+        ``state``: the present result of ``checkout_state``, if known. With ``state``, no second
+        search for changed files is needed.
         """
 
     def remove_job_refs(self, root_id: str, directory: str, present: str) -> Sequence[str]:
@@ -630,10 +647,11 @@ class Repository(Protocol):
         """
 
     def discard_job(self, root_id: str, directory: str) -> Sequence[str]:
-        """Remove worktrees and refs of a root job, including the refs that ``forget`` keeps.
+        """Remove worktrees and refs of a root job, including a result that was not landed.
 
-        Commits on a branch of the user stay, with the refs that ``undo`` needs. Return the full
-        names of the removed branches and kept refs. Idempotent.
+        Refs below ``kept_refs`` are removed, too. Landed results stay, with the refs that ``undo``
+        needs. Return the full names of the removed branches and of the removed refs below
+        ``kept_refs``. Idempotent.
         """
 
 
@@ -653,4 +671,5 @@ def merger_of(job: Job) -> Signature:
 
 
 def record_name(job_id: str) -> str:
+    """Return the file name of a job's merge record."""
     return f"merge_{job_id}.json"

@@ -1,4 +1,4 @@
-"""Models in which the string below a field is the field's description.
+"""Base class of pydantic models in which the string below a field is the field's description.
 
 The descriptions are read from the source files when a schema is first needed. pydantic's
 ``use_attribute_docstrings`` reads them when a class is created, which takes a tenth of the server's

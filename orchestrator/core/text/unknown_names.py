@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
-    """Return the message for an unknown name.
+    """Return the message for an unknown name, with a similar name and the known names.
 
-    It lists the known names, and a similar name if there is one.
+    ``what``: what the name is for, such as ``agent 'clade'``.
     """
     close = difflib.get_close_matches(name[:100], known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""

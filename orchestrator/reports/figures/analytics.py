@@ -22,8 +22,9 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``critical_path``: ``seconds`` and ``steps``. A step has ``worker_id``, ``job_id``, ``task_id``,
   and ``seconds`` of own work; see ``job_tree_index.py``.
 - ``bottleneck``: id of the worker with the longest step.
-- ``queued_seconds``: sum of the times for which workers were ready to start, but had not started.
-- ``waited_seconds``: sum of the times for which workers had unfinished child jobs.
+- ``queued_seconds``: sum over workers of the seconds from the time when the worker could start to
+  its start.
+- ``waited_seconds``: sum over workers of the seconds with unfinished child jobs.
 - ``attempts``, ``retries``: counts.
 - ``strays``: number of leftover processes that were killed after their worker's main process had
   exited.
@@ -40,8 +41,8 @@ seconds, memory is bytes, and null means unknown, never zero.
   provider read from its cache.
 - ``prompt_bytes``: size of all prompts. ``prompt_bytes_shared``: size of the beginnings of prompts
   that an earlier worker of the same job and agent also received, so that a provider may have them
-  in its cache. ``prompt_bytes_left_out``: size of the results of other tasks of which the prompts
-  contain only the paths.
+  in its cache. ``prompt_bytes_left_out``: size of omitted results of other tasks. The prompts
+  contain only the paths of these results.
 - ``peak_memory_bytes``, ``peak_memory_worker``: the highest peak of one worker, and its id.
 - ``workers_by_status``, ``jobs_by_status``: counts.
 - ``depths``: for each depth, ``depth``, ``jobs``, ``workers``, ``workers_by_status``, and
@@ -100,6 +101,8 @@ Kind = TypeVar("Kind", WorkerStatus, JobStatus)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Total:
+    """A sum over started workers: see the module's docstring."""
+
     value: float | None
     known: int
     unknown: int

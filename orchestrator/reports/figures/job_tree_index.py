@@ -209,9 +209,9 @@ class JobTreeIndex:
         return self._runs.get(worker.id, ())
 
     def child_job_periods(self, worker: Worker) -> Sequence[Interval]:
-        """Return the merged periods in which a child job of the worker was unfinished.
+        """Return the periods in which a child job of the worker was unfinished.
 
-        In these periods, the worker has no slot.
+        Overlapping periods are merged. In these periods, the worker has no slot.
         """
         children = self.child_jobs(worker)
         return joined([(job.created_at, self.ended(job)) for job in children]) if children else ()
@@ -275,6 +275,7 @@ class CriticalPath:
 
 
 def critical_path(index: JobTreeIndex, job: Job) -> CriticalPath:
+    """Return the critical path of a job, with the paths of its child jobs."""
     paths = _paths_by_task(index, job)
     before = _dependencies(index, job, paths)
     ends: dict[str, float] = {}
@@ -377,10 +378,11 @@ class WorkerFigures:
     cache_read_tokens: int | None
     cache_write_tokens: int | None
     cost_usd: float | None
-    #: Size of the latest prompt; of the part that an earlier worker of the same job and agent had
-    #: received; and of results that the prompt only names.
+    #: Size of the latest prompt.
     prompt_bytes: int | None
+    #: Size of the prompt's beginning that an earlier worker of the same job and agent had received.
     prompt_bytes_shared: int | None
+    #: Size of omitted results of other tasks. The prompt contains only the paths of these results.
     prompt_bytes_left_out: int | None
     strays: int
     refused_child_jobs: int

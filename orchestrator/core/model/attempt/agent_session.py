@@ -92,7 +92,8 @@ def start_of(
 ) -> SessionStart:
     """Return whether the next attempt resumes a session, after an attempt that ended by ``cause``.
 
-    ``agent``, ``model``: of the next attempt. They must be those of the session.
+    ``agent``, ``model``: the agent and the model of the next attempt. A session is resumed only if
+    it has the same agent and model.
     ``rolled_back``: True if changes that the agent made in the session were rolled back later.
     ``able``: True if the agent's tool can resume sessions, and the settings allow it.
     """

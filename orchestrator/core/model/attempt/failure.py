@@ -19,9 +19,9 @@ def after(attempt: int) -> str:
     return f"{attempt}-after"
 
 
-#: The constants below are causes of failures, and names of rows in
-#: ``core.outcome.attempt_outcome``. NO_CHANGES: the worker had to change files, but changed none,
-#: or reported that it did not do the work.
+# Causes of failures. The first five are names of rows in ``core.outcome.failure_classifier``.
+
+#: The worker had to change files, but changed none, or reported that it did not do the work.
 NO_CHANGES = "no_changes"
 #: The worker changed no file, because it waits for an answer that no person will give.
 ASKED = "asked"
@@ -109,11 +109,11 @@ class Failure:
     strategy: RetryStrategy
     #: Why this strategy was selected, as text.
     reason: str
-    #: Estimate, from 0 to 1, that kind and strategy are right; a constant of the table.
+    #: Estimate, from 0 to 1, that kind and strategy are right; a constant of the row ``cause``.
     confidence: float
     #: The names of the gates that failed.
     gates: tuple[str, ...] = ()
-    #: Name of the row in the classification table. Similar failures have the same row.
+    #: Name of a row in ``core.outcome.failure_classifier``. Similar failures have the same row.
     cause: str = ""
     #: The checkpoint from which the next attempt starts; empty: from this attempt's state.
     checkpoint: str = ""

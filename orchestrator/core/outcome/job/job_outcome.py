@@ -132,8 +132,8 @@ def unjudged_files(
 ) -> tuple[UnjudgedFile, ...]:
     """Return the sources of a merged change that no gate judged.
 
-    Call this only if at least one gate judged the change. A result on the merged state covers all
-    files. A result of one worker covers only this worker's files.
+    Call this only if at least one gate judged the change. A gate result on the merged state covers
+    all files. A gate result of one worker covers only this worker's files.
 
     ``present``: the changed files that still exist. Each key is a file's path in the project. Its
     value is the path that the results of workers use. ``below``: facts of the workers' child jobs.
@@ -176,7 +176,7 @@ def _has_looked(result: GateResult, path: str) -> bool:
 
 
 def cover_all_code(files: Collection[UnjudgedFile], present: Iterable[str]) -> bool:
-    """True if ``files`` has all code files of a change. ``present``: all changed paths."""
+    """True if ``files`` are all code files of a change. ``present``: all paths of the change."""
     return bool(files) and {*code_in(present)} == {each.path for each in files}
 
 
@@ -212,7 +212,7 @@ def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
 def suppressing_comments(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
-    """Return the new comments that switch off gates, by gate.
+    """Return, by gate, the new comments in code that switch off the gate's findings.
 
     If the gate ran on the merged state, only comments in the merged state count. Otherwise, the
     comments of the first worker with this gate count.

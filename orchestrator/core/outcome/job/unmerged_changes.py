@@ -79,7 +79,7 @@ def not_made(
     present: Sequence[str],
     removed: Mapping[str, Sequence[str]],
 ) -> Iterator[Missing]:
-    """Yield the promised files that the result lacks.
+    """Yield, for each worker, its promised files that the result lacks.
 
     Only workers whose changes belong to the result are checked (``Worker.counts``). ``present``:
     files that the result changes. ``removed``: by worker, promised files that were removed after
@@ -154,6 +154,7 @@ def unmerged_side_work(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]
 
 
 def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
+    """Yield the committed changes of successful workers, before these workers are retried."""
     for worker in workers:
         delivery = worker.delivery
         if worker.status.succeeded and delivery and delivery.has_worktree and delivery.changed:
@@ -237,9 +238,9 @@ def not_replaced(children: Sequence[Job]) -> Iterator[Job]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeCommand:
-    """Command that merges missing changes into a result, or only shows them."""
+    """How a person merges missing changes into a result, or at least sees the changes."""
 
-    #: Command that merges the changes into the result, or shows them; empty: no branch has them.
+    #: Command that merges or shows the changes; empty: no branch has the changes.
     command: str = ""
     #: Command that merges the changes without another attempt. Set only if ``command`` starts an
     #: attempt.
@@ -249,7 +250,7 @@ class MergeCommand:
 
 
 def merge_command(missing: Missing, top: Job, above: Sequence[str]) -> MergeCommand:
-    """Return the command that merges the missing changes, or otherwise the command that shows them.
+    """Return the command that merges missing changes; if there is none, a command that shows them.
 
     ``top``: the job whose result lacks the changes. ``above``: the jobs above the worker's job,
     from its parent to ``top``, as arguments of the command ``merge``.
