@@ -21,7 +21,7 @@ class CandidateRow:
     reason: str
     chosen: bool
     place: int | None
-    #: The criterion that decided, and the criterion as text.
+    #: The criterion that decided the candidate's place, and the reason as text.
     by: str
     why: str
     #: Number of gates that the candidate passed, and names of the gates that reject it.
@@ -81,6 +81,10 @@ class Comparison:
 def comparisons(
     tasks: Sequence[TaskSpec], workers: Sequence[Worker], reviewers: Sequence[Worker] = ()
 ) -> list[Comparison]:
+    """Compare the candidates of each task. Return one comparison for each task, in task order.
+
+    ``workers`` and ``reviewers``: all workers and reviewers of the tasks' job.
+    """
     by_task: dict[str, list[Worker]] = {task.id: [] for task in tasks}
     for worker in workers:
         by_task.setdefault(worker.task_id, []).append(worker)

@@ -1,4 +1,4 @@
-"""Selects one of a task's candidates by their evidence. Pure.
+"""Ranks the candidates of a task by their evidence, and selects the best candidate. Pure.
 
 The criteria are applied in the order of ``Criterion``. A later criterion decides only if all
 earlier criteria are equal.
@@ -102,7 +102,8 @@ def candidates_of(
 ) -> list[Candidate]:
     """Return the evidence of the workers of one task.
 
-    ``below``: cost of the child jobs of each worker, in US dollars. ``words``: text of the task.
+    ``opinions``: the reviewer's opinions, by worker id. ``below``: cost of the child jobs of each
+    worker, in US dollars, by worker id. ``words``: text of the task.
     """
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)

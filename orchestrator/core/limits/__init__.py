@@ -1,1 +1,1 @@
-"""Limits of a job: settings within ceilings, admission, quotas, caps."""
+"""Limits of jobs: admission, ceilings on settings, quotas, and caps."""

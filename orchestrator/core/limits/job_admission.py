@@ -1,7 +1,7 @@
 """Admission of a job: whether the job may start, and with which settings. Pure.
 
-A job's settings stay within the ceilings and within the parent job's settings. The ceilings also
-limit the size of job trees.
+A job's settings stay within the server's ceilings, and within the parent job's settings. The
+ceilings also limit the size of job trees.
 """
 
 import hashlib
@@ -55,7 +55,7 @@ class Ancestry:
     parent: Worker
     #: The ancestors, from the parent job to the root job.
     ancestors: Sequence[Job]
-    #: Digests of the requests and prompts of the calling worker and of the workers above it.
+    #: Digests of titles and prompts: of the tasks of the calling worker and the workers above it.
     worker_digests: frozenset[str]
     child_jobs_in_root: int
     workers_in_root: int
@@ -69,6 +69,7 @@ class Ancestry:
 
 
 def remaining_quota(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
+    """Return the remaining quota of the calling worker: see ``remaining_quota_of``."""
     left = remaining_quota_of(
         line.parent_job,
         ceilings,
@@ -117,7 +118,7 @@ def remaining_quota_of(
 N = TypeVar("N", int, float)
 
 #: Settings that this module derives from requests, defaults, and parents. ``engine/submission``
-#: computes the others.
+#: computes the other settings.
 _DECIDED = tuple(each for each in SETTINGS if not each.resolved)
 _ON_RETRY = tuple(each for each in SETTINGS if each.on_retry)
 
@@ -150,7 +151,10 @@ def _root_value(
 
 
 def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
-    """Return a child job's settings: the parent's settings, or lower values if requested."""
+    """Return a child job's settings.
+
+    ``Setting.child`` defines how the parent job's value and the requested value are combined.
+    """
     above, remaining = line.parent_job.config, _remaining_config(line)
     values = {each.name: _child_value(each, asked, remaining) for each in _DECIDED}
     if "max_depth" in asked.given:
@@ -203,7 +207,8 @@ def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) ->
 
     A requested timeout or maximum of retries also replaces the tasks' own values.
 
-    Raise InvalidRequest for a setting that a retry may not change.
+    Raise InvalidRequest for a setting that a retry may not change. Raise Refused for a value above
+    a ceiling.
     """
     fixed = [each.wire for each in SETTINGS if each.name in asked.given and not each.on_retry]
     if fixed:
@@ -349,7 +354,7 @@ def _as_dict(value: Any) -> object:
 
 
 def check_caps(remaining_caps: Mapping[str, float]) -> None:
-    """Raise Refused if a job that is to run again has used up one of its caps."""
+    """Raise Refused if a job, which is about to be retried, has used up one of its caps."""
     for name, amount in remaining_caps.items():
         if amount <= 0:
             raise Refused(
@@ -370,7 +375,10 @@ def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
 
 
 def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> None:
-    """Raise Refused if the worker may not start one more child job."""
+    """Raise Refused if the calling worker may not start another child job.
+
+    Raise InvalidRequest if the request states a wrong depth.
+    """
     depth = line.parent_job.depth + 1
     left = remaining_quota(line, ceilings)
     claimed, stated = line.parent_job.config.claimed_depth, asked.values.claimed_depth
@@ -411,6 +419,7 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
 
 
 def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> None:
+    """Raise Refused if a job has too many tasks or too many workers."""
     if max(len(tasks), workers) > ceilings.max_tasks_per_job:
         raise Refused(
             f"task limit exceeded: {len(tasks)} tasks ({workers} workers), maximum "
@@ -441,12 +450,14 @@ def check_cycle(
     line: Ancestry,
     left: Mapping[str, object] | None = None,
 ) -> None:
-    """Raise Refused if a child job repeats the work above it.
+    """Raise Refused if a child job repeats the work of a job or worker above the child job.
 
-    A child job repeats this work if an ancestor job has the same request. It also does so if the
-    calling worker, or a worker above it, has the same task. Without this check, a chain of such
-    jobs would never end. ``asked_digest``: fingerprint of the child job's request and tasks.
-    ``prompt_digest``: the same, or None if the request names the tasks.
+    Without this check, a chain of such jobs would never end.
+
+    ``asked_digest``: fingerprint of the child job's request and tasks. No ancestor job may have the
+    same fingerprint. ``prompt_digest``: fingerprint of the request alone; None if the request names
+    tasks. Neither the calling worker nor a worker above it may have a task with this fingerprint.
+    ``left``: the remaining quota, for the error.
     """
     for job in line.ancestors:
         if job.digest == asked_digest:

@@ -1,8 +1,8 @@
-"""Caps of jobs, limits of keys, sums of usage, and the estimate of a plan. Pure.
+"""Caps of jobs, limits of keys, sums of usage, and the estimated usage of a plan. Pure.
 
-A job's sum includes all jobs below it. Otherwise a job could evade a limit by splitting its work. A
-key has limits on its costs per day and on its running jobs. Days are UTC. Sums per day are stored,
-and stay unchanged when old jobs are removed.
+A job's usage includes the usage of all jobs below it. Otherwise a job could evade a limit by
+splitting its work. A key has limits on its costs per day and on its running jobs. Days are UTC. The
+costs per day are stored, and stay unchanged when old jobs are removed.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -55,7 +55,7 @@ class Limited(Protocol):
 
 @dataclass(slots=True)
 class Spent:
-    """Usage, by the name of its limit. Unknown usage counts as zero."""
+    """A sum of usage, by the name of the limit on it. Unknown usage counts as zero."""
 
     by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAPS, 0.0))
 
@@ -120,7 +120,7 @@ def usage_by_job(jobs: Iterable[Job], workers: Iterable[Worker]) -> Mapping[str,
 
 
 def usage_fields(usages: Sequence[Usage]) -> dict[str, Any]:
-    """Return the sum of usages, by the name of its field in answers and ``status.json``.
+    """Return the sum of usages. Keys are field names of API answers and ``status.json``.
 
     Unknown figures are omitted. ``cost_partial`` is True if a part of the cost is unknown.
     """
@@ -141,7 +141,7 @@ def reached(limited: Limited, spent: Mapping[str, float]) -> str:
 
 
 def breach(limited: Limited, spent: Mapping[str, float]) -> str:
-    """Return a limit that ``spent`` has reached, as text; "" if there is none."""
+    """Return a limit that ``spent`` has reached, such as "max_steps (10 steps)"; "" if none."""
     name = reached(limited, spent)
     return f"{name} ({getattr(limited, name):g} {_UNITS[name]})" if name else ""
 
@@ -251,13 +251,12 @@ class Reached:
     limit: str
     most: float
     used: float
-    #: Time at which more may be used; None if it depends on running jobs.
-    free_at: float | None
+    #: Time at which the limit resets.
+    free_at: float
 
     def __str__(self) -> str:
-        free = f", resets at {utc(self.free_at)}" if self.free_at is not None else ""
         used, most = (amount("max_cost_usd", each) for each in (self.used, self.most))
-        return f"{self.limit} ({used} of {most} used{free})"
+        return f"{self.limit} ({used} of {most} used, resets at {utc(self.free_at)})"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -381,9 +380,11 @@ def estimate(
     earlier: Callable[[str], Sequence[Usage]],
     reviewers: Sequence[str] = (),
 ) -> Estimate:
-    """Return the estimate for one attempt of each worker and reviewer.
+    """Return the estimated usage of one attempt of each worker and each reviewer.
 
-    Child jobs and retries are not included. ``earlier``: usage of earlier workers, by agent.
+    Child jobs and retries are not included. ``agents``: agents of the workers. ``reviewers``:
+    agents of the reviewers. ``uses_model``: True for an agent that uses a model. ``earlier``:
+    returns the usage of an agent's earlier workers.
     """
     asked = [name for name in (*agents, *reviewers) if uses_model(name)]
     known = {name: [each for each in earlier(name) if is_known(each)] for name in set(asked)}

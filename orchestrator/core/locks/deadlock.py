@@ -17,7 +17,7 @@ from orchestrator.core.model.job import WorkerKey
 
 @dataclass(frozen=True, slots=True)
 class LockWait:
-    """One step of a cycle: a requested entry, and the entry that blocks it."""
+    """One wait in a chain of waits: a requested entry, and the entry that blocks the request."""
 
     wanted: LockEntry
     held: LockEntry
@@ -72,9 +72,10 @@ class LockWaits:
     def way(
         self, start: LockEntry, ends: Collection[WorkerKey], *, soft: bool = False
     ) -> Sequence[LockWait]:
-        """Return the shortest chain of waits from ``start`` to one of ``ends``; empty if none.
+        """Return the shortest chain of waits from ``start`` to a holder in ``ends``.
 
-        ``soft``: True to include waits for earlier requests in the queue.
+        The result is empty if there is no such chain. ``soft``: True to include waits for earlier
+        requests in the queue.
         """
         came_by: dict[LockEntry, LockWait | None] = {start: None}
         waiting = deque([start])

@@ -49,6 +49,7 @@ class LockManager:
         self._places = count(1)
         #: Claims of workers that have started or are about to start.
         self._task_locks: dict[WorkerKey, LockEntry] = {}
+        #: Registered claims of workers that have not started, in the queue or not.
         self._claimants: dict[WorkerKey, LockEntry] = {}
         #: Leases, by holder and lock name. Each lease is a separate entry.
         self._leases: dict[WorkerKey, dict[str, LockEntry]] = {}
@@ -66,9 +67,9 @@ class LockManager:
     # -- claims ---------------------------------------------------------------------------------
 
     def expect(self, party: Party, names: Sequence[str]) -> None:
-        """Register the claims of a worker that does not exist yet.
+        """Register the claims of a worker that has not started.
 
-        From then on, the worker's parent counts as waiting for these locks.
+        From this call on, the worker and its ancestors count as waiting for these locks.
         """
         self.is_used = True
         entry = _claim_entry(party, names)
@@ -130,9 +131,10 @@ class LockManager:
             self._wake_followers(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Let other requests pass a worker's claim, because the worker's start is delayed anyway.
+        """Remove a worker's claim from the queue, because something else delays the worker's start.
 
-        The claim leaves the queue, but stays registered (see ``expect``). Idempotent.
+        Other requests can then pass the claim. The claim stays registered (see ``expect``).
+        Idempotent.
         """
         entry = self._claimants.get(key)
         if entry is not None and entry.place:
@@ -141,7 +143,7 @@ class LockManager:
             self._wake_followers(entry)
 
     def take_woken(self) -> list[WorkerKey]:
-        """Return, and forget, the workers whose claims should be checked again."""
+        """Return the workers whose claims should be checked again, and empty the stored list."""
         woken, self._woken = self._woken, []
         return woken
 
@@ -165,6 +167,7 @@ class LockManager:
         return self._reason_to_wait(entry, blocker)
 
     def present_obstacle(self, entry: LockEntry) -> str:
+        """Return why a request has to wait; "" if it can be granted. Ignore deadlocks."""
         blocker = self._blocker(entry)
         return self._reason_to_wait(entry, blocker) if blocker else ""
 

@@ -39,7 +39,7 @@ def lock_name(text: str) -> str:
 
 
 def names_above(name: str) -> Sequence[str]:
-    """Return the names above a name, starting with the root."""
+    """Return the names above a name, from EVERYTHING down to the nearest name."""
     if name == EVERYTHING:
         return ()
     parts = name.split("/")
@@ -166,7 +166,10 @@ class LockTable:
                 yield other
 
     def ahead_of(self, entry: LockEntry) -> Iterator[LockEntry]:
-        """Yield the entries that conflict with this entry and are before it in the queue."""
+        """Yield the entries that conflict with the given entry, and are before it in the queue.
+
+        If the given entry is not in the queue, all conflicting entries count as before it.
+        """
         for bucket in self._entries_per_name(entry.names):
             for other in bucket:
                 if entry.place and other.place >= entry.place:
@@ -188,7 +191,7 @@ class LockTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockLease:
-    """A lock that a worker's attempt holds, at most until the attempt ends."""
+    """A lease in the store. An attempt of a worker holds the lease, at most until its end."""
 
     name: str
     #: The fencing number: greater than the number of every earlier lease in the store.

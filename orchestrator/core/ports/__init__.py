@@ -1,4 +1,4 @@
-"""Protocols of the services that the engine needs. Adapters implement them.
+"""Ports: protocols of the services that the engine needs. Adapters implement these protocols.
 
 The port to processes is ``core.ports.launcher``. The port to the project's repository is
 ``core.repository.repository``.

@@ -62,8 +62,9 @@ class ReviewedCandidate:
     directory: str = ""
     #: The candidate's output, shortened to fit into a prompt.
     output: str = ""
-    #: The candidate's changes as a diff, shortened to fit into a prompt; empty without a worktree.
+    #: The candidate's changes as a diff, cut if it is very long; empty without a worktree.
     patch: str = ""
+    #: The beginning of ``patch`` that fits into the prompt.
     shown: str = ""
 
 
@@ -108,7 +109,8 @@ class Assignment:
     entries: tuple[ReviewedCandidate, ...] = ()
     #: The session that this attempt may resume; None: no session.
     previous: PreviousSession | None = None
-    #: Commits and changes of the worker's branch so far; None if there are none, or no worktree.
+    #: Commits and changes of the worker's branch so far; None if the worker has none, or has no
+    #: worktree.
     committed: BranchWork | None = None
     #: A directory for the tool's sessions. It is the same for all attempts of the worker.
     sessions: str = ""
@@ -119,7 +121,7 @@ COMMAND_WITHOUT_SHELL = "command-without-shell"
 
 
 class Agent(Protocol):
-    """Turns a task into a command, and the command's output and files into evidence."""
+    """Turns a task into a command, and reads evidence from the command's output and files."""
 
     @property
     def name(self) -> str: ...
@@ -180,7 +182,8 @@ class Agents(Protocol):
         """
 
 
-#: Seconds after which the other workers of a job start, even if the first worker has no answer.
+#: Seconds after which the other workers of a job start, even if the model has not answered the
+#: job's first worker.
 AHEAD_SECONDS = 20.0
 
 

@@ -68,19 +68,19 @@ class NodeWorktree(Protocol):
         """Change the files on the node, but not HEAD and the index.
 
         Git first checks all files, then changes them. Return "" on success, otherwise the reason
-        for the failure. After a failure, some files may be changed, so the caller must then call
-        ``fetch``. Raise RepositoryError or OSError.
+        for the failure. After a failure, the caller must call ``fetch``, because some files may be
+        changed. Raise RepositoryError or OSError.
         """
 
 
 class ServerWorktrees(Protocol):
-    """The server's side of worktrees on other machines."""
+    """The server's side of worktrees on nodes with their own file systems."""
 
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
         """Write the commits of a worktree into the directory ``path``.
 
-        ``known``: commits whose history is omitted. Return the commits that a node has after it has
-        read the directory. Raise RepositoryError or OSError.
+        ``known``: commits that the node already has; their history is omitted. Return the commits
+        that the node has after it has read the directory. Raise RepositoryError or OSError.
         """
 
     def files_outside_git(self, worktree: WorktreeFiles) -> Sequence[str]:
@@ -89,7 +89,7 @@ class ServerWorktrees(Protocol):
     def take(self, worktree: WorktreeFiles, path: str) -> None:
         """Update a worktree and its branch to the state in the directory ``path``.
 
-        The directory comes from the other machine, and is not trusted. Idempotent. After
+        The directory comes from a node, and is not trusted. Idempotent. After
         RepositoryError or OSError, the branch is unchanged, or a repeated call completes the
         change.
         """
@@ -97,7 +97,8 @@ class ServerWorktrees(Protocol):
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
         """Write the commits of a change into the directory ``path``.
 
-        ``known``: commits whose history is omitted. Raise RepositoryError or OSError.
+        ``known``: commits that the node already has; their history is omitted. Raise
+        RepositoryError or OSError.
         """
 
 

@@ -14,8 +14,8 @@ from orchestrator.core.ports.attempt_files import AttemptFiles
 class Proof:
     """Proof that an exit record comes from the attempt's shim.
 
-    Only the shim knows ``secret`` once the attempt runs. ``digest``: the secret's SHA-256, stored
-    before the start.
+    While the attempt runs, only the shim knows ``secret``. ``digest``: SHA-256 of the secret,
+    stored before the attempt starts.
     """
 
     digest: str = ""
@@ -128,7 +128,7 @@ class Launcher(Protocol):
         """
 
     def waiting(self, attempt_id: str, waiting: bool) -> None:
-        """Pause the timeout of an attempt if ``waiting``, or resume it."""
+        """Pause the timeout of an attempt if ``waiting`` is True; otherwise resume the timeout."""
 
     def adopt(
         self, attempt_id: str, exit_path: str, digest: str = "", *, node: str = "", log: str = ""
@@ -152,7 +152,7 @@ class Launcher(Protocol):
         log: str,
         is_replaced: bool,
     ) -> None:
-        """Accept and store the exit record that a node may still report for a lost attempt.
+        """Accept and store the exit record of a lost attempt, if a node still reports the record.
 
         Does not block; no event follows. ``is_replaced``: True if a newer attempt of the worker has
         started.
@@ -165,7 +165,7 @@ class Launcher(Protocol):
         """
 
     def close(self, stop: bool) -> None:
-        """Release everything. If ``stop``, first stop all attempts. Idempotent.
+        """Release all resources. If ``stop`` is True, first stop all attempts. Idempotent.
 
         This method reports the remaining events itself, so no thread may call ``listen`` any more.
         """
@@ -180,4 +180,7 @@ class Launcher(Protocol):
 
     @property
     def limits_notice(self) -> str:
-        """Limits of workers that are enforced only approximately, in one line; empty if none."""
+        """Limits of workers that the launcher enforces only approximately, as one line of text.
+
+        Empty if there are no such limits.
+        """

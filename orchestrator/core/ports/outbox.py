@@ -83,7 +83,7 @@ class Subscription:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EntryFilter:
-    """Which entries to list. An empty filter selects all."""
+    """The entries to list. A field that is empty selects all entries."""
 
     endpoint: str
     state: str
@@ -165,7 +165,7 @@ class OutboxCalls(Protocol):
         """Return a page of messages. Raise InvalidRequest for an unknown endpoint."""
 
     def redeliver(self, entry_id: str) -> OutboxEntry:
-        """Resend a message now. Keep its id, and reset its number of attempts to 0."""
+        """Send a message again now. Keep its id, and set its number of attempts to 0."""
 
     def check_url(self, url: str) -> None:
         """Raise InvalidRequest if messages to this URL are forbidden."""

@@ -1,4 +1,4 @@
-"""Results of the engine's queries, in addition to the values of the model.
+"""Results of the engine's queries, in addition to the classes of ``core.model``.
 
 Queries that list many workers return rows with the most important fields of each worker.
 """
@@ -38,7 +38,7 @@ class Detail:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompletedDependency:
-    """A dependency of a question, with the worker that completed it."""
+    """A completed task on which a question depends, with the worker that completed the task."""
 
     task_id: str
     worker: Worker
@@ -86,7 +86,7 @@ class TranscriptStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UsageReply:
-    """Answer to a worker that reports its usage."""
+    """Answer to a worker that has reported its usage."""
 
     #: Why the worker must end now; empty if it may continue.
     stop: str
@@ -242,9 +242,9 @@ class Availability:
 
 
 def with_login(agent: Availability, seen: LoginState | None) -> Availability:
-    """Return the agent's readiness, with the state of its login that recent workers have found.
+    """Return the agent's readiness, with the state of the agent's login.
 
-    ``seen``: this state; None if it is unknown.
+    ``seen``: the state of the login that recent workers have found; None if unknown.
     """
     if seen is None or not (agent.authenticated or agent.nodes):
         return agent
@@ -495,8 +495,8 @@ class UsageBy(StrEnum):
 class UsageFilter:
     """The usage to list.
 
-    The usage of an ended worker belongs to the time of the worker's end. The usage of a running
-    worker belongs to the time of its start.
+    The usage of an ended worker counts at the time of the worker's end. The usage of a running
+    worker counts at the time of the worker's start.
     """
 
     by: UsageBy

@@ -155,13 +155,13 @@ class Store(Protocol):
         """Return the usage of an agent's latest ``most`` successful workers, newest first."""
 
     def planner(self, job_id: str) -> Worker | None:
-        """Return the worker that plans the job's tasks; None if no worker does.
+        """Return the worker that plans the job's tasks; None if the job has no planner.
 
-        ``workers`` does not include it.
+        ``workers`` does not return the planner.
         """
 
     def reviewers(self, job_id: str) -> Sequence[Worker]:
-        """Return the reviewers of the job's candidates. ``workers`` does not include them."""
+        """Return the reviewers of the job's candidates. ``workers`` does not return them."""
 
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
         """Return the workers of a root job and of all jobs below it, by index in each job."""
@@ -191,7 +191,7 @@ class Store(Protocol):
         """Return a page of the jobs that match the filter, newest first."""
 
     def listed(self, wanted: JobFilter, offset: int, limit: int) -> ListedPage:
-        """Return the same page as ``jobs_of``, but only with each job's id and root job."""
+        """Return the same page as ``jobs_of``, but only the id and the root id of each job."""
 
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
@@ -202,8 +202,9 @@ class Store(Protocol):
         """Return the number and usage of workers, by job and status, for each root job."""
 
     def first_failures(self, job_ids: Collection[str]) -> Mapping[str, FirstFailure]:
-        """Return the first failed worker of each job, in order of tasks. Jobs without one are
-        omitted.
+        """Return the first failed worker of each job, in the order of the job's tasks.
+
+        Jobs without a failed worker are omitted.
         """
 
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
@@ -212,9 +213,10 @@ class Store(Protocol):
     def needy(
         self, root_ids: Collection[str] | None, submitted_by: str | None
     ) -> Sequence[tuple[Job, Sequence[Worker]]]:
-        """Return the jobs that may have needs, each with workers.
+        """Return the jobs for which a person may have to do something (see ``Need``).
 
-        If one worker of a task may have a need, all workers of the task are included.
+        Each job comes with the workers that may have a need. If one worker of a task may have a
+        need, all workers of the task are included.
 
         ``root_ids``: only jobs of these trees; None: all trees. ``submitted_by``: only root jobs of
         this caller, with all jobs below them; None: all.

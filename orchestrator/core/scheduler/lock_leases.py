@@ -1,8 +1,8 @@
 """Leases: the locks that running workers acquire and release.
 
-This is a part of the scheduler's interface: the engine reports events of leases, and asks which
-requests can be granted. The store grants the leases. A lease ends when the worker releases it, or
-when its attempt ends.
+This module is a part of the scheduler's interface. The engine reports events of leases to this
+module, and asks it which requests can be granted. The store then grants the leases. A lease ends
+when its worker releases it, or when the worker's attempt ends.
 """
 
 from collections import Counter
@@ -16,7 +16,8 @@ from orchestrator.core.scheduler.transitions.running_workers.worker_start import
 
 #: Seconds after which a worker that waits for a lease releases its slot.
 SLOT_RELEASED_AFTER_SECONDS = 1.0
-#: Seconds for which a request keeps its place after its call was answered with "not yet".
+#: Seconds for which a request keeps its place in the queue after its call was answered with "not
+#: granted yet". The client must repeat the call within this time.
 PLACE_KEPT_SECONDS = 5.0
 #: Maximum number of lock events per attempt, so that a worker that locks in a loop does not fill
 #: the store.
@@ -24,9 +25,9 @@ MOST_LEASE_EVENTS = 100
 
 
 class LeaseManager:
-    """Leases of running workers.
+    """Manages the leases of running workers.
 
-    Only the scheduler may use ``turn``, ``next_time``, ``attempt_ended``.
+    Only the scheduler may use ``turn``, ``next_time``, and ``attempt_ended``.
     """
 
     def __init__(self, trees: JobTrees, running: RunningWorkers) -> None:
@@ -38,9 +39,10 @@ class LeaseManager:
         self._event_counts: Counter[WorkerKey] = Counter()
 
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
-        """Return the request of a running worker for leases.
+        """Return a running worker's request for leases on the locks ``names``.
 
-        If an earlier call has queued a request for the same names, return that request.
+        If the worker's earlier call left a request for the same names in the queue, return the
+        queued request.
         """
         for entry in self._locks.requests:
             if entry.key == key and entry.names == tuple(names) and entry.kept_until:
@@ -52,20 +54,29 @@ class LeaseManager:
     def obstacle(self, entry: LockEntry) -> str:
         """Return why a request has to wait; "" if it can be granted.
 
-        Raise Deadlock if waiting would close a cycle.
+        Raise Deadlock if the wait, or the grant, would close a cycle of waits.
         """
         return self._locks.obstacle(entry)
 
     def present_obstacle(self, entry: LockEntry) -> str:
-        """Return why a queued request still has to wait; "" if it can be granted."""
+        """Return why a queued request still has to wait; "" if it can be granted.
+
+        Unlike ``obstacle``, do not search for deadlocks.
+        """
         return self._locks.present_obstacle(entry)
 
     def due(self) -> Sequence[LockEntry]:
-        """Return queued requests to try now, because a change of locks may have unblocked them."""
+        """Return the queued requests that no lock blocks now, and for which a call waits.
+
+        Empty if no lock has changed since the previous call, unless ``recheck_all`` was called.
+        """
         return self._locks.due_requests()
 
     def recheck_all(self) -> None:
-        """Make ``due`` check all requests, because the store may now grant some of them."""
+        """Make the next ``due`` check all queued requests, even if no lock has changed.
+
+        Call this when the store may grant requests that it could not grant before.
+        """
         self._locks.recheck_all()
 
     def wait(self, entry: LockEntry) -> None:
@@ -74,16 +85,17 @@ class LeaseManager:
             self._locks.enqueue(entry)
 
     def keep_place(self, entry: LockEntry, now: float) -> None:
-        """Keep a request in the queue for a few seconds, so that its client can repeat the call."""
+        """Keep a queued request for PLACE_KEPT_SECONDS, so that its client can repeat the call."""
         if entry.place:
             entry.kept_until = now + PLACE_KEPT_SECONDS
 
     def withdraw(self, entry: LockEntry) -> None:
-        """Remove a request that no call waits for. Idempotent."""
+        """Remove a request from the queue, because no call waits for it. Idempotent."""
         self._locks.withdraw(entry)
         self._end_wait_if_granted(entry.key)
 
     def granted(self, entry: LockEntry, leases: Sequence[LockLease], now: float) -> None:
+        """Record that the store has granted a request. ``leases``: the granted leases."""
         known = self._locks.leases_of(entry.key)
         new = [each for each in leases if each.name not in known]
         self._locks.lease(entry, {each.name: each.number for each in leases}, now)
@@ -96,7 +108,7 @@ class LeaseManager:
     def release_leases(
         self, key: WorkerKey, names: Iterable[str], now: float, by: str = ""
     ) -> None:
-        """Record that the store has ended leases of the worker ``key``.
+        """Record that the store has ended the leases of the worker ``key`` on ``names``.
 
         ``by``: the caller that ended them; empty if the worker itself released them.
         """
@@ -107,9 +119,9 @@ class LeaseManager:
             self._emit_event(EventKind.LOCK_RELEASED, key, names, now, by=by)
 
     def attempt_ended(self, key: WorkerKey, now: float) -> None:
-        """Release the worker's leases in memory.
+        """Release the leases of an ended attempt in memory.
 
-        In the store, leases end together with their attempt.
+        The store itself ends leases when it saves the end of their attempt.
         """
         names = self._locks.attempt_ended(key)
         if names:
@@ -119,7 +131,7 @@ class LeaseManager:
     def restore_lease(self, lease: LockLease) -> bool:
         """Restore a stored lease after a restart.
 
-        Return True if this server knows the lease's worker.
+        Return False, without a change, if this server does not know the lease's worker.
         """
         worker = self._unit_of_work.workers.get(lease.key)
         if worker is None:
@@ -130,7 +142,11 @@ class LeaseManager:
         return True
 
     def turn(self, now: float) -> None:
-        """Drop requests that no call repeated. Release the slots of workers that wait too long."""
+        """Drop requests whose call was not repeated within PLACE_KEPT_SECONDS.
+
+        Also release the slot of each worker that waits for a lease since
+        SLOT_RELEASED_AFTER_SECONDS.
+        """
         for entry in list(self._locks.requests):
             if entry.kept_until and entry.kept_until <= now:
                 self.withdraw(entry)
@@ -140,7 +156,7 @@ class LeaseManager:
 
     @property
     def next_time(self) -> float | None:
-        """Time at which a turn is due even without an event; None if none is due."""
+        """Time of the next turn that is due without an event; None if no such turn is due."""
         if self._locks.may_grant:
             return 0.0
         due = map(self._due_time, self._locks.requests)

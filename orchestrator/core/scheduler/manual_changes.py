@@ -1,7 +1,7 @@
 """A person's changes to a stored job tree: rollback, commits on a branch, discard, and landing.
 
-A server applies these changes in its scheduler. Without a server, the command changes the stored
-tree.
+If a server runs, its scheduler applies the changes. Otherwise, the command that a person types
+changes the stored tree.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ class ManualChanges:
         self._unit_of_work.emit(kind, job, rollback.at, worker.id, **rollback.payload())
 
     def branch_files_changed(self, key: WorkerKey, files: Sequence[str]) -> None:
-        """Record the files that the worker's branch changes, after a person's commits.
+        """Record which files the worker's branch changes, after a person added commits to it.
 
         Idempotent.
         """
@@ -62,7 +62,10 @@ class ManualChanges:
         self._emit_landing(EventKind.JOB_LANDED, job, landed)
 
     def landing_undone(self, job_id: str, landed: Landed) -> None:
-        """Record that a landing was undone. ``landed``: time and caller of the undo."""
+        """Record that a landing was undone.
+
+        ``landed``: the undone landing, but with the time and the caller of the undo.
+        """
         facts = self._unit_of_work.jobs[job_id].facts
         if all(each.branch != landed.branch for each in facts.landed):
             # The landing of an earlier result was undone.
@@ -72,14 +75,17 @@ class ManualChanges:
         self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
 
     def set_pull_request_error(self, job_id: str, error: str) -> None:
-        """Record why a job has no pull request. ``error``: "" if it now has one. Idempotent."""
+        """Record why a job has no pull request. Idempotent.
+
+        ``error``: the cause; "" if the job now has a pull request.
+        """
         job = self._unit_of_work.jobs[job_id]
         facts = replace(job.facts, pull_request_error=error)
         reason = reason_of(changed(job, facts=facts)) if job.status.ended else job.reason
         self._unit_of_work.update_job(job_id, facts=facts, reason=reason)
 
     def _set_landings(self, job_id: str, branch: str, *landed: Landed) -> Job:
-        """Replace a job's landing on ``branch`` by ``landed``; remove it if ``landed`` is empty.
+        """Replace a job's landing on ``branch`` with ``landed``. Without ``landed``, remove it.
 
         If the job has ended, compose its reason again, because landings affect it. Return the
         changed job.

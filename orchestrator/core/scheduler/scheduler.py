@@ -1,8 +1,8 @@
 """The scheduler: events in, commands out. It uses no clock, thread, file, or database.
 
 Each event is a method call. The caller passes the time of the event, so that a test can simulate
-any sequence of events. ``turn`` decides what starts, and returns the commands. ``view`` answers
-queries.
+any sequence of events. ``turn`` decides which workers start, and returns the commands for the
+engine. ``view`` answers queries.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -61,10 +61,10 @@ from orchestrator.core.scheduler.transitions.running_workers.task_locks import T
 from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
 
-#: Maximum number of events about rejections of one worker, so that a worker that repeats a rejected
-#: call does not fill the store.
+#: Maximum number of events about rejected child jobs of one worker. Without this maximum, a worker
+#: that repeats a rejected call could fill the store.
 MOST_REFUSAL_EVENTS = 10
-#: Maximum number of characters of the request in an event about a rejection.
+#: Maximum number of characters of the request in an event about a rejected child job.
 REQUEST_CHARACTERS = 300
 
 
@@ -140,7 +140,7 @@ class Scheduler:
         self.view: Final = SchedulerView(trees, job_end, self._accounting, limit_handler)
 
     def next_time(self) -> float | None:
-        """Return when a turn is due even without an event; None if none is due."""
+        """Return the time of the next turn that is due without an event; None if none is due."""
         leases = self.leases.next_time if self._trees.locks.is_used else None
         times = (self._trees.next_time(), leases)
         return min((time for time in times if time is not None), default=None)
@@ -155,8 +155,9 @@ class Scheduler:
     ) -> None:
         """Add an admitted job. If the job is a child job, its parent worker begins to wait.
 
-        If the job has a planner, its tasks follow later. Raise Deadlock, without a change, if a
-        child job needs a lock whose holder waits for the child job's parent worker.
+        If the job has a planner, ``plan_adopted`` adds the job's tasks later. Raise Deadlock,
+        without a change, if a child job needs a lock whose holder waits for the child job's parent
+        worker.
         """
         self.check_locks(job, tasks)
         if self._trees.pause_above(job):
@@ -188,25 +189,31 @@ class Scheduler:
         reason: str,
         now: float,
     ) -> None:
-        """Add the tasks that ``source`` planned.
+        """Add the tasks of a job's plan. ``source``: the planner that created the plan.
 
-        ``reason``: why the requested planner created no plan; empty if it created the plan.
+        ``reason``: why the requested planner created no plan; empty if ``source`` is this planner.
         """
         self._planning.adopted(job_id, tasks, workers, source, reason, now)
 
     def plan_impossible(self, job_id: str, reason: str, now: float) -> None:
-        """End a job without tasks, because no plan is possible."""
+        """End a job that has no tasks, because no planner could create a plan.
+
+        ``reason``: the cause as text.
+        """
         self._planning.impossible(job_id, reason, now)
 
     def approve_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
-        """Start the tasks of a planned job.
+        """Approve a job's plan, so that its tasks can start.
 
         Raise Conflict if the job does not wait for approval.
         """
         self._planning.approve(job_id, by, now, comment)
 
     def check_plan(self, job_id: str, version: int) -> None:
-        """Raise Conflict if the job does not wait for approval, or its plan has another version."""
+        """Raise Conflict if the job does not wait for approval.
+
+        Also raise Conflict if the plan's version is not ``version``.
+        """
         self._planning.check_version(job_id, version)
 
     def edit_plan(
@@ -217,7 +224,7 @@ class Scheduler:
         by: str,
         now: float,
     ) -> None:
-        """Replace the plan of a job that waits for approval; see ``check_plan``."""
+        """Replace the plan of a job that waits for approval. Call ``check_plan`` first."""
         self._planning.edit(job_id, tasks, workers, by, now)
 
     def reject_plan(self, job_id: str, by: str, now: float, comment: str) -> None:
@@ -237,7 +244,10 @@ class Scheduler:
         self._fallback.record_fallback(job, best, instead, why, now)
 
     def check_locks(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
-        """Raise Deadlock if ``job`` is a child job with a task that could never start."""
+        """Raise Deadlock if a task of ``job`` could never acquire its locks.
+
+        Do nothing if ``job`` is a root job.
+        """
         if any(task.locks for task in tasks):
             self._task_locks.check(job, tasks)
 
@@ -246,7 +256,7 @@ class Scheduler:
         self._running.attach(key, child_job_id, now)
 
     def refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
-        """Record that a limit rejected a child job.
+        """Record that the worker ``key`` requested a child job, and that a limit rejected it.
 
         Only the first MOST_REFUSAL_EVENTS rejections of a worker emit events.
         """
@@ -278,7 +288,10 @@ class Scheduler:
         self._trees.queue_again(self._trees.holds.prepared(job_id))
 
     def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
-        """Record an attempt's usage so far. Return why the attempt must stop, or ""."""
+        """Record an attempt's usage so far.
+
+        Return why the attempt must stop; "" if it may continue.
+        """
         return self._accounting.used(key, attempt, usage, now)
 
     def message(self, key: WorkerKey, message: WorkerMessage) -> Worker:
@@ -293,7 +306,10 @@ class Scheduler:
         self._messages.read(key, attempt, ids, now)
 
     def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
-        """Record that an attempt has no failure so far, and that its gates begin."""
+        """Record that the gates of an attempt begin, because the attempt has no failure so far.
+
+        ``gates``: names of the gates.
+        """
         self._gate_events.begun(key, attempt, gates, now)
 
     def held(self, key: WorkerKey, attempt: int, reason: str) -> None:
@@ -327,20 +343,20 @@ class Scheduler:
     def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
-        The worker counts as running when a slot is free. This may be later, if the end of the
-        shim's previous worker is not reported yet.
+        The worker counts as running as soon as a slot is free. If the end of the shim's previous
+        worker is not reported yet, a slot may become free only later.
         """
         self._preloads.report(Began(key, attempt, at))
 
     def heard_from(self, key: WorkerKey, now: float) -> None:
-        """Record an API call of a worker. The call shows that a preloaded worker has begun.
+        """Record that a worker has called the API, which proves that a preloaded worker has begun.
 
         Idempotent.
         """
         self._preloads.begin(key, now, now)
 
     def returned(self, key: WorkerKey, attempt: int, now: float) -> None:
-        """Record that no shim will begin a preloaded launch. Idempotent."""
+        """Record that a preloaded launch was returned: no shim will begin it. Idempotent."""
         if self._preloads.returned(key, attempt):
             self._attempt_end.returned(self._unit_of_work.workers[key], now)
 
@@ -449,7 +465,10 @@ class Scheduler:
     def _update_throttle(
         self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
     ) -> float | None:
-        """Return the end of the rate limit that stopped the worker; None if none stopped it."""
+        """Record in the agent's throttle whether a rate limit stopped the worker's attempt.
+
+        Return the time at which this rate limit ends; None if no rate limit stopped the attempt.
+        """
         throttle = self._running.throttle
         if verdict.rate_limited:
             return throttle.record_rate_limit(worker.agent, evidence.resets_at, now)
@@ -459,19 +478,20 @@ class Scheduler:
         return None
 
     def lost_attempts_to_read(self, now: float) -> Sequence[Attempt]:
-        """Return lost attempts whose exit records the caller should read now.
+        """Return the lost attempts whose exit records the caller should read now.
 
-        For each exit record that exists, call ``late_result``.
+        The caller must call ``late_result`` for each exit record that exists.
         """
         return self._late.attempts_to_read(now) if self._trees.lost_attempts else ()
 
     def lost_attempts(self) -> Sequence[Attempt]:
+        """Return the lost attempts of unfinished job trees. A late result may still arrive."""
         return self._late.lost
 
     def late_result(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
-        """Process the end of a lost attempt. ``record``: path of its exit record."""
+        """Process the late result of a lost attempt. ``record``: path of its exit record."""
         self._late.arrived(attempt, exit, evidence, record, now)
 
     def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
@@ -488,7 +508,10 @@ class Scheduler:
     def answer(
         self, key: WorkerKey, decision: Decision, by: str, comment: str, now: float
     ) -> Worker:
-        """Answer the open question of a worker. Raise Conflict if there is none."""
+        """Answer the open question of a worker. Return the worker after the answer.
+
+        Raise Conflict if the worker has no open question.
+        """
         worker = self._unit_of_work.workers[key]
         return self._questions.answer(worker, decision, by, comment, now)
 
@@ -509,9 +532,9 @@ class Scheduler:
         self._limit_handler.check(job_id, now)
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
-        """Replace the limits of an unfinished job with larger ones.
+        """Replace the limits of an unfinished job with larger limits.
 
-        A job that waits because of a limit resumes.
+        If the job is paused because it reached a limit, resume it.
         """
         self._limit_handler.raise_budget(job_id, config, by, now)
 
@@ -547,7 +570,7 @@ class Scheduler:
         self._merge_completion.merged_later(job_id, merged, now)
 
     def rendered(self, job_id: str, now: float) -> None:
-        """End a job after its reports were written, or after writing them failed."""
+        """End a job whose reports were written, or could not be written."""
         job = self._job_end.end(job_id, now)
         if job is None:
             return
@@ -570,7 +593,7 @@ class Scheduler:
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
         """Run one unsuccessful worker again, and the tasks that were skipped because of it.
 
-        The job may be running or ended. Return the number of workers.
+        The job may be running or ended. Return the number of workers that run again.
         """
         return self._reruns.retry_worker(worker, by, now)
 
@@ -583,7 +606,7 @@ class Scheduler:
         agent: str = "",
         landed: Sequence[str] = (),
     ) -> None:
-        """Begin one more attempt of an ended worker, with a person's comments on its change.
+        """Queue another attempt of an ended worker, with a person's comments on its change.
 
         The job may be running or ended. ``agent``: the agent of the new attempt; empty: the
         worker's present agent. ``landed``: the user's branches that have the job's result.

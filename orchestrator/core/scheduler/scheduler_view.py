@@ -32,7 +32,7 @@ LAUNCHES_AHEAD = 4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeSize:
-    """Numbers of child jobs and workers in a job tree."""
+    """Size of a job tree, and the remaining caps of one job in it."""
 
     child_jobs: int
     workers: int
@@ -72,7 +72,7 @@ class SchedulerView:
         return self._trees.ancestors(job)
 
     def size_of(self, job: Job) -> TreeSize:
-        """Return the size of a job's unfinished tree; zero for any other job.
+        """Return the size of the job tree that contains ``job``; zeros if the tree has ended.
 
         Any thread may call.
         """
@@ -123,7 +123,10 @@ class SchedulerView:
         return self._trees.workers_of(job_id)
 
     def tasks_of(self, job_id: str) -> Mapping[str, TaskSpec]:
-        """Return the tasks by id, in task order; the planner's task before a plan exists."""
+        """Return a job's tasks by id, in task order.
+
+        Before the job has a plan, its only task is the task to plan the job.
+        """
         return self._trees.plans[job_id].tasks
 
     def tasks_of_tree(self, root_id: str) -> Iterator[TaskSpec]:
@@ -183,7 +186,10 @@ class SchedulerView:
         return worker is not None and worker.status is WorkerStatus.WAITING
 
     def waits_for_slot(self, key: WorkerKey) -> bool:
-        """True if the worker's child jobs have ended, and it waits for a slot."""
+        """True if the worker has a process, but no slot, and its child jobs have ended.
+
+        The worker waits for a free slot, or for a lock first.
+        """
         unfinished = self._trees.unfinished.get(key)
         return bool(
             unfinished
@@ -193,11 +199,11 @@ class SchedulerView:
         )
 
     def is_capped(self, key: WorkerKey) -> bool:
-        """True if a cap on agents' usage applies to the worker."""
+        """True if a cap, or a daily limit on costs, applies to the worker's usage."""
         return self._accounting.is_capped(key)
 
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
-        """Return files that a worker's child jobs changed, at any depth; None if they changed none.
+        """Return the files that a worker's child jobs changed, at any depth; None if none changed.
 
         Includes the files that workers with a command created in their own directories.
         """
@@ -217,9 +223,10 @@ class SchedulerView:
         ]
 
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
-        """Return the code that a worker's child jobs changed in the project and that gates judged.
+        """Return the judged code files that a worker's child jobs changed in the project.
 
-        Keys are paths. A value is the end of the latest task that changed the file, as Unix time.
+        A code file is judged if gates checked the change. Keys are paths. A value is the Unix time
+        at which the latest task that changed the file ended.
         Files of deeper child jobs are included if their parent worker worked in the project.
         """
         found: dict[str, float] = {}
@@ -241,9 +248,10 @@ class SchedulerView:
         return self._trees.slots.snapshot()
 
     def waiting_for_machines(self, now: float, most: int, machine: Machine) -> int:
-        """Return how many workers, at most ``most``, would start on more machines like ``machine``.
+        """Return how many waiting workers would start on additional machines like ``machine``.
 
-        The limits of jobs, keys, and the server apply. Only the supervisor's thread may call.
+        The result is at most ``most``. The limits of jobs, keys, and the server apply. Only the
+        supervisor's thread may call.
         """
         take, found = self._trees.slots.forecast(), 0
         for key, job in self._trees.ready.waiting(now + PLACEMENT_SECONDS):
@@ -270,7 +278,10 @@ class SchedulerView:
         return self._trees.locks.leases_of(key)
 
     def limit_reached_under(self, job: Job, config: JobConfig, now: float) -> str:
-        """Return the limit in ``config`` that a job has already reached; "" if there is none."""
+        """Return the name of a limit in ``config`` that a job has already reached.
+
+        Return "" if the job has reached none of these limits.
+        """
         return self._limit_handler.limit_reached_under(job, config, now)
 
     @property

@@ -1,1 +1,1 @@
-"""The workers that wait for a start: order, slots, holds, placement."""
+"""Order, slots, holds, and placement of the workers that wait for a start."""

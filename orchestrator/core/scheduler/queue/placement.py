@@ -99,7 +99,7 @@ def choose(
 def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
     """True if a machine with the properties of ``machine`` could run the worker.
 
-    Always False if the task names a machine.
+    Always False if the task names a machine, because an additional machine has another name.
     """
     files = needs_server_files(worker, task, config)
     requirements = MachineRequirements(agent=worker.agent, labels=task.requires, server_files=files)
@@ -229,9 +229,9 @@ class MachineSlots:
     ) -> bool:
         """Record that the login of the worker's agent failed on the worker's machine.
 
-        Then no worker of the agent starts on this machine for some time, or until the agent's
-        credential there changes. Return False without a change if no other machine can run the
-        worker.
+        Workers with this agent then do not start on the machine for KNOWN_SECONDS, or until the
+        agent's credential on the machine changes. Return False, without a change, if no other
+        machine can run the worker.
         """
         agent, machine = worker.agent, self.machines.get(worker.key, HERE)
         stamp = next(

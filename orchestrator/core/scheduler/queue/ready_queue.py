@@ -26,7 +26,10 @@ MOST_NAMES = 20_000
 
 
 class RunTimes:
-    """Run times of earlier tasks. Each is stored under several names, which are digests."""
+    """Run times of earlier tasks. Each run time is stored under several names of its task.
+
+    A name is a digest (see ``_names_of``).
+    """
 
     def __init__(self, known: Iterable[tuple[str, float]] = ()) -> None:
         """``known``: names with run times, oldest first."""
@@ -166,7 +169,10 @@ class ReadyQueue:
             self.push(key, job, order)
 
     def waiting(self, until: float) -> Iterator[tuple[WorkerKey, Job]]:
-        """Yield queued workers, and delayed workers that will be queued by the time ``until``."""
+        """Yield the queued workers, and the workers whose delay ends by the time ``until``.
+
+        Each worker is yielded with its job.
+        """
         for job_id, queue in self._queues.items():
             for *_, key in queue:
                 yield key, self._jobs[job_id]
@@ -236,7 +242,7 @@ class ReadyQueue:
         return {job.root_id for job in self._jobs.values()}.union(resuming)
 
     def length_of(self, job_id: str) -> int:
-        """Return the number of queued workers of a job. Some may no longer be startable."""
+        """Return the number of queued workers of a job, including outdated entries."""
         return len(self._queues.get(job_id, ()))
 
     def first_of(self, job_id: str) -> WorkerKey:

@@ -132,10 +132,10 @@ class Slots:
 
     @property
     def all_wait(self) -> bool:
-        """True if every worker with a process waits.
+        """True if no worker runs: every worker with a process waits.
 
-        Only a new worker can then finish the work for which all others wait. Therefore, its start
-        may exceed the limits for processes and memory.
+        Only a new worker can then finish the work for which the waiting workers wait. Therefore,
+        the start of a new worker may exceed the limits for processes and memory.
         """
         return self._total == 0
 
@@ -166,7 +166,10 @@ class Slots:
 
 @dataclass(slots=True)
 class _Group:
-    """Workers of one job and agent that wait for the first answer of ``first``, until ``until``."""
+    """Workers of one job and agent that wait until the model answers the worker ``first``.
+
+    The wait ends at the time ``until`` even without an answer.
+    """
 
     first: Worker
     until: float
@@ -181,7 +184,7 @@ class StartHolds:
         self._prepared: set[str] = set()
         #: Workers that wait for their job's shared context, by job.
         self._unprepared: dict[str, list[WorkerKey]] = {}
-        #: Groups whose first worker has no answer yet: (job, agent).
+        #: By job and agent: the group whose first worker has no answer yet.
         self._ahead: dict[tuple[str, str], _Group] = {}
         #: Pairs (job, agent) whose shared beginning of prompts is probably in the provider's cache.
         self._heard: set[tuple[str, str]] = set()
@@ -202,7 +205,7 @@ class StartHolds:
 
     def prepared(self, job_id: str) -> list[WorkerKey]:
         """Record that the job's shared context exists. Return the workers that waited for it."""
-        if job_id not in self._unprepared:  # The job has ended since
+        if job_id not in self._unprepared:  # The job has ended since the request.
             return []
         self._prepared.add(job_id)
         return self._unprepared.pop(job_id)

@@ -1,1 +1,1 @@
-"""The state that one turn reads and changes: job trees, unit of work."""
+"""The scheduler's state in memory: job trees, and the unit of work."""

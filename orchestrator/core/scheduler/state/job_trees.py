@@ -124,9 +124,9 @@ class JobTrees:
         return task.with_settings_of_retry(self.job_of(worker).config)
 
     def pause_above(self, job: Job) -> Pause | None:
-        """Return the pause with which a new job begins; None if it does not begin paused.
+        """Return the pause that applies to a new job; None if no pause applies.
 
-        The pause is that of the parent job, or otherwise the pause of all jobs.
+        The pause of the parent job applies first, then the pause of all jobs.
         """
         above = self.unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
         return above or self.pause
@@ -142,7 +142,7 @@ class JobTrees:
         return [self.unit_of_work.workers[key] for key in self.plans[job_id].workers]
 
     def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
-        """Return files that a worker's child jobs changed, at any depth; None if they changed none.
+        """Return the files that a worker's child jobs changed, at any depth; None if none changed.
 
         ``own_directories``: True to include files that commands created in their own directories.
         """
@@ -192,7 +192,7 @@ class JobTrees:
         return list(self._trees)
 
     def breach_of(self, job: Job) -> tuple[str, str, str] | None:
-        """Return the first job with a reached limit, the limit's name, and the limit as text.
+        """Return the id of the first job with a reached limit, the limit's name, and its text.
 
         Only unfinished jobs from the root job down to ``job`` are checked. Return None if no limit
         is reached.
@@ -238,7 +238,7 @@ class JobTrees:
         self.install(job, plan)
 
     def install(self, job: Job, plan: PlanProgress) -> None:
-        """Add the state of every unfinished worker, and queue the workers that can start."""
+        """Set a job's plan, add the state of unfinished workers, and queue the ready workers."""
         self._set_plan(job, plan)
         for key in plan.workers:
             worker = self.unit_of_work.workers[key]
@@ -318,7 +318,7 @@ class JobTrees:
         return -seconds, -descendants
 
     def queue_again(self, keys: Iterable[WorkerKey]) -> None:
-        """Queue workers that had to wait, unless they have ended or been stopped since."""
+        """Queue workers whose wait is over, except workers that have started or ended."""
         for key in keys:
             worker = self.unit_of_work.workers.get(key)
             if worker is not None and worker.status is WorkerStatus.PENDING:
@@ -382,7 +382,7 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """Return when a turn is due even without an event; None if none is due."""
+        """Return the time of the next turn that is due without an event; None if none is due."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
         ask = self.limit_questions_due[0][0] if self.limit_questions_due else None

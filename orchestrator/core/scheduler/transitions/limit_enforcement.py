@@ -28,7 +28,7 @@ SAME_END_SECONDS = 1.0
 
 
 class LimitHandler:
-    """Stops a job that reaches a limit, or pauses it and asks a person to raise the limit."""
+    """Stops a job that reaches a limit, or pauses the job and asks a person to raise the limit."""
 
     def __init__(self, trees: JobTrees, stops: Stops, pauses: Pauses) -> None:
         self._trees = trees
@@ -39,7 +39,7 @@ class LimitHandler:
     def hit(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
         """Handle a limit that a job has reached. Return True if the job is being stopped.
 
-        ``limit``: the limit's name. ``by``: a text for people with the limit and its value.
+        ``limit``: the limit's name. ``by``: the limit with its value, as text for people.
         """
         job = self._unit_of_work.jobs[job_id]
         if job.config.on_limit != ASK:
@@ -62,7 +62,7 @@ class LimitHandler:
         self.hit(first.id, WALL_TIME, StopCause.WALL_TIME, by, now)
 
     def check(self, job_id: str, now: float) -> None:
-        """After a pause, handle a limit on usage that the job has already reached."""
+        """When a pause has ended, handle a limit on usage that the job has already reached."""
         job = self._unit_of_work.jobs[job_id]
         found = self._trees.breach_of(job)
         if found is not None and job.pause is None and self._trees.plans[found[0]].unfinished:
@@ -87,10 +87,10 @@ class LimitHandler:
             heapq.heappush(self._trees.limit_questions_due, (job.pause.until, job.id))
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
-        """Replace a job's limits with larger ones. Resume the job if it waits at one of the limits.
+        """Replace a job's limits with larger limits. Resume the job if a limit paused it.
 
-        The limits of the jobs below grow by the same amounts, except caps that these jobs requested
-        themselves.
+        The limits of the jobs below grow by the same amounts. Caps that a job below requested
+        itself do not grow.
         """
         job = self._unit_of_work.jobs[job_id]
         more = dict(_raised_by(job.config, config))
@@ -190,7 +190,7 @@ class Accounting:
         return f"{reached} of the worker's task" if reached else self.check_limits(worker, now)
 
     def check_limits(self, worker: Worker, now: float) -> str:
-        """Check the limits of the worker's job and the jobs above it, from the root job on.
+        """Check the limits of the worker's job and of the jobs above it, from the root job down.
 
         The first job that has reached a limit is stopped, or paused if it has ``on_limit: ask``.
         Return why the job is stopped; "" if no job is stopped.
@@ -215,7 +215,10 @@ class Accounting:
                 return
 
     def enforce_daily_limits(self, now: float) -> None:
-        """If an API key has reached its cost limit for today, stop its jobs that use a model."""
+        """Stop the jobs that use a model, and whose daily limit on costs is reached.
+
+        The limit belongs to the job's API key or to the server.
+        """
         for root_id in self._trees.roots:
             job = self._unit_of_work.jobs[root_id]
             if job.status.ended or job.stop_cause is not None:

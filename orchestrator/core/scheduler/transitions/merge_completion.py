@@ -1,4 +1,4 @@
-"""Completes a merge: stores in the job what the job's result contains and lacks."""
+"""Completes a merge: stores in the job which changes its result contains, and which it lacks."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

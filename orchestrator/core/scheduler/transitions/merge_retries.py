@@ -1,4 +1,4 @@
-"""Merge retries: further attempts of workers whose changes were rejected in the merge."""
+"""Merge retries: new attempts of workers whose branches the merge has rejected."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +36,7 @@ class MergeRetries:
         Such a worker fails if its rejection is ``required``; otherwise its status stays unchanged.
 
         If the job is being stopped, or not all of its workers have ended, do nothing and return
-        False. If the job or a job above it has reached a limit, stop the job that has reached its
+        False. If the job or a job above it has reached a limit, stop the job with the reached
         limit, and return False.
         """
         job = self._unit_of_work.jobs.get(job_id)

@@ -113,7 +113,10 @@ class Planning:
         self._trees.install(job, PlanProgress(tasks, workers))
 
     def check_version(self, job_id: str, version: int) -> None:
-        """Raise Conflict if the job does not wait for approval, or its plan has another version."""
+        """Raise Conflict if the job does not wait for approval.
+
+        Raise OutdatedPlan, which is a Conflict, if the plan's version is not ``version``.
+        """
         self.check_waits(job_id)
         present = self._unit_of_work.jobs[job_id].plan_version
         if version != present:
@@ -137,7 +140,10 @@ class Planning:
         return f"to answer the question of a task: {needs[0].command}" if needs else ""
 
     def begin_again(self, job_id: str, now: float, **changes: object) -> Job:
-        """Set an ended job to running, or to planning if its plan must be created or approved."""
+        """Set an ended job to running, or to planning if its plan must be created or approved.
+
+        ``changes``: new values of other fields of the job. Return the changed job.
+        """
         job, plan = self._unit_of_work.jobs[job_id], self._trees.plans[job_id]
         status, changes = JobStatus.RUNNING, {**changes, **_NOTHING_ENDED}
         if plan.planner is not None:

@@ -1,4 +1,7 @@
-"""End of an attempt: decides on a retry, on waiting for child jobs, or on the end of the worker."""
+"""Decides what follows the end of an attempt.
+
+A retry follows, or the worker waits for its child jobs, or the worker ends.
+"""
 
 from dataclasses import replace
 
@@ -25,8 +28,8 @@ from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import Work
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import waits_for_account
 
-#: Seconds until a tool that could not be started is started again: one value for each attempt.
-#: These attempts do not count as retries.
+#: Seconds until the next attempt of a worker whose tool could not be started. The first value
+#: applies after the first such attempt, and so on. These attempts do not count as retries.
 TOOL_START_DELAYS = (2.0, 5.0, 15.0)
 
 
@@ -43,7 +46,7 @@ class ToolStarts:
     def delay(self, worker: Worker) -> float | None:
         """Return the seconds until the next attempt of a worker whose tool did not start.
 
-        Return None if no attempt follows for this cause.
+        Return None if the tool has never worked, or if all ``TOOL_START_DELAYS`` are used up.
         """
         if worker.result is None or not self._has_worked(worker.agent):
             return None
@@ -89,7 +92,7 @@ class Retries:
         return self._unit_of_work.update_worker(worker.key, result=result)
 
     def with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Retry with the next-best agent after a failed login, if the user chose no agent.
+        """After a failed login, retry with the next-best agent if the user chose no agent.
 
         Return True if the worker is retried. The new attempt does not count as a retry.
         """
@@ -298,7 +301,7 @@ class AttemptEnd:
 
         - The child job was withdrawn.
         - All its tasks succeeded, and its merge did not fail. If its result lacks changes, the jobs
-          above report them.
+          above report the missing changes.
         - Another child job with the same request succeeded.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]

@@ -16,7 +16,7 @@ from orchestrator.core.outcome.failure_classifier import classify, with_failure
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
 
-#: Seconds between two checks of the attempts of ended workers.
+#: Seconds between two searches for late results of workers that have ended.
 LOOK_SECONDS = 0.5
 
 
@@ -27,11 +27,12 @@ class LateResults:
         self._attempt_end = attempt_end
         self._lost = trees.lost_attempts
         self._ended = trees.ended_after_loss
-        #: Time of the next check of the attempts of ended workers.
+        #: Time of the next search for late results of workers that have ended.
         self._look_again_at = 0.0
 
     @property
     def lost(self) -> Sequence[Attempt]:
+        """All lost attempts whose late results have not arrived."""
         return [each for attempts in self._lost.values() for each in attempts.values()]
 
     def ended(self, attempt: Attempt) -> None:
@@ -69,7 +70,7 @@ class LateResults:
                 yield attempts[worker.attempt]
 
     def _is_due_after_end(self, worker: Worker, now: float) -> bool:
-        """True if the worker has ended, its job still runs, and the next check is due.
+        """True if the worker has ended, its job still runs, and the next search is due.
 
         A late result of such a worker is not used. It is only named in the job's reports.
         """

@@ -75,7 +75,7 @@ class Pauses:
             self._resume_each(paused, by, now)
 
     def begun(self, job: Job, now: float) -> Job:
-        """Return a starting job with the pause that applies to it, if any."""
+        """Return a job that is about to start, paused if its parent job or all jobs are paused."""
         pause = self._trees.pause_above(job)
         if pause is None:
             return job
@@ -146,7 +146,7 @@ class Pauses:
                 unfinished.stopping = worker.cancelled_by is not None
 
     def discount_approval(self, job: Job, now: float) -> None:
-        """Exclude from a job's wall time the time in which the job only waited for approval."""
+        """Exclude the time in which the job only waited for approval from its wall time."""
         since = self._trees.waits_for_approval_since(job)
         seconds = 0.0 if since is None else (job.pause.at if job.pause else now) - since
         if seconds > 0:

@@ -90,7 +90,7 @@ class Questions:
         if worker is None or worker.question is None or worker.status is not WorkerStatus.WAITING:
             return
         due_at = worker.question.due_at
-        # After a pause, ``resumed`` extends the timeout, and observes it again.
+        # After a pause, ``resumed`` extends the timeout, and schedules it again.
         if due_at is not None and due_at <= now and not self._trees.is_paused(worker.job_id):
             decision = Decision(self._trees.task_of(worker).on_timeout or Decision.REJECT)
             self._end_question(worker, decision, "", "", now)
@@ -128,7 +128,10 @@ class Questions:
         return self._unit_of_work.workers[worker.key]
 
     def _exclude_wait(self, job: Job, worker: Worker, now: float) -> None:
-        """Subtract a wait from the job's wall time, if the job only waited for a person."""
+        """Exclude the wait for the worker's answer from the job's wall time.
+
+        Only the time in which no worker of the job ran is excluded.
+        """
         question = worker.question
         if question is None or self._trees.slots.running_in(job.id):
             return

@@ -23,24 +23,24 @@ from orchestrator.core.scheduler.transitions.running_workers.worker_start import
     attempt_of,
 )
 
-#: Maximum number of preloaded launches of one shim. So many launches keep a shim busy during two
-#: long turns of a supervisor that shares the processors with the workers. With 32, all shims ran
-#: out of launches for 15 to 30 ms several times in a job of 500 short tasks.
+#: Maximum number of preloaded launches of one shim. 64 launches keep a shim busy during two long
+#: turns of a supervisor that shares the processors with the workers. In a job of 500 short tasks
+#: with a maximum of 32, all shims repeatedly ran out of launches for 15 to 30 ms.
 MOST_PER_SHIM = 64
 #: Maximum seconds of a short task. A longer task ends the preloading until tasks are short again.
 SHORT_SECONDS = 0.05
 #: Number of short tasks in a row after which launches are preloaded.
 SHORT_IN_A_ROW = 4
-#: If a new job's tasks were short in earlier jobs, the job is assumed to have had this many short
-#: tasks. A larger number would delay the start of its first workers.
+#: Initial number of short tasks of a new job whose tasks were short in earlier jobs. A larger
+#: number would delay the start of the job's first workers.
 SHORT_BEFORE = 16
 
 
 def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int:
     """Return how many launches each busy shim may keep.
 
-    ``short_in_a_row``: number of short tasks since the latest long one. ``waiting``: number of
-    workers that could start, including preloaded ones.
+    ``short_in_a_row``: number of short tasks since the latest long task. ``running``: number of
+    running workers. ``waiting``: number of workers that could start, including preloaded workers.
 
     The result is small after only a few short tasks, so that the shims get their first launches
     soon. It is small again near the end of a job, so that no shim keeps work while others are idle.
@@ -178,10 +178,10 @@ class Preloads:
         self._preloaded[worker.key] = number
 
     def withdrawals_first(self, commands: Sequence[Command]) -> Sequence[Command]:
-        """Sort commands so that withdrawals of preloaded launches come first.
+        """Return the commands, sorted so that withdrawals of preloaded launches come first.
 
-        If the stop of a worker came first, its shim could begin a preloaded launch after the
-        worker's end.
+        If the stop of a running worker came first, its shim could begin a preloaded launch after
+        the worker's end.
         """
         if not self._preloaded:
             return commands
@@ -206,7 +206,7 @@ class Preloads:
         return reports
 
     def turn(self, now: float, room: Capacity) -> None:
-        """Preload launches, or withdraw the preloaded ones.
+        """Preload launches, or withdraw all preloaded launches.
 
         Launches are withdrawn if the next start needs a decision of the server.
         """

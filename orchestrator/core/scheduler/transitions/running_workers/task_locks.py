@@ -38,7 +38,7 @@ class TaskLocks:
         return True
 
     def step_back(self, worker: Worker) -> None:
-        """Let other workers acquire the claims first.
+        """Remove the worker's claims from the lock queue, so that other workers can pass it.
 
         Call this if something other than a lock delays the worker's start.
         """
@@ -72,7 +72,10 @@ class TaskLocks:
             self._locks.hold_claim(self._trees.party_of(worker), names, now)
 
     def check(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
-        """Raise Deadlock if a child job would wait for a worker that waits for the child job."""
+        """Raise Deadlock if a task of ``job`` needs a lock of a worker that waits for ``job``.
+
+        Do nothing if ``job`` is a root job.
+        """
         if job.parent_key is None:
             return
         parent = self._trees.party_of(self._unit_of_work.workers[job.parent_key])

@@ -20,7 +20,7 @@ from orchestrator.core.scheduler.queue.placement import (
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 
-#: Seconds until a worker is placed again if no machine of the cluster could start it.
+#: If no machine of the cluster can start a worker, seconds until the next search for a machine.
 PLACEMENT_SECONDS = 1.0
 
 
@@ -55,10 +55,10 @@ class RunningWorkers:
             self._start_ready(now, room)
 
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
-        """Return the workers that will resume soon, because their child jobs lack only reports.
+        """Return the workers that will resume soon.
 
-        Writing reports takes almost no time. Child jobs with a base do not count, because their
-        merge may take long.
+        The child jobs of such a worker lack only their reports, which take almost no time. Child
+        jobs with a base do not count, because their merge may take long.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
@@ -159,7 +159,7 @@ class RunningWorkers:
     def _is_held_back(
         self, key: WorkerKey, room: Capacity, machine: str | Unplaced, now: float
     ) -> bool:
-        """True if neither this worker nor any other can start now. Records why."""
+        """True if no worker can start now, whichever it is. In this case, record the cause."""
         lack = room.paused
         if lack is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
@@ -190,7 +190,10 @@ class RunningWorkers:
             self._wait_for_child_jobs(key, unfinished, now)
 
     def wait_for_lock(self, key: WorkerKey, names: Sequence[str], why: str, now: float) -> None:
-        """Release the worker's slot until its lease is granted."""
+        """Release the worker's slot until its lease on ``names`` is granted.
+
+        ``why``: the reason for the wait, as text.
+        """
         unfinished = self._trees.unfinished[key]
         unfinished.waits_for_lock = True
         self._wait_without_slot(key, unfinished, why, WaitingFor(WaitKind.LOCK, ", ".join(names)))
@@ -241,10 +244,10 @@ class RunningWorkers:
         self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
 
     def is_startable(self, key: WorkerKey, now: float) -> bool:
-        """True if a worker's queue entry is valid.
+        """True if a queued worker can start now, as far as its own state allows.
 
-        If a worker was cancelled and retried, its earlier entry is still queued, but no longer
-        valid.
+        An entry of the queue may be outdated. For example, after a cancel and a retry, the worker's
+        earlier entry is still queued.
         """
         worker = self._unit_of_work.workers.get(key)
         return (
