@@ -199,7 +199,7 @@ TABLE: tuple[FailureRow, ...] = (
         lambda case: bool(case.blocking),
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.9), (_S.RETRY_CURRENT, 0.7), (_S.ROLLBACK_SAFE, 0.6)),
-        lambda case: f"the result does not pass {', '.join(case.blocking)}",
+        lambda case: f"gates reject the result: {', '.join(case.blocking)}",
     ),
     FailureRow(
         "timeout",

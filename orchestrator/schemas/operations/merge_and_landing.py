@@ -125,7 +125,7 @@ class LandAnswer(Answer):
 
 
 class UndoAnswer(Answer):
-    """The undo of a landing. The branch has the commit again that it had before the landing."""
+    """The undo of a landing: the branch was reset to its commit before the landing."""
 
     job_id: str
     branch: str
@@ -215,9 +215,7 @@ class MergedGateAnswer(Answer):
 
 
 class HandedAnswer(Answer):
-    """A child-result conflict: the worker's changes, and the child job's result that conflicts with
-    them.
-    """
+    """A child-result conflict: changes of a worker conflict with the result of its child job."""
 
     worker_id: str
     """Worker that has to resolve the conflict."""

@@ -112,7 +112,7 @@ class GateRequest(Wire):
 def _not_off(command: str) -> str:
     if command.strip() == OFF:
         raise ValueError(
-            "'off' cannot be an entry of a list; to disable all gates: gates: off in config"
+            "'off' cannot be an entry of a list; to disable all gates, write 'gates: off' in config"
         )
     return command
 
@@ -120,8 +120,8 @@ def _not_off(command: str) -> str:
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
     """Return the gate for an entry.
 
-    If the entry is a text, it is the name of a gate, or a command. The project's files decide later
-    which of the two it is. ``new_only``: see ``GateRequest.to_gate``.
+    A text is the name of a gate, or a command. The project's files decide later whether the text is
+    a name. ``new_only``: see ``GateRequest.to_gate``.
     """
     if isinstance(asked, str):
         return Gate(name="", run=asked.strip(), timeout=0.0, new_only=new_only)

@@ -71,7 +71,9 @@ class CommentBody(Wire):
     @model_validator(mode="after")
     def lines_are_in_order(self) -> "CommentBody":
         if self.end_line is not None and self.end_line < self.line:
-            raise ValueError(f"end_line {self.end_line} is before line {self.line}")
+            raise ValueError(
+                f"end_line {self.end_line} is before line {self.line}; write the lines in order"
+            )
         return self
 
     def to_comment(self) -> Comment:
@@ -103,9 +105,13 @@ class FeedbackBody(Wire):
     @model_validator(mode="after")
     def has_content(self) -> "FeedbackBody":
         if not self.comments and not self.summary.strip():
-            raise ValueError("needs comments or a summary")
-        if sum(len(each.text) for each in self.comments) > MOST_COMMENT_CHARACTERS:
-            detail = f"all comments together may have at most {MOST_COMMENT_CHARACTERS} characters"
+            raise ValueError("needs comments or a summary; add at least one of them")
+        length = sum(len(each.text) for each in self.comments)
+        if length > MOST_COMMENT_CHARACTERS:
+            detail = (
+                f"the comments have {length:,} characters together, and at most "
+                f"{MOST_COMMENT_CHARACTERS:,} are allowed; shorten them"
+            )
             raise PydanticCustomError("too_large", "{detail}", {"detail": detail})
         return self
 

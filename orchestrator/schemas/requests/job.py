@@ -186,7 +186,7 @@ _OF_QUESTIONS = frozenset({"id", "title", "approve", "depends_on", "timeout", "o
 
 
 class TaskRequest(Wire):
-    """One task; it needs a title, prompt, or command."""
+    """One task, with a title, prompt, command, or question (approve)."""
 
     id: TaskId | None = None
     """Id, unique in the job (default: task_<position>)."""

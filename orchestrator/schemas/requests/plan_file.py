@@ -13,8 +13,8 @@ MOST_FAULTS_SHOWN = 20
 def parse_plan(text: str, source: str, default_request: str = "") -> OrchestrateRequest:
     """Return the plan in a text. ``source``: the file's name, for messages.
 
-    ``default_request``: the request for a plan that contains no request. If it is empty, such a
-    plan is invalid.
+    ``default_request``: the request for a plan that contains no request; empty: a plan without a
+    request is invalid.
 
     Raise InvalidRequest with one ``source:line:column: error`` per line.
     """

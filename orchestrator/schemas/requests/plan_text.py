@@ -82,7 +82,7 @@ def _refuse_repeated_keys(node: yaml.MappingNode) -> None:
             continue
         if key.value in seen:
             raise yaml.constructor.ConstructorError(
-                None, None, f"{key.value!r} occurs twice", key.start_mark
+                None, None, f"{key.value!r} occurs twice; remove one", key.start_mark
             )
         seen.add(key.value)
 

@@ -51,7 +51,7 @@ class Remark:
 
 
 def remark_of(kind: str, event: object) -> Remark | str:
-    """Return an event's comment or failed check. If it has none, return the reason as text."""
+    """Return an event's comment or failed check; if there is neither, return why, as text."""
     action = text(event, "action")
     if kind == "pull_request_review" and action == "submitted":
         return _review(event)

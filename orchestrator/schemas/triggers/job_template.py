@@ -62,7 +62,7 @@ class JobTemplate:
             for name in names:
                 if name not in params:
                     known = ", ".join(params) or "none"
-                    raise self._invalid(place, f"unknown parameter {name!r}; params: {known}")
+                    raise self._invalid(place, f"has unknown parameter {name!r}; known: {known}")
                 unused.pop(name, None)
         for name in unused:
             raise InvalidRequest(
