@@ -125,7 +125,7 @@ class MaxDepthReached(Refused):
 class LimitReached(OrchestratorError):
     """A limit is used up at present.
 
-    ``most``: the limit's value. ``used``: the used part of it.
+    ``most``: the value of the limit. ``used``: the amount that is used.
     """
 
     kind = "limit"

@@ -142,8 +142,8 @@ _OPTIONS: Mapping[str, Any] = {
 class _CompiledTemplates(BytecodeCache):
     """The compiled templates, shared by all Jinja environments.
 
-    The compiled shipped templates are also stored next to their sources. Compiling them would take
-    a quarter of a second, which is most of the time of a server's first job.
+    The compiled shipped templates are also stored next to their sources. To compile the shipped
+    templates takes a quarter of a second, which is most of the time of a server's first job.
     """
 
     def __init__(self, shipped: Path) -> None:

@@ -63,7 +63,7 @@ class UnreadableReport(Exception):
 
 
 class NoAdvisories(UnreadableReport):
-    """A tool checked nothing, because it could not reach its source of known vulnerabilities."""
+    """A tool checked nothing, because its source of known vulnerabilities was not reachable."""
 
     cause = GateCause.NO_NETWORK
 
@@ -72,8 +72,8 @@ class NoAdvisories(UnreadableReport):
 class Flaw:
     """One finding of a gate."""
 
-    #: Key of the finding. It has no line numbers, so that it is the same in other states of the
-    #: project.
+    #: Key of the finding, without line numbers, so that the same finding has the same key in other
+    #: states of the project.
     key: str
     #: The finding, for people.
     text: str

@@ -128,8 +128,8 @@ class Gate:
     new_only: bool = True
     #: True if tests that passed at the base may be removed.
     tests_may_vanish: bool = False
-    #: True if the change may alter tests of the base. Then it need not pass the base's versions of
-    #: these tests.
+    #: True if the change may alter tests of the base. The change then need not pass the base's
+    #: versions of these tests.
     tests_may_change: bool = False
     source: GateSource = GateSource.ASKED
     #: Why the gate exists, as text.
@@ -149,7 +149,7 @@ class Gate:
 
     @property
     def script(self) -> str:
-        """The text for ``bash -c`` in the worktree. If it has several lines, each must succeed."""
+        """The text for ``bash -c`` in the worktree. Each line of a longer text must succeed."""
         return f"set -e\n{self.run}" if "\n" in self.run.strip() else self.run
 
     @property
@@ -186,7 +186,8 @@ class GateResult:
     judges_with_code: bool = False
     #: What to type to accept the gate's findings; empty if they cannot be accepted.
     advice: str = ""
-    #: Why the gate has no verdict; None if it passed or failed, and in older rows.
+    #: Why the gate has no verdict; None if the gate passed or failed, and in rows of earlier
+    #: versions.
     cause: GateCause | None = None
     #: Fingerprint of the findings, independent of their line numbers and order; empty if the report
     #: names none.
@@ -204,7 +205,8 @@ class GateResult:
     #: For a candidate: number of findings with the base's configuration; None: the number of
     #: ``failures``.
     base_findings: int | None = None
-    #: Patterns of the sources that the gate judges; empty: all sources, or an older row.
+    #: Patterns of the sources that the gate judges; empty: all sources, or a row of an
+    #: earlier version.
     looks_at: tuple[str, ...] = ()
     #: Python files of the change that no test imported.
     not_imported: tuple[str, ...] = ()
@@ -374,12 +376,12 @@ class GateFiles(Protocol):
         """Return the entries of a directory; empty if it does not exist."""
 
     def paths(self) -> Collection[str]:
-        """Return all files of the project, except those in the product's own folder."""
+        """Return all files of the project, except files in the product's own folder."""
 
 
 class GateFinder(Protocol):
     def default_gates(self, files: GateFiles) -> Sequence[Gate]:
-        """Return a project's default gates. Raise InvalidRequest if they are invalid."""
+        """Return a project's default gates. Raise InvalidRequest if a gate is invalid."""
 
     def named(self, asked: Sequence[Gate], files: GateFiles) -> Sequence[Gate]:
         """Return the requested gates, with all their fields set.

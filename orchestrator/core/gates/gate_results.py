@@ -233,8 +233,8 @@ def _as_at_base(gate: Gate, ran: FinishedRun, result: GateResult) -> GateResult:
     error = _flaw_in_words(first, ran) if first.key == EXIT_KEY else first.message[:LONGEST_SHOWN]
     words = f"{what} on the base commit: {error}"
     found = _as_not_run(gate, GateCause.FAILS_AT_BASE, words, result)
-    # The baseline excuses an exit code and findings of tests that ran. It does not excuse errors
-    # that kept tests from running.
+    # The baseline excuses an exit code and findings of tests that ran. The baseline does not excuse
+    # errors that kept tests from running.
     is_excused = not all(each.is_error for each in ran.reading.flaws)
     is_known = is_excused or found.status is not GateStatus.BROKEN
     return replace(found, status=GateStatus.KNOWN) if is_known else found

@@ -122,7 +122,7 @@ def with_counts(
 def without_parameters(test: str) -> str:
     """Return a test's name without parameters: ``test_one[2-3]`` becomes ``test_one``.
 
-    Parameters do not count, because a candidate could use them to multiply its number of tests.
+    Parameters do not count, because a candidate could multiply its number of tests by parameters.
     """
     return test.partition("[")[0]
 

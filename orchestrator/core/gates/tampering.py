@@ -92,8 +92,8 @@ MIXED = tuple(_READERS)
 
 #: Maximum number of files that a sentence names.
 MOST_NAMED = 3
-#: Manifests of dependencies. They stay in the second run, because code with new dependencies does
-#: not build with the base's manifest.
+#: Manifests of dependencies. The second run keeps the worker's manifests, because code with new
+#: dependencies does not build with the base's manifest.
 _MANIFESTS = ("Cargo.toml", "go.mod", "go.work", "build.rs")
 #: Reports of gates whose findings are in files. Tests do not decide the verdict of such gates.
 _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateReport.PRE_COMMIT})
@@ -106,8 +106,8 @@ class JudgeAlteration:
     #: Files to replace for the second run. Each key is a file's path. The value is the path of its
     #: new content in the base commit, or None to remove the file.
     swap: Mapping[str, str | None] = field(default_factory=dict)
-    #: Altered files that decided how gates judge before the change. New tests are not among them,
-    #: because they judge nothing on the base.
+    #: Altered files that decided how gates judge before the change. New tests are not included,
+    #: because a new test judges nothing on the base.
     judges: tuple[str, ...] = ()
     #: Files that decide how gates judge, and that the work altered with its task's permission.
     allowed: tuple[str, ...] = ()
@@ -164,8 +164,8 @@ def alteration(
     files, by new path. ``equal``: changed files in which the part that configures gates is
     unchanged. ``removed``: the paths of ``touched`` that the work removed.
 
-    ``is_compared``: True for a candidate. Its new tests are then omitted in the second run, even if
-    it altered no other file that decides how the gate judges.
+    ``is_compared``: True for a candidate. The second run then omits the candidate's new tests, even
+    if the candidate altered no other file that decides how the gate judges.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
@@ -287,8 +287,8 @@ def hidden_flaws(
 def _hidden_test_flaws(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
     """The same as ``hidden_flaws``, for gates that report tests.
 
-    A test that the second run lacks is returned only if it passed on the base. Otherwise, it may be
-    a new test of the worker, which the second run cannot have.
+    If the second run lacks a test, the test is returned only if it passed on the base. Any other
+    such test may be a new test of the worker, which the second run cannot have.
     """
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}

@@ -87,7 +87,10 @@ def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
 
 
 def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
-    """Return, by task id, the ids of the tasks that depend on it, in task order."""
+    """Return the ids of each task's dependents, by the task's id.
+
+    Dependents are in task order. Tasks without dependents are omitted.
+    """
     waiting: dict[str, list[str]] = {}
     for task in tasks:
         for needed in dict.fromkeys(task.depends_on):

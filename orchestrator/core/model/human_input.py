@@ -156,7 +156,7 @@ class RunningMode(StrEnum):
 
 
 class PauseCause(StrEnum):
-    """Why a job is paused, which decides how it resumes."""
+    """Why a job is paused. The cause decides how the job resumes."""
 
     #: A person paused the job, or a job above it.
     PERSON = "person"

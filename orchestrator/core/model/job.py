@@ -156,7 +156,7 @@ class TaskSpec:
         )
 
     def with_timeouts(self, change: Callable[[float], float]) -> "TaskSpec":
-        """Return the task with ``change`` applied to each timeout, also those of candidates."""
+        """Return the task, with ``change`` applied to its own and its candidates' timeouts."""
         own = tuple(
             each if each.timeout is None else replace(each, timeout=change(each.timeout))
             for each in self.candidate_settings
@@ -194,7 +194,7 @@ REVIEWER = "reviewer"
 class Callback:
     """The address that gets messages about one job.
 
-    It is secret, because it may contain a token.
+    The address is secret, because it may contain a token.
     """
 
     url: str = field(repr=False)

@@ -45,7 +45,10 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierPart:
-    """Changes that a worker made before it was retried because of missing promised files."""
+    """Changes of a worker from before a retry.
+
+    The retry followed because promised files were missing.
+    """
 
     worker_id: str
     #: The successful attempt that made the changes.
@@ -56,7 +59,8 @@ class EarlierPart:
 class Overruled:
     """Changed places (hunks) of one worker that are not in the result.
 
-    Another worker's hunks replaced them (``theirs``), or the parent worker of the job undid them.
+    Either another worker's hunks replaced these hunks (``theirs``), or the parent worker of the job
+    undid these hunks.
     """
 
     worker_id: str

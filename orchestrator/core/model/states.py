@@ -147,8 +147,8 @@ JOB_TRANSITIONS: Mapping[JobStatus, frozenset[JobStatus]] = {
 }
 
 _W = WorkerStatus
-#: Statuses that may follow a success: the worker's changes conflict with other changes, or fail the
-#: gates together with them.
+#: Statuses that may follow a success after a merge rejection: the worker's changes conflict with
+#: other changes, or the gates fail on the merged result.
 _REFUSED = frozenset({_W.PENDING, _W.FAILED})
 WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
     # WAITING: an attempt has ended, and the worker waits for child jobs before its next attempt.

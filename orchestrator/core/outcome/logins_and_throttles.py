@@ -115,7 +115,7 @@ class AgentLogins:
 
 
 #: Seconds without starts after a rate limit whose end the provider does not name. The first value
-#: is for the first rate limit. It doubles with each further rate limit, up to the second value.
+#: is for the first rate limit. The seconds double with each further one, up to the second value.
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
 #: Maximum seconds to wait if a provider names the end of a rate limit. A later end is not trusted.
 LONGEST_RESET_SECONDS = 6 * 3600.0
@@ -129,7 +129,7 @@ class _Account:
 
     #: Number of workers that may run at the same time.
     limit: float
-    #: The value of ``limit`` before the first rate limit. When ``limit`` reaches it again, the
+    #: The value of ``limit`` before the first rate limit. When ``limit`` is above this value, the
     #: throttle is removed.
     before: int
     paused_until: float

@@ -31,7 +31,8 @@ class MergeRejection:
     conflicts: tuple[str, ...] = ()
     #: The agent of the next attempt; empty: the worker's own agent.
     agent: str = ""
-    #: Effect on a worker that gets no further attempt. True: it fails. False: it keeps its status.
+    #: Effect on a worker without a further attempt. True: the worker fails. False: the worker keeps
+    #: its status.
     required: bool = True
 
 

@@ -317,8 +317,8 @@ class Repository(Protocol):
     ) -> MergedSideWork:
         """Merge a worker's side work into its branch: branches, worktrees, and stash entries.
 
-        ``tip``: the branch head. It must include all changes in the worktree. Conflicting work is
-        saved on refs below ``kept_refs``. The user's stash list is unchanged. Idempotent.
+        ``tip``: the branch head, which must include all changes in the worktree. Conflicting side
+        work is saved on refs below ``kept_refs``. The user's stash list is unchanged. Idempotent.
         """
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
@@ -520,8 +520,8 @@ class Repository(Protocol):
         Later commits up to ``tip`` stay separate. Return the new tip. Return ``tip`` unchanged if
         ``tip`` does not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
 
-        The new commit has ``message``. Subjects of squashed commits are listed below it if they
-        differ from the subject of ``message``.
+        The new commit has ``message``. If subjects of squashed commits differ from the subject of
+        ``message``, a list of these subjects follows.
         """
 
     def replay(
@@ -534,8 +534,8 @@ class Repository(Protocol):
     ) -> str:
         """Replay commits on top of ``onto``, with their authors and messages.
 
-        Return the last new commit. It has the content of ``final``. If ``final`` has changes that
-        none of the commits has, the last new commit contains these changes and has the message
+        Return the last new commit, which has the content of ``final``. If ``final`` has changes
+        that none of the commits has, the last new commit contains these changes and has the message
         ``message``.
         """
 

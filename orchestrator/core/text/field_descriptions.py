@@ -1,8 +1,8 @@
 """Base class of pydantic models in which the string below a field is the field's description.
 
 The descriptions are read from the source files when a schema is first needed. pydantic's
-``use_attribute_docstrings`` reads them when a class is created, which takes a tenth of the server's
-startup time.
+``use_attribute_docstrings`` would read all descriptions when a class is created. This would take a
+tenth of the server's startup time.
 """
 
 import ast

@@ -80,10 +80,9 @@ class JobTreeIndex:
         return frozenset(name for name, each in tasks if self.task(each).works_in_project)
 
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
-        """Sort a worker's child jobs as the worker started them.
+        """Sort a worker's child jobs by the order in which the worker started them.
 
-        This is needed because the store may return jobs that were created at the same instant in
-        any order.
+        The store may return jobs that were created at the same instant in any order.
         """
         worker = self._worker_by_id.get(worker_id)
         known = worker.child_job_ids if worker else ()

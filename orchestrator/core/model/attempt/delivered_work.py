@@ -221,7 +221,7 @@ class DeliveredWork:
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: Workers of dependencies whose changes are missing at the worker's start, because they
+    #: Workers of dependencies, whose changes were missing when this worker started. Their changes
     #: conflict with the changes of another dependency.
     omitted: tuple[str, ...] = ()
     #: True if a person has committed on the worker's branch since. No gate judged that commit.

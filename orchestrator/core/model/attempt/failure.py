@@ -102,7 +102,7 @@ class Rollback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """Classified failure of one attempt. It is stored before any action follows."""
+    """Classified failure of one attempt. The server stores a failure before it acts on it."""
 
     attempt: int
     kind: FailureKind

@@ -132,7 +132,7 @@ def ignored_promises(
 
 
 def unmerged_side_work(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]:
-    """Yield side work that is not in the result, for example because it conflicts.
+    """Yield side work that is not in the result, for example because of a conflict.
 
     Side work consists of branches, worktrees, and stash entries that an agent created itself. Side
     work of a rolled-back attempt is omitted. ``workers``: workers with merged changes.
