@@ -26,7 +26,7 @@ def headline(
     merged: int | None = None,
     in_part: int = 0,
 ) -> str:
-    """Describe a job's outcome in one line: ``Partial: 2 of 3 tasks succeeded, 1 merged``.
+    """Return a job's outcome in one line: ``Partial: 2 of 3 tasks succeeded, 1 merged``.
 
     ``changed_nothing``: number of successful workers that unexpectedly changed no file. ``merged``:
     number of workers whose changes are in the result; None if nothing was merged. ``in_part``:

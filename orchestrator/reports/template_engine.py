@@ -102,7 +102,7 @@ class Templates:
             self._shipped.get_template(name)
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
-        """Fill a template. If the user's template fails, use the shipped template, with a note."""
+        """Return a filled template. If the user's template fails, fill the shipped one, with a note."""
         own = self._template_dir / name if self._template_dir else None
         if self._own is None or own is None or not own.exists():
             return _rendered(self._shipped, name, context)

@@ -367,7 +367,7 @@ def moment(at: float | None) -> str:
 
 
 def sum_of_known(total: Total, shown: str) -> str:
-    """Format a sum, with a note if the values of some workers are unknown."""
+    """Return the text ``shown`` of a sum, with a note if the values of some workers are unknown."""
     if total.value is None or not total.unknown:
         return shown
     started = total.known + total.unknown

@@ -26,7 +26,7 @@ def needs_another(first: FinishedRun) -> bool:
 
 
 def combined_on_base(first: FinishedRun, second: FinishedRun) -> FinishedRun:
-    """Combine two runs on the base: the findings of both, and the tests that passed in both.
+    """Combine two runs on the base: findings that both have, and tests that passed in both.
 
     If the second run has no verdict, return the second run. In this case, all findings of the
     change count as new.
@@ -172,7 +172,9 @@ def needs_confirmation(check: Check, ran: FinishedRun, result: GateResult) -> bo
 
 
 def combined_on_result(first: FinishedRun, second: FinishedRun) -> FinishedRun:
-    """Combine two runs: the findings that both have, and the tests that passed in at least one.
+    """Combine two runs on a merged result: findings of both runs, and tests that passed in one.
+
+    A finding counts only if both runs have it. A passed test counts if at least one run has it.
 
     If the second run has no verdict, return the first run.
     """

@@ -285,7 +285,7 @@ def hidden_flaws(
 
 
 def _hidden_test_flaws(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
-    """The same as ``hidden_flaws``, for gates that report tests.
+    """Return what ``hidden_flaws`` returns, for a gate that reports tests.
 
     If the second run lacks a test, the test is returned only if it passed on the base. Any other
     such test may be a new test of the worker, which the second run cannot have.
@@ -336,8 +336,8 @@ def with_rewrites(
 def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
-    ``touched``: files that the worker changed. Such a file is also returned if the gate changes it
-    in both runs, but now in an additional place.
+    ``touched``: files that the worker changed. A touched file is also returned if the gate changes
+    the file in both runs, but now in an additional place.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

@@ -228,9 +228,9 @@ class PlanProgress:
         yield from self.reviewers.values()
 
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
-        """Record a worker's end. Return the dependent tasks that can now start, or can never start.
+        """Record a worker's end. Return the dependent tasks that can start now or can never start.
 
-        Use ``is_ready`` to distinguish them: it is False for a task that can never start.
+        ``is_ready`` is True for a task that can start, and False for a task that can never start.
         """
         self._open[task_id] -= 1
         self.open_workers -= 1

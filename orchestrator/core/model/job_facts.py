@@ -80,7 +80,7 @@ class Overruled:
 class Shortfall:
     """What a person should check in the changes of a successful worker.
 
-    Changes that the job's result lacks are ``Missing`` instead.
+    Changes that the job's result lacks are in ``Missing`` instead.
     """
 
     worker_id: str

@@ -49,7 +49,7 @@ class Lack:
 
 @dataclass(frozen=True, slots=True)
 class Capacity:
-    """What the machines can take now, as one turn of the scheduler sees it."""
+    """Whether more workers can start now, and where. Valid for one turn of the scheduler."""
 
     #: Why no worker at all may start; None if workers may start.
     paused: Lack | None = None

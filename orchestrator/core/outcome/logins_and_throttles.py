@@ -68,7 +68,7 @@ class AgentLogins:
             self._seen[agent] = LoginState(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """Record a failed login, or an account without credit, if the verdict reports one.
+        """Record a failed login or an account without credit that the verdict reports.
 
         Return the verdict. Its reason then also states what to do, if known.
         """
@@ -189,7 +189,7 @@ class AgentThrottle:
             del self._accounts[agent]
 
     def held_until(self, agent: str, now: float) -> float | None:
-        """Return when another worker of the agent may start; None if one may start now.
+        """Return when another worker of the agent may start; None: now.
 
         At the returned time, call again, because the worker may have to wait longer.
         """

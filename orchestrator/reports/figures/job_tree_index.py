@@ -440,7 +440,7 @@ def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
 
 
 def _shared_prompt_bytes(index: JobTreeIndex, worker: Worker) -> int:
-    """Return how many bytes at the prompt's beginning equal those of an earlier prompt.
+    """Return the size of the prompt's beginning that an earlier worker's prompt also has, in bytes.
 
     The result is 0 for a planner or reviewer, and for the first worker of its agent in the job.
     """

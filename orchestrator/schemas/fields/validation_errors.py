@@ -78,7 +78,7 @@ class Fault:
 def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """Return all validation errors of input for ``model``.
 
-    Their texts never contain the invalid values.
+    The text of an error never contains the invalid value.
     """
     found = error.errors(include_url=False, include_input=False)
     every = [_fault(dict(item), model) for item in found]
