@@ -101,7 +101,7 @@ def _result(name: str, worker: Worker | None, obstacle: str) -> CliResult:
 
 
 def best_worker(workers: Sequence[Worker]) -> Worker | None:
-    return next((each for each in workers if each.counts), None)
+    return next((each for each in workers if each.belongs_to_result), None)
 
 
 def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tuple[str, Worker]:

@@ -250,7 +250,7 @@ class Job:
         return self.parent_worker_id is None
 
     @property
-    def unmerged(self) -> bool:
+    def merge_failed(self) -> bool:
         return self.merge_state is MergeState.FAILED
 
     @property
@@ -261,7 +261,7 @@ class Job:
         count.
         """
         own = any(not each.chosen for each in self.facts.missing)
-        return self.unmerged or own or bool(self.facts.lost_below)
+        return self.merge_failed or own or bool(self.facts.lost_below)
 
     @property
     def fails_unjudged(self) -> bool:
@@ -441,7 +441,7 @@ class Worker:
         return self.standing.place == 1 if self.standing else None
 
     @property
-    def counts(self) -> bool:
+    def belongs_to_result(self) -> bool:
         """True if the worker's changes belong to the job's result by default.
 
         False for a worker that did not succeed, and for a candidate that was not chosen.

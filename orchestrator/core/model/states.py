@@ -45,7 +45,7 @@ class MergeState(StrEnum):
 
     #: Nothing was merged: no worker had changes, or the merge has not begun.
     NONE = "none"
-    #: The result has the changes of every worker whose changes belong to it (``Worker.counts``).
+    #: The result has the changes of all workers with ``Worker.belongs_to_result``.
     MERGED = "merged"
     #: The result lacks changes, which ``JobFacts.missing`` lists.
     IN_PART = "in_part"

@@ -381,7 +381,7 @@ def evidence_after_child_jobs(
 
 
 def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
-    """True if only the gates still decide whether the attempt succeeds."""
+    """True if the attempt has no failure so far, so that only its gates remain to decide."""
     return judge(exit, replace(evidence, gates=(_PASSED,))).succeeded
 
 

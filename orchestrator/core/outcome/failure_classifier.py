@@ -257,7 +257,7 @@ TABLE: tuple[FailureRow, ...] = (
 
 
 def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -> Failure | None:
-    """Classify the failure of a worker's attempt; None if the attempt did not fail.
+    """Return the classified failure of a worker's attempt; None if the attempt did not fail.
 
     If the attempt has no worktree, the failure's strategy is not a rollback.
     """

@@ -233,7 +233,12 @@ class SchedulerView:
         present = self.workers.get(worker.key, worker)
         for each in (each for job in present.child_job_ids for each in self.workers_of(job)):
             result, ended_at = each.result, each.ended_at
-            if not each.counts or result is None or result.delivery is None or ended_at is None:
+            if (
+                not each.belongs_to_result
+                or result is None
+                or result.delivery is None
+                or ended_at is None
+            ):
                 continue
             if self.task_of(each).works_in_project:
                 judged = result.delivery.code if has_judged(result.gates) else ()

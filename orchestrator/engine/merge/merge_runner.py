@@ -205,7 +205,7 @@ class MergeRunner:
         record of the merge; None for a job without git.
         """
         tasks = {each.id: each for each in tree.tasks[job.id]}
-        own = [each for each in tree.workers if each.job_id == job.id and each.counts]
+        own = [each for each in tree.workers if each.job_id == job.id and each.belongs_to_result]
         own = [each for each in own if not each.is_adviser]
         without = [each for each in own if not has_worktree(each)]
         found = {

@@ -145,7 +145,7 @@ class MergeCalls:
         record = self._job_details.merge_record(caller, job.id)
         inside = {*record.get("merged", ())} - {*record.get("left_out", ())}
         workers = {each.id: each for each in self._store.workers(job.id)}
-        counting = {each.id for each in workers.values() if each.counts}
+        counting = {each.id for each in workers.values() if each.belongs_to_result}
         if any(each not in workers for each in choice.take):
             return False
         if any(self._worktrees.has_moved(workers[each]) for each in choice.take):

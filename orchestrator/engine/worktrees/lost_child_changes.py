@@ -129,7 +129,9 @@ class LostChildChanges:
     def _places_by_worker(
         self, tree: Tree, child: Job, places: list[dict[str, Any]]
     ) -> dict[str, list[dict[str, Any]]]:
-        workers = [each for each in tree.workers if each.job_id == child.id and each.counts]
+        workers = [
+            each for each in tree.workers if each.job_id == child.id and each.belongs_to_result
+        ]
         touched = {each.id: self._worktrees.touched(each) for each in workers}
         found: dict[str, list[dict[str, Any]]] = {}
         for place in places:

@@ -66,7 +66,7 @@ def lost_without_worktree(
     if not lacks_worktrees(job, tasks.values()):
         return
     for worker in workers:
-        counts = worker.counts and not worker.is_adviser
+        counts = worker.belongs_to_result and not worker.is_adviser
         if counts and tasks[worker.task_id].needs_worktree(job.config.git):
             yield Missing(
                 worker_id=worker.id, job_id=job.id, cause=LossCause.NO_BRANCH, why=NO_WORKTREE
@@ -81,16 +81,15 @@ def not_made(
 ) -> Iterator[Missing]:
     """Yield, for each worker, its promised files that the result lacks.
 
-    Only workers whose changes belong to the result are checked (``Worker.counts``). ``present``:
-    files that the result changes. ``removed``: by worker, promised files that were removed after
-    the worker's end.
+    Only workers with ``Worker.belongs_to_result`` are checked. ``present``: files that the result
+    changes. ``removed``: by worker, promised files that were removed after the worker's end.
 
     A promised path counts as missing if the worker created it as a link out of the worktree. In
     this case, the result has the file only if another worker created it.
     """
     for worker in workers:
         delivery = worker.delivery
-        if delivery is None or worker.is_adviser or not worker.counts:
+        if delivery is None or worker.is_adviser or not worker.belongs_to_result:
             continue
         lost = tuple(removed.get(worker.id, ()))
         if not (delivery.missing or lost):
@@ -213,10 +212,10 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 def counting_child_jobs(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose lost changes count as lost changes of the worker.
 
-    Yield nothing if the worker's own changes do not count (``Worker.counts``). ``children``: as in
+    Yield nothing for a worker without ``Worker.belongs_to_result``. ``children``: as in
     ``not_replaced``.
     """
-    if worker.counts:
+    if worker.belongs_to_result:
         yield from not_replaced(children)
 
 
@@ -319,10 +318,10 @@ def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
 
 
 def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
-    """Return commands that merge a worker whose changes do not count, and then each job above.
+    """Return commands that merge a worker's excluded changes, and then each job above again.
 
-    The commands are joined by ``;``, because ``&&`` would end after the first command. That command
-    does not return exit code 0, because a job with a failed worker stays partial.
+    The commands are joined by ``;``. After ``&&``, the second command would not run, because the
+    first command does not return exit code 0: a job with a failed worker stays partial.
     """
     return "; ".join([f"{COMMAND} merge {job_id}{_INCLUDE}{worker_id}", *_merge_commands(above)])
 
@@ -391,9 +390,9 @@ class UnmergedChanges:
         found = [self._missing_work(each, job) for each in job.facts.lacking if each.is_made]
         for each, counts in self._jobs_below(job):
             if each is not job:
-                # ``job.facts`` already has most losses of the jobs below. It lacks two kinds:
-                # losses that a person chose, and all losses of jobs whose changes do not count, for
-                # example below a failed worker.
+                # ``job.facts`` has most losses of the jobs below, except two kinds: losses that a
+                # person chose, and all losses of jobs that do not belong to the result, such as
+                # jobs below a failed worker.
                 losses = (loss for loss in each.facts.missing if loss.chosen or not counts)
                 found += (self._missing_work(loss, job) for loss in losses if loss.is_made)
             found += self._outside_work_of_job(each, job)
@@ -435,7 +434,8 @@ class UnmergedChanges:
         for failure in worker.failures:
             if not failure.undone or failure.attempt >= worker.attempt:
                 continue
-            if _is_restored(worker, failure) and (worker.counts or worker.id in job.facts.taken):
+            is_merged = worker.belongs_to_result or worker.id in job.facts.taken
+            if is_merged and _is_restored(worker, failure):
                 continue
             show = f"{diff_of(job.id, worker.id)} --attempt {failure.attempt}"
             command = ""
@@ -499,7 +499,8 @@ class UnmergedChanges:
 
     def _counting_workers(self, job: Job) -> Iterator[Worker]:
         for worker in self.workers.get(job.id, ()):
-            if (worker.counts or worker.id in job.facts.taken) and self._has_changes(worker):
+            is_wanted = worker.belongs_to_result or worker.id in job.facts.taken
+            if is_wanted and self._has_changes(worker):
                 yield worker
 
     def _has_changes(self, worker: Worker) -> bool:
@@ -521,7 +522,7 @@ class UnmergedChanges:
                 continue
             children = [self.jobs[each] for each in worker.child_job_ids if each in self.jobs]
             for child in not_replaced(children):
-                yield from self._jobs_below(child, counts and worker.counts)
+                yield from self._jobs_below(child, counts and worker.belongs_to_result)
 
     def _jobs_above(self, job_id: str, top: Job) -> list[str]:
         """Return the jobs above a job, from its parent to ``top``, as arguments of ``merge``."""
@@ -531,7 +532,7 @@ class UnmergedChanges:
             job_id = job.parent_job_id or top.id
             workers = self.workers.get(job_id, ())
             parent = next((each for each in workers if each.id == job.parent_worker_id), None)
-            counts = parent is None or parent.counts
+            counts = parent is None or parent.belongs_to_result
             found.append(job_id if counts else f"{job_id}{_INCLUDE}{job.parent_worker_id}")
         return found
 

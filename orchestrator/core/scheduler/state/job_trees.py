@@ -152,7 +152,7 @@ class JobTrees:
         below = [each for job_id in present.child_job_ids for each in self.workers_of(job_id)]
         for each in below:
             result = each.result
-            if not each.counts or result is None:
+            if not each.belongs_to_result or result is None:
                 continue
             delivery, files = result.delivery, result.files_created
             if delivery is not None or own_directories:

@@ -75,7 +75,7 @@ class MergeCompletion:
         wanted = [each for each in workers if each.id not in left]
         half = tuple(not_made(job, wanted, present, merged.removed))
         taken = job.facts.taken if merged.taken is None else merged.taken
-        inside = [each for each in wanted if each.counts or each.id in taken]
+        inside = [each for each in wanted if each.belongs_to_result or each.id in taken]
         side = (*unmerged_side_work(job, inside), *ignored_promises(job, inside, present))
         names = {each.id for each in inside}
         facts = replace(
@@ -127,7 +127,7 @@ class MergeCompletion:
 def _files_without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
     for worker in workers:
         delivery = worker.delivery
-        if worker.result and delivery and worker.counts and not delivery.has_worktree:
+        if worker.result and delivery and worker.belongs_to_result and not delivery.has_worktree:
             yield from (*worker.result.files_created, *delivery.checkout)
 
 

@@ -313,6 +313,6 @@ class AttemptEnd:
         return None
 
     def _did_its_tasks(self, job: Job) -> bool:
-        if job.status is not JobStatus.PARTIAL or job.unmerged:
+        if job.status is not JobStatus.PARTIAL or job.merge_failed:
             return job.status is JobStatus.COMPLETED
         return all(tasks_succeeded(self._trees.workers_of(job.id)).values())

@@ -115,7 +115,7 @@ class JobEnd:
         workers = [each for each in self._trees.workers_of(job.id) if not each.is_adviser]
         maybe = {each.id: self._changed_while_running(each) for each in workers}
         listed = set[str]()
-        for worker in (each for each in workers if each.counts):
+        for worker in (each for each in workers if each.belongs_to_result):
             by_names: dict[tuple[str, ...], list[str]] = {}
             for path in (each for each in unjudged_code(worker) if each not in listed):
                 others = (name for name, paths in maybe.items() if path in paths)
