@@ -1,6 +1,6 @@
 """The launcher for several machines.
 
-The local launcher gets the attempts that run on the server's machine. Nodes get all others.
+Attempts on the server's machine are started by the local launcher, all other attempts by nodes.
 """
 
 import asyncio
@@ -46,11 +46,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for which ``open`` and ``close`` wait for the loop's thread.
 _LOOP_SECONDS = 30.0
-#: Maximum seconds for which ``close`` waits for the ends of stopped workers, after their grace
-#: time.
+#: ``close`` waits at most this long for stopped workers, after their grace time. Seconds.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.02
-#: Seconds between two checks whether the server stops, while a thread waits for a node.
+#: While a thread waits for a node, it checks at this interval whether the server stops. Seconds.
 _LOOK_SECONDS = 1.0
 #: Seconds between two searches for the agents of this machine.
 _AGENTS_SECONDS = 3.0
@@ -71,14 +70,14 @@ class ClusterSettings:
     workspace: Path
     #: Paths outside the workspace that a node must see, too.
     shared: Sequence[Path] = ()
-    #: Paths that a node with its own file system replaces: ``project``, ``home`` (the product's),
-    #: and ``python``.
+    #: The server's paths that a node with its own file system replaces, by these names:
+    #: ``project``, ``home`` (the product's folder), and ``python``.
     places: Mapping[str, Path] = field(default_factory=dict)
     #: Memory that stays free on each node, in bytes.
     least_memory_bytes: int
-    #: Address of a Dask scheduler: nodes are started on its workers; empty: no Dask.
+    #: Address of a Dask scheduler, on whose Dask workers nodes are started; empty: no Dask.
     scheduler: str = ""
-    #: Minimum and maximum number of Dask's workers; None: Dask is not scaled.
+    #: Minimum and maximum number of Dask workers; None: Dask is not scaled.
     adapt: tuple[int, int] | None = None
 
 
@@ -93,16 +92,17 @@ class _NodeWorktree:
     bring: Callable[[FileChange], str]
 
 
-#: Gets a machine and a maximum. Returns how many workers, at most the maximum, could start on more
-#: machines like this machine.
+#: ``demand(machine, most)`` returns how many waiting workers could start if there were more
+#: machines like ``machine``. The result is at most ``most``.
 Demand = Callable[[Machine, int], int]
 
 
 class ClusterLauncher:
     """The launcher for several machines; implements ``core.ports.launcher.Launcher``.
 
-    A separate thread runs the event loop of the links (``NodeLinks``). The first call of ``listen``
-    begins to accept nodes: by then, the server knows which attempts may still run on nodes.
+    A separate thread runs the event loop of the connections to nodes (``NodeLinks``). Nodes are
+    accepted from the first call of ``listen`` on, because the server then knows which attempts may
+    still run on nodes.
     """
 
     def __init__(
@@ -119,9 +119,9 @@ class ClusterLauncher:
 
         ``unavailable_here`` returns the agents that cannot work on this machine, each with the
         reason and the fix. ``api`` returns the address of the API. ``worktrees`` copies worktrees
-        to nodes with their own file systems. ``demand`` gets a machine and a maximum. It returns
-        how many waiting workers, at most the maximum, could start on more machines like this
-        machine.
+        to nodes with their own file systems. ``demand(machine, most)`` returns how many waiting
+        workers could start if there were more machines like ``machine``. The result is at most
+        ``most``.
         """
         self._exchange = ServerFiles(worktrees)
         self._local, self._settings = local, settings
@@ -170,9 +170,10 @@ class ClusterLauncher:
 
     @contextmanager
     def worktree(self, worker: str, *, waits: bool) -> Iterator[NodeWorktree | None]:
-        """Hold and yield the worktree of a running worker on a node with its own file system.
+        """Yield access to a running worker's worktree on a node with its own file system.
 
-        Yield None if the server's machine has the worker's files. ``worker``: ``<root>/<worker>``.
+        The worker's attempt cannot end before the ``with`` block ends. Yield None if the server's
+        machine has the worker's files. ``worker``: ``<root job>/<worker>``.
 
         If the attempt is ending, wait for its end. If the node is disconnected, wait until the node
         is connected or lost. If ``waits`` is False, raise Unavailable instead of waiting. Any
@@ -226,10 +227,11 @@ class ClusterLauncher:
         return self._links.states() if self._links and self._is_open else ()
 
     def drain(self, name: str, drained: bool) -> NodeState:
-        """Stop or allow starts of workers on a node. Return the node's new state. Idempotent.
+        """Set whether workers may start on a node. Return the node's new state. Idempotent.
 
-        The change is stored. If no node has the name, raise NotFound with the known names. Raise
-        Unavailable while the server starts or stops.
+        ``drained``: True if no more workers may start. The change is stored. If no node has the
+        name, raise NotFound with the known names. Raise Unavailable while the server starts or
+        stops.
         """
         links = self._links
         if links is None or not self._serves or not self._is_open:
@@ -272,7 +274,8 @@ class ClusterLauncher:
         self._lacks_here = dict(self._look_here())
         self._events = events
         self._local.open(events)
-        # Jobs may be submitted before nodes are accepted, and may need agents that only nodes have.
+        # Read the list of nodes now: jobs may be submitted before nodes are accepted, and may need
+        # agents that only nodes have.
         self._links.read_registry()
         self._thread.start()
         self._is_open = True
@@ -394,7 +397,7 @@ class ClusterLauncher:
         return self._local.settle(attempt_id, exit_path, digest)
 
     def _ask(self, method: str, *arguments: object) -> None:
-        """Request a call of a method of ``NodeLinks`` in the loop's thread. Does not block."""
+        """Let the loop's thread call a method of ``NodeLinks``. Does not wait for the call."""
         with suppress(RuntimeError):  # The loop is already closed.
             self._loop.call_soon_threadsafe(partial(getattr(self._links, method), *arguments))
 

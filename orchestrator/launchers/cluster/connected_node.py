@@ -50,9 +50,9 @@ class NodeAttempt:
     log_is_lost: bool = False
     #: The attempt's files, on a node with its own file system.
     files: AttemptFiles | None = None
-    #: True until the node has all files. Later, True while the returned files are moved to their
-    #: directories.
+    #: True until the node has all files of the attempt.
     is_sending: bool = False
+    #: True while the files that the node returned are moved to their directories.
     is_taking: bool = False
     #: Commits that the node has when the attempt starts.
     brings: tuple[str, ...] = ()
@@ -62,13 +62,16 @@ class NodeAttempt:
     worktree: RunningWorktree | None = None
     #: Messages with files that the server wrote after the start, by path.
     late_files: dict[str, Message] = field(default_factory=dict)
-    #: Held while the worktree is copied, so that the attempt cannot end.
+    #: A lock that is held while the worktree is copied, so that the attempt cannot end.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: True from the report of the attempt's end, or from the loss of the node.
     is_ending: bool = False
 
     def own_files(self, files: AttemptFiles, exchange: ServerFiles) -> None:
-        """Record that the attempt's node has its own file system, and will return ``files``."""
+        """Record the files that the node will return after the attempt.
+
+        Call this only if the node has its own file system.
+        """
         self.files = files
         if files.worktree is not None:
             place = self.attempt_id, self.exit_path, files.worktree
@@ -131,9 +134,10 @@ def append_to(path: str, data: bytes) -> None:
 
 
 def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
-    """Append a piece of a file, without the bytes that the server already has.
+    """Append a piece of an attempt's file, without the bytes that the server already has.
 
-    A piece that begins after the end of the file is ignored.
+    ``at``: the position of the piece in the file. A piece that begins after the end of the server's
+    file is ignored.
     """
     had = attempt.had[file]
     if file == "files" and had > MOST_BYTES:
@@ -157,9 +161,11 @@ def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
 
 
 def stored_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
-    """If an attempt has no exit record on the server, store its end. Return the stored end.
+    """Store an attempt's end on the server, unless the server already has an exit record of it.
 
-    ``record``: the exit record that the node sent; empty if there is none.
+    For a lost attempt without a genuine record, store a tombstone. Return the end in the server's
+    exit record; ``exit`` if there is none. ``record``: the exit record that the node sent; empty if
+    the node sent none.
     """
     try:
         if exit.ended_by is EndedBy.LOST and not _is_proof(record, attempt.digest):
@@ -220,9 +226,10 @@ class ConnectedNode:
     has_own_files: bool = False
     #: Commits of the project that the node has.
     known: tuple[str, ...] = ()
-    #: The attempt whose files are being sent; empty: none. The files bring further commits to the
-    #: node. The event is set at the end of the transfer.
+    #: The attempt whose files are being sent to the node, with commits that the node lacks; empty:
+    #: none.
     bringing: str = ""
+    #: Set when this transfer has ended.
     brought: asyncio.Event = field(default_factory=asyncio.Event)
     #: The unconfirmed bytes on the present connection.
     window: Window = field(default_factory=Window)
@@ -243,7 +250,7 @@ class ConnectedNode:
         return sum(not each.is_waiting for each in self.attempts.values())
 
     def end_bringing(self, attempt_id: str, commits: Sequence[str] = ()) -> None:
-        """Record that the transfer of an attempt's files has ended. Idempotent.
+        """Record that the server sends no more files of an attempt to the node. Idempotent.
 
         ``commits``: commits that the node now has.
         """
@@ -277,8 +284,8 @@ def state_of(
 ) -> NodeState:
     """Return the state of a node, for display. ``entry``: None if the node was removed.
 
-    ``fenced_after``: the node's workers have ended this many seconds after the server's latest
-    answer to the node.
+    ``fenced_after``: seconds from the server's latest answer to the node until all workers of the
+    node have ended.
     """
     seen = None if node.heard_at is None else now - node.heard_at
     state = "up"
@@ -326,7 +333,7 @@ def _notice(node: ConnectedNode, entry: NodeEntry | None, now: float, fenced_aft
 
 
 def _agents_of(node: ConnectedNode, entry: NodeEntry | None) -> frozenset[str]:
-    # An earlier server may have received the node's latest report.
+    # Before the node's first report to this server, use its latest report to an earlier server.
     if node.agents is not None:
         return node.agents
     return frozenset(entry.agents) if entry else frozenset()

@@ -1,7 +1,7 @@
 """Decides which attempts of a node are lost, and accepts their late results.
 
 If a node's lease ends while the node is disconnected, the server counts the node's attempts as
-lost, and prevents that they start again.
+lost, and makes sure that these attempts never start again.
 
 If the node connects again, it sends the results of these attempts: first the output that the server
 lacks, then the exit record. The output is appended to the worker's log, unless a newer attempt uses
@@ -59,9 +59,10 @@ class GivenUpAttempt:
     rest: dict[str, int] = field(default_factory=dict)
 
     def begin(self, bases: Mapping[str, int]) -> Mapping[str, int]:
-        """Return the position in each output file from which the node must send the output.
+        """Return, for each output file, the position from which the node must send the output.
 
-        ``bases``: the position in the server's file at which the attempt's output begins.
+        ``bases``: for each file, the position in the server's file at which the attempt's output
+        begins.
         """
         if self.had is None:
             self.had = {
@@ -87,9 +88,9 @@ class GivenUpAttempt:
         self.rest[file] += len(data)
 
     def publish(self, record: str) -> bool:
-        """Store the exit record if the attempt's own shim wrote it.
+        """Store an exit record if it is genuine, and append the late output to the log.
 
-        Return True if it was stored.
+        Return True if the record was stored. Errors are logged.
         """
         content = record.encode("ascii", "replace")
         if not exit_record.is_proven(content, self.digest):
@@ -121,7 +122,7 @@ class GivenUpAttempt:
 class LateEnds:
     """The attempts of lost nodes, by node. Their results may still arrive.
 
-    Only one thread may call, except for ``is_empty``.
+    Only one thread may call. Any thread may call ``is_empty``.
     """
 
     def __init__(self) -> None:
@@ -143,7 +144,7 @@ class LateEnds:
         self._given_up.pop(node, None)
 
     def replace(self, log: str) -> None:
-        """Record that a newer attempt has started, whose worker writes to ``log``."""
+        """Record that a newer attempt, which writes to the file ``log``, has started."""
         for group in (self._given_up, self._arriving):
             for of_node in group.values():
                 for late in of_node.values():
@@ -154,9 +155,9 @@ class LateEnds:
     ) -> Mapping[str, Mapping[str, int]]:
         """Return, for each attempt and file, the position from which the node must send the output.
 
-        Lost attempts that the node does not know are forgotten. ``known`` has the attempts of the
-        node. For each file, it has the position in the server's file at which the attempt's output
-        begins.
+        ``known``: for each attempt that the node knows and each file, the position in the server's
+        file at which the attempt's output begins. Lost attempts that the node does not know are
+        forgotten.
         """
         found = self._given_up.pop(node, {})
         arriving = {each: late for each, late in found.items() if each in known}

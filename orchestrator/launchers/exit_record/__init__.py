@@ -1,1 +1,1 @@
-"""The record of an attempt's end, with its lock and the proof of its origin."""
+"""The lock and the exit record of an attempt, and the check for forged records."""

@@ -1,1 +1,1 @@
-"""The launcher of this machine, on the server's side."""
+"""The server's launcher for workers on this machine."""

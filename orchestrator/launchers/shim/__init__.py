@@ -1,1 +1,1 @@
-"""The process that runs one attempt. Standard library only."""
+"""The process that runs attempts, one at a time. Standard library only."""

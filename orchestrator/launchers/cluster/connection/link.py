@@ -1,4 +1,4 @@
-"""Messages between server and node: JSON objects, each after its length in four bytes, over TLS.
+"""Messages between server and node over TLS: JSON objects, each preceded by its length (4 bytes).
 
 node -> server                                    server -> node
 hello {name, instance, version, code, uid,        welcome {terms, plan, files: {attempt: bytes},
@@ -22,8 +22,9 @@ A node repeats ``ended`` on each new connection until the server has answered ``
 server expects an attempt that the node does not know, the attempt never started on the node:
 ``start`` was lost with the connection.
 
-Only nodes with their own file systems get ``files``. After an attempt, the node sends its files as
-pieces of the file ``files``, and then ``ended`` with their digest.
+Only nodes with their own file systems get ``files``. After an attempt, such a node sends the
+attempt's files as ``piece`` messages of the file ``files``. Then it sends ``ended`` with the digest
+of these files.
 
 ``snapshot`` asks such a node for the state of a running attempt's worktree. The node answers with
 several ``snapshot`` messages of the same number ``n``: first the pieces of an archive, and at last
@@ -70,8 +71,8 @@ def unpacked(text: str) -> bytes:
 class Link(asyncio.BufferedProtocol):
     """One end of a connection between server and node. Only its event loop's thread may call.
 
-    asyncio's streams are not used, because they wake a task for each part of a message. Messages
-    that are posted in one step of the loop are sent together.
+    Messages that are posted in one step of the loop are sent together. asyncio's streams are not
+    used, because they wake a task for each part of a message.
     """
 
     def __init__(self, connected: "Callable[[Link], None] | None" = None) -> None:
@@ -151,7 +152,7 @@ class Link(asyncio.BufferedProtocol):
         return self._error is not None or self._transport is None or self._transport.is_closing()
 
     async def drained(self) -> None:
-        """Wait while many posted messages are unsent. Raise OSError if the connection is broken."""
+        """Wait until most posted messages are sent. Raise OSError if the connection is broken."""
         self._flush()
         await self._writable.wait()
         if self._error is not None:
@@ -249,7 +250,10 @@ def tls(directory: Path, name: str, *, is_server: bool) -> ssl.SSLContext:
 
 
 class Window:
-    """Limits the unconfirmed bytes of one link. Only the loop's thread may call."""
+    """Limits the bytes that are sent on one link and not yet confirmed by the peer.
+
+    Only the loop's thread may call.
+    """
 
     def __init__(self) -> None:
         self._on_way = 0
@@ -257,7 +261,10 @@ class Window:
         self._changed = asyncio.Event()
 
     async def take(self, size: int) -> None:
-        """Wait until ``size`` bytes may be sent. Raise ConnectionError after ``close``."""
+        """Wait until ``size`` bytes may be sent, and count them as sent.
+
+        Raise ConnectionError after ``close``.
+        """
         while self._on_way >= WINDOW and not self._is_closed:
             self._changed.clear()
             await self._changed.wait()

@@ -1,4 +1,4 @@
-"""The times of the leases of nodes."""
+"""The durations of a node's lease."""
 
 from orchestrator.core.lazy_dataclass import dataclass
 
@@ -39,5 +39,5 @@ class NodeLeaseTerms:
 
     @property
     def fenced_after(self) -> float:
-        """Seconds after the latest answer to a node until all its workers have certainly ended."""
+        """Seconds from the server's latest answer to a node until all its workers have ended."""
         return self.lease * 1.01 + self.slack

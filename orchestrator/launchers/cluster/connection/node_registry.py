@@ -99,7 +99,7 @@ class NodeRegistry:
             content.setdefault("nodes", {})[entry.name] = fields
 
     def change(self, name: str, **changes: object) -> NodeEntry:
-        """Change fields of a node. Raise NotFound."""
+        """Change fields of a node. Return its new entry. Raise NotFound if it does not exist."""
         # Before the cluster is created, there is no directory for the lock file.
         _check_known(self._read().get("nodes", {}), name)
         with self._changing() as content:
@@ -119,12 +119,15 @@ class NodeRegistry:
                 nodes[name].update(reports[name])
 
     def forget(self, name: str) -> None:
-        """Request that the server counts the node's workers as lost now. Raise NotFound."""
+        """Tell the server to count the node's workers as lost now.
+
+        Raise NotFound if the node does not exist.
+        """
         entry = self.entries().get(name)
         self.change(name, forgotten=entry.forgotten + 1 if entry else 1)
 
     def remove(self, name: str) -> None:
-        """Remove a node. Raise NotFound."""
+        """Remove a node. Raise NotFound if it does not exist."""
         self.change(name)
         with self._changing() as content:
             del content["nodes"][name]
@@ -132,7 +135,7 @@ class NodeRegistry:
     def why_rejected(self, name: str, serial: str, instance: str) -> str:
         """Return why a node must not connect; "" if it may connect.
 
-        If a node may connect for the first time, its ``instance`` is stored.
+        At the node's first accepted connection, ``instance`` is stored.
         """
         entry = self.entries().get(name)
         if entry is None or entry.serial != serial:

@@ -34,15 +34,18 @@ class ServerAddresses:
             self._answered = found["answered"]
 
     def in_turn(self) -> Sequence[str]:
-        """Return all addresses. The address that answered last is first."""
+        """Return the addresses in the order in which the node tries them.
+
+        The address that answered most recently is first.
+        """
         return sorted(self._used, key=lambda each: each != self._answered)
 
     @property
     def are_complete(self) -> bool:
         """True if the node tries every address at which a server can run.
 
-        If the server has listed at most one address, the value is always True: the node's
-        address may be the address of a tunnel to the same server.
+        Always True if the server has listed at most one address. In this case, the node's own
+        address leads to the same server, possibly through a tunnel.
         """
         return len(self._listed) <= 1 or set(self._listed) <= set(self._used)
 

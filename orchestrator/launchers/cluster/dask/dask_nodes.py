@@ -1,8 +1,8 @@
 """Starts nodes on the workers of a Dask cluster.
 
-Each Dask worker runs one command, which has only the path of a join file. Dask gets no attempts and
-no keys. The started node connects to the server directly. Only this folder imports ``distributed``,
-of the extra ``cluster``.
+The server lets each Dask worker run one command, which starts a node. The command contains only the
+path of a join file, so that Dask gets no attempts and no keys. The node then connects to the server
+directly. Only this folder imports the package ``distributed``, of the extra ``cluster``.
 """
 
 import asyncio
@@ -44,8 +44,8 @@ _EXITED_SECONDS = 3.0
 def scheduler_address(address: str) -> tuple[str, int]:
     """Return the host and the port in ``cluster.scheduler``. Raise ConfigError.
 
-    An address with tcp:// must be a loopback address: without TLS, every program that reaches the
-    scheduler can run commands on its workers.
+    An address with tcp:// must be a loopback address. Without TLS, every program that reaches the
+    scheduler can run commands on its Dask workers.
     """
     try:
         found = urlsplit(address)
@@ -93,9 +93,9 @@ class DaskNodes:
         states: Callable[[], Sequence[NodeState]],
         scaling: "DaskScaling | None",
     ) -> None:
-        """``directory``: the cluster's certificates. ``states`` returns the server's nodes.
+        """``directory``: the cluster's certificates. ``states`` returns the states of all nodes.
 
-        ``scaling`` computes how many workers Dask should have; None: their number is not changed.
+        ``scaling`` computes how many Dask workers there should be; None: Dask is not scaled.
         Raise ConfigError if the address, the package, or the certificates are unusable.
         """
         scheduler_address(address)

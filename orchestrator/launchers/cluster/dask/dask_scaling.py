@@ -1,9 +1,12 @@
-"""Computes how many workers a Dask cluster should have, from the workers that wait for a machine.
+"""Computes how many Dask workers a Dask cluster should have.
+
+A *Dask worker* is a process of Dask on one machine. A *worker* is a run of an agent. The more
+workers wait for a machine, the more Dask workers are requested.
 
 Only the program that created a Dask cluster can start and end its machines. After
-``cluster.adapt()``, that program asks Dask's scheduler how many workers there should be, and which
-may be closed. ``SchedulerScaling`` runs in the scheduler, and answers with the figures that this
-server has sent. Without recent figures, all workers stay.
+``cluster.adapt()``, that program asks Dask's scheduler how many Dask workers there should be, and
+which may be closed. ``SchedulerScaling`` runs in the scheduler, and answers with the figures that
+this server has sent. Without recent figures, all Dask workers stay.
 """
 
 import asyncio
@@ -24,15 +27,15 @@ from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two figures for the scheduler, and seconds for which figures are valid.
+#: Interval at which figures are sent to the scheduler, and time for which they are valid. Seconds.
 _FIGURES_SECONDS, _VALID_SECONDS = 1.0, 15.0
-#: Seconds for which fewer workers must be sufficient before nodes are released.
+#: Nodes are released only if there is a surplus for this many seconds.
 _SURPLUS_SECONDS = 3.0
-#: Seconds without a worker after which the machine of a released node may be closed. A worker that
-#: was placed before the release starts within this time.
+#: The machine of a released node may be closed after this many seconds without a worker. A worker
+#: that was assigned to the node before the release starts within this time.
 _IDLE_SECONDS = 2.0
-#: If the scheduler is not asked for the number of workers for this many seconds, no program scales
-#: the cluster.
+#: If no program asks the scheduler for the number of Dask workers for this many seconds, a warning
+#: is logged.
 _SILENT_SECONDS = 30.0
 #: States of nodes that get no workers.
 _BLOCKED = ("rejected", "unreachable")
@@ -66,9 +69,9 @@ class SchedulerScaling(SchedulerPlugin):
         scheduler.handlers["orchestrator_workers"] = self.figures
 
     def figures(self, wanted: int, closable: Sequence[str]) -> float | None:
-        """Store the number of wanted workers, and the addresses of workers that may be closed.
+        """Store the wanted number of Dask workers, and the addresses of those that may be closed.
 
-        Return the seconds since a program asked for the number of workers; None if none has asked.
+        Return the seconds since a program last asked for the number; None if no program has asked.
         """
         import time
 
@@ -100,7 +103,10 @@ class SchedulerScaling(SchedulerPlugin):
 
 
 class DaskScaling:
-    """Computes the wanted number of workers, and drains nodes whose machines are not needed."""
+    """Computes the wanted number of Dask workers, and releases nodes that are not needed.
+
+    A released node gets no more workers, so that Dask can close its machine.
+    """
 
     def __init__(
         self,
@@ -111,15 +117,15 @@ class DaskScaling:
     ) -> None:
         """``machine`` returns the machine of a node.
 
-        ``demand`` gets a machine and a maximum. It returns how many workers, at most the maximum,
-        could start on more machines like the given machine.
+        ``demand(machine, most)`` returns how many waiting workers could start if there were more
+        machines like ``machine``. The result is at most ``most``.
         """
         self._minimum, self._maximum = minimum, maximum
         self._demand, self._machine = demand, machine
-        #: The latest machine of Dask, as an example of the machines that Dask would add. Before the
-        #: first machine: a machine with all agents.
+        #: The machine of a node of Dask, as an example of the machines that Dask would add. Before
+        #: the first node: a machine with all agents.
         self._like = Machine(name="dask", slots=1)
-        #: Average slots of the latest Dask workers; None: there was no worker yet.
+        #: Average number of slots per Dask worker; None: there was no Dask worker yet.
         self._slots: float | None = None
         self._waiting = 0
         self._next_at = 0.0
@@ -127,8 +133,8 @@ class DaskScaling:
         #: Time since which each released node has had no worker.
         self._idle_since: dict[str, float] = {}
         self._is_installed = False
-        #: Time since which workers are missing and no program asks the scheduler; None if this is
-        #: not the case.
+        #: Time since which Dask workers are missing and no program asks the scheduler; None if no
+        #: Dask worker is missing, or if a program asks.
         self._short_since: float | None = None
         self._is_warned = False
 
@@ -162,12 +168,11 @@ class DaskScaling:
         nodes: Mapping[str, str],
         workers: Mapping[str, Any],
     ) -> None:
-        """Send new figures to Dask's scheduler; release or reclaim nodes.
+        """Send new figures to Dask's scheduler. Release nodes, or use released nodes again.
 
-        Nodes that are not needed are released. Nodes that are needed again are reclaimed.
-
-        Must be called often. ``nodes``: the name of the node on each Dask worker, by the worker's
-        address. ``workers``: Dask's data about each Dask worker, by the worker's address.
+        Call this about once a second, because the scheduler ignores figures older than 15 s.
+        ``nodes``: the name of the node on each Dask worker, by the address of the Dask worker.
+        ``workers``: Dask's data about each Dask worker, by its address.
         """
         now = asyncio.get_running_loop().time()
         if not self._is_installed or now < self._next_at:
@@ -180,10 +185,9 @@ class DaskScaling:
             self._slots = max(1.0, sum(threads) / len(threads))
         waiting = await self._long_waiting(self._slots or 1.0)
         running = sum(each.running for each in found.values())
-        # If there has been no worker yet, request one worker, which shows the number of slots per
-        # worker.
+        # Before the first Dask worker, request only one: it shows how many slots a Dask worker has.
         needed = math.ceil((running + waiting) / self._slots) if self._slots else min(1, waiting)
-        # Dask's workers on these nodes get no work, but Dask includes them in the wanted number.
+        # These nodes get no workers, but Dask counts their Dask workers in the wanted number.
         blocked = sum(each.drained or each.state in _BLOCKED for each in found.values())
         wanted = min(max(needed + blocked, self._minimum), self._maximum)
         self._balance_released(registry, found, len(workers) - wanted, now)
@@ -206,10 +210,10 @@ class DaskScaling:
             )
 
     async def _long_waiting(self, slots: float) -> int:
-        """Return how many of this server's workers have waited for a machine since the last call.
+        """Return how many workers have waited for a machine at least since the previous call.
 
-        ``slots``: how many workers one machine can run. The result is at most the number that the
-        largest allowed Dask cluster can run.
+        ``slots``: how many workers one machine can run. The result is at most the number of workers
+        that the largest allowed Dask cluster can run.
         """
         most = math.ceil(self._maximum * slots)
         loop = asyncio.get_running_loop()
@@ -221,10 +225,9 @@ class DaskScaling:
     def _balance_released(
         self, registry: NodeRegistry, found: Mapping[str, NodeState], surplus: int, now: float
     ) -> None:
-        """Release or reclaim nodes, so that ``surplus`` nodes are released.
+        """Release nodes, or use released nodes again, until ``surplus`` nodes are released.
 
-        A released node gets no more workers. Nodes with few workers are released first, and only if
-        the surplus lasts.
+        Nodes with few workers are released first. A node is released only if the surplus lasts.
         """
         entries = registry.entries()
         up = [each for each in found.values() if each.name in entries and each.state == "up"]

@@ -1,4 +1,4 @@
-"""The archive in which server and node send the directories of an attempt to each other.
+"""The archive format in which server and node send each other the directories of an attempt.
 
 A record consists of the length of its header (four bytes), the header (a JSON object), and the
 content of a file. The last record has the kind ``end``. The other machine is not trusted: if any
@@ -45,7 +45,7 @@ class ArchiveFigures:
 
 
 def sent(path: str) -> ArchiveFigures:
-    """Return size and digest of a file. Raise OSError."""
+    """Return the size and the digest of a file. Raise OSError."""
     digest, size = sha256(), 0
     with open(path, "rb") as file:
         while data := file.read(_COPY_BYTES):
@@ -66,7 +66,7 @@ def pack(
 ) -> ArchiveFigures:
     """Write the directories ``roots`` into a new archive at ``path``. Return its size and digest.
 
-    ``chosen``: one more directory, and relative paths: only the files at these paths are written.
+    ``chosen``: one more directory, and the relative paths of the files to write from it.
     Omits the paths ``leave_out``, links that leave their directory, and special files such as
     pipes. A missing directory counts as empty. Raise OSError, or UnusableFiles if the directories
     are too large.
@@ -91,9 +91,9 @@ def open_private(path: str, flags: int) -> int:
 def _entries(
     root: str, prefix: str, leave_out: frozenset[str]
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Yield each entry below a directory with its relative path.
+    """Yield the relative path of each entry below a directory, and the entry.
 
-    Parents come before their entries.
+    A directory comes before its entries.
     """
     try:
         with os.scandir(f"{root}/{prefix}") as found:
@@ -289,9 +289,9 @@ def _make_link(root: str, name: str, target: str) -> None:
 def put(staged: str, target: str, keep: Collection[str] = (), *, is_whole: bool = True) -> None:
     """Move the content of ``staged`` into the directory ``target`` on the same file system.
 
-    The paths ``keep`` stay unchanged. ``is_whole``: True to remove everything from ``target`` that
-    ``staged`` lacks. Files are replaced atomically, and only if their content differs, so that
-    their times stay unchanged. Idempotent. Raise OSError.
+    The paths ``keep`` stay unchanged. ``is_whole``: True to remove from ``target`` all files that
+    ``staged`` does not have. Files are replaced atomically. A file with the same content is not
+    replaced, so that its times stay unchanged. Idempotent. Raise OSError.
     """
     _make_directory(target)
     kept = frozenset(keep)

@@ -32,11 +32,11 @@ from orchestrator.security.files import search_boundary
 from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
-#: Names of the archives: one has the server's files, the other the files that the node returns.
+#: Names of two archives: the files that the server sent, and the files that the node returns.
 RECEIVED, RETURNED = "received", "returned"
-#: Prefix of the names of directories that are to be removed.
+#: Name prefix of directories that ``sweep`` removes.
 _TRASH = "trash-"
-#: Maximum number of attempts to read the files of a running worker.
+#: The files of a running worker are read at most this many times, until a read succeeds.
 _MOST_TRIES = 3
 _MOST_TEXT_BYTES = 64 * 1024 * 1024
 
@@ -101,7 +101,7 @@ class NodeFiles:
         return self._worktrees.known() if self._worktrees else ()
 
     def prune(self) -> None:
-        """If there are many old commits, remove them. Raise RepositoryError.
+        """Remove old commits if this node has too many. Raise RepositoryError.
 
         Call this only while no attempt has files on this node.
         """
@@ -287,7 +287,7 @@ class NodeFiles:
         place = self._worker_directory(attempt_id)
         own = {
             "workspace": str(place / "workspace"),
-            # The project is not on this machine, so nothing has this path.
+            # The project is not on this machine, so this path does not exist.
             "project": str(place / "project"),
             "home": str(self._home),
             "python": self._python,

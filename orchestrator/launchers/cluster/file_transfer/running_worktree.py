@@ -48,9 +48,9 @@ class RunningWorktree:
         self._error: OSError | None = None
 
     def take(self, message: Message) -> None:
-        """Handle an answer of the node, or a piece of an answer.
+        """Handle a message of the node: an answer, or a piece of an archive.
 
-        Ignore answers to former requests.
+        Messages that answer former requests are ignored.
         """
         answer = self._answer
         if answer is None or answer.done() or message["n"] != self._number:
@@ -72,9 +72,10 @@ class RunningWorktree:
             self._answer.set_exception(ConnectionError("the connection to the node ended"))
 
     async def fetch(self, link: Link) -> bool:
-        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
+        """Update the server's copy of the worktree, and its branch, to the state on the node.
 
-        Raise ConnectionError if the link breaks.
+        Return False if the attempt is ending. Raise ConnectionError if the link breaks. Raise
+        RepositoryError, UnusableFiles, or another OSError if the copy fails.
         """
         try:
             reply = await self._ask(link, {"do": "snapshot"})
@@ -97,9 +98,11 @@ class RunningWorktree:
     async def bring(
         self, link: Link, window: Window, known: Sequence[str], change: FileChange
     ) -> str:
-        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
+        """Change files of the worktree on the node. HEAD and the index stay unchanged.
 
-        Raise ConnectionError if the link breaks. ``known``: the commits that the node has.
+        Return "" on success, otherwise the reason for the failure. ``known``: the commits that the
+        node has. Raise ConnectionError if the link breaks. Raise RepositoryError, UnusableFiles, or
+        another OSError if the change cannot be sent or applied.
         """
         path = f"{self._exit_path.removesuffix('.exit.json')}.result"
         try:

@@ -1,7 +1,8 @@
 """The server's side of file transfer with nodes that have their own file systems.
 
-Sends and receives the files of attempts. While an attempt runs, its list of files and the node's
-archive are next to its exit record. Both are removed at the attempt's end.
+Sends and receives the files of attempts. While an attempt runs, the list of its files and the
+archive from the node are in the directory of its future exit record. Both are removed at the
+attempt's end.
 """
 
 import asyncio
@@ -45,8 +46,8 @@ class ServerFiles:
         """Send the files of an attempt. ``known``: the commits that the node has.
 
         Return the archive's size and digest, and the commits that the node has after the transfer.
-        Return None if the attempt was stopped during the transfer: then ``is_wanted`` returns
-        False. Raise ConnectionError if the link breaks. Raise OSError, UnusableFiles, or
+        ``is_wanted`` returns False when the attempt is stopped: the transfer then stops, and the
+        result is None. Raise ConnectionError if the link breaks. Raise OSError, UnusableFiles, or
         RepositoryError if the files cannot be read.
         """
         path = _sibling(exit_path, "sent")
@@ -155,9 +156,9 @@ def archive_path(exit_path: str) -> str:
 
 
 def stored_files(exit_path: str) -> AttemptFiles | None:
-    """If an earlier server sent an attempt's files to a node, return these files, otherwise None.
+    """Return the files of an attempt that an earlier server sent to a node; None if it sent none.
 
-    Removes the attempt's archive if only a part has arrived. The node sends the archive again.
+    Removes the archive that the node has sent so far. The node sends the archive again.
     """
     _unlink(archive_path(exit_path))
     content = read_regular(_sibling(exit_path, "files.json"), _MOST_LIST_BYTES)
@@ -170,7 +171,7 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
 
 
 def discard(exit_path: str) -> None:
-    """Remove an incomplete archive of a node. The node sends the archive again. Idempotent."""
+    """Remove the archive that a node has sent. The node must send it again. Idempotent."""
     _unlink(archive_path(exit_path))
 
 
