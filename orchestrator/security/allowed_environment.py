@@ -1,6 +1,6 @@
 """The part of the server's environment that workers and gates get: only allowed variables.
 
-The launch adds the other variables (``engine/attempts/launch_preparation``).
+``engine/attempts/launch_preparation`` adds further variables for each worker.
 """
 
 from collections.abc import Mapping
@@ -37,7 +37,7 @@ def allowed_environment(server: Mapping[str, str]) -> dict[str, str]:
 
 
 def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return an environment's ``NO_PROXY`` and ``no_proxy``, each with this machine added."""
+    """Return the variables ``NO_PROXY`` and ``no_proxy``: their present hosts, and this machine."""
     found = {}
     for name, other in (NO_PROXY, NO_PROXY[::-1]):
         found[name] = _with_this_machine(environment.get(name) or environment.get(other, ""))

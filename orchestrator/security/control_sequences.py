@@ -9,14 +9,15 @@ import re
 _HARMLESS = bytes({*range(256)} - {*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F, 0xC2})
 #: An escape that does not begin a color or weight (SGR). All sequences except SGR are removed.
 _OTHER_ESCAPE = re.compile(rb"\x1b(?!\[[0-9;:]*m)")
-#: Control characters U+0080 to U+009F (C1), or only the first of their two bytes.
+#: A control character from U+0080 to U+009F (C1), or a lone first byte of such a character.
 _C1 = re.compile(rb"\xc2(?![\xa0-\xbf])")
 #: The rest of a string, such as a window title. A line end also ends it, so that an unclosed
 #: string takes one line only.
 _STRING = rb"[^\x07\x18\x1a\x1b\n\xc2]*(?:\xc2(?!\x9c)[^\x07\x18\x1a\x1b\n\xc2]*)*"
-#: ECMA-48 in UTF-8: CSI; OSC, DCS, SOS, PM, and APC; any other escape; the same with C1 characters;
-#: other controls. A lone first byte of a C1 character is removed, too. Otherwise, after the removal
-#: of the bytes that follow, it could form a C1 character with a later byte.
+#: Control sequences of ECMA-48 in UTF-8. The alternatives are: CSI; OSC, DCS, SOS, PM, and APC; any
+#: other escape; the same sequences with C1 characters; other control characters. A lone first
+#: byte of a C1 character is removed, too. Otherwise, after the removal of the bytes that follow, it
+#: could form a C1 character with a later byte.
 _REMOVED = re.compile(
     rb"\x1b\[(?![0-9;:]*m)[0-?]*[ -/]*[@-~]?"
     rb"|\x1b[\]PX^_]" + _STRING + rb"|\x1b(?!\[)[ -/]*[0-~]?"
@@ -63,9 +64,9 @@ class Cleaner:
         return stays, stream[begins_at:] if self._has_removed else b""
 
     def finish(self) -> bytes:
-        """End the stream. Return the held bytes of a sequence that was never completed.
+        """End the stream. Return the bytes of an incomplete sequence that are still held back.
 
-        Return b"" if ``feed`` has already returned them as original text.
+        Return b"" if ``feed`` has already returned these bytes as original text.
         """
         held, self._held = self._held, b""
         return b"" if self._has_removed else held
@@ -78,8 +79,8 @@ def _is_clean(stream: bytes) -> bool:
         return True
     if special.translate(None, b"\x1b\xc2"):
         return False
-    # Two searches for escapes, because removing colors first took eight times as long for colorful
-    # output.
+    # Search twice, because for output with many colors, removing the colors first took eight times
+    # as long.
     return not (_OTHER_ESCAPE.search(stream) or _C1.search(stream))
 
 

@@ -41,7 +41,7 @@ class Process:
 
 
 def look_up(pid: int) -> Process | None:
-    """Return the process, which may be a zombie; None if there is none."""
+    """Return the process with a PID, which may be a zombie; None if there is no such process."""
     content = read(f"/proc/{pid}/stat")
     if not content:
         return None
@@ -59,7 +59,7 @@ def start_ticks(pid: int) -> int | None:
 
 
 def start_time(process: Process) -> float | None:
-    """Return the time at which a process began, in seconds since the epoch; None if unknown."""
+    """Return the start time of a process, in seconds since the epoch; None if unknown."""
     for line in read("/proc/stat").splitlines():
         if line.startswith(b"btime "):
             return int(line.split()[1]) + process.ticks / os.sysconf("SC_CLK_TCK")
@@ -67,12 +67,12 @@ def start_time(process: Process) -> float | None:
 
 
 def boot_id() -> str:
-    """Return an id that changes with each start of the machine; "" if there is none."""
+    """Return an id that changes with each start of the machine; "" if the system has none."""
     return read("/proc/sys/kernel/random/boot_id").decode("ascii").strip()
 
 
 def pid_namespace() -> int:
-    """Return the id of this process's PID namespace, which each container has; 0 if unknown."""
+    """Return the id of this process's PID namespace; 0 if unknown. Each container has its own."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:
@@ -122,8 +122,8 @@ def working_directory(pid: int) -> str:
 def may_run_in(directory: str, name: bytes) -> bool:
     """True if a program may be running in a directory, or below it.
 
-    ``directory``: a real path. ``name``: the beginning of the program's name. True, too, if another
-    user runs such a program anywhere, because the directory of its process is not readable.
+    ``directory``: a path without links. ``name``: the beginning of the program's name. Also True if
+    another user runs such a program in any directory, because that directory is not readable.
     """
     for pid in all_pids():
         try:
@@ -207,7 +207,10 @@ def carrying(pids: list[int], attempt_id: str) -> list[int]:
 
 
 def environment(pid: int) -> bytes | None:
-    """Return a process's variables, each with a zero byte at its end; None if not readable."""
+    """Return a process's environment variables as bytes; None if they are not readable.
+
+    A zero byte follows each variable.
+    """
     try:
         with open(f"/proc/{pid}/environ", "rb", buffering=0) as file:
             return file.read()

@@ -1,7 +1,7 @@
-"""Stored leases of locks.
+"""The leases of locks, as rows of the database.
 
-A row counts only while its attempt runs, so a lease ends with its attempt. Each transaction first
-changes the row of the fencing number. Therefore, transactions wait for each other, also on
+A row counts only while its attempt runs, so a lease ends with its attempt. Each acquisition first
+increments the fencing number in the database. This row serializes all acquisitions, also on
 PostgreSQL.
 """
 
@@ -35,10 +35,11 @@ _shown = [column for column in leases.c if column is not leases.c.passed_on]
 def take(
     connection: Connection, step: Transaction, owner: Attempt, names: Sequence[str], at: float
 ) -> Grant:
-    """Acquire all leases ``names`` for the attempt ``owner``, or none of them.
+    """Acquire leases on all locks ``names`` for the attempt ``owner``, or on none of them.
 
-    If leases of other workers block one of the locks, roll back the transaction ``step``, and
-    return the blocking leases. Leases of the owner's ancestors and descendants do not block.
+    ``at``: the present time. If leases of other workers block one of the locks, roll back the
+    transaction ``step``, and return the blocking leases. Leases of the owner's ancestors and
+    descendants do not block.
     """
     number = _next_number(connection)
     connection.execute(delete(leases).where(~_stands))
@@ -104,9 +105,9 @@ def _grant(
 ) -> LockLease:
     """Return the lease of ``owner`` on one lock: its present lease, or a new lease.
 
-    ``held``: the present lease, as ``_related`` returned it; None if there is none. If another
-    worker has acquired an overlapping lock since then, the present lease gets the new ``number``.
-    Otherwise it stays unchanged. A new or changed lease is stored.
+    ``held``: the present lease, as ``_related`` returned it; None if there is none. The present
+    lease gets the new ``number`` if another worker has acquired an overlapping lock after it.
+    Otherwise, the present lease stays unchanged. A new or changed lease is stored.
     """
     if held is not None and not held[1]:
         return held[0]

@@ -1,7 +1,7 @@
-"""The stored outbox: entries for external receivers, and the result of each delivery attempt.
+"""The stored outbox: messages to external receivers, with the results of their deliveries.
 
-``SqlStore.save`` adds entries. Results are written through a separate connection, because the
-supervisor's thread should not wait for these writes.
+``SqlStore.save`` adds entries. Results are written through a separate connection, so that the
+supervisor's thread does not wait for these writes.
 """
 
 import threading

@@ -89,7 +89,7 @@ class Recent(Generic[Value]):
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
         """Return the cached value of a job. If there is none, cache and return ``read()``.
 
-        The result is not cached if the job is replaced or dropped during the read.
+        The result is not cached if ``replace`` or ``drop`` is called for the job during the read.
         """
         reading: list[Callable[[Value], Value | None]] = []
         with self._lock:
@@ -102,8 +102,7 @@ class Recent(Generic[Value]):
             if self._readings.get(job_id) is reading:
                 del self._readings[job_id]
                 for make in reading:
-                    # The value may already contain the change. In that case, repeating the change
-                    # does no harm.
+                    # The value may already contain the change. Repeating a change does no harm.
                     changed = make(value)
                     if changed is None:
                         return value
@@ -335,8 +334,8 @@ class SqlStore:
     def open(self, ended: HeldLease | None = None) -> None:
         """Open the database. Raise WorkspaceBusy if a server on another machine has a lease.
 
-        ``ended``: the lease of a lost server; for this lease, WorkspaceBusy is not raised. The lost
-        server's sessions are ended here, because a server that hangs never ends its sessions.
+        ``ended``: the lease of a lost server, for which WorkspaceBusy is not raised. The sessions
+        of the lost server are ended, because a server that hangs never ends its sessions.
         """
         if self._connections is not None:
             return

@@ -1,4 +1,4 @@
-"""The server's side of all nodes: links to them, their leases, and their attempts."""
+"""The server's side of all nodes: connections (links), leases, and attempts."""
 
 import asyncio
 import logging
@@ -69,9 +69,9 @@ _HANDSHAKE_SECONDS = 5.0
 _TICK_SECONDS = 0.25
 #: Maximum number of characters of a reason that a node sends.
 _MOST_REASON = 500
-#: Ends of attempts that may have no files, because the attempts ran nothing.
+#: Ways in which an attempt may end without files, because no worker ran.
 _WITHOUT_FILES = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
-#: Seconds between two attempts to store files on a full disk.
+#: Seconds between two tries to store files on a full disk.
 _FULL_DISK_SECONDS = 5.0
 #: Seconds by which the clocks of server and node may differ before a warning is logged.
 _MOST_SKEW_SECONDS = 1.0
@@ -108,7 +108,7 @@ class Welcome:
 
 
 class NodeLinks:
-    """The links to all nodes.
+    """The links to all nodes, with the nodes' leases and attempts.
 
     Only the loop's thread may call, but any thread may read ``machines`` and call ``states``.
     """
@@ -138,7 +138,7 @@ class NodeLinks:
         self._late = LateEnds()
         #: Why each node was rejected most recently, until it is accepted.
         self._rejected: dict[str, str] = {}
-        #: Nodes that have reported their agents since the list of nodes was written.
+        #: Nodes with reported agents that are not yet written to the list of nodes.
         self._unsaved: set[str] = set()
         self._stamp: tuple[int, int] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -290,7 +290,7 @@ class NodeLinks:
         self._post_late_files(node, attempt)
 
     def expect(self, attempt_id: str, exit_path: str, digest: str, name: str, log: str) -> None:
-        """Accept the end of a running attempt that an earlier server started."""
+        """Accept the end of an attempt that an earlier server started on the node ``name``."""
         node = self._node(name)
         attempt = NodeAttempt(attempt_id, exit_path, digest, output_paths(log), bases=None)
         files = server_files.stored_files(exit_path)
@@ -302,7 +302,10 @@ class NodeLinks:
     def expect_late(
         self, attempt_id: str, exit_path: str, digest: str, name: str, log: str, is_replaced: bool
     ) -> None:
-        """Accept the late result of an attempt that an earlier server counted as lost."""
+        """Accept the late result of an attempt that an earlier server counted as lost.
+
+        ``name``: the node. ``is_replaced``: True if a newer attempt of the worker has started.
+        """
         paths = output_paths(log)
         late = GivenUpAttempt(attempt_id, exit_path, digest, paths, is_replaced=is_replaced)
         self._late.give_up(name, late)
@@ -519,9 +522,10 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record when all workers of the node have ended, if the server's next answer is the last.
+        """Record when the node's lease ends if the server's next answer is the last.
 
-        Call this before the answer is sent, so that the recorded time is never too early.
+        By then, all workers of the node have ended. Call this before the answer is sent, so that
+        the recorded time is never too early.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 
@@ -650,9 +654,9 @@ class NodeLinks:
             node.link.post({"do": "kept", "attempt": attempt.attempt_id})
 
     async def _take_files_later(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
-        """If the server's disk is full, let the node send an attempt's files again after a pause.
+        """Let the node send an attempt's files again after a pause, because the disk was full.
 
-        A stop of the attempt ends the pause.
+        If the attempt is stopped during the pause, the pause ends at once.
         """
         logger.warning(
             "no space for the files of a worker on node %s; retrying", node.name,
@@ -801,5 +805,5 @@ class NodeLinks:
 
 
 def _room(machine: Machine | None) -> tuple[int, bool] | None:
-    """Return a machine's slots, and if it accepts workers; None if ``machine`` is None."""
+    """Return a machine's slots, and True if it accepts workers; None if ``machine`` is None."""
     return None if machine is None else (machine.slots, machine.takes_workers)

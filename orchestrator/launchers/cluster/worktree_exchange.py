@@ -1,4 +1,4 @@
-"""Copies the worktrees of running attempts between the server and nodes with own file systems."""
+"""Copies the worktrees of running attempts between the server and nodes."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,12 +22,10 @@ class WorktreeExchange:
         self._where = where
 
     async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
-        """Return a worker's running attempt, if it runs on a node with its own file system.
+        """Return a worker's running attempt, which cannot end before ``release``.
 
-        Otherwise, return None.
-
-        The attempt cannot end before ``release``. If the attempt is already ending, ``waits``
-        decides: True waits for the end; False raises Unavailable.
+        Return None if no attempt of the worker runs on a node with its own file system. If the
+        attempt is ending, wait for its end if ``waits``; otherwise raise Unavailable.
         """
         while (attempt := self.of_worker(worker)) is not None and attempt.worktree is not None:
             if not attempt.is_ending:
@@ -45,9 +43,10 @@ class WorktreeExchange:
         attempt.turn.release()
 
     async def fetch(self, attempt: NodeAttempt, *, waits: bool) -> bool:
-        """Implements ``core.ports.attempt_files.NodeWorktree.fetch``.
+        """Update the server's copy of the worktree, and its branch, to the state on the node.
 
-        The caller must have called ``hold``.
+        Return False if the attempt is ending. Raise RepositoryError or OSError. If the node is not
+        connected, wait if ``waits``; otherwise raise Unavailable. Call ``hold`` before.
         """
         while (node := await self._connected(attempt, waits=waits)) is not None:
             assert node.link is not None and attempt.worktree is not None
@@ -63,9 +62,10 @@ class WorktreeExchange:
         return False
 
     async def bring(self, attempt: NodeAttempt, change: FileChange) -> str:
-        """Implements ``core.ports.attempt_files.NodeWorktree.bring``.
+        """Change files of the worktree on the node. HEAD and the index stay unchanged.
 
-        The caller must have called ``hold``.
+        Return "" on success, otherwise the reason for the failure. Raise RepositoryError or
+        OSError. Call ``hold`` before.
         """
         node = await self._connected(attempt, waits=True)
         if node is None:
@@ -81,7 +81,7 @@ class WorktreeExchange:
     async def _connected(self, attempt: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
         """Return the node of a running attempt; None if the attempt is ending.
 
-        If the node is not connected, wait for its connection if ``waits``, otherwise raise
+        If the node is not connected, wait until it is connected if ``waits``; otherwise raise
         Unavailable.
         """
         while self._is_running(attempt):

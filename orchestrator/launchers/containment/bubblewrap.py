@@ -31,7 +31,7 @@ _DIRECTORY, _CONTROL, _SESSIONS, _HOME = (
 
 
 class Sandboxes(Namespaces):
-    """Namespaces that bubblewrap creates, one for each worker.
+    """Containment by bubblewrap, which creates a PID namespace for each worker.
 
     If this process exits, bubblewrap and all processes in the namespace end, too.
     """
@@ -81,7 +81,7 @@ class Sandboxes(Namespaces):
 
 
 def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
-    """Return bubblewrap's options for one worker. Later mounts cover earlier ones."""
+    """Return bubblewrap's options for one worker. Later mounts cover earlier mounts."""
     words = ["--unshare-pid", "--as-pid-1", "--die-with-parent", "--unshare-ipc"]
     words += ["--cap-drop", "ALL"]
     if not sandbox["network"]:
@@ -91,7 +91,7 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     # Without these paths, the worker and its child jobs could not start.
     needed = [*sandbox["needed"], *(f"{each}/bin" for each in home)]
     # Mount visible paths before the covers of hidden paths, because a visible directory may contain
-    # a hidden path, and later mounts cover earlier ones.
+    # a hidden path, and later mounts cover earlier mounts.
     visible = [each for each in sandbox["visible"] if os.path.realpath(each) != _PRIVATE]
     words += _options_to_show([*needed, *visible], [_PRIVATE])
     own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]

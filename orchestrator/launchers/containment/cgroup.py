@@ -19,7 +19,7 @@ _PREFIX = "orchestrator-worker-"
 
 
 class ControlGroups(Subreaper):
-    """A subreaper whose workers also have a control group.
+    """Containment by a subreaper and by a control group for each worker.
 
     If this process is killed, the group still contains all processes of the worker. A group can
     also enforce limits.
@@ -89,9 +89,10 @@ def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
 
 
 def find_traced(content: bytes, attempt_id: str) -> str:
-    """Return the control group that an attempt's ``.run`` file names; empty if there is none.
+    """Return the directory of the control group that an attempt's ``.run`` file names.
 
-    A group of another attempt does not count.
+    ``content``: the content of the file. Return "" if the file names no group, or the group of
+    another attempt.
     """
     found = re.search(rb'"cgroup": "([^"\\]+)"', content)
     directory = found[1].decode("ascii", "replace") if found else ""
@@ -123,7 +124,7 @@ def remove(directory: str) -> None:
 def read(path: str) -> str:
     """Return the content of a file; "" if it cannot be read."""
     try:
-        # The list has mounts of the whole machine, whose names may have any encoding.
+        # The file may be the list of this machine's mounts, whose names may have any encoding.
         with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read()
     except OSError:

@@ -21,7 +21,10 @@ _MS_NOSUID, _MS_NODEV, _MS_NOEXEC = 2, 4, 8
 
 
 def main() -> None:
-    """Run in a sandbox. The last argument is the descriptor of the socket."""
+    """Run as the init process of a sandbox.
+
+    The last command-line argument is the descriptor of the socket to the shim.
+    """
     end = socket.socket(fileno=int(sys.argv[-1]))
     end.set_inheritable(False)
     serve(end, own_mounts=False)

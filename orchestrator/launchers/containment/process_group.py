@@ -1,4 +1,4 @@
-"""Containment without a subreaper (macOS), by a worker's process group, session, and marker.
+"""Containment without a subreaper (macOS), by process group, session, and marker variable.
 
 A process escapes if it leaves the session *and* clears its environment. It also escapes if it forks
 faster than this process searches. Without /proc, only the process group is contained.

@@ -18,7 +18,7 @@ from orchestrator.security import process_table
 _WORKER = ("/bin/sh", "-c", "sleep 60 & exit 7")
 _CODE = 7
 _SECONDS = 10.0
-#: Maximum seconds of a trial, which may hang in the kernel.
+#: Maximum seconds of a self-test, which may hang in the kernel.
 _MOST_SECONDS = 30.0
 
 

@@ -13,7 +13,7 @@ from orchestrator.security import process_table
 
 
 class Subreaper:
-    """Starts, finds, and kills a worker's processes: all descendants of this process.
+    """Starts, finds, and kills a worker's processes, which are all descendants of this process.
 
     A direct child keeps its PID until this process reaps it, so its PID can be killed safely.
     Parents are killed first, so that they cannot start further children. This process then adopts
@@ -34,15 +34,15 @@ class Subreaper:
             process_control.become_subreaper()
         self._own_pid = os.getpid()
         self._enter = enter
-        #: Descriptor of /dev/null, once a worker without input was started.
+        #: Descriptor of /dev/null; None until the first start of a worker without input.
         self._no_input: int | None = None
         #: True if the latest ``reap`` found no child.
         self._no_child = True
-        #: Descriptor that becomes readable if ``reap`` has news for which no SIGCHLD arrives; None
-        #: if there is no such news.
+        #: Descriptor that is readable when ``reap`` must be called although no SIGCHLD arrives;
+        #: None: a SIGCHLD always arrives.
         self.notices: int | None = None
-        #: Data for recovery after the death of this process. The exit record's file stores it with
-        #: the worker's PID.
+        #: Data with which the server can kill the worker's processes after the death of this
+        #: process. The attempt's ``.run`` file stores them with the worker's PID.
         self.traces: Message = {}
 
     def start(
@@ -50,7 +50,7 @@ class Subreaper:
     ) -> int:
         """Start a worker and return its PID.
 
-        Raise SpawnFailed if that fails; then no process of the worker remains.
+        Raise SpawnFailed if the start fails. In this case, no process of the worker remains.
         """
         if stdin is None:
             # Open this once, because most workers have this input.
@@ -74,7 +74,7 @@ class Subreaper:
         return self._no_child
 
     def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
-        """Yield (PID, wait status, resources) of every child that has exited."""
+        """Yield (PID, wait status, resource usage) of every child that has exited."""
         self._no_child = False
         try:
             while True:
@@ -89,25 +89,26 @@ class Subreaper:
         return list(process_table.descendants(self._own_pid))
 
     def detached(self, spare: Collection[int]) -> list[process_table.Process]:
-        """Return the living direct children of this process, except those in ``spare``.
+        """Return the living direct children of this process, except the PIDs in ``spare``.
 
-        To get only the adopted orphans, put all children that this process started into ``spare``.
+        If ``spare`` has all children that this process started, the result has only adopted
+        orphans.
         """
         return [process for process in self.unreaped(spare) if process.alive]
 
     def unreaped(self, spare: Collection[int]) -> list[process_table.Process]:
-        """Return the direct children, except those in ``spare``. Some may be zombies.
+        """Return the direct children, including zombies, except the PIDs in ``spare``.
 
-        An empty list means that there are none. A zombie may have exited after the list was read:
-        then this process has adopted its children, which are not in the list.
+        An empty list means that there are no such children. If the list has a zombie, it may lack
+        children of the zombie: this process adopts them when the zombie exits.
         """
         found = (process_table.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None]
 
     def kill(self, spare: Collection[int] = ()) -> None:
-        """Kill the direct children once, except those in ``spare``.
+        """Kill the direct children once, except the PIDs in ``spare``.
 
-        This process then adopts the children of the killed processes. The next call kills these.
+        This process then adopts the children of the killed processes. The next call kills them.
         """
         for pid in self._children(spare):
             # PermissionError: the process runs a program of another user. This process can only

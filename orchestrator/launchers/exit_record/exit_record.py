@@ -35,10 +35,10 @@ from orchestrator.launchers.exit_record.attempt_lock import (
 from orchestrator.security import process_table
 from orchestrator.security.files.untrusted_files import open_plain, read_regular, replace_file
 
-#: Seconds for which a locked file may lack the name of its holder.
+#: Maximum seconds from the lock of a file until the holder has written its PID to the file.
 _HOLDER_SECONDS = 2.0
 HOLDER_BYTES = 64 * 1024
-#: Maximum size of an exit record, because a worker may have written anything to the file.
+#: Maximum bytes of an exit record. A worker may have written anything to the file.
 _RECORD_BYTES = 1024 * 1024
 
 
@@ -66,8 +66,8 @@ State = FinishedRecord | RunningRecord | Unfinished
 def inspect(exit_path: str, digest: str = "") -> State:
     """Return the state of an attempt.
 
-    If a crash left its exit record unpublished, publish it. Raise OSError if the lock is held and
-    the holder is unknown.
+    If a crash left an unpublished exit record, publish it. Raise OSError if the attempt's lock is
+    held by an unknown process.
     """
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
@@ -226,7 +226,7 @@ def _as_flag(value: Any) -> bool:
 
 
 def _as_text(value: Any) -> str:
-    # No store accepts lone surrogates.
+    # Reject lone surrogates, which no database accepts.
     if type(value) is not str:
         raise ValueError(f"{value!r:.50} in the exit record is not text")
     return value.encode("utf-8", "replace").decode()

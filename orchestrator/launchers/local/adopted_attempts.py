@@ -16,7 +16,7 @@ from orchestrator.security import process_table
 
 
 class Adopted:
-    """A running attempt whose shim the server controls by signals, without a connection."""
+    """A running attempt of an earlier server. This server controls its shim by signals."""
 
     def __init__(
         self, attempt_id: str, exit_path: str, shim: process_table.Process, pidfd: int, digest: str
@@ -69,7 +69,7 @@ class Adopted:
         process_control.send_signal(self._shim, number)
 
     def ended(self) -> Exit:
-        """Return the attempt's end. Call this after the shim has exited."""
+        """Find and return the attempt's end. Call this after the shim has exited."""
         ended = settle(
             self.attempt_id,
             self.exit_path,

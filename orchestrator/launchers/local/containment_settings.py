@@ -1,6 +1,6 @@
-"""Containment, limits, and the sandbox: requested settings, and modes that work on this machine.
+"""Containment, limits, and the sandbox: the requested settings, and the choice of a mode.
 
-A mode is detected by trying it.
+A self-test shows whether a mode works on this machine.
 """
 
 import json
@@ -28,7 +28,7 @@ _CONTROLLERS = {"cpu": "cpu", "memory": "memory", "processes": "pids"}
 
 
 class Mode(StrEnum):
-    """The containment mode of workers. The values are those of ``config``'s Containment."""
+    """The containment mode of workers. ``Containment`` in ``config`` has the same values."""
 
     #: the strongest mode that works on this machine
     AUTO = "auto"
@@ -46,7 +46,7 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLimits:
-    """Limits of one worker with all processes that it starts; None: no limit."""
+    """Limits of one worker, including all processes that it starts; None: no limit."""
 
     #: Number of processors: 0.5 is half of one.
     cpu: float | None = None
@@ -113,7 +113,7 @@ class ContainmentPlan:
             yield "workers.sandbox.network is false: workers cannot start child jobs"
 
     def loose_limits(self) -> dict[str, str]:
-        """Return the requested limits that are not enforced exactly, each with the reason."""
+        """Return the limits that are not enforced exactly, by name, each with an explanation."""
         limits, found = self.limits, {}
         if limits.cpu is not None and "cpu" not in self.controllers:
             found["cpu"] = f"workers.limits.cpu is not enforced by {self._why_loose('cpu')}"
@@ -124,7 +124,7 @@ class ContainmentPlan:
         return found
 
     def notice(self) -> str:
-        """Return the limits that are not enforced exactly, in one line; "" if there are none."""
+        """Return a line with the limits that are not enforced exactly; "" if there are none."""
         loose = self.loose_limits()
         return f"{_inexact(loose)}; see: {COMMAND} doctor" if loose else ""
 
@@ -153,9 +153,9 @@ ADVICE: Mapping[Mode, str] = {
 
 
 def choose(asked: ContainmentPlan, spawner: SpawnerProcess | None = None) -> ContainmentPlan:
-    """Return the containment plan to use.
+    """Return the plan to use: ``asked``, with a mode that works on this machine.
 
-    ``spawner`` tries modes; None: start a process that tries them.
+    ``spawner`` runs the self-tests of modes; None: start a process for them.
 
     Raise ContainmentUnavailable if the requested mode does not work, or if the plan is strict and a
     limit would not be enforced exactly.

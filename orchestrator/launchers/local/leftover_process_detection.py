@@ -25,10 +25,10 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield living processes of this workspace's attempts, if no shim runs the attempt any more.
+    """Yield living processes of attempts of this workspace that no shim runs any more.
 
-    Processes that this user may not inspect are omitted, and also processes of the caller's own
-    attempt. A process without a marker is found only if it is an orphan in a worker's directory.
+    Omits processes that this user may not inspect, and processes of the caller's own attempt. A
+    process without a marker is found only if it is an orphan in a worker's directory.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)
@@ -69,8 +69,8 @@ def is_orphan(process: process_table.Process) -> bool:
 def _has_ended(record: str) -> bool:
     """True if no shim runs the attempt.
 
-    ``record``: the exit record's path, without its ending. The ending is ``.exit.json``; for a
-    gate, it is ``.json``.
+    ``record``: the path of the exit record without its extension, which is ``.exit.json`` for a
+    worker, and ``.json`` for a gate.
     """
     for path in (f"{record}.exit.json", f"{record}.json"):
         if os.path.lexists(run_path(path)):

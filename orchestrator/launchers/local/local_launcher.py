@@ -39,7 +39,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Background queries of how attempts ended. A query may scan all processes."""
+    """Finds in background threads how attempts ended. A query may scan all processes."""
 
     def __init__(self, report: Callable[[str, Exit], None]) -> None:
         """``report`` is called with an attempt's id and its end, from any thread."""
@@ -76,22 +76,21 @@ class Inquiries:
             self._closing.wait(_RETRY_SECONDS)
 
 
-#: Seconds that ``close`` allows for killing and publishing, in addition to the workers' grace
-#: time.
+#: Seconds that ``close`` waits for kills and exit records, after the workers' grace time.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.5
-#: Maximum seconds of one wait: epoll rejects more than 24 days.
+#: Maximum seconds of one wait, because epoll rejects more than 24 days.
 _LONGEST_SECONDS = 3600.0
-#: Error of an attempt whose leftover processes no process of the product has adopted.
+#: Error of an attempt whose leftover processes were adopted by no process of the product.
 _UNHELD = "all supervising processes were killed; processes of the worker may remain"
 
 
 class LocalLauncher:
     """The launcher of this machine; implements ``core.ports.launcher.Launcher``.
 
-    Any thread may call; one thread listens. A call writes to a shim's socket without blocking. If
-    data remains unsent, the listening thread sends it. ``_lock`` guards the whole state, and is not
-    held while events are reported.
+    Any thread may call the methods, but only one thread may call ``listen``. A call writes to a
+    shim's socket without blocking. If data remains unsent, the listening thread sends it. ``_lock``
+    guards the whole state, and is not held while events are reported.
     """
 
     def __init__(
@@ -146,7 +145,7 @@ class LocalLauncher:
             return self._pool.spawner.pid
 
     def open(self, events: LauncherEvents) -> None:
-        """Prepare for attempts.
+        """Choose the containment, and start the spawner. Must be called before ``start``.
 
         Raise ContainmentUnavailable if the requested containment does not work.
         """
@@ -482,11 +481,11 @@ class LocalLauncher:
         has_begun: bool = False,
         with_server: bool = False,
     ) -> None:
-        """Watch an attempt that no connected shim serves. If it has ended, find its end.
+        """Find the end of an attempt that no connected shim runs, in the background.
 
-        The end is found in the background. The attempt may still run: its shim may not have exited
-        yet, or an earlier shim runs the attempt, and a power loss has removed the record of this
-        earlier start.
+        If the attempt still runs, watch it until its shim exits. There are two such cases: its shim
+        has not exited yet; or an earlier shim runs the attempt, and a power loss has removed the
+        record of this earlier start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             asked = partial(_find_end, launch, strays, has_begun, with_server)
@@ -551,7 +550,7 @@ class Listener:
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
 
     def start(self) -> None:
-        """Start the listening thread now: the system may have no free thread later. Idempotent."""
+        """Start the listening thread now, because a later start may fail. Idempotent."""
         if self._thread.ident is None:
             self._thread.start()
 

@@ -40,9 +40,9 @@ def settle(
 ) -> Exit:
     """Return the end of an attempt whose shim has exited: its published record, or LOST.
 
-    For LOST, kill the attempt's processes, and prevent another start. ``has_begun``: True if the
-    worker certainly ran, even if it removed the files that prove this. ``with_server``: True if
-    this server stopped the attempt during its own shutdown.
+    If the attempt is lost, also kill its processes, and prevent another start. ``has_begun``: True
+    if the worker certainly ran, even if it has removed the files that prove this. ``with_server``:
+    True if this server stopped the attempt during its own shutdown.
     """
     state = exit_record.inspect(exit_path, digest)
     if isinstance(state, exit_record.FinishedRecord):

@@ -1,6 +1,6 @@
 """The server's side of the spawner's process.
 
-Before it forks shims, the process tries containment modes.
+The spawner can test containment modes before it forks shims.
 """
 
 import json
@@ -49,7 +49,7 @@ class _Process(Protocol):
 
 
 class _Forked:
-    """A process that ``os.fork`` has created. Has the members of ``Popen`` that are used here."""
+    """A process that ``os.fork`` has created, with the members of ``Popen`` that are used here."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -73,7 +73,7 @@ class SpawnerProcess:
     """A running spawner, with its parent process, the keeper.
 
     First call ``fault`` any number of times, and then ``begin``. Methods raise OSError if the
-    spawner cannot be called.
+    spawner cannot be reached.
     """
 
     def __init__(self, process: _Process, control: socket.socket) -> None:
@@ -96,7 +96,7 @@ class SpawnerProcess:
 
     @classmethod
     def forked(cls, pid: int, control: socket.socket) -> Self:
-        """Return the process that ``launchers.spawner.early_fork`` has forked."""
+        """Return the spawner that ``launchers.spawner.early_fork`` has forked."""
         return cls(_Forked(pid), control)
 
     @property
@@ -114,7 +114,7 @@ class SpawnerProcess:
         return self._process.returncode is not None
 
     def fault(self, plan: str) -> str:
-        """Start and kill a worker as ``plan`` requests. Return what failed; "" if nothing did.
+        """Test the containment mode of a plan. Return why it does not work; "" if it works.
 
         ``plan``: the text of ``ContainmentPlan.for_shims``.
         """
@@ -143,7 +143,7 @@ class SpawnerProcess:
         return own_end
 
     def receive(self) -> tuple[list[ShimGone], bool]:
-        """Return the received messages, and True if the spawner or its keeper still runs."""
+        """Return the messages received so far, and True if the spawner or its keeper still runs."""
         exited: list[ShimGone] = []
         while True:
             try:

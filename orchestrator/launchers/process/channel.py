@@ -1,4 +1,4 @@
-"""Messages over a socket: JSON objects, each after its length in four bytes.
+"""Messages over a socket: JSON objects, each preceded by its length (4 bytes).
 
 An environment may be larger than a socket's buffer, so unsent data is queued.
 """
@@ -39,7 +39,7 @@ class Channel:
 
     @property
     def is_unread(self) -> bool:
-        """True if the peer has not read all data. Call this after the peer's exit."""
+        """True if the peer exited without reading all data. Call this after the peer's exit."""
         return self._has_lost or self.has_unsent
 
     def send(self, message: Message) -> None:

@@ -1,5 +1,7 @@
 """Crash injection for tests: the process kills itself when it reaches a given failpoint.
 
+A *failpoint* is a named place in the code.
+
 The variable is ``ORCHESTRATOR_FAILPOINTS=<file>|<place>,<place>,...``. A place has one of three
 forms:
 

@@ -55,7 +55,7 @@ class LimitWatch:
     """Checks a worker's processes at intervals. Times are monotonic seconds."""
 
     def __init__(self, limits: Message, held: Collection[str]) -> None:
-        """``held``: limits that another mechanism enforces. They are not checked."""
+        """``held``: names of limits that are not checked, because the containment enforces them."""
         self._memory = None if "memory" in held else limits.get("memory")
         self._used = Memory()
         self._processes = None if "processes" in held else limits.get("processes")
@@ -84,7 +84,7 @@ def memory_words(limit: int) -> str:
 
 
 def size(count: int) -> str:
-    """Return text such as ``512 MiB``."""
+    """Return a number of bytes as text, such as ``512 MiB``."""
     for unit, name in _UNITS:
         if count >= unit:
             return f"{count / unit:.1f}".removesuffix(".0") + f" {name}"
@@ -92,7 +92,7 @@ def size(count: int) -> str:
 
 
 class Memory:
-    """Measures the memory of a worker's processes, and shared memory that they have written."""
+    """Measures the memory of a worker: of its processes, and of in-memory files that they wrote."""
 
     def __init__(self) -> None:
         self._written: set[File] = set()

@@ -97,7 +97,7 @@ def _directly(
     output: int,
     enter: Enter | None,
 ) -> int:
-    """Start a command's program without its shell.
+    """Start the program of a shell command without the shell.
 
     Return the program's PID; 0 if bash must run it.
     """
@@ -179,7 +179,7 @@ def offer_to_oom_killer(pid: int) -> None:
 
 
 def _children(pid: str) -> list[str]:
-    """Return the PIDs of a process's children. If there are many, omit the last. Raise OSError."""
+    """Return the PIDs of a process's children, at most about 500. Raise OSError."""
     descriptor = os.open(f"/proc/{pid}/task/{pid}/children", os.O_RDONLY | os.O_CLOEXEC)
     try:
         return os.read(descriptor, 4096).decode().split()
@@ -280,7 +280,7 @@ def _fork(
 
 
 def fork_quietly() -> int:
-    """Fork, as ``os.fork`` does. In the child, signals have their default effect."""
+    """Fork, as ``os.fork`` does. In the child, signals have their default handlers."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _ALL_SIGNALS)
     pid = os.fork()
     if pid == 0:
@@ -317,8 +317,8 @@ def _reason(error: OSError | ValueError) -> str:
 def never_started(error: SpawnFailed | OSError) -> tuple[str, ExitCause, str]:
     """Return ``ended_by``, ``cause``, and ``error`` of an attempt that could not be started.
 
-    After a shortage of resources, ``ended_by`` is "lost", which does not count as the worker's
-    failure.
+    ``ended_by`` is "lost" after a shortage of resources, because "lost" does not count as the
+    worker's failure. Otherwise, ``ended_by`` is "spawn_failed".
     """
     cause = error.__cause__ or error
     if isinstance(cause, OSError) and cause.errno in STARTS_LATER:

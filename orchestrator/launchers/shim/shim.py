@@ -1,12 +1,12 @@
-"""A shim: the small parent process of a worker. It runs attempts one after another.
+"""A shim: the small parent process of a worker. A shim runs attempts one after another.
 
-During an attempt, a shim may keep preloaded launches. It begins them after the attempt. If the
-attempt takes long, the shim returns them to the server.
+During an attempt, a shim may keep preloaded launches, and begins them after the attempt. If the
+attempt takes long, the shim returns the preloaded launches to the server.
 
-If the server exits, the shim continues until its attempt has ended. After the orphan timeout, it
-stops the worker, because the worker may cost money. A later server has no socket to this shim, and
-controls it by signals: SIGTERM cancels the attempt; SIGUSR1 and SIGUSR2 pause and resume the clock
-of the timeout.
+If the server exits, the shim continues until its attempt has ended. After the orphan timeout, the
+shim stops the worker, because the worker may cost money. A later server has no socket to this shim,
+and controls the shim by signals. SIGTERM cancels the attempt. SIGUSR1 and SIGUSR2 pause and resume
+the clock of the timeout.
 """
 
 import os
@@ -79,15 +79,18 @@ class _Shim:
         self._launched: Message = {"env": {}}
         #: Preloaded launches, in the order in which they begin.
         self._preloaded: deque[Message] = deque()
-        #: When the present attempt began, and seconds after which preloaded launches are returned.
-        self._began_at = self._kept_seconds = 0.0
+        #: Time at which the present attempt began.
+        self._began_at = 0.0
+        #: Seconds after that time until preloaded launches are returned.
+        self._kept_seconds = 0.0
         #: The orphan timeout; None while a server is connected.
         self._orphan_timeout: OrphanTimeout | None = None
         #: The lease that the launch names; None if the launch names none, or if the lease has
         #: ended.
         self._lease_watch: LeaseWatch | None = None
-        #: The worker's PID; 0 once its start is reported. The next field is the time of the report.
+        #: The PID of a worker whose start is not reported yet; 0: none.
         self._unreported = 0
+        #: Time at which this start is to be reported.
         self._report_at = 0.0
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)

@@ -104,7 +104,7 @@ class ShimAttempt:
     def __init__(
         self, launch: Message, containment: Subreaper, limits: Message, held: Collection[str]
     ) -> None:
-        """``containment`` starts and ends the processes. ``held``: limits that it enforces."""
+        """``containment`` starts and ends the processes, and enforces the limits ``held``."""
         self._launch = launch
         self.id: str = launch["attempt"]
         self._containment = containment
@@ -136,7 +136,7 @@ class ShimAttempt:
         # An earlier release of the server sends no secret.
         if secret := launch.get("record_secret"):
             self.record["secret"] = secret
-        #: The exit record as published.
+        #: The exit record as JSON; empty until the attempt has ended.
         self.encoded_record = b""
 
     @property
@@ -398,5 +398,5 @@ def _umask(number: int | None) -> Iterator[None]:
 
 
 def sooner(time: float | None, other: float) -> float:
-    """Return the earlier of two times. None means never."""
+    """Return the earlier of two times. If ``time`` is None (never), return ``other``."""
     return other if time is None or other < time else time

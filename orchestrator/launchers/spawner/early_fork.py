@@ -16,8 +16,8 @@ from orchestrator.launchers.spawner import spawner
 #: The command line of the spawner, its keeper, and their shims.
 TITLE = "orchestrator: spawner"
 
-#: The forked process: its PID and its control socket. Empty: there is none, or ``take`` has
-#: returned it.
+#: PID and control socket of the forked process; empty if there is none, or if ``take`` has returned
+#: it.
 _forked: list[tuple[int, socket.socket]] = []
 
 

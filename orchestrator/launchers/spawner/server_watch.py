@@ -12,7 +12,8 @@ from orchestrator.launchers.process import process_control
 from orchestrator.launchers.process.lease_file import LOOK_SECONDS, LeaseWatch
 from orchestrator.security import process_table
 
-#: Seconds that the server has to exit by itself after ``look`` has found that its lease has ended.
+#: Seconds from the detected end of the lease until the server is killed. A server that works exits
+#: within this time.
 EXIT_SECONDS = 1.0
 
 
@@ -32,8 +33,8 @@ class ServerWatch:
     def look(self, now: float) -> None:
         """Check the lease. Kill the server if the lease ended at least EXIT_SECONDS ago.
 
-        Also kill the server's programs, such as git. Spare the workers, because their shims stop
-        them.
+        Also kill the programs that the server started, such as git. Workers are not killed, because
+        their shims stop them.
         """
         if now < self._watch.wakes_at:
             return

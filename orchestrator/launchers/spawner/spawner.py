@@ -35,11 +35,10 @@ _NO_FORK_SECONDS = 1.0
 
 
 def serve(descriptor: int) -> None:
-    """Try modes of containment, and fork shims, as the server requests.
+    """Test containment modes and fork shims, as the server requests.
 
-    Return when the server and all shims have ended.
-
-    ``descriptor``: the control socket's descriptor.
+    Return when the server and all shims have ended. ``descriptor``: the descriptor of the control
+    socket.
     """
     # Hide the memory before a shim exists, because a shim has the secret of its attempt's exit
     # record.

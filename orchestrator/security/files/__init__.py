@@ -1,1 +1,1 @@
-"""Safe access to files, and the directories of the product: home, temporary files, own files."""
+"""Safe access to files, and the product's directories: its code, its home, temporary files."""

@@ -40,7 +40,7 @@ def is_local(home: Path) -> bool:
 
 
 def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
-    """True if ``folder`` is a home of an installed package; False for the portable folder."""
+    """True if ``folder`` is the home of an installed package. False for the portable folder."""
     named = environ.get(VARIABLE)
     return folder != FOLDER and (is_local(folder) or bool(named and Path(named) == folder))
 
@@ -58,7 +58,7 @@ def project_at(directory: Path) -> Path:
 
 
 def is_repository(directory: Path) -> bool:
-    """True for the top directory of a clone or of a linked worktree.
+    """True if ``directory`` is the top directory of a clone or of a linked worktree.
 
     As in git, an empty ``.git`` is ignored.
     """

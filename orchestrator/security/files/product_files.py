@@ -11,5 +11,8 @@ PACKAGES = str(FOLDER.resolve())
 
 
 def product_file(name: str) -> Path:
-    """Return where a file or directory of the product is. ``name``: path in the portable folder."""
+    """Return the path of a file or directory of the product.
+
+    ``name``: its relative path in the portable folder.
+    """
     return (Path(PORTABLE) if IS_INSTALLED else FOLDER) / name

@@ -17,7 +17,7 @@ from orchestrator.security.files.untrusted_files import NotPlain
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-#: Directories in which other programs find commands or settings, so they are never written to.
+#: Names of directories that are never written to, because other programs find commands there.
 _NEVER = {".git"}
 
 

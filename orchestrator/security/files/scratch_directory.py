@@ -13,7 +13,7 @@ from hashlib import sha256
 
 logger = logging.getLogger(__name__)
 
-#: The prefix of all such directories.
+#: Prefix of the names of all directories for temporary files of attempts.
 PREFIX = "orc-"
 #: Maximum length of the path of the system's directory for temporary files. If it is longer, /tmp
 #: is used.
@@ -21,7 +21,7 @@ LONGEST_ROOT = 40
 
 
 def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
-    """Return the path of an attempt's directory.
+    """Return the path of an attempt's directory for temporary files.
 
     The path depends only on the arguments, so that the next server finds leftovers of a crash.
     """

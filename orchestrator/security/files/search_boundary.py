@@ -16,9 +16,9 @@ from orchestrator.security.files.untrusted_files import read_regular
 logger = logging.getLogger(__name__)
 
 _NONE = "the search for settings ends at the orchestrator's workspace"
-#: Content of each file that ends a tool's search. A file must not change a tool's behavior in a
-#: project without settings: it sets nothing if the tool then uses defaults, and causes an error if
-#: the tool then fails.
+#: Content of each file that ends a tool's search. In a project without settings, a tool must behave
+#: as if the file did not exist. If the tool uses defaults in such a project, the file has no
+#: settings. If the tool fails in such a project, the file makes the tool fail.
 FILES: Mapping[str, str] = {
     "pytest.ini": "[pytest]\n",
     "ruff.toml": "",
@@ -40,14 +40,15 @@ FILES: Mapping[str, str] = {
     ),
     "yarn.lock": "",
     "Cargo.toml": '[workspace]\nmembers = []\nexclude = ["."]\n',
-    # The same content as the folder's own file, which hides the folder from the host's Go.
+    # The same content as the file ``go.mod`` of the portable folder, which hides the folder from Go
+    # in the user's project.
     "go.mod": (
         "// Files of workers in this directory are not part of the host project. Because of this "
         "file, `go vet ./...` in the project skips them.\nmodule workspace\n"
     ),
 }
 _MOST_BYTES = 1 << 20
-#: Files that pytest uses with any content; other files need a section for pytest.
+#: Files that pytest uses even if they have no section for pytest.
 _PYTEST_FILES = ("pytest.toml", ".pytest.toml", "pytest.ini", ".pytest.ini")
 _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 
@@ -71,10 +72,10 @@ def write(workspace: Path) -> None:
 
 
 def variables(workspace: Path) -> dict[str, str]:
-    """Return the variables that end searches; they are the same for every worker and gate."""
+    """Return the variables that end the searches of tools. Every worker and gate gets the same."""
     names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
     found = {
-        # Needed in case a worker removes its worktree's .git.
+        # Ends the search of git if a worker has removed the file .git of its worktree.
         "GIT_CEILING_DIRECTORIES": os.pathsep.join(names),
         # Without this setting, Go runs git for the repository above, and fails if git finds none.
         "GOFLAGS": "-buildvcs=false",

@@ -13,7 +13,7 @@ _former: list[int] = []
 
 
 def make_private() -> None:
-    """Let no other user read the files that this process creates. Idempotent."""
+    """Set this process's umask, so that only its user can read its new files. Idempotent."""
     before = os.umask(PRIVATE)
     if not _former:
         _former.append(before)

@@ -23,9 +23,9 @@ def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     """Open a plain file below ``within`` (the file's own directory if None), unbuffered.
 
     Rejects ``..``, a FIFO, a device, a hard link, and a symbolic link below ``within``. Otherwise,
-    a worker could block the server, or make the server read other files. A worker that replaces a
-    directory during the call cannot redirect the call. Raise FileNotFoundError, NotPlain, or
-    another OSError.
+    a worker could block the server, or make the server read other files. If a worker replaces a
+    directory during the call, the call still opens no file outside ``within``. Raise
+    FileNotFoundError, NotPlain, or another OSError.
     """
     return os.fdopen(_opened(path, within), "rb", buffering=0)
 
@@ -63,7 +63,7 @@ def _require_plain(handle: int, path: str) -> int:
 
 def read_regular(path: Path | str, limit: int, within: Path | str | None = None) -> bytes | None:
     """Return at most ``limit`` bytes of a file; None if ``open_plain`` cannot open the file."""
-    # Use no file object, because git's small files are read about 100 times per job.
+    # A file object would be slower, and git's small files are read about 100 times per job.
     try:
         handle = _opened(path, within)
     except OSError:

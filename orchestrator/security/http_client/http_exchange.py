@@ -1,7 +1,7 @@
 """One HTTP exchange: opens a plain connection, writes a request, and reads the answer.
 
-For ``LoopbackSession`` and ``StdlibClient``. Standard library only. Uses no proxy, and follows no
-redirects.
+``LoopbackSession`` and ``StdlibClient`` use this module. Standard library only. Uses no proxy, and
+follows no redirects.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _LOST = "the connection was lost"
 
 
 def connected(address: tuple[str, int], seconds: float) -> socket.socket:
-    """Return a TCP connection, with ``seconds`` as its timeout. Raise OSError."""
+    """Open and return a TCP connection. ``seconds``: its timeout. Raise OSError."""
     # imported here: it takes a tenth of a start's time, and --help does not need it
     import socket
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 #: Statuses for "cannot answer now", from the server or a proxy.
 BUSY = frozenset({429, 502, 503, 504})
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
-#: Maximum delays, in seconds, that ``Retry`` and ``retried`` do not report to ``waiting``, because
-#: most failures end within them.
+#: Delays up to these numbers of seconds are not reported to ``waiting``, because most failures end
+#: earlier. The first number is for ``Retry``, the second for ``retried``.
 UNANNOUNCED_DELAY_SECONDS, SILENT_DELAY_SECONDS = 0.5, 1.0
 
 #: Called with the number of seconds for which the client will retry.

@@ -1,7 +1,7 @@
 """The HTTP client for programs that must start fast: commands of workers, MCP, drivers of agents.
 
-Standard library only. The client uses no proxy, because a proxy could see the key, and follows no
-redirects. Other programs use ``OrchestratorClient``.
+Standard library only. The client follows no redirects. It uses no proxy, because a proxy could see
+the key. Other programs use ``OrchestratorClient``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks signatures of incoming events: the sender must know the trigger's secret."""
+"""Checks the signatures of incoming events, which prove that the sender knows the secret."""
 
 import base64
 import binascii

@@ -46,7 +46,8 @@ from orchestrator.store.schema.tables import (
     workers,
 )
 
-#: Columns that are never updated, by table. Examples are a job's request and a worker's task.
+#: Columns that never change after the insertion, by table. Examples: a job's request, a worker's
+#: task.
 _FIXED: Mapping[str, frozenset[str]] = {
     "jobs": frozenset(
         {
@@ -161,7 +162,7 @@ class TableWriter:
         return row
 
 
-#: Function that prepares a kind of statement (insert, replace, update) for a table.
+#: ``inserting``, ``replacing``, or ``updating``: returns a writer for a table.
 Prepare = Callable[[Table, Dialect], TableWriter]
 
 
@@ -173,7 +174,7 @@ def inserting(table: Table, dialect: Dialect) -> TableWriter:
 
 
 def replacing(table: Table, dialect: Dialect) -> TableWriter:
-    """Return an insert statement that replaces an existing row with the same primary key."""
+    """Return a writer that inserts rows, and replaces existing rows with the same primary key."""
     names = [column.key for column in table.c]
     # Import this here: the dialect of PostgreSQL would take 30 ms of the start of a server with
     # SQLite.
@@ -193,9 +194,9 @@ def replacing(table: Table, dialect: Dialect) -> TableWriter:
 
 
 def updating(table: Table, dialect: Dialect) -> TableWriter:
-    """Return a statement that updates all changeable columns of rows, by primary key.
+    """Return a writer that updates all changeable columns of rows, by primary key.
 
-    The statement is idempotent.
+    Its statement is idempotent.
     """
     keys = [column.key for column in table.primary_key]
     fixed = _FIXED[table.name].union(keys)
@@ -255,7 +256,7 @@ class ChangeWriter:
 
 
 def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
-    """Yield the statements that write a change, each with its table and values.
+    """Yield the parts of a change: the kind of statement, the table, and the values to write.
 
     Referenced rows come before the rows that refer to them.
     """
@@ -264,8 +265,8 @@ def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
     yield inserting, tables.workers, change.new_workers
     yield updating, tables.jobs, change.jobs
     yield updating, tables.workers, change.workers
-    # Existing rows are replaced, because a change without events may be written twice:
-    # ``Connections._is_stored`` recognizes a stored change by its first event.
+    # Replace existing rows, because a change without events may be written twice:
+    # ``Connections._is_stored`` recognizes a stored change only by its first event.
     yield replacing, tables.attempts, change.new_attempts
     yield updating, tables.attempts, change.attempts
     yield inserting, tables.events, change.events

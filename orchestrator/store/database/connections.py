@@ -1,7 +1,7 @@
 """Database connections: one for writing, which stays open, and a pool for reading.
 
-A connection from the pool sees one snapshot of the database, and never waits for the writer. If
-commits need not be durable at once, a background thread flushes several of them together.
+A read sees one snapshot of the database, and never waits for the writer. If commits need not be
+durable at once, a background thread flushes several commits together.
 """
 
 import logging
@@ -31,7 +31,7 @@ _LOG_SUFFIX = "-wal"
 
 
 class DeferredSync:
-    """Flushes SQLite's write-ahead log to the disk, after commits that did not wait for the disk.
+    """Flushes SQLite's write-ahead log to the disk after commits that did not wait for the disk.
 
     Any thread may call. The background thread starts with the first ``ask``.
     """
@@ -46,7 +46,7 @@ class DeferredSync:
         self._logged_errno: int | None = None
 
     def ask(self) -> None:
-        """Request a flush of a new commit, without waiting for it."""
+        """Request that a new commit is flushed. Does not wait for the flush."""
         # The next flush includes this commit, because the flush begins after the event is cleared.
         if not self._due.is_set():
             self._due.set()

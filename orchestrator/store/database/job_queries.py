@@ -198,7 +198,10 @@ def attempts_of(connection: Connection, root_id: str, worker_ids: Collection[str
 
 
 def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
-    """Return the attempt with this token. Return None for the empty token: it means no token."""
+    """Return the attempt whose token has the hash ``token_hash``; None if there is none.
+
+    An empty hash means that an attempt has no token, so the result is None.
+    """
     if not token_hash:
         return None
     return _first(values(connection, Attempt, _attempt_by_token, token_hash=token_hash))
@@ -217,7 +220,7 @@ def latest_event(
 
 
 def is_read_only(connection: Connection) -> bool:
-    """True if the database is a PostgreSQL database that is a standby or set to read-only.
+    """True if a PostgreSQL database accepts no writes: it is a standby, or set to read-only.
 
     Always False for SQLite: if an SQLite database is read-only, the first write fails.
     """
@@ -310,8 +313,8 @@ def _idle_seconds() -> ColumnElement[Any]:
     return case((_worker_columns.attempt > 1, func.coalesce(idle, 0.0)), else_=0.0)
 
 
-#: Seconds between a worker's attempts. Lists that are ordered by run time subtract them, because
-#: they do not count as run time.
+#: Seconds between a worker's attempts. They do not count as run time, so lists that are ordered by
+#: run time subtract them.
 IDLE_SECONDS = _idle_seconds()
 JOB_COLUMNS = (
     _job_columns.id,

@@ -1,4 +1,4 @@
-"""PostgreSQL only: timeouts of connections, one writer at a time, a fence against old servers."""
+"""PostgreSQL only: connection timeouts, one writer at a time, and a fence against old servers."""
 
 import time
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 def patience(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
     """Return connection arguments that set all timeouts, except those that the URL sets.
 
-    ``seconds``: time after which an unreachable database server is an error; 0: the usual time.
+    ``seconds``: time after which an unreachable database server is an error; 0: the default time.
     """
     given = url.query.get("options", "")
     of_url = given if isinstance(given, str) else " ".join(given)

@@ -40,9 +40,9 @@ _jobs = tables.jobs.c
 
 
 class PlaceIn(FunctionElement[int]):
-    """SQL function: the position of a text in another text, from 1; 0 if the text is missing.
+    """SQL function: the position (from 1) of a text in another text; 0 if it does not occur.
 
-    Case matters, unlike in LIKE.
+    The function distinguishes upper and lower case, unlike LIKE.
     """
 
     type = Integer()
@@ -61,7 +61,7 @@ def _in_postgresql(element: PlaceIn, compiler: Any, **options: Any) -> str:
 
 
 def job_conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions of a filter, all of which a job must match."""
+    """Return the SQL conditions of a filter. A job must match all of them."""
     equal = (
         (_jobs.parent_job_id, wanted.parent),
         (_jobs.root_id, wanted.root),
@@ -90,7 +90,7 @@ def _of_lists(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def submitted_by(name: str) -> ColumnElement[bool]:
-    """Return the SQL condition that a caller submitted the job's root job."""
+    """Return the SQL condition that the caller ``name`` submitted the job's root job."""
     return _jobs.root_id.in_(select(_jobs.id).where(_jobs.submitted_by == name))
 
 

@@ -30,7 +30,7 @@ _jobs, _tasks, _workers = tables.jobs.c, tables.tasks.c, tables.workers.c
 
 
 class Whole(FunctionElement[int]):
-    """SQL function: a number, rounded down."""
+    """SQL function: rounds a number down to an integer."""
 
     type = Integer()
     name = "whole"
@@ -136,7 +136,10 @@ def _usage_row(key: str, bucket: int | None, seconds: int, *figures: Any) -> Usa
 
 
 def _by_label(connection: Connection, rows: Iterable[UsageRow], name: str) -> list[UsageRow]:
-    """Sum the rows of root jobs for each value of the label ``name``; "" for jobs without it."""
+    """Return the sums of the rows of root jobs for each value of the label ``name``.
+
+    The rows of jobs without the label are summed as the value "".
+    """
     labels = select(_jobs.id, _jobs.labels).where(_jobs.depth == 0, _jobs.labels != "")
     values = {job_id: _label_value(text, name) for job_id, text in connection.execute(labels)}
     groups: dict[tuple[str, float | None], list[UsageRow]] = defaultdict(list)

@@ -55,7 +55,7 @@ def _highest_first(row: Sequence[Any]) -> Entry:
     return (value is None, 0 if value is None else -value, index, name)
 
 
-#: Statuses in the order by attention: a person should check workers with the first statuses first.
+#: Statuses in the order in which a person should check the workers.
 _ATTENTION = (
     WorkerStatus.FAILED,
     WorkerStatus.TIMEOUT,
@@ -90,7 +90,7 @@ class SortedWorkers:
             wanted.statuses or wanted.agents or wanted.text
         )
         self._reading = threading.Lock()
-        #: The sorted workers; None if they were not read, or if a read has failed.
+        #: The sorted workers; None before the first read, and after a failed read.
         self._entries: list[Entry] | None = None
         #: Workers that have not ended, so that their seconds grow.
         self._growing: set[str] = set()
@@ -160,7 +160,7 @@ class WorkerOrders:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: Lists by root job and filter. Other modules only check whether there are any lists.
+        #: Lists by root job and filter. Other modules only check whether this mapping is empty.
         self.kept: OrderedDict[tuple[str, object], SortedWorkers] = OrderedDict()
 
     def of(self, root_id: str, wanted: WorkerFilter) -> SortedWorkers:

@@ -20,7 +20,7 @@ from sqlalchemy.types import TypeDecorator
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.worker_result import WorkerResult
 
-#: SUBSTITUTE, a control character that rarely occurs in text.
+#: The control character SUBSTITUTE, which rarely occurs in text.
 ESCAPE = "\x1a"
 _NO_NAMES = "[]"
 _UNSTORABLE = re.compile("[\0\x1a\ud800-\udfff]")
@@ -144,7 +144,10 @@ def _stored_or_none(text: str | None) -> str | None:
 
 
 class Member(TextCodec):
-    """A member of an enum, stored by its value. Comparisons with any text are allowed."""
+    """A column of members of an enum, stored by their values.
+
+    The column can be compared with any text.
+    """
 
     cache_ok = True
 

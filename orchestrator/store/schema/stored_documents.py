@@ -1,4 +1,4 @@
-"""Values of documents in the database, created from their JSON values.
+"""Creates values of the core from the JSON documents in the database.
 
 A document of an earlier release may lack a field, have a removed field, or have an earlier type.
 """

@@ -65,7 +65,7 @@ COMPUTED = "computed"
 
 
 def derived(name: str, kind: Any, source: str, **options: Any) -> Column[Any]:
-    """Return a column that repeats a fact of a stored document, for fast lists.
+    """Return a column that repeats a value of a stored document, so that lists need not read it.
 
     ``source``: COMPUTED, or the path of an attribute of the stored value, such as "usage.steps".
     """
@@ -83,7 +83,7 @@ def _keep_conditions_of_indexes(target: MetaData, connection: Connection, **_: o
 
 
 def value_columns(table: Table) -> list[Column[Any]]:
-    """Return the columns from which a stored value is created again: all except derived columns."""
+    """Return the columns from which a stored value is created: all except derived columns."""
     return [column for column in table.c if not column.info]
 
 

@@ -1,4 +1,4 @@
-"""Reports which files grow, by inotify, so that logs need not be polled. Linux only."""
+"""Reports growing files through inotify, so that logs need not be polled. Linux only."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ class FileGrowthWatch:
     def __init__(self, name: str) -> None:
         """``name``: report only files with this name.
 
-        Raise OSError if the system has no inotify, or no free instance of it.
+        Raise OSError if the system has no inotify, or if no inotify instance is free.
         """
         self._name = name.encode()
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -29,7 +29,7 @@ class FileGrowthWatch:
         return int(self._descriptor)
 
     def add(self, directory: str) -> int:
-        """Watch a directory. Return the number of the watch. Raise OSError."""
+        """Watch a directory. Return the number by which ``grown`` reports it. Raise OSError."""
         found = self._libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _MODIFY)
         if found < 0:
             raise OSError(
@@ -42,7 +42,7 @@ class FileGrowthWatch:
         self._libc.inotify_rm_watch(self._descriptor, watch)
 
     def grown(self) -> set[int]:
-        """Return the watches that saw a write since the last call. Does not wait."""
+        """Return the numbers of directories with a write since the last call. Does not wait."""
         try:
             events = os.read(self._descriptor, _BYTES)
         except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Attempts of a node, each with a directory, until the server has confirmed their ends."""
+"""The attempts that a node holds: each has a directory until the server has confirmed its end."""
 
 import asyncio
 import errno
@@ -19,10 +19,10 @@ from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
 
 #: Output files that are sent to the server: paths below the attempt's directory.
 FILES = {"log": "log", "raw": "raw/log"}
-#: The same for attempts whose files the node returns. An archive has this name only when it is
-#: complete.
+#: ``FILES``, and the archive of the files that a node with its own file system returns. An archive
+#: has this name only when it is complete.
 _NAMES = {**FILES, "files": RETURNED}
-#: Maximum number of empty directories that are stored for later attempts.
+#: Maximum number of empty directories that remain for later attempts.
 _MOST_SPARES = 64
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -49,17 +49,17 @@ class HeldAttempt:
         #: The attempt's files, if this node has its own file system. They are returned before the
         #: attempt's end is reported.
         self.files: AttemptFiles | None = None
-        #: True until the attempt has its files. The next field is the attempt's exit if it was
-        #: stopped before that.
+        #: True until the attempt has its files.
         self.is_preparing = False
+        #: The end of an attempt that was stopped before it had its files; None if it was not.
         self.stopped: Exit | None = None
         #: The description of the files that the node returns; None: it returns no files.
         self.returned: Message | None = None
-        #: Held while the attempt's files are created, copied, changed, or packed.
+        #: A lock that is held while the attempt's files are created, copied, changed, or packed.
         self.turn = asyncio.Lock()
-        #: True from the end of the worker's processes.
+        #: True if the worker's processes have ended.
         self.has_ended = False
-        #: The first error of the arriving result of a child job.
+        #: The first error while the result of a child job was received; None if there was no error.
         self.result_error: OSError | None = None
 
     def save(self) -> None:
@@ -81,7 +81,7 @@ class HeldAttempt:
                 self.sent["files"] = 0
 
     def make_scratch(self, env: Mapping[str, str]) -> None:
-        """If ``env`` names a directory for temporary files that this machine lacks, create it.
+        """Create the directory for temporary files (``TMPDIR`` in ``env``) if it does not exist.
 
         Raise OSError.
         """
@@ -112,7 +112,7 @@ class HeldAttempt:
 
 
 class HeldAttempts(dict[str, HeldAttempt]):
-    """The attempts of a node by id, and their directories below ``directory``."""
+    """The attempts that the node holds, by id. Their directories are below ``directory``."""
 
     def __init__(self, directory: Path) -> None:
         """Raise OSError."""
@@ -129,7 +129,7 @@ class HeldAttempts(dict[str, HeldAttempt]):
         (directory / "spare").mkdir(mode=0o700, exist_ok=True)
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable when ``grown`` has attempts."""
+        """Return a descriptor that is readable when ``grown`` would yield attempts."""
         return self._growth.fileno()
 
     def grown(self) -> Iterator[HeldAttempt]:
@@ -140,7 +140,7 @@ class HeldAttempts(dict[str, HeldAttempt]):
                 yield held
 
     def stored(self) -> list[HeldAttempt]:
-        """Return the attempts of an earlier process of this node, without adding them here."""
+        """Return the attempts of an earlier process of this node. This mapping stays unchanged."""
         found = [
             HeldAttempt(unquote(each.name), str(each))
             for each in (self._directory / "attempts").iterdir()
@@ -150,14 +150,14 @@ class HeldAttempts(dict[str, HeldAttempt]):
         return found
 
     def hold_stored(self) -> Iterator[HeldAttempt]:
-        """Add each attempt of an earlier process of this node, and yield it. Raise OSError."""
+        """Add and yield each attempt of an earlier process of this node. Raise OSError."""
         for each in (self._directory / "attempts").iterdir():
             held = self.hold(unquote(each.name))
             held.load()
             yield held
 
     def hold(self, attempt_id: str) -> HeldAttempt:
-        """Create the directory of an attempt if it does not exist. Raise OSError."""
+        """Add an attempt, and create its directory if it does not exist. Raise OSError."""
         directory = f"{self._directory}/attempts/{quote(attempt_id, safe='')}"
         held = HeldAttempt(attempt_id, directory)
         if self._spares and not os.path.exists(directory):
@@ -180,7 +180,7 @@ class HeldAttempts(dict[str, HeldAttempt]):
                 shutil.rmtree(held.scratch, ignore_errors=True)
 
     def _remove_files(self, held: HeldAttempt) -> None:
-        """Remove an attempt's files. Keep up to ``_MOST_SPARES`` directories for other attempts."""
+        """Remove an attempt's files. Its empty directory may be reused for another attempt."""
         spare = f"{self._directory}/spare/{held.watch}"
         try:
             if len(self._spares) >= _MOST_SPARES:

@@ -1,4 +1,4 @@
-"""The daemon of a node: runs workers on this machine for the server to which it is connected.
+"""The daemon of a node: runs the workers that the server starts on this machine.
 
 Exit records, locks, and logs of attempts are in a directory of this machine. If this process ends,
 shims keep running, and a new process finds them by these files.
@@ -75,15 +75,15 @@ logger = logging.getLogger(__name__)
 _HOLD_SECONDS = 110.0
 _DIAL_SECONDS = 2.0
 _WELCOME_SECONDS = 10.0
-#: Seconds before the next attempt to connect: the normal pause, the pause after the first
-#: rejection, and the longest pause. Each further rejection doubles the pause.
+#: Seconds before the next try to connect: the normal pause, the pause after the first rejection,
+#: and the longest pause. Each further rejection doubles the pause.
 _PAUSE_SECONDS, _REJECTED_SECONDS, _LONGEST_SECONDS = 0.25, 5.0, 60.0
 #: Seconds between two searches for agents.
 _AGENTS_SECONDS = 5.0
 #: Maximum seconds for which a stopping node waits until the server has its workers' ends.
 _LEAVE_SECONDS = 15.0
-#: For an ended worker's files on a full disk: the maximum seconds to wait for space, and the
-#: seconds between two attempts.
+#: If the disk is full when an ended worker's files are packed: maximum seconds to wait for space,
+#: and seconds between two tries.
 _FULL_DISK_SECONDS, _AGAIN_SECONDS = 60.0, 2.0
 #: OpenSSL's names of the errors by which a peer rejects this machine's certificate. After the
 #: handshake, every other TLS error means that the connection is broken.
@@ -100,7 +100,7 @@ _REJECTIONS = frozenset(
         "TLSV1_ALERT_UNKNOWN_CA",
     }
 )
-#: Ends for which an attempt has no result.
+#: Ways in which an attempt ends without a result.
 _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
 
@@ -153,7 +153,7 @@ class NodeDaemon:
         self._worktrees = WorktreeRequests(str(self._directory), self._held, self._files)
         self._code = code_fingerprint()
         self._working: set[asyncio.Task[None]] = set()
-        #: True if ``_prune`` is due: at first, and after each connection.
+        #: True if ``_prune`` is due: when the daemon has started, and after each connection.
         self._may_prune = True
         self._lease = NodeLease(self._directory)
         self._addresses = ServerAddresses(self._directory, settings.addresses)
@@ -165,12 +165,12 @@ class NodeDaemon:
         #: The server's address of the link.
         self._where = ""
         self._tunnel: Tunnel | None = None
-        #: True if the server expects few beats, because this node has no workers.
+        #: True if this node sends few heartbeats, because it has no workers.
         self._is_idle = False
         self._expected = asyncio.Event()
         self._grown: dict[str, None] = {}
         self._on_way = 0
-        #: The unconfirmed bytes of worktree states on the present connection.
+        #: Limits the unconfirmed bytes of worktree states on the present connection.
         self._window = Window()
         self._something = asyncio.Event()
         self._linked = asyncio.Event()
@@ -212,10 +212,7 @@ class NodeDaemon:
         return 0
 
     async def _sleep(self, seconds: float) -> None:
-        """Sleep for the given seconds.
-
-        After a call of ``leave``, sleep at most ``_REJECTED_SECONDS``.
-        """
+        """Sleep for ``seconds``, but at most ``_REJECTED_SECONDS`` after a call of ``leave``."""
         ends = self._loop.time() + seconds
         while not self._is_done and (remaining := ends - self._loop.time()) > 0:
             await asyncio.sleep(min(remaining, _REJECTED_SECONDS))
@@ -228,7 +225,7 @@ class NodeDaemon:
         return pause
 
     async def _prune(self) -> None:
-        """Remove old commits, unless this node has an attempt."""
+        """Remove old commits if no attempt is on this node."""
         if self._files is not None and not self._working and not self._present_attempts():
             try:
                 await asyncio.to_thread(self._files.prune)
@@ -427,7 +424,7 @@ class NodeDaemon:
         return path.read_text(encoding="ascii").strip()
 
     def _why_unseen(self, welcome: Message) -> str:
-        """Return why this machine does not see the server's files; empty if it does."""
+        """Return why this machine does not see the server's files; empty if it sees them."""
         if self._files is not None:
             return ""
         workspace = Path(welcome["workspace"])
@@ -455,7 +452,7 @@ class NodeDaemon:
     def _apply_settings(self, welcome: Message) -> str:
         """Apply the server's settings.
 
-        Return why this machine cannot start the server's workers; empty if it can.
+        Return why this machine cannot start workers; empty if it can start workers.
         """
         if self._files is not None:
             self._files.connected(welcome["places"], sys.executable)
@@ -761,7 +758,7 @@ class NodeDaemon:
         self._launcher.start(Launch(**fields))
 
     def _environment(self, given: Mapping[str, str]) -> dict[str, str]:
-        """Return a worker's environment, with this machine's values instead of the server's."""
+        """Return a worker's environment. This machine's values replace the server's values."""
         env = dict(given)
         for name, foreign in self._foreign.items():
             if name == "PATH":
@@ -770,8 +767,8 @@ class NodeDaemon:
                 del env[name]
                 if name in os.environ:
                     env[name] = os.environ[name]
-        # Replace only the end of the search path, which is the server's. The path begins with
-        # directories of the workspace and the project.
+        # Replace only the end of the search path, which has the server's directories. The path
+        # begins with directories of the workspace and the project.
         path, foreign = env.get("PATH", ""), self._foreign.get("PATH", "")
         if foreign and path.endswith(foreign):
             env["PATH"] = path.removesuffix(foreign) + os.environ.get("PATH", os.defpath)
@@ -791,7 +788,7 @@ class NodeDaemon:
             self._finish(held, exit)
 
     async def _pack_files(self, held: HeldAttempt, files: AttemptFiles, exit: Exit) -> None:
-        """Pack an ended attempt's files into an archive, before the attempt's end is reported."""
+        """Pack an ended attempt's files into an archive. Call this before the end is reported."""
         assert self._files is not None
         ends = self._loop.time() + _FULL_DISK_SECONDS
         while held.returned is None:

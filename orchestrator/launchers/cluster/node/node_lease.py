@@ -32,7 +32,7 @@ class NodeLease:
     def take_terms(self, terms: Mapping[str, Any]) -> None:
         """Use and store the server's terms.
 
-        They are stored because the next process of this node may start without a server.
+        The terms are stored, because the next process of this node may start while no server runs.
         """
         new_terms = NodeLeaseTerms(**terms)
         if new_terms != self._stored_terms():
@@ -59,13 +59,13 @@ class NodeLease:
         self._beats.clear()
 
     def beat(self, number: int) -> None:
-        """Record the time of a heartbeat. Call this before the heartbeat is sent."""
+        """Record the time at which heartbeat ``number`` is sent. Call this before sending it."""
         self._beats[number] = boot_time()
 
     def answered(self, number: int) -> None:
-        """Extend the lease.
+        """Extend the lease after the server's answer to heartbeat ``number``.
 
-        The extension counts from the time at which the answered heartbeat was sent.
+        The extension counts from the time at which the node sent this heartbeat.
         """
         sent = self._beats.pop(number, None)
         if sent is not None:

@@ -36,7 +36,7 @@ REJECTED = 1
 
 @contextmanager
 def locked(directory: Path, name: str) -> Iterator[None]:
-    """Hold the lock of a node's state directory, which is created if missing.
+    """Hold the lock of a node's state directory. Create the directory if it does not exist.
 
     Raise Conflict if the node already runs on this machine, or OSError.
     """

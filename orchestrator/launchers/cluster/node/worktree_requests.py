@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """A running attempt with its worktree, and the path of the file to send or to read."""
+    """A running attempt, its worktree, and the path of the archive to send or to read."""
 
     held: HeldAttempt
     files: NodeFiles
@@ -127,7 +127,9 @@ class WorktreeRequests:
         name: str,
         action: Callable[[_Target], Awaitable[Message]],
     ) -> None:
-        """Run an action on the worktree of a running attempt. Send its outcome, as ``kind``.
+        """Run an action on the worktree of a running attempt.
+
+        Then send a message of the kind ``kind``, with the result or the error of the action.
 
         During the action, the attempt cannot end. After the action, remove the file ``name`` from
         the attempt's directory. If the link was closed during the action, send no answer.
