@@ -33,10 +33,10 @@ def allowed_environment(server: Mapping[str, str]) -> dict[str, str]:
         for name, value in server.items()
         if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)
     }
-    return {**passed, **not_for_this_machine(passed)}
+    return {**passed, **no_proxy_variables(passed)}
 
 
-def not_for_this_machine(environment: Mapping[str, str]) -> dict[str, str]:
+def no_proxy_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables ``NO_PROXY`` and ``no_proxy``: their present hosts, and this machine."""
     found = {}
     for name, other in (NO_PROXY, NO_PROXY[::-1]):

@@ -184,7 +184,7 @@ def marked_by_any() -> Iterator[tuple[Process, str]]:
     Omits processes whose environment this user may not read.
     """
     prefix = f"{MARKER}=".encode()
-    for process in everything():
+    for process in living_processes():
         for variable in (environment(process.pid) or b"").split(b"\0"):
             if variable.startswith(prefix):
                 yield process, variable.removeprefix(prefix).decode("utf-8", "replace")
@@ -243,7 +243,7 @@ def _environment_addresses(pid: int) -> tuple[int, int]:
     return int(fields[_ENV_END - 1]), int(fields[_ENV_END])
 
 
-def everything() -> Iterator[Process]:
+def living_processes() -> Iterator[Process]:
     """Yield every living process of this machine; none without /proc."""
     for pid in all_pids():
         process = look_up(pid)

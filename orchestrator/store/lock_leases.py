@@ -23,7 +23,7 @@ from orchestrator.core.locks.lock_table import (
 from orchestrator.core.model.job import Attempt, WorkerKey
 from orchestrator.store.schema.tables import attempts, lease_numbers, leases
 
-_stands = exists().where(
+_is_active = exists().where(
     attempts.c.root_id == leases.c.root_id,
     attempts.c.worker_id == leases.c.worker_id,
     attempts.c.number == leases.c.attempt,
@@ -32,7 +32,7 @@ _stands = exists().where(
 _shown = [column for column in leases.c if column is not leases.c.passed_on]
 
 
-def take(
+def acquire(
     connection: Connection, step: Transaction, owner: Attempt, names: Sequence[str], at: float
 ) -> Grant:
     """Acquire leases on all locks ``names`` for the attempt ``owner``, or on none of them.
@@ -42,7 +42,7 @@ def take(
     descendants do not block.
     """
     number = _next_number(connection)
-    connection.execute(delete(leases).where(~_stands))
+    connection.execute(delete(leases).where(~_is_active))
     related = _related(connection, names)
     blocked_by = [lease for lease, _ in related if not in_line(lease.key, owner.key)]
     if blocked_by:
@@ -55,12 +55,12 @@ def take(
     return Grant(leases=given)
 
 
-def end(connection: Connection, key: WorkerKey, names: Collection[str]) -> None:
+def release(connection: Connection, key: WorkerKey, names: Collection[str]) -> None:
     connection.execute(delete(leases).where(_held_by(key), leases.c.name.in_(names)))
 
 
-def standing(connection: Connection) -> Sequence[LockLease]:
-    found = connection.execute(select(*_shown).where(_stands).order_by(leases.c.number))
+def active(connection: Connection) -> Sequence[LockLease]:
+    found = connection.execute(select(*_shown).where(_is_active).order_by(leases.c.number))
     return [LockLease(**row._mapping) for row in found]
 
 

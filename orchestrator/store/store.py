@@ -347,7 +347,7 @@ class SqlStore:
             connections = Connections(self._url, alone=self._alone)
             try:
                 if self._alone:
-                    connections.take_file()
+                    connections.lock_file()
                 with connections.writer.begin():
                     migrate(connections.writer, self._where)
                     if self._alone and not self.file:
@@ -395,7 +395,7 @@ class SqlStore:
     def forget(self, root_ids: Collection[str]) -> None:
         connections = self._opened()
         with as_store_errors(self._where), connections.durable_writer().begin():
-            change_writer.forget(connections.writer, root_ids)
+            change_writer.delete_jobs(connections.writer, root_ids)
         failpoints.reached("store: forgotten")
         self._forget_reads()
 
@@ -524,15 +524,15 @@ class SqlStore:
     def take_leases(self, owner: Attempt, names: Sequence[str], at: float) -> Grant:
         connections = self._opened()
         with as_store_errors(self._where), connections.durable_writer().begin() as step:
-            return lock_leases.take(connections.writer, step, owner, names, at)
+            return lock_leases.acquire(connections.writer, step, owner, names, at)
 
     def end_leases(self, key: WorkerKey, names: Collection[str]) -> None:
         connections = self._opened()
         with as_store_errors(self._where), connections.durable_writer().begin():
-            lock_leases.end(connections.writer, key, names)
+            lock_leases.release(connections.writer, key, names)
 
     def leases(self) -> Sequence[LockLease]:
-        return self._read(lock_leases.standing)
+        return self._read(lock_leases.active)
 
     def stats(self) -> StoreStats:
         return self._read(job_queries.stats)
@@ -540,7 +540,7 @@ class SqlStore:
     def check(self) -> None:
         self._read(lambda connection: job_queries.events(connection, "", 0, 1))
         if self._read(job_queries.is_read_only):
-            raise StoreError(f"{self._where} is read-only")
+            raise StoreError(f"{self._where} is read-only; make the database writable")
 
     def _forget_reads(self) -> None:
         self._jobs.clear()

@@ -90,7 +90,7 @@ def test_a_full_disk_of_the_server_delays_the_result(
     filler = fill(own.site.directory, 4 * MIB)
     [there] = (own.directory / "n1" / "files").glob("*/workspace/job_1/depth_0/worker_1")
     (there / "go").touch()
-    wait_until(lambda: "no space for the files of a worker on node n1" in caplog.text)
+    wait_until(lambda: "cannot store the files of a worker of node n1" in caplog.text)
     assert "a" not in own.site.reports.exits
     assert not (own.worker / "big").exists()
     filler.unlink()
@@ -109,7 +109,7 @@ def test_a_worker_that_waits_for_a_full_disk_of_the_server_can_be_cancelled(
     filler = fill(own.site.directory, 4 * MIB)
     [there] = (own.directory / "n1" / "files").glob("*/workspace/job_1/depth_0/worker_1")
     (there / "go").touch()
-    wait_until(lambda: "no space for the files of a worker on node n1" in caplog.text)
+    wait_until(lambda: "cannot store the files of a worker of node n1" in caplog.text)
     own.site.launcher.stop(own.site.id("a"), "cancel", "user")
     assert "No space left on device" in own.site.reports.exit("a").error
     filler.unlink()

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from orchestrator.api.client.errors import ConnectionLost
-from orchestrator.security.http_client.http_exchange import HttpAnswer, connected, request_message
+from orchestrator.security.http_client.http_exchange import HttpAnswer, connect, request_message
 
 
 class LoopbackResponse:
@@ -88,7 +88,7 @@ class LoopbackSession:
         version = "1.1" if stream else "1.0"
         message = request_message(method, target, self._host, given, json, version=version)
         try:
-            with connected(self._address, timeout[0]) as connection, ExitStack() as opened:
+            with connect(self._address, timeout[0]) as connection, ExitStack() as opened:
                 connection.settimeout(timeout[1])
                 with suppress(BrokenPipeError, ConnectionResetError):
                     # The server may reject a request, and answer, before it has read the whole

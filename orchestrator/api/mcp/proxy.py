@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.api.client.errors import NoServer
 from orchestrator.api.client.server_discovery import API_URL, find_address
 from orchestrator.api.mcp.protocol import RpcCall, Values, text_result
-from orchestrator.security.http_client.http_retry import retried
+from orchestrator.security.http_client.http_retry import call_with_retries
 from orchestrator.security.http_client.stdlib_client import ServerReply, StdlibClient
 
 #: Seconds for which a call is retried: clients stop waiting after 60 s.
@@ -43,7 +43,7 @@ class McpProxy:
             return self._send_once(_shortened(call, left), key, left)
 
         try:
-            return _tool_result(retried(once, self._patience, ends_at=ends_at))
+            return _tool_result(call_with_retries(once, self._patience, ends_at=ends_at))
         except OSError as error:
             return _error_result(f"{error}; {self._advice}")
 

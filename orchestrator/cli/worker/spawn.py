@@ -17,7 +17,7 @@ if not __package__:  # the file runs as a script
     sys.path.append(PRODUCT)
 
 from orchestrator.core.text.command_name import COMMAND  # noqa: E402
-from orchestrator.security.http_client.http_retry import retried  # noqa: E402
+from orchestrator.security.http_client.http_retry import call_with_retries  # noqa: E402
 from orchestrator.security.http_client.stdlib_client import ServerReply, StdlibClient  # noqa: E402
 
 # Importing typing would take a third of a start's time.
@@ -98,7 +98,7 @@ class Server:
 
         timeout = self.answer_seconds + (WAIT_SECONDS if method == "GET" else 0)
         try:
-            reply = retried(once, PATIENCE_SECONDS, waiting=self._report_silence)
+            reply = call_with_retries(once, PATIENCE_SECONDS, waiting=self._report_silence)
         except OSError as error:
             why = f"no answer from the server at {self._url}: {error}"
             raise CommandEnd(UNREACHABLE, why) from error

@@ -27,7 +27,7 @@ from orchestrator.engine.runtime.launch_settings import (
 )
 from orchestrator.engine.runtime.machine_headroom import PortRanges
 from orchestrator.engine.worktrees.working_directories import WorkerWorktree, not_copied
-from orchestrator.security.allowed_environment import NO_PROXY, not_for_this_machine
+from orchestrator.security.allowed_environment import NO_PROXY, no_proxy_variables
 from orchestrator.security.files import scratch_directory as scratch
 from orchestrator.security.files import search_boundary
 from orchestrator.security.secrets.masking import secrets_in
@@ -247,7 +247,7 @@ class LaunchPreparation:
         environment = {**base, **passed, **command.env, **assignment.task.env, **own}
         # The common environment already excludes this machine from proxies.
         if any(environment.get(name) != self._base[name] for name in NO_PROXY):
-            environment.update(not_for_this_machine(environment))
+            environment.update(no_proxy_variables(environment))
         # The worker must find the command ``orchestrator``, whatever the search path is.
         path = environment.get("PATH") or os.defpath
         own_programs: Sequence[str] = worktree.tools.path if worktree is not None else ()

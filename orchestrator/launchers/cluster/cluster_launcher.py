@@ -242,7 +242,7 @@ class ClusterLauncher:
             links.read_registry()
             found = [each for each in links.states() if each.name == name]
             if not found:
-                raise NotFound(f"unknown node {name!r}; it was removed")
+                raise NotFound(f"node {name!r} was removed; list the nodes: {COMMAND} nodes")
             return found[0]
 
         return asyncio.run_coroutine_threadsafe(state(), self._loop).result(_LOOP_SECONDS)
@@ -301,7 +301,8 @@ class ClusterLauncher:
         except OSError as error:
             found.close()
             raise ConfigError(
-                f"cluster.listen: cannot listen on {host}:{port}: {error.strerror or error}"
+                f"cluster.listen: cannot listen on {host}:{port}: {error.strerror or error}; "
+                "set another address or port"
             ) from error
         return found
 
@@ -438,7 +439,10 @@ class ClusterLauncher:
                 try:
                     await self._loop.run_in_executor(None, look)
                 except Exception:
-                    logger.exception("cannot search for agents", extra={"action": "agents_here"})
+                    logger.exception(
+                        "cannot search for the agents of this machine; retrying",
+                        extra={"action": "agents_here"},
+                    )
 
         self._looking = self._loop.create_task(repeat())
 
@@ -447,7 +451,9 @@ class ClusterLauncher:
             try:
                 self._found_out.popleft()()
             except Exception:
-                logger.exception("launcher event failed", extra={"action": "launcher_event"})
+                logger.exception(
+                    "unexpected error in the launcher", extra={"action": "launcher_event"}
+                )
 
     def close(self, stop: bool) -> None:
         if not self._is_open:

@@ -67,7 +67,7 @@ class NodeAttempt:
     #: True from the report of the attempt's end, or from the loss of the node.
     is_ending: bool = False
 
-    def own_files(self, files: AttemptFiles, exchange: ServerFiles) -> None:
+    def set_own_files(self, files: AttemptFiles, exchange: ServerFiles) -> None:
         """Record the files that the node will return after the attempt.
 
         Call this only if the node has its own file system.
@@ -160,7 +160,7 @@ def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
             attempt.log_is_lost = True
 
 
-def stored_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
+def store_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
     """Store an attempt's end on the server, unless the server already has an exit record of it.
 
     For a lost attempt without a genuine record, store a tombstone. Return the end in the server's

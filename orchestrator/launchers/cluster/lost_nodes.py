@@ -234,7 +234,7 @@ def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt
     lost = [each for each in lost if not each.turn.locked()]
     if lost:
         logger.warning("node declared lost", extra={"action": "node_given_up", "node": node.name})
-    why = f"node {node.name} was lost, and the worker with it"
+    why = f"outcome unknown: node {node.name} was lost"
     for attempt in lost:
         if attempt.files is None:
             had = None if attempt.bases is None else attempt.had

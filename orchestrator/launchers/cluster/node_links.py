@@ -35,7 +35,7 @@ from orchestrator.launchers.cluster.connected_node import (
     size_of,
     start_message,
     state_of,
-    stored_end,
+    store_end,
 )
 from orchestrator.launchers.cluster.connection.code_fingerprint import code_fingerprint
 from orchestrator.launchers.cluster.connection.link import Link, Message, Window, packed, unpacked
@@ -222,7 +222,7 @@ class NodeLinks:
             why = f"node {node.name} does not share the server's files"
             self._end_attempt(node, attempt, Exit(ended_by=EndedBy.SPAWN_FAILED, error=why), "")
         else:
-            attempt.own_files(launch.files, self._exchange)
+            attempt.set_own_files(launch.files, self._exchange)
             attempt.is_sending = True
             self._spawn(self._start_with_files(node, node.link, attempt, launch))
 
@@ -295,7 +295,7 @@ class NodeLinks:
         attempt = NodeAttempt(attempt_id, exit_path, digest, output_paths(log), bases=None)
         files = server_files.stored_files(exit_path)
         if files is not None:
-            attempt.own_files(files, self._exchange)
+            attempt.set_own_files(files, self._exchange)
         node.attempts[attempt_id] = attempt
         self._where[attempt_id] = node
 
@@ -645,7 +645,7 @@ class NodeLinks:
                 self._spawn(self._take_files_later(node, attempt))
                 return
             logger.warning(
-                "files of a node's attempt were lost: %s", error,
+                "the files of a worker of node %s were lost: %s", node.name, error,
                 extra={"action": "node_files", "node": node.name, "attempt": attempt.attempt_id},
             )  # fmt: skip
             exit, record = not_returned(node.name, exit, error), ""
@@ -659,10 +659,11 @@ class NodeLinks:
         If the attempt is stopped during the pause, the pause ends at once.
         """
         logger.warning(
-            "no space for the files of a worker on node %s; retrying", node.name,
+            "the server's disk is full: cannot store the files of a worker of node %s; retrying",
+            node.name,
             extra={"action": "node_files", "node": node.name, "attempt": attempt.attempt_id},
         )  # fmt: skip
-        server_files.discard(attempt.exit_path)
+        server_files.discard_archive(attempt.exit_path)
         attempt.had["files"], attempt.files_error = 0, None
         waits_until = self._loop.time() + _FULL_DISK_SECONDS
         while attempt.stop is None and self._loop.time() < waits_until:
@@ -682,7 +683,9 @@ class NodeLinks:
                 f"the server cannot store the files of the attempt: {why}"
             ) from attempt.files_error
         if attempt.had["files"] > MOST_BYTES:
-            raise UnusableFiles(f"the files of the attempt have more than {MOST_BYTES} bytes")
+            raise UnusableFiles(
+                f"the worker's files have more than {MOST_BYTES} bytes; let the task delete files"
+            )
         sent = ArchiveFigures(int(answer["bytes"]), str(answer["digest"]))
         await asyncio.to_thread(self._exchange.take, files, attempt.exit_path, sent)
 
@@ -695,9 +698,9 @@ class NodeLinks:
             create_log(attempt)
         if attempt.log_is_lost:
             exit = replace(exit, log_lost=True)
-        stored = stored_end(attempt, exit, record)
+        stored = store_end(attempt, exit, record)
         if attempt.files is not None:
-            server_files.forget(attempt.exit_path)
+            server_files.remove_transfer_files(attempt.exit_path)
         self._reports.ended(attempt.attempt_id, stored)
 
     def _late_end(self, node: ConnectedNode, attempt_id: str, record: str) -> None:
@@ -711,7 +714,7 @@ class NodeLinks:
             try:
                 self._check()
             except Exception:
-                logger.exception("a check of the nodes failed", extra={"action": "node_check"})
+                logger.exception("cannot check the nodes; retrying", extra={"action": "node_check"})
 
     def _check(self) -> None:
         now = self._loop.time()

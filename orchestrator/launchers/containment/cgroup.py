@@ -88,7 +88,7 @@ def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
     return files
 
 
-def find_traced(content: bytes, attempt_id: str) -> str:
+def find_group(content: bytes, attempt_id: str) -> str:
     """Return the directory of the control group that an attempt's ``.run`` file names.
 
     ``content``: the content of the file. Return "" if the file names no group, or the group of

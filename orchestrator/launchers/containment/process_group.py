@@ -41,7 +41,7 @@ class ProcessGroups(Subreaper):
         if not self._leader:
             return []
         marked = {each.pid for each in process_table.marked(self._attempt_id)}
-        found = (each for each in process_table.everything() if each.pid != self._own_pid)
+        found = (each for each in process_table.living_processes() if each.pid != self._own_pid)
         return [each for each in found if each.pid in marked or self._in_session(each)]
 
     def detached(self, spare: Collection[int]) -> list[process_table.Process]:

@@ -44,8 +44,8 @@ def fault(plan: Message) -> str:
     if answer:
         return str(json.loads(answer))
     if not has_ended:
-        return f"a trial timed out after {_MOST_SECONDS:.0f} s"
-    return f"a trial failed with exit code {os.waitstatus_to_exitcode(status)}"
+        return f"its self-test timed out after {_MOST_SECONDS:.0f} s"
+    return f"its self-test failed with exit code {os.waitstatus_to_exitcode(status)}"
 
 
 def _fault(plan: Message) -> str:
@@ -88,6 +88,10 @@ def _run(containment: Subreaper, worker: int) -> str:
             containment.kill()
         if status is not None and containment.is_empty:
             containment.close()
-            return "" if os.waitstatus_to_exitcode(status) == _CODE else "a trial worker failed"
+            return (
+                ""
+                if os.waitstatus_to_exitcode(status) == _CODE
+                else "the worker of its self-test failed"
+            )
         time.sleep(0.001)
-    return "a trial worker survived a kill"
+    return "the worker of its self-test survived a kill"

@@ -68,7 +68,7 @@ class Adopted:
     def _signal(self, number: int) -> None:
         process_control.send_signal(self._shim, number)
 
-    def ended(self) -> Exit:
+    def find_end(self) -> Exit:
         """Find and return the attempt's end. Call this after the shim has exited."""
         ended = settle(
             self.attempt_id,

@@ -116,7 +116,7 @@ class ContainmentPlan:
         """Return the limits that are not enforced exactly, by name, each with an explanation."""
         limits, found = self.limits, {}
         if limits.cpu is not None and "cpu" not in self.controllers:
-            found["cpu"] = f"workers.limits.cpu is not enforced by {self._why_loose('cpu')}"
+            found["cpu"] = f"workers.limits.cpu is not enforced ({self._why_loose('cpu')})"
         if limits.memory is not None and "memory" not in self.controllers:
             found["memory"] = f"workers.limits.memory {_WATCHED} ({self._why_loose('memory')})"
         if limits.processes is not None and "pids" not in self.controllers:
@@ -136,8 +136,8 @@ class ContainmentPlan:
 
     def _why_loose(self, controller: str) -> str:
         if self.mode is Mode.CGROUP:
-            return f"cgroup: the {controller} controller is not delegated here"
-        return f"{self.mode}: exact only with cgroup"
+            return f"the {controller} controller is not delegated to the server's control group"
+        return f"an exact limit needs workers.containment: cgroup, not {self.mode}"
 
 
 #: How to fix a mode that does not work.

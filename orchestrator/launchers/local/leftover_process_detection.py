@@ -49,7 +49,7 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
 def _unmarked(workspace: Path) -> Iterator[Leftover]:
     root = re.escape(os.path.realpath(workspace))
     pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
-    for process in filter(is_orphan, process_table.everything()):
+    for process in filter(is_orphan, process_table.living_processes()):
         found = pattern.match(process_table.working_directory(process.pid))
         marked = f"{process_table.MARKER}=".encode() in (
             process_table.environment(process.pid) or b""

@@ -22,11 +22,12 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit, Stray
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.outcome.shortage_errors import NO_ROOM
 from orchestrator.core.ports.launcher import Launch, Launcher, LauncherEvents
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.exit_record.exit_record import Unfinished, exit_from, inspect
 from orchestrator.launchers.local.adopted_attempts import Adopted
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode, choose
 from orchestrator.launchers.local.lost_attempts import settle
-from orchestrator.launchers.local.shims import IDLE_SECONDS, ShimLink, ShimPool
+from orchestrator.launchers.local.shim_pool import IDLE_SECONDS, ShimLink, ShimPool
 from orchestrator.launchers.local.spawner_client import SpawnerProcess
 from orchestrator.launchers.process.channel import Message
 from orchestrator.launchers.process.worker_process import never_started
@@ -82,7 +83,10 @@ _CLOSE_LOOK_SECONDS = 0.5
 #: Maximum seconds of one wait, because epoll rejects more than 24 days.
 _LONGEST_SECONDS = 3600.0
 #: Error of an attempt whose leftover processes were adopted by no process of the product.
-_UNHELD = "all supervising processes were killed; processes of the worker may remain"
+_UNHELD = (
+    "all supervising processes were killed; processes of the worker may remain; "
+    f"find them: {COMMAND} doctor"
+)
 
 
 class LocalLauncher:
@@ -349,13 +353,13 @@ class LocalLauncher:
         try:
             step(*arguments)
         except Exception:
-            logger.exception("launcher event failed", extra={"action": "launcher_event"})
+            logger.exception("unexpected error in the launcher", extra={"action": "launcher_event"})
 
     def _longest_wait(self, seconds: float | None) -> float:
         with self._lock:
             if not self._pool.has_surplus:
                 return _LONGEST_SECONDS if seconds is None else min(seconds, _LONGEST_SECONDS)
-            self._pool.let_idle_go()
+            self._pool.close_surplus()
         return IDLE_SECONDS if seconds is None else min(seconds, IDLE_SECONDS)
 
     def _serve(self, descriptor: int, ready: int) -> None:
@@ -381,16 +385,19 @@ class LocalLauncher:
             self._take_message(link, message)
         if not connected:
             with self._lock:
-                is_alone = self._pool.fell(link)
+                is_alone = self._pool.handle_closed_socket(link)
             if is_alone:
                 self._handle_dead_shim(link, ())
 
     def _take_message(self, link: ShimLink, message: Message) -> None:
         launch = link.launch
         if "failed" in message:
-            logger.error("shim failed", extra={"action": "shim_failed", "error": message["failed"]})
+            logger.error(
+                "a supervising process (shim) failed",
+                extra={"action": "shim_failed", "error": message["failed"]},
+            )
         elif launch is not None and "started" in message:
-            link.has_begun()
+            link.record_start()
             self._events.started(launch.attempt_id, message["started"])
         elif launch is not None and "ended" in message:
             self._take_end(link, launch, message)
@@ -419,9 +426,9 @@ class LocalLauncher:
     def _take_start(self, link: ShimLink, message: Message) -> None:
         attempt_id = message["begun"]
         with self._lock:
-            link.begins_next(attempt_id)
+            link.record_next_launch(attempt_id)
             if message.get("pid"):
-                link.has_begun()
+                link.record_start()
         if message.get("pid"):
             self._events.started(attempt_id, message["pid"])
         self._events.begun(attempt_id, message["at"])
@@ -437,7 +444,7 @@ class LocalLauncher:
 
     def _serve_spawner(self) -> None:
         with self._lock:
-            gone = self._pool.ended()
+            gone = self._pool.ended_shims()
         for link, strays in gone:
             # Read twice, because two things may be unread: the shim's last message, and the end of
             # its stream.
@@ -507,7 +514,7 @@ class LocalLauncher:
             del self._adopted[adopted.fileno()]
             self._epoll.unregister(adopted)
             adopted.close()
-        self._inquiries.begin(adopted.attempt_id, adopted.ended)
+        self._inquiries.begin(adopted.attempt_id, adopted.find_end)
 
     def _report_end(self, attempt_id: str, ended: Exit) -> None:
         with self._lock:

@@ -74,7 +74,7 @@ def _not_started(attempt_id: str) -> str:
 def clear_group(attempt_id: str, exit_path: str) -> None:
     """Kill all processes in a dead shim's control group, and remove the group. Idempotent."""
     written = read_regular(run_path(exit_path), exit_record.HOLDER_BYTES) or b""
-    directory = cgroup.find_traced(written, attempt_id)
+    directory = cgroup.find_group(written, attempt_id)
     if not directory:
         return
     cgroup.kill(directory)

@@ -120,7 +120,7 @@ class SpawnerProcess:
         """
         self._control.send(json.dumps({"try": json.loads(plan)}).encode())
         answer = self._control.recv(1 << 16)
-        return str(json.loads(answer)["fault"]) if answer else "the process of the trial has ended"
+        return str(json.loads(answer)["fault"]) if answer else "the process of its self-test ended"
 
     def begin(self, plan: str, server: Mapping[str, object]) -> None:
         """Let the spawner fork shims from now on.

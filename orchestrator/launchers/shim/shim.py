@@ -191,7 +191,7 @@ class _Shim:
 
     def _take_message(self, message: Message) -> None:
         if "launch" in message:
-            self._launched = completed(message["launch"], self._launched)
+            self._launched = complete_launch(message["launch"], self._launched)
             if self._attempt is None:
                 self._begin(self._launched)
                 self._report_if_done()
@@ -279,7 +279,7 @@ class _Shim:
             self._orphan_timeout = OrphanTimeout(*terms, time.monotonic())
 
 
-def completed(message: Message, before: Message) -> Message:
+def complete_launch(message: Message, before: Message) -> Message:
     """Return a whole launch: the launch ``before``, with the changes in ``message``."""
     if "env_gone" not in message:
         # The server runs an earlier release, which sends whole launches: its folder was updated

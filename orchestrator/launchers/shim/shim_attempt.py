@@ -245,14 +245,14 @@ class ShimAttempt:
         due = self._clock.deadline if self._phase is _Phase.RUNNING else self._phase_ends
         if self._watch.due is not None and self._worker:
             due = sooner(due, self._watch.due)
-        if self._log is not None and self._log.awaits_silence:
+        if self._log is not None and self._log.has_held_output:
             due = sooner(due, self._heard_at + _SILENCE_SECONDS)
         return due
 
     def pass_time(self, now: float) -> None:
         """Run the actions that are due at ``now``. Idempotent."""
         if self._log is not None and now >= self._heard_at + _SILENCE_SECONDS:
-            self._log.silence()
+            self._log.write_held_output()
         if self._worker and self._watch.due is not None and now >= self._watch.due:
             self._check_limits(now)
         if self._phase is _Phase.RUNNING:

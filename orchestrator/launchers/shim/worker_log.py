@@ -38,7 +38,7 @@ class WorkerLog:
         # secret.
         self._masker = masker
         self._raw: _RawFile | None = None
-        #: True if nothing was written since the latest call of ``silence``.
+        #: True if nothing was written since the latest call of ``write_held_output``.
         self._silent = True
         self._is_replaced = False
 
@@ -60,10 +60,10 @@ class WorkerLog:
         return self._file.is_lost or self._is_replaced or raw_is_lost
 
     @property
-    def awaits_silence(self) -> bool:
-        """True if output is held back, and ``silence`` was not called since the latest output.
+    def has_held_output(self) -> bool:
+        """True if output is held back, and ``write_held_output`` was not called for it yet.
 
-        In this case, call ``silence`` when the worker has printed nothing for a moment.
+        In this case, call ``write_held_output`` when the worker has printed nothing for a moment.
         """
         return self._masker.holds_back and not self._silent
 
@@ -74,8 +74,8 @@ class WorkerLog:
         if original:
             self._keep_raw(original)
 
-    def silence(self) -> None:
-        """Write the held-back output, unless it would reveal more than a quarter of a secret.
+    def write_held_output(self) -> None:
+        """Write the held-back output if it reveals at most a quarter of a secret.
 
         Call this if the worker has printed nothing for a moment.
         """

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 #: Maximum bytes of the status line and headers of an answer.
 _LONGEST_HEAD = 65536
 _PIECE_BYTES = 65536
-_LOST = "the connection was lost"
+_LOST = "the server's answer is incomplete: the connection was lost"
 
 
-def connected(address: tuple[str, int], seconds: float) -> socket.socket:
+def connect(address: tuple[str, int], seconds: float) -> socket.socket:
     """Open and return a TCP connection. ``seconds``: its timeout. Raise OSError."""
     # imported here: it takes a tenth of a start's time, and --help does not need it
     import socket

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 BUSY = frozenset({429, 502, 503, 504})
 FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
 #: Delays up to these numbers of seconds are not reported to ``waiting``, because most failures end
-#: earlier. The first number is for ``Retry``, the second for ``retried``.
+#: earlier. The first number is for ``Retry``, the second for ``call_with_retries``.
 UNANNOUNCED_DELAY_SECONDS, SILENT_DELAY_SECONDS = 0.5, 1.0
 
 #: Called with the number of seconds for which the client will retry.
@@ -62,7 +62,7 @@ class Retry:
         return True
 
 
-def retried(
+def call_with_retries(
     once: Callable[[], ServerReply],
     patience: float,
     *,

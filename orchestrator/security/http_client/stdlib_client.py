@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-from orchestrator.security.http_client.http_exchange import HttpAnswer, connected, request_message
+from orchestrator.security.http_client.http_exchange import HttpAnswer, connect, request_message
 
 # Importing http.client, urllib, and typing would double the time of a start.
 TYPE_CHECKING = False
@@ -79,7 +79,7 @@ class StdlibClient:
         return ServerReply(answer.status, float(after) if after.isdigit() else None, content)
 
     def _connection(self, timeout: float) -> socket.socket:
-        connection = connected(self._address, timeout)
+        connection = connect(self._address, timeout)
         if self._scheme == "http":
             return connection
         import ssl  # imported here: slow, and workers have a URL without it
@@ -100,5 +100,5 @@ def split(url: str) -> tuple[str, tuple[str, int], str]:
     if not colon or place.endswith("]"):
         host, port = place, str(PORTS.get(scheme))
     if scheme not in PORTS or not host or not port.isdigit():
-        raise ValueError(f"not the URL of a server: {url!r}")
+        raise ValueError(f"not the URL of a server: {url!r}; write http://HOST:PORT")
     return scheme, (host.strip("[]"), int(port)), f"/{prefix}" if prefix else ""

@@ -30,7 +30,7 @@ from orchestrator.core.model.states import ENDED_JOB, WorkerKind
 from orchestrator.core.outcome.job.human_needs import kind_of_worker, kinds_of_job
 from orchestrator.core.ports import Change
 from orchestrator.store.schema import tables
-from orchestrator.store.schema.column_types import PlainText, TextCodec, stored
+from orchestrator.store.schema.column_types import PlainText, TextCodec, escape
 from orchestrator.store.schema.tables import (
     COMPUTED,
     ESTIMATED,
@@ -152,10 +152,10 @@ class TableWriter:
         row = list(self._fields(value))
         for at, compute in self._computed:
             row.insert(at, compute(value))
-        # This repeats the check of ``stored``, to save a call for most of the texts.
+        # This repeats the check of ``escape``, to save a call for most of the texts.
         for at in self._texts:
             if (text := row[at]) is not None and not text.isprintable():
-                row[at] = stored(text)
+                row[at] = escape(text)
         for at, convert in self._converted:
             if (own := row[at]) is not None:
                 row[at] = convert(own)
@@ -291,7 +291,8 @@ _ended = select(jobs.c.id).where(jobs.c.id == bindparam("root"), jobs.c.status.i
 _depths = select(jobs.c.depth).where(jobs.c.root_id == bindparam("root")).distinct()
 
 
-def forget(connection: Connection, root_ids: Collection[str]) -> None:
+def delete_jobs(connection: Connection, root_ids: Collection[str]) -> None:
+    """Delete the rows of job trees whose root jobs have ended. Other trees stay unchanged."""
     for root_id in root_ids:
         if connection.execute(_ended, {"root": root_id}).first() is not None:
             _delete_rows(connection, root_id)

@@ -33,7 +33,7 @@ _LOG_SUFFIX = "-wal"
 class DeferredSync:
     """Flushes SQLite's write-ahead log to the disk after commits that did not wait for the disk.
 
-    Any thread may call. The background thread starts with the first ``ask``.
+    Any thread may call. The background thread starts with the first ``request_flush``.
     """
 
     def __init__(self, database: str) -> None:
@@ -45,7 +45,7 @@ class DeferredSync:
         #: Error number of the latest flush; None if the flush succeeded.
         self._logged_errno: int | None = None
 
-    def ask(self) -> None:
+    def request_flush(self) -> None:
         """Request that a new commit is flushed. Does not wait for the flush."""
         # The next flush includes this commit, because the flush begins after the event is cleared.
         if not self._due.is_set():
@@ -124,7 +124,7 @@ class Connections:
         else:
             # Use positional parameters, as in SQLite, so that rows have the same form for both
             # databases.
-            options = {"paramstyle": "format", "connect_args": postgresql.patience(url)}
+            options = {"paramstyle": "format", "connect_args": postgresql.timeout_arguments(url)}
             reader_options = {**options, "isolation_level": "REPEATABLE READ"}
         self.fence = postgresql.Fence()
         shared = {"hide_parameters": True}
@@ -161,13 +161,13 @@ class Connections:
         #: Locks of the file, once it is locked.
         self._locks: list[int] = []
 
-    def take_file(self) -> None:
+    def lock_file(self) -> None:
         """Lock SQLite's file for this server.
 
         Does nothing for PostgreSQL: the writer's connection locks the database.
         """
         if self._write_engine.dialect.name == "sqlite":
-            self._locks = database_lock.take(str(self._write_engine.url.database))
+            self._locks = database_lock.acquire(str(self._write_engine.url.database))
 
     def write_separately(self, action: Callable[[Connection], object]) -> None:
         """Run an action in a transaction of a second connection, without waiting for the disk.
@@ -249,7 +249,7 @@ class Connections:
         driver.commit()
         failpoints.reached("store: after the commit")
         if self._deferred_sync is not None and not change.durable:
-            self._deferred_sync.ask()
+            self._deferred_sync.request_flush()
 
     def durable_writer(self) -> Connection:
         """Return the writer's connection.

@@ -18,7 +18,7 @@ _BYTE = 1 << 62
 _HELD = (errno.EAGAIN, errno.EACCES)
 
 
-def take(path: str) -> list[int]:
+def acquire(path: str) -> list[int]:
     """Lock a database file, and return the handles of the two locks. Raise StoreError.
 
     One lock is on a separate lock file. Because people remove lock files, the other lock is on the

@@ -27,7 +27,7 @@ from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatu
 from orchestrator.core.ports import Cost, StoreStats
 from orchestrator.core.ports.read_models import JobNode, TaskRow, TreeSnapshot, WorkerColumns
 from orchestrator.store.schema import tables
-from orchestrator.store.schema.column_types import names_of, restored
+from orchestrator.store.schema.column_types import names_of, unescape
 from orchestrator.store.schema.tables import ESTIMATED, INCOMPLETE
 
 Value = TypeVar("Value")
@@ -386,7 +386,7 @@ def snapshot(connection: Connection, root_id: str) -> TreeSnapshot | None:
     return TreeSnapshot(
         jobs=jobs,
         tasks=[
-            TaskRow(job_id, name, restored(title), names_of(needed))
+            TaskRow(job_id, name, unescape(title), names_of(needed))
             for job_id, name, title, needed in connection.execute(_of_tasks, given).fetchall()
         ],
         workers=worker_columns(ordered),
@@ -404,7 +404,7 @@ def worker_columns(rows: Sequence[Any]) -> WorkerColumns:
     found = WorkerColumns._make(zip(*rows, strict=True))
     names: Any = found.child_job_ids
     return found._replace(
-        reason=[restored(text) for text in found.reason],
+        reason=[unescape(text) for text in found.reason],
         child_job_ids=[names_of(text) for text in names],
         chosen=[None if each is None else bool(each) for each in found.chosen],
     )

@@ -13,7 +13,7 @@ from orchestrator.store.database.database_lock import in_use
 #: seconds; ``keepalives_count`` is a number of probes, and ``tcp_user_timeout`` is milliseconds.
 #: While the answer to a statement is awaited, no probe is sent, and only ``tcp_user_timeout`` ends
 #: the wait. Without it, the kernel waits for about 15 minutes. The URL may set other values.
-_PATIENCE: Mapping[str, int] = {
+_TIMEOUTS: Mapping[str, int] = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
     "keepalives_interval": 5,
@@ -21,7 +21,7 @@ _PATIENCE: Mapping[str, int] = {
     "tcp_user_timeout": 25_000,
 }
 #: The same timeouts on the database server, so that it releases the locks of a lost connection.
-_PATIENCE_OF_SERVER = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5"
+_SERVER_TIMEOUTS = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5"
 
 #: Seconds for which a statement waits for a lock on a table or row; the URL may set another value.
 LOCK_SECONDS = 3.0
@@ -48,7 +48,7 @@ AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
 
-def patience(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
+def timeout_arguments(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
     """Return connection arguments that set all timeouts, except those that the URL sets.
 
     ``seconds``: time after which an unreachable database server is an error; 0: the default time.
@@ -57,7 +57,7 @@ def patience(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
     of_url = given if isinstance(given, str) else " ".join(given)
     # If an option is given twice, the last one is used.
     options = f"-c lock_timeout={round(LOCK_SECONDS * 1000)} {of_url}".strip()
-    limits = {name: value for name, value in _PATIENCE.items() if name not in url.query}
+    limits = {name: value for name, value in _TIMEOUTS.items() if name not in url.query}
     if seconds:
         # The client library rounds a timeout of 1 s up to 2 s.
         limits |= {"connect_timeout": max(2, int(seconds))}
@@ -114,7 +114,7 @@ def take_for_one_writer(engine: Engine, fence: Fence) -> None:
     def connected(connection: Any, record: object) -> None:
         deadline = time.monotonic() + seconds[0]
         try:
-            connection.execute(_PATIENCE_OF_SERVER)
+            connection.execute(_SERVER_TIMEOUTS)
             while not connection.execute(_TAKE, (_KEY,)).fetchone()[0]:
                 if time.monotonic() >= deadline:
                     where = engine.url.render_as_string(hide_password=True)

@@ -96,7 +96,7 @@ class LeaseSession:
             poolclass=NullPool,
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,
-            connect_args=postgresql.patience(url, seconds),
+            connect_args=postgresql.timeout_arguments(url, seconds),
         )
         self._where = where
         self._connection: Connection | None = None

@@ -23,7 +23,7 @@ from orchestrator.core.model.states import SUCCEEDED_WORKER, WorkerKind
 from orchestrator.core.ports.read_models import UsageBy, UsageFilter, UsageRow
 from orchestrator.store.read_models.job_list import submitted_by
 from orchestrator.store.schema import tables
-from orchestrator.store.schema.column_types import restored
+from orchestrator.store.schema.column_types import unescape
 from orchestrator.store.schema.tables import ESTIMATED, INCOMPLETE
 
 _jobs, _tasks, _workers = tables.jobs.c, tables.tasks.c, tables.workers.c
@@ -149,7 +149,7 @@ def _by_label(connection: Connection, rows: Iterable[UsageRow], name: str) -> li
 
 
 def _label_value(text: str, name: str) -> str:
-    for line in restored(text).strip("\n").split("\n"):
+    for line in unescape(text).strip("\n").split("\n"):
         found, _, value = str(json.loads(line)).partition(":")
         if found == name:
             return value

@@ -27,7 +27,7 @@ _UNSTORABLE = re.compile("[\0\x1a\ud800-\udfff]")
 _ESCAPED = re.compile(ESCAPE + "([0-9a-f]{4})")
 
 
-def stored(text: str) -> str:
+def escape(text: str) -> str:
     """Return the form of a text that every database can store."""
     # Printable text has neither control characters nor surrogates.
     if text.isprintable():
@@ -35,7 +35,8 @@ def stored(text: str) -> str:
     return _UNSTORABLE.sub(lambda found: f"{ESCAPE}{ord(found[0]):04x}", text)
 
 
-def restored(text: str) -> str:
+def unescape(text: str) -> str:
+    """Return the text from which ``escape`` created ``text``."""
     if ESCAPE not in text:
         return text
     return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
@@ -133,14 +134,14 @@ class PlainText(TextCodec):
 
 
 def _restored_or_none(text: str | None) -> str | None:
-    # This repeats the check of ``restored``, to save a call for most texts.
-    return text if text is None or ESCAPE not in text else restored(text)
+    # This repeats the check of ``unescape``, to save a call for most texts.
+    return text if text is None or ESCAPE not in text else unescape(text)
 
 
 def _stored_or_none(text: str | None) -> str | None:
-    # This repeats the check of ``stored``, to save a call for printable text. Most of a worker's 35
+    # This repeats the check of ``escape``, to save a call for printable text. Most of a worker's 35
     # texts are printable.
-    return text if text is None or text.isprintable() else stored(text)
+    return text if text is None or text.isprintable() else escape(text)
 
 
 class Member(TextCodec):
@@ -158,7 +159,7 @@ class Member(TextCodec):
 
     def write(self, value: str) -> str:
         # Faster than ``str``. A lookup by member would call ``__hash__``, which is Python code.
-        return value._value_ if type(value) is self.kind else stored(str(value))
+        return value._value_ if type(value) is self.kind else escape(str(value))
 
     def read(self, text: str) -> StrEnum:
         return self._members.get(text) or self.kind(text)
@@ -179,11 +180,11 @@ class Document(TextCodec):
     def write(self, value: Any) -> str:
         if not value:
             return _NO_NAMES if isinstance(value, tuple) else "{}"
-        return stored(_to_json(_without_defaults(value)))
+        return escape(_to_json(_without_defaults(value)))
 
     def read(self, text: str) -> Any:
-        return self.make(_from_json(restored(text)))
+        return self.make(_from_json(unescape(text)))
 
 
 def names_of(text: str) -> tuple[str, ...]:
-    return () if text == _NO_NAMES else tuple(_from_json(restored(text)))
+    return () if text == _NO_NAMES else tuple(_from_json(unescape(text)))

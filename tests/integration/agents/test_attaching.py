@@ -146,7 +146,7 @@ def test_a_failed_worker_is_finished_in_its_own_session_and_merged(
     again.type("(setsid sleep 4711 &)\necho more > third.txt\nbye\n")
     assert again.end() == 0
     assert not any(
-        "4711" in process_table.command_line(each.pid) for each in process_table.everything()
+        "4711" in process_table.command_line(each.pid) for each in process_table.living_processes()
     )
     # The result has the worker's earlier changes, but not those that its branch has now.
     merge(site, job_id, "worker_1")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.security.allowed_environment import allowed_environment, not_for_this_machine
+from orchestrator.security.allowed_environment import allowed_environment, no_proxy_variables
 from orchestrator.security.files.untrusted_files import (
     open_log,
     read_regular,
@@ -50,7 +50,7 @@ def test_no_proxy_is_used_for_this_machine(server: dict[str, str], upper: str, l
 
 def test_what_a_task_sets_keeps_no_proxy_for_this_machine() -> None:
     base = allowed_environment({"NO_PROXY": "a"})
-    assert not_for_this_machine({**base, "no_proxy": "b", "NO_PROXY": ""}) == {
+    assert no_proxy_variables({**base, "no_proxy": "b", "NO_PROXY": ""}) == {
         "no_proxy": "b,localhost,127.0.0.1,::1",
         "NO_PROXY": "b,localhost,127.0.0.1,::1",
     }

@@ -13,7 +13,7 @@ from orchestrator.cli.output.terminal_text import lines_of, local_time, moment
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.limits.usage_budgets import COUNTED_TOKENS
 from orchestrator.core.model.states import ENDED_JOB, WorkerStatus
-from orchestrator.security.http_client.http_retry import retried
+from orchestrator.security.http_client.http_retry import call_with_retries
 from orchestrator.security.http_client.stdlib_client import ServerReply, StdlibClient
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class ServerSource:
             return self._client.request("GET", path, timeout=READ_SECONDS)
 
         try:
-            reply = retried(once, PATIENCE_SECONDS)
+            reply = call_with_retries(once, PATIENCE_SECONDS)
         except OSError as error:
             raise ServerUnreachable(f"no answer from {self._address.url}: {error}") from error
         if reply.status >= 400:

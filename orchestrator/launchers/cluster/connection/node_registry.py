@@ -86,7 +86,7 @@ class NodeRegistry:
         try:
             return {name: _entry(name, fields) for name, fields in found.items()}
         except (TypeError, AttributeError) as error:
-            raise ConfigError(f"{self._path} is damaged: {error}") from error
+            raise ConfigError(f"{self._path} is damaged: {error}; restore a copy") from error
 
     def init(self, *addresses: str) -> None:
         with self._changing() as content:
@@ -158,9 +158,9 @@ class NodeRegistry:
         except FileNotFoundError:
             return {}
         except ValueError as error:
-            raise ConfigError(f"{self._path} is damaged: {error}") from error
+            raise ConfigError(f"{self._path} is damaged: {error}; restore a copy") from error
         if not isinstance(content, dict):
-            raise ConfigError(f"{self._path} is damaged: it contains no JSON object")
+            raise ConfigError(f"{self._path} is damaged: it is no JSON object; restore a copy")
         return content
 
     @contextmanager

@@ -25,20 +25,20 @@ class ServerAddresses:
         self._own = tuple(own)
         #: The server's latest list; empty: unknown.
         self._listed: tuple[str, ...] = ()
-        self._used, self._answered = self._own, ""
+        self._used, self._last_address = self._own, ""
         self._is_stored = False
         found = self._stored()
         # Use the stored addresses only with the same join file.
         if found.get("own") == list(self._own):
             self._listed, self._used = tuple(found["told"]), tuple(found["used"])
-            self._answered = found["answered"]
+            self._last_address = found["answered"]
 
     def in_turn(self) -> Sequence[str]:
         """Return the addresses in the order in which the node tries them.
 
         The address that answered most recently is first.
         """
-        return sorted(self._used, key=lambda each: each != self._answered)
+        return sorted(self._used, key=lambda each: each != self._last_address)
 
     @property
     def are_complete(self) -> bool:
@@ -55,7 +55,7 @@ class ServerAddresses:
         ``address``: the server address that the present connection uses.
         """
         former = self._fields()
-        self._answered, self._listed = address, tuple(addresses)
+        self._last_address, self._listed = address, tuple(addresses)
         if address in self._listed:
             self._used = self._listed
         if self._fields() != former or not self._is_stored:
@@ -74,7 +74,7 @@ class ServerAddresses:
             "own": list(self._own),
             "told": list(self._listed),
             "used": list(self._used),
-            "answered": self._answered,
+            "answered": self._last_address,
         }
 
     def _stored(self) -> dict[str, Any]:

@@ -27,6 +27,7 @@ _MOST_HEADER = 64 * 1024
 _COPY_BYTES = 1024 * 1024
 #: A disk with less space counts as full.
 _FULL_BYTES = 1024 * 1024
+_TOO_MANY = f"the worker has more than {MOST_RECORDS} files; let the task delete files"
 _LENGTH = struct.Struct(">I")
 _FILE, _DIRECTORY, _LINK, _END = "file", "directory", "link", "end"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -44,7 +45,7 @@ class ArchiveFigures:
     digest: str
 
 
-def sent(path: str) -> ArchiveFigures:
+def figures_of(path: str) -> ArchiveFigures:
     """Return the size and the digest of a file. Raise OSError."""
     digest, size = sha256(), 0
     with open(path, "rb") as file:
@@ -81,7 +82,7 @@ def pack(
             for name in _with_parents(names):
                 writer.add(len(roots), name, f"{root}/{name}")
         writer.header({"kind": _END})
-    return sent(path)
+    return figures_of(path)
 
 
 def open_private(path: str, flags: int) -> int:
@@ -128,9 +129,11 @@ class _Writer:
         self._records += 1
         self._bytes += _LENGTH.size + len(text) + content
         if self._records > MOST_RECORDS:
-            raise UnusableFiles(f"the attempt has more than {MOST_RECORDS} files")
+            raise UnusableFiles(_TOO_MANY)
         if self._bytes > self._most:
-            raise UnusableFiles(f"the files of the attempt have more than {self._most} bytes")
+            raise UnusableFiles(
+                f"the worker's files have more than {self._most} bytes; let the task delete files"
+            )
         self._file.write(_LENGTH.pack(len(text)) + text)
 
     def add(self, root: int, name: str, path: str) -> None:
@@ -202,7 +205,7 @@ def _records(file: BinaryIO) -> Iterator[dict[str, Any]]:
         if fields["kind"] == _END:
             return
         yield fields
-    raise UnusableFiles(f"the attempt has more than {MOST_RECORDS} files")
+    raise UnusableFiles(_TOO_MANY)
 
 
 def _exactly(file: BinaryIO, size: int) -> bytes:

@@ -151,7 +151,7 @@ class NodeFiles:
         if error is not None:
             raise error
         received, staging = place / RECEIVED, place / "staging"
-        if archive.sent(str(received)) != figures:
+        if archive.figures_of(str(received)) != figures:
             raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
         roots = (*files.directories, *files.inputs)
         search_boundary.write(_make_directory(place / "workspace"))
@@ -184,7 +184,7 @@ class NodeFiles:
         if os.path.exists(path):
             # An earlier process of this node has packed the files, and has sent a part of the
             # archive.
-            return archive.sent(path)
+            return archive.figures_of(path)
         mapped, place = self.paths(attempt_id), self._worker_directory(attempt_id)
         extra = _make_directory(place / "extra")
         if files.worktree is not None and self._worktrees is not None:
@@ -218,7 +218,9 @@ class NodeFiles:
         job starts without ignored files. Raise OSError, UnusableFiles, or RepositoryError.
         """
         if self._worktrees is None:
-            raise UnusableFiles("this node cannot read a worktree, because git is not installed")
+            raise UnusableFiles(
+                "this node cannot read a worktree, because git is not installed; install git"
+            )
         worktree = replace(worktree, promised=())
         directory = self.paths(attempt_id).text(worktree.directory)
         for tries_left in reversed(range(_MOST_TRIES)):
@@ -246,9 +248,11 @@ class NodeFiles:
         UnusableFiles, or RepositoryError.
         """
         if self._worktrees is None:
-            raise UnusableFiles("this node cannot change a worktree, because git is not installed")
+            raise UnusableFiles(
+                "this node cannot change a worktree, because git is not installed; install git"
+            )
         directory = self.paths(attempt_id).text(worktree.directory)
-        if archive.sent(path) != sent:
+        if archive.figures_of(path) != sent:
             raise UnusableFiles("the files that the server sent arrived incomplete or damaged")
         with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as apart:
             archive.unpack(path, f"{apart}/unpacked", 1)

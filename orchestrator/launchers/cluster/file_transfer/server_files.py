@@ -70,7 +70,7 @@ class ServerFiles:
     def _pack(
         self, files: AttemptFiles, exit_path: str, path: str, known: Sequence[str]
     ) -> tuple[ArchiveFigures, Sequence[str]]:
-        forget(exit_path)
+        remove_transfer_files(exit_path)
         record = json.dumps(asdict(files)).encode("ascii")
         replace_file(Path(_sibling(exit_path, "files.json")), record)
         extra, chosen, commits = f"{path}.extra", None, known
@@ -95,7 +95,7 @@ class ServerFiles:
         The node is not trusted. Raise OSError, UnusableFiles, or RepositoryError.
         """
         received, staging = archive_path(exit_path), _sibling(exit_path, "staging")
-        if not os.path.exists(received) or archive.sent(received) != figures:
+        if not os.path.exists(received) or archive.figures_of(received) != figures:
             raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
         remove(staging)
         try:
@@ -122,7 +122,7 @@ class ServerFiles:
             raise UnusableFiles(
                 "the server cannot receive the worktree, because it has no git repository"
             )
-        if archive.sent(path) != figures:
+        if archive.figures_of(path) != figures:
             raise UnusableFiles("the files that the node sent arrived incomplete or damaged")
         staging = _sibling(exit_path, "staging")
         remove(staging)
@@ -170,12 +170,12 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
         return None
 
 
-def discard(exit_path: str) -> None:
+def discard_archive(exit_path: str) -> None:
     """Remove the archive that a node has sent. The node must send it again. Idempotent."""
     _unlink(archive_path(exit_path))
 
 
-def forget(exit_path: str) -> None:
+def remove_transfer_files(exit_path: str) -> None:
     """Remove the list of files and the archives of an attempt. Idempotent."""
     for name in ("returned", "snapshot", "files.json"):
         _unlink(_sibling(exit_path, name))

@@ -65,7 +65,7 @@ from orchestrator.launchers.local.containment_settings import (
     WorkerLimits,
 )
 from orchestrator.launchers.local.local_launcher import LocalLauncher
-from orchestrator.launchers.local.shims import IDLE_SECONDS
+from orchestrator.launchers.local.shim_pool import IDLE_SECONDS
 from orchestrator.launchers.process.lease_file import boot_time
 from orchestrator.launchers.process.worker_process import never_started
 
@@ -483,10 +483,11 @@ class NodeDaemon:
             if held is None:
                 # The attempt never started on this node: its start was lost with the former
                 # connection.
+                why = f"node {self._settings.name} lost its connection before the worker started"
                 lost = Exit(
                     ended_by=EndedBy.LOST,
                     cause=ExitCause.LEASE_ENDED,
-                    error="the connection to its node was lost",
+                    error=why,
                     ended_at=time.time(),
                 )
                 self._post_end(attempt_id, lost, "")
@@ -544,7 +545,7 @@ class NodeDaemon:
         while True:
             self._expected.clear()
             number += 1
-            self._lease.beat(number)
+            self._lease.record_heartbeat(number)
             memory, disk = self._space(self._directory)
             link.post({"is": "beat", "n": number, "memory": memory, "disk": disk})
             self._loop.call_later(terms.notice, check, self._loop.time())
@@ -559,7 +560,10 @@ class NodeDaemon:
             try:
                 found = await self._loop.run_in_executor(None, self._look, self._described)
             except Exception:
-                logger.exception("cannot search for agents", extra={"action": "node_agents"})
+                logger.exception(
+                    "cannot search for the agents of this machine; retrying",
+                    extra={"action": "node_agents"},
+                )
                 found = reported or []
             if found != reported:
                 reported = found
@@ -575,7 +579,7 @@ class NodeDaemon:
         match message["do"]:
             case "ok":
                 self._is_idle = message["idle"]
-                self._lease.answered(message["n"])
+                self._lease.heartbeat_answered(message["n"])
             case "expect":
                 self._is_idle = False
                 self._expected.set()

@@ -58,11 +58,11 @@ class NodeLease:
         self._file.extend(sent + self.terms.lease)
         self._beats.clear()
 
-    def beat(self, number: int) -> None:
+    def record_heartbeat(self, number: int) -> None:
         """Record the time at which heartbeat ``number`` is sent. Call this before sending it."""
         self._beats[number] = boot_time()
 
-    def answered(self, number: int) -> None:
+    def heartbeat_answered(self, number: int) -> None:
         """Extend the lease after the server's answer to heartbeat ``number``.
 
         The extension counts from the time at which the node sent this heartbeat.

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from orchestrator.store.schema.column_types import restored
+from orchestrator.store.schema.column_types import unescape
 
 revision = "0005"
 down_revision = "0004"
@@ -83,7 +83,7 @@ def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
             "stop_cause": _stop_cause(row.cancelled_by, row.parent_worker_id),
             "awaits_approval": row.status == "planning" and row.reason == "waits for approval",
         }
-        reason = restored(row.reason)
+        reason = unescape(row.reason)
         values["merge_state"], facts = _merging(row.id, reason)
         if row.plan_source == "none":
             facts["plan_error"] = reason

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from orchestrator.store.schema.column_types import restored, stored
+from orchestrator.store.schema.column_types import escape, unescape
 
 revision = "0009"
 down_revision = "0008"
@@ -99,7 +99,7 @@ def _documents(
     columns = [table.c[name] for name in (*keys, document)]
     for row in connection.execute(sa.select(*columns).where(table.c[document].is_not(None))):
         try:
-            values = json.loads(restored(row[2]))
+            values = json.loads(unescape(row[2]))
         except ValueError:
             continue
         if isinstance(values, dict):
@@ -134,8 +134,8 @@ def _labels(task: dict[str, Any]) -> dict[str, object]:
     if len(line) > _HEADING_CHARACTERS:
         line = f"{line[: _HEADING_CHARACTERS - 3].rstrip()}..."
     return {
-        "id": stored(str(task.get("id", ""))),
-        "title": stored(line),
-        **{name: stored(task[name]) if task.get(name) else None for name in ("model", "role")},
-        "depends_on": stored(json.dumps(task.get("depends_on") or [], separators=(",", ":"))),
+        "id": escape(str(task.get("id", ""))),
+        "title": escape(line),
+        **{name: escape(task[name]) if task.get(name) else None for name in ("model", "role")},
+        "depends_on": escape(json.dumps(task.get("depends_on") or [], separators=(",", ":"))),
     }

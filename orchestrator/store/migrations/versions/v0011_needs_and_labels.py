@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from orchestrator.store.schema.column_types import restored, stored
+from orchestrator.store.schema.column_types import escape, unescape
 
 revision = "0011"
 down_revision = "0010"
@@ -69,7 +69,7 @@ def _of_jobs(connection: sa.Connection) -> Iterator[tuple[str, ...]]:
         labels = [json.dumps(f"{name}:{value}") for name, value in _labels(config)]
         needs = list(_needs(row, facts))
         if labels or needs:
-            yield row.id, _lines(needs), stored(_lines(labels))
+            yield row.id, _lines(needs), escape(_lines(labels))
 
 
 def _labels(config: dict[str, Any]) -> list[tuple[str, str]]:
@@ -101,7 +101,7 @@ def _of_workers(connection: sa.Connection) -> Iterator[tuple[str, ...]]:
 
 def _read(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(restored(text))
+        found = json.loads(unescape(text))
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -10,7 +10,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.ports import Change
 from orchestrator.core.scheduler.transitions.running_workers import preloaded_launches
 from orchestrator.engine.supervisor import supervisor
-from orchestrator.launchers.local import shims
+from orchestrator.launchers.local import shim_pool
 from tests.integration.conftest import MakeSite
 from tests.integration.site import (
     HANG_SECONDS,
@@ -30,7 +30,7 @@ SHORT = 8
 def slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat every task as short, so that launches wait behind a running task."""
     monkeypatch.setattr(preloaded_launches, "SHORT_SECONDS", HANG_SECONDS)
-    monkeypatch.setattr(shims, "KEPT_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(shim_pool, "KEPT_SECONDS", HANG_SECONDS)
 
 
 def waiting(release: Path) -> list[str]:

@@ -96,7 +96,7 @@ def test_nothing_escapes_a_normal_end_and_all_are_named(
 
 def end_all(directory: Path) -> None:
     """Kill the escapees of a test that a mode does not contain, found by their directory."""
-    for process in process_table.everything():
+    for process in process_table.living_processes():
         if str(directory) in process_table.command_line(process.pid):
             process_control.send_signal(process, 9)
 
@@ -157,9 +157,9 @@ def test_a_group_is_removed_when_its_attempt_is_over(
 
 def test_a_group_is_taken_only_from_an_attempt_s_own_record() -> None:
     own = b'{"worker": 5, "cgroup": "/sys/fs/cgroup/x/orchestrator-worker-r.w.1"}\n'
-    assert cgroup.find_traced(own, "r/w/1").endswith("orchestrator-worker-r.w.1")
+    assert cgroup.find_group(own, "r/w/1").endswith("orchestrator-worker-r.w.1")
     for forged in (own.replace(b"r.w.1", b"r.w.2"), own.replace(b"/sys", b"/tmp"), b"{}", b""):
-        assert cgroup.find_traced(forged, "r/w/1") == ""
+        assert cgroup.find_group(forged, "r/w/1") == ""
 
 
 def test_in_the_sandbox_the_host_is_read_only(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.shim.shim import completed
+from orchestrator.launchers.shim.shim import complete_launch
 
 #: Prints its environment as numbers, because a log has no zero bytes.
 ENVIRONMENT = ("od", "-An", "-v", "-tx1", "/proc/self/environ")
@@ -107,7 +107,7 @@ def test_a_shim_keeps_nothing_of_the_worker_before(stage: Any) -> None:
 
 def test_a_whole_launch_replaces_the_one_before() -> None:
     before = {"argv": ["a"], "stdin": "in", "env": {"A": "1"}}
-    assert completed({"argv": ["b"], "env": {"B": "2"}}, before) == {
+    assert complete_launch({"argv": ["b"], "env": {"B": "2"}}, before) == {
         "argv": ["b"],
         "env": {"B": "2"},
     }

@@ -148,8 +148,8 @@ def test_a_strict_limit_that_is_not_held_exactly_is_refused_with_what_to_do() ->
     said = refused.value.message
     assert said.startswith(
         "workers.limits.strict is true, but this machine does not enforce these limits exactly: "
-        "workers.limits.cpu (not at all), workers.limits.memory (subreaper: exact only with "
-        "cgroup); "
+        "workers.limits.cpu (not at all), workers.limits.memory (an exact limit needs "
+        "workers.containment: cgroup, not subreaper); "
     )
     assert "start the server in a delegated control group: systemd-run" in said
     assert "set workers.containment: auto" in said

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
-from orchestrator.launchers.local import shims
+from orchestrator.launchers.local import shim_pool
 from tests.integration.launchers.conftest import HANG_SECONDS, Stage, wait_until
 
 Until = Callable[..., None]
@@ -18,7 +18,7 @@ Until = Callable[..., None]
 @pytest.fixture
 def shim(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> int:
     """Return the pid of an idle shim. It serves the next launch, and returns no launch soon."""
-    monkeypatch.setattr(shims, "KEPT_SECONDS", HANG_SECONDS)
+    monkeypatch.setattr(shim_pool, "KEPT_SECONDS", HANG_SECONDS)
     stage.run("warm", "true")
     return stage.shim()
 
@@ -76,7 +76,7 @@ def test_nothing_is_preloaded_while_no_shim_is_busy(stage: Stage, shim: int) -> 
 def test_launches_behind_a_long_worker_are_returned_and_run_elsewhere(
     stage: Stage, shim: int, until: Until, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shims, "KEPT_SECONDS", 0.05)
+    monkeypatch.setattr(shim_pool, "KEPT_SECONDS", 0.05)
     with at_once(stage):
         stage.start("a", "sleep", "60")
         for name in "bc":

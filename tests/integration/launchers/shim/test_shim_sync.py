@@ -12,7 +12,7 @@ import pytest
 from orchestrator.core.ports.launcher import Launch
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
-from orchestrator.launchers.local.shims import ShimLink
+from orchestrator.launchers.local.shim_pool import ShimLink
 from tests.integration.launchers.conftest import REPOSITORY, wait_until
 
 #: A shim that prints when its file is on the disk.

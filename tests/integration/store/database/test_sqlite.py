@@ -192,7 +192,7 @@ def test_a_log_that_cannot_be_brought_to_the_disk_is_told_once_until_it_can(
 
     def told_after_more_commits() -> int:
         for _ in range(3):
-            sync.ask()
+            sync.request_flush()
             time.sleep(3 * connections.LATE_SECONDS)
         return caplog.text.count("to the disk")
 

@@ -96,7 +96,10 @@ def test_a_limit_that_the_containment_does_not_hold_is_told(
     }
     orchestrator("doctor", **variables)
     lines = capsys.readouterr().out.splitlines()
-    assert "note  containment: workers.limits.cpu is not enforced by pidns" in "\n".join(lines)
+    assert (
+        "note  containment: workers.limits.cpu is not enforced "
+        "(an exact limit needs workers.containment: cgroup, not pidns)"
+    ) in "\n".join(lines)
     assert "ok    limits: enforced exactly: open_files" in lines
 
 

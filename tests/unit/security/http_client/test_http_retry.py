@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from orchestrator.security.http_client.http_retry import Retry, retried, seconds_until
+from orchestrator.security.http_client.http_retry import Retry, call_with_retries, seconds_until
 from orchestrator.security.http_client.stdlib_client import ServerReply
 
 BUSY = ServerReply(503, None, b'{"detail": "it restarts"}')
@@ -28,7 +28,7 @@ def test_what_is_busy_or_lost_is_tried_again(pauses: list[float]) -> None:
             raise one
         return one
 
-    assert retried(once, 30).status == 409
+    assert call_with_retries(once, 30).status == 409
     assert ahead == [BUSY]
 
 
@@ -41,7 +41,7 @@ def test_a_retry_after_beyond_the_patience_ends_the_tries(patience: float, ends_
         return ServerReply(429, 60.0, b'{"detail": "60 calls a minute"}')
 
     with pytest.raises(OSError, match="60 calls a minute"):
-        retried(once, patience, ends_at=ends_at)
+        call_with_retries(once, patience, ends_at=ends_at)
     assert len(calls) == 1
 
 
@@ -90,7 +90,7 @@ def test_patience_begins_with_the_first_failure(pauses: list[float]) -> None:
         return BUSY
 
     with pytest.raises(OSError, match="it restarts"):
-        retried(once, 9, waiting=lambda left: reported.append(sum(pauses)))
+        call_with_retries(once, 9, waiting=lambda left: reported.append(sum(pauses)))
 
     assert pauses == pytest.approx([100, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2])
     assert reported == pytest.approx([101.5])

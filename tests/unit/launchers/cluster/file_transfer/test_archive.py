@@ -11,9 +11,9 @@ import pytest
 
 from orchestrator.launchers.cluster.file_transfer.archive import (
     UnusableFiles,
+    figures_of,
     pack,
     put,
-    sent,
     unpack,
 )
 
@@ -51,7 +51,7 @@ def test_a_directory_arrives_as_it_was_sent(tmp_path: Path) -> None:
     (source / "deep" / "link").symlink_to("../deep/run")
     (source / "secret").write_text("left out")
     told = pack([str(source)], str(tmp_path / "archive"), [str(source / "secret")])
-    assert told == sent(str(tmp_path / "archive"))
+    assert told == figures_of(str(tmp_path / "archive"))
     unpack(str(tmp_path / "archive"), str(tmp_path / "staging"), 1)
     target = tmp_path / "target"
     (target / "gone").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The server's side of the spawner and of the shims, busy and idle."""
+"""The server's side of the shims: a connection to each shim, and the pool of all shims."""
 
 import itertools
 import logging
@@ -25,7 +25,7 @@ class ShimLink:
     """A shim: its socket, its spawner, and the attempt that it runs. Not thread-safe."""
 
     def __init__(self, spawner: SpawnerProcess, serial: int) -> None:
-        """Request a new shim. Raise OSError if that is not possible."""
+        """Request a new shim from the spawner. Raise OSError if the request fails."""
         self.spawner = spawner
         self.serial = serial
         self._channel = Channel(spawner.fork_shim(serial))
@@ -65,8 +65,8 @@ class ShimLink:
         A shim reports a start with a delay. Before the report, a worker can kill its shim and
         remove the proof of the start.
         """
-        # Unread data shows that the shim has not read its launch. With preloaded launches, this is
-        # uncertain, because the unread data may be one of them.
+        # Unread data shows that the shim has not read its launch. With preloaded launches, it shows
+        # nothing, because the unread data may be a preloaded launch.
         return self.is_at_work or bool(self.preloaded) or not self._channel.is_unread
 
     @property
@@ -99,7 +99,8 @@ class ShimLink:
         """Request the return of a preloaded launch. A launch that has begun is not returned."""
         self._channel.send({"return": attempt_id})
 
-    def begins_next(self, attempt_id: str) -> None:
+    def record_next_launch(self, attempt_id: str) -> None:
+        """Record that the shim runs a preloaded launch now."""
         self.launch = self.preloaded.pop(attempt_id)
         self.is_at_work = self.is_slow = False
         self._asked_to_stop = None
@@ -117,10 +118,10 @@ class ShimLink:
         self._sent, self._sent_env = fields, launch.env
         return message
 
-    def has_begun(self) -> None:
+    def record_start(self) -> None:
         """Record that the shim has started its worker.
 
-        Forget the exit record's secret: from now on, only the shim needs it.
+        Also forget the secret of the exit record, because only the shim needs it from now on.
         """
         self.is_at_work = True
         if self.launch is not None and self.launch.proof.secret:
@@ -194,7 +195,7 @@ def _differences(now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str,
 
 logger = logging.getLogger(__name__)
 
-#: Number of idle shims that are kept. Further idle shims end after some time.
+#: Number of idle shims that remain. Further idle shims are closed after ``IDLE_SECONDS``.
 IDLE_SHIMS = 4
 IDLE_SECONDS = 3.0
 
@@ -233,7 +234,7 @@ class ShimPool:
 
     @property
     def spawner(self) -> SpawnerProcess:
-        """The spawner. Raise OSError if there is none and none can be started."""
+        """The present spawner, started if necessary. Raise OSError if the start fails."""
         if self._spawner is None:
             self._spawner = self._begin_spawner()
             self._spawners.append(self._spawner)
@@ -303,15 +304,17 @@ class ShimPool:
     def has_surplus(self) -> bool:
         return len(self._idle) > IDLE_SHIMS
 
-    def let_idle_go(self) -> None:
+    def close_surplus(self) -> None:
+        """Close surplus idle shims that have been idle for ``IDLE_SECONDS``."""
         limit = time.monotonic() - IDLE_SECONDS
         while self.has_surplus and self._idle[0].idle_since <= limit:
             self._drop(self._idle.pop(0))
 
-    def fell(self, link: ShimLink) -> bool:
-        """Handle a closed shim socket.
+    def handle_closed_socket(self, link: ShimLink) -> bool:
+        """Handle the closed socket of a shim that has exited.
 
-        Return True if no spawner will report the end of the shim's leftover processes.
+        Return True if the shim was busy, and no spawner will report the end of its leftover
+        processes.
         """
         self._drop(link)
         if link in self._idle:
@@ -328,7 +331,7 @@ class ShimPool:
         self._epoll.unregister(link)
         link.close()
 
-    def ended(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
+    def ended_shims(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
         """Return (shim, killed processes) for each dead shim whose leftover processes have ended.
 
         Only shims that died during an attempt are returned.
@@ -368,7 +371,10 @@ class ShimPool:
         # Busy shims continue. Their former spawner still reports their ends.
         old, self._spawner = self._spawner, None
         if old is not None:
-            logger.error("spawner ended", extra={"action": "spawner_ended", "pid": old.pid})
+            logger.error(
+                "the spawner has ended unexpectedly; starting another spawner",
+                extra={"action": "spawner_ended", "pid": old.pid},
+            )
         while self._idle:
             self._drop(self._idle.pop())
         try:
