@@ -30,10 +30,10 @@ from orchestrator.git.worktrees import ignored_files
 _PLAIN = (
     *("-p", "-U0", "-r", "-a", "--root", "--always", "--full-index"),
     *("--no-ext-diff", "--no-textconv", "--no-renames", "--no-color", "--submodule=short"),
-    # Of a merge, print only the lines that neither side has.
+    # For a merge commit, print only the lines that neither parent has.
     *("-c", "--format=commit %H%n%w(0,1,1)%B"),
 )
-#: Maximum size of a cached answer.
+#: Maximum size of a cached output, in bytes.
 MOST_KEPT_BYTES = 64 * 1024
 _MOST_KEPT = 32
 
@@ -43,9 +43,9 @@ _kept = BoundedCache[tuple[str, str, str, str], bytes](_MOST_KEPT)
 def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     """Yield the patches of the commits that ``end`` has and ``start`` lacks, oldest first.
 
-    Each patch begins with ``commit <name>`` and the commit's message, indented by one space.
-    ``below``: prefix of paths. A short output is cached, because a merge reads the same commits as
-    the worker's gates.
+    Each patch begins with ``commit <id>`` and the commit's message, indented by one space.
+    ``below``: prefix of all paths in the patches. A short output is cached, because a merge reads
+    the same commits as the worker's gates.
     """
     part = shared_part(git.directory, git.env)
     is_fixed = (
@@ -85,9 +85,9 @@ _MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
 
 
 def may_add_markers(git: Git, start: str, end: str) -> bool:
-    """Return False if ``end`` certainly adds no conflict markers to ``start``.
+    """True if ``end`` may add conflict markers to ``start``.
 
-    If the result is False, the caller need not search for markers with git. This function reads
+    False is certain. After True, the caller must search for markers with git. This function reads
     only a patch, which is cached for the worker's gates.
     """
     if not _is_next(git, start, end):
@@ -101,7 +101,10 @@ def may_add_markers(git: Git, start: str, end: str) -> bool:
 
 
 def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
-    """Yield the whole content of a commit as added lines, as if it were the first commit."""
+    """Yield a patch that adds all files of a commit, as if it were the first commit.
+
+    ``below``: prefix of all paths in the patch.
+    """
     empty = git.run("hash-object", "-t", "tree", "--stdin", given=b"").text
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
     yield f"commit {commit}\n".encode()
@@ -130,7 +133,7 @@ class CommitsAndRefs(ABC):
         git = self.place().git
         if not may_add_markers(git, start, end):
             return []
-        return broken_worktrees.in_words(broken_worktrees.conflict_markers(git, start, end))
+        return broken_worktrees.marker_faults(broken_worktrees.conflict_markers(git, start, end))
 
     def omitted_ignored(self, commit: str) -> Mapping[str, str]:
         found = ignored_files.note_of(self.place().git, commit).get("not_kept")
@@ -199,13 +202,13 @@ class CommitsAndRefs(ABC):
         return commits.commit_tree(git, tree, [first, second], message, signature)
 
     def first_parent_commits(self, start: str, tip: str) -> Sequence[str]:
-        return rebase.line(self.place().git, start, tip)
+        return rebase.first_parent_commits(self.place().git, start, tip)
 
     def paths_in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
-        return rebase.in_history(self.place().git, start, tip, paths)
+        return rebase.paths_in_history(self.place().git, start, tip, paths)
 
     def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
-        return rebase.folded(self.place().git, onto, refused, tip, message)
+        return rebase.squash_into_next(self.place().git, onto, refused, tip, message)
 
     def replay(
         self,
@@ -245,7 +248,7 @@ class CommitsAndRefs(ABC):
         return undone.reapplied(git, base, result, tip, message, signature, force=force)
 
     def merge_with_markers(self, ours: str, theirs: str, message: str, signature: Signature) -> str:
-        return merge_tree.marked(self.place().git, ours, theirs, message, signature)
+        return merge_tree.merge_with_markers(self.place().git, ours, theirs, message, signature)
 
     def conflict_texts(self, ours: str, theirs: str) -> Sequence[ConflictText]:
         return merge_tree.conflict_texts(self.place().git, ours, theirs)

@@ -42,8 +42,8 @@ def keep(
 ) -> Sequence[str]:
     """Create a ref for each commit whose changes the job's removal would lose. Return the refs.
 
-    ``directory``: path of the job's directory before the removal renamed it. ``present``: its
-    present path.
+    ``directory``: path of the job's directory before the removal renamed the directory.
+    ``present``: present path of the job's directory.
     """
     starts = _refs_below(git, f"{hidden(root_id)}start/")
     results, tips = _results_and_tips(git, root_id)
@@ -60,10 +60,11 @@ def keep(
     return [*kept, *(f"{kept_refs(root_id)}{name}" for name in nested if "/" in name)]
 
 
-def not_in(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
+def lost_commits(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
     """Return the workers' commits whose changes would be lost with the job's branches.
 
-    Changes are lost if they are neither in a commit of ``holders`` nor on a branch of the user.
+    Changes are lost if they are neither in a commit of ``holders`` nor on a branch of the user. A
+    key is the worker's name, with a suffix for an attempt that was rolled back.
     """
     starts = _refs_below(git, f"{hidden(root_id)}start/")
     tips = {**_results_and_tips(git, root_id)[1], **_rolled_back(git, root_id)}
@@ -132,12 +133,12 @@ def _uncommitted(
 
 
 def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
-    """True if removing the branch loses no change.
+    """True if no change is lost when the refs of ``commit`` are removed.
 
-    The commit must have no changes since ``start``, or its changes must be in a result or on a
-    branch of the user.
+    This is so if the commit has no changes since ``start``, or if its changes are in one of
+    ``results`` or on a branch of the user.
     """
-    if start and not commits.changed_any(git, start, commit):
+    if start and not commits.has_changes(git, start, commit):
         return True
     if any(_has_changes_of(git, result, commit) for result in results):
         return True
@@ -146,7 +147,7 @@ def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
 
 def _has_changes_of(git: Git, result: str, commit: str) -> bool:
     # If the result contains the changes of a commit, merging the commit does not change the result.
-    # A result is never lost, because it is kept, or is on a branch of the user.
+    # A result is never lost, because the removal keeps a result that is on no branch of the user.
     tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
     if tried.code != 0:
         return False
@@ -157,7 +158,7 @@ def _has_changes_of(git: Git, result: str, commit: str) -> bool:
 UNCOMMITTED = "uncommitted"
 
 
-def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Sequence[str]:
+def remove(place: GitLocation, root_id: str, directory: str, present: str) -> Sequence[str]:
     """Remove the worktrees and refs of a root job, except a result that was not landed.
 
     Implements ``core.repository.repository.Repository.remove_job_refs``, which has the details.
@@ -168,7 +169,7 @@ def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Se
         place.worktrees.close(found.directory)
     kept = [*kept, *_drop_refs(place, root_id)]
     try:
-        submodules.forget(place.git, place.top, root_id)
+        submodules.remove_job_refs(place.git, place.top, root_id)
     except RepositoryError as error:
         logger.warning(
             "cannot remove the branches of a job from submodules", extra={"error": error.message}
@@ -177,23 +178,23 @@ def forget(place: GitLocation, root_id: str, directory: str, present: str) -> Se
 
 
 def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
-    """Return the commits of a root job that are on none of the user's branches, by full ref.
+    """Return the commits of a root job that are on no branch of the user, by full ref name.
 
-    A worktree that remained after a full disk or a crash is included by its path, with the value
-    ``UNCOMMITTED``.
+    A worktree that remains after a full disk or a crash is included, too. Its key is its path, and
+    its value is ``UNCOMMITTED``.
     """
     git = place.git
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
     results = _results(git, root_id)
     wanted = {name: commit for name, commit in results.items() if _is_wanted(git, root_id, name)}
-    others = not_in(git, root_id, list(results.values()))
+    others = lost_commits(git, root_id, list(results.values()))
     found = {**wanted, **{f"{branches}{name}": commit for name, commit in others.items()}}
     left = {each.directory: UNCOMMITTED for each in place.worktrees.below(directory)}
     return {**found, **listed_refs(git, kept_refs(root_id)), **left}
 
 
 def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
-    """Remove all worktrees and refs of a root job, also a result that was not landed.
+    """Remove all worktrees and refs of a root job, including a result that was not landed.
 
     Implements ``core.repository.repository.Repository.discard_job``, which has the details.
     """
@@ -238,7 +239,7 @@ def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
 
 
 def _is_wanted(git: Git, root_id: str, name: str) -> bool:
-    """True for a result branch whose changes are on no branch of the user.
+    """True if the ref ``name`` is a result branch whose changes are on no branch of the user.
 
     Changes that were landed as rewritten commits count as changes on a branch of the user.
     """
@@ -252,10 +253,10 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 
 
 def has_traces(common: Path, root_id: str) -> bool:
-    """Return False if the repository certainly has no refs of a job, otherwise True.
+    """True if the repository may have refs of a root job. False is certain.
 
-    Only reads git's files, because it is called for every removed job. If git stores refs in a
-    reftable, the result is always True.
+    This function only reads git's files, because it is called for every removed job. If git stores
+    refs in a reftable, the result is always True.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

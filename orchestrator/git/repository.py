@@ -50,8 +50,8 @@ def roll_back(
 ) -> None:
     """Reset a branch and its worktree to ``commit``. Restore the ignored files saved in ``kept``.
 
-    ``kept``: a commit, or "". The worktree's present files are lost, so save them first.
-    ``core.repository.repository`` describes the contract.
+    ``kept``: a commit, or "" if no ignored files were saved. The worktree's present files are lost,
+    so save them first. ``core.repository.repository`` describes the contract.
     """
     broken_worktrees.repair(worktrees, directory, branch, commit)
     found = worktrees.find(directory)
@@ -63,7 +63,7 @@ def roll_back(
     git.run("symbolic-ref", "-m", "orchestrator: rolled back", "HEAD", branch)
     git.run("update-ref", *ITSELF, "-m", "orchestrator: rolled back", branch, commit)
     failpoints.reached("rollback: branch moved")
-    broken_worktrees.settle(found)
+    broken_worktrees.abort_operation(found)
     git.run("reset", "--hard", "--quiet", env=OURS)
     ignored_files.clear(git, left)
     failpoints.reached("rollback: files as they were")
@@ -71,7 +71,7 @@ def roll_back(
         ignored_files.restore_kept(git, top, kept)
 
 
-#: Maximum size of a configuration file.
+#: Maximum size of a configuration file, in bytes.
 MOST_BYTES = 1024 * 1024
 
 
@@ -127,10 +127,10 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 
 
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
-    """Yield git settings, as name and value, that make pushes fail. Fetching still works.
+    """Yield the names and values of git settings that make every push fail. Fetching still works.
 
     Git applies the setting with the longest matching address. Therefore each remote gets a setting
-    for its full address, so that the user's own settings do not allow a push.
+    for its full address, so that none of the user's own settings allows a push.
     """
     listed = os.fsdecode(git_config.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]
@@ -147,9 +147,9 @@ _JOB = "/job_"
 
 
 def relocate(place: GitLocation, workspace: Path) -> None:
-    """Update paths after the project or the workspace was moved. Idempotent.
+    """Update stored paths after the project or the workspace was moved. Idempotent.
 
-    Changes the paths of worktrees in git, and the path of the repository in jobs.
+    These are git's paths of the worktrees, and the path of the repository in the files of jobs.
     """
     found = list(_moved_worktrees(place, workspace))
     if found:
@@ -216,7 +216,7 @@ class GitRepository(CommitsAndRefs):
 
     def _base(self, revision: str, *, dirty: bool) -> Base:
         if not has_repository(self._project):
-            why = "the host project is not a git repository (git init, then a first commit)"
+            why = "the project is not a git repository; create one: git init, then git commit"
             if revision or dirty:
                 raise RepositoryError(why)
             return Base(hindrance=why)
@@ -271,7 +271,7 @@ class GitRepository(CommitsAndRefs):
         return place.top, str(place.common)
 
     def relocate(self) -> None:
-        """Update paths after the project was moved. Idempotent. Raise RepositoryError."""
+        """Update stored paths after the project was moved. Idempotent. Raise RepositoryError."""
         if has_repository(self._project):
             relocate(self.place(), self._workspace)
 
@@ -324,7 +324,7 @@ class GitRepository(CommitsAndRefs):
         place.worktrees.close(directory, spare=True)
 
     def _is_committed(self, directory: str, branch: str) -> bool:
-        """True if the branch certainly contains all files of a worktree. False if in doubt."""
+        """True if the branch certainly contains all files of the worktree. False may be wrong."""
         place = self.place()
         found = place.worktrees.find(directory) if was_whole(directory) else None
         if found is None:
@@ -374,8 +374,8 @@ class GitRepository(CommitsAndRefs):
     ) -> str:
         """Commit the worktree's changes. Return the commit.
 
-        ``promised``: paths of files that the task must create. None means the paths of the previous
-        call for this worktree.
+        ``promised``: paths of files that the task must create; None: the paths of the previous call
+        for this worktree.
         """
         git, top = self._git_of(found), self.place().top
         submodules.commit_all(git, found.admin, top, branch, message, signature)
@@ -427,7 +427,7 @@ class GitRepository(CommitsAndRefs):
             rules=self._rules_of(found),
             job=self._job_directory(directory),
         )
-        folded, work = side_work.fold(home, place.worktrees, tip)
+        folded, work = side_work.merge_side_work(home, place.worktrees, tip)
         if folded != tip:
             # The merged files may include links to nested repositories, so commit again.
             folded = self._commit(found, branch, message, signature, promised)
@@ -469,7 +469,7 @@ class GitRepository(CommitsAndRefs):
     def repair_worktree(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         place = self.place()
         found = broken_worktrees.repair(place.worktrees, directory, branch, start)
-        return found, broken_worktrees.interrupted(self.place().whole(directory))
+        return found, broken_worktrees.head_before_rebase(self.place().whole(directory))
 
     def has_conflicts(self, directory: str) -> bool:
         found = self.place().whole(directory)
@@ -478,7 +478,7 @@ class GitRepository(CommitsAndRefs):
         return bool(broken_worktrees.unmerged(self.place().worktrees.git_of(found)))
 
     def abort_operation(self, directory: str) -> None:
-        broken_worktrees.settle(self.place().whole(directory))
+        broken_worktrees.abort_operation(self.place().whole(directory))
 
     def commit_ignored(self, directory: str, message: str, signature: Signature) -> str:
         place = self.place()
@@ -547,7 +547,7 @@ class GitRepository(CommitsAndRefs):
             # Files have changed since the commit, for example because of a late child job's result.
             about = node_worktrees.MESSAGE, node_worktrees.WHO
             changes = self.snapshot(worktree.directory, *about)
-        return node_worktrees.send(place.git, worktree.commit, changes, known, path)
+        return node_worktrees.write_for_node(place.git, worktree.commit, changes, known, path)
 
     def files_outside_git(self, worktree: WorktreeFiles) -> Sequence[str]:
         place = self.place()
@@ -563,7 +563,7 @@ class GitRepository(CommitsAndRefs):
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
         wanted = (change.now, change.then, *change.branches.values())
-        node_worktrees.send_commits(self.place().git, tuple(dict.fromkeys(wanted)), known, path)
+        node_worktrees.write_commits(self.place().git, tuple(dict.fromkeys(wanted)), known, path)
 
     def remove_detached_worktree(self, directory: str) -> None:
         self.place().worktrees.close(directory)
@@ -627,7 +627,7 @@ class GitRepository(CommitsAndRefs):
     def remove_job_refs(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         try:
             if has_repository(self._project) and has_traces(self.place().common, root_id):
-                return job_ref_removal.forget(self.place(), root_id, directory, present)
+                return job_ref_removal.remove(self.place(), root_id, directory, present)
         except RepositoryError as error:
             # A broken or missing repository must not prevent the removal of a job.
             logger.warning(

@@ -21,22 +21,29 @@ OLDEST = (2, 38)
 class GitLocation:
     top: str
     common: Path
-    #: Path of the host project in its repository; empty if it is the top.
+    #: Path of the host project in its repository, with a trailing slash; "" if the project is the
+    #: top.
     prefix: str
     git: Git
     worktrees: GitWorktrees
     spares: WorktreePool
 
     def whole(self, directory: str) -> Found:
-        """Return a directory's worktree. Raise RepositoryError if it is missing or incomplete."""
+        """Return the worktree in ``directory``.
+
+        Raise RepositoryError if the worktree does not exist or is incomplete.
+        """
         found = self.worktrees.find(directory)
         if found is None or not found.is_whole:
-            raise RepositoryError(f"the worktree {directory} no longer exists, or is incomplete")
+            raise RepositoryError(f"the worktree {directory} no longer exists or is incomplete")
         return found
 
 
 def place_of(project: Path, workspace: Path) -> GitLocation:
-    """Return the location of the project's repository. Raise RepositoryError if there is none."""
+    """Return the location of the project's repository.
+
+    Raise RepositoryError if the project has no repository.
+    """
     git = Git(str(project), {})
     top, common, prefix = (
         git.run("rev-parse", "--path-format=absolute", what).line
@@ -88,4 +95,4 @@ def _check_program(program: str, changed: int, directory: str) -> None:
     numbers = [part for part in answer.split() if part[:1].isdigit()]
     found = tuple(int(part) for part in (numbers or ["0"])[0].split(".")[:2] if part.isdigit())
     if found < OLDEST:
-        raise RepositoryError(f"{answer} is too old; install {OLDEST[0]}.{OLDEST[1]} or newer")
+        raise RepositoryError(f"{answer} is too old; install git {OLDEST[0]}.{OLDEST[1]} or newer")

@@ -22,7 +22,7 @@ from orchestrator.git.repository_location import GitLocation
 
 _WHO = Signature(name="orchestrator", email="snapshot@orchestrator.invalid")
 _MESSAGE = "Uncommitted work when the job was submitted\n"
-#: Maximum number of paths that a sentence names.
+#: Maximum number of paths that a message names.
 _MOST_PATHS = 10
 
 
@@ -78,9 +78,10 @@ def _update_index(git: Git, env: dict[str, str], fields: Sequence[str], *how: st
 
 
 def _is_gone(field: str) -> bool:
-    # Also true for a file that was removed only from the index: it still exists, git also lists it
-    # as untracked, and it is added again. Removed files need ``--force-remove``, because git fails
-    # on the path of a removed file if a link has replaced its directory.
+    # This is also True for a file that was removed only from the index. Git lists such a file a
+    # second time, as untracked, so the file is then added again. Removed files need
+    # ``--force-remove``, because git fails on the path of a removed file if a link has replaced the
+    # file's directory.
     return field[:1] == "1" and "D" in field[2:4]
 
 
@@ -122,13 +123,16 @@ def not_included(git: Git, top: str, ours: Sequence[str]) -> list[str]:
 
 
 _LFS = (
-    "the repository uses Git LFS, but git-lfs is not {}: workers find pointer files instead of "
-    "the contents"
+    "the repository uses Git LFS, but git-lfs is not {}: workers get pointer files instead of "
+    "the files' contents"
 )
 
 
 def notes(git: Git, commit: str) -> list[str]:
-    """Return notes on files that worktrees of a commit will lack: submodules, and Git LFS files."""
+    """Return a note for each kind of files that worktrees of a commit will lack.
+
+    These are files of submodules, and files in Git LFS.
+    """
     found = []
     empty = submodules.missing(git, git.directory, commit)
     if empty:
@@ -148,9 +152,9 @@ def notes(git: Git, commit: str) -> list[str]:
 
 
 def commit_of(git: Git, revision: str) -> str:
-    """Return the commit that a branch, tag, or id names; for "", HEAD's commit.
+    """Return the commit of ``revision``, a branch, tag, or commit id; for "", HEAD's commit.
 
-    Raise RepositoryError if there is none.
+    Raise RepositoryError if the revision names no commit.
     """
     name = f"{revision or 'HEAD'}^{{commit}}"
     commit = git.resolve(name)
@@ -159,14 +163,17 @@ def commit_of(git: Git, revision: str) -> str:
         # then raises an error with git's reason.
         git.run("rev-parse", "--git-dir")
     if not commit and revision:
-        raise RepositoryError("no such branch, tag, or commit in the repository")
+        raise RepositoryError(
+            "the repository has no branch, tag, or commit with this name; list them: git branch, "
+            "git tag"
+        )
     if not commit:
-        raise RepositoryError("the repository has no commit")
+        raise RepositoryError("the repository has no commit; create one: git commit")
     return commit
 
 
 def branch_of(git: Git, revision: str) -> str:
-    """Return the user's branch that a revision names; "" if it names none.
+    """Return the short name of the user's branch that ``revision`` names; "" if no branch.
 
     For the revision "", return the checked-out branch.
     """
@@ -186,7 +193,10 @@ def check(place: GitLocation, commit: str, revision: str) -> None:
         )
     if place.prefix and not tracks(place.git, commit, place.prefix.rstrip("/")):
         what = f"commit {commit[:12]}" if revision else "the last commit"
-        raise RepositoryError(f"the project directory does not exist in {what} of {place.top}")
+        raise RepositoryError(
+            f"the project directory {place.prefix} does not exist in {what} of {place.top}; commit "
+            "its files first, or start from another commit"
+        )
     if revision:
         _check_files_are_here(place.git, commit)
 

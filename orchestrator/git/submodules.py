@@ -22,8 +22,8 @@ from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.private_index import private_index
 from orchestrator.git.command.ref_files import listed_refs
 from orchestrator.git.command.runner import Git
-from orchestrator.git.commits.commit_creation import commit_tree, free, put_modules, tree_of
-from orchestrator.git.commits.commit_diffs import fixed
+from orchestrator.git.commits.commit_creation import commit_tree, put_modules, tree_of, unused_name
+from orchestrator.git.commits.commit_diffs import commit_key
 from orchestrator.git.commits.staged_entries import LINK
 
 logger = logging.getLogger(__name__)
@@ -39,8 +39,9 @@ _MOST_PLAIN = 256
 class Submodule:
     #: Path of the submodule in its parent repository.
     path: str
-    #: Directory of the submodule in the user's checkout (``users``), and in the worktree.
+    #: Directory of the submodule in the user's checkout.
     users: str
+    #: Directory of the submodule in the worktree.
     directory: str
     #: The commit that the worktree needs.
     commit: str
@@ -57,13 +58,13 @@ class Submodule:
 
     @property
     def is_workers(self) -> bool:
-        """True if the worker, not the product, has put files into the submodule's directory."""
+        """True if the files in the submodule's directory are the worker's, not the product's."""
         place = self.directory
         return not self.own.exists() and os.path.isdir(place) and bool(os.listdir(place))
 
     @property
     def source(self) -> Git | None:
-        """The user's repository of the submodule; None if there is none."""
+        """The user's own repository of the submodule; None if the user has not cloned it."""
         if not os.path.lexists(f"{self.users}/.git"):
             return None
         found = Git(self.users, {}).ask("rev-parse", "--absolute-git-dir")
@@ -80,7 +81,7 @@ def has(git: Git, commit: str) -> bool:
 
 
 def links(git: Git, commit: str) -> dict[str, str]:
-    """Return the commit of each submodule, by path."""
+    """Return the commits that ``commit`` records for its submodules, by path."""
     if not _has_modules(git, commit):
         return {}
     entries = (each.partition("\t") for each in git.run("ls-tree", "-r", "-z", commit).fields)
@@ -93,7 +94,7 @@ _plain = BoundedCache[tuple[str, str], bool](_MOST_PLAIN)
 
 
 def _has_modules(git: Git, commit: str) -> bool:
-    key = fixed(git, commit)
+    key = commit_key(git, commit)
     if key is None:
         return bool(git.resolve(f"{commit}:.gitmodules"))
     if _plain.get(key):
@@ -113,17 +114,18 @@ def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
 
 
 def may_have_some(git: Git, admin: Path) -> bool:
-    """True if a worktree may have submodules.
+    """True if a worktree may have submodules. False is certain.
 
-    Checks only files, because most repositories have no submodules.
+    This function runs no git, because most repositories have no submodules.
     """
     return os.path.lexists(f"{git.directory}/.gitmodules") or (admin / "modules").exists()
 
 
 def fill(git: Git, admin: Path, top: str, commit: str, *, refill: bool = True) -> None:
-    """Check out a commit's submodules in a worktree, if the user's repositories have the objects.
+    """Check out the submodules of ``commit`` in a worktree.
 
-    ``refill``: also check out submodules that already have files.
+    A submodule stays empty if the user's repository of the submodule lacks the objects. ``refill``:
+    True to also check out submodules that already have files.
     """
     for module in listed(git, admin, top, commit) if may_have_some(git, admin) else ():
         if not refill and (module.is_filled or module.is_workers):
@@ -184,7 +186,7 @@ def _relink(module: Submodule) -> None:
     if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
         return
     if os.path.isdir(link) and not os.path.islink(link):
-        os.rename(link, free(f"{module.directory}/dot-git"))
+        os.rename(link, unused_name(f"{module.directory}/dot-git"))
     elif os.path.lexists(link):
         os.unlink(link)
     Path(link).write_bytes(wanted)
@@ -212,9 +214,9 @@ def _recreate_repository(module: Submodule) -> bool:
 def commit_all(
     git: Git, admin: Path, top: str, branch: str, message: str, signature: Signature
 ) -> None:
-    """Commit uncommitted changes of submodules, and save all their commits. Idempotent.
+    """Commit the uncommitted changes of all submodules, and save the submodules' commits.
 
-    The commits are saved on ``branch`` of the user's submodule repositories.
+    The commits are saved on ``branch`` in the user's submodule repositories. Idempotent.
     """
     for module in _with_files(git, admin, top):
         inner = module.git
@@ -233,7 +235,7 @@ def commit_all(
 def _keep(module: Submodule, commit: str, name: str) -> None:
     """Fetch a commit into the user's submodule repository, as the ref ``name``.
 
-    A push is not used, because it would run the user's hooks. Raise RepositoryError.
+    A push would run the user's hooks. Raise RepositoryError.
     """
     source = module.source
     if source is None:
@@ -269,9 +271,9 @@ def snapshot(
 ) -> Mapping[str, str]:
     """Create a commit of each submodule with uncommitted changes. Return these commits by path.
 
-    The files, index, and HEAD of each submodule stay as they are. The user's repository of each
-    submodule gets a ref below ``name``: the new commit, or HEAD's commit if there are no
-    uncommitted changes.
+    The files, index, and HEAD of each submodule stay unchanged. The user's repository of each
+    submodule gets a ref below ``name``. The ref points to the new commit, or to HEAD's commit if
+    there are no uncommitted changes.
     """
     found = {}
     for module in _with_files(git, admin, top):
@@ -300,7 +302,10 @@ def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
     for module in listed(git, admin, top, now):
         moves = module.is_filled and after.get(module.path) not in (module.commit, None)
         if moves and module.git.run("status", "--porcelain", "-z").fields:
-            raise RepositoryError(f"uncommitted changes in submodule {module.path}")
+            raise RepositoryError(
+                f"cannot update submodule {module.path} in {git.directory}: it has uncommitted "
+                "changes; commit them first"
+            )
 
 
 def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
@@ -319,9 +324,9 @@ def move(git: Git, admin: Path, top: str, now: str, then: str) -> None:
 
 
 def missing(git: Git, top: str, commit: str) -> list[str]:
-    """Return the submodules of a commit that the user has not checked out.
+    """Return the paths of a commit's submodules that the user's checkout lacks.
 
-    In worktrees, their directories are empty.
+    In worktrees, the directories of these submodules are empty.
     """
     found = listed(git, Path(top), top, commit)
     return [each.path for each in found if not each.is_here]
@@ -330,8 +335,8 @@ def missing(git: Git, top: str, commit: str) -> list[str]:
 def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
     """Yield each submodule that has another commit in ``end`` than in ``start``.
 
-    The fields are: git for the user's repository of the submodule, the path, the earlier commit,
-    and the later commit. The earlier commit is "" if that repository lacks it.
+    Each item has a Git for the user's repository of the submodule, the path, the earlier commit,
+    and the later commit. The earlier commit is "" if the user's repository lacks it.
     """
     before = links(git, start)
     for module in listed(git, Path(top), top, end):
@@ -356,18 +361,19 @@ def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
             yield f"submodule {module.path}", hashlib.sha256(refs + config).hexdigest()
 
 
-def forget(git: Git, top: str, root_id: str) -> None:
+def remove_job_refs(git: Git, top: str, root_id: str) -> None:
     """Remove a root job's refs from the user's submodule repositories.
 
-    A branch is removed only if a ref other than the product's branches contains its commits.
+    A branch of the job is removed only if another ref contains the branch's commits. The product's
+    branches and this job's refs do not count as other refs.
     """
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source
         if source is not None:
-            _forget(source, root_id)
+            _remove_job_refs(source, root_id)
 
 
-def _forget(git: Git, root_id: str) -> None:
+def _remove_job_refs(git: Git, root_id: str) -> None:
     hidden, branches = f"refs/orchestrator/{root_id}/", f"refs/heads/orchestrator/{root_id}/"
     stale = [*listed_refs(git, hidden)]
     for name in listed_refs(git, branches):

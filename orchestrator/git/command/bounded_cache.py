@@ -9,10 +9,10 @@ Value = TypeVar("Value")
 
 
 class BoundedCache(Generic[Key, Value]):
-    """Stores the latest values. Any thread may call."""
+    """A cache that keeps only the values that were stored last. Any thread may call."""
 
     def __init__(self, most: int) -> None:
-        """``most``: maximum number of values. The oldest value is removed first."""
+        """``most``: maximum number of values. A full cache removes its oldest value."""
         self._most = most
         self._lock = threading.Lock()
         self._values: dict[Key, Value] = {}
@@ -22,7 +22,7 @@ class BoundedCache(Generic[Key, Value]):
             return self._values.get(key)
 
     def put(self, key: Key, value: Value) -> None:
-        """Store a value, in place of the key's earlier value."""
+        """Store a value. It replaces an earlier value of the key."""
         with self._lock:
             self._values.pop(key, None)
             self._values[key] = value

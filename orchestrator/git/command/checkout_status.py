@@ -24,12 +24,12 @@ _MOST_KEPT = 16
 #: Files in the repository's directory that decide which files git ignores, or how git compares
 #: files.
 _DECIDING = ("info/exclude", "info/attributes", "info/sparse-checkout")
-#: Settings with which git reads further files; the output is then not cached.
+#: Settings that make git read further files. If one of them is set, the output is not cached.
 _UNUSUAL = (
     *(b"core.sparsecheckout\n", b"core.worktree\n", b"include.", b"includeif."),
     *(b"core.excludesfile\n%", b"core.attributesfile\n%"),
 )
-#: Settings that name a file with rules.
+#: Settings that name a file with ignore rules or attributes.
 _NAMING = (b"core.excludesfile", b"core.attributesfile")
 _IGNORED = "! "
 
@@ -41,16 +41,16 @@ class _State:
     commit: str
     settings: Sequence[bytes]
     has_lfs: bool
-    #: Stamps of the index, and of the files with rules.
+    #: Stamps of the index, and of the files with ignore rules or attributes.
     rules: Sequence[Stamp | None]
-    #: Directories whose content was not read, because git ignores them, or does not list them.
+    #: Directories whose content was not read: ignored directories, and the product's own folders.
     without: Collection[str]
     files: FileStamps
 
     def is_settled(self, before: float) -> bool:
-        """True if no file changed shortly before the time ``before``.
+        """True if every file changed last at least SETTLED_SECONDS before ``before`` (Unix time).
 
-        Shortly after a change, another change might leave the file's times unchanged.
+        Within SETTLED_SECONDS after a change, another change may leave the file's times unchanged.
         """
         limit = int((before - SETTLED_SECONDS) * 1e9)
         rules = (max(each[2:]) for each in self.rules if each)
@@ -60,8 +60,8 @@ class _State:
 @dataclass(frozen=True, slots=True)
 class _Kept:
     until: float
-    #: None if the output must not be used again: the state was too complex, or a file had just
-    #: changed.
+    #: None if the output must not be used again, because the state was too complex, or because a
+    #: file had just changed.
     state: _State | None
     fields: Sequence[str]
 
@@ -88,7 +88,7 @@ def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
         is_settled = is_current and state is not None and state.is_settled(began)
         until = time.monotonic() + KEPT_SECONDS
         _kept.put(top, _Kept(until, state if is_settled else None, fields))
-    # Omit the directories, whose content is not read.
+    # Omit entries of directories, because this module does not read a directory's content.
     return [each for each in fields if not each.endswith("/")]
 
 

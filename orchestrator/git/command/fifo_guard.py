@@ -23,23 +23,23 @@ _PARTS = ("worktrees", "refs", "logs")
 _PLAIN = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 #: Seconds for which a removed pipe stays open, so that a waiting process can read from it.
 LINGER_SECONDS = 0.05
-#: Maximum size of a file that names a repository, in bytes.
+#: Maximum size of a worktree's ``.git`` file, which names the git directory, in bytes.
 _LONGEST_LINK = 65536
 
 
 def clear(admin: Path) -> bool:
-    """Remove FIFOs from a worktree's own git directory, before git runs.
+    """Remove FIFOs and devices from ``admin``, a worktree's own git directory.
 
-    Return True if a FIFO was removed.
+    Call this before git runs. Return True if a FIFO or device was found.
     """
     return _remove_special_files(_paths_below(admin))
 
 
 def release(directory: str, env: Mapping[str, str]) -> bool:
-    """Remove the FIFOs that block a git command with this directory and environment.
+    """Remove the FIFOs and devices that may block a running git command.
 
-    Return False if there was no FIFO. The search is slow: call this only if a command has run for
-    long.
+    ``directory``, ``env``: the command's directory and variables. Return True if a FIFO or device
+    was found. The search is slow, so call this only after the command has run for a while.
     """
     own = _own_part(directory, env)
     common = own.parent.parent if own.parent.name == "worktrees" else own

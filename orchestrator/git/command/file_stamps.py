@@ -1,14 +1,14 @@
 """Stamps of all files below a directory: mode, inode, size, and times.
 
-If no stamp has changed, git would find no change: a changed file always gets another stamp, because
-no process can set the time of the change (``ctime``).
+Equal stamps mean that git would find no change. A changed file always has another stamp, because no
+process can set ``ctime``, the time of the last change.
 """
 
 import os
 import stat
 from collections.abc import Collection, Mapping
 
-#: Maximum number of files and directories. Git is faster than a longer search here.
+#: Maximum number of files and directories. For more of them, git is faster than this module.
 MOST_ENTRIES = 1_000
 
 #: The stamps by relative path.
@@ -20,9 +20,10 @@ class _TooComplex(Exception):
 
 
 def stamps(directory: str, without: Collection[str]) -> FileStamps | None:
-    """Return the stamps of a checkout's files, without its ``.git``.
+    """Return the stamps of a checkout's files. The checkout's ``.git`` is omitted.
 
-    Return None if the directory has too many files, another repository, or an unreadable directory.
+    Return None if ``directory`` contains more than MOST_ENTRIES files and directories, another
+    repository, or an unreadable directory.
     ``without``: relative paths of directories that are omitted.
     """
     found: dict[str, tuple[int, ...]] = {}
@@ -55,5 +56,5 @@ def _add_stamps(
 
 
 def are_older(files: FileStamps, nanoseconds: int) -> bool:
-    """True if each file was last changed before the given time (Unix time)."""
+    """True if each file changed last before ``nanoseconds`` (Unix time in nanoseconds)."""
     return all(each[-1] < nanoseconds for each in files.values() if len(each) > 1)

@@ -48,7 +48,7 @@ _MOST_BYTES = 65536
 
 @dataclass(frozen=True, slots=True)
 class FrozenConfig:
-    #: Path of the file with the settings that apply to a job. If it is missing, the present
+    #: Path of the file with the settings that apply to a job. If the file is missing, the present
     #: settings apply.
     noted: Path
 
@@ -97,8 +97,8 @@ IGNORE_RULES = "ignored-before"
 class FrozenIgnoreRules:
     #: The part of the repository that all worktrees share.
     common: Path
-    #: Path of the file with the rules that apply to a job. If it is missing, all present rules
-    #: apply.
+    #: Path of the file with the rules that apply to a job. If the file is missing, all present
+    #: rules apply.
     noted: Path
 
     def note(self, git: Git) -> None:
@@ -125,7 +125,7 @@ class FrozenIgnoreRules:
     def have_changed(self) -> bool:
         """True if the rules may have changed since the job's start, according to file times.
 
-        A wrong True does no harm except an unnecessary check.
+        True may be wrong. A wrong True only causes an unnecessary check.
         """
         if not self.noted.exists():
             return False

@@ -11,11 +11,11 @@ from orchestrator.git.command.bounded_cache import BoundedCache
 from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git, has_lfs
 
-#: Maximum seconds for which a configuration is cached, because git may read files that are not
-#: listed here.
+#: Maximum seconds for which a configuration is cached, because git may read files whose changes
+#: this module does not notice.
 KEPT_SECONDS = 30.0
-#: Seconds after a change of a file in which another change may leave the file's time unchanged. A
-#: configuration that was read in this time is not cached.
+#: Seconds after a change of a file. Within these seconds, another change may leave the file's time
+#: unchanged, so a configuration that is read then is not cached.
 SETTLED_SECONDS = 0.1
 #: Settings that make git read further files, possibly other files for each branch or worktree.
 _INCLUDING = re.compile(r"^(include|includeif)\.|^extensions\.worktreeconfig$")
@@ -34,7 +34,7 @@ _kept = BoundedCache[tuple[str, bool], _Kept](_MOST_KEPT)
 
 
 def matching(git: Git, pattern: str) -> bytes:
-    """Return the settings whose names match the whole pattern.
+    """Return the settings whose names match ``pattern``, a regular expression.
 
     The format is that of ``git config -z --get-regexp``.
     """

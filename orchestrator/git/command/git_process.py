@@ -20,9 +20,9 @@ _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
 class GitProcess:
-    """Runs ``git`` in a directory. As a context manager, kills a git that still runs at the end.
+    """Runs ``git`` in a directory. At the end of a ``with`` block, a git that still runs is killed.
 
-    Only one thread may use an object.
+    Only one thread may use an object of this class.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class GitProcess:
         given: bytes,
         umask: int | None = None,
     ) -> None:
-        """Start git with the input ``given``. Raise OSError if that is not possible.
+        """Start git with the input ``given``. Raise OSError if git cannot be started.
 
         ``umask``: the umask of git; None: this process's umask.
         """
-        # posix_spawn cannot set a directory, so git itself changes to it. Git's own error for a
-        # missing directory would look like any other error of git.
+        # posix_spawn cannot set a directory, so git itself changes to the directory. Check here
+        # that it exists, because git's error would look like any other error of git.
         if not os.path.isdir(directory):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
         #: The exit code, negative for a signal; None while git runs.
@@ -90,9 +90,10 @@ class GitProcess:
         return b"".join(self._errors)
 
     def communicate(self, seconds: float) -> bool:
-        """Write the input and read the output until git has ended.
+        """Write git's input and read its output until git has ended.
 
-        Return False after the timeout; a further call continues.
+        Return True if git has ended, and False if git still runs after ``seconds``. After False, a
+        further call continues.
         """
         until = time.monotonic() + seconds
         while self._output:

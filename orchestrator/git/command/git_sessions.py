@@ -1,7 +1,8 @@
-"""Git processes that answer many requests. A request takes 0.05 ms; a new process would take 3 ms.
+"""Git sessions: git processes that each answer many requests.
 
-A session is only an optimization. If a session gives no usable answer in time, the caller calls
-``Git.run`` or ``Git.ask`` instead. These methods remove files that block git, and report errors.
+A request to a session takes 0.05 ms. A new process would take 3 ms. A session is only an
+optimization: if it gives no usable answer in time, the caller uses ``Git.run`` or ``Git.ask``.
+These two methods also remove files that block git, and report errors.
 """
 
 import atexit
@@ -19,7 +20,8 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 #: Seconds after which an unused session is closed.
 IDLE_SECONDS = 1.0
-#: Maximum age of a session, in seconds. A git process reads the time for its ref logs only once.
+#: Maximum age of a session, in seconds. A git process reads the clock only once, and writes this
+#: time into all its ref logs.
 AGE_SECONDS = 2.0
 #: Timeout of an answer, in seconds. A FIFO in place of a ref would make git wait forever.
 ANSWER_SECONDS = 1.0
@@ -30,7 +32,7 @@ _STOP_SECONDS = 1.0
 #: Maximum bytes of a request. With a longer request, git and this process could wait for each other
 #: forever.
 MOST_BYTES = 4096
-#: Maximum size of a file that names a repository, in bytes.
+#: Maximum size of a worktree's ``.git`` file, which names the git directory, in bytes.
 _LONGEST_LINK = 65536
 _PIECE_BYTES = 65536
 
@@ -54,9 +56,10 @@ class SharedPart:
         return f"{self.head}{name}" if own else name
 
     def stamp(self) -> Stamp | None:
-        """Return a value that changes with the repository or its configuration.
+        """Return a value that differs after the repository or its configuration file was replaced.
 
-        Return None if the repository was removed.
+        A change of the configuration file also changes the value. Return None if the repository was
+        removed.
         """
         try:
             found = os.stat(self.common), os.stat(f"{self.common}/config")
@@ -70,7 +73,7 @@ def stamp_of(found: os.stat_result) -> Stamp:
 
 
 def stamp_at(path: str) -> Stamp | None:
-    """Return the stamp of a file; None if it cannot be read, for example if it is missing."""
+    """Return the stamp of a file; None if the file is missing or unreadable."""
     try:
         return stamp_of(os.stat(path))
     except OSError:
@@ -78,10 +81,10 @@ def stamp_at(path: str) -> Stamp | None:
 
 
 def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
-    """Return the shared directory of the repository that a git command uses.
+    """Return the shared git directory of the repository that a git command uses.
 
-    Return None if the directory is unknown, or if the command must not use a session.
-    ``directory``, ``env``: the command's directory and environment.
+    ``directory``, ``env``: the command's directory and variables. Return None if the shared
+    directory is unknown, or if the command must not use a session.
     """
     if "GIT_OBJECT_DIRECTORY" in env:
         return None
@@ -178,7 +181,8 @@ class Sessions:
     ) -> Sequence[bytes]:
         """Send ``given`` to a session that runs ``command``. Return the answer's lines.
 
-        ``lines``: the number of lines that git answers. Raise SessionFailed.
+        ``lines``: expected number of lines. ``seconds``: timeout of each wait for output. Raise
+        SessionFailed if the session gives no usable answer.
         """
         stamp = part.stamp()
         if stamp is None or len(given) > MOST_BYTES:
@@ -218,8 +222,8 @@ class Sessions:
                 process = subprocess.Popen(
                     command,
                     bufsize=0,
-                    # A git process with a directory in the repository would look like a command of
-                    # the user.
+                    # If the working directory were in the repository, the process would look like a
+                    # git command of the user.
                     cwd="/",
                     env=env(),
                     stdin=subprocess.PIPE,

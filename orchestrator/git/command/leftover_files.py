@@ -1,7 +1,7 @@
-"""Files that git did not remove.
+"""Finds and removes files that a git process left behind.
 
 A killed git leaves lock files, which block later git commands. A git that fails because the disk is
-full removes its lock files, but leaves incomplete objects and packs, which keep the disk full.
+full removes its lock files, but leaves incomplete objects and packs. These keep the disk full.
 """
 
 import os
@@ -25,7 +25,7 @@ _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
 
 def path_of(errors: str) -> str:
-    """Return the path of the lock that git could not acquire; "" if there is none.
+    """Return the path of the lock file that git could not create because it exists; "" if none.
 
     ``errors``: git's error output.
     """
@@ -33,8 +33,11 @@ def path_of(errors: str) -> str:
     return found["path"] if found else ""
 
 
-def in_words(errors: str) -> str:
-    """Return advice about the lock that blocked git; "" if git failed for another reason."""
+def lock_advice(errors: str) -> str:
+    """Return a message about the lock that blocked git; "" if git failed for another reason.
+
+    ``errors``: git's error output. The message names the lock file, and how to remove it.
+    """
     path = path_of(errors)
     if not path and _TABLE_IS_LOCKED not in errors:
         return ""
@@ -48,8 +51,8 @@ def in_words(errors: str) -> str:
 def remove_leftover_lock(errors: str) -> bool:
     """Remove the lock that blocked git, if it is a leftover lock of the orchestrator's own refs.
 
-    Return True if a retry of the git command can succeed. Only the server and its workers write
-    these refs, so the user's own git cannot hold the lock.
+    Return True if a retry of the git command can succeed. The user's own git cannot hold such a
+    lock, because only the server and its workers write these refs.
     """
     path = path_of(errors)
     if not _OURS.search(path) or os.path.isdir(path):
@@ -60,9 +63,9 @@ def remove_leftover_lock(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Remove the locks that do not change for LEFT_SECONDS. Wait for this time first.
+    """Wait for LEFT_SECONDS, and then remove the lock files that did not change.
 
-    A lock that does not change belongs to a killed git.
+    A lock file that does not change belongs to a killed git. If ``paths`` is empty, return at once.
     """
     before = {path: _stamp(path) for path in paths}
     if not before:
@@ -90,10 +93,10 @@ _PATTERNS = ("tmp_obj_*", "??/tmp_obj_*", "pack/tmp_pack_*", "pack/tmp_idx_*", "
 
 
 def sweep(objects: Path, since: float) -> list[Path]:
-    """Remove temporary files that were written after ``since``, and return their paths.
+    """Remove git's temporary files that were written after ``since``. Return their paths.
 
-    Files that a process has open and files of other users stay. If the kernel does not show which
-    files are open, all files stay.
+    ``objects``: the repository's directory of objects. ``since``: Unix time. Open files and files
+    of other users stay. If the system does not show which files are open, all files stay.
     """
     found = dict(_temporary_files(objects, since))
     if not found:
@@ -125,7 +128,7 @@ def _temporary_files(
 def _open_files() -> set[tuple[int, int]] | None:
     """Return the device and inode of every file that this user's processes have open.
 
-    Return None if the open files are unknown.
+    Return None if the system does not show which files are open.
     """
     if not process_table.has_proc():
         return None

@@ -16,9 +16,10 @@ def private_index() -> Iterator[dict[str, str]]:
 
 
 def edited_tree(git: Git, tree: str, entries: bytes) -> str:
-    """Return ``tree`` with ``entries`` added, replaced, or removed. ``tree`` may also be a commit.
+    """Return the id of a new tree: a copy of ``tree`` that is changed by ``entries``.
 
-    ``entries``: input of ``git update-index -z --index-info``.
+    ``tree``: id of a tree or commit. ``entries``: the files to add, replace, or remove, as input of
+    ``git update-index -z --index-info``.
     """
     with private_index() as env:
         git.run("read-tree", tree, env=env)

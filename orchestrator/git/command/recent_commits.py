@@ -1,6 +1,7 @@
 """Commits that git read a moment ago, and refs that name such a commit.
 
-A job reads the same few refs about 30 times. A file of a ref is read faster than a session answers.
+A job reads the same few refs about 30 times. Reading a ref's file is faster than a request to a git
+session.
 """
 
 import os
@@ -34,8 +35,8 @@ class _Unknown(Exception):
 class RecentCommits:
     """The commits that git has read in the last AGE_SECONDS. Any thread may call.
 
-    A removed commit may still be found here during this time. A git session also finds removed
-    commits for a while.
+    A commit that is removed from the repository stays here until its AGE_SECONDS have passed. A git
+    session also finds removed commits for a while.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -49,7 +50,7 @@ class RecentCommits:
     def named(self, part: SharedPart, name: str) -> str | None:
         """Return the commit of a ref or of HEAD; "" if the ref does not exist.
 
-        Return None if only git can answer. ``name``: as ``SharedPart.named`` returns it.
+        Return None if only git can answer. ``name``: a result of ``SharedPart.named``.
         """
         matched = _NAME.fullmatch(name)
         if matched is None:
@@ -77,7 +78,10 @@ def _commit_of(common: str, ref: str) -> str:
 
 
 def _packed(common: str, ref: str) -> str:
-    """Return the commit of a ref without a file of its own. Raise _Unknown."""
+    """Return a ref's commit from the file ``packed-refs``; "" if the ref does not exist.
+
+    Raise _Unknown if only git can answer.
+    """
     # Without ``refs``, git does not recognize the repository. With ``reftable``, no ref has a file.
     if not os.path.isdir(f"{common}/refs") or os.path.lexists(f"{common}/reftable"):
         raise _Unknown

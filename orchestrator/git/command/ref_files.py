@@ -36,7 +36,7 @@ _INVALID = re.compile(r"^[.@]$|^\.|\.\.|\.$|@\{|[\x00-\x20\x7f~^:?*\[\\]")
 
 
 def listed_refs(git: Git, *how: str) -> dict[str, str]:
-    """Return the object ids of refs, as git lists them.
+    """Return the object ids of refs by ref name, in git's order.
 
     ``how``: names and prefixes of refs, and options of ``git for-each-ref``.
     """
@@ -45,7 +45,10 @@ def listed_refs(git: Git, *how: str) -> dict[str, str]:
 
 
 def is_users(git: Git, commit: str, *places: str) -> bool:
-    """True if a ref of the user in ``places`` contains the commit."""
+    """True if the history of a ref below ``places`` contains the commit.
+
+    Branches of jobs do not count, because they are not the user's.
+    """
     own = f"refs/heads/{BRANCHES}/"
     return any(
         not each.startswith(own) for each in listed_refs(git, f"--contains={commit}", *places)
@@ -57,7 +60,7 @@ class UnusualRefs(Exception):
 
 
 def tips(git: Git, common: Path, *places: str, without: str = "") -> dict[str, str]:
-    """Return the object ids of refs, sorted by name.
+    """Return the object ids of refs by ref name, sorted.
 
     ``places``: names of refs, or directories of refs with a trailing slash. ``without``: a
     directory of refs to exclude, with a trailing slash; "" for none.
@@ -147,14 +150,14 @@ def _object_id(content: bytes) -> str:
     return name.decode("ascii")
 
 
-#: Beginnings of the log entries of commands that may create a commit, besides ``commit``.
+#: Beginnings of log messages of commands that may create a commit, in addition to ``commit``.
 _CREATING = ("cherry-pick", "revert", "am: ", "rebase", "merge ", "pull")
 #: Steps of a rebase that only move HEAD to an existing commit.
 _STEPS = ("(start)", "(finish)", "(abort)")
 _CHECKOUT = "checkout: moving from "
-#: What ``git stash`` adds to the log, because it discards the changes.
+#: Message of the log entry that ``git stash`` adds when it discards the changes in the worktree.
 _STASHED = "reset: moving to HEAD"
-#: Maximum seconds until ``git stash`` has discarded the changes.
+#: Maximum seconds between the entry in the stash's log and this entry.
 _STASH_SECONDS = 2
 #: Variables for the orchestrator's git commands, so that their log entries do not look like the
 #: worker's.
@@ -173,7 +176,7 @@ class LogEntry:
 
     @property
     def creates(self) -> bool:
-        """True if the logged command has created the commit ``after``."""
+        """True if the logged command created the commit ``after``."""
         command, _, rest = self.words.partition(": ")
         if command.startswith("commit"):
             return True
@@ -211,16 +214,16 @@ class HeadLog:
 
     @cached_property
     def checkouts(self) -> Sequence[tuple[str, str]]:
-        """The branch and the commit of HEAD before each checkout.
+        """Pairs (branch, commit): HEAD's branch and commit before each checkout.
 
-        If HEAD was detached, the commit's id is in place of the branch.
+        If HEAD was detached, the first value is the commit's id.
         """
         found = (each for each in self._entries if each.words.startswith(_CHECKOUT))
         moves = ((each.words.removeprefix(_CHECKOUT), each.before) for each in found)
         return [(words.partition(" to ")[0], commit) for words, commit in moves]
 
     def left_at(self, branch: str) -> str:
-        """Return a branch's commit at the last checkout that left the branch; "" if there is none.
+        """Return the branch's commit when HEAD last switched away from the branch; "" if never.
 
         ``branch``: full name. The commit may have been removed since then.
         """
@@ -230,8 +233,8 @@ class HeadLog:
     def stashed(self, stash: Sequence[LogEntry]) -> dict[str, str]:
         """Return the stash entries that were probably created in this worktree.
 
-        Keys are the commits of the entries. The values are the commits on which the entries are
-        based. ``stash``: the log of the stash.
+        A key is the commit of an entry. Its value is the commit on which the entry is based.
+        ``stash``: the log of the stash.
         """
         found = dict[str, str]()
         for reset in (each for each in self._entries if each.words == _STASHED):

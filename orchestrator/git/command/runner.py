@@ -1,4 +1,4 @@
-"""Runs git without the user's interactive settings, and turns failures into messages."""
+"""Runs git without the user's interactive settings, and turns failures into exceptions."""
 
 import errno
 import os
@@ -27,17 +27,17 @@ from orchestrator.git.command.git_sessions import (
 )
 from orchestrator.git.command.recent_commits import RECENT
 
-#: Seconds between the checks whether git waits for a pipe or a lock.
+#: Seconds to wait for git before each search for a FIFO that blocks git.
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 360.0)
-#: Timeout of a call. A checkout of a large repository on a slow disk may take long, but a call that
-#: takes longer than this hangs.
+#: Timeout of a call, in seconds. It is long enough for a checkout of a large repository on a slow
+#: disk, so a call that takes longer counts as hung.
 LONGEST_SECONDS = sum(PAUSES)
 #: Bytes per read of an output that may be long.
 PIECE_BYTES = 65536
 
-#: The user's own configuration applies, for example to line endings, filters, ignored files, and
-#: safe directories. These options override settings that run programs, ask, sign, or change output
-#: that the product reads.
+#: Options that override some of the user's settings: settings that run programs, prompt the user,
+#: sign commits, or change output that the product reads. The user's other settings apply, for
+#: example to line endings, filters, ignored files, and safe directories.
 _OPTIONS = (
     "--no-pager",
     "--literal-pathspecs",
@@ -58,8 +58,8 @@ _OPTIONS = (
     *("-c", "merge.renames=true"),
     *("-c", "merge.directoryRenames=true"),
     *("-c", "merge.conflictStyle=merge"),
-    # Git LFS writes only files that are stored locally. Other files stay pointers, because no
-    # server is called.
+    # Git LFS writes only files that are stored locally. All other LFS files stay pointers, because
+    # no server is called.
     *("-c", "lfs.url=file:///nonexistent"),
     *("-c", "lfs.skipdownloaderrors=true"),
 )
@@ -134,7 +134,7 @@ class GitOutput:
 
 
 def with_nul(fields: Iterable[str]) -> bytes:
-    """Return fields as input of git. Each field ends with NUL (``-z``)."""
+    """Return the fields as bytes for git's input. Each field ends with NUL (``-z``)."""
     return os.fsencode("".join(f"{each}\0" for each in fields))
 
 
@@ -196,14 +196,17 @@ class Git:
     def _run_once(
         self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
     ) -> tuple[GitOutput, bool]:
-        """Run the command. Return its output, and True if a FIFO that blocked it was removed."""
+        """Run git once. Return git's output, and True if a FIFO that blocked git was removed."""
         words = [*_OPTIONS, *([] if has_lfs() else _WITHOUT_LFS), *arguments]
         try:
             environment = _with_inherited(env)
             with GitProcess(self.directory, words, environment, given, self.umask) as process:
                 released = self._wait(process, env)
         except FileNotFoundError as error:
-            raise RepositoryError(f"cannot run git in {self.directory}: {error}") from error
+            raise RepositoryError(
+                f"cannot run git in {self.directory}: {error}; check that git is installed, and "
+                "that the directory exists"
+            ) from error
         if released is None or process.code is None:
             raise RepositoryError(
                 f"git {arguments[0]} timed out after {LONGEST_SECONDS:g} s in {self.directory}; "
@@ -212,9 +215,9 @@ class Git:
         return GitOutput(process.code, process.out, os.fsdecode(process.errors).strip()), released
 
     def _wait(self, process: GitProcess, env: Mapping[str, str]) -> bool | None:
-        """Wait for the process. Return True if a FIFO that blocked it was removed.
+        """Wait for the process. Return True if a FIFO that blocked git was removed.
 
-        Return None if the process has not ended in time.
+        Return None if the process has not ended after LONGEST_SECONDS.
         """
         released = False
         for pause in PAUSES[:-1]:
@@ -247,10 +250,12 @@ class Git:
                     process.kill()
                     raise
         if process.returncode:
-            raise RepositoryError(f"git {arguments[0]} failed: exit code {process.returncode}")
+            raise RepositoryError(
+                f"git {arguments[0]} failed in {self.directory}: exit code {process.returncode}"
+            )
 
     def ask(self, *arguments: str) -> str:
-        """Return the output as one line; "" if git fails."""
+        """Run git. Return the output without surrounding white space; "" if git fails."""
         answer = self._run_unblocked(arguments, b"", self.env)
         return answer.text if answer.code == 0 else ""
 
@@ -260,7 +265,7 @@ class Git:
         return bool(self.ask("rev-parse", "--git-dir"))
 
     def resolve(self, name: str) -> str:
-        """Return the object id of a name, such as ``HEAD^{commit}``; "" if it does not exist."""
+        """Return the object id of ``name``, such as ``HEAD^{commit}``; "" if no object has it."""
         return self.resolve_all([name])[0]
 
     def resolve_all(self, names: Sequence[str]) -> Sequence[str]:
@@ -391,8 +396,8 @@ def _is_full(path: str) -> bool:
 
 #: Git's exit code for a fatal error.
 FATAL = 128
-#: Minimum free bytes. If git fails with fewer free bytes, the disk counts as full, whatever the
-#: output is.
+#: Minimum free bytes. If git fails while fewer bytes are free, the disk counts as full, whatever
+#: git's output is.
 LEAST_BYTES = 64 * 1024
 #: Git's messages about a full disk. Some of these messages do not name the reason.
 _FULL = (
@@ -406,14 +411,15 @@ _FULL = (
 
 
 def failure(what: str, answer: GitOutput) -> Exception:
-    """Return the exception for a failed command.
+    """Return the exception for a failed git command ``what``, such as ``merge-tree``.
 
-    If the disk is full, the exception is an OSError, so that the work is retried later.
+    If the disk is full, the exception is an OSError, so that the caller retries the work later.
+    Otherwise it is a RepositoryError.
     """
     if _reports_full_disk(answer):
         return _full_disk_error(what, answer)
     errors = one_line(answer.err)[-500:]
-    errors = leftover_files.in_words(answer.err) or errors
+    errors = leftover_files.lock_advice(answer.err) or errors
     if answer.code < 0:
         # Name the signal first, because the output came before it and is not the cause.
         errors = f"killed by signal {-answer.code}{f' ({errors})' if errors else ''}"

@@ -1,7 +1,8 @@
-"""Reads ref logs, and reads the user's own checkout to verify that a job left it unchanged.
+"""Reads the user's own checkout, to verify that a job left the checkout unchanged; reads ref logs.
 
-Only ``info/exclude`` is written, so that git does not show the product's directories, such as the
-workspace. Ref logs show which refs workers changed: each entry has its creator's email address.
+This module writes only ``info/exclude``, so that git does not show the product's directories, such
+as the workspace. Ref logs show which refs workers changed, because each entry of a log has the
+email address of the person or worker that made the change.
 """
 
 import base64
@@ -111,8 +112,8 @@ def stash_entries(common: Path) -> dict[str, str]:
 def content(path: Path) -> str:
     """Return a text from which ``RepositoryRestore`` can recreate the file; "" if there is no file.
 
-    For a large file, a link, and an example hook of git (``*.sample``), return only a digest.
-    ``RepositoryRestore`` cannot recreate these files.
+    For a large file, a link, or an example hook of git (``*.sample``), return only a digest, from
+    which ``RepositoryRestore`` cannot recreate the file.
     """
     try:
         mode = os.lstat(path).st_mode
@@ -140,9 +141,10 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
 
 
 def files_of(state: Mapping[str, str]) -> dict[str, str] | None:
-    """Return the uncommitted files of a state, as ``files`` does.
+    """Return the uncommitted files in ``state``, in the form that ``files`` returns.
 
-    Return None if the state is incomplete.
+    ``state``: a result of the function ``state``. Return None if it may lack files, because there
+    were MOST_FILES or more.
     """
     found = {name.removeprefix(FILE): each for name, each in state.items() if name.startswith(FILE)}
     if len(found) >= MOST_FILES:
@@ -151,7 +153,10 @@ def files_of(state: Mapping[str, str]) -> dict[str, str] | None:
 
 
 def ways_to_merge(git: Git, common: Path) -> str:
-    """Return a digest of the settings and attributes by which git merges files; "" if none."""
+    """Return a digest of the settings and attributes that decide how git merges files.
+
+    Return "" if there are no such settings and attributes.
+    """
     settings = git_config.matching(git, _MERGING)
     attributes = common / "info" / "attributes"
     settings += attributes.read_bytes() if attributes.is_file() else b""
@@ -253,17 +258,18 @@ _SINGLE = ("HEAD", "refs/stash")
 _PUSHED = b"update by push"
 #: Tolerance in seconds, because a file system may store a slightly earlier time than the clock's.
 _CLOCK_SECONDS = 2.0
-#: Name in the orchestrator's own identity, in place of a worker's id.
+#: Name in the email address of the orchestrator's own commits. A worker's address has the worker's
+#: id in this place.
 _MERGER = "merge"
 
 
 def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield the moves of refs that a root job's workers made. Fetches are excluded.
 
-    Several moves of one ref by one worker are joined: the result leads from the first commit to the
-    last. A move is omitted if the ref later returned to the commit before the move, for example by
-    ``restore``. Pushes and moves of HEAD are never omitted. Only logs that have changed after
-    ``since`` (Unix time) are read.
+    Several moves of one ref by one worker become one move, from the first commit to the last. A
+    move is omitted if the ref later returned to the commit before the move, for example by
+    ``restore``. Pushes and moves of HEAD are never omitted. Only logs that changed after ``since``
+    (Unix time) are read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES
@@ -321,7 +327,10 @@ def _without_undone(found: Mapping[str, RefMove], commit: str) -> dict[str, RefM
 
 
 def _parsed_entry(head: str, address: str) -> tuple[str, str, str]:
-    """Return a log entry's earlier commit, later commit, and worker; "" for a missing value."""
+    """Return a log entry's commit before the move, commit after it, and worker; "" if missing.
+
+    ``address``: end of the email address of the job's workers.
+    """
     before, _, rest = head.partition(" ")
     after, _, rest = rest.partition(" ")
     email = rest.rpartition(" <")[2].partition(">")[0]

@@ -21,14 +21,17 @@ from orchestrator.core.repository.change_reader import (
 )
 from orchestrator.git.command.runner import Git
 
-#: Beginning of a file's part. No line of a hunk has this beginning, because it starts with a blank,
-#: "+", or "-".
+#: Beginning of a file's part. No line of a hunk begins in this way, because each of these lines
+#: begins with a blank, "+", or "-".
 _FILE = re.compile(rb"^diff --git ", re.M)
 _HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)$", re.S)
 
 
 def file_patches(patch: bytes) -> list[bytes]:
-    """Return a patch's parts, in its order. Each part is about one file."""
+    """Split a patch before each ``diff --git`` line. Return the parts in order, one per file.
+
+    A file whose type changes has two parts.
+    """
     starts = [found.start() for found in _FILE.finditer(patch)]
     ends = [*starts[1:], len(patch)][: len(starts)]
     return [patch[start:end] for start, end in zip(starts, ends, strict=True)]
@@ -68,7 +71,8 @@ _PLAIN = (
     *("--no-color", "--no-ext-diff", "--no-textconv", "--no-relative"),
     *("-M", "--submodule=short"),
 )
-#: Maximum number of changed lines. A difference with more lines is larger than any answer.
+#: Maximum number of changed lines of a patch that is read. A patch with more lines is larger than
+#: the maximum size of an answer.
 MOST_LINES = 500_000
 #: Number of bytes that git reads to decide whether a file is text.
 _LOOKED_AT = 8000
@@ -147,11 +151,11 @@ class GitChangeReader:
     ) -> bytes:
         paths = [each.path for each in files]
         if sum(each.additions + each.deletions for each in files) > MOST_LINES:
-            raise TooLarge("the difference is too large for one answer", paths)
+            raise TooLarge("the diff is too large for one answer", paths)
         options = (*_PLAIN, *how, "--patch", f"-U{asked.context}")
         found = self._at_top(asked).run("diff", *options, base, commit, "--", *_paths(asked)).out
         if len(found) > self._limits.answer:
-            raise TooLarge("the difference is too large for one answer", paths)
+            raise TooLarge("the diff is too large for one answer", paths)
         return found
 
     def _blob(self, path: str, name: str) -> bytes | None:
@@ -169,7 +173,7 @@ class GitChangeReader:
     def _merged(
         self, base: bytes | None, ours: bytes | None, theirs: bytes | None, blobs: Blobs
     ) -> str | None:
-        """Return the merged text, with conflict markers; None if a side has no such file."""
+        """Return the merged text, with conflict markers; None if ours or theirs lacks the file."""
         if ours is None or theirs is None:
             return None
         with tempfile.TemporaryDirectory(prefix="orchestrator-") as directory:

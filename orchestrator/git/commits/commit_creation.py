@@ -35,13 +35,13 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 
-#: Matches names and addresses that git stores without a change.
+#: Matches names and addresses that git stores unchanged.
 _CLEAN = re.compile(r"[^\W_]([\w .@+()-]*[\w)])?")
 
-#: Maximum size of a HEAD that is read without git, in bytes.
+#: Maximum size of a file HEAD that is read without git, in bytes.
 _LONGEST_LINK = 4096
 
-#: Beginnings of git's log entries for a commit that replaces the commit before it.
+#: Beginnings of git's log messages for a commit that replaces the previous commit.
 _AMENDING = ("commit (amend)", "rebase (fixup)", "rebase (squash)", "rebase (reword)")
 
 #: Maximum size of a ref log in bytes.
@@ -108,21 +108,22 @@ class CommitRules:
     #: New files that are not committed, unless the task promises them.
     never: NeverCommit = NOTHING
     promised: Sequence[str] = ()
-    #: Prefix of refs for commits of the branch that the worker has abandoned.
+    #: Prefix of the refs that save abandoned commits: commits that the worker removed from its
+    #: branch. "" to save none.
     abandoned: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AddedFiles:
-    """The nested repositories and held-back files that were found while adding to an index."""
+    """The nested repositories and held-back files that were found while an index was filled."""
 
     nested: Sequence[Nested]
     #: Files that were added to the index, and then removed from it, so that they are not committed.
     held: Sequence[HeldBack]
     #: Objects that only held-back files use.
     unwanted: Collection[str]
-    #: Each path that differs between the start commit and the index; None if files were removed
-    #: from the index since the comparison.
+    #: Each path that differs between the start commit and the index; None if unknown, because files
+    #: were removed from the index after the comparison.
     differences: Differences | None
 
 
@@ -157,8 +158,9 @@ def commit_rest(
         _keep_abandoned(git, branch, head, rules.abandoned)
     git.point({branch: head})
     if current != branch:
-        # Set HEAD last. If a crash left HEAD on ``branch`` at its old commit, files of this commit
-        # would look like removals by the worker.
+        # Set HEAD last. Otherwise a crash could leave HEAD on ``branch`` while ``branch`` is still
+        # at its old commit. Files that only the old commit has would then look as if the worker had
+        # removed them.
         failpoints.reached("worktree: branch and HEAD differ")
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
     return head, found
@@ -167,7 +169,7 @@ def commit_rest(
 def _is_rewritten(git: Git, start: str, head: str) -> bool:
     """True if the agent has rewritten its start commit, for example by ``git commit --amend``.
 
-    False if the agent has only discarded the start commit, or works on an older commit.
+    False if the agent has only discarded the start commit, or has switched to an older commit.
     """
     base = git.ask("merge-base", start, head)
     if not base or base == start:
@@ -242,10 +244,11 @@ def _tree_of_files(
 def _write_tree(
     git: Git, rules: CommitRules, add: _Add, modules: Mapping[str, str]
 ) -> tuple[str, AddedFiles]:
-    """Write the tree of a commit. Return it, and the nested repositories and held-back files.
+    """Write the tree of a commit.
 
-    If the disk is full, retry without the held-back files. The first try stores them, too, because
-    every commit would need one more process to omit them from the start.
+    Return the tree's id, and the nested repositories and held-back files. The first try also stores
+    the objects of held-back files, because omitting them would need one more process per commit. If
+    the disk is full, a second try omits these objects.
     """
     try:
         return _write_tree_once(git, rules, add, modules)
@@ -335,7 +338,11 @@ def _add_possible(git: Git, rules: CommitRules, without: Sequence[Staged]) -> Ad
         impossible = list(_unaddable(git, [*new, *dict.fromkeys(changed)]))
         if len(impossible) > _MOST_IMPOSSIBLE:
             raise
-        logger.warning("git cannot save these files: %s", ", ".join(impossible))
+        logger.warning(
+            "a checkpoint omits files that git cannot add: %s; check the git filters for these "
+            "files",
+            ", ".join(impossible),
+        )
         return _add(git, rules, [*without, *map(as_new, impossible)])
 
 
@@ -370,7 +377,7 @@ def make_readable(directory: str) -> None:
             # Rename a FIFO, socket, or device, so that git does not read it. Its old path counts as
             # removed.
             if fifo_guard.is_special(path):
-                os.rename(path, free(path))
+                os.rename(path, unused_name(path))
 
 
 def _add_permissions(path: str, mode: int) -> None:
@@ -380,8 +387,8 @@ def _add_permissions(path: str, mode: int) -> None:
             os.chmod(path, present & 0o7777 | mode)
 
 
-def free(name: str) -> str:
-    """Return an unused name that begins with ``name``, so that no file is overwritten."""
+def unused_name(name: str) -> str:
+    """Return an unused path that begins with ``name``, so that no file is overwritten."""
     number = 1
     while os.path.lexists(f"{name}-{number}"):
         number += 1
@@ -410,8 +417,9 @@ def snapshot(
 ) -> tuple[str, AddedFiles]:
     """Commit all files while an agent may be running. The worktree's index stays unchanged.
 
-    Return the commit (HEAD's commit if no file has changed), and the nested repositories and
-    held-back files. Files that git cannot add are omitted, so that the other files are saved.
+    Return two values. The first is the new commit, or HEAD's commit if no file has changed. The
+    second has the nested repositories and held-back files. Files that git cannot add are omitted,
+    so that all other files are saved.
 
     ``modules``: the new commits of changed submodules, by path.
     """
@@ -430,12 +438,12 @@ def tree_of(git: Git, commit: str) -> str:
 
 
 def contains(git: Git, commit: str, ancestor: str) -> bool:
-    """True if ``ancestor`` is ``commit`` or is in its history."""
+    """True if ``ancestor`` is ``commit``, or is in the history of ``commit``."""
     if commit == ancestor or git.resolve(f"{commit}^") == ancestor:
         return True
     return git.run("merge-base", "--is-ancestor", ancestor, commit, accept=(0, 1)).code == 0
 
 
-def changed_any(git: Git, start: str, end: str) -> bool:
-    """True if any file differs between the commits, including removed files."""
+def has_changes(git: Git, start: str, end: str) -> bool:
+    """True if any file differs between the commits. A removed file is a difference, too."""
     return tree_of(git, start) != tree_of(git, end)

@@ -25,9 +25,10 @@ from orchestrator.git.command.runner import Git
 #: Options that make the output independent of the user's configuration.
 _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 
-#: Limits of a list of a branch's work.
+#: Limits of ``BranchWork``: commits, files, characters of a commit's subject, and columns of the
+#: file statistics.
 MOST_COMMITS, MOST_FILES, SUBJECT_CHARACTERS, STAT_WIDTH = 20, 30, 100, 100
-#: Maximum number of changed files that are read.
+#: Maximum number of changed files whose changed places ``rewritten`` reads.
 _MOST_LOOKED_INTO = 20
 
 _MOST_KEPT = 256
@@ -35,7 +36,7 @@ _MOST_KEPT = 256
 #: Maximum number of paths of a cached difference.
 _MOST_CACHED_PATHS = 500
 
-#: The kind of each change as git's letter, and its path.
+#: Pairs (letter, path) of changed files. The letter is git's letter for the kind of the change.
 Differences = Sequence[tuple[str, str]]
 
 _kept = BoundedCache[tuple[str, str, str], Differences](_MOST_KEPT)
@@ -60,15 +61,16 @@ def remember(git: Git, start: str, end: str, found: Differences) -> None:
 
 
 def _cache_key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
-    """Return the cache key of a difference; None if the names may later mean other commits."""
-    key = fixed(git, end)
+    """Return the cache key of a difference; None if a name may later mean another commit."""
+    key = commit_key(git, end)
     return (key[0], start, end) if key and len(start) in ID_LENGTHS else None
 
 
-def fixed(git: Git, commit: str) -> tuple[str, str] | None:
-    """Return the repository's shared directory and the commit, as a cache key.
+def commit_key(git: Git, commit: str) -> tuple[str, str] | None:
+    """Return a cache key: the repository's shared git directory, and the commit.
 
-    Return None if the name may later mean another commit, or if the directory is unknown.
+    Return None if ``commit`` is not an object id, because a name may later mean another commit.
+    Also return None if the directory is unknown.
     """
     part = shared_part(git.directory, git.env)
     is_id = len(commit) in ID_LENGTHS and commit.isalnum()
@@ -85,7 +87,10 @@ def changed(git: Git, start: str, end: str) -> list[str]:
 
 
 def touched(git: Git, start: str, end: str) -> dict[str, bool]:
-    """Return the paths that differ between the commits, each with True if ``start`` has it."""
+    """Return the paths that differ between the commits. A value is True if ``start`` has the path.
+
+    Renames are not detected, so a renamed file counts as two paths.
+    """
     return {path: status != "A" for status, path in differing_paths(git, start, end)}
 
 
@@ -96,7 +101,7 @@ _LEAST_SIMILAR = 50
 def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
     """Return the moved files by their new path.
 
-    The value is the old path, and True if the content is unchanged.
+    A value is a pair: the old path, and True if the file's content is unchanged.
     """
     how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
     found = git.run("diff-tree", *how, start, end).fields
@@ -117,7 +122,10 @@ def work(git: Git, start: str, end: str) -> BranchWork:
 
 
 def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
-    """Return the paths that differ between two commits. ``kinds``: letters for --diff-filter."""
+    """Return the paths that changed between two commits, for some kinds of changes.
+
+    ``kinds``: git's letters for these kinds, as for the option --diff-filter.
+    """
     how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
     return git.run("diff-tree", *how, before, after, "--").fields
 
@@ -132,7 +140,7 @@ def size(git: Git, start: str, end: str) -> ChangeSize:
 
 
 def lines(git: Git, start: str, end: str) -> dict[str, tuple[int, int]]:
-    """Return the numbers of added and removed lines, by path; zeros for a file that is not text."""
+    """Return pairs (added lines, removed lines) by path. Both are 0 for a file that is not text."""
     shown = git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end, "--")
     found = (field.split("\t", 2) for field in shown.fields)
     return {path: (_count(added), _count(removed)) for added, removed, path in found}
@@ -147,11 +155,14 @@ def patch(git: Git, start: str, end: str, most_bytes: int) -> str:
     text = shown[:most_bytes].decode("utf-8", "replace")
     if len(shown) <= most_bytes:
         return text
-    return f"{text}\n(cut here: the whole diff has {len(shown):,} bytes)\n"
+    return f"{text}\n(the diff is cut here: all of it has {len(shown):,} bytes)\n"
 
 
 def between(project: Path, first: str, second: str) -> bytes:
-    """Return a patch from one branch to another. Raise NotFound if a branch does not exist."""
+    """Return the patch from the branch ``first`` to the branch ``second``.
+
+    Raise NotFound if a branch does not exist.
+    """
     git = Git(str(project), {})
     commits = [_commit_of(git, each) for each in (first, second)]
     return git.run("diff", "--patch", "--binary", *_PLAIN, *commits, "--").out
@@ -162,8 +173,9 @@ def of_worker(
 ) -> bytes:
     """Return a patch of one worker's changes, including the changes of its child jobs.
 
-    With ``attempt``, return the changes at the end of this attempt. Raise NotFound if the worker
-    has no branch, or the attempt has no checkpoint.
+    ``attempt``: return the changes at the end of this attempt; None: the present changes. ``stat``:
+    True to return only the numbers of changed lines. Raise NotFound if the worker has no branch, or
+    if the attempt has no checkpoint.
     """
     git = Git(str(project), {})
     how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
@@ -185,14 +197,14 @@ def _span_of_attempt(git: Git, root_id: str, worker_id: str, attempt: int) -> tu
     left = git.resolve(checkpoint)
     if not start or not left:
         raise NotFound(
-            f"there is no checkpoint after attempt {attempt} of {worker_id} in job {root_id}; list "
-            f"the checkpoints: {COMMAND} checkpoints {root_id} {worker_id}"
+            f"no checkpoint after attempt {attempt} of {worker_id} in job {root_id}; list the "
+            f"checkpoints: {COMMAND} checkpoints {root_id} {worker_id}"
         )
     return start, left
 
 
 def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
-    """Yield pairs of commits (start, end): first for the worker, then for each of its child jobs.
+    """Yield pairs of commits (start, end): first for the worker, then for the worker's child jobs.
 
     Child jobs whose results are already in the worker's branch are omitted.
     """
@@ -209,14 +221,18 @@ def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
 def _commit_of(git: Git, branch: str) -> str:
     commit = git.resolve(f"refs/heads/{branch}^{{commit}}")
     if not commit:
-        raise NotFound(f"there is no branch {branch}; branches are removed with their job")
+        raise NotFound(
+            f"branch {branch} does not exist: it was never created, or was removed with its job; "
+            f"list the jobs: {COMMAND} jobs"
+        )
     return commit
 
 
 def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
-    """Return the differences between a commit and the worktree's tracked files, by path.
+    """Return the tracked files of the worktree that differ from a commit, by path.
 
-    The value has one digest for each changed place of the file.
+    A value has one digest for each changed place of the file. A file after the first
+    ``_MOST_LOOKED_INTO`` files has the value ``[""]``.
     """
     quiet = ("--ignore-submodules=all", *_PLAIN)
     paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
@@ -228,9 +244,9 @@ def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
 
 
 def _changed_places(patch: bytes) -> list[bytes]:
-    """Return the changed places of a patch: removed and added lines, without line numbers.
+    """Return the removed and added lines of each changed place of a patch, without line numbers.
 
-    For a file that is not text, return one place: the patch after its ``index`` line.
+    For a file that is not text, return one value: the patch after its ``index`` line.
     """
     hunks = re.split(rb"^@@ [^\n]*\n", patch, flags=re.MULTILINE)
     return hunks[1:] if len(hunks) > 1 else [patch.partition(b"\nindex ")[2]]

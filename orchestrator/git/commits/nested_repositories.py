@@ -47,7 +47,7 @@ class Nested:
 
     @property
     def head(self) -> str:
-        """The commit of HEAD; empty if the repository has no commit."""
+        """The commit of HEAD; "" if the repository has no commit."""
         return self.git.resolve("HEAD^{commit}")
 
 
@@ -58,7 +58,7 @@ def at(git: Git, path: str) -> Nested:
 def is_worktree(git: Git, path: str) -> bool:
     """True if the path is another worktree of the same repository.
 
-    Its work is merged by ``git.merge.side_work``.
+    ``git.merge.side_work`` merges the work of such a worktree.
     """
     link = read_regular(Path(git.directory, path, ".git"), _MOST_LINK_BYTES) or b""
     leads = os.fsdecode(link.removeprefix(b"gitdir:").strip())
@@ -67,7 +67,10 @@ def is_worktree(git: Git, path: str) -> bool:
 
 
 def unborn(git: Git) -> list[str]:
-    """Return nested repositories without a commit, because git adds no file while they exist."""
+    """Return the paths of nested repositories that have no commit.
+
+    While the worktree contains such a repository, git adds no file.
+    """
     found = []
     for parent, names, _ in os.walk(git.directory):
         if parent != git.directory and ".git" in names:
@@ -81,8 +84,8 @@ def unborn(git: Git) -> list[str]:
 def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
     """Replace the index entries of nested repositories with entries of their files.
 
-    Git's own entries are links to commits. Return all nested repositories, at any depth. The files
-    and the repositories on disk stay unchanged.
+    Before the call, these entries are links to commits. Return all nested repositories, at any
+    depth. The files and the repositories on disk stay unchanged.
     """
     found: list[Nested] = []
     files: list[str] = []
@@ -118,8 +121,8 @@ def _ignored(
 ) -> set[str]:
     """Return the names of ignored files in the nested repository at ``path``.
 
-    ``tracked``: the files that this repository tracks. Its own `.gitignore` files do not apply to
-    tracked files. ``empty``: variables that make git use an empty index.
+    ``tracked``: the files that the nested repository tracks. The nested repository's `.gitignore`
+    files do not apply to these files. ``empty``: variables that make git use an empty index.
     """
     given = with_nul(f"./{path}/{name}" for name in names)
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
@@ -167,8 +170,8 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
     """Fetch the histories of nested repositories to refs below ``prefix``. Idempotent.
 
     If an earlier call fetched a history that the new history does not contain, the earlier history
-    gets another ref. If a fetch fails, only a warning is logged, because the worker's commit has
-    the files.
+    gets another ref. If a fetch fails, this function only logs a warning, because the worker's
+    commit has the files.
     """
     names: list[str] = []
     for _, each in sorted({nested.path: nested for nested in found}.items()):
@@ -178,7 +181,7 @@ def keep(git: Git, found: Iterable[Nested], prefix: str) -> None:
             _keep(git, each, f"{prefix}{name}")
         except RepositoryError as error:
             about = {"nested": each.path, "error": error.message}
-            logger.warning("the history of a nested repository is not saved", extra=about)
+            logger.warning("cannot save the history of a nested repository", extra=about)
 
 
 def _ref_name(path: str, above: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""New files that do not belong in a project's history: they are *held back*, and reported.
+"""Held-back files: new files that are not committed, because they do not belong in the history.
 
-Examples are dependencies, environments, caches, core dumps, and large files. They stay in the
-worktree, uncommitted. Files that the worker's start commit tracks are never held back.
+Examples are dependencies, environments, caches, core dumps, and large files. Held-back files stay
+in the worktree, and are reported. A file that the worker's start commit tracks is never held back.
 """
 
 import json
@@ -176,7 +176,10 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
 
 
 def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> None:
-    """Record held-back files and promised paths, for gates and later commits of the worktree."""
+    """Save the held-back files and promised paths. Gates and later commits read them.
+
+    ``admin``: the worktree's own part of the repository.
+    """
     place = admin / NAME
     if found or promised:
         listed = [asdict(each) for each in found[:MOST_STORED]]
@@ -186,7 +189,10 @@ def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> Non
 
 
 def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
-    """Return the values that ``note`` wrote; empty if there are none, or they are unreadable."""
+    """Return the held-back files and promised paths that ``note`` saved.
+
+    Both are empty if nothing was saved, or if the saved values are unreadable.
+    """
     try:
         about = json.loads(read_regular(admin / NAME, _MOST_BYTES) or b"{}")
         listed = about.get("found", ())
@@ -196,9 +202,9 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
         return (), ()
 
 
-def unharmed(admin: Path) -> list[str]:
+def clean_exclusions(admin: Path) -> list[str]:
     """Return options that make ``git clean`` keep held-back files.
 
-    These files stay because the worker's own checks may have used them.
+    Held-back files stay because the worker's own checks may have used them.
     """
     return [f"--exclude=/{literal(each.path)}" for each in noted(admin)[0]]

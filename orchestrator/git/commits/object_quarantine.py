@@ -1,7 +1,7 @@
-"""Stores the new objects of a commit in another directory until the commit's tree is complete.
+"""Stores the new objects of a commit in a separate directory until the commit's tree is complete.
 
-Files that are not committed, and interrupted commits, therefore take no space in the repository.
-Git does the same for a push.
+Held-back files and interrupted commits therefore take no space in the repository. Git uses the same
+method for a push.
 """
 
 import errno
@@ -52,8 +52,9 @@ class Quarantine:
 def opened(git: Git) -> Iterator[Quarantine]:
     """Quarantine the objects that git creates in a worktree.
 
-    After the block, the repository has all of these objects; if the block raises, it has none.
-    Raise RepositoryError if the repository cannot be written, and OSError if the disk is full.
+    At the end of the block, all of these objects move to the repository. If the block raises, none
+    of them moves. Raise RepositoryError if this process cannot write to the repository, and OSError
+    if the disk is full.
     """
     admin = git.env["GIT_DIR"]
     objects = str(Path(admin).parents[1] / "objects")
@@ -109,7 +110,8 @@ def _writing() -> Iterator[None]:
         if is_shortage(error):
             raise
         raise RepositoryError(
-            f"new objects cannot be written to the repository: {error}"
+            f"cannot write new objects to the git repository: {error}; check the permissions of "
+            "its .git directory"
         ) from error
 
 

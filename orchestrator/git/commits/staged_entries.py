@@ -12,8 +12,9 @@ LINK = "160000"
 @dataclass(frozen=True, slots=True)
 class Staged:
     path: str
-    #: Modes; "000000" if the file does not exist.
+    #: Mode in the commit; "000000" if the commit does not have the file.
     before: str
+    #: Mode in the index; "000000" if the index does not have the file.
     mode: str
     #: Id of the blob, or of the commit of a submodule.
     object: str

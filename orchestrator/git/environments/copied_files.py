@@ -22,7 +22,7 @@ from orchestrator.git.command.user_repository import ignored
 from orchestrator.git.commits.never_commit import NOTHING, NeverCommit
 from orchestrator.security.files.untrusted_files import open_log, open_plain, read_regular
 
-#: Maximum size of scripts and lists of paths, in bytes. A larger file is a program.
+#: Maximum size of scripts and lists of paths, in bytes. A larger file counts as a binary program.
 _MOST_BYTES = 1 << 20
 _NAMES = ("bin/*", *(f"lib*/python*/site-packages/{each}" for each in ("*.pth", "*.egg-link")))
 _EDITABLE = "lib*/python*/site-packages/__editable__*"
@@ -62,7 +62,7 @@ logger = logging.getLogger(__name__)
 #: Name of the file that lists copied files, in a worktree's own part of the repository. Copied
 #: files do not count as the worker's work.
 CARRIED = "orchestrator-carried"
-#: Maximum size of this list.
+#: Maximum size of this list, in bytes.
 MOST_BYTES = 64 << 20
 #: File of the project with more patterns of files to copy, one per line. Claude Code reads the same
 #: file.
@@ -77,6 +77,7 @@ class CopyRules:
     top.
     """
 
+    #: Patterns of ignored files to copy, and to link, from the user's checkout.
     copy: tuple[str, ...] = ()
     link: tuple[str, ...] = ()
     #: True to make the checkout's installed packages usable in worktrees.
@@ -108,7 +109,7 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
     """Copy ignored files from ``above``, the worktree of the parent worker.
 
     Call this before ``carry``, which does not replace existing files. ``top``: the user's checkout.
-    Only plain files are copied, because the parent worker may change its files at any time.
+    Only regular files are copied, because the parent worker may change its files at any time.
     """
     to = worktree.directory
     try:
@@ -117,7 +118,11 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
         ]
         found = ignored(worktree, [each for each in named if not _is_there(to, each)])
     except RepositoryError:
-        logger.warning("cannot copy ignored files from a worker's worktree", exc_info=True)
+        logger.warning(
+            "cannot copy ignored files from the parent worker's worktree %s",
+            above.directory,
+            exc_info=True,
+        )
         return
     for path in found:
         note(admin, path)
@@ -126,13 +131,17 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
 
 
 def note(admin: Path, path: str) -> None:
-    """Add a path to the list of copied paths. Copied files do not count as the worker's work."""
+    """Add a path to the list of files that were copied or linked into a worktree.
+
+    The listed files do not count as the worker's work. ``admin``: the worktree's own part of the
+    repository.
+    """
     with os.fdopen(open_log(admin / CARRIED), "ab") as file:
         file.write(os.fsencode(path) + b"\0")
 
 
 def carried(admin: Path) -> list[str]:
-    """Return the paths that were copied into a worktree, without trailing slashes."""
+    """Return the paths that were copied or linked into a worktree, without trailing slashes."""
     listed = read_regular(admin / CARRIED, MOST_BYTES) or b""
     return os.fsdecode(listed).split("\0")[:-1]
 
@@ -181,7 +190,9 @@ def _try(act: Callable[[str, str], None], source: str, target: str) -> None:
     except (OSError, shutil.Error, subprocess.CalledProcessError) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
-        logger.warning("cannot copy an ignored file into a worktree: %s", source, exc_info=True)
+        logger.warning(
+            "cannot copy or link the ignored file %s to %s", source, target, exc_info=True
+        )
 
 
 def _copy(source: str, target: str) -> None:

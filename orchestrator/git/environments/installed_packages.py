@@ -1,4 +1,7 @@
-"""Installed packages of a project (virtual environments, ``node_modules``) for its worktrees."""
+"""Makes the checkout's installed packages usable in worktrees.
+
+Installed packages are virtual environments and ``node_modules``.
+"""
 
 import logging
 import os
@@ -25,7 +28,10 @@ _kept = BoundedCache[str, tuple[Stamp, Sequence[str]]](_MOST_KEPT)
 
 
 def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
-    """Return tracked files with one of the names. Cached while the index is unchanged."""
+    """Return the paths of tracked files that have one of the file names ``names``.
+
+    The result is cached while the index is unchanged.
+    """
     part = shared_part(checkout.directory, checkout.env)
     index = f"{part.common}/{part.head}index" if part else ""
     began, stamp = time.time(), stamp_at(index)
@@ -41,8 +47,8 @@ def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
 
 NODE_MODULES = "node_modules"
 PROGRAMS = ".bin"
-#: Entries of ``node_modules`` that are not linked. Tools write to them while they run. ``.pnpm``
-#: needs no link, because the links of its packages lead to it.
+#: Entries of ``node_modules`` that are not linked, because tools write to them while they run.
+#: ``.pnpm`` needs no link, because the packages in ``node_modules`` are links into ``.pnpm``.
 _LEFT_OUT = frozenset({".cache", ".vite", ".vitest", ".pnpm"})
 #: Small files of the package manager.
 _STATE = frozenset({".package-lock.json", ".modules.yaml", ".yarn-state.yml", ".yarn-integrity"})
@@ -56,7 +62,7 @@ def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
     """Fill ``target`` with links to the packages in ``source``.
 
     Return True if one of the packages is a source directory of the project. Idempotent: existing
-    entries stay. Only a wrong link to a source directory is corrected.
+    entries stay, except that a wrong link to a source directory is corrected.
     """
     os.makedirs(target, exist_ok=True)
     leads_to_sources = False
@@ -97,11 +103,12 @@ _ENVIRONMENT = "environment"
 class InstalledPackages:
     """Installed packages of one worktree. Directories are real paths."""
 
-    #: The user's checkout, and the product's own paths in it, relative to its top.
+    #: The user's checkout.
     checkout: Git
+    #: The product's own paths in the checkout, relative to the checkout's top.
     ours: Sequence[str]
     worktree: str
-    #: Path of the host project from the top of the repository; empty if it is the top.
+    #: Path of the host project, relative to the repository's top; "" if the project is the top.
     project: str
     #: False if the worktree gets its packages from ``git.setup``.
     derives: bool
@@ -165,7 +172,7 @@ class InstalledPackages:
     # -- programs ------------------------------------------------------------------------------
 
     def tools(self, programs: str, search: str, *, trusted: bool) -> Tools:
-        """Return the directories to put before a search path, and variables to set.
+        """Return the directories to put at the start of a search path, and variables to set.
 
         ``programs``: a directory for programs, which this method empties and fills. ``search``: the
         rest of the search path. ``trusted``: True to ignore programs that a worker installed.

@@ -1,8 +1,8 @@
 """Derives a Python environment for a worktree from the environment of the user's checkout.
 
 The derived environment has its own ``site-packages``, so that no program writes into the user's
-environment. It uses the user's packages. Links to the checkout's sources (editable installs) are
-changed, so that they lead to the same paths in the worktree.
+environment. Python also finds the user's packages in it. Links to the checkout's sources (editable
+installs) are changed, so that they lead to the same paths in the worktree.
 """
 
 import os
@@ -18,10 +18,10 @@ from orchestrator.core.text.path_patterns import within
 from orchestrator.security.files.untrusted_files import read_regular
 
 CONFIGURATION = "pyvenv.cfg"
-#: Maximum size of scripts and lists of paths, in bytes. A larger file is a program.
+#: Maximum size of scripts and lists of paths, in bytes. A larger file counts as a binary program.
 _MOST_BYTES = 1 << 20
-#: Names of lists of paths (``.pth`` files). Python reads the lists in the order of their names: the
-#: first name sorts first, the second last.
+#: Names of two lists of paths (``.pth`` files). Python reads all such lists in the order of their
+#: names, so it reads ``_PACKAGES`` first, and ``_ADDED`` last.
 _PACKAGES, _ADDED = "00-packages-of-the-checkout.pth", "zz-packages-of-the-worktree.pth"
 _EDITABLE = ("__editable__", "_editable_", "__editables_")
 #: Maximum length of a script's interpreter line that all systems can read.
@@ -34,7 +34,10 @@ class PathMove:
     after: str
 
     def of(self, path: str) -> str:
-        """Return the mapped path; the path itself if it is not below ``before``."""
+        """Return the path with ``after`` in place of ``before``.
+
+        Return the path unchanged if it is not ``before`` or below ``before``.
+        """
         if within(path, self.before):
             return self.after + path[len(self.before) :]
         return path
@@ -52,10 +55,10 @@ def is_environment(directory: str) -> bool:
 
 
 def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = ()) -> None:
-    """Create ``target``, which must not exist, from the environment ``source``. Raise OSError.
+    """Create the environment ``target``, which must not exist, from the environment ``source``.
 
     ``sources`` maps the checkout's files to their paths in the worktree. ``added``: directories
-    with packages that the environment lacks.
+    with packages that ``source`` lacks. Raise OSError.
     """
     os.makedirs(f"{target}/bin", mode=0o700)
     Path(target, ".gitignore").write_text("*\n")
@@ -78,7 +81,7 @@ def derive(source: str, target: str, sources: PathMove, added: Sequence[str] = (
 
 
 def leads_to(directory: str, sources: PathMove) -> bool:
-    """True if an environment contains a link to the checkout's sources."""
+    """True if the environment ``directory`` contains a link to the checkout's sources."""
     return any(_has_link(packages, directory, sources) for packages in _site_packages(directory))
 
 

@@ -1,4 +1,4 @@
-"""Checks of the user's checkout before a landing moves it. They change nothing."""
+"""Checks of the user's checkout before a landing or its undo. The checks change nothing."""
 
 import os
 import shlex
@@ -56,7 +56,10 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if the checkout has changes, all of them in files that differ between the commits."""
+    """True if the checkout has uncommitted changes, but only in files that differ between commits.
+
+    ``before``, ``after``: the commits.
+    """
     changed = {path_of(each) for each in _changed(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
 
@@ -67,19 +70,20 @@ def _changed(git: Git) -> list[str]:
 
 def check_finished(git: Git) -> None:
     """Raise Conflict if a rebase, merge, or similar operation is unfinished."""
-    # After a landing, an unfinished operation, such as a rebase, would continue from another
+    # After a landing, an unfinished operation, such as a rebase, would continue from the wrong
     # commit.
     kinds = unfinished(Path(git.run("rev-parse", "--absolute-git-dir").line))
     if kinds:
         raise Conflict(
-            f"the checkout has an unfinished {kinds[0]}; finish or abort the {kinds[0]} first"
+            f"the checkout has an unfinished {kinds[0]}; nothing was changed; finish or abort the "
+            f"{kinds[0]} first"
         )
 
 
 def check_untracked(git: Git, before: str, after: str) -> None:
-    """Raise InTheWay for untracked files that the move would overwrite.
+    """Raise InTheWay if a move of the checkout to ``after`` would overwrite untracked files.
 
-    Includes ignored files, which git overwrites without a warning.
+    This includes ignored files, which git would overwrite without a warning.
     """
     top = git.run("rev-parse", "--show-toplevel").line
     paths = differing(git, "A", before, after)
@@ -89,16 +93,16 @@ def check_untracked(git: Git, before: str, after: str) -> None:
     if lost:
         files, them = ("file", "it") if len(lost) == 1 else ("files", "them")
         raise InTheWay(
-            f"{len(lost)} untracked {files} would be overwritten: {', '.join(lost[:10])}; move "
-            f"{them} away first",
+            f"{len(lost)} untracked {files} would be overwritten: {', '.join(lost[:10])}; nothing "
+            f"was changed; move {them} away first",
             files=lost,
         )
 
 
 def _in_the_way(top: str, path: str) -> str:
-    """Return the existing path that blocks a new file at ``path``; "" if there is none.
+    """Return the existing path that blocks a new file at ``path``; "" if no path blocks it.
 
-    The result is a file or link in place of a directory above ``path``, or ``path`` itself.
+    The result is either ``path`` itself, or a file or link in place of a directory above ``path``.
     """
     parts = path.split("/")
     for count in range(1, len(parts)):

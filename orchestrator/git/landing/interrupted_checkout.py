@@ -15,12 +15,12 @@ from orchestrator.security import process_table
 
 
 def is_locked(git: Git) -> bool:
-    """True if the index is locked, by a running git command or by a killed one."""
+    """True if the index is locked by a running or a killed git command."""
     return os.path.lexists(_lock(git))
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """True if a killed git has written new files, but not added them to the index yet.
+    """True if a killed git wrote files that only ``after`` has, but did not add them to the index.
 
     Git lists such files as untracked.
     """

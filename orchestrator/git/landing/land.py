@@ -27,7 +27,7 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import listed, plural
 from orchestrator.git.command.ref_files import listed_refs
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commits.commit_creation import changed_any, commit_tree, tree_of
+from orchestrator.git.commits.commit_creation import commit_tree, has_changes, tree_of
 from orchestrator.git.landing import interrupted_checkout, squash, update_checkout
 from orchestrator.git.landing.authorship import as_users, signature_of_user
 from orchestrator.git.landing.checkout_checks import check_clean, check_committed, is_between
@@ -42,8 +42,8 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise InTheWay.
 
-    ``dirt``: a commit of the work that was uncommitted at the job's start. It is the merge base,
-    because the user may have committed this work since then. With an earlier base, a worker's
+    ``dirt``: a commit of the work that was uncommitted at the job's start. This commit is the merge
+    base, because the user may have committed the work since then. With an earlier base, a worker's
     changes to lines of this work would conflict.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
@@ -79,7 +79,7 @@ class Changed:
     executable: bool
     #: Id of the file's blob; empty if the file no longer exists.
     blob: str
-    #: Why the content is not available; empty if it is.
+    #: Reason why the content is not available; empty if the content is available.
     kind: str
 
 
@@ -117,7 +117,7 @@ class Landing:
     project: Path
     root_id: str
     job_id: str
-    #: True if the user is to be author and committer of the landed commits.
+    #: True to make the user the author and committer of the landed commits.
     as_user: bool = False
 
     @property
@@ -138,7 +138,7 @@ class Landing:
 
     @property
     def _rewritten_ref(self) -> str:
-        """The ref that records the result, if the landing rewrote its commits.
+        """The ref that records the landed result if the landing rewrote the result's commits.
 
         A landing rewrites commits to squash them, or to make the user their author.
         """
@@ -183,15 +183,20 @@ class Landing:
     def _why_not(self) -> str:
         if not self._git.has_repository:
             copying = f"{COMMAND} apply {self.job_id}"
-            return f"the project is not a git repository; copy the files of its workers: {copying}"
+            return (
+                f"the project is not a git repository; copy the files of the job's workers: "
+                f"{copying}"
+            )
         found = listed_refs(self._git, self._start_prefix)
         if not found:
-            return self._no_branch(f"copy the files of workers without worktrees: {COMMAND} apply")
+            return self._no_branch(
+                f"if its workers had no worktrees, copy their files: {COMMAND} apply"
+            )
         if not any(map(self._may_have_changes, found)):
-            return "the branches of its workers have no changes"
+            return "the branches of the job's workers have no changes"
         return self._no_branch(
-            f"branches are merged when the job ends; show its status, and commands that merge its "
-            f"changes: {COMMAND} status"
+            "the workers' branches are merged when the job ends; show the job's status, and "
+            f"commands that merge the branches: {COMMAND} status"
         )
 
     def _no_branch(self, command: str) -> str:
@@ -204,10 +209,13 @@ class Landing:
 
     def _may_have_changes(self, start: str) -> bool:
         tip = self._git.resolve(branch_of(self.root_id, start.removeprefix(self._start_prefix)))
-        return not tip or changed_any(self._git, start, tip)
+        return not tip or has_changes(self._git, start, tip)
 
     def diff(self, *, stat: bool) -> bytes:
-        """Return the job's changes, as a patch for git apply or as a summary."""
+        """Return the job's changes as a patch for git apply.
+
+        ``stat``: True to return the numbers of changed lines instead.
+        """
         result = self.result()
         base = self._start()
         how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
@@ -256,11 +264,11 @@ class Landing:
         before = self._head()
         common = self._git.ask("merge-base", before, result)
         if common == result:
-            text = f"nothing to do: {branch} already has the commits of the result"
+            text = f"nothing to do: {branch} already has all commits of the job's result"
             return Moved(branch=branch, before=before, after=before, text=text)
         rewritten = self._rewritten_on(before, result)
         if rewritten:
-            text = f"nothing to do: already landed on {branch}, as commit {rewritten[:12]}"
+            text = f"nothing to do: the job already landed on {branch}, as commit {rewritten[:12]}"
             return Moved(branch=branch, before=before, after=before, text=text)
         if not common:
             raise Conflict(
@@ -280,16 +288,19 @@ class Landing:
         self._move(before, after, "" if self._has(after, result) else result)
         text = f"{branch} is at {after[:12]} now ({landed}); it was at {before[:12]}"
         if common != before:
-            text += f"; no gate judged the result together with the newer commits of {branch}"
+            text += (
+                f"; no gate has judged the result together with the newer commits of {branch}: run "
+                "your tests"
+            )
             if paths := merged_by_drivers(self._git, before, result):
                 text += f"; merged by your merge driver, which may omit changes: {listed(paths)}"
         return Moved(branch=branch, before=before, after=after, text=text)
 
     def to_push(self) -> str:
-        """Return the result as a commit to push.
+        """Return the commit to push for a pull request: the job's result.
 
-        If the settings request it, the user is the author. Raise Conflict for a job that started
-        from uncommitted work.
+        If ``as_user`` is True, the commits are rewritten, so that the user is their author. Raise
+        Conflict if the job started from uncommitted work.
         """
         result = self.result()
         if self._dirt:
@@ -311,7 +322,7 @@ class Landing:
     def _to_land(self, before: str, result: str, *, straight: bool) -> str:
         """Return the commit to which the user's branch moves when the result is landed.
 
-        ``straight``: True if the branch can be fast-forwarded to the result.
+        ``straight``: True to fast-forward the branch to the result.
         """
         words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
@@ -330,22 +341,25 @@ class Landing:
         return squash.squash(self._git, landed, before, words, author)
 
     def _as_users(self, before: str, after: str) -> str:
-        """Rewrite commits after ``before`` as the user's own. Return the rewritten ``after``."""
+        """Make the user the author of all commits after ``before``. Return the new ``after``."""
         earlier = self._git.resolve(self._rewritten_ref)
         is_there = earlier and self._rewritten_on(before, earlier)
         without = [before, *filter(None, [earlier if is_there else "", self._dirt])]
         return as_users(self._git, after, without, self._user())
 
     def _rewritten_on(self, head: str, result: str) -> str:
-        """Return a rewritten commit in the history of ``head`` that has the whole result, or ""."""
+        """Return the commit in the history of ``head`` at which ``result`` landed, rewritten.
+
+        Return "" if there is no such commit.
+        """
         found = squash.landed_at(self._git, self.root_id, self.job_id, result)
         return next((each for each in found if self._has(head, each)), "")
 
     def _with_rewritten(self, head: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
-        If an earlier result was landed as rewritten commits, return a temporary merge of ``head``
-        with that result. Without this merge, lines that are in both results would conflict.
+        If an earlier result of the job was landed as rewritten commits, return a temporary merge of
+        ``head`` with the earlier result. Otherwise lines that are in both results would conflict.
         """
         earlier = self._git.resolve(self._rewritten_ref)
         if not earlier or not self._rewritten_on(head, earlier):
@@ -415,7 +429,8 @@ class Landing:
 
     def _not_landed(self) -> NotFound:
         return NotFound(
-            f"job {self.job_id} was not landed, or was already undone; nothing was changed"
+            f"job {self.job_id} was not landed on this branch, or its landing was already undone; "
+            "nothing was changed"
         )
 
     def is_landed(self) -> bool:
@@ -451,7 +466,8 @@ class Landing:
     def _resume(self) -> bool:
         """Restore the files of HEAD if ``land`` or ``undo`` was killed while changing files.
 
-        Return False if there was nothing to restore. Raise Conflict if a file was changed since.
+        Return False if there was nothing to restore. Raise Conflict if the files cannot be
+        restored, because a file was changed since then, or because another git may be running.
         """
         before, after = self._noted_move()
         if not before or not after:
@@ -474,8 +490,9 @@ class Landing:
         if not between:
             return False
         raise Conflict(
-            f"the {what} job {self.job_id} was interrupted, and cannot be continued: a file was "
-            f"changed since, or another git process is running; {self._how_to_complete(meant)}"
+            f"the {what} job {self.job_id} was interrupted, and cannot be rolled back: a file was "
+            f"changed since then, or another git process is running; "
+            f"{self._how_to_complete(meant)}"
         )
 
     def _how_to_complete(self, commit: str) -> str:
@@ -507,7 +524,7 @@ class Landing:
         found = self._signature()
         if found is _NOBODY:
             raise Conflict(
-                "git.author is 'user', but git has no user; nothing was changed; set "
+                "git.author is 'user', but git has no user; nothing was changed; run "
                 "`git config user.name NAME` and `git config user.email ADDRESS`"
             )
         return found

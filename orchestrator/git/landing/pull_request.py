@@ -29,9 +29,11 @@ class PullRequest:
 
     project: Path
     environ: Mapping[str, str]
-    #: The pushed commit, and the names of its branches on the remote.
+    #: The commit to push.
     commit: str
+    #: Name of the branch to push on the remote.
     head: str
+    #: Name of the branch on the remote into which the service merges ``head``.
     base: str
     title: str
     body: str
@@ -45,14 +47,17 @@ class PullRequest:
         return remote, self._tool(remote)
 
     def open(self, remote: str, tool: str) -> str:
-        """Push the branch and open the pull request. Return the program's output. Raise Conflict.
+        """Push the branch and open the pull request. Return the output of ``gh`` or ``glab``.
 
-        If ``gh`` reports that the pull request is already open, the push has updated it, and the
-        method returns its address. If the pull request cannot be opened, the pushed branch remains.
+        If ``gh`` reports that the branch already has an open pull request, return the address of
+        this pull request, which the push has updated. Raise Conflict if the push or the opening
+        fails. If only the opening fails, the pushed branch remains.
         """
         push = ["git", "push", remote, f"{self.commit}:refs/heads/{self.head}"]
         if self._run(push).returncode:
-            raise Conflict(f"git push to {remote} failed; no pull request was opened")
+            raise Conflict(
+                f"git push to {remote} failed; no pull request was opened; see why: {join(push)}"
+            )
         command = self._command(tool)
         if tool == "gh":
             asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
@@ -129,7 +134,7 @@ class PullRequest:
 
 
 def _host(address: str) -> str:
-    """Return the host of a remote's address; "" if there is none.
+    """Return the host name in a remote's address; "" if the address has no host.
 
     Forms: ``https://host/path``, ``ssh://user@host/path``, and ``user@host:path``.
     """

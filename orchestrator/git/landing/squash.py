@@ -20,10 +20,11 @@ def squash(git: Git, tree: str, before: str, message: str, signature: Signature)
 
 
 def message(git: Git, job_id: str, title: str, span: Sequence[str], user: Signature) -> str:
-    """Return the squashed commit's message: the request, and the commits' subjects and trailers.
+    """Return the message of the squashed commit.
 
-    Each trailer occurs once. ``span`` selects the commits. Authors other than the user are added as
-    ``Co-authored-by``.
+    The message has the first line of the request (``title``), the subjects of the commits that
+    ``span`` selects, and their trailers. Each trailer occurs once. Each author except ``user`` gets
+    a trailer ``Co-authored-by``.
     """
     subject = subject_of(title, job_id)
     subjects = _log_values(git, span, "%s", "--no-merges")
@@ -54,7 +55,7 @@ def _log_values(git: Git, span: Sequence[str], what: str, *how: str) -> list[str
 
 
 def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]:
-    """Yield the commits to which a branch moved when ``result`` was landed as rewritten commits."""
+    """Yield the commits as which ``result`` was landed after a rewrite, one for each branch."""
     notes = landed_refs(root_id, job_id)
     for name, landed in listed_refs(git, f"{notes}result/").items():
         after = git.ask("rev-parse", "-q", "--verify", name.replace("/result/", "/after/", 1))
@@ -63,6 +64,6 @@ def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]
 
 
 def is_landed(git: Git, root_id: str, job_id: str, result: str) -> bool:
-    """True if a branch of the user has the result's changes as rewritten commits."""
+    """True if a branch of the user has the rewritten commits as which ``result`` was landed."""
     found = landed_at(git, root_id, job_id, result)
     return any(is_users(git, commit, "refs/heads") for commit in found)

@@ -29,7 +29,7 @@ def move(
     check_finished(git)
     check_untracked(git, before, after)
     _check_locks(git, before, after, drop, mark)
-    # Let git compare the content of files first: a file with a new time may have its old content,
+    # First let git compare the contents of files. A file with a new time may have its old content,
     # and a changed file may look unchanged in the index.
     _run_or_conflict(git, "update-index", "--refresh", accept=(0, 1))
     _run_or_conflict(git, "read-tree", "-n", "-m", "-u", before, after)
@@ -65,7 +65,7 @@ def _run_or_conflict(git: Git, *arguments: str, **more: Any) -> None:
     try:
         git.run(*arguments, **more)
     except (RepositoryError, OSError) as error:
-        raise Conflict(f"{error} (nothing was changed)") from error
+        raise Conflict(f"{error}; nothing was changed") from error
 
 
 def _drop(git: Git, ref: str) -> None:
@@ -99,7 +99,7 @@ def is_index_of(git: Git, commit: str) -> bool:
 def restore(git: Git, before: str, after: str) -> None:
     """Restore the files that an interrupted git changed.
 
-    The caller must have checked that none of them has changes of the user.
+    The caller must have checked that none of these files has changes of the user.
     """
     if is_index_of(git, after):
         git.run("read-tree", "-m", after, before)

@@ -28,10 +28,10 @@ from orchestrator.git.merge.hunks import (
 
 #: Maximum size of a file that is merged by hunks, in bytes. A larger file is merged as a whole.
 MOST_BYTES = 8 * 2**20
-#: Maximum number of lines of an overruled hunk that are shown, and of characters of each line.
+#: Maximum number of lines of a lost hunk that are shown, and maximum characters of each line.
 SHOWN_LINES, SHOWN_CHARACTERS = 3, 120
-#: Number of bytes at the beginning that are searched for a zero byte. As in git, a file with a zero
-#: byte is not text.
+#: Number of bytes at a file's beginning that are searched for a zero byte. As in git, a file with a
+#: zero byte is not text.
 _BEGINNING = 8000
 _REGULAR = ("100644", "100755")
 #: Options that make the output independent of the user's configuration.
@@ -42,14 +42,14 @@ _DIFF = (
 )
 
 
-#: Returns True if the lines of both sides may be kept. Arguments: the path, and True if both sides
-#: created the file.
+#: A function that returns True if the merge may keep the lines of both sides. Its arguments are the
+#: path, and True if both sides created the file.
 Unites = Callable[[str, bool], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class ConflictedFile:
-    """A conflicting file that is text on both sides.
+    """A file with a conflict that is text on both sides.
 
     ``base`` is None if both sides created the file.
     """
@@ -65,7 +65,7 @@ class ConflictedFile:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Merged content of a conflicting file. If ``text`` is None, git's own result stays."""
+    """Merged content of a file with a conflict. If ``text`` is None, git's own result stays."""
 
     path: str
     mode: str
@@ -80,9 +80,9 @@ def contents(
 ) -> Iterator[Content]:
     """Yield the merged content of each file whose text conflicts. ``tree`` is git's merged tree.
 
-    ``unites`` returns True if the lines of both sides may be kept in a file. They are kept if both
-    sides only added lines at the conflicting places. ``forces``: True to select the lines of
-    ``theirs`` in all other conflicts.
+    ``unites`` returns True if the merge may keep the lines of both sides in a file. The merge does
+    so if both sides only added lines at the conflicting places. ``forces``: True to select the
+    lines of ``theirs`` in all other conflicts.
     """
     files = list(_conflicted_files(git, tree, sides))
     ours, theirs = _edits(git, files)
@@ -101,8 +101,8 @@ def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictTex
         yield from _Merger(file, both, unites=False, forces=False).conflict_texts()
 
 
-def written(git: Git, contents: Iterable[Content]) -> list[Entry]:
-    """Write the texts to the repository as blobs. Return tree entries for the blobs."""
+def write_blobs(git: Git, contents: Iterable[Content]) -> list[Entry]:
+    """Write the merged texts to the repository as blobs. Return tree entries for the blobs."""
     there = [(each, each.text) for each in contents if each.text is not None]
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
         paths = [Path(name, str(number)) for number in range(len(there))]
@@ -213,7 +213,11 @@ class _Merger:
 
 
 def _differing_span(ours: Lines, theirs: Lines) -> Span:
-    """Return the span of ``ours`` between the common first lines and the common last lines."""
+    """Return the lines of ``ours`` that differ from ``theirs``, as a span.
+
+    The span begins after the first lines that are equal, and ends before the last lines that are
+    equal.
+    """
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     least, first = min(len(mine), len(others)), 0
     while first < least and mine[first] == others[first]:
@@ -326,9 +330,9 @@ def merged_by_drivers(git: Git, ours: str, theirs: str) -> list[str]:
 
 
 def merged_by_drivers_since(git: Git, start: str, tip: str) -> list[str]:
-    """Return the files of ``merged_by_drivers``, of all merge commits from ``start`` to ``tip``.
+    """Return all files of ``merged_by_drivers`` for the merge commits from ``start`` to ``tip``.
 
-    Without a configured merge driver, no git process is started.
+    The files are sorted. Without a configured merge driver, no git process is started.
     """
     if not _configured_drivers(git):
         return []

@@ -44,12 +44,12 @@ def lines_of(content: bytes) -> list[bytes]:
 
 
 def key(line: bytes) -> bytes:
-    """Return the part of a line that is compared."""
+    """Return a line in the form in which lines are compared: without white space at its end."""
     return line.rstrip()
 
 
 def edits_of(diff: bytes) -> list[Edit]:
-    """Return the hunks of a diff that has no context lines."""
+    """Return the edits in ``diff``, the output of git for one file without context lines."""
     found: list[Edit] = []
     for match in _HEADER.finditer(diff):
         numbers = [1 if each is None else int(each) for each in match.groups()]
@@ -90,7 +90,8 @@ def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) 
 def _pop_group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
     """Remove the next group of edits from both lists. The edits of a group touch each other.
 
-    Return the group's edits of the left side, of the right side, and the base lines that it covers.
+    Return the group's edits of the left side, its edits of the right side, and the span of base
+    lines that the group covers.
     """
     low = min(each[0][0][0] for each in (left, right) if each)
     taken_left: list[Edit] = []

@@ -33,17 +33,17 @@ from orchestrator.git.merge.file_merge import (
     contents,
     merged_by_drivers,
     texts_of,
-    written,
+    write_blobs,
 )
 
 #: Line in the output of ``blame --porcelain``: a commit, and the number of the line in the file.
 _LINE = re.compile(r"^([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?$", re.MULTILINE)
-#: Maximum number of places of one file whose commits are searched.
+#: Maximum number of lost hunks of one file for which ``with_origin_commits`` searches the commits.
 MOST_PLACES = 100
 
 
-def authored(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
-    """Return the conflict with the commits that added the lines of its lost hunks.
+def with_origin_commits(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
+    """Return a copy of ``conflict`` in which each lost hunk names the commits that added its lines.
 
     The commits are searched in the history of ``commit``, for at most ``MOST_PLACES`` hunks.
     """
@@ -79,7 +79,7 @@ PLAIN = MergeOptions()
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
+class TrialMerge:
     #: The merged tree. Conflicting files have conflict markers.
     tree: str
     #: The sides of the conflicting files.
@@ -93,9 +93,9 @@ def merge(
 ) -> Merge:
     if ours == theirs or git.resolve(f"{theirs}^") == ours:
         return Merge(commit=theirs)
-    made = tried(git, ours, theirs)
-    # Search the merge base only after a conflict, or if one commit may be in the history of the
-    # other, because the merged files equal the files of one side.
+    made = trial_merge(git, ours, theirs)
+    # Search the merge base only in two cases: after a conflict, and if the merged files equal the
+    # files of one side. In the second case, one commit may be in the history of the other commit.
     sides = git.resolve_all([f"{each}^{{tree}}" for each in (ours, theirs)])
     base = git.ask("merge-base", ours, theirs) if made.sides or made.tree in sides else None
     if base == theirs:
@@ -110,7 +110,7 @@ def merge(
         return Merge(conflicts=tuple(replace(each, lost=()) for each in lost))
     tree = _complete_tree(git, made, ours, theirs, texts)
     commit = commit_tree(git, tree, [ours, theirs], message, signature)
-    by_us = tuple(authored(git, ours, each) for each in lost)
+    by_us = tuple(with_origin_commits(git, ours, each) for each in lost)
     files = [MergedFile(path=path, way=FileWay.DIRECTORY_RENAME) for path in made.moved]
     files += [MergedFile(path=each.path, way=each.way) for each in texts.values() if each.way]
     contested = {each[-1] for each in made.sides}
@@ -120,7 +120,7 @@ def merge(
 
 
 def _merged_contents(
-    git: Git, made: Tried, how: MergeOptions, base: str, commits: Sequence[str]
+    git: Git, made: TrialMerge, how: MergeOptions, base: str, commits: Sequence[str]
 ) -> dict[str, Content]:
     if not made.sides:
         return {}
@@ -140,17 +140,18 @@ def _renamed_paths(git: Git, base: str, commit: str) -> list[str]:
 
 
 def _complete_tree(
-    git: Git, made: Tried, ours: str, theirs: str, texts: Mapping[str, Content]
+    git: Git, made: TrialMerge, ours: str, theirs: str, texts: Mapping[str, Content]
 ) -> str:
-    """Return git's merged tree with ``texts``, the content of conflicting files by path.
+    """Return git's merged tree with a resolution of each conflicting file.
 
-    All other conflicting files get the ``theirs`` version.
+    ``texts``: merged content by path. A conflicting file without merged content gets the ``theirs``
+    version.
     """
     tree, others = made.tree, [each for each in made.sides if each[-1] not in texts]
     if others:
         tree = with_theirs(git, tree, ours, theirs, others)
     if texts:
-        entries = written(git, texts.values())
+        entries = write_blobs(git, texts.values())
         lines = (f"{mode} {blob}\t{path}" for mode, blob, path in entries)
         tree = edited_tree(git, tree, with_nul(lines))
     return tree
@@ -164,7 +165,7 @@ def _with_lost(conflict: FileConflict, content: Content | None) -> FileConflict:
     return replace(conflict, lost=whole)
 
 
-def tried(git: Git, ours: str, theirs: str) -> Tried:
+def trial_merge(git: Git, ours: str, theirs: str) -> TrialMerge:
     # Also merge histories without a common ancestor, because an agent may begin a new history.
     how = ("--write-tree", "-z", "--messages", "--allow-unrelated-histories")
     answer = git.run("merge-tree", *how, ours, theirs, accept=(0, 1, 128))
@@ -175,7 +176,7 @@ def tried(git: Git, ours: str, theirs: str) -> Tried:
     tree, *rest = os.fsdecode(answer.out).split("\0")
     end = rest.index("")
     sides = sides_of(rest[:end], ours, theirs) if answer.code else []
-    return Tried(tree, sides, [*_moved_paths(rest[end + 1 :])])
+    return TrialMerge(tree, sides, [*_moved_paths(rest[end + 1 :])])
 
 
 def _moved_paths(messages: Sequence[str]) -> Iterator[str]:
@@ -193,14 +194,14 @@ def _moved_paths(messages: Sequence[str]) -> Iterator[str]:
             yield paths[0]
 
 
-def marked(git: Git, ours: str, theirs: str, message: str, signature: Signature) -> str:
+def merge_with_markers(git: Git, ours: str, theirs: str, message: str, signature: Signature) -> str:
     """Return a merge of two commits. Its conflicting files contain conflict markers."""
-    made = tried(git, ours, theirs)
+    made = trial_merge(git, ours, theirs)
     return commit_tree(git, made.tree, [ours, theirs], message, signature)
 
 
 def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
-    made = tried(git, ours, theirs)
+    made = trial_merge(git, ours, theirs)
     paths = dict.fromkeys(path for *_, path in made.sides)
     found: dict[str, list[ConflictText]] = {}
     for each in texts_of(git, made.tree, made.sides) if paths else ():
@@ -211,11 +212,11 @@ def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     """Return the files that conflict between two commits, and that ``commit`` does not resolve.
 
-    A file is unresolved if it has conflict markers that neither side has, or a name that git
-    invented. If ``commit`` equals the result of ``marked``, every file is unresolved, because
-    binary files and deletions have no markers.
+    A file is unresolved if it has conflict markers that neither side has, or if its name was
+    invented by git. If ``commit`` has the same files as the result of ``merge_with_markers``, all
+    files are unresolved, because binary files and deletions have no markers.
     """
-    made = tried(git, ours, theirs)
+    made = trial_merge(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))
     if not paths or made.tree == tree_of(git, commit):
         return paths

@@ -6,7 +6,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.repository.repository import Signature
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.commit_creation import commit_tree, tree_of
-from orchestrator.git.merge.merge_tree import tried
+from orchestrator.git.merge.merge_tree import trial_merge
 
 _FORMAT = "%T%x00%P%x00%an%x00%ae%x00%ad%x00%B"
 #: Author of temporary commits, which only give git a common base of two sides.
@@ -22,8 +22,11 @@ class _CommitFacts:
     message: str
 
 
-def line(git: Git, start: str, tip: str) -> list[str]:
-    """Return the commits after ``start`` up to ``tip``, oldest first, without merges."""
+def first_parent_commits(git: Git, start: str, tip: str) -> list[str]:
+    """Return the commits after ``start`` up to ``tip`` on the line of first parents.
+
+    The oldest commit comes first. Merge commits are omitted.
+    """
     how = ("--first-parent", "--no-merges", "--reverse", tip, f"^{start}")
     return git.run("rev-list", *how, "--").text.split()
 
@@ -33,8 +36,9 @@ def replay(
 ) -> str:
     """Replay ``commits`` on ``onto``. Return the last new commit, with the content of ``final``.
 
-    A conflicting commit is combined with the next commit. An empty commit is omitted. If ``final``
-    has changes that no commit in ``commits`` has, a last commit with ``message`` adds them.
+    A commit that conflicts is combined with the next commit. An empty commit is omitted. The last
+    commit gets the whole content of ``final``. If ``commits`` is empty, one new commit with
+    ``message`` has this content.
     """
     tip, tree = onto, tree_of(git, onto)
     goal = tree_of(git, final)
@@ -59,7 +63,7 @@ def _facts_of(git: Git, commit: str) -> _CommitFacts:
 
 
 def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
-    """Return ``tree`` with the changes of a commit applied; "" if they conflict.
+    """Return the id of ``tree`` with the changes of a commit; "" if the changes conflict.
 
     The trees are merged as temporary commits with a common parent, because ``merge-tree`` of git
     2.39 has no option for the merge base.
@@ -73,7 +77,7 @@ def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
     ours, theirs = (
         commit_tree(git, each, [common], "side", _NOBODY) for each in (tree, facts.tree)
     )
-    made = tried(git, ours, theirs)
+    made = trial_merge(git, ours, theirs)
     return "" if made.sides else made.tree
 
 
@@ -87,18 +91,19 @@ def _committed(git: Git, tree: str, parent: str, facts: _CommitFacts, signature:
     return git.run("commit-tree", "-p", parent, tree, given=text, env=env).text
 
 
-def in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
-    """Return the given paths that a commit after ``start``, up to ``tip``, has changed."""
+def paths_in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
+    """Return those of ``paths`` that any commit after ``start`` up to ``tip`` changed."""
     how = ("rev-list", "-n1", "--full-history", tip, f"^{start}", "--")
     return [path for path in paths if git.run(*how, path).text]
 
 
-def folded(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
+def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
     """Squash the commits after ``onto`` up to ``refused``, and the next commit, into one commit.
 
-    All later commits are rewritten. Return the rewritten ``tip``. Return ``tip`` itself if it is
-    not a descendant of ``onto`` and ``refused``, or if a commit to squash is a merge. If a squashed
-    commit has another subject than ``message``, the new commit gets ``message``.
+    All later commits are rewritten. Return the rewritten ``tip``. If ``tip`` is not a descendant of
+    ``onto`` and ``refused``, or if a commit to squash is a merge, return ``tip`` unchanged. If a
+    squashed commit has a subject that differs from the subject of ``message``, the new commit gets
+    ``message``, with a list of these subjects.
     """
     above = _parents(git, refused, onto)
     after = _parents(git, tip, refused)

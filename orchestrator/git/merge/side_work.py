@@ -1,9 +1,10 @@
 """Side work: branches, worktrees, and stash entries that an agent creates.
 
-Side work is merged into the worker's branch if a log proves that the worker created it: by the
-address that the worker gives to git, or by the log of HEAD in the worker's worktree. If the logs
-were emptied, the address in the commit decides. Other branches, worktrees, and stash entries stay
-as they are. After a crash, each step can be repeated: git does not merge changes a second time.
+Side work is merged into the worker's branch if a ref log proves that the worker created it. The
+proof is either the worker's email address in the log of the ref, or an entry in the log of HEAD in
+the worker's worktree. If the logs were emptied, the email address in the commit decides. All other
+branches, worktrees, and stash entries stay unchanged. After a crash, each step can be repeated,
+because git does not merge the same changes a second time.
 """
 
 import logging
@@ -58,14 +59,14 @@ class EndedWorktree:
     branch: str
     root_id: str
     worker_id: str
-    #: Identity of the worker. Its address proves which objects the worker created.
+    #: Identity of the worker. Its email address proves which commits and refs the worker created.
     signature: Signature
     message: str
     rules: commits.CommitRules
     #: Function that returns a Git with the job's saved settings, for writing files. The call starts
     #: one more process.
     settled: Callable[[Git], Git]
-    #: The job's directory. Worktrees below it are removed once their work is safe.
+    #: The job's directory. Side worktrees below it are removed after their work is merged or saved.
     job: Path
 
     @property
@@ -90,16 +91,17 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Refs:
-    #: Branches that the worker created, and commits that it has abandoned on its own branch.
+    #: Branches that the worker created, and refs of commits that it removed from its own branch.
     side: dict[str, str]
-    #: Commits of the worker on branches of the user. They are only saved.
+    #: Commits of the worker on branches of the user. These commits are saved, but not merged.
     of_users: dict[str, str]
+    #: Names of the refs in ``side`` that are no branches.
     abandoned: list[str]
     #: Commits that the worker made on a detached HEAD, before it checked out another commit.
     left: list[str]
-    #: By name, the last commits of branches of the worker that were deleted.
+    #: Last commits of the worker's deleted branches, by branch name.
     deleted: dict[str, str]
-    #: Refs with the last commits of the worker's own branch, which was deleted.
+    #: Refs that save the last commits of the worker's own branch after its deletion.
     lost: list[str]
     kept: dict[str, str]
     #: Commits of the worker's checkpoints. They contain side work that earlier attempts merged,
@@ -107,7 +109,7 @@ class _Refs:
     checkpoints: list[str]
 
 
-def fold(
+def merge_side_work(
     home: EndedWorktree, worktrees: GitWorktrees, tip: str
 ) -> tuple[str, tuple[SideWork, ...]]:
     """Merge the worker's side work into the worker's branch, whose head is ``tip``. Idempotent.
@@ -176,7 +178,7 @@ class _Folding:
             self.work += self._saved_before()
 
     def _merge_or_save(self, piece: _Piece) -> None:
-        """Merge a piece of work into the branch. If that is not possible, save it on a ref."""
+        """Merge a piece of side work into the branch. If that fails, save the piece on a ref."""
         if not piece.base and any(
             contains(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
         ):
@@ -190,7 +192,7 @@ class _Folding:
         self._keep(piece)
 
     def _save_deleted(self, name: str, commit: str) -> None:
-        """Save the commits of a deleted branch on a ref, unless their content is merged."""
+        """Save the commits of a deleted branch on a ref, unless their content is already merged."""
         inside = (self.tip, *self._refs.checkpoints, *_tips(self._home, self._home.kept).values())
         if any(contains(self._git, each, commit) for each in inside):
             return
@@ -235,7 +237,12 @@ class _Folding:
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
         except RepositoryError:
-            logger.warning("a file prevents the merge of side work", exc_info=True)
+            logger.warning(
+                "a file in the worktree %s prevents the merge of side work; the side work is saved "
+                "on a ref",
+                self._git.directory,
+                exc_info=True,
+            )
             return False
         failpoints.reached("side work: files are merged")
         reason = "orchestrator: merged the worker's side work"
@@ -253,10 +260,10 @@ class _Folding:
         return ref if self._refs.kept.get(ref, commit) == commit else f"{ref}+{commit[:12]}"
 
     def _saved_before(self) -> Iterator[SideWork]:
-        """Yield side work that is already saved.
+        """Yield the side work that is already saved on refs.
 
-        It comes from an earlier attempt, from this attempt before a crash, or from nested
-        repositories.
+        This side work comes from an earlier attempt, from this attempt before a crash, or from
+        nested repositories.
         """
         known = {each.ref for each in self.work}
         for ref, commit in _tips(self._home, self._home.kept).items():
@@ -287,7 +294,7 @@ def _logged(kind: str, name: str) -> Iterator[None]:
 
 
 def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
-    # No process is started if the worker has no side work, which is the usual case.
+    # If the worker has no side work, which is the usual case, this function starts no process.
     before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
     prefix = abandoned_refs(home.root_id, home.worker_id)
     aside = _tips(home, prefix)
@@ -313,10 +320,10 @@ def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
 
 
 def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
-    """Return the last commits that the worker made on a detached HEAD, before further checkouts.
+    """Return the commits that the worker made on a detached HEAD and then left by a checkout.
 
-    Checkouts are found in the log by their text, as ``git switch -`` does. Commits in the histories
-    of ``merged``, and commits that the worker discarded, are omitted.
+    Checkouts are found in the log by their text, as in ``git switch -``. Commits in the histories
+    of ``merged`` are omitted, and so are commits that the worker's branch had for some time.
     """
     left = {commit for name, commit in log.checkouts if name == commit}
     if left:
@@ -327,9 +334,9 @@ def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str])
 def _deleted_branches(
     home: EndedWorktree, log: HeadLog, branches: Collection[str]
 ) -> dict[str, str]:
-    """Return the last commit of each missing branch that the worker had checked out.
+    """Return the last commit of each deleted branch that the worker had checked out, by name.
 
-    ``branches``: the present branches. Branches of jobs are omitted.
+    ``branches``: the existing branches. Branches of jobs are omitted.
     """
     found = {
         name: commit
@@ -345,7 +352,10 @@ def _deleted_branches(
 def _own_commits(
     home: EndedWorktree, log: HeadLog, commits: Collection[str], merged: Sequence[str]
 ) -> list[str]:
-    """Return the commits that the worker made, and that the histories of ``merged`` lack."""
+    """Return those of ``commits`` that the worker made and that are not in ``merged`` histories.
+
+    ``merged``: commits whose histories are searched.
+    """
     if not commits:
         return []
     given = "\n".join((*commits, *(f"^{each}" for each in merged), "")).encode()
@@ -365,11 +375,11 @@ def _tips(home: EndedWorktree, prefix: str) -> dict[str, str]:
 def _own_branches(
     home: EndedWorktree, log: HeadLog, branches: Mapping[str, str]
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return two mappings of branches to the worker's last commits on them.
+    """Return two mappings. Each maps a branch to the worker's last commit on the branch.
 
-    The first mapping has the worker's own branches. The second has branches of the user.
-    The second mapping omits commits with a worker's address, because the job's report names the
-    branches of these commits.
+    The first mapping has the worker's own branches, the second has branches of the user. The second
+    mapping omits commits with a worker's email address, because the job's report names the branches
+    of these commits.
     """
     found, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
     for ref, tip in branches.items():
@@ -395,7 +405,7 @@ def _own_branches(
 
 
 def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[LogEntry]:
-    """Yield the entries, except those of other workers and of the user.
+    """Yield the log entries that are neither another worker's nor the user's.
 
     Other workers and the user may commit on the branch later.
     """
@@ -406,9 +416,9 @@ def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[L
 
 
 def _made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
-    """Return the last commit on a branch that the worker made in its worktree; "" if none.
+    """Return the worker's last commit on a branch, made in the worker's worktree; "" if none.
 
-    ``tip``: the branch's commit. Another worker may have added commits since then.
+    ``tip``: the branch's present commit. Another worker may have added commits.
     """
     left = log.left_at(ref)
     if not left or tip in log.created:
@@ -417,7 +427,7 @@ def _made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
 
 
 def _by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
-    """Return the refs whose commits have the worker's address, and these commits."""
+    """Return those of ``refs`` whose commit has the worker's email address, with their commits."""
     if not refs:
         return {}
     how = "--format=%(refname) %(objectname) %(committeremail)"
@@ -428,10 +438,10 @@ def _by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
 
 
 def _is_own(home: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
-    """True if the log of a branch shows that the worker created the branch.
+    """True if the log of a branch shows that the worker created the branch, or if the log is empty.
 
-    True, too, if the log is empty. Any worker may have emptied all logs, for example by
-    ``git reflog expire --expire=now --all``. Then only the commits show who made them.
+    Any worker may have emptied all logs, for example by ``git reflog expire --expire=now --all``.
+    Then only the commits themselves show who made them.
     """
     ways = tuple(f"Branch: {how} {home.branch} to " for how in ("renamed", "copied"))
     return (
@@ -450,12 +460,12 @@ def _is_workers(entry: LogEntry) -> bool:
 
 
 def _began(home: EndedWorktree) -> float:
-    """Return when the worker's worktree was created (Unix time)."""
+    """Return the time at which the worker's worktree was created (Unix time)."""
     return os.lstat(home.found.admin / "commondir").st_mtime
 
 
 def _is_changed(home: EndedWorktree, log: Path) -> bool:
-    """True if a ref's log was written since the worktree was created."""
+    """True if a ref's log was written after the worker's worktree was created."""
     try:
         return os.lstat(log).st_mtime >= _began(home)
     except OSError:
@@ -523,7 +533,7 @@ def _own_stash_entries(
 def _is_stashed_here(
     home: EndedWorktree, log: HeadLog, entry: LogEntry, here: Mapping[str, str]
 ) -> bool:
-    """True if the worker created the stash entry. ``here``: as ``HeadLog.stashed`` returns it."""
+    """True if the worker created the stash entry. ``here``: a result of ``HeadLog.stashed``."""
     if _is_by(home, entry):
         return True
     if _is_other_workers(home, entry) or entry.seconds < int(_began(home)):

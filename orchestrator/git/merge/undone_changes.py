@@ -13,9 +13,9 @@ from orchestrator.git.commits import commit_diffs
 from orchestrator.git.merge import merge_tree
 from orchestrator.git.merge.hunks import key
 
-#: Maximum size of a diff in bytes. With a longer diff, files count as a whole.
+#: Maximum size of a diff in bytes. If a diff is longer, files are compared as a whole.
 _MOST_BYTES = 16 * 2**20
-#: The number n: a hunk counts as removed if less than 1/n of its lines remain.
+#: A number n. A hunk counts as removed if less than 1/n of its lines remain.
 _LEAST_LEFT = 10
 _WORD = re.compile(rb"\w")
 _HEADER = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -27,13 +27,14 @@ _RAW = ("--raw", "-r", "-z", "--no-renames", "--no-abbrev")
 #: Mode of a file that does not exist.
 _ABSENT = "000000"
 
-#: The mode and blob of each path, before and after.
+#: Two texts ``<mode> <blob>`` for each path: before and after the change.
 _Changes = Mapping[str, tuple[str, str]]
 
 
 @dataclass(slots=True)
 class _Hunk:
-    #: Number of the first line after the change; if lines were only removed, before the change.
+    #: Numbers of the first and last changed line in the new file. If lines were only removed, these
+    #: numbers are of the old file.
     first: int
     last: int
     added: list[bytes] = field(default_factory=list)
@@ -117,7 +118,7 @@ class _Search:
         )
 
     def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
-        """True if at least half of the lines that the hunks added are new lines in another file."""
+        """True if at least half of the lines that the hunks added are new lines in any file."""
         lines = list(_comparable(line for each in hunks for line in each.added))
         return bool(lines) and 2 * sum(each in self._added for each in lines) >= len(lines)
 
@@ -145,10 +146,10 @@ class _Search:
 def reapplied(
     git: Git, base: str, result: str, tip: str, message: str, signature: Signature, *, force: bool
 ) -> Merge:
-    """Reapply the changes that a worker undid.
+    """Reapply the changes that a worker undid. Implements ``Repository.reapply``.
 
-    Git does not merge a commit twice. The merge therefore uses copies of the three sides, without
-    history. ``core.repository.repository.Repository`` describes the contract.
+    Git does not merge a commit twice. Therefore this function merges copies of the commits, which
+    have no common history with the originals.
     """
     below = _copy(git, base, tip, message, signature)
     ours, theirs = (_copy(git, each, below, message, signature) for each in (tip, result))

@@ -27,7 +27,7 @@ _SETS = re.compile(
 )
 #: Files that both sides may create, each with its own lines.
 _OF_LINES = re.compile(r"\.(txt|log)$")
-#: Lines that may be repeated without changing the meaning.
+#: Matches imports: lines that a file needs only once.
 _IMPORT = re.compile(
     rb"(import|from|use|using|open|include|#include|@import|require) ?[\w\s\"'<{(]"
 )
@@ -36,7 +36,7 @@ _IMPORT = re.compile(
 def may_unite(path: str, *, is_new: bool) -> bool:
     """True if the merge of this file may contain the added lines of both sides.
 
-    ``is_new``: both sides created the file.
+    ``is_new``: True if both sides created the file.
     """
     if _LOCKS.search(path):
         return False
@@ -46,8 +46,9 @@ def may_unite(path: str, *, is_new: bool) -> bool:
 def united(path: str, ours: Lines, theirs: Lines) -> list[bytes]:
     """Return the union of the lines that two sides added at one place.
 
-    The result has all lines of ``ours``, then the lines of ``theirs``. Lines of ``theirs`` that
-    ``ours`` has, too, are omitted if they are imports, or if the file is a set of lines.
+    The result has all lines of ``ours``, then the lines of ``theirs``. A line that both sides have
+    occurs only once if it is an import, or if the file is a set of lines. If one side begins with
+    all lines of the other side, return the longer side.
     """
     mine, others = [*map(key, ours)], [*map(key, theirs)]
     if others[: len(mine)] == mine:

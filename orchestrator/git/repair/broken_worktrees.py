@@ -7,13 +7,13 @@ from pathlib import Path
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.text.formatting import listed
 from orchestrator.git.command.runner import ITSELF, Git, with_nul
-from orchestrator.git.commits.commit_creation import free
+from orchestrator.git.commits.commit_creation import unused_name
 from orchestrator.git.merge.conflicts import marked_lines
 from orchestrator.git.worktrees.worktrees import MOVED_SUFFIX, Found, GitWorktrees, refill
 from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Maximum size of a file with the name of a commit, in bytes.
+#: Maximum size of a file with the id of a commit, in bytes.
 MOST_BYTES = 4096
 #: Files in a worktree's own part of the repository, each with the unfinished operation that it
 #: shows.
@@ -30,9 +30,10 @@ _BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START"
 
 
 def repair(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
-    """Repair everything except the content of files. Return the repaired damage as text.
+    """Repair a worktree, except the content of its files. Return a text for each damage.
 
-    ``start``: the commit at which a removed branch is created again. Idempotent.
+    The result also names each unfinished operation, which stays. ``start``: the commit at which a
+    deleted branch is created again. Idempotent.
     """
     moved = f"{directory}{MOVED_SUFFIX}"
     if not os.path.lexists(directory) and os.path.lexists(moved):
@@ -55,9 +56,9 @@ def repair(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> 
 
 
 def _repair_link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
-    """Restore the file ``.git``. Yield each damage that was found.
+    """Restore the file ``.git``, which names the worktree's own part of the repository.
 
-    The file names the worktree's own part of the repository.
+    Yield a text for each damage that was found.
     """
     found = worktrees.find(directory)
     if found is None:
@@ -68,7 +69,7 @@ def _repair_link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterat
         yield ".git was deleted"
     elif os.path.islink(link) or not os.path.isfile(link):
         yield ".git was replaced"
-        os.rename(link, free(f"{directory}.git"))
+        os.rename(link, unused_name(f"{directory}.git"))
     elif Path(link).read_bytes().strip() != wanted.strip():
         yield ".git points to another place"
     else:
@@ -90,7 +91,7 @@ def _repair_head(git: Git, found: Found, branch: str, start: str) -> Iterator[st
 
 
 def is_head(path: Path) -> bool:
-    """True if a file is a valid HEAD, without which git does not recognize a repository."""
+    """True if the file is a valid HEAD. Without one, git does not recognize a repository."""
     try:
         content = path.read_text("utf-8").strip() if path.is_file() else ""
     except (OSError, ValueError):
@@ -147,10 +148,10 @@ def unfinished(admin: Path) -> list[str]:
     return list(dict.fromkeys(kinds))
 
 
-def interrupted(found: Found) -> str:
-    """Return the commit that the branch had before an unfinished rebase; "" if there is none.
+def head_before_rebase(found: Found) -> str:
+    """Return the branch's commit before an unfinished rebase; "" if no rebase is unfinished.
 
-    During a rebase, the branch has only some of its changes.
+    During a rebase, HEAD has only some of the branch's changes.
     """
     for name in ("rebase-merge/orig-head", "rebase-apply/orig-head"):
         content = read_regular(found.admin / name, MOST_BYTES)
@@ -159,8 +160,8 @@ def interrupted(found: Found) -> str:
     return ""
 
 
-def settle(found: Found) -> None:
-    """Abort an unfinished operation, as ``git merge --quit`` does. Files stay. Idempotent."""
+def abort_operation(found: Found) -> None:
+    """Abort an unfinished merge, rebase, or similar operation. Files stay unchanged. Idempotent."""
     for name in (*_UNFINISHED, *_LEFTOVERS, *_BISECT):
         remove(found.admin / name)
 
@@ -169,5 +170,5 @@ def conflict_markers(git: Git, start: str, end: str) -> list[str]:
     return list(dict.fromkeys(path for path, _ in marked_lines(git, start, end)))
 
 
-def in_words(paths: list[str]) -> list[str]:
+def marker_faults(paths: list[str]) -> list[str]:
     return [f"conflict markers remain in {listed(paths)}"] if paths else []

@@ -17,7 +17,7 @@ from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command.frozen_config import note_once
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.git.commits.commit_creation import free
+from orchestrator.git.commits.commit_creation import unused_name
 from orchestrator.git.repair.git_directory_snapshot import (
     GitDirectorySnapshot,
     admin_of,
@@ -25,13 +25,13 @@ from orchestrator.git.repair.git_directory_snapshot import (
     deciding,
     present,
     read,
-    written,
+    snapshot_json,
 )
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Name of the directory with broken files in a root job's directory.
 BROKEN = "repository-broken"
-#: Name of a file in that directory, with one line for each repair.
+#: Name of a file in this directory, with one line for each repair.
 _NOTES = "told.txt"
 _MOST_NOTE_BYTES = 1024 * 1024
 
@@ -46,7 +46,7 @@ class BrokenFiles:
         return list(dict.fromkeys(found.decode("utf-8", "replace").splitlines()))
 
     def note(self, line: str) -> None:
-        """Add the line to the reports of all jobs whose workers may have broken the file."""
+        """Record a repair, for the reports of all jobs whose workers may have broken the file."""
         working = at_work(self.job.parent)
         for job in {self.job, *(each.parents[2] for each in working)}:
             (job / BROKEN).mkdir(exist_ok=True, mode=0o700)
@@ -56,12 +56,12 @@ class BrokenFiles:
     def keep(self, path: str) -> str:
         """Save a broken file in the job's directory, so that a new file can replace it.
 
-        Return a text about the copy, for the end of a message; "" if nothing was saved.
+        Return a text for the end of a message, with the path of the copy; "" if there is no copy.
         """
         if not os.path.lexists(path):
             return ""
         (self.job / BROKEN).mkdir(exist_ok=True, mode=0o700)
-        place = free(f"{self.job / BROKEN}/{os.path.basename(path)}")
+        place = unused_name(f"{self.job / BROKEN}/{os.path.basename(path)}")
         mode = os.lstat(path).st_mode
         if stat.S_ISFIFO(mode):
             # A FIFO has no content to save.
@@ -93,18 +93,20 @@ def _suspects(job: Path, working: Sequence[Path]) -> str:
 _ASKED = ("for-each-ref", "--format=%(objectname) %(refname)")
 
 
-def noted(git: Git) -> bytes:
+def refs_as_text(git: Git) -> bytes:
     """Return all refs as text, in the format of a packed-refs file.
 
-    Raise RepositoryError if the directory has no repository that git recognizes. A repository in a
-    directory above does not count.
+    Raise RepositoryError if git recognizes no repository in the directory itself.
     """
-    # The variable stops git from using the repository of a directory above.
+    # The variable prevents git from using the repository of a parent directory.
     return git.run(*_ASKED, env={"GIT_CEILING_DIRECTORIES": os.path.dirname(git.directory)}).out
 
 
 def listed(content: bytes) -> dict[str, str]:
-    """Return the commits in a packed-refs file, by ref. Invalid lines are omitted."""
+    """Return the refs in the content of a packed-refs file, with their commits.
+
+    Invalid lines are omitted.
+    """
     lines = content.decode("utf-8", "surrogateescape").split("\n")[:-1]
     pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("#", "^"))
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and pair[1].startswith("refs/")}
@@ -113,9 +115,9 @@ def listed(content: bytes) -> dict[str, str]:
 def restore_refs(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
     """Set refs to their saved commits. A ref that cannot be set is skipped.
 
-    ``missing``: restore only refs that no longer exist.
+    ``missing``: True to restore only refs that no longer exist.
     """
-    there = listed(noted(git)) if missing else {}
+    there = listed(refs_as_text(git)) if missing else {}
     for name in refs.keys() - there.keys():
         git.ask("update-ref", *ITSELF, name, refs[name])
 
@@ -128,7 +130,8 @@ _MOST_BYTES = 64 * 1024 * 1024
 #: Maximum size of a saved index in bytes (about 150,000 files). A larger index is not saved with
 #: every job.
 _LARGEST_INDEX = 16 * 1024 * 1024
-#: Seconds until the second check. An editor may empty a file before it writes it.
+#: Seconds between the first and the second check of a file. An editor may empty a file before it
+#: writes the new content.
 PAUSE_SECONDS = 0.3
 #: One lock for all root jobs, because they share the repository.
 _PUTTING_BACK = threading.Lock()
@@ -146,8 +149,8 @@ class RepositoryBackup:
         """
         if (self.job / NAME).exists():
             return
-        refs = noted(git)
-        content = written(git, common)
+        refs = refs_as_text(git)
+        content = snapshot_json(git, common)
         index = f"{admin_of(git)}/index"
         note_once(self.job / REFS, lambda: refs)
         note_once(self.job / INDEX, lambda: _index_content(index))
@@ -250,8 +253,8 @@ class _Again:
     def _restore_refs(self, all_gone: bool) -> None:
         """Restore refs to their state before the job.
 
-        ``all_gone``: the directory of the refs was missing. Otherwise the packed-refs file is
-        broken, and its readable lines have priority over the saved refs.
+        ``all_gone``: True if the directory of the refs was missing. If False, the packed-refs file
+        is broken, and its readable lines have priority over the saved refs.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.broken_files.job / REFS, _MOST_BYTES) or b"")

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+from shlex import quote
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
@@ -30,12 +31,12 @@ class GitDirectorySnapshot:
 
     top: str
     common: str
-    #: The kind of object ids, and the top of the checkout, as ``_format_and_top`` returns them.
+    #: A result of ``_format_and_top``: the format of object ids, and the top of the checkout.
     where: str
     #: The user's own part of the repository. For a worktree, it differs from the common directory.
     admin: str
-    #: Size, time, and inode of files that are too large to be read each time. A difference shows a
-    #: change.
+    #: Size, time, and inode of files that are too large to be read each time. Another value means
+    #: that the file has changed.
     stamps: Mapping[str, Stamp]
     #: Contents of the files; None for a file that does not exist. Links and special files are not
     #: read.
@@ -109,16 +110,19 @@ def configure(path: str, name: str, value: str | None) -> None:
     _run_config("--file", path, *how)
 
 
-def written(git: Git, common: Path) -> bytes:
-    """Return the snapshot as JSON, for ``read``.
+def snapshot_json(git: Git, common: Path) -> bytes:
+    """Return a new snapshot as JSON, in the form that ``read`` reads from a file.
 
-    The caller must first read the refs with git, because this function usually runs no git, and
-    then does not notice that git cannot use the repository. Raise RepositoryError if git fails, or
-    does not recognize the project as a repository.
+    The caller must first read the refs with git. This function usually runs no git, and therefore
+    may not notice that git cannot use the repository. Raise RepositoryError if git fails, or does
+    not recognize the project as a repository.
     """
     where = _format_and_top_by_settings(git) or _format_and_top(git)
     if not where.endswith(f" {git.directory}"):
-        raise RepositoryError("git does not recognize the project as a repository")
+        raise RepositoryError(
+            f"git does not recognize {git.directory} as a repository; see why: "
+            f"git -C {quote(git.directory)} status"
+        )
     admin = admin_of(git)
     names = ("config", "config.worktree", "shallow", "HEAD")
     paths = dict.fromkeys([*(f"{common}/{name}" for name in names), f"{admin}/HEAD"])
@@ -135,7 +139,8 @@ def written(git: Git, common: Path) -> bytes:
 def admin_of(git: Git) -> str:
     """Return the directory with the checkout's own HEAD and index.
 
-    It is ``.git``, or the part of it that belongs to a linked worktree.
+    For a linked worktree, this is the worktree's own part of the repository. Otherwise it is
+    ``.git``.
     """
     part = shared_part(git.directory, git.env)
     if part and not os.path.islink(f"{git.directory}/.git"):
@@ -149,7 +154,7 @@ def _format_and_top(git: Git) -> str:
 
 
 def _format_and_top_by_settings(git: Git) -> str:
-    """Return the result of ``_format_and_top`` without git; "" if settings do not show it.
+    """Return the result of ``_format_and_top``, found without git; "" if only git can find it.
 
     Call this only if git recognizes the repository.
     """
@@ -180,7 +185,7 @@ def read(path: Path) -> GitDirectorySnapshot | None:
 def moved(before: GitDirectorySnapshot, top: str, common: str) -> Mapping[str, object]:
     """Return the snapshot with the new paths of a moved repository and checkout.
 
-    The result is a JSON object, as ``read`` expects it in a file.
+    The result is a JSON object, in the form that ``read`` reads from a file.
     """
     places = {before.common: common, before.top: top}
 
@@ -225,7 +230,10 @@ def _is_plain(path: str) -> bool:
 
 
 def deciding(config: bytes) -> dict[str, str]:
-    """Return the settings by which git decides if a directory is a repository."""
+    """Return the settings by which git decides whether a directory is a repository.
+
+    ``config``: content of a configuration file.
+    """
     asked = ("--file", "-", "-z", "--get-regexp", _DECIDING)
     answer = _run_config(*asked, given=config)
     pairs = (each.partition("\n") for each in answer.fields if answer.code == 0)
@@ -233,6 +241,6 @@ def deciding(config: bytes) -> dict[str, str]:
 
 
 def _run_config(*arguments: str, given: bytes = b"") -> GitOutput:
-    # outside of any repository, because the job's repository may be broken
+    # Run git outside of any repository, because the job's repository may be broken.
     git = Git("/", {"GIT_DIR": os.devnull})
     return git.run("config", *arguments, given=given, accept=range(256))

@@ -30,12 +30,11 @@ _REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})
 
 
 class RestoreState(StrEnum):
-    """Shows whether ``restore`` can undo a job's change to the user's repository."""
+    """Whether the command ``restore`` can undo a job's change to the user's repository."""
 
     CAN_BE_RESTORED = "can be restored"
     AS_BEFORE = "as before the job"
-    #: The present state differs from the state at the job's start and from the state at the job's
-    #: end.
+    #: The present state differs from both the state at the job's start and the state at its end.
     CHANGED_SINCE = "changed since the job"
     #: A person must restore the state; ``restore`` cannot.
     BY_HAND = "must be restored by hand"
@@ -45,10 +44,10 @@ class RestoreState(StrEnum):
 class Restorable:
     change: RepositoryChange
     standing: RestoreState
-    #: The states before the job, after the job, and now; empty if the object did not exist then.
+    #: The states before and after the job; "" if the changed object did not exist at that time.
     before: str = ""
     after: str = ""
-    #: Why a person must restore the change, or the command that restores it.
+    #: Reason why a person must restore the change, or the command to type; "" otherwise.
     hint: str
 
 
@@ -78,7 +77,10 @@ class RepositoryRestore:
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise Conflict(f"cannot restore: the record {self.noted} is missing or damaged")
+            raise Conflict(
+                f"cannot restore: {self.noted}, the record of the states before the job, is "
+                "missing or damaged; restore the changes by hand"
+            )
         return found
 
     def look(self, changes: Sequence[RepositoryChange]) -> list[Restorable]:
@@ -124,11 +126,11 @@ class RepositoryRestore:
         return self._common / where / change.name
 
     def _is_in_use(self, change: RepositoryChange) -> str:
-        """Return why a branch cannot be restored; "" if it can.
+        """Return the reason why a branch cannot be restored; "" if the branch can be restored.
 
-        A checked-out branch cannot be restored, because the checked-out files would not change.
-        There is one exception: if the job moved the branch of this checkout, ``restore`` resets the
-        files, too.
+        A checked-out branch cannot be restored, because the checked-out files would not change. The
+        exception is a branch of this checkout that the job moved. In this case, ``restore`` resets
+        the files, too.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)
@@ -141,7 +143,10 @@ class RepositoryRestore:
         change, name = each.change, state_name(each.change)
         try:
             if self._present_state(change) != each.after:
-                raise Conflict(f"{change.name} has changed since it was checked")
+                raise Conflict(
+                    f"{change.name} was not restored, because it changed during the command; run "
+                    "the command again"
+                )
             if change.kind is ChangedKind.SETTING:
                 self._set_values(change.name, json.loads(each.before) if each.before else [])
             elif change.kind is ChangedKind.STASH_ENTRY:

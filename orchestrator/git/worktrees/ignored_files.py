@@ -18,8 +18,8 @@ from orchestrator.git.command.runner import Git, with_nul
 from orchestrator.git.commits.commit_creation import commit_tree
 from orchestrator.git.environments import copied_files
 
-#: Maximum size of a saved directory or file, in bytes. A larger directory or file is not rolled
-#: back, either.
+#: Maximum size of a saved directory or file, in bytes. A larger directory or file is neither saved
+#: nor rolled back.
 MOST_BYTES = 64 * 1024 * 1024
 MOST_FILES = 5_000
 #: Maximum size of all saved files together, in bytes.
@@ -47,7 +47,10 @@ class Ignored:
 
 
 def keep(git: Git, top: str, message: str, signature: Signature) -> str:
-    """Save the worktree's ignored files in a commit. Return the commit; "" if there are none."""
+    """Save the worktree's ignored files in a commit. Return the commit; "" if no file is ignored.
+
+    ``top``: directory of the user's checkout.
+    """
     found = look(git, top)
     if found.is_empty:
         return ""
@@ -59,6 +62,7 @@ def keep(git: Git, top: str, message: str, signature: Signature) -> str:
 
 
 def look(git: Git, top: str) -> Ignored:
+    """Find the ignored files of a worktree. ``top``: directory of the user's checkout."""
     found, carried = Ignored(), _copied_paths(git)
     how = ("--others", "--ignored", "--exclude-standard", "--directory", "-z")
     for entry in git.run("ls-files", *how).fields:
@@ -115,9 +119,10 @@ def _too_much(found: Ignored, files: int, size: int) -> bool:
 
 
 def _sized_files(directory: str, entry: str) -> Iterator[tuple[str, int]]:
-    """Yield the files and links at a path, with sizes; -1 as the size of a nested repository.
+    """Yield the files and links at a path, each with its size in bytes.
 
-    Pipes and devices are omitted.
+    For a nested repository, also yield its directory with the size -1. Pipes and devices are
+    omitted.
     """
     place = os.path.join(directory, entry)
     if os.path.islink(place) or not os.path.isdir(place):
@@ -149,7 +154,7 @@ def _is_shared(own: str, users: str) -> bool:
 def note_of(git: Git, commit: str) -> Mapping[str, object]:
     """Return the note that ``keep`` wrote into its commit; empty if the commit has none.
 
-    It has the fields ``not_kept`` and ``shared`` of ``Ignored``.
+    The note has the fields ``not_kept`` and ``shared`` of ``Ignored``.
     """
     lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
     text = next((each for each in lines if each.startswith(_NOTE)), "")
@@ -171,7 +176,7 @@ def restore_kept(git: Git, top: str, commit: str) -> None:
 
 
 def clear(git: Git, left: Mapping[str, str]) -> None:
-    """Remove all untracked files, including ignored files, but not the paths in ``left``."""
+    """Remove all untracked files, including ignored files, except the paths in ``left``."""
     for entry in git.run("ls-files", "--others", "--directory", "-z").fields:
         _remove(os.path.join(git.directory, entry.rstrip("/")), git.directory, left)
 

@@ -45,19 +45,20 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 #: Names of files in the directory that one machine sends to the other.
 _COMMITS, _CHANGES, _STATE = "commits.pack", "changes.pack", "state.json"
 _MOST_STATE_BYTES = 4096
-#: File with the worker's side work: commits that HEAD does not contain, and the log of HEAD. It is
-#: missing if there is none.
+#: File with the worker's side work: commits that HEAD does not contain, and the log of HEAD. The
+#: file is missing if the worker has no side work.
 _SIDE_WORK = "side_work.json"
 _MOST_SIDE_WORK_BYTES = 4 << 20
-#: Maximum numbers of entries of the log of HEAD, and of refs, that a node sends: the newest.
+#: Maximum numbers of entries of the log of HEAD, and of refs, that a node sends. It sends the
+#: newest.
 _MOST_ENTRIES, _MOST_REFS = 5000, 500
 _LOG_ENTRY = re.compile(
     r"[0-9a-f]{40,64} [0-9a-f]{40,64} [^\0\r\n]* <[^\0\r\n]*> \d+ [+-]\d{4}\t[^\0\r\n]*"
 )
 _SIDE_REF = re.compile(r"(?:branch|deleted|stash|head)/[^\0\n]+")
 _ID = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
-#: Maximum number of commits that a machine names, so that the other machine need not send their
-#: objects.
+#: Maximum number of commits that a machine reports as present, so that the other machine need not
+#: send their objects.
 _MOST_KNOWN = 32
 #: Number of stored commits above which a machine removes all except the newest ``_MOST_KNOWN``.
 _MOST_STORED = 64
@@ -76,22 +77,22 @@ _PREFIX = "orchestrator-node-"
 # The server
 
 
-def send(
+def write_for_node(
     git: Git, commit: str, changes: str, known: Sequence[str], directory: str
 ) -> Sequence[str]:
-    """Write the objects that a node lacks of two commits into ``directory``, for the node.
+    """Write the objects of two commits into ``directory``, for transfer to a node.
 
-    ``changes``: the worktree's files as a commit; ``commit`` itself if no file has changed.
-    ``known``: commits that the node already has. Return the commits that the node has after it has
-    read the directory: ``commit``, and the ``known`` commits that exist here. Raise RepositoryError
-    or OSError.
+    ``commit``: the worker's start commit. ``changes``: the worktree's files as a commit; equal to
+    ``commit`` if no file has changed. ``known``: commits that the node already has; their objects
+    are omitted. Return the commits that the node has after the transfer: ``commit``, and the
+    ``known`` commits that exist here. Raise RepositoryError or OSError.
     """
-    present = send_commits(git, (commit, changes), known, directory)
+    present = write_commits(git, (commit, changes), known, directory)
     _write_state(directory, commit, changes)
     return (*(each for each in present if each != commit), commit)
 
 
-def send_commits(
+def write_commits(
     git: Git, commits: Sequence[str], known: Sequence[str], directory: str
 ) -> Sequence[str]:
     """Write the objects of commits into a directory, except those of the ``known`` commits.
@@ -121,12 +122,12 @@ def other_files(git: Git) -> Sequence[str]:
 def take(
     git: Git, admin: Path, objects: str, branch: str, commit: str, aside: str, directory: str
 ) -> None:
-    """Set a worktree's branch and files to the state that a node sent. Idempotent.
+    """Set a worktree's branch and files to the state that was received from a node. Idempotent.
 
     ``objects``: the repository's directory of objects. ``commit``: the worker's start commit.
     ``aside``: prefix of the refs for commits that the branch does not contain.
-    ``directory``: the received files. Raise RepositoryError or OSError. After an error, the branch
-    is unchanged, or a second call completes the change.
+    ``directory``: the received files. Raise RepositoryError or OSError. After an error, either the
+    branch is unchanged, or a second call completes the change.
     """
     state, side = _state_of(directory), _side_work_of(directory)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=admin) as apart:
@@ -152,8 +153,9 @@ def take(
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    #: The worker's last commit, and one more commit with its uncommitted changes.
+    #: The worker's last commit.
     head: str
+    #: A commit on top of ``head`` with the uncommitted changes; ``head`` itself without changes.
     changes: str
 
 
@@ -165,7 +167,10 @@ def _state_of(directory: str) -> _State:
             return state
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    raise RepositoryError("received no valid record of the worker's commits")
+    raise RepositoryError(
+        f"the transfer of a worktree has no valid {_STATE} with the worker's commits; check that "
+        "server and node run the same version"
+    )
 
 
 def _write_state(directory: str, head: str, changes: str) -> None:
@@ -203,7 +208,10 @@ def _side_work_of(directory: str) -> _SideWork:
             return side
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
-    raise RepositoryError("received no valid record of the worker's branches")
+    raise RepositoryError(
+        f"the transfer of a worktree has no valid {_SIDE_WORK} with the worker's branches; check "
+        "that server and node run the same version"
+    )
 
 
 def _add_entries(admin: Path, lines: Sequence[str]) -> None:
@@ -229,7 +237,10 @@ def _git_for_objects(git: Git, directory: str, others: Sequence[str]) -> Git:
 
 
 def _index_pack(git: Git, pack: str) -> str:
-    """Check a pack, and add it to the objects of ``git``. Return its name; "" if it is missing."""
+    """Check a pack file, and add it to the objects of ``git``.
+
+    Return the pack's id; "" if the file does not exist. Raise RepositoryError.
+    """
     if not os.path.exists(pack):
         return ""
     name = "pack-received"
@@ -237,14 +248,17 @@ def _index_pack(git: Git, pack: str) -> str:
     shutil.copyfile(pack, f"{place}.pack", follow_symlinks=False)
     digest = git.run("index-pack", "--strict", f"{place}.pack").text
     if not _ID.fullmatch(digest):
-        raise RepositoryError("git index-pack printed no name for the pack")
+        raise RepositoryError(f"git index-pack printed no id for the received pack {pack}")
     return digest
 
 
 def _check_complete(git: Git, commit: str, known: str) -> None:
-    """Raise RepositoryError if an object of a commit is missing. Skips objects of ``known``."""
+    """Raise RepositoryError if an object of ``commit`` is missing.
+
+    Objects of the commit ``known`` are not checked.
+    """
     if git.run("cat-file", "-t", commit).text != "commit":
-        raise RepositoryError(f"{commit} is not a commit")
+        raise RepositoryError(f"received object {commit} is not a commit")
     git.run("rev-list", "--objects", "--quiet", commit, f"^{known}")
 
 
@@ -322,7 +336,9 @@ class NodeRepository:
         self._add_pack(f"{path}/{_COMMITS}")
         git = self._git
         if not git.resolve(f"{commit}^{{commit}}"):
-            raise RepositoryError(f"the server did not send commit {commit}")
+            raise RepositoryError(
+                f"the server did not send commit {commit}, the start of {worktree.branch}"
+            )
         git.point({f"{_KNOWN}{commit}": commit})
         os.makedirs(directory, 0o700, exist_ok=True)
         _init(directory, kind)
@@ -347,7 +363,10 @@ class NodeRepository:
     def pack(self, worktree: WorktreeFiles, directory: str, path: str) -> None:
         own = f"{directory}/.git"
         if os.path.islink(own) or not os.path.isdir(own):
-            raise RepositoryError("the worker removed the repository of its worktree")
+            raise RepositoryError(
+                f"the worker removed .git from its worktree {directory}, so its changes cannot be "
+                "sent to the server"
+            )
         env = {"GIT_DIR": own, "GIT_WORK_TREE": directory}
         head = Git(directory, env).run("rev-parse", "--verify", "HEAD^{commit}").text
         with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
@@ -387,8 +406,8 @@ class NodeRepository:
 def _side_work(git: Git, directory: str, own: str, branch: str, head: str) -> _SideWork:
     """Return a worker's side work: its newest branches, stash entries, and entries of HEAD's log.
 
-    Branches that HEAD contains are omitted. ``own``: the worker's repository. ``git`` reads its
-    objects, but not its settings.
+    Branches that HEAD contains are omitted. ``own``: the worker's repository. ``git`` reads the
+    objects of this repository, but not its settings.
     """
     log = HeadLog(own)
     heads = tips(Git(directory, {"GIT_DIR": own}), Path(own), _HEADS)
@@ -480,9 +499,9 @@ def _files_below(directory: str, name: str) -> Iterator[str]:
 
 
 def _write_pack(git: Git, wanted: Sequence[str], had: Sequence[str], path: str) -> None:
-    """Write a pack with the objects that ``wanted`` commits have and ``had`` commits lack.
+    """Write a pack with the objects of the ``wanted`` commits, except those of the ``had`` commits.
 
-    Write no file if there are no such objects.
+    Write no file if no such object exists. ``path``: the pack file.
     """
     given = "\n".join((*wanted, *(f"^{each}" for each in had), "")).encode("ascii")
     if not git.run("rev-list", "--max-count=1", "--stdin", given=given).text:

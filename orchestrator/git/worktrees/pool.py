@@ -18,17 +18,17 @@ from orchestrator.git.command import git_config
 from orchestrator.git.command.runner import Git
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Minimum size of the index of a spare worktree. A worktree with a smaller index has few files, and
-#: writing them is faster than checking them.
+#: Minimum size of the index of a spare worktree, in bytes. A worktree with a smaller index has few
+#: files, and writing them is faster than checking them.
 LEAST_INDEX_BYTES = 256 * 1024
 #: Maximum number of spare worktrees of a job.
 MOST = 8
 #: Name of the directory in the job's directory.
 DIRECTORY = ".spare"
-#: Name of the file with the index from the time when the files were written. The file is in a
+#: Name of a copy of the index, made when the worktree's files were written. The copy is in the
 #: worktree's own part of the repository.
 PRISTINE = "orchestrator-index"
-#: Maximum size of the record of a spare worktree.
+#: Maximum size of the file ``about`` of a spare worktree, in bytes.
 MOST_BYTES = 4096
 _ATTRIBUTES = ".gitattributes"
 
@@ -111,7 +111,8 @@ class WorktreePool:
             return False
         about = (read_regular(spare.about, MOST_BYTES) or b"").decode("ascii", "replace")
         commit, _, written_by = about.partition(" ")
-        # Check the text, because a worker may have replaced it, for example with an option of git.
+        # Check the content, because a worker may have replaced it, for example with an option of
+        # git in place of the commit.
         known = commit.isalnum() and written_by == self._written_by()
         if not known or self._filters_differ(commit, start):
             discard(spare.path)
@@ -140,7 +141,7 @@ class WorktreePool:
 
     def _spares(self, place: Path) -> list[PooledWorktree]:
         with suppress(FileNotFoundError):
-            # All other spares are in use, or are being removed.
+            # A name with a dot marks a spare that is in use, or is being removed.
             return [PooledWorktree(each) for each in place.iterdir() if "." not in each.name]
         return []
 

@@ -8,8 +8,8 @@ from orchestrator.git.command.private_index import edited_tree, private_index
 from orchestrator.git.command.runner import Git, with_nul
 from orchestrator.git.commits import never_commit
 
-#: Settings that disable a sparse checkout, because git would remove files that were created outside
-#: of it.
+#: Variables that disable a sparse checkout. Otherwise git would remove files that were created
+#: outside of the sparse checkout.
 _NOT_SPARSE = {
     "GIT_CONFIG_COUNT": "1",
     "GIT_CONFIG_KEY_0": "core.sparseCheckout",
@@ -21,9 +21,9 @@ _MOST_PATHS = 500
 
 
 def bring(git: Git, now: str, then: str) -> None:
-    """Change the worktree's files from the commit ``now`` to ``then``, with a private index.
+    """Change the worktree's files from the commit ``now`` to ``then``. The index stays unchanged.
 
-    Git checks all files before it changes one.
+    Git checks all files before it changes the first file.
     """
     with private_index() as own:
         env = {**own, **_NOT_SPARSE}
@@ -35,7 +35,7 @@ def bring(git: Git, now: str, then: str) -> None:
 def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
     """Implements ``core.repository.repository.Repository.set_files``.
 
-    HEAD and its branch stay as they are.
+    HEAD and HEAD's branch stay unchanged.
     """
     entries = _entries(git, base, sorted({each for each in swap.values() if each}))
     lines = [_index_line(path, entries.get(source or "")) for path, source in swap.items()]
@@ -63,8 +63,8 @@ def restore(git: Git, commit: str) -> None:
     Ignored files and held-back files stay.
     """
     git.run("read-tree", "--reset", "-u", commit)
-    unharmed = never_commit.unharmed(Path(git.env["GIT_DIR"]))
-    git.run("clean", "-ffdq", *unharmed, accept=(0, 1))
+    exclusions = never_commit.clean_exclusions(Path(git.env["GIT_DIR"]))
+    git.run("clean", "-ffdq", *exclusions, accept=(0, 1))
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
     # Move only the worktree's own branch, never a branch of the user that is checked out here.
     own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")

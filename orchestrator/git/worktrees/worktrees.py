@@ -1,8 +1,8 @@
-"""Creates, finds, and removes worktrees. Their content is never lost, even if they are damaged.
+"""Creates, finds, repairs, and removes worktrees. A repair keeps the worker's files.
 
 For a small worktree, ``git worktree add`` would take most of the CPU time. Therefore this module
-itself writes the files that the command would write. They are described in git's
-gitrepository-layout(5).
+itself writes the files that the command would write. The manual page gitrepository-layout(5) of git
+describes these files.
 """
 
 import os
@@ -25,8 +25,8 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 #: Reason of the lock that protects a worker's worktree against ``git worktree prune``.
 REASON = "a worker of the orchestrator uses this worktree"
-#: Settings that make git write other files or permissions. With such a setting, git itself
-#: registers the worktree.
+#: Settings that make git write other files or permissions. If one of them is set, git itself
+#: registers each worktree.
 _UNUSUAL = (b"extensions.", b"worktree.", b"core.sharedrepository", b"core.sparsecheckout")
 #: An extension that does not change the files of a worktree.
 _USUAL = b"extensions.objectformat"
@@ -95,7 +95,7 @@ _COMPARED = (0, 1)
 
 
 def repair(git: Git, admin: Path, branch: str) -> None:
-    """Repair a worktree's ``.git``, HEAD, and index. Its files stay. Idempotent."""
+    """Repair a worktree's ``.git``, HEAD, and index. The worker's files stay. Idempotent."""
     link = os.path.join(git.directory, ".git")
     if not os.path.lexists(link):
         Path(link).write_bytes(b"gitdir: " + os.fsencode(admin) + b"\n")
@@ -109,7 +109,7 @@ def repair(git: Git, admin: Path, branch: str) -> None:
 
 
 def refill(git: Git, admin: Path) -> None:
-    """Create an index from HEAD. Files that differ from HEAD then count as changed."""
+    """Replace the index with one of HEAD. Files that differ from HEAD then count as changed."""
     (admin / "index").unlink(missing_ok=True)
     git.run("read-tree", "HEAD")
 
@@ -131,7 +131,7 @@ _LOCKED = ("--lock", "--reason", REASON)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A worktree as the repository registers it."""
+    """A worktree that is registered in the repository."""
 
     directory: str
     #: The worktree's own part of the repository, with HEAD and index.
@@ -164,10 +164,10 @@ class GitWorktrees:
         return linked or next((each for each in self.all() if each.directory == real), None)
 
     def _linked(self, directory: str) -> Found | None:
-        """Return the worktree that the directory's ``.git`` names, or None.
+        """Return the worktree that the directory's ``.git`` names; None if it is not valid.
 
-        An agent may have changed ``.git``, so the worktree's registration must name the directory,
-        too.
+        An agent may have changed ``.git``. Therefore the worktree's registration must name the
+        directory, too.
         """
         content = read_regular(f"{directory}/.git", _LONGEST_LINK) or b""
         admin = Path(os.fsdecode(content.removeprefix(b"gitdir: ")).removesuffix("\n"))
@@ -196,11 +196,11 @@ class GitWorktrees:
     def open(
         self, directory: str, branch: str, start: str, settled: Callable[[Git], Git] = lambda g: g
     ) -> Found:
-        """Return the worktree of ``branch`` in ``directory``. Create it if necessary.
+        """Return the worktree of ``branch`` in ``directory``. Create the worktree if necessary.
 
         A new branch begins at the commit ``start``. ``settled`` receives the worktree's Git, and
-        returns the Git that writes the files. ``core.repository.repository`` describes the contract
-        (``open_worktree``).
+        returns the Git that writes the files. The contract is that of ``open_worktree`` in
+        ``core.repository.repository``.
         """
         found = self.sound(directory, branch)
         if found is not None:
@@ -230,9 +230,10 @@ class GitWorktrees:
         return made
 
     def sound(self, directory: str, branch: str) -> Found | None:
-        """Return a completely written worktree that git can use; None if there is none.
+        """Return the worktree in ``directory``; None if its files were not written completely.
 
-        Damage is repaired. A worktree that git no longer knows is registered again.
+        A damaged worktree is repaired first. A worktree whose registration was removed is
+        registered again; None if that is not possible.
         """
         if not was_whole(directory):
             return None
@@ -249,13 +250,13 @@ class GitWorktrees:
         return found
 
     def note_sound(self, found: Found) -> None:
-        """Record that git can read a worktree's HEAD and index, and that there are no conflicts."""
+        """Record that a worktree is sound: git can read its HEAD and index, and has no conflict."""
         seen = _head_and_index(found.admin)
         if seen is not None:
             self._sound[found.admin] = seen
 
     def is_sound(self, found: Found) -> bool:
-        """True if HEAD and the index file are unchanged since ``note_sound``."""
+        """True if the worktree's HEAD and index file are unchanged since ``note_sound``."""
         return self._sound.get(found.admin, ()) == _head_and_index(found.admin)
 
     def _adopt(self, directory: str, branch: str) -> Found | None:
@@ -276,7 +277,10 @@ class GitWorktrees:
         return made
 
     def open_at(self, directory: str, commit: str) -> Found:
-        """Check out a commit without a branch. Idempotent."""
+        """Return a worktree in ``directory`` with ``commit`` checked out and a detached HEAD.
+
+        Create the worktree if it does not exist. Idempotent.
+        """
         found = self.find(directory)
         if found is not None and found.is_whole:
             self.unlock(found)
@@ -311,9 +315,9 @@ class GitWorktrees:
         return found
 
     def unlock(self, found: Found, branch: str = "") -> None:
-        """Remove the lock files of a killed git. No process of the attempt may be alive.
+        """Remove the lock files of a killed git. Call this only if the attempt has no process.
 
-        Also removes pipes, for which git would wait, and restores the file ``commondir``.
+        Also remove pipes, for which git would wait, and restore the file ``commondir``.
         """
         fifo_guard.clear(found.admin)
         common, content = found.admin / "commondir", b"../..\n"
@@ -411,7 +415,7 @@ def _registered_link(admin: Path) -> str:
 
 
 def remove_entry(admin: Path) -> None:
-    """Remove a worktree's registration, even if a ``git gc`` removes it at the same time."""
+    """Remove a worktree's registration. A ``git gc`` may remove it at the same time."""
     while os.path.lexists(admin):
         with suppress(FileNotFoundError):
             shutil.rmtree(admin)

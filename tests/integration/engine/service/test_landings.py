@@ -339,8 +339,8 @@ def test_a_job_without_changes_or_without_git_has_nothing_to_land(made: MakeProj
     failed = site.run("x", [edit("false")])["job_id"]
     detail = refused(call(site, failed, "land"), 409, "conflict")["detail"]
     assert detail == (
-        f"the job is failed; job {failed} has no merged result: the branches of its workers have "
-        "no changes"
+        f"the job is failed; job {failed} has no merged result: the branches of the job's workers "
+        "have no changes"
     )
 
 

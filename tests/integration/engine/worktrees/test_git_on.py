@@ -39,7 +39,7 @@ def made(make_site: MakeSite, tmp_path: Path, planner: Planner) -> MakeProject:
 
 
 def no_repository(project: Project) -> str:
-    return "not a git repository (git init"
+    return "not a git repository; create one: git init"
 
 
 def no_commit(project: Project) -> str:

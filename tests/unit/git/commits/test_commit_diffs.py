@@ -50,7 +50,7 @@ def test_a_patch_is_cut_where_it_is_too_long_and_says_so(
     assert repository.patch(*commits, 1_000_000).endswith("+x\n")
     cut = repository.patch(*commits, 200)
     assert len(cut) < 300
-    assert "(cut here: " in cut
+    assert "(the diff is cut here: " in cut
 
 
 def test_bytes_that_are_no_utf8_are_no_trouble(project: Project, repository: GitRepository) -> None:
@@ -63,7 +63,7 @@ def test_bytes_that_are_no_utf8_are_no_trouble(project: Project, repository: Git
 def test_branches_are_compared_and_one_that_is_gone_is_named(project: Project) -> None:
     changed(project, {"a.txt": "one\n"})
     assert b"-two" in between(project.path, "main", "other")
-    with pytest.raises(NotFound, match="no branch gone"):
+    with pytest.raises(NotFound, match="branch gone does not exist"):
         between(project.path, "main", "gone")
 
 

@@ -167,7 +167,7 @@ def test_a_repository_that_cannot_be_written_to_is_named(
         (project.path / ".git" / "objects" / f"{number:02x}").write_text("no directory")
     write(worktree, new=b"new")
 
-    with pytest.raises(RepositoryError, match=r"cannot be written.*objects/"):
+    with pytest.raises(RepositoryError, match=r"cannot write new objects.*objects/"):
         committed(repository, worktree)
 
     assert leftovers(project) == []

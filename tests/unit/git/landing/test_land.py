@@ -49,7 +49,7 @@ def test_landing_moves_the_branch_and_undo_takes_it_back(
     assert project.git("rev-parse", "main") == result
     assert (project.path / "new.txt").exists()
     # A later commit may have reverted the files.
-    assert landing.land().text == "nothing to do: main already has the commits of the result"
+    assert landing.land().text == "nothing to do: main already has all commits of the job's result"
 
     assert before[:12] in landing.undo().text
     assert project.git("rev-parse", "main") == before
@@ -78,7 +78,7 @@ def test_a_branch_that_went_on_gets_a_merge_commit(
 
     text = landing.land().text
     assert "a merge commit" in text
-    assert text.endswith("; no gate judged the result together with the newer commits of main")
+    assert text.endswith("together with the newer commits of main: run your tests")
 
     assert project.git("log", "-1", "--format=%P").split() == [before, result]
     assert {"mine.txt", "new.txt"} <= {each.name for each in project.path.iterdir()}
@@ -146,8 +146,8 @@ def _rebase(project: Project) -> None:
         (_dirty, "commit or stash"),
         (_conflicting, "a.txt; merge by hand"),
         (_in_the_way, "new.txt"),
-        (_ignored, "new.txt; move it away"),
-        (_a_link, "new.txt; move it away"),
+        (_ignored, "new.txt; nothing was changed; move it away"),
+        (_a_link, "new.txt; nothing was changed; move it away"),
         (_staged, "commit or stash"),
         (_history_of_its_own, "no common ancestor"),
     ],
@@ -517,7 +517,7 @@ def test_a_git_that_is_killed_before_leaves_nothing(
     before = project.everything()
     killed("echo half > new.txt; touch .git/index.lock")
 
-    with pytest.raises(Conflict, match=r"killed by signal 9 \(nothing was changed\)"):
+    with pytest.raises(Conflict, match=r"killed by signal 9; nothing was changed"):
         landing.land()
 
     assert {**project.everything(), "a.txt": ""} == {**before, "a.txt": ""}
@@ -613,7 +613,7 @@ def test_a_job_without_a_result_is_told(project: Project) -> None:
         Landing(project.path, "2", "2").diff(stat=True)
     project.git("update-ref", "refs/orchestrator/2/start/worker_1", "HEAD")
     project.git("update-ref", "refs/heads/orchestrator/2/worker_1", "HEAD")
-    with pytest.raises(NotFound, match="has no merged result: the branches of its workers have no"):
+    with pytest.raises(NotFound, match="has no merged result: the branches of the job's workers"):
         Landing(project.path, "2", "2").diff(stat=True)
     changed = branch_with(project, "work", {"new.txt": "new\n"})
     project.git("update-ref", "refs/heads/orchestrator/2/worker_1", changed)
