@@ -24,7 +24,7 @@ from orchestrator.core.model.job_settings import (
     Setting,
 )
 from orchestrator.core.model.submission import ConfigRequest, Submission
-from orchestrator.core.text.formatting import one_line
+from orchestrator.core.text.formatting import one_line, plural
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -237,14 +237,11 @@ def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -
     for setting in (each for each in SETTINGS if each.name in asked.given):
         present, wanted = getattr(config, setting.name), getattr(asked.values, setting.name)
         if present is None or wanted <= present:
-            text = (
-                "the job has no such limit"
-                if present is None
-                else f"the job has {present:.15g} already"
-            )
             raise InvalidRequest(
-                f"{setting.wire} {wanted:.15g} does not raise the limit: {text}; "
-                "nothing was changed"
+                f"cannot raise {setting.wire}: the job has no such limit; nothing was changed"
+                if present is None
+                else f"{setting.wire} {wanted:.15g} does not raise the limit {present:.15g}; "
+                f"nothing was changed; use more than {present:.15g}"
             )
         _check_ceiling(setting, wanted, ceilings)
         values[setting.name] = wanted
@@ -358,7 +355,7 @@ def check_caps(remaining_caps: Mapping[str, float]) -> None:
     for name, amount in remaining_caps.items():
         if amount <= 0:
             raise Refused(
-                f"limit reached: {name} of this job is used up; retry with a higher {name}",
+                f"limit reached: {name} of the job is used up; retry with a higher {name}",
                 kind=f"limit-{name.removeprefix('max_').split('_')[0]}",
                 left={name.removeprefix("max_"): 0},
             )
@@ -401,21 +398,19 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
             f"a child job would have depth {claimed + depth}, maximum {claimed + deepest}",
             left,
         )
-    _check_quota(
-        left["child_jobs"], "this worker may start no more child jobs", "limit-children", left
-    )
-    _check_quota(
-        left["child_jobs_in_root"],
-        "the root job and its descendants may start no more child jobs",
-        "limit-descendants",
-        left,
-    )
-    _check_quota(
-        left["wall_seconds"], "the wall time of the root job is used up", "limit-wall", left
-    )
+    most = ceilings.max_child_jobs_per_worker
+    limit = f"at most {plural(most, 'child job')} per worker (limits.max_child_jobs_per_worker)"
+    _check_quota(left["child_jobs"], limit, "limit-children", left)
+    most = ceilings.max_child_jobs_per_root
+    limit = f"at most {plural(most, 'child job')} in a job tree (limits.max_child_jobs_per_root)"
+    _check_quota(left["child_jobs_in_root"], limit, "limit-descendants", left)
+    seconds = line.root.config.max_wall_seconds
+    limit = f"max_wall_seconds ({seconds:g} s) of root job {line.root.id} is used up"
+    _check_quota(left["wall_seconds"], limit, "limit-wall", left)
     for name, amount in line.remaining_caps.items():
         kind = f"limit-{name.removeprefix('max_').split('_')[0]}"
-        _check_quota(int(amount > 0), f"{name} of this job is used up", kind, left)
+        limit = f"{name} of job {line.parent_job.id} is used up"
+        _check_quota(int(amount > 0), limit, kind, left)
 
 
 def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> None:
@@ -469,7 +464,7 @@ def check_cycle(
             )
     if prompt_digest is not None and prompt_digest in line.worker_digests:
         raise Refused(
-            "recursion rejected: the calling worker or a worker above it has the same task; "
+            "recursion rejected: this worker, or a worker above it, already has the same task; "
             "request only a part of the work",
             kind="cycle",
             left=left,

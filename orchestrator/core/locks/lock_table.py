@@ -26,14 +26,18 @@ def lock_name(text: str) -> str:
     may match the same file. Raise ValueError with the cause if the name is invalid.
     """
     if not 0 < len(text) <= LONGEST_NAME:
-        raise ValueError(f"invalid lock name: use 1 to {LONGEST_NAME} characters")
+        raise ValueError(
+            f"invalid lock name: it has {len(text)} characters; use 1 to {LONGEST_NAME}"
+        )
     if not text.isprintable():
-        raise ValueError("invalid lock name: remove control characters and line breaks")
+        raise ValueError(f"invalid lock name {text!r}: remove control characters and line breaks")
     parts = normalize("NFC", text.strip()).split("/")
     if not any(parts) or not parts[0]:
-        raise ValueError("invalid lock name: use a word, or a path relative to the project")
+        raise ValueError(
+            f"invalid lock name {text!r}: use a word, or a path relative to the project"
+        )
     if ".." in parts:
-        raise ValueError("invalid lock name: remove '..' from the path")
+        raise ValueError(f"invalid lock name {text!r}: remove '..' from the path")
     whole = takewhile(lambda part: "*" not in part, parts)
     return "/".join(part for part in whole if part not in ("", ".")) or EVERYTHING
 

@@ -268,7 +268,7 @@ class Scheduler:
             return
         detail = error.message
         if number == MOST_REFUSAL_EVENTS:
-            detail += " (further rejections of this worker are only counted)"
+            detail += " (further rejections of this worker are counted, but not reported)"
         self._unit_of_work.emit(
             EventKind.CHILD_JOB_REFUSED,
             self._trees.job_of(worker),

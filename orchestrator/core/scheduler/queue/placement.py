@@ -163,13 +163,16 @@ def _why_unsuitable(machines: Sequence[Machine], requirements: MachineRequiremen
         )
         return f"waiting for {where} with {labels}: {set_labels}"
     if not wanted:
-        return f"waiting for node {requirements.machine}: the node was removed"
+        name = requirements.machine
+        return (
+            f"waiting for node {name}, which was removed; add it again: {COMMAND} nodes add {name}"
+        )
     agent = requirements.agent
     with_agent = [each for each in wanted if each.slots and _has_agent(each, requirements)]
     why = hindrance((each for each in wanted if each.slots), agent)
     if not with_agent and requirements.machine is not None:
         because = f"; {why}" if why else ""
-        return f"waiting for node {name_of(wanted[0])}: {agent} is not available on it{because}"
+        return f"waiting for node {name_of(wanted[0])}, which lacks agent {agent}{because}"
     if not with_agent:
         of = f" with {labels}" if labels else ""
         because = f"; {why}" if why else ""

@@ -210,7 +210,7 @@ class Accounting:
         for above in (*reversed(self._trees.ancestors(job)), job):
             limited = above.config.max_cost_usd is not None and not above.status.ended
             if limited and self._trees.plans[above.id].unfinished:
-                by = f"max_cost_usd of job {above.id}: the cost of {worker.id} is unknown"
+                by = f"max_cost_usd of job {above.id}, because the cost of {worker.id} is unknown"
                 self._stops.stop_tree(above.id, StopCause.LIMIT, by, now)
                 return
 

@@ -121,8 +121,8 @@ class Planning:
         present = self._unit_of_work.jobs[job_id].plan_version
         if version != present:
             raise OutdatedPlan(
-                f"the plan of job {job_id} has version {present}, not {version}; "
-                "read the plan again, and repeat the edit",
+                f"cannot edit version {version} of the plan of job {job_id}: the plan now has "
+                f"version {present}; read the plan again, then repeat the edit",
                 version=present,
             )
 

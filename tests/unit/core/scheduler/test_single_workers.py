@@ -158,7 +158,7 @@ def test_feedback_in_a_paused_job_starts_when_it_resumes() -> None:
 def test_a_worker_of_a_plan_that_waits_for_approval_is_not_cancelled() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b"), approve=True)
-    with pytest.raises(Conflict, match=f"to end the whole job, reject the plan: .* {root.id}"):
+    with pytest.raises(Conflict, match=f"to end the whole job, reject its plan: .* {root.id}"):
         story.cancel_worker(story.key(root))
     story.left_alone()
     assert story.job_status(root) is JobStatus.COMPLETED

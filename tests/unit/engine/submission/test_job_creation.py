@@ -200,8 +200,8 @@ def test_a_refused_child_job_is_told_on_the_job_of_the_worker_that_asked() -> No
     assert (event.kind, event.job_id, event.worker_id) == ("child_job_refused", job.id, "worker_1")
     assert event.data == {
         "limit": "limit-children",
-        "detail": "limit reached: this worker may start no more child jobs; "
-        "do the rest of the work in this worker",
+        "detail": "limit reached: at most 0 child jobs per worker "
+        "(limits.max_child_jobs_per_worker); do the rest of the work in this worker",
         "request": "more 0",
         "number": 1,
     }
@@ -220,7 +220,7 @@ def test_a_worker_that_does_not_stop_asking_fills_no_table_and_is_counted() -> N
     desk.scheduler.exited(caller.attempt.key, 1, exit, Evidence(), 2.0)
 
     assert [event.data["number"] for event in events] == list(range(1, MOST_REFUSAL_EVENTS + 1))
-    assert "only counted" in str(events[-1].data["detail"])
+    assert "counted, but not reported" in str(events[-1].data["detail"])
     result = desk.scheduler.view.workers[caller.attempt.key].result
     assert result and result.refused_child_jobs == MOST_REFUSAL_EVENTS + 40
 

@@ -188,7 +188,7 @@ class AttemptEnd:
         """
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.stopping = False
-        why = "stopped because the job is paused; runs again when the job resumes"
+        why = "stopped because the job is paused; the worker runs again when the job resumes"
         self._retries.begin(worker, why, why, 0.0, now, is_free=True)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:

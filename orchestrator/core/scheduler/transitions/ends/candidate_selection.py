@@ -154,12 +154,13 @@ def check_choosable(worker: Worker, candidates: Sequence[Worker]) -> None:
     """Raise Conflict if the worker is not a candidate, or did not succeed."""
     if worker.is_adviser or len(candidates) < 2:
         raise Conflict(
-            f"task {worker.task_id!r} has no candidates to choose from; nothing was changed"
+            f"cannot choose {worker.id}: it is not one of several candidates for task "
+            f"{worker.task_id!r}; nothing was changed"
         )
     if not worker.status.succeeded:
         raise Conflict(
-            f"cannot choose {worker.id}: status {worker.status}; nothing was changed; to merge "
-            f"its commits: {COMMAND} merge {worker.job_id} --include {worker.id}"
+            f"cannot choose {worker.id}: it did not succeed (status {worker.status}); nothing was "
+            f"changed; merge its commits: {COMMAND} merge {worker.job_id} --include {worker.id}"
         )
 
 

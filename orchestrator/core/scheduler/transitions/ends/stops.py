@@ -57,9 +57,9 @@ class Stops:
         job = self._trees.job_of(worker)
         if unfinished is not None and self._trees.waits_for_approval(job):
             raise Conflict(
-                f"{worker.id} cannot be stopped alone, because the plan of job {job.id} waits for "
-                f"approval; nothing was changed; to end the whole job, reject the plan: {COMMAND} "
-                f"reject {job.id}"
+                f"cannot stop {worker.id} alone, because the plan of job {job.id} waits for "
+                "approval; nothing was changed; to end the whole job, reject its plan: "
+                f"{COMMAND} reject {job.id}"
             )
         if unfinished is None or worker.cancelled_by is not None or job.stop_cause is not None:
             return

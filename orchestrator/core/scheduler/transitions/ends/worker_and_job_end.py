@@ -278,7 +278,7 @@ class WorkerEnd:
         ``first``: the worker whose login failed. All workers of the job tree that have this agent
         and have not started get another agent. If no other agent can be used, these workers end.
         """
-        why = f"not started: {verdict.reason} (failure of {first.id})"
+        why = f"not started: {verdict.reason} (reported by {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):
             for worker in self._trees.workers_of(job_id):
                 unfinished = self._trees.unfinished.get(worker.key)

@@ -41,13 +41,13 @@ class Pauses:
         pause = self._unit_of_work.jobs[job_id].pause
         if pause is not None and pause.cause is PauseCause.LIMIT:
             raise Conflict(
-                f"job {job_id} has reached {pause.by}; raise the limit: "
-                f"{budget_command(pause)}; or stop the job: {COMMAND} cancel {pause.job_id}"
+                f"cannot resume job {job_id}: it reached {pause.by}; raise the "
+                f"limit: {budget_command(pause)}; or stop the job: {COMMAND} cancel {pause.job_id}"
             )
         if pause is not None and pause.cause is PauseCause.EVERYTHING:
             raise Conflict(
-                f"all jobs are paused by key {pause.by}; to resume all jobs, including job "
-                f"{job_id}: {COMMAND} resume --all"
+                f"cannot resume job {job_id} alone: key {pause.by} paused all jobs; resume all "
+                f"jobs: {COMMAND} resume --all"
             )
         self._resume_each(self._trees.subtree(job_id), by, now)
 

@@ -98,14 +98,21 @@ class Questions:
     def _check_open(self, worker: Worker) -> None:
         task_id, job_id = worker.task_id, worker.job_id
         if not worker.is_question:
-            raise Conflict(f"task {task_id!r} of job {job_id} has no question; nothing was changed")
-        if worker.question is not None and not worker.question.is_open and worker.status.ended:
-            raise Conflict(f"task {task_id!r} is already {worker.question.outcome}")
-        if worker.status is not WorkerStatus.WAITING or worker.key not in self._trees.unfinished:
-            state = worker.status if worker.status.ended else "not asked yet"
             raise Conflict(
-                f"task {task_id!r} of job {job_id} does not wait for an answer ({state}); show the "
-                f"job: {COMMAND} status {job_id}"
+                f"cannot answer task {task_id!r} of job {job_id}: it has no question; "
+                "nothing was changed"
+            )
+        if worker.question is not None and not worker.question.is_open and worker.status.ended:
+            raise Conflict(
+                f"task {task_id!r} of job {job_id} is already {worker.question.outcome}; "
+                "nothing was changed"
+            )
+        if worker.status is not WorkerStatus.WAITING or worker.key not in self._trees.unfinished:
+            ended = f"its status is {worker.status}"
+            state = ended if worker.status.ended else "its question is not asked yet"
+            raise Conflict(
+                f"cannot answer task {task_id!r} of job {job_id}: {state}; nothing was changed; "
+                f"show the job: {COMMAND} status {job_id}"
             )
 
     def _end_question(

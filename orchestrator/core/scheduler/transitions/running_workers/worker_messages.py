@@ -15,6 +15,7 @@ from orchestrator.core.model.human_input import (
 from orchestrator.core.model.job import Worker, WorkerKey
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.text.command_name import COMMAND
 
 
 class WorkerMessages:
@@ -25,13 +26,19 @@ class WorkerMessages:
     def send(self, key: WorkerKey, message: WorkerMessage) -> Worker:
         worker = self._unit_of_work.workers.get(key)
         if worker is None or worker.status.ended:
-            raise Conflict(f"{key.worker_id} has ended; nothing was sent", kind=CANNOT_MESSAGE)
+            raise Conflict(
+                f"cannot send a message: {key.worker_id} has ended; nothing was sent; "
+                f"show its job tree: {COMMAND} status {key.root_id}",
+                kind=CANNOT_MESSAGE,
+            )
         result = worker.result or WorkerResult()
         if any(each.id == message.id for each in result.messages):
             return worker
         if len(result.messages) >= MOST_MESSAGES:
             raise Conflict(
-                f"{worker.id} has the maximum of {MOST_MESSAGES} messages; nothing was sent",
+                f"message limit reached: {worker.id} already has {MOST_MESSAGES} messages; "
+                "nothing was sent; wait for the worker's end, then comment on its change: "
+                f"{COMMAND} feedback {worker.job_id} {worker.id} --edit",
                 kind=CANNOT_MESSAGE,
             )
         result = replace(result, messages=(*result.messages, message))

@@ -134,9 +134,10 @@ def test_only_the_named_machine_is_chosen() -> None:
     assert choose(machines, {}, MachineRequirements(agent="shell", machine="n1")) == "n1"
     assert choose(machines, {}, MachineRequirements(agent="shell", machine=HERE)) == HERE
     lacking = choose(machines, {}, MachineRequirements(agent="claude", machine="n1"))
-    assert lacking == Unplaced("waiting for node n1: claude is not available on it", is_full=False)
+    assert lacking == Unplaced("waiting for node n1, which lacks agent claude", is_full=False)
     removed = choose(machines, {}, MachineRequirements(agent="shell", machine="n2"))
-    assert removed == Unplaced("waiting for node n2: the node was removed", is_full=False)
+    again = "add it again: bin/orchestrator nodes add n2"
+    assert removed == Unplaced(f"waiting for node n2, which was removed; {again}", is_full=False)
 
 
 def test_a_worker_whose_machines_are_unavailable_waits_for_them_by_name() -> None:
