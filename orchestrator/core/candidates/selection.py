@@ -1,7 +1,7 @@
 """Ranks the candidates of a task by their evidence, and selects the best candidate. Pure.
 
-The criteria are applied in the order of ``Criterion``. A later criterion decides only if all
-earlier criteria are equal.
+The criteria are applied in the order of ``Criterion``. A later criterion decides only if
+two candidates are equal by all earlier criteria.
 
 The choice does not depend on the order in which the candidates ended.
 """
@@ -29,7 +29,7 @@ FEWEST_AGREEING = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Opinion:
-    """A reviewer's opinion on one candidate: its place, from 1, and the reason."""
+    """A reviewer's opinion on one candidate: the candidate's place (1 is best), and the reason."""
 
     place: int
     remark: str
@@ -132,8 +132,8 @@ def candidates_of(
 def chosen(workers: Iterable[Worker]) -> Worker | None:
     """Return the worker whose changes are the result of its task; None if no worker succeeded.
 
-    ``workers``: all workers of one task. Before the candidates are ranked, this is the first
-    successful worker.
+    ``workers``: all workers of one task. Before the candidates are ranked, return the
+    successful worker with the lowest index.
     """
 
     def order(worker: Worker) -> tuple[float, int]:

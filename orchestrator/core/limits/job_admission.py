@@ -269,7 +269,10 @@ def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
 
 
 def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, ...]:
-    """Return the tasks of a child job, with timeouts limited to the root job's wall time."""
+    """Return the tasks of a child job, with no timeout above the root job's wall time.
+
+    ``root``: settings of the root job.
+    """
     most = root.max_wall_seconds
     return tuple(task.with_timeouts(lambda timeout: min(timeout, most)) for task in tasks)
 

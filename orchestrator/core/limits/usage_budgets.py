@@ -104,7 +104,7 @@ def is_known(usage: Usage) -> bool:
 
 
 def usage_by_job(jobs: Iterable[Job], workers: Iterable[Worker]) -> Mapping[str, Sequence[Usage]]:
-    """Return the known usages of the workers of each job and of the jobs below it, by job id.
+    """Return the known usages of a job's workers and of the workers below it, for each job id.
 
     ``jobs``: a job tree. Jobs without known usage are omitted.
     """
@@ -206,7 +206,8 @@ def spent_by(usage: Usage) -> Mapping[str, float]:
 def tokens(usage: Usage) -> int:
     """Return the tokens that count for ``max_tokens``: output, uncached input, and cache writes.
 
-    Cache reads do not count: they cost a tenth of uncached input, and each step repeats them.
+    Cache reads do not count, because they cost a tenth of uncached input, and each step repeats
+    them.
     """
     return sum(getattr(usage, name) or 0 for name in COUNTED_TOKENS)
 
@@ -227,7 +228,7 @@ _PER_DAY = "max_cost_usd_per_day"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DaySpent:
-    """Cost of one key's jobs on one day. ``day``: days since the epoch."""
+    """Cost of the jobs of one API key on one day. ``day``: days since the epoch, in UTC."""
 
     day: int
     key_name: str
@@ -236,7 +237,7 @@ class DaySpent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyLimits:
-    """Limits of one key. None means no limit."""
+    """Limits of one API key. None means no limit."""
 
     max_cost_usd_per_day: float | None = None
     max_running_jobs: int | None = None
@@ -245,7 +246,7 @@ class KeyLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reached:
-    """A used-up limit on the cost per day."""
+    """A limit on the cost per day that is reached today."""
 
     #: Name of the limit in ``config.yaml``.
     limit: str
@@ -261,7 +262,7 @@ class Reached:
 
 @dataclass(kw_only=True, slots=True)
 class Quotas:
-    """Limits of keys and of the server, with the costs of each key per day."""
+    """Limits of API keys and of the server, with the cost of each key's jobs per day."""
 
     #: Limit on the cost of the whole server per day.
     max_cost_usd_per_day: float | None = None
@@ -296,7 +297,7 @@ class Quotas:
         return sum(each for name, each in today if key_name in (None, name))
 
     def day_reached(self, key_name: str, now: float) -> Reached | None:
-        """Return the used-up daily limit of the key or of the server; None if there is none."""
+        """Return the daily limit that the key or the server has reached; None if there is none."""
         free_at = float((day_of(now) + 1) * DAY_SECONDS)
         limits = (
             (f"limits.{_PER_DAY}", self.max_cost_usd_per_day, self.spent(now)),

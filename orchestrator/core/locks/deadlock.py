@@ -1,10 +1,11 @@
 """Finds cycles in the wait graph: the graph of workers that wait for locks of other workers.
 
-As in PostgreSQL, there are two kinds of waits. A worker waits for the holder of a lock ("hard"), or
-for an earlier request in the queue ("soft"). A cycle of hard waits is a deadlock, and is always
-rejected. A cycle with a soft wait is broken by granting the later request first.
+As in PostgreSQL, there are two kinds of waits. A hard wait is a wait for the holder of a lock. A
+soft wait is a wait for an earlier request in the queue. A cycle of hard waits is a deadlock, and is
+always rejected. If a cycle has a soft wait, the later request is granted first, which breaks the
+cycle.
 
-A worker with unfinished child jobs waits for all workers below it.
+A worker with unfinished child jobs also waits for all workers of these jobs, at any depth.
 """
 
 from collections import deque

@@ -124,7 +124,10 @@ class LockManager:
         return entry.names
 
     def cancel_claim(self, key: WorkerKey) -> None:
-        """Remove the worker's waiting claim from the queue. Idempotent."""
+        """Remove a claim that the worker has not acquired. Idempotent.
+
+        The claim leaves the queue, and is no longer registered (see ``expect``).
+        """
         entry = self._claimants.pop(key, None)
         if entry is not None:
             self._leave_queue(entry)
@@ -143,14 +146,17 @@ class LockManager:
             self._wake_followers(entry)
 
     def take_woken(self) -> list[WorkerKey]:
-        """Return the workers whose claims should be checked again, and empty the stored list."""
+        """Return the workers whose claims should be checked again, and clear the list."""
         woken, self._woken = self._woken, []
         return woken
 
     # -- leases ---------------------------------------------------------------------------------
 
     def request(self, party: Party, names: Sequence[str], now: float) -> LockEntry:
-        """Return a new request of a running worker. ``enqueue`` adds the request to the queue."""
+        """Return a running worker's new request for leases on ``names``.
+
+        ``enqueue`` adds the request to the queue.
+        """
         return LockEntry(party=party, kind=LockKind.LEASE, names=tuple(names), since=now)
 
     def obstacle(self, entry: LockEntry) -> str:
@@ -214,7 +220,7 @@ class LockManager:
     def attempt_ended(self, key: WorkerKey) -> tuple[str, ...]:
         """Release the leases of an attempt that has ended, and remove its queued requests.
 
-        Return the names of the leases. Idempotent.
+        Return the lock names of the released leases. Idempotent.
         """
         if not self._leases and not self._requests:
             return ()
@@ -237,7 +243,7 @@ class LockManager:
 
     @property
     def may_grant(self) -> bool:
-        """True if a request waits, and ``due_requests`` would check the requests."""
+        """True if requests wait, and the next ``due_requests`` checks them."""
         return self._changed and bool(self._requests)
 
     def recheck_all(self) -> None:

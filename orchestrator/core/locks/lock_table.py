@@ -112,7 +112,7 @@ def compatible(one: LockEntry, other: LockEntry) -> bool:
 
 
 class LockTable:
-    """Entries by name, in order of arrival for each name."""
+    """Table of lock entries by lock name. The entries of each name are in order of arrival."""
 
     def __init__(self) -> None:
         self._at: dict[str, dict[LockEntry, None]] = {}
@@ -195,7 +195,7 @@ class LockTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LockLease:
-    """A lease in the store. An attempt of a worker holds the lease, at most until its end."""
+    """A stored lease. The lease ends with the attempt that holds it, or by an earlier release."""
 
     name: str
     #: The fencing number: greater than the number of every earlier lease in the store.
@@ -215,8 +215,8 @@ class LockLease:
 class Grant:
     """The store's answer to a request for leases.
 
-    Either all requested leases are granted (``leases``), or none: then ``blocked_by`` has the
-    active leases that block the request.
+    If all requested leases are granted, ``leases`` has them. Otherwise no lease is granted, and
+    ``blocked_by`` has the active leases that block the request.
     """
 
     leases: Sequence[LockLease] = ()

@@ -41,7 +41,7 @@ class LeaseManager:
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
         """Return a running worker's request for leases on the locks ``names``.
 
-        If the worker's earlier call left a request for the same names in the queue, return the
+        If an earlier call of the worker left a request for the same names in the queue, return the
         queued request.
         """
         for entry in self._locks.requests:
@@ -110,7 +110,7 @@ class LeaseManager:
     ) -> None:
         """Record that the store has ended the leases of the worker ``key`` on ``names``.
 
-        ``by``: the caller that ended them; empty if the worker itself released them.
+        ``by``: the caller that ended the leases; empty if the worker itself released them.
         """
         held = self._locks.leases_of(key)
         names = [name for name in names if name in held]
@@ -144,7 +144,7 @@ class LeaseManager:
     def turn(self, now: float) -> None:
         """Drop requests whose call was not repeated within PLACE_KEPT_SECONDS.
 
-        Also release the slot of each worker that waits for a lease since
+        Also release the slot of each worker that has waited for a lease for
         SLOT_RELEASED_AFTER_SECONDS.
         """
         for entry in list(self._locks.requests):

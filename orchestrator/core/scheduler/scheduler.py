@@ -333,7 +333,9 @@ class Scheduler:
         self._unit_of_work.update_attempt(key, token_hash=token_hash, record_hash=record_hash)
 
     def free_retry(self, key: WorkerKey) -> None:
-        """Do not count the next retry, because the worker did not cause the attempt's end.
+        """Make the worker's next retry free, because the worker did not cause the attempt's end.
+
+        A free retry does not count toward the worker's maximum number of retries.
 
         Call this before ``exited``.
         """
@@ -497,8 +499,8 @@ class Scheduler:
     def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
         """Stop a job and all jobs below it. Idempotent.
 
-        ``by``: the caller as text. ``worker_key``: the calling worker; None if the caller is no
-        worker.
+        ``by``: the caller as text. ``worker_key``: the calling worker; None if the caller is
+        not a worker.
         """
         cause = StopCause.USER if worker_key is None else StopCause.PARENT
         if worker_key is not None and worker_key == self._unit_of_work.jobs[job_id].parent_key:
@@ -558,7 +560,10 @@ class Scheduler:
         self._stops.stop_worker(worker, by, now)
 
     def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
-        """Retry the workers of rejected branches. Return True if a worker is retried."""
+        """Retry the workers whose branches the merge has rejected.
+
+        Return True if at least one worker is retried.
+        """
         return self._merge_retries.retry_rejected(job_id, refusals, now)
 
     def merged(self, job_id: str, merged: MergeOutcome) -> None:
@@ -591,7 +596,7 @@ class Scheduler:
         return self._reruns.retry(job_id, by, now)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
-        """Run one unsuccessful worker again, and the tasks that were skipped because of it.
+        """Run one unsuccessful worker again, and the tasks that were skipped because of the worker.
 
         The job may be running or ended. Return the number of workers that run again.
         """
@@ -609,7 +614,7 @@ class Scheduler:
         """Queue another attempt of an ended worker, with a person's comments on its change.
 
         The job may be running or ended. ``agent``: the agent of the new attempt; empty: the
-        worker's present agent. ``landed``: the user's branches that have the job's result.
+        worker's present agent. ``landed``: the user's branches that contain the job's result.
         """
         self._reruns.give_feedback(worker, feedback, agent, landed, now)
 
@@ -621,7 +626,7 @@ class Scheduler:
         self._worker_end.selection.overrule(worker, by, now, reason)
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
-        """Merge an ended job again, and start new attempts of workers in conflict."""
+        """Merge an ended job again. Workers whose changes conflict then get new attempts."""
         self._reruns.resolve_again(job_id, by, now)
 
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
@@ -664,7 +669,10 @@ class Scheduler:
                 self._pauses.stop_again(self._unit_of_work.workers[report.key])
 
     def take_changes(self) -> Change:
-        """Return the changes since the previous call. Store them before executing commands."""
+        """Return the changes since the previous call.
+
+        The caller must store the changes before it executes the commands of the turn.
+        """
         return self._unit_of_work.take()
 
     def amend(self, amend: Amend) -> None:
@@ -682,7 +690,7 @@ class Scheduler:
                 self.forget(root_id)
 
     def forget(self, root_id: str) -> None:
-        """Drop from memory a restored tree that was not changed."""
+        """Drop a restored tree from memory. The tree must not have changed since its restore."""
         self._trees.forget(root_id)
         self._preloads.forget(root_id)
 
@@ -691,7 +699,7 @@ class Scheduler:
         self._ended_roots.append(root_id)
 
     def load_spending(self, days: Iterable[DaySpent]) -> None:
-        """Load today's stored costs. Call this before anything else."""
+        """Load today's stored costs. Call this before any other method."""
         self._trees.quotas.load(days)
 
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:

@@ -90,8 +90,8 @@ class SchedulerView:
     def _remaining_caps(self, job: Job) -> dict[str, float]:
         """Return what remains of a job's caps, by the name of the cap.
 
-        Each value is the smallest remainder among the job and its ancestors. Parts of caps that are
-        reserved for other child jobs do not count as remaining.
+        Each value is the smallest amount that remains for the job or for one of its ancestors.
+        Parts of caps that are reserved for other child jobs do not count as remaining.
         """
         left: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
@@ -188,7 +188,7 @@ class SchedulerView:
     def waits_for_slot(self, key: WorkerKey) -> bool:
         """True if the worker has a process, but no slot, and its child jobs have ended.
 
-        The worker waits for a free slot, or for a lock first.
+        Such a worker waits for a free slot, or for a lock.
         """
         unfinished = self._trees.unfinished.get(key)
         return bool(
@@ -226,8 +226,8 @@ class SchedulerView:
         """Return the judged code files that a worker's child jobs changed in the project.
 
         A code file is judged if gates checked the change. Keys are paths. A value is the Unix time
-        at which the latest task that changed the file ended.
-        Files of deeper child jobs are included if their parent worker worked in the project.
+        at which the latest task that changed the file ended. Files of deeper child jobs are
+        included if their parent worker worked in the project.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)

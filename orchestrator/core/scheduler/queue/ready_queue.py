@@ -197,7 +197,8 @@ class ReadyQueue:
         """Return the next job that has a free slot, with its next worker; None if there is none.
 
         ``has_room``: True if a job has a free slot. ``running_in``: number of running workers of a
-        job. Both get the job's id. The worker stays in the queue until ``take``.
+        job. The argument of both functions is a job's id. The worker stays in the queue until
+        ``take``.
         """
         for job in self._in_order(running_in):
             if has_room(job.id):

@@ -20,7 +20,7 @@ from orchestrator.core.ports import Prompting
 
 
 class Slots:
-    """Counts slots. ``max_workers`` limits running workers, ``max_live_workers`` limits processes.
+    """Counts slots. ``max_workers`` limits running workers; ``max_live_workers`` limits processes.
 
     If a root job has a higher ``max_workers`` than the server, the job's value is also the server's
     limit while the job exists.

@@ -164,13 +164,14 @@ class JobTrees:
         return found if any_changed else None
 
     def jobs_of(self, root_id: str) -> Sequence[str]:
-        """Return the tree's job ids; none for an unknown tree."""
+        """Return the ids of all jobs of a tree; empty for an unknown tree."""
         return self._trees.get(root_id, ())
 
     def spend(self, worker: Worker, before: Usage, after: Usage, now: float | None = None) -> None:
         """Record that a worker's usage has changed from ``before`` to ``after``.
 
-        ``now``: None if the stored sums of the day already include the usage.
+        ``now``: the time of the change, which decides the day of the cost. None if the stored cost
+        of the day already includes the change.
         """
         if before == after:
             return
@@ -192,7 +193,7 @@ class JobTrees:
         return list(self._trees)
 
     def breach_of(self, job: Job) -> tuple[str, str, str] | None:
-        """Return the id of the first job with a reached limit, the limit's name, and its text.
+        """Return the first job that has reached a limit: (job id, limit's name, limit as text).
 
         Only unfinished jobs from the root job down to ``job`` are checked. Return None if no limit
         is reached.
@@ -427,7 +428,7 @@ class JobTrees:
 
 
 def began(job: Job, now: float) -> dict[str, float]:
-    """Return the fields that change in a job that starts now.
+    """Return the fields that change in a job that starts at the time ``now``, by name.
 
     Pauses before the start do not count as paused time.
     """

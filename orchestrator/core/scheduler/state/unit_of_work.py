@@ -24,7 +24,7 @@ AttemptKey = tuple[WorkerKey, int]
 
 @dataclass(slots=True)
 class _Pending:
-    """Changes that the next ``take`` returns. A later value of a row replaces an earlier one."""
+    """Changes that the next ``take`` returns. Of each changed row, only the latest value counts."""
 
     new_jobs: dict[str, None]
     new_tasks: list[tuple[str, int, TaskSpec]]
@@ -83,7 +83,10 @@ class UnitOfWork:
         tasks: Iterable[TaskSpec],
         workers: Iterable[Worker],
     ) -> None:
-        """Replace the tasks and workers of a job. None of the workers may have started."""
+        """Replace the tasks and workers of a job.
+
+        ``before``: the job's present workers, none of which may have started.
+        """
         pending = self._pending
         for key in before:
             del self.workers[key]

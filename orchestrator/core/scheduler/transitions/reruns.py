@@ -1,7 +1,7 @@
 """Runs ended workers again, in an ended or a running job.
 
-A retry runs the unsuccessful workers again. Feedback runs one worker again, whatever its outcome
-was.
+A retry runs the unsuccessful workers again. Feedback runs one worker again, even if the worker
+succeeded.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -120,9 +120,8 @@ class Retries:
         """Queue another attempt.
 
         ``reason``: the worker's new reason. ``why``: the reason of the retry, for the event.
-        ``delay``: seconds until the attempt may start.
-        ``is_free``: True if the attempt does not count as a retry. ``changes``: new values of other
-        fields of the worker.
+        ``delay``: seconds until the attempt may start. ``is_free``: True if the attempt does not
+        count as a retry. ``changes``: new values of other fields of the worker.
         """
         if is_free:
             changes["budget_from"] = worker.budget_from + 1
@@ -152,10 +151,11 @@ class AttemptEnd:
     def settle(
         self, key: WorkerKey, verdict: Verdict, now: float, limited_until: float | None = None
     ) -> None:
-        """Decide what follows the end of a worker's process.
+        """Decide what follows a verdict on a worker: a retry, a wait for child jobs, or its end.
 
-        ``limited_until``: the end of the rate limit that stopped the process; None if another cause
-        ended it.
+        Call this when the worker's process has ended, and again when the worker's last child job
+        has ended. ``limited_until``: the end of the rate limit that stopped the process; None if
+        another cause ended the process.
         """
         unfinished, worker = self._trees.unfinished[key], self._unit_of_work.workers[key]
         if unfinished.verdict is not None and not unfinished.open_children:
@@ -192,10 +192,10 @@ class AttemptEnd:
         self._retries.begin(worker, why, why, 0.0, now, is_free=True)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the verdict on an attempt that a pause ended, if its worker is also being stopped.
+        """If a pause ended the attempt of a worker that is being stopped, return the verdict.
 
-        Return None for any other attempt. A worker is also being stopped if its job is being
-        stopped.
+        Otherwise, return None. A worker is being stopped if a stop of the worker or of its job was
+        requested.
         """
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 

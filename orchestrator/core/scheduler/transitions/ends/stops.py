@@ -117,7 +117,10 @@ class Stops:
         self._trees.commands.append(Stop(worker.key, number, ended_by, by))
 
     def verdict_on(self, worker: Worker) -> Verdict | None:
-        """If a worker or its job is being stopped, return the worker's outcome; otherwise None."""
+        """Return the outcome of a worker that is being stopped, alone or with its job.
+
+        Return None if neither the worker nor its job is being stopped.
+        """
         job = self._trees.job_of(worker)
         if worker.cancelled_by is not None:
             return stop_verdict(EndedBy.CANCEL, worker.cancelled_by)

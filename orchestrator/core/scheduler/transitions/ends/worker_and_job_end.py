@@ -235,10 +235,10 @@ class WorkerEnd:
     def wait_for_child_jobs(
         self, worker: Worker, unfinished: UnfinishedWorker, verdict: Verdict, *, stopping: bool
     ) -> None:
-        """Let a worker without a process wait for its child jobs. It then ends with ``verdict``.
+        """Make a worker wait for its child jobs, although the worker has no process.
 
-        ``stopping``: True if the worker is being stopped. A pause that stopped the worker's process
-        does not count.
+        ``verdict``: the worker's outcome, unless a child job fails. ``stopping``: True if the
+        worker is being stopped. A pause that stopped the worker's process does not count.
         """
         unfinished.verdict = verdict
         unfinished.stopping = stopping
@@ -341,7 +341,7 @@ class WorkerEnd:
         return max([reported, *(ended for ended in children if ended is not None)])
 
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
-        """Mark the worker's latest failure as final. Return its fields for the event.
+        """Mark the worker's latest failure as final. Return the failure's fields for the event.
 
         The result is empty if the worker succeeded, or if its latest attempt did not fail.
         """

@@ -146,7 +146,7 @@ class Pauses:
                 unfinished.stopping = worker.cancelled_by is not None
 
     def discount_approval(self, job: Job, now: float) -> None:
-        """Exclude the time in which the job only waited for approval from its wall time."""
+        """Exclude from the job's wall time the time in which the job only waited for approval."""
         since = self._trees.waits_for_approval_since(job)
         seconds = 0.0 if since is None else (job.pause.at if job.pause else now) - since
         if seconds > 0:
@@ -173,8 +173,8 @@ def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
 def _combined(present: Pause | None, asked: Pause) -> Pause:
     """Return the combination of a job's present pause and the requested pause ``asked``.
 
-    If there is a present pause, its start is kept. Its cause is kept, too, unless a person requests
-    the pause ``asked``.
+    The combination keeps the start of the present pause. It also keeps the present cause, unless a
+    person requested the pause ``asked``.
     """
     if present is None:
         return asked

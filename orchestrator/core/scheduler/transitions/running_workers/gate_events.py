@@ -33,7 +33,10 @@ class GateEvents:
         self._unit_of_work.emit(EventKind.GATES_STARTED, job, now, worker.id, **payload)
 
     def ran(self, run: GateRun, now: float) -> None:
-        """Record the start or end of a gate run. Do nothing if its attempt or its job has ended."""
+        """Record the start or the end of a gate run.
+
+        Do nothing if the run's attempt or job has ended.
+        """
         job = self._unit_of_work.jobs.get(run.job_id)
         worker = self._unit_of_work.workers.get(WorkerKey(run.root_id, run.check))
         if job is None or job.status.ended:

@@ -71,7 +71,7 @@ def is_plain(task: TaskSpec) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """Report: a preloaded attempt has begun."""
+    """The report that a preloaded attempt has begun."""
 
     key: WorkerKey
     attempt: int
@@ -80,7 +80,7 @@ class Began:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """Report: a preloaded attempt has ended."""
+    """The report that a preloaded attempt has ended."""
 
     key: WorkerKey
     attempt: int
@@ -109,7 +109,7 @@ class Preloads:
         self._plain: dict[str, tuple[PlanProgress, bool]] = {}
 
     def job_added(self, job: Job, plan: PlanProgress) -> None:
-        """Preload launches from the first turn on if the tasks were short in earlier runs."""
+        """Begin preloading with the job's first turn if its tasks were short in earlier jobs."""
         seconds = plan.longest_seconds
         if job.is_root and seconds is not None and seconds <= SHORT_SECONDS:
             self._short[job.id] = SHORT_BEFORE
@@ -159,9 +159,9 @@ class Preloads:
         return True
 
     def never_began(self, key: WorkerKey, exit: Exit, now: float) -> None:
-        """End a preloaded attempt that never began.
+        """End a preloaded attempt that never began, and queue its worker again.
 
-        The end does not count as a retry of the worker.
+        The worker's next attempt does not count as a retry.
         """
         number = self._drop_launch(key)
         self._short.pop(key.root_id, None)

@@ -38,7 +38,7 @@ class TaskLocks:
         return True
 
     def step_back(self, worker: Worker) -> None:
-        """Remove the worker's claims from the lock queue, so that other workers can pass it.
+        """Remove the worker's claims from the lock queue, so that other workers can pass.
 
         Call this if something other than a lock delays the worker's start.
         """
@@ -61,7 +61,7 @@ class TaskLocks:
     def children_ended(self, worker: Worker, now: float) -> None:
         """Release the claims of a worker that waits for a retry.
 
-        Call this after its last child job has ended.
+        Call this after the worker's last child job has ended.
         """
         if worker.status is WorkerStatus.PENDING and self._release(worker, now):
             self._expect(worker)

@@ -159,7 +159,7 @@ class RunningWorkers:
     def _is_held_back(
         self, key: WorkerKey, room: Capacity, machine: str | Unplaced, now: float
     ) -> bool:
-        """True if no worker can start now, whichever it is. In this case, record the cause."""
+        """True if no worker of any job can start now. In this case, record the cause."""
         lack = room.paused
         if lack is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
@@ -244,9 +244,9 @@ class RunningWorkers:
         self._trees.ready.push_resuming(worker.key, self._trees.job_of(worker))
 
     def is_startable(self, key: WorkerKey, now: float) -> bool:
-        """True if a queued worker can start now, as far as its own state allows.
+        """True if the state of a queued worker permits a start now.
 
-        An entry of the queue may be outdated. For example, after a cancel and a retry, the worker's
+        Slots, locks, and machines are not checked. An entry of the queue may be outdated. For example, after a cancel and a retry, the worker's
         earlier entry is still queued.
         """
         worker = self._unit_of_work.workers.get(key)
@@ -273,7 +273,7 @@ class RunningWorkers:
         self._trees.commands.append(Start(key, number, node=machine))
 
     def run(self, key: WorkerKey, number: int, now: float) -> Job:
-        """Set a worker to running, with its attempt's number. Return its job."""
+        """Set a worker to running. Return the worker's job. ``number``: number of the attempt."""
         worker = self._unit_of_work.workers[key]
         job = self.begin(worker, now)
         first = worker.started_at or now
