@@ -2,8 +2,8 @@
 
 - ``candidates``: Several candidates for one task: selection, comparison, review
 - ``gates``: Gates, and their results: findings, repeated runs, files, tampering
-- ``limits``: Limits of a job: settings within ceilings, admission, quotas, caps
-- ``locks``: Locks: names, the lock table, the lock manager, deadlocks, leases
+- ``limits``: Limits of jobs: admission, ceilings on settings, quotas, and caps
+- ``locks``: Locks: their names, the lock table, the order of grants, and deadlocks
 - ``model``: The values that all packages share: jobs, tasks, workers, machines, and their states
 - ``outcome``: Outcomes of attempts, jobs, and merges; the decision on a retry; agents' accounts
 - ``ports``: Protocols of the services that the engine needs; adapters implement them

@@ -1,1 +1,1 @@
-"""Locks: names, the lock table, the lock manager, deadlocks, leases."""
+"""Locks: their names, the lock table, the order of grants, and deadlocks."""

@@ -17,7 +17,7 @@ from orchestrator.core.repository.repository import BranchWork
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Invocation:
-    """The command by which an agent runs a task."""
+    """The command with which an agent runs a task, with its files and environment variables."""
 
     argv: tuple[str, ...]
     #: Files to write into the worker's directory before the start: text by name.
@@ -135,8 +135,9 @@ class Agent(Protocol):
     def command(self, assignment: Assignment) -> Invocation: ...
 
     def evidence(self, directory: Path, log_tail: str, exit: Exit, control: Path) -> Evidence:
-        """Return the evidence in ``directory``. ``log_tail``: the end of the attempt's log.
+        """Return the evidence that an ended attempt has left.
 
+        ``directory``: the worker's directory. ``log_tail``: the end of the attempt's log.
         ``control``: the attempt's control directory. The directory does not exist if the command
         has no files for it (``Invocation.control``).
         """
@@ -144,13 +145,17 @@ class Agent(Protocol):
 
 class Agents(Protocol):
     def get(self, name: str) -> Agent:
-        """Return an agent. Raise UnknownAgent with the existing names."""
+        """Return the agent with this name.
+
+        Raise UnknownAgent, with the existing names, if there is none.
+        """
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
-        """Return an agent's own name. Raise UnknownAgent.
+        """Return the own name of the agent that ``name`` selects for a task.
 
-        ``name``: the agent's own name, an alias, or ``auto``. ``refused``: agents whose login
-        failed. ``auto`` selects one of them only if no other agent remains.
+        Raise UnknownAgent if there is no such agent. ``name``: the agent's own name, an alias, or
+        ``auto``. ``refused``: agents whose login failed. ``auto`` selects a refused agent only if
+        no other agent remains.
         """
 
     def names(self) -> Sequence[str]: ...
@@ -178,7 +183,7 @@ class Agents(Protocol):
         """Return the planner of a job: ``rules``, or an agent's own name.
 
         ``auto`` means the job's ``agent`` if that agent can plan, otherwise ``rules``. Raise
-        UnknownAgent. Raise InvalidRequest for an agent that cannot plan.
+        UnknownAgent for an unknown name. Raise InvalidRequest for an agent that cannot plan.
         """
 
 
@@ -229,4 +234,4 @@ class Roles(Protocol):
 
 class Planner(Protocol):
     def plan(self, request: str) -> Sequence[TaskSpec]:
-        """Split a request into tasks, at least one."""
+        """Split a request into tasks. Return at least one task."""

@@ -52,9 +52,8 @@ class NodeWorktree(Protocol):
     """The worktree of a running attempt on a node with its own file system.
 
     The attempt does not end while the caller holds the worktree. If the node is not connected,
-    ``bring`` waits for the node. ``fetch`` waits, too, unless the caller acquired the worktree
-    without waiting: then ``fetch`` raises Unavailable. Both methods raise Unavailable while the
-    server stops.
+    ``bring`` and ``fetch`` wait for the node. However, ``fetch`` raises Unavailable if the caller
+    acquired the worktree without waiting. Both methods raise Unavailable while the server stops.
     """
 
     def fetch(self) -> bool:
@@ -89,9 +88,8 @@ class ServerWorktrees(Protocol):
     def take(self, worktree: WorktreeFiles, path: str) -> None:
         """Update a worktree and its branch to the state in the directory ``path``.
 
-        The directory comes from a node, and is not trusted. Idempotent. After
-        RepositoryError or OSError, the branch is unchanged, or a repeated call completes the
-        change.
+        The directory comes from a node, and is not trusted. After RepositoryError or OSError, the
+        branch is unchanged, or a repeated call completes the change. Idempotent.
         """
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
@@ -103,19 +101,19 @@ class ServerWorktrees(Protocol):
 
 
 class NodeWorktrees(Protocol):
-    """A node's side of worktrees, without the project's repository."""
+    """The node's side of worktrees. A node does not have the project's repository."""
 
     @property
     def objects(self) -> str:
         """A directory of git objects that all worktrees of the node share."""
 
     def known(self) -> Sequence[str]:
-        """Return commits of which this machine has the complete history."""
+        """Return commits of which the node has the complete history."""
 
     def prune(self) -> None:
-        """Remove old commits if this machine has too many. Raise RepositoryError.
+        """Remove old commits if the node has too many. Raise RepositoryError.
 
-        No worktree of this machine may be open.
+        No worktree of the node may be open.
         """
 
     def open(self, worktree: WorktreeFiles, path: str, directory: str) -> None:

@@ -1,4 +1,4 @@
-"""The port to the launcher, which runs processes on this machine or a cluster."""
+"""The port to the launcher, which runs processes on this machine or on nodes of a cluster."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -24,7 +24,7 @@ class Proof:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Launch:
-    """What a launcher needs to run one attempt. Paths are absolute."""
+    """The data with which a launcher runs one attempt. Paths are absolute."""
 
     #: ``<root>/<worker>/<attempt>``. The environment variable ORCHESTRATOR_WORKER has the same
     #: value, and marks the attempt's processes.
@@ -52,7 +52,7 @@ class Launch:
     #: Texts that are never written to the log, in any encoding.
     secrets: tuple[str, ...] = ()
     #: A file that the server locks while it runs. Nodes and shims of earlier releases know this
-    #: field and the next one by these names.
+    #: field and the next field by these names.
     lease_lock: str = ""
     #: Orphan timeout: seconds for which the attempt may continue without a server; 0: no limit.
     lease_seconds: float = 0.0
@@ -74,7 +74,7 @@ class LauncherEvents(Protocol):
         """Handle the start of a preloaded launch. ``at``: Unix time."""
 
     def returned(self, attempt_id: str) -> None:
-        """Handle a preloaded launch that the shim did not begin. No other event follows."""
+        """Handle a preloaded launch that the shim did not begin. The launch has no other event."""
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
         """Handle the end of an attempt. Called once for every attempt that ``start`` accepted."""
@@ -92,7 +92,7 @@ class Launcher(Protocol):
         """
 
     def gather(self, seconds: float) -> None:
-        """Wait while events gather. The next ``listen`` reports all of them together.
+        """Wait for the given time, so that the next ``listen`` reports several events together.
 
         Only the thread that calls ``listen`` may call this method. ``wake`` ends the wait.
         """

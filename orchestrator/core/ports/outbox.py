@@ -129,7 +129,7 @@ class OutboxStore(Protocol):
 
 
 class EndpointInfo(NamedTuple):
-    """A receiver as answers show it, without secrets."""
+    """A receiver of messages, as API answers show it, without secrets."""
 
     name: str
     #: webhook, notification, or callback

@@ -139,12 +139,12 @@ class Store(Protocol):
     def job(self, job_id: str) -> Job | None: ...
 
     def ended(self, before: float, limit: int) -> Sequence[Job]:
-        """Return at most ``limit`` root jobs that ended before a time, latest first."""
+        """Return at most ``limit`` root jobs that ended before ``before``, latest end first."""
 
     def find_idempotent(self, submitted_by: str, idempotency_key: str) -> Job | None: ...
 
     def tasks(self, job_id: str, names: Collection[str] | None = None) -> Sequence[TaskSpec]:
-        """Return the tasks of a job, in task order. ``names``: only these tasks."""
+        """Return tasks of a job, in task order. ``names``: ids of the tasks; None: all tasks."""
 
     def task(self, job_id: str, task_id: str) -> TaskSpec | None: ...
 
@@ -161,7 +161,7 @@ class Store(Protocol):
         """
 
     def reviewers(self, job_id: str) -> Sequence[Worker]:
-        """Return the reviewers of the job's candidates. ``workers`` does not return them."""
+        """Return the reviewers of the job's candidates. ``workers`` does not return reviewers."""
 
     def workers_in_tree(self, root_id: str) -> Sequence[Worker]:
         """Return the workers of a root job and of all jobs below it, by index in each job."""
@@ -181,7 +181,7 @@ class Store(Protocol):
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
         """Return the tree of a root job, with attempts; None if no job is found.
 
-        ``job_ids``: only these jobs.
+        ``job_ids``: the jobs of the tree to return; None: all jobs.
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:

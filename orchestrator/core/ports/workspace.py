@@ -1,4 +1,4 @@
-"""The port to files: workers' directories, a job's directory, its reports."""
+"""The port to files: the directories of workers and jobs, and the reports of jobs."""
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -14,8 +14,8 @@ class Workspace(Protocol):
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
         """Return the path of the worker's directory. Raise OSError.
 
-        If there are ``files``, create the directory and write them into it. Otherwise, the launcher
-        creates the directory (``Launch.make_cwd``).
+        If there are ``files``, create the directory, and write the files into it. Otherwise, the
+        launcher creates the directory (``Launch.make_cwd``).
         """
 
     def worker_directory(self, worker: Worker) -> str: ...
@@ -67,8 +67,8 @@ class Workspace(Protocol):
     ) -> Mapping[str, tuple[int, int]]:
         """Return size and modification time of the worker's own files, by relative path.
 
-        The worker's reports (``output.md`` and ``result.json``) are omitted, except paths in
-        ``promised``, which the worker's task promises.
+        ``promised``: paths that the worker's task promises. The worker's reports (``output.md`` and
+        ``result.json``) are omitted, unless they are in ``promised``.
         """
 
 
@@ -76,7 +76,10 @@ class JobFiles(Protocol):
     """Removes a root job's directory in steps. Each step can be repeated after a crash."""
 
     def mark_removed(self, root_id: str) -> None:
-        """Rename a root job's directory, to record its removal. Idempotent. Raise OSError."""
+        """Rename a root job's directory, as a record that the job is removed.
+
+        Idempotent. Raise OSError.
+        """
 
     def secure(self, root_id: str) -> None:
         """Save on git refs the work that a removal would lose.

@@ -246,8 +246,8 @@ class RunningWorkers:
     def is_startable(self, key: WorkerKey, now: float) -> bool:
         """True if the state of a queued worker permits a start now.
 
-        Slots, locks, and machines are not checked. An entry of the queue may be outdated. For example, after a cancel and a retry, the worker's
-        earlier entry is still queued.
+        Slots, locks, and machines are not checked. An entry of the queue may be outdated. For
+        example, after a cancel and a retry, the worker's earlier entry is still queued.
         """
         worker = self._unit_of_work.workers.get(key)
         return (
