@@ -1,6 +1,6 @@
-"""Cache of job trees: the rows of recent job trees in memory.
+"""A cache of the rows of recent job trees.
 
-Reports, and calls that wait for a job, read these rows from memory instead of from the database.
+The cache saves database reads for reports, and for calls that wait for a job.
 """
 
 import threading
@@ -26,7 +26,7 @@ class _Rows:
 
 
 class JobTreeCache:
-    """Trees that this process has created. Any thread may call.
+    """A cache of the job trees that this process has created. Any thread may call.
 
     Use the cache only if no other process writes to the database.
     """

@@ -1,6 +1,6 @@
 """The launcher for several machines.
 
-Attempts on the server's machine are started by the local launcher, all other attempts by nodes.
+The local launcher starts the attempts on the server's machine. Nodes start all other attempts.
 """
 
 import asyncio

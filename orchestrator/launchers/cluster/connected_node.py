@@ -161,7 +161,7 @@ def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
 
 
 def store_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
-    """Store an attempt's end on the server, unless the server already has an exit record of it.
+    """Store an attempt's end on the server, unless the attempt has an exit record there.
 
     For a lost attempt without a genuine record, store a tombstone. Return the end in the server's
     exit record; ``exit`` if there is none. ``record``: the exit record that the node sent; empty if

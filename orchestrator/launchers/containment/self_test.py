@@ -88,10 +88,7 @@ def _run(containment: Subreaper, worker: int) -> str:
             containment.kill()
         if status is not None and containment.is_empty:
             containment.close()
-            return (
-                ""
-                if os.waitstatus_to_exitcode(status) == _CODE
-                else "the worker of its self-test failed"
-            )
+            has_worked = os.waitstatus_to_exitcode(status) == _CODE
+            return "" if has_worked else "the worker of its self-test failed"
         time.sleep(0.001)
     return "the worker of its self-test survived a kill"

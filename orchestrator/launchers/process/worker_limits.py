@@ -18,7 +18,7 @@ _UNITS = ((1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB"))
 #: The exit code of a shell is this number plus the signal that ended the shell's command.
 _SHELL_OFFSET = 128
 _DIRECTORY = "/dev/shm"
-#: Prefixes of the targets of ``process_table.open_files`` that are files in memory.
+#: An open file is in memory if its link in /proc has a target with one of these prefixes.
 _IN_MEMORY = (f"{_DIRECTORY}/", "/memfd:")
 #: Mode bit of a link to an open file if the file is open for writing.
 _WRITES = 0o200

@@ -212,8 +212,8 @@ class ShimAttempt:
     def end_lease(self, now: float) -> None:
         """Stop the attempt because its lease has ended. Idempotent.
 
-        At most ``LEASE_GRACE_SECONDS`` remain of the grace time, because another attempt may start
-        on another machine.
+        The remaining grace time is at most ``LEASE_GRACE_SECONDS``, because another attempt may
+        start on another machine.
         """
         self.stop("cancel", "", ExitCause.LEASE_ENDED, now)
         if self._phase is _Phase.STOPPING:

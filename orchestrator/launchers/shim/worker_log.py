@@ -22,9 +22,9 @@ _BELOW_WORKSPACE = 3
 class WorkerLog:
     """Writes the output of a worker to a log file that is safe to show on a terminal.
 
-    The log has no control sequences other than colors. If the worker prints others, a second file
-    ``raw/<log>`` gets the original output, from the first such sequence on. Secrets are masked in
-    both files.
+    The log has no control sequences other than colors. If the worker prints other control
+    sequences, a second file ``raw/<log>`` gets the original output from the first of these
+    sequences on. Secrets are masked in both files.
     """
 
     def __init__(self, path: str, limit_bytes: int, masker: Masker) -> None:
@@ -107,7 +107,7 @@ class WorkerLog:
 
 
 class _RawFile:
-    """The output with its control sequences. Never raises. If the disk is full, output is lost."""
+    """The file of the original output. Never raises. If the disk is full, output is lost."""
 
     def __init__(self, log: str, limit_bytes: int, masker: Masker) -> None:
         self._masker = masker

@@ -44,7 +44,7 @@ def fork() -> None:
 def take() -> tuple[int, socket.socket] | None:
     """Return the PID and the control socket of the forked spawner.
 
-    Return None if no spawner was forked, or if an earlier call has returned it.
+    Return None if no spawner was forked, or if an earlier call has returned the spawner.
     """
     return _forked.pop() if _forked else None
 

@@ -88,7 +88,7 @@ def read_tail(path: Path | str, limit: int, within: Path | str | None = None) ->
 
 
 def tail_offset(opened: BinaryIO, lines: int) -> int:
-    """Return the byte at which the last ``lines`` lines start.
+    """Return the position in bytes at which the last ``lines`` lines of a file start.
 
     An incomplete last line counts as a line.
     """

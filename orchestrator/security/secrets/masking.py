@@ -164,7 +164,7 @@ class _Unbroken:
         self.text = joined.translate(None, b"\r\n")
 
     def span(self, at: int, length: int) -> _Span:
-        """Return where the original stream has the bytes ``text[at : at + length]``.
+        """Return the span of the original stream that has the bytes ``text[at : at + length]``.
 
         The span neither begins nor ends with a line break.
         """

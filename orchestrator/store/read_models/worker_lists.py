@@ -1,7 +1,7 @@
 """Pages of a job's workers, and sorted lists of workers in memory.
 
 For a large job, sorting the workers in the database takes longer than reading a page of workers.
-Therefore each list is read once. Later, only changed workers are read.
+Therefore a sorted list is read from the database only once. Later, only changed workers are read.
 """
 
 import threading
@@ -92,7 +92,7 @@ class SortedWorkers:
         self._reading = threading.Lock()
         #: The sorted workers; None before the first read, and after a failed read.
         self._entries: list[Entry] | None = None
-        #: Workers that have not ended, so that their seconds grow.
+        #: Workers that have not ended. Their run time grows.
         self._growing: set[str] = set()
         self._noting = threading.Lock()
         self._changed: set[str] = set()

@@ -66,10 +66,10 @@ class SchedulerScaling(SchedulerPlugin):
         self._for_tasks = type(scheduler).adaptive_target.__get__(scheduler)
         scheduler.adaptive_target = self.adaptive_target
         scheduler.handlers["adaptive_target"] = self.adaptive_target
-        scheduler.handlers["orchestrator_workers"] = self.figures
+        scheduler.handlers["orchestrator_workers"] = self.store_figures
 
-    def figures(self, wanted: int, closable: Sequence[str]) -> float | None:
-        """Store the wanted number of Dask workers, and the addresses of those that may be closed.
+    def store_figures(self, wanted: int, closable: Sequence[str]) -> float | None:
+        """Store the wanted number of Dask workers. ``closable``: addresses that may be closed.
 
         Return the seconds since a program last asked for the number; None if no program has asked.
         """

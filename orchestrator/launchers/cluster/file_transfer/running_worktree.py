@@ -75,7 +75,7 @@ class RunningWorktree:
         """Update the server's copy of the worktree, and its branch, to the state on the node.
 
         Return False if the attempt is ending. Raise ConnectionError if the link breaks. Raise
-        RepositoryError, UnusableFiles, or another OSError if the copy fails.
+        RepositoryError, UnusableFiles, or OSError if the copy fails.
         """
         try:
             reply = await self._ask(link, {"do": "snapshot"})
@@ -102,7 +102,7 @@ class RunningWorktree:
 
         Return "" on success, otherwise the reason for the failure. ``known``: the commits that the
         node has. Raise ConnectionError if the link breaks. Raise RepositoryError, UnusableFiles, or
-        another OSError if the change cannot be sent or applied.
+        OSError if the change cannot be sent or applied.
         """
         path = f"{self._exit_path.removesuffix('.exit.json')}.result"
         try:

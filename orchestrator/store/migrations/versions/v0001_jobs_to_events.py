@@ -1,4 +1,4 @@
-"""jobs, tasks, workers, attempts, events"""
+"""Creates the tables ``jobs``, ``tasks``, ``workers``, ``attempts``, and ``events``."""
 
 import sqlalchemy as sa
 from alembic import op

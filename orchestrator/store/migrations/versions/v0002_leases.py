@@ -1,4 +1,4 @@
-"""leases and their fencing numbers"""
+"""Creates the tables of leases and of their fencing numbers."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""the cost of a worker as its own column, and an index for sums over all workers"""
+"""Adds columns for the costs of workers, and an index for sums over all workers."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""an index for the latest workers of an agent"""
+"""Adds an index for the latest workers of an agent."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""states as separate columns; earlier versions stored them only in the wording of a reason"""
+"""Adds columns for states that earlier releases stored only in the wording of a reason."""
 
 import json
 import re
@@ -119,7 +119,7 @@ def _merging(job_id: str, reason: str) -> tuple[str, dict[str, Any]]:
 def _missing(job_id: str, text: str) -> Iterator[dict[str, object]]:
     """Yield each unmerged worker that ``text`` names, with the reason.
 
-    A part of the text that cannot be parsed is yielded as a worker's name.
+    If a part of the text cannot be parsed, yield this part as the name of a worker.
     """
     manual = _MANUAL.match(text)
     names = manual["names"].split(", ") if manual else ()

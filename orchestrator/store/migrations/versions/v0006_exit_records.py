@@ -1,4 +1,4 @@
-"""the proof of an exit record, for each attempt; none for attempts before this migration"""
+"""Adds the digest that proves an attempt's exit record. It is empty for existing attempts."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""the session of each attempt's tool; attempts that ended before have none"""
+"""Adds the session of an attempt's AI tool. Existing attempts have none."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""the cost of each key's jobs on each day; the first day begins at zero"""
+"""Creates the table with the costs of each API key's jobs on each day. It is empty at first."""
 
 import sqlalchemy as sa
 from alembic import op

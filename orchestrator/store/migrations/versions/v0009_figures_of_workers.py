@@ -1,4 +1,4 @@
-"""figures of workers and tasks as columns, for lists that read many of them"""
+"""Adds figures of workers and tasks as columns, for lists of many workers or tasks."""
 
 import json
 import sqlite3

@@ -1,4 +1,4 @@
-"""the number of a job's present run; 1 for jobs from before this migration"""
+"""Adds the number of a job's present run; 1 for existing jobs."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""needs of jobs, and labels, as columns in which lists search"""
+"""Adds the needs and labels of jobs as columns, so that lists can filter by them."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""pauses of jobs, and the pause of all jobs"""
+"""Adds the pauses of jobs, and the table for the pause of all jobs."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""the caller that cancelled a single worker"""
+"""Adds the caller that cancelled a single worker."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""questions of tasks that wait for a person, and their answers"""
+"""Adds a task's question to a person, with the answer."""
 
 import sqlalchemy as sa
 from alembic import op

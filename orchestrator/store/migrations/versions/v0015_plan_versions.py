@@ -1,4 +1,4 @@
-"""the version of a job's plan, which people edit while it waits for approval"""
+"""Adds the version of a job's plan, which people edit before its approval."""
 
 import sqlalchemy as sa
 from alembic import op

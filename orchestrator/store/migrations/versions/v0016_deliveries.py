@@ -1,4 +1,4 @@
-"""the outbox of messages to receivers outside, and the callbacks of jobs"""
+"""Adds the callbacks of jobs, and creates the outbox for messages to external receivers."""
 
 import sqlalchemy as sa
 from alembic import op

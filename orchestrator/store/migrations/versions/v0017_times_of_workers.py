@@ -1,4 +1,4 @@
-"""an index on the times of workers, for the usage of a period"""
+"""Adds an index on the times of workers, for the usage of a period."""
 
 import sqlalchemy as sa
 from alembic import op

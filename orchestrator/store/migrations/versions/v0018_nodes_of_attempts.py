@@ -1,4 +1,4 @@
-"""the node that runs an attempt, in a cluster"""
+"""Adds the node that runs an attempt, in a cluster."""
 
 import sqlalchemy as sa
 from alembic import op
