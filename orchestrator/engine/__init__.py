@@ -1,12 +1,12 @@
 """Manages jobs: the use cases, the supervisor that owns all state, and the work around an attempt.
 
-- ``attempts``: Attempts: preparation, start, stop, gates on the changes, results
-- ``gates``: Gates: processes, and runs on the base
-- ``merge``: Merges of the branches of a job's workers, and gates on the merged state
-- ``planning``: Planning of a request by rules
-- ``runtime``: Infrastructure: messages, processes, clock, threads, memory, disk, ports
+- ``attempts``: Prepares, starts, and stops attempts, runs their gates, and reads their results
+- ``gates``: Runs gates as processes, on changes and on base commits
+- ``merge``: Merges the branches of a job's workers, and runs gates on the merged state
+- ``planning``: Splits requests into tasks by rules
+- ``runtime``: Messages, processes, clock, threads, memory, disk, and ports of the server
 - ``service``: Use cases that the API and the command line call
-- ``submission``: Submission of a job: agents, gates, plan, ancestors, storage
-- ``supervisor``: The supervisor, the one loop that owns state: inbox, recovery, publisher, leases
+- ``submission``: Selects a new job's agents and gates, checks its plan, and stores the job
+- ``supervisor``: The loop that owns the state of jobs, with recovery and lock calls
 - ``worktrees``: Worktrees of workers, checkpoints of worktrees, and the user's checkout
 """

@@ -25,8 +25,8 @@ BEGIN_SECONDS = 3.0
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
 #: Number of ended jobs whose files are checked after a start. The latest jobs are checked.
 CHECKED_JOBS = 1000
-#: Pause before each of these checks, in seconds. Without the pause, a call during the checks takes
-#: ten times as long, because it waits for the interpreter after each row that it reads.
+#: Pause before the check of each job's files, in seconds. Without the pause, an API call during the
+#: checks takes ten times as long, because the call waits for the interpreter after each row.
 CHECK_PAUSE_SECONDS = 0.005
 #: Maximum number of directories without a job that a message names.
 MOST_NAMED = 10
@@ -39,9 +39,9 @@ class RetentionCalls(Protocol):
 
 
 class Housekeeping:
-    """Repairs files and removes old jobs, in a background thread.
+    """Repairs files after a crash, and removes old jobs, in a background thread.
 
-    The thread blocks the supervisor only for milliseconds.
+    Each call of this thread blocks the supervisor only for milliseconds.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Housekeeping:
     ) -> None:
         """``keep_seconds``: age at which ended jobs are removed; None: never.
 
-        ``write_missing`` writes the files that an ended job lacks.
+        ``write_missing`` writes an ended job's files that do not exist, such as reports.
         """
         self._store = store
         self._removal = removal

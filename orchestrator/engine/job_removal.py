@@ -1,4 +1,4 @@
-"""The removal of ended root jobs, in steps. After a crash, a removal can be completed."""
+"""Removes ended root jobs in steps. A removal that a crash interrupted can be completed."""
 
 import threading
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from orchestrator.core.text.command_name import COMMAND
 
 
 class JobRemoval:
-    """Removes ended root jobs. A crash leaves all rows and files of a job, or none.
+    """Removes ended root jobs: the rows in the database, and the job's directory.
 
     A removal has three steps:
 
@@ -19,8 +19,9 @@ class JobRemoval:
     2. Delete the rows in one transaction.
     3. Delete the directory.
 
-    After a crash, ``finish`` and ``delete_files`` complete the removal. Only the thread that writes
-    to the store may call ``begin``, so that a retry cannot run the job during the removal.
+    If a crash interrupts a removal, ``finish`` and ``delete_files`` complete the removal. Only the
+    thread that writes to the store may call ``begin``, so that a retry cannot run the job during
+    the removal.
     """
 
     def __init__(self, store: Store, files: JobFiles) -> None:
@@ -83,18 +84,18 @@ class JobRemoval:
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def interrupted(self) -> tuple[str, ...]:
-        """Return the removals that were interrupted, for example by a crash.
+        """Return the ids of root jobs whose removal was interrupted, for example by a crash.
 
-        Omit removals that this process is still carrying out.
+        Omit removals that this process is still running.
         """
         return tuple(each for each in self._files.marked_removed() if each not in self._under_way)
 
     def finish(self, root_id: str) -> None:
         """Delete the rows of an interrupted removal. ``delete_files`` removes the directory later.
 
-        If the store has the job as unfinished, restore the job's directory and delete nothing. This
-        happens after a person has restored an older copy of the store. Call this in the thread that
-        calls ``begin``. Raise OSError or StoreError.
+        If the job is unfinished in the store, restore the job's directory and delete nothing. This
+        case occurs if a person has restored an older copy of the store. Only the thread that calls
+        ``begin`` may call this method. Raise OSError or StoreError.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:

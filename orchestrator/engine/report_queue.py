@@ -1,4 +1,4 @@
-"""Writes the reports of ended jobs in a thread, so that no job waits for another job's reports."""
+"""Report queue: a queue of jobs that need reports, and the thread that writes these reports."""
 
 import logging
 import threading
@@ -22,16 +22,18 @@ RENDER_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Owed:
-    """A request to write reports of a job that has already ended.
-
-    No job waits for these reports.
-    """
+class _ForEndedJob:
+    """A request to write the reports of an ended job. The supervisor gets no message afterwards."""
 
     render: Render
 
 
 class ReportQueue:
+    """Writes the reports of queued jobs, one after another, in a background thread.
+
+    If the disk is full, a report is retried until the disk has space. Any thread may call.
+    """
+
     def __init__(
         self,
         store: Store,
@@ -47,10 +49,10 @@ class ReportQueue:
         #: Notice for the top of a tree's reports if the project was only surveyed.
         self._nothing_built = nothing_built
         self._post = post
-        #: Merges the workers' changes if necessary. Returns the outcomes of the merges, by job.
+        #: Returns merge reports by job id. Merges a job's changes before, if this is not done yet.
         self._merge_reports = merge_reports
-        self._queue: SimpleQueue[Render | _Owed | None] = SimpleQueue()
-        #: Reports that are not written yet, by job.
+        self._queue: SimpleQueue[Render | _ForEndedJob | None] = SimpleQueue()
+        #: Requests to repeat after a full disk, by job.
         self._overdue: dict[str, Render] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
@@ -65,20 +67,24 @@ class ReportQueue:
             self._thread.join()
 
     def enqueue(self, render: Render) -> None:
+        """Queue a job that is about to end. When its reports are written, post the message.
+
+        The message is ``ReportsRendered``. It is also posted if the reports cannot be written.
+        """
         self._queue.put(render)
 
     def write_missing(self, root: Job) -> None:
-        """Write the missing reports of an ended root job, unless a person removed its directory."""
+        """Queue an ended root job that has no reports, unless a person removed its directory."""
         missing = not self._workspace.final_report(root).is_file()
         if missing and self._workspace.job_directory(root.id).is_dir():
-            self._queue.put(_Owed(Render(root.id, root.id, ())))
+            self._queue.put(_ForEndedJob(Render(root.id, root.id, ())))
 
     def rewrite(self, render: Render) -> None:
-        """Rewrite the outdated reports of an ended job."""
-        self._queue.put(_Owed(render))
+        """Queue an ended job whose reports are outdated."""
+        self._queue.put(_ForEndedJob(render))
 
     def write(self) -> None:
-        """Write all requested reports, and then return. Only for use without ``start``."""
+        """Write all queued reports, and then return. Only for use without ``start``."""
         if not self._queue.empty():
             self.start()
             self.stop()
@@ -93,7 +99,7 @@ class ReportQueue:
                 continue
             if render is None:
                 return
-            if isinstance(render, _Owed):
+            if isinstance(render, _ForEndedJob):
                 self._try_to_write(render.render)
                 continue
             self._try_to_write(render)
@@ -107,7 +113,7 @@ class ReportQueue:
             if is_shortage(error):
                 self._postpone(render, error)
                 return
-            logger.exception("a report failed", extra={"job_id": render.job_id})
+            logger.exception("cannot write a report", extra={"job_id": render.job_id})
         self._overdue.pop(render.job_id, None)
 
     def _postpone(self, render: Render, error: Exception) -> None:

@@ -1,1 +1,1 @@
-"""Attempts: preparation, start, stop, gates on their changes, results, and prompts of reviewers."""
+"""Prepares, starts, and stops attempts, runs gates on their changes, and reads their results."""

@@ -67,8 +67,8 @@ CONFLICTS = (
     "Keep the intent of both sides, remove every marker, and change nothing else."
 )
 
-#: Values of ``Worker.failure`` for which the worker is not responsible. The prompt of the next
-#: attempt then contains no advice.
+#: Values of ``Worker.failure`` for which the worker is not responsible. After such a failure, the
+#: prompt of the next attempt contains no advice.
 _NOT_ITS_FAULT = (HANDED_ON, SENT_BACK, FEEDBACK)
 
 #: Returns the remaining quota of a worker at a Unix time.

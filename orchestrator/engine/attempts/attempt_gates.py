@@ -33,8 +33,9 @@ OnJudged = Callable[[RunningAttempt, Exit, Evidence], None]
 def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
-    A gate of the task replaces a gate of the job with the same name. Two exceptions apply to a
-    worker without a worktree:
+    A gate of the task replaces a gate of the job with the same name. If gates are switched off for
+    the job, gates that only the planner requested are omitted. Two exceptions apply to a worker
+    without a worktree:
 
     - The worker gets only gates that a person requested.
     - If the job has a base commit, the worker gets no gate of the job, because the job's gates then
@@ -78,12 +79,12 @@ class AttemptGates:
         self._ended: dict[str, Exit | None] = {}
 
     def record_process_end(self, worker: Worker) -> None:
-        """Record that an attempt's process has ended, and that its evidence is being read."""
+        """Record that an attempt's process has ended. The attempt's end is not reported yet."""
         with self._lock:
             self._ended[worker.attempt_id] = None
 
     def is_unreported(self, worker: Worker) -> bool:
-        """True if the attempt's process has ended, and the attempt's end is not reported yet."""
+        """True if the attempt's process has ended, but the attempt's end is not reported yet."""
         with self._lock:
             return worker.attempt_id in self._ended
 
@@ -136,7 +137,7 @@ class AttemptGates:
         try:
             check = self._check_of(running, gates)
         except (RepositoryError, OSError) as error:
-            words = f"cannot run the gates of the attempt: {error}"
+            words = f"cannot run the gates of {worker.id}: {error}"
             evidence = replace(evidence, claimed_success=False, error=words)
             self._report(running, exit, evidence, on_judged)
             return
@@ -155,13 +156,13 @@ class AttemptGates:
     def late_evidence(
         self, running: RunningAttempt, job: Job, exit: Exit, evidence: Evidence
     ) -> Evidence:
-        """Return the evidence of a late result, for which no gates run.
+        """Return the evidence of a late result. No gates run for a late result.
 
-        If the attempt should have run gates, the evidence shows a failure.
+        If the attempt has gates to run, the returned evidence shows a failure.
         """
         if not self._gates_to_run(running, job, exit, evidence):
             return evidence
-        words = "late result: the gates were not run"
+        words = "late result: the gates did not run, so the result counts as failed"
         return replace(evidence, claimed_success=False, error=words)
 
     def _gates_to_run(

@@ -58,7 +58,7 @@ from orchestrator.engine.worktrees.working_directories import Changes, WorkerWor
 
 logger = logging.getLogger(__name__)
 
-#: Causes of stops that no caller requested. The text is the error of the lost attempt.
+#: Causes of stops that no caller requested, each with the error text of the lost attempt.
 _NOT_ASKED = {
     ExitCause.SHUTDOWN: "the server was stopped during the attempt",
     ExitCause.SIGNAL: "another process stopped the supervising process",
@@ -87,7 +87,10 @@ _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
 
 class AttemptRunner:
-    """Starts, stops, and adopts attempts. Commands and events come from the supervisor's thread."""
+    """Starts, stops, and adopts attempts, and reports their ends.
+
+    Only the supervisor's thread passes the scheduler's commands to this class.
+    """
 
     def __init__(
         self,
@@ -107,9 +110,9 @@ class AttemptRunner:
         post: Post,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved, otherwise "".
+        """``moved`` returns an error text if the workspace or the project was moved; otherwise "".
 
-        After a move of either, no attempt starts.
+        After such a move, no attempt starts.
         """
         self._moved = moved
         self._post = post
@@ -167,7 +170,7 @@ class AttemptRunner:
         """Send the launch of a worker without a slot to a busy shim (a preloaded launch).
 
         If sending fails, the worker starts later, when it has a slot. If the error is permanent,
-        that start reports it.
+        this later start reports the error.
         """
         worker = changed(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)
@@ -209,7 +212,7 @@ class AttemptRunner:
         )
 
     def _is_watched(self, worker: Worker, task: TaskSpec) -> bool:
-        """True if the attempt may write into the project although it works in another directory."""
+        """True if the attempt may change files of the project, but runs in another directory."""
         builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
         return builds and not worker.is_adviser
 
@@ -295,7 +298,7 @@ class AttemptRunner:
     ) -> None:
         """Launch the attempt after the setup commands of its worktree have run.
 
-        ``ran``: the run of these commands; None if it was stopped.
+        ``ran``: the result of the setup commands; None if they were stopped.
         """
         worker = assignment.worker
         name = worker.attempt_id
@@ -376,12 +379,12 @@ class AttemptRunner:
             )
 
     def make_context(self, command: MakeContext) -> None:
-        """Start to create the job's shared context. The message ``ContextPrepared`` follows."""
+        """Start to create the job's shared context. At the end, ``ContextPrepared`` is posted."""
         job = self._scheduler.view.jobs[command.job_id]
         self._contexts.begin(job, self._scheduler.view.jobs[job.root_id])
 
     def adopt(self, worker: Worker) -> None:
-        """Register an attempt that an earlier server started, so that its end is reported."""
+        """Register an attempt that an earlier server started, to report the attempt's end later."""
         task = self._scheduler.view.task_of(worker)
         running = self._adopted_attempt(worker, task)
         self._processes.expect(
@@ -440,7 +443,7 @@ class AttemptRunner:
         return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
 
     def _report(self, running: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
-        """Save the attempt's work, and report its end. If the disk is full, wait and repeat."""
+        """Save the attempt's work, and report the attempt's end. If the disk is full, retry."""
         worker = running.worker
         job = self._scheduler.view.jobs.get(worker.job_id)
         try:
@@ -460,7 +463,10 @@ class AttemptRunner:
     def _evidence_unless_moved(
         self, running: RunningAttempt, exit: Exit, changes: Changes | None
     ) -> Evidence:
-        """Return the evidence. Raise OSError if the disk is full or a directory was moved."""
+        """Return the attempt's evidence.
+
+        Raise OSError if the disk is full, or if the workspace or the project was moved.
+        """
         # Check this first, because reading the evidence commits the attempt's changes. The commit
         # must not be created in another directory that is now at the old path.
         if running.worktree is not None and (moved := self._moved()):
@@ -532,10 +538,10 @@ class AttemptRunner:
         return self._worktrees.omitted(running.worker, [each.id for each in workers if each])
 
     def _changes_in_project(self, running: RunningAttempt) -> Changes:
-        """Return the changed files in the project that the attempt's gates must judge.
+        """Return an attempt's changes in the project; ``touched`` has the files for its gates.
 
-        Files that a child job's gates have judged are excluded, unless the files have changed
-        since.
+        A file that a child job's gates have judged is omitted from ``touched``, unless the file
+        has changed since.
         """
         changes = self._without_worktree.changes(running.worker, running.task)
         others = self._scheduler.view.concurrent_with(running.worker)
@@ -572,11 +578,13 @@ def _evidence_of_error(running: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Return the exit of an attempt, corrected if a cause other than a caller's cancel stopped it.
+    """Return an attempt's exit, corrected if the attempt was stopped without a caller's cancel.
 
-    If a shutdown or a pause stopped the attempt, and it exited with code 0, the attempt has
-    finished. Otherwise, it is lost if it was stopped by a shutdown, a signal from outside, the
-    orphan timeout, or its node. After a caller's cancel, the exit is unchanged.
+    - If a shutdown or a pause stopped the attempt, and its exit code is 0, the attempt has
+      finished.
+    - Otherwise, the attempt is lost if one of these stopped it: a shutdown, a signal from outside,
+      the orphan timeout, or the end of the node's lease.
+    - In all other cases, the exit is unchanged.
 
     ``adopted``: True if an earlier server started the attempt. Servers stop the shims of such
     attempts by a signal, so a signal counts as a shutdown.

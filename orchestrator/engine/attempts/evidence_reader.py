@@ -70,8 +70,9 @@ class EvidenceReader:
     ) -> Evidence:
         """Return the evidence of an attempt. Changes nothing.
 
-        ``changes``: the changes in the attempt's worktree, if it has one. Raise UnknownAgent if an
-        earlier server started the attempt, and config.yaml no longer has its agent.
+        ``changes``: the attempt's changes; None to compare the files of the worker's directory.
+        ``has_open_children``: True if the worker has unfinished child jobs. Raise UnknownAgent if
+        an earlier server started the attempt, and config.yaml no longer has the attempt's agent.
         """
         worker = running.worker
         agent = self._agents.get(worker.agent)
@@ -113,10 +114,10 @@ class EvidenceReader:
         return self._without_secrets(evidence, running, printed)
 
     def _files_outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
-        """Return the files that an agent reports to have written outside its worktree.
+        """Return those of ``paths`` that the agent wrote in the user's checkout or home directory.
 
-        Only files of the checkout and of the user's home directory count, and only if they are
-        newer than the attempt.
+        ``paths``: files outside the worktree that the agent reports as written. A file counts only
+        if it was changed after the attempt's start.
         """
         if not paths:
             return []
@@ -139,7 +140,7 @@ class EvidenceReader:
     ) -> Evidence:
         """Return the evidence with masked secrets.
 
-        The log was already masked when it was written.
+        ``printed``: the attempt's output, in which secrets are already masked.
         """
 
         def clean(text: str) -> str:
@@ -164,12 +165,14 @@ def _with_delivery(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Return the evidence with ``DeliveredWork``: the changes, compared with the task.
+    """Return the evidence with ``DeliveredWork``, and with the class of the agent's final text.
 
-    If the attempt does not work on files, return the evidence unchanged. If no file changed, also
-    classify the agent's final text. ``builds``: True if the agent's work is to change files.
-    ``deferred``: True if unfinished child jobs may still create the promised files. ``outside``:
-    files that the agent changed outside its directory.
+    ``DeliveredWork`` compares the changes with the task. It is omitted if the attempt does not work
+    on files. The final text is classified only if no file changed.
+
+    ``outside``: files that the agent changed outside its directory. ``builds``: True if the agent's
+    work is to change files. ``deferred``: True if unfinished child jobs may still create the
+    promised files.
     """
     task, changed = running.task, changes.has_work or bool(changes.saved)
     is_agent, final = evidence.output_required, FinalText.ANSWER

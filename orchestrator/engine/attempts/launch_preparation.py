@@ -35,7 +35,7 @@ from orchestrator.security.secrets.masking import secrets_in
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """What one attempt gets: an API key, a node, and the proof of origin of its exit record."""
+    """The API key, the node, and the proof for its exit record that the server gives an attempt."""
 
     key: str = field(repr=False)
     proof: Proof
@@ -45,9 +45,10 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class RunningAttempt:
-    """A started attempt, with the files that its directory had before the start."""
+    """A started attempt, with the data that reading its result requires."""
 
     worker: Worker
+    #: The files of the attempt's directory before the start.
     before: Mapping[str, tuple[int, int]]
     #: Values that are masked in the worker's output: the worker's key, and the other secrets that
     #: it received.
@@ -90,7 +91,10 @@ class LaunchPreparation:
     def prepare(
         self, assignment: Assignment, issued: Issued, worktree: WorkerWorktree | None = None
     ) -> tuple[Launch, RunningAttempt]:
-        """Create the attempt's directory, files, and environment. Raise OSError."""
+        """Create the attempt's directory and files. Return the launch with its environment.
+
+        Raise OSError.
+        """
         worker, task = assignment.worker, assignment.task
         agent = self._agents.get(worker.agent)
         command = agent.command(assignment)
@@ -105,8 +109,8 @@ class LaunchPreparation:
             environment |= self._git_environment(environment, worker, worktree)
         name = worker.attempt_id
         place = self._project if task.works_in_project else ""
-        # A shell command in its own directory skips two steps so that it starts faster: the search
-        # for used ports, and the directory for temporary files.
+        # A shell command in its own directory starts faster without two steps: the check for used
+        # ports, and the directory for temporary files.
         is_long = worktree is not None or bool(place) or PROMPT in command.files
         environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, skip_used=is_long))
         own_scratch = scratch.directory_of(self._settings.workspace, name) if is_long else ""
@@ -189,7 +193,10 @@ class LaunchPreparation:
         return {**own, **search_boundary.git_settings({**environment, **own}, refusals)}
 
     def release(self, attempt: str, own_scratch: str = "") -> None:
-        """Release an attempt's ports, and remove its directory for temporary files. Idempotent."""
+        """Release an attempt's ports. Idempotent.
+
+        ``own_scratch``: the attempt's directory for temporary files, to remove; "" to keep it.
+        """
         self._ports.release(attempt)
         if own_scratch:
             scratch.remove(own_scratch)
@@ -199,8 +206,8 @@ class LaunchPreparation:
     ) -> RunningAttempt:
         """Return the ``RunningAttempt`` of an attempt that an earlier server started.
 
-        Its ``secrets`` lack the attempt's API key, which only the earlier server knew. The key
-        becomes invalid at the attempt's end.
+        The field ``secrets`` lacks the attempt's API key, which only the earlier server knew. The
+        key becomes invalid at the attempt's end.
         """
         settings = self._settings
         passed = {**settings.environment, **task.env}

@@ -15,7 +15,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes, plural
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Maximum bytes of all patches in a prompt together, and of all outputs in a prompt together.
+#: Maximum bytes in a prompt: of all patches together, and of all outputs together.
 PATCH_BYTES = 128 * 1024
 OUTPUT_BYTES = 16 * 1024
 #: Maximum bytes of one patch that is written to a file next to the prompt.
@@ -28,7 +28,7 @@ class ReviewPrompts:
         self._worktrees = worktrees
 
     def with_patches(self, assignment: Assignment) -> Assignment:
-        """Add the candidates' changes to the assignment. Raise RepositoryError.
+        """Return the assignment with each candidate's changes as a patch. Raise RepositoryError.
 
         Runs git, so the supervisor's thread must not call it.
         """
@@ -67,7 +67,7 @@ class ReviewPrompts:
 def entries_for(
     scheduler: Scheduler, workspace: Workspace, reviewer: Worker
 ) -> tuple[ReviewedCandidate, ...]:
-    """Return the candidates that a reviewer compares, without patches."""
+    """Return the candidates that a reviewer compares. They have no patches yet."""
     candidates = _candidates(scheduler, reviewer)
     room = OUTPUT_BYTES // len(candidates)
     return tuple(_entry(workspace, each, room) for each in candidates)

@@ -1,4 +1,4 @@
-"""Creates the shared context of each job in a separate process, and reads it."""
+"""Creates the shared context of each job in a separate process, and reads created contexts."""
 
 import logging
 import secrets
@@ -53,7 +53,7 @@ class SharedContextRuns:
     def begin(self, job: Job, root: Job) -> None:
         """Start the process that creates a job's shared context.
 
-        The message ``ContextPrepared`` follows, even if the process fails.
+        At the process's end, ``ContextPrepared`` is posted, even if the process failed.
         """
         if self._shared.exists(job):
             self._post(ContextPrepared(job.id))
@@ -82,10 +82,10 @@ class SharedContextRuns:
             self._do_without(job, root)
 
     def read(self, job: Job, root: Job, agent: str) -> str:
-        """Return the job's shared context; empty for an agent that reads no prompt."""
+        """Return the job's shared context; "" if the agent ``agent`` reads no prompt."""
         if not self._reads_prompt(agent):
             return ""
-        # Another process has removed the context since it was created.
+        # The context does not exist: another process has removed it since its creation.
         if not self._shared.exists(job):
             self._shared.make_plain(job, root)
         return self._shared.read(job)

@@ -1,6 +1,6 @@
 """Baseline runs: results of gates on base commits, stored and shared.
 
-A run with findings is repeated once. Only findings that both runs have are certain.
+A run with findings is repeated once. Only findings of both runs count as certain.
 """
 
 import logging
@@ -25,13 +25,13 @@ from orchestrator.engine.worktrees.worktree_lifetime import gates_directory
 
 logger = logging.getLogger(__name__)
 
-#: Called with the gate's findings on the base commit, or None if they are unknown.
+#: Called with the gate's run on the base commit, or None if the run gave no result.
 OnRan = Callable[[FinishedRun | None], None]
 
 
 @dataclass(slots=True)
 class _Wanted:
-    """A gate to run on a base commit, with the callers that wait for the result."""
+    """A gate to run on a base commit, and the callers that wait for the result."""
 
     gate: Gate
     waiting: dict[object, OnRan] = field(default_factory=dict)
@@ -41,13 +41,11 @@ class _Wanted:
 
 @dataclass(slots=True)
 class _Site:
-    """A base commit of a root job, with a worktree in which gates run one at a time.
-
-    ``queue``: the requested gates.
-    """
+    """A base commit of a root job, with a worktree in which gates run one at a time."""
 
     root_id: str
     commit: str
+    #: The gates to run.
     queue: deque[_Wanted] = field(default_factory=deque)
     running: _Wanted | None = None
     #: Name of the present run's process, with which a caller can stop the run.
@@ -82,13 +80,13 @@ class BaselineRuns:
         self._workspace = workspace
         self._background = background
         self._lock = threading.Lock()
-        #: By root job and commit. Other classes only check whether this dictionary is empty.
+        #: Base commits in use, by root job and commit. Other classes only check if there are any.
         self.sites: dict[tuple[str, str], _Site] = {}
 
     def request(self, requester: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
-        """Request a gate's result on the base of a check.
+        """Request a gate's result on the base commit of a check. ``on_ran`` gets the result.
 
-        ``requester`` identifies the caller, which may cancel the request with ``forget``.
+        ``requester`` identifies the caller, which can cancel the request with ``forget``.
         """
         kept = self._results.kept(check.base, gate) or self._shared_result(check, gate)
         if kept is not None:
@@ -107,9 +105,9 @@ class BaselineRuns:
         self._background.later(partial(self._begin_next, site))
 
     def forget(self, requester: object, by: tuple[str, str]) -> None:
-        """Cancel the requests of ``requester``. Stop a run if no other caller waits for it.
+        """Cancel the requests of ``requester``. Stop runs for which no other caller waits.
 
-        ``by``: the values ``ended_by`` and ``stopped_by`` of the stopped run.
+        ``by``: the values ``ended_by`` and ``stopped_by`` for a stopped run.
         """
         with self._lock:
             for site in self.sites.values():

@@ -48,7 +48,7 @@ _LOCKS = (
 class BaselineStore:
     """The stored results. Any thread may call.
 
-    Never raises: a gate whose result is unreadable runs again.
+    Never raises. If a stored result is unreadable, the gate runs again.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class BaselineStore:
             return None
 
     def keep(self, commit: str, gate: Gate, ran: FinishedRun) -> None:
-        """Store a result. A gate that did not run is never stored."""
+        """Store a gate's result on a commit. If the gate did not judge the commit, do nothing."""
         if not is_lasting(ran):
             return
         # Do not store the log, which is removed with its job, and the executed files, which only
@@ -93,7 +93,7 @@ class BaselineStore:
             return
 
     def _result_path(self, commit: str, gate: Gate) -> Path:
-        # The key has everything that affects the gate's findings. It omits settings that only
+        # The key has everything that affects the gate's findings, but not the settings that only
         # decide whether findings count.
         seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._toolchain(gate)]
         name = sha256(json.dumps(seen, default=str).encode()).hexdigest()
@@ -111,18 +111,19 @@ class BaselineStore:
 
 
 def is_lasting(ran: FinishedRun) -> bool:
-    """True if the run judged the commit.
+    """True if the run judged the commit, so that its result may be stored.
 
-    Other outcomes may change, for example after a missing package is installed.
+    If a gate did not judge the commit, a later run may do so, for example after a missing package
+    is installed.
     """
     unrun = ran.broken or ran.reading.has_no_tests or has_no_details(ran.reading)
     return not unrun
 
 
 def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
-    """Remove results older than the Unix time ``before``. Idempotent.
+    """Remove results that were stored before the Unix time ``before``. Idempotent.
 
-    If there are more than ``most`` results, also remove the oldest.
+    Also remove the oldest results, until at most ``most`` results remain.
     """
     try:
         found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
@@ -135,10 +136,10 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program_stamps(path: Path) -> Iterator[object]:
-    """Yield values that change with a program's file and with the packages next to the file.
+    """Yield values that change if a program's file, or a package next to the file, changes.
 
-    The file alone is not enough, because the file of a Python program is often the same for all
-    versions of its package.
+    The file alone is not enough, because a Python program's file is often the same for all versions
+    of its package.
     """
     yield str(path), _stamp(path)
     yield from _package_stamps(Path(os.path.realpath(path)).parent.parent)

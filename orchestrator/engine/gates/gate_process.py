@@ -1,4 +1,4 @@
-"""Runs gates as processes: one command in one directory, in the same way as a worker's process."""
+"""Runs gates as processes. A gate is one command in one directory, and runs like a worker."""
 
 import logging
 import os
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 SOURCES = "sources"
 #: Maximum number of the checkout's packages that a message names.
 _MOST_NAMED = 3
-#: Maximum size of this list in bytes. A longer list may be incomplete, so it is not used.
+#: Maximum bytes of the file ``SOURCES``. A longer file may be incomplete, so it is not used.
 _MOST_SOURCES_BYTES = 1 << 24
 #: Maximum bytes that are read of a gate's output.
 LOG_BYTES = 16 * 1024 * 1024
@@ -83,7 +83,7 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Return the prefix of the names of an owner's gate runs. The prefix ends with a dot."""
+    """Return the beginning of the names of all gate runs of an owner, with the dot at its end."""
     return f"gate_{owner}."
 
 
@@ -137,8 +137,8 @@ class GateProcesses:
     def begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
         """Start a gate. If its worktree needs setup, run the setup first. Raise OSError.
 
-        ``named`` is called with the name by which the running process can be stopped. If a setup
-        runs, this is first the setup's name, and later the gate's name.
+        ``named`` is called with the name of the process, which ``stop`` needs. If a setup runs,
+        ``named`` is called twice: for the setup, and later for the gate.
         """
         if not run.worktree or self._setup.is_done(run.worktree):
             self._begin_run(run, on_ran, named)
@@ -146,7 +146,7 @@ class GateProcesses:
             self.set_up(run, partial(self._after_setup, run, on_ran, named), named)
 
     def set_up(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
-        """Run ``git.setup`` in the worktree of a run. Raise OSError."""
+        """Run the commands of the setting ``git.setup`` in the worktree of a run. Raise OSError."""
         own = replace(run, gate=self._setup.gate, judges=False)
         self._begin_run(own, partial(self._setup_ended, own, on_ran), named)
 
@@ -188,12 +188,12 @@ class GateProcesses:
         self._launcher.start(launch)
 
     def why_program_missing(self, gate: Gate, cwd: str, worktree: str) -> str:
-        """Return why the gate's program cannot be found, as text; "" if it can be found.
+        """Return why the gate's program cannot be found, as text; "" if the program is found.
 
+        Also return "" if setup commands exist, because they may install the program.
         ``cwd``: the directory in which the gate would run.
         """
-        # Setup commands may install the program. If they do not, the shell reports the missing
-        # program.
+        # If the setup commands do not install the program, the shell reports the missing program.
         if self._setup.commands:
             return ""
         path = environment_of(self._settings)["PATH"]
@@ -207,7 +207,7 @@ class GateProcesses:
         self._launcher.stop(name, ended_by, stopped_by)
 
     def clear(self, root_id: str, owner: str, then: Callable[[], None]) -> None:
-        """Stop all processes that an earlier server ran for this owner, then call ``then``."""
+        """Stop the processes that an earlier server started for ``owner``, then call ``then``."""
         found = self._earlier_runs(root_id, owner)
         waiting = _Countdown(len(found) + 1, then)
         for name, record in found:
@@ -218,7 +218,7 @@ class GateProcesses:
     def _stop_earlier(self, name: str, record: str) -> None:
         """Stop a gate that an earlier server started.
 
-        If the gate no longer runs, report its end at once.
+        If the gate no longer runs, call the handler of the gate's end at once.
         """
         exit = Exit(ended_by=EndedBy.LOST)
         try:
@@ -267,7 +267,7 @@ class GateProcesses:
         if outside:
             words = (
                 f"{run.gate.name} imports {', '.join(outside)} from the user's checkout, not from "
-                "the worktree"
+                "the worktree, so it did not judge the change"
             )
             return replace(ran, broken=words, cause=GateCause.OUTSIDE_WORKTREE)
         ran = replace(ran, executed=executed)
@@ -370,10 +370,10 @@ class GateProcesses:
 
 
 def _executed_files(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return what a gate executed: files of the worktree, and packages of the user's checkout.
+    """Return the files of the worktree, and the packages of the checkout, that a gate executed.
 
-    The files are relative to ``run.cwd``; None if unknown. If the gate executed packages of the
-    checkout, it did not execute the worktree's version of them.
+    Paths of files are relative to ``run.cwd``. The files are None if unknown. A gate that executed
+    a package of the checkout did not judge the worktree's version of this package.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:
@@ -414,7 +414,7 @@ class _Countdown:
 
 
 def environment_of(settings: LaunchSettings) -> dict[str, str]:
-    """Return the environment of gates: that of a worker, but without an API key.
+    """Return the environment of gates. It is a worker's environment without the API key.
 
     The search path begins with the project's own programs in the user's checkout.
     """

@@ -5,7 +5,8 @@ Steps of one gate:
 1. Run the gate on the state.
 2. If the gate has findings, ask ``BaselineRuns`` for its findings on the base commit.
 3. If the gate rejects a merged result, run it again to confirm the findings.
-4. If the worker altered files that decide how the gate judges, run it with the base's versions.
+4. If the worker altered files that decide how the gate judges, such as tests, run the gate again
+   with the base's versions of these files.
 
 Each step ends with a callback, which begins the next step or adds the result.
 """
@@ -67,8 +68,8 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 logger = logging.getLogger(__name__)
 
-#: Limits of the search for comments that switch off findings: number of files of a change, number
-#: of files of the base, bytes of a file, and number of places.
+#: Limits of the search for comments that suppress findings: files of the change, files of the base,
+#: bytes of one file, and places in the result.
 _MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 << 20, 20
 #: Maximum number of bytes of a Python file that are searched for a line of code.
 _MOST_LOOKED_AT = 1 << 16
@@ -81,7 +82,7 @@ _Then = Callable[[FinishedRun], None]
 
 @dataclass(eq=False, slots=True)
 class _GateSequence:
-    """The state of a check: its gates, which run one after another, and the results so far."""
+    """A running check: its gates, which run one after another, and the results so far."""
 
     check: Check
     done: Done
@@ -109,15 +110,13 @@ class _GateSequence:
 
 @dataclass(frozen=True, slots=True)
 class _Passed:
-    """A gate's first run, which must be repeated with the base's tests and configuration.
-
-    ``base``: the gate's run on the base commit; None if there is none. ``altered``: the worker's
-    changes of files that decide how the gate judges.
-    """
+    """A gate's first run, which must be repeated with the base's tests and configuration."""
 
     result: GateResult
     ran: FinishedRun
+    #: The gate's run on the base commit; None if there is none.
     base: FinishedRun | None
+    #: The worker's changes of files that decide how the gate judges.
     altered: JudgeAlteration
 
 
@@ -163,7 +162,7 @@ class GateRunner:
         """Run the setup commands in a worktree. First stop a setup that an earlier server began.
 
         ``on_ran`` is called from any thread with the result, or with None if the setup was stopped.
-        ``named`` is called with the name that ``stop_set_up`` needs.
+        ``named`` is called with the name of the setup's process, for ``stop_set_up``.
         """
 
         def begin() -> None:
@@ -201,7 +200,7 @@ class GateRunner:
         self._background.close()
 
     def _guarded(self, sequence: _GateSequence, step: Callable[..., None], *more: object) -> None:
-        """Run a step of a check. On an error, end the check, because a caller waits for its end."""
+        """Run a step of a check. On an error, end the check, so that its caller does not hang."""
         try:
             step(sequence, *more)
         except Exception as error:
@@ -221,7 +220,7 @@ class GateRunner:
                     os.path.relpath(sequence.cwd, check.directory), touched
                 )
         except (RepositoryError, OSError) as error:
-            why = f"cannot read the change: {error}"
+            why = f"cannot read the changed files: {error}"
             sequence.results += [_failed_to_run(gate, why) for gate in check.gates]
         else:
             names = [gate.name for gate in check.gates if not self._why_skipped(sequence, gate)]
@@ -256,8 +255,8 @@ class GateRunner:
         return UNCHANGED if not paths and gate.source is not GateSource.ASKED else ""
 
     def _always_succeeds(self, gate: Gate, check: Check) -> bool:
-        # The detection accepts only gates that can fail on the base. ``SecondRuns`` judges later
-        # changes of their scripts.
+        # A detected gate can fail on the base. If the worker changed its script, the second run
+        # uses the base's script.
         if gate.source is GateSource.DETECTED or not check.base:
             return False
         return self._finder.always_succeeds(gate, self._repository.gate_files(check.commit))
@@ -271,7 +270,7 @@ class GateRunner:
         try:
             reading = self._secrets.scan(added, partial(self._repository.texts_in, check.base))
         except (RepositoryError, OSError) as error:
-            return _failed_to_run(gate, f"cannot read the change: {error}")
+            return _failed_to_run(gate, f"cannot read the changed files: {error}")
         return result_of(gate, FinishedRun(reading=reading), None, sequence.touched)
 
     def _begin_run(self, sequence: _GateSequence, gate: Gate, then: _Then) -> None:
@@ -376,9 +375,10 @@ class GateRunner:
         base: FinishedRun | None,
         first: FinishedRun | None = None,
     ) -> None:
-        """Judge the run ``ran`` of a gate.
+        """Judge the run ``ran`` of a gate, and add the result or begin the gate's next run.
 
-        ``first``: None, or the earlier run whose findings ``ran`` must confirm.
+        ``base``: the gate's run on the base commit; None if there is none. ``first``: the earlier
+        run whose findings ``ran`` must confirm; None if ``ran`` is the first run.
         """
         touched, check, cwd = sequence.touched, sequence.check, sequence.cwd
         permissions = permissions_from(check, cwd, gate, touched)
@@ -495,15 +495,15 @@ class GateRunner:
 
 
 def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> GateResult:
-    """Return the result of a gate that failed to run. The result blocks the change."""
+    """Return the result of a gate that failed to run. A required gate then blocks the change."""
     return replace(did_not_run(gate, cause, why), status=GateStatus.BROKEN)
 
 
 def _not_imported(sequence: _GateSequence, gate: Gate, ran: FinishedRun) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
-    Yield nothing if no test file was reported as executed: the Python that runs the tests then
-    reports no files at all.
+    Yield nothing if the run reported no test file as executed, because the run then reported no
+    files at all.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):
@@ -518,10 +518,7 @@ def _has_statements(path: str) -> bool:
 
 
 def _relative_to(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool]:
-    """Return the touched paths relative to the project.
-
-    The given paths are relative to its repository.
-    """
+    """Return ``touched`` with paths relative to the project, not to the top of the repository."""
     if project == os.curdir:
         return touched
     return {os.path.relpath(path, project): there for path, there in touched.items()}

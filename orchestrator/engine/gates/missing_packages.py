@@ -1,6 +1,6 @@
-"""Detects Node.js packages that a project requires, but that are not installed.
+"""Detects required Node.js packages that are not installed.
 
-A gate that needs a missing package cannot judge the project.
+If a package is missing, a gate that needs the package cannot judge the project.
 """
 
 import json

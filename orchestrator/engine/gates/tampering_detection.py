@@ -35,11 +35,10 @@ logger = logging.getLogger(__name__)
 
 
 def gate_rewrites(repository: Repository, directory: str, commit: str) -> tuple[Flaw, ...]:
-    """Return one finding for each place that a gate's run changed in a tracked file.
+    """Return one finding for each place in a tracked file that a gate's run has changed.
 
     ``directory``: a worktree in which ``commit`` was checked out before the run. Paths in the
-    findings are relative to the project. Errors are only logged, because the later restore of the
-    worktree reports them, too.
+    findings are relative to the project. An error is only logged, and the result is then empty.
     """
     try:
         changed = repository.changed_places(directory, commit)
@@ -75,11 +74,10 @@ class SecondRuns:
         result: GateResult,
         permissions: Sequence[AlterationPermission],
     ) -> JudgeAlteration:
-        """Return how the worker altered judging files: files that decide how the gate judges.
+        """Return how the worker altered judging files; empty if the gate needs no second run.
 
-        The result is empty if the gate needs no second run.
-
-        ``cwd``: the project in the worktree. The paths of ``touched`` are relative to ``cwd``.
+        ``cwd``: the project in the worktree. ``touched``: the changed paths, relative to ``cwd``.
+        ``result``: the result of the gate's first run.
         """
         is_of_worker = check.place is GatePlace.WORKER and check.permissions and check.base
         if not is_of_worker or not _needs_second_run(check, result):
@@ -91,7 +89,7 @@ class SecondRuns:
         return alteration(gate, touched, moves, equal, removed, permissions, check.is_compared)
 
     def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
-        """Replace the altered judging files in the worktree by the base's versions.
+        """Prepare the worktree for the second run: replace altered judging files by the base's.
 
         The caller must restore the worktree after the second run.
         """
@@ -120,7 +118,7 @@ class SecondRuns:
 
 
 def _needs_second_run(check: Check, result: GateResult) -> bool:
-    """True if the gate passed, or if its failure counts in a comparison of candidates."""
+    """True if the first run passed, or if it failed without blocking a compared candidate."""
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
 
@@ -128,7 +126,10 @@ def _needs_second_run(check: Check, result: GateResult) -> bool:
 def permissions_from(
     check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
 ) -> tuple[AlterationPermission, ...]:
-    """Return which judging files each task may alter, with paths relative to the project."""
+    """Return, for each task of the check, the permission to alter judging files.
+
+    Paths in the permissions are relative to the project.
+    """
     project = os.path.relpath(cwd, check.directory)
 
     def seen(permission: AlterationPermission) -> AlterationPermission:
@@ -136,8 +137,8 @@ def permissions_from(
         return replace(permission, judged=frozenset(judged))
 
     permissions = tuple(map(seen, check.permissions))
-    # A task that changes both code and tests has stricter limits. They do not apply to a merged
-    # state: it contains several tasks, and the change of each task was checked before the merge.
+    # A task that changes both code and tests has stricter limits. These limits do not apply to a
+    # merged state, because each task's change was already checked before the merge.
     return (
         restricted_permissions(gate, permissions, touched)
         if check.place is GatePlace.WORKER

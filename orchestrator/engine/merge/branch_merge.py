@@ -87,8 +87,8 @@ logger = logging.getLogger(__name__)
 MOST_MEASURED = 1_000
 #: Reason of a merge rejection if the worker's changes pass its own gates.
 NOT_TOGETHER = "gates fail after the merge with the changes of other workers"
-#: Seconds between retries. They are for two temporary causes: a user's ``git gc --prune=now``,
-#: which removes commits without a ref, and a lock that another git process holds briefly.
+#: Seconds before each retry of a merge. Retries help against two temporary causes: a user's ``git
+#: gc --prune=now``, which removes commits without a ref, and a lock of another git process.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
 
 
@@ -109,11 +109,11 @@ class BranchMerge:
         halted: Halted,
         left: Collection[str] = (),
     ) -> MergeOutcome:
-        """Merge the changes of ``workers`` one after another, in the given order.
+        """Merge the changes of ``workers`` one after another, and return the outcome.
 
-        Store the outcome in ``record``. Store the merged state, if any, on the job's result branch.
-        ``halted`` returns True if the merge is no longer needed. ``left``: child jobs that a person
-        chose to exclude. Raise RepositoryError.
+        Also store the outcome in ``record``, and the merged state, if any, on the job's result
+        branch. ``halted`` returns True if the merge is no longer needed. ``left``: child jobs that
+        a person chose to exclude. Raise RepositoryError.
         """
         parts = self._parts_to_merge(record, tree, job, workers)
         unrun = () if record.again else _skipped_gates(tree, job)
@@ -173,7 +173,11 @@ class BranchMerge:
         *,
         has_unrun: bool,
     ) -> MergeOutcome:
-        """Return the outcome of a merge. ``inside``: the workers whose changes are merged."""
+        """Return the outcome of a merge.
+
+        ``search``: the search for the changes with which the gates fail. ``inside``: the workers
+        whose changes are merged. ``has_unrun``: True if gates were skipped.
+        """
         refused = [
             self._rejection(record, search, part, results) for part, results in search.culprits
         ]
@@ -207,11 +211,11 @@ class BranchMerge:
         files: Mapping[str, str],
         result: str,
     ) -> Iterator[str]:
-        """Yield the merged workers whose changes are all missing in the result.
+        """Yield the ids of merged workers whose changes were all undone, so that none remains.
 
         Only workers on which other workers depend are checked. The changes of any other worker
         cannot be undone without a conflict. ``inside``: the merged workers. ``files``: the changed
-        files of the result, by path in the project.
+        files of the result, by path in the project. ``result``: the commit of the result.
         """
         needed = {each for task in tree.tasks[job.id] for each in task.depends_on}
         for worker in (each for each in inside if each.task_id in needed):
@@ -233,7 +237,9 @@ class BranchMerge:
         files: Mapping[str, str],
         has_unrun: bool,
     ) -> tuple[bool, Sequence[UnjudgedFile]]:
-        """Return two values: True if no gate judged the code, and the unjudged files if known.
+        """Return two values: True if no gate judged the code, and the files that no gate judged.
+
+        If the files are unknown, the second value is empty.
 
         ``inside``: the workers whose changes are merged. ``files``: the changed files, by path in
         the project. ``has_unrun``: True if gates were skipped.
@@ -383,7 +389,8 @@ class BranchMerge:
     def _merge_step(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
         """Merge a worker's branch heads into the commit ``tip``, except heads that conflict.
 
-        ``may_unite``: True if the merge may keep the added lines of both sides in one place.
+        Return the new merged state. ``may_unite``: True if the merge may keep the lines that both
+        sides added in the same place.
         """
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
@@ -443,7 +450,7 @@ class BranchMerge:
     def _fold(self, worker: Worker, commit: str) -> None:
         """Fast-forward the worker's branch to ``commit``, unless the worker still has a worktree.
 
-        ``commit`` contains the results of the worker's child jobs.
+        ``commit``: the worker's branch with the results of its child jobs merged in.
         """
         branch = worker_branch(worker)
         tip = self._repository.commit_of(branch)
@@ -474,9 +481,10 @@ class BranchMerge:
             before = step.commit
         for part, results in search.culprits:
             self._exclude_refused(record, job, part.worker, results)
+        inside = {step.part.worker.task_id for step in search.steps}
         for part in search.dropped:
-            why = "depends on a task that is not in the result"
-            exclude(record, part.worker, why, LossCause.BUILDS_ON)
+            lacking = min(part.depends_on.difference(inside))
+            exclude(record, part.worker, _depends_on(lacking), LossCause.BUILDS_ON)
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in search.results]
 
     def _with_child_workers(self, tree: Tree, conflict: FileConflict) -> FileConflict:
@@ -545,10 +553,10 @@ class BranchMerge:
 
 
 def _skipped_gates(tree: Tree, job: Job) -> tuple[GateResult, ...]:
-    """Return results for gates that are skipped because the job tree was cancelled.
+    """Return a result for each gate that is skipped because the job tree was cancelled.
 
     The scan for secrets is never skipped. If all tasks of the job had succeeded before the cancel,
-    no gate is skipped.
+    no gate is skipped, and the return value is empty.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
@@ -562,9 +570,9 @@ def _skipped_gates(tree: Tree, job: Job) -> tuple[GateResult, ...]:
 
 
 def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator[Worker]:
-    """Yield the workers whose changes failed the gates in an earlier merge.
+    """Yield the job's workers whose changes failed the gates in an earlier merge.
 
-    A worker is omitted if one of ``workers`` has completed the same task.
+    A worker is omitted if another worker of the same task is in ``workers``.
     """
     done = {each.task_id for each in workers}
     for each in tree.workers:
@@ -578,7 +586,7 @@ def _with_child_job(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[
 
 
 def exclude(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> None:
-    """Exclude a worker from the result. The worker's branch keeps the changes."""
+    """Record that a worker is excluded from the result. The worker's branch keeps the changes."""
     record.left_out[worker.id] = short(worker_branch(worker))
     record.causes[worker.id] = cause
     if why:
@@ -593,6 +601,9 @@ def _complete_parts(
     depends_on = {task.id: frozenset(sources(by_id, task)) for task in tasks}
     whole, without = split([MergePart(each, depends_on[each.task_id]) for each in workers], tasks)
     for part, task_id in without:
-        why = f"depends on task {task_id!r}, which is not in the result"
-        exclude(record, part.worker, why, LossCause.BUILDS_ON)
+        exclude(record, part.worker, _depends_on(task_id), LossCause.BUILDS_ON)
     return whole
+
+
+def _depends_on(task_id: str) -> str:
+    return f"depends on task {task_id!r}, which is not in the result"

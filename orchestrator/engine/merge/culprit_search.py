@@ -1,8 +1,9 @@
 """Merges workers' changes in order, and searches for culprits: changes with which the gates fail.
 
-If all of n changes pass together, the gates run once. Otherwise they run about log2(n) + 1 times
-for each culprit. From the second culprit on, the number of runs may double, because the search also
-checks whether one earlier change causes both failures. If so, only the earlier change is a culprit.
+If n changes pass together, the gates run once. Otherwise, the gates run about log2(n) + 1 times for
+each culprit. From the second culprit on, the number of runs may double. The reason is another
+check: one earlier change may have caused the failures of the last two culprits. In this case, only
+the earlier change is a culprit.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,7 +18,7 @@ Results = Sequence[GateResult]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MergeStep:
-    """The merge of one part on top of the earlier parts."""
+    """The merge of one worker's changes (a part) on top of the earlier parts."""
 
     part: MergePart
     #: The merged state; the earlier state if nothing of the part could be merged.
@@ -37,7 +38,7 @@ class MergeStep:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchResult:
-    """The merged state that passes the gates, and the parts that are not in it."""
+    """The merged state that passes the gates, and the parts that the state lacks."""
 
     #: The merged state; the base if nothing was merged.
     commit: str
@@ -59,12 +60,10 @@ Judge = Callable[[str], Results]
 
 class CulpritSearch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
-        """``base``: the commit to merge into.
+        """``base``: the commit to merge into. The base itself counts as passed.
 
-        Gates judge only later changes, so the base counts as passed.
-
-        A part may be merged as a union, which keeps the lines of both sides. If the gates then
-        fail, the part is merged again without the union, and has a conflict.
+        ``add`` merges one part. It may merge a part as a union, which keeps the lines of both
+        sides. If the gates then fail, the part is merged again without a union, and conflicts.
         """
         self._base = base
         self._all = list(parts)
@@ -74,17 +73,17 @@ class CulpritSearch:
         self._known: dict[str, Results] = {base: ()}
         self._steps: list[MergeStep] = []
         self._culprits: list[tuple[MergePart, Results]] = []
-        #: Number of culprits at the beginning of the list that stay culprits. Each of them was
-        #: found to be the common cause of two failures.
+        #: Number of culprits at the beginning of the list that stay culprits. Each one is the
+        #: common cause of two failures.
         self._final = 0
         self._dropped: list[MergePart] = []
         #: Workers whose parts must be merged without a union of lines.
         self._without_union: set[str] = set()
 
     def run(self) -> SearchResult:
-        """Return the largest merged state that passes the gates.
+        """Merge the parts in order, and return the merged state that passes the gates.
 
-        The state has all parts in order, except the culprits and the parts that build on culprits.
+        The state lacks only the culprits, the parts that build on culprits, and conflicting parts.
         """
         good = 0
         while True:
@@ -123,9 +122,9 @@ class CulpritSearch:
         return self._known[commit]
 
     def _first_failing_step(self, good: int) -> int:
-        """Return the number of the first step with which the gates fail.
+        """Return the number of the first step after which the gates fail. Step 1 is the first.
 
-        The gates pass with step ``good``, and fail with the last step.
+        The gates must pass after step ``good``, and fail after the last step.
         """
         bad = len(self._steps)
         while bad - good > 1:
@@ -139,9 +138,9 @@ class CulpritSearch:
     def _exclude_culprit(self, good: int) -> int:
         """Exclude the part that makes the gates fail. Return the number of steps to keep.
 
-        ``good``: the gates pass with the first ``good`` steps, and fail with the next step. The
-        excluded part is the part of the next step, or an earlier part that is the real cause. A
-        part that was merged as a union is not excluded, but merged again without the union.
+        The gates pass after the first ``good`` steps, and fail after the next step. The excluded
+        part is the part of the next step, or an earlier part that is the real cause. A part that
+        was merged as a union is not excluded: it is merged again without the union.
         """
         culprit, results = self._steps[good].part, self._results_after(good + 1)
         if self._steps[good].has_union:
@@ -162,7 +161,7 @@ class CulpritSearch:
     def _common_cause(self, good: int) -> MergePart | None:
         """Return the earlier part that causes the failures of the latest two culprits, or None.
 
-        If this part is excluded, the gates pass on both culprits and all other earlier parts.
+        Without the returned part, the gates pass on both culprits and all other earlier parts.
         """
         if not good or len(self._culprits) == self._final:
             return None
@@ -174,10 +173,10 @@ class CulpritSearch:
         return suspect if not builds_on_it and self._passes(others) else None
 
     def _interacting_part(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
-        """Return the part of ``before`` that makes the gates fail together with the culprit.
+        """Return the part of ``before`` that, together with the culprit, makes the gates fail.
 
-        The gates pass on the culprit and all parts before the returned part. If the returned part
-        is added, the gates fail.
+        The gates pass on the culprit with all parts before the returned part. With the returned
+        part added, the gates fail.
         """
         good, bad = 0, len(before)
         while bad - good > 1:

@@ -17,7 +17,7 @@ LINEAR = "linear"
 
 
 def linear_commit(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
-    """Return a commit with the content of the last of ``steps``, but without merges in its history.
+    """Create a linear history with the content of the last step. Return its last commit.
 
     The history has the workers' own commits, one after another, on top of ``base``.
     """
@@ -33,9 +33,9 @@ def linear_commit(repository: Repository, job: Job, base: str, steps: Iterable[M
 
 
 def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[str]:
-    """Yield the commits of a worker and its child jobs, in the order of their creation.
+    """Yield the commits of a worker and of its child jobs, in the order of their creation.
 
-    A child job is included only if ``merged`` contains its result.
+    A child job's commits are included only if the commit ``merged`` contains the job's result.
     """
     start = repository.commit_of(start_ref(worker))
     own = (

@@ -11,7 +11,7 @@ from orchestrator.engine.worktrees.working_directories import Worktrees
 class LostLines:
     """Finds the workers whose lines a merge replaced.
 
-    Workers must be added in the order in which they are merged.
+    Call ``add`` for each worker, in the order in which the workers are merged.
     """
 
     def __init__(self, repository: Repository, worktrees: Worktrees, base: str) -> None:
@@ -26,7 +26,10 @@ class LostLines:
         self._before.append(worker)
 
     def with_writers(self, conflict: FileConflict) -> FileConflict:
-        """Return the conflict with the names of the earlier workers that wrote its lost lines."""
+        """Return the conflict, with the writers of each lost hunk as the hunk's ``workers``.
+
+        If the writers are unknown, these are all added workers that changed the file.
+        """
         if not conflict.lost:
             return conflict
         lost = (

@@ -39,7 +39,7 @@ Halted = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class AllowedTestChanges:
-    """What the tasks of a merge may change in tests."""
+    """The changes of tests that the tasks of a merge may make."""
 
     permissions: tuple[AlterationPermission, ...]
     #: Names of gates whose tests at least one of the tasks may remove.
@@ -50,7 +50,7 @@ class AllowedTestChanges:
 
 
 class Abandoned(Exception):
-    """Raised to end a check whose results are no longer needed."""
+    """Raised if the results of a check are no longer needed, because its job was stopped."""
 
 
 class GateUnfit(Exception):
@@ -81,8 +81,9 @@ class MergeGates:
     ) -> Sequence[GateResult]:
         """Return the results of the job's gates on ``commit``, which was created from ``base``.
 
-        ``sound``: names of gates that pass on the base; this method adds names. Raise Abandoned
-        when ``halted`` returns True. Raise GateUnfit if a required gate fails on the base, too.
+        ``sound``: names of gates that are known to pass on ``base``. This method adds names. Raise
+        Abandoned if ``halted`` returns True. Raise GateUnfit if a required gate also fails on
+        ``base``.
         """
         gates = tuple(map(allowed.applied, job.config.gates))
         if not gates:

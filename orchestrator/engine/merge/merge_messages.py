@@ -36,7 +36,7 @@ def in_words(
     """Yield lines of text about the outcome of a job's changes.
 
     ``status``: the status with which the job ends. ``above``: ids of the jobs above this job, from
-    its parent job to the root job. They are merged after this job.
+    its parent job to the root job. The jobs above are merged after this job.
     """
     yield from _result_lines(record, status) if record.branch else ()
     yield from _unmerged_lines(record, above)
@@ -47,10 +47,10 @@ def in_words(
 
 
 def report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
-    """Return the outcome of a job's changes for its reports.
+    """Return the outcome of a job's merge, for the job's reports.
 
-    The notes of a root job omit unmerged changes, because its reports already list them. ``above``:
-    as in ``in_words``.
+    For a root job, the notes omit unmerged changes, because the reports list these elsewhere.
+    ``above``: as in ``in_words``.
     """
     unmerged = (
         _unmerged_lines(record, above)
@@ -84,13 +84,12 @@ def _unmerged_lines(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
             f"{paths_in_words(list(paths))}; branch {each['branch']}. To merge them: "
             f"{COMMAND} merge {record.job_id} --include {child}."
         )
-    # When the worker that started a child job has ended, the child job's workers get no further
-    # attempt.
+    # The workers of a child job get no further attempt, because their parent worker has ended.
     yield from () if above else (*_command_for_workers(record), *_command_for_agents(record))
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
-        when = f", once job {above[-1]} has ended" if above else ""
+        when = f"after job {above[-1]} has ended" if above else "now"
         yield (
-            f"To merge now, with the better result in each conflict{when}: "
+            f"To merge {when}, with the better result in each conflict: "
             f"{merge_chain(' --strategy theirs', record.job_id, above)}."
         )
 
@@ -243,7 +242,7 @@ def _result_lines(record: MergeRecord, status: JobStatus) -> Iterator[str]:
 
 
 def _gate_outcome(gate: Mapping[str, Any]) -> str:
-    """Return a gate's outcome. Records of earlier versions have only its status."""
+    """Return a gate's outcome. In a record of an earlier version, the status determines it."""
     passed = gate["status"] in (GateStatus.PASSED, GateStatus.KNOWN)
     return str(gate.get("outcome") or (GateOutcome.PASSED if passed else gate["status"]))
 
@@ -290,13 +289,13 @@ def _lines_on_parent_conflict(record: MergeRecord) -> Iterator[str]:
 
 
 def _pathspecs(paths: Sequence[str]) -> str:
-    """Return paths as last arguments of a git command: `` -- a b``; "" if there are too many."""
+    """Return the paths as the end of a git command: `` -- a b``; "" if there are too many paths."""
     given = " ".join(quote(_pathspec(each)) for each in paths)
     return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""
 
 
 def _pathspec(path: str) -> str:
-    """Return the path in a form that git accepts in any directory of the user's repository."""
+    """Return the path as a git pathspec that works in any directory of the user's repository."""
     return f":(top,literal){path}" if set(path) & set("*?[\\") else f":/{path}"
 
 
@@ -304,8 +303,8 @@ def _unmerged_worker(record: MergeRecord, worker: str, branch: str) -> str:
     why = _reason_in_words(record, worker)
     if worker in record.merged:
         return (
-            f"Partly merged: {worker}{why}. The missing changes are on branch {branch} and on the "
-            "branches of its child jobs."
+            f"Partly merged: {worker}{why}. The missing changes are on branch {branch}, and on the "
+            f"branches of the child jobs of {worker}."
         )
     kept = "" if worker in record.gone else f"; branch {branch}"
     return f"Not merged: {worker}{why}{kept}."

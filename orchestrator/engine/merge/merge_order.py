@@ -21,10 +21,10 @@ class MergePart:
 def in_order(
     parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
-    """Sort the parts: first the parts that contain only their own worker's changes.
+    """Return the parts in two groups, and in the given order within each group.
 
-    Parts that contain other workers' changes come last, together with the parts that depend on
-    them. Apart from this, the given order is kept.
+    The second group has the parts that contain other workers' changes, and the parts that depend on
+    such a part.
     """
     early: list[MergePart] = []
     late: list[MergePart] = []
@@ -39,11 +39,10 @@ def in_order(
 
 
 def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
-    """Sort parts by dependencies. Sort independent parts by evidence: the best part comes last.
+    """Return the parts in the order of their dependencies. Of independent parts, the best is last.
 
-    The best part has the fewest findings of gates. If several parts have the fewest findings, the
-    best of these passes the most tests that the base already has. Parts with equal evidence keep
-    their order.
+    The best part has the fewest findings of gates. Among parts with equally few findings, the best
+    part passes the most tests that the base already has. Equal parts keep their order.
     """
     at = {part.worker.task_id: number for number, part in enumerate(parts)}
     found = candidates_of([part.worker for part in parts])
@@ -67,10 +66,10 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
 def split(
     parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
-    """Separate the parts whose dependencies are all in ``parts`` from the other parts.
+    """Split the parts by whether all their dependencies are in ``parts``.
 
-    Return two lists: the parts whose dependencies are complete, and the other parts, each with the
-    id of a missing task.
+    Return two lists: the parts with all dependencies, and the other parts. Each of the other parts
+    comes with the id of a task that it depends on and that is missing.
     """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present

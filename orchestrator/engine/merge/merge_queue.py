@@ -30,13 +30,13 @@ class _Work:
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
-        #: Set this to make the thread stop its work.
+        #: Set to make the job's merges end soon.
         self.stop = threading.Event()
         self.asked = 0
 
 
 class MergeQueue:
-    """Merges queued jobs. Any thread may call.
+    """Merges queued jobs in background threads. Any thread may call.
 
     If the server stops before a merge has ended, the next server repeats the merge.
     """
@@ -67,10 +67,10 @@ class MergeQueue:
     def merge_again(
         self, root_id: str, job_id: str, choice: MergeChoice, then: Callable[[MergeOutcome], None]
     ) -> Future[None]:
-        """Merge an ended job again, in another thread. The future raises the errors of the merge.
+        """Merge an ended job again, in a background thread. ``then`` is called with the outcome.
 
-        ``then`` is called in that thread with the outcome. Raise Conflict while another merge of
-        the job runs.
+        The returned future completes when the merge has ended, and raises the errors of the merge.
+        Raise Conflict while another merge of the job waits or runs.
         """
         self.check_idle(job_id)
         work = self._begin(job_id)
@@ -81,7 +81,7 @@ class MergeQueue:
             return job_id in self._under_way
 
     def check_idle(self, job_id: str) -> None:
-        """Raise Conflict while a merge of the job runs."""
+        """Raise Conflict while a merge of the job waits or runs."""
         if self.is_under_way(job_id):
             raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
 

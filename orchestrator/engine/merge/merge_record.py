@@ -17,11 +17,11 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum number of paths that a sentence names.
 MOST_PATHS = 10
-#: Records of versions without the field ``gone`` have this text instead.
+#: Earlier versions have no field ``gone``. Their records have this text as the worker's reason.
 _GONE_ONCE = "its branch was removed, and its checkpoints, too"
 #: Maximum size of a record in bytes. A larger file is no record.
 _MOST_BYTES = 64 * 2**20
-#: Writes a file in a directory: the whole file or nothing.
+#: Writes a file atomically. Arguments: a directory, a path in it, and the content.
 Write = Callable[[Path, str, str], object]
 
 
@@ -36,8 +36,7 @@ class MergeRecord:
     #: The result branch; empty if nothing was merged or changed.
     branch: str = ""
     commit: str = ""
-    #: Numbers of added and removed lines of the result's files. The record is limited to the first
-    #: files.
+    #: Numbers of added and removed lines, by file of the result. Limited to the first files.
     lines: dict[str, list[int]] = field(default_factory=dict)
     #: Totals of the result: ``files``, ``added`` and ``removed``; empty in older records.
     size: dict[str, int] = field(default_factory=dict)
@@ -97,7 +96,7 @@ class MergeRecords:
         self._write(self._workspace.job_directory(job.root_id), _relative_path(job), text)
 
     def read(self, job: Job) -> MergeRecord | None:
-        """Return the record; None if it does not exist or cannot be read."""
+        """Return the job's merge record; None if the file does not exist or is unreadable."""
         try:
             return record_of(json.loads(read_regular(self._path(job), _MOST_BYTES) or b""))
         except (ValueError, RecursionError):
@@ -112,9 +111,9 @@ class MergeRecords:
 
 
 def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
-    """Return the merge record in ``values``; None if there is none.
+    """Return the merge record in ``values``; None if ``values`` lacks a required field.
 
-    Ignore fields of other versions.
+    Unknown fields, which other versions wrote, are ignored.
     """
     known = {each.name for each in fields(MergeRecord)}
     try:
@@ -127,7 +126,7 @@ def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
 
 
 def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
-    """Return the changes that are not in the result, in the form that the job stores."""
+    """Return the changes that are not in the result: of excluded workers, and discarded ones."""
     return (*_missing_as_excluded(record), *_missing_as_discarded(record))
 
 
@@ -170,10 +169,10 @@ def _missing_as_excluded(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """Return the hunks that are missing in the result, grouped by the worker that wrote them.
+    """Return the hunks of merged changes that the result lacks, grouped by their writer.
 
-    A hunk is missing because another worker's hunk replaced it, or because the parent worker of a
-    child job undid it.
+    The result lacks a hunk if another worker's hunk replaced it, or if the parent worker of a child
+    job undid it.
     """
     return (*_replaced_hunks(record), *_undone_hunks(record))
 
@@ -198,7 +197,7 @@ def _undone_hunks(record: MergeRecord) -> Iterator[Overruled]:
 
 
 def both_kept_in(record: MergeRecord) -> tuple[str, ...]:
-    """Return files of the result to which several workers added lines in the same place."""
+    """Return the files of the result in which several workers added lines in the same place."""
     paths = (each for each in record.files if each["way"] == FileWay.UNION)
     return tuple(sorted({each["path"] for each in paths if each["worker_id"] in record.merged}))
 
@@ -218,7 +217,10 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return, for each worker, the places where ``winners`` replaced the worker's hunks."""
+    """Return the places of replaced hunks as text, by the worker that wrote the hunks.
+
+    ``winners``: the workers whose merge replaced the hunks.
+    """
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:
         if conflict["resolved"] and conflict["worker_id"] in winners:
@@ -251,7 +253,7 @@ def _loss_reason(record: MergeRecord, worker: str) -> str:
 
 
 def conflict_in_words(record: MergeRecord, worker: str) -> str:
-    """Return the files in which a worker's changes conflict, as text; "" if there are none."""
+    """Return a text that names the files in which a worker's changes conflict; "" if none."""
     own = [each for each in record.conflicts if each["worker_id"] == worker]
     paths = paths_in_words([each["path"] for each in own])
     return f"conflict in {paths}{_children_in_words(own)}" if own else ""

@@ -1,6 +1,6 @@
-"""Runs the merge of a job: merges its workers' changes when all of its workers have ended.
+"""Runs the merge of a job: merges the workers' changes after all workers of the job have ended.
 
-Candidates that were not chosen keep their work on separate branches.
+For each candidate that was not chosen, a ref protects the candidate's work.
 """
 
 import logging
@@ -104,7 +104,7 @@ def _with_loser(parent: Worker, conflict: FileConflict) -> FileConflict:
 
 
 def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
-    """Protect the work of candidates that were not chosen: set one ref for each candidate.
+    """Set one ref for each candidate that was not chosen, so that git keeps the candidate's work.
 
     Remove the chosen candidate's ref. Idempotent. Raise RepositoryError.
     """
@@ -150,7 +150,7 @@ class MergeRunner:
         self._folding = ChildResultMerge(repository, worktrees)
 
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
-        """Return the merge report of a job, by job ID; for a root job, also those of descendants.
+        """Return merge reports by job id: the job's report, and for a root job all reports.
 
         If the job's changes have not been merged yet, merge them first.
         """
@@ -169,11 +169,11 @@ class MergeRunner:
         return replace(found, notes=(*note, *found.notes))
 
     def merge_job(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> MergeOutcome:
-        """Merge the changes of a job, and remove its worktrees.
+        """Merge the changes of a job, remove the job's worktrees, and return the merge's outcome.
 
         For a root job, also search for changes in the user's checkout. For a job that does not use
-        git, only search for promised files that were removed. A failed step is recorded in the
-        merge record. Idempotent.
+        git, only search for promised files that were removed. If a step fails, the merge record has
+        the error. Idempotent.
         """
         job = _job(tree, job_id)
         base = _base_commit(tree, job)
@@ -199,10 +199,10 @@ class MergeRunner:
     def _removed_promises(
         self, tree: Tree, job: Job, files: Sequence[str] = (), record: MergeRecord | None = None
     ) -> Mapping[str, tuple[str, ...]]:
-        """Return the promised files that workers created, but that the job's result lacks.
+        """Return the promised files that workers created, and that the job's result lacks.
 
-        Keys are ids of workers. ``files``: the files that the result changes. ``record``: the
-        record of the merge; None for a job without git.
+        The files are given by the id of the worker. ``files``: the files that the result changes.
+        ``record``: the record of the merge; None for a job without git.
         """
         tasks = {each.id: each for each in tree.tasks[job.id]}
         own = [each for each in tree.workers if each.job_id == job.id and each.belongs_to_result]
@@ -248,7 +248,7 @@ class MergeRunner:
     def _changed_files(
         self, tree: Tree, job: Job, state: Mapping[str, str] | None
     ) -> Iterator[CheckoutChange]:
-        """Yield changed files of the checkout that no worker reported.
+        """Yield files of the checkout that changed during an attempt, and that no worker reported.
 
         Each file comes with the workers that ran when the file changed. ``state``: the checkout's
         present state; None if unknown.
@@ -267,9 +267,9 @@ class MergeRunner:
     def merge_again(
         self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted
     ) -> MergeOutcome:
-        """Merge the branches of an ended job again. A ref protects the earlier result.
+        """Merge the branches of an ended job again. Set a ref that protects the earlier result.
 
-        Raise Conflict or RepositoryError. After an error, nothing is changed.
+        Raise Conflict or RepositoryError. After a Conflict, nothing is changed.
         """
         began, job = time.monotonic(), _job(tree, job_id)
         job = replace(
@@ -397,8 +397,9 @@ def _exclude_by_choice(
 ) -> None:
     """Exclude a worker from the result, because a person requested this.
 
-    If gates or a conflict excluded the worker before, the record keeps that cause. The cause
+    If gates or a conflict excluded the worker in the earlier merge, keep this cause, because it
     applies again if the person withdraws the request. ``before``: the record of the earlier merge.
+    ``by_hand``: True if the job has the merge strategy ``manual``.
     """
     missing = missing_from(before) if before else ()
     earlier = next((each for each in missing if each.worker_id == worker.id), None)
@@ -418,7 +419,7 @@ def _with_conflicts_above(merged: MergeOutcome, record: MergeRecord, job: Job) -
 
 
 def _record_error(record: MergeRecord, error: RepositoryError) -> None:
-    logger.warning("git: %s", error, extra={"job_id": record.job_id})
+    logger.warning("a step of a merge failed: %s", error, extra={"job_id": record.job_id})
     record.errors.append(error.message)
 
 
@@ -440,9 +441,9 @@ def _jobs_above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _base_commit(tree: Tree, job: Job) -> str:
-    """Return the job's base commit.
+    """Return the job's base commit, or the base commit of a descendant if the job has none.
 
-    If the job has no base, return the base commit of a descendant; "" if there is none.
+    Return "" if neither exists.
     """
     if job.config.base:
         return job.config.base
@@ -453,8 +454,8 @@ def _base_commit(tree: Tree, job: Job) -> str:
 def _workers_to_merge(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
     """Yield the workers to merge, task by task, in the order of the tasks' dependencies.
 
-    For each task, the chosen worker comes first, then the workers that a person selected
-    (``taken``).
+    For each task, yield the chosen worker, and then the workers that a person selected.
+    ``taken``: ids of the workers that a person selected.
     """
     workers = [each for each in tree.workers if each.job_id == job.id and not each.is_adviser]
     for task in in_order(tree.tasks[job.id]):

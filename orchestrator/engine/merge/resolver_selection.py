@@ -1,4 +1,4 @@
-"""Selects the workers that must resolve their merge conflicts. Records why other workers cannot."""
+"""Selects workers to resolve their merge conflicts, and records why other workers cannot."""
 
 from collections.abc import Iterator
 
@@ -28,9 +28,9 @@ class ResolverSelection:
     def rejections(
         self, record: MergeRecord, job: Job, search: SearchResult
     ) -> Iterator[MergeRejection]:
-        """Yield a rejection for each worker whose agent must resolve its conflicts.
+        """Yield a merge rejection for each worker that gets an attempt to resolve its conflicts.
 
-        Yields nothing if the job's setting ``resolve`` is off, or if a person repeats the merge.
+        Yield nothing if the job's setting ``resolve`` is off, or if a person repeats the merge.
         """
         if not job.config.resolve or record.again or not record.commit:
             return
@@ -63,9 +63,9 @@ class ResolverSelection:
                 self.note_resolvable(record, job, worker)
 
     def note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """If the worker can still resolve its conflicts, record that.
+        """Add the worker to ``record.resolvable`` if it can still resolve its conflicts.
 
-        A worker of a child job cannot resolve its conflicts, because its parent worker has ended.
+        A worker of a child job cannot, because its parent worker has ended.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
@@ -84,9 +84,9 @@ class ResolverSelection:
         return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
 
     def _point_to_own(self, worker: Worker) -> None:
-        """Undo the changes of an attempt that failed to resolve the worker's conflicts.
+        """Reset the worker's branch to its head before a failed attempt to resolve conflicts.
 
-        Idempotent. Does nothing if the worker gets no further attempt.
+        Idempotent. Do nothing if the worker gets no further attempt.
         """
         failed = worker.result is not None and worker.result.unresolved
         if failed and worker.attempt <= worker.budget_from:
@@ -103,7 +103,7 @@ def is_refused(worker: Worker) -> bool:
 def _in_conflict(record: MergeRecord, search: SearchResult) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
-    A worker cannot resolve conflicts that only its child jobs' changes have.
+    If only changes of its child jobs conflict, a worker is omitted, because it cannot resolve them.
     """
     for step in search.steps:
         if not step.taken and step.part.worker.id not in record.merged:

@@ -1,1 +1,1 @@
-"""Planning of a request by rules."""
+"""Splits requests into tasks by rules, without AI."""

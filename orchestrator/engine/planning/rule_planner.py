@@ -1,8 +1,8 @@
 """Splits a request into tasks by rules, without AI.
 
-Also decides if a model should split the request instead.
+The module also decides if a model should split the request instead.
 
-The first rule that fits is used, in this order:
+The first structure that the request has decides how it is split:
 
 1. a numbered or bulleted list
 2. a numbered list within a line
@@ -10,8 +10,8 @@ The first rule that fits is used, in this order:
 4. a kind of work (``work_kinds.toml``)
 5. "X with A, B and C"
 
-If no rule fits, the request is one task. Thanks and wishes ("Please keep it small.") create no
-task, but they are part of every task's context.
+A request without such a structure is one task. Thanks and wishes ("Please keep it small.") create
+no task, but they are part of every task's context.
 """
 
 import re
@@ -100,8 +100,8 @@ def _is_after_end_of_sentence(text: str, marker: re.Match[str]) -> bool:
 def _items_between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
     """Yield the items of the list: the text after each marker.
 
-    An "and", "or", "then", or comma at the end of an item is removed, because it only introduces
-    the next item. If a "then" was removed, the next item begins with "then".
+    An "and", "or", "then", or comma at the end of an item is removed, because such a word only
+    introduces the next item. If a "then" was removed, the next item begins with "then".
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""
@@ -173,8 +173,8 @@ _WRITES_DOCUMENTATION = lazy_pattern(
 )
 #: Sentences that create no task, but belong to all tasks.
 _NOT_WORK = (Mood.COURTESY, Mood.CONDITION)
-#: Maximum number of characters that each item gets of a list's introduction. The request has the
-#: whole introduction.
+#: Maximum number of characters of a list's introduction in each item's task. The whole introduction
+#: is in the request.
 _MAX_INTRO = 4000
 #: Maximum number of words of a part. A longer phrase is prose, not the name of a part.
 _MAX_PART_WORDS = 8
@@ -210,7 +210,7 @@ class _Part:
 
     title: str
     prompt: str
-    #: The item's own request. Set only if ``title`` also contains the text of the whole request.
+    #: The part's own request; empty if it is ``title``.
     asks: str = ""
 
 
@@ -228,7 +228,10 @@ class RulesPlanner:
     name = "rules"
 
     def plan(self, request: str) -> Sequence[TaskSpec]:
-        """Return the tasks of a request; none for "Thank you.". Equal requests have equal tasks."""
+        """Return the tasks of a request; none for "Thank you.".
+
+        Equal requests get equal tasks.
+        """
         return split(request).tasks
 
 
@@ -320,10 +323,10 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 
 
 def _role(verb: str) -> str | None:
-    """Return "testing" or "documentation" if the verb clearly requests this work, otherwise None.
+    """Return the role "testing" or "documentation" if the verb clearly requests this work.
 
-    In case of doubt, return None, because a task with one of these roles fails if it changes no
-    file.
+    Otherwise, return None. A wrong role would be harmful, because a task with one of these roles
+    fails if it changes no file.
     """
     if _WRITES_TESTS.match(verb):
         return "testing"
@@ -359,7 +362,7 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 
 
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
-    """True if ``line`` begins the text below the list; False if it belongs to the last item.
+    """True if ``line`` begins the text below the list; False if ``line`` belongs to ``item``.
 
     The text below the list is not indented. It follows an empty line, or is an instruction for all
     items.
@@ -379,7 +382,7 @@ def _indent(line: str) -> int:
 
 
 def _named_parts(text: str) -> Sequence[_Part]:
-    # First shorten sequences of blanks, because long sequences would make the search quadratic.
+    # First shorten sequences of blanks, because the search takes quadratic time for long sequences.
     line = one_line(text)
     found = _WITH.match(line.rstrip(".! "))
     if found is None:
@@ -412,7 +415,7 @@ _MORE_THAN_ONE = lazy_pattern(r"[.!?;:]\s+\S|,|\b(?:and|then|also|with|including
 
 
 def worth_planning(request: str) -> bool:
-    """True if a model should split the request, because it is neither a list nor one small task."""
+    """True if a model should split the request: if the request is no list and no small task."""
     return not (is_list(request) or _is_small(request.strip()))
 
 

@@ -22,8 +22,7 @@ _BETWEEN = lazy_pattern(
     r"|\n[^\S\n]*\n\s*(?=\S)"
 )
 _ABBREVIATION = lazy_pattern(r"(?:\b(?:e\.g|i\.e|etc|vs|cf|no|approx|Mr|Ms|Dr|St)\.|\b[A-Z]\.)$")
-#: Maximum length of an abbreviation: the number of characters at the end of a sentence that are
-#: searched for one.
+#: Number of characters at the end of a sentence that are searched for an abbreviation.
 _TAIL = 12
 #: Maximum number of characters that are read to classify a sentence.
 _MOST_READ = 400
@@ -225,7 +224,7 @@ def sentences(text: str) -> Sequence[Sentence]:
 
 
 def mood_of(sentence: str, *, asked: bool = False) -> Mood:
-    """Return a sentence's mood. ``asked``: True if an earlier sentence requests work."""
+    """Return what a sentence expresses. ``asked``: True if an earlier sentence requests work."""
     text = sentence[:_MOST_READ].strip()
     if _COURTESY.fullmatch(text):
         return Mood.COURTESY
@@ -237,7 +236,7 @@ def mood_of(sentence: str, *, asked: bool = False) -> Mood:
 
 
 def asks_for_nothing(sentence: Sentence) -> bool:
-    """True for thanks, greetings, and sentences that only wish something. They create no task."""
+    """True for thanks, greetings, and mere wishes. Such a sentence creates no task."""
     return sentence.mood is Mood.COURTESY or bool(_MERE_WISH.fullmatch(sentence.text))
 
 

@@ -163,8 +163,8 @@ _LOOKS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
 def intent_of_task(task: TaskSpec) -> Intent:
     """Return the task's intent: a change of files, or an answer.
 
-    A task with a command, or with a role that reports, asks for an answer. For other tasks, the
-    intent follows from the task's own part of the prompt and from its title.
+    A task that has a command, or a role whose work is a report, asks for an answer. For any other
+    task, the intent follows from the title and from the task's own part of the prompt.
     """
     if task.command is not None or task.role in REPORTING_ROLES:
         return Intent.ANSWER
@@ -190,7 +190,7 @@ def _asks_for_something(text: str) -> bool:
 
 
 def _own_part(task: TaskSpec) -> str:
-    """Return the prompt without the introduction that the rule planner adds before each item."""
+    """Return the task's prompt without the introduction that the rule planner added."""
     title = task.title.removesuffix("...")
     at = task.prompt.rfind(f"\n\n{title}") if title else -1
     return task.prompt if at < 0 else task.prompt[at:]
@@ -253,7 +253,7 @@ def _clauses(sentence: str) -> Iterator[_Clause]:
 
 
 def _is_order(clause: _Clause) -> bool:
-    """True if a clause after "explain ..." is another request, as in "and then fix it"."""
+    """True if a clause that follows "explain ..." is another request, as in "and then fix it"."""
     return clause.then or bool(_PRONOUN.match(clause.text.partition(" ")[2]))
 
 

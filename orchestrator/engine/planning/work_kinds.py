@@ -88,7 +88,7 @@ class _Ask:
 
 
 def kinds() -> Sequence[WorkKind]:
-    """Return all kinds, in the order in which they are checked."""
+    """Return all kinds of work, in the order in which the rule planner checks them."""
     return _table().kinds
 
 
@@ -123,7 +123,7 @@ def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
 def is_technology(words: str) -> bool:
     """True if the words name only technologies, such as "React and TypeScript".
 
-    Technologies are not parts of a product.
+    Such words are not the name of a part of a product.
     """
     found = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
     table = _table()
@@ -131,7 +131,7 @@ def is_technology(words: str) -> bool:
 
 
 def is_product(thing: str) -> bool:
-    """True for a product, such as "a shop", that has parts which can be created separately."""
+    """True if ``thing`` is a product with separate parts, such as "a shop"."""
     return bool(_table().product.search(thing))
 
 

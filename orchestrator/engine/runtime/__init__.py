@@ -1,1 +1,1 @@
-"""Infrastructure: messages, processes, clock, threads, memory, disk, ports, lazy objects."""
+"""Messages, processes, clock, threads, memory, disk, and ports: the base of the other packages."""

@@ -1,4 +1,4 @@
-"""Background threads that prepare attempts, and a function that repeats reads of the store."""
+"""Background threads that prepare attempts, and a function that retries reads of the store."""
 
 import logging
 import os
@@ -18,7 +18,10 @@ RETRY_SECONDS = 0.5
 
 
 def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
-    """Repeat ``read`` until the store answers. Raise StoreAway once ``given_up`` is set."""
+    """Call ``read`` until the store answers, and return its result.
+
+    Raise StoreAway if the store does not answer and ``given_up`` is set.
+    """
     is_logged = False
     while True:
         try:
@@ -34,8 +37,8 @@ def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
 class BackgroundPool:
     """A few threads that prepare attempts. Any thread may call.
 
-    An attempt that is stopped before its launch is never launched. After the launch, only the
-    launcher can stop it.
+    If ``stop`` is called before an attempt's launch, the attempt is never launched. After the
+    launch, only the launcher can stop the attempt.
     """
 
     def __init__(self) -> None:
@@ -81,14 +84,15 @@ class BackgroundPool:
             return True
 
     def later(self, work: Callable[[], None]) -> None:
-        """Run work in a thread.
+        """Run ``work`` in a background thread.
 
-        After ``close``, do nothing: the next server finds the same work in the stored state.
+        After ``close``, do nothing, because the next server finds the same work in the stored
+        state.
         """
         try:
             self._threads.submit(_logged, work)
         except RuntimeError:
-            logger.info("the server is stopping: the work continues after the next start")
+            logger.info("the server is stopping: background work continues after the next start")
 
     def close(self) -> None:
         """Wait for running work. Start and launch nothing more. Idempotent."""

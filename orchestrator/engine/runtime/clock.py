@@ -1,7 +1,4 @@
-"""The clock of jobs.
-
-A change of the machine's clock, by hand or by the network, does not affect it.
-"""
+"""The clock of jobs. Changes of the machine's clock, by a person or the network, have no effect."""
 
 import json
 import math
@@ -19,18 +16,18 @@ _MOST_BYTES = 1000
 def now() -> float:
     """Return the Unix time of this process's first call, plus the seconds since that call.
 
-    The seconds are monotonic: a jump of the machine's clock would end jobs too early or delay
-    retries. Time in which the machine sleeps counts as elapsed.
+    The seconds are monotonic, because a jump of the machine's clock would end jobs too early or
+    delay retries. Time in which the machine sleeps counts as elapsed.
     """
     return _start_time()[0] + _elapsed()
 
 
 def keep(path: Path, *, going_on: bool) -> bool:
-    """Store in a file at which time the clock began, for the next server.
+    """Store the start time of the clock in a file, for the next server.
 
-    Call this before ``now``. ``going_on``: True if jobs of the earlier server continue. In this
-    case, the clock continues from the time that the earlier server stored, unless the machine was
-    restarted since. Return True if jobs continue after a restart of the machine.
+    Call this function before ``now``. ``going_on``: True if jobs of the earlier server continue. In
+    this case, the clock uses the start time that the earlier server stored, unless the machine was
+    restarted since then. Return True if jobs continue after a restart of the machine.
     """
     boot = process_table.boot_id()
     kept = _stored_start(path) if going_on and boot else None

@@ -1,4 +1,4 @@
-"""Retries work that a full disk stopped, until the disk has space. The pauses grow."""
+"""Retries work that failed because of a full disk. The pauses between retries grow."""
 
 import logging
 import threading
@@ -25,9 +25,9 @@ class _Wait:
 
 
 class SpaceWaits:
-    """Work that waits until the disk has space. Any thread may call the methods.
+    """Work that waits until the disk has space. Any thread may call.
 
-    ``begin`` runs the work in a thread.
+    ``begin``: a function that runs work in a thread.
     """
 
     def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
@@ -43,9 +43,9 @@ class SpaceWaits:
             return next((wait.reason for wait in self._waits.values()), "")
 
     def hold(self, name: str, work: Callable[[], None], reason: str) -> bool:
-        """Repeat ``work`` after a pause. Return True if work with this name was not waiting before.
+        """Run ``work`` after a pause. Return True if no work with this name was waiting before.
 
-        At its end, the work must call ``done``, or ``hold`` again.
+        At its end, the work must call ``done`` if it succeeded, or otherwise ``hold`` again.
         """
         with self._changed:
             present = self._waits.get(name)
@@ -83,8 +83,8 @@ class SpaceWaits:
             with self._changed:
                 waits = [each for each in self._waits.values() if not each.is_tried]
                 if self._closed or not waits:
-                    # Do this while the lock is held. Then ``hold`` either finds this thread running
-                    # or starts another one.
+                    # Set this while the lock is held. Then ``hold`` either finds a thread that
+                    # continues, or starts another thread.
                     self._thread = None
                     return
                 seconds = min(each.due for each in waits) - time.monotonic()

@@ -36,7 +36,8 @@ def available_memory_bytes() -> int | None:
 def memory_pressure_percent() -> float | None:
     """Return the percentage of the last ten seconds in which a process waited for memory.
 
-    The figure is Linux PSI. Return None if the kernel does not report it.
+    The figure is the Linux pressure stall information (PSI). Return None if the kernel does not
+    report it.
     """
     try:
         some = _PRESSURE.read_text().splitlines()[0]
@@ -117,7 +118,7 @@ _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class DiskReserve:
-    """A reserve of disk space, with which the last state can be written even on a full disk.
+    """A file that reserves disk space. Its removal allows a last save of the state on a full disk.
 
     ``hold`` and ``release`` are idempotent.
     """
@@ -128,9 +129,9 @@ class DiskReserve:
         self._held = False
 
     def hold(self) -> None:
-        """Allocate the reserve.
+        """Create the reserve file, if it does not exist.
 
-        If the disk is full, allocate nothing, and raise no error: later writes report the full
+        If the disk is full, create nothing and raise no error, because later writes report the full
         disk.
         """
         if self._held and self._path.exists():
@@ -149,14 +150,14 @@ class DiskReserve:
             os.close(handle)
 
     def release(self) -> bool:
-        """Free the space for the next writer. Return True if there was a reserve."""
+        """Remove the reserve file with a warning in the log. Return True if the file existed."""
         given = self.drop()
         if given:
             logger.warning("the state cannot be saved: removed %s to free space", self._path)
         return given
 
     def drop(self) -> bool:
-        """Remove the reserve. Return True if there was a reserve. Idempotent."""
+        """Remove the reserve file without a warning. Return True if it existed. Idempotent."""
         self._held = False
         try:
             os.unlink(self._path)
@@ -177,9 +178,9 @@ def _allocate(handle: int, size: int) -> None:
 class Headroom:
     """Decides whether the machine has resources for further workers.
 
-    Only one thread may call the methods; any thread may read ``paused``. The machine's figures are
-    read at most twice a second. They do not include a new worker's memory yet, so its expected
-    memory counts as used for some seconds.
+    Only one thread may call the methods. Any thread may read ``paused``. The machine's figures are
+    read at most twice a second. The figures do not include a new worker's memory yet. Therefore,
+    the memory that the worker is expected to use counts as used for some seconds.
     """
 
     def __init__(
@@ -220,9 +221,9 @@ class Headroom:
         #: second.
         self._expected_bytes = 0
         self.paused = ""
-        #: Name of the resource that is available again, for the log.
+        #: Text for the log: the resource that is available again after a pause.
         self._again = ""
-        #: True if the reserve was released. It is allocated again when the disk has enough space.
+        #: True if the reserve was released. When the disk has enough space, it is created again.
         self._gave_up_reserve = False
         #: True if the latest turn delayed a worker. The next check must then come soon.
         self.held_back = False
@@ -239,9 +240,9 @@ class Headroom:
         )
 
     def worker_ended(self, agent: str, seconds: float) -> None:
-        """Record that a worker ended after ``seconds``.
+        """Record that a worker of ``agent`` ended after it had run for ``seconds``.
 
-        Its expected memory no longer counts as used.
+        The memory that the worker was expected to use no longer counts as used.
         """
         if seconds >= SETTLE_SECONDS:
             return
@@ -325,7 +326,7 @@ class Headroom:
     def _too_few_descriptors(self) -> Lack | None:
         if self._descriptors is None or self._descriptors > LEAST_DESCRIPTORS:
             return None
-        why = "waiting for file descriptors: the server has few free descriptors (see ulimit -n)"
+        why = "waiting for file descriptors: the server has too few; raise its limit (ulimit -n)"
         return Lack(WaitKind.DESCRIPTORS, why)
 
     def _too_much_pressure(self) -> Lack | None:
@@ -373,7 +374,7 @@ class PortRanges:
     def take(self, attempt: str, *, skip_used: bool) -> int:
         """Allocate a range of ports to an attempt, and return its first port.
 
-        ``skip_used``: True to skip ranges in which another program listens.
+        ``skip_used``: True to skip ranges of which another program uses a port.
         """
         with self._lock:
             for _ in range(_RANGES):

@@ -14,7 +14,7 @@ class PreloadHandlers:
     """The two handlers of a preloaded launch.
 
     ``on_begun`` is called when the launch begins, with the start as Unix time. ``on_returned`` is
-    called when the launch is returned.
+    called if the shim returns the launch without a start.
     """
 
     on_begun: Callable[[float], None]
@@ -52,7 +52,7 @@ class RunningProcesses:
         return frozenset(self._handlers)
 
     def started(self, attempt_id: str, pid: int) -> None:
-        """Do nothing: a start is recorded before it is attempted."""
+        """Do nothing, because each process is registered before its start."""
 
     def begun(self, attempt_id: str, at: float) -> None:
         handlers = self._preloads.pop(attempt_id, None)

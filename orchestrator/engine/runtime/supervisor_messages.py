@@ -53,7 +53,7 @@ class AttemptBegun:
 
 @dataclass(frozen=True, slots=True)
 class AttemptReturned:
-    """A preloaded launch was returned: no shim has begun it, and none will."""
+    """A preloaded launch was returned. No shim has begun the launch, and no shim will begin it."""
 
     key: WorkerKey
     attempt: int

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 class PrestartedThreadPool(ThreadPoolExecutor):
     """A thread pool that starts one thread at once, and further threads when they are needed.
 
-    If no further thread can start, the first thread runs the work. The standard library's pool
-    would raise an error instead, although it has queued the work.
+    If no further thread can start, the first thread runs the work. In this case, the standard
+    library's pool raises an error, although it has queued the work.
     """
 
     def __init__(self, most: int, name: str) -> None:

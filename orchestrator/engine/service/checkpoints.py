@@ -139,7 +139,7 @@ class CheckpointCalls:
     def _check_can_change(self, worker: Worker, then: str) -> None:
         """Raise Conflict if the worker is running, is attached to a terminal, or has no branch.
 
-        ``then``: what the caller can do after the worker's end, for the message.
+        ``then``: the caller's next step after the worker's end, as the end of the message.
         """
         if worker.status in _LIVES:
             raise Conflict(
@@ -157,17 +157,17 @@ class CheckpointCalls:
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
-    """Return the checkpoint at which the branch is now; "" if ``same`` is empty.
+    """Return the name of the checkpoint with the branch's present content.
 
-    ``names``: all checkpoints, in order. ``same``: the checkpoints with the branch's present
-    content. If ``same`` contains the checkpoint of the latest rollback, and no attempt has followed
-    the rollback, return this checkpoint. Otherwise, return the latest checkpoint in ``same``.
+    ``names``: all checkpoints, in order. ``same``: the checkpoints with this content. If ``same``
+    has several checkpoints, return the checkpoint of the latest rollback, if no attempt has
+    followed the rollback; otherwise the latest checkpoint. If ``same`` is empty, return "".
     """
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):
             return last.checkpoint
-    # Prefer other checkpoints to the checkpoints that a rollback saved, because these contain an
-    # earlier state.
+    # Prefer the checkpoints of attempts to the checkpoints that a rollback saved, because a
+    # rollback saves the state that it replaces.
     return next(reversed([each for each in same if LEFT not in each] or same), "")
 
 

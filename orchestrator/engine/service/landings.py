@@ -1,8 +1,8 @@
 """The use cases that land a job's result on the user's branch, and undo the landing.
 
-The command line calls them with and without a server. A landing is recorded on disk before git
-moves the branch. If this process ends before it has stored the landing's event, ``recover`` stores
-the event.
+The command line also uses these use cases without a server. A landing is recorded on disk before
+git moves the branch. If the process ends before the landing's event is stored, ``recover`` of the
+next process stores the event.
 """
 
 import logging
@@ -173,7 +173,7 @@ class LandingCalls:
     def _base_branch(self, job: Job) -> str:
         """Return the branch from which the root job started; "" if unknown.
 
-        If the root job continues an earlier job, this may be the branch from which that job
+        If the root job continues an earlier job, this may be the branch from which the earlier job
         started.
         """
         seen: set[str] = set()
@@ -186,7 +186,7 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return the message that a completed job has nothing to land; "" if this is not certain.
+        """Return the message that a completed job has nothing to land; "" if it may have changes.
 
         A job has nothing to land if it changed nothing, or if its workers created files only in the
         user's checkout.
@@ -236,7 +236,7 @@ class LandingCalls:
         self._report(begun)
 
     def _report(self, begun: BegunLanding) -> None:
-        """Rewrite the reports. They name landings, and the next command: ``land`` or ``undo``."""
+        """Rewrite the job's reports, which name landings and the next command (land or undo)."""
         job = self._store.job(begun.job_id)
         # Without a record of the merge, the reporter would merge the changes again.
         if job is not None and self._records.read(job) is not None:
@@ -296,7 +296,7 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """If a person excluded all changes of the job, return the message that nothing can be landed.
+    """Return the message that nothing can be landed, if a person excluded all changes of the job.
 
     If the job has no result for another reason, raise Conflict, Incomplete, or NotFound.
     """

@@ -44,26 +44,26 @@ class LockService:
         )
 
     def can_be_answered(self, call: LockCall) -> bool:
-        """True if the lock call can be answered.
+        """True if the lock call was granted or has failed, and can be answered now.
 
-        If the worker released its slot during the call, the answer waits until the worker has a
-        slot again.
+        If the worker released its slot during the call, a granted call is answered only when the
+        worker has a slot again.
         """
         return call.is_decided and not (
             call.failure is None and self._supervisor.view.waits_for_slot(call.key)
         )
 
     def answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
-        """Return the acquired leases, or None while the call waits. Raise the call's error.
+        """Return the acquired leases, or None while the call waits. If the call failed, raise.
 
-        ``final``: True if the client waits no longer.
+        ``final``: True if the client waits no longer. A call without leases then raises Locked.
         """
         return self._supervisor.call(
             lambda scheduler, now: self._lock_calls.answer(call, now, final=final)
         )
 
     def drop(self, call: LockCall) -> None:
-        """Release the leases of a lock call whose client has disconnected."""
+        """Release the leases of a lock call whose client disconnected before it got an answer."""
         self._supervisor.call(lambda scheduler, now: self._lock_calls.drop(call, now))
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
@@ -97,14 +97,14 @@ class LockService:
         return found
 
     def visible(self, caller: Caller) -> Sequence[LockView]:
-        """Return held and requested locks of jobs that the caller may see."""
+        """Return the held and the requested locks of all jobs that the caller may see."""
         found = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
         return [each for each in found if self._may_see(caller, each)]
 
     def leases_on(self, name: str) -> Sequence[LockLease]:
-        """Return the leases on exactly this name.
+        """Return the leases on exactly this name, not on paths below or above it.
 
-        There are several leases if a worker and its descendants hold the lock.
+        There are several leases if a worker and workers below it hold the lock.
         """
         return [lease for lease in self._store.leases() if lease.name == name]
 

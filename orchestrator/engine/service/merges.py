@@ -59,7 +59,7 @@ class MergeCalls:
         self._rewrite_report = rewrite_report
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
-        """Merge an ended job again. Return True if the merge has ended, or False if it still runs.
+        """Merge an ended job again. Return True if the merge has ended, False if it still runs.
 
         Raise Conflict if no merge is possible. Raise InvalidRequest if the choice names workers of
         other jobs.
@@ -104,14 +104,16 @@ class MergeCalls:
     ) -> bool:
         """Select another candidate of a task, with the person's reason, and merge the job again.
 
-        Return True if the merge has ended, or False if it still runs. Raise NotFound for an unknown
-        task. Raise InvalidRequest for a worker that is not a candidate of the task. Raise Conflict
-        if a selection is not possible.
+        Return True if the merge has ended, or False if the merge still runs. Raise NotFound for an
+        unknown task. Raise InvalidRequest for a worker that is not a candidate of the task. Raise
+        Conflict if a selection is not possible.
         """
         job = self._access.workable(caller, job_id)
         candidates = [each for each in self._store.workers(job_id) if each.task_id == task_id]
         if not candidates:
-            raise NotFound(f"job {job_id} has no task {task_id!r} with workers")
+            known = dict.fromkeys(each.task_id for each in self._store.workers(job_id))
+            tasks = ", ".join(list(known)[:10]) or "none"
+            raise NotFound(f"job {job_id} has no task {task_id!r}; its tasks: {tasks}")
         worker = next((each for each in candidates if each.id == worker_id), None)
         if worker is None:
             names = ", ".join(each.id for each in candidates[:20])
@@ -155,7 +157,8 @@ class MergeCalls:
     def _begin_resolving(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
         if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
             raise InvalidRequest(
-                "resolve cannot be combined with include, exclude, or a strategy other than auto"
+                "resolve cannot be combined with include, exclude, or a strategy other than auto; "
+                "remove resolve, or the other options"
             )
         self._submission_builder.choice.check_names(ConfigRequest(resolve=choice.resolve))
         self._merge_queue.check_idle(job.id)
@@ -180,7 +183,7 @@ class MergeCalls:
         self._supervisor.call(action)
 
     def is_merging(self, job_id: str) -> bool:
-        """True if a merge of the job runs."""
+        """True if a merge of the job waits or runs."""
         return self._merge_queue.is_under_way(job_id)
 
 

@@ -41,8 +41,8 @@ class RemovalCalls:
     def remove(self, caller: Caller, job_id: str) -> Sequence[str]:
         """Remove a job from the disk and the store, as the command ``clean`` does.
 
-        Return the names of the remaining git refs: they hold work that no other ref has. Raise
-        Forbidden if the caller is a worker. Raise Conflict if the job is not a root job, is
+        Return the names of the job's git refs that remain, because no other ref has their work.
+        Raise Forbidden if the caller is a worker. Raise Conflict if the job is not a root job, is
         running, is being merged, or is attached to a terminal.
         """
         self._check_removable(caller, job_id)

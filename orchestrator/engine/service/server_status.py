@@ -20,9 +20,10 @@ CHECK_SECONDS = 0.5
 
 
 class StoreProbe:
-    """Checks the store, but does not wait for a database that does not answer. Any thread may call.
+    """Checks whether the store works, without a long wait for its database. Any thread may call.
 
-    ``check`` raises StoreError. At most one thread runs ``check`` at a time.
+    ``check``: a function that raises StoreError if the store does not work. At most one thread runs
+    ``check`` at a time.
     """
 
     def __init__(self, check: Callable[[], None]) -> None:
@@ -35,7 +36,10 @@ class StoreProbe:
         self._known = ""
 
     def trouble(self) -> str:
-        """Return why the store cannot be used, or "". Takes at most ``CHECK_SECONDS``."""
+        """Return why the store cannot be used, as text; "" if it works.
+
+        Takes at most ``CHECK_SECONDS``.
+        """
         with self._lock:
             if self._latest is None or self._latest.done():
                 latest: Future[None] = Future()
@@ -80,7 +84,7 @@ class ServerStatus:
         nodes: Callable[[], Sequence[NodeState]],
         drain: Callable[[str, bool], NodeState] | None,
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved, or "".
+        """``moved`` returns an error text if the workspace or the project was moved; otherwise "".
 
         ``drain`` gets a node's name, and True to drain the node, or False to end the drain. It is
         None without a cluster.
@@ -141,7 +145,7 @@ class ServerStatus:
         return self._drain(name, drained)
 
     def agents(self) -> Sequence[Availability]:
-        """Return every agent that a task can name, each with the reasons if it is unavailable."""
+        """Return every agent that a task can name. An unavailable agent comes with the reasons."""
         seen = self._supervisor.call(lambda scheduler, now: scheduler.view.logins_seen(now))
         return [with_login(each, seen.get(each.name)) for each in self._submission_builder.agents()]
 

@@ -78,7 +78,7 @@ class JobBases:
         return _checked_base(base, tasks, git)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], base: Base) -> frozenset[str]:
-        """Return the child jobs whose changes are completely missing from the files at ``base``."""
+        """Return those child jobs whose changes are completely missing in the commit ``base``."""
         if not (child_ids and base.commit):
             return frozenset()
         try:
@@ -152,7 +152,7 @@ class SubmissionCalls:
         moved: Callable[[], str],
         check_url: Callable[[str], None],
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved, or "".
+        """``moved`` returns an error text if the workspace or the project was moved; otherwise "".
 
         ``check_url`` raises InvalidRequest for a forbidden callback address.
         """
@@ -245,9 +245,9 @@ class SubmissionCalls:
     def _discarded_child_jobs(
         self, key: WorkerKey | None, digest: str, base: Base
     ) -> frozenset[str]:
-        """Return completed child jobs whose changes the calling worker discarded.
+        """Return the ids of completed child jobs whose changes the calling worker discarded.
 
-        ``digest``: the fingerprint of the request. Child jobs with another request are omitted.
+        Only child jobs with the same request count. ``digest``: the fingerprint of the request.
         """
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:

@@ -29,10 +29,10 @@ class WorkerReportCalls:
         self._supervisor.call(action)
 
     def record_usage(self, caller: Caller, usage: Usage) -> UsageReply:
-        """Record the usage of the calling worker's attempt: the total since the attempt's start.
+        """Record the usage of the calling worker's attempt, as the total since the attempt's start.
 
-        The answer states whether the attempt must stop. Idempotent. Raise Forbidden if the caller
-        is not a worker.
+        Return whether the attempt must stop. Idempotent. Raise Forbidden if the caller is not a
+        worker.
         """
         attempt = caller.attempt
         if attempt is None:

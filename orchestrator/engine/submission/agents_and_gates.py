@@ -110,7 +110,7 @@ class AgentChoice:
         """Return the agent of a task that names no agent: ``name``, or ``auto``.
 
         ``name``: the job's agent, or ``auto``. If the job's agent cannot run commands, a task with
-        a command gets ``auto``, and therefore runs with ``shell``. Thanks to this rule, a plan with
+        a command gets ``auto``, and therefore runs with ``shell``. With this rule, a plan with
         prompts and commands does not have to name an agent in each task.
         """
         if not task.command or name == AUTO:
@@ -155,10 +155,7 @@ class AgentChoice:
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """The gates of a job.
-
-    They are stored with the job, so that they do not change when the project changes.
-    """
+    """The gates of a job. The gates are stored with the job, so later changes have no effect."""
 
     gates: tuple[Gate, ...] = ()
     is_off: bool = False
@@ -193,7 +190,7 @@ class GatePlans:
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
-        """Return a new job's gates, and the commit whose files define the gates of the job's tasks.
+        """Return the gates of a new job, and the commit whose files define its tasks' own gates.
 
         ``parent``: the worker that requests the job; None for a root job. ``base``: the commit from
         which the job starts.
@@ -209,10 +206,10 @@ class GatePlans:
         return self.of_child(asked, self._with_default_gates(job.config, base), first), first
 
     def _with_default_gates(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the parent job's settings, with the default gates of ``base`` if they are needed.
+        """Return the parent job's settings, if necessary with the default gates of ``base``.
 
-        Default gates are needed if the parent job has no base and no gates, and did not switch
-        gates off.
+        The default gates are added if the parent job has no base commit and no gates, and did not
+        switch gates off.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent
@@ -229,7 +226,7 @@ class GatePlans:
         return GatePlan(self._requested_gates(asked, base), is_off=not asked)
 
     def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
-        """Return the gates of a child job: all gates of its parent, and its own further gates."""
+        """Return the gates of a child job: the gates of its parent job, and its requested gates."""
         names = {gate.name for gate in parent.gates}
         more = [
             each for each in self._requested_gates(asked or (), root_base) if each.name not in names

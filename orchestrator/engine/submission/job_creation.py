@@ -102,16 +102,13 @@ class SubmissionBuilder:
         refuses_unpriced: bool = True,
         check_machine: Callable[[TaskSpec, Sequence[str]], None] = lambda task, agents: None,
     ) -> None:
-        """``check_machine`` gets a task and its agents.
-
-        It raises InvalidRequest if no machine can run the task with these agents.
-        """
+        """``check_machine`` raises InvalidRequest if no machine can run a task with its agents."""
         self._agents = agents
         self._choice = AgentChoice(agents, roles, check_machine)
         self._defaults = defaults
         self._ceilings = ceilings
-        #: Decides about a job that has a cost cap, and whose model has an unknown price. True: the
-        #: job is rejected. False: the job stops after its first worker.
+        #: True to reject a job that has a cost cap and a model of unknown price. False to stop such
+        #: a job after its first worker with this model.
         self._refuses_unpriced = refuses_unpriced
         #: Returns True if a request asks to create or change something.
         self._asks_to_build = asks_to_build
@@ -144,7 +141,7 @@ class SubmissionBuilder:
         return self._agents.available()
 
     def uses_model(self, agent: str) -> bool:
-        """True if the agent uses a model. Also False if config.yaml no longer has the agent."""
+        """True if the agent uses a model; False if config.yaml no longer has the agent."""
         return agent in self._agents.names() and self._agents.uses_model(agent)
 
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
@@ -253,7 +250,7 @@ class SubmissionBuilder:
         tasks: Sequence[TaskSpec],
         refused: Collection[str] = (),
     ) -> list[Worker]:
-        """Return new workers for the tasks of a planned job.
+        """Return new workers for the planned tasks of a job.
 
         Raise InvalidRequest or Refused if the job cannot have these tasks.
         """
@@ -263,7 +260,7 @@ class SubmissionBuilder:
     def edited_plan(
         self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec], now: float
     ) -> tuple[Sequence[TaskSpec], list[Worker]]:
-        """Return the tasks and workers of an edited plan, which replaces the present plan.
+        """Return the tasks and new workers for an edited plan, which replaces the present plan.
 
         No worker of the present plan may have started. Raise InvalidRequest or Refused.
         """
@@ -321,7 +318,7 @@ class SubmissionBuilder:
         )
 
     def remaining_quota_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
-        """Return the remaining quota of a job, which a new worker of the job could use."""
+        """Return the job's remaining quota: the most that a new worker of the job could use."""
         return job_admission.remaining_quota_of(
             job,
             self._ceilings,

@@ -1,1 +1,1 @@
-"""The supervisor: the one loop that owns state, with its inbox, recovery, publisher, and locks."""
+"""The supervisor: the one loop that owns the state of jobs. Also recovery and lock calls."""

@@ -28,13 +28,13 @@ from orchestrator.core.text.formatting import listed
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until the server requests a lease again that a worker of another server holds.
+#: Seconds until the server repeats a request for a lock that a worker of another server holds.
 RETRY_SECONDS = 1.0
 
 
 @dataclass(eq=False, kw_only=True, slots=True)
 class LockCall:
-    """One call of a worker for leases, and its state."""
+    """One API call by which a worker requests leases, and the call's state."""
 
     entry: LockEntry
     attempt: Attempt
@@ -44,12 +44,12 @@ class LockCall:
     failure: OrchestratorError | None = None
     #: Why the call waits.
     why: str = ""
-    #: True if the caller has received the answer.
+    #: True if a response was sent, even if the response was that the call still waits.
     is_answered: bool = False
     #: Names on which the worker held leases before the call.
     had: frozenset[str]
-    #: Completed when a waiting call was decided, and the decision was stored. For a call that is
-    #: decided at once, the future stays pending.
+    #: Completes when a waiting call was granted or failed, and this was stored. For a call that is
+    #: granted at once, the future never completes.
     decision_stored: Future[None] = field(default_factory=Future)
 
     @property
@@ -58,6 +58,7 @@ class LockCall:
 
     @property
     def is_decided(self) -> bool:
+        """True if the leases were granted, or the call has failed."""
         return self.leases is not None or self.failure is not None
 
 
@@ -79,9 +80,10 @@ class LockCalls:
     def request(
         self, attempt: Attempt, names: Sequence[str], now: float, *, wait: bool
     ) -> LockCall:
-        """Begin a call. Raise Unauthorized, Deadlock, or StoreError.
+        """Request leases for an attempt, and return the call. Raise Unauthorized or StoreError.
 
-        Raise Locked if another worker holds a lock and ``wait`` is False.
+        Raise Deadlock if the wait would close a cycle. Raise Locked if another worker holds a lock
+        and ``wait`` is False.
         """
         self._scheduler.view.check_current(attempt)
         worker, leases = attempt.key, self._scheduler.leases
@@ -109,9 +111,9 @@ class LockCalls:
     def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[LockLease] | None:
         """Return the leases of a lock call; None if the client must ask again.
 
-        After None, the lock call keeps its place in the queue for some seconds. Raise the lock
-        call's error if it failed. With ``final``, withdraw a lock call that has no leases yet, and
-        raise Locked.
+        If the answer is None, the lock call keeps its place in the queue for some seconds. If the
+        call failed, raise its error. If ``final`` is True, withdraw a call that has no leases yet,
+        and raise Locked.
         """
         call.is_answered = True
         if call.failure is not None:
@@ -126,7 +128,10 @@ class LockCalls:
         raise Locked(f"timed out {why}")
 
     def drop(self, call: LockCall, now: float) -> None:
-        """Release the leases of a call whose client disconnected before it got the answer."""
+        """Release the leases of a call whose client disconnected before it got an answer.
+
+        Leases that the worker held before the call stay active.
+        """
         if call.is_answered:
             return
         self._withdraw(call)
@@ -142,8 +147,8 @@ class LockCalls:
         """
         self._scheduler.view.check_current(attempt)
         key = attempt.key
-        # Accept a lease that only the store or only the scheduler still has, so that both remove
-        # it.
+        # Accept a lease that only the store, or only the scheduler, still has. Both then remove the
+        # lease.
         held = {each.name for each in self._store.leases() if each.key == key}
         held.update(self._scheduler.view.leases_of(key))
         missing = [name for name in names if name not in held]
@@ -162,7 +167,7 @@ class LockCalls:
     def turn(self, now: float) -> list[Callable[[], None]]:
         """Grant free locks to the ``waiting`` calls.
 
-        Return callbacks to call after the turn has been stored.
+        Return functions to call after the turn has been stored. They notify the clients.
         """
         if self.retry_at is not None and self.retry_at <= now:
             self.retry_at = None
@@ -189,7 +194,10 @@ class LockCalls:
         return any(call.is_decided for call in due)
 
     def _decide(self, call: LockCall, now: float) -> None:
-        """Acquire the call's leases, unless another worker holds a lock. Raise StoreError."""
+        """Grant the call's leases if all locks are free. Otherwise, set ``why`` or ``failure``.
+
+        Raise StoreError.
+        """
         leases = self._scheduler.leases
         try:
             call.why = leases.obstacle(call.entry)

@@ -44,7 +44,7 @@ class Outbox:
         self._off: frozenset[str] = frozenset()
 
     def turn_off(self, endpoint: str) -> None:
-        """Create no further messages for an endpoint. Idempotent."""
+        """Create no further outbox entries for an endpoint. Idempotent."""
         self._off |= {endpoint}
 
     def turn_on(self, endpoint: str) -> None:
@@ -54,7 +54,7 @@ class Outbox:
         return endpoint in self._off
 
     def with_entries(self, change: Change, view: SchedulerView) -> Change:
-        """Return the change with outbox entries: one per event and per subscribed endpoint."""
+        """Return the change with one outbox entry for each event and each endpoint that gets it."""
         found = [entry for event in change.events for entry in self._entries(event, view)]
         return replace(change, outbox=_first_needs(found)) if found else change
 

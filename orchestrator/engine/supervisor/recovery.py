@@ -1,6 +1,7 @@
 """Recovery: continues attempts after a restart of the server.
 
-Adopts running attempts, reads the exit records of ended attempts, and declares all others lost.
+Recovery adopts running attempts, reads the exit records of ended attempts, and declares all other
+attempts lost.
 """
 
 import logging
@@ -34,7 +35,7 @@ MOST_NEVER_BEGAN = 3
 def restore(
     scheduler: Scheduler, store: Store, on_tree: Callable[[Tree], None], now: float
 ) -> Sequence[Attempt]:
-    """Load all unfinished job trees. Return the attempts without a recorded end."""
+    """Load all unfinished job trees from the store. Return the attempts without a stored end."""
     found: list[Attempt] = []
     for root_id in store.unfinished():
         tree = store.tree(root_id)
@@ -59,17 +60,18 @@ def adopt_attempts(
     """Adopt the attempts that ``restore`` returned, before the supervisor starts.
 
     Running attempts continue under their shims. The ends of all other attempts are reported at
-    once. Therefore, their gates may start before this call returns.
+    once. Therefore, gates on these attempts may start before this call returns.
 
-    ``cut_off``: why the attempts on the server's machine ended without a record (``RESTARTED`` or
-    ``REPLACED``). Such ends do not count as retries. ``break_lock`` is called once for each attempt
-    on this machine, with the path of its exit record.
+    ``found``: the attempts. ``cut_off``: why attempts on the server's machine ended without an exit
+    record (``RESTARTED`` or ``REPLACED``); "" if the machine kept running. The retries after such
+    ends do not count. ``break_lock`` is called for each attempt on this machine, with the path of
+    its exit record.
     """
     for attempt in found:
         if not attempt.node:
             worker = scheduler.view.workers[attempt.key]
             break_lock(workspace.exit_record(worker, attempt.number))
-        _take_up(scheduler, attempts, launcher, processes, workspace, attempt, cut_off)
+        _adopt(scheduler, attempts, launcher, processes, workspace, attempt, cut_off)
     for attempt in scheduler.lost_attempts():
         if attempt.node:
             _expect_late(scheduler, launcher, workspace, attempt)
@@ -90,7 +92,7 @@ def _expect_late(
     )
 
 
-def _take_up(
+def _adopt(
     scheduler: Scheduler,
     attempts: AttemptRunner,
     launcher: Launcher,
@@ -126,14 +128,14 @@ def _take_up(
             exit = replace(exit, error=cut_off) if is_cut_off else exit
         processes.ended(name, exit)
     failpoints.reached("recovery: attempt taken up")
-    logger.info("attempt found", extra={"attempt": name, "lives": lives})
+    logger.info("attempt of an earlier server found", extra={"attempt": name, "lives": lives})
 
 
 def _never_begins(worker: Worker) -> bool:
-    """True if the worker's latest ``MOST_NEVER_BEGAN`` attempts never began.
+    """True if none of the worker's latest ``MOST_NEVER_BEGAN`` attempts began.
 
-    If so, the next attempt counts as a retry. Without this rule, a worker that removes its own
-    files would be retried forever.
+    In this case, the next attempt counts as a retry. Without this rule, a worker that removes its
+    own files would be retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
     return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)

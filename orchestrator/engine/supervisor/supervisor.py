@@ -104,7 +104,7 @@ class Publisher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Deliver the queued changes, then end the thread."""
+        """Deliver the queued changes to the observers, then end the thread."""
         self._queue.put(None)
         if self._thread.is_alive():
             self._thread.join()
@@ -127,14 +127,17 @@ class Publisher:
         return remove
 
     def announce(self) -> None:
-        """Announce that a change is about to be stored. ``publish`` or ``withdraw`` must follow."""
+        """Count a change that is about to be stored, for ``catch_up``.
+
+        The caller must then call ``publish`` or ``withdraw``.
+        """
         self._announced += 1
 
     def publish(self, change: Change) -> None:
         self._queue.put(change)
 
     def withdraw(self) -> None:
-        """Withdraw the announcement of a change that could not be stored."""
+        """Cancel the announcement of a change that could not be stored."""
         self._queue.put(Change())
 
     def catch_up(self, seconds: float) -> bool:
@@ -216,7 +219,7 @@ class Inbox(Generic[T]):
 
     def put(self, item: T) -> None:
         self._queue.put(item)
-        # The waiting thread does not have to be woken for its own message: it checks the queue
+        # A thread that puts a message for itself need not be woken, because it checks the queue
         # next.
         if self._waiting not in (0, threading.get_ident()):
             self._launcher.wake()
@@ -224,9 +227,8 @@ class Inbox(Generic[T]):
     def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
         """Return all queued items. If there are none, wait for an item for at most ``seconds``.
 
-        ``gather_seconds``: minimum seconds from the previous call until the launcher's events are
-        taken, so that one call takes many events. The time that the caller has spent since the
-        previous call counts. An item that another thread puts into the queue ends the wait early.
+        ``gather_seconds``: minimum seconds between two reads of the launcher's events, so that one
+        read gets many events. An item that another thread puts into the queue ends this wait early.
         """
         self._waiting = threading.get_ident()
         gather_seconds += self._listened_at - time.monotonic()
@@ -298,9 +300,9 @@ class Supervisor:
             self._thread.join()
 
     def fail(self, why: str) -> None:
-        """End the loop, and answer all calls with ``why``. Do not wait for the loop's end.
+        """Make the loop end soon, and let all calls fail with ``why``. Do not wait for the end.
 
-        If the loop cannot store its changes, it ends without retrying.
+        If the loop cannot store its changes, it ends without a retry.
         """
         self._failure = why
         self._stopping.set()
@@ -319,9 +321,9 @@ class Supervisor:
         return by or self._headroom.paused or self._attempts.waits_for_space
 
     def heard_from(self, attempt: Attempt) -> None:
-        """Record that a worker has called the API: its preloaded launch has begun.
+        """Record that a worker has called the API, so that its preloaded launch counts as begun.
 
-        The worker may call before its shim reports the start.
+        The worker's call may arrive before its shim reports the start.
         """
         if self._scheduler.view.is_preloaded(attempt.key):
             self.call(lambda scheduler, now: scheduler.heard_from(attempt.key, now))
@@ -393,7 +395,7 @@ class Supervisor:
         starts = [command for command in commands if isinstance(command, Start)]
         issued = {start.key: self._issue_keys(start) for start in starts}
         change = self._scheduler.take_changes()
-        # Skip this for most jobs, which have no receiver.
+        # Most jobs have no receiver of messages, and need no outbox entries.
         if self._outbox.subscriptions or self._scheduler.view.has_callback(change.events):
             change = self._outbox.with_entries(change, self._scheduler.view)
         self._save(change)
@@ -470,7 +472,7 @@ class Supervisor:
         except OrchestratorError as error:
             failure: Exception = error
         except Exception as error:
-            logger.exception("a call failed")
+            logger.exception("a call to the supervisor failed")
             failure = error
         else:
             return lambda: call.answer.set_result(result)
@@ -482,9 +484,9 @@ class Supervisor:
         return issued
 
     def _save(self, change: Change) -> None:
-        """Store the changes of a turn, before any of its commands is executed.
+        """Store the changes of a turn. The turn's commands are executed only afterwards.
 
-        If storing fails, wait and repeat. Raise StoreError if the server stops before the changes
+        If the store fails, wait and retry. Raise StoreError if the server stops before the changes
         are stored.
         """
         self._publisher.announce()

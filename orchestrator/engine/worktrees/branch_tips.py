@@ -35,9 +35,9 @@ class BranchTips:
     def of(self, job: Job, worker_id: str) -> list[str]:
         """Return the branch heads of an ended worker.
 
-        The first head is the worker's branch with the results of its child jobs. Each result that
-        cannot be added to the branch is a further head. The branch itself is not moved, because a
-        worktree may have it checked out.
+        The first head is the worker's branch with the results of its child jobs merged in. Each
+        result that conflicts is a further head. The branch itself is not moved, because it may be
+        checked out in a worktree.
         """
         tip = self._repository.commit_of(branch_of(job.root_id, worker_id))
         tip, alone = self.with_children(job, worker_id, tip, may_have_results=True)
@@ -111,10 +111,10 @@ class BranchTips:
 def without_secrets(
     repository: Repository, worker: Worker, branch: str, start: str, tip: str, message: str
 ) -> str:
-    """Squash a worker's commits, if the scan for secrets found a secret in an attempt.
+    """Squash a worker's commits if the scan for secrets found a secret in an attempt.
 
-    Without this, a secret that a later commit removed would remain in the merged history. Return
-    the new branch head. The checkpoints keep the former head. Idempotent.
+    Otherwise, a secret that a later commit removed would remain in the merged history. Return the
+    branch head after this. Checkpoints still have the former head. Idempotent.
     """
     is_refused = any(SECRETS in failure.gates for failure in worker.failures)
     if not is_refused or not start or list(repository.first_parent_commits(start, tip)) == [tip]:
@@ -132,9 +132,9 @@ def without_held_back(
     message: str,
     held: Sequence[HeldBack],
 ) -> tuple[str, tuple[HeldBack, ...]]:
-    """Squash the commits of an attempt, if they contain files that are never committed.
+    """Squash the commits of an attempt if they contain files that must not be committed.
 
-    Without this, these files would remain in the merged history. If one of the commits is a merge,
+    Otherwise, these files would remain in the merged history. If one of the commits is a merge,
     nothing is changed. Return the branch head, and ``held`` with the outcome for each file.
     Idempotent.
     """

@@ -1,4 +1,4 @@
-"""Finds the changes of workers without a worktree, in the project and in their own directories."""
+"""Finds the changes that workers without a worktree make in the project and in own directories."""
 
 import json
 import logging
@@ -95,7 +95,7 @@ class ChangesWithoutWorktree:
     def changes(self, worker: Worker, task: TaskSpec) -> Changes:
         """Return the changes that all attempts of the worker made in the project.
 
-        ``Changes.changed`` is True if the latest attempt made some of them.
+        ``Changes.changed`` is True if the latest attempt made at least one change.
         """
         promised = {normalized(each) for each in task.writes}
         reports = [each for each in REPORT_NAMES if each not in promised]
@@ -113,9 +113,10 @@ class ChangesWithoutWorktree:
         )
 
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
-        """Mark the files that other workers, which ran at the same time, may have changed.
+        """Return ``changes``; its ``checkout`` has the files that ``others`` may have changed.
 
-        A removed file is marked, too, because the time of its removal is unknown.
+        ``others``: workers that ran at the same time. Removed files always count, because the time
+        of a removal is unknown.
         """
         paths = sorted({*changes.files, *changes.touched}) if others else []
         at = {path: _changed_at(str(self.project / path)) for path in paths}
@@ -132,11 +133,11 @@ class ChangesWithoutWorktree:
         return 0.0 < written_at <= at
 
     def removed(self, worker: Worker, task: TaskSpec, others: Iterable[Worker]) -> tuple[str, ...]:
-        """Return the promised files that were removed after the end of an attempt that wrote them.
+        """Return the promised files that the worker wrote, and that were removed later.
 
         A file counts as removed if it is neither in the project, nor in a directory of the worker
         or of the ``others``. Files that existed before the worker began are omitted, because their
-        removal is a visible change of the project. An error is only logged.
+        removal is a visible change of the project. After an error, which is logged, return ().
         """
         missing = worker.delivery.missing if worker.delivery else task.writes
 
@@ -165,9 +166,9 @@ class ChangesWithoutWorktree:
         """Return the changes of a worker without a worktree: in its directory and in the project.
 
         ``before``: the files of the directory before the attempt. ``builds``: True if the agent's
-        work is to change files. Otherwise, files in the directory belong to the result only if the
+        work is to change files. If False, files in the directory belong to the result only if the
         project has no git. Changes in the project are found only if the project's state was
-        recorded at the start.
+        recorded before the attempt.
         """
         now = self._workspace.snapshot(worker, task.writes)
         try:
@@ -233,9 +234,9 @@ class ChangesWithoutWorktree:
     ) -> _Promise:
         """Return the state of a promised path: written, only present, or missing.
 
-        ``place``: the directory to search; "" means the project. In the project, a file from before
-        the worker's start counts as missing. A link to a file that is not in the directory counts
-        as missing, too.
+        ``place``: the directory to search; "" for the project. In the project, a file that existed
+        before the worker's start counts as missing. A link to a file outside the directory also
+        counts as missing.
         """
         top = place or str(self.project)
         if held_by(promised, [each for each in touched if not is_hollow(top, each)]):

@@ -94,8 +94,8 @@ class Checkpoints:
     def end(self, place: CheckpointPlace, tip: str, interrupted: str) -> None:
         """Create the checkpoint after an attempt. Idempotent.
 
-        ``tip``: the branch head, which must already contain the attempt's changes. If the changes
-        could not be committed, ``tip`` is "". The checkpoint then has the files that git can add.
+        ``tip``: the branch head, which must already contain the attempt's changes; "" if the
+        changes could not be committed. In this case, the checkpoint has the files that git can add.
 
         ``interrupted``: the branch head from before a rebase that the attempt began and did not
         finish.
@@ -121,10 +121,10 @@ class Checkpoints:
         self._note_undone(place.worker, failure, commit)
         self.repository.roll_back(place.directory, place.branch, commit, ignored)
         payload = {"worker": place.worker.id, "strategy": failure.strategy, "checkpoint": name}
-        logger.info("rolled back", extra=payload)
+        logger.info("a worker was rolled back to a checkpoint", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Set a ref to the changes that a rollback removes, because no person has seen them."""
+        """Set a ref to the state before a rollback, so that a person can still see its changes."""
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.differing_paths(commit, left):
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
@@ -237,10 +237,10 @@ class Checkpoints:
 
 
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
-    """Return the failure whose rollback was decided but has not run; None if there is none.
+    """Return the failure whose planned rollback has not run; None if no rollback is pending.
 
     ``present``: the worker's checkpoints. A checkpoint of a later attempt, or of a person's later
-    rollback, shows that the rollback has run or is no longer needed.
+    rollback, shows that the planned rollback has run or is no longer needed.
     """
     for failure in reversed(worker.failures):
         later = (_is_of_later_attempt(name, failure.attempt) for name in present)

@@ -24,9 +24,10 @@ from orchestrator.core.text.formatting import cut
 
 
 def begin(repository: Repository, job: Job, worker: Worker, result: str) -> str:
-    """Merge the job's result so far into the worker's branch, with conflict markers.
+    """Merge ``result`` into the worker's branch, with conflict markers.
 
-    ``result``: the commit of the job's result so far. Return the attempt's start commit.
+    ``result``: the commit of the job's result so far. It is also returned, because it becomes the
+    worker's start commit.
     """
     own = own_tip(repository, worker)
     words = of_worker(f"Merge the job's result so far into {worker.id}, with conflicts", worker)
@@ -43,18 +44,19 @@ def begin(repository: Repository, job: Job, worker: Worker, result: str) -> str:
 
 
 def own_tip(repository: Repository, worker: Worker) -> str:
-    """Return the worker's branch head.
+    """Return the worker's branch head without an unsuccessful attempt to resolve conflicts.
 
-    If an attempt did not resolve all conflicts, return the branch head from before this attempt.
+    If an attempt did not resolve all conflicts, this is the branch head before the attempt.
     """
     tip = repository.commit_of(worker_branch(worker))
     return repository.commit_of(resolving_ref(worker)) if unresolved(repository, worker) else tip
 
 
 def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
-    """Return the conflicting files that still have markers.
+    """Return the files whose conflicts the worker's attempt did not resolve.
 
-    If the attempt failed or changed nothing, return all conflicting files.
+    These are the files that still have markers. If the attempt failed or changed nothing, these are
+    all conflicting files.
     """
     own, result = (
         repository.commit_of(resolving_ref(worker)),
@@ -75,7 +77,7 @@ MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
 
 
 def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment:
-    """Add the texts of conflicts to the assignment of a worker that resolves them.
+    """Return the assignment; for a worker that resolves conflicts, with the conflicts' texts.
 
     Runs git, so the supervisor's thread must not call it. Raise RepositoryError.
     """

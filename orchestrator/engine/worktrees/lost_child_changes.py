@@ -1,4 +1,4 @@
-"""Finds changes of child jobs that a parent worker got, and later lost or discarded."""
+"""Finds changes of child jobs that a parent worker got, but that its branch no longer has."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -24,7 +24,7 @@ class LostChildChanges:
         self._worktrees = worktrees
 
     def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
-        """Yield a record for each child job with changes that the parent worker's branch has lost.
+        """Yield a record for each child job of which the parent worker's branch lacks changes.
 
         ``worker``: the parent worker, which is merged. ``left``: child jobs that a person chose to
         exclude. Raise RepositoryError.
@@ -51,7 +51,7 @@ class LostChildChanges:
                 )
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
-        """Yield the child jobs whose results a worker has discarded completely.
+        """Yield the ids of child jobs whose results a worker has discarded completely.
 
         ``tip``: a later state of the worker's files. A result is discarded if it was added to these
         files, and ``tip`` has none of its changes. Raise RepositoryError.

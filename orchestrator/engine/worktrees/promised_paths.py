@@ -36,8 +36,9 @@ _OUTPUT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class KeptPromises:
-    """What became of promised paths: missing, ignored by git, or saved."""
+    """The promised paths that a worktree lacks, or that git ignores, and the saved files."""
 
+    #: Promised paths that do not exist.
     missing: tuple[str, ...] = ()
     #: Promised paths without a committed file, because git ignores all their files.
     ignored: tuple[str, ...] = ()
@@ -92,12 +93,12 @@ class Promises:
             self._save(worker, self._repository.project_path(directory), found[:MOST_SAVED])
         )
 
-    def saved(
+    def save_held_back(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
-        """Save files that are not committed and that no command can create again. Idempotent.
+        """Save those of the files ``held`` that no command can create again. Idempotent.
 
-        Return ``held`` with the outcome for each file.
+        ``held``: files that are not committed. Return ``held`` with the outcome for each file.
         """
         place = self._repository.project_path(directory)
         prefix = os.path.relpath(place, directory)
@@ -126,7 +127,7 @@ def _has_file(path: str) -> bool:
 
 
 def is_hollow(directory: str, path: str) -> bool:
-    """True if a path is a link to a file that is not in ``directory``, and so not in the result."""
+    """True if a path is a link to a file outside ``directory``, which is not in the result."""
     whole = f"{directory}/{path}"
     return os.path.islink(whole) and not is_inside(whole, directory)
 

@@ -1,6 +1,6 @@
-"""Commands that prepare a worktree.
+"""Setup commands: the commands that prepare a worktree.
 
-They run once, before the worker or the first gate starts in it.
+The commands run once for each worktree, before its worker or its first gate starts.
 """
 
 import os
@@ -28,7 +28,7 @@ class Setup:
 
     @property
     def gate(self) -> Gate:
-        """The setup commands as a gate. As a gate, they get a log, a timeout, and containment."""
+        """The setup commands as a gate, so that they get a log, a timeout, and containment."""
         return Gate(name="setup", run="\n".join(("set -e", *self.commands)), timeout=self.timeout)
 
     def is_done(self, worktree: str) -> bool:

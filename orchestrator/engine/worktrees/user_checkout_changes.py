@@ -36,8 +36,8 @@ AFTER = "checkout-changes.json"
 AT_REST = "checkout-at-rest"
 #: In files of earlier versions: the key for the whole configuration.
 _WHOLE_CONFIG = f"{GIT_FILE}config"
-#: Maximum seconds by which the time of a file is too early: a file system stores the time of the
-#: kernel's last tick.
+#: Maximum seconds by which the time of a file may be too early, because a file system stores the
+#: time of the kernel's last tick.
 TICK_SECONDS = 0.05
 #: Seconds after which an existing lock counts as leftover. Git holds a lock only briefly.
 LEFT_SECONDS = 1.0
@@ -52,9 +52,9 @@ class UsersCheckout:
         self._looking = threading.Lock()
 
     def note(self, root_id: str) -> None:
-        """Record the state before any worker of the job tree begins.
+        """Record the checkout's state before any worker of the job tree begins.
 
-        Later calls add what the user has changed since the end of the job's previous run.
+        A later call adds the user's changes since the end of the job's previous run.
         """
         directory = self._workspace.job_directory(root_id)
         path = directory / BEFORE
@@ -88,7 +88,7 @@ class UsersCheckout:
         (directory / AT_REST).unlink(missing_ok=True)
 
     def _previous_end(self, root_id: str) -> Mapping[str, str | None]:
-        """Return the changed entries, with their values at the end of the previous run.
+        """Return entries that changed during the previous run, with their values at its end.
 
         The value of an entry that did not exist is None.
         """

@@ -185,8 +185,8 @@ class Changes:
     #: All files that a worker without a worktree changed or removed. New files that
     #: ``git.never_commit`` names are omitted.
     touched: tuple[str, ...] = ()
-    #: True if the attempt left an unresolved conflict in git, so that its changes contain conflict
-    #: markers.
+    #: True if git had an unresolved conflict at the attempt's end. The changes then contain
+    #: conflict markers.
     has_conflicts: bool = False
 
 
@@ -312,10 +312,10 @@ class Worktrees:
     def assignment_in_worktree(
         self, assignment: Assignment, worktree: WorkerWorktree
     ) -> Assignment:
-        """Return the assignment for an attempt in a worktree.
+        """Return the assignment, with the facts that depend on the worktree.
 
-        Omitted dependencies are marked. For a further attempt, earlier commits and conflicts are
-        added. Raise RepositoryError.
+        Dependencies that the worktree lacks are marked as omitted. For a further attempt, earlier
+        commits and conflicts are added. Raise RepositoryError.
         """
         results = assignment.dependency_results
         names = [each.worker_id for each in results.values()]
@@ -404,7 +404,7 @@ class Worktrees:
         return commit
 
     def omitted(self, worker: Worker, dependencies: Sequence[str]) -> tuple[str, ...]:
-        """Return the dependencies whose changes conflict, so that the start commit lacks them.
+        """Return the dependencies whose changes the worker's start commit lacks after a conflict.
 
         ``dependencies``: ids of the workers that ran the tasks on which the worker's task depends.
         Raise RepositoryError.
@@ -429,10 +429,10 @@ class Worktrees:
     def bring_result(
         self, job: Job, parent: Worker, began: str, result: str, branch: str
     ) -> MergeIntoParent | None:
-        """Add a child job's result to the files of the parent worker that waits for the child job.
+        """Add a child job's result to the files of its parent worker, which waits for the job.
 
         ``began``: the child job's base. ``branch``: the full name of the result's branch. Return
-        None if the worker has no worktree. If the result conflicts, no part of it is added.
+        the merge, or None if the worker has no worktree. If the result conflicts, add nothing.
         """
         brought: MergeIntoParent | None = None
         why = ""
@@ -470,9 +470,9 @@ class Worktrees:
         return self._tips.merge(job, ours, result, f"Merge job {job.id}")
 
     def close_attempt(self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree) -> Changes:
-        """Commit the attempt's changes, whatever the state of the worktree is.
+        """Commit the attempt's changes on the worker's branch, even if the worktree is damaged.
 
-        Idempotent.
+        Return the worker's changes. Idempotent.
         """
         try:
             return self._close_attempt(worker, task, worktree)
@@ -560,15 +560,15 @@ class Worktrees:
                 worker, worktree.directory, self.checkpoints.new_ignored(worker)
             ),
             side_work=work.work,
-            held_back=self._promises.saved(worker, worktree.directory, work.held_back),
+            held_back=self._promises.save_held_back(worker, worktree.directory, work.held_back),
             commit=tip,
             removed=tuple(sorted(gone))[:MOST_FILES],
         )
 
     def _undo_gates(self, worker: Worker, worktree: WorkerWorktree) -> None:
-        """Undo changes of gates, if the attempt is closed a second time.
+        """Undo changes that gates made, if the attempt is closed a second time.
 
-        An attempt is closed a second time if the server ended while its gates ran.
+        This happens if the server ended while the attempt's gates ran.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
         closed = self._repository.commit_of(ref)
@@ -627,12 +627,15 @@ class Worktrees:
         return tuple(each for each in files if each not in others)[:MOST_FILES]
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
-        """Return files that the worker's child jobs changed or removed, but the worker did not."""
+        """Return the files that the worker's child jobs changed or removed, but not the worker.
+
+        ``start``, ``tip``: the worker's start commit and branch head; "" without a worktree.
+        """
         found: set[str] = set()
         for child in self.children(worker):
             made = set(self._repository.differing_paths(child.base, child.result))
-            # Without a worktree, start and head are empty. Then all changes are those of child
-            # jobs.
+            # Without a worktree, ``start`` and ``tip`` are empty. In this case, all changes are the
+            # child jobs' changes.
             made -= set(self._repository.differing_paths(start, child.base)) if start else set()
             found |= made - (
                 set(self._repository.differing_paths(child.result, tip)) if tip else set()

@@ -89,7 +89,7 @@ class BaselineWorktrees(Protocol):
 class OpenedWorktrees:
     """Records, for each worker, the last attempt that opened the worker's worktree.
 
-    Any thread may call, but must first lock the worker (``Checkpoints.held``).
+    Any thread may call. It must first lock the worker with ``Checkpoints.held``.
     """
 
     def __init__(self) -> None:
@@ -162,9 +162,9 @@ class WorktreeRemoval:
 
 
 def _has_finally_ended(worker: Worker) -> bool:
-    """True if the worker has finally ended.
+    """True if the worker has ended, and no process of it can still run.
 
-    False after a lost attempt, because it may still run.
+    False if the last attempt was lost, because its process may still run.
     """
     known = worker.result is not None and worker.result.exit_code is not None
     return worker.status.ended and (worker.status.succeeded or known)

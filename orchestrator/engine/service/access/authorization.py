@@ -48,7 +48,7 @@ def check_project(job: Job, project: Path, former: Collection[str]) -> None:
 
 
 def is_same_project(named: str, project: Path, former: Collection[str]) -> bool:
-    """True if the path ``named`` is empty, or a present or former path of the project."""
+    """True if the path ``named`` is a present or former path of the project, or is empty."""
     return not named or named in former or os.path.realpath(named) == os.path.realpath(project)
 
 
@@ -132,7 +132,7 @@ class Access:
         return job
 
     def changeable(self, caller: Caller, job_id: str) -> Job:
-        """Return a job that the caller may cancel and retry. Raise NotFound or Forbidden."""
+        """Return a job that the caller may change. Raise NotFound or Forbidden."""
         job = self.job(caller, job_id)
         self.check_change(caller)
         if not (Scope.ADMIN in caller.scopes or self._is_own(caller, job)):

@@ -10,7 +10,7 @@ from orchestrator.security.secrets.keys import ApiKeys, hash_key
 
 
 class Callers:
-    """The holders of API keys, and the workers, which have the keys of their attempts."""
+    """Finds callers: the holders of API keys, and the workers, which have keys of attempts."""
 
     def __init__(
         self, store: Store, keys: ApiKeys, heard_from: Callable[[Attempt], object]

@@ -1,4 +1,4 @@
-"""The class ``StoredTrees``: loads and changes stored job trees, and updates their reports."""
+"""Loads and changes stored job trees, and updates the reports of their jobs."""
 
 from collections.abc import Callable, Iterable
 
@@ -19,8 +19,8 @@ Check = Callable[[Scheduler, Job], None]
 class StoredTrees:
     """The stored job trees.
 
-    Call ``restore`` and ``reopen`` only within a turn of the supervisor. Any thread may call
-    the other methods.
+    Call ``restore`` and ``reopen`` only within a turn of the supervisor. Any thread may call the
+    other methods.
     """
 
     def __init__(
@@ -31,9 +31,10 @@ class StoredTrees:
         rewrite_report: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status``: called with a root job's ID, writes the status.json of its job tree.
+        """``write_status`` writes the file status.json of a job tree. Its argument: the root job.
 
-        It is called for changes without a server. With a server, an observer writes this file.
+        This class calls ``write_status`` only without a server. With a server, an observer of
+        stored changes writes the file.
         """
         self._supervisor = supervisor
         self._store = store
@@ -70,9 +71,9 @@ class StoredTrees:
             raise
 
     def amend(self, root_id: str, change: Amend) -> None:
-        """Change the stored state of a job tree, which may have ended.
+        """Change the stored state of a job tree, even if it has ended.
 
-        A running server is not required.
+        Without a running server, change the store directly.
         """
 
         def action(scheduler: Scheduler, now: float) -> None:

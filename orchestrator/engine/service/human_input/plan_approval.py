@@ -104,7 +104,7 @@ class PlanCalls:
         return self._access.job(caller, job_id)
 
     def reject(self, caller: Caller, job_id: str, comment: str = "") -> Job:
-        """End a job that waits for approval.
+        """Reject the plan of a job that waits for approval, and cancel the job.
 
         Raise Conflict if the job does not wait for approval.
         """
@@ -129,7 +129,7 @@ class PlanCalls:
 def _with_env(
     tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
 ) -> tuple[TaskSpec, ...]:
-    """Return the edited tasks. The tasks whose IDs are in ``keeps`` keep their environment.
+    """Return the edited tasks. Each task whose id is in ``keeps`` keeps its stored environment.
 
     ``present``: the tasks before the edit, by ID. A caller cannot send environments back, because
     the API's answers omit them.

@@ -1,4 +1,4 @@
-"""The use cases for questions: show a question with its dependencies' results, and answer it."""
+"""The use cases that show a question with the results of its dependencies, and that answer it."""
 
 from collections.abc import Sequence
 
@@ -53,8 +53,10 @@ class QuestionCalls:
         self._access.job(caller, job_id)
         worker = self._worker_of_task(job_id, task_id)
         if worker.question is None:
-            state = "has not been asked yet" if worker.is_question else "has no question"
-            raise NotFound(f"task {task_id!r} of job {job_id} {state}")
+            named = f"task {task_id!r} of job {job_id}"
+            if worker.is_question:
+                raise NotFound(f"the question of {named} has not been asked yet")
+            raise NotFound(f"{named} is not a question")
         tasks, workers = self._store.tasks(job_id), self._store.workers(job_id)
         task = next(each for each in tasks if each.id == task_id)
         made = dependency_results(task, tasks, workers)
@@ -72,7 +74,10 @@ class QuestionCalls:
 def dependency_results(
     task: TaskSpec, tasks: Sequence[TaskSpec], workers: Sequence[Worker]
 ) -> Sequence[CompletedDependency]:
-    """Return what a question is about: the results of the chosen workers of its dependencies."""
+    """Return the results of a question's dependencies, on which the person decides.
+
+    For each dependency, the result is the result of its chosen worker.
+    """
     by_id = {each.id: each for each in tasks}
     found = []
     for task_id in sources(by_id, task):

@@ -30,9 +30,9 @@ class WorkerControlCalls:
         merge_queue: MergeQueue,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved, otherwise "".
+        """``moved`` returns an error text if the workspace or the project was moved; otherwise "".
 
-        After a move of either, no attempt starts.
+        After such a move, no attempt starts.
         """
         self._supervisor = supervisor
         self._access = access

@@ -127,7 +127,7 @@ class WorkerMessageCalls:
                     logger.warning("cannot pass on a message: %s", error, extra=payload)
 
     def pass_on_again(self, attempts: Iterable[Attempt]) -> None:
-        """Write the messages of running attempts again, for example after a crash.
+        """Write the messages for the given running attempts again, for example after a crash.
 
         Never raises.
         """

@@ -52,7 +52,7 @@ class FeedKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedItem:
-    """One item of the feed: a job event, or new needs or figures of a job tree."""
+    """One item of the feed: a job event, or a job tree's present needs or figures."""
 
     number: int
     kind: EventKind | FeedKind
@@ -75,7 +75,7 @@ class Feed:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        #: Held while needs and figures are read, until their items are added.
+        #: Lock: held from a read of needs or figures until the items of this read are added.
         self._working = threading.Lock()
         self._items: deque[FeedItem] = deque(maxlen=KEPT)
         self._last = int(clock.now() * 1000)

@@ -14,6 +14,7 @@ from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, with_des
 from orchestrator.core.ports import Change, Store, Tree, Workspace
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.repository import record_name
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.json_values import object_in
 from orchestrator.engine.merge.merge_messages import in_words
 from orchestrator.engine.merge.merge_record import record_of
@@ -67,7 +68,7 @@ class JobDetails:
         job = self._access.job(caller, job_id)
         workers = self._store.workers(job_id)
         if job.awaits_approval:
-            names = None  # The estimate needs all tasks.
+            names = None  # The estimate of a plan needs all tasks.
         tasks = self._store.tasks(job_id, names) if with_tasks else ()
         return Detail(
             job=job,
@@ -158,8 +159,11 @@ class JobDetails:
             raise NotFound(
                 f"job {job_id} has no report {name!r}; reports are written when a job ends"
             )
-        if caller.attempt is not None and path != self._workspace.final_report(job):
-            raise NotFound(f"report {name!r} is not available to this worker")
+        final = self._workspace.final_report(job)
+        if caller.attempt is not None and path != final:
+            raise NotFound(
+                f"report {name!r} is not available to a worker; read {final.name!r} instead"
+            )
         return path
 
     def log_path(self, caller: Caller, job_id: str, worker_id: str) -> Path:
@@ -185,14 +189,17 @@ class JobDetails:
         """
         job = self._access.job(caller, job_id)
         if not job.status.ended:
-            raise Conflict(f"job {job_id} has not ended; its changes are merged when it ends")
+            raise Conflict(
+                f"job {job_id} has not ended; its changes are merged when it ends; wait for it: "
+                f"{COMMAND} wait {job_id}"
+            )
         directory = self._workspace.job_directory(job.root_id)
         path = directory / "reports" / record_name(job_id)
         # The content may be invalid, because a worker may have written the file.
         return object_in(read_regular(path, RECORD_BYTES, within=directory))
 
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
-        """Describe the outcome of an ended job's changes as text; empty for a job without changes.
+        """Return lines of text about the merge of an ended job; empty for a job without changes.
 
         The changes of child jobs are included, even if the job's own workers change no files.
         """
@@ -211,10 +218,10 @@ class JobDetails:
             above = parent.parent_job_id if parent else None
 
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
-        """Return the job if its run number ``run`` or a later run has ended.
+        """Return the job if its run with the number ``run``, or a later run, has ended.
 
-        Return None if the caller must wait. A caller that is a worker has released its slot during
-        the wait, so it must also wait for a free slot.
+        Otherwise, return None: the caller must wait. A calling worker releases its slot while it
+        waits. Therefore, also return None until the worker has a slot again.
         """
         job = self._access.job(caller, job_id)
         key = caller.worker_key

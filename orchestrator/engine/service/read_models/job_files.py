@@ -36,9 +36,9 @@ BASE, RESULT = "base", "result"
 class ChangeReads:
     """Implements the calls that show changes.
 
-    A caller cannot name a commit. Therefore, callers can read only commits that the job's own refs
-    or merge record name. Every method raises NoRepository for a job without git, and TooLarge if
-    the answer would be too large.
+    No call has a commit as a parameter. Therefore, callers can read only commits that the job's own
+    refs or merge record name. Every method raises NoRepository for a job without git, and TooLarge
+    if the answer would be too large.
     """
 
     def __init__(

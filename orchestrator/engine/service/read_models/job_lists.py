@@ -95,9 +95,9 @@ class JobLists:
         return self._store.listed(replace(wanted, ids=mine), offset, page_size)
 
     def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
-        """Return the jobs with these ids, with progress and needs, in any order.
+        """Return the progress and needs of the jobs with these ids, in any order.
 
-        Deleted jobs are omitted.
+        Ids of deleted jobs are ignored.
         """
         jobs = self._store.jobs_of(JobFilter(ids=job_ids), 0, len(job_ids)).jobs
         roots = list(dict.fromkeys(job.root_id for job in jobs))
@@ -125,7 +125,7 @@ class JobLists:
         return sorted(needs_in(found), key=lambda need: -need.since)
 
     def feed_filter(self, caller: Caller) -> Callable[[FeedItem], bool]:
-        """Return a function that returns True for an item of the feed that the caller may see.
+        """Return a function that decides whether the caller may see an item of the feed.
 
         Raise Forbidden if the caller is a worker.
         """
@@ -176,9 +176,9 @@ class JobLists:
         )
 
     def snapshot(self, caller: Caller, job_id: str) -> TreeSnapshot:
-        """Return short rows of the job and its descendants, all from the same moment.
+        """Return short rows of the job and its descendants, all read at the same moment.
 
-        The row of the job is the first.
+        The job's own row is the first.
         """
         job = self._access.job(caller, job_id)
         found = self._store.snapshot(job.root_id)

@@ -1,8 +1,8 @@
 """Feedback from events: sends remarks on a job's pull request to the job's workers.
 
-Remarks are comments and failed checks. A review arrives as many events. Their remarks are stored
+Remarks are comments and failed checks. A review arrives as many events. The remarks are stored
 until the job has ended and no event has arrived for some seconds. Then each worker gets all remarks
-on its files together, for one attempt.
+on its files together, for a single attempt.
 """
 
 import hashlib
@@ -54,7 +54,7 @@ class EventRemark(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Stored:
-    """A remark as the server's files have it."""
+    """A remark as it is stored in a file of the server."""
 
     by: str
     commit: str
@@ -151,7 +151,7 @@ class EventFeedback:
                 self._send_group(directory.name, group)
 
     def _gather(self, directory: Path) -> None:
-        """Move the stored remarks on one job into a group that is sent as one feedback.
+        """Move the stored remarks on one job into a group. A group is sent as one feedback.
 
         Do nothing until the job has ended and no remark has arrived for some seconds. Also do
         nothing while an earlier group is unsent. If the job no longer exists, delete the remarks.

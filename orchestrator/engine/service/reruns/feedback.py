@@ -34,7 +34,7 @@ from orchestrator.engine.submission.job_creation import check_retry
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Maximum number of characters of commented lines: of one comment, and of all comments together.
+#: Maximum characters of the lines on which people comment: for one comment, and for all together.
 MOST_CODE, MOST_CHARACTERS = 2_000, 200_000
 
 
@@ -51,9 +51,9 @@ class FeedbackCalls:
         agents: Agents,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved, otherwise "".
+        """``moved`` returns an error text if the workspace or the project was moved; otherwise "".
 
-        After a move of either, no attempt starts.
+        After such a move, no attempt starts.
         """
         self._supervisor = supervisor
         self._store = store
@@ -68,7 +68,7 @@ class FeedbackCalls:
     def give(
         self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
     ) -> FeedbackGiven:
-        """Send comments on an ended worker's change to the worker, for another attempt.
+        """Send comments on an ended worker's change to this worker, for another attempt.
 
         Idempotent for the same Idempotency-Key. Raise Forbidden for a caller that is a worker.
         Raise Outdated if the worker's branch has moved. Raise InvalidRequest for lines that do not

@@ -53,9 +53,9 @@ def check_reopens(
 ) -> None:
     """Raise Conflict, or its subclass Deadlock, if the worker cannot have another attempt.
 
-    ``command``: the command that the caller runs. If the parent worker can have another attempt
-    instead, the message suggests the command with the parent worker. Call this function in the
-    supervisor's turn, so that the state cannot change before the attempt is created.
+    ``command``: the caller's command, such as ``feedback``. If the parent worker can have another
+    attempt instead, the message suggests this command for the parent worker. Call this function in
+    the supervisor's turn, so that the state cannot change before the attempt is created.
     """
     check_worker_ended(worker)
     check_can_run_again(job)
@@ -90,9 +90,9 @@ def _check_conflicts(job: Job, worker: Worker) -> None:
 
 
 def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
-    """Raise Conflict if the parent worker cannot wait for the job again.
+    """Raise Conflict if the job's parent worker cannot wait for the job again.
 
-    It cannot wait if it has ended, or if it is queued for another attempt.
+    A parent worker cannot wait if it has ended, or if it is queued for another attempt.
     """
     assert job.parent_key is not None
     parent = scheduler.view.workers[job.parent_key]

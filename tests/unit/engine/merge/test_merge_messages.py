@@ -39,7 +39,8 @@ def test_a_child_job_is_merged_with_the_jobs_above_it() -> None:
     told = " ".join(in_words(made, above=["2", "3"]))
 
     chain = "merge 1 --strategy theirs && bin/orchestrator merge 2 && bin/orchestrator merge 3."
-    assert f"once job 3 has ended: bin/orchestrator {chain}" in told
+    begin = "To merge after job 3 has ended, with the better result in each conflict: "
+    assert f"{begin}bin/orchestrator {chain}" in told
     assert "--resolve" not in told
     assert "bin/orchestrator merge 1 --resolve worker." in " ".join(in_words(made))
 
