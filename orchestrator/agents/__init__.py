@@ -10,5 +10,6 @@
 - ``survey``: The agent ``survey``: a static analyzer that maps the project without AI
 
 ``driven_agent`` (AI agents, which the driver runs) and ``command_agents`` (commands and other
-programs) implement ``core.ports.agents.Agent``. ``agent_registry`` finds an agent by its name.
+programs) implement ``core.ports.agents.Agent``. ``agent_registry`` finds an agent by its name, and
+selects the agent for the name ``auto``.
 """

@@ -1,4 +1,4 @@
-"""The registry of agents by name."""
+"""The registry of agents: finds an agent by its name, and selects the agent for ``auto``."""
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -46,7 +46,7 @@ class AgentRegistry:
         self._program_looks = dict(program_looks or {})
 
     def get(self, name: str) -> Agent:
-        """Return an agent. Raise UnknownAgent if it does not exist."""
+        """Return the agent ``name``. Raise UnknownAgent if no such agent exists."""
         try:
             return self._agents[name]
         except KeyError:
@@ -106,7 +106,10 @@ class AgentRegistry:
     def steps(
         self, name: str, lines: Iterable[str], ended: bool
     ) -> Iterator[TranscriptStep] | None:
-        """Return the steps in an agent's saved output; None if the agent saves no output."""
+        """Return the steps in ``lines``, the saved output of the agent ``name``.
+
+        The result is None if the agent saves no output. ``ended``: True if the attempt has ended.
+        """
         agent = self._agents.get(name)
         if not isinstance(agent, DrivenAgent) or not agent.argv:
             return None
@@ -127,9 +130,9 @@ class AgentRegistry:
         return known(model) if known else None
 
     def _plans(self, name: str) -> bool | None:
-        """True if the agent may plan for any job; False if it never plans.
+        """True if the agent may plan any job; False if the agent never plans.
 
-        None: it plans only for jobs that name it as the planner.
+        None if the agent may plan only the jobs that name this agent as their planner.
         """
         plans: bool | None = getattr(self._agents[name], "plans", None)
         return plans

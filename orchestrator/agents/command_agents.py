@@ -35,7 +35,7 @@ class CommandAgent:
 
     The command gets the prompt on standard input and in ``prompt.md``, and the task in
     ``task.json``. A planner prints a plan as JSON, by the schema in ``plan.schema.json``. Exit code
-    0 means success only if the command also leaves an output or a file.
+    0 means success only if the command also produces an output or a file.
     """
 
     name: str

@@ -19,7 +19,7 @@ class TextEvent:
 
 @dataclass(frozen=True, slots=True)
 class ToolEvent:
-    """The model used a tool, or its use was denied (``denied``)."""
+    """The model used a tool. ``denied`` is True if the program did not allow this use."""
 
     tool: str
     #: Arguments of the tool, in one line.
@@ -63,7 +63,7 @@ class StuckEvent:
 
 @dataclass(frozen=True, slots=True)
 class FinalAnswerEvent:
-    """The model gave an answer that is probably final. The program may still continue, or hang."""
+    """The model gave an answer that is probably final. The program may continue, hang, or exit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ AgentEvent = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ending:
-    """The end of the program: its exit, and why the driver stopped it."""
+    """The end of the program: its exit code or signal, and why the driver stopped the program."""
 
     code: int | None = None
     signal: int | None = None
@@ -99,9 +99,9 @@ class Ending:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentOutcome:
-    """The result of the agent's work, from its messages and its exit.
+    """The outcome of one run of the agent's program.
 
-    Without an ``error_class``, the work succeeded. ``usage`` is only this run's usage.
+    The run succeeded if ``error_class`` is NONE. ``usage`` excludes earlier runs of the session.
     """
 
     text: str = ""
@@ -114,8 +114,8 @@ class AgentOutcome:
     denied: tuple[str, ...] = ()
     #: When the account may be used again: seconds since the epoch.
     resets_at: float | None = None
-    #: Absolute paths of files outside the working directory that the agent wrote, according to its
-    #: events.
+    #: Absolute paths of the files that the agent wrote outside of its working directory, according
+    #: to the program's events.
     outside: tuple[str, ...] = ()
     #: A note on a successful attempt, as text.
     note: str = ""
@@ -127,7 +127,7 @@ class AgentOutcome:
 
 @runtime_checkable
 class SessionReader(Protocol):
-    """A reader for a program whose session files have facts that its output lacks."""
+    """A reader that also reads the program's session files, because its output lacks some facts."""
 
     def session_line(self, text: str, source: str) -> Iterable[AgentEvent]:
         """Read one line of a session file, and return its events.
@@ -144,14 +144,14 @@ class SessionReader(Protocol):
 
 @runtime_checkable
 class LogReader(Protocol):
-    """A reader for a program whose standard error has facts that its standard output lacks."""
+    """A reader that also reads standard error, because standard output lacks some facts."""
 
     def log_line(self, text: str) -> Iterable[AgentEvent]:
         """Read one line of standard error, without its line end, and return its events."""
 
 
 class Reader(Protocol):
-    """Reads one run of one program. Never raises, whatever the program writes."""
+    """Reads the output of one run of a program. Never raises, even for invalid output."""
 
     @property
     def session(self) -> str:
@@ -161,4 +161,4 @@ class Reader(Protocol):
         """Read one line of standard output, without its line end, and return its events."""
 
     def outcome(self, ending: Ending) -> AgentOutcome:
-        """Return the outcome. Called once, after the last line."""
+        """Return the outcome of the run. Called once, after the last line."""

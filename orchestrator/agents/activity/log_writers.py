@@ -40,7 +40,7 @@ def _log_text(event: AgentEvent) -> str:
 
 
 class RawStream:
-    """The file with a program's raw output: secrets masked, size limited.
+    """Writes a program's raw output to a file of limited size, with secrets masked.
 
     Never raises, because the agent's work does not depend on this file.
     """

@@ -1,4 +1,4 @@
-"""Files outside of the working directory that an agent wrote, according to its events."""
+"""Files that an agent wrote outside of its working directory, according to its events."""
 
 import os
 

@@ -17,7 +17,7 @@ TEXT_CHARACTERS = 2000
 
 
 def steps_of(reader: Reader, lines: Iterable[str], *, ended: bool) -> Iterator[TranscriptStep]:
-    """Yield the agent's texts and tool calls, and its result if the attempt has ended."""
+    """Yield the agent's texts and tool calls; if ``ended``, the agent's result as the last step."""
     for line in lines:
         for event in reader.line(line):
             if (step := _step(event)) is not None:

@@ -127,10 +127,10 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     besides: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if the variable ``name`` selects a service that can be used.
+    """True if the set variable ``name`` is enough for calls to a model service.
 
-    ``besides``: variables and files. At least one of them must also exist. None: no other variable
-    or file is needed.
+    ``besides`` is None if ``name`` holds a key. If ``name`` only selects a cloud service,
+    ``besides`` lists variables and files, at least one of which must also be set or exist.
     """
     if besides is None:
         return True

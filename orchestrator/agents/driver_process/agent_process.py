@@ -1,4 +1,4 @@
-"""The agent's program as a process: its output, its end, and how to stop it.
+"""The process of the agent's program: reads its output, waits for its exit, and stops it.
 
 This module signals only the program's process group. The shim kills other processes of the worker.
 """
@@ -65,7 +65,7 @@ class AgentProcess:
         return self._process.poll()
 
     def say(self, line: str, selector: selectors.BaseSelector) -> None:
-        """Write a line to standard input, as soon as the program accepts it."""
+        """Queue a line for standard input, and write it as soon as the program accepts input."""
         if self._input >= 0:
             if not self._unsent:
                 selector.register(self._input, selectors.EVENT_WRITE)

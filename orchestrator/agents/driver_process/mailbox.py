@@ -86,7 +86,7 @@ class Mailbox:
             self._report([message_id])
 
     def mark_all_read(self) -> None:
-        """Mark all messages that ``take`` has returned as read."""
+        """Mark as read every message that ``take`` has returned."""
         for each in list(self._open):
             self.read(each)
 

@@ -251,7 +251,10 @@ class Driver:
 
 
 def call_of(attempt_spec: Spec, control: Path) -> AgentCall:
-    """Return the call of the agent's program. Raise OrchestratorError if none is possible."""
+    """Return the call of the agent's program.
+
+    Raise OrchestratorError if the program cannot be called.
+    """
     inputs = call_inputs(attempt_spec, control)
     call = call_for(attempt_spec.tool)(inputs)
     if not attempt_spec.windows:
@@ -288,10 +291,10 @@ def call_inputs(
 
 
 def _shared_directory(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
-    """Return the directory that attempts of the tool share; None if it is unusable.
+    """Return the directory that all attempts of the tool on this machine share.
 
-    Each node has its own directory, because logins are in the node's home, and because two machines
-    must not use one database at the same time.
+    None if the directory cannot be used. Nodes share no directory: each node has its own logins,
+    and two machines must not use one database at the same time.
     """
     if not attempt_spec.shared:
         return None
@@ -316,7 +319,7 @@ def _usable(directory: Path) -> bool:
 
 
 def prepare_files(call: AgentCall) -> list[logins.LinkedLogin]:
-    """Write the tool's input files and links. Return the linked logins. Raise OSError."""
+    """Write the files and links that the call needs. Return the linked logins. Raise OSError."""
     for place, directory in call.links.items():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

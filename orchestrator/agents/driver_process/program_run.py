@@ -45,7 +45,7 @@ PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Patience:
-    """Timeouts in seconds; 0 means no timeout."""
+    """Timeouts of a program's run, in seconds; 0 means no timeout."""
 
     stall: float
     #: Maximum seconds of silence after a rate limit.

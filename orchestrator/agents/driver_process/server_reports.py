@@ -76,7 +76,7 @@ class ServerReporter(ABC):
                 self._changed.wait_for(lambda: self._done, PAUSE_SECONDS)
 
     def _call(self, path: str, body: Mapping[str, Any], seconds: float) -> Mapping[str, Any] | None:
-        """Return the server's answer; None if it did not accept the report."""
+        """Send a report. Return the server's answer; None if the report was not accepted."""
         # not every attempt needs this module
         from orchestrator.security.http_client.stdlib_client import StdlibClient
 
@@ -105,16 +105,19 @@ class UsageReporter(ServerReporter):
         self._start()
 
     def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
-        """Send the final totals, after waiting at most ``seconds`` for a running report.
+        """Wait at most ``seconds`` for a running report. Then send the final totals.
 
-        The timeout of the final call is ``seconds``, but at most LAST_CALL_SECONDS.
+        The timeout of the final call is the smaller of ``seconds`` and LAST_CALL_SECONDS.
         """
         self._stop(seconds)
         if self._is_reachable and usage != Usage():
             self._totals_sent(usage, min(seconds, LAST_CALL_SECONDS))
 
     def waits(self, usage: Usage) -> bool:
-        """True if the server reports that this worker waits for child jobs or a lock."""
+        """Send the totals. Return True if, as the server answers, the worker is waiting.
+
+        A worker waits for child jobs or a lock.
+        """
         return self._is_reachable and self._totals_sent(usage, CALL_SECONDS).get("waiting") is True
 
     def _has_report(self) -> bool:

@@ -1,4 +1,4 @@
-"""Home directories that attempts share. One attempt sets up a home while the others wait.
+"""Home directories that attempts share. One attempt sets up a home; other attempts wait.
 
 Two programs that set up the same home at the same time would corrupt it. For example, opencode
 hangs, or exits with "database is locked".

@@ -1,4 +1,4 @@
-"""Turns an agent's events into the log, the usage so far, and a reason to stop the agent."""
+"""Logs an agent's events, counts the agent's usage, and decides when to stop the agent."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -84,7 +84,7 @@ class UsageWatch:
     def take(self, event: AgentEvent) -> EarlyStop | None:
         """Log and count an event. Return a reason to stop the agent; None to continue.
 
-        An agent may finish the step that reaches a limit, and give one final answer.
+        If a step reaches a limit, the agent may finish this step, and give one final answer.
         """
         self._journal.event(event)
         self.finished = isinstance(event, FinalAnswerEvent) or (
@@ -118,7 +118,7 @@ class UsageWatch:
             )
 
     def stop_at_next_step(self, why: str) -> None:
-        """Let ``take`` stop the agent at the first event of its next step. ``why`` is the reason.
+        """Set ``why`` as the reason to stop the agent. The first event of its next step stops it.
 
         Any thread may call.
         """

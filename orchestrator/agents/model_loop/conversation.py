@@ -35,7 +35,7 @@ class Mail(Protocol):
         ...
 
     def mark_all_read(self) -> None:
-        """Mark as read all messages that ``take_words`` has returned."""
+        """Mark as read every message that ``take_words`` has returned."""
 
 
 class NoMail:

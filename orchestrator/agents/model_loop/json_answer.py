@@ -1,4 +1,4 @@
-"""One question with one JSON answer, for planning."""
+"""Asks a model one question whose answer is a JSON value, such as a plan."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -25,9 +25,9 @@ def ask_for_json(
     schema: Mapping[str, Any],
     emit: Emit,
 ) -> tuple[object | None, AgentOutcome]:
-    """Return a JSON value and the outcome; the value is None if the request failed.
+    """Ask the model once. Return its JSON answer and the outcome.
 
-    The value is not validated against the schema.
+    The answer is None if the call failed. It is not validated against ``schema``.
     """
     try:
         settings, dialect = make()
@@ -77,10 +77,10 @@ def json_in(text: str) -> object | None:
 
 
 def object_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return a schema for a JSON object, and True if that schema wraps ``schema``.
+    """Return a schema that APIs accept, and True if it differs from ``schema``.
 
-    APIs accept only schemas for objects. A ``schema`` for another type is wrapped: the object then
-    has the value in its property ``answer``.
+    APIs accept only schemas of objects. For any other ``schema``, the result is the schema of an
+    object whose property ``answer`` has the value.
     """
     if schema.get("type") == "object":
         return dict(schema), False

@@ -35,12 +35,12 @@ class UsageAccount:
         return spent
 
     def mark_incomplete(self) -> None:
-        """Record that the usage is incomplete. Idempotent."""
+        """Mark the usage as incomplete, because a call did not report its usage. Idempotent."""
         self.usage = replace(self.usage, partial=True)
 
     @property
     def limit_reached(self) -> str:
-        """Why no further model call is allowed; "" if another call is allowed."""
+        """The limit that forbids a further model call, as text; "" if a call is allowed."""
         spent = {**spent_by(self.usage), "max_tokens": self._tokens}
         used_up = breach(self._limits, spent)
         return f"used up {used_up} before the task was done" if used_up else ""

@@ -1,4 +1,7 @@
-"""The project digest: made from a survey, cached by commit or content, shared by a job tree."""
+"""The project digest: a short description of the project, made from a survey.
+
+A digest is cached by the commit or the content of the project. A job tree shares one digest.
+"""
 
 import fcntl
 import hashlib

@@ -150,7 +150,7 @@ def committed(work: BranchWork | None) -> str:
 
 
 def without_report_option(command: str) -> str:
-    """Return a gate's command without the options that write a report file for the server."""
+    """Return a gate's command without the option that names the report file for the server."""
     plain = re.sub(r' -{1,2}[\w-]+[= ]"?\$\{?ORCHESTRATOR_GATE_REPORT\}?"?', "", command)
     return plain if plain == command else plain.replace(" --output-format=json", "")
 

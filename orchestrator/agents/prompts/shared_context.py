@@ -40,7 +40,7 @@ _CUT = "\n(cut here)"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recipe:
-    """All inputs of a job's shared context, except the project digest and the files' content."""
+    """The inputs of a job's shared context, except the project digest and the text of files."""
 
     root_request: str
     request: str
@@ -118,9 +118,9 @@ class JobContexts:
         )
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Create a missing context, without the project digest and without the files' content.
+        """Create the job's context if it is missing.
 
-        Raise OSError.
+        This context lacks the project digest and the text of files. Raise OSError.
         """
         self._path(job).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_once(self._path(job), shared_text(Recipe.of(job, root)))

@@ -151,10 +151,11 @@ def _user_additions(
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the user's decisions about hooks, for this attempt's copy of the hooks.
+    """Return the user's decisions to allow hooks, with the paths of the attempt's copies.
 
-    Codex stores a decision under the path of the file that defines the hook. In these paths, the
-    attempt's directory ``config`` replaces the user's directory ``own``.
+    Codex stores each decision under the path of the file that defines the hook. The attempt has
+    copies of these files. So ``config``, the attempt's directory, replaces the user's directory
+    ``own`` in each path.
     """
     places = {f"{place}/" for place in (own, own.resolve())}
     return {

@@ -72,7 +72,7 @@ class CallInputs:
 
     @property
     def project(self) -> str:
-        """Root of the user's project, possibly not the working directory; empty if unknown."""
+        """Root of the user's project; empty if unknown. May differ from the working directory."""
         return self.environ.get("ORCHESTRATOR_PROJECT_ROOT", "")
 
     @property
@@ -132,10 +132,10 @@ class AgentCall:
 
 
 def session_links(inputs: CallInputs, directory: Path, name: str) -> dict[Path, Path]:
-    """Return {``directory``: target}: a link from the tool's sessions to the stored sessions.
+    """Return {``directory``: target}, the link to create for the tool's sessions.
 
-    With this link, later attempts of the worker use the same sessions. The result is empty if
-    sessions are not stored. ``name``: the directory of the tool in the stored sessions.
+    The target is the directory ``name`` in the worker's stored sessions, so later attempts find the
+    sessions. The result is empty if sessions are not stored.
     """
     return {directory: inputs.sessions / name} if inputs.sessions is not None else {}
 
@@ -144,8 +144,8 @@ def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[
     """Return the user's MCP servers by name, if the tool inherits them.
 
     The result is empty if the policy is read-only, because a server may change files. The
-    product's own server is omitted, because a worker could bypass its own limits with the user's
-    key for this server.
+    product's own server is omitted, because it is configured with the user's key. With this key, a
+    worker could exceed its limits.
     """
     if (
         "mcp" not in inputs.inherit
@@ -164,7 +164,7 @@ def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[
 
 
 def mcp_environment(inputs: CallInputs) -> dict[str, str]:
-    """Return the environment of the product's MCP server, which makes calls as the worker."""
+    """Return the environment of the product's MCP server, which calls with the worker's key."""
     wanted = ("ORCHESTRATOR_",) if inputs.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
     given = {name: value for name, value in inputs.environ.items() if name.startswith(wanted)}
     # The tool calls Linux programs with wsl.exe, which passes on the variables that WSLENV names.

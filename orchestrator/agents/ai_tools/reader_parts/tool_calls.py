@@ -15,7 +15,7 @@ def log_line(words: str, limit: int = LINE_CHARS) -> str:
 
 
 def plain_error(words: str) -> str:
-    """Return the message in the JSON of an API error; any other text unchanged."""
+    """Return the message in an API error that is JSON. Return any other text unchanged."""
     start, end = words.find("{"), words.rfind("}")
     inner = parsed(words[start : end + 1]) if 0 <= start < end else None
     return text(inner, "error", "message") or words
@@ -40,7 +40,7 @@ _NAMES = ("file_path", "filePath", "notebook_path", "path")
 
 
 def written_paths(tool: str, arguments: object) -> tuple[str, ...]:
-    """Return the unchanged path argument of a tool call that writes a file; () if there is none."""
+    """Return the path that a tool call writes, as in its arguments; () if it writes no file."""
     if tool.lower() not in _TOOLS:
         return ()
     return tuple(filter(None, (json_values.text(arguments, name) for name in _NAMES)))[:1]

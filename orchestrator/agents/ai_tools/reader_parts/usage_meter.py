@@ -53,9 +53,9 @@ def _difference(total: float | None, before: float | None) -> float | None:
 
 
 def priced(usage: Usage, model: str, prices: Prices) -> Usage:
-    """Return the usage, with an estimated cost if the program reported none.
+    """Return the usage. If it has no cost, add an estimated cost from the price of ``model``.
 
-    The cost is unknown if the model has no price.
+    The cost stays unknown if the model has no price.
     """
     if usage.cost_usd is not None:
         return usage
@@ -64,10 +64,7 @@ def priced(usage: Usage, model: str, prices: Prices) -> Usage:
 
 
 class Meter:
-    """Sums up the usage that a tool reports, and makes events of it.
-
-    Each event has only the increase since the previous event.
-    """
+    """Sums up the usage that an AI tool reports, and returns each increase as a UsageEvent."""
 
     def __init__(self) -> None:
         self.total = Usage()
@@ -77,15 +74,15 @@ class Meter:
         return [UsageEvent(usage)]
 
     def raise_to(self, total: Usage) -> list[UsageEvent]:
-        """Raise the run's usage to ``total``, never lower it. Return the increase as events."""
+        """Raise the run's usage to ``total``, but never lower it. Return the increase as events."""
         rest = minus(total, self.total)
         return self.add(rest) if any(getattr(rest, name) for name in _ALL) else []
 
 
 class Steps:
-    """Counts the model calls of a program that does not report their number.
+    """Counts the model calls of a program that does not report this number.
 
-    All output of the model until the next result of a tool belongs to one call.
+    A call begins with the model's first output, and ends with the next tool result.
     """
 
     def __init__(self) -> None:
@@ -104,5 +101,5 @@ class Steps:
         return [Usage(steps=1)]
 
     def end_call(self) -> None:
-        """Record a tool's result: the next output belongs to a new call."""
+        """End the current call after a tool result. The next output begins a new call."""
         self._open = False

@@ -288,7 +288,7 @@ def _totals(result: Object) -> Usage:
 
 
 def _broke_off(result: Object) -> bool:
-    """True if the model call was interrupted: the result then has tokens, but no cost."""
+    """True if the model call was interrupted. Such a result has tokens, but no cost."""
     if (
         any(json_values.entries(result, "modelUsage"))
         or json_values.amount(result, "total_cost_usd") != 0

@@ -1,4 +1,4 @@
-"""Usage, model calls, and quickly ended commands, from the session file of Codex.
+"""Reads the usage, the model calls, and short commands from the session file of Codex.
 
 The output stream of Codex reports these facts late or never.
 """
@@ -43,7 +43,7 @@ _FAILED = re.compile(r"""exited with code (?!0\b)|"exit_code": ?(?!0\b|null)""")
 
 
 def was_refused_by_sandbox(text: str) -> bool:
-    """True if a line reports a command that failed because the sandbox forbids writing."""
+    """True if a line reports a failed command, and the cause is the sandbox's write protection."""
     payload = json_values.dig(json_values.parsed(text), "payload")
     match json_values.text(payload, "type"):
         case "function_call_output":

@@ -1,6 +1,6 @@
 """Reader of Gemini CLI's output, in the format ``stream-json`` or ``json``.
 
-``json`` is one object, on standard error if the run failed.
+The format ``json`` is one object. If the run failed, the object is on standard error.
 """
 
 import re

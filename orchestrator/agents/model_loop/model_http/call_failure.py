@@ -105,10 +105,10 @@ def _limited(words: str, status: int, headers: Mapping[str, str], detail: str) -
 
 
 def unexpected_answer(wanted: str, answer: object) -> ModelFailure:
-    """Return the failure for an answer that has status 200, but unexpected content.
+    """Return the failure for an answer with status 200 whose content is unexpected.
 
-    ``wanted``: the expected content, as text. Some gateways always send status 200, and put the
-    error into the body.
+    ``wanted``: the expected content, as text for the message. Some gateways always send status 200,
+    and put the error into the body.
     """
     status, detail = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
     if 400 <= status < 600:

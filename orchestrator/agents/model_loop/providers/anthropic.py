@@ -33,7 +33,7 @@ _KEPT = ("thinking", "redacted_thinking")
 class AnthropicMessages:
     """A conversation in Anthropic's format.
 
-    Cache marks show the API which parts to cache.
+    Each request marks the parts that the API caches.
     """
 
     def __init__(self, settings: LoopSettings) -> None:

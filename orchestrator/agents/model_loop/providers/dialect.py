@@ -1,4 +1,4 @@
-"""One answer of a model, in the same form for every API."""
+"""The interface of a conversation (Dialect), and a model's answer (Turn), for every API."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -57,7 +57,7 @@ class Dialect(Protocol):
         """Return the next request, which contains the whole conversation."""
 
     def add_answer(self, answer: object) -> Turn:
-        """Add an answer to the conversation, and return it.
+        """Add the API's ``answer`` to the conversation. Return the answer as a Turn.
 
         Raise ModelFailure for an invalid answer.
         """
@@ -66,7 +66,10 @@ class Dialect(Protocol):
         """Add the results of the last answer's tool calls, and then the text ``words``."""
 
     def demand(self, schema: Mapping[str, Any]) -> None:
-        """Request JSON that matches the schema, instead of text."""
+        """Let the next request ask for JSON that matches ``schema``, instead of text."""
 
     def retreat(self, status: int | None, detail: str) -> bool:
-        """Change the format of a rejected request. Return False if no other format remains."""
+        """Select another format after the API has rejected a request.
+
+        Return False if there is no other format to try.
+        """

@@ -146,7 +146,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_dead(pid: int) -> bool:
-    """True if the process has exited. Does not reap the process.
+    """True if the process has exited. Does not reap it, so that its id is not reused.
 
     Always False on macOS, because its Python has no ``os.waitid``.
     """

@@ -64,7 +64,7 @@ class Counts:
 
 @dataclass
 class SurveyTotals(Counts):
-    """Counts of a whole survey, and numbers of files whose lines were not counted."""
+    """Counts of a whole survey, including the numbers of files without counted lines."""
 
     bytes: int = 0
     binary: int = 0
@@ -169,7 +169,7 @@ class MatchRow:
 
 @dataclass
 class Owner:
-    """One author's number of changes to files, and number of added lines."""
+    """An author, with the numbers of the author's changes to files and added lines."""
 
     changes: int = 0
     lines: int = 0

@@ -1,4 +1,4 @@
-"""Reads one file: determines its kind, counts its lines, and analyzes its source."""
+"""Reads one file: its language, line counts, TODO and FIXME notes, and the parts of its source."""
 
 import os
 import re
@@ -30,7 +30,7 @@ from orchestrator.agents.survey.source.python import read_python
 from orchestrator.agents.survey.source.symbols import SourceFile
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Maximum size of a file that is read; of larger files only the size counts.
+#: Maximum size of a file that is read. Larger files count as files, but not as lines.
 LARGEST_READ_BYTES = 2 * 1024 * 1024
 #: Number of first bytes that are searched for a zero byte, which marks a binary file unless it
 #: begins with a byte order mark.
@@ -65,9 +65,10 @@ class ReadFile:
 
 
 def read_file(root: Path, file: FoundFile, *, keep_text: bool = False) -> ReadFile:
-    """Read and analyze a file. Never raises. The field ``state`` shows if the file was read.
+    """Read and analyze a file. Never raises.
 
-    ``keep_text``: the result contains the text.
+    The field ``state`` of the result is "read", or the reason why the file was not read.
+    ``keep_text``: True to return the file's text, too.
     """
     language = language_of(file.path)
     if file.size > LARGEST_READ_BYTES:

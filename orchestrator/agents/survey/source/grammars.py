@@ -3,7 +3,7 @@
 The grammars are optional packages: the extra ``survey`` of pyproject.toml.
 
 Each grammar has a query in ``queries/``. The query's captures are ``comment``, ``import``,
-``main``, ``test``, and kinds of public symbols. Captures that begin with ``_`` are only for
+``main``, ``test``, and kinds of public symbols. Captures that begin with ``_`` are only used by
 conditions inside the query. Captures ``top.<kind>`` are used only for files that export nothing.
 """
 

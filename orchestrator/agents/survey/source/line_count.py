@@ -54,7 +54,8 @@ NO_LINES = LineCount()
 def mask_comments(text: str, language: str) -> str:
     """Return ``text`` with COMMENT_MARK for each character of a comment. Line breaks stay.
 
-    Used for languages without a grammar. Comment markers in multi-line strings count as comments.
+    Used if no grammar can read the text. A comment marker inside a multi-line string counts as a
+    comment.
     """
     syntax = syntax_of(language)
     if syntax.prose:

@@ -73,8 +73,8 @@ class ModuleIndex:
     def neighbour(self, importer: str, module: str) -> str:
         """Return the Python file ``module`` in the directory of ``importer``; "" if there is none.
 
-        The result is also "" if the importer is in a package, because Python does not search the
-        importer's directory then.
+        The result is also "" if the importer is in a package: Python then does not search the
+        directory of the importer.
         """
         directory = os.path.dirname(importer)
         path = os.path.join(directory, f"{module}.py")
