@@ -18,7 +18,7 @@ FILE_NAME = "audit.jsonl"
 CALLER = "orchestrator.caller"
 #: Name of the called tool, if the path alone does not show it.
 TOOL = "orchestrator.tool"
-#: Key that is set if a POST request only reads.
+#: Key in a request's environment; set if the POST request changes nothing.
 READS = "orchestrator.reads"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSALS = frozenset(
@@ -84,9 +84,9 @@ def _now() -> str:
 
 
 class Audit:
-    """WSGI middleware that logs changes and rejected calls.
+    """WSGI middleware that writes changes and rejected calls to the audit log.
 
-    Wraps all other middleware, because other middleware also rejects calls.
+    It wraps all other middleware, so that it also logs the calls that other middleware rejects.
     """
 
     def __init__(self, application: WSGIApplication, log: AuditLog) -> None:

@@ -1,11 +1,12 @@
-"""Browser sessions: a cookie in place of the API key, for the pages of this server.
+"""Browser sessions: a cookie replaces the API key on the pages of this server.
 
 A session belongs to one API key. It ends with the key, after 12 hours without a call, 7 days after
 the login, or at the logout. A file in the workspace has the sessions, so they survive a restart.
 The file contains only hashes, so that a reader of the file cannot use the sessions.
 
-A browser sends a cookie to every port of a host name. Therefore a change also needs the session's
-token. The page keeps the token in a storage that the browser separates by port.
+A browser sends a cookie to every port of a host name, so another port's page could use it.
+Therefore a change also needs the session's token. The page keeps the token in a storage that the
+browser separates by port.
 """
 
 import json
@@ -66,7 +67,7 @@ class BrowserSessions:
     """All sessions and tickets of one server. Any thread may call each method."""
 
     def __init__(self, directory: Path | None, clock: Callable[[], float] = time.time) -> None:
-        """``directory``: where the sessions are stored. If it is None, they end with the server."""
+        """``directory``: the place of the sessions' file; None: sessions end with the server."""
         self._path = directory / FILE_NAME if directory else None
         self._clock = clock
         self._lock = threading.Lock()

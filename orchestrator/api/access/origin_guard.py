@@ -144,7 +144,7 @@ class Guard:
         return None
 
     def _reason_to_reject(self, environ: WSGIEnvironment) -> str | None:
-        """Return why a server behind a proxy rejects a request; None if it is accepted.
+        """Return why a server behind a proxy rejects a request; None if the request is accepted.
 
         Three kinds of requests are accepted: requests by https through a trusted proxy, direct
         requests from this machine, and health probes. For an accepted request of a proxy, the
@@ -190,7 +190,7 @@ class Guard:
         return any(parsed in network for network in self._proxies)
 
     def knows(self, host: str) -> bool:
-        """True if a Host header names this server. The port may differ, as with a tunnel."""
+        """True if a Host header names this server. Ignores the port: a tunnel may change it."""
         name = host_name(host)
         return name in self._names or (self._any_address and _is_address(name))
 

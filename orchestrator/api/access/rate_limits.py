@@ -68,7 +68,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """Rate limits per minute: submissions and reads of each key, failed logins of each address."""
+    """The limits of calls per minute: submissions and reads by key, failed logins by address."""
 
     submissions: RateLimit
     reads: RateLimit

@@ -59,8 +59,8 @@ class OrchestratorClient(FollowCalls):
 
     A call is retried for ``retry_seconds`` if the server cannot be reached or is busy. ``wait`` and
     ``events`` retry for ``patience_seconds`` after the server's last answer. ``waiting`` is called
-    once per outage, before the first long delay. Its argument is the number of seconds for which
-    the call will be retried.
+    once per outage, before the first long delay. The argument of ``waiting`` is the number of
+    seconds for which the call will be retried.
     """
 
     @classmethod
@@ -248,7 +248,10 @@ class OrchestratorClient(FollowCalls):
         return self._post(path_of(job_id, "remove"), {})
 
     def discard(self, job_id: str) -> Answer:
-        """Remove a root job's branches that have not landed. Idempotent."""
+        """Delete an ended root job's branches, worktrees, and refs, except refs of landed work.
+
+        Idempotent.
+        """
         return self._post(path_of(job_id, "discard"), {})
 
     def checkpoints(self, job_id: str) -> Answer:
@@ -417,7 +420,7 @@ class OrchestratorClient(FollowCalls):
         return self._get("/api/v1/nodes")
 
     def drain_node(self, name: str, *, drained: bool = True) -> Answer:
-        """Start no more workers on a node; with ``drained=False``, start workers again.
+        """Start no more workers on a node. With ``drained=False``, let workers start again.
 
         Returns the node. Idempotent. The key needs the scope admin.
         """

@@ -18,8 +18,8 @@ from orchestrator.security.http_client.http_exchange import HttpAnswer, connect,
 class LoopbackResponse:
     """An answer, with the attributes of ``requests.Response`` that the client uses.
 
-    The constructor raises OSError if the head is incomplete or is not HTTP. With ``at_once``, or
-    for an error status, it also reads the body, and raises OSError if the body is incomplete.
+    The constructor reads the head. If ``at_once`` is True or the status is an error, the
+    constructor also reads the body. It raises OSError for an incomplete or invalid answer.
     """
 
     def __init__(self, url: str, stream: BufferedReader, *, at_once: bool) -> None:

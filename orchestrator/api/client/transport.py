@@ -110,7 +110,7 @@ class Transport:
     ) -> TransportReply:
         """Send a POST request. Raise the same errors as ``get``.
 
-        All its retries have the same Idempotency-Key, so the server acts once.
+        All retries have the same Idempotency-Key, so the server acts only once.
         """
         return self._call(
             self.retry(self.retry_seconds),
@@ -196,7 +196,7 @@ def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def problem_of(response: TransportReply) -> dict[str, Any]:
-    """Return the problem object of an error answer, or a problem object made from its status."""
+    """Return the problem object in an error answer; if it has none, one made from the status."""
     try:
         problem = response.json()
     except ValueError:

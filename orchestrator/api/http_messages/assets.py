@@ -72,7 +72,7 @@ def page(version: str, has_session: bool) -> str:
 
 @lru_cache(maxsize=4)
 def joined(version: str, name: str) -> str:
-    """Return all modules as one text (``name``: SCRIPT), or all stylesheets (STYLESHEET).
+    """Return one text: all modules if ``name`` is SCRIPT, all stylesheets if it is STYLESHEET.
 
     Results are cached by ``version``, the dashboard's present version. Raise ValueError if modules
     import each other.

@@ -1,4 +1,4 @@
-"""Every error as ``application/problem+json`` (RFC 9457).
+"""Converts errors to answers in the format ``application/problem+json`` (RFC 9457).
 
 Only this module assigns HTTP statuses to classes of errors. A problem's ``type`` is the error's
 slug (``not-found``, ``cycle``, ``limit-depth``, ...), a stable relative URI reference.
@@ -90,7 +90,7 @@ _GUARDED = (StoreError, LaunchError, RepositoryError, ConfigError)
 
 @dataclass(kw_only=True)
 class ProblemError(Exception):
-    """A problem that the HTTP server itself detects, not the service behind it."""
+    """An error as a problem object. Raised for errors that the HTTP server itself detects."""
 
     status: HTTPStatus
     type: str
@@ -117,8 +117,8 @@ def limit_fields(
 ) -> Mapping[str, Any]:
     """Return a problem's fields for a limit that was reached.
 
-    ``limit``: its name in ``config.yaml``. ``free_at``: the Unix time at which quota is free again;
-    None if unknown.
+    ``limit``: the name of the limit in ``config.yaml``. ``free_at``: the Unix time at which quota
+    is free again; None if unknown.
     """
     when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
     return {

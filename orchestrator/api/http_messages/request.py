@@ -41,9 +41,9 @@ def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
 
 
 def text_body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
-    """Return the request's body, which contains a person's text.
+    """Return the request's body, which contains a text that a person wrote.
 
-    Raise the same errors as ``body``. If the only faults are texts that are too long, raise a 413.
+    Raise the same errors as ``body``, but a 413 if the only faults are too long texts.
     """
     try:
         return body(model, optional=optional)

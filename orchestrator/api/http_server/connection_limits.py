@@ -211,7 +211,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
 
     @property
     def may_give_way(self) -> bool:
-        """True if the connection has no unanswered request and no unsent answer."""
+        """True if the connection can be closed: it has no open request and no unsent answer."""
         return not (self.requests or self.total_outbufs_len or self.will_close)
 
     def is_late(self, now: float) -> bool:
@@ -323,9 +323,9 @@ _READ, _WRITE = select.POLLIN | select.POLLPRI, select.POLLOUT
 class EventLoop:
     """Waits for events on a server's connections and listeners, in place of ``wasyncore.poll2``.
 
-    ``poll2`` is slow, because it asks each connection in each turn whether to wait for reading or
-    writing. ``EventLoop`` asks all connections again only after an event that may change an answer.
-    Other threads wake the loop through waitress' trigger.
+    A loop has to know for which events (data to read, room to write) each connection waits.
+    ``poll2`` is slow, because it asks each connection before each wait. ``EventLoop`` asks only
+    after a change. Other threads wake the loop through waitress' trigger.
     """
 
     def __init__(self, server_map: dict[int, Any]) -> None:
@@ -333,7 +333,7 @@ class EventLoop:
         self._waiting: select.poll | None = None
 
     def ask_again(self) -> None:
-        """Let the next turn ask all connections again whether to wait for reading or writing."""
+        """Let the next turn ask all connections for the events that they wait for."""
         self._waiting = None
 
     def turn(self, seconds: float) -> None:

@@ -41,7 +41,7 @@ seconds. Then call result: it returns shortened outputs, and the paths of the co
 
 
 class RpcError(Exception):
-    """The error with which a message is answered."""
+    """A JSON-RPC error: the answer to a message that cannot be handled."""
 
     def __init__(
         self, code: int, message: str, data: Any = None, request_id: RequestId | None = None

@@ -120,7 +120,7 @@ def result(service: Service, caller: Caller, detail: Detail) -> Values:
 
 
 def _share(lengths: Sequence[int]) -> int:
-    """Return the maximum length of each output, in characters.
+    """Return the maximum number of characters of each output, from the outputs' ``lengths``.
 
     Long outputs get the space that short outputs do not need.
     """

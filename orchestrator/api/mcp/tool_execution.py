@@ -47,12 +47,12 @@ REPORT_CHARACTERS = 24_000
 
 
 class WrongCall(Exception):
-    """The tool is unknown, or its arguments are wrong. The message states what to type instead."""
+    """The tool is unknown, or its arguments are wrong. The message has an example of a call."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolCall:
-    """A call with valid arguments."""
+    """A call of a tool, with validated arguments."""
 
     tool: McpTool
     arguments: Any
@@ -66,7 +66,7 @@ class ToolContext:
 
 
 def validated_call(call: RpcCall) -> ToolCall:
-    """Return the call with validated arguments.
+    """Return ``call`` with its tool and its validated arguments.
 
     Raise WrongCall for an unknown tool or wrong arguments.
     """
@@ -93,12 +93,12 @@ def check_caller(caller: Caller, tool: McpTool) -> None:
 
 
 def run_tool(desk: ToolContext, one: ToolCall) -> Values:
-    """Run a tool, and return its result. Raises the service's errors."""
+    """Run the tool of a call, and return the result. Raise the errors of the service."""
     return text_result(ANSWERS[one.tool.name](desk, one.arguments))
 
 
 def error_result(error: BaseException) -> Values:
-    """Return an error as a tool result, so that the model can read it."""
+    """Return a tool result that describes ``error``, so that the model can read the error."""
     if isinstance(error, WrongCall):
         return text_result(str(error), is_error=True)
     problem = problem_of(error)

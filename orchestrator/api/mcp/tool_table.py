@@ -246,7 +246,7 @@ BY_NAME: Mapping[str, McpTool] = {tool.name: tool for tool in TOOLS}
 def input_schema(model: type[Wire]) -> Schema:
     """Return a JSON Schema without references, titles, and nulls.
 
-    Some AI models cannot read schemas that contain these.
+    Some AI models cannot read schemas that contain these three.
     """
     whole = model.model_json_schema()
     definitions = whole.pop("$defs", {})

@@ -119,7 +119,7 @@ def _check_is_empty() -> None:
 
 
 def job_accepted(job: Job) -> Response:
-    """Return the answer (202) to a person's decision, such as a pause: the job's new status."""
+    """Return an answer 202 with the job's new status, after a person's call such as pause."""
     return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
 

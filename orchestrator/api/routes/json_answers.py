@@ -1,4 +1,4 @@
-"""Converts answers to HTTP responses in JSON: adds ETags, and shares reads among callers."""
+"""Makes JSON responses of answers, with ETags. Concurrent equal reads share one answer."""
 
 import threading
 from collections.abc import Callable, Hashable, Mapping
@@ -30,10 +30,10 @@ class _Read(Generic[Value]):
 
 
 class SharedReads(Generic[Value]):
-    """Reads whose results concurrent callers share. Any thread may call.
+    """Shares the result of a read among concurrent callers. Any thread may call.
 
-    A call during a read waits for the next read, because the running read may lack newer changes.
-    Without sharing, each reader of a large job would hold the whole job in memory.
+    A caller that comes during a read gets the result of the next read, because the running read may
+    lack newer changes. Without sharing, each reader of a large job would hold the job in memory.
     """
 
     def __init__(self) -> None:

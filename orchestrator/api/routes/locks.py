@@ -91,7 +91,7 @@ def end_locks() -> Response:
 def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Reply:
     """Return the answer to a lock call. Never raises. Needs no request context of Flask.
 
-    ``final``: True if the client will not wait any longer.
+    ``final``: True if the requested wait ends with this call.
     """
     try:
         leases = engine.locks.answer(call, final=final)

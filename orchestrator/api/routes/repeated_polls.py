@@ -82,13 +82,13 @@ def let_repeat(current: Again) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
-    """An earlier answer: its head, and the function that returns the current body."""
+    """A stored answer: its head, and the function that returns its current body."""
 
     #: The status line and the headers that do not change.
     head: bytes
     again: Again
     is_packed: bool
-    #: The ETag of a 304, which is repeated only while this ETag is current; empty for an answer
+    #: For a 304: its ETag. The 304 is repeated only while this ETag is current. Empty for an answer
     #: with a body.
     unchanged: str
 

@@ -74,8 +74,8 @@ def receive_event(trigger_name: str) -> Response:
 def _verified(trigger: Trigger) -> TriggerEvent:
     """Return the event of a sender that knows the trigger's secret.
 
-    Raise a 413 for a large body, a 400 for invalid JSON, and a 401 for any other sender. The 401
-    does not say what is wrong.
+    Raise a 413 for a large body, a 400 for invalid JSON, and a 401 for a wrong secret. The 401 does
+    not tell the sender which part is wrong.
     """
     # Imported when needed, because few servers have triggers.
     from orchestrator.schemas.triggers.trigger import TriggerEvent, unwrapped

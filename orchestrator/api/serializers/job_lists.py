@@ -1,4 +1,4 @@
-"""Rows of job lists, needs of jobs, and events of all jobs, as JSON."""
+"""Job lists, lists of needs, and events of all jobs, as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outcome of ``land`` and ``undo`` as answers, for the API and the command line."""
+"""The outcomes of ``land`` and ``undo`` as answers, for the API and the command line."""
 
 from __future__ import annotations
 

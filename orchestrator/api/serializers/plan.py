@@ -1,4 +1,4 @@
-"""The plan of a job in the form of a plan file, which people edit."""
+"""The plan of a job as an answer, in the form of a plan file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plan_answer(detail: Detail) -> answers.job.PlanAnswer:
 
 
 def task_for_plan_file(task: TaskSpec) -> dict[str, Any]:
-    """Return a task with the field names of a request.
+    """Return a task with the field names of a plan file.
 
     Empty fields and ``env`` are omitted.
     """

@@ -53,7 +53,7 @@ def status_answer(service: Service, caller: Caller, job_id: str) -> answers.stat
 class StatusParts:
     """A job's status in parts: the fields of the job, and one row for each worker.
 
-    A row that has not changed need not be encoded again.
+    The parts are separate, so that unchanged rows are not encoded again.
     """
 
     def __init__(self, service: Service, caller: Caller, job_id: str) -> None:
@@ -156,7 +156,7 @@ def landed_branches(job: Job) -> list[answers.status.LandedAnswer]:
 def missing_changes(
     service: Service, caller: Caller, job: Job
 ) -> list[answers.status.MissingAnswer]:
-    """Return the changes that the job's result lacks, each with the commands that merge it."""
+    """Return the changes that the job's result lacks, each with the commands to merge it."""
 
     def above(job_id: str) -> Iterator[str]:
         while job_id != job.id:

@@ -1,6 +1,6 @@
-"""The cache of polled status answers. A row is encoded again only if its worker has changed.
+"""The cache of status answers, for callers that poll. Only rows of changed workers are encoded.
 
-A worker is a frozen value. The store returns the same object until the worker changes.
+A worker is a frozen object. The store returns the same object until the worker changes.
 """
 
 import threading
@@ -26,8 +26,8 @@ MOST_JOBS, MOST_BODIES = 16, 64
 MOST_QUICK_ROWS, MOST_QUICK_CHANGES = 1000, 25
 #: zlib's ``level`` (the fastest) and ``wbits`` (the gzip format).
 _LEVEL, _GZIP = 1, 31
-#: The tasks that the caller requests. For CHANGED: number of the event after which the tasks have
-#: changed.
+#: The tasks that the caller requests. The number is for CHANGED: the request is for tasks that
+#: changed after the event with this number.
 Asked = tuple[StatusTasks, int]
 #: JSON of an empty list of tasks. JSON escapes the quotation marks in a text, so no text of the
 #: answer contains these bytes.
@@ -39,8 +39,8 @@ _DIGEST_BYTES = 16
 class StatusRow:
     worker: Worker | None
     body: bytes
-    #: Number of the latest event when the row was encoded. If the worker changed without an event,
-    #: one more, so that a reader of changes gets the row.
+    #: Number of the latest event when the row was encoded. One more if the worker changed without
+    #: an event, so that a reader of changes gets the row.
     seq: int
     #: Hash of the body, stored because hashing all rows for each answer would take longer than all
     #: other steps.
@@ -189,7 +189,7 @@ def quick_status_bytes(
 
 
 def _changed(known: JobRows, parts: StatusParts) -> Sequence[int]:
-    """Return the indexes in ``parts.workers`` whose rows may differ from ``known``.
+    """Return the positions in ``parts.workers`` of workers whose rows may have changed.
 
     ``known``: the rows of the previous answer.
     """

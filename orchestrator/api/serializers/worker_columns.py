@@ -178,7 +178,7 @@ def _reasons(found: TreeSnapshot) -> dict[int, str]:
 def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:
     """Return the critical path of the first job of ``found``, as positions of workers.
 
-    Workers of its child jobs are not part of the path.
+    The path has no workers of child jobs.
     """
     workers = found.workers
     own = workers.job_id.count(found.jobs[0].id) if found.workers.job_id else 0

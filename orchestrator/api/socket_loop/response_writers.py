@@ -169,7 +169,7 @@ class SocketWriter:
 
 
 class ThreadWriter:
-    """Writes in a thread of the HTTP server, if a connection cannot be detached."""
+    """Writes in a thread of the HTTP server, for a connection that cannot be detached."""
 
     def __init__(self, socket_loop: SocketLoop, release: Callable[[], None]) -> None:
         self.pending = 0

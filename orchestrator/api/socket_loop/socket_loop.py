@@ -28,7 +28,7 @@ _FEW = 64
 
 
 class Timers(Generic[T]):
-    """Scheduled calls, the soonest first, each with its owner and due time (monotonic seconds)."""
+    """Scheduled calls, the earliest first. Each has an owner and a due time (monotonic seconds)."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[], None], T]] = []
@@ -76,22 +76,22 @@ CLOSE_SECONDS = 5.0
 
 
 class LoopConnection(Protocol):
-    """An object that waits for events on behalf of a connection.
+    """A connection in the socket loop, which waits for events.
 
-    All its methods except ``concerns`` are called in the socket loop's thread.
+    All methods except ``concerns`` are called in the socket loop's thread.
     """
 
     @property
     def root_id(self) -> str:
-        """Id of the root job whose events the object receives."""
+        """Id of the root job whose events the connection receives."""
 
     def opened(self) -> None:
-        """Called after registration. The object gets every event that is published from now on."""
+        """Called after registration. The connection gets every event published from now on."""
 
     def concerns(self, events: Sequence[Event]) -> bool:
-        """True if the object must get at least one of ``events``.
+        """True if the connection must get at least one of ``events``.
 
-        The events are of the object's job tree. Called in the thread that publishes the events.
+        The events are of the connection's job tree. Called in the thread that publishes them.
         """
 
     def published(self, events: Sequence[Event]) -> None: ...

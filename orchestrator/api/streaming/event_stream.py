@@ -43,16 +43,16 @@ class EventPage:
     events: Sequence[Event]
     #: Ids of the stream's jobs; None: all jobs of the root job.
     members: frozenset[str] | None
-    #: Number of the latest event if the reader must read the job again, because earlier events are
-    #: not sent.
+    #: Number of the latest event if earlier events are omitted: the reader must read the job again.
+    #: None if no event is omitted.
     reset_to: int | None = None
 
     @property
     def may_have_more_after(self) -> bool:
         """True if the store may have more events after this page.
 
-        For a root job: if the page is full. For a child job: if the page has an event. A child
-        job's page may be short without being the last, because it omits events of other jobs.
+        A root job's page is the last page if it is not full. A child job's page omits events of
+        other jobs, so it is the last page only if it has no event.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 

@@ -21,7 +21,7 @@ PIECE_BYTES = 256 * 1024
 class FollowedLog(WaitingConnection):
     """Follows a worker's log: checks the file's size at intervals, and sends the new part.
 
-    The checks are cheaper than a notification for each write.
+    These checks are cheaper than a notification after each write to the log.
     """
 
     def __init__(

@@ -39,8 +39,8 @@ STALL_SECONDS = 120.0
 class WaitingConnection(ABC):
     """A connection that waits without a thread.
 
-    ``park`` is called once, in any thread, and ``concerns`` in the thread that publishes events.
-    All other methods run in the socket loop's thread.
+    ``park`` is called once, in any thread. ``concerns`` is called in the thread that publishes
+    events. All other methods are called in the socket loop's thread.
     """
 
     def __init__(self, socket_loop: SocketLoop, root_id: str) -> None:
@@ -64,7 +64,7 @@ class WaitingConnection(ABC):
 
     @abstractmethod
     def begin(self) -> None:
-        """Begin the work. ``published`` gets every event that is published from now on."""
+        """Begin the work. Every event that is published from now on is passed to ``published``."""
 
     def concerns(self, events: Sequence[Event]) -> bool:
         """True if the connection must get at least one of ``events``.
@@ -77,7 +77,7 @@ class WaitingConnection(ABC):
     def published(self, events: Sequence[Event]) -> None:
         """Receive stored events of the whole job tree, in order."""
 
-    def drained(self) -> None:  # noqa: B027 - only what is sent in pieces goes on then
+    def drained(self) -> None:  # noqa: B027 - only streams override it
         """Called after all written data has been sent."""
 
     def disconnected(self) -> None:
@@ -112,7 +112,7 @@ class WaitingConnection(ABC):
         self.beat()
         self._watch_for_stall()
 
-    def beat(self) -> None:  # noqa: B027 - not everything has something to do then
+    def beat(self) -> None:  # noqa: B027 - not every connection overrides it
         """Called every ``heartbeat_seconds``."""
 
 
@@ -137,7 +137,7 @@ class Threads:
 
 
 class WaitingResponse(Response, ABC):
-    """A response whose connection is taken over by the socket loop, which answers later."""
+    """A response that the socket loop sends later. The loop takes over the connection."""
 
     automatically_set_content_length = False
 

@@ -104,7 +104,8 @@ class PendingWait(WaitingConnection):
 class PendingLock(PendingWait):
     """A call that waits for leases.
 
-    The wait ends when the leases are rejected, or when they are granted and the worker has a slot.
+    The wait ends when the leases are rejected. It also ends when the leases are granted and the
+    worker has a slot.
     """
 
     def __init__(
@@ -148,7 +149,7 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 
 
 def _dropped(done: Future[None]) -> None:
-    """Ignore errors from dropping a lock request.
+    """Ignore an error of dropping a lock request.
 
-    A request that could not be dropped stays until the end of the worker's attempt.
+    The request then stays until the end of the worker's attempt.
     """

@@ -47,10 +47,10 @@ _CLI_STATUS: dict[WorkerStatus, Literal["timeout", "cancelled", "blocked"]] = {
 
 
 def clis(job: Job, workers: Sequence[Worker]) -> Iterator[tuple[str, Worker | None, str]]:
-    """Yield each tool: the name that the caller used, its worker, and its obstacle.
+    """Yield the name, the worker, and the obstacle of each tool of a task.
 
-    The obstacle is the reason why a tool is unavailable; "" for an available tool. An unavailable
-    tool has no worker.
+    The name is from the caller. The obstacle is the reason why a tool is unavailable; "" for an
+    available tool. An unavailable tool has no worker.
     """
     labels, rest = job.config.labels, iter(workers)
     place = 0

@@ -69,10 +69,10 @@ def get_versions(job_id: str, worker_id: str) -> Response:
 
 
 def _changes_or_links(read: Callable[[], Value]) -> Value:
-    """Return the changes that ``read`` reads.
+    """Return the result of ``read``.
 
-    If the changes are too large, raise a 413. If they can be read file by file, the 413 has links
-    to the changes of single files.
+    Raise a 413 if the changes are too large. The 413 has links to the changes of single files, if
+    the changes can be read file by file.
     """
     try:
         return read()
