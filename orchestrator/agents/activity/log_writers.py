@@ -9,7 +9,7 @@ from orchestrator.agents.activity.agent_events import AgentEvent, RetryEvent, Te
 from orchestrator.security.secrets.masking import Masker
 
 STREAM_NAME = "stream.jsonl"
-_CUT = b'{"type":"orchestrator","message":"cut here: the stream is longer than may be kept"}\n'
+_CUT = b'{"type":"orchestrator","message":"cut here: the raw output reached its maximum size"}\n'
 
 
 class PeopleLog:
@@ -30,8 +30,8 @@ def _log_text(event: AgentEvent) -> str:
         case TextEvent():
             return event.text.rstrip()
         case ToolEvent():
-            refused = " (refused)" if event.denied else ""
-            return f"> {event.tool}{refused}: {event.summary}".rstrip(": ")
+            denied = " (denied)" if event.denied else ""
+            return f"> {event.tool}{denied}: {event.summary}".rstrip(": ")
         case RetryEvent():
             again = f"; retrying in {event.seconds:.0f} s" if event.seconds is not None else ""
             return f"! {event.text}{again}"
@@ -55,7 +55,7 @@ class RawStream:
             handle = os.open(control / STREAM_NAME, flags, 0o600)
             self._file = os.fdopen(handle, "wb", buffering=0)
         except OSError as error:
-            sys.stderr.write(f"! cannot save the stream: {error}\n")
+            sys.stderr.write(f"! cannot save the agent's raw output: {error}\n")
 
     def keep(self, data: bytes) -> None:
         if self._file is not None:

@@ -148,7 +148,10 @@ class Driver:
         limited = self._spec.command and self._spec.limits.max_cost_usd is not None
         if limited and usage.cost_usd is None and tokens(usage):
             model = self._spec.model or "its model"
-            self._journal.say(f"! the price of {model} is unknown: max_cost_usd was not enforced")
+            self._journal.say(
+                f"! the price of {model} is unknown: max_cost_usd was not enforced; add the price "
+                "to workers.prices in config.yaml"
+            )
 
     def _run_loop(self) -> AgentOutcome:
         # few agents need this module: most are programs
@@ -196,7 +199,9 @@ class Driver:
         try:
             session_file.write(self._control, named)
         except OSError as error:
-            self._journal.say(f"! cannot record the session: {error}")
+            self._journal.say(
+                f"! cannot save the id of the session; a retry starts a new session: {error}"
+            )
 
     def _run_call(self, attempt_spec: Spec, stream: RawStream) -> AgentOutcome:
         call = call_of(attempt_spec, self._control)

@@ -26,7 +26,7 @@ class Spec:
     """
 
     agent: str
-    #: Name of a module of ``ai_tools.commands`` or of ``loop.providers``.
+    #: Name of a module in ``ai_tools.commands`` or ``model_loop.providers``.
     tool: str
     #: The agent's program with its first arguments; empty for a loop over HTTP.
     command: tuple[str, ...] = ()

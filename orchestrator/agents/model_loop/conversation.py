@@ -131,7 +131,7 @@ class Conversation:
     def _answer_cut_turn(self, turn: Turn) -> None:
         most = self._settings.max_tokens
         self._count_useless_answer(
-            ErrorClass.LIMIT, f"the model's answers exceed max_tokens={most} per call"
+            ErrorClass.LIMIT, f"the model's answers exceed {most} tokens per call; split the task"
         )
         not_run = Result(instructions.NOT_RUN, failed=True)
         words = instructions.CUT.format(most=most)
@@ -171,7 +171,8 @@ class Conversation:
     def _warn_of_price(self) -> None:
         if self._account.unpriced and self._account.usage.steps == 1:
             words = (
-                f"the price of {self._settings.model} is unknown: max_cost_usd cannot be enforced"
+                f"the price of {self._settings.model} is unknown: max_cost_usd cannot be enforced; "
+                "add the price to workers.prices in config.yaml"
             )
             self._emit(RetryEvent(words, ErrorClass.CONFIG))
 

@@ -48,7 +48,9 @@ def ask_for_json(
 
 def _json_of_turn(turn: Turn) -> object | None:
     if turn.stop is StopReason.CUT:
-        raise ModelFailure(ErrorClass.LIMIT, "the model's answer exceeds max_tokens per call")
+        raise ModelFailure(
+            ErrorClass.LIMIT, "the model's answer exceeds the maximum tokens per call"
+        )
     if turn.stop is StopReason.FULL:
         raise overflow("the model stopped because its context window is full")
     if turn.uses:

@@ -40,9 +40,7 @@ class ModelCaller:
         to, settings = self._to, self._settings
         in_the_clear = to.scheme == "http" and not to.loopback and not settings.allow_plain_http
         if in_the_clear and settings.api_key:
-            words = (
-                f"refusing to send a key to {to} without TLS; use https, or set allow_plain_http"
-            )
+            words = f"refusing to send a key to {to} without TLS; use an https address"
             raise ModelFailure(ErrorClass.CONFIG, words)
         if settings.key_needed and not settings.api_key and not to.loopback:
             words = f"no API key; set {settings.api_key_env}"

@@ -183,7 +183,9 @@ def checked_job_id(name: str) -> str:
 
 def checked_worker_id(name: str) -> str:
     if not WORKER_ID.fullmatch(name):
-        raise NotFound("no worker with this id; ids are worker_1, worker_2_1, and so on")
+        raise NotFound(
+            f"no worker {name[:100]!r}; ids of workers are worker_1, worker_2_1, and so on"
+        )
     return name
 
 
@@ -195,7 +197,7 @@ def checked_report_name(name: str) -> str:
     plain = name.removeprefix("reports/")
     if len(plain) > LONGEST_REPORT_NAME or not REPORT_NAME.fullmatch(plain):
         raise NotFound(
-            "no report with this name; names are FINAL_RESULT.md, LEVEL_0_REPORT.md, tree.txt, "
-            "analytics.json, and others in reports/"
+            f"no report {name[:100]!r}; reports are FINAL_RESULT.md, LEVEL_0_REPORT.md, and the "
+            "files in reports/, such as tree.txt and analytics.json"
         )
     return plain

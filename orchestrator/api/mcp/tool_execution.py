@@ -219,7 +219,10 @@ def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
         raise NotFound(f"job {job_id} has no worker {worker_id!r}; list its workers: call status")
     delivery = worker.delivery
     if delivery is None or not delivery.commit:
-        raise Conflict(f"{worker_id} has no commit to comment on", kind="no-repository")
+        raise Conflict(
+            f"{worker_id} has no commit to comment on; read its result: call result",
+            kind="no-repository",
+        )
     return delivery.commit
 
 

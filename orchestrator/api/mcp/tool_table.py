@@ -135,8 +135,9 @@ TOOLS = (
     McpTool(
         name="feedback",
         description=(
-            "Send an ended worker comments on lines of its change. The worker starts another "
-            "attempt on its branch. An ended job runs again and is merged again; then call wait."
+            "Send comments on lines of a worker's change to the worker, which must have ended. The "
+            "worker starts another attempt on its branch. An ended job runs again, and is merged "
+            "again. Then call wait."
         ),
         arguments=mcp.FeedbackArguments,
         example={
@@ -222,7 +223,8 @@ TOOLS = (
     McpTool(
         name="land",
         description=(
-            "Land the result of a job on the branch that is checked out, if the user asked for it."
+            "Land the result of a job on the branch that is checked out. Call this tool only if "
+            "your user asked for it."
         ),
         arguments=mcp.LandArguments,
         example={**JOB, "check": True},
@@ -231,7 +233,7 @@ TOOLS = (
     ),
     McpTool(
         name="undo",
-        description="Undo the landing of a job, if the user asked for it.",
+        description="Undo the landing of a job. Call this tool only if your user asked for it.",
         arguments=mcp.JobArguments,
         example=JOB,
         reads_only=False,

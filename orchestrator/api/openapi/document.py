@@ -51,10 +51,10 @@ TAGS = {
 #: The schema of each path parameter.
 PATH_PARAMETERS = {
     "job_id": "Id of a job.",
-    "delivery_id": "Id of a message, such as msg_abc123_7_ci.",
+    "delivery_id": "Id of a delivery, such as msg_abc123_7_ci.",
     "endpoint": "Name of an endpoint in webhooks.endpoints.",
     "task_id": "Id of a task of the job.",
-    "worker_id": "Name of a worker, such as worker_1 or worker_2_1.",
+    "worker_id": "Id of a worker, such as worker_1 or worker_2_1.",
     "task": "Id of a task of /api/v1/tasks: its UUID, or the id of its job.",
     "lock": "Name of a lock: a path of the project, or another name.",
     "name": "Name of a report, such as FINAL_RESULT.md.",

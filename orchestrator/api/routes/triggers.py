@@ -55,7 +55,9 @@ def receive_event(trigger_name: str) -> Response:
     reading.query(NoQuery)
     triggers: Triggers = current_app.extensions["orchestrator.triggers"]
     if trigger_name not in triggers.named:
-        raise NotFound(f"unknown trigger; list triggers: {COMMAND} triggers list")
+        raise NotFound(
+            f"unknown trigger {trigger_name[:100]!r}; list triggers: {COMMAND} triggers list"
+        )
     trigger, limit = triggers.named[trigger_name]
     event = _verified(trigger)
     if event.is_ping:

@@ -113,7 +113,9 @@ def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tup
     """
     status, task_id = STATUS_OF[job.status], task_uuid(job.id)
     if status is not TaskStatus.COMPLETED:
-        raise Conflict(f"task {task_id} is {status}; only a completed task can be merged")
+        raise Conflict(
+            f"cannot merge task {task_id}: it is {status}; only a completed task can be merged"
+        )
     best, named = best_worker(workers), list(clis(job, workers))
     for name, worker, obstacle in named:
         if (worker is best and best is not None) if cli_name is None else name == cli_name:
@@ -127,7 +129,9 @@ def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tup
     if cli_name is None:
         raise Conflict(f"task {task_id} has no successful result to merge")
     known = ", ".join(name for name, _, _ in named)
-    raise InvalidRequest(f"not a tool of this task; known: {known}", field="cli_name")
+    raise InvalidRequest(
+        f"{cli_name[:100]!r} is not a tool of this task; its tools: {known}", field="cli_name"
+    )
 
 
 def conflicts_answer(

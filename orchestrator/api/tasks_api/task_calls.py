@@ -88,7 +88,9 @@ def cancel_task(task: str) -> Response:
     job = _job(task)
     task_id = task_uuid(job.id)
     if job.status.ended:
-        raise Conflict(f"task {task_id} is {answers.STATUS_OF[job.status]}; it cannot be cancelled")
+        raise Conflict(
+            f"cannot cancel task {task_id}: it is already {answers.STATUS_OF[job.status]}"
+        )
     service().job_control.cancel(caller(), job.id)
     return _answer(TaskCancelled(message=f"Task {task_id} cancelled successfully", task_id=task_id))
 

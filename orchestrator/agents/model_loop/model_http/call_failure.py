@@ -69,7 +69,7 @@ def failure_of_status(
     if 300 <= status < 400:
         where = headers.get("location", "elsewhere")[:200]
         return ModelFailure(
-            ErrorClass.CONFIG, f"{words}, a redirect to {where}; set base_url to this address"
+            ErrorClass.CONFIG, f"{words}, a redirect to {where}; use this address as the base URL"
         )
     if status in _RATE:
         return _limited(words, status, headers, detail)

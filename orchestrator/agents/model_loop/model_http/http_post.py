@@ -69,7 +69,8 @@ def endpoint(base_url: str) -> ModelEndpoint:
         host, port = "", None
     usable = host and url.scheme in ("http", "https") and _PATH.fullmatch(url.path)
     if not usable:
-        raise ModelFailure(ErrorClass.CONFIG, f"base_url {base_url!r} is not an http or https URL")
+        words = f"the base URL {base_url!r} is not an http or https URL; correct it"
+        raise ModelFailure(ErrorClass.CONFIG, words)
     return ModelEndpoint(scheme=url.scheme, host=host, port=port, path=url.path.rstrip("/"))
 
 

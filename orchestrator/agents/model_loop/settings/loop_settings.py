@@ -109,7 +109,7 @@ def read(spec: Mapping[str, Any], service: ModelService) -> LoopSettings:
         known["limits"] = LoopLimits(**_set_values(spec.get("limits")))
         known["timeouts"] = Timeouts(**_set_values(spec.get("timeouts")))
         known["cwd"] = Path(known.get("cwd") or ".").resolve()
-        return _checked(LoopSettings(**known))
+        return _checked(LoopSettings(**known), service)
     except (TypeError, ValueError, OSError) as error:
         raise ModelFailure(ErrorClass.CONFIG, f"invalid settings of the agent: {error}") from error
 
@@ -141,9 +141,10 @@ def _set_values(values: object) -> dict[str, Any]:
     return {name: value for name, value in json_values.mapping(values).items() if value is not None}
 
 
-def _checked(settings: LoopSettings) -> LoopSettings:
+def _checked(settings: LoopSettings, service: ModelService) -> LoopSettings:
     if not settings.model:
-        raise ValueError("no model is set; set 'model'")
+        variable = f", or set {service.model_env}" if service.model_env else ""
+        raise ValueError(f"no model is set; name a model in the task{variable}")
     if settings.policy not in POLICIES:
         raise ValueError(f"unknown policy {settings.policy!r}; known: {', '.join(POLICIES)}")
     if not settings.cwd.is_dir():

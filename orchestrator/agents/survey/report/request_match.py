@@ -46,7 +46,7 @@ def _row(path: str, code: int, reasons: Mapping[str, int]) -> MatchRow:
 def _hits(result: SurveyResult, wanted: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
     for module in result.modules:
         for word in _matching_words(module.path, wanted):
-            yield module.path, f"path has '{word}'", _score(_PATH, word, wanted)
+            yield module.path, f"path contains '{word}'", _score(_PATH, word, wanted)
     for symbol in result.symbols:
         for word in _matching_words(symbol.name, wanted):
             yield symbol.path, f"defines {symbol.name}", _score(_SYMBOL, word, wanted)

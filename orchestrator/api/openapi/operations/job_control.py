@@ -37,7 +37,7 @@ JOB_CONTROL = (
         errors=(CONFLICT,),
         headers={
             "Idempotency-Key": "Unique key (1 to 200 characters) of the job; a repeated call with "
-            "the same key starts no second job. A key of another request is rejected (422)."
+            "the same key starts no second job. 422: the key was used for another request."
         },
         leads_to_job=True,
     ),
@@ -109,7 +109,8 @@ JOB_CONTROL = (
         summary="Raise caps or the wall time of a job",
         description=(
             "A job with `on_limit: ask` that is paused at a limit continues. 409: the job has "
-            f"ended. 422: a limit is not larger, or above the server's ceiling. {_WORKER}"
+            f"ended. 422: a new limit is not larger than before, or is above the server's "
+            f"ceiling. {_WORKER}"
         ),
         body=human_requests.BudgetRequest,
         body_required=True,
@@ -135,7 +136,7 @@ JOB_CONTROL = (
         tag="server",
         summary="End the pause of all jobs",
         description=(
-            "Idempotent. Jobs that were paused one by one stay paused. 403: the key lacks the "
+            "Idempotent. Jobs that were paused individually stay paused. 403: the key lacks the "
             "scope admin."
         ),
         body=job_requests.EmptyRequest,

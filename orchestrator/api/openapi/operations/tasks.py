@@ -37,7 +37,7 @@ OF_TASKS = (
         errors=(CONFLICT,),
         headers={
             "Idempotency-Key": "Unique key (1 to 200 characters) of the task; a repeated call with "
-            "the same key starts no second task. A key of another request is rejected (422)."
+            "the same key starts no second task. 422: the key was used for another request."
         },
     ),
     Operation(

@@ -114,7 +114,7 @@ OF_WORKERS = (
         tag="jobs",
         summary="Update a worker's files from the commits on its branch",
         description=(
-            "Adds files of later commits, made after the worker's end, to lists and reports. "
+            "Adds the files of commits that are newer than the worker's end to lists and reports. "
             "The merged result does not change. 409: the worker is running."
         ),
         answers={OK: job_answers.RecountedAnswer},

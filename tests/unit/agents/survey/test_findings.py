@@ -173,7 +173,7 @@ def test_matches_name_the_files_that_a_task_concerns_and_why(tmp_path: Path) -> 
     assert [row.path for row in matches] == [
         *("accounts/login.py", "web/middleware.py", "web/start.ts"),
     ]
-    assert matches[0].reasons == ["path has 'login'"]
+    assert matches[0].reasons == ["path contains 'login'"]
     assert matches[1].reasons == ["defines SessionMiddleware"]
     assert matching_dependencies(result, "authentication") == ["python-oauth2"]
     assert find_matches(result, "quantum teleportation") == []

@@ -141,7 +141,7 @@ export class Model {
 
 const ATTENTION = { failed: 0, timeout: 1, running: 2, waiting: 3, pending: 4, skipped: 5, cancelled: 6, success: 7 };
 export const attention = (state) => ATTENTION[state];
-// The states in which a worker is shown even if workers like it are not.
+// A group of similar workers always shows its workers in these states.
 export const WANTED = new Set(["failed", "timeout", "running", "waiting"]);
 
 // The model of one job, which all its views share.

@@ -32,7 +32,7 @@ const known = (rows) => rows.some((row) => row.cost_usd !== undefined && row.cos
 // "–" if no tokens or cost were reported, as for commands and for questions that people answered.
 const costOf = (rows) => money(known(rows) ? sum(rows, "cost_usd") : undefined, rows.some((row) => row.partial) ? "unknown" : "–");
 
-// Returns days or hours as rows [time, cost of each key]; the last key is the sum of small ones.
+// Returns days or hours as rows [time, cost of each key]; the last key is the sum of the small keys.
 function table(rows, keys, since, step) {
   const times = [];
   for (let at = since.getTime(); at <= Date.now(); at += step) times.push(at / 1000);

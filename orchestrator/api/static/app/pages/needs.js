@@ -25,7 +25,7 @@ const feedback = (need) => `/jobs/${need.root_job_id || need.job_id}/changes?wor
 const answer = (need, word) => answerQuestion(need.job_id, need.task_id, word, plain(need.text));
 
 // Each kind: icon, text, address, the primary action (a link or a call), and the other action.
-// `isShown`: the page at the address shows the need itself. `hasRequest`: so does the need's text.
+// `isShown`: the page at the address shows the need. `hasRequest`: the need's text contains the request.
 const KINDS = {
   approval: { icon: "i-check", words: "Approve a plan", isShown: true, hasRequest: true, to: (need) => `${job(need)}/plan`, word: "Review plan", other: ["Reject", (need) => rejectPlan(need.job_id)] },
   question: { icon: "i-comment", words: "A question", to: worker, word: "Approve", call: (need) => () => answer(need, "approve"), other: ["Reject", (need) => answer(need, "reject")] },
