@@ -48,7 +48,7 @@ _KEPT = ("type", "description", "enum", "const")
 
 
 def strict(text: str) -> dict[str, Any]:
-    """Return the schema in the subset of JSON Schema that all tools accept.
+    """Return the JSON Schema in ``text``, reduced to the keywords that all tools accept.
 
     References are resolved, and every property is required.
     """

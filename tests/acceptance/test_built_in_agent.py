@@ -39,7 +39,7 @@ class QuillReader:
         return [TextEvent(self._text)]
 
     def outcome(self, ending: Ending) -> AgentOutcome:
-        report = RunReport(text=self._text, began=True, finished=True, accounted=True)
+        report = RunReport(text=self._text, began=True, finished=True, usage_is_complete=True)
         return outcome_of_run(report, ending, time.time())
 '''
 ENTRY = """QUILL = KnownTool(

@@ -101,7 +101,7 @@ class Program:
         #: True if the program has written to standard output.
         self._has_spoken = False
         self._finished_at: float | None = None
-        #: When the latest message was passed on.
+        #: Time at which the latest message was passed to the program (monotonic).
         self._unread_since = 0.0
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)

@@ -15,7 +15,7 @@ from orchestrator.agents.model_loop.usage_account import UsageAccount
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
-#: Maximum number of places in a text where JSON may begin that are tried.
+#: Maximum number of positions in a text at which the search for JSON tries to parse.
 _MOST_STARTS = 200
 
 

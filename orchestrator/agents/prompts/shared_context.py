@@ -94,7 +94,10 @@ _MOST_BYTES = 1024 * 1024
 
 
 class JobContexts:
-    """The files in ``context/`` of the root job's directory: one for each job of the tree."""
+    """Creates and reads the shared contexts of a job tree.
+
+    Each job of the tree has one file in ``context/`` of the root job's directory.
+    """
 
     def __init__(self, job_directory: Callable[[str], Path]) -> None:
         self._job_directory = job_directory

@@ -57,7 +57,7 @@ class ClientCalls:
 def object_of(response: TransportReply) -> Answer:
     """Return the JSON object in a response.
 
-    Raise ClientError if there is none, because then another program has answered.
+    Raise ClientError for any other response, because another program has answered.
     """
     try:
         answer = response.json()

@@ -85,7 +85,7 @@ class Relay:
         self._thread.start()
 
     def take(self, connection: socket.socket) -> socket.socket:
-        """Take over a caller's connection, and return the socket with its decrypted data.
+        """Take over a caller's connection. Return the socket that has the decrypted data.
 
         Raise OSError if no descriptor is available.
         """

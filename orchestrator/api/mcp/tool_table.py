@@ -31,8 +31,8 @@ OMITTED = frozenset(
     }
 )
 
-#: Maximum values from this number on are omitted in schemas, because they are not worth a caller's
-#: tokens.
+#: Schemas omit a maximum that is this number or larger, because such a maximum is not worth a
+#: caller's tokens.
 FAR_AWAY = 10_000
 
 

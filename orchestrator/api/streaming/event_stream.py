@@ -62,7 +62,7 @@ def frame(event: Event) -> bytes:
 
 
 def brief_frame(event: Event) -> bytes:
-    """Return the short form of an event: its values for a table of workers."""
+    """Return the short form of an event, for tables of workers, as a Server-Sent Event."""
     return sse_frame(event.seq, event.kind, brief_values(event))
 
 

@@ -34,18 +34,18 @@ class RunReport:
     #: True if the program reported a successful end.
     finished: bool = False
     #: True if ``usage`` is complete.
-    accounted: bool = False
-    #: The end of its standard output, for programs that write their errors there.
+    usage_is_complete: bool = False
+    #: The end of standard output, for programs that write their errors to standard output.
     trace: str = ""
-    #: True if the program's exit codes from 128 on are not signals.
-    codes_of_its_own: bool = False
-    #: True if the program has no last event: only its exit code shows its end.
-    only_its_code: bool = False
+    #: True if an exit code of 128 or more does not mean a signal.
+    has_own_exit_codes: bool = False
+    #: True if the program's output has no final event. Only the exit code then shows the end.
+    lacks_final_event: bool = False
 
     @property
     def complete(self) -> bool:
         """True if the program has returned its whole result, and reported success."""
-        return self.finished and not self.only_its_code and bool(self.text.strip())
+        return self.finished and not self.lacks_final_event and bool(self.text.strip())
 
 
 def outcome_of_run(report: RunReport, ending: Ending, now: float) -> AgentOutcome:
@@ -55,13 +55,13 @@ def outcome_of_run(report: RunReport, ending: Ending, now: float) -> AgentOutcom
     """
     kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
     used = _without_zero_counts(report.usage)
-    accounted = report.accounted and used is report.usage
+    usage_is_complete = report.usage_is_complete and used is report.usage
     return AgentOutcome(
         text=report.text,
         error_class=kind,
         error=log_line(words, ERROR_CHARS),
         # A program that refused to begin used nothing.
-        usage=replace(used, partial=not accounted and kind is not ErrorClass.CONFIG),
+        usage=replace(used, partial=not usage_is_complete and kind is not ErrorClass.CONFIG),
         session=report.session,
         denied=report.denied,
         resets_at=_reset_time(report, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
@@ -99,7 +99,7 @@ def _reported_fault(report: RunReport, _: Ending) -> Fault | None:
 
 def _signalled(report: RunReport, ending: Ending) -> Fault | None:
     number = ending.signal
-    if number is None and not report.codes_of_its_own and 128 < (ending.code or 0) < 160:
+    if number is None and not report.has_own_exit_codes and 128 < (ending.code or 0) < 160:
         number = (ending.code or 0) - 128
     return (ErrorClass.KILLED, f"killed by signal {number}") if number else None
 

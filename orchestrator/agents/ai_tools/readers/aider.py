@@ -119,7 +119,7 @@ class AiderReader:
             usage=self._meter.total,
             began=self._began,
             finished=not stopped and not ending.code and not self._fault[0],
-            accounted=not stopped,
+            usage_is_complete=not stopped,
             trace="" if not ending.code else text[-2000:],
         )
         return outcome_of_run(report, ending, time.time())

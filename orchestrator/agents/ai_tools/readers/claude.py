@@ -98,7 +98,7 @@ class ClaudeReader:
             resets_at=self._resets_at,
             began=self._began,
             finished=self._result is not None and not fault[0] and not self._in_turn,
-            accounted=self._result is not None
+            usage_is_complete=self._result is not None
             and not self._behind
             and not _broke_off(self._result),
         )

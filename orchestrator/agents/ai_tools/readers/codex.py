@@ -89,7 +89,7 @@ class CodexReader:
             denied=tuple(self._denied),
             began=self._began,
             finished=self._total is not None and not self._failed,
-            accounted=self._total is not None and not self._failed,
+            usage_is_complete=self._total is not None and not self._failed,
         )
         return outcome_of_run(report, ending, time.time())
 

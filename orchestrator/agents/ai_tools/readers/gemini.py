@@ -178,8 +178,8 @@ class GeminiReader:
             denied=tuple(self._denied | not_offered),
             began=self._began,
             finished=self._result is not None and not fault[0],
-            accounted=json_values.dig(self._result, "stats") is not None,
-            codes_of_its_own=True,
+            usage_is_complete=json_values.dig(self._result, "stats") is not None,
+            has_own_exit_codes=True,
         )
         return outcome_of_run(report, ending, time.time())
 

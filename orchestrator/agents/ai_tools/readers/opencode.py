@@ -92,7 +92,9 @@ class OpencodeReader:
             denied=tuple(self._denied),
             began=self._began,
             finished=self._reason == "stop" and not fault[0],
-            accounted=not self._within_step and not ending.stopped_for and not ending.signal,
+            usage_is_complete=not self._within_step
+            and not ending.stopped_for
+            and not ending.signal,
         )
         return outcome_of_run(report, ending, time.time())
 

@@ -35,8 +35,8 @@ class PlainReader:
             began=self._began,
             # A plain program has no final event: its output is the only evidence of a complete run.
             finished=self._began,
-            only_its_code=True,
-            accounted=True,
+            lacks_final_event=True,
+            usage_is_complete=True,
             trace=text[-TRACE_CHARS:],
         )
         return outcome_of_run(report, ending, time.time())

@@ -12,8 +12,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
-#: What an agent may do without asking: everything; write files and run what its own sandbox
-#: allows; only read.
+#: Policies: full (everything), edit (write files, and run what the tool's sandbox allows), and
+#: read-only.
 POLICIES = ("full", "edit", "read-only")
 
 
