@@ -49,7 +49,7 @@ class Terminal:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class SessionChanges:
     """The person's and the tool's changes, committed on the worker's branch."""
 
     branch: str
@@ -100,7 +100,7 @@ class AttachedSession:
         home = self._workspace.worker_directory(worker)
         self._directory = f"{home}/{NAME}"
 
-    def run(self, start: Callable[[Terminal], int]) -> Taken:
+    def run(self, start: Callable[[Terminal], int]) -> SessionChanges:
         """Open the session with ``start``, and commit the changes when ``start`` has returned.
 
         Raise Conflict if there is no session, or if the worktree is in use. Raise RepositoryError
@@ -118,7 +118,7 @@ class AttachedSession:
                         code = start(Terminal(argv, environ, cwd, found.session.id, lock))
             finally:
                 taken = self._take_back(before, user)
-        return Taken(*taken, exit_code=code)
+        return SessionChanges(*taken, exit_code=code)
 
     def _resumable_session(self) -> Resumable:
         worker = self._worker

@@ -42,7 +42,7 @@ def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[
     return repository_of(folder, settings, workspace).unlanded(root_id)
 
 
-def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
+def discard_removed_job(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
     """Remove the refs that saved the work of a removed root job, and return their names.
 
     Raise RepositoryError.
@@ -53,7 +53,7 @@ def discard_kept(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequ
     return repository_of(folder, settings, workspace).discard_job(root_id, str(directory))
 
 
-def restoring(folder: Path, environ: Mapping[str, str], root_id: str) -> RepositoryRestore:
+def repository_restore(folder: Path, environ: Mapping[str, str], root_id: str) -> RepositoryRestore:
     """Return the object that restores what a root job's workers changed in the user's repository.
 
     It restores git settings, refs, stash entries, hooks, and other files of git. It does not change

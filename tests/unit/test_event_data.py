@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.api.openapi.document import document
 from orchestrator.api.serializers.events import brief_values
-from orchestrator.cli.follow.display import stamped, stays
+from orchestrator.cli.follow.display import is_permanent, timed_line
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.output.style import Style
 from orchestrator.core.events import Event, EventKind
@@ -99,8 +99,8 @@ def test_a_terminal_reads_only_declared_keys(kind: EventKind) -> None:
     event = {"kind": kind, "job_id": "j", "worker_id": "worker_1", "at": at, "data": Declared(kind)}
 
     line = ProgressLines().take(event)
-    stamped(1.0, line or "", event, Style(is_on=False))
-    stays(event)
+    timed_line(1.0, line or "", event, Style(is_on=False))
+    is_permanent(event)
 
 
 @pytest.mark.parametrize("kind", EventKind)

@@ -46,7 +46,7 @@ NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "ke
 
 
 @dataclass(frozen=True, slots=True)
-class PlanSource:
+class SourceFile:
     """A file of a job. It can be copied unless ``refused`` has a reason."""
 
     path: str
@@ -160,14 +160,14 @@ def _existing_directory(target: Path) -> Path:
 
 
 def _by_path(
-    found: Iterator[PlanSource], job_id: str, take: Sequence[str]
-) -> Mapping[str, PlanSource]:
+    found: Iterator[SourceFile], job_id: str, take: Sequence[str]
+) -> Mapping[str, SourceFile]:
     """Return the source from which each path is copied.
 
     If several workers made different versions of a file, ``take`` must name one of these workers;
     otherwise the file is refused. Raise InvalidRequest if ``take`` names a worker without files.
     """
-    by_path: dict[str, list[PlanSource]] = {}
+    by_path: dict[str, list[SourceFile]] = {}
     for each in found:
         by_path.setdefault(each.path, []).append(each)
     made_by = {each.worker_id for sources in by_path.values() for each in sources}
@@ -178,8 +178,8 @@ def _by_path(
 
 
 def _selected_version(
-    sources: Sequence[PlanSource], job_id: str, take: Sequence[str]
-) -> PlanSource:
+    sources: Sequence[SourceFile], job_id: str, take: Sequence[str]
+) -> SourceFile:
     last = sources[-1]
     wanted = [each for each in sources if each.worker_id in take]
     if wanted or not _differ(sources):
@@ -192,7 +192,7 @@ def _selected_version(
     return replace(last, worker_id="", refused=why)
 
 
-def _differ(sources: Sequence[PlanSource]) -> bool:
+def _differ(sources: Sequence[SourceFile]) -> bool:
     """True if the sources' contents differ, or one of them cannot be read."""
     if len(sources) < 2:
         return False
@@ -202,7 +202,7 @@ def _differ(sources: Sequence[PlanSource]) -> bool:
         return True
 
 
-def _sources(context: CliContext, job_id: str) -> Iterator[PlanSource]:
+def _sources(context: CliContext, job_id: str) -> Iterator[SourceFile]:
     # If several workers created a path, each of them is a source.
     merged = list(_sources_of_result(context, job_id))
     yield from merged
@@ -211,15 +211,15 @@ def _sources(context: CliContext, job_id: str) -> Iterator[PlanSource]:
         yield from _files_of_workers(home, tasks_of(whole_job(context.workspace, job_id)))
 
 
-def _sources_of_result(context: CliContext, job_id: str) -> Iterator[PlanSource]:
+def _sources_of_result(context: CliContext, job_id: str) -> Iterator[SourceFile]:
     # Yields nothing without a merged result or a repository.
     landing = landing_of(context, job_id)
     with suppress(RepositoryError, NotFound):
         for each, content in landing.changed():
-            yield PlanSource(each.path, "", each.executable, content, each.kind, not each.blob)
+            yield SourceFile(each.path, "", each.executable, content, each.kind, not each.blob)
 
 
-def _files_of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[PlanSource]:
+def _files_of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[SourceFile]:
     """Yield the files of successful workers.
 
     Omits candidates that were not chosen, and workers that ran in the project itself. The files of
@@ -236,7 +236,7 @@ def _files_of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iter
             yield _file_of_worker(str(directory), str(path), worker_id)
         for path in _links(directory):
             why = "the path is a link"
-            yield PlanSource(path, worker_id, executable=False, content=bytes, refused=why)
+            yield SourceFile(path, worker_id, executable=False, content=bytes, refused=why)
 
 
 def _links(directory: Path) -> Iterator[str]:
@@ -258,10 +258,10 @@ def _notes_on_cut_lists(home: Path, tasks: Iterable[Mapping[str, Any]]) -> Itera
             yield f"{task['worker_id']} has {others}"
 
 
-def _file_of_worker(directory: str, path: str, worker_id: str) -> PlanSource:
+def _file_of_worker(directory: str, path: str, worker_id: str) -> SourceFile:
     whole = f"{directory}/{path}"
     executable = os.path.isfile(whole) and os.access(whole, os.X_OK)
-    return PlanSource(path, worker_id, executable, partial(_read, whole, directory))
+    return SourceFile(path, worker_id, executable, partial(_read, whole, directory))
 
 
 def _read(path: str, directory: str) -> bytes:
@@ -272,7 +272,7 @@ def _read(path: str, directory: str) -> bytes:
     return content
 
 
-def _step(placing: SafeWriter, source: PlanSource) -> ApplyStep:
+def _step(placing: SafeWriter, source: SourceFile) -> ApplyStep:
     step = partial(ApplyStep, source.path, worker_id=source.worker_id)
     if source.refused:
         return step(REFUSED, reason=source.refused)
@@ -289,7 +289,7 @@ def _step(placing: SafeWriter, source: PlanSource) -> ApplyStep:
         return step(REFUSED, reason=_reason(error))
 
 
-def _carry_out(placing: SafeWriter, source: PlanSource, step: ApplyStep) -> ApplyStep:
+def _carry_out(placing: SafeWriter, source: SourceFile, step: ApplyStep) -> ApplyStep:
     if step.action not in (NEW, OVERWRITE):
         return step
     try:

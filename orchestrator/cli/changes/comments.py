@@ -32,7 +32,7 @@ class Comments:
         self.summary = "\n\n".join(filter(None, (self.summary, other.summary)))
 
 
-def in_option(text: str) -> Comment:
+def comment_of_option(text: str) -> Comment:
     """Return the comment of ``--comment PATH:LINE:TEXT``. Raise InvalidRequest."""
     found = _PLACE.fullmatch(text.partition("\n")[0])
     if found is None:
@@ -43,13 +43,13 @@ def in_option(text: str) -> Comment:
     return _comment(found, [found["text"], *text.split("\n")[1:]])
 
 
-def in_file(text: str) -> Comments:
+def comments_of_file(text: str) -> Comments:
     """Return the comments of a file: blocks that begin with ``PATH:LINE:``, or an edited diff.
 
     The text before the first comment is a comment on the whole change.
     """
     if any(_HUNK.match(line) for line in text.splitlines()):
-        return in_diff(text)
+        return comments_of_diff(text)
     begun: list[tuple[re.Match[str] | None, list[str]]] = [(None, [])]
     for line in text.splitlines():
         if found := _PLACE.fullmatch(line):
@@ -71,7 +71,7 @@ def _comment(place: re.Match[str], lines: list[str]) -> Comment:
     }
 
 
-def in_diff(text: str) -> Comments:
+def comments_of_diff(text: str) -> Comments:
     """Return the comments of an edited diff: lines that begin with ``#``.
 
     Each comment refers to the diff's line above the comment. Comments before the first file refer

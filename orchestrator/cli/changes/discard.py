@@ -90,11 +90,11 @@ def _check_discardable(job: Mapping[str, Any]) -> None:
 
 def _discarded(context: CliContext, job_id: str, *, is_known: bool) -> Sequence[str]:
     from orchestrator.api.serializers.answer_parts import job_path
-    from orchestrator.composition import discard_kept, local_service
+    from orchestrator.composition import discard_removed_job, local_service
 
     folder, environ = context.folder, context.environ
     if not is_known:
-        return discard_kept(folder, environ, job_id)
+        return discard_removed_job(folder, environ, job_id)
     client = context.client_if_running()
     if client is not None:
         with client:

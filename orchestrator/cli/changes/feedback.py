@@ -5,7 +5,12 @@ from typing import Any
 
 import click
 
-from orchestrator.cli.changes.comments import Comments, in_diff, in_file, in_option
+from orchestrator.cli.changes.comments import (
+    Comments,
+    comment_of_option,
+    comments_of_diff,
+    comments_of_file,
+)
 from orchestrator.cli.command_context import (
     CliContext,
     job_argument,
@@ -75,9 +80,9 @@ def feedback_command(
     The prompt of the next attempt has the path, line, code, and text of each comment. An ended JOB
     runs and is merged again. Needs a running server.
     """
-    given = Comments([in_option(each) for each in comments], message or "")
+    given = Comments([comment_of_option(each) for each in comments], message or "")
     if file is not None:
-        given.add(in_file(file.read()))
+        given.add(comments_of_file(file.read()))
     with context.client() as client:
         worker_id = worker_of(context, job_id, worker_id)
         commit = commit or _commit(client.job(job_id), worker_id)
@@ -119,7 +124,7 @@ def _edited(context: CliContext, job_id: str, worker_id: str, commit: str) -> Co
     diff = diff_of_worker(context, job_id, worker_id, None, False).decode("utf-8", "replace")
     text = _TEMPLATE.format(worker=worker_id, job=job_id, commit=commit[:12], diff=diff)
     changed = click.edit(text, extension=".diff")
-    return in_diff(changed or "")
+    return comments_of_diff(changed or "")
 
 
 def _answer_text(answer: Answer, given: Comments) -> str:

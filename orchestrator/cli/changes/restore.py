@@ -36,7 +36,7 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     changed since JOB, and does not restore them. Never reverts a push, but shows the command that
     reverts it.
     """
-    from orchestrator.composition import restoring
+    from orchestrator.composition import repository_restore
     from orchestrator.git import RestoreState
 
     context.check_user("restore")
@@ -50,7 +50,7 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     if not changes:
         click.echo(f"nothing to restore: job {root_id} changed only its own branches")
         return ExitCode.OK
-    work = restoring(context.folder, context.environ, root_id)
+    work = repository_restore(context.folder, context.environ, root_id)
     found = work.look(changes)
     _show(work, found)
     can = [each for each in found if each.standing is RestoreState.CAN_BE_RESTORED]

@@ -36,7 +36,7 @@ class BlockedWorkers:
             return None
         self.news()
         try:
-            cause, line = next(held_back(self._client.tree(self._job_id)), (None, None))
+            cause, line = next(waiting_workers(self._client.tree(self._job_id)), (None, None))
         except ClientError:
             return None
         if cause == self._shown:
@@ -45,13 +45,13 @@ class BlockedWorkers:
         return line
 
 
-def server_awaited(url: str, seconds: float) -> str:
+def no_answer_line(url: str, seconds: float) -> str:
     """Return a line: the server does not answer, and the client retries for ``seconds`` more."""
     until = local_time(time.time() + seconds)
     return f"no answer from {url}; retrying until {until}"
 
 
-def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
+def waiting_workers(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
     """Yield the cause and a line for each waiting worker of a tree."""
     for worker in tree["workers"]:
         reason = pasteable(str(worker.get("reason") or ""))
@@ -61,4 +61,4 @@ def held_back(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
             cause = (str(worker["worker_id"]), str(waiting["kind"]), str(waiting.get("name")))
             yield cause, f"{worker['worker_id']} {first_line(reason, SHOWN_CHARACTERS)}"
         for job in worker.get("child_jobs") or ():
-            yield from held_back(job)
+            yield from waiting_workers(job)

@@ -130,7 +130,7 @@ class PlainDisplay(Display):
         at = _moment(event)
         self._began = at if self._began is None else self._began
         if line is not None:
-            self._print(stamped(at - self._began, pasteable(line), event, self._style))
+            self._print(timed_line(at - self._began, pasteable(line), event, self._style))
 
 
 class LiveDisplay(Display):
@@ -167,8 +167,8 @@ class LiveDisplay(Display):
         at = _moment(event)
         self._began = at if self._began is None else self._began
         self._is_open = True
-        if line and stays(event) and at >= self.silent_until:
-            text = stamped(at - self._began, pasteable(line), event, self._style)
+        if line and is_permanent(event) and at >= self.silent_until:
+            text = timed_line(at - self._began, pasteable(line), event, self._style)
             self._staying.append(fit(text, width))
         if time.monotonic() >= self._due:
             self._draw()
@@ -233,7 +233,7 @@ class LiveDisplay(Display):
             yield self._style.dim(f"... and {len(busy) - len(shown)} more")
 
 
-def stamped(seconds: float, line: str, event: Event, style: Style) -> str:
+def timed_line(seconds: float, line: str, event: Event, style: Style) -> str:
     """Return an event's line in the style of its kind, with the seconds since the job's start."""
     head, colon, rest = line.partition(": ")
     paint = style.of(_style_name(event))
@@ -252,7 +252,7 @@ def _style_name(event: Event) -> str:
     return _MEANINGS.get(kind, "")
 
 
-def stays(event: Event) -> bool:
+def is_permanent(event: Event) -> bool:
     """True if ``LiveDisplay`` prints a permanent line for the event."""
     if event["kind"] == EventKind.GATE_ENDED:
         # No line for a failed required gate, because the worker's next line has its findings.

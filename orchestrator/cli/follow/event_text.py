@@ -20,7 +20,7 @@ Event = Mapping[str, Any]
 Facts = Mapping[str, Any]
 
 
-class Known(Protocol):
+class EarlierFacts(Protocol):
     """Facts from earlier events that the lines of later events need."""
 
     @property
@@ -29,7 +29,7 @@ class Known(Protocol):
     def resumed_because(self, worker: str) -> str: ...
 
 
-def line_of(event: Event, progress: Known) -> str | None:
+def line_of(event: Event, progress: EarlierFacts) -> str | None:
     """Return the line for an event; None if the user need not see it.
 
     ``progress``: the state before the event.

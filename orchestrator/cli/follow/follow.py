@@ -18,7 +18,7 @@ from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
 from orchestrator.api.client.server_discovery import read_record
 from orchestrator.cli.command_context import CliContext
-from orchestrator.cli.follow.blocked_reason import BlockedWorkers, server_awaited
+from orchestrator.cli.follow.blocked_reason import BlockedWorkers, no_answer_line
 from orchestrator.cli.follow.display import Display, LiveDisplay
 from orchestrator.cli.offline.jobs_on_disk import directory_of, find_job
 from orchestrator.cli.output.standard_streams import discard_terminals, hang_up, is_hung_up
@@ -33,7 +33,7 @@ REFRESH_SECONDS = 1.0
 STANDARD_ERROR = 2
 
 
-class Left(KeyboardInterrupt):
+class UserExited(KeyboardInterrupt):
     """The user exited before the job had ended."""
 
 
@@ -58,7 +58,7 @@ def follow(
     """Show a job until it has ended. Return its last status, and True if the user interrupted it.
 
     ``on_event`` is called with each event after it is shown. The first Ctrl-C requests the job's
-    stop, the second raises Left.
+    stop, the second raises UserExited.
     """
     news = FollowListener(context, client.api_url, job_id)
     held = BlockedWorkers(client, job_id)
@@ -76,7 +76,7 @@ def follow(
                     return answer, interrupted
         except KeyboardInterrupt:
             if interrupted:
-                raise Left from None
+                raise UserExited from None
             interrupted = True
             _ask_to_stop(client, job_id, display)
 
@@ -162,7 +162,7 @@ def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> N
     try:
         client.cancel(job_id)
     except KeyboardInterrupt:
-        raise Left from None
+        raise UserExited from None
     except ClientError as error:
         display.say(f"cannot stop job {job_id}: {error.message}")
 
@@ -176,7 +176,7 @@ class FollowListener:
     def __init__(self, context: CliContext, url: str, job_id: str) -> None:
         self._news: queue.Queue[News] = queue.Queue()
         client = context.client_at(
-            url, lambda seconds: self._news.put(server_awaited(url, seconds))
+            url, lambda seconds: self._news.put(no_answer_line(url, seconds))
         )
         # A daemon thread, so that a user who leaves early does not wait for the server.
         threading.Thread(target=self._listen, args=(client, job_id), daemon=True).start()

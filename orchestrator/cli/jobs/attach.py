@@ -28,7 +28,7 @@ from orchestrator.core.outcome.job.unmerged_changes import merge_chain, take_cha
 from orchestrator.core.text.formatting import plural
 
 if TYPE_CHECKING:
-    from orchestrator.composition.attached_session import Taken, Terminal
+    from orchestrator.composition.attached_session import SessionChanges, Terminal
 
 Answer = Mapping[str, Any]
 
@@ -137,7 +137,7 @@ def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _print_result(context: CliContext, job: Answer, row: Answer, taken: "Taken") -> None:
+def _print_result(context: CliContext, job: Answer, row: Answer, taken: "SessionChanges") -> None:
     name, job_id = row["worker_id"], row["job_id"]
     if taken.exit_code:
         click.echo(f"the tool exited with code {taken.exit_code}", err=True)

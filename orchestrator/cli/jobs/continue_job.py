@@ -54,7 +54,7 @@ def continue_command(
     receive the request and the outcome of JOB. `land` of the new job lands both results; `diff`
     shows the changes of the new job only.
     """
-    from orchestrator.cli.follow.follow import Left, stop_signals_interrupt
+    from orchestrator.cli.follow.follow import UserExited, stop_signals_interrupt
     from orchestrator.cli.jobs.run import run_to_its_end
 
     if not (request or "").strip():
@@ -65,7 +65,7 @@ def continue_command(
         try:
             asked = JobOptions(request=str(request), config=config)
             return run_to_its_end(context, asked, keep_server)
-        except Left:
+        except UserExited:
             click.echo(f"the job has not ended; check the job: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 

@@ -62,7 +62,7 @@ def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int
 
 def _waited(context: CliContext, job_id: str, timeout: float | None) -> dict[str, Any]:
     """Wait until the job has ended or ``timeout`` has passed, and return its status."""
-    from orchestrator.cli.follow.blocked_reason import server_awaited
+    from orchestrator.cli.follow.blocked_reason import no_answer_line
     from orchestrator.cli.follow.display import LiveDisplay, display_for
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
 
@@ -73,7 +73,7 @@ def _waited(context: CliContext, job_id: str, timeout: float | None) -> dict[str
             return watch(context, client, job_id, display, seconds=seconds)
 
     def announce(seconds: float) -> None:
-        click.echo(server_awaited(client.api_url, seconds), err=True)
+        click.echo(no_answer_line(client.api_url, seconds), err=True)
 
     with context.client(announce) as client:
         return client.wait(job_id, timeout)

@@ -18,8 +18,8 @@ from orchestrator.cli.output.terminal_text import terminal_width
 from orchestrator.cli.plan.job_options import (
     JobOptions,
     RequestCommand,
-    asked,
     check_plan,
+    job_of_options,
     request_options,
 )
 from orchestrator.core.errors import OrchestratorError
@@ -52,17 +52,17 @@ def run_command(
     A closed pipe, such as that of "head", does not stop the job. "-" reads REQUEST from standard
     input.
     """
-    from orchestrator.cli.follow.follow import Left, stop_signals_interrupt
+    from orchestrator.cli.follow.follow import UserExited, stop_signals_interrupt
 
     # If the home does not exist yet, check the plan first, because an invalid plan must not create
     # a home.
-    job = asked(**options, is_checked_later=not plan_only and context.folder.is_dir())
+    job = job_of_options(**options, is_checked_later=not plan_only and context.folder.is_dir())
     with stop_signals_interrupt():
         if plan_only:
             return _plan_only(context, job, keep_server)
         try:
             return run_to_its_end(context, job, keep_server, notify=notify)
-        except Left:
+        except UserExited:
             click.echo(f"the job has not ended; check the job: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
 
@@ -98,7 +98,7 @@ def run_to_its_end(
 ) -> int:
     """Run a job with live progress, and return its exit code.
 
-    Raise Left if the user exits first.
+    Raise UserExited if the user exits first.
     """
     from orchestrator.cli.follow.display import display_for
     from orchestrator.cli.server.background_server import server_at

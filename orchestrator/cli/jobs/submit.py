@@ -11,8 +11,8 @@ from orchestrator.cli.command_context import CliContext, json_option, pass_cli_c
 from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.cli.plan.job_options import (
     RequestCommand,
-    asked,
     check_plan,
+    job_of_options,
     request_options,
 )
 from orchestrator.core.errors import OrchestratorError
@@ -34,7 +34,7 @@ def submit_command(context: CliContext, /, idempotency_key: str | None, **option
     """
     from orchestrator.cli.plan.plan_review import notes_on, start
 
-    job = asked(**options, is_checked_later=True)
+    job = job_of_options(**options, is_checked_later=True)
     try:
         with context.client() as client:
             answer = start(context, client, job, idempotency_key)

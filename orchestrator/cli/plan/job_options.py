@@ -150,7 +150,7 @@ def _gates(
     return list(given) or None
 
 
-def asked(
+def job_of_options(
     request: str | None,
     plan_path: Path | None,
     *,

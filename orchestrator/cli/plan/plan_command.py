@@ -16,12 +16,12 @@ from orchestrator.cli.plan.job_options import (
     PLAN_FILE,
     JobOptions,
     RequestCommand,
-    asked,
     cap_options,
+    job_of_options,
     request_argument,
     review_option,
 )
-from orchestrator.cli.plan.plan_review import Draft, agents_of, estimate_line, planned
+from orchestrator.cli.plan.plan_review import Draft, agents_of, estimate_line, local_plan
 from orchestrator.core.model.job_settings import CAPS
 
 
@@ -66,7 +66,7 @@ def plan_command(
     if kinds:
         return _show_kinds(context)
     return show_plan(
-        context, asked(request, plan_path, agent=agent, review=review, **caps), as_yaml
+        context, job_of_options(request, plan_path, agent=agent, review=review, **caps), as_yaml
     )
 
 
@@ -77,8 +77,8 @@ UNCHECKED = frozenset({"shell", "survey"})
 def show_plan(
     context: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
 ) -> int:
-    """Print the plan ``made``, or the plan that ``planned`` returns. Return the exit code."""
-    made = made or planned(context, job)
+    """Print the plan ``made``, or the plan that ``local_plan`` returns. Return the exit code."""
+    made = made or local_plan(context, job)
     tasks, guess = made.tasks, made.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
     shown = {name: value for name, value in plan.items() if value}

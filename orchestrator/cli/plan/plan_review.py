@@ -51,7 +51,7 @@ def planning_agent(context: CliContext, job: JobOptions) -> str | None:
     return None if name == "rules" else name
 
 
-def planned(context: CliContext, job: JobOptions) -> Draft:
+def local_plan(context: CliContext, job: JobOptions) -> Draft:
     """Return a plan: the given tasks, or the tasks that the rules make from the request.
 
     Raise InvalidRequest if there are no tasks, or if tasks depend on each other.
@@ -66,7 +66,7 @@ def planned(context: CliContext, job: JobOptions) -> Draft:
             estimate=rough_estimate(context, job, job.tasks),
         )
     split = plan(context.folder, job.request, job.config.get("agent") or "auto")
-    tasks = [as_written(asdict(spec)) for spec in split.tasks]
+    tasks = [plan_file_task(asdict(spec)) for spec in split.tasks]
     made_by = {"source": "rules", "rule": str(split.rule), "kind": split.kind or None}
     made_by["fallback"] = None
     return Draft(tasks=tasks, made_by=made_by, estimate=rough_estimate(context, job, tasks))
@@ -103,7 +103,7 @@ def draft(context: CliContext, client: "OrchestratorClient", job: JobOptions) ->
     If an agent makes the plan, submit the job, which then waits for approval.
     """
     if planning_agent(context, job) is None:
-        return planned(context, job)
+        return local_plan(context, job)
     job_id = str(client.orchestrate(job.request, **{**job.config, "approve": True})["job_id"])
     try:
         return _wait_for_plan(client, job_id)
@@ -119,12 +119,12 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
     answer = client.job(job_id)
     if not answer["awaits_approval"]:
         raise OrchestratorError(f"planning of job {job_id} failed: {answer['reason']}")
-    tasks = [as_written(task) for task in answer["tasks"]]
+    tasks = [plan_file_task(task) for task in answer["tasks"]]
     made_by = {"source": answer["plan_source"], "fallback": answer.get("plan_fallback")}
     return Draft(tasks=tasks, made_by=made_by, job_id=job_id, estimate=answer.get("estimate"))
 
 
-def as_written(task: Mapping[str, Any]) -> dict[str, Any]:
+def plan_file_task(task: Mapping[str, Any]) -> dict[str, Any]:
     """Return a task with the field names of a plan file, without empty fields.
 
     Fields that the server adds are omitted.

@@ -46,7 +46,7 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
     return {name: value for name, value in vars(record).items() if name not in _STANDARD}
 
 
-class Inert(logging.Formatter):
+class CleanLines(logging.Formatter):
     """Removes secrets and control characters from the output of another formatter."""
 
     def __init__(self, form: logging.Formatter, mask: Callable[[str], str]) -> None:
@@ -71,10 +71,10 @@ def set_up_logging(settings: Settings, secrets: Sequence[str] = ()) -> None:
     mask = Masker(secrets).text
     file = PrivateLog(chosen.log_dir / "orchestrator.log")
     plain = PlainLines()
-    file.setFormatter(Inert(JsonLines() if chosen.enable_structured else plain, mask))
+    file.setFormatter(CleanLines(JsonLines() if chosen.enable_structured else plain, mask))
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING)
-    console.setFormatter(Inert(plain, mask))
+    console.setFormatter(CleanLines(plain, mask))
     logging.basicConfig(level=chosen.level.value, handlers=[file, console], force=True)
     # waitress warns of every full task queue; the API measures the queue itself.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)

@@ -27,7 +27,7 @@ HOMES = (Path(".agents"), Path(".claude"))
 
 
 @dataclass(frozen=True, kw_only=True)
-class Installed:
+class WrittenFile:
     """The outcome of writing one file.
 
     ``state`` is created, replaced, unchanged, kept (an existing file differs), or failed.
@@ -117,27 +117,27 @@ def skill_for(project: Path, folder: Path) -> str:
     return text.replace(IN_FOLDER, shlex.quote(str(command)))
 
 
-def _install(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
+def _install(path: Path, text: str, force: bool, dry_run: bool) -> WrittenFile:
     try:
         return _write(path, text, force, dry_run)
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
-        return Installed(path=str(path), state="failed", reason=reason)
+        return WrittenFile(path=str(path), state="failed", reason=reason)
 
 
-def _write(path: Path, text: str, force: bool, dry_run: bool) -> Installed:
+def _write(path: Path, text: str, force: bool, dry_run: bool) -> WrittenFile:
     """Write a file, and return the outcome. Raise OSError. Idempotent.
 
     With ``dry_run``, write nothing.
     """
     there = os.path.lexists(path)
     if there and path.is_file() and path.read_bytes() == text.encode():
-        return Installed(path=str(path), state="unchanged")
+        return WrittenFile(path=str(path), state="unchanged")
     if there and not force:
         reason = "the file exists and differs; to replace it: --force"
-        return Installed(path=str(path), state="kept", reason=reason)
+        return WrittenFile(path=str(path), state="kept", reason=reason)
     if not dry_run:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A link is replaced, and its target is unchanged.
         replace_file(path, text.encode(), mode=0o644)
-    return Installed(path=str(path), state="replaced" if there else "created")
+    return WrittenFile(path=str(path), state="replaced" if there else "created")

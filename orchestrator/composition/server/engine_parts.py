@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.agents.prompts.shared_context import JobContexts
 from orchestrator.agents.survey.assignment import request_words
-from orchestrator.composition.server.outbox import outbox_service
+from orchestrator.composition.server.outbox import create_outbox_service
 from orchestrator.composition.server.server_lease_renewal import claimant, lease_path
 from orchestrator.composition.settings.available_agents import descriptions, registry
 from orchestrator.composition.settings.gates import gate_runner_of
@@ -253,7 +253,7 @@ class EngineParts:
 
     @cached_property
     def outbox_service(self) -> OutboxService:
-        service = outbox_service(
+        service = create_outbox_service(
             self.settings,
             self._receivers,
             self.store,

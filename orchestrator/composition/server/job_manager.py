@@ -129,7 +129,7 @@ class JobManager:
         if recovers and self.lease is not None:
             # Wait for the first turn, which stores the ends of the lost machine's attempts.
             parts.supervisor.call(lambda scheduler, now: None)
-            self.lease.recovered()
+            self.lease.record_recovery()
         self.service.landings.recover()
         self.service.worker_messages.pass_on_again(found)
         parts.outbox_service.dispatcher.start()

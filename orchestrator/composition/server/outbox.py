@@ -18,7 +18,7 @@ from orchestrator.outbox.webhooks import Webhooks
 from orchestrator.store import SqlStore
 
 
-def outbox_service(
+def create_outbox_service(
     settings: Settings,
     receivers: Receivers,
     store: SqlStore,

@@ -109,7 +109,7 @@ class ServerLease:
         self._renewing.start()
         threading.Thread(target=self._watch, name="lease-end", daemon=True).start()
 
-    def recovered(self) -> None:
+    def record_recovery(self) -> None:
         """Record that all attempts on the former server's machine have ended. Raise StoreError."""
         with self._lock:
             self._session.recovered(self._epoch)

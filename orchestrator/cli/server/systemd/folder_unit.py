@@ -102,7 +102,7 @@ def entry_point(context: CliContext) -> list[str]:
     return program
 
 
-def not_carried(environ: Mapping[str, str]) -> list[str]:
+def variables_not_in_unit(environ: Mapping[str, str]) -> list[str]:
     """Return the names of settings in ``environ`` that the unit does not set."""
     carried = {orchestrator_home.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
     return sorted(each for each in environ if each.startswith(PREFIX) and each not in carried)

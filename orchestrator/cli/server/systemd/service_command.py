@@ -17,8 +17,8 @@ from orchestrator.cli.server.systemd.folder_unit import (
     Account,
     check_owner,
     entry_point,
-    not_carried,
     unit_of,
+    variables_not_in_unit,
 )
 from orchestrator.cli.server.systemd.manager import BOOTED, Manager, systemd_version
 from orchestrator.cli.server.systemd.unit import Unit, folder_of
@@ -253,7 +253,7 @@ def _show_installed(
             "to start the service at boot, and to keep it running after you log out: "
             "loginctl enable-linger"
         )
-    if names := not_carried(context.environ):
+    if names := variables_not_in_unit(context.environ):
         click.echo(
             f"the service does not get these environment variables: {', '.join(names)}; set them "
             "in config.yaml, or in the file that the unit names as EnvironmentFile",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.cli.changes.comments import in_diff, in_file, in_option
+from orchestrator.cli.changes.comments import comment_of_option, comments_of_diff, comments_of_file
 from orchestrator.core.errors import InvalidRequest
 
 DIFF = """\
@@ -44,7 +44,7 @@ def _place(path: str, line: int, text: str, side: str = "new") -> dict[str, obje
 
 
 def test_lines_with_a_hash_in_a_diff_are_on_the_line_above() -> None:
-    found = in_diff(DIFF)
+    found = comments_of_diff(DIFF)
     assert found.summary == "All in all: good.\nBut small things."
     assert found.found == [
         _place("src/a.py", 1, "On a line that is unchanged."),
@@ -56,12 +56,14 @@ def test_lines_with_a_hash_in_a_diff_are_on_the_line_above() -> None:
 
 
 def test_an_untouched_diff_has_no_comments() -> None:
-    found = in_diff("\n".join(line for line in DIFF.splitlines() if not line.startswith("# ")))
+    found = comments_of_diff(
+        "\n".join(line for line in DIFF.splitlines() if not line.startswith("# "))
+    )
     assert (found.found, found.summary) == ([], "")
 
 
 def test_a_file_has_blocks_that_begin_with_a_place() -> None:
-    found = in_file(
+    found = comments_of_file(
         "Thanks.\n\na.py:3: use\nthe constant\n\nb/c.py:4-6:\nsplit it\na.py:old:2: why?\n"
     )
     assert found.summary == "Thanks."
@@ -73,10 +75,12 @@ def test_a_file_has_blocks_that_begin_with_a_place() -> None:
 
 
 def test_a_file_may_be_a_diff_with_comments() -> None:
-    assert in_file(DIFF).found == in_diff(DIFF).found
+    assert comments_of_file(DIFF).found == comments_of_diff(DIFF).found
 
 
 def test_an_option_names_path_line_and_text() -> None:
-    assert in_option("a.py:3: use: the\nconstant") == _place("a.py", 3, "use: the\nconstant")
+    assert comment_of_option("a.py:3: use: the\nconstant") == _place(
+        "a.py", 3, "use: the\nconstant"
+    )
     with pytest.raises(InvalidRequest, match="PATH:LINE:TEXT"):
-        in_option("a.py: use the constant")
+        comment_of_option("a.py: use the constant")

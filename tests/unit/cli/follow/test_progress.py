@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.follow.blocked_reason import held_back
+from orchestrator.cli.follow.blocked_reason import waiting_workers
 from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay
 from orchestrator.cli.follow.progress import ProgressLines
 from orchestrator.cli.follow.progress_line import progress_line
@@ -179,7 +179,7 @@ def test_what_holds_workers_back_is_found_at_any_depth() -> None:
     above = {"worker_id": "worker_1", "status": "waiting", "reason": "waits for child job c"}
     tree = {"workers": [{**above, "child_jobs": [{"workers": [tried, waits]}]}]}
 
-    (cause, line) = next(held_back(tree))
+    (cause, line) = next(waiting_workers(tree))
     assert cause == ("worker_1_2", "memory", "")
     assert line == "worker_1_2 waiting for memory: 1 MiB"
 
