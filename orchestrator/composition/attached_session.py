@@ -1,4 +1,4 @@
-"""Opens a worker's own session in a person's terminal, and commits the changes afterwards."""
+"""Resumes a worker's AI session in a person's terminal, and commits the changes afterwards."""
 
 import os
 import signal
@@ -50,7 +50,7 @@ class Terminal:
 
 @dataclass(frozen=True, slots=True)
 class SessionChanges:
-    """The person's and the tool's changes, committed on the worker's branch."""
+    """The changes of an attached session, committed on the worker's branch."""
 
     branch: str
     commit: str
@@ -62,11 +62,11 @@ class SessionChanges:
 
 @contextmanager
 def _leftover_processes_ended() -> Iterator[None]:
-    """End the tool's leftover processes, such as the daemon of codex, when the block ends.
+    """Kill the AI tool's leftover processes, such as the daemon of codex, when the block ends.
 
-    A leftover process could change the worktree, and would keep the worktree's lock.
+    A leftover process could change the worktree, and would hold the worktree's lock.
     """
-    with suppress(OSError):  # not permitted in a container: leftover processes are not found there
+    with suppress(OSError):  # A container may forbid it. Then leftover processes are not found.
         process_control.become_subreaper()
     try:
         yield
@@ -87,7 +87,7 @@ def _leftover_processes() -> list[process_table.Process]:
 
 
 class AttachedSession:
-    """A person's session with a worker that is not running. Needs no server."""
+    """The AI session of a worker that is not running, resumed by a person. Needs no server."""
 
     def __init__(self, folder: Path, environ: Mapping[str, str], worker: Worker) -> None:
         settings = load(folder, environ=environ).settings
@@ -101,10 +101,10 @@ class AttachedSession:
         self._directory = f"{home}/{NAME}"
 
     def run(self, start: Callable[[Terminal], int]) -> SessionChanges:
-        """Open the session with ``start``, and commit the changes when ``start`` has returned.
+        """Call ``start``, which runs the AI tool, then commit all changes on the worker's branch.
 
-        Raise Conflict if there is no session, or if the worktree is in use. Raise RepositoryError
-        if git fails.
+        ``start`` gets the command to run, and returns the tool's exit code. Raise Conflict if the
+        worker has no session, or if its worktree is in use. Raise RepositoryError if git fails.
         """
         found, user = self._resumable_session(), self._git_user()
         with self._held() as lock:

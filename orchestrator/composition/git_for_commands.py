@@ -1,4 +1,4 @@
-"""Branches of the project's repository, for commands that compare or land them."""
+"""Git operations for commands: compare, land, and discard branches, and restore the repository."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,7 +11,10 @@ from orchestrator.workspace import WorkspaceLayout
 
 
 def difference_between(folder: Path, environ: Mapping[str, str], first: str, second: str) -> bytes:
-    """Return a patch from one branch to another. Raise NotFound if a branch does not exist."""
+    """Return the patch from branch ``first`` to branch ``second``.
+
+    Raise NotFound if a branch does not exist.
+    """
     settings = load(folder, environ=environ).settings
     return between(project_root(settings, folder), first, second)
 
@@ -25,17 +28,21 @@ def worker_difference(
     attempt: int | None = None,
     stat: bool,
 ) -> bytes:
-    """Return a patch of one worker's changes. Raise NotFound if no branch has the changes."""
+    """Return the patch of one worker's changes. Raise NotFound if no branch has the changes.
+
+    ``attempt``: number of the attempt at whose end the changes are shown; None: the latest state.
+    If ``stat`` is True, return changed files and line counts instead of the patch.
+    """
     settings = load(folder, environ=environ).settings
     project = project_root(settings, folder)
     return of_worker(project, root_id, worker_id, attempt=attempt, stat=stat)
 
 
 def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[str, str]:
-    """Return the unlanded commits of a root job, by full ref name. Raise RepositoryError.
+    """Return the unlanded commits of a root job: each full ref name with its commit.
 
-    A commit is unlanded if no branch of the user contains it. The result includes the saved commits
-    of a removed job.
+    A commit is unlanded if no branch of the user contains the commit. The result includes the saved
+    commits of a removed job. Raise RepositoryError.
     """
     settings = load(folder, environ=environ).settings
     workspace = settings.orchestrator.workspace_root
@@ -43,7 +50,7 @@ def unlanded(folder: Path, environ: Mapping[str, str], root_id: str) -> Mapping[
 
 
 def discard_removed_job(folder: Path, environ: Mapping[str, str], root_id: str) -> Sequence[str]:
-    """Remove the refs that saved the work of a removed root job, and return their names.
+    """Delete all branches and refs of a removed root job, and return their names.
 
     Raise RepositoryError.
     """
@@ -54,10 +61,10 @@ def discard_removed_job(folder: Path, environ: Mapping[str, str], root_id: str) 
 
 
 def repository_restore(folder: Path, environ: Mapping[str, str], root_id: str) -> RepositoryRestore:
-    """Return the object that restores what a root job's workers changed in the user's repository.
+    """Return the object that undoes a root job's changes to the user's repository.
 
-    It restores git settings, refs, stash entries, hooks, and other files of git. It does not change
-    the job's own branches.
+    The object restores git settings, refs, stash entries, hooks, and other files of git. It does
+    not change the job's own branches.
     """
     settings = load(folder, environ=environ).settings
     directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)

@@ -1,4 +1,4 @@
-"""The service for commands that need no server, and the removal of jobs."""
+"""The service and the removal of jobs, for commands that run without a server."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
 
 @contextmanager
 def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Service, Caller]]:
-    """Yield the service, and the ``Caller`` to pass to its methods. No worker is started.
+    """Yield the service of the folder, and the ``Caller`` to pass to its methods. Start no worker.
 
     The workspace is locked until the block ends. Raise WorkspaceBusy while a server runs.
     """

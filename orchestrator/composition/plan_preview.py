@@ -16,7 +16,7 @@ from orchestrator.schemas.requests.job import OrchestrateRequest
 
 
 def plan(folder: Path, request: str, agent: str) -> Split:
-    """Return the tasks that the rules make from a request, with the tasks' agents. Run nothing.
+    """Split a request into tasks by rules. Return the tasks, each with its agent. Run nothing.
 
     Raise InvalidRequest if the request asks for nothing.
     """
@@ -29,9 +29,9 @@ def plan(folder: Path, request: str, agent: str) -> Split:
 
 
 def check_dependencies(tasks: Sequence[Mapping[str, object]]) -> None:
-    """Check the tasks of a plan as a submission does. ``tasks``: as in the body of a request.
+    """Check the dependencies of a plan's tasks, as the server does for a submission.
 
-    Raise PlanCycle if tasks depend on each other.
+    ``tasks``: tasks with the field names of the API. Raise PlanCycle if tasks depend on each other.
     """
     body = {"request": "plan", "tasks": list(tasks)}
     check_tasks(OrchestrateRequest.model_validate(body).to_submission().tasks)
@@ -51,9 +51,9 @@ def role_text(folder: Path, name: str) -> str:
 
 
 def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:
-    """Return which planner would plan the request: ``rules``, or an agent.
+    """Return the planner of the request: ``rules``, or the name of an agent.
 
-    ``planner`` and ``agent``: the names that the user gave, or None.
+    ``planner`` and ``agent``: the names that the user gave; None: the names in the settings.
     """
     settings = load(folder, environ=os.environ).settings
     workers = settings.workers
@@ -64,9 +64,9 @@ def planner_of(folder: Path, planner: str | None, agent: str | None, request: st
 
 
 def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -> Estimate:
-    """Estimate the usage of one worker for each of ``agents``, and one for each of ``reviewers``.
+    """Estimate the usage of a job: one worker per name in ``agents`` and in ``reviewers``.
 
-    Ignores the usage of earlier workers.
+    Does not use the measured usage of earlier workers.
     """
     settings = load(folder, environ=os.environ).settings
     known = registry(folder, settings)

@@ -1,8 +1,8 @@
-"""Keys that are copied from documentation."""
+"""Recognizes API keys that were copied from documentation."""
 
 import re
 
-#: Patterns of keys in documentation and tutorials, which attackers may try.
+#: Pattern of keys in documentation and tutorials. Attackers may try such keys.
 EXAMPLE = re.compile(
     r"example|change.?me|your.?(own|api|secret|key)|placeholder|secret.?key|0123456789|(.)\2{9}",
     re.IGNORECASE,

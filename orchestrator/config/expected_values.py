@@ -1,4 +1,4 @@
-"""Describes as text which value a setting expects, based on the settings' JSON schema."""
+"""Texts that describe a setting's expected value, made from the JSON schema of the settings."""
 
 import difflib
 from collections.abc import Mapping
@@ -62,7 +62,11 @@ def _subschema(found: object) -> Schema:
 
 
 def _resolved(schema: Schema) -> Schema:
-    """Return the schema without references. Its key ``optional`` is True if null is allowed."""
+    """Return ``schema`` with its reference replaced by the schema that the reference names.
+
+    If the setting may be null, the result describes the other values, and its key ``optional`` is
+    True.
+    """
     if "$ref" in schema:
         return _resolved(settings_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
     choices = schema.get("anyOf")

@@ -1,4 +1,4 @@
-"""One source of settings: its values, their positions, and its errors."""
+"""A layer: the settings of one source, with the place of each value, and the source's errors."""
 
 from collections.abc import Iterable
 from dataclasses import field
@@ -9,9 +9,9 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 @dataclass(frozen=True, order=True, kw_only=True)
 class Origin:
-    """The place of a value in a source.
+    """The place of a value in a source, such as ``config.yaml:3:5``.
 
-    ``line`` and ``column`` start at 1; 0 means the whole source.
+    ``line`` and ``column`` start at 1. If both are 0, the place is the whole source.
     """
 
     source: str
@@ -33,7 +33,7 @@ class ConfigProblem:
 
 @dataclass
 class Layer:
-    """The values of one source, by section and key. A later layer overrides an earlier one."""
+    """The settings of one source: a file, the environment, or flags. Not thread-safe."""
 
     values: dict[str, dict[str, object]] = field(default_factory=dict)
     origins: dict[KeyPath, Origin] = field(default_factory=dict)
@@ -48,9 +48,10 @@ class Layer:
         self.problems.append(ConfigProblem(origin, text))
 
     def origin_of(self, path: KeyPath) -> Origin | None:
-        """Return the origin of the value at ``path``, or of the nearest value that contains it.
+        """Return the origin of the value at ``path``.
 
-        Return None if the layer has no such value.
+        If this value has no origin, return the origin of the nearest value that contains it. Return
+        None if there is no such value.
         """
         while path and path not in self.origins:
             path = path[:-1]
@@ -58,7 +59,10 @@ class Layer:
 
 
 def merged(layers: Iterable[Layer]) -> Layer:
-    """Return one layer that has, for each key, the value of the last layer with this key."""
+    """Return one layer with the settings of all layers. A later layer overrides an earlier layer.
+
+    The problems of all layers are kept.
+    """
     result = Layer()
     for layer in layers:
         for section, keys in layer.values.items():

@@ -1,4 +1,7 @@
-"""Loads settings: default < file < environment < flag. All problems are reported together."""
+"""Loads the settings. A flag overrides the environment, which overrides the file.
+
+All problems are reported together.
+"""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -31,9 +34,9 @@ SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """The settings, and the source of each setting by its dotted name.
+    """The settings, and the source of each setting, by the setting's dotted name.
 
-    The source is ``default`` if no source sets the setting.
+    The source of a setting with its default value is ``default``.
     """
 
     settings: Settings
@@ -57,8 +60,7 @@ def load(
     layer = merged(map(under_present_names, layers))
     layer = with_variables(layer, environ, must_be_set=require_key)
     if file.problems and not file.values:
-        # The file cannot be read or parsed. Do not report missing settings, which are a
-        # consequence.
+        # The file cannot be read or parsed, so settings are missing. Report only the cause.
         _raise_if_any(layer.problems)
     settings: Settings = _with_absolute_paths(_validated(layer), folder)
     _raise_if_any(conflicts(settings, layer, require_key=require_key))

@@ -1,4 +1,7 @@
-"""The API key of a new installation: ``python -m orchestrator.config.new_api_key FOLDER``."""
+"""Writes the API key of a new installation into its config.yaml.
+
+As a program: ``python -m orchestrator.config.new_api_key FOLDER``.
+"""
 
 import fcntl
 import os
@@ -27,10 +30,10 @@ def load_with_key(
     flags: Mapping[str, str] | None = None,
     say: Callable[[str], None],
 ) -> Loaded:
-    """Load the settings. If config.yaml has no API key, write a new key into it.
+    """Load the settings. If config.yaml has no API key, first write a new key into the file.
 
-    ``say`` is called with a message if a key was written. No key is written if the environment has
-    a key, or if other settings are wrong. Raise ConfigError as ``load`` does.
+    If a key was written, ``say`` is called with a message. No key is written if the environment has
+    a key, or if another setting is invalid. Raise ConfigError as ``load`` does.
     """
     try:
         return load(folder, environ=environ, flags=flags, require_key=True)
@@ -71,7 +74,10 @@ def ensure_key(folder: Path) -> bool:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold a lock, so that a second process finds the key that the first process wrote."""
+    """Hold the lock on config.yaml while the block runs.
+
+    If two processes need a key, the second process then finds the key of the first process.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with suppress(OSError):  # some file systems have no locks

@@ -1,4 +1,4 @@
-"""Finds the project's directory. The first rule that applies decides (README, "Which project")."""
+"""Finds the project's directory, by the first rule that applies (README.md, "Which project")."""
 
 import os
 import pwd
@@ -39,9 +39,9 @@ class Project:
 
 
 def project_root(settings: "Settings", folder: Path) -> Path:
-    """Return the directory of the product's project. Raise ProjectUnknown.
+    """Return the project's directory. Raise ProjectUnknown.
 
-    ``folder``: the product's folder.
+    ``folder``: the home, which has config.yaml.
     """
     return project_of(settings, folder).root
 
@@ -62,9 +62,9 @@ def roles_directory(settings: "Settings", folder: Path) -> Path | None:
 def project_of(
     settings: "Settings", folder: Path, environ: Mapping[str, str] = os.environ
 ) -> Project:
-    """Return the product's project, and the rule that selected it. Raise ProjectUnknown.
+    """Return the project, and the rule by which it was found. Raise ProjectUnknown.
 
-    ``folder``: the product's folder.
+    ``folder``: the home, which has config.yaml.
     """
     configured = settings.orchestrator.project_root
     if configured is not None:
@@ -73,9 +73,9 @@ def project_of(
 
 
 def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> Project:
-    """Return the project that the folder's place implies. Raise ProjectUnknown.
+    """Find the project by the location of the home ``folder``. Raise ProjectUnknown.
 
-    Used if no setting names the project.
+    Call this function only if no setting names the project.
     """
     folder = folder.resolve()
     if is_local(folder):
@@ -95,7 +95,7 @@ def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> P
 
 @dataclass(frozen=True, slots=True)
 class _Siblings:
-    """The other entries of the folder's parent directory."""
+    """The entries of the home's parent directory, except the home."""
 
     directories: tuple[Path, ...]
     has_file: bool

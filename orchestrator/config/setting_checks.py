@@ -1,4 +1,7 @@
-"""Checks of settings that are valid one by one, but invalid together or on this machine."""
+"""Checks that concern several settings together, or this machine.
+
+Each setting's own value has already been checked.
+"""
 
 import ipaddress
 import os
@@ -33,7 +36,11 @@ BOUNDED = [
 
 
 def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[ConfigProblem]:
-    """Return all conflicts, each with the origin of the setting that the user should change."""
+    """Return all conflicts between settings, and all settings that are invalid on this machine.
+
+    Each conflict has the origin of the setting to change. If ``require_key`` is True, a missing API
+    key is also a conflict.
+    """
     found = [
         *_above_bound(settings),
         *_host(settings),
@@ -76,7 +83,7 @@ def _number(settings: Settings, path: tuple[str, str]) -> float:
     return float(getattr(getattr(settings, section), key))
 
 
-#: Commands and settings that make ``api.host`` safe.
+#: Settings of which one is necessary if other machines can reach ``api.host``.
 WAYS = (
     "api.tls: {certificate: FILE.pem, key: FILE.pem} (https), "
     "api.trusted_proxies: [ADDRESS] (an https proxy in front of the server), "
@@ -157,7 +164,7 @@ def _store(settings: Settings) -> Iterator[Conflict]:
 
 
 def is_loopback(host: str) -> bool:
-    """True if only this machine can reach ``host``. Names are not looked up."""
+    """True if only this machine can reach the address ``host``. Host names are not resolved."""
     if host.lower() == "localhost":
         return True
     try:

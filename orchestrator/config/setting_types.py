@@ -1,7 +1,7 @@
-"""Names and types of the settings, from their declarations.
+"""Names and types of the settings, read from the settings' classes.
 
-Every start needs these names and types. They are not read from the JSON schema, because building
-the schema would take a tenth of the start's time.
+Every start needs the names and types. The JSON schema also has them, but building the schema would
+take a tenth of the start's time.
 """
 
 from pathlib import Path
@@ -17,7 +17,10 @@ _TEXT = (str, Path, SecretStr)
 
 
 def setting_paths() -> list[tuple[str, str]]:
-    """Return section and key of every setting whose name is fixed."""
+    """Return the section and the key of every setting whose name the product defines.
+
+    Settings of agents and triggers are omitted, because users choose their names.
+    """
     return [
         (section, key)
         for section, field in Settings.model_fields.items()
@@ -26,7 +29,7 @@ def setting_paths() -> list[tuple[str, str]]:
 
 
 def is_text(path: KeyPath) -> bool:
-    """True if the setting at ``path`` is text. A value such as ``on`` is then not read as YAML."""
+    """True if the setting at ``path`` is text. A text such as ``on`` must not be read as YAML."""
     kinds = _kinds(path) - {NoneType}
     return bool(kinds) and all(isinstance(each, type) and issubclass(each, _TEXT) for each in kinds)
 
@@ -51,7 +54,7 @@ def _kinds(path: KeyPath) -> set[Any]:
 
 
 def _bare_type(kind: Any) -> Any:
-    """Return a type without its constraints. For a type such as ``list[int]``, return its class."""
+    """Return a type without its constraints and parameters: ``list`` for ``list[int]``."""
     while get_origin(kind) is Annotated:
         kind = get_args(kind)[0]
     return get_origin(kind) or kind

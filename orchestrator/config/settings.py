@@ -65,16 +65,16 @@ Mode = Annotated[ExecutionMode, Field(strict=False)]
 
 class _Workplace(Section):
     execution_mode: Mode = ExecutionMode.NATIVE
-    """Platform of the agents: native, wsl (same as native), or windows (on Windows, from WSL)."""
+    """Platform of AI tools: native, wsl (same as native), or windows (server in WSL)."""
     workspace_root: PathText = Path("workspace")
-    """Directory of all jobs."""
+    """Directory for the files of all jobs."""
 
 
 if TYPE_CHECKING:
     _Commands = _Workplace
 else:
-    # One setting for each built-in agent that is a program, such as claude_command; command_of
-    # reads it.
+    # One setting for each built-in agent that is a program, such as claude_command. The method
+    # command_of reads these settings.
     _Commands = create_model(
         "_Commands",
         __base__=_Workplace,
@@ -95,7 +95,7 @@ class Orchestrator(_Commands):
     """Project, workspace, and agent programs."""
 
     project_root: PathText | None = None
-    """Project to work on; null: as README says under "Which project"."""
+    """Directory of the project; null: found by the rules under "Which project" in README.md."""
     keep_jobs_seconds: Annotated[Seconds, Field(ge=1)] | None = None
     """Retention of ended jobs, in seconds; null: keep forever."""
 
@@ -107,17 +107,17 @@ class WorkerLimitSettings(Section):
     """Limits of one worker and all its processes; null: no limit."""
 
     cpu: Annotated[float, Field(ge=0.01, le=100_000)] | None = None
-    """Number of processors; 0.5 is half of one processor."""
+    """Maximum number of processors, such as 0.5."""
     memory: Annotated[Size, Field(ge=MIB)] | None = None
-    """Memory, in bytes or as in 512M or 2G."""
+    """Maximum memory, in bytes or as in 512M or 2G."""
     processes: Count | None = None
-    """Number of processes and threads."""
+    """Maximum number of processes and threads."""
     file_size: Size | None = None
-    """Size of each file that the worker writes, in bytes or as in 512M."""
+    """Maximum size of each file that the worker writes, in bytes or as in 512M."""
     open_files: Annotated[Count, Field(ge=16)] | None = None
-    """Number of open files of each process."""
+    """Maximum number of open files of each process."""
     strict: bool = False
-    """Refuse to start the server if this machine cannot enforce each of these limits exactly."""
+    """Start the server only if this machine can enforce each of these limits exactly."""
 
 
 class SandboxSettings(Section):
@@ -176,15 +176,15 @@ class Workers(Section):
     resume_sessions: bool = True
     """Allow retries to resume the session of the AI tool; false: start a new session."""
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
-    """Prices, USD per million tokens, before built-in ones: [{model: m, input: 1, output: 5}]."""
+    """Your prices, in USD per million tokens: [{model: m, input: 1, output: 5}]; []: built-in."""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
-    """Jobs with a cost cap, but without a known price: refuse, or first (stop after one worker)."""
+    """Job with a cost cap and an unknown price: refuse, or first (stop after one worker)."""
     roles_dir: PathText | None = None
     """Directory of your roles (NAME.md); null: .orchestrator/roles of the project."""
     grace_seconds: float = Field(default=5.0, ge=0, le=600)
     """Seconds between SIGTERM and SIGKILL to a worker."""
     retry_backoff_seconds: float = Field(default=2.0, ge=0, le=86400)
-    """Seconds before the first retry; doubled for each further retry."""
+    """Seconds before the first retry of a worker; doubled before each further retry."""
     log_limit_bytes: Bytes = Field(default=50 * MIB, ge=64 * 1024)
     """Maximum size of a worker's log, in bytes (default 50 MiB)."""
     containment: Annotated[Containment, Field(strict=False)] = Containment.AUTO
@@ -200,7 +200,7 @@ class Workers(Section):
     min_available_memory_bytes: Bytes = Field(default=256 * MIB, ge=0)
     """Minimum free memory after a worker starts, in bytes (default 256 MiB)."""
     max_memory_pressure: float = Field(default=40.0, ge=0, le=100)
-    """Start no workers above this memory pressure (Linux PSI "some", in percent)."""
+    """Maximum memory pressure at which workers start (Linux PSI "some", in percent)."""
     min_free_disk_bytes: Bytes = Field(default=256 * MIB, ge=0)
     """Minimum free space on the disks of workspace and repository, in bytes (default 256 MiB)."""
 
@@ -232,7 +232,7 @@ class GateSettings(Section):
     tests_may_vanish: bool = False
     """Allow all tasks to remove tests; false: only tasks that list the test files under writes."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
-    """Effect of unjudged code: tell (the job's reason names it) or fail (the job fails)."""
+    """Effect of code that gates have not judged: tell (in the job's reason) or fail (the job)."""
 
 
 class Recursion(Section):
@@ -285,11 +285,11 @@ class KeyLimitSettings(Section):
     max_workers: Count | None = None
     """Maximum number of parallel workers of the key's jobs."""
     submissions_per_minute: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
-    """Submissions and retries per minute, instead of limits.submissions_per_minute."""
+    """Maximum submissions and retries per minute, instead of limits.submissions_per_minute."""
 
 
 class ApiKey(Section):
-    """A further key, for a person or a program; ``orchestrator keys new`` creates one."""
+    """A further API key, for a person or a program; ``orchestrator keys new`` creates it."""
 
     name: KeyName
     """Name of the key's owner. The audit log and the jobs that use this key show it."""
@@ -322,7 +322,7 @@ class Api(Section):
     api_key: Annotated[SecretStr, BeforeValidator(empty_for_null)] = SecretStr("")
     """API key (header X-API-Key), 16 characters or more; empty: created at the next start."""
     keys: Annotated[tuple[ApiKey, ...], Field(strict=False)] = ()
-    """Further keys with names and scopes; to create one: bin/orchestrator keys new NAME"""
+    """Further API keys with names and scopes; to create a key: bin/orchestrator keys new NAME"""
     threads: int = Field(default=16, ge=2, le=1000)
     """Number of threads that answer requests."""
     connection_limit: int = Field(default=2000, ge=10, le=1_000_000)
@@ -330,15 +330,15 @@ class Api(Section):
     tls: Tls | None = None
     """Certificate and key for https: {certificate: FILE.pem, key: FILE.pem}; null: no https."""
     trusted_proxies: Words = ()
-    """Addresses or networks of https proxies of the server; other machines are then rejected."""
+    """Addresses or networks of https proxies; if set, only these machines may call the server."""
     allowed_hosts: Words = ()
     """Further host names of the server, such as the public name behind a proxy."""
     public_url: Word | None = None
-    """Address in links of messages: https://jobs.example.org; null: the address on this machine."""
+    """Address for links in messages: https://jobs.example.org; null: address on this machine."""
     allowed_origins: Words = ()
     """Origins of other sites whose pages may call the API with a key: https://app.example.org."""
     insecure: bool = False
-    """Allow plain HTTP on a host that other machines can reach (others could read the keys)."""
+    """Allow plain HTTP from other machines (others on the network can then read the keys)."""
 
     @property
     def has_local_address(self) -> bool:
@@ -355,10 +355,10 @@ class Api(Section):
 
 
 class StoreSettings(Section):
-    """Database of the jobs' state."""
+    """Database with the state of all jobs."""
 
     url: SecretStr | None = None
-    """postgresql+psycopg://USER@HOST/NAME, for this server only; null: SQLite in the workspace."""
+    """Database: postgresql+psycopg://USER@HOST/NAME, used by no other server; null: SQLite."""
 
 
 class Logging(Section):
@@ -381,7 +381,7 @@ NEVER_COMMIT = (
 
 
 class GitSection(Section):
-    """Files of worktrees, files to commit, and history."""
+    """Worktrees, commits, and pushes."""
 
     copy_ignored: Words = (".env", ".env.*", ".envrc")
     """Names or paths of git-ignored files and directories to copy into each worktree."""
@@ -392,13 +392,13 @@ class GitSection(Section):
     never_commit_over: Size | None = 10 * MIB
     """Maximum size of a new file to commit, in bytes or as in 10M; null: no limit."""
     setup: Words = ()
-    """Bash commands that prepare each new worktree; your installed packages are then not linked."""
+    """Bash commands to prepare new worktrees; if set, your installed packages are not linked."""
     setup_timeout: Seconds = 600.0
     """Timeout of all setup commands together, in seconds."""
     author: Annotated[Author, Field(strict=False)] = Author.WORKER
     """Author of landed commits: worker, or user (with Co-authored-by for the worker)."""
     attempts: Annotated[Attempts, Field(strict=False)] = Attempts.FOLD
-    """Commits of an attempt that gates rejected: fold (into the next attempt) or keep."""
+    """Commits of an attempt that gates rejected: fold (into the next commit) or keep (separate)."""
     push: Annotated[Push, Field(strict=False)] = Push.OFF
     """Git pushes of AI agents: off (their push URLs are disabled) or on."""
 
@@ -407,11 +407,11 @@ class ReportSettings(Section):
     """Reports of jobs."""
 
     template_dir: PathText | None = None
-    """Directory with templates that replace built-in templates; null: none."""
+    """Directory of your report templates, which replace the built-in templates; null: none."""
 
 
 class AdaptSettings(Section):
-    """Bounds of the number of workers of a Dask cluster."""
+    """Minimum and maximum number of workers of the Dask cluster."""
 
     minimum: CountOrZero = 0
     """Minimum number of Dask's workers."""
@@ -420,10 +420,10 @@ class AdaptSettings(Section):
 
 
 class ClusterSection(Section):
-    """More machines that run workers (see docs/cluster.md)."""
+    """Cluster: further machines that run workers (see docs/cluster.md)."""
 
     listen: Word | None = None
-    """Address to listen on for nodes: 0.0.0.0:8786; null: no nodes."""
+    """Address to listen on for nodes, such as 0.0.0.0:8786; null: no nodes."""
     certificates: PathText = Path("cluster")
     """Directory of the cluster's certificates and nodes; created by: bin/orchestrator nodes init"""
     slots_here: CountOrZero | None = None
@@ -431,13 +431,13 @@ class ClusterSection(Section):
     labels_here: MachineLabels = Field(default_factory=dict)
     """Labels of the server's own machine, for tasks with requires: {gpu: true}."""
     lease: float = Field(default=8.0, ge=3.0, le=3600.0)
-    """Seconds for which a node's workers run without an answer from this server (default 8)."""
+    """Seconds that a node's workers continue without an answer from this server (default 8)."""
     server_lease: Annotated[float, Field(ge=3.0, le=3600.0)] | None = None
-    """Lease of this server in PostgreSQL, in seconds (such as 8), for standbys; null: none."""
+    """Server lease: seconds without PostgreSQL until a standby takes over; null: no lease."""
     refusal_is_absence: bool = True
-    """Let workers continue while the server refuses connections; set false behind a proxy."""
+    """Workers continue if the server's port refuses connections; set false behind a proxy."""
     scheduler: Word | None = None
-    """Dask scheduler, tls://HOST:PORT; each Dask worker runs a node; null: none; needs listen."""
+    """Dask scheduler: tls://HOST:PORT (each Dask worker runs a node; needs listen); null: none."""
     adapt: AdaptSettings | None = None
     """Range for the number of Dask's workers: {minimum: 0, maximum: 10}; null: no scaling."""
 

@@ -46,10 +46,10 @@ def read_file(path: Path) -> Layer:
 
 
 def read_environment(environ: Mapping[str, str]) -> Layer:
-    """Return the settings in variables ``ORCHESTRATOR_<SECTION>__<KEY>``.
+    """Return the settings in the variables ``ORCHESTRATOR_<SECTION>__<KEY>``.
 
-    A name without a double underscore is no setting. A secret may be in a file:
-    ``ORCHESTRATOR_API__API_KEY_FILE=/run/secrets/key``.
+    Variables without a double underscore are ignored. A variable can name a file that contains a
+    secret: ``ORCHESTRATOR_API__API_KEY_FILE=/run/secrets/key``.
     """
     layer = Layer()
     for name in sorted(environ):
@@ -84,7 +84,10 @@ def _take_secret_file(
 
 
 def under_present_names(layer: Layer) -> Layer:
-    """Replace former names of settings by the present names. Reject a setting with both names."""
+    """Replace former names of settings by the present names, and return the layer.
+
+    A setting with both names is a problem of the layer.
+    """
     for (section, former), present in FORMER_NAMES.items():
         keys = layer.values.get(section, {})
         if former not in keys:
@@ -106,8 +109,8 @@ def under_present_names(layer: Layer) -> Layer:
 def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: bool) -> Layer:
     """Replace each ``env:NAME`` in the layer by the value of the variable, and return the layer.
 
-    An unset variable becomes "". With ``must_be_set``, an unset variable is also a problem, because
-    a server needs the variables. A user's command does not need them.
+    The value of an unset variable is "". If ``must_be_set`` is True, an unset variable is a problem
+    of the layer. Pass True for a server, which needs the variables, and False for other commands.
     """
 
     def filled(path: KeyPath, value: object) -> object:
@@ -132,7 +135,7 @@ def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: boo
 
 
 def read_flags(flags: Mapping[str, str]) -> Layer:
-    """Return the settings of ``flags`` by dotted name, such as ``{"api.port": "8123"}``."""
+    """Return the settings in ``flags``: texts by dotted name, such as ``{"api.port": "8123"}``."""
     layer = Layer()
     for name, text in flags.items():
         section, _, key = name.partition(".")

@@ -1,4 +1,4 @@
-"""Texts that are generated from the settings: template, JSON schema, and values for users."""
+"""Texts made from the settings: config.template.yaml, the JSON schema, and the current values."""
 
 import json
 import re
@@ -112,7 +112,7 @@ def _or_null(section: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def visible(settings: Settings) -> dict[str, object]:
-    """Return every setting by dotted name as a plain value. Secrets are hidden."""
+    """Return the value of every setting, by dotted name. Secrets are hidden."""
     return {
         f"{section_name}.{key}": _plain_value(value)
         for section_name, section in settings
@@ -137,7 +137,8 @@ def _plain_value(value: object) -> object:
 def _hidden(secret: str) -> str:
     """Return a secret with ``****`` in place of the parts that must not be shown.
 
-    A database's URL loses only its password. Another URL keeps only its scheme and host.
+    In a database's URL, only the password is hidden. In any other URL, only scheme and host are
+    shown.
     """
     if DATABASE.match(secret):
         return PASSWORDS.sub("****", secret)

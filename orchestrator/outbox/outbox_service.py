@@ -1,4 +1,4 @@
-"""Delivers the entries of the outbox, and lets administrators manage the outbox by API calls."""
+"""The service of the outbox: delivers messages, and executes the API calls about deliveries."""
 
 import logging
 import secrets
@@ -44,7 +44,11 @@ class Switch(Protocol):
 
 
 class OutboxService:
-    """Implements core.ports.outbox.OutboxCalls. Any thread may call."""
+    """Delivers the outbox's messages. Lists, tests, and repeats deliveries for the API.
+
+    Implements ``core.ports.outbox.OutboxCalls``. ``dispatcher`` starts and stops the delivery. Any
+    thread may call.
+    """
 
     def __init__(
         self,
@@ -58,7 +62,7 @@ class OutboxService:
         now: Callable[[], float],
         trouble: Sequence[str],
     ) -> None:
-        """``trouble``: errors in the settings, one line each."""
+        """``switch`` turns endpoints off and on. ``trouble``: lines with errors in the settings."""
         self._store = store
         self._webhooks = webhooks
         self._notifications = notifications
@@ -75,9 +79,9 @@ class OutboxService:
             raise ConfigError("\n".join(self._trouble))
 
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
-        """Send an entry, possibly together with other due entries.
+        """Send an entry, and return it with its new state.
 
-        Return all these entries with their new states.
+        If the message also contains other due entries, return them, too.
         """
         entries = self._send(entry)
         for each in entries:
@@ -174,7 +178,7 @@ class OutboxService:
 
 
 def _log_failure(entry: OutboxEntry) -> None:
-    """Log a failure if it is the first or the last of the entry's attempts."""
+    """Log the failure of the entry's first attempt, and of its last attempt."""
     if entry.state is EntryState.FAILED:
         after = f"send it again: {COMMAND} webhooks redeliver {entry.id}"
     elif entry.last_error and entry.attempts == 1:
@@ -193,9 +197,10 @@ def _log_failure(entry: OutboxEntry) -> None:
 
 
 def _most_at_once(endpoint: str) -> int:
-    """Return how many messages may be sent to an endpoint in parallel.
+    """Return the maximum number of messages that are sent to an endpoint in parallel.
 
-    A target of notifications gets one message at a time, so that later notifications can be joined.
+    A target of notifications gets one message at a time. While it is sent, further notifications
+    collect, and become one message.
     """
     return 1 if endpoint.startswith(notes.PREFIX) else MOST_OF_ENDPOINT
 

@@ -1,6 +1,6 @@
-"""Webhooks and callbacks: signed messages to addresses that settings and jobs name.
+"""Webhooks and callbacks: signed messages to the addresses in the settings and in jobs.
 
-Messages are signed as the specification Standard Webhooks requires (standardwebhooks.com).
+The signatures follow the specification Standard Webhooks (standardwebhooks.com).
 """
 
 import base64
@@ -19,7 +19,7 @@ from orchestrator.outbox.delivery.http_sender import HttpSender, Outcome
 from orchestrator.outbox.delivery.messages import Messages
 
 KEY_PREFIX = "whsec_"
-#: Lengths of a secret's key, in bytes.
+#: Minimum and maximum length of the key in a secret, in bytes.
 SHORTEST, LONGEST = 24, 64
 RULE = (
     f"a secret must be {SHORTEST} to {LONGEST} bytes in base64, with or without the prefix "
@@ -28,7 +28,7 @@ RULE = (
 
 
 def key_of(secret: str) -> bytes:
-    """Return the signature key in a secret. Raise ValueError if the secret is invalid."""
+    """Return the key that a secret has in base64. Raise ValueError if the secret is invalid."""
     try:
         key = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)
     except binascii.Error:
@@ -41,9 +41,10 @@ def key_of(secret: str) -> bytes:
 def signed_headers(
     message_id: str, timestamp: int, body: bytes, keys: Sequence[bytes]
 ) -> dict[str, str]:
-    """Return the headers of a message, with one signature for each key.
+    """Return the headers that identify and sign a message, with one signature for each key.
 
-    While a secret is being replaced, there are two keys.
+    ``timestamp``: seconds since the epoch. ``keys`` has two keys while a secret is being replaced,
+    and no key if messages are not signed.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, body)
     headers = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
@@ -68,13 +69,13 @@ class Endpoint:
 
     name: str
     url: str = field(repr=False)
-    #: Keys of its signatures; empty: messages are not signed.
+    #: Keys with which messages are signed; empty: messages are not signed.
     keys: tuple[bytes, ...] = field(default=(), repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 class Webhooks:
-    """Sends webhooks and callbacks. Any thread may call."""
+    """Sends messages to webhooks and to the callbacks of jobs. Any thread may call."""
 
     def __init__(
         self,
@@ -100,8 +101,8 @@ class Webhooks:
         if endpoint is None:
             name = entry.endpoint.removeprefix(PREFIX)
             why = (
-                f"webhooks.endpoints has no endpoint {name}; add the endpoint, then send the "
-                f"message again"
+                f"webhooks.endpoints in config.yaml has no endpoint {name!r}; add the endpoint, "
+                "restart the server, and send the message again"
             )
             return Outcome(error=why, final=True)
         return self.post(endpoint, entry.id, body)

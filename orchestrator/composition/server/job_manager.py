@@ -27,12 +27,12 @@ logger = logging.getLogger(__name__)
 
 
 class JobManager:
-    """All parts between the store and the API. Start once, stop once."""
+    """Owns the parts of a server that run jobs, without the API. Start once, stop once."""
 
     def __init__(
         self, folder: Path, settings: Settings, spawner: SpawnerProcess | None = None
     ) -> None:
-        """Create the parts; open and start none. ``spawner``: see ``LocalLauncher``."""
+        """Create the parts, but open and start no part. ``spawner``: see ``LocalLauncher``."""
         parts = EngineParts(folder, settings, spawner)
         self.parts = parts
         self.service = UseCases(parts).service
@@ -49,7 +49,7 @@ class JobManager:
 
     @property
     def leaves_workers(self) -> bool:
-        """True if running workers continue for the next server."""
+        """True if running workers continue after this server stops. The next server adopts them."""
         return self.parts.settings.workers.on_shutdown is OnShutdown.LEAVE
 
     def open(
@@ -57,9 +57,9 @@ class JobManager:
     ) -> None:
         """Lock the workspace, and open the store. Start no part.
 
-        ``ended``: the expired lease of a server on another machine. If ``ended`` is None, and a
-        server on another machine has a lease, this call waits until the lease has expired.
-        ``on_lost``: see ``ServerLease.begin``.
+        ``ended``: the expired lease of a server on another machine, if the caller has observed one.
+        If ``ended`` is None, and a server on another machine has a lease, wait until the lease has
+        expired. ``on_lost``: see ``ServerLease.begin``.
 
         Raise WorkspaceBusy if another server is alive. Raise Unavailable or StoreError.
         """
@@ -150,8 +150,8 @@ class JobManager:
     def stop_workers(self) -> None:
         """Stop running workers, or leave them running, as the settings request. Idempotent.
 
-        Stopped workers start again when the server restarts. Call this while the API still answers;
-        otherwise workers may fail because no server answers.
+        Stopped workers start again when the server restarts. Call this method while the API still
+        answers. Otherwise, a running worker may call the API without success, and fail.
         """
         self.parts.housekeeping.stop()
         self.parts.supervisor.stop()

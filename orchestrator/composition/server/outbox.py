@@ -25,10 +25,10 @@ def create_outbox_service(
     switch: Outbox,
     api_url: Callable[[], str],
 ) -> OutboxService:
-    """Return the outbox. The caller must start it.
+    """Create the service that sends the outbox's messages. The caller must start its dispatcher.
 
-    ``switch`` stops and resumes sending to a receiver. ``api_url`` returns the server's address
-    for links in messages, if ``api.public_url`` is not set.
+    ``switch`` turns an endpoint off and on. ``api_url`` returns the server's address, for the links
+    in messages if ``api.public_url`` is not set.
     """
     mask = partial(masked, own_secrets(settings))
     policy = AddressPolicy(settings.webhooks.allow_hosts)

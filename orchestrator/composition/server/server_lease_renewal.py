@@ -1,7 +1,7 @@
-"""The lease of this server in PostgreSQL, and the lease of a server on another machine.
+"""Server leases in PostgreSQL: renews this server's lease, and observes another server's lease.
 
-The lease's duration starts when the latest renewal is sent, as for a node's lease (Gray and
-Cheriton, "Leases", 1989). The shims of this machine read the lease's end from a file.
+A lease's duration starts when its latest renewal is sent, as for a node's lease (Gray and Cheriton,
+"Leases", 1989). The shims of this machine read the end of this server's lease from a file.
 """
 
 import hashlib
@@ -29,16 +29,16 @@ _END_SECONDS = 5.0
 
 
 def claimant(seconds: float | None) -> Claimant:
-    """Return the identity with which this server claims a database.
+    """Return the data that identify this server when it claims a database.
 
-    ``seconds``: duration of the server's lease; None: the server has no lease.
+    ``seconds``: duration of the server's lease, in seconds; None: the server has no lease.
     """
     name = f"{socket.gethostname()} (process {os.getpid()})"
     return Claimant(machine=machine(), name=name, seconds=seconds or 0.0)
 
 
 def machine() -> str:
-    """Return the identity of this machine, which changes when the machine restarts.
+    """Return a text that identifies this machine. The text changes when the machine restarts.
 
     Each container counts as a machine, because the processes of another container are not visible.
     """
@@ -46,7 +46,7 @@ def machine() -> str:
 
 
 def lease_path(workspace: Path) -> Path:
-    """Return the path of the lease's file, on a local disk. Create its directory.
+    """Return the path of the file with the lease's end, on a local disk. Create its directory.
 
     Raise Unavailable if the directory belongs to another user, or is open to other users.
     """
@@ -68,7 +68,7 @@ def _exit(why: str) -> None:
 
 
 class ServerLease:
-    """The lease that this server holds. Threads renew the lease, and notice its end."""
+    """The lease that this server holds. One thread renews the lease, and one watches its end."""
 
     def __init__(
         self,
@@ -110,12 +110,16 @@ class ServerLease:
         threading.Thread(target=self._watch, name="lease-end", daemon=True).start()
 
     def record_recovery(self) -> None:
-        """Record that all attempts on the former server's machine have ended. Raise StoreError."""
+        """Record in the database that this server has recovered the former server's attempts.
+
+        Call this method after the ends of all attempts on the former server's machine are stored.
+        Raise StoreError.
+        """
         with self._lock:
             self._session.recovered(self._epoch)
 
     def end(self) -> None:
-        """End the renewals. Release the lease if no worker runs any more. Idempotent."""
+        """Stop the renewals. Release the lease if no worker of this machine runs. Idempotent."""
         self._ending.set()
         if self._renewing.is_alive():
             self._renewing.join(_END_SECONDS)
@@ -166,9 +170,9 @@ class ServerLease:
 
 
 class LeaseObserver:
-    """Observes the lease of a server on another machine, until the lease has certainly ended.
+    """Observes the lease of a server on another machine, to find when the lease has ended.
 
-    Measures only with the clock of this machine, because the clocks of two machines may differ.
+    Uses only the clock of this machine, because the clocks of two machines may differ.
     """
 
     def __init__(self, session: LeaseSession) -> None:
@@ -181,9 +185,9 @@ class LeaseObserver:
 
     @property
     def has_ended(self) -> bool:
-        """True if the lease ended long enough ago that the other machine's workers have stopped.
+        """True if the lease has ended, and the other machine's workers have had time to stop.
 
-        Also True if ``look`` found no lease.
+        Also True if the latest ``look`` found no lease.
         """
         # Imported here, because few servers have a lease.
         from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
@@ -193,9 +197,9 @@ class LeaseObserver:
         return boot_time() - self._since > NodeLeaseTerms(lease=self._found.seconds).fenced_after
 
     def look(self) -> HeldLease | None:
-        """Return the lease of a server on another machine; None if there is none.
+        """Read and return the lease of a server on another machine; None if there is no such lease.
 
-        Raise StoreError. After an error, the observation starts again, because the database may
+        Raise StoreError. After a StoreError, the observation starts again, because the database may
         have lost a renewal.
         """
         try:
@@ -211,9 +215,10 @@ class LeaseObserver:
         return self._found
 
     def wait(self) -> HeldLease | None:
-        """Wait for the end of a lost server's lease, and return the lease; None if there is none.
+        """Wait until the lease of a server on another machine has ended, and return the lease.
 
-        Raise WorkspaceBusy if the other server renews its lease. Raise StoreError.
+        Return None at once if there is no such lease. Raise WorkspaceBusy if the other server
+        renews its lease. Raise StoreError.
         """
         while (found := self.look()) is not None and not self.has_ended:
             if self.is_renewed:

@@ -46,10 +46,10 @@ def registry(
     environ: Mapping[str, str] = os.environ,
     machines: Callable[[], Sequence[Machine]] = tuple,
 ) -> AgentRegistry:
-    """Return all agents. Raise ConfigError for an agent in Python that cannot be loaded.
+    """Return all agents. Raise ConfigError if the Python class of an agent cannot be loaded.
 
     ``machines`` returns the machines of the cluster, the server's own machine first. Without a
-    cluster, ``machines`` returns nothing.
+    cluster, ``machines`` returns an empty sequence.
     """
     common = _common_settings(folder, settings)
     looks: dict[str, Look] = {}
@@ -84,7 +84,7 @@ def registry(
 def descriptions(
     folder: Path, settings: Settings, agents: AgentRegistry, environ: Mapping[str, str] = os.environ
 ) -> Sequence[Description]:
-    """Describe all agents, so that the nodes of a cluster can find the agents' programs."""
+    """Return a description of each agent, with which a node finds the agent's program."""
     return [_description(folder, settings, agents.get(name), environ) for name in agents.names()]
 
 
@@ -282,9 +282,9 @@ def _installed() -> Iterator[tuple[str, Agent]]:
 
 
 def _may_be_installed() -> bool:
-    """True if a package in the import path may have agents.
+    """True if an installed package may define agents.
 
-    Faster than ``entry_points``, which reads the metadata of every package.
+    This check is faster than ``entry_points``, which reads the metadata of every package.
     """
     for folder in sys.path:
         if os.path.isfile(folder):

@@ -37,8 +37,8 @@ def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
     return GatePlans(repository, finder, is_on=settings.gates.run is GatesByDefault.AUTO)
 
 
-# The functions below import ``orchestrator.gates`` late: a server needs its many parsers only when
-# the first gate runs.
+# The functions below import ``orchestrator.gates`` when they are called. A server needs the many
+# parsers of this package only when the first gate runs.
 
 
 def _resolver(settings: Settings) -> "GateResolver":

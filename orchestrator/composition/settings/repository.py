@@ -39,9 +39,10 @@ def change_reader(project: Path) -> "GitChangeReader":
 def landing_of(
     settings: Settings, project: Path, root_id: str, job_id: str, as_user: bool | None
 ) -> "Landing":
-    """Return the landing of a job's result.
+    """Return the object that lands a job's result.
 
-    ``as_user``: True if the commits have the user as author; None: as ``git.author`` requests.
+    ``as_user``: True if the user is the author of the commits; None: the setting ``git.author``
+    decides.
     """
     from orchestrator.git import Landing
 

@@ -1,4 +1,4 @@
-"""Maps settings to the parameters of the product's parts."""
+"""Converts settings to the parameters of the product's parts, such as limits and containment."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ from orchestrator.workspace import (
 
 
 def limits(settings: Settings) -> tuple[JobConfig, Ceilings]:
-    """Return the default settings of a job, and the limits that no job exceeds."""
+    """Return the default settings of a job, and the ceilings that no request may exceed."""
     found = {each.name: _default(settings, each) for each in SETTINGS if each.server}
     found["enable_recursion"] = found["enable_recursion"] and not _is_offline(settings)
     ceilings = {each.name: getattr(settings.limits, each.name) for each in fields(Ceilings)}
@@ -68,7 +68,10 @@ def quotas(settings: Settings) -> Quotas:
 
 
 def live_workers(settings: Settings) -> int | None:
-    """Return the limit of worker processes; None for its default, a multiple of ``max_workers``."""
+    """Return the maximum number of worker processes, ``workers.max_live_workers``.
+
+    None if the setting has its default value, a multiple of ``max_workers``.
+    """
     live, workers = settings.workers.max_live_workers, settings.workers.max_workers
     return None if live == LIVE_PER_RUNNING * workers else live
 
@@ -138,7 +141,7 @@ def launch_settings_of(folder: Path, settings: Settings) -> LaunchSettings:
 
 
 def containment(folder: Path, settings: Settings, visible: Sequence[str] = ()) -> ContainmentPlan:
-    """Return the containment that the settings request. Does not check if it works here.
+    """Return the containment that the settings request. Do not check if this machine supports it.
 
     ``visible``: paths below /tmp that a sandbox shows. A sandbox hides all other paths below /tmp.
     """

@@ -1,4 +1,4 @@
-"""Converts the settings of webhooks and notifications to the parts of the outbox."""
+"""Converts the settings of webhooks and notifications to receivers, and checks the settings."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,11 +20,11 @@ from orchestrator.outbox.webhooks import KEY_PREFIX, key_of
 
 #: Seconds within which several notifications are joined into one message.
 JOIN_SECONDS = 5.0
-#: Matches a part of an address that may be a token.
+#: Pattern of a part of an address that may be a token.
 _TOKEN = re.compile(r"(?=.*[0-9])[A-Za-z0-9_.~+=-]{16,}")
 
-#: Names of headers whose values are secrets. Values of other headers, such as a team's name, are
-#: not secret.
+#: Pattern in the names of headers whose values are secrets. Values of other headers, such as a
+#: team's name, are not secret.
 _SECRET_HEADER = re.compile(r"(?i)auth|token|key|secret|pass|cookie|sign")
 
 
@@ -39,14 +39,14 @@ class Receivers:
     targets: Mapping[str, Target]
     callback_keys: tuple[bytes, ...]
     subscriptions: Sequence[Subscription]
-    #: Settings that cannot be used, one line each.
+    #: Errors in the settings, one line each.
     trouble: Sequence[str]
 
 
 class _Checks:
-    """Collects the errors in the settings of receivers.
+    """Checks the settings of receivers, and collects the errors.
 
-    A value from an unset variable is empty, and is not checked.
+    Empty values are not checked, because an unset environment variable makes a value empty.
     """
 
     def __init__(self, allowed_hosts: Sequence[str]) -> None:
@@ -54,9 +54,10 @@ class _Checks:
         self._check_url = AddressPolicy(allowed_hosts).check_literal
 
     def key(self, where: str, secret: SecretStr | None) -> tuple[bytes, ...]:
-        """Return the secret's key in a tuple; empty if the secret is not set or is invalid.
+        """Return a tuple with the secret's key; an empty tuple if there is no valid secret.
 
-        An invalid secret is collected as an error at ``where``, its place in the settings.
+        ``where``: place of the secret in the settings. If the secret is invalid, an error that
+        names this place is collected.
         """
         text = secret.get_secret_value() if secret else ""
         try:
@@ -75,10 +76,10 @@ class _Checks:
         return headers
 
     def address(self, where: str, url: str, check: Callable[[str], None] | None = None) -> None:
-        """Check a receiver's URL with ``check``, and collect the error, if any.
+        """Check a receiver's URL, and collect the error, if any. Skip an empty URL.
 
-        ``where``: place of the URL in the settings. ``check``: by default, the check of a URL that
-        gets messages. An empty URL is not checked.
+        ``where``: place of the URL in the settings. ``check`` raises ForbiddenUrl or ValueError for
+        an invalid URL; by default, it is the check for HTTP addresses.
         """
         try:
             if url:
@@ -110,7 +111,7 @@ def receivers(settings: Settings) -> Receivers:
 
 
 def check_receivers(settings: Settings) -> None:
-    """Raise ConfigError with one line for each receiver that cannot be used."""
+    """Raise ConfigError with one line for each error in the settings of receivers."""
     if trouble := receivers(settings).trouble:
         raise ConfigError("\n".join(trouble))
 
@@ -191,7 +192,10 @@ def _target_subscription(given: NotifyTarget) -> Subscription:
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:
-    """Yield secrets in signatures, headers, and addresses, which no log or report may contain."""
+    """Yield the receivers' secrets, which no log or report may contain.
+
+    They are signature keys, values of secret headers, and passwords and tokens in addresses.
+    """
     hidden = [settings.webhooks.callback_secret]
     for each in settings.webhooks.endpoints:
         hidden += [each.secret, each.old_secret]

@@ -6,11 +6,11 @@ from enum import StrEnum
 class ExecutionMode(StrEnum):
     """Platform on which agents run."""
 
-    #: as a process of this system
+    #: processes of the server's own system
     NATIVE = "native"
-    #: inside WSL, where this is the same as native
+    #: inside WSL; the same as native
     WSL = "wsl"
-    #: from WSL to a tool on the Windows side
+    #: the server runs in WSL, and AI tools run on Windows
     WINDOWS = "windows"
 
 
@@ -19,60 +19,60 @@ class Containment(StrEnum):
 
     #: the strongest mechanism that is available
     AUTO = "auto"
-    #: orphaned processes are adopted by the worker's shim
+    #: the worker's shim adopts orphaned processes of the worker (PR_SET_CHILD_SUBREAPER)
     SUBREAPER = "subreaper"
-    #: a control group (v2), if one is delegated
+    #: a control group (v2) that the system has delegated to the server's user
     CGROUP = "cgroup"
     #: a PID namespace
     PIDNS = "pidns"
-    #: bubblewrap: a host that is read-only except the worker's directory, and a PID namespace
+    #: bubblewrap: a PID namespace, and a host on which only the worker's directory is writable
     SANDBOX = "sandbox"
-    #: process groups and a marker, for systems without the other mechanisms
+    #: process groups and an environment variable, for systems without the other mechanisms
     BASIC = "basic"
 
 
 class OnShutdown(StrEnum):
     """Handling of running workers at server shutdown."""
 
-    #: stopped, and restarted after the next start of the server
+    #: workers stop, and restart after the next start of the server
     STOP = "stop"
-    #: keep running; the next server adopts them
+    #: workers keep running, and the next server adopts them
     LEAVE = "leave"
 
 
 class Author(StrEnum):
     """Author and committer of landed commits."""
 
-    #: the worker for its commits, and the orchestrator for merges
+    #: the worker is the author of its commits, and the orchestrator of merges
     WORKER = "worker"
-    #: the user, with the worker as Co-authored-by
+    #: the user is the author, and the message names the worker as Co-authored-by
     USER = "user"
 
 
 class Attempts(StrEnum):
-    """Handling of commits of attempts that gates rejected."""
+    """Handling of the commits of an attempt that gates rejected."""
 
-    #: part of the next attempt's first commit
+    #: the commits become a part of the next attempt's first commit
     FOLD = "fold"
-    #: kept as separate commits
+    #: the commits stay separate
     KEEP = "keep"
 
 
 class Push(StrEnum):
-    """Git pushes of AI agents."""
+    """Permission of AI agents to push with git."""
 
-    #: the push URLs in their environment are disabled
+    #: push URLs are disabled in the agents' environment
     OFF = "off"
-    #: the push URLs are those of the user
+    #: agents use the push URLs of the user
     ON = "on"
 
 
 class UnknownPrice(StrEnum):
-    """Handling of a cost cap if the price of a model is unknown."""
+    """Handling of a job that has a cost cap, and uses a model whose price is unknown."""
 
-    #: The job is rejected.
+    #: the job is rejected
     REFUSE = "refuse"
-    #: The job is stopped after its first worker with such a model.
+    #: the job stops after its first worker with such a model
     FIRST = "first"
 
 
@@ -90,7 +90,7 @@ class GatesByDefault(StrEnum):
 
     #: gates that are found in the repository
     AUTO = "auto"
-    #: none
+    #: no gates
     OFF = "off"
 
 

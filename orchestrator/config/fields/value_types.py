@@ -1,4 +1,4 @@
-"""Value types of settings, and the base class of all sections. Every number has bounds."""
+"""Types of settings' values, and the base class of all sections. Every number has bounds."""
 
 import os
 import re
@@ -39,10 +39,10 @@ class Section(DescribedFields, BaseModel):
 
     @classmethod
     def by_default(cls) -> Self:
-        """Return the section with its defaults, without a check of the values.
+        """Return the section with its default values, without checking them.
 
-        A check would build the section's validator at every start, which takes time. Instead, a
-        test of the product checks the defaults.
+        A check would build the section's validator, which would delay every start. A test of the
+        product checks the default values instead.
         """
         return cls.model_construct()
 
@@ -52,7 +52,10 @@ _POWERS = {"K": 10, "M": 20, "G": 30, "T": 40}
 
 
 def without_nul(value: str) -> str:
-    """Return the value. Raise ValueError for a NUL, which no path or argument can contain."""
+    """Return the value unchanged. Raise ValueError if it contains the character NUL.
+
+    No path and no program argument can contain NUL.
+    """
     if "\0" in value:
         raise ValueError("must not contain a NUL character")
     return value
@@ -63,12 +66,18 @@ def upper_case(value: object) -> object:
 
 
 def empty_for_null(value: object) -> object:
-    """Convert null to "", so that an empty ``api_key:`` counts as a key that is not set yet."""
+    """Return "" for None, and any other value unchanged.
+
+    The line ``api_key:`` without a value therefore means a key that is not set yet.
+    """
     return "" if value is None else value
 
 
 def bytes_of(value: object) -> object:
-    """Convert ``512M``, ``512MiB``, or ``512MB`` to bytes. One M is 1024 * 1024 bytes."""
+    """Convert a text such as ``512M``, ``512MiB``, or ``512MB`` to a number of bytes.
+
+    One M is 1024 * 1024 bytes. Return any other value unchanged.
+    """
     if not isinstance(value, str) or not re.fullmatch(SIZE_PATTERN, value):
         return value
     digits = re.match(r"[0-9.]+", value)
@@ -79,12 +88,15 @@ def bytes_of(value: object) -> object:
 
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-#: The value that means the number of processors.
+#: Text in place of a number; means the number of processors.
 AUTO = "auto"
 
 
 class Processors(int):
-    """The number of processors that this process may use, for a setting with the value ``auto``."""
+    """The value of a setting that is ``auto``: the number of processors of this process.
+
+    The type shows that the number was not set by the user.
+    """
 
     @classmethod
     def available(cls) -> "Processors":
@@ -134,9 +146,9 @@ Size = Annotated[
         {"pattern": SIZE_PATTERN, "title": "a number of bytes, or a size such as 512M or 2G"}
     ),
 ]
-#: An amount or a cap, in US dollars.
+#: An amount of money, in US dollars.
 Dollars = Annotated[float, Field(gt=0, le=1e9)]
-#: USD per million tokens.
+#: Price of a model, in US dollars per million tokens.
 Price = Annotated[float, Field(ge=0, le=1e12)]
 AGENT_NAME_PATTERN = r"^[a-z][a-z0-9_-]{0,40}$"
 AGENT_NAME_RULE = "a name of lower-case letters, digits, -, and _ that starts with a letter"
@@ -177,5 +189,5 @@ def checked_path(value: object) -> str:
     if not isinstance(value, str | Path) or not str(value):
         raise ValueError("must be a path")
     text = without_nul(str(value))
-    text.encode()  # a lone surrogate cannot be part of a file name; UnicodeError is a ValueError
+    text.encode()  # Raises UnicodeError, a ValueError, for a lone surrogate, which no path has.
     return os.path.expanduser(text)

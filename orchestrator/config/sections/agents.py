@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from orchestrator.config.fields.value_types import Bytes, ClassPath, Section, Text, Variable, Words
 from orchestrator.core.model.known_agents import KNOWN, READERS, Inherited
 
-#: Names of built-in agents. Their entries in config.yaml need no command, because they only change
-#: built-in values.
+#: Names of built-in agents. An entry in config.yaml with such a name needs no command, because the
+#: entry only changes built-in values.
 KNOWN_AGENTS = frozenset(each.name for each in KNOWN)
 
 #: Values of ``agent`` and ``planner`` that are not names of agents.
@@ -17,18 +17,18 @@ RESERVED_NAMES = frozenset({"auto", "rules", "person"})
 
 
 class AgentOutput(StrEnum):
-    """The location of the output of a user's agent."""
+    """The place where a user's agent writes its result."""
 
-    #: in the file output.md in its directory
+    #: the file output.md in the worker's directory
     FILE = "file"
-    #: in its printed output
+    #: the program's printed output
     LOG = "log"
 
 
 class AgentPolicy(StrEnum):
     """What an AI agent may do without asking."""
 
-    #: everything that the agent's user may do
+    #: everything that the server's user may do
     FULL = "full"
     #: write files and run commands, if the agent's own sandbox allows them
     EDIT = "edit"
@@ -36,7 +36,7 @@ class AgentPolicy(StrEnum):
     READ_ONLY = "read-only"
 
 
-#: Parts of a tool's configuration that can be inherited without the rest.
+#: Parts of an AI tool's configuration that workers can inherit from the user.
 INHERITABLE = {each.name: each.inherits for each in KNOWN if each.inherits}
 
 
@@ -64,14 +64,14 @@ class PolicyArguments(Section):
 
 
 class UserAgent(Section):
-    """An agent that you add, or changes to the built-in agent with the same name."""
+    """An agent of the user. With the name of a built-in agent, the entry changes this agent."""
 
     command: Words = ()
     """Program and arguments, as a list; the program reads the prompt from standard input."""
     env: Annotated[tuple[Variable, ...], Field(strict=False)] = ()
     """Environment: names of the server's variables (patterns such as MY_*), or NAME=value."""
     output: Annotated[AgentOutput, Field(strict=False)] = AgentOutput.LOG
-    """Place of the result: log (printed output) or file (output.md in the worker's directory)."""
+    """Source of the result: log (printed output) or file (output.md in the worker's directory)."""
     reader: ReaderName | None = Field(
         default=None,
         description=f"Format of the agent's output: {', '.join(READERS)}; null: plain text.",
@@ -79,7 +79,7 @@ class UserAgent(Section):
     model: Text = ""
     """Model of tasks that name no model."""
     model_option: Text = ""
-    """Command-line option before the model's name; only with a reader."""
+    """Command-line option that comes before the model's name; only with a reader."""
     policy: Annotated[AgentPolicy, Field(strict=False)] | None = None
     """What the agent may do without asking; null: as in workers.policy."""
     inherit: Annotated[
@@ -93,10 +93,10 @@ class UserAgent(Section):
     description: Text = ""
     """Description in one line."""
     caches_prompts: bool = False
-    """True if the agent's provider caches common beginnings of prompts."""
+    """True if the agent's provider caches the beginning that several prompts share."""
     memory_bytes: Annotated[Bytes, Field(ge=0)] | None = None
     """Expected memory of one worker, in bytes; null: the built-in value, or 512 MiB."""
     plans: bool | None = None
-    """Allow planner auto to use this agent; null: the built-in choice for this agent."""
+    """Allow this agent as planner if planner is auto; null: the built-in value for this agent."""
     changes_files: bool = True
     """True if each worker gets a git worktree of the project."""

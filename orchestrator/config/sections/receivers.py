@@ -35,19 +35,19 @@ class WebhookEndpoint(Section):
     """A receiver of webhooks. url, secret, old_secret, and headers may be env:NAME."""
 
     name: EndpointName
-    """Name of the endpoint, for commands and lists."""
+    """Name of the receiver, for commands and lists."""
     url: SecretStr
     """Address, https:// or http://."""
     secret: SecretStr | None = None
-    """Secret of the signatures (Standard Webhooks), base64 of 24 to 64 bytes; null: unsigned."""
+    """Secret that signs messages (Standard Webhooks), base64 of 24 to 64 bytes; null: unsigned."""
     old_secret: SecretStr | None = None
-    """Former secret; while it is set, messages have a signature of each secret."""
+    """Former secret, during a change of secrets; messages then have a signature of each secret."""
     events: Topics = (Topic.JOB_ENDED,)
     """Events: job_started, job_ended, needs_you, job_landed."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Labels; only jobs with all of these labels are reported."""
     headers: Mapping[str, SecretStr] = Field(default_factory=dict)
-    """Additional headers."""
+    """Additional HTTP headers of each message."""
 
 
 class WebhookSettings(Section):
@@ -58,7 +58,7 @@ class WebhookSettings(Section):
     callback_secret: SecretStr | None = None
     """Secret that signs the messages to a job's callback_url; null: messages are not signed."""
     allow_hosts: Words = ()
-    """Private hosts that may get messages, such as [localhost:5678]; other hosts must be public."""
+    """Private hosts that may get messages, such as [localhost:5678]; others must be public."""
     timeout: Annotated[Seconds, Field(le=120)] = 10.0
     """Timeout of one attempt, until the whole answer has arrived, in seconds."""
 
@@ -69,17 +69,17 @@ class NotifyTarget(Section):
     name: EndpointName
     """Name of the target, for commands and lists."""
     url: SecretStr
-    """Address: https://, smtp://, desktop:, or any address that the package apprise knows."""
+    """Address: https://, smtp://, desktop:, or any address that the package apprise supports."""
     kind: TargetKindName = "auto"
-    """Kind: auto (by the address), slack, mattermost, ntfy, json, smtp, desktop, or apprise."""
+    """Kind: auto (from the address), slack, mattermost, ntfy, json, smtp, desktop, or apprise."""
     events: Topics = (Topic.NEEDS_YOU, Topic.JOB_ENDED)
     """Events: needs_you, job_ended, job_started, job_landed."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Labels; only jobs with all of these labels are reported."""
     on: Ended = (JobStatus.COMPLETED, JobStatus.PARTIAL, JobStatus.FAILED)
-    """Statuses of ended jobs to report."""
+    """Statuses; of ended jobs, only jobs with one of these statuses are reported."""
     min_seconds: SecondsOrZero = 60
-    """Minimum duration of a job to report, in seconds."""
+    """Minimum duration of a reported job, in seconds."""
     quiet: QuietHours | None = None
     """Hours without notifications, such as "22:00-07:00" (local time); null: none."""
 

@@ -1,4 +1,4 @@
-"""Settings of triggers: external events that start a job, or are sent as feedback."""
+"""Settings of triggers: an external event starts a job, or sends feedback to a worker."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -32,28 +32,28 @@ class TriggerSettings(Section):
     """One trigger, called by POST /api/v1/triggers/NAME."""
 
     verify: Annotated[Verification, Field(strict=False)]
-    """Proof of the sender: github, gitlab, standard (Standard Webhooks), or bearer."""
+    """Verification of the sender: github, gitlab, standard (Standard Webhooks), or bearer."""
     secret: SecretStr
-    """Secret that the sender knows, 16 characters or more; env:NAME reads a variable."""
+    """Secret shared with the sender, 16 characters or more; env:NAME reads a variable."""
     action: Annotated[TriggerAction, Field(strict=False)] = TriggerAction.JOB
-    """job (start a job), or feedback (on the pull request of a job, from GitHub)."""
+    """Action: job (start a job), or feedback (send comments on a pull request to its worker)."""
     when: Mapping[Word, Any] = Field(default_factory=dict)
-    """Conditions: {event: issues, $.action: labeled}; a list of values means any of them."""
+    """Conditions: {event: issues, $.action: labeled}; a list of values means any of the values."""
     request: Text = ""
     """Request of the job, with {{name}} for values of params; the job has one task."""
     plan: PathText | None = None
-    """Plan file instead of request, with {{name}} in its texts."""
+    """Plan file, instead of request; its texts may contain {{name}}."""
     params: Mapping[ParamName, Word] = Field(default_factory=dict)
-    """Values of the event by name: {title: $.issue.title}."""
+    """Names for values of the event: {title: $.issue.title}."""
     config: Mapping[str, Any] = Field(default_factory=dict)
     """Settings of the job, as in a request: {agent: claude, max_cost_usd: 5}."""
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Labels of the job, with {{name}} for values of params."""
     dedupe: Word | None = None
-    """Source of an event's id: a path or header; null: the delivery id of the service."""
+    """Place of an event's unique id: a path or header; null: the service's delivery id."""
     max_per_hour: Count = 20
-    """Maximum number of events per hour that start work; further events are answered 429."""
+    """Maximum number of events per hour that start work; further events get status 429."""
     pull_request: bool = False
-    """Open a pull request for each completed job, as land --pr, with the server's credentials."""
+    """Run land --pr for each completed job, with the server's credentials."""
     settle_seconds: SecondsOrZero = 10.0
-    """For feedback: seconds without a new event, after which comments are sent together."""
+    """With action feedback: seconds without a new event, after which the comments are sent."""

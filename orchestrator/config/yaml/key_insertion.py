@@ -12,9 +12,10 @@ PLACEHOLDER = re.compile(r"""["']?api_key["']?\s*:[ ]*("(\.\.\.)?"|'(\.\.\.)?'|\
 
 
 def with_key(text: str, key: str) -> str:
-    """Return the text of ``config.yaml`` with the key added. All other values are unchanged.
+    """Return ``text``, the content of ``config.yaml``, with the API key added.
 
-    Raise ValueError if the key cannot be added without changing another value.
+    All other values are unchanged. Raise ValueError if the key cannot be added without changing
+    another value.
     """
     for edited in _edits(text, f'api_key: "{key}"'):
         if _differs_only_by_key(text, edited, key):
@@ -26,7 +27,10 @@ def with_key(text: str, key: str) -> str:
 
 
 def lacks_key(text: str) -> bool:
-    """True if ``config.yaml`` has no API key. Raise ValueError if the text is invalid."""
+    """True if ``text``, the content of ``config.yaml``, has no API key.
+
+    Raise ValueError if the text is invalid.
+    """
     document = read_yaml(text)
     if document.faults:
         position, reason = document.faults[0]
@@ -40,9 +44,9 @@ def _api(value: object) -> dict[str, object]:
 
 
 def _edits(text: str, entry: str) -> Iterator[str]:
-    """Yield texts with ``entry`` inserted in different ways, the most natural way first.
+    """Yield copies of ``text``, each with the line ``entry`` inserted at another place.
 
-    Some texts may be invalid, so the caller must check each text.
+    The preferred place is first. A copy may be invalid, so the caller must check each copy.
     """
     positions = read_yaml(text).positions
     first = next((place for path, place in positions.items() if path[:-1] == ("api",)), None)

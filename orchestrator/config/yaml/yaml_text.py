@@ -27,7 +27,7 @@ class Position:
 
 @dataclass
 class YamlText:
-    """The value of a YAML text. ``faults`` lists places that could not be read, with the reason."""
+    """The value of a YAML text. ``faults`` has the unreadable places, each with the reason."""
 
     value: object = None
     positions: dict[KeyPath, Position] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class YamlText:
 
 
 def read_yaml(text: str) -> YamlText:
-    """Return the value of ``text``. Never raises; errors are in ``faults``."""
+    """Read a YAML text. Never raises: errors are in the result's ``faults``."""
     result = YamlText()
     try:
         loader = _PlainLoader(text)
@@ -51,7 +51,10 @@ def read_yaml(text: str) -> YamlText:
 
 
 class _PlainLoader(yaml.SafeLoader):
-    """Rejects aliases, because no setting needs them, and they can multiply a value's size."""
+    """A YAML loader that rejects aliases.
+
+    No setting needs an alias, and nested aliases can multiply the size of a value.
+    """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):

@@ -1,7 +1,7 @@
-"""Decides to which addresses messages may be sent: only public addresses.
+"""Decides which addresses may get messages: public addresses, and hosts that the settings allow.
 
-A caller's URL must not reach a service on this machine or in its networks (server-side request
-forgery). Hosts of ``webhooks.allow_hosts`` are allowed even if their addresses are private.
+Otherwise, a caller's URL could reach a service on this machine or in its networks (server-side
+request forgery). The setting ``webhooks.allow_hosts`` lists allowed hosts with private addresses.
 """
 
 import ipaddress
@@ -13,34 +13,34 @@ from urllib.parse import urlsplit
 from orchestrator.core.errors import InvalidRequest
 
 MOST_CHARACTERS = 2000
-#: Characters of a URL (RFC 3986). A backslash or a space means different hosts to different
-#: programs.
+#: Pattern of the characters of a URL (RFC 3986). Programs disagree about the host of a URL with a
+#: backslash or a space.
 _URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _PORTS = {"http": 80, "https": 443}
 
 
 class ForbiddenUrl(InvalidRequest):
-    """The URL is malformed, or messages to its address are not allowed."""
+    """The URL is malformed, or its address may not get messages."""
 
     kind = "forbidden-url"
 
 
 class Unresolved(ForbiddenUrl):
-    """The host name has no address now."""
+    """The host name of the URL cannot be resolved now."""
 
 
 class AddressPolicy:
     """Decides which addresses may get messages. Any thread may call."""
 
     def __init__(self, allowed: Collection[str] = ()) -> None:
-        """``allowed``: each ``host`` or ``host:port`` that may have a private address."""
+        """``allowed``: hosts that may have a private address, as ``host`` or ``host:port``."""
         self._allowed = frozenset(each.lower() for each in allowed)
 
     def check(self, url: str) -> None:
-        """Raise ForbiddenUrl if messages to the URL are forbidden.
+        """Resolve the URL's host name, and raise ForbiddenUrl if the address may not get messages.
 
-        Resolves the host name. Each connection checks the address again, because it may have
-        changed.
+        The sender checks the address of each connection again, because the address of a name may
+        change.
         """
         host, port = _host_and_port(url)
         if self.is_allowed(url):
@@ -56,13 +56,16 @@ class AddressPolicy:
                 )
 
     def check_literal(self, url: str) -> None:
-        """Raise ForbiddenUrl as ``check`` does, but resolve no host name other than localhost."""
+        """Check a URL without resolving its host name, except for localhost.
+
+        Raise ForbiddenUrl if the URL is malformed, or if its host is a forbidden address.
+        """
         host, _ = _host_and_port(url)
         if host.rstrip(".") == "localhost" or _is_address(host.strip("[]")):
             self.check(url)
 
     def is_allowed(self, url: str) -> bool:
-        """True if ``webhooks.allow_hosts`` has the URL's host.
+        """True if the settings allow the URL's host, even with a private address.
 
         Raise ForbiddenUrl for a malformed URL.
         """

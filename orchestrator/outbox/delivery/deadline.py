@@ -1,7 +1,7 @@
-"""A deadline for a whole exchange with a server.
+"""A deadline for a whole exchange with a server, from the connection to the end of the answer.
 
-The timeouts of ``requests`` and ``smtplib`` do not limit a whole exchange, because they apply to
-each read separately.
+The timeouts of ``requests`` and ``smtplib`` limit only each read, so a slow server can extend the
+exchange without end.
 """
 
 import contextlib
@@ -23,7 +23,10 @@ class Deadline:
     """
 
     def __init__(self, seconds: float, session: "requests.Session | None" = None) -> None:
-        """``session``: a session of ``requests`` whose connections are closed at the deadline."""
+        """``seconds``: time from the start of the ``with`` block to the deadline.
+
+        ``session``: a session of ``requests``. Its connections are closed at the deadline.
+        """
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self._lock = threading.Lock()
@@ -50,7 +53,7 @@ class Deadline:
             self._sockets.clear()
 
     def watch(self, connected: socket.socket) -> socket.socket:
-        """Close the connection of a socket at the deadline. Return the socket."""
+        """Have the deadline close the connection of a socket. Return the socket at once."""
         with self._lock:
             self._sockets.append(connected.dup())
         if self.passed:
@@ -68,7 +71,10 @@ class Deadline:
 def _pools(
     watch: Callable[[socket.socket], socket.socket],
 ) -> "Mapping[str, type[HTTPConnectionPool]]":
-    """Return connection pools of urllib3 that pass each new socket to ``watch``, by URL scheme."""
+    """Return classes of urllib3's connection pools, by URL scheme.
+
+    Their connections pass each new socket to ``watch``, and use the socket that it returns.
+    """
     # Imported here, because most servers send nothing.
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
     from urllib3.connection import HTTPConnection, HTTPSConnection

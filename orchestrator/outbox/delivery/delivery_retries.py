@@ -1,4 +1,4 @@
-"""Retries of deliveries: when the next attempt is due, and which attempt is the last one. Pure."""
+"""Retries of deliveries: the time of the next attempt, and the end of the attempts. Pure."""
 
 import random
 from collections.abc import Callable
@@ -7,15 +7,16 @@ from dataclasses import replace
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry
 from orchestrator.outbox.delivery.http_sender import Outcome
 
-#: Seconds before the second and each later attempt, as Standard Webhooks proposes.
+#: Seconds before the second and each later attempt, as in the specification Standard Webhooks.
 WAITS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
 #: Seconds before the second and each later attempt, after an answer 404 or 409. A workflow tool
-#: gives these answers if it does not wait for the message yet, or no longer.
+#: gives these answers while it does not wait for the message.
 EARLY_WAITS = (1.0, 3.0, 10.0, 30.0)
 _EARLY = frozenset({404, 409})
-#: Maximum number of attempts after any other answer 3xx or 4xx, which may come from a proxy.
+#: Maximum number of attempts if the answer is another status 3xx or 4xx. A retry can succeed,
+#: because the answer may come from a proxy.
 MOST_REFUSED = 3
-#: Statuses 4xx that are retried like 5xx.
+#: Statuses 4xx that are retried as often as 5xx.
 _LATER = frozenset({408, 425, 429})
 _ASKS = frozenset({429, 503})
 GONE = 410
@@ -29,7 +30,10 @@ def after_attempt(
     now: float,
     jitter: Callable[[float, float], float] = random.uniform,
 ) -> OutboxEntry:
-    """Return the entry after an attempt: delivered, failed, or due for a retry."""
+    """Return ``entry`` with its state after an attempt: delivered, failed, or due for a retry.
+
+    ``now``: seconds since the epoch. ``jitter`` returns a random number between two numbers.
+    """
     entry = replace(
         entry,
         attempts=entry.attempts + 1,

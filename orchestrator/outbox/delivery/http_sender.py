@@ -1,4 +1,4 @@
-"""Sends one message by HTTP: to a checked address, without redirects and proxies."""
+"""Sends messages by HTTP, only to allowed addresses, and without redirects and proxies."""
 
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import requests
 
 USER_AGENT = f"orchestrator/{__version__}"
-#: Bytes of an answer that are read, and characters that are stored.
+#: Maximum bytes of an answer that are read, and maximum characters that are stored.
 MOST_ANSWER = 4096
 NO_ANSWER = "no answer within webhooks.timeout"
 
@@ -37,7 +37,7 @@ class Outcome:
 
 
 class HttpSender:
-    """Sends messages by HTTP. Any thread may call."""
+    """Sends messages by HTTP POST to allowed addresses. Any thread may call."""
 
     def __init__(
         self,
@@ -46,16 +46,19 @@ class HttpSender:
         now: Callable[[], float],
         mask: Callable[[str], str] = str,
     ) -> None:
-        """``timeout``: seconds for a whole request, with its answer."""
+        """``timeout``: maximum seconds of one request, until its whole answer has arrived.
+
+        ``mask`` replaces secrets in a text.
+        """
         self._policy = policy
         self._timeout = timeout
         self._now = now
         self._mask = mask
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Send a body.
+        """Send ``body`` to a URL, and return the outcome.
 
-        Errors of the network or the receiver are in the outcome, and are never raised.
+        An error of the network or of the receiver is in the outcome, and is not raised.
         """
         # Imported here, because the import takes 0.1 s, and most servers send nothing.
         import requests
@@ -75,7 +78,7 @@ class HttpSender:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
-                    # The end of a connection also ends the headers, so they may be incomplete.
+                    # If the deadline closed the connection, the headers may be incomplete.
                     if deadline.passed:
                         return Outcome(error=NO_ANSWER)
                     return self._outcome(response, url)
@@ -85,7 +88,8 @@ class HttpSender:
             return Outcome(error=error.message, final=True)
         except InvalidIPAddress:
             return Outcome(
-                error="the host's address has changed, and is not public; nothing was sent",
+                error="the host's address has changed, and is not public; nothing was sent; to "
+                "allow the host, add it to webhooks.allow_hosts in config.yaml",
                 final=True,
             )
         except (requests.RequestException, OSError, ValueError) as error:
@@ -116,7 +120,12 @@ class HttpSender:
             answer = answer.replace(part, "***") if part else answer
         if 200 <= status < 300:
             return Outcome(status=status, answer=answer)
-        why = "(redirect; redirects are not followed)" if 300 <= status < 400 else response.reason
+        is_redirect = 300 <= status < 400
+        why = (
+            "(redirects are not followed; set the final address)"
+            if is_redirect
+            else response.reason
+        )
         return Outcome(
             status=status,
             error=f"HTTP {status} {self._mask(str(why or ''))[:100]}".strip(),
@@ -148,10 +157,10 @@ def _reason(error: Exception) -> str:
     if isinstance(error, requests.Timeout | TimeoutError):
         return NO_ANSWER
     if isinstance(error, requests.exceptions.SSLError):
-        return "the TLS connection failed; check the certificate of the receiver"
+        return "TLS connection failed; check the receiver's certificate"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror and cause.errno:
             return f"cannot connect: {cause.strerror}"
         cause = cause.__cause__ or cause.__context__
-    return "the connection failed"
+    return "connection failed without a reason; check the address of the receiver"

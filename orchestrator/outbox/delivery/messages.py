@@ -1,4 +1,4 @@
-"""The content of messages, created from the stored job when a message is sent."""
+"""The bodies of messages, created from the stored job at the time of sending."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from orchestrator.core.ports.outbox import OutboxEntry, Topic
 from orchestrator.core.ports.read_models import Progress
 from orchestrator.core.text.formatting import cut, one_line
 
-#: The ``type`` of messages.
+#: Value of a message's field ``type``, by topic.
 TYPES: Mapping[Topic, str] = {
     Topic.JOB_STARTED: "job.started",
     Topic.JOB_ENDED: "job.ended",
@@ -25,7 +25,7 @@ MOST_LABEL = 200
 
 
 class Messages:
-    """Creates the bodies of messages. Any thread may call. Raises StoreError."""
+    """Creates the bodies of messages. Every method raises StoreError. Any thread may call."""
 
     def __init__(
         self, store: Store, base_url: Callable[[], str], mask: Callable[[str], str]
@@ -36,7 +36,7 @@ class Messages:
         self._mask = mask
 
     def of(self, entry: OutboxEntry) -> dict[str, Any] | None:
-        """Return the body of a message; None if its job was removed."""
+        """Return the body of an entry's message; None if the entry's job was removed."""
         job = self._store.job(entry.job_id)
         if job is None:
             return None
@@ -56,14 +56,15 @@ class Messages:
         return {"type": TYPES[entry.topic], "timestamp": moment(entry.created_at), "data": data}
 
     def needs(self, root_id: str) -> Sequence[Need]:
-        """Return what people must do now for the jobs of a tree."""
+        """Return the open needs of all jobs in the tree of a root job."""
         found = self._store.needy([root_id], None)
         return needs_in(found)
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
-        """Return the job's status and reason.
+        """Return the fields ``status`` and ``reason`` of a message.
 
-        A message about the job's end has the status and reason of the ``job_ended`` event.
+        A message about a job's end has the values of the event ``job_ended``. Any other message has
+        the job's present values.
         """
         if entry.topic is Topic.JOB_ENDED:
             found = self._store.events(entry.root_id, entry.seq - 1, 1)

@@ -1,4 +1,4 @@
-"""Sends the due entries of the outbox: one thread plans, and several threads send."""
+"""Sends the due entries of the outbox: one thread selects entries, and other threads send them."""
 
 import logging
 import threading
@@ -19,18 +19,18 @@ MOST_AT_ONCE, MOST_OF_ENDPOINT = 8, 4
 LONGEST_WAIT_SECONDS = 60.0
 #: Seconds until a retry after an error of the store.
 STORE_PAUSE_SECONDS = 2.0
-#: Seconds for which a stop waits for messages. Unsent messages are sent after the next start.
+#: Maximum seconds for which ``stop`` waits for messages. The next server sends unsent messages.
 STOP_SECONDS = 5.0
-#: A stop also sends messages that become due within this number of seconds: `run` stops its server
-#: right after the job, but notifications about the job's end become due a moment later.
+#: ``stop`` also sends messages that become due within this number of seconds. The command `run`
+#: stops its server right after a job, but notifications about the job become due a moment later.
 AHEAD_SECONDS = 10.0
 
-#: Sends one message; returns its new state, and the states of messages that were sent with it.
+#: Sends one entry. Returns this entry, and each entry that was sent with it, in their new states.
 Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 
 
 class OutboxDispatcher:
-    """Sends due entries of the outbox. Its thread starts with the first entry."""
+    """Sends due entries of the outbox in the background. The thread starts with the first entry."""
 
     def __init__(
         self,
@@ -41,10 +41,10 @@ class OutboxDispatcher:
         *,
         most_of: Callable[[str], int] = lambda endpoint: MOST_OF_ENDPOINT,
     ) -> None:
-        """``deliver`` sends one entry, in a separate thread.
+        """``deliver`` sends one entry, and is called in a separate thread.
 
-        ``wait`` waits on a condition, for at most the given seconds. ``most_of`` returns how many
-        messages may be sent to an endpoint in parallel.
+        ``wait`` waits for a condition, at most the given seconds. ``most_of`` returns the maximum
+        number of messages that are sent to an endpoint in parallel.
         """
         self._store = store
         self._deliver = deliver
@@ -64,7 +64,7 @@ class OutboxDispatcher:
         self._unrecorded: list[OutboxEntry] = []
 
     def start(self) -> None:
-        """Start to send the entries that an earlier server left pending."""
+        """Start the thread if the store has pending entries of an earlier server."""
         try:
             waiting = self._store.next_due() is not None
         except StoreError:
@@ -73,7 +73,7 @@ class OutboxDispatcher:
             self.wake()
 
     def observe(self, change: Change) -> None:
-        """Wake the thread. Call this for each stored change with new entries."""
+        """Wake the thread. Call this method after each stored change that has new entries."""
         self.wake()
 
     def wake(self) -> None:
@@ -85,9 +85,9 @@ class OutboxDispatcher:
             self._news.notify()
 
     def stop(self) -> None:
-        """Send due entries that had no attempt yet, for at most a few seconds. Then stop.
+        """Send due entries that had no attempt yet, for at most STOP_SECONDS. Then end the thread.
 
-        Other entries remain in the store. Idempotent.
+        All other entries remain in the store, and the next server sends them. Idempotent.
         """
         self._end(closing=True)
         self._end(closing=False)
@@ -105,10 +105,10 @@ class OutboxDispatcher:
             try:
                 seconds = self._turn()
             except StoreError as error:
-                logger.warning("the outbox cannot be read or written: %s", error.message)
+                logger.warning("cannot read or write the outbox, retrying: %s", error.message)
                 seconds = STORE_PAUSE_SECONDS
             except Exception:
-                logger.exception("a turn of the outbox failed")
+                logger.exception("cannot send messages of the outbox, retrying")
                 seconds = STORE_PAUSE_SECONDS
             with self._news:
                 if self._stopping or (self._closing and not self._sending):
@@ -138,8 +138,8 @@ class OutboxDispatcher:
         except Empty:
             pass
         if self._unrecorded:
-            # If this fails, the states stay in ``_unrecorded``, and the next turn stores them
-            # before it sends further messages.
+            # If ``record`` raises, the states stay in ``_unrecorded``, and the next turn stores
+            # them before it sends further messages.
             self._store.record(self._unrecorded)
             self._unrecorded = []
 
@@ -169,7 +169,7 @@ class OutboxDispatcher:
             entries = self._deliver(entry)
         except Exception:
             # The entry stays due, so a later turn sends it.
-            logger.exception("a message failed", extra={"entry": entry.id})
+            logger.exception("cannot send message %s, retrying", entry.id)
             threading.Event().wait(STORE_PAUSE_SECONDS)
         self._sent.put((entry.id, entries))
         self.wake()

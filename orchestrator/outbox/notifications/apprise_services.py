@@ -1,4 +1,4 @@
-"""Notifications by the package apprise, for services such as ``tgram://`` or ``discord://``."""
+"""Sends notifications with the package apprise, to addresses such as ``tgram://`` (Telegram)."""
 
 from importlib import import_module
 from typing import Any
@@ -7,12 +7,12 @@ from orchestrator.core.text.command_name import install_command
 from orchestrator.outbox.delivery.http_sender import Outcome
 from orchestrator.outbox.notifications.notice import Notice
 
-#: The package of the extra ``notify``.
+#: Name of the package, which the extra ``notify`` installs.
 PACKAGE = "apprise"
 
 
 def send(url: str, notice: Notice) -> Outcome:
-    """Send one notification. Never raises for errors of the service."""
+    """Send one notification, and return the outcome. An error of the service is not raised."""
     try:
         apprise: Any = import_module(PACKAGE)
     except ImportError:
@@ -20,9 +20,12 @@ def send(url: str, notice: Notice) -> Outcome:
         return Outcome(error=f"the package {PACKAGE} is missing; run: {install}", final=True)
     service = apprise.Apprise()
     if not service.add(url):
-        return Outcome(error="apprise does not know this address; check its scheme", final=True)
+        error = (
+            "the package apprise does not support this address; check scheme and form of the url"
+        )
+        return Outcome(error=error, final=True)
     kind = apprise.NotifyType.WARNING if notice.needs_you else apprise.NotifyType.INFO
     text = f"{notice.text}\n{notice.link}".strip()
     if service.notify(body=text, title=notice.title, notify_type=kind):
         return Outcome()
-    return Outcome(error="the service has not accepted the notification")
+    return Outcome(error="the service rejected the notification; check the target's url")

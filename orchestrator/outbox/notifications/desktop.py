@@ -1,4 +1,4 @@
-"""Notifications on the desktop of this machine: notify-send, or macOS's osascript."""
+"""Shows notifications on the desktop of this machine, with notify-send, or osascript on macOS."""
 
 import shutil
 import subprocess
@@ -11,7 +11,7 @@ _SCRIPT = "on run argv\ndisplay notification (item 2 of argv) with title (item 1
 
 
 def command(title: str, text: str, *, urgent: bool) -> list[str] | None:
-    """Return the command that shows a notification; None if no program for it is installed."""
+    """Return the command that shows a notification; None if no suitable program is installed."""
     if shutil.which("notify-send"):
         urgency = "critical" if urgent else "normal"
         return ["notify-send", "-a", "orchestrator", "-u", urgency, "--", title, text]
@@ -21,7 +21,7 @@ def command(title: str, text: str, *, urgent: bool) -> list[str] | None:
 
 
 def show(title: str, text: str, *, urgent: bool) -> Outcome:
-    """Show a notification. Never raises."""
+    """Show a notification, and return the outcome. Never raises."""
     arguments = command(title, text, urgent=urgent)
     if arguments is None:
         return Outcome(error="notify-send is not installed; install libnotify", final=True)

@@ -1,6 +1,6 @@
-"""Notifications by mail: ``smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D``.
+"""Sends notifications by mail, to targets ``smtp://USER:PASSWORD@HOST:587?from=A@B&to=C@D``.
 
-With ``smtps://``, the connection begins with TLS.
+With ``smtps://``, the connection uses TLS from its start.
 """
 
 import smtplib
@@ -24,7 +24,7 @@ class _NoEncryptionError(Exception):
 
 
 def check(url: str) -> None:
-    """Raise ValueError if the URL of a mail target is incomplete."""
+    """Raise ValueError if the URL of a mail target has no host, sender, or receiver."""
     parts = urlsplit(url)
     query = parse_qs(parts.query)
     if not parts.hostname or not query.get("from") or not query.get("to"):
@@ -34,11 +34,11 @@ def check(url: str) -> None:
 
 
 def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
-    """Send one mail.
+    """Send one mail, and return the outcome. Errors of the network or the server are not raised.
 
-    If the server offers STARTTLS, the password and the mail are sent only after the start of TLS.
-    If an ``smtp://`` server does not offer it, a mail without a password is sent unencrypted. With
-    a password, nothing is sent, and the outcome is final: no retry follows.
+    If an ``smtp://`` server offers STARTTLS, the password and the mail are sent encrypted. If it
+    does not, a mail without a password is sent unencrypted. With a password, nothing is sent, and
+    the outcome is final: no retry follows.
 
     ``within``: timeout of the whole exchange, in seconds.
     """
@@ -47,14 +47,14 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
         with deadline, _connection(parts, deadline) as server:
             server.send_message(_message(parts, notice))
     except _NoEncryptionError:
-        error_text = "the mail server does not offer STARTTLS, so no password is sent: use smtps://"
+        error_text = "the mail server does not offer STARTTLS; no password was sent; use smtps://"
         return Outcome(error=error_text, final=True)
     except smtplib.SMTPResponseException as error:
         final = error.smtp_code >= 500
         return Outcome(error=f"SMTP {error.smtp_code}", final=final)
     except (smtplib.SMTPException, OSError, ValueError) as error:
         if deadline.passed:
-            return Outcome(error=f"the mail server took more than {within:g} s")
+            return Outcome(error=f"the mail server did not accept the mail within {within:g} s")
         if isinstance(error, OSError) and error.strerror and error.errno:
             where = f"cannot connect to the mail server {parts.hostname}"
             return Outcome(error=f"{where}: {error.strerror}")
@@ -63,7 +63,7 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
 
 
 def _connection(parts: SplitResult, deadline: Deadline) -> smtplib.SMTP:
-    # smtplib gives no other access to its socket before the first byte.
+    # A subclass is the only way to get the socket from smtplib before the first byte is sent.
     class Plain(smtplib.SMTP):
         def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
             return deadline.watch(socket.create_connection((host, port), timeout))

@@ -1,4 +1,4 @@
-"""The text of a notification, made from the body of a message. Pure."""
+"""Creates the text of a notification from the body of a message. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import field
@@ -8,7 +8,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import cut
 
-#: Maximum characters of a notification, because a phone shows about two lines.
+#: Maximum characters of a notification's title and of each line. A phone shows about two lines.
 MOST_TITLE, MOST_LINE = 80, 200
 #: Maximum number of needs in a notification.
 MOST_NEEDS = 3

@@ -1,4 +1,4 @@
-"""Sends the notifications of the outbox. The due entries of one job tree become one message."""
+"""Sends the notifications of the outbox. All due entries of a target and job tree become one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ PREFIX = "notify:"
 
 
 class Notifications:
-    """Sends notifications. Any thread may call."""
+    """Sends notifications to people, except in a target's quiet hours. Any thread may call."""
 
     def __init__(
         self,
@@ -34,9 +34,10 @@ class Notifications:
         self._local_time = local_time
 
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
-        """Send an entry together with all other due entries of its target and job tree.
+        """Send one notification for an entry and all other pending entries of its target and tree.
 
-        Return the entries with their new states.
+        In quiet hours, send nothing, and set the due time to their end. Return the entries with
+        their new states.
         """
         target = self.targets.get(entry.endpoint.removeprefix(PREFIX))
         pending = self._store.pending(entry.endpoint, entry.root_id)
@@ -44,8 +45,8 @@ class Notifications:
         if target is None:
             name = entry.endpoint.removeprefix(PREFIX)
             why = (
-                f"notify.targets has no target {name!r}; add the target, then send the message "
-                "again"
+                f"notify.targets in config.yaml has no target {name!r}; add the target, restart "
+                "the server, and send the message again"
             )
             return _entries_after(together, Outcome(error=why, final=True), self._now())
         quiet = quiet_seconds(target.quiet, self._local_time())
@@ -62,10 +63,10 @@ class Notifications:
         return send(target, notice, self._http_sender)
 
     def _notice(self, entries: Sequence[OutboxEntry]) -> Notice | None:
-        """Return one notification for all entries.
+        """Return one notification for all ``entries``; None if there is nothing to report.
 
-        Return None if the job was removed, or if no job of the tree has ended or needs a person
-        now.
+        Nothing is to report if the job was removed. If all entries are about needs, nothing is to
+        report if the tree has no open need any more.
         """
         ended = [each for each in entries if each.topic is not Topic.NEEDS_YOU]
         latest = max(ended or entries, key=lambda each: each.seq)
@@ -82,7 +83,10 @@ def _entries_after(
 
 
 def quiet_seconds(quiet: tuple[int, int] | None, at: datetime) -> float:
-    """Return the seconds until the quiet hours end; 0 outside quiet hours."""
+    """Return the seconds from ``at`` to the end of the quiet hours; 0 outside of quiet hours.
+
+    ``quiet``: begin and end of the quiet hours, in minutes since midnight; None: no quiet hours.
+    """
     if quiet is None:
         return 0.0
     begin, end = quiet

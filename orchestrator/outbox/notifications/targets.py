@@ -1,4 +1,4 @@
-"""Targets of notifications: chat, push, JSON, mail, and the desktop of this machine."""
+"""Targets of notifications: chats, push services, JSON receivers, mail, and this desktop."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -27,12 +27,12 @@ class TargetKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """One target. Its address is a secret."""
+    """One target of notifications. Its address is a secret."""
 
     name: str
     kind: TargetKind
     url: str = field(repr=False)
-    #: Beginning and end of the quiet hours, in minutes since midnight; None: there are none.
+    #: Begin and end of the quiet hours, in minutes since midnight; None: no quiet hours.
     quiet: tuple[int, int] | None = None
 
 
@@ -50,7 +50,10 @@ def kind_of(url: str) -> TargetKind:
 
 
 def send(target: Target, notice: Notice, http_sender: HttpSender) -> Outcome:
-    """Send one notification. Never raises for errors of the network or the receiver."""
+    """Send one notification, and return the outcome.
+
+    An error of the network or of the receiver is in the outcome, and is not raised.
+    """
     match target.kind:
         case TargetKind.SMTP:
             return mail.send(target.url, notice)
@@ -75,7 +78,7 @@ def _slack(notice: Notice) -> Shape:
 
 
 def _mrkdwn(text: str) -> str:
-    """Escape text, so that no user or channel is mentioned."""
+    """Escape text for Slack, so that the text cannot mention a user or channel."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 

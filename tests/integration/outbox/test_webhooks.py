@@ -270,7 +270,7 @@ def test_the_list_of_deliveries_shows_an_error_to_its_end(
     execute(("webhooks", "deliveries", "--job", job_id), context)
 
     shown = capsys.readouterr().out
-    assert "redirects are not followed); next attempt " in " ".join(shown.split())
+    assert "set the final address); next attempt " in " ".join(shown.split())
 
 
 def test_a_redirect_is_not_followed(site: InProcess, receiver: Receiver) -> None:
@@ -283,7 +283,7 @@ def test_a_redirect_is_not_followed(site: InProcess, receiver: Receiver) -> None
         receiver.answer_headers = {}
         del receiver.answers["/hook"]
 
-    assert answer["error"] == "HTTP 307 (redirect; redirects are not followed)"
+    assert answer["error"] == "HTTP 307 (redirects are not followed; set the final address)"
     assert not [each for each in receiver.received if each.path == "/elsewhere"]
 
 
