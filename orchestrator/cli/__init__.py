@@ -1,4 +1,4 @@
-"""The command line: ``orchestrator <command>``.
+"""The command line ``orchestrator``: all commands, and their output.
 
 - ``changes``: Commands for a job's changes: merge, diff, land, undo, discard, apply, roll back
 - ``demo``: The command ``demo``: a real run with scripted agents in a separate repository
@@ -35,8 +35,8 @@ from orchestrator.cli.output.style import wants_color
 from orchestrator.cli.output.terminal_text import ARGUMENTS
 from orchestrator.core.errors import OrchestratorError
 
-#: By section of ``help``: each command's name, and its module in this package. The command is the
-#: module's attribute with the command's name. A name without a module is a group of ``GROUPS``.
+#: Commands by section of ``help``: each command's name, and its module in this package. A name
+#: without a module is a group of ``GROUPS``.
 SECTIONS: Mapping[str, Mapping[str, str]] = {
     "Start a job": {
         "run": "jobs.run",
@@ -124,7 +124,7 @@ FIRST: Sections = {
     "Set up": ("agents", "serve", "doctor", "config", "help"),
 }
 
-#: By name of a group: the help text, and the sections.
+#: Groups of commands: the name of each group, its help text, and its sections.
 GROUPS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "job": (
         "Follow, control, merge, and remove one job. WORKER is the id of a worker, or of its task.",
@@ -152,7 +152,7 @@ Completion for bash: eval "$({COMMAND} completion bash)"; also zsh, fish
 
 
 class Commands(CommandGroup):
-    """All commands: single commands, each in its own module, and groups of commands."""
+    """The group of all commands: single commands, and groups such as ``job``."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, modules=COMMANDS, sections=FIRST, **kwargs)
@@ -162,7 +162,7 @@ class Commands(CommandGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        # Otherwise, "logs JOB | head" would exit with 1.
+        # Without this, "logs JOB | head" would exit with 1.
         with reader_may_leave(sys.stdout):
             return super().invoke(ctx)
 
@@ -209,7 +209,7 @@ def commands(context: CliContext, home: Path | None) -> None:
 
 
 def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
-    """Run one command line, and return its exit code. Errors are printed, not raised."""
+    """Run a command line, and return the exit code. Errors are printed, and not raised."""
     try:
         result = commands.main(
             args=None if arguments is None else list(arguments),

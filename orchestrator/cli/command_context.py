@@ -31,12 +31,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(kw_only=True)
 class CliContext:
-    """The context of a command: its home, its environment, and the format of its output.
+    """The context of a command: its home, its environment, and the format of its output."""
 
-    The home (``folder``) is the directory with config.yaml, the workspace, and logs.
-    """
-
-    #: The home: the portable folder, or the directory with config.yaml, workspace, and logs.
+    #: The home: the directory with config.yaml, the workspace, and logs.
     folder: Path = field(default_factory=lambda: home_here(os.environ))
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     #: True if ``--json`` was given: results and errors are JSON objects.
@@ -51,9 +48,10 @@ class CliContext:
         return workspace_of(self.folder, self.environ)
 
     def client(self, waiting: "Waiting | None" = None) -> "OrchestratorClient":
-        """Return the client of the server that the environment names, or that runs for the folder.
+        """Return a client of the server in ORCHESTRATOR_API_URL, or of the folder's server.
 
-        ``waiting``: see ``OrchestratorClient``. Raises NoServer if neither exists.
+        ``waiting``: see ``OrchestratorClient``. Raise NoServer if the variable is not set, and no
+        server runs for the folder.
         """
         client = self.client_if_running(waiting)
         if client is None:
@@ -63,14 +61,14 @@ class CliContext:
         return client
 
     def client_if_running(self, waiting: "Waiting | None" = None) -> "OrchestratorClient | None":
-        """Return the client that the method ``client`` returns; None if no server runs."""
+        """Return a client as the method ``client`` does; None where ``client`` raises NoServer."""
         address = self.address_if_running()
         return self.client_at(address.url, waiting) if address else None
 
     def address_if_running(self) -> "Address | None":
-        """Return the address of the running server, with the key of this folder or worker.
+        """Return the address of the running server, with the API key of this folder or worker.
 
-        None if no server runs.
+        Return None if no server runs.
         """
         from orchestrator.api.client.server_discovery import find_address
 
@@ -84,14 +82,14 @@ class CliContext:
         return find_address(self.folder, environ) if url else None
 
     def client_at(self, url: str, waiting: "Waiting | None" = None) -> "OrchestratorClient":
-        """Return the client of the server at ``url``, with the key of this folder or worker."""
+        """Return a client of the server at ``url``, with the API key of this folder or worker."""
         from orchestrator.api.client import OrchestratorClient
 
         environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
         return OrchestratorClient.from_env(self.folder, environ=environ, waiting=waiting)
 
     def work_on_project_of(self, job_id: str) -> None:
-        """Use a job's project for the rest of the command, unless ``--project`` was given."""
+        """Use the project of a job in this command, unless the option ``--project`` was given."""
         from orchestrator.cli.offline.jobs_on_disk import project_of_job
 
         named = project_of_job(self.workspace, job_id) if self.project is None else None
@@ -100,15 +98,19 @@ class CliContext:
             self.environ = {**self.environ, PROJECT_VARIABLE: named}
 
     def use_home(self, named: Path) -> None:
-        """Use ``named`` (``--home``) as the home, also for a server that this command starts."""
+        """Use the directory ``named``, the value of ``--home``, as the home.
+
+        A server that this command starts uses the same home.
+        """
         self.folder = Path(os.path.abspath(named.expanduser()))
         self.environ = {**self.environ, orchestrator_home.VARIABLE: str(self.folder)}
 
     def settle_home(self) -> None:
-        """Check that the home is private, and set the project to the current directory's project.
+        """Check that only this user can access the home, and choose the project.
 
-        Does nothing for the portable folder. The project is not set if the home is in a project, or
-        a setting names the project. Raise ConfigError if the home is not private.
+        The project is that of the current directory, unless the home is in a project, or a setting
+        names the project. Do nothing for the portable folder. Raise ConfigError if the home is not
+        private.
         """
         if not orchestrator_home.is_home(self.folder, self.environ):
             return
@@ -123,10 +125,10 @@ class CliContext:
         return bool(setting(self.folder, self.environ, "orchestrator", "project_root"))
 
     def use_project(self, named: Path) -> None:
-        """Use the directory ``named`` (``--project``) as the project.
+        """Use the directory ``named``, the value of ``--project``, as the project.
 
-        If ``--home`` was not given, and the present home is in a project, also use the home in
-        ``named``. Raise ConfigError if that home is not private.
+        If the present home is in a project, and was not chosen by the user, use the home in
+        ``named`` instead. Raise ConfigError if the new home is not private.
         """
         self.project = Path(os.path.abspath(named))
         self.environ = {**self.environ, PROJECT_VARIABLE: str(self.project)}
@@ -138,22 +140,22 @@ class CliContext:
             orchestrator_home.check_private(self.folder)
 
     def check_user(self, command: str) -> None:
-        """Raise Conflict if a worker calls the command, which is only for the user."""
+        """Raise Conflict if this process runs in a worker. ``command`` is only for the user."""
         directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
         if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
             raise Conflict(
-                f"{command} is for the user; a worker must not change the user's checkout; leave "
-                "your changes in your own directory"
+                f"{command} is only for the user: a worker must not change the user's checkout; "
+                "nothing was changed; leave your changes in the worker's directory"
             )
 
     def local_service(self) -> "AbstractContextManager[tuple[Service, Caller]]":
-        """Open the service of this folder in this process, because no server runs."""
+        """Open the service of this folder in this process. Use it only while no server runs."""
         from orchestrator.composition import local_service
 
         return local_service(self.folder, self.environ)
 
     def audit_log(self) -> "AuditLog":
-        """Return the server's audit log, for a command that acts while no server runs."""
+        """Return the server's audit log, for a command that changes a job while no server runs."""
         from orchestrator.api.access.audit import AuditLog
         from orchestrator.config import load
 
@@ -162,10 +164,10 @@ class CliContext:
 
 
 def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
-    """Return the error for an action that needs ``--yes`` or the user's confirmation.
+    """Return the error for an action that the user has not confirmed.
 
-    ``verb`` names the action, such as ``remove``. ``undone`` completes the text ``nothing was``,
-    such as ``removed``.
+    ``verb``: the action, such as ``remove``. ``undone``: the participle in the sentence ``nothing
+    was removed``.
     """
     return Conflict(
         f"refusing to {verb} without confirmation; nothing was {undone}; confirm with: "
@@ -178,7 +180,7 @@ _SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 def age(_: click.Context, __: click.Parameter, value: str) -> int:
-    """Return the seconds of an age, such as ``7d``."""
+    """Convert an age such as ``7d`` to seconds. Raise BadParameter for an invalid age."""
     found = _AGE.fullmatch(value.strip())
     if found is None:
         raise click.BadParameter("must be a number and a unit, such as 7d (units: s, m, h, d, w)")
@@ -186,14 +188,14 @@ def age(_: click.Context, __: click.Parameter, value: str) -> int:
 
 
 class Count(click.IntRange):
-    """A whole number, as an option's type."""
+    """Type of an option whose value is a whole number."""
 
     #: Name of the type in error messages such as "'x' is not a valid whole number".
     name = "whole number"
 
 
 class Amount(click.FloatRange):
-    """A number, as an option's type."""
+    """Type of an option whose value is a number, such as an amount of money."""
 
     name = "number"
 
@@ -211,14 +213,15 @@ class Seconds(click.FloatRange):
     ) -> float:
         seconds: float = super().convert(value, param, ctx)
         if not math.isfinite(seconds):
-            self.fail(f"{value!r} is not a finite number of seconds", param, ctx)
+            self.fail(f"{value!r} is not a number of seconds, such as 300", param, ctx)
         return seconds
 
 
 pass_cli_context = click.make_pass_decorator(CliContext, ensure=True)
 
 
-#: The variable that ``--project`` sets, for this command and for a server that it starts.
+#: Environment variable with the project's directory. ``--project`` sets the variable for this
+#: command, and for a server that this command starts.
 PROJECT_VARIABLE = "ORCHESTRATOR_ORCHESTRATOR__PROJECT_ROOT"
 
 
@@ -238,13 +241,13 @@ def project_option(command: Command) -> Command:
         callback=remember,
         expose_value=False,
         metavar="DIR",
-        help="Project to work on (default: see Which project in README.md).",
+        help="Directory of the project (default: see Which project in README.md).",
     )
     return option(command)
 
 
 def json_option(command: Command) -> Command:
-    """Add the option ``--json``, which prints results and errors as JSON objects."""
+    """Add the option ``--json``. It prints results and errors as JSON objects."""
 
     def remember(click_context: click.Context, _: click.Parameter, value: bool) -> bool:
         click_context.ensure_object(CliContext).as_json = value

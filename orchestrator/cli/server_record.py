@@ -1,4 +1,4 @@
-"""The record of a workspace's running server, and the check that its process is still the same."""
+"""Finds the running server of a workspace, by the record that the server has written."""
 
 import os
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ from orchestrator.security import process_table
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.http_client.stdlib_client import StdlibClient
 
-#: Maximum seconds by which a server's process may seem to begin after the start time in its record,
-#: because the times come from two clocks.
+#: Tolerated difference between a process's start time and the server's start time in the record, in
+#: seconds. The two times come from different clocks.
 SLACK_SECONDS = 5.0
 
 
 def is_same_process(pid: int, recorded_at: float | None) -> bool:
-    """True if the process ``pid`` is alive, and did not begin after ``recorded_at``.
+    """True if the process that had the id ``pid`` at ``recorded_at`` is still alive.
 
-    ``recorded_at``: seconds since the epoch. A process that began later is another process with the
-    same id.
+    ``recorded_at``: seconds since the epoch. If the present process with this id began later, it is
+    another process.
     """
     if not _exists(pid):
         return False
@@ -46,7 +46,7 @@ def _exists(pid: int) -> bool:
 def uses_previous_code(record: ServerRecord) -> bool:
     """True if the product's code has changed since the server started.
 
-    The check takes some milliseconds, because it reads the time of each file.
+    The check takes some milliseconds, because it reads the modification time of each file.
     """
     if record.version not in ("", __version__):
         return True
@@ -75,7 +75,7 @@ ANSWER_SECONDS = 30.0
 
 
 def running_server(workspace: Path) -> ServerRecord | None:
-    """Return the record of a workspace's running server; None if the server does not answer."""
+    """Return the record of a workspace's running server; None if no server answers."""
     record = read_record(workspace)
     if record is None or not is_same_process(record.pid, record.started_at):
         return None

@@ -13,7 +13,7 @@ _WORKER_ID = re.compile(r"worker(_[0-9]+)+")
 
 
 def worker_of(context: CliContext, job_id: str, name: str) -> str:
-    """Return the id of a worker of a job. ``name``: this id, or the id of the worker's task.
+    """Return the id of the worker that ``name`` means: the id of a worker, or of its task.
 
     Raise NotFound for an unknown name, and InvalidRequest for a task with several candidates.
     """
@@ -31,9 +31,9 @@ def worker_of(context: CliContext, job_id: str, name: str) -> str:
 
 
 def workers_of(context: CliContext, job_id: str, names: Sequence[str]) -> list[str]:
-    """Return the ids of workers. Raise InvalidRequest for a task with several candidates.
+    """Return the ids of the workers that ``names`` mean: ids of workers, or of their tasks.
 
-    A name that is neither a worker's nor a task's is returned unchanged.
+    An unknown name is returned unchanged. Raise InvalidRequest for a task with several candidates.
     """
     if all(map(_WORKER_ID.fullmatch, names)):
         return list(names)

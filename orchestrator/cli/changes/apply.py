@@ -46,8 +46,8 @@ NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "ke
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A file of a job. It can be copied unless ``refused`` has a reason."""
+class ApplySource:
+    """A file of a job that ``apply`` can copy, or the reason why it cannot (``refused``)."""
 
     path: str
     worker_id: str
@@ -62,7 +62,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class ApplyStep:
-    """The action of ``apply`` for one file, or the reason for no action."""
+    """The action of ``apply`` for one file, with the reason if the file is not copied."""
 
     path: str
     action: str
@@ -160,14 +160,15 @@ def _existing_directory(target: Path) -> Path:
 
 
 def _by_path(
-    found: Iterator[SourceFile], job_id: str, take: Sequence[str]
-) -> Mapping[str, SourceFile]:
-    """Return the source from which each path is copied.
+    found: Iterator[ApplySource], job_id: str, take: Sequence[str]
+) -> Mapping[str, ApplySource]:
+    """Return one source file for each path.
 
-    If several workers made different versions of a file, ``take`` must name one of these workers;
-    otherwise the file is refused. Raise InvalidRequest if ``take`` names a worker without files.
+    If workers made different versions of a file, the version of the worker in ``take`` is returned.
+    If no such worker is in ``take``, the source is refused. Raise InvalidRequest if ``take`` names
+    a worker without files.
     """
-    by_path: dict[str, list[SourceFile]] = {}
+    by_path: dict[str, list[ApplySource]] = {}
     for each in found:
         by_path.setdefault(each.path, []).append(each)
     made_by = {each.worker_id for sources in by_path.values() for each in sources}
@@ -178,8 +179,8 @@ def _by_path(
 
 
 def _selected_version(
-    sources: Sequence[SourceFile], job_id: str, take: Sequence[str]
-) -> SourceFile:
+    sources: Sequence[ApplySource], job_id: str, take: Sequence[str]
+) -> ApplySource:
     last = sources[-1]
     wanted = [each for each in sources if each.worker_id in take]
     if wanted or not _differ(sources):
@@ -192,8 +193,8 @@ def _selected_version(
     return replace(last, worker_id="", refused=why)
 
 
-def _differ(sources: Sequence[SourceFile]) -> bool:
-    """True if the sources' contents differ, or one of them cannot be read."""
+def _differ(sources: Sequence[ApplySource]) -> bool:
+    """True if the contents of the source files differ, or if a source file cannot be read."""
     if len(sources) < 2:
         return False
     try:
@@ -202,8 +203,8 @@ def _differ(sources: Sequence[SourceFile]) -> bool:
         return True
 
 
-def _sources(context: CliContext, job_id: str) -> Iterator[SourceFile]:
-    # If several workers created a path, each of them is a source.
+def _sources(context: CliContext, job_id: str) -> Iterator[ApplySource]:
+    # If several workers created a file, one source is returned for each worker.
     merged = list(_sources_of_result(context, job_id))
     yield from merged
     if not merged:
@@ -211,16 +212,16 @@ def _sources(context: CliContext, job_id: str) -> Iterator[SourceFile]:
         yield from _files_of_workers(home, tasks_of(whole_job(context.workspace, job_id)))
 
 
-def _sources_of_result(context: CliContext, job_id: str) -> Iterator[SourceFile]:
+def _sources_of_result(context: CliContext, job_id: str) -> Iterator[ApplySource]:
     # Yields nothing without a merged result or a repository.
     landing = landing_of(context, job_id)
     with suppress(RepositoryError, NotFound):
         for each, content in landing.changed():
-            yield SourceFile(each.path, "", each.executable, content, each.kind, not each.blob)
+            yield ApplySource(each.path, "", each.executable, content, each.kind, not each.blob)
 
 
-def _files_of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[SourceFile]:
-    """Yield the files of successful workers.
+def _files_of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[ApplySource]:
+    """Yield the files of successful workers, and of the workers of their child jobs.
 
     Omits candidates that were not chosen, and workers that ran in the project itself. The files of
     a worker's child jobs come before the worker's own files.
@@ -235,8 +236,8 @@ def _files_of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iter
         for path in files if isinstance(files, list) else []:
             yield _file_of_worker(str(directory), str(path), worker_id)
         for path in _links(directory):
-            why = "the path is a link"
-            yield SourceFile(path, worker_id, executable=False, content=bytes, refused=why)
+            why = "apply copies no symbolic links"
+            yield ApplySource(path, worker_id, executable=False, content=bytes, refused=why)
 
 
 def _links(directory: Path) -> Iterator[str]:
@@ -254,25 +255,25 @@ def _notes_on_cut_lists(home: Path, tasks: Iterable[Mapping[str, Any]]) -> Itera
         is_long = len(task.get("files_created") or ()) >= MAX_FILES
         if is_long and task["status"] in SUCCEEDED_WORKER:
             found = next(home.glob(f"depth_*/{task['worker_id']}"), home)
-            others = f"more than {MAX_FILES} files; copy the others yourself: {found}"
-            yield f"{task['worker_id']} has {others}"
+            others = f"only the first {MAX_FILES} are listed; copy the others yourself from {found}"
+            yield f"{task['worker_id']} has more than {MAX_FILES} files; {others}"
 
 
-def _file_of_worker(directory: str, path: str, worker_id: str) -> SourceFile:
+def _file_of_worker(directory: str, path: str, worker_id: str) -> ApplySource:
     whole = f"{directory}/{path}"
     executable = os.path.isfile(whole) and os.access(whole, os.X_OK)
-    return SourceFile(path, worker_id, executable, partial(_read, whole, directory))
+    return ApplySource(path, worker_id, executable, partial(_read, whole, directory))
 
 
 def _read(path: str, directory: str) -> bytes:
     with open_plain(path, directory) as file:
         content = file.read(MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
-        raise OSError(f"the file is larger than {MOST_BYTES} bytes")
+        raise OSError(f"larger than {MOST_BYTES} bytes; copy the file yourself: {path}")
     return content
 
 
-def _step(placing: SafeWriter, source: SourceFile) -> ApplyStep:
+def _step(placing: SafeWriter, source: ApplySource) -> ApplyStep:
     step = partial(ApplyStep, source.path, worker_id=source.worker_id)
     if source.refused:
         return step(REFUSED, reason=source.refused)
@@ -289,7 +290,7 @@ def _step(placing: SafeWriter, source: SourceFile) -> ApplyStep:
         return step(REFUSED, reason=_reason(error))
 
 
-def _carry_out(placing: SafeWriter, source: SourceFile, step: ApplyStep) -> ApplyStep:
+def _carry_out(placing: SafeWriter, source: ApplySource, step: ApplyStep) -> ApplyStep:
     if step.action not in (NEW, OVERWRITE):
         return step
     try:
@@ -304,7 +305,7 @@ def _reason(error: OSError) -> str:
 
 
 def _ask(context: CliContext, place: Path, steps: Sequence[ApplyStep], yes: bool) -> None:
-    """Ask the user before files are overwritten. Raise Conflict if the user declines."""
+    """Ask the user to confirm that files are overwritten. Raise Conflict if the user declines."""
     over = [step.path for step in steps if step.action == OVERWRITE]
     if not over or yes:
         return

@@ -98,7 +98,7 @@ def _row(found: Answer) -> tuple[object, ...]:
         ignored,
         found["gates"] or "-",
         found["commit"][:12],
-        "<- here" if found["current"] else "",
+        "<- current" if found["current"] else "",
     )
 
 

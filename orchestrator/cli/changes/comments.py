@@ -1,4 +1,4 @@
-"""Parses comments on lines of code. People write them in options, in a file, or in a diff."""
+"""Parses comments on lines of code, which people write in an option, in a file, or in a diff."""
 
 import re
 from collections.abc import Iterator
@@ -10,15 +10,15 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 Comment = dict[str, Any]
 
-#: ``PATH:LINE: text``, ``PATH:LINE-LINE: text``, and ``PATH:old:LINE: text`` for a line of the
-#: commit from which the worker started.
+#: Forms: ``PATH:LINE: text``, ``PATH:LINE-LINE: text``, and ``PATH:old:LINE: text``. The form with
+#: ``old`` is for a line of the commit from which the worker started.
 _PLACE = re.compile(
     r"(?P<path>\S.*?):(?:(?P<side>old|new):)?(?P<line>\d+)(?:-(?P<end>\d+))?:(?P<text>.*)"
 )
 _HUNK = re.compile(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
-#: Begins a line of explanation in the edited diff.
+#: Prefix of a line in the edited diff that explains how to write comments.
 EXPLANATION = "#:"
-#: Begins a line of a comment in the edited diff.
+#: Prefix of a comment's line in the edited diff.
 COMMENT = "#"
 
 
@@ -33,7 +33,7 @@ class Comments:
 
 
 def comment_of_option(text: str) -> Comment:
-    """Return the comment of ``--comment PATH:LINE:TEXT``. Raise InvalidRequest."""
+    """Parse ``text``, the value of ``--comment PATH:LINE:TEXT``. Raise InvalidRequest."""
     found = _PLACE.fullmatch(text.partition("\n")[0])
     if found is None:
         raise InvalidRequest(
@@ -44,7 +44,7 @@ def comment_of_option(text: str) -> Comment:
 
 
 def comments_of_file(text: str) -> Comments:
-    """Return the comments of a file: blocks that begin with ``PATH:LINE:``, or an edited diff.
+    """Parse the content of a file: an edited diff, or comments that begin with ``PATH:LINE:``.
 
     The text before the first comment is a comment on the whole change.
     """
@@ -72,10 +72,10 @@ def _comment(place: re.Match[str], lines: list[str]) -> Comment:
 
 
 def comments_of_diff(text: str) -> Comments:
-    """Return the comments of an edited diff: lines that begin with ``#``.
+    """Parse the comments of an edited diff: lines that begin with ``#``.
 
-    Each comment refers to the diff's line above the comment. Comments before the first file refer
-    to the whole change.
+    A comment is about the line of the diff above the comment. A comment before the first file is
+    about the whole change.
     """
     comments = Comments()
     for place, lines in _lines_with_comments(text):
@@ -90,11 +90,10 @@ def comments_of_diff(text: str) -> Comments:
 
 
 def _lines_with_comments(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
-    """Yield the comment below each line of the diff: the line's place, and the comment's lines.
+    """Yield each line's place, with the lines of the comment below; [] if there is no comment.
 
-    Without a comment below the line, the list is empty. The first item is the comment above the
-    whole diff. For a line outside of hunks, the place is the last line of the previous hunk; before
-    the first hunk, it is None.
+    The first item is the comment above the whole diff. A line outside of hunks has the place of the
+    previous hunk's last line. Before the first hunk, the place is None.
     """
     place: Comment | None = None
     lines: list[str] = []
@@ -111,7 +110,7 @@ def _lines_with_comments(text: str) -> Iterator[tuple[Comment | None, list[str]]
 
 
 class _Walk:
-    """Reads a diff line by line, and tracks the file and the line numbers of both sides."""
+    """Reads a diff line by line. Tracks the present file, and the line numbers of both sides."""
 
     def __init__(self) -> None:
         self._paths = {"old": "", "new": ""}
@@ -119,7 +118,7 @@ class _Walk:
         self._left = {"old": 0, "new": 0}
 
     def step(self, line: str) -> Comment | None:
-        """Read a line. Return its place if it is a line of a hunk, otherwise None."""
+        """Read a line. If it is a line of a hunk, return its place, otherwise None."""
         if hunk := _HUNK.match(line):
             self._lines = {"old": int(hunk[1]), "new": int(hunk[3])}
             self._left = {"old": int(hunk[2] or 1), "new": int(hunk[4] or 1)}

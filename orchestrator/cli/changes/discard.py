@@ -75,7 +75,7 @@ def _job_of(context: CliContext, job_id: str, lost: Mapping[str, str]) -> Mappin
 
 
 def _check_discardable(job: Mapping[str, Any]) -> None:
-    # The server makes the same check, but only after the user has been asked.
+    # The server repeats this check, but only after the user has confirmed.
     root_id = job.get("root_job_id") or job["job_id"]
     if root_id != job["job_id"]:
         raise Conflict(

@@ -117,7 +117,7 @@ def _commit(job: Answer, worker_id: str) -> str:
 
 
 def _edited(context: CliContext, job_id: str, worker_id: str, commit: str) -> Comments:
-    """Open the worker's diff in the user's editor, and return the comments that the user adds."""
+    """Open the worker's diff in the user's editor. Return the comments that the user has added."""
     from orchestrator.cli.changes.land import diff_of_worker
 
     context.work_on_project_of(job_id)

@@ -100,7 +100,7 @@ def diff_of_worker(
 
 
 def check_not_discarded(context: CliContext, job_id: str) -> None:
-    """Raise NotFound if a person discarded the job: it has no branches and checkpoints."""
+    """Raise NotFound if a person discarded the job, so that its branches no longer exist."""
     if whole_job(context.workspace, job_id).get("discarded"):
         raise NotFound(
             f"job {job_id} was discarded, so its changes no longer exist; submit the request as a "
@@ -109,7 +109,7 @@ def check_not_discarded(context: CliContext, job_id: str) -> None:
 
 
 def _check_ended(context: CliContext, job_id: str) -> None:
-    """Raise Conflict if the job has not ended, because its branches are merged at its end."""
+    """Raise Conflict if the job has not ended. A job's branches are merged at the job's end."""
     status = JobStatus(whole_job(context.workspace, job_id)["status"])
     if not status.ended:
         raise Conflict(
@@ -197,9 +197,9 @@ def land_command(
 
 
 def _continued_jobs(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the jobs that a job continues, the latest job first.
+    """Yield the unlanded jobs that ``job`` continues, the latest job first.
 
-    Ends before a job that was landed or removed.
+    The first job that was landed or removed, and all jobs before it, are omitted.
     """
     seen = {job["job_id"]}
     while (job_id := (job.get("labels") or {}).get(CONTINUES)) and job_id not in seen:
@@ -224,7 +224,7 @@ def incomplete(job: Mapping[str, Any]) -> str:
 def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
     """Print what the result of an incomplete job lacks. Return the exit code of the job's status.
 
-    Raise ``error`` again if it is not about an incomplete job.
+    Return FAILED if the job has not ended. If ``error`` has another cause, raise it again.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error
@@ -273,7 +273,7 @@ def _open_pull_request(
 
 
 def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
-    """Return a pull request's text: the request, the start of the report, and the changed files."""
+    """Return a pull request's text: the request, the report's first part, and the changed files."""
     report = (job.get("results") or {}).get("final_report")
     text = (read_regular(report, _MOST_REPORT) if report else None) or b""
     summary = text.decode("utf-8", "replace").partition("\n## ")[0].lstrip("# ").strip()
@@ -282,17 +282,17 @@ def _body(job: Mapping[str, Any], request: str, stat: str) -> str:
 
 
 def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -> str | None:
-    """Ask the user to confirm the landing, and return the value of ``onto`` for the landing.
+    """Ask the user to confirm the landing. Return the field ``onto`` of the API's call ``land``.
 
-    If ``onto`` is None, and the job started from another branch, the value is the current branch.
-    Otherwise, the value is ``onto``, unchanged. Raise Conflict if the user declines.
+    The field is the current branch if ``onto`` is None and the job started from another branch.
+    Otherwise, the field is ``onto``. Raise Conflict if the user declines.
     """
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]
     if base in ("", name) or onto:
-        # The server rejects a branch that is not checked out.
+        # If ``onto`` is not the current branch, ask nothing, because the server rejects it.
         is_named = onto in (None, name)
-        if is_named and not yes and not confirmed(f"Land this on {branch}?"):
+        if is_named and not yes and not confirmed(f"Land job {job_id} on {branch}?"):
             raise unconfirmed("land")
         return onto
     given = command_with("--onto", name, *(() if yes else ("--yes",)))
@@ -305,7 +305,7 @@ def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -
 
 
 def _chosen_method(**options: bool) -> list[str]:
-    """Return the merge method whose option is True, in a list; [] if no option is True.
+    """Return a list with the name of the option that is True; [] if no option is True.
 
     Raise UsageError if several options are True.
     """
@@ -375,9 +375,9 @@ def undo_command(context: CliContext, job_id: str, yes: bool) -> None:
 
 
 def _land(context: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Run the API's call ``land`` with the fields ``asked``, and return its answer.
+    """Execute the API's call ``land`` with the fields ``asked``, and return the answer.
 
-    The running server executes the call; without a server, this process executes it.
+    The running server executes the call. If no server runs, this process executes the call.
     """
     client = context.client_if_running()
     if client is not None:
@@ -417,9 +417,9 @@ def _note_in_audit_log(context: CliContext, job_id: str, action: str) -> None:
 
 
 def landing_of(context: CliContext, job_id: str) -> "Landing":
-    """Return the landing of a job in the job's project. Needs no running server.
+    """Return the object that lands a job in the job's project. Needs no running server.
 
-    Raise NotFound.
+    Raise NotFound if the job does not exist.
     """
     from orchestrator.composition import landing
 

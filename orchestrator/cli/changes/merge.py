@@ -19,7 +19,7 @@ from orchestrator.cli.output.terminal_text import pasteable
 from orchestrator.cli.worker_names import workers_of
 from orchestrator.core.text.formatting import plural
 
-#: Maximum number of lost hunks to show.
+#: Maximum number of replaced hunks to show.
 MOST_HUNKS = 20
 STRATEGIES = click.Choice(["auto", "theirs", "manual"])
 
@@ -111,7 +111,9 @@ def choose_command(
 
 
 def _record_text(record: Mapping[str, Any]) -> str:
-    lines = [f"{record['branch']} {record['commit'][:12]}" if record["branch"] else "no result"]
+    lines = [
+        f"{record['branch']} {record['commit'][:12]}" if record["branch"] else "no merged result"
+    ]
     lost = [*_replaced_hunks(record)]
     hunks = Counter(worker for workers, _ in lost for worker in workers)
     lines += [f"merged: {worker}{_except_hunks(hunks[worker])}" for worker in record["merged"]]
@@ -127,7 +129,7 @@ def _except_hunks(hunks: int) -> str:
 
 
 def _replaced_hunks(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
-    """Yield each replaced hunk: the workers whose lines were replaced, and a message."""
+    """Yield each hunk that the merge replaced: the workers that wrote it, and a line of output."""
     for conflict in record["conflicts"]:
         for each in conflict["lost"] if conflict["resolved"] else ():
             whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""

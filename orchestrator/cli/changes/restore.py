@@ -44,7 +44,8 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     job = whole_job(context.workspace, root_id)
     if job.get("status") not in ENDED_JOB:
         raise Conflict(
-            f"job {root_id} is {job.get('status')}; wait for its end: {COMMAND} wait {root_id}"
+            f"job {root_id} is {job.get('status')}; nothing was restored; wait for its end: "
+            f"{COMMAND} wait {root_id}"
         )
     changes = [read_change(each) for each in job.get("repository_changes") or ()]
     if not changes:
@@ -73,9 +74,9 @@ def _show(work: "RepositoryRestore", found: Sequence["Restorable"]) -> None:
 def _restored(
     work: "RepositoryRestore", found: Sequence["Restorable"], can: Sequence["Restorable"]
 ) -> ExitCode:
-    """Restore the items in ``can``. Return FAILED if a change in ``found`` remains, otherwise OK.
+    """Undo the changes in ``can``. Return FAILED if a change in ``found`` remains, otherwise OK.
 
-    Pushes are never reverted, and do not count.
+    Pushes are not undone, and do not make the command fail.
     """
     from orchestrator.git import RestoreState
 

@@ -57,7 +57,7 @@ def demo_command(context: CliContext, keep: Path | None) -> int:
 
 
 class Demo:
-    """One run of the demo. Runs the commands that a user would type."""
+    """One run of the demo, which executes the commands that a user would type."""
 
     def __init__(self, folder: DemoFolder, environ: dict[str, str], *, as_json: bool) -> None:
         self._folder = folder
@@ -74,9 +74,9 @@ class Demo:
         return self._run_command("land", str(self._job()["job_id"]), "--yes")
 
     def print_result(self, landed: str) -> None:
-        """Print the results, commands that show them, and the command that removes the demo.
+        """Print the results, with commands to show the results and to remove the demo.
 
-        ``landed``: the new commit of main; "" if nothing was landed.
+        ``landed``: the new commit of the branch main; "" if nothing was landed.
         """
         job = self._job()
         story = [*Story.of(job, self._folder.workspace).lines()] if job else []
@@ -103,7 +103,10 @@ class Demo:
             click.echo(f"{subject}:\n  {command}")
 
     def _commands(self, job_id: str, landed: str) -> Iterator[tuple[str, str]]:
-        """Yield commands that show the demo's results in any directory, each with its purpose."""
+        """Yield commands that show the demo's results, each with its purpose.
+
+        The commands work in any directory.
+        """
         own = shlex.quote(str(self._folder.command))
         yield "Workers, with the child job", f"{own} status {job_id}"
         yield "Report: results, merge, and files", f"{own} report {job_id}"

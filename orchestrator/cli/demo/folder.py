@@ -17,7 +17,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files.untrusted_files import replace_file
 
 PREFIX = "orchestrator-demo-"
-#: Prefixes of variables that could name another project, workspace, server, or repository.
+#: Prefixes of environment variables that could name another project, server, or repository.
 FOREIGN = ("ORCHESTRATOR_", "GIT_")
 
 #: Git without the user's hooks, templates, and signatures.
@@ -43,7 +43,7 @@ agents:
 
 
 class DemoFailed(OrchestratorError):
-    """The demo cannot be prepared."""
+    """The folder of the demo cannot be prepared or read."""
 
     kind = "demo"
 
@@ -69,9 +69,9 @@ class DemoFolder:
         return self.path / "plan.yaml"
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return the environment for commands in the demo's folder.
+        """Return ``environ`` without the variables of this product and of git.
 
-        Variables of this product and of git are removed, because they could name another folder.
+        These variables could make commands use another folder than the demo's.
         """
         own = {name: value for name, value in environ.items() if not name.startswith(FOREIGN)}
         return {**own, "ORCHESTRATOR_PYTHON": sys.executable}
@@ -81,7 +81,10 @@ class DemoFolder:
         return self._git(environ, "rev-parse", "HEAD")
 
     def prepare(self, environ: Mapping[str, str]) -> None:
-        """Create the content. After DemoFailed or OSError, the caller removes the folder."""
+        """Create the content of the folder. Raise DemoFailed or OSError.
+
+        After an error, the caller must remove the folder.
+        """
         write_command(self.path)
         self.workspace.mkdir()
         agent = self.path / "agent.py"

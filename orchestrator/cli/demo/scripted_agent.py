@@ -1,6 +1,6 @@
-"""The agent of the demo: a script that reads its prompt and edits files as an AI agent does.
+"""The agent of the demo: a script that reads its prompt, and edits files as an AI agent would.
 
-Standard library only: the demo copies this file into its folder, and workers run the copy.
+The script imports only the standard library, because workers run a copy in the demo's folder.
 """
 
 import json
@@ -26,7 +26,7 @@ def show(cents: int) -> str:
     """Such as 1,234.50 for 123450 cents."""
     {body}
 '''
-#: Wrong for negative amounts, because // and % round down.
+#: Code that is wrong for negative amounts, because // and % round down.
 CARELESS = 'return f"{cents // 100:,}.{cents % 100:02}"'
 CAREFUL = """\
 sign = "-" if cents < 0 else ""
@@ -70,7 +70,7 @@ def write_test(path: str, **values: str) -> None:
 
 
 def build_reports() -> None:
-    """Let a child job write the reports, then add a file that imports them."""
+    """Start a child job that writes the reports. Then add a file that imports the reports."""
     write("shop/reports/__init__.py", '"""The reports of the shop."""\n')
     tasks = [
         {"id": name, "title": f"Report of {name}", "prompt": f"Write shop/reports/{name}.py."}
@@ -100,8 +100,8 @@ def write_report(name: str) -> None:
 def show_thousands(prompt: str) -> None:
     """Write the shop's module that formats amounts, with a test.
 
-    The first version is wrong for negative amounts, so that the gate rejects it. If the prompt has
-    the gate's finding, the version is correct.
+    In the first attempt, the module is wrong for negative amounts, so that the gate rejects it. If
+    the prompt contains the gate's finding, the module is correct.
     """
     body = CAREFUL if FINDING in prompt else CARELESS
     write("shop/money.py", MONEY.format(body=body))
@@ -116,7 +116,7 @@ def show_thousands(prompt: str) -> None:
 
 
 def add_page(name: str) -> None:
-    """Add a page, and add its name to the menu. Also resolves a conflict in the menu."""
+    """Add a page, and add its name to the menu. If the menu has a conflict, resolve it."""
     write(f"shop/pages/{name}.py", PAGE.format(name=name))
     write_test(
         f"tests/test_{name}.py",
@@ -126,7 +126,7 @@ def add_page(name: str) -> None:
         left=f'("{name}" in PAGES, {name}.show())',
         right=f'(True, "Your {name}")',
     )
-    # With conflict markers, the file has the lines of both sides.
+    # A file with conflict markers contains the lines of both sides.
     menu = MENU.read_text()
     names = dict.fromkeys([*re.findall(r'"(\w+)"', menu), name])
     listed = ", ".join(f'"{each}"' for each in names)

@@ -52,7 +52,7 @@ class TestMoney(unittest.TestCase):
 
 
 def plan(python: str) -> Mapping[str, Any]:
-    """Return the plan of the demo. ``python`` runs the tests of the repository."""
+    """Return the plan of the demo. ``python``: path of the program that runs the gate's tests."""
     tests = f"{shlex.quote(python)} -m unittest discover"
     return {
         "request": "Extend the shop: reports, thousands, a cart, and orders",

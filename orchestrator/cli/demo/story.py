@@ -1,4 +1,4 @@
-"""The story of the demo: what happened, from the files of its job."""
+"""Summarizes what happened in the demo, from the files of its job."""
 
 import json
 import re
@@ -38,7 +38,7 @@ class Story:
         )
 
     def lines(self) -> Iterator[str]:
-        """Yield a line for each feature that the demo has shown, such as a child job."""
+        """Yield a line for each event worth showing, such as a child job or a resolved conflict."""
         if (most := self._most_at_once()) > 1:
             yield f"{most} workers ran in parallel"
         for task in self._succeeded:

@@ -32,7 +32,7 @@ def agent_checks(
 def _known_agent_checks(
     folder: Path, settings: "Settings", environ: Mapping[str, str]
 ) -> Iterator[HealthCheck]:
-    """Yield checks of the known agents that are installed here, completely or in part."""
+    """Yield a check for each known agent whose program is installed here, usable or not."""
     from orchestrator.composition import availability
     from orchestrator.core.model.known_agents import KNOWN
 

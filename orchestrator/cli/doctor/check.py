@@ -1,4 +1,4 @@
-"""One check of ``doctor``."""
+"""The result of one check of ``doctor``."""
 
 import shlex
 from pathlib import Path
@@ -9,7 +9,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthCheck:
     name: str
-    #: True: the check passed; False: it found a problem; None: it has a note.
+    #: True: the check passed. False: the check found a problem. None: the check has a note only.
     ok: bool | None
     message: str
     #: How to fix it; never empty if ``ok`` is False.

@@ -37,9 +37,9 @@ _MODE_FIX = (
 
 
 def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[HealthCheck]:
-    """Yield the checks of the containment mode in effect, then its warnings.
+    """Yield the check of the containment mode that this machine uses, then warnings.
 
-    Each warning names a requested setting that this mode does not enforce.
+    Each warning is about a requested setting that this mode does not enforce.
     """
     # imported here, because they are slow and --help does not need them
     from orchestrator.composition import containment_in_force
@@ -126,7 +126,7 @@ def doctor_command(context: CliContext) -> int:
 
 
 def doctor(context: CliContext) -> Iterator[HealthCheck]:
-    """Yield every check, in the order in which to fix problems."""
+    """Run all checks, and yield their results in the order in which to fix problems."""
     yield from install_checks(context.folder)
     settings = None
     for check, found in config_checks(context.folder, context.environ):

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def config_checks(
     folder: Path, environ: Mapping[str, str]
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
-    """Yield each check of the configuration, together with the settings or None.
+    """Yield the checks of the configuration, each with the settings or None.
 
-    Only the check that finds the settings valid has the settings.
+    The check of the validity has the settings if they are valid. All other checks have None.
     """
     path = folder / "config.yaml"
     if not path.exists():

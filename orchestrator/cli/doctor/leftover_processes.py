@@ -1,4 +1,4 @@
-"""Shows processes that still run after the end of their attempt, and the command that ends them."""
+"""Finds leftover processes of workers, and the command that kills the processes."""
 
 from pathlib import Path
 
@@ -9,9 +9,10 @@ _MOST_NAMED = 5
 
 
 def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, str] | None:
-    """Return a message about leftover processes, and the command that kills them.
+    """Return a message about leftover processes, and the command that kills the processes.
 
-    None if there are none. With ``root_id``, only processes of this root job count.
+    Return None if there is no leftover process. With ``root_id``, only processes of this root job
+    count.
     """
     # imported here, because --help does not need it
     from orchestrator.launchers.local.leftover_process_detection import leftovers

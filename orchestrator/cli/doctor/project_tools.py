@@ -1,8 +1,8 @@
-"""Doctor's check of the project's tools, which might also read the product's folder.
+"""Doctor's check that the project's tools, such as linters, do not read the product's folder.
 
 Some tools skip the folder because of files in it: pytest and pyright (``pyvenv.cfg``,
-``bin/activate``), ruff (``[tool.ruff]``), and go (``workspace/go.mod``). Each other tool needs one
-line in the project's own settings. This module checks for that line.
+``bin/activate``), ruff (``[tool.ruff]``), and go (``workspace/go.mod``). Any other tool needs a
+line in the project's settings. This module checks if the line exists.
 """
 
 import configparser
@@ -23,7 +23,7 @@ _TRAILING_COMMA = re.compile(r",(?=\s*[}\]])")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that the user should add to a file, and where in the file."""
+    """A line that the user should add, with the file, and the place in the file."""
 
     file: Path
     place: str
@@ -36,7 +36,10 @@ Finder = Callable[[Path, str], Line | None]
 
 
 def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
-    """Yield a warning for each tool that reads the folder; none if the folder is the project."""
+    """Yield a warning for each tool of the project that reads the folder.
+
+    Yield nothing if the folder is the project.
+    """
     folder = folder.resolve()
     for place in _directories_with_tools(folder, project.resolve()):
         name = folder.relative_to(place).as_posix()
@@ -51,10 +54,10 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
 
 
 def _directories_with_tools(folder: Path, project: Path) -> Sequence[Path]:
-    """Return the directories from which the project's tools can read the folder.
+    """Return the directories in which a tool may run that also reads the folder.
 
-    The directories are the project and its parents, up to the top of the project's repository. The
-    result is empty if ``folder`` is not inside the project.
+    They are the project and its parents, up to the top of the project's repository. The result is
+    empty if ``folder`` is not inside the project.
     """
     if project == folder or project not in folder.parents:
         return ()
@@ -81,7 +84,7 @@ def _mypy(place: Path, name: str) -> Line | None:
             return Line(place / file, ", under [tool.mypy]", f"exclude = [{shown}]")
         shown = "|".join([*(f"(?:{each})" for each in patterns if each), pattern])
         return Line(place / file, ", under [mypy]", f"exclude = {shown}")
-    # mypy needs no settings; its cache shows that the user runs it here.
+    # mypy runs without settings. Its cache shows that the user runs mypy here.
     if _names_dependency(place, "mypy") or (place / ".mypy_cache").is_dir():
         if (place / "pyproject.toml").is_file():
             at = ", as its first line"
@@ -239,9 +242,9 @@ def _text(file: Path) -> str:
 
 
 def _json(text: str) -> Mapping[str, object]:
-    """Return the object in a JSON text; empty if the text is invalid.
+    """Return the object in a JSON text; an empty object if the text is invalid.
 
-    Comments and trailing commas are valid.
+    Comments and trailing commas are allowed.
     """
     text = _JSON_COMMENT.sub(lambda found: found[1] or "", text)
     try:

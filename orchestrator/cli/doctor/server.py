@@ -15,7 +15,7 @@ from orchestrator.core.errors import ConfigError
 if TYPE_CHECKING:
     from orchestrator.config import Settings
 
-#: Maximum harmless difference between the clocks of a node and the server, in seconds.
+#: Maximum difference between the clocks of a node and of the server that is harmless, in seconds.
 _MOST_SKEW_SECONDS = 1.0
 _SCHEDULER_SECONDS = 2.0
 

@@ -1,4 +1,4 @@
-"""The reason why a job makes no progress, shown after some seconds without events."""
+"""Finds out why a job makes no progress. The display shows the reason after some quiet seconds."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -8,16 +8,16 @@ from orchestrator.api.client import OrchestratorClient
 from orchestrator.api.client.client import ClientError
 from orchestrator.cli.output.terminal_text import first_line, local_time, pasteable
 
-#: Seconds from the latest event to the first call of the server, and between two calls.
+#: Seconds without an event before the server is asked, and seconds between two calls.
 QUIET_SECONDS = 3.0
 SHOWN_CHARACTERS = 200
 
-#: A worker, and the kind and name of its wait.
+#: Cause of a wait: the worker, the kind of the wait, and the name of what the worker waits for.
 Cause = tuple[str, str, str]
 
 
 class BlockedWorkers:
-    """Reports why workers wait. The same cause is not reported twice in a row."""
+    """Reports why workers of a job wait. A cause is not reported twice in a row."""
 
     def __init__(self, client: OrchestratorClient, job_id: str) -> None:
         self._client, self._job_id = client, job_id
@@ -28,9 +28,10 @@ class BlockedWorkers:
         self._asked_at = time.monotonic()
 
     def ask(self) -> str | None:
-        """Return a line with the reason why a worker waits; None if there is nothing new.
+        """Return a line with the reason why a worker waits.
 
-        Also None soon after an event, or if the server does not answer.
+        Return None if the reason was reported before, if the latest event is recent, or if the
+        server does not answer.
         """
         if time.monotonic() - self._asked_at < QUIET_SECONDS:
             return None
@@ -46,13 +47,13 @@ class BlockedWorkers:
 
 
 def no_answer_line(url: str, seconds: float) -> str:
-    """Return a line: the server does not answer, and the client retries for ``seconds`` more."""
+    """Return a message that the server does not answer. The client retries for ``seconds`` more."""
     until = local_time(time.time() + seconds)
     return f"no answer from {url}; retrying until {until}"
 
 
 def waiting_workers(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
-    """Yield the cause and a line for each waiting worker of a tree."""
+    """Yield the cause of the wait, and a message, for each waiting worker of a job tree."""
     for worker in tree["workers"]:
         reason = pasteable(str(worker.get("reason") or ""))
         waiting = worker.get("waiting_for") or {}

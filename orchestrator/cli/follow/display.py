@@ -1,4 +1,4 @@
-"""Shows a job's progress as lines; on a terminal, the last lines change in place."""
+"""Prints a job's progress as lines. On a terminal, the last lines change in place."""
 
 import os
 import sys
@@ -31,11 +31,11 @@ LINE_END = "\r\n"
 
 
 class Region:
-    """Lines at the bottom of a terminal that are redrawn in place, below permanent lines.
+    """The last lines on a terminal, which are redrawn in place. Permanent lines are above.
 
     Between two draws, the cursor is at the start of the region's first line. A draw therefore works
-    even if a resize of the terminal has changed the number of the region's lines. After a kill, the
-    shell's prompt replaces the region.
+    even after a resize of the terminal has wrapped lines. If the process is killed, the shell's
+    prompt overwrites the region.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -57,9 +57,10 @@ class Region:
         return (self._stream.encoding or "").lower()
 
     def draw(self, staying: Sequence[str], changing: Sequence[str]) -> None:
-        """Print the permanent lines ``staying``, and replace the region by ``changing``.
+        """Print the permanent lines ``staying``, then the lines ``changing`` as the new region.
 
-        Lines are cut to the terminal's width. A low terminal shows the last lines of ``changing``.
+        Lines of the region are cut to the terminal's width. If the terminal has too few lines, it
+        shows the last lines of ``changing``.
         """
         width, height = self.size
         shown = tuple(fit(line, width - 1) for line in changing[-max(1, height - 1) :])
@@ -84,7 +85,7 @@ STAMP_COLUMNS = 10
 
 
 class Display:
-    """Shows a job's progress. The subclasses print it."""
+    """Base class: follows a job's progress by its events. The subclasses print the progress."""
 
     def __init__(self, style: Style | None = None) -> None:
         self._progress = ProgressLines()
@@ -92,27 +93,27 @@ class Display:
         self._style = style or Style(is_on=False)
 
     def say(self, message: str) -> None:
-        """Print a permanent line above the live region."""
+        """Print a message as a permanent line."""
         raise NotImplementedError
 
     def event(self, event: Event) -> None:
         raise NotImplementedError
 
     def show_output_of(self, logs: Path) -> None:
-        """Also show the last lines of workers' output.
+        """Show the last line of each running worker's output from now on.
 
-        ``logs``: the directory of the workers' logs on this machine.
+        ``logs``: directory of the workers' logs, on this machine.
         """
 
     def tick(self) -> None:
-        """Called a few times a second."""
+        """Update the display. Must be called a few times per second."""
 
     def idle(self) -> bool:
-        """True if no worker runs, according to the events."""
+        """True if no worker runs, according to the events so far."""
         return not any(self._progress.running())
 
     def close(self) -> None:
-        """Print the final state as permanent lines."""
+        """Print the remaining permanent lines, and remove the lines that change in place."""
 
 
 class PlainDisplay(Display):
@@ -134,10 +135,7 @@ class PlainDisplay(Display):
 
 
 class LiveDisplay(Display):
-    """Prints outcomes as permanent lines.
-
-    Below them, running workers and a progress line change in place.
-    """
+    """Prints outcomes as permanent lines, and redraws running workers and progress below them."""
 
     def __init__(self, style: Style | None = None, stream: TextIO | None = None) -> None:
         super().__init__(style)
@@ -145,9 +143,9 @@ class LiveDisplay(Display):
         self._staying: list[str] = []
         self._is_open = False
         self._due = 0.0
-        #: Seconds since the epoch: earlier events get no permanent line.
+        #: Time in seconds since the epoch. Events before this time get no permanent line.
         self.silent_until = 0.0
-        #: Lines above the running workers, in place.
+        #: Lines above the running workers, which also change in place.
         self.body: Sequence[str] = ()
         self._output: LastLines | None = None
 
@@ -211,7 +209,10 @@ class LiveDisplay(Display):
         return self._region.encoding.startswith("utf")
 
     def _workers(self, now: float, most: int) -> Iterator[str]:
-        """Yield a line for each running or waiting worker: elapsed time, and activity or output."""
+        """Yield a line for each running or waiting worker, at most ``most``.
+
+        The line has the elapsed time, and the worker's activity or last line of output.
+        """
         progress = self._progress
         # Waiting workers have less to show: they come after the running workers.
         busy = {**dict(progress.running()), **dict(progress.waiting())}
@@ -234,7 +235,7 @@ class LiveDisplay(Display):
 
 
 def timed_line(seconds: float, line: str, event: Event, style: Style) -> str:
-    """Return an event's line in the style of its kind, with the seconds since the job's start."""
+    """Return an event's line, colored by the event's kind, with the time ``seconds`` before it."""
     head, colon, rest = line.partition(": ")
     paint = style.of(_style_name(event))
     return f"{style.dim(f'{seconds:7.1f}s')}  {paint(head)}{colon}{rest}"
@@ -298,7 +299,7 @@ def _moment(event: Event) -> float:
 def display_for(context: CliContext, stream: TextIO | None = None) -> Display:
     """Return a display for ``stream`` (default: standard error).
 
-    Its last lines change in place if the stream is a suitable terminal.
+    Return a LiveDisplay if the stream is a suitable terminal, otherwise a PlainDisplay.
     """
     to = stream or sys.stderr
     style = style_of(context.environ, to)

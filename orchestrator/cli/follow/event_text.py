@@ -12,8 +12,8 @@ REASON_CHARACTERS = 160
 #: Minimum columns for a reason on a narrow terminal.
 LEAST_REASON = 12
 NAME_CHARACTERS = 80
-#: Minimum duration in seconds for a line about the end of a gate's run on the base commit or on the
-#: merged result.
+#: Minimum duration of a gate's run on the base commit or on the merged result, in seconds. The end
+#: of a shorter run gets no line.
 LEAST_SHOWN_SECONDS = 1.0
 
 Event = Mapping[str, Any]
@@ -21,7 +21,7 @@ Facts = Mapping[str, Any]
 
 
 class EarlierFacts(Protocol):
-    """Facts from earlier events that the lines of later events need."""
+    """Facts from earlier events. The text of a later event may need such facts."""
 
     @property
     def started_at(self) -> Mapping[str, float]: ...
@@ -30,9 +30,9 @@ class EarlierFacts(Protocol):
 
 
 def line_of(event: Event, progress: EarlierFacts) -> str | None:
-    """Return the line for an event; None if the user need not see it.
+    """Return the text of an event in one line; None if the user need not see the event.
 
-    ``progress``: the state before the event.
+    ``progress``: facts from the events before this event.
     """
     kind, facts = str(event["kind"]), event.get("data") or {}
     worker = str(event.get("worker_id") or "")
@@ -219,10 +219,7 @@ _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REV
 
 
 def with_shorter_reason(event: Event, characters: int) -> Event:
-    """Return the event with its reason shortened by ``characters``.
-
-    At least LEAST_REASON characters remain.
-    """
+    """Return the event with its reason shortened by ``characters``, to at least LEAST_REASON."""
     facts = event.get("data") or {}
     reason = first_line(facts.get("reason"), REASON_CHARACTERS)
     shorter = first_line(reason, max(LEAST_REASON, len(reason) - characters))
@@ -230,14 +227,14 @@ def with_shorter_reason(event: Event, characters: int) -> Event:
 
 
 def indent(worker_id: str) -> str:
-    """Return the indent of a worker: "" for ``worker_2``, two blanks for ``worker_2_1``."""
+    """Return the blanks before a worker's line: none for ``worker_2``, two for ``worker_2_1``."""
     return "  " * max(0, worker_id.count("_") - 1)
 
 
 def _of_gate(kind: str, subject: str, worker: str, facts: Facts) -> str | None:
     """Return a line such as ``worker_1: running gate tests on the base commit``.
 
-    None if no line is shown.
+    Return None if the event gets no line.
     """
     by, name = f"{subject}: " if subject else "", first_line(facts.get("gate"), NAME_CHARACTERS)
     if kind == EventKind.GATE_ENDED:

@@ -29,22 +29,22 @@ from orchestrator.core.model.states import ENDED_JOB
 TICK_SECONDS = 0.25
 #: Seconds between two updates of the lines above the workers.
 REFRESH_SECONDS = 1.0
-#: The descriptor of progress lines.
+#: File descriptor to which progress lines are written.
 STANDARD_ERROR = 2
 
 
 class UserExited(KeyboardInterrupt):
-    """The user exited before the job had ended."""
+    """Raised if the user exits before the job has ended, with a second Ctrl-C."""
 
 
 class FollowEnd:
-    """The last item of a ``FollowListener``, with the job's final status."""
+    """The last item of a ``FollowListener``. ``answer``: the final status of the job."""
 
     def __init__(self, answer: dict[str, Any]) -> None:
         self.answer = answer
 
 
-#: An event, a text to print, or the end of following.
+#: An event, a line to print, the job's end, or an error.
 News = dict[str, Any] | str | FollowEnd | Exception
 
 
@@ -55,10 +55,10 @@ def follow(
     display: Display,
     on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> tuple[dict[str, Any], bool]:
-    """Show a job until it has ended. Return its last status, and True if the user interrupted it.
+    """Show a job until it has ended. Return its final status, and True after Ctrl-C.
 
-    ``on_event`` is called with each event after it is shown. The first Ctrl-C requests the job's
-    stop, the second raises UserExited.
+    ``on_event`` is called with each event after the event is shown. The first Ctrl-C requests the
+    job's stop. The second Ctrl-C raises UserExited.
     """
     news = FollowListener(context, client.api_url, job_id)
     held = BlockedWorkers(client, job_id)
@@ -90,10 +90,11 @@ def watch(
     seconds: float = math.inf,
     body: Callable[[], Sequence[str]] | None = None,
 ) -> dict[str, Any]:
-    """Show a job until it has ended, or for ``seconds``, and return its status.
+    """Show a job until it has ended, at most for ``seconds``, and return its status.
 
-    Past events are not printed. ``body`` is called once a second, and returns the lines above the
-    workers. Ctrl-C ends only this display, not the job.
+    Events from before the call are not printed. ``body`` is called once a second, and returns lines
+    to show above the workers. Ctrl-C ends only the display, not the job: it raises
+    KeyboardInterrupt.
     """
     deadline, refresh_at = time.monotonic() + seconds, 0.0
     held = BlockedWorkers(client, job_id)
@@ -117,7 +118,7 @@ def watch(
 
 
 def _logs_of(context: CliContext, job_id: str) -> Path:
-    # The directory may not exist yet.
+    # If the job is new, the directory may not exist yet.
     try:
         directory = directory_of(context.workspace, job_id)
     except NotFound:
@@ -126,9 +127,10 @@ def _logs_of(context: CliContext, job_id: str) -> Path:
 
 
 def _ended_without_server(context: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Return an ended job's status from its files, if the job's server has stopped; otherwise None.
+    """If the job's server has stopped, return the status of the ended job from its files.
 
-    A server may stop before this process has received the job's last event.
+    Return None if the server runs, or the job has not ended. A server may stop before this process
+    has received the job's last event.
     """
     if context.environ.get("ORCHESTRATOR_API_URL"):
         return None
@@ -168,7 +170,7 @@ def _ask_to_stop(client: OrchestratorClient, job_id: str, display: Display) -> N
 
 
 class FollowListener:
-    """Iterator over a job's events, and other lines to print.
+    """Iterator over a job's events, and over other lines to print. Raises errors of the client.
 
     An item is None if nothing arrived for a short time. The last item is a FollowEnd.
     """
@@ -178,7 +180,7 @@ class FollowListener:
         client = context.client_at(
             url, lambda seconds: self._news.put(no_answer_line(url, seconds))
         )
-        # A daemon thread, so that a user who leaves early does not wait for the server.
+        # A daemon thread, so that a user who exits early does not wait for the server.
         threading.Thread(target=self._listen, args=(client, job_id), daemon=True).start()
 
     def _listen(self, client: OrchestratorClient, job_id: str) -> None:
@@ -204,7 +206,10 @@ class FollowListener:
 
 @contextmanager
 def stop_signals_interrupt() -> Iterator[None]:
-    """Make SIGTERM and a closed terminal act like Ctrl-C, also in background jobs of a shell."""
+    """While the block runs, SIGTERM and a closed terminal act like Ctrl-C.
+
+    This also holds for a background job of a shell, which ignores Ctrl-C.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:

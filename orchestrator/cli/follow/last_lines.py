@@ -1,4 +1,4 @@
-"""The last line of output of running workers, from their logs on this machine."""
+"""Reads the last line of each running worker's output, from the logs on this machine."""
 
 import os
 import time
@@ -14,7 +14,7 @@ REFRESH_SECONDS = 0.25
 
 
 class LastLines:
-    """The last lines of workers' logs. A log is read again only after it has grown."""
+    """Reads the last line of workers' logs. A log is read again only after it has grown."""
 
     def __init__(self, logs: Path) -> None:
         self._logs = logs
@@ -23,7 +23,11 @@ class LastLines:
         self._due = 0.0
 
     def of(self, started_at: Mapping[str, float]) -> Mapping[str, str]:
-        """Return the last line of each worker's present attempt, if there is one."""
+        """Return the last line of output of each worker in ``started_at``, by worker id.
+
+        ``started_at``: start time of each worker's present attempt. Older output is ignored. A
+        worker without output is omitted.
+        """
         if time.monotonic() >= self._due:
             self._read = {
                 each: self._size_and_last_line(each, at) for each, at in started_at.items()
@@ -42,5 +46,5 @@ class LastLines:
                 text = log.read(TAIL_BYTES).decode("utf-8", "replace")
         except OSError:
             return -1, ""
-        # The part after the last carriage return: programs use it to redraw their progress.
+        # A carriage return also ends a line, because programs redraw their progress with it.
         return found.st_size, next(reversed(lines_of(text.replace("\r", "\n"))), "")

@@ -29,7 +29,7 @@ class JobPart:
     workers: set[str] = field(default_factory=set)
     #: Final status of the job; empty while it runs.
     ended: str = ""
-    #: The server's present work for the job after the workers' end, such as merging.
+    #: The server's present work for the job as a whole, such as planning or a gate's run.
     activity: str = ""
 
 
@@ -50,9 +50,9 @@ class ProgressLines:
     _most_running: int = 0
 
     def take(self, event: Event, room: int | None = None) -> str | None:
-        """Record an event. Return its line, or None if the user need not see the event.
+        """Record an event. Return the event's line, or None if the user need not see the event.
 
-        If the line has more than ``room`` columns, only its reason is shortened.
+        If the line has more than ``room`` columns, the reason in the line is shortened.
         """
         line = line_of(event, self)
         if line is not None and room is not None and (excess := columns(line) - room) > 0:
@@ -94,7 +94,7 @@ class ProgressLines:
             self._costs[worker] = facts.get("cost_usd")
             return
         if kind not in _STATUS and kind not in _OTHERWISE:
-            return  # The event, possibly of a later version, changes no status.
+            return  # The event changes no status, or a later version of the product sent it.
         job.workers.add(worker)
         self.activities.pop(worker, None)
         if kind == EventKind.WORKER_STARTED:
@@ -113,7 +113,7 @@ class ProgressLines:
 
     def _record_end(self, worker: str, status: str, at: float) -> None:
         began = self.started_at.pop(worker, None)
-        # Workers with child jobs do not count, because they mostly wait for these jobs.
+        # Workers with child jobs do not count, because such workers mostly wait.
         if began is not None and status in SUCCEEDED and worker not in self._parents:
             self._finished_seconds.append(at - began)
 
@@ -132,8 +132,9 @@ class ProgressLines:
             job.activity = ""
 
     def resumed_because(self, worker: str) -> str:
-        """Return why a worker resumed, such as `` (child job 05ebe362 completed)``; "" if
-        unknown.
+        """Return why a worker resumed, such as `` (child job 05ebe362 completed)``.
+
+        Return "" if the reason is unknown.
         """
         facts = self._awaited.get(worker) or {}
         ids = [str(each) for each in facts.get("child_job_ids") or ()]
@@ -151,13 +152,16 @@ class ProgressLines:
         return Counter(self.workers.values())
 
     def running(self) -> Iterator[tuple[str, float]]:
-        """Yield the running workers, each with the start time of its attempt, the oldest first."""
+        """Yield each running worker with the start time of its attempt, in seconds since the epoch.
+
+        The worker that started first is first.
+        """
         for worker, at in self.started_at.items():
             if self.workers[worker] == "running":
                 yield worker, at
 
     def waiting(self) -> Iterator[tuple[str, float]]:
-        """Yield the workers that wait for child jobs or locks, with their attempt's start time."""
+        """Yield each worker that waits for child jobs or locks, with its attempt's start time."""
         for worker, at in self.started_at.items():
             if self.workers[worker] == "waiting":
                 yield worker, at
@@ -178,18 +182,21 @@ class ProgressLines:
         return max(0, self.total - busy - sum(counts[status] for status in _ENDED))
 
     def unsuccessful(self) -> Iterator[tuple[int, str]]:
-        """Yield the number of workers in each unsuccessful status, and the status."""
+        """Yield the number of workers in each unsuccessful status, with the status."""
         counts = self.counts()
         return ((counts[status], status) for status in _UNSUCCESSFUL if counts[status])
 
     def job_activities(self) -> Iterator[str]:
-        """Yield lines such as ``job 1d80bc9d: running gate tests on the merged result``."""
+        """Yield a line for each activity of the server, such as ``job 1d80bc9d: a is planning``."""
         for job_id, job in self.jobs.items():
             if doing := job.activity or self._final_activity(job):
                 yield f"job {job_id}: {doing}"
 
     def _final_activity(self, job: JobPart) -> str:
-        """Return the job's activity after its last worker's end; "" at any other time."""
+        """Return ``merging and writing reports`` if all workers have ended, but the job has not.
+
+        Return "" at any other time.
+        """
         if job.ended or not job.workers or len(job.workers) < job.tasks:
             return ""
         is_worked_on = any(self.workers[each] not in _ENDED for each in job.workers)
@@ -197,7 +204,7 @@ class ProgressLines:
 
     @property
     def cost_usd(self) -> float | None:
-        """Known cost so far; None if no cost is known."""
+        """Known cost of all workers so far, in US dollars; None if no cost is known."""
         known = [cost for cost in self._costs.values() if cost is not None]
         return sum(known) if known else None
 
@@ -206,9 +213,9 @@ class ProgressLines:
         return None in self._costs.values()
 
     def seconds_left(self, now: float) -> float | None:
-        """Return the estimated seconds until all tasks are done.
+        """Return the estimated time until all tasks are done, in seconds.
 
-        None if too few tasks are finished, or if no task remains.
+        Return None if too few tasks have ended for an estimate, or if no task remains.
         """
         if len(self._finished_seconds) < LEAST_FINISHED:
             return None
@@ -218,15 +225,15 @@ class ProgressLines:
         return max([(self.queued * each + sum(begun)) / lanes, *begun]) or None
 
 
-#: Status of the worker after an event. For other events, the event's data or ``_OTHERWISE`` has the
-#: status.
+#: Status of the worker after an event, by kind of event. For kinds that are not listed, the event's
+#: data or ``_OTHERWISE`` has the status.
 _STATUS: dict[str, str] = {
     EventKind.WORKER_STARTED: "running",
     EventKind.WORKER_RESUMED: "running",
     EventKind.WORKER_WAITING: "waiting",
     EventKind.WORKER_RETRYING: "pending",
 }
-#: The status after an event whose data has no status.
+#: Status of the worker after an event whose data has no status, by kind of event.
 _OTHERWISE: dict[str, str] = {
     EventKind.WORKER_SENT_BACK: "pending",
     EventKind.WORKER_ENDED: "ended",

@@ -1,4 +1,4 @@
-"""Notifications of ``run --notify``: on this desktop, and by the terminal's bell."""
+"""Sends the notifications of ``run --notify``: to this desktop, and with the terminal's bell."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -8,7 +8,7 @@ from orchestrator.cli.follow.event_text import Event
 from orchestrator.core.events import EventKind
 from orchestrator.outbox.notifications import desktop
 
-#: Events after which a job waits for a person, with the text.
+#: Texts of notifications, by the kind of event after which a job waits for a person.
 _NEEDS = {
     EventKind.QUESTION_ASKED: "a task waits for your answer",
     EventKind.LIMIT_ASKED: "a limit was reached",
@@ -17,7 +17,7 @@ _NEEDS = {
 
 class RunNotifications:
     def __init__(self, say: Callable[[str], None], *, approves: bool) -> None:
-        """``say`` prints a line. ``approves``: True if the user must approve the job's plan."""
+        """``say`` prints a line. ``approves``: True if the job waits for approval of its plan."""
         self._say = say
         self._needs = dict(_NEEDS)
         if approves:

@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
 Answer = Mapping[str, Any]
 
-#: Signals that this process ignores, because the terminal sends them to the tool, too, and the tool
-#: reacts.
+#: Signals that this process ignores. The terminal also sends them to the AI tool, which reacts.
 _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 
@@ -91,7 +90,7 @@ def _row(job: Answer, worker_id: str) -> Answer:
 
 
 def _worker(context: CliContext, job_id: str, row: Answer) -> Worker:
-    """Return the worker, from its status row and its directory.
+    """Return the worker that ``row``, a row of the status, describes.
 
     Raise Conflict if the worker has no directory.
     """

@@ -22,7 +22,7 @@ from orchestrator.core.text.formatting import plural
 Answer = dict[str, Any]
 
 WHY_WIDTH = 100
-#: Message for a task without several candidates.
+#: Reason for the choice if a task has one candidate.
 ONLY_ONE = "the task has one candidate"
 
 
@@ -46,9 +46,9 @@ def compare_command(context: CliContext, job_id: str, task_id: str, diff: bool) 
 
 
 def find_comparison(context: CliContext, job_id: str, task_id: str) -> Answer:
-    """Return the comparison from the server, or from the job's reports if no server runs.
+    """Return the comparison of a task's candidates, from the server or from the job's reports.
 
-    Raise NotFound.
+    The reports are read if no server runs. Raise NotFound if there is no comparison.
     """
     client = context.client_if_running()
     if client is not None:
@@ -68,7 +68,7 @@ def _from_reports(context: CliContext, job_id: str, task_id: str) -> Answer:
             f"the candidates of unfinished job {root_id} are unknown without a server; start the "
             f"server: {COMMAND} serve"
         )
-    # The root job's file, because it covers all depths.
+    # Read the root job's file, because it has the candidates of all child jobs.
     figures = json.loads(find_report(context, root_id, "analytics.json"))
     for found in figures.get("comparisons", ()):
         if (found["job_id"], found["task_id"]) == (job_id, task_id):
@@ -147,9 +147,9 @@ def _change_text(each: Answer) -> str:
 
 
 def _tests_text(each: Answer) -> str:
-    """Return a text on a candidate's tests, such as ``12 existing, 3 new (1 counted)``.
+    """Return the numbers of a candidate's tests, such as ``12 existing, 3 new (1 counted)``.
 
-    "1 counted" means that one new test counts for the choice of a candidate.
+    "1 counted" means that the choice of the candidate takes one of the new tests into account.
     """
     base, new = each.get("base_tests"), each.get("new_tests", 0)
     if base is None:
@@ -182,10 +182,11 @@ def _show_differences(context: CliContext, found: Answer) -> None:
 
 
 def _differences(context: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
-    """Yield each candidate that was not chosen, with its difference from the chosen candidate.
+    """Yield the worker id of each candidate that was not chosen, with a patch.
 
-    Candidates without a branch are omitted. Raise Conflict if no candidate was
-    chosen, or if the chosen candidate has no branch.
+    The patch leads from the chosen candidate's branch to this candidate's branch. Candidates
+    without a branch are omitted. Raise Conflict if no candidate was chosen, or if the chosen
+    candidate has no branch.
     """
     from orchestrator.composition import difference_between
 

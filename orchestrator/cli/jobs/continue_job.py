@@ -73,7 +73,7 @@ def continue_command(
 def _base(context: CliContext, job_id: str) -> dict[str, Any]:
     """Return the settings of a new job that starts from the result of job ``job_id``.
 
-    Raise Conflict or NotFound.
+    Raise NotFound for an unknown job, and Conflict if the job has not ended or has no result.
     """
     from orchestrator.cli.offline.jobs_on_disk import whole_job
 
@@ -93,7 +93,7 @@ def _base(context: CliContext, job_id: str) -> dict[str, Any]:
 
 
 def _cause(context: CliContext, job_id: str, error: NotFound) -> str:
-    """Return why a job has no result: ``error``, or that the job was discarded."""
+    """Return the reason why a job has no result: it was discarded, or the text of ``error``."""
     try:
         check_not_discarded(context, job_id)
     except NotFound as discarded:

@@ -50,9 +50,9 @@ def need_lines(needs: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def open_needs(context: CliContext, job_id: str) -> list[str]:
-    """Return lines about the needs of a job and its child jobs, such as an open question.
+    """Return a line for each need of a job and its child jobs, such as an open question.
 
-    The result is empty if no server answers, or the caller may not list needs.
+    Return [] if no server answers, or if the caller may not list needs.
     """
     try:
         client = context.client_if_running()

@@ -80,9 +80,9 @@ def _waited(context: CliContext, job_id: str, timeout: float | None) -> dict[str
 
 
 def _ended_on_disk(context: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Return an ended job's status from its files; None if a server runs, or the job has not ended.
+    """If no server runs, return the status of an ended job from the job's files.
 
-    Raise NotFound for an unknown job.
+    Return None if a server runs, or if the job has not ended. Raise NotFound for an unknown job.
     """
     from orchestrator.cli.offline.jobs_on_disk import find_job
 

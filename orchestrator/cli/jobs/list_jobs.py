@@ -58,7 +58,7 @@ def show_jobs(context: CliContext, status: str | None, limit: int, children: boo
 
 
 def warn_if_no_server(context: CliContext) -> None:
-    """Print a notice on unfinished jobs if no server runs."""
+    """If no server runs, print that unfinished jobs do not continue, and how to start a server."""
     if context.address_if_running() is None:
         click.echo(
             f"no server is running; unfinished jobs continue with: {COMMAND} serve", err=True
@@ -68,10 +68,10 @@ def warn_if_no_server(context: CliContext) -> None:
 def find_jobs(
     context: CliContext, status: str | None, limit: int, children: bool
 ) -> dict[str, Any]:
-    """Return a page of jobs from the server, or from the jobs' files if no server runs.
+    """Return at most ``limit`` jobs, from the server, or from the jobs' files if no server runs.
 
-    With ``children``, the page includes child jobs. The server gives a worker only the jobs below
-    the worker.
+    If ``children`` is True, child jobs are included. If a worker calls the server, the server
+    returns only the descendants of the worker.
     """
     client = context.client_if_running()
     if client is not None:

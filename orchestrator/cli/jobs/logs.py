@@ -65,7 +65,7 @@ def _lines(
 
 
 class _Files:
-    """The log files of a job. A running job adds files."""
+    """Finds the log files of a job on this machine. A running job adds files."""
 
     def __init__(self, context: CliContext, job_id: str, worker_id: str | None) -> None:
         self._context = context
@@ -74,7 +74,7 @@ class _Files:
         self._directory: Path | None = None
 
     def here(self) -> bool:
-        """True if the job's files are on this machine. Raises NotFound for an unknown worker."""
+        """True if the job's log files are on this machine. Raise NotFound for an unknown worker."""
         from orchestrator.cli.offline.jobs_on_disk import directory_of
 
         if self._context.environ.get("ORCHESTRATOR_API_URL"):
@@ -110,7 +110,7 @@ class _Files:
 
 
 def _numbers(path: Path) -> tuple[list[int], str]:
-    """Return a key that sorts ``worker_10`` after ``worker_9``."""
+    """Return a sort key for log files that puts ``worker_10`` after ``worker_9``."""
     return [int(number) for number in re.findall(r"\d+", path.stem)], path.stem
 
 
@@ -120,7 +120,8 @@ def _from_server(
     with context.client() as client:
         if follow and worker_id is None:
             raise click.UsageError(
-                "--follow needs a WORKER, because this job's files are on another machine"
+                "--follow needs a WORKER, because this job's files are on another machine; list "
+                f"the workers: {COMMAND} status {job_id}"
             )
         if follow and worker_id:
             lines = client.logs(job_id, worker_id, follow=True, tail=tail)

@@ -40,7 +40,7 @@ def report_command(context: CliContext, job_id: str, name: str) -> None:
 
 
 def find_report(context: CliContext, job_id: str, name: str) -> str:
-    """Return a report from the server, or from the job's files if no server runs.
+    """Return the text of a report, from the server, or from the job's files if no server runs.
 
     Raise NotFound.
     """
@@ -62,7 +62,7 @@ def find_report(context: CliContext, job_id: str, name: str) -> str:
 
 
 def _report_path(name: str) -> str:
-    """Return the path of a report below a job's directory. Raises NotFound."""
+    """Return the path of the report ``name``, relative to the job's directory. Raise NotFound."""
     if name == FINAL:
         return name
     if level := _LEVEL.fullmatch(name):

@@ -98,7 +98,7 @@ def run_to_its_end(
 ) -> int:
     """Run a job with live progress, and return its exit code.
 
-    Raise UserExited if the user exits first.
+    Raise UserExited if the user exits before the job has ended.
     """
     from orchestrator.cli.follow.display import display_for
     from orchestrator.cli.server.background_server import server_at
@@ -153,7 +153,7 @@ def _run_at(
 
 
 def _details(client: "OrchestratorClient", job_id: str) -> dict[str, Any]:
-    """Return the usage of a job and its child jobs, and the base commit of its worktrees.
+    """Return the usage of a job with its child jobs, and the base commit, as fields of a status.
 
     Return {} if the server has stopped.
     """

@@ -92,9 +92,9 @@ def _last_status(context: CliContext, last: dict[str, Any]) -> dict[str, Any]:
 
 
 def _watched_on_terminal(context: CliContext, job_id: str) -> dict[str, Any] | None:
-    """Show a job of a running server until it has ended, and return its status.
+    """Show a job in place on the terminal until it has ended, and return its final status.
 
-    None without a server, or without a suitable terminal.
+    Return None if no server runs, or if there is no suitable terminal.
     """
     from orchestrator.cli.follow.display import LiveDisplay, display_for
     from orchestrator.cli.follow.follow import stop_signals_interrupt, watch
@@ -115,10 +115,10 @@ def _watched_on_terminal(context: CliContext, job_id: str) -> dict[str, Any] | N
 
 
 def find_status(context: CliContext, job_id: str) -> dict[str, Any]:
-    """Return the status from the server, or from the job's files if no server runs.
+    """Return the status of a job, from the server, or from the job's files if no server runs.
 
-    With ``--json``, the status is the API's answer. Otherwise, the workers of all child jobs are
-    added. Raise NotFound.
+    With ``--json``, the status is the API's answer. Without ``--json``, it also has the workers of
+    all child jobs. Raise NotFound.
     """
     as_api = context.as_json
     client = context.client_if_running()
@@ -145,9 +145,9 @@ def _status_on_disk(context: CliContext, job_id: str) -> dict[str, Any]:
 
 
 def _stored_status(context: CliContext, job_id: str, error: ApiError) -> dict[str, Any]:
-    """Return the status from the job's files, while the server cannot read its database.
+    """Return a job's status from its files, while the server cannot read its database.
 
-    Raise ``error`` if there are no files.
+    ``error``: the server's error, which is raised again if the job has no files.
     """
     from orchestrator.cli.offline.jobs_on_disk import root_id_of, written_at
 
@@ -188,8 +188,9 @@ def _show_all(answer: Mapping[str, Any]) -> str:
 
 
 def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
-    """Return lines on changes that are not in the result, with the commands that merge or show
-    them.
+    """Return lines about changes that are not in the merged result.
+
+    The lines have the commands that merge or show the changes.
     """
     lines = []
     found = answer.get("made_not_in_result") or ()
@@ -235,7 +236,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """Yield a line on whether a retry resumed the worker's session."""
+    """If a worker was retried, yield a line that tells if the retry resumed the session."""
     session = task.get("session")
     if session and session["attempt"] > 1:
         how = "resumed session" if session["resumed"] else "new session"

@@ -24,7 +24,7 @@ STATUS_BYTES = 1024**3
 
 
 class UnreadableJobs(OrchestratorError):
-    """All jobs belong to another user, so this user cannot read them."""
+    """This user may not read the files of jobs, because the jobs belong to another user."""
 
     kind = "unreadable"
 
@@ -34,10 +34,10 @@ class UnreadableJobs(OrchestratorError):
 
 
 def root_jobs(workspace: Path) -> list[Answer]:
-    """Return the status of every root job, newest first.
+    """Return the status of every root job, the newest first.
 
-    Print a message for each job that this user cannot read. Raise UnreadableJobs if there are only
-    such jobs.
+    Print a message for each job that this user cannot read. Raise UnreadableJobs if this user can
+    read no job.
     """
     jobs: list[Answer] = []
     refused: list[UnreadableJobs] = []
@@ -67,7 +67,7 @@ def _newest_first(jobs: list[Answer]) -> list[Answer]:
 
 
 def all_jobs(workspace: Path) -> list[Answer]:
-    """Return root jobs and their child jobs, newest first."""
+    """Return the status of all root jobs and their child jobs, the newest first."""
     roots = root_jobs(workspace)
     jobs = [job for root in roots for job in (root, *_child_jobs(root))]
     return _newest_first(jobs)
@@ -79,7 +79,7 @@ def _child_jobs(root: Answer) -> Iterator[Answer]:
 
 
 def summary(job: Answer) -> Answer:
-    """Return a job with the fields of the API's list of jobs; unknown values are omitted."""
+    """Convert a job's status to the form of the API's list of jobs. Omit unknown values."""
     from orchestrator.api.serializers.answer_parts import SUMMARY_CHARACTERS, links, seconds_between
     from orchestrator.schemas.answers.job_list import JobSummary
 
@@ -107,9 +107,9 @@ def find_job(workspace: Path, job_id: str) -> Answer:
 
 
 def whole_job(workspace: Path, job_id: str) -> Answer:
-    """Return a job from its files, with the workers of all child jobs in ``child_results``.
+    """Return the status of a job, with the workers of all child jobs in ``child_results``.
 
-    Prints a message if the files of an unfinished job lack some workers. Raises NotFound.
+    If the files of an unfinished job lack workers, print a message. Raise NotFound.
     """
     job = _job(workspace, job_id)
     if omitted := job.get("workers_omitted"):
@@ -159,7 +159,10 @@ def directory_of(workspace: Path, job_id: str) -> Path:
 
 
 def written_at(workspace: Path, job_id: str) -> float:
-    """Return when a root job's status was last written; the present time if the job was removed."""
+    """Return the time at which a root job's status was last written, in seconds since the epoch.
+
+    If the job was removed, return the present time.
+    """
     try:
         return (workspace / f"job_{job_id}" / "status.json").stat().st_mtime
     except OSError:
@@ -185,9 +188,9 @@ def project_of_job(workspace: Path, job_id: str) -> str:
 
 
 def workers_of(workspace: Path, job_id: str) -> set[str] | None:
-    """Return the ids of the workers of a child job and its descendants.
+    """Return the ids of all workers of a child job and of its child jobs, at any depth.
 
-    None for a root job, because all workers in a root job's directory belong to the job.
+    Return None for a root job: all workers in a root job's directory belong to the root job.
     """
     if _status(workspace / f"job_{job_id}") is not None:
         return None
@@ -204,7 +207,10 @@ def _with_all_workers(directory: Path) -> Answer | None:
 
 
 def _status(directory: Path, name: str = "status.json") -> Answer | None:
-    """Return the status in a job's directory; None if there is none. Raises UnreadableJobs."""
+    """Return the status in the file ``name`` of a job's directory. Raise UnreadableJobs.
+
+    Return None if there is no such file, or if the file is damaged.
+    """
     if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
         raise UnreadableJobs(directory)
     path = directory / name
@@ -220,17 +226,17 @@ def _status(directory: Path, name: str = "status.json") -> Answer | None:
 
 
 def _starting_workers(job: Answer, job_id: str) -> Iterator[Answer]:
-    """Yield the worker, at any depth of ``job``, that started the child job ``job_id``."""
+    """Yield each worker of ``job``, at any depth, that started the child job ``job_id``."""
     for task in all_tasks(tasks_of(job)):
         if job_id in (task.get("child_job_ids") or [task.get("child_job_id")]):
             yield dict(task)
 
 
 def _child(directory: Path, job_id: str, tasks: list[Answer], record: Answer) -> Answer:
-    """Return the child job ``job_id``. ``tasks``: its workers.
+    """Return the status of the child job ``job_id``, whose workers are ``tasks``.
 
-    ``record``: the child job's fields in the root job's status. These fields replace computed
-    fields, such as the status.
+    ``record``: fields of the child job in the root job's status. They override the fields that this
+    function computes from the workers, such as the status.
     """
     report = str(directory / "reports" / f"job_{job_id}.md")
     return {

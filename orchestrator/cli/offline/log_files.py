@@ -1,4 +1,4 @@
-"""Workers' log files: their last lines, and new lines of several files in parallel."""
+"""Reads workers' log files: the last lines of a file, and new lines of several files at once."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -35,7 +35,7 @@ def tail_lines(path: Path, count: int | None) -> list[str]:
 
 
 class _Follower:
-    """A log file that grows. ``news`` returns whole lines, ``rest`` an incomplete last line."""
+    """Reads a growing log file. ``news`` returns new complete lines, ``rest`` an incomplete one."""
 
     def __init__(self, file: LogFile, tail: int | None) -> None:
         self._worker_id = file.worker_id
@@ -62,15 +62,16 @@ class _Follower:
 def follow_files(
     find: Callable[[], Sequence[LogFile]], ended: Callable[[], bool], tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield each log line as it is written, with its worker, until ``ended`` returns True.
+    """Yield each line of the logs when it is written, with its worker, until ``ended`` is True.
 
-    A file from the first call of ``find`` starts with its last ``tail`` lines. A file that a later
-    call adds starts with its first line.
+    ``find`` returns the log files, and is called repeatedly. Files from its first call start with
+    their last ``tail`` lines; None: with the first line. Files from later calls start with their
+    first line.
     """
     followed: dict[Path, _Follower] = {}
     try:
         while True:
-            # Called before the files are read, so that output from before the end is not missed.
+            # Call ``ended`` before the files are read, so that output before the end is not missed.
             last = ended()
             for file in find():
                 if file.path not in followed:

@@ -1,6 +1,6 @@
-"""Groups of commands.
+"""A group of commands. The help lists the commands by section.
 
-A command's module is loaded when it is needed. The help lists commands by section, and an error
+The module of a command is loaded only when the command is needed. For an unknown command, the error
 suggests similar names.
 """
 
@@ -15,7 +15,7 @@ import click
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.core.text.command_name import IN_FOLDER
 
-#: Variable by which a shell requests the completions of a command line.
+#: Environment variable with which a shell requests the completions of a command line.
 COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
 #: Names of commands, by title of the section.
 Sections = Mapping[str, tuple[str, ...]]
@@ -30,9 +30,11 @@ class CommandGroup(click.Group):
         otherwise: str = "",
         **kwargs: Any,
     ) -> None:
-        """``modules`` maps each command to its module. ``sections`` lists the commands in
-        ``--help``. ``otherwise``: beginning of the command line to type if the first argument is no
-        command, with its purpose, such as ``To show a job: orchestrator status``.
+        """``modules``: module of each command, by the command's name. ``sections``: commands that
+        ``--help`` lists, by the section's title.
+
+        ``otherwise``: hint for an unknown command, such as ``To show a job: orchestrator status``.
+        The unknown word is appended to the hint.
         """
         super().__init__(*args, **kwargs)
         self.modules = modules

@@ -1,7 +1,7 @@
-"""The product's commands, as users type them in the current directory.
+"""The product's commands, as the user types them in the current directory.
 
-Messages of the command line name these paths. Stored texts, such as reports, contain the commands
-as typed in the portable folder, because the reader of a report may be in any directory.
+Messages of the command line use this form. Stored texts, such as reports, contain the commands as
+typed in the portable folder, because the reader of a report may be in any directory.
 """
 
 import os
@@ -25,8 +25,8 @@ _INSTALL = "./install.sh"
 def path_here(name: str, folder: str, directory: str) -> str:
     """Return the path of the file ``name`` in ``folder``, quoted for the shell.
 
-    The path is absolute, or relative to ``directory``, whichever is shorter. It contains a slash,
-    so that the shell does not search the PATH.
+    Return the shorter of the absolute path and the path relative to ``directory``. The path
+    contains a slash, so that the shell does not search the PATH.
     """
     path = os.path.join(folder, name)
     relative = os.path.relpath(path, directory)
@@ -42,10 +42,10 @@ def _path_from_here(name: str) -> str:
 
 
 def program_of_home(arguments: Sequence[str], directory: str) -> str:
-    """Return the path of ``bin/orchestrator`` in the home of this process; "" if there is none.
+    """Return the path of the program ``bin/orchestrator`` in the home; "" if there is none.
 
-    ``arguments``: this process's arguments. If the home's program started this process, the first
-    argument is ``--home``.
+    ``arguments``: arguments of this process. If they do not begin with ``--home DIR``, the program
+    in the home did not start this process, and the result is "".
     """
     home = arguments[1] if arguments[:1] == ["--home"] and len(arguments) > 1 else ""
     if not home or not os.path.isfile(os.path.join(home, IN_FOLDER)):
@@ -75,7 +75,7 @@ _FROM_FOLDER = re.compile(
 
 
 def with_paths_here(text: str) -> str:
-    """Return ``text`` with ``bin/orchestrator`` and ``./install.sh`` as users type them here."""
+    """Replace ``bin/orchestrator`` and ``./install.sh`` in ``text`` by what the user types here."""
     if IS_INSTALLED:
         return text
     return _FROM_FOLDER.sub(lambda at: COMMAND if at[0] == IN_FOLDER else INSTALL_COMMAND, text)

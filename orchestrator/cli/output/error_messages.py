@@ -1,4 +1,4 @@
-"""Prints errors: the problem, and the command to type. Selects the exit code."""
+"""Prints an error with the command to type next, and selects the exit code."""
 
 import json
 from typing import Any
@@ -36,14 +36,14 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
 def _next_step(error: OrchestratorError) -> str | None:
     problem = getattr(error, "problem", None) or {}
     lacks_job = isinstance(error, NoSuchJob) or problem.get("subject") == "job"
-    # For a missing worker or report, the message already lists the existing workers or reports.
+    # If a worker or report is missing, the message already lists the existing workers or reports.
     if error.kind == NotFound.kind and not lacks_job:
         return None
     return _NEXT_STEP.get(error.kind)
 
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
-    """Return the server's problem object for an error; without one, an object of the same form."""
+    """Return an error as a problem object (RFC 9457): the server's object, if the error has it."""
     given = getattr(error, "problem", None)
     if given is not None:
         return dict(given)

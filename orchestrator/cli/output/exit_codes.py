@@ -56,10 +56,10 @@ def of_job(status: str) -> ExitCode:
 
 
 def of_error(error: OrchestratorError) -> ExitCode:
-    """Return the exit code for an error's kind.
+    """Return the exit code for an error, by the kind of its class.
 
-    If the kind has no code, the base classes are searched for a kind with a code, the nearest class
-    first. If there is no such kind, return FAILED.
+    If this kind has no exit code, the kind of the nearest base class with an exit code counts. If
+    there is no such base class, return FAILED.
     """
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
     return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)

@@ -35,10 +35,11 @@ from orchestrator.core.text.formatting import cut, listed, plural
 
 #: Separator between the first and the last line of a worker's answer.
 BETWEEN = " ... "
-#: Minimum columns for each of these two lines. With fewer columns, only the last line is shown.
+#: Minimum columns for each of the two lines of an answer. With fewer columns, only the last line is
+#: shown.
 LEAST_LINE = 30
 SHOWN_TASKS = 30
-#: Number of failed workers shown with their whole reason, and its maximum length.
+#: Number of failed workers that are shown with their reason, and maximum characters of a reason.
 SHOWN_FAILURES, FAILURE_CHARACTERS = 5, 2000
 #: Maximum characters of the answer of a failed worker that changed no file.
 ANSWER_CHARACTERS = 500
@@ -50,7 +51,7 @@ _HAS_RESULT = {MergeState.MERGED, MergeState.IN_PART}
 
 
 def summary_lines(answer: Answer, width: int) -> list[str]:
-    """Return the summary of a running or ended job. ``answer``: the answer of ``status``."""
+    """Return the lines of a job's summary. ``answer``: the status of a running or ended job."""
     tasks = tasks_of(answer)
     lines = [outcome_line(answer)]
     if len(tasks) > SHOWN_TASKS:
@@ -65,11 +66,11 @@ def summary_lines(answer: Answer, width: int) -> list[str]:
 
 
 def _next_lines(answer: Answer) -> Iterator[str]:
-    """Yield the commands that show and land the result, and that retry unsuccessful tasks.
+    """Yield the next commands: show and land the result, and retry unsuccessful tasks.
 
-    A completed job without a result has the command that shows the answers of its workers. For a
-    landed result, the command that undoes the landing replaces the command that lands. A discarded
-    job has only the command that undoes its landing, if it has landed.
+    A completed job without a result gets the command that shows its report. A landed job gets the
+    command that undoes the landing instead of the command that lands. A discarded job gets no
+    command that lands or retries.
     """
     job_id, is_complete = answer["job_id"], answer["status"] == JobStatus.COMPLETED
     has_result = answer.get("merge_state") in _HAS_RESULT and not answer.get("discarded")
@@ -94,7 +95,7 @@ def _next_lines(answer: Answer) -> Iterator[str]:
 
 
 def landed_lines(answer: Answer) -> Iterator[str]:
-    """Yield where the job's result has landed, and the command that undoes the landing."""
+    """Yield a line for each landing of the job's result, then the command that undoes the last."""
     found = answer.get("landed") or ()
     for each in found:
         at = local_time(each["at"])
@@ -107,8 +108,8 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
     """Return the last lines about a job: reasons, then commands that merge missing changes.
 
     The reasons are the job's reason and, if the job is unsuccessful, the reasons of failed workers.
-    ``above``: the lines of workers that are already printed. A reason that one of them has in full
-    is omitted.
+    ``above``: lines about workers that are already printed. A reason that one of these lines
+    contains completely is omitted.
     """
     lines = list[str]()
     if answer.get("reason"):
@@ -139,9 +140,9 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
 
 
 def _answer_without_changes(task: Answer) -> str:
-    """Return a failed worker's answer if the worker changed no file; otherwise "".
+    """If a failed worker changed no file, return its answer, otherwise "".
 
-    Such an answer usually says why the worker failed.
+    Such an answer usually explains the failure.
     """
     output = " ".join(lines_of(task.get("output"))) if task.get("unchanged") else ""
     # Do not print a text twice: the reason of a failed login already has the whole answer.
@@ -155,9 +156,9 @@ def _has_files_to_copy(task: Answer) -> bool:
 
 
 def _missing_change_commands(answer: Answer) -> Iterator[str]:
-    """Yield at most SHOWN_COMMANDS commands that merge or show missing changes.
+    """Yield at most SHOWN_COMMANDS commands, each of which merges or shows missing changes.
 
-    Omits commands for files that no worker created, because the job's reason has these commands.
+    Omit the commands for files that no worker created, because the job's reason has these commands.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
@@ -186,7 +187,7 @@ def outcome_line(answer: Answer) -> str:
     parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in SUCCEEDED]
     took = seconds_taken(answer)
     after = f" after {duration(took)}" if took is not None else ""
-    # Without this addition, readers would take "completed" for "built".
+    # Without this addition, "completed" could be read as "something was built".
     built = ", but nothing was changed" if changed_no_file(answer) else ""
     built = ", but nothing was built" if answer.get("nothing_built") else built
     status = paint(str(answer["status"]))
@@ -203,14 +204,17 @@ _USED = {
 
 
 def cap_line(caps: Answer) -> str:
-    """Return the caps as a line such as ``Caps: 10 steps, $2.00``; "" if there are none."""
+    """Return a job's caps as a line such as ``Caps: 10 steps, $2.00``; "" without caps."""
     from orchestrator.core.limits.usage_budgets import caps_in_words
 
     return f"Caps:   {caps_in_words(caps)}" if caps else ""
 
 
 def used_line(usage: Answer) -> str:
-    """Return the usage as a line such as ``Used: 14 steps, 1,300 input tokens``; "" if none."""
+    """Return a job's usage as a line such as ``Used: 14 steps, 1,300 input tokens``.
+
+    Return "" if nothing was used.
+    """
     parts = [
         f"{usage[name]:,} {words.removesuffix('s') if usage[name] == 1 else words}"
         for name, words in _USED.items()
@@ -230,7 +234,7 @@ def _cost(usage: Answer) -> str:
 
 
 def summary_line(task: Answer, width: int) -> str:
-    """Return one line about a worker: its task, and its reason or lines of its answer."""
+    """Return one line about a worker: its task, then its reason or a part of its answer."""
     marks = f"{cut(task_id, SHOWN_ID)}: " if (task_id := given_id(task)) else ""
     marks += "(not chosen) " if task.get("chosen") is False else ""
     reason = pasteable(str(task.get("reason") or ""))
@@ -243,9 +247,10 @@ def summary_line(task: Answer, width: int) -> str:
 
 
 def _answer(task: Answer, width: int) -> str:
-    """Return the first and the last line of a worker's answer, without rows of tables.
+    """Return the first and the last line of a worker's answer, in at most ``width`` characters.
 
-    If there is little room, return the answer's title or, without a title, its last line.
+    Rows of tables are skipped. If ``width`` is too small for two lines, return the answer's title.
+    If the answer has no title, return its last line.
     """
     output = str(task.get("output") or "")
     lines = [line for line in lines_of(output) if not line.startswith("|")]
@@ -278,22 +283,23 @@ def _path_lines(answer: Answer) -> list[str]:
 
 
 def brings_in(loss: Answer) -> bool:
-    """True if the command for missing changes merges them; False if it only shows them.
+    """True if the command for missing changes merges the changes; False if it only shows them.
 
-    Files of earlier versions of the product have no field ``brings_in``; the cause decides.
+    In files of earlier versions of the product, the field ``brings_in`` is missing. Then the cause
+    decides.
     """
     return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
 
 
 def purpose(loss: Answer) -> str:
-    """Return the purpose of a missing change's command, such as ``merge the missing changes``."""
+    """Return what the command for missing changes does, such as ``merge the missing changes``."""
     if loss.get("cause") == LossCause.NOT_MADE:
         return "create the file"
     return f"{'merge' if brings_in(loss) else 'show'} the missing changes"
 
 
 def place_of(loss: Answer) -> str:
-    """Return the branch of a missing change, in parentheses.
+    """Return the branch with the missing changes, in parentheses.
 
     Return "" if the missing change is a file that no worker created.
     """

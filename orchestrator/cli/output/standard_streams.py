@@ -1,4 +1,4 @@
-"""Writes standard output and standard error, even without a reader or a terminal."""
+"""Output to standard output and standard error, even if the reader or the terminal is closed."""
 
 import errno
 import os
@@ -13,10 +13,10 @@ from typing import TextIO
 
 @contextmanager
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
-    """Run the block, which writes to ``stream``, even if the reader of ``stream`` has exited.
+    """Run the block, which writes to ``stream``. The reader of ``stream`` may have exited.
 
-    If ``stream`` is a pipe, further output is then discarded. If ``stream`` is a terminal that no
-    longer exists, the process gets SIGHUP.
+    If a pipe has no reader, all further output to the pipe is discarded. If the terminal no longer
+    exists, the process gets SIGHUP.
     """
     try:
         yield
@@ -29,9 +29,9 @@ def reader_may_leave(stream: TextIO) -> Iterator[None]:
 
 
 def is_hung_up(output: int) -> bool:
-    """True if ``output`` is a terminal that no longer exists.
+    """True if the file descriptor ``output`` belongs to a terminal that no longer exists.
 
-    Checks without writing, because a job may print nothing for a long time.
+    The check writes nothing. It is needed because a job may print nothing for a long time.
     """
     try:
         if not _is_device(output):
@@ -53,7 +53,8 @@ def hang_up() -> None:
 def discard_terminals() -> None:
     """Discard all further output to terminals.
 
-    Otherwise, an error while writing could prevent this process from stopping the job.
+    Call this function when the terminal is closed. Otherwise, an error of a write could prevent
+    this process from stopping the job.
     """
     _discard(None)
 

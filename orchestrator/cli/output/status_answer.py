@@ -1,4 +1,4 @@
-"""Facts about a job, from the answer of ``status``: its tasks, counts of workers, and time."""
+"""Reads facts from a job's status, as the API returns it: tasks, counts of workers, and time."""
 
 import re
 import time
@@ -11,7 +11,7 @@ from orchestrator.core.model.states import ENDED_JOB, SUCCEEDED_WORKER, JobStatu
 
 UNSUCCESSFUL = ENDED_JOB - {JobStatus.COMPLETED}
 SUCCEEDED = {str(status) for status in SUCCEEDED_WORKER}
-#: Generated id of a task whose plan has no id for the task.
+#: Pattern of a task's id that the server generated, because the plan has no id for the task.
 _NO_ID = re.compile(r"task_\d+_*")
 
 Answer = Mapping[str, Any]
@@ -22,7 +22,7 @@ def tasks_of(answer: Answer) -> list[Answer]:
 
 
 def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
-    """Yield the tasks and their descendants, at any depth."""
+    """Yield the tasks, and the tasks of their child jobs at any depth."""
     rest = list(reversed(tasks))
     while rest:
         task = rest.pop()
@@ -46,9 +46,9 @@ def counts_of(answer: Answer) -> Counter[str]:
 
 
 def seconds_taken(answer: Answer) -> float | None:
-    """Return how long a job took, in seconds; for a running job, the time since its start.
+    """Return the duration of a job, in seconds; for a running job, the time since its start.
 
-    None if the answer has no start time.
+    Return None if the status has no start time.
     """
     if isinstance(seconds := answer.get("seconds"), int | float):
         return seconds

@@ -1,4 +1,4 @@
-"""Colours for meanings such as good and bad. Every text is understandable without its colour."""
+"""Colours of output, by meaning, such as good or bad. All output is understandable without them."""
 
 from collections.abc import Callable, Mapping
 from typing import TextIO
@@ -14,7 +14,7 @@ _GREEN, _RED, _YELLOW, _CYAN, _DIM, _BOLD, _RESET = (
 
 @dataclass(frozen=True, kw_only=True)
 class Style:
-    """Adds colours to text for one stream. If colours are off, text is unchanged."""
+    """Adds colours to text for one output stream. If ``is_on`` is False, text is unchanged."""
 
     is_on: bool
 
@@ -37,7 +37,10 @@ class Style:
         return self._colored(_BOLD, text)
 
     def of(self, meaning: str) -> Callable[[str], str]:
-        """Return the function that styles text for a meaning; ``str`` for an unknown meaning."""
+        """Return the function that colours text for a meaning, such as ``good``.
+
+        For an unknown meaning, the function returns the text unchanged.
+        """
         known: Mapping[str, Callable[[str], str]] = {
             "good": self.good,
             "bad": self.bad,
@@ -51,9 +54,9 @@ class Style:
 
 
 def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
-    """Return the style for a stream.
+    """Return the style of an output stream.
 
-    The environment may force or forbid colours. Otherwise, only a terminal gets colours.
+    Environment variables may force or forbid colours. Otherwise, only a terminal gets colours.
     """
     asked = wants_color(environ)
     return Style(is_on=stream.isatty() if asked is None else asked)

@@ -15,7 +15,7 @@ from orchestrator.core.text.formatting import cut, one_line
 
 #: Blanks between two columns of a table.
 GAP = "  "
-#: Key in click's context of the arguments after the program's name.
+#: Key in the ``meta`` of click's context. Its value has the arguments after the program's name.
 ARGUMENTS = f"{__name__}.arguments"
 _NO_BREAK = "\0"
 _COMMANDS = re.compile(rf"{re.escape(COMMAND)} [^;)]*")
@@ -34,37 +34,37 @@ _COLORS = {
 
 
 def printable(text: str) -> str:
-    """Return the text without control characters and colours; tabs and line breaks stay."""
+    """Return the text without colours and control characters, except tabs and line breaks."""
     text = _COLOR.sub("", text)
     return "".join(c for c in text if c in "\n\t" or _is_harmless(c))
 
 
 def pasteable(text: str) -> str:
-    """Return a message of the product as printable text, with commands that can be pasted here."""
+    """Return a message as printable text, with its commands as the user types them here."""
     return with_paths_here(printable(text))
 
 
 def _is_harmless(character: str) -> bool:
     control = character < " " or "\x7f" <= character <= "\x9f"
-    # A lone surrogate cannot be written, and direction overrides mislead the reader.
+    # A lone surrogate cannot be written, and a direction override misleads the reader.
     odd = "\ud800" <= character <= "\udfff" or "\u202a" <= character <= "\u202e"
     odd = odd or "\u2066" <= character <= "\u2069"
     return not control and not odd
 
 
 def echo_patch(patch: bytes) -> None:
-    """Print a patch: printable in a terminal, otherwise byte for byte."""
+    """Print a patch: in a terminal as printable text, otherwise byte for byte."""
     shown = printable(patch.decode("utf-8", "replace")) if sys.stdout.isatty() else patch
     click.echo(shown, nl=False)
 
 
 def confirmed(question: str) -> bool:
-    """Ask the user at the terminal, and return the answer; False without a terminal."""
+    """Ask the user a question. Return True for yes, and False for no or without a terminal."""
     return sys.stdin.isatty() and click.confirm(question, err=True)
 
 
 def command_with(*options: str) -> str:
-    """Return the present command line with ``options`` added, so that the user can paste it."""
+    """Return the command line of this process with ``options`` added, quoted for the shell."""
     given = list(click.get_current_context().meta[ARGUMENTS])
     at = given.index("--") if "--" in given else len(given)
     return f"{COMMAND} {shlex.join([*given[:at], *options, *given[at:]])}"
@@ -82,10 +82,10 @@ def lines_of(text: object) -> list[str]:
 
 
 def wrapped(text: object, width: int, indent: str = "") -> list[str]:
-    """Return a text in lines of at most ``width`` characters.
+    """Break a text into lines of at most ``width`` characters.
 
-    The first line begins with ``indent``, and the others with two more blanks. Words and commands
-    are not broken, because the user pastes commands.
+    The first line begins with ``indent``, and each further line with two more blanks. Words and
+    commands are not broken, so that the user can paste a command.
     """
     words = one_line(pasteable(str(text)))
     kept = _COMMANDS.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
@@ -112,15 +112,18 @@ def terminal_width() -> int:
 
 
 def is_plain(environ: Mapping[str, str], tty: bool) -> bool:
-    """True if output must be plain lines: in CI, without a terminal, or without a usable TERM."""
+    """True if output must not be redrawn: in CI, without a terminal, or without a usable TERM.
+
+    ``tty``: True if the output is a terminal.
+    """
     is_ci = environ.get("CI", "").lower() not in ("", "0", "false")
     return not tty or is_ci or environ.get("TERM", "dumb") == "dumb"
 
 
 def table(rows: Iterable[Sequence[object]], most: int | None = None) -> str:
-    """Return rows as aligned columns. Tabs and line breaks become blanks.
+    """Return rows as text with aligned columns. Tabs and line breaks in cells become blanks.
 
-    ``most``: maximum width of a column. Longer cells are not cut; they only move the next cell.
+    ``most``: maximum width of a column. A longer cell is not cut, but moves the next cells.
     """
     cells = [[one_line(printable(str(cell))) for cell in row] for row in rows]
     widths = [min(max(map(len, each)), most or sys.maxsize) for each in zip(*cells, strict=True)]
@@ -143,7 +146,10 @@ def duration(seconds: float) -> str:
 
 
 def moment(at: object) -> float | None:
-    """Convert ``at`` (ISO 8601, or seconds) to seconds since the epoch; None if it is invalid."""
+    """Convert a time to seconds since the epoch. ``at``: a text in ISO 8601, or such seconds.
+
+    Return None for an invalid time.
+    """
     if isinstance(at, int | float):
         return float(at)
     try:
@@ -153,7 +159,7 @@ def moment(at: object) -> float | None:
 
 
 def local_time(at: object) -> str:
-    """Return date and time in the user's time zone; ``-`` if it is unknown."""
+    """Return a time as text, in the user's time zone; ``-`` if ``at`` is no valid time."""
     seconds = moment(at)
     if seconds is None:
         return "-"

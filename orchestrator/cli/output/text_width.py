@@ -6,12 +6,12 @@ import unicodedata
 _STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
 _RESET = "\x1b[0m"
 _MARK = "..."
-#: Variation selector: requests the wide form of the character before it.
+#: Variation selector 16, which requests the wide form of the preceding character.
 _EMOJI_FORM = "\ufe0f"
 
 
 def columns(text: str) -> int:
-    """Return the width of a line in columns of a terminal. Styles take no columns."""
+    """Return the number of terminal columns that a line takes. Colours take no columns."""
     if text.isascii() and "\x1b" not in text:
         return len(text)
     return sum(map(_width, _STYLE.sub("", text)))
@@ -24,7 +24,7 @@ def _width(character: str) -> int:
 
 
 def fit(text: str, most: int) -> str:
-    """Return a line cut to ``most`` columns. A cut line ends with ``...`` and loses its style."""
+    """Return a line cut to ``most`` columns. A cut line ends with ``...``, and has no colours."""
     if columns(text) <= most:
         return text
     room = max(0, most - len(_MARK))

@@ -1,4 +1,4 @@
-"""Reads a job with all its workers, because the status of a large job omits some workers."""
+"""Reads a job's status with all workers. The API's status of a large job omits some workers."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,10 +13,10 @@ Answer = dict[str, Any]
 def status_with_all_workers(
     client: OrchestratorClient, job_id: str, *, of_last_child_jobs: bool
 ) -> Answer:
-    """Return a job's status, with ``results.tasks`` even before the first worker has ended.
+    """Return a job's status with all workers in ``results.tasks``, even while the job runs.
 
-    A worker's field ``child_results`` has the results of all child jobs of the worker. If
-    ``of_last_child_jobs`` is True, it has only the results of the last child job, as in the API.
+    Each worker's field ``child_results`` has the workers of all child jobs of this worker. If
+    ``of_last_child_jobs`` is True, it has only the workers of the last child job, as in the API.
     """
     # Read the tree before the status, so that the status includes every worker that the tree shows
     # as ended.
@@ -43,7 +43,7 @@ def _by_worker(answer: Answer) -> dict[str, Mapping[str, Any]]:
 
 
 def _earlier_child_jobs(job: Answer) -> Iterator[str]:
-    # The job's status has each worker's last child job already.
+    # Omit each worker's last child job, because the job's status already has it.
     for worker in job["workers"]:
         jobs = worker.get("child_jobs") or ()
         yield from (each["job_id"] for each in jobs[:-1])
@@ -52,10 +52,10 @@ def _earlier_child_jobs(job: Answer) -> Iterator[str]:
 
 
 def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
-    """Return the row of a worker of the job tree, with the workers of its child jobs.
+    """Return a worker of the tree in the form of the status, with the workers of its child jobs.
 
-    ``known``: other fields of rows, by worker id. ``first``: index of the first child job whose
-    workers are included.
+    ``known``: the worker's fields in the status, by worker id. ``first``: index of the first child
+    job whose workers are included.
     """
     figures = known.get(worker["worker_id"], {})
     jobs = worker.get("child_jobs") or ()

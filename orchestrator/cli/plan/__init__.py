@@ -1,1 +1,1 @@
-"""Commands about plans, and their options: settings of jobs, plan files, review, gates."""
+"""Commands about plans and gates, the options for settings of jobs, and plan files."""

@@ -1,4 +1,4 @@
-"""The job options shared by ``run`` and ``submit``."""
+"""The options with which ``run``, ``submit``, and ``continue`` describe a job."""
 
 import re
 import shlex
@@ -23,7 +23,7 @@ PLAN_FILE = click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=P
 
 
 class RequestCommand(click.Command):
-    """A command whose request may begin with a dash, because the request may be a bulleted list."""
+    """A command whose argument REQUEST may begin with a dash, such as in a bulleted list."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         texts = [] if "--" in args else [arg for arg in args if re.match(r"-+\s", arg)]
@@ -34,9 +34,9 @@ class RequestCommand(click.Command):
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """A job as the user requests it.
+    """The job that the user requests by options and a plan file.
 
-    An option has priority over the same setting of the plan file.
+    An option overrides the same setting of the plan file.
     """
 
     request: str
@@ -44,12 +44,12 @@ class JobOptions:
     config: Mapping[str, Any] = field(default_factory=dict)
     #: True if the user edits the plan in an editor before the job starts.
     edit_plan: bool = False
-    #: Plan file whose fields only the server checks; None: no plan file, or it is already checked.
+    #: Plan file whose fields have not been checked; None: there is no such plan file.
     unchecked_plan: Path | None = None
 
     @property
     def given_tasks(self) -> tuple[Mapping[str, Any], ...] | None:
-        """The tasks of the plan file; None if a planner splits the request."""
+        """The tasks of the plan file; None if there are none, so that a planner makes the tasks."""
         return self.tasks or None
 
 
@@ -61,7 +61,7 @@ def _one_text(ctx: click.Context, parameter: click.Parameter, given: tuple[str, 
     return given[0] if given else None
 
 
-#: Accepts several arguments, only to report them with a helpful message.
+#: The argument REQUEST. If the user types several arguments, an error explains the quotes.
 request_argument = click.argument("request", nargs=-1, metavar="[REQUEST]", callback=_one_text)
 
 
@@ -90,7 +90,7 @@ def _option(setting: Setting) -> Decorator:
     return click.option(option.flag, setting.wire, metavar=option.value, help=option.help, **own)
 
 
-#: Settings that cap the usage of a job with its child jobs.
+#: Names of the settings that cap the usage of a job and its child jobs.
 CAPS = ("max_cost_usd", "max_tokens", "max_steps")
 
 
@@ -101,7 +101,7 @@ def cap_options(command: Command) -> Command:
     return command
 
 
-#: Option for the review of candidates; its value may be absent.
+#: The option ``--review``, whose value may be omitted.
 review_option = click.option(
     "--review",
     is_flag=False,
@@ -111,7 +111,7 @@ review_option = click.option(
 )
 
 
-#: Order of the settings in ``--help``; unlisted settings come last.
+#: Order of the settings in ``--help``. All other settings come last.
 FIRST = ("agent", "planner", "approve", "base", "include_dirty", "resolve")
 SECOND = ("max_workers", "default_timeout", "max_recursion_depth", *CAPS)
 
@@ -144,7 +144,7 @@ def request_options(command: Command) -> Command:
 def _gates(
     ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
 ) -> str | list[str] | None:
-    # None: the plan file or the server decides.
+    # Return None without the option. Then the plan file or the server decides.
     if len(given) == 1 and given[0] in ("auto", "off"):
         return given[0]
     return list(given) or None
@@ -163,9 +163,9 @@ def job_of_options(
 
     Raise click.UsageError without a request, and InvalidRequest for an invalid plan.
 
-    If ``is_checked_later`` is True, this function may skip the check of the plan's fields. The
-    result's ``unchecked_plan`` is then the plan file, otherwise None. If the server rejects the
-    job, the caller must pass ``unchecked_plan`` to ``check_plan``.
+    If ``is_checked_later`` is True, the check of the plan's fields may be skipped, to save time.
+    The result's ``unchecked_plan`` is then the plan file, otherwise None. If the server rejects the
+    job, the caller must pass ``unchecked_plan`` to ``check_plan``, which names the errors.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if request == "-":
@@ -198,7 +198,10 @@ def job_of_options(
 
 
 def check_plan(plan_path: Path | None) -> None:
-    """Raise InvalidRequest, with the place of each error, if the plan is invalid."""
+    """Raise InvalidRequest if the plan file is invalid, with the place of each error.
+
+    ``plan_path`` may be None.
+    """
     if plan_path:
         read_plan(plan_path, None)
 
@@ -211,7 +214,7 @@ NO_CANDIDATES = (
 
 
 def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mapping[str, Any], ...]:
-    """Return the tasks, with the reviewer ``review`` for each task that has candidates.
+    """Return copies of the tasks in which ``review`` is the reviewer of each task with candidates.
 
     If ``review`` is ``auto``, a task that names a reviewer keeps this reviewer. Raise
     click.UsageError if no task has candidates.
@@ -233,4 +236,6 @@ def _from_stdin() -> str:
     try:
         return sys.stdin.buffer.read().decode()
     except UnicodeDecodeError:
-        raise click.UsageError("the request on standard input is not UTF-8 text") from None
+        raise click.UsageError(
+            "the request on standard input is not UTF-8 text; convert it: iconv -t UTF-8"
+        ) from None

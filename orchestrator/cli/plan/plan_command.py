@@ -70,14 +70,14 @@ def plan_command(
     )
 
 
-#: Agents without a worktree, which get only the gates that their task names.
+#: Agents without a worktree. Their tasks have only the gates that the task names.
 UNCHECKED = frozenset({"shell", "survey"})
 
 
 def show_plan(
     context: CliContext, job: JobOptions, as_yaml: bool, made: Draft | None = None
 ) -> int:
-    """Print the plan ``made``, or the plan that ``local_plan`` returns. Return the exit code."""
+    """Print a plan, and return the exit code. ``made``: the plan; None: ``local_plan`` makes it."""
     made = made or local_plan(context, job)
     tasks, guess = made.tasks, made.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
@@ -108,7 +108,10 @@ def show_plan(
 
 
 def _planner_line(made_by: Mapping[str, Any]) -> str:
-    """Return text such as ``planned by rules: sentences``; "" if the user gave the tasks."""
+    """Return who made the plan, such as ``planned by rules: sentences``.
+
+    Return "" if the user gave the tasks.
+    """
     if made_by.get("rule") is None:
         return ""
     kind = made_by.get("kind")

@@ -1,8 +1,8 @@
 """Reads plan files: YAML or JSON with ``request``, ``config``, and ``tasks``.
 
-As a program, it reads a plan from standard input and prints it as JSON. Its arguments are the
-plan's name and a default request. ``orchestrator spawn`` runs the program, because ``spawn`` itself
-cannot import the packages for YAML.
+As a program, this module reads a plan from standard input, and prints the plan as JSON. Its
+arguments are the plan's name and a default request. ``orchestrator spawn`` runs this program,
+because ``spawn`` itself cannot import the packages for YAML.
 """
 
 import json
@@ -31,21 +31,21 @@ class PlanFile:
 
 
 def read_plan(path: Path, request: str | None) -> PlanFile:
-    """Return the plan in a file, or in standard input for ``-``.
+    """Read and check a plan file. The path ``-`` means standard input.
 
-    ``request`` is the default request. Raise InvalidRequest with file, line, and column of an
-    error.
+    ``request``: the request if the file has none. Raise InvalidRequest with the file, line, and
+    column of each error.
     """
     name = "standard input" if path == STANDARD_INPUT else path.name
     return _plan_in(_text(path), name, request)
 
 
 def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
-    """Return the plan in a file without checking its fields.
+    """Read a plan file without checking its fields, five times as fast as ``read_plan``.
 
-    This is five times as fast as ``read_plan``. If the server then rejects the plan, call
-    ``read_plan``, which names the place of an error. Return None for a plan that only ``read_plan``
-    can read, because it comes from standard input or has an unusual form.
+    If the server then rejects the plan, call ``read_plan``, which names the place of each error.
+    Return None for a plan that only ``read_plan`` can read: a plan from standard input, or in an
+    unusual form.
     """
     if path == STANDARD_INPUT:
         return None

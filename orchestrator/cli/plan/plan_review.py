@@ -1,4 +1,4 @@
-"""Plans before they run: gets a plan from an agent, shows it, and opens it in an editor."""
+"""Gets the plan of a job before the job starts, and lets the user edit the plan."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -17,14 +17,14 @@ from orchestrator.core.text.formatting import plural
 if TYPE_CHECKING:
     from orchestrator.api.client import OrchestratorClient
 
-#: Timeout for a rejected job's end, in seconds. The job ends at once, because nothing runs.
+#: Maximum seconds to wait for the end of a rejected job, which ends at once.
 REJECT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Draft:
     tasks: Sequence[Mapping[str, Any]]
-    #: Source of the tasks: ``source`` (given, rules, or an agent), and further known facts.
+    #: Facts about the origin of the tasks. ``source``: ``given``, ``rules``, or an agent.
     made_by: Mapping[str, Any]
     #: Id of the job that waits for approval, if an agent made the plan; otherwise None.
     job_id: str | None = None
@@ -32,14 +32,14 @@ class Draft:
 
 
 def notes_on(accepted: Mapping[str, Any]) -> list[str]:
-    """Return the notes in the answer to a submission, for the person who submitted the job."""
+    """Return the server's notes for the user, from the answer to a submission."""
     return [str(accepted[name]) for name in ("git_note", "limits_notice") if accepted.get(name)]
 
 
 def planning_agent(context: CliContext, job: JobOptions) -> str | None:
-    """Return the agent that would make the job's plan.
+    """Return the name of the agent that would make the job's plan.
 
-    None if the user gave the tasks, or if the rules make the plan.
+    Return None if the user gave the tasks, or if the rules make the plan.
     """
     from orchestrator.composition import planner_of
 
@@ -52,7 +52,7 @@ def planning_agent(context: CliContext, job: JobOptions) -> str | None:
 
 
 def local_plan(context: CliContext, job: JobOptions) -> Draft:
-    """Return a plan: the given tasks, or the tasks that the rules make from the request.
+    """Return a job's plan, made without a server: the given tasks, or tasks made by the rules.
 
     Raise InvalidRequest if there are no tasks, or if tasks depend on each other.
     """
@@ -75,7 +75,7 @@ def local_plan(context: CliContext, job: JobOptions) -> Draft:
 def rough_estimate(
     context: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """Estimate the usage of the tasks, without data about earlier workers."""
+    """Return an estimate of the tasks' usage. Do not use the measured usage of earlier workers."""
     from orchestrator.composition import estimate_of
 
     default = job.config.get("agent") or "auto"
@@ -98,9 +98,10 @@ def agents_of(task: Mapping[str, Any], default: str) -> Sequence[str]:
 
 
 def draft(context: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:
-    """Return the plan of a job that the user has not started.
+    """Return the plan of a job before the job starts.
 
-    If an agent makes the plan, submit the job, which then waits for approval.
+    If an agent makes the plan, this function submits the job, and waits for the plan. The job then
+    waits for approval, and the result's ``job_id`` is its id.
     """
     if planning_agent(context, job) is None:
         return local_plan(context, job)
@@ -125,10 +126,7 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
 
 
 def plan_file_task(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a task with the field names of a plan file, without empty fields.
-
-    Fields that the server adds are omitted.
-    """
+    """Convert a task to the form of a plan file: omit empty fields, and fields of the server."""
     plain = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
     agents = plain.pop("agents")
     plain["agent"] = agents[0] if len(agents) == 1 else agents
@@ -141,7 +139,11 @@ def plan_file_task(task: Mapping[str, Any]) -> dict[str, Any]:
 def start(
     context: CliContext, client: "OrchestratorClient", job: JobOptions, key: str | None = None
 ) -> dict[str, Any]:
-    """Submit a job. With ``edit_plan``, the user first changes the plan in an editor."""
+    """Submit a job, and return the server's answer.
+
+    If ``job.edit_plan`` is True, the user first edits the plan. ``key``: idempotency key of the
+    submission.
+    """
     if not job.edit_plan:
         return client.orchestrate(job.request, job.given_tasks, key, **job.config)
     plan = draft(context, client, job)
@@ -157,7 +159,7 @@ def start(
         if edited.tasks != tuple(plan.tasks):
             _replace_tasks(client, plan.job_id, edited.tasks)
         return client.approve(plan.job_id)
-    # A job's request and settings never change.
+    # The user has changed the request or the settings. They are fixed, so a new job is necessary.
     reject(client, plan.job_id)
     return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
 
@@ -165,7 +167,7 @@ def start(
 def _replace_tasks(
     client: "OrchestratorClient", job_id: str, tasks: Sequence[Mapping[str, Any]]
 ) -> None:
-    # If the plan cannot be replaced, the waiting job must not remain.
+    # If the plan cannot be replaced, reject the job, which would otherwise wait forever.
     try:
         client.edit_plan(job_id, tasks, int(client.plan(job_id)["version"]))
     except BaseException:
@@ -174,18 +176,18 @@ def _replace_tasks(
 
 
 def reject(client: "OrchestratorClient", job_id: str, comment: str = "") -> None:
-    """Reject the plan of a job, and wait for the job's end.
+    """Reject the plan of a job, and wait for the job's end, so that its server can stop.
 
-    A server that was started for the job can then stop. ``comment``: part of the job's reason.
+    ``comment``: the user's comment, which becomes a part of the job's reason.
     """
     client.reject(job_id, comment=comment)
     client.wait(job_id, REJECT_SECONDS)
 
 
 def _edited(job: JobOptions, plan: Draft) -> JobOptions:
-    """Open the plan in the user's editor, and return the job with the edited plan.
+    """Open a plan in the user's editor, and return the job with the edited plan.
 
-    Raise InvalidRequest if the edited text is no valid plan.
+    Raise InvalidRequest if the edited text is not a valid plan.
     """
     import yaml
 
@@ -198,11 +200,13 @@ def _edited(job: JobOptions, plan: Draft) -> JobOptions:
     if changed is None or changed == text:
         return replace(job, tasks=tuple(plan.tasks))
     if not changed.strip():
-        raise InvalidRequest("empty plan; no job was started")
+        raise InvalidRequest("the edited plan is empty; no job was started")
     parsed = parse_plan(changed, "the edited plan.yaml")
     fields = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
     if not fields.get("tasks"):  # without tasks, a planner would split the request again
-        raise InvalidRequest("the plan has no tasks; no job was started")
+        raise InvalidRequest(
+            "the edited plan has no tasks; no job was started; keep at least one task"
+        )
     return replace(
         job,
         request=fields["request"],

@@ -1,4 +1,4 @@
-"""The folder's server in the background: finds, starts, and stops it."""
+"""Finds, starts, and stops the server of a folder in the background, for other commands."""
 
 import errno
 import os
@@ -38,27 +38,26 @@ STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
 SHOWN_LOG_LINES = 15
 
-#: File in the workspace that names a server which an earlier command left running for other jobs.
+#: File in the workspace. It names the server that a command left running, because other jobs ran.
 LEFT_NAME = "server.left"
 LEFT_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
 
-#: Variable that is set in a worker: path of the project, or of the worker's worktree.
+#: Environment variable in a worker: the path of the project, or of the worker's worktree.
 PROJECT_ROOT = "ORCHESTRATOR_PROJECT_ROOT"
 
 Say = Callable[[str], None]
 
 
-#: Maximum bytes of a plan file that the server checks at its start. The server reads the file a
-#: second time.
+#: Maximum bytes of a plan file that a starting server checks. The command checks a larger file.
 CHECKED_BYTES = 64 * 1024
 
 
 @contextmanager
 def server_at(context: CliContext, say: Say, keep: bool, plan: Path | None = None) -> Iterator[str]:
-    """Yield ORCHESTRATOR_API_URL if it is set, otherwise the URL that ``server_for`` yields.
+    """Yield the URL in ORCHESTRATOR_API_URL; if it is not set, the URL that ``server_for`` yields.
 
-    The first message to ``say`` names the project.
+    First call ``say`` with a message that names the project.
     """
     if url := context.environ.get("ORCHESTRATOR_API_URL"):
         say(project_line(context))
@@ -72,11 +71,11 @@ def server_at(context: CliContext, say: Say, keep: bool, plan: Path | None = Non
 def server_for(
     context: CliContext, say: Say, keep: bool, plan: Path | None = None
 ) -> Iterator[str]:
-    """Yield the URL of the folder's running server. If none runs, start a server.
+    """Yield the URL of the folder's server. If no server runs, start a server.
 
-    When the block ends, a server that this call started is stopped, unless ``keep`` is set. If the
-    server still has unfinished jobs, it keeps running, and a later command stops it after their
-    end.
+    At the end of the block, stop a server that this call started, unless ``keep`` is True. If the
+    server then has unfinished jobs, it keeps running, and a later command stops it. ``plan``: a
+    plan file that the started server must check.
     """
     if record := running_server(context.workspace):
         say(project_line(context))
@@ -113,9 +112,9 @@ def server_for(
 
 @contextmanager
 def client_for(context: CliContext, job_id: str) -> "Iterator[OrchestratorClient]":
-    """Yield the client of the running server. If none runs, start a server, as ``server_for`` does.
+    """Yield a client of the running server. If no server runs, start one as ``server_for`` does.
 
-    Raise NoSuchJob if no server runs and the job does not exist.
+    Raise NoSuchJob if no server runs, and the job does not exist.
     """
     client = context.client_if_running()
     if client is not None:
@@ -136,10 +135,10 @@ def client_for(context: CliContext, job_id: str) -> "Iterator[OrchestratorClient
 
 
 def project_line(context: CliContext) -> str:
-    """Return a text such as ``project: /home/me/shop``.
+    """Return the line that names the project, such as ``project: /home/me/shop``.
 
-    Raise ConfigError if the project is unknown, and InvalidRequest if the running server has
-    another project than ``--project``.
+    Raise ConfigError if the project is unknown. Raise InvalidRequest if ``--project`` names another
+    project than that of the running server.
     """
     if url := context.environ.get("ORCHESTRATOR_API_URL"):
         own = context.environ.get(PROJECT_ROOT)
@@ -183,16 +182,17 @@ def _project_of(context: CliContext, record: ServerRecord) -> str:
 
 
 def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
-    """Raise ConfigError for invalid settings. Print a note if the server uses older settings.
+    """Check settings that the running server has not checked. Raise ConfigError.
 
-    Settings that the server has checked are not checked again.
+    Print a note if config.yaml has changed since the server started.
     """
     changed_at = _changed_at(context.folder / "config.yaml")
     has_changed = record.started_at is not None and changed_at > record.started_at
     if has_changed or record.started_at is None or _has_own_settings(context.environ):
         from orchestrator.config import load
 
-        # The key and variables such as env:HOOK_SECRET may be set only for the server.
+        # Require neither the API key nor variables such as env:HOOK_SECRET, because they may be set
+        # only for the server.
         load(context.folder, environ=context.environ)
     if has_changed:
         say(
@@ -211,7 +211,7 @@ def note_previous_code(record: ServerRecord, say: Say) -> None:
 
 
 def _has_own_settings(environ: Mapping[str, str]) -> bool:
-    # Ignore the variable with the project, which changes no setting.
+    # Ignore the variable that ``--project`` sets. No other setting depends on it.
     names = {name for name in environ if name.startswith("ORCHESTRATOR_") and "__" in name}
     return bool(names - {PROJECT_VARIABLE})
 
@@ -229,7 +229,7 @@ _APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 
 @dataclass(frozen=True)
 class ServerLog:
-    """The part of a log file that one server wrote. Earlier servers wrote to the same file."""
+    """One server's part of the log file. Earlier servers have written to the same file."""
 
     path: Path
     #: Size of the log file at the server's start.
@@ -260,7 +260,7 @@ def _start(
         raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
     home = home_option(context.folder, context.environ)
     checks = ("--check-plan", str(plan.absolute())) if plan else ()
-    # The free port may be in use by another program before the server listens.
+    # With --any-port, the server also starts if another program takes the port in the meantime.
     arguments = [*home, "serve", *port, "--any-port", *checks]
     with output:
         log = ServerLog(path, os.fstat(output.fileno()).st_size)
@@ -271,16 +271,16 @@ def _start(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Ctrl-C is for this program only, which itself requests the server's stop.
+            # The server must not get Ctrl-C, because this program requests the server's stop.
             start_new_session=True,
         )
     return process, log
 
 
 def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> int:
-    """Return the configured port; if it is in use, the port of the crashed server.
+    """Return the first free port of two: the configured port, and the port of a crashed server.
 
-    If both are in use, return 0, which means any free port.
+    If both ports are in use, call ``say``, and return 0, which means any free port.
     """
     configured = settings.port
     if is_free(settings.host, configured):
@@ -293,9 +293,9 @@ def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> i
 
 
 def is_free(host: str, port: int) -> bool:
-    """True if no process listens on the port, or if ``host`` cannot be resolved.
+    """True if no process listens on the port.
 
-    If ``host`` cannot be resolved, the server reports the error.
+    Also True if ``host`` cannot be resolved. The server then reports this error.
     """
     try:
         places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -318,16 +318,17 @@ def _wait_until_ready(
     log: ServerLog,
     plan: Path | None,
 ) -> ServerRecord:
-    """Wait for the folder's server, even if another command started it, and return its record.
+    """Wait until the folder's server answers, and return its record.
 
-    Raise ConfigError or InvalidRequest if ``process`` rejects the settings or the plan. Raise
-    Unavailable if ``process`` exits for another reason, or if no server is ready in time.
+    The server may be ``process``, or a server that another command started. Raise ConfigError or
+    InvalidRequest if ``process`` rejects the settings or the plan. Raise Unavailable if ``process``
+    exits for another reason, or if no server answers in time.
     """
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
         ended = process.poll() is not None
-        # Read the record after the poll. If another command has started a server first, use that
-        # server.
+        # Read the record after the poll. If another command has started a server, ``process``
+        # exits, and the record is that of the other server.
         if record := running_server(context.workspace):
             return record
         if ended:
@@ -335,7 +336,9 @@ def _wait_until_ready(
             ending = f"end of its log {log.path}:\n{log.end()}"
             raise Unavailable(f"the server did not start; {ending}")
         time.sleep(POLL_SECONDS)
-    raise Unavailable(f"the server was not ready within {READY_SECONDS:.0f} s; see {log.path}")
+    raise Unavailable(
+        f"the server was not ready within {READY_SECONDS:.0f} s; read its log: {log.path}"
+    )
 
 
 def _check_settings_and_plan(context: CliContext, plan: Path | None) -> None:
@@ -348,7 +351,7 @@ def _check_settings_and_plan(context: CliContext, plan: Path | None) -> None:
 
 
 def _terminate_after_interrupt(process: subprocess.Popen[bytes], workspace: Path) -> None:
-    # Stop the server by a signal, because a call to the server might hang.
+    # Count jobs from their files, because a call to the server might hang.
     unfinished = [job for job in root_jobs(workspace) if job["status"] not in ENDED_JOB]
     if len(unfinished) <= 1:
         process.terminate()
@@ -378,13 +381,14 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        say(f"the server (pid {process.pid}) is still stopping")
+        pid = process.pid
+        say(f"the server (pid {pid}) has not stopped yet; to end it at once: kill -9 {pid}")
 
 
 def _stop_if_leftover(context: CliContext, record: ServerRecord, keep: bool) -> None:
-    """If all jobs have ended, stop a server that an earlier command left running for other jobs.
+    """Stop the running server if an earlier command left it running, and all jobs have ended.
 
-    With ``keep``, the server keeps running, and no later command stops it.
+    If ``keep`` is True, do not stop the server, and let no later command stop it.
     """
     left = _leftover_mark(context)
     if read_regular(left, LEFT_BYTES) != _identity(record).encode():

@@ -1,4 +1,4 @@
-"""Runs ``doctor`` for the API in a separate process, so that no check can block the server."""
+"""Runs ``doctor`` for the API, in a separate process, so that no check blocks the server."""
 
 import json
 import logging
@@ -24,7 +24,10 @@ FRESH_SECONDS, OLDEST_SECONDS = 5.0, 60.0
 
 
 class DoctorProcess:
-    """Runs ``doctor --json`` with the server's user, home, and environment. Any thread may call."""
+    """Runs ``doctor --json`` as the server's user, with its home and its environment.
+
+    Any thread may call.
+    """
 
     def __init__(self, folder: Path, project: Path, environ: Mapping[str, str]) -> None:
         self._folder = folder
@@ -35,10 +38,10 @@ class DoctorProcess:
         self._found_at = -OLDEST_SECONDS
 
     def __call__(self) -> Sequence[DoctorCheck]:
-        """Run the checks, and return their results. Recent results come from a cache.
+        """Return the results of the checks. Run the checks if there are no recent results.
 
-        While the checks run for another caller, older results are returned. Raise Unavailable if
-        the older results are too old.
+        While the checks run for another caller, return the latest results. Raise Unavailable if
+        these results are too old.
         """
         age = time.monotonic() - self._found_at
         if age < FRESH_SECONDS:

@@ -1,4 +1,4 @@
-"""The home of an installed package: created at the first start of a server in a project."""
+"""Creates the home of an installed package, at the first start of a server in a project."""
 
 import os
 import shlex
@@ -35,9 +35,10 @@ RUFF = 'extend-exclude = ["workspace"]\n'
 
 
 def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """Create ``folder`` with the command for workers, and exclude it from the project's git.
+    """Create the home ``folder``, with the program for workers. Exclude the home from git.
 
-    Idempotent. Does nothing for the portable folder. Raise ConfigError.
+    Do nothing for the portable folder. Raise ConfigError if the home cannot be created, or if git
+    tracks its files. Idempotent.
     """
     if not is_home(folder, environ):
         return
@@ -58,7 +59,10 @@ def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], 
 
 
 def home_option(folder: Path, environ: Mapping[str, str]) -> Sequence[str]:
-    """Return the option with which another command uses this home; empty in the portable folder."""
+    """Return the arguments ``--home DIR`` with which another command uses this home.
+
+    Return no arguments in the portable folder.
+    """
     return ("--home", str(folder)) if is_home(folder, environ) else ()
 
 
@@ -72,9 +76,9 @@ def _create(folder: Path) -> bool:
 
 
 def write_command(folder: Path) -> Path:
-    """Write the program ``bin/orchestrator`` in the home ``folder``. Raise OSError.
+    """Write the program ``bin/orchestrator`` into the home ``folder``, and return its path.
 
-    The program runs this installation with this home.
+    The program runs this installation with this home. Raise OSError.
     """
     program = folder / "bin" / "orchestrator"
     given = {"python": sys.executable, "packages": str(FOLDER), "home": str(folder)}
@@ -98,10 +102,10 @@ def _write_companions(folder: Path) -> None:
 
 
 def _exclude(folder: Path) -> str:
-    """Exclude the home from the project's git. Return words to append to the caller's message.
+    """Exclude the home from the project's git. Return a text about it for the user.
 
-    Return "" if nothing was changed. Raise ConfigError if git tracks files of the home, because a
-    clone may contain settings of another person, and settings can run programs.
+    Return "" if nothing was changed. Raise ConfigError if git tracks files of the home: they may
+    come from another person, and settings can run programs.
     """
     from orchestrator.git.command.user_repository import exclude, tracked_below
 

@@ -1,4 +1,4 @@
-"""The server's log: JSON with one object per line, or plain text."""
+"""Sets up the server's log: JSON with one object per line, or plain text."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ from orchestrator.security.files.private_log import PrivateLog
 from orchestrator.security.secrets.masking import Masker
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-#: Control characters except tab and newline, which a terminal would obey.
+#: Control characters that a terminal would obey: all except tab and newline.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -47,7 +47,7 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class CleanLines(logging.Formatter):
-    """Removes secrets and control characters from the output of another formatter."""
+    """Formats a record with another formatter, then removes secrets and control characters."""
 
     def __init__(self, form: logging.Formatter, mask: Callable[[str], str]) -> None:
         super().__init__()
@@ -63,9 +63,9 @@ def _escaped(found: re.Match[str]) -> str:
 
 
 def set_up_logging(settings: Settings, secrets: Sequence[str] = ()) -> None:
-    """Write the log to ``logging.log_dir``/orchestrator.log, and warnings also to stderr.
+    """Write the log to orchestrator.log in ``logging.log_dir``, and warnings also to stderr.
 
-    The file is rotated by size.
+    The file is rotated when it reaches a maximum size. ``secrets`` are removed from the log.
     """
     chosen = settings.logging
     mask = Masker(secrets).text

@@ -1,4 +1,4 @@
-"""The servers that one user runs on this machine, so that dashboards can link to each other."""
+"""Records the servers that a user runs on this machine, so that dashboards link to each other."""
 
 import hashlib
 import json
@@ -20,9 +20,9 @@ LARGEST_FILE_BYTES = 65536
 
 
 class RunningServers:
-    """A directory of the user with one file for each server. Never raises.
+    """A directory in the user's home, with one file for each server. Never raises.
 
-    A server also works without this directory.
+    Without this directory, a server works, but is not linked.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -35,8 +35,9 @@ class RunningServers:
         self._own: Path | None = None
 
     def add(self, url: str, project: Path, started_at: float) -> None:
-        """Record this process as the server of a project, in place of the project's former
-        server.
+        """Record this process as the server of a project.
+
+        The record replaces that of the project's former server.
         """
         name = hashlib.sha256(os.fsencode(project)).hexdigest()[:16]
         record = _Record(url, str(project), os.getpid(), started_at)
@@ -48,7 +49,7 @@ class RunningServers:
             logger.info("dashboards of other servers cannot link to this server: %s", error)
 
     def remove(self) -> None:
-        """Remove the record of this process, and directories that are then empty. Idempotent."""
+        """Remove the record of this process, and each of its directories if empty. Idempotent."""
         record = _read(self._own) if self._own else None
         if self._own and record and record.pid == os.getpid():
             self._own.unlink(missing_ok=True)
@@ -57,7 +58,7 @@ class RunningServers:
                     directory.rmdir()
 
     def others(self) -> Sequence[OtherServer]:
-        """Return the other running servers, sorted by project."""
+        """Return the user's running servers except this process, sorted by project."""
         found = []
         for path in self._record_paths():
             record = _read(path)

@@ -1,4 +1,4 @@
-"""The server's process: runs engine and API together, from the start to the stop signal."""
+"""The process of the server: runs the engine and the API, from the start to the stop signal."""
 
 import gc
 import json
@@ -49,18 +49,18 @@ logger = logging.getLogger(__name__)
 
 OnReady = Callable[[str, Path, bool], None]
 
-#: Seconds for running requests when the server stops.
+#: Seconds for which a stopping server waits for running requests.
 SHUTDOWN_SECONDS = 10.0
 SWITCH_SECONDS = 0.0003
 SIGNAL_SECONDS = 0.5
-#: Seconds for answers of a server that has lost its lease. The spawner kills the server after
-#: ``server_watch.EXIT_SECONDS``.
+#: Seconds for which a server that has lost its lease waits until calls are answered. The spawner
+#: kills the server after ``server_watch.EXIT_SECONDS``.
 ANSWER_SECONDS = 0.3
-#: Thresholds of garbage collection. Only the first differs from Python's default: it is higher,
-#: because a server creates few cycles.
+#: Thresholds of garbage collection. The first threshold is higher than Python's default, because a
+#: server creates few cycles.
 GC_THRESHOLDS = 50_000, 10, 10
-#: Seconds for which a service of systemd waits for its database, such as after a reboot. More than
-#: 12 s, because systemd stops a service permanently after five failed starts in a minute.
+#: Seconds for which a service of systemd waits for its database, such as after a reboot. The number
+#: is above 12, because systemd stops a service permanently after five failed starts in a minute.
 DATABASE_SECONDS = 20.0
 #: Pause between two attempts to reach the database, in seconds.
 RETRY_SECONDS = 0.5
@@ -76,11 +76,13 @@ def serve(
     spawner: SpawnerProcess | None = None,
     on_ready: OnReady = lambda url, project, by_proxy: None,
 ) -> int:
-    """Serve until SIGTERM or SIGINT. Raise OrchestratorError.
+    """Run the server until SIGTERM or SIGINT. Return 0. Raise OrchestratorError.
 
-    - ``standby``: if another server uses the workspace, wait until it has exited.
-    - ``any_port``: listen on any free port if the port is in use.
-    - ``on_ready`` gets the server's URL, the project, and True if only proxies may call the server.
+    - ``flags``: settings from the command line, by dotted name.
+    - ``standby``: True to wait while another server uses the workspace.
+    - ``any_port``: True to listen on any free port if the configured port is in use.
+    - ``on_ready`` is called with the server's URL, the project, and True if only proxies may call
+      the server.
     - ``spawner``: see ``LocalLauncher``.
     """
     crash_injection.arm_from(os.environ)
@@ -130,9 +132,9 @@ def serve(
 def _open(
     manager: JobManager, stop: StopSignal, on_lost: Callable[[str], None], patience: float
 ) -> bool:
-    """Open ``manager``, and wait up to ``patience`` seconds for its database.
+    """Open ``manager``. If its database does not answer, retry for ``patience`` seconds.
 
-    Return False if ``stop`` is set first.
+    Return True if ``manager`` is open, and False if ``stop`` was set before.
     """
     ends_at, is_noted = time.monotonic() + patience, False
     while not stop.wait(RETRY_SECONDS if is_noted else 0.0):
@@ -168,7 +170,7 @@ def _exit_at_once(manager: JobManager, why: str) -> None:
 
 
 def _check_unfinished(manager: JobManager, project: Path) -> None:
-    """Raise Conflict if an unfinished job belongs to another project that still exists."""
+    """Raise Conflict if an unfinished job belongs to another project, which still exists."""
     for root_id in manager.parts.store.unfinished():
         job = manager.parts.store.job(root_id)
         named = job.config.project if job else ""
@@ -267,9 +269,9 @@ def api_options(settings: Settings) -> ApiOptions:
 
 
 def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> HttpServer:
-    """Listen on the first free port of ``ports``, at the address that workers use.
+    """Create the HTTP server, with the first free port of ``ports`` as the port for workers.
 
-    Raise PortTaken if none is free. Raise BadCertificate.
+    Raise PortTaken if no port is free. Raise BadCertificate.
     """
     api = settings.api
     tls = None
@@ -305,9 +307,9 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Htt
 
 
 def _previous_record(workspace: Path) -> ServerRecord | None:
-    """Return the record of the previous server; None if there is none.
+    """Return the record of the previous server; None if that server has removed its record.
 
-    A server leaves its record if it is killed, or if its workers keep running.
+    A server does not remove its record if it is killed, or if its workers keep running.
     """
     previous = read_record(workspace)
     path = workspace / RECORD_NAME
@@ -321,9 +323,9 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try, the preferred port first; 0 means any free port.
 
-    The list has the previous server's port, because that server's workers still call it. Exception:
-    a flag sets the port that workers use, and not to 0; then the list lacks the previous port.
-    ``is_flag``: True if a flag sets ``api.port``.
+    The previous server's port is included, because that server's workers still call it. It is not
+    included if the user sets the port for workers by a flag. ``is_flag``: True if a flag sets
+    ``api.port``.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port
@@ -343,16 +345,14 @@ def _wait_for_stop(
     note: Callable[[], bool],
     recorded: bool,
 ) -> None:
-    """Wait until ``stop`` is set.
+    """Wait until ``stop`` is set, and do periodic work.
 
-    Until then, at intervals:
-
-    - Ping the watchdog if the supervisor is alive.
-    - Stop listening on former ports that no worker uses.
+    - Ping the watchdog of systemd if the supervisor is alive.
+    - Stop listening on former ports when no worker uses them.
     - Call ``note`` if the server's record is not current. ``note`` writes the record, and returns
       False if the disk is full.
 
-    ``recorded``: True if the record is current at the start.
+    ``recorded``: True if the record is current when this function is called.
     """
     while not stop.wait(SIGNAL_SECONDS):
         if server.former_ports and not manager.parts.launcher.adopted:
@@ -388,7 +388,7 @@ def _has_recorded(path: Path, server: HttpServer, project: Path, started_at: flo
 
 
 def _write_record(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
-    """Write the server's record. Return False if the disk is full."""
+    """Write the server's record, and return True. Return False if the disk is full."""
     record = {
         "url": server.url,
         "pid": os.getpid(),

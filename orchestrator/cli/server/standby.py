@@ -1,6 +1,6 @@
-"""A standby server waits until no other server uses its workspace.
+"""The wait of a standby server, until no other server uses its workspace.
 
-If the other server runs on another machine, the standby server observes that server's lease.
+If the other server runs on another machine, the standby observes the lease of that server.
 """
 
 import logging
@@ -15,23 +15,22 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two attempts to acquire the workspace's lock.
 _PAUSE_SECONDS = 0.1
-#: Seconds for which the lock's holder may be unknown, because a server has just acquired the lock,
-#: or has just exited.
+#: Seconds for which the holder of the workspace's lock may be unknown. The holder is unknown just
+#: after a server has acquired the lock, or has exited.
 _UNKNOWN_SECONDS = 5.0
-#: Seconds after which a database that is still in use is an error. PostgreSQL releases its lock
-#: only when it notices that the connection has ended.
+#: Seconds for which the database may still be in use by the former server. PostgreSQL releases the
+#: former server's lock only when it notices that the connection has ended.
 _DATABASE_SECONDS = 30.0
 
 
 def open_after_others(
     manager: JobManager, stop: StopSignal, on_lost: Callable[[str], None]
 ) -> bool:
-    """Open ``manager`` once no other server uses its workspace. Return False if ``stop`` is set
-    first.
+    """Wait until no other server uses the workspace, then open ``manager``, and return True.
 
-    ``on_lost``: see ``ServerLease.begin``. Raise Conflict if a server on another machine has no
-    lease that this server can observe. Raise StoreError or Unavailable if the workspace cannot be
-    opened.
+    Return False if ``stop`` is set before. ``on_lost``: see ``ServerLease.begin``. Raise Conflict
+    if a server on another machine has no lease that this server can observe. Raise StoreError or
+    Unavailable if the workspace cannot be opened.
     """
     observer = manager.lease.observer if manager.lease is not None else None
     known_at, free_at, waits = time.monotonic(), 0.0, False

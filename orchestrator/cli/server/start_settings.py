@@ -1,7 +1,7 @@
-"""The settings that a command needs to start a server.
+"""Reads the settings that a command needs to start a server.
 
-Settings in their usual form are read without pydantic, because loading all settings takes as long
-as the rest of the command. The server loads all settings, and reports errors in them.
+If the settings have a simple form, they are read without pydantic, because loading all settings
+would double the time of the command. The started server loads and checks all settings.
 """
 
 import os
@@ -14,10 +14,10 @@ from orchestrator.config.example_key import is_example
 from orchestrator.config.project_directory import project_by_place
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Minimum characters of a key. A shorter key is invalid, or a placeholder such as "...".
+#: Minimum characters of an API key. A shorter text is invalid, or a placeholder such as "...".
 _SHORTEST = 16
 _NULLS = ("", "null", "Null", "NULL", "~")
-#: YAML's key that adds the settings of another part of the file.
+#: YAML's key ``<<``, which copies settings from another part of the file.
 _MERGE_KEY = "<<"
 #: A value that does not start with a special character of YAML.
 _PLAIN_VALUE = re.compile(r"[\w./~-][^\n\0]*|\[\]")
@@ -33,15 +33,15 @@ class StartSettings:
 
 
 class _NotPlain(Exception):
-    """Raised if all settings must be loaded to find the value of one setting."""
+    """The settings have no simple form, so all settings must be loaded."""
 
 
 def start_settings(
     folder: Path, environ: Mapping[str, str], say: Callable[[str], None]
 ) -> StartSettings:
-    """Return the settings. If there is no API key, write a key, and report it with ``say``.
+    """Return the settings. If there is no API key, write a new key, and call ``say`` with a note.
 
-    Raise ConfigError for invalid settings. Some errors are found only by the started server.
+    Raise ConfigError for invalid settings. Only the started server finds all errors.
     """
     try:
         return _plain_start_settings(folder, environ)
@@ -62,7 +62,7 @@ def start_settings(
 
 
 def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
-    """Return the project of a server that would start now. Raise ConfigError."""
+    """Return the project that a server would have if it started now. Raise ConfigError."""
     try:
         named = _plain(folder, environ, "orchestrator", "project_root", "")
         if not named:
@@ -77,9 +77,9 @@ def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSettings:
-    """Return the settings, if all of them have their usual form.
+    """Return the settings if they have a simple form, otherwise raise _NotPlain.
 
-    Raise _NotPlain otherwise, and for an API key that is missing, too short, or an example.
+    Also raise _NotPlain if the API key is missing, too short, or an example.
     """
     host = _plain(folder, environ, "api", "host", "localhost")
     port = _plain(folder, environ, "api", "port", "8000")
@@ -97,7 +97,7 @@ def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSett
 
 
 def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, default: str) -> str:
-    """Return a setting, or its default. Raise _NotPlain if all settings must be loaded first."""
+    """Return the text of a setting, or ``default``. Raise _NotPlain if it has no simple form."""
     value = setting(folder, environ, section, key)
     text = _text(folder)
     if _MERGE_KEY in text or any(map(_is_in_lower_case, environ)):

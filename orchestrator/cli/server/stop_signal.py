@@ -7,11 +7,10 @@ from queue import Empty, SimpleQueue
 
 
 class StopSignal:
-    """Set by the first SIGTERM or SIGINT. The second signal ends the process at once.
+    """An event that the first SIGTERM or SIGINT sets. A second signal ends the process at once.
 
-    A ``threading.Event`` cannot be used here, because a signal handler runs in the main thread. If
-    that thread held the event's lock, the handler would wait forever. A handler may fill a
-    SimpleQueue.
+    The class uses a SimpleQueue, to which a signal handler may write. With a ``threading.Event``,
+    the handler could wait forever: it runs in the main thread, which may hold the event's lock.
     """
 
     def __init__(self) -> None:
@@ -19,7 +18,7 @@ class StopSignal:
         self._is_set = False
 
     def install(self) -> None:
-        """Handle the signals from now on. For the main thread only."""
+        """Handle the signals from now on. Only the main thread may call."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._arrive)
 
@@ -29,7 +28,7 @@ class StopSignal:
     def wait(self, seconds: float) -> bool:
         """Wait for a signal, at most ``seconds``. Return True if a signal has arrived.
 
-        If it arrived before this call, return at once.
+        If a signal arrived before this call, return at once.
         """
         if not self._is_set:
             with suppress(Empty):

@@ -1,4 +1,4 @@
-"""Notifications to systemd that the server is ready, stops, or is alive (protocol of sd_notify)."""
+"""Reports to systemd that the server is ready, stops, or is alive (protocol of sd_notify)."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ PINGS = 3
 
 @dataclass
 class Notifier:
-    """Sends the server's state to the service manager that started this process. Never raises."""
+    """Sends the state of this process to the service manager that started it. Never raises."""
 
     #: Path of a datagram socket; ``@`` at the beginning: an abstract socket; empty: no messages.
     address: str = ""
@@ -33,7 +33,7 @@ class Notifier:
         return cls(environ.get("NOTIFY_SOCKET", ""), int(period) / 1e6 if is_watched else 0.0)
 
     def ready(self, status: str) -> None:
-        """Report that the server has started. ``status``: a line for ``systemctl status``."""
+        """Report that the server is ready. ``systemctl status`` shows the line ``status``."""
         self._send("READY=1", f"STATUS={status}")
 
     def stopping(self) -> None:

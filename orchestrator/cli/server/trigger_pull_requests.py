@@ -1,4 +1,4 @@
-"""Runs ``land --pr`` for jobs whose trigger has the setting ``pull_request``."""
+"""Opens pull requests for the completed jobs of triggers that have the setting ``pull_request``."""
 
 import logging
 import subprocess
@@ -22,22 +22,25 @@ from orchestrator.security.files.untrusted_files import replace_file
 logger = logging.getLogger(__name__)
 
 DIRECTORY = ".events/pull_requests"
-#: Seconds between checks if no job has ended; and timeout of one ``land --pr``.
+#: Seconds between two checks if no job has ended, and timeout of one command ``land --pr``.
 CHECK_SECONDS, LAND_SECONDS = 30.0, 600.0
-#: Latest jobs of one trigger that are checked.
+#: Maximum number of jobs of one trigger that are checked, the latest first.
 MOST_JOBS = 50
-#: Maximum number of attempts for one run of a job, and seconds between two attempts. The network or
-#: the service may be down.
+#: Maximum number of attempts for one run of a job, and seconds between two attempts. A retry helps
+#: if the network or the hosting service is down.
 MOST_ATTEMPTS, RETRY_SECONDS = 3, 30.0
 
 
 def record_of(workspace: Path, job_id: str, run: int) -> Path:
-    """Return the file with the output of a job's ``land --pr``, or with its last error."""
+    """Return the path of the file with the output of ``land --pr`` for a run of a job.
+
+    After the last failed attempt, the file has the error output.
+    """
     return workspace / DIRECTORY / f"{job_id}-{run}"
 
 
 def record_opened(workspace: Path, job_id: str, run: int) -> None:
-    """Record that a person opened the pull request that the server could not open."""
+    """Record that a person has opened a pull request that the server could not open."""
     record = record_of(workspace, job_id, run)
     if record.exists():
         _opened_mark(record).touch()
@@ -50,9 +53,9 @@ def _opened_mark(record: Path) -> Path:
 class PullRequests:
     """Runs ``land --pr`` each time that a job of a trigger is completed.
 
-    The success of a command, or its last failure, is recorded on disk. If the server crashes before
-    this record is written, the command is repeated. The repeated command finds the pushed commit
-    and the open pull request.
+    The outcome of a job's command is recorded on disk. If the server crashes before the record is
+    written, the next server runs the command again. This is harmless, because the command finds the
+    pushed commit and the open pull request.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class PullRequests:
         workspace: Path,
         environ: Mapping[str, str],
     ) -> None:
-        """``callers``: the names under which the triggers submit jobs."""
+        """``callers``: names of the callers as which the triggers submit jobs."""
         self._service = service
         self._callers = callers
         self._folder = folder
@@ -81,7 +84,7 @@ class PullRequests:
             self._thread.start()
 
     def stop(self) -> None:
-        """Run no further command. A running command is completed. Idempotent."""
+        """Start no further command. A running command continues to its end. Idempotent."""
         self._stopped = True
         self._wake.set()
 
@@ -94,14 +97,14 @@ class PullRequests:
             try:
                 self._check()
             except (OrchestratorError, OSError) as error:
-                logger.warning("pull requests are delayed: %s", error)
+                logger.warning("cannot check for pull requests to open, retrying: %s", error)
             self._wake.wait(CHECK_SECONDS)
             self._wake.clear()
 
     def _check(self) -> None:
         since = self._since()
         for name in self._callers:
-            # A key with this scope sees only its own jobs.
+            # A caller with this scope sees only its own jobs.
             caller = Caller(name=name, scopes=frozenset({Scope.SUBMIT}))
             wanted = JobFilter(statuses=(JobStatus.COMPLETED,))
             page = self._service.job_lists.jobs(caller, wanted, page=1, page_size=MOST_JOBS)
@@ -116,7 +119,10 @@ class PullRequests:
                     self._service.landings.record_pull_request(job, "")
 
     def _land_if_due(self, job: Job, note: Path) -> None:
-        """Run the command if it is due, and record its success or its last failure in ``note``."""
+        """Run ``land --pr`` for a job if it is due. Write the outcome to the file ``note``.
+
+        A failure is written only after the last attempt.
+        """
         attempts, due = self._failures.get(note.name, (0, 0.0))
         if time.monotonic() < due:
             return
@@ -124,13 +130,13 @@ class PullRequests:
         why = " ".join(output.split())[-500:]
         if not is_open and attempts + 1 < MOST_ATTEMPTS:
             self._failures[note.name] = (attempts + 1, time.monotonic() + RETRY_SECONDS)
-            logger.warning("no pull request for job %s yet, retrying: %s", job.id, why)
+            logger.warning("cannot open a pull request for job %s, retrying: %s", job.id, why)
             return
         if is_open:
-            logger.info("pull request of job %s: %s", job.id, output.strip())
+            logger.info("opened the pull request of job %s: %s", job.id, output.strip())
         else:
             retry = f"{COMMAND} land {job.id} --pr"
-            logger.error("no pull request for job %s: %s; retry: %s", job.id, why, retry)
+            logger.error("cannot open a pull request for job %s: %s; retry: %s", job.id, why, retry)
             self._service.landings.record_pull_request(job, why)
         self._failures.pop(note.name, None)
         note.write_text(output)
@@ -145,9 +151,9 @@ class PullRequests:
         return float(begun.read_text())
 
     def _land(self, job: Job) -> tuple[str, bool]:
-        """Run ``land --pr`` for a job with the server's user, credentials, and hooks.
+        """Run ``land --pr`` for a job, as the server's user, with its credentials and git hooks.
 
-        Return its output and true, or its error output and false.
+        Return the command's output and True; after a failure, its error output and False.
         """
         home = home_option(self._folder, self._environ)
         command = [*home, "land", job.id, "--pr", "--yes"]

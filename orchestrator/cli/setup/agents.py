@@ -1,4 +1,4 @@
-"""``orchestrator agents``: lists the agents, and how to fix the unavailable agents."""
+"""``orchestrator agents``: lists the agents, and how to make unavailable agents available."""
 
 import json
 import subprocess
@@ -36,9 +36,9 @@ def agents_command(context: CliContext) -> None:
 
 
 def available_agents(context: CliContext) -> list[dict[str, Any]]:
-    """Return the running server's list of agents.
+    """Return all agents, with their availability in the environment of the running server.
 
-    The server searches its own environment, which its workers have, too. If no server runs, search
+    Workers have the same environment as their server. If no server runs, return the availability in
     this command's environment.
     """
     client = context.client_if_running()
@@ -55,9 +55,9 @@ def available_agents(context: CliContext) -> list[dict[str, Any]]:
 
 
 def _version(agent: Mapping[str, Any]) -> str | None:
-    """Run the agent's program to find its version.
+    """Return the version that the agent's program prints.
 
-    None if the version is known already, or cannot be found.
+    Return None if ``agent`` already contains the version, or if the version cannot be found.
     """
     if "version" in agent or "path" not in agent:
         return None
@@ -82,7 +82,7 @@ def _usable_text(agent: Mapping[str, Any]) -> str:
 
 
 def _table(agents: Sequence[Mapping[str, Any]], width: int) -> str:
-    """Return the table of agents. Omits a column that is empty, or for which there is no room."""
+    """Return the table of agents. Omit an empty column, and descriptions if there is no room."""
     rows = [HEADS, *map(_row, agents)]
     if not any(agent.get("inherit") for agent in agents):
         rows = [row[:-1] for row in rows]

@@ -82,7 +82,10 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
 
 
 def _removed(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove and print the jobs. Yield each removed job, with the refs of its changes."""
+    """Remove jobs, with the server up or down, and print each removed job.
+
+    Yield each removed job's id, with the names of the git refs that save its unlanded changes.
+    """
     record = running_server(context.workspace)
     found = _by_server(context, record.url, job_ids) if record else None
     for job_id, kept in found or _locally(context, job_ids):
@@ -95,9 +98,9 @@ def _removed(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str,
 def _by_server(
     context: CliContext, url: str, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove jobs through the server. Yield each removed job, with the refs of its changes.
+    """Remove jobs by calls of the server, and yield the same as ``_removed``.
 
-    A job that is in use, or that runs again, is reported and not removed.
+    A job that is in use, or that runs again, is not removed. A message reports such a job.
     """
     with context.client_at(url) as client:
         for job_id in job_ids:
@@ -110,15 +113,15 @@ def _by_server(
 
 
 def _locally(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove the jobs while no server runs, and complete interrupted removals.
+    """Remove jobs while no server runs, and complete interrupted removals.
 
-    Yield each removed job, with the refs of its changes.
+    Yield the same as ``_removed``.
     """
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import remove
 
     if not job_ids and not WorkspaceJobFiles(context.workspace).marked_removed():
-        return  # the database, which may be unavailable, is not read
+        return  # Nothing to do. Do not open the database, which may be unavailable.
     audit = context.audit_log()
     try:
         for job_id, kept in remove(context.folder, context.environ, job_ids):
@@ -130,7 +133,7 @@ def _locally(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str,
 
 def _print_kept(job_id: str, kept: Sequence[str]) -> None:
     if kept:
-        text = f"changes of job {job_id} that were not landed are on these refs:"
+        text = f"unlanded changes of job {job_id} are saved on these git refs:"
         click.echo(text, err=True)
     for name in kept:
         click.echo(f"  {name}", err=True)
@@ -140,7 +143,10 @@ def _print_kept(job_id: str, kept: Sequence[str]) -> None:
 
 
 def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
-    """Return the root jobs that ended before a time. Jobs without an end time are omitted."""
+    """Return the root jobs that ended before the time ``at``, in seconds since the epoch.
+
+    Jobs without an end time are omitted.
+    """
     return [
         job
         for job in root_jobs(workspace)

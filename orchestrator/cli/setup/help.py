@@ -31,7 +31,7 @@ def help_command(ctx: click.Context, names: Sequence[str]) -> int:
 
 
 def _check_names(ctx: click.Context, command: click.Command, names: Sequence[str]) -> None:
-    """Raise UsageError if a name follows a command that is not a group of commands."""
+    """Raise UsageError if ``names`` has a name after a command that is not a group."""
     for place, name in enumerate(names):
         if not isinstance(command, click.Group):
             path = " ".join(names[:place])

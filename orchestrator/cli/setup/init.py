@@ -22,7 +22,7 @@ from orchestrator.security.files.product_files import product_file
 from orchestrator.security.files.untrusted_files import replace_file
 
 SKILL = Path("skills") / "orchestrate" / "SKILL.md"
-#: Directories of skills: Claude Code reads the second directory, most other tools the first.
+#: Directories with skills. Most AI tools read the first directory, and Claude Code the second.
 HOMES = (Path(".agents"), Path(".claude"))
 
 
@@ -79,9 +79,9 @@ def init_command(context: CliContext, force: bool, dry_run: bool, folder: Path |
 
 
 def _show_folder(context: CliContext, folder: Path, dry_run: bool) -> int:
-    """Create the folder; with ``dry_run``, only say what would be created. Return the exit code.
+    """Create the portable folder, print its path, and return the exit code.
 
-    Raise Conflict if the folder cannot be created.
+    If ``dry_run`` is True, create nothing. Raise Conflict if the folder cannot be created.
     """
     from orchestrator.cli.setup.portable_folder import check_new, create
 
@@ -106,7 +106,10 @@ def _host_project(context: CliContext) -> Path:
 
 
 def skill_for(project: Path, folder: Path) -> str:
-    """Return the text of the skill, with the command's path relative to the project."""
+    """Return the text of the skill, with the path of ``bin/orchestrator`` in its commands.
+
+    The path is relative to the project if ``folder`` is in the project, otherwise absolute.
+    """
     text = product_file(str(SKILL)).read_text("utf-8")
     if IS_INSTALLED:
         return text.replace(IN_FOLDER, COMMAND)
@@ -128,7 +131,8 @@ def _install(path: Path, text: str, force: bool, dry_run: bool) -> WrittenFile:
 def _write(path: Path, text: str, force: bool, dry_run: bool) -> WrittenFile:
     """Write a file, and return the outcome. Raise OSError. Idempotent.
 
-    With ``dry_run``, write nothing.
+    If ``dry_run`` is True, write nothing, and return the outcome that a write would have. If
+    ``force`` is False, an existing file that differs is not replaced.
     """
     there = os.path.lexists(path)
     if there and path.is_file() and path.read_bytes() == text.encode():

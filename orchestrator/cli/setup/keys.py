@@ -62,7 +62,7 @@ def new_command(context: CliContext, name: str, scopes: tuple[str, ...]) -> None
 
 
 def _entry_text(entry: Mapping[str, object]) -> str:
-    """Return the entry as lines of config.yaml, to insert below the line ``api:``."""
+    """Return the entry of a key as lines of config.yaml, which belong below the line ``api:``."""
     import yaml
 
     document = {"api": {"keys": [dict(entry)]}}

@@ -14,9 +14,9 @@ PACKAGE = "orchestrator"
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the portable folder's entries, except the Python package.
+    """Return the names of the files and directories in the portable folder.
 
-    The wheel contains copies of these entries.
+    The Python package is omitted. An installed package contains copies of all of them.
     """
     found = tomllib.loads(product_file("pyproject.toml").read_text("utf-8"))
     return tuple(found["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])
@@ -28,7 +28,10 @@ def check_new(folder: Path) -> None:
 
 
 def create(folder: Path) -> None:
-    """Copy the product to ``folder``, completely or not at all. Raise Conflict if this fails."""
+    """Copy the product to the new directory ``folder``, completely or not at all.
+
+    Raise Conflict if ``folder`` exists or cannot be created.
+    """
     check_new(folder)
     above = folder.absolute().parent
     try:

@@ -24,7 +24,7 @@ else:
 
 LOCKS = "/api/v1/locks"
 TIMED_OUT = 124
-#: Timeout of a waiting call, in seconds; the server answers within 110 s.
+#: Timeout of a call that waits for a lock, in seconds. The server answers within 110 s.
 CALL_SECONDS = 150
 EPILOG = (
     "Exit codes: 0 ok, 1 held by another worker, a deadlock, or (--check) not active, "
@@ -41,9 +41,9 @@ class LockServer(spawn.Server):
         self.command = command
 
     def lock(self, names: list[str], seconds: float) -> spawn.Answer:
-        """Acquire leases within ``seconds``, and return the server's answer.
+        """Acquire leases of all ``names``, waiting at most ``seconds``. Return the server's answer.
 
-        Raise CommandEnd if the server answers with an error, or not at all.
+        Raise CommandEnd if the server answers with an error, or does not answer.
         """
         end = time.monotonic() + seconds
         while True:
@@ -58,8 +58,8 @@ class LockServer(spawn.Server):
         except spawn.CommandEnd as stop:
             if stop.code != spawn.NOT_FOUND or not self.lost:
                 raise
-            # The locks are already released: by an earlier call whose answer was lost, or by the
-            # server's end.
+            # The locks were already released by an earlier call whose answer was lost, or when the
+            # server ended.
             return {"names": names}
 
     def look(self, name: str) -> spawn.Answer:
@@ -128,7 +128,8 @@ def check(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"stands": stands, "locks": answers}))
     elif not stands:
-        report("lock", f"lease {options.check} is no longer active")
+        names = " ".join(options.names)
+        report("lock", f"lease {options.check} of {names} is not active; acquire the lock again")
     return spawn.OK if stands else spawn.FAILED
 
 

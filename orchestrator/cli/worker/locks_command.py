@@ -45,8 +45,9 @@ def _row(lock: dict[str, Any]) -> tuple[str, ...]:
 @json_option
 @pass_cli_context
 def unlock_command(context: CliContext, names: tuple[str, ...]) -> None:
-    """Release own locks; outside of a worker, those of any worker.
+    """Release locks.
 
+    A worker releases its own locks. Outside of a worker, the command releases locks of any worker.
     Needs a running server.
     """
     with context.client() as client:

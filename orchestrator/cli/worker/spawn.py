@@ -38,16 +38,17 @@ TAKEN = {True: " (chosen)", False: " (not chosen: another candidate was chosen)"
 LIMIT_TYPES = ("cycle", "recursion-disabled")
 
 ANSWER_TIMEOUT_SECONDS = 30
-#: Seconds of one call of the server's bounded wait.
+#: Seconds for which one call waits for a job's end. The call is repeated until the job has ended.
 WAIT_SECONDS = 100
-#: Seconds for which a call is retried. A restarting server answers in much less time.
+#: Seconds for which a call without an answer is retried. A restarting server answers much sooner.
 PATIENCE_SECONDS = 300
-#: Maximum lines and characters of a task's printed output; maximum characters of all outputs.
+#: Maximum number of lines, and of characters, that are printed of one task's output. Maximum number
+#: of characters of all outputs together.
 SHOWN_LINES, SHOWN_CHARACTERS, SHOWN_IN_ALL = 12, 1500, 12_000
 
 
 class CommandEnd(Exception):
-    """Ends the program with an exit code, after a message on standard error."""
+    """Raised to end the program with an exit code and a message on standard error."""
 
     def __init__(self, code: int, message: str, problem: Answer | None = None) -> None:
         super().__init__(message)
@@ -56,12 +57,12 @@ class CommandEnd(Exception):
 
 
 class Server:
-    """Client of this worker's server. Every call is retried while the server restarts."""
+    """Client of this worker's server. A call without an answer is retried, such as at a restart."""
 
     answer_seconds = ANSWER_TIMEOUT_SECONDS
     #: Name of the command in messages.
     command = "spawn"
-    #: True if an answer was lost, although the server may have executed the call.
+    #: True if a call got no answer, so that the server may have executed it.
     lost = False
 
     def __init__(self, url: str, key: str) -> None:
@@ -81,9 +82,9 @@ class Server:
                 return answer
 
     def call(self, method: str, path: str, body: Answer | None = None, key: str = "") -> Answer:
-        """Make a call, and return the server's answer. Raises CommandEnd.
+        """Call the server, and return its answer. Raise CommandEnd.
 
-        Retries have no further effect: locks are idempotent, and a submission has the
+        A retry has no further effect: calls about locks are idempotent, and a submission has the
         Idempotency-Key ``key``.
         """
 
@@ -112,7 +113,7 @@ class Server:
 
 
 def refusal(status: int, problem: Answer) -> CommandEnd:
-    """Return the CommandEnd for an error answer, with exit code, detail, and remaining quota."""
+    """Convert a server's error answer to a CommandEnd: exit code, detail, and remaining quota."""
     slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
     limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
     detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
@@ -175,7 +176,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
-    """Return the body of the request. Raises CommandEnd for options that make no valid request."""
+    """Return the body of the submission. ``depth``: depth of this worker's job, if known.
+
+    Raise CommandEnd for invalid options.
+    """
     plan = read_plan(options.plan, options.request) if options.plan else {}
     tasks = tasks_of(options)
     request = options.request or "; ".join(options.command or ()) or plan.get("request")
@@ -201,9 +205,10 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
 
 
 def paths_of(names: list[str] | None) -> list[str] | None:
-    """Return absolute paths, because the server has another working directory.
+    """Return the absolute paths of files; None if ``names`` has no file.
 
-    Return None if there are no names. Raises CommandEnd for a path that is no file.
+    Absolute paths are necessary, because the server has another working directory. Raise CommandEnd
+    if a path is not a file.
     """
     for name in names or ():
         if not os.path.isfile(name):
@@ -221,7 +226,10 @@ def tasks_of(options: argparse.Namespace) -> list[Any]:
 
 
 def read_plan(name: str, request: str | None) -> Answer:
-    """Return the plan in the file ``name``. Raises CommandEnd."""
+    """Return the plan in the file ``name``; ``-`` means standard input. Raise CommandEnd.
+
+    ``request``: the request if the plan has none.
+    """
     try:
         text = text_of(name)
     except (OSError, ValueError) as error:
@@ -284,12 +292,12 @@ def connect() -> Server:
 
 
 def address() -> tuple[str, str]:
-    """Return the server's URL and this worker's key. Raises CommandEnd."""
+    """Return the server's URL and this worker's API key. Raise CommandEnd outside of a worker."""
     if os.environ.get("ORCHESTRATOR_OFFLINE"):
         raise CommandEnd(
             UNREACHABLE,
-            "child jobs and locks are not available: this worker has no network "
-            "(workers.sandbox.network is false)",
+            "child jobs and locks are not available, because this worker has no network "
+            "(workers.sandbox.network: false); do the work in this worker",
         )
     url, key = os.environ.get("ORCHESTRATOR_API_URL"), os.environ.get("ORCHESTRATOR_API_KEY")
     if not url or not key:
@@ -302,7 +310,7 @@ def address() -> tuple[str, str]:
 
 
 def summary(answer: Answer) -> str:
-    """Return an ended job's results as text: for each task, a line and the start of its output."""
+    """Return an ended job's results as text: a line and the start of the output for each worker."""
     results = answer.get("results") or {}
     tasks = results.get("tasks") or []
     names = {name_of(task) for task in tasks}
@@ -325,12 +333,15 @@ def name_of(task: Answer) -> Any:
 
 
 def task_lines(task: Answer, room: int) -> list[str]:
-    """Return a worker's lines: status, at most ``room`` characters of its output, and directory."""
+    """Return lines about a worker: its status, its output, and its directory.
+
+    The output is cut to ``room`` characters.
+    """
     reason = f": {task['reason']}" if task.get("reason") else ""
     output = printable(str(task.get("output") or "")).strip()
     lines = output[:room].splitlines()[:SHOWN_LINES]
     if len("\n".join(lines)) < len(output):
-        lines.append(f"... (cut; log: {task.get('log')}; whole output: --json)")
+        lines.append(f"... (shortened; whole output: --json; log: {task.get('log')})")
     if task.get("workspace"):
         lines.append(f"directory: {task['workspace']}")
     taken = TAKEN.get(task.get("chosen", ""), "")
@@ -354,7 +365,7 @@ def spawn(options: argparse.Namespace) -> int:
         raise CommandEnd(USAGE, "--idempotency-key must contain printable ASCII characters only")
     accepted = server.submit(body, key)
     if accepted.get("duplicate"):
-        report(f"job {accepted['job_id']} was already started for the same request")
+        report(f"job {accepted['job_id']} already exists for the same request or key; using it")
     if not options.wait:
         print(json.dumps(accepted) if options.json else accepted["job_id"])
         return OK
@@ -380,7 +391,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:
         code = INTERRUPTED
     except BrokenPipeError:
-        # The reader has exited: prevent a second error when Python flushes the output at its exit.
+        # The reader has exited. Prevent a second error when Python flushes the output at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = FAILED
     sys.exit(code)

@@ -51,7 +51,7 @@ def _is_unicode() -> bool:
 
 @dataclass
 class _Once:
-    """The data that ``top --once`` needs for its frame; implements ``snapshots.Wanted``."""
+    """Tells a source which data ``top --once`` shows. Implements ``snapshots.Wanted``."""
 
     job_id: str
     view: View = field(default_factory=View)

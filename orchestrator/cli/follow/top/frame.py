@@ -1,4 +1,4 @@
-"""The text of one frame of the screen, as lines."""
+"""Creates the lines of one frame of ``top``'s screen."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.text.formatting import plural
 
-#: Smallest terminal for which rows are drawn.
+#: Minimum columns and lines of the terminal. On a smaller terminal, no rows are drawn.
 LEAST_WIDTH, LEAST_HEIGHT = 40, 6
 #: Lines of a frame besides the rows: the head, the titles, and the foot.
 ROWS_AROUND = 3
-#: Widths of columns, and the terminal's width from which each is shown.
+#: Width of each column, and the minimum width of the terminal at which the column is shown.
 _WIDTHS: Mapping[str, tuple[int, int]] = {
     "AGENT": (10, 56),
     "STATUS": (10, 40),
@@ -61,7 +61,7 @@ HELP = (
 
 @dataclass(slots=True)
 class Pane:
-    """A log, changes, or help: shown below the rows, or in place of the rows."""
+    """The part of the screen with a log, changes, or help, below the rows or in place of them."""
 
     title: str
     lines: Sequence[str] = ()
@@ -85,7 +85,7 @@ class Frame:
     is_unicode: bool = True
 
     def lines(self, width: int, height: int) -> list[str]:
-        """Return ``height`` lines of at most ``width`` columns."""
+        """Return the frame: ``height`` lines of at most ``width`` columns each."""
         if width < LEAST_WIDTH or height < LEAST_HEIGHT:
             return [fit(f"{width}x{height} is too small", width)] + [""] * (height - 1)
         body = height - ROWS_AROUND
@@ -135,7 +135,7 @@ class Frame:
         return [name for name, (_, least) in _WIDTHS.items() if width >= least]
 
     def _flexible_widths(self, width: int) -> tuple[int, int]:
-        """Return the widths of two columns: the title, and the last line of output."""
+        """Return the widths of the two flexible columns: title, and last line of output."""
         used = (
             2 + _NAME_WIDTH + sum(_WIDTHS[name][0] + 1 for name in self._shown_columns(width)) + 1
         )

@@ -74,15 +74,16 @@ class Refresher:
         self._asked.put(action)
 
     def latest(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
-        """Return the latest snapshot and log, and the outcomes of actions since the previous
-        call.
+        """Return the latest snapshot, the latest log, and the messages of finished actions.
+
+        The log has the job and the worker that it belongs to. A message is returned only once.
         """
         with self._lock:
             news, self._news = self._news, []
             return self._snapshot, self._log, news
 
     def read(self) -> Snapshot:
-        """Read a snapshot now. Never raises."""
+        """Read a snapshot now. After an error, return the previous snapshot with the error."""
         try:
             return self._source.read(self)
         except OrchestratorError as error:
@@ -119,7 +120,7 @@ class Refresher:
 
 
 class TopProgram:
-    """The running ``top``. ``run`` is called once."""
+    """The program ``top``: the screen, and the reactions to keys. ``run`` may be called once."""
 
     def __init__(self, context: CliContext, source: AnySource, job_id: str) -> None:
         self._context = context
@@ -136,9 +137,9 @@ class TopProgram:
         self._page = PAGE
 
     def run(self, style: Style, *, is_unicode: bool) -> int:
-        """Show the screen until the user quits or a signal ends it.
+        """Show the screen until the user quits, or a signal ends the program.
 
-        Return the signal's number, or 0.
+        Return the number of the signal; 0 if the user quit.
         """
         self._frame.style, self._frame.is_unicode = style, is_unicode
         with self._screen:
@@ -398,7 +399,7 @@ class TopProgram:
 
 
 def changes(context: CliContext, job_id: str, worker_id: str) -> str:
-    """Return the changes of a worker as a patch; without ``worker_id``, the changes of the job."""
+    """Return the patch of a worker's changes; if ``worker_id`` is "", of the job's changes."""
     from orchestrator.composition import landing, worker_difference
 
     context.work_on_project_of(job_id)

@@ -50,9 +50,9 @@ _CONTROLS = {
 
 
 class Screen:
-    """The terminal of ``top`` as a context manager.
+    """Controls the terminal of ``top``. Use it as a context manager.
 
-    Any thread and signal handlers may call ``wake``.
+    Any thread, and any signal handler, may call ``wake``.
     """
 
     def __init__(self) -> None:
@@ -105,9 +105,9 @@ class Screen:
             termios.tcsetattr(self._in, termios.TCSADRAIN, before)  # type: ignore[arg-type]
 
     def suspend(self) -> None:
-        """Suspend the program as Ctrl-Z does.
+        """Suspend the program, as Ctrl-Z does.
 
-        The shell has the terminal until the program continues.
+        The terminal is restored for the shell, and set up again when the program continues.
         """
         self.leave()
         os.kill(os.getpid(), signal.SIGSTOP)
@@ -137,13 +137,13 @@ class Screen:
         return USUAL_SIZE
 
     def redraw(self) -> None:
-        """Make the next ``draw`` draw all lines, not only lines that have changed."""
+        """Make the next call of ``draw`` draw all lines, not only changed lines."""
         self._shown = []
 
     def draw(self, make: Callable[[int, int], Sequence[str]]) -> None:
-        """Draw the lines that differ from the previous frame.
+        """Draw a frame: only the lines that differ from the previous frame.
 
-        ``make`` returns the frame's lines for the terminal's width and height.
+        ``make`` gets the terminal's width and height, and returns the frame's lines.
         """
         size = self.size
         lines = list(make(*size))
@@ -192,7 +192,7 @@ class Screen:
 
 
 def _is_cut(data: bytes) -> bool:
-    """True if the input ends inside a character, or inside the bytes that a pressed key sends."""
+    """True if ``data`` ends inside a character, or inside the bytes that one pressed key sends."""
     try:
         data.decode()
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""Jobs and workers as the screen shows them."""
+"""The data of the screen: jobs, workers, and a snapshot of them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -30,7 +30,7 @@ ATTENTION: Mapping[str, int] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerLine:
-    """One worker as the screen shows it. Times are seconds since the epoch."""
+    """The data of one worker for the screen. Times are seconds since the epoch."""
 
     job_id: str
     worker_id: str
@@ -53,8 +53,9 @@ class WorkerLine:
     parent_id: str = ""
 
     def seconds(self, now: float) -> float | None:
-        """Return how long the worker's attempts ran, in seconds; None if it is pending or never
-        started.
+        """Return the total duration of the worker's attempts until ``now``, in seconds.
+
+        Return None if the worker is pending or never started.
         """
         if self.started_at is None or self.status == WorkerStatus.PENDING:
             return None
@@ -68,7 +69,7 @@ class JobLine:
     status: str
     request: str
     reason: str = ""
-    #: Numbers of workers by status, of the whole tree.
+    #: Number of workers in each status, including the workers of child jobs.
     counts: Mapping[str, int] = field(default_factory=dict)
     cost_usd: float | None = None
     tokens: int | None = None
@@ -79,7 +80,7 @@ class JobLine:
     awaits_approval: bool = False
     is_paused: bool = False
     workers: Sequence[WorkerLine] | None = None
-    #: Time of these states, if they come from files; None if they come from a server.
+    #: Time at which the files with these data were written; None if the data come from a server.
     known_at: float | None = None
 
     @property
@@ -100,10 +101,10 @@ class JobLine:
         return sum(self.counts.values())
 
     def now(self, refreshed_at: float) -> float:
-        """Return the time of the shown data, in seconds since the epoch.
+        """Return the time up to which durations of running workers are computed.
 
-        Durations of running workers are computed up to this time. It is ``refreshed_at`` for a job
-        from the server. For a job from files, it is the time when the files were written.
+        The time is ``refreshed_at`` for a job from the server. For a job from files, it is the time
+        at which the files were written. Times are seconds since the epoch.
         """
         return refreshed_at if self.known_at is None else self.known_at
 
@@ -118,9 +119,9 @@ class JobLine:
 class Snapshot:
     jobs: Sequence[JobLine] = ()
     at: float = 0.0
-    #: Number of jobs, which may be more than were read.
+    #: Number of all jobs; ``jobs`` may have fewer.
     total: int = 0
-    #: True if the jobs come from files: nothing can be changed.
+    #: True if the jobs come from files, so that the user can change nothing.
     is_offline: bool = False
     #: Error of the latest refresh; empty if it succeeded.
     problem: str = ""

@@ -1,4 +1,4 @@
-"""Reads jobs and workers: from the running server, or from the files of jobs."""
+"""Reads jobs and workers for the screen, from the running server or from the files of jobs."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -31,20 +31,20 @@ MOST_LOGS = 10
 LAST_LINES = 5
 #: Maximum number of lines of a log in the pane.
 LOG_LINES = 500
-#: Maximum share of the time that refreshes may take, so that slow refreshes are rarer.
+#: Maximum share of the time that reads of one job's workers may take. Slow reads are thus rarer.
 MOST_SHARE = 0.1
 
 
 class Source(Protocol):
     def read(self, wanted: "Wanted") -> Snapshot:
-        """Return a snapshot. Raise OrchestratorError."""
+        """Read a snapshot with the data that the screen needs. Raise OrchestratorError."""
         ...
 
     def log(self, job_id: str, worker_id: str) -> Sequence[str]: ...
 
 
 class Wanted(Protocol):
-    """The data that the screen now needs."""
+    """Tells a source which data the screen needs now."""
 
     #: The only job to show; empty: all jobs.
     job_id: str
@@ -57,16 +57,16 @@ class Wanted(Protocol):
 
 
 class ServerSource:
-    """Reads jobs from a server, with the workers of the jobs that the screen shows.
+    """Reads jobs from a server, and the workers of jobs that are open on the screen.
 
-    It does not import the package ``requests``, because the import takes longer than a whole frame.
+    The package ``requests`` is not imported for this, because the import takes longer than a frame.
     """
 
     def __init__(self, address: "Address") -> None:
         self._address = address
         self._client = StdlibClient(address.url, address.key)
         self._whole_client: OrchestratorClient | None = None
-        #: By job: the latest columns, the time when they were read, and the seconds of the read.
+        #: By job: its workers, the time when they were read, and the seconds that the read took.
         self._columns: dict[str, tuple[Sequence[WorkerLine], float, float]] = {}
 
     def read(self, wanted: Wanted) -> Snapshot:
@@ -189,7 +189,7 @@ class FileSource:
 
 
 class AnySource:
-    """Reads from the server while it runs; otherwise from files."""
+    """Reads jobs from the server while a server runs, and from files at any other time."""
 
     def __init__(self, context: CliContext) -> None:
         self._find_address = context.address_if_running
@@ -253,10 +253,10 @@ def _job(answer: Answer) -> JobLine:
 
 
 def of_columns(answer: Answer) -> list[WorkerLine]:
-    """Return the workers of a ``ColumnsAnswer``, which has one list for each field."""
+    """Return the workers in a ``ColumnsAnswer``, which has one list of values for each field."""
     number, base = int(answer["n"]), float(answer["at"])
     columns = {name: _column(answer[name], number) for name in _COLUMNS}
-    # A column of names may be null: then the workers are numbered from 1.
+    # If the column of names is null, the workers are numbered from 1.
     numbers = range(1, number + 1) if answer["worker"] is None else columns["worker"]
     names = [f"worker_{each}" for each in numbers]
     reasons = {int(place): str(text) for place, text in answer["reason"].items()}
@@ -301,7 +301,7 @@ def _column(value: Any, number: int) -> Sequence[Any]:
 
 
 def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
-    # The job may have ended since ``known_at``, so running times stop then.
+    # Durations stop at ``known_at``, because the job may have ended since then.
     from orchestrator.cli.output.status_answer import all_tasks, tasks_of
 
     status, usage = str(answer["status"]), answer.get("usage") or {}

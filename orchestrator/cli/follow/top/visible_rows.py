@@ -1,4 +1,4 @@
-"""The rows of the screen: which rows it shows, their order, and the selected row."""
+"""Selects and orders the rows of the screen, and tracks the selected row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import field
@@ -7,7 +7,7 @@ from enum import Enum
 from orchestrator.cli.follow.top.screen_model import ATTENTION, JobLine, Snapshot, WorkerLine
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Order key after all known statuses.
+#: Sort key of an unknown status, which comes after all known statuses.
 _LAST = len(ATTENTION)
 
 
@@ -37,12 +37,13 @@ class Row:
 
 @dataclass(slots=True)
 class View:
-    """The rows that the user wants to see: their order, filter, and selection."""
+    """The user's view of a snapshot: the rows, with their order, filter, and selection."""
 
     order: Order = Order.ATTENTION
     as_tree: bool = False
     text: str = ""
-    #: Jobs that the user has opened or closed; others are open until they end.
+    #: True for a job that the user has opened, False for a closed job. Any other job is open until
+    #: it ends.
     opened: dict[str, bool] = field(default_factory=dict)
     selected: tuple[str, str] = ("", "")
     #: Time of the snapshot, for the order by time.
@@ -56,7 +57,7 @@ class View:
         return self.opened.get(job.job_id, not job.has_ended)
 
     def show(self, snapshot: Snapshot) -> None:
-        """Show the rows of a snapshot. The selected row stays selected if it is still shown."""
+        """Update the rows from a snapshot. The selected row stays selected if it still exists."""
         at, self.now = self.index, snapshot.at
         self.rows = list(self._rows(snapshot))
         self._places = {row.key: place for place, row in enumerate(self.rows)}
@@ -122,7 +123,10 @@ class View:
             self.selected = self.rows[at].key
 
     def window(self, height: int) -> Sequence[Row]:
-        """Return at most ``height`` rows, including the selected row."""
+        """Return the part of the rows that is visible: at most ``height`` rows.
+
+        The part is moved so that it includes the selected row.
+        """
         at = self.index
         self.top = min(self.top, at)
         self.top = max(self.top, at - height + 1, 0)

@@ -1,4 +1,4 @@
-"""Builds a folder's systemd unit from the folder's settings and the server's user."""
+"""Builds the systemd unit of a folder's server, from the settings and the server's user."""
 
 import os
 import pwd
@@ -15,16 +15,16 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files import orchestrator_home
 from orchestrator.security.files.product_files import FOLDER
 
-#: Variable with the path of the Python interpreter, for a folder without ``.venv``.
+#: Environment variable with the path of the Python interpreter, for a folder without ``.venv``.
 PYTHON_VARIABLE = "ORCHESTRATOR_PYTHON"
 PREFIX = "ORCHESTRATOR_"
 
-#: Subdirectories of a home directory that workers' tools fill, and that may be lost without harm.
+#: Subdirectories of a user's home directory that workers' tools fill. Their loss does no harm.
 CACHES = (
     *(".cache", ".npm", ".cargo/registry", ".cargo/git", "go/pkg"),
     *(".gradle/caches", ".m2/repository"),
 )
-#: Subdirectories of a home directory in which users install programs.
+#: Subdirectories of a user's home directory in which users install programs.
 PROGRAMS = (".local/bin", "bin")
 
 
@@ -36,7 +36,7 @@ class Account:
 
     @classmethod
     def named(cls, name: str) -> "Account":
-        """Return the user with a name. Raise NotFound if this user does not exist."""
+        """Return the user with the name ``name``. Raise NotFound if there is no such user."""
         try:
             found = pwd.getpwnam(name)
         except KeyError:
@@ -45,7 +45,7 @@ class Account:
 
     @classmethod
     def owner_of(cls, directory: Path) -> "Account":
-        """Return the owner of a directory. Raise NotFound if the owner has no name."""
+        """Return the user who owns a directory. Raise NotFound if the owner has no user name."""
         uid = directory.stat().st_uid
         try:
             return cls.named(pwd.getpwuid(uid).pw_name)
@@ -57,9 +57,9 @@ class Account:
 
 
 def unit_of(context: CliContext, account: Account, *, for_user: bool, systemd_version: int) -> Unit:
-    """Return the unit that runs the folder's server.
+    """Return the unit that runs the folder's server as the user ``account``.
 
-    ``for_user``: True if the unit is for the user's systemd, False if it is for the machine's.
+    ``for_user``: True if the unit is for the user's own systemd, False if it is for the machine's.
     Raise ConfigError for settings that a server would reject.
     """
     from orchestrator.composition.settings.repository import repository_of
@@ -90,7 +90,7 @@ def unit_of(context: CliContext, account: Account, *, for_user: bool, systemd_ve
 
 
 def entry_point(context: CliContext) -> list[str]:
-    """Return the arguments that run this program with the same home, from any directory."""
+    """Return the command that runs this program with the same home, from any directory."""
     script = FOLDER / "bin" / "orchestrator"
     if IS_INSTALLED:
         script = Path(sys.executable).with_name("orchestrator")
@@ -103,7 +103,7 @@ def entry_point(context: CliContext) -> list[str]:
 
 
 def variables_not_in_unit(environ: Mapping[str, str]) -> list[str]:
-    """Return the names of settings in ``environ`` that the unit does not set."""
+    """Return the variables in ``environ`` that are settings, but are not set by the unit."""
     carried = {orchestrator_home.VARIABLE, PYTHON_VARIABLE, PROJECT_VARIABLE}
     return sorted(each for each in environ if each.startswith(PREFIX) and each not in carried)
 
@@ -128,7 +128,10 @@ def _search_path(environ: Mapping[str, str], account: Account) -> str:
 
 
 def _tool_directories(account: Account, writable: list[Path]) -> list[Path]:
-    """Return the directories of AI tools' logins and caches, except below ``writable``."""
+    """Return the directories in which AI tools store logins and caches.
+
+    Directories below ``writable`` are omitted.
+    """
     from orchestrator.agents.discovery.availability import login_path
     from orchestrator.core.model.known_agents import KNOWN
 

@@ -1,4 +1,4 @@
-"""The service manager: systemd of the machine, or of the calling user."""
+"""Calls the service manager: the machine's systemd, or the calling user's."""
 
 import os
 import pwd
@@ -13,13 +13,13 @@ from orchestrator.core.errors import Unavailable
 from orchestrator.core.lazy_dataclass import dataclass
 
 SYSTEM_UNITS = Path("/etc/systemd/system")
-#: Exists if systemd is this machine's service manager (sd_booted).
+#: Directory that exists if systemd is this machine's service manager (sd_booted).
 BOOTED = Path("/run/systemd/system")
 SYSTEMCTL_SECONDS = 1200.0
 
 
 def systemd_version() -> int:
-    """Return the version of this machine's systemd; 0 if it is not installed."""
+    """Return the version of this machine's systemd; 0 if systemd is not installed."""
     if shutil.which("systemctl") is None:
         return 0
     done = subprocess.run(["systemctl", "--version"], capture_output=True, text=True)
@@ -49,12 +49,12 @@ class Manager:
         return not self.of_user or (Path(runtime) / "systemd").is_dir()
 
     def ask(self, *words: str) -> str:
-        """Return the output of a systemctl query; "" if it fails."""
+        """Return the output of systemctl with the arguments ``words``; "" if systemctl fails."""
         done = self._run(*words)
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def do(self, *words: str) -> None:
-        """Run a systemctl command. Raise Unavailable if it fails."""
+        """Run systemctl with the arguments ``words``. Raise Unavailable if systemctl fails."""
         done = self._run(*words)
         if done.returncode:
             reason = done.stderr.strip() or f"exit code {done.returncode}"

@@ -176,9 +176,9 @@ def _check_manager(context: CliContext, manager: Manager) -> None:
 
 
 def _check_place(path: Path, manager: Manager, context: CliContext, verb: str) -> None:
-    """Raise Conflict if the file ``path`` is not this folder's unit.
+    """Raise Conflict if ``path`` exists, and is not this folder's unit.
 
-    Raise Unavailable if this user may not write it.
+    Raise Unavailable if this user may not write the file.
     """
     if path.exists():
         owner = folder_of(path.read_text("utf-8", "replace"))

@@ -8,19 +8,19 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.launchers.containment.cgroup import SERVER_GROUP
 
-#: Beginning of a unit's first line. The folder's path follows. The line identifies the unit of each
-#: folder.
+#: Beginning of a unit's first line. The rest of the line is the folder's path, which shows to which
+#: folder the unit belongs.
 MARK = "# Runs the orchestrator of "
 #: Seconds that the server has to stop its workers and to write the last state.
 STOP_SECONDS = 120
 #: Seconds that the recovery of unfinished jobs may take.
 START_SECONDS = 900
 
-#: Characters that a unit cannot have: control characters, invalid UTF-8, and blanks or a backslash
-#: at the wrong place.
+#: Pattern of texts that a unit file cannot contain: control characters, invalid UTF-8, and blanks
+#: or a backslash at the beginning or end.
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|^\s|[\s\\]$")
 
-#: Hardening of all units, because these settings need no privileges.
+#: Hardening of all units. These settings need no privileges.
 COMMON_HARDENING = """\
 UMask=0077
 NoNewPrivileges=yes
@@ -149,7 +149,7 @@ def _joined(lines: Sequence[str]) -> str:
 
 
 def folder_of(text: str) -> str | None:
-    """Return the folder of a unit that ``Unit.text`` wrote; None for any other text."""
+    """Return the folder in the text of a unit, as ``Unit.text`` writes it; None for other texts."""
     first = text.partition("\n")[0]
     return first.removeprefix(MARK).replace("%%", "%") if first.startswith(MARK) else None
 

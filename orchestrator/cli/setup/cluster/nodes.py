@@ -44,7 +44,7 @@ _HEADS = (
     "AGENTS",
 )
 _GIB = 1024**3
-#: Texts of the column FILES, by the value of ``own_files``.
+#: Text in the column FILES, by the value of the field ``own_files``.
 _FILES = {True: "own", False: "shared", None: "-"}
 INIT = f"{COMMAND} nodes init --address HOST:PORT"
 
@@ -64,7 +64,7 @@ def _checked_name(_: click.Context, __: click.Parameter, name: str) -> str:
 
 
 def _labels(labels: Iterable[str]) -> dict[str, str]:
-    """Return the labels in texts such as NAME=VALUE. Raise click.BadParameter."""
+    """Convert texts such as ``gpu=true`` to labels. Raise click.BadParameter."""
     found = dict(each.partition("=")[::2] for each in labels)
     for each in (*found, *found.values()):
         if not re.fullmatch(LABEL_PATTERN, each):
@@ -255,7 +255,7 @@ def forget_command(context: CliContext, name: str) -> None:
 
 
 def _program_path() -> str:
-    # Return the whole path, because other machines may share the product's folder.
+    # Return the absolute path, because another machine may have the product's folder at this path.
     return COMMAND if IS_INSTALLED else shlex.quote(str(product_file(IN_FOLDER)))
 
 
@@ -298,7 +298,7 @@ def _list(context: CliContext) -> None:
 
 
 def _first_step(context: CliContext) -> str:
-    """Return the command with which to add the first node, as text."""
+    """Return what the user must do next to add the first node, as text."""
     from orchestrator.config import load
     from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
 
@@ -312,7 +312,7 @@ def _first_step(context: CliContext) -> str:
 
 
 def fixes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line for each agent that is unusable on nodes: the nodes, the reason, and the fix."""
+    """Yield a line for each agent and reason: the nodes where it is unusable, and the fix."""
     names: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         for agent in node["unusable_agents"]:

@@ -31,7 +31,7 @@ def list_command(context: CliContext) -> None:
     if context.as_json:
         click.echo(json.dumps(found, indent=2))
     elif not found:
-        click.echo("no triggers; add one to config.yaml: see docs/triggers.md", err=True)
+        click.echo("no triggers in config.yaml; to add one, see docs/triggers.md", err=True)
     else:
         head = ("NAME", "VERIFY", "ACTION", "PATH", "WHEN")
         click.echo(table([head, *(tuple(each.values()) for each in found)]))
@@ -73,7 +73,7 @@ def test_command(context: CliContext, name: str, file: Path, kind: str) -> int:
         )
         return ExitCode.FAILED
     if trigger.template is None:
-        click.echo("accepted as feedback")
+        click.echo(f"accepted: trigger {name} sends the event as feedback to a worker")
         return ExitCode.OK
     submission = trigger.submission(event)
     if context.as_json:

@@ -78,8 +78,11 @@ def test_links_and_files_that_are_not_listed_are_refused_by_name(
 
     assert command(site, "apply", job, "--yes") == 6
     read = capfd.readouterr()
-    assert "refused link (worker_1): the path is a link" in read.out and ".bin" not in read.out
-    assert "worker_1 has more than 2 files; copy the others yourself: " in read.err
+    assert (
+        "refused link (worker_1): apply copies no symbolic links" in read.out
+        and ".bin" not in read.out
+    )
+    assert "worker_1 has more than 2 files; only the first 2 are listed; copy the " in read.err
 
 
 def test_no_worker_s_file_replaces_another_s_until_a_person_says_so(

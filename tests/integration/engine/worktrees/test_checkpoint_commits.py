@@ -279,7 +279,7 @@ def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
     kept = refs(project, job)["checkpoint/worker_1/2-left-1"]
     assert "2.txt" in project.files(kept)
     assert command(site, "checkpoints", job, "worker_1") == 0
-    here = [line for line in capfd.readouterr().out.splitlines() if "<- here" in line]
+    here = [line for line in capfd.readouterr().out.splitlines() if "<- current" in line]
     assert len(here) == 1 and "1-after" in here[0]
     told = site.manager.parts.store.events(job, 0, 1000)[-1]
     assert (told.kind, told.worker_id) == (EventKind.WORKER_ROLLED_BACK, "worker_1")
