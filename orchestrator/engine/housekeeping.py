@@ -102,11 +102,11 @@ class Housekeeping:
         The jobs of these directories may be lost: SQLite ignores the damaged part of a write-ahead
         log without an error.
         """
-        if unknown := self._removal.unknown():
+        if unknown := self._removal.unknown_directories():
             logger.warning(
-                "directories of the workspace without a job in the database: %s; they stay; "
-                "possible causes: the latest jobs were lost, another workspace was copied, or "
-                "store.url was changed",
+                "directories of the workspace without a job in the database: %s; nothing was "
+                "removed; possible causes: the latest jobs were lost, another workspace was "
+                "copied, or store.url was changed",
                 listed([f"job_{root_id}" for root_id in unknown], MOST_NAMED),
             )
 

@@ -80,7 +80,8 @@ class JobRemoval:
         failpoints.reached("removal: files deleted")
         return kept
 
-    def unknown(self) -> Sequence[str]:
+    def unknown_directories(self) -> Sequence[str]:
+        """Return the ids of root jobs that have a directory, but no row in the database."""
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def interrupted(self) -> tuple[str, ...]:

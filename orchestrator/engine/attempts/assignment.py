@@ -76,6 +76,8 @@ Left = Callable[[Scheduler, Worker, float], Mapping[str, object]]
 
 
 class AssignmentBuilder:
+    """Composes assignments for workers' agents."""
+
     def __init__(
         self, workspace: Workspace, contexts: SharedContextRuns, roles: Roles, left: Left
     ) -> None:

@@ -396,7 +396,8 @@ class AttemptRunner:
         worktree = self._worktrees.existing(worker) if wanted else None
         return self._preparation.adopted(worker, task, worktree)
 
-    def late(self, now: float) -> Iterator[LateEnd]:
+    def late_ends(self, now: float) -> Iterator[LateEnd]:
+        """Yield the late results of lost attempts whose exit records can be read now."""
         for attempt in self._scheduler.lost_attempts_to_read(now):
             worker = self._scheduler.view.workers[attempt.key]
             name = attempt.id
@@ -582,8 +583,8 @@ def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
 
     - If a shutdown or a pause stopped the attempt, and its exit code is 0, the attempt has
       finished.
-    - Otherwise, the attempt is lost if one of these stopped it: a shutdown, a signal from outside,
-      the orphan timeout, or the end of the node's lease.
+    - Otherwise, the attempt is lost if a shutdown, a signal from outside, the orphan timeout, or
+      the end of the node's lease stopped the attempt.
     - In all other cases, the exit is unchanged.
 
     ``adopted``: True if an earlier server started the attempt. Servers stop the shims of such

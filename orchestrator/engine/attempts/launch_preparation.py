@@ -54,9 +54,9 @@ class RunningAttempt:
     #: it received.
     secrets: tuple[str, ...] = field(repr=False)
     prompt: PromptSize | None = None
-    #: The worker's task. The next field is the worker's worktree; None if the worker uses a plain
-    #: directory.
+    #: The worker's task.
     task: TaskSpec = field(default_factory=lambda: TaskSpec(id=""))
+    #: The worker's worktree; None if the worker uses a plain directory.
     worktree: WorkerWorktree | None = None
     #: The worker's own directory for temporary files; empty if it has none.
     scratch: str = ""

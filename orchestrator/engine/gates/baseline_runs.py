@@ -88,7 +88,7 @@ class BaselineRuns:
 
         ``requester`` identifies the caller, which can cancel the request with ``forget``.
         """
-        kept = self._results.kept(check.base, gate) or self._shared_result(check, gate)
+        kept = self._results.stored(check.base, gate) or self._shared_result(check, gate)
         if kept is not None:
             self._background.later(partial(on_ran, kept))
             return

@@ -67,7 +67,7 @@ class BaselineStore:
         self._environment = environment
         self._set_up = set_up
 
-    def kept(self, commit: str, gate: Gate) -> FinishedRun | None:
+    def stored(self, commit: str, gate: Gate) -> FinishedRun | None:
         path = self._result_path(commit, gate)
         try:
             if time.time() - path.stat().st_mtime > MOST_AGE:

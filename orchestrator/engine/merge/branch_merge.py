@@ -65,7 +65,7 @@ from orchestrator.engine.merge.merge_gates import (
     Halted,
     MergeGates,
 )
-from orchestrator.engine.merge.merge_messages import failing
+from orchestrator.engine.merge.merge_messages import failures_in_words
 from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order, split
 from orchestrator.engine.merge.merge_record import (
     MOST_PATHS,
@@ -397,7 +397,7 @@ class BranchMerge:
         message = of_worker(f"Merge {part.worker.id}: {part.worker.task_id}", part.worker)
         conflicts: list[FileConflict] = []
         files: list[MergedFile] = []
-        taken = True
+        is_whole = True
         start = self._repository.commit_of(start_ref(part.worker))
         tips = self._heads_to_merge(job, part.worker)
         children = self._worktrees.children(part.worker) if len(tips) > 1 else []
@@ -409,19 +409,19 @@ class BranchMerge:
             )
             conflicts += _with_child_job(merged.conflicts, child_of.get(commit, ""))
             files += merged.files
-            taken = taken and bool(merged.commit)
+            is_whole = is_whole and bool(merged.commit)
             tip = merged.commit or tip
         for child in job.facts.taken_jobs:
             again = self._merge_again(job, tip, part.worker, child, tips[0], message)
             conflicts += _with_child_job(again.conflicts, child)
-            taken = taken and bool(again.commit)
+            is_whole = is_whole and bool(again.commit)
             tip = again.commit or tip
         self._repository.set_ref(merging_ref(job.root_id, job.id), tip)
         return MergeStep(
             part=part,
             commit=tip,
-            changes=any(commit != start for commit in tips),
-            taken=taken,
+            has_changes=any(commit != start for commit in tips),
+            is_whole=is_whole,
             conflicts=tuple(conflicts),
             files=tuple(files),
         )
@@ -465,17 +465,17 @@ class BranchMerge:
         losses = LostLines(self._repository, self._worktrees, record.base)
         for step in search.steps:
             worker = step.part.worker
-            if not step.taken:
+            if not step.is_whole:
                 left = ", ".join(
                     conflict_resolution.unresolved(self._repository, worker)[:MOST_PATHS]
                 )
                 why = f"unresolved conflicts in {left}" if left else ""
                 exclude(record, worker, why, LossCause.CONFLICT)
-            if step.changes and (step.taken or step.commit != before):
+            if step.has_changes and (step.is_whole or step.commit != before):
                 record.merged.append(worker.id)
             named = (losses.with_writers(each) for each in step.conflicts)
             conflicts = [self._with_child_workers(tree, each) for each in named]
-            record.conflicts += [conflict_record(worker, each, step.taken) for each in conflicts]
+            record.conflicts += [conflict_record(worker, each, step.is_whole) for each in conflicts]
             record.files += [{"worker_id": worker.id, **asdict(each)} for each in step.files]
             losses.add(worker)
             before = step.commit
@@ -497,7 +497,7 @@ class BranchMerge:
     def _exclude_refused(
         self, record: MergeRecord, job: Job, worker: Worker, results: Sequence[GateResult]
     ) -> None:
-        exclude(record, worker, failing(results) or worker.reason, LossCause.REFUSED)
+        exclude(record, worker, failures_in_words(results) or worker.reason, LossCause.REFUSED)
         self._resolver_selection.note_resolvable(record, job, worker)
 
     def _store_result(
@@ -548,7 +548,7 @@ class BranchMerge:
             self._repository.set_ref(sent_ref(part.worker), search.commit)
         is_alone = len(search.steps) + len(search.culprits) == 1
         what = "gates fail on the merged result" if is_alone else NOT_TOGETHER
-        why = f"{what}: {failing(results)}"
+        why = f"{what}: {failures_in_words(results)}"
         return MergeRejection(worker_id=part.worker.id, reason=why, gates=tuple(results))
 
 

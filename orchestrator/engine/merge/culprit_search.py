@@ -24,9 +24,9 @@ class MergeStep:
     #: The merged state; the earlier state if nothing of the part could be merged.
     commit: str
     #: True if the part has changes of its own.
-    changes: bool = True
+    has_changes: bool = True
     #: True if the whole part was merged.
-    taken: bool = True
+    is_whole: bool = True
     conflicts: tuple[FileConflict, ...] = ()
     #: Files that git alone would have reported as conflicts, or merged into another path.
     files: tuple[MergedFile, ...] = ()
@@ -191,7 +191,7 @@ class CulpritSearch:
         commit = self._base
         for part in parts:
             step = self._step_on(commit, part)
-            if not step.taken:
+            if not step.is_whole:
                 return False
             commit = step.commit
         return not blocked(self._results_of(commit))

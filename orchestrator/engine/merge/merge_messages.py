@@ -30,7 +30,7 @@ MOST_PATHSPECS = 100
 MOST_LINES = 100
 
 
-def in_words(
+def outcome_lines(
     record: MergeRecord, status: JobStatus = JobStatus.COMPLETED, above: Sequence[str] = ()
 ) -> Iterator[str]:
     """Yield lines of text about the outcome of a job's changes.
@@ -46,11 +46,11 @@ def in_words(
         yield f"The merge{gates} took {record.seconds:.1f} s after the last worker had ended."
 
 
-def report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
+def merge_report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
     """Return the outcome of a job's merge, for the job's reports.
 
     For a root job, the notes omit unmerged changes, because the reports list these elsewhere.
-    ``above``: as in ``in_words``.
+    ``above``: as in ``outcome_lines``.
     """
     unmerged = (
         _unmerged_lines(record, above)
@@ -319,7 +319,7 @@ def _reason_in_words(record: MergeRecord, worker: str) -> str:
     return f" ({conflict}{why})" if conflict else ""
 
 
-def failing(results: Sequence[GateResult]) -> str:
+def failures_in_words(results: Sequence[GateResult]) -> str:
     return "; ".join(map(_failure_in_words, (each for each in results if each.blocks)))
 
 

@@ -36,7 +36,7 @@ from orchestrator.core.repository.repository import FileConflict, MergeChoice, R
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.branch_merge import BranchMerge, exclude
 from orchestrator.engine.merge.merge_gates import Halted, MergeGates
-from orchestrator.engine.merge.merge_messages import report_of
+from orchestrator.engine.merge.merge_messages import merge_report_of
 from orchestrator.engine.merge.merge_record import (
     MergeRecord,
     MergeRecords,
@@ -165,7 +165,7 @@ class MergeRunner:
         record = self._records.read(job) if _base_commit(tree, job) else None
         if record is None or job.facts.discarded:
             return MergeReport(notes=note)
-        found = report_of(record, list(_jobs_above(tree, job)))
+        found = merge_report_of(record, list(_jobs_above(tree, job)))
         return replace(found, notes=(*note, *found.notes))
 
     def merge_job(self, tree: Tree, job_id: str, halted: Halted = lambda: False) -> MergeOutcome:

@@ -106,5 +106,5 @@ def _in_conflict(record: MergeRecord, search: SearchResult) -> Iterator[Worker]:
     If only changes of its child jobs conflict, a worker is omitted, because it cannot resolve them.
     """
     for step in search.steps:
-        if not step.taken and step.part.worker.id not in record.merged:
+        if not step.is_whole and step.part.worker.id not in record.merged:
             yield step.part.worker

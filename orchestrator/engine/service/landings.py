@@ -80,6 +80,8 @@ class LandingCalls:
     def land(self, caller: Caller, job_id: str, request: LandRequest) -> tuple[LandPlan, Moved]:
         """Land a job's result on the branch that the user has checked out. Idempotent.
 
+        Return the plan of the landing, and the move of the branch.
+
         Raise Forbidden without the scope admin, and NotFound if there is no result. Raise InTheWay,
         Incomplete, OtherBranch, or another Conflict. After an error, nothing has changed.
         """
@@ -99,7 +101,7 @@ class LandingCalls:
         return plan, moved
 
     def undo(self, caller: Caller, job_id: str) -> Moved:
-        """Undo a landing: restore the user's branch to its commit before ``land``.
+        """Undo a landing: reset the user's branch to its commit before ``land``. Return the move.
 
         Raise Forbidden without the scope admin. Raise NotFound if the result was not landed. Raise
         Conflict if the branch has moved since the landing, or its checkout has changes.
@@ -115,7 +117,7 @@ class LandingCalls:
         return moved
 
     def record_pull_request(self, job: Job, error: str) -> None:
-        """Store why the server could not open a job's pull request; "" if it is open now."""
+        """Store why a job's pull request could not be opened. ``error`` is "" if it is open now."""
         self._trees.amend(job.root_id, lambda tree: tree.set_pull_request_error(job.id, error))
         self._trees.report(job.root_id, [job.id])
 

@@ -54,7 +54,7 @@ class Outbox:
         return endpoint in self._off
 
     def with_entries(self, change: Change, view: SchedulerView) -> Change:
-        """Return the change with one outbox entry for each event and each endpoint that gets it."""
+        """Return the change with outbox entries: for each event, one entry per endpoint."""
         found = [entry for event in change.events for entry in self._entries(event, view)]
         return replace(change, outbox=_first_needs(found)) if found else change
 

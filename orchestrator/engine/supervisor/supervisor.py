@@ -387,7 +387,7 @@ class Supervisor:
     def _turn(self, items: Sequence[Message]) -> None:
         now = clock.now()
         answers = [self._apply(item, now) for item in items]
-        for late in self._attempts.late(now):
+        for late in self._attempts.late_ends(now):
             self._scheduler.late_result(late.attempt, late.exit, late.evidence, late.record, now)
         if self._lock_calls.waiting:
             answers += self._lock_calls.turn(now)

@@ -124,9 +124,9 @@ REFRESH_SECONDS, PAUSE_FACTOR = 3.0, 10.0
 #: Maximum number of attempts to add a child job's result to files that change at the same time.
 MOST_TRIES = 6
 
-#: Returns the worktree of a running worker on a node with its own file system, and holds it;
-#: returns None if the server has the worker's files. The second argument: True to wait for a
-#: disconnected node.
+#: Returns a context in which a running worker's worktree on a node is held. The context has None if
+#: the server itself has the worker's files. The second argument: True to wait for a disconnected
+#: node.
 HoldOnNode = Callable[[Worker, bool], AbstractContextManager[NodeWorktree | None]]
 
 
@@ -142,9 +142,9 @@ class WorkerWorktree:
     #: attempt.
     cwd: str
     branch: str
-    #: The branch head when the attempt began; empty if unknown. The next field is the worker's
-    #: start commit.
+    #: The branch head when the attempt began; empty if unknown.
     before: str
+    #: The worker's start commit.
     start: str
     tools: Tools = field(default_factory=Tools)
 
@@ -334,7 +334,10 @@ class Worktrees:
     def _open_worktree(self, assignment: Assignment) -> WorkerWorktree:
         worker, job = assignment.worker, assignment.job
         if self._workspace.is_attached(worker):
-            raise RepositoryError(f"the worktree of the worker is in use by {COMMAND} attach")
+            raise RepositoryError(
+                f"the worktree of {worker.id} is in use by `{COMMAND} attach {job.id} "
+                f"{worker.id}`; end that session first"
+            )
         self.checkout.note(worker.root_id)
         self.checkout.restore_git_files(worker.root_id)
         branch, directory = worker_branch(worker), self.directory(worker)
@@ -346,7 +349,7 @@ class Worktrees:
             start = merge_result_so_far(self._repository, assignment.job, worker, start)
         failpoints.reached("worktree: its start is known")
         is_new = not os.path.lexists(directory)
-        self._opened_worktrees.opened(worker)
+        self._opened_worktrees.note_opened(worker)
         self._repository.open_worktree(
             directory, branch, start, self._parent_directory(worker, job)
         )
@@ -670,4 +673,4 @@ class Worktrees:
             if os.path.lexists(directory):
                 branch = worker_branch(worker)
                 self._repository.close_worktree(directory, branch, signature_of(worker))
-            self._opened_worktrees.removed(worker)
+            self._opened_worktrees.note_removed(worker)

@@ -95,14 +95,14 @@ class OpenedWorktrees:
     def __init__(self) -> None:
         self._opened: dict[WorkerKey, int] = {}
 
-    def opened(self, worker: Worker) -> None:
+    def note_opened(self, worker: Worker) -> None:
         self._opened[worker.key] = worker.attempt
 
     def is_due(self, worker: Worker) -> bool:
-        """True if the worktree must be removed now, because no later attempt has opened it."""
+        """True if no attempt after the worker's present attempt has opened the worktree."""
         return self._opened.get(worker.key, 0) <= worker.attempt
 
-    def removed(self, worker: Worker) -> None:
+    def note_removed(self, worker: Worker) -> None:
         self._opened.pop(worker.key, None)
 
 

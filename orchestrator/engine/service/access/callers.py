@@ -24,7 +24,9 @@ class Callers:
         Raise Unauthorized if the key is unknown, or belongs to an attempt that has ended.
         """
         if not key:
-            raise Unauthorized("missing API key")
+            raise Unauthorized(
+                "missing API key; send api.api_key of config.yaml in the header X-API-Key"
+            )
         holder = self._keys.holder_of(key)
         if holder is not None:
             return Caller(name=holder.name, scopes=holder.scopes)

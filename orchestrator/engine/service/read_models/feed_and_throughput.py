@@ -82,9 +82,9 @@ class Feed:
         #: The feed has every item with a larger number. Earlier items may be missing.
         self._complete_after = self._last
         self._listeners: list[Callable[[], None]] = []
-        #: Root jobs whose workers have changed since the job tree's figures were read. The next
-        #: field has the times of the latest readings, by root job.
+        #: Root jobs whose workers have changed since the job tree's figures were read.
         self._changed: set[str] = set()
+        #: Times of the latest readings of figures, by root job.
         self._read_at: dict[str, float] = {}
         self._needy: dict[str, Sequence[Need]] = {}
         self._timer: threading.Timer | None = None

@@ -16,7 +16,7 @@ from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.repository import record_name
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.json_values import object_in
-from orchestrator.engine.merge.merge_messages import in_words
+from orchestrator.engine.merge.merge_messages import outcome_lines
 from orchestrator.engine.merge.merge_record import record_of
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
@@ -208,7 +208,9 @@ class JobDetails:
         if job.facts.discarded:
             return ()  # The job's reason already states that its changes were discarded.
         record = record_of(self.merge_record(caller, job.id))
-        return list(in_words(record, job.status, list(self._jobs_above(job)))) if record else ()
+        return (
+            list(outcome_lines(record, job.status, list(self._jobs_above(job)))) if record else ()
+        )
 
     def _jobs_above(self, job: Job) -> Iterator[str]:
         above = job.parent_job_id

@@ -58,7 +58,7 @@ def find_job(job_id: str) -> Job:
 
 def test_what_has_begun_again_is_not_removed() -> None:
     opened = OpenedWorktrees()
-    opened.opened(worker(2))
+    opened.note_opened(worker(2))
     assert not opened.is_due(worker(1))
     assert opened.is_due(worker(2))
 

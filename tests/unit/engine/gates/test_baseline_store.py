@@ -37,9 +37,9 @@ def results(tmp_path: Path, program: Path) -> BaselineStore:
 def test_a_result_is_found_by_commit_and_definition(results: BaselineStore) -> None:
     results.keep("c1", GATE, FOUND)
 
-    assert results.kept("c1", GATE) == FOUND
-    assert results.kept("c2", GATE) is None
-    assert results.kept("c1", Gate(name="tests", run="check --some")) is None
+    assert results.stored("c1", GATE) == FOUND
+    assert results.stored("c2", GATE) is None
+    assert results.stored("c1", Gate(name="tests", run="check --some")) is None
 
 
 def test_what_did_not_run_is_never_kept(results: BaselineStore, tmp_path: Path) -> None:
@@ -58,13 +58,13 @@ def test_another_program_or_other_packages_are_another_result(
     results.keep("c1", GATE, FOUND)
     packages = tmp_path / "project" / ".venv" / "lib" / "python3" / "site-packages"
     packages.mkdir(parents=True)
-    assert results.kept("c1", GATE) == FOUND
+    assert results.stored("c1", GATE) == FOUND
 
     (packages / "requests-2.dist-info").mkdir()
-    assert results.kept("c1", GATE) is None
+    assert results.stored("c1", GATE) is None
     results.keep("c1", GATE, FOUND)
     program.write_text("#!/bin/sh\n# another version\n")
-    assert results.kept("c1", GATE) is None
+    assert results.stored("c1", GATE) is None
 
 
 def test_a_result_made_under_another_set_up_is_not_reused(tmp_path: Path) -> None:
@@ -73,9 +73,9 @@ def test_a_result_made_under_another_set_up_is_not_reused(tmp_path: Path) -> Non
 
     under("npm ci").keep("c1", GATE, FOUND)
 
-    assert under("npm ci").kept("c1", GATE) == FOUND
-    assert under("npm ci", "make").kept("c1", GATE) is None
-    assert under().kept("c1", GATE) is None
+    assert under("npm ci").stored("c1", GATE) == FOUND
+    assert under("npm ci", "make").stored("c1", GATE) is None
+    assert under().stored("c1", GATE) is None
 
 
 def test_results_are_bounded_in_age_and_number(results: BaselineStore, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_results_are_bounded_in_age_and_number(results: BaselineStore, tmp_path:
     for number, path in enumerate(files):
         os.utime(path, (number, number))
 
-    assert results.kept("c4", GATE) is None, f"older than {MOST_AGE} s"
+    assert results.stored("c4", GATE) is None, f"older than {MOST_AGE} s"
     remove_results(tmp_path / "kept", before=1.5, most=2)
     assert len(list((tmp_path / "kept").iterdir())) == 2
 
@@ -95,7 +95,7 @@ def test_a_damaged_record_is_run_again(results: BaselineStore, tmp_path: Path) -
     [path] = (tmp_path / "kept").iterdir()
     path.write_text("{")
 
-    assert results.kept("c1", GATE) is None
+    assert results.stored("c1", GATE) is None
 
 
 @pytest.mark.parametrize("name", ["package-lock.json", "uv.lock", "Cargo.lock", "go.sum"])
@@ -106,8 +106,8 @@ def test_another_lock_file_is_another_result(
     lock.parent.mkdir()
     lock.write_text("one\n")
     results.keep("c1", GATE, FOUND)
-    assert results.kept("c1", GATE) == FOUND
+    assert results.stored("c1", GATE) == FOUND
 
     lock.write_text("two, and more\n")
 
-    assert results.kept("c1", GATE) is None
+    assert results.stored("c1", GATE) is None

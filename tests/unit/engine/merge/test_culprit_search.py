@@ -32,7 +32,7 @@ class Bench:
 
     def add(self, state: str, part: MergePart, may_unite: bool = True) -> MergeStep:
         if part.worker.id in self.conflicting:
-            return MergeStep(part=part, commit=state, taken=False)
+            return MergeStep(part=part, commit=state, is_whole=False)
         return MergeStep(part=part, commit=f"{state}/{part.worker.id}")
 
     def judge(self, state: str) -> tuple[GateResult, ...]:
@@ -126,7 +126,7 @@ def test_what_a_dropped_one_stood_in_the_way_of_is_taken() -> None:
     class Fussy(Bench):
         def add(self, state: str, part: MergePart, may_unite: bool = True) -> MergeStep:
             if part.worker.id == "c" and "b" in state.split("/"):
-                return MergeStep(part=part, commit=state, taken=False)
+                return MergeStep(part=part, commit=state, is_whole=False)
             return super().add(state, part, may_unite)
 
     bench = Fussy(bad("b"))
@@ -149,7 +149,7 @@ class Uniting(Bench):
         if name not in self.united or state == "base":
             return super().add(state, part)
         if not may_unite:
-            return MergeStep(part=part, commit=state, taken=False)
+            return MergeStep(part=part, commit=state, is_whole=False)
         files = (MergedFile(path="log", way=FileWay.UNION),)
         return MergeStep(part=part, commit=f"{state}/{name}", files=files)
 
@@ -165,7 +165,7 @@ def test_a_union_that_the_gates_refuse_is_a_conflict_and_no_fault_of_its_worker(
     settled = CulpritSearch("base", [part(name) for name in "abcd"], bench.add, bench.judge).run()
     assert settled.commit == "base/a/b/d"
     assert settled.culprits == ()
-    assert [step.part.worker.id for step in settled.steps if not step.taken] == ["c"]
+    assert [step.part.worker.id for step in settled.steps if not step.is_whole] == ["c"]
     assert not blocked(settled.results)
 
 
@@ -189,7 +189,7 @@ def test_a_union_counts_only_if_gates_ran(cause: GateCause, required: bool, coun
     bench = Silent(united=bad("b", "d"))
     settled = CulpritSearch("base", [part(name) for name in "abcd"], bench.add, bench.judge).run()
     assert settled.commit == ("base/a/b/c/d" if counts else "base/a/c")
-    left = [step.part.worker.id for step in settled.steps if not step.taken]
+    left = [step.part.worker.id for step in settled.steps if not step.is_whole]
     assert left == ([] if counts else ["b", "d"])
 
 

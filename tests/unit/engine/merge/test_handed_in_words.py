@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from orchestrator.engine.merge.merge_messages import MOST_PATHS, MOST_PATHSPECS, in_words
+from orchestrator.engine.merge.merge_messages import MOST_PATHS, MOST_PATHSPECS, outcome_lines
 from orchestrator.engine.merge.merge_record import MergeRecord
 from tests.support.project import Project
 
@@ -30,7 +30,7 @@ def handed(paths: list[str], **nowhere: str) -> MergeRecord:
 
 
 def command(record: MergeRecord, beginning: str) -> str:
-    [found] = [each for each in in_words(record) if each.startswith(beginning)]
+    [found] = [each for each in outcome_lines(record) if each.startswith(beginning)]
     return found.removeprefix(beginning)
 
 
@@ -61,8 +61,8 @@ def test_the_command_that_takes_the_child_jobs_files_does_so_whatever_was_done_t
 def test_many_files_are_counted_and_commands_stay_short() -> None:
     few, many = ([f"file_{n}" for n in range(count)] for count in (MOST_PATHS + 2, 5000))
 
-    assert "file_9 and 2 more. The result" in "\n".join(in_words(handed(few)))
+    assert "file_9 and 2 more. The result" in "\n".join(outcome_lines(handed(few)))
     assert ":/file_11" in command(handed(few), "To use the child job's files: ")
-    told = list(in_words(handed(many)))
+    told = list(outcome_lines(handed(many)))
     assert len(many) > MOST_PATHSPECS and max(map(len, told)) < 1000
     assert "To see the differences: git diff 000000000000 theirs" in told

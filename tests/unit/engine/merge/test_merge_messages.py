@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from orchestrator.engine.merge.merge_messages import MOST_LINES, MOST_PATHS, in_words
+from orchestrator.engine.merge.merge_messages import MOST_LINES, MOST_PATHS, outcome_lines
 from orchestrator.engine.merge.merge_record import MergeRecord
 
 
@@ -16,19 +16,22 @@ def record(count: int, *, resolved: bool, **more: Any) -> MergeRecord:
 
 
 def test_of_many_files_that_one_won_the_first_are_named_and_the_others_counted() -> None:
-    lines = list(in_words(record(MOST_LINES + 5, resolved=True, merged=["worker_2"])))
+    lines = list(outcome_lines(record(MOST_LINES + 5, resolved=True, merged=["worker_2"])))
     assert len(lines) == MOST_LINES + 1
     assert lines[0] == "0.py: worker_2's version won."
     assert lines[-1] == "5 more replaced lines are listed in reports/merge_1.json."
 
 
 def test_a_few_files_that_one_won_are_all_named() -> None:
-    assert len(list(in_words(record(MOST_LINES, resolved=True, merged=["worker_2"])))) == MOST_LINES
+    assert (
+        len(list(outcome_lines(record(MOST_LINES, resolved=True, merged=["worker_2"]))))
+        == MOST_LINES
+    )
 
 
 def test_of_many_conflicts_for_which_one_is_left_out_it_is_said_how_many() -> None:
     left = {"worker_2": "orchestrator/1/worker_2"}
-    line, _ = in_words(record(MOST_PATHS + 3, resolved=False, left_out=left))
+    line, _ = outcome_lines(record(MOST_PATHS + 3, resolved=False, left_out=left))
     assert line.endswith("9.py and 3 more); branch orchestrator/1/worker_2.")
 
 
@@ -36,13 +39,13 @@ def test_a_child_job_is_merged_with_the_jobs_above_it() -> None:
     left = {"worker_2": "orchestrator/1/worker_2"}
     made = record(1, resolved=False, left_out=left, hindrances={"worker_2": "no_retry"})
 
-    told = " ".join(in_words(made, above=["2", "3"]))
+    told = " ".join(outcome_lines(made, above=["2", "3"]))
 
     chain = "merge 1 --strategy theirs && bin/orchestrator merge 2 && bin/orchestrator merge 3."
     begin = "To merge after job 3 has ended, with the better result in each conflict: "
     assert f"{begin}bin/orchestrator {chain}" in told
     assert "--resolve" not in told
-    assert "bin/orchestrator merge 1 --resolve worker." in " ".join(in_words(made))
+    assert "bin/orchestrator merge 1 --resolve worker." in " ".join(outcome_lines(made))
 
 
 def lost(path: str, **more: Any) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def test_each_place_that_was_overruled_is_named_with_its_worker() -> None:
     made = MergeRecord(
         job_id="1", strategy="theirs", base="0", conflicts=found, merged=who, branch="b"
     )
-    lines = list(in_words(made))
+    lines = list(outcome_lines(made))
     assert "in 3 places, another worker's version won" in lines[0]
     assert [line for line in lines if line.startswith("Replaced: ")] == [
         "Replaced: a.py, lines 5-6 (written by worker_1); worker_2's version won:     return 1 | x",
@@ -72,7 +75,7 @@ def test_each_place_that_was_overruled_is_named_with_its_worker() -> None:
 def test_in_which_way_files_were_merged_is_told() -> None:
     ways = [("a", "union"), ("b", "union"), ("c", "line_ends"), ("d", "directory_rename")]
     files = [{"worker_id": "worker_2", "path": path, "way": way} for path, way in ways]
-    lines = list(in_words(MergeRecord(job_id="1", strategy="auto", base="0", files=files)))
+    lines = list(outcome_lines(MergeRecord(job_id="1", strategy="auto", base="0", files=files)))
     assert lines == [
         "Both sides only added lines, and the result has the lines of both: a, b.",
         "Merged, ignoring differences in blanks and carriage returns at line ends: c.",
