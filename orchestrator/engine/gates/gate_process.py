@@ -190,7 +190,7 @@ class GateProcesses:
     def why_program_missing(self, gate: Gate, cwd: str, worktree: str) -> str:
         """Return why the gate's program cannot be found, as text; "" if the program is found.
 
-        Also return "" if setup commands exist, because they may install the program.
+        Also return "" if setup commands exist, because setup commands may install the program.
         ``cwd``: the directory in which the gate would run.
         """
         # If the setup commands do not install the program, the shell reports the missing program.

@@ -89,7 +89,7 @@ class SecondRuns:
         return alteration(gate, touched, moves, equal, removed, permissions, check.is_compared)
 
     def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
-        """Prepare the worktree for the second run: replace altered judging files by the base's.
+        """Prepare the worktree for the second run: restore the base's versions of judging files.
 
         The caller must restore the worktree after the second run.
         """

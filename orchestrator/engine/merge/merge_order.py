@@ -66,10 +66,9 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
 def split(
     parts: Sequence[MergePart], tasks: Sequence[TaskSpec]
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
-    """Split the parts by whether all their dependencies are in ``parts``.
+    """Return two lists: the parts whose dependencies are all in ``parts``, and the other parts.
 
-    Return two lists: the parts with all dependencies, and the other parts. Each of the other parts
-    comes with the id of a task that it depends on and that is missing.
+    Each of the other parts comes with the id of a missing task on which the part depends.
     """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present

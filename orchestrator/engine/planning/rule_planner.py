@@ -415,7 +415,7 @@ _MORE_THAN_ONE = lazy_pattern(r"[.!?;:]\s+\S|,|\b(?:and|then|also|with|including
 
 
 def worth_planning(request: str) -> bool:
-    """True if a model should split the request: if the request is no list and no small task."""
+    """True if a model should split the request. False for lists and for small tasks."""
     return not (is_list(request) or _is_small(request.strip()))
 
 

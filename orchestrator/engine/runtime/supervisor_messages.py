@@ -69,7 +69,7 @@ class AttemptEnded:
 
 @dataclass(frozen=True, slots=True)
 class JobMerged:
-    """The merge of a job has ended, or failed."""
+    """The merge of a job has ended successfully, or has failed."""
 
     render: Render
     merged: MergeOutcome

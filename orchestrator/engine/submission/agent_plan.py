@@ -1,4 +1,4 @@
-"""Checks the plan in the answer of a planner that is an agent, and creates the job's tasks."""
+"""Checks the plan in a planning agent's answer, and creates the job's tasks from the plan."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -114,7 +114,7 @@ def _plan_in(text: str) -> "Plan":
 
 
 def checked_plan(text: str) -> "Plan":
-    """Return the plan in an answer. Raise InvalidRequest if the plan cannot run."""
+    """Return the plan in ``text``, a planner's answer. Raise InvalidRequest if it cannot run."""
     plan = _plan_in(text)
     tasks = plan.to_tasks()
     dag.check(tasks)

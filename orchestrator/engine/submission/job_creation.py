@@ -398,7 +398,10 @@ def check_tasks(tasks: Sequence[TaskSpec]) -> None:
 
 
 def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
-    """Raise InvalidRequest if a task uses ``workdir: project``, but its parent worker does not."""
+    """Raise InvalidRequest if a task uses ``workdir: project``, but the task ``parent`` does not.
+
+    ``parent``: the task of the parent worker.
+    """
     wanted = [task.id for task in tasks if task.works_in_project]
     if wanted and not parent.works_in_project:
         raise InvalidRequest(

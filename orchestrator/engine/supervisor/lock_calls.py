@@ -167,7 +167,7 @@ class LockCalls:
     def turn(self, now: float) -> list[Callable[[], None]]:
         """Grant free locks to the ``waiting`` calls.
 
-        Return functions to call after the turn has been stored. They notify the clients.
+        Return functions that notify the clients. Call them after the turn has been stored.
         """
         if self.retry_at is not None and self.retry_at <= now:
             self.retry_at = None

@@ -446,8 +446,8 @@ class Supervisor:
     def _merge_ended(self, item: JobMerged, now: float) -> Callable[[], None]:
         """Record the end of a merge. Return a function to call after the turn has been stored.
 
-        The function requests the job's reports. If the merge rejected branches, and their workers
-        are retried, it does nothing, because another merge follows the retries.
+        The function requests the job's reports. If workers are retried because the merge rejected
+        their branches, the function does nothing, because another merge follows the retries.
         """
         job_id, merged = item.render.job_id, item.merged
         if self._scheduler.merge_refused(job_id, merged.refusals, now):
