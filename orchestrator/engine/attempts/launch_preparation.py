@@ -35,7 +35,7 @@ from orchestrator.security.secrets.masking import secrets_in
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """The API key, the node, and the proof for its exit record that the server gives an attempt."""
+    """The data that the server issues for one attempt: key, node, and proof of the exit record."""
 
     key: str = field(repr=False)
     proof: Proof

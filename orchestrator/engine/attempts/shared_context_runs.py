@@ -82,7 +82,7 @@ class SharedContextRuns:
             self._do_without(job, root)
 
     def read(self, job: Job, root: Job, agent: str) -> str:
-        """Return the job's shared context; "" if the agent ``agent`` reads no prompt."""
+        """Return the job's shared context; "" if ``agent`` is an agent that reads no prompt."""
         if not self._reads_prompt(agent):
             return ""
         # The context does not exist: another process has removed it since its creation.

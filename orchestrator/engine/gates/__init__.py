@@ -1,1 +1,1 @@
-"""Gates: their processes, and their runs on base commits."""
+"""Runs gates as processes, on changes and on base commits."""

@@ -1,4 +1,4 @@
-"""The registry of running processes, with the functions to call when they begin and end."""
+"""The registry of running processes, with the functions to call when a process begins or ends."""
 
 from collections.abc import Callable
 

@@ -31,7 +31,7 @@ class StoredTrees:
         rewrite_report: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status`` writes the file status.json of a job tree. Its argument: the root job.
+        """``write_status`` writes the file status.json of the job tree with the given root job id.
 
         This class calls ``write_status`` only without a server. With a server, an observer of
         stored changes writes the file.
