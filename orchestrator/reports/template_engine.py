@@ -102,7 +102,10 @@ class Templates:
             self._shipped.get_template(name)
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
-        """Return a filled template. If the user's template fails, fill the shipped one, with a note."""
+        """Return the filled template.
+
+        If the user's template fails, fill the shipped template, and add a note on the error.
+        """
         own = self._template_dir / name if self._template_dir else None
         if self._own is None or own is None or not own.exists():
             return _rendered(self._shipped, name, context)

@@ -209,9 +209,9 @@ class JobConfig:
     #: depth.
     claimed_depth: int = setting(
         ValueKind.COUNT_OR_ZERO,
-        "Depth of the new job. A worker must send ORCHESTRATOR_DEPTH + 1 or nothing.\n\n"
+        "Depth of the new job. A worker must send ORCHESTRATOR_DEPTH + 1, or omit the field.\n\n"
         "A caller with an API key may claim a depth. A claim above max_recursion_depth is\n"
-        "rejected; a smaller claim reduces the remaining depth of the job.",
+        "rejected; any other claim reduces the remaining depth of the job.",
         wire="current_depth",
         default=0,
         child=Inheritance.PARENT,
