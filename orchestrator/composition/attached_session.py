@@ -20,7 +20,7 @@ from orchestrator.config import load, project_root
 from orchestrator.core.errors import Conflict, UnknownAgent
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Worker
-from orchestrator.core.repository.git_refs import of_worker, short, worker_branch
+from orchestrator.core.repository.git_refs import short, worker_branch, worker_commit_message
 from orchestrator.core.repository.repository import Signature
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.worktrees.working_directories import PROGRAMS
@@ -187,7 +187,9 @@ class AttachedSession:
     ) -> tuple[str, str, Sequence[str], Sequence[str]]:
         place = self._directory, self._branch
         self._repository.repair_worktree(*place, before)
-        message = of_worker(f"Changes in an attached session of {self._worker.id}", self._worker)
+        message = worker_commit_message(
+            f"Changes in an attached session of {self._worker.id}", self._worker
+        )
         tip = self._repository.commit(*place, message, user)
         folded = self._repository.merge_side_work(*place, tip, message, user)
         files = self._repository.differing_paths(before, folded.commit)

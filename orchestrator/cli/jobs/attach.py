@@ -24,7 +24,7 @@ from orchestrator.cli.worker_names import worker_of
 from orchestrator.core.errors import Conflict, NotFound, OrchestratorError
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import ENDED_JOB, ENDED_WORKER, SUCCEEDED_WORKER
-from orchestrator.core.outcome.job.unmerged_changes import merge_chain, take_chain
+from orchestrator.core.outcome.job.unmerged_changes import include_commands, merge_commands
 from orchestrator.core.text.formatting import plural
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _print_result(context: CliContext, job: Answer, row: Answer, taken: "Session
     root = whole_job(context.workspace, root_id_of(context.workspace, job_id))
     above = list(_ancestors(root, job_id))
     counts = row["status"] in SUCCEEDED_WORKER and row.get("chosen") is not False
-    command = merge_chain("", job_id, above) if counts else take_chain(name, job_id, above)
+    command = merge_commands("", job_id, above) if counts else include_commands(name, job_id, above)
     when = "" if root["status"] in ENDED_JOB else f" when job {root['job_id']} has ended"
     click.echo(f"to merge the changes{when}: {pasteable(command)}", err=True)
 

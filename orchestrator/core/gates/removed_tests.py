@@ -42,7 +42,7 @@ class RemovalPermission:
     def advice(self, tests: Iterable[str]) -> str:
         """Return what to type so that a task may remove these tests: a setting or an option."""
         found = (path for each in tests for path in self._files_of(each))
-        return to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
+        return how_to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
 
     def _allows(self, test: str) -> bool:
         """True if the tasks may remove the test.
@@ -62,7 +62,7 @@ class RemovalPermission:
 VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 
-def to_allow(paths: Sequence[str], setting: str) -> str:
+def how_to_allow(paths: Sequence[str], setting: str) -> str:
     """Return what to type so that a task may alter the files ``paths``: a setting or an option."""
     named = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
     general = f"set {setting}: true in config.yaml" if setting else ""

@@ -20,7 +20,7 @@ from orchestrator.core.text.formatting import listed
 MOST_NAMED_OF_BASE = 3
 
 
-def needs_another(first: FinishedRun) -> bool:
+def needs_second_run(first: FinishedRun) -> bool:
     """True if the run has findings, which a second run must confirm."""
     return not first.broken and bool(first.reading.flaws or first.rewritten)
 

@@ -26,7 +26,7 @@ from orchestrator.core.gates.gate import (
     GateStatus,
 )
 from orchestrator.core.gates.gate_results import LONGEST_SHOWN, MOST_LISTED
-from orchestrator.core.gates.removed_tests import CHANGE, to_allow
+from orchestrator.core.gates.removed_tests import CHANGE, how_to_allow
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import listed
 from orchestrator.core.text.path_patterns import matches
@@ -252,7 +252,9 @@ def with_second_run(
         result,
         status=GateStatus.FAILED,
         failures=(*result.failures, *failures),
-        advice=to_allow(altered.judges, CHANGE if all(map(is_of_tests, altered.judges)) else ""),
+        advice=how_to_allow(
+            altered.judges, CHANGE if all(map(is_of_tests, altered.judges)) else ""
+        ),
         output=second.output,
         digest=digest_of([result.digest, *altered.judges, *(each.key for each in found)]),
     )

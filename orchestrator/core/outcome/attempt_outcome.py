@@ -380,7 +380,7 @@ def evidence_after_child_jobs(
     return Exit(ended_by=EndedBy.EXIT, code=0), evidence
 
 
-def is_for_gates(exit: Exit, evidence: Evidence) -> bool:
+def only_gates_remain(exit: Exit, evidence: Evidence) -> bool:
     """True if the attempt has no failure so far, so that only its gates remain to decide."""
     return judge(exit, replace(evidence, gates=(_PASSED,))).succeeded
 

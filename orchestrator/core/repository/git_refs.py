@@ -1,6 +1,7 @@
-"""Names of the branches and refs of jobs in the project's repository.
+"""Names of the branches and refs of jobs in the project's repository, and messages of commits.
 
-Each function returns the full name of a ref, or a prefix of such names.
+Functions whose name ends with ``_branch`` or ``_ref`` return the full name of a ref. Functions
+whose name ends with ``_refs`` return a prefix of full names.
 """
 
 from collections.abc import Mapping
@@ -163,7 +164,7 @@ def short(name: str) -> str:
     return name.removeprefix("refs/heads/")
 
 
-def of_worker(subject: str, worker: Worker) -> str:
+def worker_commit_message(subject: str, worker: Worker) -> str:
     """Return the message of a commit or merge of a worker's changes."""
     trailers = {
         "Orchestrator-Job": worker.job_id,
@@ -174,11 +175,13 @@ def of_worker(subject: str, worker: Worker) -> str:
     return _with_trailers(subject, trailers)
 
 
-def of_job(subject: str, job_id: str) -> str:
+def job_commit_message(subject: str, job_id: str) -> str:
+    """Return the message of a commit that belongs to a job, but to no single worker."""
     return _with_trailers(subject, {"Orchestrator-Job": job_id})
 
 
-def of_child_job(worker_id: str, job_id: str) -> str:
+def child_merge_message(worker_id: str, job_id: str) -> str:
+    """Return the message of the merge of a child job. ``worker_id``: the parent worker."""
     trailers = {"Orchestrator-Job": job_id, "Orchestrator-Worker": worker_id}
     return _with_trailers(f"Merge a child job of {worker_id}", trailers)
 

@@ -16,7 +16,7 @@ from orchestrator.core.gates.gate import (
 from orchestrator.core.model.attempt.attempt_result import Evidence, Exit
 from orchestrator.core.model.attempt.delivered_work import normalized
 from orchestrator.core.model.job import Job, TaskSpec, Worker
-from orchestrator.core.outcome.attempt_outcome import is_for_gates
+from orchestrator.core.outcome.attempt_outcome import only_gates_remain
 from orchestrator.core.ports import Workspace
 from orchestrator.engine.attempts.launch_preparation import (
     RunningAttempt,
@@ -171,7 +171,7 @@ class AttemptGates:
         if job is None or running.worker.is_planner:
             return ()
         gates = gates_of(job, running.task, running.worktree is not None)
-        return gates if gates and is_for_gates(exit, evidence) else ()
+        return gates if gates and only_gates_remain(exit, evidence) else ()
 
     def _check_of(self, running: RunningAttempt, gates: tuple[Gate, ...]) -> Check:
         worker, worktree = running.worker, running.worktree

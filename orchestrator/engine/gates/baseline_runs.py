@@ -13,7 +13,7 @@ from functools import partial
 
 from orchestrator.core.gates.findings import FinishedRun
 from orchestrator.core.gates.gate import Check, Gate, GateCause
-from orchestrator.core.gates.run_comparison import combined_on_base, needs_another
+from orchestrator.core.gates.run_comparison import combined_on_base, needs_second_run
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
@@ -192,7 +192,7 @@ class BaselineRuns:
                 error,
                 extra={"root_id": site.root_id},
             )
-        if ran is not None and wanted.first is None and needs_another(ran):
+        if ran is not None and wanted.first is None and needs_second_run(ran):
             wanted.first = ran
             self._begin_run(site)
             return

@@ -38,12 +38,12 @@ from orchestrator.core.repository.git_refs import (
     hidden,
     merged_refs,
     merging_ref,
-    of_worker,
     result_branch,
     sent_ref,
     short,
     start_ref,
     worker_branch,
+    worker_commit_message,
 )
 from orchestrator.core.repository.repository import (
     FileConflict,
@@ -394,7 +394,9 @@ class BranchMerge:
         """
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
-        message = of_worker(f"Merge {part.worker.id}: {part.worker.task_id}", part.worker)
+        message = worker_commit_message(
+            f"Merge {part.worker.id}: {part.worker.task_id}", part.worker
+        )
         conflicts: list[FileConflict] = []
         files: list[MergedFile] = []
         is_whole = True

@@ -6,9 +6,9 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.repository.git_refs import (
     child_refs,
     child_results,
-    of_worker,
     start_ref,
     worker_branch,
+    worker_commit_message,
 )
 from orchestrator.core.repository.repository import Repository, merger_of
 from orchestrator.engine.merge.culprit_search import MergeStep
@@ -26,7 +26,7 @@ def linear_commit(repository: Repository, job: Job, base: str, steps: Iterable[M
         if step.commit != state:
             commits = list(commits_of(repository, step.part.worker, step.commit))
             worker = step.part.worker
-            message = of_worker(f"Merge {worker.id}: {worker.task_id}", worker)
+            message = worker_commit_message(f"Merge {worker.id}: {worker.task_id}", worker)
             tip = repository.replay(tip, commits, step.commit, message, merger_of(job))
             state = step.commit
     return tip

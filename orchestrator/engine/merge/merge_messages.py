@@ -8,7 +8,7 @@ from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus
 from orchestrator.core.gates.gate_results import advice_on
 from orchestrator.core.model.attempt.attempt_result import ChangeSize
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.outcome.job.unmerged_changes import merge_chain
+from orchestrator.core.outcome.job.unmerged_changes import merge_commands
 from orchestrator.core.repository.merge_report import MergedGate, MergeReport
 from orchestrator.core.repository.repository import FileWay, Hindrance, record_name
 from orchestrator.core.text.command_name import COMMAND
@@ -90,7 +90,7 @@ def _unmerged_lines(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
         when = f"after job {above[-1]} has ended" if above else "now"
         yield (
             f"To merge {when}, with the better result in each conflict: "
-            f"{merge_chain(' --strategy theirs', record.job_id, above)}."
+            f"{merge_commands(' --strategy theirs', record.job_id, above)}."
         )
 
 

@@ -14,10 +14,10 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.repository.git_refs import (
     branch_of,
     checkpoint_refs,
+    child_merge_message,
     child_refs,
     child_results,
-    of_child_job,
-    of_job,
+    job_commit_message,
 )
 from orchestrator.core.repository.repository import (
     Merge,
@@ -71,7 +71,7 @@ class BranchTips:
     ) -> str:
         if self._repository.contains(tip, result):
             return tip
-        message = of_child_job(worker_id, job.id)
+        message = child_merge_message(worker_id, job.id)
         return self._repository.create_merge_commit(tip, result, message, merger_of(job), content)
 
     def _with_result(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
@@ -81,9 +81,9 @@ class BranchTips:
         if not self._repository.contains(tip, began):
             # The child job started from a snapshot of the worker's uncommitted files. The branch
             # lacks this snapshot, so merge it first.
-            words = of_job(f"State of {worker_id} when it started a child job", job.id)
+            words = job_commit_message(f"State of {worker_id} when it started a child job", job.id)
             tip = self._repository.create_merge_commit(tip, began, words, merger_of(job))
-        message = of_child_job(worker_id, job.id)
+        message = child_merge_message(worker_id, job.id)
         merged = self.merge(job, tip, result, message).commit
         if not merged or tip == own:
             return merged

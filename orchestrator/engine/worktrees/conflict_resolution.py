@@ -14,10 +14,10 @@ from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.git_refs import (
     BRANCHES,
     adopted_result_ref,
-    of_worker,
     resolving_ref,
     start_ref,
     worker_branch,
+    worker_commit_message,
 )
 from orchestrator.core.repository.repository import ConflictText, Repository, merger_of
 from orchestrator.core.text.formatting import cut
@@ -30,7 +30,9 @@ def begin(repository: Repository, job: Job, worker: Worker, result: str) -> str:
     worker's start commit.
     """
     own = own_tip(repository, worker)
-    words = of_worker(f"Merge the job's result so far into {worker.id}, with conflicts", worker)
+    words = worker_commit_message(
+        f"Merge the job's result so far into {worker.id}, with conflicts", worker
+    )
     marked = repository.merge_with_markers(own, result, words, merger_of(job))
     known = {
         resolving_ref(worker): own,

@@ -8,7 +8,7 @@ from orchestrator.core.outcome.job.unmerged_changes import counting_child_jobs
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import (
     ChildResult,
-    of_child_job,
+    child_merge_message,
     result_branch,
     short,
     start_ref,
@@ -82,7 +82,7 @@ class LostChildChanges:
         child = self._results_by_job(worker).get(child_id)
         if child is None or not tip:
             return None
-        message = of_child_job(worker.id, job.id)
+        message = child_merge_message(worker.id, job.id)
         force = job.config.merge_strategy == Strategy.THEIRS
         return self._repository.reapply(
             child.base, child.result, tip, message, merger_of(job), force=force

@@ -31,11 +31,11 @@ from orchestrator.core.repository.git_refs import (
     checkpoint_refs,
     child_refs,
     child_results,
-    of_worker,
     sent_ref,
     short,
     start_ref,
     worker_branch,
+    worker_commit_message,
 )
 from orchestrator.core.repository.repository import (
     Base,
@@ -88,7 +88,7 @@ def merge_result_so_far(repository: Repository, job: Job, worker: Worker, start:
         start = conflict_resolution.begin(repository, job, worker, sent)
         repository.delete_ref(sent_ref(worker))
         return start
-    message = of_worker(f"Merge the job's result so far into {worker.id}", worker)
+    message = worker_commit_message(f"Merge the job's result so far into {worker.id}", worker)
     tip = repository.commit_of(worker_branch(worker)) or start
     on_start, on_tip = (
         repository.merge(each, sent, message, merger_of(job), force=False).commit
@@ -287,7 +287,7 @@ class Worktrees:
         if not os.path.lexists(directory):
             return ""
         self.checkout.restore_git_files(worker.root_id)
-        message = of_worker(f"State of {worker.id} when it started a child job", worker)
+        message = worker_commit_message(f"State of {worker.id} when it started a child job", worker)
         return self._repository.snapshot(directory, message, signature_of(worker))
 
     # -- around an attempt ----------------------------------------------------------------------
@@ -401,7 +401,7 @@ class Worktrees:
         for task_id, result in assignment.dependency_results.items():
             for tip in self.tips_of(job, result.worker_id):
                 words = f"Merge {result.worker_id} ({task_id}) for {assignment.worker.id}"
-                message = of_worker(words, assignment.worker)
+                message = worker_commit_message(words, assignment.worker)
                 merged = self._tips.merge(job, commit, tip, message, union=True)
                 commit = merged.commit or commit
         return commit
@@ -513,7 +513,7 @@ class Worktrees:
         Return the commit, and True if the attempt changed anything.
         """
         words = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
-        message = of_worker(cut(words, 72), worker)
+        message = worker_commit_message(cut(words, 72), worker)
         author, promised = signature_of(worker), [normalized(each) for each in task.writes]
         self._move_reports(worker, worktree, promised)
         place = worktree.directory, worktree.branch

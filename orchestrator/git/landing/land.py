@@ -16,8 +16,8 @@ from orchestrator.core.repository.git_refs import (
     branch_of,
     dirty_ref,
     hidden,
+    job_commit_message,
     landed_refs,
-    of_job,
     result_branch,
     short,
 )
@@ -324,7 +324,7 @@ class Landing:
 
         ``straight``: True to fast-forward the branch to the result.
         """
-        words = of_job(f"Merge the result of job {self.job_id}", self.job_id)
+        words = job_commit_message(f"Merge the result of job {self.job_id}", self.job_id)
         if self._dirt and not self._has(before, self._dirt):
             # The merge commit that ``merged`` returns needs no further merge.
             return merged(self._git, before, self._dirt, result, words)

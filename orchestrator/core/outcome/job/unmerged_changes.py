@@ -264,7 +264,7 @@ def merge_command(missing: Missing, top: Job, above: Sequence[str]) -> MergeComm
         return MergeCommand()
 
     def merged(how: str) -> str:
-        return merge_chain(how, missing.job_id, above)
+        return merge_commands(how, missing.job_id, above)
 
     match missing.cause:
         case LossCause.CONFLICT if missing.resolvable:
@@ -304,7 +304,7 @@ def diff_of(job_id: str, worker_id: str) -> str:
     return f"{COMMAND} diff {job_id} {worker_id}"
 
 
-def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
+def merge_commands(how: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a job again, and then each job above it.
 
     ``how``: options of the first command. ``above``: as in ``merge_command``.
@@ -313,25 +313,26 @@ def merge_chain(how: str, job_id: str, above: Sequence[str]) -> str:
     command would not run, because ``merge`` of such a job never returns exit code 0.
     """
     has_failed_worker = any(_INCLUDE in each for each in above)
-    commands = [f"{COMMAND} merge {job_id}{how}", *_merge_commands(above)]
+    commands = [f"{COMMAND} merge {job_id}{how}", *_commands_above(above)]
     return ("; " if has_failed_worker else " && ").join(commands)
 
 
-def take_chain(worker_id: str, job_id: str, above: Sequence[str]) -> str:
+def include_commands(worker_id: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a worker's excluded changes, and then each job above again.
 
     The commands are joined by ``;``. After ``&&``, the second command would not run, because the
     first command does not return exit code 0: a job with a failed worker stays partial.
     """
-    return "; ".join([f"{COMMAND} merge {job_id}{_INCLUDE}{worker_id}", *_merge_commands(above)])
+    return "; ".join([f"{COMMAND} merge {job_id}{_INCLUDE}{worker_id}", *_commands_above(above)])
 
 
-def choose_chain(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:
+def choose_commands(task_id: str, worker_id: str, job_id: str, above: Sequence[str]) -> str:
+    """Return commands that choose a candidate of a task, and then merge each job above again."""
     choose = f"{COMMAND} choose {job_id} {quote(task_id)} {worker_id}"
-    return "; ".join([choose, *_merge_commands(above)])
+    return "; ".join([choose, *_commands_above(above)])
 
 
-def _merge_commands(above: Sequence[str]) -> Iterator[str]:
+def _commands_above(above: Sequence[str]) -> Iterator[str]:
     return (f"{COMMAND} merge {each}" for each in above)
 
 
@@ -400,7 +401,7 @@ class UnmergedChanges:
 
     def _outside_work_of_job(self, job: Job, top: Job) -> Iterator[OutsideWork]:
         if job.merge_state is MergeState.FAILED:
-            command = merge_chain("", job.id, self._jobs_above(job.id, top))
+            command = merge_commands("", job.id, self._jobs_above(job.id, top))
             for worker in self._counting_workers(job):
                 why = f"merge failed: {job.facts.merge_error}"
                 yield self._kept_work(worker, OutsideCause.MERGE_FAILED, why, command)
@@ -410,12 +411,12 @@ class UnmergedChanges:
             yield from self._rolled_back_work(worker, job, top)
             if not self._has_changes(worker) or worker.id in named or worker.id in job.facts.taken:
                 continue
-            take = take_chain(worker.id, job.id, self._jobs_above(job.id, top))
+            take = include_commands(worker.id, job.id, self._jobs_above(job.id, top))
             if worker.chosen is False:
                 command = take
                 if worker.status.succeeded:
                     above = self._jobs_above(job.id, top)
-                    command = choose_chain(worker.task_id, worker.id, job.id, above)
+                    command = choose_commands(worker.task_id, worker.id, job.id, above)
                 words = worker.standing.why if worker.standing else ""
                 why = f"lost the comparison: {words}" if words else "lost the comparison"
                 yield self._kept_work(worker, OutsideCause.LOST_COMPARISON, why, command)
@@ -442,7 +443,7 @@ class UnmergedChanges:
             if not (worker.status.succeeded or self._has_changes(worker)):
                 back = f"{COMMAND} rollback {job.id} {worker.id} {failure.kept} --yes"
                 above = self._jobs_above(job.id, top)
-                command = f"{back}; {take_chain(worker.id, job.id, above)}"
+                command = f"{back}; {include_commands(worker.id, job.id, above)}"
             yield OutsideWork(
                 worker_id=worker.id,
                 job_id=job.id,

@@ -3,7 +3,7 @@
 from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
 from orchestrator.core.gates.gate import Gate, GateCause
 from orchestrator.core.gates.gate_results import result_of
-from orchestrator.core.gates.run_comparison import combined_on_base, needs_another
+from orchestrator.core.gates.run_comparison import combined_on_base, needs_second_run
 
 
 def ran(*failed: str, passed: tuple[str, ...] | None = ()) -> FinishedRun:
@@ -15,9 +15,9 @@ KILLED = FinishedRun(broken="killed by signal 9", cause=GateCause.KILLED)
 
 
 def test_only_a_run_that_may_excuse_something_needs_another() -> None:
-    assert needs_another(ran("a"))
-    assert not needs_another(ran(passed=("a",)))
-    assert not needs_another(KILLED)
+    assert needs_second_run(ran("a"))
+    assert not needs_second_run(ran(passed=("a",)))
+    assert not needs_second_run(KILLED)
 
 
 def test_findings_and_passed_tests_count_that_both_runs_have() -> None:

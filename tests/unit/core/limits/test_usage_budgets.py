@@ -27,7 +27,7 @@ from orchestrator.core.model.attempt.attempt_result import (
 )
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.attempt_outcome import is_for_gates, judge
+from orchestrator.core.outcome.attempt_outcome import judge, only_gates_remain
 from tests.unit.core.factories import DONE, EXIT_0, EXIT_1, a_task
 from tests.unit.core.story import Story, stops
 
@@ -268,7 +268,7 @@ def test_who_was_complete_when_the_cap_was_reached_has_succeeded(
 
 def test_gates_of_who_was_complete_decide() -> None:
     failed = GateResult(name="tests", status=GateStatus.FAILED)
-    assert is_for_gates(STOPPED, COMPLETE)
+    assert only_gates_remain(STOPPED, COMPLETE)
     assert not judge(STOPPED, replace(COMPLETE, gates=(failed,))).succeeded
 
 

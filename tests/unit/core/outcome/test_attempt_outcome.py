@@ -15,7 +15,7 @@ from orchestrator.core.model.attempt.delivered_work import DeliveredWork
 from orchestrator.core.model.attempt.final_text import FinalText
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.outcome.attempt_outcome import TABLE, is_for_gates, judge
+from orchestrator.core.outcome.attempt_outcome import TABLE, judge, only_gates_remain
 from orchestrator.core.outcome.job.job_outcome import job_outcome, tasks_succeeded
 from tests.unit.core.factories import CANCELLED, DONE, EXIT_0, EXIT_1, LOST, TIMED_OUT, a_worker
 
@@ -248,7 +248,7 @@ def test_what_is_missing_saved_or_outside_is_said_of_a_success() -> None:
 def test_a_silent_attempt_counts_by_what_is_there_only_on_the_word_of_a_gate(
     evidence: Evidence, checked: bool, succeeds: bool
 ) -> None:
-    assert is_for_gates(EXIT_0, evidence) is checked
+    assert only_gates_remain(EXIT_0, evidence) is checked
     assert judge(EXIT_0, evidence).succeeded is succeeds
 
 
