@@ -52,7 +52,7 @@ class Candidate:
     #: Names of the gates that reject the candidate.
     blocking: tuple[str, ...] = ()
     failures: int = 0
-    #: Number of the base's tests that pass.
+    #: Number of the base commit's tests that pass.
     base_tests: int = 0
     #: Names of new tests that pass and count (see ``counted_new_tests``).
     new_tests: tuple[str, ...] = ()

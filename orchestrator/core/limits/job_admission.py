@@ -55,7 +55,8 @@ class Ancestry:
     parent: Worker
     #: The ancestors, from the parent job to the root job.
     ancestors: Sequence[Job]
-    #: Digests of titles and prompts: of the tasks of the calling worker and the workers above it.
+    #: Digests of titles and prompts. They belong to the tasks of the calling worker and of the
+    #: workers above it.
     worker_digests: frozenset[str]
     child_jobs_in_root: int
     workers_in_root: int
@@ -368,8 +369,8 @@ def check_supported(asked: ConfigRequest, defaults: JobConfig) -> None:
     """Raise InvalidRequest for a setting that this server cannot apply."""
     if asked.values.execution_mode == "windows" != defaults.execution_mode:
         raise InvalidRequest(
-            "execution_mode 'windows' applies to a whole server: set orchestrator.execution_mode: "
-            "windows in its config.yaml, or use 'native'",
+            "execution_mode 'windows' applies only to a whole server; request 'native', or set "
+            "orchestrator.execution_mode: windows in the server's config.yaml",
             kind="not-supported",
         )
 
@@ -384,8 +385,8 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
     claimed, stated = line.parent_job.config.claimed_depth, asked.values.claimed_depth
     if "claimed_depth" in asked.given and stated != claimed + depth:
         raise InvalidRequest(
-            f"wrong current_depth {stated}: this job has depth {claimed + depth}; "
-            "omit current_depth, or send ORCHESTRATOR_DEPTH + 1",
+            f"wrong current_depth {stated}: the child job has depth {claimed + depth}; omit "
+            f"current_depth, or send {claimed + depth} (ORCHESTRATOR_DEPTH + 1)",
             kind="depth-mismatch",
         )
     if not line.parent_job.config.enable_recursion:

@@ -41,7 +41,7 @@ def describe_cycle(waits: Sequence[LockWait]) -> str:
 
 class LockManager:
     def __init__(self) -> None:
-        #: True as soon as a worker has named a lock. Until then, no method has anything to do.
+        #: True once a worker has named a lock. Until then, callers can skip all methods.
         self.is_used = False
         self._held = LockTable()
         self._queue = LockTable()
@@ -299,7 +299,7 @@ class LockManager:
         behind = blocker
         if not entry.place:
             # Wait behind the latest conflicting entry. If all entries waited behind the earliest
-            # one, each removal would wake all of them.
+            # entry, each removal would wake all of them.
             behind = self._queue.latest_in_the_way(entry) or blocker
             entry.place = next(self._places)
             self._queue.add(entry)

@@ -60,9 +60,11 @@ TaskKey = tuple[str, str]
 
 
 class LockKind(StrEnum):
-    #: From ``locks`` of a task. Held from its worker's start until the worker has ended.
+    #: A lock that a task names in ``locks``. The task's worker holds the claim from its start to
+    #: its end.
     CLAIM = "claim"
-    #: Acquired by a running attempt. Held until it is released or the attempt ends.
+    #: A lock that a running attempt acquires. The attempt holds the lease until it releases the
+    #: lease or ends.
     LEASE = "lease"
 
 

@@ -45,8 +45,8 @@ class DependencyResult:
     files_created: tuple[str, ...] = ()
     #: The worker's output, shortened to fit into a prompt.
     summary: str = ""
-    #: True if the dependent worker's files lack the changes, because they conflict with the changes
-    #: of another dependency.
+    #: True if the dependent worker's files lack the changes, because the changes conflict with the
+    #: changes of another dependency.
     is_omitted: bool = False
 
 
@@ -76,7 +76,8 @@ class PreviousSession:
     #: Why the attempt with that session ended. A key of
     #: ``core.model.attempt.agent_session.RESUMED_AFTER``.
     cause: str
-    #: True if the worker's files are those of a checkpoint from before the session's end.
+    #: True if the worker's files were restored from a checkpoint that is older than the session's
+    #: end.
     rolled_back: bool = False
 
 
@@ -112,7 +113,7 @@ class Assignment:
     #: Commits and changes of the worker's branch so far; None if the worker has none, or has no
     #: worktree.
     committed: BranchWork | None = None
-    #: A directory for the tool's sessions. It is the same for all attempts of the worker.
+    #: A directory for the tool's sessions. All attempts of the worker use the same directory.
     sessions: str = ""
 
 
@@ -198,8 +199,8 @@ class Prompting:
 
     #: Returns True if the agent reads a prompt. Prompts begin with the job's shared context.
     reads: Callable[[str], bool] = lambda agent: False
-    #: Returns True if the agent's provider caches the beginning of prompts, and charges less for
-    #: it.
+    #: Returns True if the agent's provider caches the beginning of prompts. Cached tokens cost
+    #: less.
     caches: Callable[[str], bool] = lambda agent: False
     ahead_seconds: float = AHEAD_SECONDS
 

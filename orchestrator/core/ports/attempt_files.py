@@ -16,7 +16,7 @@ class WorktreeFiles:
     #: Full name of the worktree's branch, and the branch head when the attempt begins.
     branch: str
     commit: str
-    #: Paths of files that the task promises. They are copied back even if git ignores them.
+    #: Paths of files that the task promises. These files are copied back even if git ignores them.
     promised: tuple[str, ...] = ()
 
 
@@ -24,12 +24,12 @@ class WorktreeFiles:
 class AttemptFiles:
     """The files that an attempt reads and writes. Paths are absolute paths on the server."""
 
-    #: Directories that the worker may change. The first one is its own directory.
+    #: Directories that the worker may change. The first directory is the worker's own directory.
     directories: tuple[str, ...]
     #: Directories that the worker only reads.
     inputs: tuple[str, ...] = ()
-    #: Files in ``directories`` that the server wrote. They may contain paths of the server, and are
-    #: not copied back.
+    #: Files in ``directories`` that the server wrote. These files may contain paths of the server,
+    #: and are not copied back.
     texts: tuple[str, ...] = ()
     #: Paths in ``directories`` and ``inputs`` that are not copied.
     left_out: tuple[str, ...] = ()

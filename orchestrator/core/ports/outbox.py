@@ -42,7 +42,8 @@ class EntryState(StrEnum):
 class OutboxEntry:
     """One message to one receiver. Its text is composed when the message is sent."""
 
-    #: The same in all attempts, so that receivers recognize a repeated message.
+    #: Id of the message. All attempts have the same id, so that receivers recognize a repeated
+    #: message.
     id: str
     root_id: str
     job_id: str

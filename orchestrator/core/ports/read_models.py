@@ -30,7 +30,7 @@ class Detail:
     planner: Worker | None = None
     #: The reviewers of candidates; only if the tasks are requested.
     reviewers: Sequence[Worker] = ()
-    #: Estimated usage of the tasks; only while they wait for approval.
+    #: Estimated usage of the tasks; only while the tasks wait for approval.
     estimate: Estimate | None = None
     #: Remaining quota of a worker of the job: depth, child_jobs, workers, wall_seconds, ...
     left: Mapping[str, object] = field(default_factory=dict)
@@ -171,7 +171,7 @@ class NodeState:
     memory_bytes: int | None
     #: Free space of the disk with the node's state directory; None: unknown.
     disk_bytes: int | None
-    #: True if the node does not share the server's files; None: it has not connected yet.
+    #: True if the node does not share the server's files; None: the node has not connected yet.
     own_files: bool | None = None
     address: str
     version: str
@@ -189,11 +189,11 @@ class Availability:
 
     name: str
     description: str
-    #: The program that is searched, as the settings name it; empty if none is needed.
+    #: Name or path of the agent's program, as in the settings; empty if the agent needs no program.
     command: str = ""
-    #: Path of the agent's program; empty if none is needed, or if it is missing.
+    #: Path of the agent's program; empty if the agent needs no program, or if it is missing.
     path: str = ""
-    #: Version of the program; empty if it is unknown without a run of the program.
+    #: Version of the program; empty if only a run of the program could report it.
     version: str = ""
     installed: bool = True
     #: Source of the credential, such as "ANTHROPIC_API_KEY" or a file; empty: none found.

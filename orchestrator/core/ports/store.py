@@ -35,8 +35,8 @@ class Change:
     new_workers: Sequence[Worker] = ()
     jobs: Sequence[Job] = ()
     workers: Sequence[Worker] = ()
-    #: Recorded attempts that never began, by worker and number. ``new_attempts`` may contain them
-    #: again.
+    #: Recorded attempts that never began, by worker and number. ``new_attempts`` may contain
+    #: attempts with the same keys.
     dropped_attempts: Sequence[tuple[WorkerKey, int]] = ()
     new_attempts: Sequence[Attempt] = ()
     attempts: Sequence[Attempt] = ()
@@ -47,17 +47,17 @@ class Change:
     pauses: Sequence[Pause | None] = ()
     #: Messages to external receivers about some of the events.
     outbox: Sequence[OutboxEntry] = ()
-    #: Run times of ended tasks: digests of the tasks' names, with seconds. Not stored in the
-    #: database: an observer writes them to the file of run times.
+    #: Run times of ended tasks: digests of the tasks' names, with seconds. An observer writes the
+    #: run times to a file. They are not stored in the database.
     run_times: Sequence[tuple[str, float]] = ()
 
     @property
     def durable(self) -> bool:
         """True if ``save`` must write the change to the disk before it returns.
 
-        A durable change survives a power loss. Changes that a caller relies on are durable: an
-        accepted job, its end, and a pause. The start and the end of an attempt may be lost, because
-        the attempt is then repeated.
+        A durable change survives a power loss. Changes on which a caller relies are durable: an
+        accepted job, the end of a job, and a pause. The start and the end of an attempt are not
+        durable, because an attempt can be repeated.
         """
         return bool(self.new_jobs or self.jobs or self.pauses)
 

@@ -169,7 +169,7 @@ class Story:
     def refuses(
         self, job_id: str, *keys: WorkerKey, reason: str = "tests fail", **more: Any
     ) -> bool:
-        """Report that the changes of these workers fail together with the others' changes."""
+        """Report that gates fail on the merged changes of these workers and of other workers."""
         refusals = [MergeRejection(worker_id=key.worker_id, reason=reason, **more) for key in keys]
         goes_on = self.scheduler.merge_refused(job_id, refusals, self.now)
         if goes_on:
@@ -254,7 +254,7 @@ class Story:
         self.turn()
 
     def crash(self, *, turn: bool = True) -> Sequence[Attempt]:
-        """Lose all state except the stored state; return the attempts without a recorded end."""
+        """Lose all state in memory. Return the attempts without a recorded end."""
         self.scheduler = Scheduler(**self._limits)
         self.to_render, self.to_make, self.to_plan = [], [], []
         unknown: list[Attempt] = []
@@ -333,7 +333,7 @@ class Story:
     # Views, all read from the store
 
     def key(self, job: Job, number: int = 1) -> WorkerKey:
-        """Return the key of the number-th worker of a job."""
+        """Return the key of the worker with this number in a job."""
         return self.keys(job)[number - 1]
 
     def keys(self, job: Job) -> list[WorkerKey]:

@@ -27,8 +27,8 @@ class MachineRequirements:
     agent: str
     #: Memory that must be available for the worker, in bytes.
     memory_bytes: int = 0
-    #: Machines of the worker's earlier attempt and of its dependencies. The first machine is the
-    #: best.
+    #: Machines of the worker's earlier attempt and of the worker's dependencies. The first machine
+    #: is the best.
     near: Sequence[str] = ()
     #: Labels that the machine must have.
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -201,7 +201,7 @@ class MachineSlots:
         #: The machines of the latest turn.
         self._latest: Sequence[Machine] = ()
         #: Failed logins, by agent and machine. Values: the time until which the failure counts, the
-        #: stamp of the login, and the reason.
+        #: login's stamp (see ``Machine.logins``), and the reason.
         self._refused: dict[tuple[str, str], tuple[float, str, str]] = {}
         #: Memory reserved for recently started workers: (end of the reservation, machine, bytes).
         self._expected: deque[tuple[float, str, int]] = deque()

@@ -142,8 +142,8 @@ class ReadyQueue:
         self._queues: dict[str, list[Entry]] = {}
         self._jobs: dict[str, Job] = {}
         self._resuming: dict[WorkerKey, Job] = {}
-        #: Delayed workers, the one with the earliest time first: (earliest start, order of arrival,
-        #: worker, its job, its order).
+        #: Delayed workers, earliest start first: (earliest start, order of arrival, worker, job of
+        #: the worker, order of the worker).
         self._delayed: list[tuple[float, int, WorkerKey, Job, Order]] = []
         self._arrivals = count()
         self._turns: dict[str, int] = {}

@@ -40,7 +40,8 @@ class Slots:
         #: The ``max_workers`` of each root job, by its id.
         self._allowed: dict[str, int] = {}
         self._max_workers = max_workers
-        #: The limits that apply to each job, by job id: its own limit and those of its ancestors.
+        #: The limits that apply to each job, by job id: the limits of the job, of its ancestors,
+        #: and of its API key. A limit is a name with a maximum number of running workers.
         self._line: dict[str, Sequence[tuple[str, int]]] = {}
         self._running: dict[str, int] = {}
         #: Number of slots reserved for resuming workers, by the limit to which they belong: a job,

@@ -85,12 +85,12 @@ class JobTrees:
         #: Preloaded launches that have not begun: the worker, and the number of its attempt.
         self.preloaded: dict[WorkerKey, int] = {}
         self.commands: list[Command] = []
-        #: When questions about limits time out, with job ids, earliest first. Entries may be
-        #: outdated.
+        #: Times at which questions about limits time out, with job ids, earliest first. Entries may
+        #: be outdated.
         self.limit_questions_due: list[tuple[float, str]] = []
         #: Workers whose questions can be asked now, in order.
         self.to_ask: dict[WorkerKey, None] = {}
-        #: When questions time out, with workers, earliest first.
+        #: Times at which questions of tasks time out, with workers, earliest first.
         self.questions_due: list[tuple[float, WorkerKey]] = []
         #: Lost attempts of unfinished trees, by number. Their exit records may still appear.
         self.lost_attempts: dict[WorkerKey, dict[int, Attempt]] = {}

@@ -71,7 +71,8 @@ class Reruns:
     ) -> None:
         result = worker.result or WorkerResult()
         rounds = (*result.feedback, feedback)[-MOST_ROUNDS:]
-        # If this attempt fails and is rolled back, the next one starts from the commented change.
+        # If this attempt fails and is rolled back, the next attempt starts from the change that the
+        # person commented on.
         good = before(worker.attempt + 1)
         result = replace(result, feedback=rounds, good=good, conflicts=(), unresolved=False)
         changes = {"result": result, "agent": agent or worker.agent}
@@ -127,7 +128,7 @@ class Reruns:
         self._unit_of_work.emit(EventKind.JOB_REOPENED, job, now, by=by, run=run)
         self._trees.install(job, self._plan_progress(job_id))
         self._trees.watch_wall_time(job)
-        # A person may have changed the job's limit.
+        # A person may have changed the job's limit on workers.
         self._trees.slots.add_job(job, self._trees.ancestors(job))
         if job.parent_key is not None:
             self._attach(job.parent_key, job_id, now)

@@ -58,7 +58,7 @@ class Walk:
         return tuple(self.random.sample(NAMES, self.random.randint(least, most)))
 
     def _step(self) -> None:
-        with_locks, failing = self._goes_on, self._fails
+        with_locks, failing = self._take_random_step, self._fails
         others = [self._is_rendered, self._is_refused, self._is_cancelled, self._is_retried]
         step = self.random.choices([with_locks, failing, *others, self._submits], STEP_WEIGHTS)[0]
         before = len(self.story.kept.jobs)
@@ -75,7 +75,7 @@ class Walk:
         if len(self.story.kept.jobs) < MOST_JOBS:
             self.story.root(*self._tasks(), max_retries=3)
 
-    def _goes_on(self) -> None:
+    def _take_random_step(self) -> None:
         """Take one random step: request locks, start a child job, succeed, let time pass, or kill
         the server.
         """

@@ -133,7 +133,10 @@ def test_candidates_below_another_worker_are_compared_too() -> None:
 
 
 def a_reviewed_job(story: Story, **config: object) -> tuple[Job, WorkerKey]:
-    """Return a job: two candidates succeeded, a third failed; a task depends on theirs."""
+    """Return a job whose task has three candidates, and has a dependent task.
+
+    Two candidates succeeded, and one failed.
+    """
     task = a_task("a", agents=("x", "y", "z"), review="judge", retries=0)
     root = story.root(task, a_task("b", "a"), **config)
     story.ends(story.key(root, 1), EXIT_0, changed(9))

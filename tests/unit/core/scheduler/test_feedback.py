@@ -15,7 +15,7 @@ from tests.unit.core.story import NO_MEMORY, Story, a_family
 
 
 def _ended(**config: object) -> tuple[Story, Job, WorkerKey, WorkerKey]:
-    """Return a story of two successful tasks, the second on top of the first."""
+    """Return a story of two successful tasks. The second task depends on the first task."""
     story = Story()
     root = story.root(a_task("a"), a_task("b", "a"), **config)
     first, second = story.keys(root)

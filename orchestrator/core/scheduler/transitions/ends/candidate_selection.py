@@ -160,7 +160,8 @@ def check_choosable(worker: Worker, candidates: Sequence[Worker]) -> None:
     if not worker.status.succeeded:
         raise Conflict(
             f"cannot choose {worker.id}: it did not succeed (status {worker.status}); nothing was "
-            f"changed; merge its commits: {COMMAND} merge {worker.job_id} --include {worker.id}"
+            "changed; to merge its commits without choosing it: "
+            f"{COMMAND} merge {worker.job_id} --include {worker.id}"
         )
 
 

@@ -183,7 +183,7 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
     altered = altered_judges(worker.gates)
     unchanged = delivery.is_in_doubt
     # For a worker with a worktree, omit files of the checkout: the job's facts already name all
-    # workers that may have changed them.
+    # workers that may have changed these files.
     checkout = () if delivery.has_worktree else delivery.checkout
     deleted = tuple(each for each in delivery.side_work if each.kind is SideWorkKind.DELETED)
     found = delivery.outside or altered.paths or unchanged or checkout

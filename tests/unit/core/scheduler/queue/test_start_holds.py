@@ -12,8 +12,9 @@ PENDING, RUNNING = WorkerStatus.PENDING, WorkerStatus.RUNNING
 
 
 def a_story(**more: object) -> Story:
-    """Return a story: claude and codex read prompts, claude's provider caches them; shell reads
-    none.
+    """Return a story with three agents: claude and codex read prompts; shell does not.
+
+    Only the provider of claude caches prompts.
     """
     prompting = Prompting(
         reads={"claude", "codex"}.__contains__, caches={"claude"}.__contains__, ahead_seconds=20

@@ -11,8 +11,9 @@ from tests.unit.core.story import Story
 
 
 def _done(**config: object) -> tuple[Story, Job]:
-    """Return a story of two successful tasks, of which the second depends on the first, without
-    reports.
+    """Return a story of two successful tasks. The reports are not written yet.
+
+    The second task depends on the first task.
     """
     story = Story()
     story.writes_reports = False
