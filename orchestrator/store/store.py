@@ -87,7 +87,7 @@ class Recent(Generic[Value]):
         self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """Return the cached value of a job. If there is none, cache and return ``read()``.
+        """Return the cached value of a job. If no value is cached, cache and return ``read()``.
 
         The result is not cached if ``replace`` or ``drop`` is called for the job during the read.
         """

@@ -478,7 +478,7 @@ class NodeLinks:
         node.skew = float(hello["time"]) - time.time()
         if abs(node.skew) > _MOST_SKEW_SECONDS:
             logger.warning(
-                "the clock of node %s differs from the server's clock by %.1f s",
+                "the clock of node %s is %.1f s off the server's clock; synchronize both clocks",
                 node.name,
                 node.skew,
                 extra={"action": "node_clock", "node": node.name},

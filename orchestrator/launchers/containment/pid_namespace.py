@@ -1,4 +1,4 @@
-"""PID namespaces. If a namespace's first process dies, the kernel kills all others in it."""
+"""PID namespaces. If a namespace's init process dies, the kernel kills all others in it."""
 
 import ctypes
 import json

@@ -26,7 +26,7 @@ class Subreaper:
     mode = "subreaper"
 
     def __init__(self, enter: Enter | None = None, *, adopts: bool = True) -> None:
-        """``enter`` is called in each worker before it executes its program.
+        """``enter`` is called in each worker's process before the process executes its program.
 
         ``adopts`` is False on systems on which a process cannot adopt orphans.
         """

@@ -66,7 +66,7 @@ class AttemptLock:
     def take(cls, exit_path: str, is_forged: IsForged = _never) -> "AttemptLock":
         """Lock an attempt that was never started.
 
-        Raise LockRefused if it was started, and OSError if the file cannot be created.
+        Raise LockRefused if the attempt was started, and OSError if the file cannot be created.
         """
         path = run_path(exit_path)
         try:
@@ -83,7 +83,7 @@ class AttemptLock:
         """Lock an attempt whose shim has exited.
 
         Raise LockRefused if the shim is alive or the attempt has ended. Raise FileNotFoundError if
-        there is no ``.run``, and Foreign if it is not a regular file.
+        there is no ``.run``, and Foreign if ``.run`` is not a regular file.
         """
         return cls._locked(_open(run_path(exit_path), 0), exit_path, is_forged)
 

@@ -88,7 +88,7 @@ def tombstone(
     cause: ExitCause = ExitCause.NONE,
     digest: str = "",
 ) -> Exit | None:
-    """Mark an attempt as lost, so that it can never start again, and return its end.
+    """Mark an attempt as lost, and return its end. The attempt can then never start again.
 
     If the attempt has an exit record, return the end in this record. If the attempt is running,
     return None and change nothing. Idempotent.
@@ -190,8 +190,8 @@ def _tombstone_mark(digest: str) -> str:
 def exit_from(record: dict[str, Any]) -> Exit:
     """Return the exit in a record of a shim.
 
-    Raise ValueError, KeyError, TypeError, or AttributeError if the record is invalid, for example
-    because a worker wrote it.
+    Raise ValueError, KeyError, TypeError, or AttributeError if the record is invalid. A worker may
+    have written an invalid record.
     """
     fields = {name: fit(record[name]) for name, fit in _FITTING.items() if name in record}
     strays = tuple([_as_stray(**stray) for stray in record.get("strays", ())])
@@ -299,7 +299,7 @@ def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> Sta
 
 
 def holder(exit_path: str) -> RunningRecord | None:
-    """Return the living shim that runs an attempt; None if no shim runs it or the shim is unknown.
+    """Return the living shim that runs an attempt; None if there is none, or if it is unknown.
 
     Changes nothing.
     """

@@ -30,7 +30,7 @@ class Adopted:
 
     @classmethod
     def adopt(cls, attempt_id: str, exit_path: str, digest: str = "") -> "Adopted | None":
-        """Find the shim that runs an attempt. Return None if no living shim runs it."""
+        """Find the shim that runs an attempt. Return None if no living shim runs the attempt."""
         state = exit_record.inspect(exit_path, digest)
         if not isinstance(state, exit_record.RunningRecord):
             return None

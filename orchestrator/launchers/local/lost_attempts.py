@@ -60,7 +60,8 @@ def settle(
         ended = exit_record.tombstone(exit_path, reason, strays, cause, digest)
         if ended is not None:
             return ended
-    return Exit(ended_by=EndedBy.LOST, error=f"{exit_path}: another process runs this attempt")
+    why = f"outcome unknown: another process runs this attempt ({exit_path})"
+    return Exit(ended_by=EndedBy.LOST, error=why)
 
 
 def _not_started(attempt_id: str) -> str:

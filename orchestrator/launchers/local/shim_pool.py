@@ -134,7 +134,7 @@ class ShimLink:
         stopped_by: str,
         cause: ExitCause = ExitCause.NONE,
     ) -> None:
-        """Stop the attempt if it is running. If it is preloaded, request its return."""
+        """Stop a running attempt. For a preloaded launch, request its return."""
         if attempt_id in self.preloaded:
             self.take_back(attempt_id)
         else:
@@ -283,9 +283,9 @@ class ShimPool:
         return link
 
     def release(self, link: ShimLink) -> None:
-        """Keep an idle shim for the next attempt, or close it if its spawner was replaced.
+        """Keep an idle shim for the next attempt. Close the shim if its spawner was replaced.
 
-        A replaced spawner would not adopt the next attempt's processes.
+        A replaced spawner would not adopt the processes of the next attempt.
         """
         if link.spawner is not self._spawner:
             self._drop(link)
@@ -382,7 +382,10 @@ class ShimPool:
         except OSError:
             # The next call that needs a shim retries the start. If the retry fails, the attempt of
             # that call reports the failure.
-            logger.exception("cannot start a spawner", extra={"action": "spawner_start"})
+            logger.exception(
+                "cannot start the spawner; the next start of a worker retries",
+                extra={"action": "spawner_start"},
+            )
 
     def close(self) -> None:
         """Disconnect all shims. Idle shims exit; busy shims exit after their attempts."""

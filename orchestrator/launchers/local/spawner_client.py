@@ -114,7 +114,7 @@ class SpawnerProcess:
         return self._process.returncode is not None
 
     def fault(self, plan: str) -> str:
-        """Test the containment mode of a plan. Return why it does not work; "" if it works.
+        """Test the containment mode of a plan. Return why the mode does not work; "" if it works.
 
         ``plan``: the text of ``ContainmentPlan.for_shims``.
         """

@@ -56,7 +56,7 @@ def hide_memory(hidden: bool = True) -> None:
 
 
 def set_title(title: str) -> None:
-    """Replace this process's command line, which ``ps`` shows. Forked children inherit it.
+    """Replace this process's command line, which ``ps`` shows. Forked children inherit the title.
 
     Without a new title, a forked process has its parent's command line, so that a ``pkill`` for the
     parent would also end this process.

@@ -158,7 +158,7 @@ def _total(pid: int, name: str, *fields: bytes) -> int:
 
 
 def _mapped(pid: int, files: dict[File, int]) -> int:
-    """Return the bytes of ``files`` in a process's memory: its share of the mapped pages."""
+    """Return the bytes of ``files`` in a process's memory: the process's share of their pages."""
     total, counts = 0, False
     for line in process_table.read(f"/proc/{pid}/smaps").splitlines():
         words = line.split()

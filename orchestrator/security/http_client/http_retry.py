@@ -24,8 +24,8 @@ Waiting = Callable[[float], object]
 class Retry:
     """Retries of one call, until ``window`` seconds have passed without success.
 
-    The delay doubles with each retry. The server can set it with ``Retry-After``. ``waiting`` is
-    called once, before the first delay of more than ``silent`` seconds.
+    The delay doubles with each retry. The server can set the delay with ``Retry-After``.
+    ``waiting`` is called once, before the first delay of more than ``silent`` seconds.
     """
 
     def __init__(

@@ -221,7 +221,7 @@ def _plan_removals() -> tuple[Delete, Delete]:
 class ChangeWriter:
     """The prepared statements that write a change.
 
-    Each statement is compiled at its first use, because a short job uses only half of them.
+    Each statement is compiled at its first use, because a short job needs only half of them.
     """
 
     def __init__(self, dialect: Dialect) -> None:

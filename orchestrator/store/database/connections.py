@@ -254,7 +254,7 @@ class Connections:
     def durable_writer(self) -> Connection:
         """Return the writer's connection.
 
-        The next commit on it waits until the data is on the disk.
+        The next commit on this connection waits until the data is on the disk.
         """
         try:
             self._wait_for_disk(self._driver(), True)

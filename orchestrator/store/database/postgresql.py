@@ -80,10 +80,11 @@ def _still_held(where: str) -> StoreAway:
 class Fence:
     """Prevents writes by the sessions of a replaced server.
 
-    The *epoch* is a number in the database. Each new server increments it while it holds the
-    writer's lock. Each new session for writing acquires a lock, and then checks the epoch. A server
-    that replaces a lost server ends all other sessions with such a lock (``end_writers``). After
-    that, no session of a former epoch can commit. Therefore a commit needs no check.
+    The *epoch* is a number in the database. Each new server increments the epoch while it
+    holds the writer's lock. Each new session for writing acquires a lock, and then checks the
+    epoch. A server that replaces a lost server ends all other sessions with such a lock
+    (``end_writers``). After that, no session of a former epoch can commit. Therefore a commit needs
+    no check.
     """
 
     def __init__(self) -> None:

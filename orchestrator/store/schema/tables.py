@@ -65,7 +65,7 @@ COMPUTED = "computed"
 
 
 def derived(name: str, kind: Any, source: str, **options: Any) -> Column[Any]:
-    """Return a column that repeats a value of a stored document, so that lists need not read it.
+    """Return a column that repeats a value of a stored document. Lists read only the column.
 
     ``source``: COMPUTED, or the path of an attribute of the stored value, such as "usage.steps".
     """

@@ -1,6 +1,6 @@
 """The certificate authority of a cluster, and the certificates of its server and nodes.
 
-The server needs the package ``cryptography``, of the extra ``cluster``. Nodes do not need it.
+Only the server needs the package ``cryptography``, of the extra ``cluster``.
 """
 
 import datetime
@@ -26,7 +26,7 @@ _DAYS_BEFORE = 1
 
 @dataclass(frozen=True, slots=True)
 class IssuedCertificate:
-    """A certificate and its key, in PEM format."""
+    """A certificate and its private key, in PEM format."""
 
     certificate: str
     key: str
@@ -52,7 +52,7 @@ class CertificateAuthority:
         return (self._directory / f"{AUTHORITY}.pem").read_text(encoding="ascii")
 
     def create(self) -> None:
-        """Create the authority. Raise Conflict if it exists."""
+        """Create the authority. Raise Conflict if the directory already contains one."""
         if self.exists:
             raise Conflict(
                 f"{self._directory} already contains a certificate authority; "
@@ -66,7 +66,7 @@ class CertificateAuthority:
         self._write(SERVER, _issue(SERVER_NAME, self._certificate_and_key(), days, for_server=True))
 
     def issue(self, name: str, days: float) -> IssuedCertificate:
-        """Return a new certificate for a node. The authority does not store it."""
+        """Return a new certificate for a node. The certificate is not stored."""
         return _issue(name, self._certificate_and_key(), days)
 
     def _certificate_and_key(self) -> tuple["x509.Certificate", "EllipticCurvePrivateKey"]:

@@ -76,7 +76,7 @@ class NodeRegistry:
 
     @property
     def addresses(self) -> Sequence[str]:
-        """The addresses at which nodes reach the server, or the server that replaces it."""
+        """The addresses at which nodes reach this server, or a server that replaces this server."""
         found = self._read()
         # Earlier releases store one address.
         return tuple(found.get("addresses", ())) or tuple(filter(None, [found.get("address")]))
@@ -99,7 +99,10 @@ class NodeRegistry:
             content.setdefault("nodes", {})[entry.name] = fields
 
     def change(self, name: str, **changes: object) -> NodeEntry:
-        """Change fields of a node. Return its new entry. Raise NotFound if it does not exist."""
+        """Change fields of a node, and return the new entry.
+
+        Raise NotFound if the node does not exist.
+        """
         # Before the cluster is created, there is no directory for the lock file.
         _check_known(self._read().get("nodes", {}), name)
         with self._changing() as content:
@@ -127,7 +130,7 @@ class NodeRegistry:
         self.change(name, forgotten=entry.forgotten + 1 if entry else 1)
 
     def remove(self, name: str) -> None:
-        """Remove a node. Raise NotFound if it does not exist."""
+        """Remove a node. Raise NotFound if the node does not exist."""
         self.change(name)
         with self._changing() as content:
             del content["nodes"][name]

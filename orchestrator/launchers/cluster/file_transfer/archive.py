@@ -267,7 +267,8 @@ def _stays_inside(name: str, target: str) -> bool:
     """True if the link at the relative path ``name`` leads to a path in the same root directory.
 
     ``target``: the path that the link contains. ``..`` is allowed only at the beginning of
-    ``target``. Later, it could follow the name of another link, and lead to an unknown directory.
+    ``target``. Later in ``target``, ``..`` could follow the name of another link, and lead to an
+    unknown directory.
     """
     if not target or target.startswith("/") or "\0" in target:
         return False

@@ -10,7 +10,7 @@ _BYTES = 64 * 1024
 
 
 class FileGrowthWatch:
-    """Watches directories. ``fileno`` is readable after a write to a file in one of them."""
+    """Watches directories. ``fileno`` is readable after a write in a watched directory."""
 
     def __init__(self, name: str) -> None:
         """``name``: report only files with this name.

@@ -302,7 +302,8 @@ class NodeDaemon:
     async def _dial(self, address: str) -> Link:
         """Return a connection to an address.
 
-        Raise ConnectionRefusedError if all IP addresses of the host refuse it, otherwise OSError.
+        Raise ConnectionRefusedError if all IP addresses of the host refuse the connection. Raise
+        OSError after another failure.
         """
         context = tls(self._directory, "node", is_server=False)
         context.check_hostname = True

@@ -46,7 +46,7 @@ def locked(directory: Path, name: str) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Conflict(f"node {name!r} already runs on this machine") from None
+            raise Conflict(f"node {name!r} already runs on this machine; stop it first") from None
         yield
     finally:
         os.close(lock)

@@ -323,7 +323,7 @@ def test_the_commands_make_a_cluster(
         )
         assert (again.returncode, again.stderr) == (
             1,
-            "Error: node 'n1' already runs on this machine\n",
+            "Error: node 'n1' already runs on this machine; stop it first\n",
         )
         assert server.run("x", [shell("echo $ORCHESTRATOR_NODE")])["status"] == "completed"
         refused = server.post("x", [shell("true", node="n9")])
