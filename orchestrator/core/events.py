@@ -167,8 +167,8 @@ class EventKind(StrEnum):
     )
     AGENT_PASSED_OVER = (
         "agent_passed_over",
-        "Agent fallback of a job or of one worker: the login of the best agent failed, and the "
-        "next best agent runs the tasks for which the user left the agent open.",
+        "Agent fallback of a job or of one worker: the login of the best agent failed. The "
+        "next-best agent runs the tasks for which the user named no agent.",
         Key("agent", str, "the agent whose login failed"),
         Key("instead", str, "the agent that runs the tasks"),
         Key("reason", str, "why the login failed"),
@@ -273,7 +273,7 @@ class EventKind(StrEnum):
         Key("required", bool, "true if the gate can reject the change"),
         Key("seconds", float, "duration in seconds"),
         Key("failures", list[str], "the first 10 findings that the base does not have"),
-        Key("known", int, "number of findings that the base has, too"),
+        Key("known", int, "number of findings that the base also has"),
         Key("note", str, "why the gate did not run, or how the change affects the gate"),
         Key("log", str, "path of the output, below the root job's directory"),
     )

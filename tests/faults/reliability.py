@@ -26,7 +26,7 @@ Results = Mapping[str, Counter[str]]
 HEAD = """# Reliability
 
 Tests inject each of these faults, with real processes, files, and servers. The column "Promise"
-says what holds under the fault. A row keeps its number, so numbers are not in order. To run the
+states what holds during the fault. Row numbers never change, so they are not in order. To run the
 tests and write this page:
 
 ```bash
@@ -37,9 +37,9 @@ tests and write this page:
 
 TERMS = """Terms of these tables:
 
-- A *shim* starts workers, one at a time, watches them, and stops them.
+- A *shim* runs workers, one at a time. It starts, watches, and stops each worker.
 - The *keeper* starts the *spawner*, and the spawner starts the shims. If the spawner dies, the
-  keeper serves the shims.
+  keeper serves the existing shims.
 - A *failpoint* is a place in the code where tests crash the server.
 - A *node* is another machine that runs workers. Its *lease* is the time that its workers may run
   without an answer of the server ([cluster.md](../cluster.md#faults)).

@@ -427,7 +427,7 @@ ROWS = (
     ),
     Row(
         number=66,
-        fault="a sandbox hides the directory that contains the product's folder",
+        fault="a sandbox hides the directory that contains orchestrator's folder",
         injection="folder and project below `/tmp`",
         promise="workers can read the folder and the project",
         tests=(
