@@ -16,8 +16,10 @@ from orchestrator.security.secrets.secret_kinds import (
     kinds_in,
 )
 
-#: Maximum size of a window. Longer lines are read in windows that overlap.
+#: Maximum size of a part of a line that is searched at once, in bytes. A longer line is searched in
+#: parts (windows) that overlap.
 WINDOW_BYTES = 65536
+#: Number of bytes by which two windows overlap.
 OVERLAP_BYTES = 8192
 #: Matches a hunk's header, for example ``@@@ -1,2 -3 +4,5 @@@`` of a merge with two parents.
 _HUNK = re.compile(rb"(@@+) (?:-\S+ )+\+(\d{1,9})(?:,(\d{1,9}))? @@")
@@ -39,7 +41,7 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Added lines that are searched for secrets as one text. ``text`` contains all of them."""
+    """Added lines that are searched for secrets as one text. ``text`` contains all the lines."""
 
     text: bytes
     lines: tuple[Added, ...]
@@ -50,7 +52,7 @@ class Additions:
     """Reads the added lines in git's output. Stops after about ``most`` bytes of the output."""
 
     most: int
-    #: True if the text had more than ``most`` bytes, so that its end was not read.
+    #: True if the output had more than ``most`` bytes, so that its end was not read.
     is_cut: bool = False
     _commit: bytes = b""
     _path: bytes = b""
@@ -123,14 +125,14 @@ MOST_FOUND = 200
 #: Paths of files that are not scanned: lock files of packages, which contain checksums, minified
 #: scripts, and source maps.
 _LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
-#: Text in UTF-16 or UTF-32, in either byte order.
+#: Matches text in UTF-16 or UTF-32, in either byte order.
 _WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")
-#: Minimum number of NUL bytes for a search of such text. The shortest secret has this number of
-#: characters.
+#: Minimum number of NUL bytes in a line that is searched for such text. The shortest secret has as
+#: many characters.
 _LEAST_WIDE = 16
 ADVICE = (
-    "every commit counts, because removed text stays in the history. Remove the secret from the "
-    "files; the next attempt replaces the earlier commits with one commit"
+    "remove the secret from the files; a secret in an earlier commit counts, too, because it stays "
+    "in the history; the next attempt replaces the earlier commits with one commit"
 )
 
 
@@ -168,7 +170,7 @@ class Secrets:
             if len(found) >= MOST_FOUND:
                 break
         # A private key is found by its first line, which is the same in all private keys. Therefore
-        # this line is not searched for as a secret value.
+        # ``known`` need not search for this line.
         seen = {secret.value for _, secret in found if secret.kind != PRIVATE_KEY}
         there = known(seen)
         flaws = [flaw for (_, secret), flaw in found.items() if secret.value not in there]

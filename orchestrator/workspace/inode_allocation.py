@@ -14,11 +14,11 @@ _FLAGS = struct.Struct("i")
 
 
 def spread(directory: Path) -> None:
-    """Mark the subdirectories of ``directory`` as unrelated, as ``chattr +T`` does. Idempotent.
+    """Mark a directory so that ext4 spreads its subdirectories, as ``chattr +T``. Idempotent.
 
-    Has an effect only on ext4. Without the mark, ext4 searches for inodes near the files of earlier
-    jobs. After many removals, this search took 0.1 to 0.2 ms per file, because ext4 does not reuse
-    a removed inode for a minute or more.
+    Other file systems ignore the mark. Without the mark, ext4 searches for inodes near the files of
+    earlier jobs. After many removals, this search took 0.1 to 0.2 ms per file, because ext4 does
+    not reuse a removed inode for a minute or more.
     """
     with suppress(OSError):
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

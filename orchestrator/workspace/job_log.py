@@ -1,4 +1,4 @@
-"""``logs/orchestrator.log``: what the server does for a root job, one line for each event."""
+"""Writes ``logs/orchestrator.log``: the events of a root job, one line for each event."""
 
 import json
 import logging
@@ -41,10 +41,10 @@ class JobLog:
     def __init__(
         self, workspace: WorkspaceLayout, events: Callable[[str, int, int], Sequence[Event]]
     ) -> None:
-        """``events`` reads events from the store.
+        """``events`` is a function that reads events of a root job from the store.
 
-        Its arguments are a root job's id, a number N, and a maximum. It returns the first events
-        with numbers above N.
+        Its arguments are the job's id, a number N, and a maximum number of events. The function
+        returns the first events whose number is greater than N.
         """
         self._workspace = workspace
         self._events = events
@@ -54,7 +54,7 @@ class JobLog:
         self._written: dict[str, int] = {}
         #: Root jobs whose latest events are not written yet.
         self._behind: set[str] = set()
-        #: Timer for the next attempt to write the logs of these jobs.
+        #: Timer for the next attempt to write the logs of the jobs in ``_behind``.
         self._timer: threading.Timer | None = None
         self._closed = False
         self._lock = threading.Lock()
@@ -68,7 +68,7 @@ class JobLog:
                 self._log_events(root_id, news[root_id])
 
     def write_missing(self, root: Job) -> None:
-        """Write the last lines of an ended root job's log, if they are missing.
+        """Write the last lines of an ended root job's log if the log lacks them.
 
         Nothing is written if a person has removed the job's directory.
         """
@@ -100,7 +100,9 @@ class JobLog:
         self._written.pop(root_id, None)
         if root_id not in self._behind:
             logger.warning(
-                "cannot write orchestrator.log; retrying: %s", error, extra={"job_id": root_id}
+                "cannot write orchestrator.log; missing lines are added later: %s",
+                error,
+                extra={"job_id": root_id},
             )
         if is_shortage(error) or isinstance(error, StoreError):
             self._behind.add(root_id)
@@ -122,7 +124,7 @@ class JobLog:
 
     def _append(self, root_id: str, events: Sequence[Event]) -> None:
         if not events and not self._events(root_id, 0, 1):
-            return  # The job was removed
+            return  # The job was removed.
         handle = self._descriptor(root_id)
         while missing := self._missing(root_id, events):
             self._write(handle, root_id, missing)
@@ -171,9 +173,9 @@ class JobLog:
             return open_log(self._path(root_id))
 
     def _whole_lines(self, root_id: str) -> int:
-        """Return the number of complete lines of the log.
+        """Remove an incomplete last line of the log, for example after a crash.
 
-        Remove a partial line that a crash left.
+        Return the number of complete lines.
         """
         lines = end = length = 0
         with open_plain(self._path(root_id)) as file:

@@ -27,7 +27,7 @@ class FileLandingJournal:
     def begun(self) -> Iterator[BegunLanding]:
         for path in sorted(self._directory.glob("*.json")):
             content = read_regular(path, _MOST_BYTES)
-            # The file is damaged, or another version wrote it.
+            # Skip a file that is damaged, or that another version wrote.
             with suppress(TypeError, ValueError):
                 yield BegunLanding(**json.loads(content or b""))
 

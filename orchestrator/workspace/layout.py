@@ -1,9 +1,9 @@
 """Paths of all files of a job on disk, their removal, and the location of workspace and project.
 
-The workspace and the project may be moved, even while a server runs: see ``Place``. A job's
+The workspace and the project may be moved, even while a server runs (see ``Place``). A job's
 directory is removed in two steps, so that a removal can be completed after a crash. First the
-directory is renamed; the new name shows that the job's rows must be deleted, too. Then the
-directory is deleted.
+directory is renamed. The new name shows that the job's rows in the database must be deleted, too.
+Then the directory is deleted.
 """
 
 import errno
@@ -66,8 +66,8 @@ Snapshot = Mapping[str, tuple[int, int]]
 class WorkspaceLayout:
     """The paths of files below the workspace's directory ``root``.
 
-    Methods that create a directory also accept an existing one. Paths that every worker needs are
-    strings, because creating thousands of ``Path`` objects takes time.
+    Methods that create a directory also accept an existing directory. Paths that every worker needs
+    are strings, because creating thousands of ``Path`` objects takes time.
     """
 
     root: Path
@@ -117,10 +117,13 @@ class WorkspaceLayout:
         return directory / "reports" / name
 
     def refuse_link(self, root_id: str) -> None:
-        """Raise NotPlain if a worker has replaced the job's directory by a link."""
+        """Raise NotPlain if a worker has replaced the job's directory with a link."""
         directory = self.job_directory(root_id)
         if os.path.islink(directory):
-            raise NotPlain(f"refusing to write to {directory}: it was replaced by a link")
+            raise NotPlain(
+                f"cannot write to the job's directory {directory}, because a link has replaced it; "
+                "remove the link"
+            )
 
     def prepare_job(self, root_id: str) -> None:
         """Create the directory of a root job. Raise NotPlain or another OSError."""
@@ -135,10 +138,11 @@ class WorkspaceLayout:
         directory.chmod(0o700)
 
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
-        """Return the path of the worker's directory. If there are files, create it with them.
+        """Write ``files`` into the worker's directory. Return the path of the directory.
 
-        If there are no files, the process that starts the worker creates the directory later. This
-        saves time: on a disk, the creation takes as long as all other work for a short worker.
+        ``files``: texts by file name. If there are no files, the directory is not created here, but
+        later by the process that starts the worker. This saves time, because on a disk, the
+        creation takes as long as all other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -191,8 +195,8 @@ class WorkspaceLayout:
         directory = self.worker_directory(worker)
         try:
             with os.scandir(directory) as found:
-                # A worker may have replaced its directory by a link. Files of the link's target do
-                # not belong to the worker.
+                # A worker may have replaced its directory with a link. Files of the link's target
+                # do not belong to the worker.
                 return next(found, None) is None or os.path.islink(directory)
         except OSError:
             return True
@@ -222,8 +226,8 @@ def _files(
 ) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield the path of each file below a directory, with its size and modification time (ns).
 
-    If ``later`` is a list, directories named in ``INSTALLED`` are added to it. Their files are not
-    yielded.
+    If ``later`` is a list, directories with a name in ``INSTALLED`` are added to the list, and the
+    files in these directories are omitted.
     """
     try:
         with os.scandir(directory) as found:
@@ -288,11 +292,11 @@ class Place:
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Record the identity of the workspace's and of the project's directory, for ``moved``."""
+        """Record which directories the workspace and the project are now, for ``moved``."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     def moved(self) -> str:
-        """Return "", or an error text if the workspace or project was moved since ``note``."""
+        """Return an error text if the workspace or project was moved since ``note``, else ""."""
         gone = next((path for path, seen in self._noted.items() if _identity(path) != seen), "")
         if not gone:
             return ""
@@ -302,7 +306,10 @@ class Place:
         )
 
     def is_new(self) -> bool:
-        """True if the previous server ran at another location, or its location is unknown."""
+        """True if the location has changed since the last ``keep``, or if no location is stored.
+
+        Also sets ``former``.
+        """
         before = self._read()
         self.former = tuple(before.get("former", ()))
         was, (workspace, project) = before.get("project", ""), map(os.path.realpath, self._paths)
@@ -347,11 +354,12 @@ class WorkspaceJobFiles:
         forget: Forget = lambda root_id, directory, present: (),
         secure: Secure = lambda root_id, directory: None,
     ) -> None:
-        """``forget`` removes data outside of a deleted job's directory.
+        """``forget`` is a function that removes a job's data outside of the job's directory.
 
         Its arguments are the job's id, the former path of the job's directory, and the directory's
-        new path. It returns the names of the remaining git refs, and must be idempotent. ``secure``
-        raises OSError if the disk lacks space for data that must remain.
+        new path. The function returns the names of the remaining git refs, and must be idempotent.
+        ``secure`` is a function that saves data that must remain. It raises OSError if the disk
+        lacks space for this data.
         """
         self._root = root
         self._forget = forget

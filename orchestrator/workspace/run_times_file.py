@@ -25,7 +25,7 @@ _MOST_SECONDS = 1e8
 
 
 def read(workspace: Path) -> list[tuple[str, float]]:
-    """Return names and seconds, oldest first. If the file is too long, shorten it."""
+    """Return pairs (name, seconds), oldest first. If the file is too long, shorten the file."""
     path = workspace / NAME
     found = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))
     with suppress(OSError):
@@ -35,7 +35,7 @@ def read(workspace: Path) -> list[tuple[str, float]]:
 
 
 def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
-    """Add run times. An error is only logged, because later jobs add run times, too."""
+    """Add run times to the file. Errors are only logged, because later jobs add run times, too."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         handle = os.open(workspace / NAME, flags, 0o600)

@@ -48,8 +48,8 @@ logger = logging.getLogger(__name__)
 MIN_INTERVAL_SECONDS = 0.5
 #: Seconds until a failed write of a file is retried, for example after a full disk.
 RETRY_SECONDS = 1.0
-#: Maximum share of time that is spent on writing one file. If a write is slow, the next write is
-#: later.
+#: Maximum share of time that is spent on writing one file. After a slow write, the next write is
+#: delayed.
 MAX_SHARE = 0.03
 #: The status of a job is certainly within this number of bytes at the beginning of its file.
 HEAD_BYTES = 4096
@@ -69,7 +69,7 @@ class _Watched:
     workers: dict[str, Worker] = field(default_factory=dict)
     #: Planners and reviewers. Their usage counts.
     advisers: dict[str, Worker] = field(default_factory=dict)
-    #: Tasks whose workers start in the project, as (job, task).
+    #: Pairs (job id, task id) of the tasks whose workers start in the project.
     in_project: set[TaskKey] = field(default_factory=set)
     due: float = 0.0
     #: True if the latest write failed, so that the file is outdated.
@@ -79,7 +79,7 @@ class _Watched:
 class StatusFiles:
     """Observer of stored changes that writes the status files in a background thread.
 
-    It has the state of all unfinished trees in memory.
+    The observer keeps the state of all unfinished job trees in memory.
     """
 
     def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
@@ -90,8 +90,8 @@ class StatusFiles:
         self._changed: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        #: Allows one write at a time: two writes would use the same temporary file, and the older
-        #: state could replace the newer.
+        #: Allows only one write at a time. Two writes would use the same temporary file, and the
+        #: older state could replace the newer state.
         self._writing = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="status-files", daemon=True)
@@ -100,7 +100,7 @@ class StatusFiles:
         self._thread.start()
 
     def stop(self) -> None:
-        """Write the files that are not up to date, then end the thread."""
+        """Write all outdated files, and then end the thread."""
         with self._lock:
             self._stopping = True
             self._wake.notify()
@@ -122,7 +122,7 @@ class StatusFiles:
         # Match at the beginning of a line, because workers and child jobs have a status, too.
         if f'\n "status": "{root.status}",'.encode() in head or not directory.is_dir():
             return
-        logger.info("status.json is repaired", extra={"job_id": root.id})
+        logger.info("writing status.json, which is missing or outdated", extra={"job_id": root.id})
         self.write(root.id)
 
     def write(self, root_id: str) -> None:
@@ -295,7 +295,11 @@ def status_document(
     used: Mapping[str, Sequence[Usage]],
     in_project: Collection[TaskKey],
 ) -> dict[str, Any]:
-    """``used``: usages by job id, as from ``usage_by_job``."""
+    """Return the content of ``status.json`` for a root job.
+
+    ``jobs``, ``workers``: all jobs of the tree, and their workers. ``used``: a result of
+    ``usage_by_job``. ``in_project``: tasks whose workers start in the project.
+    """
     by_job = _by_job(jobs, workers)
     listed = _listed(jobs, workers)
     unmerged_changes = UnmergedChanges({job.id: job for job in jobs}, by_job)

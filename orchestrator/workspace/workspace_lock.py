@@ -7,13 +7,14 @@ import fcntl
 import os
 import time
 from pathlib import Path
+from shlex import quote
 
 from orchestrator.core.errors import Unavailable, WorkspaceBusy
 from orchestrator.security import process_table
 
 LOCK_NAME = "server.lock"
-#: Seconds for which the server retries to acquire the lock. A shim without a server acquires it
-#: briefly, to find out if a server runs.
+#: Seconds for which the server retries to acquire the lock. A shim without a server acquires the
+#: lock briefly, to find out whether a server runs.
 _PATIENCE_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
 
@@ -26,9 +27,9 @@ class WorkspaceLock:
         self._handle: int | None = None
 
     def acquire(self) -> None:
-        """Acquire the lock, or raise WorkspaceBusy with the holder's name.
+        """Acquire the lock. Raise WorkspaceBusy if another process holds the lock.
 
-        Raise Unavailable if the file cannot be written.
+        Raise Unavailable if the lock file cannot be written.
         """
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -39,22 +40,25 @@ class WorkspaceLock:
                 f"cannot write to the workspace {self._path.parent}: {error.strerror}; make it "
                 "writable, or set orchestrator.workspace_root to another directory"
             ) from error
-        if not acquired(handle):
-            holder = os.read(handle, 100).decode("ascii", "replace").strip() or "unknown"
+        if not try_lock(handle):
+            holder = os.read(handle, 100).decode("ascii", "replace").strip()
             os.close(handle)
+            to_stop = "stop it" if holder else "find its process"
+            command = f"kill {holder}" if holder else f"fuser {quote(str(self._path))}"
             raise WorkspaceBusy(
-                f"workspace {self._path.parent} is in use by another server (process {holder}); "
-                f"use it, or stop it: kill {holder}"
+                f"workspace {self._path.parent} is in use by another server (process "
+                f"{holder or 'unknown'}); use this server, or {to_stop}: {command}"
             )
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         self._handle = handle
 
     def seize(self) -> None:
-        """Acquire the lock of a server whose machine was lost. Raise Unavailable.
+        """Acquire the lock of a server whose machine was lost.
 
         The caller must be sure that the other server no longer runs. The lock file is replaced,
-        because a shared file system may release the lock of a lost machine late or never.
+        because a shared file system may release the lock of a lost machine late or never. Raise
+        Unavailable if the lock file cannot be written.
         """
         path = self._path.with_name(f"{LOCK_NAME}.{os.getpid()}")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -64,7 +68,10 @@ class WorkspaceLock:
             os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
             os.replace(path, self._path)
         except OSError as error:
-            raise Unavailable(f"cannot write {path}: {error.strerror}") from error
+            raise Unavailable(
+                f"cannot write the workspace's lock file {path}: {error.strerror}; make the "
+                "directory writable"
+            ) from error
         self._handle = handle
 
     def is_held_here(self) -> bool:
@@ -89,10 +96,10 @@ def _is_same_file(path: str, found: os.stat_result) -> bool:
         return False
 
 
-def acquired(handle: int) -> bool:
-    """Acquire the lock of an open file.
+def try_lock(handle: int) -> bool:
+    """Acquire the lock of an open file. Return True if this process now holds the lock.
 
-    Return False if another process still holds it after a short wait.
+    Return False if another process still holds the lock after a short wait.
     """
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while True:

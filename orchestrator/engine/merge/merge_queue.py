@@ -83,7 +83,10 @@ class MergeQueue:
     def check_idle(self, job_id: str) -> None:
         """Raise Conflict while a merge of the job waits or runs."""
         if self.is_under_way(job_id):
-            raise Conflict(f"job {job_id} is being merged; retry when the merge has ended")
+            raise Conflict(
+                f"job {job_id} is being merged; nothing was changed; repeat this command after the "
+                "merge"
+            )
 
     def stop(self, job_id: str) -> None:
         """Make the merge of a stopped job end soon, by skipping long steps. Idempotent."""

@@ -11,7 +11,7 @@ _CONSTANT = frozenset({"true", ":", "echo", "set"})
 _FILTERS = frozenset({"cat", "head", "tail", "tee"})
 #: Options with which make only prints the commands.
 _DRY_RUN = frozenset({"-n", "--dry-run", "--just-print", "--recon"})
-#: Words with which any command, not only the last, may decide the exit code.
+#: Words that let any command of a script, not only the last command, decide the exit code.
 _MAY_END = frozenset(
     {"exit", "return", "set", "trap", "exec", "eval", "source", ".", "if", "case", "for", "while"}
     | {"until", "{", "}"}
@@ -20,8 +20,8 @@ _MAY_END = frozenset(
 _ENDS = frozenset({"exit", "exec", "return"})
 _SEQUENCE = frozenset({";", "&"})
 _OR, _AND = "||", "&&"
-#: Marks of texts that are not analyzed: an expansion that fails if a variable is unset (``:?``),
-#: and a "#" that begins no comment.
+#: Matches texts that are not analyzed. They have an expansion that fails if a variable is unset
+#: (``:?``), or a "#" that begins no comment.
 _NOT_JUDGED = re.compile(r":\?|\$\{\w+\?|\S#")
 _PIPES = frozenset({"|", "|&"})
 _OPERATORS = frozenset({*_SEQUENCE, *_PIPES, _OR, _AND})
@@ -29,7 +29,7 @@ _REDIRECTS = frozenset({">", ">>", "<", "&>", ">&"})
 #: Splits operators that include a parenthesis, such as ``)||(``.
 _PARENTHESES = re.compile(r"(?<=\))|(?<=[;&|])(?=\($)")
 SHELLS = frozenset({"bash", "sh", "dash", "zsh"})
-#: Shells outside of the project.
+#: Matches a shell of the system. A program of the project with the same name does not match.
 _SHELL = re.compile(rf"(?:(?:/usr)?/bin/)?(?:{'|'.join(sorted(SHELLS))})")
 _ENV = frozenset({"env", "/bin/env", "/usr/bin/env"})
 #: Programs that run the command after them.
@@ -46,22 +46,22 @@ _NEUTRAL = frozenset({"--login", "--noprofile", "--norc", "--posix"})
 _LETTERS = re.compile(r"-[ceiloux]+")
 #: Matches a script in which an unset variable is an error.
 _IS_UNSET_ERROR = re.compile(r"\bset\b[^;&|]*(?:-\w*u|nounset)")
-#: Returns True if the scripts that a command runs always succeed; False if the command runs no
-#: script or an unknown script. The argument is the command's words.
+#: A function that returns True if the scripts that a command runs always succeed. It returns False
+#: if the command runs no script or an unknown script. Its argument is the words of the command.
 Called = Callable[[Sequence[str]], bool]
 
 
-def judges_nothing(text: str, called: Called) -> bool:
-    """True if the commands always succeed, so that a gate with them rejects no change.
+def always_succeeds(text: str, called: Called) -> bool:
+    """True if the commands in ``text`` always succeed, so that a gate with them rejects no change.
 
     Examples: ``true``, ``exit 0``, ``echo``, ``pytest || true``, ``pytest | tail``, ``make -n``,
     and commands that only run such commands, such as ``bash -c "pytest || true"``.
     False if the text cannot be split into commands.
     """
-    return _judges_nothing(text, called, stops=False)
+    return _always_succeeds(text, called, stops=False)
 
 
-def _judges_nothing(text: str, called: Called, *, stops: bool) -> bool:
+def _always_succeeds(text: str, called: Called, *, stops: bool) -> bool:
     """True if the commands always succeed. ``stops``: True if the shell exits at a failure."""
     if _NOT_JUDGED.search(text) or ("$" in text and _IS_UNSET_ERROR.search(text)):
         return False
@@ -87,7 +87,10 @@ def _words(line: str) -> list[str]:
 
 
 def _has_end(line: Sequence[str]) -> bool:
-    """True if a command before the last one may decide the exit code. Ignores ``exit 0``."""
+    """True if a command before the last command may decide the exit code.
+
+    The command ``exit 0`` does not count.
+    """
     return any(word in _MAY_END and (word, value) != ("exit", "0") for word, value in _pairs(line))
 
 
@@ -100,7 +103,7 @@ def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
     """True if a command only runs a script that always succeeds.
 
     The script is the argument of ``bash -c``, or a script of the project. ``words``: the command.
-    ``text``: the text in which the command is.
+    ``text``: the text that contains the command.
     """
     rest, names = _wrapped(words), set[str]()
     while rest and (rest[0] in _ENV or _VARIABLE.fullmatch(rest[0])):
@@ -117,16 +120,17 @@ def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
     if "pipefail" in " ".join((script, *options)) and not rest[0].endswith(("bash", "zsh")):
         return False  # Other shells may not have this option.
     expands = "$" in script or "`" in script
-    # The calling shell has changed the script, unless single quotes protect it.
+    # The calling shell expands "$" and "`" in the script, unless single quotes protect them.
     if expands and (f"'{script}'" not in text or "nounset" in options):
         return False
-    return _judges_nothing(script, called, stops=bool({"errexit", "pipefail"} & {*options}))
+    return _always_succeeds(script, called, stops=bool({"errexit", "pipefail"} & {*options}))
 
 
 def _wrapped(words: Sequence[str]) -> list[str]:
-    """Return the command that ``time``, ``nice``, or ``timeout 60`` runs; other words unchanged.
+    """Return the command that ``time``, ``nice``, or ``timeout 60`` runs.
 
-    If ``timeout`` ends the command, it fails, but this failure shows nothing about a change.
+    Return all other commands unchanged. ``timeout`` may end the command, and then fails. This
+    failure is ignored here, because it shows nothing about a change.
     """
     left = list(words)
     while left and left[0] in _WRAPPERS:
@@ -143,7 +147,7 @@ def _wrapped(words: Sequence[str]) -> list[str]:
 def _shell_script(words: Sequence[str]) -> tuple[str, Collection[str]] | None:
     """Return the text after ``-c`` of a shell, and the shell's options.
 
-    Return None for other commands, and if an option is unknown.
+    Return None if the command is no shell with ``-c``, or if an option is unknown.
     """
     if not _SHELL.fullmatch(words[0]):
         return None
@@ -206,7 +210,10 @@ def _without_subshells(line: Sequence[str], called: Called, *, may_end: bool) ->
 
 
 def _list_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bool:
-    """True if pipes joined by ``&&`` and ``||`` always succeed; evaluated from left to right."""
+    """True if a list of pipes, joined by ``&&`` and ``||``, always succeeds.
+
+    The shell evaluates the list from left to right.
+    """
     operators = [word for word in words if word in (_OR, _AND)]
     pipes = list(_split(words, {_OR, _AND}))
     first, *rest = (_pipe_succeeds(each, called, may_end=may_end) for each in pipes)

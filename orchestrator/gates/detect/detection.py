@@ -16,13 +16,13 @@ from orchestrator.gates.detect.scripts import MAKEFILES, is_constant_target, rul
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
-#: Words that show that a file contains tests; the file's name must show this, too.
+#: Words in a file that show that the file contains tests. The file's name must show this, too.
 _PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
 #: Maximum number of test files that are searched for these words.
 _MOST_READ = 20
 _PYTEST_FILES = (
     *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),
-    # Python runs these files first, or finds them before installed packages.
+    # Python runs these files at its start, or finds them before the installed packages.
     *("sitecustomize.py", "usercustomize.py", "*.pth", "*.egg-info", "*.dist-info"),
     *("/pytest.py", "/pytest/", "/_pytest/", "/pluggy/", "/unittest/", "/unittest.py"),
 )
@@ -70,7 +70,7 @@ def by_name(name: str, files: GateFiles) -> Gate | None:
     return next((gate for gate in _make_gates(files) if gate.name == name), None)
 
 
-#: Every name that can mean a gate.
+#: All names of gates that this product knows.
 NAMES = frozenset(
     {SECRETS, "ruff", "mypy", "go-vet", "pre-commit", "pytest", "cargo-test", "go-test"}
     | {*_TARGETS.values()}

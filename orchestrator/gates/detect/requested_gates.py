@@ -1,4 +1,4 @@
-"""Resolves requested gates (names, commands, or none) to gates that can be run."""
+"""Resolves requested gates (names and commands) or the default gates to gates that can run."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.gates.gate import AUTO, Gate, GateFiles, GateReport, GateSource
 from orchestrator.core.text.formatting import one_line
-from orchestrator.gates.detect.always_succeeding import judges_nothing
+from orchestrator.gates.detect.always_succeeding import always_succeeds
 from orchestrator.gates.detect.detection import NAMES, by_name, detected, secrets
 from orchestrator.gates.detect.scripts import Calls, scripts_in
 from orchestrator.schemas.fields.validation_errors import faults
@@ -41,7 +41,10 @@ def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
 
 
 def _invalid_file(why: str) -> InvalidRequest:
-    return InvalidRequest(f"invalid {FILE} in the base commit: {why[:500]}", kind=INVALID_FILE)
+    return InvalidRequest(
+        f"invalid {FILE} in the base commit: {why[:500]}; correct and commit the file",
+        kind=INVALID_FILE,
+    )
 
 
 KIND = "invalid-gates"
@@ -60,7 +63,7 @@ class GateResolver:
         tests_may_change: bool = False,
         tests_may_vanish: bool = False,
     ) -> None:
-        """``timeout``: seconds, for gates without their own timeout.
+        """``timeout``: timeout of gates without their own timeout, in seconds.
 
         ``tests_may_change``, ``tests_may_vanish``: allow changed or removed tests for every gate.
         """
@@ -80,7 +83,7 @@ class GateResolver:
 
     def always_succeeds(self, gate: Gate, files: GateFiles) -> bool:
         is_command = bool(gate.run) and gate.report is GateReport.EXIT
-        return is_command and Calls(files).judge_nothing(gate.script)
+        return is_command and Calls(files).always_succeed(gate.script)
 
     def _with_all_fields(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
         """Yield the gates with all fields set.
@@ -135,7 +138,7 @@ def _resolved(asked: Gate, files: GateFiles) -> Gate:
 def _is_constant(asked: Gate) -> bool:
     """True if the command always succeeds, even if all scripts that it runs fail."""
     is_exit = asked.report is GateReport.EXIT
-    return is_exit and judges_nothing(asked.script, called=lambda words: False)
+    return is_exit and always_succeeds(asked.script, called=lambda words: False)
 
 
 def _known_gate(name: str, files: GateFiles) -> Gate | None:
@@ -166,8 +169,9 @@ def _name_of(command: str) -> str:
 def _without_duplicates(gates: Iterable[Gate]) -> tuple[Gate, ...]:
     """Return the gates without duplicates.
 
-    If two commands result in the same gate name, the second name gets a number. Raise
-    InvalidRequest if another name occurs twice, or if there are too many gates.
+    If two commands result in the same gate name, the second gate's name gets a number. Raise
+    InvalidRequest if a name that was requested occurs twice, or if there are more than MOST_GATES
+    gates.
     """
     found: list[Gate] = []
     names: Counter[str] = Counter()
@@ -178,11 +182,15 @@ def _without_duplicates(gates: Iterable[Gate]) -> tuple[Gate, ...]:
         again = names[gate.name]
         found.append(gate if again == 1 else _numbered(gate, again))
     if len(found) > MOST_GATES:
-        raise InvalidRequest(f"{len(found)} gates, maximum {MOST_GATES}; remove some", kind=KIND)
+        raise InvalidRequest(
+            f"too many gates: {len(found)}, maximum {MOST_GATES}; request fewer gates", kind=KIND
+        )
     return tuple(found)
 
 
 def _numbered(gate: Gate, number: int) -> Gate:
     if gate.name != _name_of(gate.run):
-        raise InvalidRequest(f"duplicate gate name {gate.name!r}; rename one", kind=KIND)
+        raise InvalidRequest(
+            f"duplicate gate name {gate.name!r}; give each gate another name", kind=KIND
+        )
     return replace(gate, name=f"{gate.name}-{number}")

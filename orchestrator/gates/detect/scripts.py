@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.core.gates.gate import GateFiles
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.json_values import object_in
-from orchestrator.gates.detect.always_succeeding import SHELLS, judges_nothing
+from orchestrator.gates.detect.always_succeeding import SHELLS, always_succeeds
 
 #: Maximum number of words in a text that are checked as paths.
 _MOST_LOOKS = 20
@@ -28,10 +28,10 @@ _BEFORE = frozenset(
 _INTERPRETERS = re.compile(
     r"(?:.*/)?(?:(?:ba|da|z|k)?sh|python[\d.]*|node|ruby|perl|php|deno|bun|tsx|ts-node)"
 )
-#: Interpreter options that are followed by the program's text or a module's name instead of a file.
+#: Matches interpreter options that are followed by program text or a module's name, not by a file.
 _NO_FILE = re.compile(r"--.*|-[a-z]*[cmep]")
 _WORD = re.compile(r"[\w./-]+")
-#: The begin of a shell with a text of commands, such as ``bash -ec '``.
+#: Matches the beginning of a call of a shell with commands as text, such as ``bash -ec '``.
 _TEXT_FOLLOWS = re.compile(r"(?<![\w-])(?:ba|da|z|k)?sh(?: +-[\w-]+| +pipefail)* +-[a-z]*c +['\"]?")
 
 
@@ -47,7 +47,7 @@ def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
 
 
 def is_shell(path: str, files: GateFiles) -> bool:
-    """True if the file is a shell script. Its text then shows the commands that it runs."""
+    """True if the file is a shell script, whose text shows the commands that the script runs."""
     return path.endswith((".sh", ".bash")) or bool(_SHEBANG.match(files.read(path)))
 
 
@@ -99,18 +99,18 @@ _TESTS = frozenset({"test", "t"})
 class Calls:
     """Detects commands that can never fail, such as ``true``.
 
-    The commands of the project's scripts and make targets are followed. An unknown script or target
-    counts as a command that can fail.
+    If a command runs a script or make target of the project, the commands of this script or target
+    are checked, too. An unknown script or target counts as a command that can fail.
     """
 
     def __init__(self, files: GateFiles) -> None:
         self._files = files
-        #: By call: True if the call always succeeds. Also True while the call's texts are being
-        #: read.
+        #: By call: True if the call always succeeds. During the check of a call, its value is True,
+        #: so that a script that calls itself is checked only once.
         self._verdicts: dict[str, bool] = {}
 
-    def judge_nothing(self, text: str) -> bool:
-        return judges_nothing(_MAKE.sub("make", text), self._called)
+    def always_succeed(self, text: str) -> bool:
+        return always_succeeds(_MAKE.sub("make", text), self._called)
 
     def _called(self, words: Sequence[str]) -> bool:
         plain = [each for each in words if each not in _PLAIN]
@@ -133,13 +133,13 @@ class Calls:
     def _succeeds(self, kind: str, name: str, texts: Callable[[str], Sequence[str] | None]) -> bool:
         """True if a script always succeeds.
 
-        ``texts`` returns the commands of the script ``name``; None if they are unknown.
+        ``texts`` returns the commands of the script ``name``; None if the commands are unknown.
         """
         key = f"{kind} {name}"
         if key not in self._verdicts:
             self._verdicts[key] = True
             found = texts(name)
-            verdict = found is not None and all(map(self.judge_nothing, found))
+            verdict = found is not None and all(map(self.always_succeed, found))
             self._verdicts[key] = verdict
         return self._verdicts[key]
 
@@ -161,7 +161,7 @@ class Calls:
 
 
 def _script_called(words: Sequence[str]) -> str:
-    """Return the script that a command such as ``yarn unit`` runs; "" if unknown."""
+    """Return the name of the script that a command such as ``yarn unit`` runs; "" if unknown."""
     rest = [each for each in words[1:] if each not in _RUN]
     if len(rest) != 1 or len(words) > 3:
         return ""
@@ -181,7 +181,7 @@ def mapping(package: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def texts_of(scripts: Mapping[str, Any], script: str) -> Iterator[str]:
-    """Yield the text of a script, and of the scripts that npm runs before and after it."""
+    """Yield the text of a script, and of the scripts that npm runs before and after the script."""
     for text in map(scripts.get, (f"pre{script}", script, f"post{script}")):
         if isinstance(text, str) and text.strip():
             yield text
@@ -214,7 +214,7 @@ def rules_of(makefile: str) -> Mapping[str, Rule]:
 
 
 def _recipe(line: str) -> str:
-    """Return a line of a recipe without its prefixes; "true" if make ignores its failure."""
+    """Return a recipe's line without its prefixes; "true" if make ignores a failure of the line."""
     command = line.lstrip("\t @+-")
     return "true" if "-" in line.removesuffix(command) else command
 
@@ -236,7 +236,7 @@ def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
 
 
 def is_constant_target(target: str, makefile: str, files: GateFiles) -> bool:
-    """True if the make target's commands always succeed; False if this is uncertain."""
+    """True if the make target's commands certainly always succeed, otherwise False."""
     recipes = None if _INCLUDES.search(makefile) else recipes_of(target, rules_of(makefile))
     calls = Calls(files)
-    return recipes is not None and all(map(calls.judge_nothing, recipes))
+    return recipes is not None and all(map(calls.always_succeed, recipes))

@@ -21,7 +21,8 @@ _RUNS = (
 class _Tool:
     program: str
     report: GateReport
-    #: Returns why the gate exists, as text; "" if nothing shows that the project uses the tool.
+    #: A function that returns the reason for the gate as text. It returns "" if nothing shows that
+    #: the project uses the tool.
     evidence: Callable[[GateFiles], str]
     run: Callable[[GateFiles], str]
     when: tuple[str, ...]
@@ -63,8 +64,8 @@ def _first_file_of(*names: str) -> Callable[[GateFiles], str]:
 def _mentioned(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles], str]:
     """Return a function that searches the project's own commands for one of ``words``.
 
-    The function returns text such as ``bandit in Makefile``; "" if it finds no word. ``needs``: if
-    the project has none of these files, the function returns "", too.
+    The function returns a text such as ``bandit in Makefile``, or "" if it finds none of the words.
+    ``needs``: names of files. If the project has none of them, the function returns "", too.
     """
 
     def evidence(files: GateFiles) -> str:

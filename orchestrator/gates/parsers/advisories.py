@@ -1,13 +1,13 @@
-"""Reports of bandit, and of tools that ask a server for advisories about packages.
+"""Parses reports of bandit, and of tools that request advisories about packages from a server.
 
-``NoAdvisories`` is raised if a tool got no answer from its server, because the tool has then
-checked nothing.
+``NoAdvisories`` is raised if a tool got no answer from its server. Such a tool has checked nothing.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from orchestrator.core.gates.findings import Flaw, NoAdvisories, Reading, UnreadableReport
+from orchestrator.core.text.formatting import plural
 from orchestrator.core.text.json_values import mapping
 from orchestrator.gates.parsers import sarif
 from orchestrator.gates.parsers.report_json import flaw_at, number, parsed, relative, sequence, text
@@ -35,7 +35,7 @@ def _bandit_flaw(each: dict[str, Any], cwd: str) -> Flaw:
 
 
 def read_npm(content: bytes) -> Reading:
-    """Parse a report of ``npm audit --json``. Raise NoAdvisories."""
+    """Parse a report of ``npm audit --json``. Raise NoAdvisories if it has no results."""
     found = _answer(content, "vulnerabilities")
     flaws = {}
     for name, each in mapping(found["vulnerabilities"]).items():
@@ -53,13 +53,13 @@ def read_npm(content: bytes) -> Reading:
 def read_pip(content: bytes) -> Reading:
     """Parse a report of ``pip-audit -f json``.
 
-    Raise NoAdvisories if ``content`` has no results, or if no package could be looked up.
+    Raise NoAdvisories if ``content`` has no results, or if pip-audit skipped all packages.
     """
     packages = [mapping(each) for each in _list(_answer(content, "dependencies"), "dependencies")]
     skipped = [each for each in packages if "skip_reason" in each]
     if packages and len(skipped) == len(packages):
-        raise NoAdvisories(f"no package could be looked up: {text(skipped[0]['skip_reason'])}")
-    note = f"{len(skipped)} packages could not be looked up" if skipped else ""
+        raise NoAdvisories(f"pip-audit skipped all packages: {text(skipped[0]['skip_reason'])}")
+    note = f"pip-audit skipped {plural(len(skipped), 'package')}" if skipped else ""
     return Reading(flaws=tuple(_of_packages(packages)), note=note)
 
 
@@ -72,7 +72,7 @@ def _of_packages(packages: list[dict[str, Any]]) -> Iterator[Flaw]:
 
 
 def read_cargo(content: bytes) -> Reading:
-    """Parse a report of ``cargo audit --json``. Raise NoAdvisories."""
+    """Parse a report of ``cargo audit --json``. Raise NoAdvisories if it has no results."""
     found = mapping(_answer(content, "vulnerabilities")["vulnerabilities"])
     return Reading(flaws=tuple(_crate_flaw(mapping(each)) for each in _list(found, "list")))
 
@@ -85,23 +85,24 @@ def _crate_flaw(each: dict[str, Any]) -> Flaw:
 
 
 def read_go(content: bytes, cwd: str) -> Reading:
-    """Parse a report of ``govulncheck -format sarif``. Raise NoAdvisories or UnreadableReport."""
+    """Parse a report of ``govulncheck -format sarif``.
+
+    Raise NoAdvisories if ``content`` has no results, and UnreadableReport if it is not SARIF.
+    """
     _answer(content, "runs")
     return sarif.read(content, cwd)
 
 
 def _answer(content: bytes, wanted: str) -> dict[str, Any]:
-    # any other output means that the tool got no advisories
+    # Output without the key ``wanted`` means that the tool got no advisories.
     found: dict[str, Any] = {}
     try:
         found = mapping(parsed(content, "JSON"))
     except UnreadableReport as error:
-        raise NoAdvisories(f"no answer from the tool's source of advisories: {error}") from error
+        raise NoAdvisories(f"the tool got no advisories from its server: {error}") from error
     if wanted not in found:
         message = text(found.get("message"))
-        raise NoAdvisories(
-            f"no answer from the tool's source of advisories: {message}".rstrip(": ")
-        )
+        raise NoAdvisories(f"the tool got no advisories from its server: {message}".rstrip(": "))
     return found
 
 

@@ -31,20 +31,22 @@ class _Found:
 
     def take(self, place: str, tests: _Tests) -> None:
         for name, end in tests.ended.items():
-            # Leave out line numbers of examples in documentation, which change with every line
-            # above them.
+            # Omit line numbers of examples in documentation, because a new line above an example
+            # changes its number.
             key = f"{place}::{re.sub(r'[(]line [0-9]+[)]', '(line)', name)}"[:LONGEST]
             if end in {"FAIL", "FAILED"}:
                 message = one_line(tests.messages.get(name, "failed"))[:LONGEST]
                 self.flaws.append(Flaw(key, f"{place}::{name}: {message}"))
             elif end in {"SKIP", "ignored"}:
                 self.skipped.append(key)
-            # Ignore other results, because a test may print such a line with a name that differs in
-            # each run.
+            # Do not record passed Go subtests (names with "/"), because the name of a subtest may
+            # differ in each run.
             elif "/" not in name or end == "ok":
                 self.passed.append(key)
         if len(self.flaws) + len(self.passed) > MOST_TESTS:
-            raise UnreadableReport(f"the report has more than {MOST_TESTS} tests")
+            raise UnreadableReport(
+                f"the report has more than {MOST_TESTS:,} tests; split the gate into several gates"
+            )
 
     def reading(self) -> Reading:
         return of_tests(self.flaws, self.passed, self.skipped)
@@ -55,7 +57,7 @@ def _lines(content: bytes) -> list[str]:
 
 
 _GO_BEGINS = re.compile(r"=== (?:RUN|CONT|NAME) +(\S+)$")
-#: The line may begin with output of the test that does not end with a line end.
+#: Matches the end of a line that reports a test's end. The line may begin with the test's output.
 _GO_ENDS = re.compile(r"--- (PASS|FAIL|SKIP): (\S+) \(\d+\.\d+s\)$")
 _GO_MESSAGE = re.compile(r" +(\S+\.go:\d+: .*)")
 _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
@@ -116,8 +118,9 @@ class _Cargo:
     found: _Found = field(default_factory=_Found)
     tests: _Tests = field(default_factory=_Tests)
     program: str = ""
-    #: The test whose failure is being read, and the place of its failure.
+    #: The test whose failure is being read.
     failing: str = ""
+    #: The place of this failure in the source.
     place: str = ""
 
     def read(self, line: str) -> None:

@@ -13,12 +13,12 @@ from orchestrator.core.text.formatting import one_line
 
 MOST_TESTS = 200_000
 DEEPEST = 50
-#: Maximum number of failures that a suite only counts, without tests.
+#: Maximum number of failures that are taken from the count of a suite that lists no failed test.
 MOST_UNLISTED = 1000
 #: Maximum characters of a name.
 LONGEST_NAME = 500
-#: Names of elements that report a failed test. ``flakyFailure`` is omitted, because its test passed
-#: in the end. ``rerunFailure`` is omitted, because it repeats a failure.
+#: Names of elements that report a failed test. ``flakyFailure`` does not count, because the test
+#: passed later. ``rerunFailure`` does not count, because it repeats a failure.
 _FAILURES = ("failure", "error")
 _SUITES = ("testsuite", "testsuites")
 #: Pytest's message for a file that it could not load.
@@ -27,8 +27,8 @@ _NOT_COLLECTED = "collection failure"
 _SKIPPED_WHOLE = "collection skipped"
 #: Maximum number of characters of a failure's text that are read.
 _MOST_CHARACTERS = 100_000
-#: Values of ``status`` of tests that did not run, in reports that have no ``skipped`` element for
-#: them.
+#: Values of a test's attribute ``status`` if the test did not run. Some reports have this attribute
+#: instead of an element ``skipped``.
 _NOT_RUN = ("notrun", "disabled")
 #: Class names without meaning. Node's own test runner gives such a name to every test.
 _NO_CLASS = ("", "test")
@@ -46,7 +46,7 @@ def read(content: bytes) -> Reading:
     try:
         parser.Parse(content, True)
     except (expat.ExpatError, LookupError, ValueError) as error:
-        # The last two exceptions occur for unknown and unreadable encodings.
+        # LookupError and ValueError are raised for unknown and unreadable encodings.
         raise UnreadableReport(f"the report is not JUnit XML: {error}") from error
     if not document.is_junit:
         raise UnreadableReport("the report is XML, but not JUnit XML: it has no test suite")
@@ -71,7 +71,7 @@ class _Suite:
     name: str
     #: Number of failures that the suite reports.
     failures: int
-    #: Number of failures that had been found before the suite.
+    #: Number of failures that were found before the suite began.
     before: int
 
 
@@ -97,7 +97,7 @@ class _Document:
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         self.depth += 1
         if self.depth > DEEPEST:
-            raise UnreadableReport(f"the report is nested more than {DEEPEST} deep")
+            raise UnreadableReport(f"the report has more than {DEEPEST} levels of nested elements")
         if tag in _SUITES:
             self._open(tag, attributes)
         elif tag == "testcase":
@@ -125,7 +125,7 @@ class _Document:
         counts = (attributes.get(each) or "" for each in ("failures", "errors"))
         failures = sum(int(each) for each in counts if each.isdecimal() and len(each) < 10)
         name = attributes.get("name") or "" if tag == "testsuite" else ""
-        # Leave out an absolute path, because it differs in each worktree.
+        # Omit an absolute path, because the path differs in each worktree.
         name = "" if name.startswith("/") else name[:LONGEST_NAME]
         self.suites.append(_Suite(name, failures, len(self.flaws)))
 
@@ -134,13 +134,15 @@ class _Document:
         suite = self.suites.pop()
         if suite.failures and len(self.flaws) == suite.before:
             name = suite.name or "suite"
-            flaw = Flaw(name, f"{name}: unlisted failure")
+            flaw = Flaw(name, f"{name}: failed, but the report names no failed test")
             self.flaws += [flaw] * min(suite.failures, MOST_UNLISTED)
 
     def _begin(self, attributes: dict[str, str]) -> None:
         self.tests += 1
         if self.tests > MOST_TESTS:
-            raise UnreadableReport(f"the report has more than {MOST_TESTS} tests")
+            raise UnreadableReport(
+                f"the report has more than {MOST_TESTS:,} tests; split the gate into several gates"
+            )
         place = attributes.get("classname") or attributes.get("file") or ""
         if place in _NO_CLASS:
             place = "::".join(each.name for each in self.suites if each.name) or place

@@ -24,7 +24,7 @@ _MYPY = re.compile(
     r"(?P<message>[^\n]{0,2000}?)(?:  \[(?P<code>[a-z0-9-]{1,60})\])?$",
     re.MULTILINE,
 )
-#: Parts of names with a line number, which mypy changes if a function before them changes.
+#: Matches a line number that mypy adds to a name. It changes if the code above the name changes.
 _NUMBERED = re.compile(r"\bline \d+\b")
 
 
@@ -56,7 +56,9 @@ def read_mypy(content: bytes, cwd: str) -> Reading:
         shown = f" [{code}]" if code else ""
         flaws.append(Flaw(key, f"{path}:{found['line']}: {message}{shown}"))
         if len(flaws) > MOST_FINDINGS:
-            raise UnreadableReport(f"the report has more than {MOST_FINDINGS} findings")
+            raise UnreadableReport(
+                f"the report has more than {MOST_FINDINGS:,} findings; check fewer files per gate"
+            )
     return Reading(flaws=tuple(flaws))
 
 

@@ -1,7 +1,7 @@
 """Detects a gate that found no test, skipped all tests, or hides failed tests.
 
-The module is for gates that are judged only by their exit code. Only the output of a known test
-runner counts: other gates, such as linters, have no tests.
+This module reads the output of gates that are judged only by their exit code. Only the output of
+known test runners counts, because other gates, such as linters, have no tests.
 """
 
 import re
@@ -101,8 +101,8 @@ _FAILED = re.compile(
 def read(printed: bytes) -> Reading:
     """Return what the gate's output shows about tests.
 
-    If no test ran, ``passed`` is empty. Otherwise, ``passed`` is None, and ``failed_tests`` is the
-    last summary of a test runner, if this summary reports failed tests.
+    If no test ran, the field ``passed`` is empty. Otherwise ``passed`` is None. If the last summary
+    of a test runner reports failed tests, ``failed_tests`` is this summary; otherwise it is "".
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     if _SOME.search(text) is None:

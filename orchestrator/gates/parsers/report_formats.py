@@ -7,10 +7,10 @@ from orchestrator.core.gates.gate import GateReport
 from orchestrator.gates.parsers import advisories, go_cargo, jest, junit, linters, no_tests, sarif
 from orchestrator.security.files.untrusted_files import open_plain, read_tail
 
-#: Maximum size of a report. A larger report is rejected, because with only a part of the report,
-#: the other tests would count as missing.
+#: Maximum size of a report, in bytes. A larger report is rejected. If only a part of it were read,
+#: the tests in the rest would count as missing.
 MOST_BYTES = 32 * 1024 * 1024
-#: Maximum bytes of the output that are read if a gate's exit code decides.
+#: Maximum bytes of the output that are read if only a gate's exit code decides.
 MOST_PRINTED = 256 * 1024
 
 
@@ -65,5 +65,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise UnreadableReport(f"cannot read the report: {error}") from error
     if len(content) > MOST_BYTES:
-        raise UnreadableReport(f"the report has more than {MOST_BYTES // 2**20} MiB")
+        raise UnreadableReport(
+            f"the report has more than {MOST_BYTES // 2**20} MiB; split the gate into several gates"
+        )
     return content

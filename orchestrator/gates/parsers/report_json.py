@@ -1,6 +1,6 @@
-"""Reads JSON reports of gates.
+"""Reads values from JSON reports of gates.
 
-A value of the wrong type is omitted, or makes the report unreadable.
+A function here either ignores a value of the wrong type, or raises UnreadableReport.
 """
 
 import json
@@ -26,12 +26,14 @@ def parsed(content: bytes, what: str) -> Any:
 def sequence(value: object) -> list[Any]:
     found = json_values.sequence(value)
     if len(found) > MOST_FINDINGS:
-        raise UnreadableReport(f"the report has more than {MOST_FINDINGS} findings")
+        raise UnreadableReport(
+            f"the report has more than {MOST_FINDINGS:,} findings; check fewer files per gate"
+        )
     return found
 
 
 def text(value: object, longest: int = 500) -> str:
-    """Return the value as one line.
+    """Return the value as one line of at most ``longest`` characters; "" if it is no text.
 
     The line has no NUL and no lone surrogates, because no store accepts these characters.
     """
@@ -52,5 +54,8 @@ def relative(path: str, cwd: str) -> str:
 
 
 def flaw_at(path: str, line: str, rule: str, message: str) -> Flaw:
-    """Return the finding of a rule at a line of a file. The line is only in the text for people."""
+    """Return the finding of a rule at a line of a file.
+
+    The finding's text has the line number. Its key does not, because line numbers change.
+    """
     return Flaw(f"{path}|{rule}|{message}", f"{path}:{line}: {rule} {message}")

@@ -1,4 +1,7 @@
-"""SARIF 2.1.0 reports: results with the level error or warning that are not suppressed."""
+"""Parses SARIF 2.1.0 reports.
+
+A result is a finding if its level is error or warning, and if it is not suppressed.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -29,7 +32,9 @@ def read(content: bytes, cwd: str) -> Reading:
     for flaw in _flaws(found["runs"], cwd):
         flaws.append(flaw)
         if len(flaws) > MOST_FINDINGS:
-            raise UnreadableReport(f"the report has more than {MOST_FINDINGS} findings")
+            raise UnreadableReport(
+                f"the report has more than {MOST_FINDINGS:,} findings; check fewer files per gate"
+            )
     return Reading(flaws=tuple(flaws))
 
 
@@ -79,7 +84,7 @@ def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -
 
 
 def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
-    # The location may reference a file by its index instead.
+    # A location without an address refers to the file by its index in the run's list of files.
     index, files = location.get("index"), sequence(run.get("artifacts"))
     own = text(location.get("uri"), LONGEST_PATH)
     if own or not isinstance(index, int) or not 0 <= index < len(files):

@@ -21,9 +21,9 @@ class _Part:
     by_id: dict[str, dict[str, Any]]
 
     def rule(self, name: str, index: object) -> dict[str, Any]:
-        """Return the rule with this index, otherwise the rule with the id ``name``.
+        """Return the rule at ``index`` if its id fits ``name``, otherwise the rule with this id.
 
-        The result is empty if the report does not describe the rule.
+        Return an empty dict if the report does not describe the rule.
         """
         if isinstance(index, int) and 0 <= index < len(self.rules):
             found = self.rules[index]
@@ -51,8 +51,8 @@ class Rules:
     def level(self, result: dict[str, Any]) -> str:
         """Return the level of a result.
 
-        If the result has none, return the level that the run sets for the rule, otherwise the
-        rule's default level.
+        If the result has no level, return the level that the run sets for the result's rule. If the
+        run sets none, return the rule's default level.
         """
         own = text(result.get("level"))
         rule = self._rule(_reference(result))[1]
@@ -74,17 +74,16 @@ class Rules:
         return name
 
     def _rule(self, reference: dict[str, Any]) -> tuple[_Part, dict[str, Any]]:
-        """Return the rule to which ``reference`` refers, and the part of the tool that defines it.
+        """Return the part of the tool that defines a rule, and the rule.
 
-        The rule is empty if no part defines it.
+        ``reference`` names the rule. If no part defines the rule, return an empty dict for it.
         """
         name, index = text(reference.get("id")), reference.get("index")
         for part in self._parts_meant(mapping(reference.get("toolComponent"))):
             rule = part.rule(name, index)
             if rule:
                 return part, rule
-            # The index belongs to the named part only. Another part may have a rule with the same
-            # id.
+            # The index is valid only in the first part. In all other parts, search by the id.
             index = None
         return self._parts[0], {}
 

@@ -1,4 +1,4 @@
-"""Imported by Python at its start, to report the files that a gate executes.
+"""Reports the files that a gate executes. Python imports this module at its start.
 
 Python finds this module only by ``PYTHONPATH``. If a gate sets another ``PYTHONPATH``, executed
 files are not reported.

@@ -205,7 +205,7 @@ def test_a_secret_in_what_is_added_blocks_and_is_not_told(made: MakeProject) -> 
     said = found["failures"][0]
     assert said.startswith("config.txt:1: GitHub token (value not shown), added by commit ")
     assert len(found["failures"]) == 1
-    assert "every commit counts" in found["note"]
+    assert "a secret in an earlier commit counts, too" in found["note"]
     # The commit's subject is made from the prompt, which had the key.
     assert key not in project.git("log", "--all", "--format=%B")
 
