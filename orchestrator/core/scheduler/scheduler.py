@@ -48,7 +48,7 @@ from orchestrator.core.scheduler.transitions.human_input.questions import Questi
 from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRestore
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitHandler
 from orchestrator.core.scheduler.transitions.merge_completion import MergeCompletion
-from orchestrator.core.scheduler.transitions.merge_retries import MergeRetries
+from orchestrator.core.scheduler.transitions.merge_rejections import MergeRejections
 from orchestrator.core.scheduler.transitions.planning import Planning
 from orchestrator.core.scheduler.transitions.reruns import Reruns
 from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents
@@ -120,7 +120,7 @@ class Scheduler:
 
         # Ended jobs: merging and further runs
         self._merge_completion = MergeCompletion(trees)
-        self._merge_retries = MergeRetries(trees, stops, job_end, task_locks)
+        self._merge_rejections = MergeRejections(trees, stops, job_end, task_locks)
         self._reruns = Reruns(trees, planning, job_end, running.attach)
 
         self._restoring = JobTreeRestore(
@@ -564,7 +564,7 @@ class Scheduler:
 
         Return True if at least one worker is retried.
         """
-        return self._merge_retries.retry_rejected(job_id, refusals, now)
+        return self._merge_rejections.retry_rejected(job_id, refusals, now)
 
     def merged(self, job_id: str, merged: MergeOutcome) -> None:
         """Store the outcome of a job's merge, before its reports are written."""

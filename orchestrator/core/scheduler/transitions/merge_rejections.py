@@ -1,4 +1,4 @@
-"""Merge retries: new attempts of workers whose branches the merge has rejected."""
+"""Merge rejections: retries of workers whose changes were rejected in the merge."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +19,7 @@ from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobE
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 
 
-class MergeRetries:
+class MergeRejections:
     def __init__(
         self, trees: JobTrees, stops: Stops, job_end: JobEnd, task_locks: TaskLocks
     ) -> None:
