@@ -135,8 +135,8 @@ def _uncommitted(
 def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
     """True if no change is lost when the refs of ``commit`` are removed.
 
-    This is so if the commit has no changes since ``start``, or if its changes are in one of
-    ``results`` or on a branch of the user.
+    No change is lost if the commit has no changes since ``start``. No change is lost either if the
+    changes are in one of ``results``, or on a branch of the user.
     """
     if start and not commits.has_changes(git, start, commit):
         return True

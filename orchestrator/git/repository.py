@@ -48,10 +48,11 @@ from orchestrator.security.files.untrusted_files import replace_file
 def roll_back(
     worktrees: GitWorktrees, top: str, directory: str, branch: str, commit: str, kept: str
 ) -> None:
-    """Reset a branch and its worktree to ``commit``. Restore the ignored files saved in ``kept``.
+    """Reset a branch and the branch's worktree to ``commit``. Restore saved ignored files.
 
-    ``kept``: a commit, or "" if no ignored files were saved. The worktree's present files are lost,
-    so save them first. ``core.repository.repository`` describes the contract.
+    ``kept``: commit with the saved ignored files; "" if no ignored files were saved. The worktree's
+    present files are lost, so save them first. The contract is that of ``roll_back`` in
+    ``core.repository.repository``.
     """
     broken_worktrees.repair(worktrees, directory, branch, commit)
     found = worktrees.find(directory)

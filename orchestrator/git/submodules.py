@@ -3,9 +3,9 @@
 Each submodule of a worktree has its own repository, inside the worktree's git directory. This
 repository borrows objects from the user's submodule repository, so no network is needed.
 
-A worker's changes are committed in the worktree's submodule repository. They are then fetched to a
-branch of the user's submodule repository, so that they outlive the worktree. Nothing else in the
-user's repository is changed.
+A worker's changes are committed in the worktree's submodule repository. The commits are then
+fetched to a branch of the user's submodule repository, so that they outlive the worktree. Nothing
+else in the user's repository is changed.
 """
 
 import hashlib
@@ -135,7 +135,7 @@ def fill(git: Git, admin: Path, top: str, commit: str, *, refill: bool = True) -
 
 
 def _check_out(module: Submodule) -> bool:
-    """Check out a submodule. If its first checkout fails, empty its directory and return False.
+    """Check out a submodule. If the first checkout fails, empty the directory, and return False.
 
     The first checkout may fail because the user's repository is a partial clone that lacks files of
     the commit. If a later checkout fails, raise RepositoryError.

@@ -169,8 +169,8 @@ def _shell_script(words: Sequence[str]) -> tuple[str, Collection[str]] | None:
 def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
     """True if a line of commands always succeeds.
 
-    ``may_end``: True if any command of the line may decide the exit code; False if only the last
-    command of a sequence or pipe may decide it.
+    ``may_end``: True if any command of the line may decide the exit code. False if only the last
+    command of a sequence or pipe may decide the exit code.
     """
     plain = _without_subshells(line, called, may_end=may_end)
     if {"(", ")", "!"} & {*plain}:

@@ -24,8 +24,8 @@ _TABLE, _TABLE_IS_LOCKED = "reftable/tables.list.lock", "cannot lock references"
 _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 
 
-def path_of(errors: str) -> str:
-    """Return the path of the lock file that git could not create because it exists; "" if none.
+def blocking_lock(errors: str) -> str:
+    """Return the path of the existing lock file that blocked git; "" if no lock file blocked git.
 
     ``errors``: git's error output.
     """
@@ -38,7 +38,7 @@ def lock_advice(errors: str) -> str:
 
     ``errors``: git's error output. The message names the lock file, and how to remove it.
     """
-    path = path_of(errors)
+    path = blocking_lock(errors)
     if not path and _TABLE_IS_LOCKED not in errors:
         return ""
     what = quote(path) if path else f'"$(git rev-parse --git-common-dir)/{_TABLE}"'
@@ -54,7 +54,7 @@ def remove_leftover_lock(errors: str) -> bool:
     Return True if a retry of the git command can succeed. The user's own git cannot hold such a
     lock, because only the server and its workers write these refs.
     """
-    path = path_of(errors)
+    path = blocking_lock(errors)
     if not _OURS.search(path) or os.path.isdir(path):
         return False
     before = _stamp(path)

@@ -265,7 +265,7 @@ class Git:
         return bool(self.ask("rev-parse", "--git-dir"))
 
     def resolve(self, name: str) -> str:
-        """Return the object id of ``name``, such as ``HEAD^{commit}``; "" if no object has it."""
+        """Return the object id that ``name`` means, such as ``HEAD^{commit}``; "" if none."""
         return self.resolve_all([name])[0]
 
     def resolve_all(self, names: Sequence[str]) -> Sequence[str]:

@@ -1,8 +1,8 @@
 """Reads the user's own checkout, to verify that a job left the checkout unchanged; reads ref logs.
 
 This module writes only ``info/exclude``, so that git does not show the product's directories, such
-as the workspace. Ref logs show which refs workers changed, because each entry of a log has the
-email address of the person or worker that made the change.
+as the workspace. Ref logs show which refs workers changed, because each entry has the email address
+of the person or worker that made the change.
 """
 
 import base64

@@ -55,7 +55,7 @@ def _log_values(git: Git, span: Sequence[str], what: str, *how: str) -> list[str
 
 
 def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]:
-    """Yield the commits as which ``result`` was landed after a rewrite, one for each branch."""
+    """Yield the landed commit of each branch on which ``result`` landed as rewritten commits."""
     notes = landed_refs(root_id, job_id)
     for name, landed in listed_refs(git, f"{notes}result/").items():
         after = git.ask("rev-parse", "-q", "--verify", name.replace("/result/", "/after/", 1))
@@ -64,6 +64,6 @@ def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]
 
 
 def is_landed(git: Git, root_id: str, job_id: str, result: str) -> bool:
-    """True if a branch of the user has the rewritten commits as which ``result`` was landed."""
+    """True if ``result`` was landed as rewritten commits that are on a branch of the user."""
     found = landed_at(git, root_id, job_id, result)
     return any(is_users(git, commit, "refs/heads") for commit in found)

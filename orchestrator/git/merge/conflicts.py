@@ -17,7 +17,7 @@ MOST_NAMED = 300
 
 
 def sides_of(fields: Sequence[str], ours: str, theirs: str) -> list[Side]:
-    """Parse each side's entries in the output of ``merge-tree``. Return them with real paths.
+    """Parse the sides of conflicts in the output of ``merge-tree``. Return them with real paths.
 
     If one side has a file and the other side has a directory or a link at the same path, git names
     the file ``<path>~<commit>``. The real path is ``<path>``.

@@ -1,4 +1,4 @@
-"""Three-way merge of lines, hunk by hunk. It ignores white space at the ends of lines."""
+"""Three-way merge of lines, hunk by hunk. White space at the ends of lines is ignored."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -195,7 +195,7 @@ def _moved_paths(messages: Sequence[str]) -> Iterator[str]:
 
 
 def merge_with_markers(git: Git, ours: str, theirs: str, message: str, signature: Signature) -> str:
-    """Return a merge of two commits. Its conflicting files contain conflict markers."""
+    """Return a merge commit of two commits. Files that conflict contain conflict markers."""
     made = trial_merge(git, ours, theirs)
     return commit_tree(git, made.tree, [ours, theirs], message, signature)
 

@@ -53,9 +53,9 @@ class Restorable:
 
 @dataclass(frozen=True, kw_only=True)
 class RepositoryRestore:
-    """Restores what one root job changed in the user's repository. Idempotent.
+    """Undoes the changes that one root job made in the user's repository.
 
-    Later changes by others stay.
+    Later changes of the user or of another job stay. Idempotent.
     """
 
     project: Path

@@ -171,7 +171,7 @@ def restore(git: Git, start: str) -> bool:
     """Restore a spare worktree's files to the commit ``start``. Return False if that fails.
 
     ``git reset`` rewrites every file whose times, size, or inode differ from the index. It may miss
-    a mode that was changed in the same second in which the file was written.
+    a change of a file's mode in the same second in which the file was written.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

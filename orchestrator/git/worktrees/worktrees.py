@@ -109,7 +109,7 @@ def repair(git: Git, admin: Path, branch: str) -> None:
 
 
 def refill(git: Git, admin: Path) -> None:
-    """Replace the index with one of HEAD. Files that differ from HEAD then count as changed."""
+    """Replace the index with HEAD's content. Files that differ from HEAD then count as changed."""
     (admin / "index").unlink(missing_ok=True)
     git.run("read-tree", "HEAD")
 
@@ -297,7 +297,7 @@ class GitWorktrees:
         return made
 
     def register_again(self, directory: str, branch: str) -> Found:
-        """Register a worktree whose own part of the repository was removed. Its files stay.
+        """Register a worktree whose own part of the repository was removed. The files stay.
 
         The caller must repair the worktree's ``.git`` and index.
         """
@@ -347,7 +347,7 @@ class GitWorktrees:
         return found
 
     def close(self, directory: str, *, spare: bool = False) -> None:
-        """Remove the worktree's files and its registration. Its branch stays. Idempotent.
+        """Remove the worktree's files and registration. The worktree's branch stays. Idempotent.
 
         ``spare``: the next worktree of the job may reuse the files.
         """
@@ -365,7 +365,7 @@ class GitWorktrees:
 
     def _drop(self, directory: str) -> None:
         found = self.find(directory)
-        # Remove the entry last, because ``clean`` finds the files by it.
+        # Remove the entry last, because the command ``clean`` finds the files by the entry.
         remove(directory)
         if found is not None:
             self._sound.pop(found.admin, None)
