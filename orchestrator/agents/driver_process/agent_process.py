@@ -85,7 +85,7 @@ class AgentProcess:
         if not self._unsent:
             selector.unregister(self._input)
 
-    def hang_up(self) -> None:
+    def close_input(self) -> None:
         """Close standard input, unless some text is still unsent. Idempotent."""
         if self._input >= 0 and not self._unsent and self._process.stdin is not None:
             self._process.stdin.close()

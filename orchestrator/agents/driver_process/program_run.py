@@ -174,11 +174,11 @@ class Program:
             self._unread_since = time.monotonic()
         if not self._watch.finished:
             if not self._has_spoken and time.monotonic() - self._began > self._patience.unheard:
-                child.hang_up()
+                child.close_input()
             return
         is_unread = time.monotonic() - self._unread_since > UNREAD_SECONDS
         if not self._mailbox.has_open or is_unread:
-            child.hang_up()
+            child.close_input()
 
     def _turn(
         self,

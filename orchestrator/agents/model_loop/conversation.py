@@ -109,12 +109,12 @@ class Conversation:
             self._use_all(turn.uses)
         elif not turn.text.strip():
             self._count_useless_answer(ErrorClass.EMPTY, "the model's last answer is empty")
-            self._dialect.give([], instructions.EMPTY)
+            self._dialect.add_results([], instructions.EMPTY)
         else:
             # People's messages that arrived during the last call continue the conversation.
             words = self._mail.take_words()
             if words:
-                self._dialect.give([], words)
+                self._dialect.add_results([], words)
             return not words
         return False
 
@@ -126,7 +126,7 @@ class Conversation:
             failed=True,
         )
         more = [(use, too_many) for use in uses[_MOST_USES:]]
-        self._dialect.give([*results, *more], self._mail.take_words())
+        self._dialect.add_results([*results, *more], self._mail.take_words())
 
     def _answer_cut_turn(self, turn: Turn) -> None:
         most = self._settings.max_tokens
@@ -135,7 +135,7 @@ class Conversation:
         )
         not_run = Result(instructions.NOT_RUN, failed=True)
         words = instructions.CUT.format(most=most)
-        self._dialect.give([(use, not_run) for use in turn.uses], words)
+        self._dialect.add_results([(use, not_run) for use in turn.uses], words)
 
     def _count_useless_answer(self, kind: ErrorClass, words: str) -> None:
         self._useless_answers += 1
@@ -214,7 +214,7 @@ def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit
             answer = caller.call(dialect.path, request)
             break
         except ModelFailure as failure:
-            if not dialect.retreat(failure.status, failure.message):
+            if not dialect.change_format(failure.status, failure.message):
                 raise
         finally:
             if caller.lost_answers:

@@ -37,7 +37,7 @@ def ask_for_json(
     inside, boxed = object_schema(schema)
     try:
         dialect.begin(settings.system, prompt, ())
-        dialect.demand(inside)
+        dialect.require_json(inside)
         turn = ask(ModelCaller(settings, dialect.headers, emit), dialect, account, emit)
         value = unwrapped(_json_of_turn(turn)) if boxed else _json_of_turn(turn)
     except ModelFailure as failure:

@@ -98,7 +98,7 @@ def _worker_fields(worker: Worker) -> Values:
     }
 
 
-def result(service: Service, caller: Caller, detail: Detail) -> Values:
+def job_results(service: Service, caller: Caller, detail: Detail) -> Values:
     """Return the workers' results, bounded in size."""
     job = detail.job
     found = results(service, caller, detail)

@@ -135,7 +135,7 @@ def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
     detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
         return summaries.as_text(summaries.job_status(desk.service, detail))
-    return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
+    return summaries.as_text(summaries.job_results(desk.service, desk.caller, detail))
 
 
 def _cancel(desk: ToolContext, arguments: mcp.CancelArguments) -> str:
@@ -152,7 +152,7 @@ def _cancel(desk: ToolContext, arguments: mcp.CancelArguments) -> str:
 def _result(desk: ToolContext, arguments: mcp.JobArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)
-    return summaries.as_text(summaries.result(desk.service, desk.caller, detail))
+    return summaries.as_text(summaries.job_results(desk.service, desk.caller, detail))
 
 
 def _logs(desk: ToolContext, arguments: mcp.LogsArguments) -> str:

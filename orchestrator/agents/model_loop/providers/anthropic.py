@@ -111,7 +111,7 @@ class AnthropicMessages:
             stop=_STOPS.get(json_values.text(value, "stop_reason"), StopReason.DONE),
         )
 
-    def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+    def add_results(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
         blocks: list[dict[str, Any]] = [
             {
                 "type": "tool_result",
@@ -128,13 +128,13 @@ class AnthropicMessages:
         else:
             self._messages.append({"role": "user", "content": blocks})
 
-    def demand(self, schema: Mapping[str, Any]) -> None:
+    def require_json(self, schema: Mapping[str, Any]) -> None:
         # Every model that supports tools also supports a required tool call.
         words = "Return the answer."
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
         self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}
 
-    def retreat(self, status: int | None, detail: str) -> bool:
+    def change_format(self, status: int | None, detail: str) -> bool:
         return False  # Anthropic's API has one form only
 
 

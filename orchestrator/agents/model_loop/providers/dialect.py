@@ -62,14 +62,14 @@ class Dialect(Protocol):
         Raise ModelFailure for an invalid answer.
         """
 
-    def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+    def add_results(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
         """Add the results of the last answer's tool calls, and then the text ``words``."""
 
-    def demand(self, schema: Mapping[str, Any]) -> None:
+    def require_json(self, schema: Mapping[str, Any]) -> None:
         """Let the next request ask for JSON that matches ``schema``, instead of text."""
 
-    def retreat(self, status: int | None, detail: str) -> bool:
-        """Select another format after the API has rejected a request.
+    def change_format(self, status: int | None, detail: str) -> bool:
+        """Select another format after the API rejected a request with ``status`` and ``detail``.
 
         Return False if there is no other format to try.
         """

@@ -75,18 +75,18 @@ class OllamaChat(Chat):
         used = (usage.input_tokens or 0) + (usage.output_tokens or 0)
         return StopReason.FULL if used >= self._settings.context_tokens else StopReason.CUT
 
-    def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+    def add_results(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
         for use, result in results:
             message = {"role": "tool", "tool_name": use.name, "content": result.text}
             self._messages.append(message)
         if words:
             self._messages.append({"role": "user", "content": words})
 
-    def demand(self, schema: Mapping[str, Any]) -> None:
+    def require_json(self, schema: Mapping[str, Any]) -> None:
         self._messages[-1]["content"] += f"\n\n{instructions.only_json(schema)}"
         self._format = {"format": dict(schema)}
 
-    def retreat(self, status: int | None, detail: str) -> bool:
+    def change_format(self, status: int | None, detail: str) -> bool:
         """Omit the schema from a rejected request, because older servers reject schemas.
 
         Return True if the changed request may succeed.

@@ -87,20 +87,20 @@ class ChatCompletions(Chat):
         if uses or text:
             self._messages.append(message)
 
-    def give(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
+    def add_results(self, results: Sequence[tuple[Use, Result]], words: str = "") -> None:
         for use, result in results:
             message = {"role": "tool", "tool_call_id": use.id, "content": result.text}
             self._messages.append(message)
         if words:
             self._messages.append({"role": "user", "content": words})
 
-    def demand(self, schema: Mapping[str, Any]) -> None:
+    def require_json(self, schema: Mapping[str, Any]) -> None:
         words = instructions.only_json(schema)
         self._messages[-1]["content"] += f"\n\n{words}"
         wanted = {"name": "answer", "schema": dict(schema)}
         self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
-    def retreat(self, status: int | None, detail: str) -> bool:
+    def change_format(self, status: int | None, detail: str) -> bool:
         """Change a rejected request: use another field for the token limit, or omit the schema.
 
         Servers differ in the field's name, and in their support of schemas.
