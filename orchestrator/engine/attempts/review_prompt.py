@@ -1,4 +1,4 @@
-"""Prompts for reviewers, and checks of reviewers' answers. A reviewer compares candidates."""
+"""Composes prompts for reviewers, which compare candidates, and checks the reviewers' answers."""
 
 import json
 from collections.abc import Iterator

@@ -56,12 +56,12 @@ class ChangeReads:
         self._reader = reader
 
     def difference(self, caller: Caller, job_id: str, asked: DiffRequest) -> Difference:
-        """Return changes file by file. Raise Conflict if there is no result yet."""
+        """Return the requested changes file by file. Raise Conflict if there is no result yet."""
         base, commit = self._commits_to_compare(caller, job_id, asked)
         return self._reader.difference(base, commit, asked)
 
     def patch(self, caller: Caller, job_id: str, asked: DiffRequest) -> bytes:
-        """Return changes as a patch. Raise Conflict if there is no result yet."""
+        """Return the requested changes as a patch. Raise Conflict if there is no result yet."""
         base, commit = self._commits_to_compare(caller, job_id, asked)
         return self._reader.patch(base, commit, asked)
 

@@ -95,7 +95,7 @@ class JobLists:
         return self._store.listed(replace(wanted, ids=mine), offset, page_size)
 
     def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
-        """Return the progress and needs of the jobs with these ids, in any order.
+        """Return the jobs with these ids, each with its progress and needs, in any order.
 
         Ids of deleted jobs are ignored.
         """
