@@ -67,7 +67,8 @@ def test_the_loss_at_depth_3_reaches_the_root(made: MakeProject) -> None:
     first = f"bin/orchestrator merge {deepest['job_id']} --strategy theirs"
     assert loss["command"] == " && ".join([first, *merges])
     told = site.status(deepest["job_id"])["results"]["changes"]
-    assert [line for line in told if f"once job {job} has ended: {loss['command']}." in line], told
+    when = f"To merge after job {job} has ended, with the better result in each conflict: "
+    assert f"{when}{loss['command']}." in told, told
     assert "--resolve" not in " ".join(told), "it is refused now"
 
 
