@@ -15,13 +15,14 @@ Further options: bin/orchestrator status --help
 USAGE
 }
 
-# Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
+# Follow symbolic links, because a directory on the PATH may have a link to this script. An old macOS has
+# no readlink -f.
 script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
 folder=$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)
 users_directory=$(pwd -P)
 
-# Prints the shorter path of a file of this folder, absolute or relative to the user's directory, quoted
-# for the shell, as orchestrator/cli/output/command_paths.py does.
+# Prints the path of a file of this folder, quoted for the shell: absolute, or relative to the user's
+# directory, whichever is shorter. The same as path_here in orchestrator/cli/output/command_paths.py.
 path_here() {
   local from=${users_directory%/} to=$folder/$1 up='' relative
   while [ "${to#"$from"/}" = "$to" ]; do from=${from%/*} up=../$up; done
@@ -42,7 +43,7 @@ if [ -x "$folder/.venv/bin/python" ]; then
   exec bash "$folder/bin/orchestrator" status "$@"
 fi
 
-# Without an installation, the script reads each job's status.json, which is replaced atomically.
+# The product is not installed. Read each job's status.json, which a server replaces atomically.
 job='' json=no
 for argument in "$@"; do
   case $argument in
@@ -56,12 +57,12 @@ directories=("$folder"/workspace/ "$folder"/workspace/job_*/) hidden=no
 if [ -n "$job" ]; then directories=("$folder"/workspace/ "$folder/workspace/job_$job/"); fi
 for directory in "${directories[@]}"; do
   if [ -d "$directory" ] && ! { [ -r "$directory" ] && [ -x "$directory" ]; }; then
-    printf 'check-status.sh: this user (uid %s) cannot read %s; ask its owner, or run the script as that user\n' \
+    printf 'check-status.sh: this user (uid %s) cannot read %s; run the script as the owner of the directory\n' \
       "$(id -u)" "$directory" >&2
     hidden=yes
   fi
 done
-# A worker can create a pipe, which blocks the reader, or a link to a file elsewhere.
+# Read regular files only. A worker could put a pipe there, which blocks the reader, or a link to another file.
 is_plain() { [ -f "$1" ] && [ ! -L "$1" ]; }
 files=()
 for file in "$folder"/workspace/job_*/status.json; do
@@ -73,7 +74,8 @@ if [ -n "$job" ]; then
   files=("$folder/workspace/job_$job/status.json")
   if ! is_plain "${files[0]}"; then
     [ "$hidden" = no ] || exit 1
-    printf 'check-status.sh: job %s not found in %s\n' "$job" "$folder/workspace" >&2
+    printf 'check-status.sh: job %s not found in %s; list the jobs: %s\n' "$job" "$folder/workspace" \
+      "$(path_here check-status.sh)" >&2
     exit 3
   fi
 fi
@@ -87,7 +89,7 @@ if [ "$json" = yes ]; then
   fi
   exit 0
 fi
-printf 'No .venv in this folder; status from the files in %s:\n' "$folder/workspace" >&2
+printf 'Not installed (no .venv); status from the files in %s:\n' "$folder/workspace" >&2
 if [ ${#files[@]} -eq 0 ]; then
   printf 'No jobs yet. Try: %s "Survey this repository"\n' "$(path_here quick-start.sh)"
 elif command -v python3 >/dev/null && python3 -c '' 2>/dev/null; then
@@ -130,7 +132,7 @@ PYTHON
 else
   for file in "${files[@]}"; do
     name=${file%/status.json}
-    # The job's own status precedes those of its workers.
+    # The first status in the file is that of the job. The others are those of its workers.
     status=$(awk -F'"' '{ for (i = 1; i < NF; i++) if ($i == "status") { print $(i + 2); exit } }' "$file")
     printf '%s  %s\n' "${name##*/job_}" "${status:-unknown}"
   done

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up .venv and config.yaml in this folder. Safe to run again: existing files stay.
+# Sets up .venv and config.yaml in this folder. Idempotent: existing files are not changed.
 set -euo pipefail
 
 usage() {
@@ -9,32 +9,34 @@ Usage: ./install.sh [options]
 Installs packages into .venv in this folder, writes config.yaml with a new API key, and
 creates the workspace directory. Changes nothing outside this folder. A second run is quick.
 
-  --dev            install the packages of ./run-tests.sh, too
-  --with PACKAGE   install a further package, such as apprise==2.2.0; .venv has no pip
+  --dev            also install the packages that ./run-tests.sh needs
+  --with PACKAGE   also install PACKAGE, such as apprise==2.2.0 (.venv has no pip)
   --grammars       install the grammars (24 MB), with which the survey reads C, C++, C#, Go, Java,
-                   JavaScript, PHP, Ruby, Rust, Bash, and TypeScript; without grammars, the survey
+                   JavaScript, PHP, Ruby, Rust, Bash, and TypeScript. Without grammars, the survey
                    only counts the lines of these languages. If the grammars cannot be installed,
                    install.sh fails.
-                   Default: install the grammars if git has files of these languages (except Bash)
-                   next to this folder; if they cannot be installed, continue without grammars
+                   Default: install the grammars if the project around this folder has files of
+                   these languages (except Bash) in git. If the grammars cannot be installed,
+                   continue without grammars.
   --no-grammars    never install the grammars
   --offline DIR    install packages only from DIR; fill DIR on another machine with
                      python3 -m pip download -r requirements.txt -r requirements-survey.txt -d DIR
                    (requirements-dev.txt for --dev)
-  --python PATH    the Python to use, 3.11 or newer
+  --python PATH    use this Python (3.11 or newer)
   --pip            use venv and pip even if uv is installed
   -q, --quiet      print nothing if there is nothing to do
   -h, --help       show this text
 USAGE
 }
 
-# Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
+# Follow symbolic links, because a directory on the PATH may have a link to this script. An old macOS has
+# no readlink -f.
 script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
 folder=$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)
 users_directory=$(pwd -P)
 
-# Prints the shorter path of a file of this folder, absolute or relative to the user's directory, quoted
-# for the shell, as orchestrator/cli/output/command_paths.py does.
+# Prints the path of a file of this folder, quoted for the shell: absolute, or relative to the user's
+# directory, whichever is shorter. The same as path_here in orchestrator/cli/output/command_paths.py.
 path_here() {
   local from=${users_directory%/} to=$folder/$1 up='' relative
   while [ "${to#"$from"/}" = "$to" ]; do from=${from%/*} up=../$up; done
@@ -83,11 +85,11 @@ while [ $# -gt 0 ]; do
 done
 [ "$dev$grammars" != yesno ] || usage_error '--dev needs the grammars, so it cannot be used with --no-grammars'
 if [ -n "$offline" ]; then
-  [ -d "$offline" ] || fail "--offline: no directory '$offline'"
+  [ -d "$offline" ] || fail "--offline: '$offline' is not a directory"
   offline=$(CDPATH='' cd -- "$offline" && pwd)
 fi
 case $python in */*)
-  [ -x "$python" ] || fail "--python: no program '$python'"
+  [ -x "$python" ] || fail "--python: '$python' is not a program; pass a path such as /usr/bin/python3.13"
   python=$(CDPATH='' cd -- "$(dirname -- "$python")" && pwd)/${python##*/}
   ;;
 esac
@@ -97,20 +99,19 @@ venv_python=$folder/.venv/bin/python
 log=$folder/.install.log
 requirements=requirements.txt
 [ "$dev" = no ] || requirements='requirements-dev.txt'
-# This file keeps .venv without grammars, because the user asked for this, because the project had no
-# file that needs grammars, or because the grammars could not be installed: ./quick-start.sh must not
-# repeat the attempt each time.
+# If this file exists, .venv has no grammars on purpose: the user passed --no-grammars, the project had no file that
+# needs grammars, or the grammars could not be installed. ./quick-start.sh then does not try to install them each time.
 no_grammars=$folder/.venv/.no-grammars
-# A pip that exists only during the installation.
+# Directory of a pip that exists only during the installation.
 own_pip=$folder/.venv/.pip
-# These variables would make pip or uv install packages in another place or version, or make Python load
-# another library.
+# Unset the variables with which pip or uv would install other versions, or into another place, and with which Python
+# would load other libraries.
 unset PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIREMENT
 unset UV_SYSTEM_PYTHON UV_CONSTRAINT UV_OVERRIDE UV_TARGET UV_PREFIX
 export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
-# A stamp is the folder's path and a copy of the list of packages from which .venv was filled. The
-# path is part of it because scripts in .venv contain their own path and break when the folder is
+# A stamp is a file with the folder's path and the list of packages that were installed into .venv. The
+# stamp contains the path, because scripts in .venv contain their own path, and break when the folder is
 # moved.
 stamp_text() { printf '%s\n' "$folder" && cat "$1"; }
 stamp_of() { printf '%s' "$folder/.venv/.installed-${1%.txt}"; }
@@ -154,9 +155,9 @@ find_python() {
     python=3.13 # uv fetches it
     return
   fi
-  fail "no Python 3.11 or newer on PATH (found: ${found:-no Python at all})" \
-    'Install one, for example: sudo apt install python3 python3-venv' \
-    "or install uv, which brings its own Python, or name one: $(path_here install.sh) --python PATH"
+  fail "no Python 3.11 or newer on the PATH (found: ${found:-no Python})" \
+    'Install Python, for example: sudo apt install python3 python3-venv' \
+    "or install uv, which downloads Python, or name a Python: $(path_here install.sh) --python PATH"
 }
 
 logged() { "$@" >>"$log" 2>&1 </dev/null; }
@@ -180,8 +181,8 @@ venv_is_good() {
   grep -Fqs -- "$folder/.venv" .venv/bin/activate
 }
 
-# Fails if the requested Python differs from the one of a usable .venv, because the .venv may be in
-# use.
+# Fails if the option --python names another Python version than that of a usable .venv. A server may be using
+# the .venv, so this script does not replace it.
 check_asked_python() {
   [ -n "$python" ] || return 0
   find_python
@@ -215,7 +216,7 @@ choose_installer() {
   local candidate base minor
   base=$("$venv_python" -I -c 'import sys; print(sys._base_executable)')
   for candidate in "$base" ${python:+"$python"} python3.13 python3.12 python3.11 python3; do
-    # pip has the option --python since version 22.3.
+    # pip 22.3 and newer versions have the option --python.
     if "$candidate" -I -m pip --python "$venv_python" --version >/dev/null 2>&1; then
       installer=("$candidate" -I -m pip --python "$venv_python" install)
       return
@@ -233,9 +234,8 @@ choose_installer() {
     "or install uv; then type: rm -rf $(path_here .venv) && $(path_here install.sh)"
 }
 
-# uv has its own list of certificates. Behind a proxy that intercepts TLS, only this machine's list
-# has the proxy's certificate; pip, git, and curl use that list. The second variable is for uv
-# before 0.11.
+# Makes uv trust this machine's certificates, as pip, git, and curl do. uv has its own list of certificates, which lacks
+# the certificate of a proxy that intercepts TLS. The second variable is for uv before 0.11.
 trust_what_this_machine_trusts() {
   local bundle
   for bundle in /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/ca-bundle.pem; do
@@ -243,7 +243,7 @@ trust_what_this_machine_trusts() {
   done
 }
 
-# With --no-index, pip and uv ask no registry.
+# Installs packages, with --offline only from the directory. With --no-index, pip and uv ask no registry.
 from_source() {
   local source=()
   [ -z "$offline" ] || source=(--no-index --find-links "$offline")
@@ -267,8 +267,8 @@ install_packages() {
   rm -f "$no_grammars"
 }
 
-# True if git has files next to this folder whose language needs a grammar. Bash does not count,
-# because nearly each project has a script.
+# Succeeds if the project around this folder has files in git whose language needs a grammar. Bash does not count,
+# because nearly every project has a script.
 project_needs_grammars() {
   local endings='c c++ cc cjs cpp cs cts cxx gemspec go h hh hpp hxx ipp java js jsx mjs mts php phtml rake rb rs ru ts tsx'
   local globs=() ending
@@ -280,7 +280,7 @@ wants_grammars() {
   case $grammars in
     yes) true ;;
     no) false ;;
-    # An upgrade keeps the grammars.
+    # If the former .venv had grammars, the new one gets them, too.
     *) [ "$had_grammars" = yes ] || project_needs_grammars ;;
   esac
 }
@@ -301,7 +301,7 @@ install_grammars() {
 
 set_up_packages() {
   local complete=no
-  rm -rf "$own_pip"  # A run that failed may have left it.
+  rm -rf "$own_pip"  # A failed run may have left this directory.
   if packages_are_in && venv_is_good; then complete=yes; fi
   if [ "$complete" = yes ] && [ ${#further[@]} = 0 ]; then return; fi
   if [ "$use_uv" = yes ] && ! command -v uv >/dev/null; then use_uv=no; fi
@@ -321,8 +321,7 @@ set_up_packages() {
   rm -rf "$own_pip"
 }
 
-# Compile now, because with PYTHONDONTWRITEBYTECODE every start of a program would compile the
-# product again.
+# Compiles the product. Otherwise, with PYTHONDONTWRITEBYTECODE, every start of a program would compile it again.
 compile_product() {
   logged "$venv_python" -I -m compileall -q orchestrator || true
 }
@@ -333,8 +332,8 @@ set_up_key() {
     fail 'config.yaml has no usable API key (see above)'
 }
 
-# A module that was a package in the former release: if the new release was copied over the former
-# one, Python still imports the former package.
+# Prints each package of a former release that is a module in this release. If this release was copied over the former
+# release, Python would import the former package.
 packages_of_former_release() {
   find orchestrator -mindepth 2 -name __init__.py 2>/dev/null | while IFS= read -r file; do
     [ ! -f "${file%/__init__.py}.py" ] || printf '%s\n' "${file%/__init__.py}"
@@ -347,12 +346,12 @@ former=$(packages_of_former_release)
   "Type there: rm -r ${former//$'\n'/ }" \
   'For the next upgrade, remove the directory orchestrator, then copy the release.'
 if [ "$grammars" = no ] && stamped requirements-survey.txt; then
-  fail "$folder/.venv has the grammars" \
+  fail "--no-grammars: $folder/.venv already has the grammars" \
     "To remove them, stop the server, then type: rm -rf $(path_here .venv) && $(path_here install.sh) --no-grammars"
 fi
 if [ "$dev$grammars" = no ] && [ -e "$no_grammars" ]; then grammars=no; fi
 if is_complete && venv_is_good; then
-  say 'Everything is in place.'
+  say 'Already installed: nothing to do.'
   exit 0
 fi
 case $folder in
@@ -362,7 +361,7 @@ for file in requirements.txt requirements-survey.txt config.template.yaml orches
   [ -e "$file" ] || fail "$folder/$file is missing; copy the whole folder again"
 done
 if ! [ -w . ] || ! (: >>.install.lock) 2>/dev/null; then
-  fail "cannot write to $folder" 'Copy the folder to a directory that you own, or change its owner.'
+  fail "cannot write to $folder" 'Copy the folder to a directory that you own, or change the owner of the folder.'
 fi
 lock
 set_up_packages

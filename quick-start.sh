@@ -13,14 +13,14 @@ the first run. Uses the folder's running server; otherwise starts one and stops 
 
   --demo           run a demo with scripted agents in a separate repository
   --plan FILE      read the tasks from a YAML file; - for standard input
-  --plan-only      show the plan and stop
+  --plan-only      show the plan, and run no task
   --agent NAME     agent of tasks that name no agent
-  --keep-server    leave the server running
+  --keep-server    keep the server running, if this command started it
   --json           print the result as JSON
   -h, --help       show this text
 
 Further options: bin/orchestrator run --help
-Exit code: 0 if the job completed, 1 if it failed, 6 if it is partial.
+Exit code: 0 if the job is completed, 1 if it failed, 6 if it is partial.
 Example: ./quick-start.sh "Survey this repository"
 USAGE
 }
@@ -36,7 +36,8 @@ for argument in "$@"; do
   esac
 done
 
-# Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
+# Follow symbolic links, because a directory on the PATH may have a link to this script. An old macOS has
+# no readlink -f.
 script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
 folder=$(CDPATH='' cd -P -- "$(dirname -- "$script")" && pwd)
 # install.sh must not read standard input, because the request may be there.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the tests' programs, then checks style, types, and scripts, and runs the suite.
+# Installs the programs for tests, checks style, types, and scripts, and runs the tests.
 set -euo pipefail
 
 usage() {
@@ -8,11 +8,12 @@ Usage: ./run-tests.sh [--quick | --agents | --nightly] [pytest options]
 
 Checks style (ruff), types (mypy) and scripts (shellcheck), then runs the tests.
 
-  --quick          the everyday part: no servers, crashes, or other slow tests
-  --agents         only the tests with the real AI tools, which npm installs into .agents-tools
-                   (1.2 GB); they talk to a model API on this machine. CI=true runs them, too
-  --nightly        also the tests that other runs exclude: one minute of the soak test, each AI
-                   tool, crashes at every failpoint, and all Hypothesis examples
+  --quick          run only the fast tests: no servers, crashes, or other slow tests
+  --agents         run only the tests with real AI tools, against a model API on this machine. npm
+                   installs the tools into .agents-tools (1.2 GB). With CI=true and no arguments,
+                   these tests run in addition to the others.
+  --nightly        run also the tests that other runs exclude: one minute of the soak test, each
+                   AI tool, crashes at every failpoint, and all Hypothesis examples
   -h, --help       show this text
 
 Other arguments are passed to pytest, for example: ./run-tests.sh tests/unit -k config
@@ -35,19 +36,20 @@ for argument in "$@"; do
   esac
 done
 
-# Links are followed, as from a directory on PATH; an old macOS has no readlink -f.
+# Follow symbolic links, because a directory on the PATH may have a link to this script. An old macOS has
+# no readlink -f.
 script=$(readlink -f -- "${BASH_SOURCE[0]}" 2>/dev/null) || script=${BASH_SOURCE[0]}
 CDPATH='' cd -P -- "$(dirname -- "$script")"
 started=$SECONDS
 bash ./install.sh --dev --quiet
 python=$PWD/.venv/bin/python
 export PYTHONPATH=$PWD
-# With bytecode files, because the tests start hundreds of processes and each one would otherwise
-# compile the product again.
+# Write bytecode files. The tests start hundreds of processes, and without bytecode files each process
+# would compile the product again.
 unset PYTHONDONTWRITEBYTECODE
 
-# Tests wait for a quarter of their time, so two processes more than processors keep all processors
-# busy. At most eight: tests that start servers do not run faster with more.
+# Tests wait for a quarter of their time, so two more processes than processors keep all processors busy. The maximum is
+# eight, because tests that start servers do not run faster with more processes.
 processors=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 processes=$((processors < 7 ? processors + 2 : 8))
 
@@ -61,8 +63,8 @@ step() {
   summary+=$(printf '%-12s %-8s %4d s' "$name" "$word" $((SECONDS - begun)))$'\n'
 }
 
-# begin NAME COMMAND...: run the command, which calls step, in the background. await NAME: wait for
-# its end, and print its output. A step that runs in parallel with others takes longer than alone.
+# begin NAME COMMAND...: run COMMAND in the background. COMMAND calls step. await NAME: wait for the end of the command,
+# and print its output.
 beside=''
 trap 'jobs -p | xargs kill 2>/dev/null || true; rm -rf "$beside"' EXIT
 # shellcheck disable=SC2030
@@ -87,7 +89,7 @@ await() {
   summary+=$(cat "$beside/$1.summary")$'\n'
 }
 
-# have COMMAND PACKAGE: True if COMMAND exists; as root, installs Debian's PACKAGE if it does not.
+# have COMMAND PACKAGE: succeed if COMMAND exists. If it does not exist, root installs the Debian package PACKAGE first.
 # shellcheck disable=SC2317  # called through step
 have() {
   command -v "$1" >/dev/null && return
@@ -100,7 +102,7 @@ have() {
 # shellcheck disable=SC2317  # called through step
 check_scripts() {
   if ! have shellcheck shellcheck; then
-    echo 'shellcheck is not installed (Debian: sudo apt install shellcheck); the scripts are not checked'
+    echo 'scripts not checked: shellcheck is not installed; on Debian: sudo apt install shellcheck'
     [ "${CI-}" != true ]
     return
   fi
@@ -109,14 +111,14 @@ check_scripts() {
     xargs -0 shellcheck --
 }
 
-# filled LIST TARGET COMMAND: fill the directory TARGET with the packages in the file LIST by `COMMAND LIST TARGET`,
-# unless TARGET was filled from the same list before.
+# filled LIST TARGET COMMAND: install the packages that the file LIST names into the directory TARGET, with
+# `COMMAND LIST TARGET`. Do nothing if TARGET was filled from the same list before.
 # shellcheck disable=SC2317  # called through step
 filled() {
   local list=$1 target=$2
   mkdir -p "$(dirname "$target")"
   (
-    # With a lock, because two runs at the same time would overwrite each other's files.
+    # Hold a lock, because two runs at the same time would overwrite each other's files.
     if command -v flock >/dev/null; then flock -w 600 9; fi
     # The target's path is part of the stamp, because installed programs contain their own path.
     named=$(printf '%s\n' "$target" && cat "$list")
@@ -144,12 +146,12 @@ fill_node() {
     npm install --prefix "$2" --no-audit --no-fund --no-package-lock --loglevel=error
 }
 
-# The Python tools include Node.js, which is used if the machine has no npm.
+# If the machine has no npm, use the npm of the Python tools.
 have_npm() {
   command -v npm >/dev/null || export PATH=$PATH:$PWD/.test-tools/python/bin
 }
 
-# Installs the tools that tests run in host projects. They are kept apart from the product's own packages.
+# Installs the tools that tests run in host projects, separately from the packages of the product.
 # shellcheck disable=SC2317  # called through step
 install_tools() {
   local each complete=true
@@ -160,21 +162,21 @@ install_tools() {
   filled tests/tools/requirements.txt "$PWD/.test-tools/python" fill_python || complete=false
   have_npm
   filled tests/tools/package.json "$PWD/.test-tools/node" fill_node || complete=false
-  if [ "$complete" = false ]; then echo 'Tests that need a missing program are skipped.'; fi
+  if [ "$complete" = false ]; then echo 'tests that need a missing program are skipped'; fi
   [ "$complete" = true ] || [ "${CI-}" != true ]
 }
 
 # shellcheck disable=SC2317  # called through step
 install_agents() {
   if ! command -v npm >/dev/null; then
-    echo 'npm is not installed (https://nodejs.org); the real AI tools are not tested'
+    echo 'real AI tools not tested: npm is not installed; install Node.js: https://nodejs.org'
     [ "${CI-}" != true ]
     return
   fi
   filled tests/agents/real/package.json "$1" fill_node
 }
 
-# check_agents PROCESSES [pytest options]
+# check_agents PROCESSES [pytest options]: run the tests with real AI tools.
 check_agents() {
   if [ -z "${ORCHESTRATOR_TEST_TOOLS-}" ]; then
     export ORCHESTRATOR_TEST_TOOLS=$PWD/.agents-tools
@@ -185,7 +187,7 @@ check_agents() {
 
 set -- ${pytest_options[@]+"${pytest_options[@]}"}
 if [ "$quick" = true ]; then
-  # Everyday tests need no tools. They wait little, and each additional process has to collect all tests.
+  # The fast tests need no tools, and wait little. Each additional process must also collect all tests.
   left_out=slow processes=$((processors < 7 ? processors + 1 : 8))
 else
   left_out=real_tools
@@ -198,13 +200,13 @@ if [ "$suite" = true ]; then
   step types "$python" -m mypy
   if [ "$quick" = false ]; then await tools && have_npm; fi
   step scripts check_scripts
-  # AI tools wait for most of their time: with two parallel tests they end before the suite.
+  # AI tools wait most of the time. With two parallel tests, the tests of AI tools end before the other tests.
   if [ "$agents" = true ]; then begin agents check_agents 2 "$@"; fi
-  # worksteal: slow tests are next to each other in the list, so an idle process runs tests of a busy one.
+  # With worksteal, an idle process runs tests of a busy process. Slow tests are next to each other in the list.
   step tests "$python" -m pytest -n "$processes" --dist worksteal -m "not $left_out$nightly" "$@"
   if [ "$agents" = true ]; then await agents; fi
 else
-  # Four parallel tests at most, because an AI tool needs up to a gigabyte.
+  # Run at most four tests in parallel, because an AI tool needs up to a gigabyte of memory.
   check_agents $((processes < 4 ? processes : 4)) "$@"
 fi
 

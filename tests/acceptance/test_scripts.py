@@ -230,9 +230,10 @@ def test_every_script_works_through_links(installed: Path, tmp_path: Path, name:
     words = [] if name == "install.sh" else ["jobs"]
     result = run(shell, link, *words, cwd=tmp_path, PATH=path)
 
-    if said := {"install.sh": "Everything is in place.", "run-tests.sh": "total        ok"}.get(
-        name
-    ):
+    if said := {
+        "install.sh": "Already installed: nothing to do.",
+        "run-tests.sh": "total        ok",
+    }.get(name):
         assert result.returncode == 0 and said in result.stdout, result
     else:
         assert "jobs" in last_call(result)["argv"]
@@ -389,7 +390,7 @@ def test_check_status_says_that_it_may_not_read(
     result = run(*(command if os.geteuid() else [*POWERLESS, *command]))
     (folder / hidden).chmod(0o700)
     assert (result.returncode, result.stdout) == (1, "")
-    assert f"cannot read {folder / hidden}/; ask its owner" in result.stderr
+    assert f"cannot read {folder / hidden}/; run the script as" in result.stderr
 
 
 def test_check_status_before_the_first_job_says_so(folder: Path) -> None:
@@ -489,7 +490,7 @@ def test_a_missing_shellcheck_is_skipped_here_and_fails_on_the_build_server(
 def test_installing_again_is_instant_and_changes_nothing(installed: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in installed.rglob("*")}
     result = run(installed / "install.sh")
-    assert result.stdout.splitlines()[-1] == "Everything is in place."
+    assert result.stdout.splitlines()[-1] == "Already installed: nothing to do."
     assert {path: path.stat().st_mtime_ns for path in installed.rglob("*")} == before
 
 
@@ -505,7 +506,7 @@ def test_an_old_python_is_named_in_the_error(folder: Path, tmp_path: Path) -> No
     path = programs(tmp_path / "bin", *TOOLS, python3=old)
     result = run(folder / "install.sh", PATH=path)
     assert result.returncode == 1
-    assert "no Python 3.11 or newer on PATH (found: python3 is 3.8.10)" in result.stderr
+    assert "no Python 3.11 or newer on the PATH (found: python3 is 3.8.10)" in result.stderr
     result = run(folder / "install.sh", "--python", "/nowhere/python", PATH=path)
     assert result.returncode == 1
     assert "/nowhere" in result.stderr
@@ -515,7 +516,9 @@ def test_another_python_is_not_put_under_a_venv_that_is_there(installed: Path) -
     python = installed / ".venv" / "bin" / "python"
     write_program(python, f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     result = run(installed / "install.sh", "--python", sys.executable)
-    assert (result.returncode, result.stdout) == (0, "Everything is in place.\n"), result.stderr
+    assert (result.returncode, result.stdout) == (0, "Already installed: nothing to do.\n"), (
+        result.stderr
+    )
     other = installed / "other"
     write_program(other, '#!/bin/sh\ncase "$*" in *print*) echo 3.99.1 ;; esac\n')
     result = run(installed / "install.sh", "--python", other)
@@ -651,7 +654,7 @@ def test_grammars_are_installed_unless_they_are_not_wanted(in_a_project_in_go: I
     installer = in_a_project_in_go
     assert installer.run().returncode == 0
     assert installer.asked() == LISTS[:2]
-    assert installer.run().stdout == "Everything is in place.\n"
+    assert installer.run().stdout == "Already installed: nothing to do.\n"
     assert installer.asked() == []
     refused = installer.run("--no-grammars")
     assert refused.returncode == 1
@@ -667,7 +670,7 @@ def test_without_grammars_stays_so_until_they_are_asked_for(installer: Installer
     assert moved.asked() == LISTS[:1]
     assert moved.run("--grammars").returncode == 0
     assert moved.asked()[-1] == LISTS[1]
-    assert moved.run().stdout == "Everything is in place.\n"
+    assert moved.run().stdout == "Already installed: nothing to do.\n"
 
 
 def test_a_project_of_python_and_scripts_gets_no_grammars(installer: Installer) -> None:
@@ -680,7 +683,7 @@ def test_a_project_of_python_and_scripts_gets_no_grammars(installer: Installer) 
 
     assert installer.run().returncode == 0
     assert installer.asked() == LISTS[:1]
-    assert installer.run().stdout == "Everything is in place.\n"
+    assert installer.run().stdout == "Already installed: nothing to do.\n"
     assert installer.run("--grammars").returncode == 0
     assert installer.asked()[-1] == LISTS[1]
 
@@ -715,7 +718,7 @@ def test_further_packages_are_installed_into_a_complete_folder(installer: Instal
     assert installer.asked() == [LISTS[0], "first==1"]
     assert installer.run("--with", "apprise==2.2.0").returncode == 0
     assert installer.asked() == ["apprise==2.2.0"]
-    assert installer.run().stdout == "Everything is in place.\n"
+    assert installer.run().stdout == "Already installed: nothing to do.\n"
     assert installer.run("--with").returncode == 2
 
 
@@ -743,7 +746,7 @@ def test_grammars_that_cannot_be_installed_do_not_stop_the_rest(
 def test_the_list_for_development_holds_the_grammars(installer: Installer) -> None:
     assert installer.run("--dev").returncode == 0
     assert installer.asked() == LISTS[2:]
-    assert installer.run().stdout == "Everything is in place.\n"
+    assert installer.run().stdout == "Already installed: nothing to do.\n"
     assert installer.run("--dev", "--no-grammars").returncode == 2
 
 
