@@ -242,7 +242,7 @@ def timed_line(seconds: float, line: str, event: Event, style: Style) -> str:
 
 
 def _style_name(event: Event) -> str:
-    """Return the style of an event: ``good``, ``bad``, ``waiting``, ``dim``, or ""."""
+    """Return the name of an event's style: ``good``, ``bad``, ``waiting``, ``dim``, or ""."""
     kind, facts = str(event["kind"]), event.get("data") or {}
     if kind == EventKind.WORKER_ENDED:
         status = str(facts.get("status") or "")

@@ -203,7 +203,7 @@ def cancel_command(context: CliContext, job_id: str, worker_id: str | None) -> N
 @json_option
 @pass_cli_context
 def message_command(context: CliContext, job_id: str, worker_id: str, text: str) -> None:
-    """Send TEXT to a WORKER of JOB that has not ended.
+    """Send TEXT to WORKER of JOB, which must not have ended.
 
     The worker's agent reads TEXT before its next step. With - as TEXT, reads standard input. Agents
     that read messages: anthropic, openai-compatible, ollama, and claude.
@@ -271,5 +271,5 @@ def retry_command(
 
 
 def print_status(context: CliContext, answer: dict[str, Any]) -> None:
-    """Print the answer as JSON, or only its status."""
+    """Print the status in ``answer``. With ``--json``, print the whole answer as JSON."""
     click.echo(json.dumps(answer) if context.as_json else answer["status"])

@@ -1,4 +1,4 @@
-"""The summary of a job in a few lines: outcome, workers' messages, path of the report."""
+"""The summary of a job: outcome, one line for each worker, paths, and the next commands."""
 
 from collections.abc import Iterator, Sequence
 

@@ -45,7 +45,7 @@ def is_hung_up(output: int) -> bool:
 
 
 def hang_up() -> None:
-    """Send SIGHUP to this process, because not every terminal sends it when it is closed."""
+    """Send SIGHUP to this process. Not every terminal sends SIGHUP when it is closed."""
     discard_terminals()
     signal.raise_signal(signal.SIGHUP)
 

@@ -76,7 +76,7 @@ def first_line(text: object, width: int) -> str:
 
 
 def lines_of(text: object) -> list[str]:
-    """Return the non-empty lines of a text, without Markdown's marks."""
+    """Return the non-empty lines of a text, without Markdown's marks such as ``#`` and ``*``."""
     lines = (line.strip(" #*\t") for line in printable(str(text or "")).splitlines())
     return [line for line in lines if line.strip("`~-=_|")]
 

@@ -52,9 +52,9 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
 
     Also removes results of gates on base commits, if the results are older than AGE. Never removes
     unfinished jobs. A merged result that has not landed stays on its branch. Other changes that
-    have not landed stay on git refs. The output lists both, and `discard` removes both. Files of
-    workers without a worktree are removed: copy them before, with `apply`. Works with the server up
-    or down.
+    have not landed stay on git refs. The output lists these branches and refs, and `discard`
+    removes them. Files of workers without a worktree are removed: copy them before, with `apply`.
+    Works with the server up or down.
     """
     workspace = context.workspace
     before = time.time() - older_than

@@ -77,7 +77,7 @@ class UnknownPrice(StrEnum):
 
 
 class Unjudged(StrEnum):
-    """Handling of a job that changed code that no gate has judged."""
+    """Handling of a job with changed code that gates have not judged."""
 
     #: the job's reason lists the code
     TELL = "tell"

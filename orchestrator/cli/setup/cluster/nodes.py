@@ -247,8 +247,8 @@ def remove_command(context: CliContext, name: str) -> None:
 def forget_command(context: CliContext, name: str) -> None:
     """Start the workers of an unreachable node on other machines.
 
-    Without this command, they start there when the node's lease ends. Use the command only if the
-    machine NAME is switched off; otherwise its workers run twice.
+    Without this command, the workers start on other machines when the node's lease ends. Use the
+    command only if the machine NAME is switched off. Otherwise, its workers run twice.
     """
     _registry(context).forget(name)
     click.echo(f"if {name} is unreachable, its workers start again on other machines")
