@@ -255,7 +255,7 @@ class Scheduler:
         """Make the worker wait for a child job, unless the child job has ended. Idempotent."""
         self._running.attach(key, child_job_id, now)
 
-    def refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
+    def child_job_refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
         """Record that the worker ``key`` requested a child job, and that a limit rejected it.
 
         Only the first MOST_REFUSAL_EVENTS rejections of a worker emit events.
@@ -287,7 +287,7 @@ class Scheduler:
         """
         self._trees.queue_again(self._trees.holds.prepared(job_id))
 
-    def used(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
+    def usage_reported(self, key: WorkerKey, attempt: int, usage: Usage, now: float) -> str:
         """Record an attempt's usage so far.
 
         Return why the attempt must stop; "" if it may continue.
@@ -305,14 +305,14 @@ class Scheduler:
         """Record that an attempt's agent has read messages. Idempotent."""
         self._messages.read(key, attempt, ids, now)
 
-    def checking(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
+    def gates_begun(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
         """Record that the gates of an attempt begin, because the attempt has no failure so far.
 
         ``gates``: names of the gates.
         """
         self._gate_events.begun(key, attempt, gates, now)
 
-    def held(self, key: WorkerKey, attempt: int, reason: str) -> None:
+    def set_disk_wait(self, key: WorkerKey, attempt: int, reason: str) -> None:
         """Record that an attempt waits for disk space; an empty ``reason`` ends the wait."""
         current = self._unit_of_work.attempts.get(key)
         if current is None or current.number != attempt:
@@ -342,7 +342,7 @@ class Scheduler:
         spent = self._unit_of_work.workers[key].budget_from
         self._unit_of_work.update_worker(key, budget_from=spent + 1, failure="")
 
-    def begun(self, key: WorkerKey, attempt: int, at: float) -> None:
+    def launch_begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
 
         The worker counts as running as soon as a slot is free. If the end of the shim's previous
@@ -357,7 +357,7 @@ class Scheduler:
         """
         self._preloads.begin(key, now, now)
 
-    def returned(self, key: WorkerKey, attempt: int, now: float) -> None:
+    def launch_returned(self, key: WorkerKey, attempt: int, now: float) -> None:
         """Record that a preloaded launch was returned: no shim will begin it. Idempotent."""
         if self._preloads.returned(key, attempt):
             self._attempt_end.returned(self._unit_of_work.workers[key], now)
@@ -574,7 +574,7 @@ class Scheduler:
         """Replace the merge outcome of an ended job, because the job was merged again."""
         self._merge_completion.merged_later(job_id, merged, now)
 
-    def rendered(self, job_id: str, now: float) -> None:
+    def reports_written(self, job_id: str, now: float) -> None:
         """End a job whose reports were written, or could not be written."""
         job = self._job_end.end(job_id, now)
         if job is None:

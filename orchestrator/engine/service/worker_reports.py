@@ -39,7 +39,7 @@ class WorkerReportCalls:
             raise Forbidden("only a worker, with its own key, may report usage")
 
         def action(scheduler: Scheduler, now: float) -> UsageReply:
-            stop = scheduler.used(attempt.key, attempt.number, usage, now)
+            stop = scheduler.usage_reported(attempt.key, attempt.number, usage, now)
             return UsageReply(
                 stop=stop,
                 waiting=scheduler.view.waits(attempt.key),

@@ -134,7 +134,7 @@ class SubmissionBuilder:
         try:
             return self._submit_child(scheduler, asked, attempt, now)
         except Refused as error:
-            scheduler.refused(attempt.key, asked.submission.request, error, now)
+            scheduler.child_job_refused(attempt.key, asked.submission.request, error, now)
             raise
 
     def agents(self) -> Sequence[Availability]:

@@ -110,7 +110,7 @@ def _adopt(
         name, record, attempt.record_hash, node=attempt.node, log=workspace.log(worker)
     )
     if lives:
-        scheduler.begun(worker.key, attempt.number, clock.now())
+        scheduler.launch_begun(worker.key, attempt.number, clock.now())
     else:
         exit = launcher.settle(name, record, attempt.record_hash)
         if scheduler.view.job_of(worker).stop_cause is None:

@@ -422,19 +422,19 @@ class Supervisor:
             case AttemptEnded():
                 self._attempt_ended(item, now)
             case AttemptBegun():
-                self._scheduler.begun(item.key, item.attempt, item.at)
+                self._scheduler.launch_begun(item.key, item.attempt, item.at)
             case AttemptReturned():
-                self._scheduler.returned(item.key, item.attempt, now)
+                self._scheduler.launch_returned(item.key, item.attempt, now)
             case GatesStarted():
-                self._scheduler.checking(item.key, item.attempt, item.gates, now)
+                self._scheduler.gates_begun(item.key, item.attempt, item.gates, now)
             case GateRun():
                 self._scheduler.gate_ran(item, now)
             case AttemptHeld():
-                self._scheduler.held(item.key, item.attempt, item.reason)
+                self._scheduler.set_disk_wait(item.key, item.attempt, item.reason)
             case JobMerged():
                 return self._merge_ended(item, now)
             case ReportsRendered():
-                self._scheduler.rendered(item.job_id, now)
+                self._scheduler.reports_written(item.job_id, now)
             case ContextPrepared():
                 self._scheduler.context_prepared(item.job_id)
             case TakePlan():

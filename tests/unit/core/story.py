@@ -179,7 +179,7 @@ class Story:
 
     def rendered(self, job_id: str) -> None:
         self.to_render.remove(job_id)
-        self.scheduler.rendered(job_id, self.now)
+        self.scheduler.reports_written(job_id, self.now)
         self.turn()
 
     def prepared(self, job_id: str) -> None:
@@ -277,7 +277,7 @@ class Story:
         elif self.takes_plans and self.to_plan:
             self._take_plan(self.to_plan.pop(0))
         elif self.writes_reports and self.to_render:
-            self.scheduler.rendered(self.to_render.pop(0), self.now)
+            self.scheduler.reports_written(self.to_render.pop(0), self.now)
         else:
             return False
         return True

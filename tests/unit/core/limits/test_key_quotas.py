@@ -84,7 +84,7 @@ def test_a_spent_day_stops_every_job_in_which_a_model_is_at_work() -> None:
     commands = story.root()
     first, (second, waiting) = story.key(one), story.keys(other)
 
-    story.scheduler.used(first, 1, Usage(cost_usd=1.25), story.now)
+    story.scheduler.usage_reported(first, 1, Usage(cost_usd=1.25), story.now)
     story.turn()
     for key in (first, second):
         story.ends(key, STOPPED)
@@ -102,8 +102,8 @@ def test_a_key_that_spent_its_day_stops_its_own_jobs_alone() -> None:
     story = a_story(keys={"ci": KeyLimits(max_cost_usd_per_day=1.0)})
     story.now = NOON
     mine, theirs = story.root(AI, submitted_by="ci"), story.root(AI, submitted_by="me")
-    story.scheduler.used(story.key(theirs), 1, Usage(cost_usd=5.0), story.now)
-    story.scheduler.used(story.key(mine), 1, Usage(cost_usd=1.0), story.now)
+    story.scheduler.usage_reported(story.key(theirs), 1, Usage(cost_usd=5.0), story.now)
+    story.scheduler.usage_reported(story.key(mine), 1, Usage(cost_usd=1.0), story.now)
     story.turn()
     assert story.job(mine.id).stop_cause is StopCause.LIMIT
     assert story.job(theirs.id).stop_cause is None
@@ -114,7 +114,7 @@ def test_the_sum_of_a_day_is_stored_with_the_usage_and_not_counted_twice() -> No
     story.now = NOON
     job = story.root(AI, submitted_by="ci")
     key = story.key(job)
-    story.scheduler.used(key, 1, Usage(cost_usd=0.5), story.now)
+    story.scheduler.usage_reported(key, 1, Usage(cost_usd=0.5), story.now)
     story.turn()
     story.crash()
     assert story.kept.days == {(20_000, "ci"): 0.5}

@@ -73,7 +73,7 @@ def test_a_running_worker_tells_its_whole_usage_every_time() -> None:
     key = story.key(job)
 
     for cost in (0.1, 0.1 + 0.2, 0.3):
-        assert story.scheduler.used(key, 1, usage(cost, steps=1), story.now) == ""
+        assert story.scheduler.usage_reported(key, 1, usage(cost, steps=1), story.now) == ""
         story.turn()
 
     result = story.worker(key).result
@@ -86,12 +86,12 @@ def test_attempts_are_added_up_also_after_a_crash() -> None:
     story = Story()
     job = story.root(max_retries=2)
     key = story.key(job)
-    story.scheduler.used(key, 1, usage(0.4), story.now)
+    story.scheduler.usage_reported(key, 1, usage(0.4), story.now)
     story.turn()
     story.crash()
     story.ends(key, EXIT_1, Evidence(output="x", usage=usage(0.5)))
     story.later(100)
-    story.scheduler.used(key, 2, usage(0.25), story.now)
+    story.scheduler.usage_reported(key, 2, usage(0.25), story.now)
     story.turn()
 
     result = story.worker(key).result
@@ -103,7 +103,7 @@ def test_an_agent_that_was_killed_has_used_what_it_told_before() -> None:
     story = Story()
     job = story.root()
     key = story.key(job)
-    story.scheduler.used(key, 1, usage(0.4), story.now)
+    story.scheduler.usage_reported(key, 1, usage(0.4), story.now)
     story.ends(key, EXIT_1, Evidence(error_class=ErrorClass.KILLED))
     result = story.worker(key).result
     assert result is not None and result.usage.cost_usd == 0.4
@@ -114,8 +114,8 @@ def test_what_an_ended_attempt_tells_late_counts_no_more() -> None:
     job = story.root(a_task("a"), a_task("b"))
     first, second = story.keys(job)
     story.ends(first)
-    assert story.scheduler.used(first, 1, usage(5.0), story.now) != ""
-    assert story.scheduler.used(second, 2, usage(5.0), story.now) != ""
+    assert story.scheduler.usage_reported(first, 1, usage(5.0), story.now) != ""
+    assert story.scheduler.usage_reported(second, 2, usage(5.0), story.now) != ""
     assert story.scheduler._trees.spending.of(job.id)["max_cost_usd"] == 0
 
 
@@ -123,8 +123,8 @@ def test_a_task_may_use_no_more_than_it_may() -> None:
     story = Story()
     job = story.root(a_task(max_steps=2))
     key = story.key(job)
-    assert story.scheduler.used(key, 1, usage(steps=1), story.now) == ""
-    assert "max_steps" in story.scheduler.used(key, 1, usage(steps=2), story.now)
+    assert story.scheduler.usage_reported(key, 1, usage(steps=1), story.now) == ""
+    assert "max_steps" in story.scheduler.usage_reported(key, 1, usage(steps=2), story.now)
 
 
 def test_a_job_that_has_used_its_money_is_stopped_with_all_below_it() -> None:
@@ -134,8 +134,8 @@ def test_a_job_that_has_used_its_money_is_stopped_with_all_below_it() -> None:
     child = story.child(parent)
     below = story.key(child)
 
-    story.scheduler.used(other, 1, usage(0.6), story.now)
-    said = story.scheduler.used(below, 1, usage(0.4), story.now)
+    story.scheduler.usage_reported(other, 1, usage(0.6), story.now)
+    said = story.scheduler.usage_reported(below, 1, usage(0.4), story.now)
     story.turn()
     for key in (below, other, parent):
         story.ends(key, STOPPED)
@@ -167,7 +167,7 @@ def test_what_a_child_job_asked_for_is_kept_free_for_it() -> None:
 
     assert view.size_of(job).remaining_caps == {"max_cost_usd": 0.5, "max_tokens": 1000}
     assert view.size_of(child).remaining_caps == {"max_cost_usd": 1.5, "max_tokens": 1000}
-    story.scheduler.used(story.key(child), 1, usage(1.0), story.now)
+    story.scheduler.usage_reported(story.key(child), 1, usage(1.0), story.now)
     assert view.size_of(job).remaining_caps["max_cost_usd"] == 0.5
     story.ends(story.key(child), EXIT_0, DONE)
     assert view.size_of(job).remaining_caps["max_cost_usd"] == 1.0
@@ -254,7 +254,7 @@ def test_who_was_complete_when_the_cap_was_reached_has_succeeded(
     story = Story()
     job = story.root(a_task("a"), a_task("b"), max_cost_usd=1.0)
     first, second = story.keys(job)
-    story.scheduler.used(first, 1, usage(1.2), story.now)
+    story.scheduler.usage_reported(first, 1, usage(1.2), story.now)
     story.ends(first, end, evidence)
     story.ends(second, STOPPED)
     story.left_alone()

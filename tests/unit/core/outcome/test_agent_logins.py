@@ -43,7 +43,7 @@ def test_one_worker_goes_ahead_and_the_rest_follow_when_its_login_works() -> Non
     assert states(story, keys) == [RUNNING, PENDING, RUNNING]
     assert story.worker(keys[1]).reason.endswith("checking the login of opencode")
 
-    story.scheduler.used(keys[0], 1, Usage(output_tokens=3), story.now)
+    story.scheduler.usage_reported(keys[0], 1, Usage(output_tokens=3), story.now)
     story.turn()
 
     assert states(story, keys) == [RUNNING, RUNNING, RUNNING]

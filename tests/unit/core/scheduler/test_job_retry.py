@@ -118,7 +118,7 @@ def test_a_worker_that_was_cancelled_in_the_queue_keeps_to_its_pauses_after_a_re
     root = story.root(a_task("a", retries=1))
     story.writes_reports = False
     story.cancel(root)
-    story.scheduler.rendered(root.id, story.now)
+    story.scheduler.reports_written(root.id, story.now)
     story.scheduler.retry(root.id, "user", story.now)
     story.to_render.clear()
     story.turn()

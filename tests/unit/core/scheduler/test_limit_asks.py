@@ -27,7 +27,7 @@ def asking(**config: Any) -> tuple[Story, Job, WorkerKey]:
 
 def uses(story: Story, key: WorkerKey, steps: int) -> str:
     attempt = story.worker(key).attempt
-    told = story.scheduler.used(key, attempt, Usage(steps=steps), story.now)
+    told = story.scheduler.usage_reported(key, attempt, Usage(steps=steps), story.now)
     story.turn()
     return told
 

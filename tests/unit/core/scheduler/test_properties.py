@@ -345,7 +345,7 @@ class Stories(RuleBasedStateMachine):
     def a_worker_tells_what_it_has_used(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(self._asking()))
         attempt = self.story.worker(key).attempt
-        self.story.scheduler.used(key, attempt, Usage(output_tokens=1), self.story.now)
+        self.story.scheduler.usage_reported(key, attempt, Usage(output_tokens=1), self.story.now)
         self.story.turn()
 
     @precondition(lambda self: self._retryable())

@@ -134,7 +134,7 @@ def test_all_parents_that_have_room_resume_at_once_even_when_memory_is_scarce() 
     story.writes_reports = False
     for child in [story.child(key) for key in story.keys(root)]:
         story.ends(story.key(child))
-        story.scheduler.rendered(child.id, story.now)
+        story.scheduler.reports_written(child.id, story.now)
     story.admit = False
     story.turn()
     assert story.running == story.keys(root)

@@ -32,7 +32,7 @@ def states(story: Story, keys: list[WorkerKey]) -> list[WorkerStatus]:
 
 
 def tells(story: Story, key: WorkerKey, usage: Usage) -> None:
-    story.scheduler.used(key, story.worker(key).attempt, usage, story.now)
+    story.scheduler.usage_reported(key, story.worker(key).attempt, usage, story.now)
     story.turn()
 
 

@@ -215,6 +215,6 @@ def test_reports_that_are_written_twice_end_a_job_once() -> None:
     story = Story()
     root = story.root()
     story.ends(story.key(root))
-    story.scheduler.rendered(root.id, story.now)
+    story.scheduler.reports_written(root.id, story.now)
     story.turn()
     assert story.events(root).count(EventKind.JOB_ENDED) == 1

@@ -184,7 +184,7 @@ def test_another_job_has_all_launches_taken_back() -> None:
 
     assert taken_back(story) == preloaded
     for key in preloaded:
-        story.scheduler.returned(key, 1, story.now)
+        story.scheduler.launch_returned(key, 1, story.now)
     story.ends(story.key(job, 5))
     assert story.running == [story.key(other)], "the jobs take turns"
     story.left_alone()
@@ -194,7 +194,7 @@ def test_another_job_has_all_launches_taken_back() -> None:
 def test_a_long_task_ends_the_preloading() -> None:
     story, job = a_fast_job()
     for each in preloads(story):
-        story.scheduler.returned(each.key, each.attempt, story.now)
+        story.scheduler.launch_returned(each.key, each.attempt, story.now)
     story.commands.clear()
     story.ends(story.key(job, 5), replace(EXIT_0, started_at=story.now - 9, ended_at=story.now))
     for number in range(6, 9):
@@ -212,7 +212,7 @@ def test_a_begun_launch_runs_once_the_worker_before_it_has_ended() -> None:
     following, at = story.key(job, 6), story.now + 1
 
     story.later(2)
-    story.scheduler.begun(following, 1, at)
+    story.scheduler.launch_begun(following, 1, at)
     story.turn()
     assert story.running == [story.key(job, 5)]
 
@@ -267,7 +267,7 @@ def test_a_cancelled_job_ends_when_its_launches_are_returned() -> None:
     kept = [each.key for each in preloads(story)]
     assert stopped == [*kept, story.key(job, 5)], "the shim has no launch left when its worker ends"
     for each in preloads(story):
-        story.scheduler.returned(each.key, each.attempt, story.now)
+        story.scheduler.launch_returned(each.key, each.attempt, story.now)
     story.ends(story.key(job, 5), CANCELLED)
 
     assert set(story.statuses().values()) == {"success", "cancelled"}
@@ -284,7 +284,7 @@ def test_a_pause_takes_the_launches_back_and_stops_what_began_in_the_meantime() 
     is_stop = [isinstance(each, Stop) for each in story.commands[-len(preloads(story)) - 1 :]]
     assert is_stop == [False] * len(preloads(story)) + [True]
     story.ends(story.key(job, 5), replace(CANCELLED, cause=ExitCause.PAUSED))
-    story.scheduler.begun(first.key, 1, story.now)
+    story.scheduler.launch_begun(first.key, 1, story.now)
     story.turn()
     assert Stop(first.key, 1, EndedBy.CANCEL, "the pause by key user", ExitCause.PAUSED) in (
         story.commands
@@ -298,7 +298,7 @@ def test_a_restart_finds_preloaded_launches() -> None:
     unknown = {each.key: each for each in story.crash()}
 
     assert len(unknown) == 1 + SHORT_IN_A_ROW
-    story.scheduler.begun(one, 1, story.now)
+    story.scheduler.launch_begun(one, 1, story.now)
     story.scheduler.exited(other, 1, NEVER_BEGAN, DONE, story.now)
     story.scheduler.exited(third, 1, EXIT_1, DONE, story.now)
     story.scheduler.exited(story.key(job, 5), 1, EXIT_0, DONE, story.now)
@@ -410,9 +410,9 @@ class Walk(RuleBasedStateMachine):
             if kind == "ended":
                 scheduler.exited(key, number, exit, DONE, now)
             elif kind == "begun":
-                scheduler.begun(key, number, now)
+                scheduler.launch_begun(key, number, now)
             else:
-                scheduler.returned(key, number, now)
+                scheduler.launch_returned(key, number, now)
         self.story.later(0.001)
         self._obey()
 
@@ -461,7 +461,7 @@ class Walk(RuleBasedStateMachine):
         for attempt in self.story.crash(turn=False):
             now = attempt.key, attempt.number
             if now in over:
-                self.story.scheduler.begun(*now, self.story.now)
+                self.story.scheduler.launch_begun(*now, self.story.now)
             elif now in self.ran:
                 self.story.scheduler.exited(*now, EXIT_0, DONE, self.story.now)
             else:
