@@ -5,7 +5,6 @@ import { isAdmin, mayChange } from "../core/session.js";
 import { send } from "../core/api.js";
 import { act } from "../parts/actions.js";
 import { ask } from "../parts/dialogs.js";
-import { Command } from "../parts/copy.js";
 import { Empty, Failure, Loading } from "../parts/empty.js";
 import { Icon } from "../parts/icon.js";
 import { State } from "../parts/state.js";
@@ -29,13 +28,16 @@ const sorted = (agents) => [...agents].sort((a, b) => ORDER.indexOf(word(a)[0]) 
 
 const login = (agent) => agent.login_refused || agent.credential || (agent.authenticated ? "none needed" : "–");
 
+// A sentence, not a command: it names a command, a variable, or both.
+const Fix = ({ text }) => html`<span class="soft small block">${plain(text)}</span>`;
+
 function Agent({ agent, used }) {
   const [state, words] = word(agent);
   const share = used?.workers ? `${Math.round((100 * used.succeeded) / used.workers)} % of ${count(used.workers)}` : "–";
   const each = used?.workers && used.cost_usd !== undefined && used.cost_usd !== null ? money(used.cost_usd / used.workers) : "–";
   const fix = state !== "success" && agent.fix.length > 0;
   return html`<tr><td><${State} state=${state}>${words}<//></td><td class="full"><b class="strong">${plain(agent.name)}</b> <span class="muted">${plain(agent.version)}</span>
-      <span class="small muted block">${plain(agent.description)}</span>${fix && html`<span class="fix">${agent.fix.map((text) => html`<${Command} key=${text} text=${text} />`)}</span>`}</td>
+      <span class="small muted block">${plain(agent.description)}</span>${fix && html`<span class="fix">${agent.fix.map((text) => html`<${Fix} key=${text} text=${text} />`)}</span>`}</td>
     <td class=${`soft ${login(agent) === "–" ? "hide-s" : ""}`}>${plain(login(agent))}</td><td class="r num hide-s">${share}</td><td class=${`r num ${each === "–" ? "hide-s" : ""}`}>${each}</td></tr>`;
 }
 
@@ -54,7 +56,7 @@ const NODES = { up: "success", drained: "paused", unreachable: "failed", rejecte
 // The other agents of a node, and the commands that fix them; closed at first.
 function Unusable({ agents }) {
   return html`<details class="small"><summary>${many(agents.length, "agent", "agents")} to fix</summary>${agents.map((agent) => html`<div key=${agent.name}><b>${plain(agent.name)}</b> <span class="soft">${plain(agent.reason)}</span>
-    <span class="fix">${agent.fix.map((text) => html`<${Command} key=${text} text=${text} />`)}</span></div>`)}</details>`;
+    <span class="fix">${agent.fix.map((text) => html`<${Fix} key=${text} text=${text} />`)}</span></div>`)}</details>`;
 }
 
 function Drain({ node, refresh }) {
@@ -94,7 +96,7 @@ const RESULTS = { true: ["success", "passed"], false: ["failed", "to fix"], unde
 function Check({ check }) {
   const [state, words] = RESULTS[check.ok];
   return html`<li><${State} state=${state}>${words}<//><span class="grow"><b class="strong">${plain(check.name)}</b> <span class="soft small">${plain(check.message)}</span>
-    ${!check.ok && check.fix && html`<span class="fix">${check.fix.split("\n").map((text) => html`<${Command} key=${text} text=${text} />`)}</span>`}</span></li>`;
+    ${!check.ok && check.fix && html`<span class="fix">${check.fix.split("\n").map((text) => html`<${Fix} key=${text} text=${text} />`)}</span>`}</span></li>`;
 }
 
 // Without the scope admin, a key reads the health of the server in place of all checks.
