@@ -1,8 +1,8 @@
 """The leases of locks, as rows of the database.
 
-A row counts only while its attempt runs, so a lease ends with its attempt. Each acquisition first
-increments the fencing number in the database. This row serializes all acquisitions, also on
-PostgreSQL.
+A row counts only while its attempt runs, so a lease ends with its attempt. The fencing number has a
+row of its own. Each acquisition first increments this number, so acquisitions run one after
+another, also on PostgreSQL.
 """
 
 from collections.abc import Collection, Iterable, Sequence

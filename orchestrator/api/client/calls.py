@@ -71,7 +71,7 @@ def object_of(response: TransportReply) -> Answer:
 
 
 def bare_id(job_id: str) -> str:
-    """Return the job id in ``job_id``, which may also be the name of the job's directory."""
+    """Return a job's id, given the id or the name of the job's directory (``job_<id>``)."""
     return job_id.removeprefix("job_")
 
 

@@ -102,7 +102,7 @@ class LockEntry:
 
 
 def compatible(one: LockEntry, other: LockEntry) -> bool:
-    """True if both entries may be held at the same time, whatever their names.
+    """True if both entries may be held at the same time, even with the same name.
 
     A child job works for its parent worker, so a worker never blocks its ancestors or descendants.
     A claim belongs to a task, so all candidates of the task share it.

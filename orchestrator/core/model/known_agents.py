@@ -271,7 +271,7 @@ ANTHROPIC = KnownTool(
     name="anthropic",
     aliases=("claude-api", "claude_api"),
     caches_prompts=True,
-    description="Anthropic's Messages API, with built-in tools",
+    description="built-in tools with a model of Anthropic's Messages API",
     pass_env=_ANTHROPIC,
     credentials=("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"),
     model="claude-sonnet-4-5",
@@ -282,7 +282,7 @@ ANTHROPIC = KnownTool(
 
 OPENAI_COMPATIBLE = KnownTool(
     name="openai-compatible",
-    description="any server with a chat-completions API, with built-in tools",
+    description="built-in tools with a model of any server that has a chat-completions API",
     pass_env=_OPENAI,
     credentials=("OPENAI_BASE_URL", "OPENAI_API_KEY"),
     model="gpt-5.1",
@@ -293,7 +293,7 @@ OPENAI_COMPATIBLE = KnownTool(
 
 OLLAMA = KnownTool(
     name="ollama",
-    description="a local Ollama model, with built-in tools",
+    description="built-in tools with a local model of Ollama",
     pass_env=("OLLAMA_*",),
     model_variables=("OLLAMA_MODEL",),
     memory_bytes=96 * MIB,

@@ -630,10 +630,10 @@ class Scheduler:
         self._reruns.resolve_again(job_id, by, now)
 
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
-        """Start and resume workers within the limits, and return the commands since the last turn.
+        """Choose the workers that start or resume within the limits, and return their commands.
 
-        After this call, ``take_changes`` returns the changes. ``room``: the machine's free
-        capacity.
+        The result also contains the commands of events since the last turn. After this call,
+        ``take_changes`` returns the changed rows to store. ``room``: the machine's free capacity.
         """
         for job in self._trees.jobs_out_of_time(now):
             self._limit_handler.wall_time_over(job, now)

@@ -1,4 +1,4 @@
-"""Differences between commits for people: files, hunks, and the versions of a conflict."""
+"""Differences between commits, as people read them: files, hunks, and versions in a conflict."""
 
 import os
 import re

@@ -347,7 +347,7 @@ def _add_possible(git: Git, rules: CommitRules, without: Sequence[Staged]) -> Ad
 
 
 def _unaddable(git: Git, paths: Sequence[str]) -> Iterator[str]:
-    """Yield the paths that git cannot add. Stop soon after ``_MOST_IMPOSSIBLE`` paths."""
+    """Yield the paths that git cannot add. Stop when at least ``_MOST_IMPOSSIBLE`` are found."""
     try:
         git.run("add", "--all", "--sparse", *FROM_INPUT, given=with_nul(paths))
     except RepositoryError:

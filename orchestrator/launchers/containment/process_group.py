@@ -1,7 +1,9 @@
-"""Containment without a subreaper (macOS), by process group, session, and marker variable.
+"""Containment for systems without a subreaper, such as macOS.
 
-A process escapes if it leaves the session *and* clears its environment. It also escapes if it forks
-faster than this process searches. Without /proc, only the process group is contained.
+Kills the processes of a worker's process group. With /proc, also kills the processes of the
+worker's session, and processes with the worker's marker variable in their environment. A process
+escapes if it leaves the session *and* clears its environment, or if it forks faster than this
+process searches.
 """
 
 import os
