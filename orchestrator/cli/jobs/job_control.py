@@ -203,7 +203,7 @@ def cancel_command(context: CliContext, job_id: str, worker_id: str | None) -> N
 @json_option
 @pass_cli_context
 def message_command(context: CliContext, job_id: str, worker_id: str, text: str) -> None:
-    """Send TEXT to WORKER of JOB, which must not have ended.
+    """Send TEXT to an unfinished WORKER of JOB.
 
     The worker's agent reads TEXT before its next step. With - as TEXT, reads standard input. Agents
     that read messages: anthropic, openai-compatible, ollama, and claude.
