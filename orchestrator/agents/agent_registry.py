@@ -202,7 +202,7 @@ def survey_agent() -> CommandAgent:
         name=SURVEY,
         argv=survey.command(sys.executable),
         env={"PYTHONPATH": PACKAGES, "PYTHONDONTWRITEBYTECODE": "1"},
-        description="surveys the host project without AI; builds nothing",
+        description="surveys the project without AI; builds nothing",
         reads_prompt=False,
         memory_bytes=64 * MIB,
         plans=False,

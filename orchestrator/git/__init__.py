@@ -1,4 +1,4 @@
-"""The host project's repository, accessed by the program git.
+"""The project's repository, accessed by the program git.
 
 - ``command``: Running git, with its settings, locks, and refs; reading the user's checkout
 - ``commits``: Reading and creating commits of worktrees

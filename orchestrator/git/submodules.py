@@ -45,7 +45,7 @@ class Submodule:
     directory: str
     #: The commit that the worktree needs.
     commit: str
-    #: The submodule's repository, inside the worktree's own part of the host project's repository.
+    #: The submodule's repository, inside the worktree's own part of the project's repository.
     own: Path
 
     @property

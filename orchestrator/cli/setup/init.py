@@ -53,7 +53,7 @@ class WrittenFile:
 @json_option
 @pass_cli_context
 def init_command(context: CliContext, force: bool, dry_run: bool, folder: Path | None) -> int:
-    """Install the skill for AI tools into the host project.
+    """Install the skill for AI tools into the project.
 
     Writes .agents/skills/orchestrate/SKILL.md and .claude/skills/orchestrate/SKILL.md. An
     existing file that differs is replaced only with --force. Changes no other file.

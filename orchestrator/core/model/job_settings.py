@@ -423,7 +423,7 @@ class JobConfig:
     requested: str = ""
     project: str = setting(
         ValueKind.TEXT,
-        "Path of the host project, if --project or orchestrator.project_root named it. Otherwise "
+        "Path of the project, if --project or orchestrator.project_root named it. Otherwise "
         "empty: the product's folder and the project can then be moved together.",
         default="",
         server="orchestrator.project_root",

@@ -108,7 +108,7 @@ class InstalledPackages:
     #: The product's own paths in the checkout, relative to the checkout's top.
     ours: Sequence[str]
     worktree: str
-    #: Path of the host project, relative to the repository's top; "" if the project is the top.
+    #: Path of the project, relative to the repository's top; "" if the project is the top.
     project: str
     #: False if the worktree gets its packages from ``git.setup``.
     derives: bool

@@ -252,7 +252,7 @@ class ConfigAnswer(Answer):
     base_branch: str = ""
     """Branch of the base; empty: no branch, or a child job."""
     project: str = ""
-    """The host project, if `--project` or `orchestrator.project_root` named it; otherwise empty."""
+    """The project, if `--project` or `orchestrator.project_root` named it; otherwise empty."""
     include_dirty: bool
     """True if the base includes uncommitted changes of the user's checkout."""
     git_note: str

@@ -22,7 +22,7 @@ _MOST_DIRECTORIES = 40
 _MOST_NAMES = 12
 _STRUCTURE_LEVELS = 2
 NO_FILES = (
-    "**No files were found** in the host project. To survey another directory: `--project DIR`, or"
+    "**No files were found** in the project. To survey another directory: `--project DIR`, or"
     " `orchestrator.project_root` in config.yaml."
 )
 
