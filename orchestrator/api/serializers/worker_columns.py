@@ -29,14 +29,14 @@ MOST_KEPT = 8
 
 
 class LatestColumns:
-    """Cache of the encoded columns of recently requested jobs. Any thread may call."""
+    """Cache of recent ``ColumnsAnswer`` bodies, as JSON, by job. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._kept: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
 
     def of(self, job_id: str, version: int, make: Callable[[], bytes]) -> bytes:
-        """Return a job's encoded columns from the cache, or from ``make``.
+        """Return the body of a job's answer from the cache, or from ``make``.
 
         ``version``: the version of the job's tree, read before this call.
         """

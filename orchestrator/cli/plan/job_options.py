@@ -193,7 +193,9 @@ def job_of_options(
     if review:
         raise click.UsageError(NO_CANDIDATES)
     if request is None:
-        raise click.UsageError('no request; pass "...", - for standard input, or --plan FILE')
+        raise click.UsageError(
+            "no request; pass it in quotes, pass - to read it from standard input, or --plan FILE"
+        )
     return JobOptions(request=request, config=given, edit_plan=edit_plan)
 
 

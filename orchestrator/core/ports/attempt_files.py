@@ -131,5 +131,6 @@ class NodeWorktrees(Protocol):
     def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
         """Change the files of a worktree while its worker runs. HEAD and index stay unchanged.
 
-        ``path``: a directory with the server's commits. Raise RepositoryError or OSError.
+        ``directory``: the worktree on the node. ``path``: a directory with packs of the commits in
+        ``change``. Raise RepositoryError or OSError.
         """

@@ -74,7 +74,10 @@ class SecondRuns:
         result: GateResult,
         permissions: Sequence[AlterationPermission],
     ) -> JudgeAlteration:
-        """Return how the worker altered judging files; empty if the gate needs no second run.
+        """Return how the worker altered files that judge its work, such as tests.
+
+        The gate's second run uses these files as they are in the base commit. Empty if no second
+        run is needed.
 
         ``cwd``: the project in the worktree. ``touched``: the changed paths, relative to ``cwd``.
         ``result``: the result of the gate's first run.
@@ -126,9 +129,9 @@ def _needs_second_run(check: Check, result: GateResult) -> bool:
 def permissions_from(
     check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
 ) -> tuple[AlterationPermission, ...]:
-    """Return, for each task of the check, the permission to alter judging files.
+    """Return which tests and other judging files each task of the check may alter.
 
-    Paths in the permissions are relative to the project.
+    Paths in the result are relative to the project.
     """
     project = os.path.relpath(cwd, check.directory)
 

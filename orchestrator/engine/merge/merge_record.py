@@ -217,9 +217,10 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return the places of replaced hunks as text, by the worker that wrote the hunks.
+    """Return the places of replaced hunks, such as ``a.py:3-7``.
 
-    ``winners``: the workers whose merge replaced the hunks.
+    The keys are the workers that wrote the hunks. ``winners``: the workers whose merge replaced
+    the hunks.
     """
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:

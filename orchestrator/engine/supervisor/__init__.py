@@ -1,1 +1,4 @@
-"""The supervisor: the one loop that owns the state of jobs. Also recovery and lock calls."""
+"""The supervisor: the one loop that owns the state of jobs.
+
+This package also has the recovery after a crash, and the calls that acquire and release locks.
+"""

@@ -214,7 +214,10 @@ def rules_of(makefile: str) -> Mapping[str, Rule]:
 
 
 def _recipe(line: str) -> str:
-    """Return a recipe's line without its prefixes; "true" if make ignores a failure of the line."""
+    """Return the command of a recipe's line, without prefixes such as ``@``.
+
+    With the prefix ``-``, make ignores a failure. Then return the command ``true``.
+    """
     command = line.lstrip("\t @+-")
     return "true" if "-" in line.removesuffix(command) else command
 

@@ -35,7 +35,7 @@ _NO_FORK_SECONDS = 1.0
 
 
 def serve(descriptor: int) -> None:
-    """Test containment modes and fork shims, as the server requests.
+    """Answer the server's requests: try out a containment mode, or fork a shim.
 
     Return when the server and all shims have ended. ``descriptor``: the descriptor of the control
     socket.

@@ -18,7 +18,7 @@ OF_TASKS = (
         summary="Submit one description to several tools",
         description=(
             "The tools work in parallel, and the best result is merged. If a tool cannot work on "
-            "this machine, its result is a failure with the command that repairs the tool. 422: "
+            "this machine, it fails, and its result names the command that repairs the tool. 422: "
             "no tool can work."
         ),
         body=tasks_api.TaskBody,
