@@ -9,7 +9,7 @@ import yaml
 from playwright.sync_api import Page
 
 from orchestrator.api.client import OrchestratorClient
-from orchestrator.security.secrets.keys import hash_key
+from orchestrator.security.secrets.api_keys import hash_key
 from tests.acceptance.conftest import PRODUCT, Server
 from tests.agents.model_api import ModelApi
 from tests.support.project import Project

@@ -23,8 +23,9 @@ from tests.contract.store_adapters import database
 from tests.faults.gateway import Gateway
 from tests.faults.site import check_events_once
 from tests.integration.site import Answer, ServerProcess, shell, until, whole_lines
-from tests.support.cluster import NodeProcess, TestCluster, free_port
+from tests.support.cluster import NodeProcess, TestCluster
 from tests.support.machines import lacking
+from tests.support.ports import free_port
 from tests.support.server_machines import ServerMachine
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

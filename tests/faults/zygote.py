@@ -143,7 +143,7 @@ def _draw(secret: str) -> None:
     """Let every attempt's exit record be proved by a secret that the test knows."""
     from orchestrator.core.ports.launcher import Proof
     from orchestrator.engine.supervisor import supervisor
-    from orchestrator.security.secrets.keys import hash_key
+    from orchestrator.security.secrets.api_keys import hash_key
 
     supervisor.new_proof = lambda: Proof(hash_key(secret), secret)
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,7 @@ from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, N
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.launchers.local.local_launcher import LocalLauncher
+from tests.support.ports import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 _PROGRAM = (
@@ -33,12 +33,6 @@ _PROGRAM = (
 )
 #: Short, so that a test of a lost node takes seconds.
 QUICK = NodeLeaseTerms(beat=0.2, notice=1.5, lease=3.0, slack=2.0)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 class TestCluster:

@@ -15,7 +15,7 @@ from orchestrator.api.http_messages.problems import ProblemError
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.model.caller import Caller
 from orchestrator.engine.service.service import Service
-from orchestrator.security.secrets.keys import hash_key
+from orchestrator.security.secrets.api_keys import hash_key
 
 KEY_HEADER = "X-API-Key"
 #: Header with a token that proves that a change comes from the page that logged in, not from a page

@@ -22,7 +22,7 @@ from orchestrator.core.errors import Unauthorized
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
-from orchestrator.security.secrets.keys import hash_key
+from orchestrator.security.secrets.api_keys import hash_key
 
 logger = logging.getLogger(__name__)
 

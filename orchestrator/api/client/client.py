@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote
 
-from orchestrator.api.client.calls import Answer, object_of, path_of
+from orchestrator.api.client.base_client import Answer, object_of, path_of
 from orchestrator.api.client.errors import (
     ApiError,
     AuthError,

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal, overload
 
-from orchestrator.api.client.calls import Answer, ClientCalls, bare_id, path_of
+from orchestrator.api.client.base_client import Answer, ClientCalls, bare_id, path_of
 from orchestrator.api.client.errors import ConnectionLost, ServerUnreachable
 from orchestrator.core.model.states import ENDED_JOB
 from orchestrator.security.http_client.http_retry import Retry

@@ -123,7 +123,7 @@ def find_status(context: CliContext, job_id: str) -> dict[str, Any]:
     as_api = context.as_json
     client = context.client_if_running()
     if client is not None:
-        from orchestrator.cli.output.worker_rows import status_with_all_workers
+        from orchestrator.cli.output.complete_status import status_with_all_workers
 
         try:
             with client:

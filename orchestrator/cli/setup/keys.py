@@ -44,7 +44,7 @@ def new_command(context: CliContext, name: str, scopes: tuple[str, ...]) -> None
 
     The key is not stored, and is shown only once. The entry contains the hash of the key.
     """
-    from orchestrator.security.secrets.keys import hash_key, new_key
+    from orchestrator.security.secrets.api_keys import hash_key, new_key
 
     key = new_key()
     entry = {"name": name, "key_hash": hash_key(key), "scopes": list(dict.fromkeys(scopes))}

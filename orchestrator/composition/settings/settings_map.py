@@ -27,7 +27,7 @@ from orchestrator.launchers.local.containment_settings import (
     choose,
 )
 from orchestrator.security.files.umask import users_umask
-from orchestrator.security.secrets.keys import ApiKeys, Holder, hash_key
+from orchestrator.security.secrets.api_keys import ApiKeys, Holder, hash_key
 from orchestrator.security.secrets.masking import Masker
 from orchestrator.workspace import (
     LOCK_NAME,

@@ -25,7 +25,7 @@ from orchestrator.engine.runtime.launch_settings import (
     base_environment,
     project_programs,
 )
-from orchestrator.engine.runtime.machine_headroom import PortRanges
+from orchestrator.engine.runtime.port_ranges import PortRanges
 from orchestrator.engine.worktrees.working_directories import WorkerWorktree, not_copied
 from orchestrator.security.allowed_environment import NO_PROXY, no_proxy_variables
 from orchestrator.security.files import scratch_directory as scratch

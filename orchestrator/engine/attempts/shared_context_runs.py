@@ -15,7 +15,7 @@ from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import ContextPrepared, Post
 from orchestrator.security.allowed_environment import allowed_environment
 from orchestrator.security.files.untrusted_files import replace_file
-from orchestrator.security.secrets.keys import new_proof
+from orchestrator.security.secrets.api_keys import new_proof
 
 logger = logging.getLogger(__name__)
 

@@ -37,7 +37,7 @@ from orchestrator.engine.worktrees.setup_commands import Setup, why_failed
 from orchestrator.security.files import scratch_directory as scratch
 from orchestrator.security.files import search_boundary
 from orchestrator.security.files.untrusted_files import read_regular, read_tail
-from orchestrator.security.secrets.keys import new_proof
+from orchestrator.security.secrets.api_keys import new_proof
 from orchestrator.security.secrets.masking import secrets_in
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from orchestrator.core.errors import StoreAway
 from orchestrator.core.model.attempt.attempt_result import Exit
-from orchestrator.engine.runtime.disk_space_waits import SpaceWaits
+from orchestrator.engine.runtime.full_disk_retries import SpaceWaits
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 
 logger = logging.getLogger(__name__)

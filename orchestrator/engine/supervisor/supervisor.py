@@ -57,7 +57,7 @@ from orchestrator.engine.runtime.supervisor_messages import (
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import Outbox
-from orchestrator.security.secrets.keys import hash_key, new_key, new_proof
+from orchestrator.security.secrets.api_keys import hash_key, new_key, new_proof
 
 logger = logging.getLogger(__name__)
 

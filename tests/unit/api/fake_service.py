@@ -41,7 +41,7 @@ from orchestrator.core.ports.read_models import (
 )
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.supervisor.lock_calls import LockCall
-from orchestrator.security.secrets.keys import hash_key
+from orchestrator.security.secrets.api_keys import hash_key
 
 KEY = "a-key-for-tests-only"
 READ_KEY = "a-key-that-only-reads"

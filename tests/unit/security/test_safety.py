@@ -17,7 +17,7 @@ from orchestrator.security.files.untrusted_files import (
     read_tail,
     replace_file,
 )
-from orchestrator.security.secrets.keys import DEFAULT, ApiKeys, hash_key, new_key
+from orchestrator.security.secrets.api_keys import DEFAULT, ApiKeys, hash_key, new_key
 
 
 def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:

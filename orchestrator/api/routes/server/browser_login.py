@@ -26,7 +26,7 @@ from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.core.errors import Forbidden, Unauthorized
 from orchestrator.schemas import operations
 from orchestrator.schemas.requests.query_parameters import NoQuery
-from orchestrator.security.secrets.keys import hash_key
+from orchestrator.security.secrets.api_keys import hash_key
 
 blueprint = Blueprint("session", __name__)
 

@@ -27,7 +27,7 @@ from orchestrator.core.model.job import Job, Worker, WorkerKey
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import JobFilter, WorkerFilter
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.secrets.keys import ApiKeys
+from orchestrator.security.secrets.api_keys import ApiKeys
 
 #: Maximum number of a job's workers that a message names.
 MOST_NAMED = 10

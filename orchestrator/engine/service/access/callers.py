@@ -6,7 +6,7 @@ from orchestrator.core.errors import INVALID_KEY, Unauthorized
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Attempt
 from orchestrator.core.ports import Store
-from orchestrator.security.secrets.keys import ApiKeys, hash_key
+from orchestrator.security.secrets.api_keys import ApiKeys, hash_key
 
 
 class Callers:

@@ -26,6 +26,7 @@ from tests.integration.site import (
     until,
     whole_lines,
 )
+from tests.support.ports import free_port
 
 pytestmark = pytest.mark.nightly
 
@@ -39,12 +40,6 @@ def recipe(language: str) -> str:
     found = re.search(rf"```{language}\n(.*?)```", page, re.DOTALL)
     assert found is not None
     return found[1]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def nginx_command(folder: Path, port: int, upstream: str) -> list[str]:

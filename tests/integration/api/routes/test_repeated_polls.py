@@ -17,7 +17,7 @@ from orchestrator.api.serializers.status_cache import MOST_QUICK_CHANGES
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Submission
 from orchestrator.core.ports.read_models import ListedJob
-from orchestrator.security.secrets.keys import hash_key
+from orchestrator.security.secrets.api_keys import hash_key
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY, FakeJobLists, FakeService
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.engine.runtime.machine_headroom import SIZE
+from orchestrator.engine.runtime.port_ranges import SIZE
 from orchestrator.security.files import scratch_directory
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import shell, until

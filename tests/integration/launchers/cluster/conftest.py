@@ -21,7 +21,8 @@ from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.security import process_table
 from tests.contract.launcher_adapters import LauncherSite
 from tests.integration.launchers.conftest import wait_until
-from tests.support.cluster import QUICK, NodeProcess, TestCluster, free_port
+from tests.support.cluster import QUICK, NodeProcess, TestCluster
+from tests.support.ports import free_port
 
 
 class Relay:

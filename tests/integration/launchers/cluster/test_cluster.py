@@ -21,8 +21,9 @@ from tests.integration.site import (
     shell,
     until,
 )
-from tests.support.cluster import NodeProcess, TestCluster, free_port
+from tests.support.cluster import NodeProcess, TestCluster
 from tests.support.examples import nightly
+from tests.support.ports import free_port
 
 #: Starts a child job, waits for it, and prints the names of both nodes.
 PARENT = "orchestrator spawn --wait --command 'echo child on $ORCHESTRATOR_NODE'; echo parent"

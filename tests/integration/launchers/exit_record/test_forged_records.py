@@ -16,7 +16,7 @@ from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.containment_settings import ContainmentPlan, Mode
 from orchestrator.security import process_table
-from orchestrator.security.secrets.keys import new_proof
+from orchestrator.security.secrets.api_keys import new_proof
 from tests.integration.launchers.conftest import Stage, opened
 
 #: Writes a record of success in place of its shim's record, and kills the shim: its parent, or the

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from orchestrator.config import load
-from orchestrator.security.secrets.keys import hash_key
+from orchestrator.security.secrets.api_keys import hash_key
 from tests.unit.cli.conftest import Orchestrator
 
 

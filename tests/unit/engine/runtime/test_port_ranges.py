@@ -2,7 +2,7 @@
 
 import socket
 
-from orchestrator.engine.runtime.machine_headroom import FIRST, LAST, SIZE, PortRanges
+from orchestrator.engine.runtime.port_ranges import FIRST, LAST, SIZE, PortRanges
 
 
 def test_no_two_workers_have_the_same_range() -> None:

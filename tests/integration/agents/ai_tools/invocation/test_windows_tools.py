@@ -151,7 +151,10 @@ def test_a_job_cannot_choose_it_for_itself(make_site: MakeSite) -> None:
     answer = make_site().post("x", **WINDOWS)
 
     assert answer.status_code == 422
-    assert "set orchestrator.execution_mode: windows in its config.yaml" in answer.json()["detail"]
+    assert (
+        "set orchestrator.execution_mode: windows in the server's config.yaml"
+        in answer.json()["detail"]
+    )
 
 
 def checked(mode: str, **environ: str) -> tuple[bool | None, str, str]:

@@ -15,7 +15,8 @@ from orchestrator.launchers.cluster.lost_nodes import longest_lease
 from orchestrator.launchers.cluster.node.join_file import JoinFile
 from tests.integration.launchers.cluster.conftest import ClusterSite
 from tests.integration.launchers.conftest import wait_until
-from tests.support.cluster import NodeProcess, free_port
+from tests.support.cluster import NodeProcess
+from tests.support.ports import free_port
 
 Started = Callable[..., None]
 
