@@ -64,7 +64,7 @@ class PolicyArguments(Section):
 
 
 class UserAgent(Section):
-    """An agent of the user. With the name of a built-in agent, the entry changes this agent."""
+    """An agent of the user, or changes to the built-in agent with the same name."""
 
     command: Words = ()
     """Program and arguments, as a list; the program reads the prompt from standard input."""

@@ -77,7 +77,7 @@ class NotifyTarget(Section):
     labels: Mapping[str, str] = Field(default_factory=dict)
     """Labels; only jobs with all of these labels are reported."""
     on: Ended = (JobStatus.COMPLETED, JobStatus.PARTIAL, JobStatus.FAILED)
-    """Statuses; of ended jobs, only jobs with one of these statuses are reported."""
+    """Statuses; an ended job is reported only if it has one of these statuses."""
     min_seconds: SecondsOrZero = 60
     """Minimum duration of a reported job, in seconds."""
     quiet: QuietHours | None = None
