@@ -155,8 +155,8 @@ class DaskNodes:
                 why = str(error) or type(error).__name__
             if not is_logged:
                 logger.warning(
-                    "Dask's scheduler %s is unreachable; nodes continue, and the server connects "
-                    "again: %s",
+                    "Dask's scheduler %s is unreachable: %s; nodes continue, and the server "
+                    "retries the connection",
                     self._address,
                     why,
                 )
@@ -266,7 +266,9 @@ class DaskNodes:
         used = {each.name for each in self._states() if each.running or each.waiting}
         for name in gone & entries.keys():
             if not entries[name].is_released:
-                logger.info("node %s: Dask has lost its worker; no more workers start", name)
+                logger.info(
+                    "node %s: its Dask worker is lost; no more workers start on this node", name
+                )
                 self._registry.change(name, is_released=True)
             elif name not in used:
                 self._registry.remove(name)
