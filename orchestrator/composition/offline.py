@@ -1,4 +1,4 @@
-"""The service and the removal of jobs, for commands that run without a server."""
+"""Access to jobs, and the removal of jobs, for commands that run without a server."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,9 +15,10 @@ OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
 
 @contextmanager
 def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Service, Caller]]:
-    """Yield the service of the folder, and the ``Caller`` to pass to its methods. Start no worker.
+    """Yield the ``Service`` of the home ``folder``, and the ``Caller`` to pass to its methods.
 
-    The workspace is locked until the block ends. Raise WorkspaceBusy while a server runs.
+    Start no worker. The workspace is locked until the block ends. Raise WorkspaceBusy while a
+    server runs.
     """
     manager = JobManager(folder, load(folder, environ=environ).settings)
     manager.open()

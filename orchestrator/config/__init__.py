@@ -1,6 +1,6 @@
 """Declares and loads the settings. Errors name the file, the line, and the expected value.
 
-- ``fields``: Types of settings, and the checks of their texts
+- ``fields``: Types of the settings' values, and checks of the values
 - ``sections``: Sections of the settings that have lists of entries: agents, triggers, receivers
 - ``yaml``: Reads the text of ``config.yaml``, gives each value a path, and adds an API key
 

@@ -34,9 +34,10 @@ SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Loaded:
-    """The settings, and the source of each setting, by the setting's dotted name.
+    """The settings, and the source of each setting.
 
-    The source of a setting with its default value is ``default``.
+    ``origins``: the dotted name of each setting, with the setting's source. The source of a setting
+    with its default value is ``default``.
     """
 
     settings: Settings

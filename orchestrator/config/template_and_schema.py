@@ -112,7 +112,7 @@ def _or_null(section: Mapping[str, object]) -> Mapping[str, object]:
 
 
 def visible(settings: Settings) -> dict[str, object]:
-    """Return the value of every setting, by dotted name. Secrets are hidden."""
+    """Return the dotted name and the value of every setting. Secrets are hidden."""
     return {
         f"{section_name}.{key}": _plain_value(value)
         for section_name, section in settings

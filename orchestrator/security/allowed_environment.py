@@ -37,7 +37,7 @@ def allowed_environment(server: Mapping[str, str]) -> dict[str, str]:
 
 
 def no_proxy_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables ``NO_PROXY`` and ``no_proxy``: their present hosts, and this machine."""
+    """Return ``NO_PROXY`` and ``no_proxy``, each with its present hosts and with this machine."""
     found = {}
     for name, other in (NO_PROXY, NO_PROXY[::-1]):
         found[name] = _with_this_machine(environment.get(name) or environment.get(other, ""))

@@ -89,7 +89,7 @@ def _removed(stream: bytes) -> tuple[bytes, int, bytes]:
 
     1. The clean text.
     2. The position of the first removed byte; -1 if no byte was removed.
-    3. The first bytes of a control string that is not finished; b"" if there is none.
+    3. The first bytes of an unfinished control string (such as a title); b"" if there is none.
     """
     parts, position, begins_at = [], 0, -1
     found = None

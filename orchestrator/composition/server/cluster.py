@@ -34,10 +34,10 @@ def cluster_launcher(
 ) -> ClusterLauncher:
     """Return the launcher that runs workers on the machines of the cluster. Raise ConfigError.
 
-    ``places``: paths outside the workspace that workers on nodes use, by name. ``described``:
-    descriptions of agents, with which a node finds the agents' programs. ``demand`` gets a machine
-    and a maximum. It returns how many waiting workers could run on additional machines of the same
-    kind. The result is at most the maximum.
+    ``places``: the paths of ``home``, ``project``, and ``python``, which workers on nodes use.
+    ``described``: descriptions of agents, with which a node finds the agents' programs. ``demand``
+    gets a machine and a maximum. It returns how many waiting workers could run on additional
+    machines of the same kind. The result is at most the maximum.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

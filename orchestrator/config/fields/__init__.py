@@ -1,1 +1,1 @@
-"""Types of settings, and the checks of their texts."""
+"""Types of the settings' values, and checks of the values."""

@@ -196,9 +196,9 @@ class ClusterLauncher:
     def copy_to_node(self, worker: str, path: str) -> None:
         """Copy a small file of a running worker to its node, if the node has its own file system.
 
-        ``path`` must be in a directory that the node received before the start. The node gets the
-        file again each time it reconnects, so a repeated copy must do no harm. Does not block.
-        Raise OSError if the file cannot be read.
+        ``path`` must be in a directory that the node received before the attempt's start. The node
+        gets the file again each time it reconnects, so a repeated copy must do no harm. Does not
+        block. Raise OSError if the file cannot be read.
         """
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
 

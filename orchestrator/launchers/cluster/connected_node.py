@@ -163,9 +163,9 @@ def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
 def store_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
     """Store an attempt's end on the server, unless the attempt has an exit record there.
 
-    For a lost attempt without a genuine record, store a tombstone. Return the end in the server's
-    exit record; ``exit`` if there is none. ``record``: the exit record that the node sent; empty if
-    the node sent none.
+    ``record``: the exit record that the node sent; empty if the node sent none. For a lost attempt
+    without a genuine record, store a tombstone: an exit record that prevents another start. Return
+    the end in the server's exit record; ``exit`` if the server has none.
     """
     try:
         if exit.ended_by is EndedBy.LOST and not _is_proof(record, attempt.digest):

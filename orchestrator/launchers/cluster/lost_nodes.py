@@ -42,7 +42,8 @@ _COPY_BYTES = 1024 * 1024
 class GivenUpAttempt:
     """An attempt that counts as lost, because its node was lost.
 
-    ``paths``, ``had``, and ``rest`` have an entry for each output file: ``log`` and ``raw``.
+    ``paths``, ``had``, and ``rest`` are mappings with a key for each output file of the attempt:
+    ``log`` and ``raw``.
     """
 
     attempt_id: str
@@ -120,9 +121,9 @@ class GivenUpAttempt:
 
 
 class LateEnds:
-    """The attempts of lost nodes, by node. Their results may still arrive.
+    """The attempts of each lost node. The results of these attempts may still arrive.
 
-    Only one thread may call. Any thread may call ``is_empty``.
+    Only one thread may call the methods, but any thread may read ``is_empty``.
     """
 
     def __init__(self) -> None:

@@ -522,10 +522,9 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record when the node's lease ends if the server's next answer is the last.
+        """Record when all workers of the node have ended if the next answer to it is the last.
 
-        By then, all workers of the node have ended. Call this before the answer is sent, so that
-        the recorded time is never too early.
+        Call this before the server sends this answer, so that the recorded time is never too early.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 

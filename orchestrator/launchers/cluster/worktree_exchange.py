@@ -43,7 +43,7 @@ class WorktreeExchange:
         attempt.turn.release()
 
     async def fetch(self, attempt: NodeAttempt, *, waits: bool) -> bool:
-        """Update the server's copy of the worktree, and its branch, to the state on the node.
+        """Update the worktree on the server, and the worker's branch, to the state on the node.
 
         Return False if the attempt is ending. Raise RepositoryError or OSError. If the node is not
         connected, wait if ``waits``; otherwise raise Unavailable. Call ``hold`` before.

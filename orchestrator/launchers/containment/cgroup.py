@@ -74,7 +74,7 @@ class ControlGroups(Subreaper):
 
 
 def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
-    """Return the content to write to the control files of a worker's group, by file name."""
+    """Return the control files to write for a worker's group: each file name with its content."""
     files = {}
     if wanted.get("cpu") is not None and "cpu" in controllers:
         files["cpu.max"] = f"{max(1000, int(wanted['cpu'] * _PERIOD))} {_PERIOD}"
@@ -134,9 +134,9 @@ def read(path: str) -> str:
 def limit_hit(directory: str, wanted: Message) -> str:
     """Return the limit that the worker reached, as text; "" if none.
 
-    Only the counter ``oom`` means the group's own limit: if the machine runs out of memory, the
-    kernel counts only ``oom_kill`` (https://docs.kernel.org/admin-guide/cgroup-v2.html,
-    memory.events).
+    ``wanted``: the limits of the worker. The counter ``oom`` shows that the group reached its own
+    memory limit. If the machine runs out of memory, the kernel increases only ``oom_kill``
+    (https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.events).
     """
     if wanted.get("memory") and _count(f"{directory}/memory.events", "oom"):
         return worker_limits.memory_words(wanted["memory"])

@@ -32,6 +32,6 @@ def containment_for(plan: Message) -> Subreaper:
 
 
 def enforced_limits(plan: Message) -> list[str]:
-    """Return the names of the limits that the containment enforces, so that the shim need not."""
+    """Return the names of the limits that the containment enforces instead of the shim."""
     names = {"memory": "memory", "pids": "processes"}
     return [names[each] for each in plan["controllers"] if each in names]

@@ -70,7 +70,7 @@ class Subreaper:
 
     @property
     def is_empty(self) -> bool:
-        """True if no process of the tree was alive at the latest ``reap``."""
+        """True if no process of the attempt remained at the latest ``reap``."""
         return self._no_child
 
     def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:

@@ -188,7 +188,7 @@ def _tombstone_mark(digest: str) -> str:
 
 
 def exit_from(record: dict[str, Any]) -> Exit:
-    """Return the exit in a record of a shim.
+    """Return the attempt's end in a shim's exit record.
 
     Raise ValueError, KeyError, TypeError, or AttributeError if the record is invalid. A worker may
     have written an invalid record.

@@ -113,7 +113,7 @@ class ContainmentPlan:
             yield "workers.sandbox.network is false: workers cannot start child jobs"
 
     def loose_limits(self) -> dict[str, str]:
-        """Return the limits that are not enforced exactly, by name, each with an explanation."""
+        """Return the name of each limit that is not enforced exactly, with an explanation."""
         limits, found = self.limits, {}
         if limits.cpu is not None and "cpu" not in self.controllers:
             found["cpu"] = f"workers.limits.cpu is not enforced ({self._why_loose('cpu')})"

@@ -40,7 +40,7 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Finds in background threads how attempts ended. A query may scan all processes."""
+    """Finds in background threads how attempts ended. An inquiry may scan all processes."""
 
     def __init__(self, report: Callable[[str, Exit], None]) -> None:
         """``report`` is called with an attempt's id and its end, from any thread."""
@@ -56,16 +56,16 @@ class Inquiries:
             self._threads.submit(self._ask_until_known, attempt_id, ask)
 
     def close(self) -> None:
-        """Wait for running queries, and discard queued queries. Idempotent.
+        """Wait for running inquiries, and discard queued inquiries. Idempotent.
 
-        The next server repeats the discarded queries.
+        The next server repeats the discarded inquiries.
         """
         self._closing.set()
         self._threads.shutdown(cancel_futures=True)
 
     def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        # A query may fail, for example because the disk is full. The worker's next attempt must not
-        # begin before the end of this attempt is known.
+        # An inquiry may fail, for example because the disk is full. The worker's next attempt must
+        # not begin before the end of this attempt is known.
         while not self._closing.is_set():
             try:
                 self._report(attempt_id, ask())

@@ -1,9 +1,9 @@
 """Crash injection for tests: the process kills itself when it reaches a given failpoint.
 
-A *failpoint* is a named place in the code.
+A *failpoint* is a named point in the code.
 
-The variable is ``ORCHESTRATOR_FAILPOINTS=<file>|<place>,<place>,...``. A place has one of three
-forms:
+The environment variable is ``ORCHESTRATOR_FAILPOINTS=<file>|<place>,<place>,...``. A *place*
+selects the failpoint at which the process kills itself. A place has one of three forms:
 
 - ``<n>``: the n-th failpoint that any process reaches
 - ``<name>``: this failpoint, each time
@@ -27,7 +27,7 @@ KEPT_VARIABLES = ("LD_LIBRARY_PATH", VARIABLE)
 
 
 def arm_from(environ: Mapping[str, str]) -> None:
-    """Arm this process if its environment has ORCHESTRATOR_FAILPOINTS."""
+    """Enable crash injection in this process if ``environ`` has ORCHESTRATOR_FAILPOINTS."""
     given = environ.get(VARIABLE)
     if given:
         path, _, places = given.rpartition("|")

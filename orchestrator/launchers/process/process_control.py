@@ -12,7 +12,7 @@ _ARG_START, _ARG_END = 45, 46
 
 
 def send_signal(process: process_table.Process, number: int) -> None:
-    """Send a signal to this process, but never to a later process with the same PID.
+    """Send a signal to ``process``, but never to a later process with the same PID.
 
     Does nothing if the process has exited or belongs to another user.
     """

@@ -189,9 +189,10 @@ def _children(pid: str) -> list[str]:
 
 @cache
 def _oom_score_of_workers(pid: int) -> bytes:
-    """Return the OOM score for workers of this process, whose PID is ``pid``.
+    """Return the OOM score for the workers that this process starts.
 
-    Return an empty value if /proc belongs to another PID namespace.
+    ``pid``: the PID of this process. Return an empty value if /proc belongs to another PID
+    namespace.
     """
     with suppress(OSError, ValueError):
         if os.readlink("/proc/self") == str(pid):

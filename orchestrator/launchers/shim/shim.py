@@ -6,7 +6,7 @@ attempt takes long, the shim returns the preloaded launches to the server.
 If the server exits, the shim continues until its attempt has ended. After the orphan timeout, the
 shim stops the worker, because the worker may cost money. A later server has no socket to this shim,
 and controls the shim by signals. SIGTERM cancels the attempt. SIGUSR1 and SIGUSR2 pause and resume
-the clock of the timeout.
+the clock of the attempt's timeout.
 """
 
 import os

@@ -41,7 +41,7 @@ DEFAULT = Holder("default", frozenset({Scope.ADMIN}))
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """The API keys of people and programs. ``holders``: holders by the hash of the key."""
+    """The API keys of people and programs. ``holders``: the hash of each key, and its holder."""
 
     holders: dict[str, Holder] = field(default_factory=dict)
 

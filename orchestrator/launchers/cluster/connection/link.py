@@ -7,7 +7,7 @@ hello {name, instance, version, code, uid,        welcome {terms, plan, files: {
                                                            mark_name, places, addresses}
 beat {n, memory, disk}                            refused {why}: instead of a welcome
 agents {agents}, unfit {why}                      ok {n, idle}, expect {}
-had {bytes}                                       files {attempt, at, data}: before its start
+had {bytes}                                       files {attempt, at, data}: before ``start``
 started {attempt, pid}                            start {launch, bases, files}, stop {...}
 piece {attempt, file, at, data}                   waiting {attempt, on}
 ended {attempt, exit, record, files}              got {bytes}, again {attempt}: the disk was full
@@ -22,9 +22,9 @@ A node repeats ``ended`` on each new connection until the server has answered ``
 server expects an attempt that the node does not know, the attempt never started on the node:
 ``start`` was lost with the connection.
 
-Only nodes with their own file systems get ``files``. After an attempt, such a node sends the
-attempt's files as ``piece`` messages of the file ``files``. Then it sends ``ended`` with the digest
-of these files.
+Only nodes with their own file systems get ``files`` messages. After an attempt, such a node packs
+the attempt's files into an archive, and sends the archive in ``piece`` messages, whose field
+``file`` is "files". Then it sends ``ended`` with the archive's digest.
 
 ``snapshot`` asks such a node for the state of a running attempt's worktree. The node answers with
 several ``snapshot`` messages of the same number ``n``: first the pieces of an archive, and at last
@@ -134,7 +134,10 @@ class Link(asyncio.BufferedProtocol):
     # Messages
 
     def post(self, message: Message) -> None:
-        """Send a message soon, without waiting. Only ``receive`` reports a broken connection."""
+        """Send a message soon, without waiting.
+
+        Does not report a broken connection: ``receive`` and ``drained`` raise OSError for it.
+        """
         body = _encode(message).encode("ascii")
         if not self._unsent:
             self._loop.call_soon(self._flush)

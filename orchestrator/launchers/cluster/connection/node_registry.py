@@ -71,7 +71,7 @@ class NodeRegistry:
 
     @property
     def address(self) -> str:
-        """The first of ``addresses``; empty if ``init`` was never called."""
+        """The first of ``addresses``; empty until ``init`` has stored an address."""
         return str(self._read().get("address", ""))
 
     @property
@@ -138,7 +138,8 @@ class NodeRegistry:
     def why_rejected(self, name: str, serial: str, instance: str) -> str:
         """Return why a node must not connect; "" if it may connect.
 
-        At the node's first accepted connection, ``instance`` is stored.
+        ``serial``: the serial number of the node's certificate. ``instance``: the id of the node's
+        state directory, which is stored at the node's first accepted connection.
         """
         entry = self.entries().get(name)
         if entry is None or entry.serial != serial:

@@ -69,9 +69,10 @@ class SchedulerScaling(SchedulerPlugin):
         scheduler.handlers["orchestrator_workers"] = self.store_figures
 
     def store_figures(self, wanted: int, closable: Sequence[str]) -> float | None:
-        """Store the wanted number of Dask workers. ``closable``: addresses that may be closed.
+        """Store the wanted number of Dask workers.
 
-        Return the seconds since a program last asked for the number; None if no program has asked.
+        ``closable``: the addresses of the Dask workers that may be closed. Return the seconds since
+        a program last asked for the wanted number; None if no program has asked.
         """
         import time
 
@@ -171,8 +172,8 @@ class DaskScaling:
         """Send new figures to Dask's scheduler. Release nodes, or use released nodes again.
 
         Call this about once a second, because the scheduler ignores figures older than 15 s.
-        ``nodes``: the name of the node on each Dask worker, by the address of the Dask worker.
-        ``workers``: Dask's data about each Dask worker, by its address.
+        ``nodes``: the name of the node on each Dask worker. ``workers``: Dask's data about each
+        Dask worker. The keys of both mappings are the addresses of Dask workers.
         """
         now = asyncio.get_running_loop().time()
         if not self._is_installed or now < self._next_at:
@@ -204,7 +205,7 @@ class DaskScaling:
         if now >= self._short_since + _SILENT_SECONDS and not self._is_warned:
             self._is_warned = True
             logger.warning(
-                "Dask starts no more workers, because no program scales the cluster; call "
+                "Dask starts no more Dask workers, because no program scales the cluster; call "
                 "cluster.adapt() in the program that created the cluster, and keep it running",
                 extra={"action": "dask_not_adapted"},
             )
@@ -246,7 +247,10 @@ class DaskScaling:
             registry.change(name, is_released=False)
         kept = sorted((each.name for each in up), key=lambda name: load[name])
         for name in kept[: max(0, surplus - len(released))] if is_lasting else ():
-            logger.info("node %s: no longer needed; Dask may end its worker when it is idle", name)
+            logger.info(
+                "node %s: no longer needed; Dask may close its Dask worker when the node is idle",
+                name,
+            )
             registry.change(name, is_released=True)
 
     def _idle_nodes(

@@ -78,7 +78,10 @@ class NodeFiles:
     """
 
     def __init__(self, directory: Path, home: Path, worktrees: NodeWorktrees | None) -> None:
-        """``directory`` must be on a local disk. ``home``: the product's folder. Raise OSError."""
+        """``directory`` has a subdirectory for each worker, and must be on a local disk.
+
+        ``home``: the product's folder. ``worktrees``: None if this node has no git. Raise OSError.
+        """
         self._directory, self._home, self._worktrees = directory, home, worktrees
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         #: Paths of the server's workspace, project, folder, and Python, by these names.

@@ -72,7 +72,7 @@ class RunningWorktree:
             self._answer.set_exception(ConnectionError("the connection to the node ended"))
 
     async def fetch(self, link: Link) -> bool:
-        """Update the server's copy of the worktree, and its branch, to the state on the node.
+        """Update the worktree on the server, and the worker's branch, to the state on the node.
 
         Return False if the attempt is ending. Raise ConnectionError if the link breaks. Raise
         RepositoryError, UnusableFiles, or OSError if the copy fails.

@@ -1,8 +1,8 @@
 """The server's side of file transfer with nodes that have their own file systems.
 
 Sends and receives the files of attempts. While an attempt runs, the list of its files and the
-archive from the node are in the directory of its future exit record. Both are removed at the
-attempt's end.
+archive from the node are in the directory to which the exit record will be written. The list and
+the archive are removed at the attempt's end.
 """
 
 import asyncio
@@ -156,7 +156,7 @@ def archive_path(exit_path: str) -> str:
 
 
 def stored_files(exit_path: str) -> AttemptFiles | None:
-    """Return the files of an attempt that an earlier server sent to a node; None if it sent none.
+    """Return the files that an earlier server sent to a node for an attempt; None if it sent none.
 
     Removes the archive that the node has sent so far. The node sends the archive again.
     """

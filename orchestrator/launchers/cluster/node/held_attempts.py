@@ -112,7 +112,10 @@ class HeldAttempt:
 
 
 class HeldAttempts(dict[str, HeldAttempt]):
-    """The attempts that the node holds, by id. Their directories are below ``directory``."""
+    """A mapping from the id of each attempt that the node holds to the attempt.
+
+    The directories of these attempts are below ``directory``.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Raise OSError."""
