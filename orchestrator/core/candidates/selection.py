@@ -217,20 +217,21 @@ def _has_verdict(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if the gate judged another candidate of the task, but not this candidate.
+    """True if a gate judged another candidate of the task, but not this candidate.
 
-    False if this candidate's changes do not concern the gate. ``result_gates``: names of the gates
-    that judged at least one candidate.
+    False if this candidate's changes do not concern the gate. ``gate``: the gate's result for this
+    candidate. ``result_gates``: names of the gates that judged at least one candidate.
     """
     needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _has_verdict(gate)
     return needs_it and gate.name in result_gates
 
 
 def _base_tests_passed(gate: GateResult, fewest: Mapping[str, int]) -> int:
-    """Return how many tests of the base commit passed for the candidate.
+    """Return how many tests of the base commit passed for a candidate.
 
-    If the candidate's changes do not concern the gate, return ``fewest`` of the gate: the lowest
-    number of all successful candidates. The gate then gives this candidate no advantage.
+    ``gate``: the gate's result for the candidate. ``fewest``: the smallest number of passed tests
+    among the successful candidates, by gate name. If the candidate's changes do not concern the
+    gate, return this smallest number, so that the gate gives the candidate no advantage.
     """
     unchanged = gate.status is GateStatus.SKIPPED and gate.cause in _UNCHANGED
     return fewest.get(gate.name, 0) if unchanged else _comparable_tests(gate) or 0
@@ -299,7 +300,9 @@ def _gates_words(best: Candidate, other: Candidate) -> str:
     if other.unrun and not best.unrun:
         return f"{plural(len(other.unrun), 'gate')} did not run ({_first_names(other.unrun)})"
     if other.judges and not best.judges:
-        return f"changed tests or gate settings that judge the candidate's work ({other.judges[0]})"
+        return (
+            f"the candidate changed tests or gate settings that judge its work ({other.judges[0]})"
+        )
     return f"{_more(other.failures - best.failures, 'gate failure')}"
 
 

@@ -312,7 +312,7 @@ def test_a_candidate_that_alters_what_judges_it_loses(made: MakeProject) -> None
     assert (best["worker_id"], other["worker_id"]) == ("worker_2", "worker_1")
     assert (
         other["why"]
-        == "changed tests or gate settings that judge the candidate's work (tests/test_app.py)"
+        == "the candidate changed tests or gate settings that judge its work (tests/test_app.py)"
     )
 
 

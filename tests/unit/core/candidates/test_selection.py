@@ -38,7 +38,7 @@ TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
         {},
         {"judges": ("a.py",)},
         Criterion.GATES,
-        "changed tests or gate settings that judge the candidate's work (a.py)",
+        "the candidate changed tests or gate settings that judge its work (a.py)",
     ),
     (
         {"base_tests": 14},
