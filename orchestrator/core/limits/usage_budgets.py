@@ -55,7 +55,10 @@ class Limited(Protocol):
 
 @dataclass(slots=True)
 class Spent:
-    """A sum of usage, by the name of the limit on it. Unknown usage counts as zero."""
+    """Sums of usage: one sum for each limit on usage, such as ``max_steps``.
+
+    Unknown usage counts as zero.
+    """
 
     by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAPS, 0.0))
 
@@ -104,7 +107,7 @@ def is_known(usage: Usage) -> bool:
 
 
 def usage_by_job(jobs: Iterable[Job], workers: Iterable[Worker]) -> Mapping[str, Sequence[Usage]]:
-    """Return the known usages of a job's workers and of the workers below it, for each job id.
+    """Return, by job id, the known usages of the workers of a job and of all jobs below it.
 
     ``jobs``: a job tree. Jobs without known usage are omitted.
     """

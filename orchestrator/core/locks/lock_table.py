@@ -43,7 +43,7 @@ def lock_name(text: str) -> str:
 
 
 def names_above(name: str) -> Sequence[str]:
-    """Return the names above a name, from EVERYTHING down to the nearest name."""
+    """Return the names above a name, from ``EVERYTHING`` (the project) down to the nearest name."""
     if name == EVERYTHING:
         return ()
     parts = name.split("/")
@@ -105,7 +105,8 @@ def compatible(one: LockEntry, other: LockEntry) -> bool:
     """True if both entries may be held at the same time, even with the same name.
 
     A child job works for its parent worker, so a worker never blocks its ancestors or descendants.
-    A claim belongs to a task, so all candidates of the task share it.
+    All candidates of a task share the task's claims. Therefore, an entry with these claims blocks
+    neither the entries of the candidates nor the entries of their descendants.
     """
     if one.key in other.party.line or other.key in one.party.line:
         return True
@@ -186,7 +187,7 @@ class LockTable:
     def latest_in_the_way(self, entry: LockEntry) -> LockEntry | None:
         """Return an entry that conflicts with the given entry; None if none conflicts.
 
-        Only the latest entry of each name is checked.
+        For each name of the given entry, only the latest entry with this name is checked.
         """
         for name in entry.names:
             latest = next(reversed(self._at.get(name, {})), None)

@@ -152,9 +152,9 @@ class Agents(Protocol):
         """
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:
-        """Return the own name of the agent that ``name`` selects for a task.
+        """Return the name of the agent that ``name`` selects for a task; never an alias.
 
-        Raise UnknownAgent if there is no such agent. ``name``: the agent's own name, an alias, or
+        Raise UnknownAgent if there is no such agent. ``name``: an agent's name, an alias, or
         ``auto``. ``refused``: agents whose login failed. ``auto`` selects a refused agent only if
         no other agent remains.
         """
@@ -181,10 +181,11 @@ class Agents(Protocol):
         """Return True if the agent accepts a prompt, not only a command."""
 
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
-        """Return the planner of a job: ``rules``, or an agent's own name.
+        """Return the planner of a job: ``rules``, or the name of an agent.
 
-        ``auto`` means the job's ``agent`` if that agent can plan, otherwise ``rules``. Raise
-        UnknownAgent for an unknown name. Raise InvalidRequest for an agent that cannot plan.
+        ``name``: the requested planner. ``auto`` means the job's ``agent`` if that agent can plan,
+        otherwise ``rules``. ``refused``: agents whose login failed. Raise UnknownAgent for an
+        unknown name. Raise InvalidRequest for an agent that cannot plan.
         """
 
 
@@ -195,7 +196,7 @@ AHEAD_SECONDS = 20.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompting:
-    """Properties of agents that concern their prompts, by agent name."""
+    """How agents and their providers treat prompts. Each function gets the name of an agent."""
 
     #: Returns True if the agent reads a prompt. Prompts begin with the job's shared context.
     reads: Callable[[str], bool] = lambda agent: False
@@ -215,7 +216,7 @@ class SharedContexts(Protocol):
         """
 
     def make_plain(self, job: Job, root: Job) -> None:
-        """Create the context in this process if it is missing. Raise OSError.
+        """If the context is missing, create the context in this process. Raise OSError.
 
         The context then lacks the project digest and the files, which only the process of
         ``command`` adds.

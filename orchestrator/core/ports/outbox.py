@@ -105,7 +105,7 @@ class OutboxStore(Protocol):
     """
 
     def due(self, now: float, busy: Collection[str], limit: int) -> Sequence[OutboxEntry]:
-        """Return the due entries of endpoints that are not ``busy``, in order of due time."""
+        """Return the due entries in order of due time. Omit entries of the endpoints ``busy``."""
 
     def next_due(self) -> float | None:
         """Return the due time of the next pending entry; None if there is none."""
@@ -152,7 +152,7 @@ class TestResult(NamedTuple):
 
 
 class OutboxCalls(Protocol):
-    """Calls of administrators about the outbox. Raise NotFound for an unknown name or id."""
+    """The outbox for administrators. Methods raise NotFound for an unknown name or id."""
 
     def endpoints(self) -> Sequence[EndpointInfo]: ...
 

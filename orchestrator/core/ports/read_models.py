@@ -352,7 +352,7 @@ class WorkerOrder(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerFilter:
-    """The workers of a job to list. An empty filter selects all workers."""
+    """Selects the workers of one job for a list. An empty filter selects all workers."""
 
     job_id: str
     statuses: Collection[str] = ()

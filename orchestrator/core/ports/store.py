@@ -181,7 +181,7 @@ class Store(Protocol):
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
         """Return the tree of a root job, with attempts; None if no job is found.
 
-        ``job_ids``: the jobs of the tree to return; None: all jobs.
+        ``job_ids``: ids of the jobs to include; None: all jobs of the tree.
         """
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
@@ -196,10 +196,16 @@ class Store(Protocol):
     def worker_page(
         self, root_id: str, wanted: WorkerFilter, offset: int, limit: int, now: float
     ) -> WorkerPage:
-        """Return a page of one job's workers. The time of a running worker counts up to ``now``."""
+        """Return a page of one job's workers.
+
+        ``now``: the present time, to sort running workers by their durations so far.
+        """
 
     def status_counts(self, root_ids: Collection[str]) -> Mapping[str, Sequence[StatusCount]]:
-        """Return the number and usage of workers, by job and status, for each root job."""
+        """Return the number and usage of the workers in the trees of root jobs, by root job id.
+
+        Each value has one ``StatusCount`` for each job of the tree and each status of its workers.
+        """
 
     def first_failures(self, job_ids: Collection[str]) -> Mapping[str, FirstFailure]:
         """Return the first failed worker of each job, in the order of the job's tasks.
@@ -208,7 +214,7 @@ class Store(Protocol):
         """
 
     def usage(self, wanted: UsageFilter) -> Sequence[UsageRow]:
-        """Return usage by ``wanted.by`` and bucket of time, in order of time."""
+        """Return one row for each value of ``wanted.by`` and each bucket, in order of time."""
 
     def needy(
         self, root_ids: Collection[str] | None, submitted_by: str | None

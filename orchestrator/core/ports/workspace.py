@@ -82,7 +82,7 @@ class JobFiles(Protocol):
         """
 
     def secure(self, root_id: str) -> None:
-        """Save on git refs the work that a removal would lose.
+        """Save the work that a removal would lose. Git refs protect the saved work.
 
         Call this before ``mark_removed``. Raise OSError, for example because the disk is full.
         """

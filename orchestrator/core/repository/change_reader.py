@@ -65,7 +65,10 @@ class VersionState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ConflictVersions:
-    """The texts of a file in conflict. None: no such file, or not text."""
+    """The texts of a file in conflict: of the common ancestor, of both sides, and of the merge.
+
+    A text is None if the file does not exist there, or if the file is not text.
+    """
 
     path: str
     base: str | None = None
@@ -100,7 +103,10 @@ class TextLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Blobs:
-    """The blob ids of a file in conflict; empty for a side that has no such file."""
+    """The blob ids of a file in conflict: in the common ancestor, and on both sides.
+
+    A blob id is "" if the file does not exist there.
+    """
 
     base: str = ""
     ours: str = ""
@@ -116,10 +122,16 @@ class ChangeReader(Protocol):
         """Return the commit of a branch or ref; empty if it does not exist."""
 
     def difference(self, base: str, commit: str, asked: DiffRequest) -> Difference:
-        """Return the difference between two commits. Raise TooLarge, which names the paths."""
+        """Return the difference between two commits.
+
+        Raise TooLarge, with the paths of the changed files, if the difference is too large.
+        """
 
     def patch(self, base: str, commit: str, asked: DiffRequest) -> bytes:
-        """Return the difference as one text. Raise TooLarge, which names the paths."""
+        """Return the difference between two commits as one text.
+
+        Raise TooLarge, with the paths of the changed files, if the difference is too large.
+        """
 
     def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
         """Return the texts of a file in conflict. Raise TooLarge."""

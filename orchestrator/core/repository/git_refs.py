@@ -95,7 +95,7 @@ class ChildResult:
 def child_results(refs: Mapping[str, str]) -> list[ChildResult]:
     """Return the results of a worker's child jobs.
 
-    ``refs``: the worker's ``child_refs``: commits by full name of the ref.
+    ``refs``: the refs below the worker's ``child_refs``. Keys are full names; values are commits.
     """
     return [
         ChildResult(
@@ -120,7 +120,7 @@ def undone_refs(root_id: str) -> str:
 
 
 def ignored_refs(root_id: str, worker_id: str) -> str:
-    """Prefix of refs with the ignored files of a worker's checkpoints, by checkpoint."""
+    """Prefix of refs with the ignored files of a worker's checkpoints, named ``<checkpoint>``."""
     return f"{hidden(root_id)}ignored/{worker_id}/"
 
 

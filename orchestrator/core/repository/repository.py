@@ -284,7 +284,7 @@ class Repository(Protocol):
         """
 
     def push_refusals(self) -> Sequence[tuple[str, str]]:
-        """Return git settings that prevent pushes, with values; none without a repository."""
+        """Return git settings that prevent pushes, with values; empty without a repository."""
 
     def project_path(self, directory: str) -> str:
         """Return the path of the project in a worktree.
@@ -482,7 +482,7 @@ class Repository(Protocol):
         """Return the commits and changes of a branch since its start, shortened for a prompt."""
 
     def change_size(self, start: str, end: str) -> ChangeSize:
-        """Return the size of a difference, without the lines of binary files."""
+        """Return the size of the difference between two commits, without lines of binary files."""
 
     def changed_line_counts(self, start: str, end: str) -> Mapping[str, tuple[int, int]]:
         """Return the numbers of added and removed lines by file; zero for a binary file.
@@ -491,7 +491,10 @@ class Repository(Protocol):
         """
 
     def patch(self, start: str, end: str, most_bytes: int) -> str:
-        """Return the difference as text. A text of more than ``most_bytes`` is cut, with a note."""
+        """Return the difference between two commits as text.
+
+        A text of more than ``most_bytes`` is cut, with a note.
+        """
 
     def tracks(self, commit: str, path: str) -> bool:
         """True if a commit has a file or directory at ``path``."""
@@ -515,10 +518,11 @@ class Repository(Protocol):
         """Return the given paths that any commit after ``start`` up to ``tip`` changed."""
 
     def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash commits into one: from the commit after ``onto`` to the commit after ``refused``.
+        """Squash several commits into one commit.
 
-        Later commits up to ``tip`` stay separate. Return the new tip. Return ``tip`` unchanged if
-        ``tip`` does not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
+        These are the commits after ``onto`` up to ``refused``, and the next commit. Later commits
+        up to ``tip`` stay separate. Return the new tip. Return ``tip`` unchanged if ``tip`` does
+        not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
 
         The new commit has ``message``. If subjects of squashed commits differ from the subject of
         ``message``, a list of these subjects follows.

@@ -85,7 +85,10 @@ class LeaseManager:
             self._locks.enqueue(entry)
 
     def keep_place(self, entry: LockEntry, now: float) -> None:
-        """Keep a queued request for PLACE_KEPT_SECONDS, so that its client can repeat the call."""
+        """Keep a request in the queue for PLACE_KEPT_SECONDS after its call has ended.
+
+        If the worker repeats the call within this time, the request keeps its place in the queue.
+        """
         if entry.place:
             entry.kept_until = now + PLACE_KEPT_SECONDS
 

@@ -64,7 +64,7 @@ class ManualChanges:
     def landing_undone(self, job_id: str, landed: Landed) -> None:
         """Record that a landing was undone.
 
-        ``landed``: the undone landing, but with the time and the caller of the undo.
+        ``landed``: the undone landing. Its fields ``at`` and ``by`` describe the undo.
         """
         facts = self._unit_of_work.jobs[job_id].facts
         if all(each.branch != landed.branch for each in facts.landed):
@@ -85,10 +85,10 @@ class ManualChanges:
         self._unit_of_work.update_job(job_id, facts=facts, reason=reason)
 
     def _set_landings(self, job_id: str, branch: str, *landed: Landed) -> Job:
-        """Replace a job's landing on ``branch`` with ``landed``. Without ``landed``, remove it.
+        """Replace a job's landing on ``branch`` with ``landed``.
 
-        If the job has ended, compose its reason again, because landings affect it. Return the
-        changed job.
+        Without ``landed``, remove the landing. If the job has ended, compose the job's reason
+        again, because landings affect the reason. Return the changed job.
         """
         job = self._unit_of_work.jobs[job_id]
         others = (each for each in job.facts.landed if each.branch != branch)
@@ -112,7 +112,10 @@ Amend = Callable[[ManualChanges], None]
 
 
 def amended(tree: Tree, amend: Amend) -> Change:
-    """Apply ``amend`` to a tree that no scheduler has in memory. Return the changes to store."""
+    """Change a tree that no scheduler has in memory. Return the changes to store.
+
+    ``amend``: a function that changes the tree by calls of ``ManualChanges``.
+    """
     unit_of_work = UnitOfWork()
     unit_of_work.load(tree, tree.root.id)
     amend(ManualChanges(unit_of_work))

@@ -191,7 +191,8 @@ class Scheduler:
     ) -> None:
         """Add the tasks of a job's plan. ``source``: the planner that created the plan.
 
-        ``reason``: why the requested planner created no plan; empty if ``source`` is this planner.
+        ``reason``: why the requested planner created no plan; empty if ``source`` is the requested
+        planner.
         """
         self._planning.adopted(job_id, tasks, workers, source, reason, now)
 
@@ -351,9 +352,9 @@ class Scheduler:
         self._preloads.report(Began(key, attempt, at))
 
     def heard_from(self, key: WorkerKey, now: float) -> None:
-        """Record that a worker has called the API, which proves that a preloaded worker has begun.
+        """Record that a worker has called the API. Idempotent.
 
-        Idempotent.
+        If the worker was preloaded, the call proves that the worker has begun.
         """
         self._preloads.begin(key, now, now)
 
@@ -630,9 +631,9 @@ class Scheduler:
         self._reruns.resolve_again(job_id, by, now)
 
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
-        """Choose the workers that start or resume within the limits, and return their commands.
+        """Choose the workers that start or resume within the limits. Return the engine's commands.
 
-        The result also contains the commands of events since the last turn. After this call,
+        These commands include the commands of events since the last turn. After this call,
         ``take_changes`` returns the changed rows to store. ``room``: the machine's free capacity.
         """
         for job in self._trees.jobs_out_of_time(now):

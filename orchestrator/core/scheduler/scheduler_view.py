@@ -205,7 +205,7 @@ class SchedulerView:
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
         """Return the files that a worker's child jobs changed, at any depth; None if none changed.
 
-        Includes the files that workers with a command created in their own directories.
+        Includes the files that a command created in its worker's directory.
         """
         return self._trees.changed_below(worker, own_directories=True)
 

@@ -75,8 +75,8 @@ def choose(
     """Return the name of the machine for a worker, or why no machine can start it.
 
     ``running``: number of workers that hold a slot, by machine. Suitable machines are compared by
-    these criteria, in order: earliest in ``near``, largest share of free slots, most free slots,
-    first in the list.
+    these criteria, in order: earliest in ``requirements.near``, largest share of free slots, most
+    free slots, first in the list.
     """
     free = {
         each.name: each.slots - running.get(each.name, 0)
@@ -97,9 +97,9 @@ def choose(
 
 
 def could_run(machine: Machine, worker: Worker, task: TaskSpec, config: JobConfig) -> bool:
-    """True if a machine with the properties of ``machine`` could run the worker.
+    """True if an additional machine with the properties of ``machine`` could run the worker.
 
-    Always False if the task names a machine, because an additional machine has another name.
+    Always False if the task names a machine, because the additional machine has another name.
     """
     files = needs_server_files(worker, task, config)
     requirements = MachineRequirements(agent=worker.agent, labels=task.requires, server_files=files)
@@ -297,7 +297,7 @@ class MachineSlots:
             self.machines.pop(key, None)
 
     def acquire(self, key: WorkerKey) -> None:
-        """Count a running worker on its machine. The worker must be in ``machines``."""
+        """Count a running worker on its machine. The worker must be a key of ``self.machines``."""
         self._running[self.machines[key]] += 1
 
     def release(self, key: WorkerKey) -> None:

@@ -71,9 +71,9 @@ def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
 
     Two tasks have the same name in these cases:
 
-    - First name: their ids and their plans are equal.
-    - Second name: their ids and the requests of their jobs are equal.
-    - Third name: their agents are equal, and also their command or prompt.
+    - First name: the ids of the tasks and the plans of their jobs are equal.
+    - Second name: the ids of the tasks and the requests of their jobs are equal.
+    - Third name: the agents of the tasks are equal, and also their commands or prompts.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"

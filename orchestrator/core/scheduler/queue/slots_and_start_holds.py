@@ -214,9 +214,10 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the first worker of the same job and agent; None if other workers need not wait.
+        """Return the worker of the same job and agent that the model must answer first.
 
-        Other workers of the job and agent wait until the model has answered the first worker.
+        The other workers of the job and agent wait for this answer. Return None if they need not
+        wait.
         """
         group = self._ahead.get((worker.job_id, worker.agent))
         return group.first if group else None

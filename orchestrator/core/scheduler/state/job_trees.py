@@ -144,7 +144,7 @@ class JobTrees:
     def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
         """Return the files that a worker's child jobs changed, at any depth; None if none changed.
 
-        ``own_directories``: True to include files that commands created in their own directories.
+        ``own_directories``: True to include files that a command created in its worker's directory.
         """
         found: list[str] = []
         any_changed = False
@@ -428,7 +428,7 @@ class JobTrees:
 
 
 def began(job: Job, now: float) -> dict[str, float]:
-    """Return the fields that change in a job that starts at the time ``now``, by name.
+    """Return the new values of a job's fields, by field name, if the job starts at ``now``.
 
     Pauses before the start do not count as paused time.
     """

@@ -39,7 +39,8 @@ class LimitHandler:
     def hit(self, job_id: str, limit: str, cause: StopCause, by: str, now: float) -> bool:
         """Handle a limit that a job has reached. Return True if the job is being stopped.
 
-        ``limit``: the limit's name. ``by``: the limit with its value, as text for people.
+        ``limit``: the limit's name. ``cause``: the stop cause if the job is stopped. ``by``: the
+        limit with its value, such as "max_steps (10 steps)".
         """
         job = self._unit_of_work.jobs[job_id]
         if job.config.on_limit != ASK:
@@ -89,8 +90,8 @@ class LimitHandler:
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
         """Replace a job's limits with larger limits. Resume the job if a limit paused it.
 
-        The limits of the jobs below grow by the same amounts. Caps that a job below requested
-        itself do not grow.
+        The limits of the jobs below grow by the same amounts. If one of these jobs requested caps
+        itself, its caps do not grow.
         """
         job = self._unit_of_work.jobs[job_id]
         more = dict(_raised_by(job.config, config))

@@ -1,4 +1,4 @@
-"""Completes a merge: stores in the job which changes its result contains, and which it lacks."""
+"""Completes a merge: records in the job which changes are in its result, and which are missing."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -132,9 +132,9 @@ def _files_without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
 
 
 def _with_earlier_landings(facts: JobFacts) -> JobFacts:
-    """Return ``facts`` with the branches of ``landed`` moved to ``landed_on``.
+    """Return a job's facts after a merge has replaced the landed result.
 
-    Call this after a merge has replaced the landed result.
+    The branches in the field ``landed`` move to the field ``landed_on``.
     """
     branches = (each.branch for each in facts.landed)
     return replace(facts, landed=(), landed_on=tuple(dict.fromkeys((*facts.landed_on, *branches))))

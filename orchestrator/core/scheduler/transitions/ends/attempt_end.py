@@ -192,7 +192,7 @@ class AttemptEnd:
         self._retries.begin(worker, why, why, 0.0, now, is_free=True)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """If a pause ended the attempt of a worker that is being stopped, return the verdict.
+        """Return the outcome of a worker that is being stopped, if a pause ended its attempt.
 
         Otherwise, return None. A worker is being stopped if a stop of the worker or of its job was
         requested.

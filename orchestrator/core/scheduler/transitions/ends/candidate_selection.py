@@ -90,8 +90,8 @@ class CandidateSelection:
     def _store_rank(self, worker: Worker, place: int, why: str) -> None:
         """Store a candidate's new rank, after a person has chosen a candidate.
 
-        ``why``: the reason for the rank. If a failed candidate already has a rank, the reason stays
-        the same.
+        ``place``: the new place; 1 is best. ``why``: the reason for the new rank. A failed
+        candidate that already has a rank keeps its earlier reason.
         """
         result = worker.result or WorkerResult()
         standing = result.standing or CandidateRank(place=place, by=Criterion.PERSON, why=why)

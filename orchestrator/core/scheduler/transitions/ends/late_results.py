@@ -70,7 +70,7 @@ class LateResults:
                 yield attempts[worker.attempt]
 
     def _is_due_after_end(self, worker: Worker, now: float) -> bool:
-        """True if the worker has ended, its job still runs, and the next search is due.
+        """True if the worker has ended, its job runs, and exit records should be read again.
 
         A late result of such a worker is not used. It is only named in the job's reports.
         """

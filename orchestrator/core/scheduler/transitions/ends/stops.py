@@ -26,8 +26,9 @@ class Stops:
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all jobs below it, deepest first. Idempotent.
 
-        ``by``: the cause as text. ``cause``: the stop cause of these jobs. If ``cause`` is
-        ``WITHDRAWN``, the jobs below ``job_id`` get ``PARENT``.
+        ``cause``: the stop cause to store in these jobs. If ``cause`` is ``WITHDRAWN``, the stop
+        cause of the jobs below ``job_id`` is ``PARENT``. ``by``: the caller or the limit that
+        causes the stop, as text.
         """
         for each in self._trees.subtree(job_id):
             job = self._unit_of_work.jobs[each]

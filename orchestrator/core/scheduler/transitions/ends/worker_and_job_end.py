@@ -260,10 +260,10 @@ class WorkerEnd:
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
-        """Return a successful verdict if the worker failed only to resolve merge conflicts.
+        """Return a successful verdict if the failed attempt had to resolve merge conflicts.
 
-        In this case, also record the worker's conflicts as unresolved. Otherwise, return
-        ``verdict`` unchanged.
+        In this case, also record the worker's conflicts as unresolved. Otherwise, or if the job is
+        being stopped, return ``verdict`` unchanged.
         """
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):

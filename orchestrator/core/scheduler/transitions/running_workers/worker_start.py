@@ -159,7 +159,10 @@ class RunningWorkers:
     def _is_held_back(
         self, key: WorkerKey, room: Capacity, machine: str | Unplaced, now: float
     ) -> bool:
-        """True if no worker of any job can start now. In this case, record the cause."""
+        """True if the worker cannot start now for a cause that also holds back all other jobs.
+
+        In this case, record the cause, unless it is the limit for processes.
+        """
         lack = room.paused
         if lack is None and not self._slots.all_wait:
             if not self._slots.has_room_for_process:
