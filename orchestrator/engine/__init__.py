@@ -1,4 +1,4 @@
-"""Manages jobs: the use cases, the supervisor that owns all state, and the work around an attempt.
+"""Job management: the use cases, the supervisor that owns all state, and the steps of an attempt.
 
 - ``attempts``: Prepares, starts, and stops attempts, runs their gates, and reads their results
 - ``gates``: Runs gates as processes, on changes and on base commits

@@ -67,9 +67,9 @@ class ReportQueue:
             self._thread.join()
 
     def enqueue(self, render: Render) -> None:
-        """Queue a job that is about to end. When its reports are written, post the message.
+        """Queue a job that is about to end. Post ``ReportsRendered`` when the reports are written.
 
-        The message is ``ReportsRendered``. It is also posted if the reports cannot be written.
+        The message is also posted if the reports cannot be written.
         """
         self._queue.put(render)
 

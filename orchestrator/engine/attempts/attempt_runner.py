@@ -167,7 +167,7 @@ class AttemptRunner:
             self._launch(launch, running)
 
     def _preload(self, command: Start, issued: Issued) -> None:
-        """Send the launch of a worker without a slot to a busy shim (a preloaded launch).
+        """Preload the launch of a worker that waits for a slot: send the launch to a busy shim.
 
         If sending fails, the worker starts later, when it has a slot. If the error is permanent,
         this later start reports the error.
@@ -375,7 +375,9 @@ class AttemptRunner:
             self._workspace.link_recursive(worker)
         except OSError:
             logger.warning(
-                "cannot create a _recursive link", extra={"worker": worker.id}, exc_info=True
+                "cannot create the link <worker>_recursive",
+                extra={"worker": worker.id},
+                exc_info=True,
             )
 
     def make_context(self, command: MakeContext) -> None:
@@ -539,10 +541,10 @@ class AttemptRunner:
         return self._worktrees.omitted(running.worker, [each.id for each in workers if each])
 
     def _changes_in_project(self, running: RunningAttempt) -> Changes:
-        """Return an attempt's changes in the project; ``touched`` has the files for its gates.
+        """Return an attempt's changes in the project.
 
-        A file that a child job's gates have judged is omitted from ``touched``, unless the file
-        has changed since.
+        The field ``touched`` has the files that the attempt's gates must judge. A file that a child
+        job's gates have judged is omitted, unless the file has changed since.
         """
         changes = self._without_worktree.changes(running.worker, running.task)
         others = self._scheduler.view.concurrent_with(running.worker)
@@ -579,7 +581,9 @@ def _evidence_of_error(running: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Return an attempt's exit, corrected if the attempt was stopped without a caller's cancel.
+    """Return an attempt's exit, with the correct ``ended_by``.
+
+    The field may be wrong if the attempt was stopped, but no caller cancelled the attempt:
 
     - If a shutdown or a pause stopped the attempt, and its exit code is 0, the attempt has
       finished.

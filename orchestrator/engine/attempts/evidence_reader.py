@@ -70,9 +70,11 @@ class EvidenceReader:
     ) -> Evidence:
         """Return the evidence of an attempt. Changes nothing.
 
-        ``changes``: the attempt's changes; None to compare the files of the worker's directory.
-        ``has_open_children``: True if the worker has unfinished child jobs. Raise UnknownAgent if
-        an earlier server started the attempt, and config.yaml no longer has the attempt's agent.
+        ``changes``: the attempt's changes. If None, compare the worker's directory with its state
+        before the attempt. ``has_open_children``: True if the worker has unfinished child jobs.
+
+        Raise UnknownAgent if an earlier server started the attempt, and config.yaml no longer has
+        the attempt's agent.
         """
         worker = running.worker
         agent = self._agents.get(worker.agent)
@@ -165,10 +167,10 @@ def _with_delivery(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Return the evidence with ``DeliveredWork``, and with the class of the agent's final text.
+    """Return the evidence with ``DeliveredWork``, and with the kind of the agent's final text.
 
     ``DeliveredWork`` compares the changes with the task. It is omitted if the attempt does not work
-    on files. The final text is classified only if no file changed.
+    on files. The kind (``FinalText``) is determined only if no file changed.
 
     ``outside``: files that the agent changed outside its directory. ``builds``: True if the agent's
     work is to change files. ``deferred``: True if unfinished child jobs may still create the

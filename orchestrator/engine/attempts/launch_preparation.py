@@ -35,7 +35,7 @@ from orchestrator.security.secrets.masking import secrets_in
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """The data that the server issues for one attempt: key, node, and proof of the exit record."""
+    """The data that the server issues for one attempt: API key, node, and ``Proof``."""
 
     key: str = field(repr=False)
     proof: Proof
@@ -45,7 +45,7 @@ class Issued:
 
 @dataclass(frozen=True, slots=True)
 class RunningAttempt:
-    """A started attempt, with the data that reading its result requires."""
+    """A started attempt, with the data that is needed to read its result."""
 
     worker: Worker
     #: The files of the attempt's directory before the start.

@@ -67,7 +67,10 @@ class ReviewPrompts:
 def entries_for(
     scheduler: Scheduler, workspace: Workspace, reviewer: Worker
 ) -> tuple[ReviewedCandidate, ...]:
-    """Return the candidates that a reviewer compares. The patches of the candidates are empty."""
+    """Return the candidates that a reviewer compares, without patches.
+
+    ``ReviewPrompts.with_patches`` adds the patches later.
+    """
     candidates = _candidates(scheduler, reviewer)
     room = OUTPUT_BYTES // len(candidates)
     return tuple(_entry(workspace, each, room) for each in candidates)

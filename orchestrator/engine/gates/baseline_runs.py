@@ -1,6 +1,6 @@
-"""Baseline runs: results of gates on base commits, stored and shared.
+"""Baseline runs: runs of gates on base commits. Their results are stored and shared.
 
-A run with findings is repeated once. Only findings of both runs count as certain.
+A run with findings is repeated once. A finding counts as certain only if both runs have it.
 """
 
 import logging

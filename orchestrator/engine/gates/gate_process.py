@@ -83,7 +83,7 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Return the beginning of the names of all gate runs of an owner, with the dot at its end."""
+    """Return the prefix of the names of an owner's gate runs. The prefix ends with a dot."""
     return f"gate_{owner}."
 
 
@@ -137,7 +137,7 @@ class GateProcesses:
     def begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
         """Start a gate. If its worktree needs setup, run the setup first. Raise OSError.
 
-        ``named`` is called with the name of the process, which ``stop`` needs. If a setup runs,
+        ``named`` is called with the name of the process. ``stop`` needs this name. If a setup runs,
         ``named`` is called twice: for the setup, and later for the gate.
         """
         if not run.worktree or self._setup.is_done(run.worktree):

@@ -502,8 +502,8 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 def _not_imported(sequence: _GateSequence, gate: Gate, ran: FinishedRun) -> Iterator[str]:
     """Yield changed Python files that the tests did not execute.
 
-    Yield nothing if the run reported no test file as executed, because the run then reported no
-    files at all.
+    Yield nothing if the run's list of executed files has no test file, because the list is then
+    incomplete.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):

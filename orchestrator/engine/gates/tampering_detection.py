@@ -46,7 +46,9 @@ def gate_rewrites(repository: Repository, directory: str, commit: str) -> tuple[
             return ()
         project = os.path.relpath(repository.project_path(directory), directory)
     except (RepositoryError, OSError) as error:
-        logger.warning("cannot compare a worktree: %s", error, extra={"path": directory})
+        logger.warning(
+            "cannot compare a worktree with its commit: %s", error, extra={"path": directory}
+        )
         return ()
     return tuple(
         Flaw(f"{path}|{place}", path)
@@ -74,10 +76,10 @@ class SecondRuns:
         result: GateResult,
         permissions: Sequence[AlterationPermission],
     ) -> JudgeAlteration:
-        """Return how the worker altered files that judge its work, such as tests.
+        """Return how the worker altered files that decide how gates judge, such as tests.
 
-        The gate's second run uses these files as they are in the base commit. Empty if no second
-        run is needed.
+        The gate's second run uses these files as they are in the base commit. If no second run is
+        needed, the returned alteration is empty.
 
         ``cwd``: the project in the worktree. ``touched``: the changed paths, relative to ``cwd``.
         ``result``: the result of the gate's first run.
@@ -121,7 +123,7 @@ class SecondRuns:
 
 
 def _needs_second_run(check: Check, result: GateResult) -> bool:
-    """True if the first run passed, or if it failed without blocking a compared candidate."""
+    """True if the gate passed, or if the gate is not required and failed on a candidate."""
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
 

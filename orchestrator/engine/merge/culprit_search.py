@@ -2,8 +2,8 @@
 
 If n changes pass together, the gates run once. Otherwise, the gates run about log2(n) + 1 times for
 each culprit. From the second culprit on, the number of runs may double. The reason is another
-check: one earlier change may have caused the failures of the last two culprits. In this case, only
-the earlier change is a culprit.
+search: one earlier change may cause the failures of the last two culprits. If such a change is
+found, only this earlier change is a culprit.
 """
 
 from collections.abc import Callable, Sequence
@@ -63,7 +63,7 @@ class CulpritSearch:
         """``base``: the commit to merge into. The base itself counts as passed.
 
         ``add`` merges one part. It may merge a part as a union, which keeps the lines of both
-        sides. If the gates then fail, the part is merged again without a union, and conflicts.
+        sides. If the gates then fail, the part is merged again without a union, as a conflict.
         """
         self._base = base
         self._all = list(parts)

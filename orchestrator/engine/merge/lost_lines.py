@@ -28,7 +28,8 @@ class LostLines:
     def with_writers(self, conflict: FileConflict) -> FileConflict:
         """Return the conflict, with the writers of each lost hunk as the hunk's ``workers``.
 
-        If the writers are unknown, these are all added workers that changed the file.
+        If the writers are unknown, ``workers`` has all workers that were passed to ``add`` and that
+        changed the file.
         """
         if not conflict.lost:
             return conflict

@@ -39,7 +39,7 @@ Halted = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class AllowedTestChanges:
-    """The changes of tests that the tasks of a merge may make."""
+    """The allowed changes of tests, for the workers whose changes are merged."""
 
     permissions: tuple[AlterationPermission, ...]
     #: Names of gates whose tests at least one of the tasks may remove.

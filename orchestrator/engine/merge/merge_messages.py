@@ -80,8 +80,8 @@ def _unmerged_lines(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
         worker, child = each["worker_id"], each["child_job_id"]
         paths = dict.fromkeys(place["path"] for place in each["places"])
         yield (
-            f"Not merged: child job {child}, because {worker} discarded its changes of "
-            f"{paths_in_words(list(paths))}; branch {each['branch']}. To merge them: "
+            f"Not merged: changes of child job {child} in {paths_in_words(list(paths))}, because "
+            f"{worker} discarded these changes; branch {each['branch']}. To merge the changes: "
             f"{COMMAND} merge {record.job_id} --include {child}."
         )
     # The workers of a child job get no further attempt, because their parent worker has ended.
@@ -242,7 +242,7 @@ def _result_lines(record: MergeRecord, status: JobStatus) -> Iterator[str]:
 
 
 def _gate_outcome(gate: Mapping[str, Any]) -> str:
-    """Return a gate's outcome. In a record of an earlier version, the status determines it."""
+    """Return a gate's outcome. If the record has no outcome, derive the outcome from the status."""
     passed = gate["status"] in (GateStatus.PASSED, GateStatus.KNOWN)
     return str(gate.get("outcome") or (GateOutcome.PASSED if passed else gate["status"]))
 
@@ -275,7 +275,7 @@ def _lines_on_parent_conflict(record: MergeRecord) -> Iterator[str]:
     yield (
         f"Not merged into the files of {worker}: {worker} and the child job both changed "
         f"{paths_in_words(paths)}. The result of job {record.job_id} is on branch {theirs}. The "
-        f"files of {worker} at that time are commit {ours[:12]}, for branch "
+        f"files of {worker} at that time are in commit {ours[:12]}. The branch of {worker} is "
         f"{record.handed['branch']}."
     )
     yield f"To see the differences: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"

@@ -21,10 +21,10 @@ class MergePart:
 def in_order(
     parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
-    """Return the parts in two groups, and in the given order within each group.
+    """Sort the parts into two groups; keep the given order within each group.
 
-    The second group has the parts that contain other workers' changes, and the parts that depend on
-    such a part.
+    Return one list: the first group, then the second group. The second group has the parts that
+    contain other workers' changes, and the parts that depend on such a part.
     """
     early: list[MergePart] = []
     late: list[MergePart] = []

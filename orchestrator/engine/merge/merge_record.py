@@ -126,7 +126,10 @@ def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
 
 
 def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
-    """Return the changes that are not in the result: of excluded workers, and discarded ones."""
+    """Return the changes that the result lacks.
+
+    These are changes of excluded workers, and changes of child jobs that a worker discarded.
+    """
     return (*_missing_as_excluded(record), *_missing_as_discarded(record))
 
 

@@ -150,9 +150,9 @@ class MergeRunner:
         self._folding = ChildResultMerge(repository, worktrees)
 
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
-        """Return merge reports by job id: the job's report, and for a root job all reports.
+        """Return the merge reports of a root job and all its descendants, or of one child job.
 
-        If the job's changes have not been merged yet, merge them first.
+        Each key is a job's id. If the job's changes have not been merged yet, merge them first.
         """
         job = _job(tree, job_id)
         if _base_commit(tree, job) and self._records.read(job) is None:
@@ -201,8 +201,8 @@ class MergeRunner:
     ) -> Mapping[str, tuple[str, ...]]:
         """Return the promised files that workers created, and that the job's result lacks.
 
-        The files are given by the id of the worker. ``files``: the files that the result changes.
-        ``record``: the record of the merge; None for a job without git.
+        Each key is a worker's id, each value the worker's files. ``files``: the files that the
+        result changes. ``record``: the record of the merge; None for a job without git.
         """
         tasks = {each.id: each for each in tree.tasks[job.id]}
         own = [each for each in tree.workers if each.job_id == job.id and each.belongs_to_result]

@@ -103,7 +103,8 @@ def is_refused(worker: Worker) -> bool:
 def _in_conflict(record: MergeRecord, search: SearchResult) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
-    If only changes of its child jobs conflict, a worker is omitted, because it cannot resolve them.
+    A worker is omitted if only changes of its child jobs conflict, because the worker cannot
+    resolve such conflicts.
     """
     for step in search.steps:
         if not step.is_whole and step.part.worker.id not in record.merged:

@@ -2,7 +2,7 @@
 
 The module also decides if a model should split the request instead.
 
-The first structure that the request has decides how it is split:
+The request is split by the first of these structures that it contains:
 
 1. a numbered or bulleted list
 2. a numbered list within a line

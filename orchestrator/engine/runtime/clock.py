@@ -23,11 +23,12 @@ def now() -> float:
 
 
 def keep(path: Path, *, going_on: bool) -> bool:
-    """Store the start time of the clock in a file, for the next server.
+    """Store the time of the machine's start, as this clock computed it, for the next server.
 
-    Call this function before ``now``. ``going_on``: True if jobs of the earlier server continue. In
-    this case, the clock uses the start time that the earlier server stored, unless the machine was
-    restarted since then. Return True if jobs continue after a restart of the machine.
+    ``path``: the file. Call this function before ``now``. ``going_on``: True if jobs of the earlier
+    server continue. In this case, the clock uses the time that the earlier server stored, unless
+    the machine was restarted since then. Return True if jobs continue after a restart of the
+    machine.
     """
     boot = process_table.boot_id()
     kept = _stored_start(path) if going_on and boot else None

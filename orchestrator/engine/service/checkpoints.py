@@ -139,7 +139,7 @@ class CheckpointCalls:
     def _check_can_change(self, worker: Worker, then: str) -> None:
         """Raise Conflict if the worker is running, is attached to a terminal, or has no branch.
 
-        ``then``: the caller's next step after the worker's end, as the end of the message.
+        ``then``: the text with which the error message ends, such as "then roll the worker back".
         """
         if worker.status in _LIVES:
             raise Conflict(
@@ -160,8 +160,8 @@ def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Ro
     """Return the name of the checkpoint with the branch's present content.
 
     ``names``: all checkpoints, in order. ``same``: the checkpoints with this content. If ``same``
-    has several checkpoints, return the checkpoint of the latest rollback, if no attempt has
-    followed the rollback; otherwise the latest checkpoint. If ``same`` is empty, return "".
+    has several checkpoints, return the checkpoint that the latest rollback restored, unless an
+    attempt has followed. Otherwise, return the latest checkpoint. If ``same`` is empty, return "".
     """
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):

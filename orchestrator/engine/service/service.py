@@ -24,11 +24,13 @@ from orchestrator.engine.service.worker_reports import WorkerReportCalls
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Service:
-    """The use cases, by subject: ``service.submissions.submit(caller, submission)``.
+    """The use cases, one attribute for each subject.
 
-    Each public method of an attribute is a use case. A method with a ``caller`` raises NotFound for
-    an object that the caller may not see. Methods that change an object raise Forbidden for an
-    object that the caller may see but not change.
+    Each public method of such an attribute is a use case, for example
+    ``service.submissions.submit(caller, submission)``.
+
+    A method with a ``caller`` raises NotFound for an object that the caller may not see. Methods
+    that change an object raise Forbidden for an object that the caller may see but not change.
     """
 
     #: Find the caller to which a key belongs.

@@ -247,7 +247,7 @@ class SubmissionCalls:
     ) -> frozenset[str]:
         """Return the ids of completed child jobs whose changes the calling worker discarded.
 
-        Only child jobs with the same request count. ``digest``: the fingerprint of the request.
+        Child jobs with another request are omitted. ``digest``: the fingerprint of the request.
         """
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:

@@ -1,1 +1,1 @@
-"""Submission of a job: selects agents and gates, checks plan and ancestors, and stores the job."""
+"""Submission of a job: selects its agents and gates, checks its plan and limits, and stores it."""

@@ -56,8 +56,8 @@ class AgentPlans:
         """Raise InvalidRequest if a planner's first plan has many more tasks than usual.
 
         The planner must then confirm the plan, or create a smaller one. ``tasks``: number of tasks
-        of the plan. ``request``: the job's request. If the rules find more tasks in the request
-        than ``USUAL_TASKS``, their number counts as usual.
+        of the plan. ``request``: the job's request. The usual number is ``USUAL_TASKS``, or the
+        number of tasks that the rules find in the request, if that number is larger.
         """
         asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and tasks > 2 * asked_for:
@@ -114,7 +114,7 @@ def _plan_in(text: str) -> "Plan":
 
 
 def checked_plan(text: str) -> "Plan":
-    """Return the plan in ``text``, a planner's answer. Raise InvalidRequest if it cannot run."""
+    """Return the plan in ``text``, a planner's answer. Raise InvalidRequest for an invalid plan."""
     plan = _plan_in(text)
     tasks = plan.to_tasks()
     dag.check(tasks)

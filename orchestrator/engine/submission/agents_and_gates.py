@@ -95,8 +95,9 @@ class AgentChoice:
     def _check_model(self, given: str, name: str, task: TaskSpec) -> None:
         """Raise InvalidRequest if the task names a model, and its agent takes none.
 
-        ``given``: the agent's name in the request. With ``auto``, a prompt can name a model: if an
-        AI agent is installed, it uses this model.
+        ``given``: the agent's name in the request. ``name``: the agent that runs the task. If
+        ``given`` is ``auto``, a task with a prompt may always name a model. The model then counts
+        only if ``auto`` selects an AI agent.
         """
         is_chosen = given != AUTO or task.command is not None
         if task.model and is_chosen and not self._agents.takes_model(name):
@@ -190,7 +191,9 @@ class GatePlans:
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
-        """Return the gates of a new job, and the commit whose files define its tasks' own gates.
+        """Return two values: the gates of a new job, and a commit for the gates of its tasks.
+
+        The files of this commit define the gates that the job's tasks name.
 
         ``parent``: the worker that requests the job; None for a root job. ``base``: the commit from
         which the job starts.

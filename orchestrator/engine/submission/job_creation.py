@@ -59,11 +59,11 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> job_admissi
 def same_child(
     scheduler: Scheduler, parent: Worker, digest: str, discarded: Collection[str]
 ) -> Job | None:
-    """Return the worker's latest child job with the request fingerprint ``digest``, or None.
+    """Return the latest child job of ``parent`` with the request fingerprint ``digest``, or None.
 
     Ignore child jobs that were stopped, or that ended without being completed.
 
-    ``discarded``: ids of child jobs to ignore, because the worker discarded their results.
+    ``discarded``: ids of child jobs to ignore, because ``parent`` discarded their results.
     """
     for job_id in (each for each in reversed(parent.child_job_ids) if each not in discarded):
         job = scheduler.view.jobs[job_id]

@@ -194,7 +194,9 @@ class LockCalls:
         return any(call.is_decided for call in due)
 
     def _decide(self, call: LockCall, now: float) -> None:
-        """Grant the call's leases if all locks are free. Otherwise, set ``why`` or ``failure``.
+        """Grant the call's leases if all locks are free. Otherwise, set ``call.why``.
+
+        If the wait would close a cycle, set ``call.failure`` instead.
 
         Raise StoreError.
         """

@@ -132,7 +132,7 @@ def _adopt(
 
 
 def _never_begins(worker: Worker) -> bool:
-    """True if none of the worker's latest ``MOST_NEVER_BEGAN`` attempts began.
+    """True if the worker's latest attempts did not begin. Checks ``MOST_NEVER_BEGAN`` attempts.
 
     In this case, the next attempt counts as a retry. Without this rule, a worker that removes its
     own files would be retried forever.

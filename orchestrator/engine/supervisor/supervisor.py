@@ -127,7 +127,7 @@ class Publisher:
         return remove
 
     def announce(self) -> None:
-        """Count a change that is about to be stored, for ``catch_up``.
+        """Count a change that is about to be stored, so that ``catch_up`` waits for it.
 
         The caller must then call ``publish`` or ``withdraw``.
         """

@@ -1,4 +1,4 @@
-"""Finds the changes that workers without a worktree make in the project and in own directories."""
+"""Finds changes by workers without a worktree, in the project and in the workers' directories."""
 
 import json
 import logging
@@ -113,7 +113,7 @@ class ChangesWithoutWorktree:
         )
 
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
-        """Return ``changes``; its ``checkout`` has the files that ``others`` may have changed.
+        """Return ``changes`` with the files that ``others`` may have changed (field ``checkout``).
 
         ``others``: workers that ran at the same time. Removed files always count, because the time
         of a removal is unknown.

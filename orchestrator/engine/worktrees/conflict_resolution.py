@@ -79,7 +79,7 @@ MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
 
 
 def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment:
-    """Return the assignment; for a worker that resolves conflicts, with the conflicts' texts.
+    """Return the assignment. If the worker resolves conflicts, add the text of each conflict.
 
     Runs git, so the supervisor's thread must not call it. Raise RepositoryError.
     """

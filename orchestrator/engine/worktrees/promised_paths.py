@@ -127,7 +127,7 @@ def _has_file(path: str) -> bool:
 
 
 def is_hollow(directory: str, path: str) -> bool:
-    """True if a path is a link to a file outside ``directory``, which is not in the result."""
+    """True if ``path`` is a link to a file outside ``directory``. The result lacks the file."""
     whole = f"{directory}/{path}"
     return os.path.islink(whole) and not is_inside(whole, directory)
 

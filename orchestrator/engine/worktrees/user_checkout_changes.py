@@ -125,7 +125,7 @@ class UsersCheckout:
         names its author if git's logs show the author. The present state is None if no state was
         recorded.
 
-        The states before and after the changes are stored for ``restore``.
+        The states before and after the changes are stored for the command ``restore``.
         """
         before = self._recorded_state(root_id)
         if before is None:

@@ -541,7 +541,7 @@ class Worktrees:
         work: MergedSideWork,
         changed: bool,
     ) -> Changes:
-        """Return the changes of all attempts of the worker, which are committed as ``work``."""
+        """Return the changes of all attempts of the worker. ``work``: the commit of the changes."""
         tip = work.commit
         files = self._repository.changed_paths(start or tip, tip)
         others = self.of_children(worker, start, tip)

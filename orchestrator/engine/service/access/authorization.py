@@ -72,7 +72,10 @@ class Access:
         self._project = project
 
     def keys(self, caller: Caller) -> Sequence[Caller]:
-        """Return the holders of all API keys, by name. Raise Forbidden without scope admin."""
+        """Return the holders of all API keys, sorted by name.
+
+        Raise Forbidden without scope admin.
+        """
         if Scope.ADMIN not in caller.scopes:
             raise Forbidden(
                 f"key {caller.name!r} may not list keys; use a key with the scope admin"
@@ -81,7 +84,7 @@ class Access:
         return [Caller(name=each.name, scopes=each.scopes) for each in holders]
 
     def check_change(self, caller: Caller) -> None:
-        """Raise Forbidden if the caller may not change anything."""
+        """Raise Forbidden if the caller may only read."""
         if not caller.may_change:
             raise Forbidden(
                 f"key {caller.name!r} has read access only; use a key with the scope submit or "

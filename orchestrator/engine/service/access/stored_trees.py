@@ -53,8 +53,8 @@ class StoredTrees:
     def reopen(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
         """Load a job's tree into memory, so that the job can run again.
 
-        ``check`` raises an error if the job cannot run again. Raise the errors of ``check``,
-        Conflict, or Refused. After an error, nothing is changed.
+        ``check`` raises an error if the job cannot run again. Raise NotFound, Conflict, Refused, or
+        an error of ``check``. After an error, nothing is changed.
         """
         # Read the tree inside the turn, because another retry may have run since the call began.
         tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)

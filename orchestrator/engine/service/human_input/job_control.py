@@ -143,7 +143,7 @@ class BudgetCalls:
             still = scheduler.view.limit_reached_under(job, config, now) if asks else ""
             if still:
                 raise InvalidRequest(
-                    f"job {job_id} has already used {still} {getattr(config, still):.15g}; "
+                    f"job {job_id} has already reached {still} {getattr(config, still):.15g}; "
                     f"nothing was changed; raise {still} further"
                 )
             scheduler.raise_budget(job_id, config, caller.name, now)

@@ -129,7 +129,7 @@ class PlanCalls:
 def _with_env(
     tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
 ) -> tuple[TaskSpec, ...]:
-    """Return the edited tasks. Each task whose id is in ``keeps`` keeps its stored environment.
+    """Return the edited tasks. A task retains its stored environment if its id is in ``keeps``.
 
     ``present``: the tasks before the edit, by ID. A caller cannot send environments back, because
     the API's answers omit them.

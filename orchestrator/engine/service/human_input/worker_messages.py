@@ -124,7 +124,7 @@ class WorkerMessageCalls:
                         self._copy_to_node(worker, path)
                 except OSError as error:
                     payload = {"job_id": worker.job_id, "worker": worker.id}
-                    logger.warning("cannot pass on a message: %s", error, extra=payload)
+                    logger.warning("cannot send a message to a worker: %s", error, extra=payload)
 
     def pass_on_again(self, attempts: Iterable[Attempt]) -> None:
         """Write the messages for the given running attempts again, for example after a crash.

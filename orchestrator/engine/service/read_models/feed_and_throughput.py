@@ -52,7 +52,10 @@ class FeedKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeedItem:
-    """One item of the feed: a job event, or a job tree's present needs or figures."""
+    """One item of the feed: a job event, or the present needs or figures of a job tree.
+
+    Figures: the number of workers for each status, with their tokens and cost.
+    """
 
     number: int
     kind: EventKind | FeedKind
@@ -188,7 +191,7 @@ class Feed:
             )
 
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
-        """Add an item with figures for each changed job tree.
+        """Add an item with the present figures of each changed job tree. See ``FeedItem``.
 
         ``at_once``: job trees whose item is added without delay. Every other tree gets at most one
         item per second.
