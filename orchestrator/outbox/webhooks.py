@@ -28,7 +28,7 @@ RULE = (
 
 
 def key_of(secret: str) -> bytes:
-    """Return the key that a secret has in base64. Raise ValueError if the secret is invalid."""
+    """Decode a secret from base64. Return the key. Raise ValueError if the secret is invalid."""
     try:
         key = base64.b64decode(secret.removeprefix(KEY_PREFIX), validate=True)
     except binascii.Error:

@@ -68,7 +68,7 @@ class JobTreeCache:
         return tree_of(jobs, tasks, workers, attempts, last_seq)
 
     def workers(self, job_id: str) -> Sequence[Worker] | None:
-        """Return a job's workers by index, without planners and reviewers.
+        """Return a job's workers in the order of their index, without planners and reviewers.
 
         Return None if the workers must be read from the database.
         """

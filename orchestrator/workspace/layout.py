@@ -141,8 +141,8 @@ class WorkspaceLayout:
         """Write ``files`` into the worker's directory. Return the path of the directory.
 
         ``files``: texts by file name. If there are no files, the directory is not created here, but
-        later by the process that starts the worker. This saves time, because on a disk, the
-        creation takes as long as all other work for a short worker.
+        later by the process that starts the worker. This saves time, because creating a
+        directory on a disk takes as long as all other work for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -292,7 +292,7 @@ class Place:
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Record which directories the workspace and the project are now, for ``moved``."""
+        """Record the identities of the workspace and the project, which ``moved`` compares."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     def moved(self) -> str:
@@ -308,7 +308,7 @@ class Place:
     def is_new(self) -> bool:
         """True if the location has changed since the last ``keep``, or if no location is stored.
 
-        Also sets ``former``.
+        Also sets ``former`` to the former paths of the project.
         """
         before = self._read()
         self.former = tuple(before.get("former", ()))

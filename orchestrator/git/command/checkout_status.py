@@ -48,9 +48,10 @@ class _State:
     files: FileStamps
 
     def is_settled(self, before: float) -> bool:
-        """True if every file changed last at least SETTLED_SECONDS before ``before`` (Unix time).
+        """True if the last change of every file was at least SETTLED_SECONDS before ``before``.
 
-        Within SETTLED_SECONDS after a change, another change may leave the file's times unchanged.
+        ``before``: Unix time. Within SETTLED_SECONDS after a change, another change may leave the
+        file's times unchanged.
         """
         limit = int((before - SETTLED_SECONDS) * 1e9)
         rules = (max(each[2:]) for each in self.rules if each)

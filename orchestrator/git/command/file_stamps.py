@@ -56,5 +56,8 @@ def _add_stamps(
 
 
 def are_older(files: FileStamps, nanoseconds: int) -> bool:
-    """True if each file changed last before ``nanoseconds`` (Unix time in nanoseconds)."""
+    """True if the last change of each file was before ``nanoseconds``.
+
+    ``nanoseconds``: Unix time in nanoseconds.
+    """
     return all(each[-1] < nanoseconds for each in files.values() if len(each) > 1)

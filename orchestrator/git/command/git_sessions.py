@@ -56,10 +56,10 @@ class SharedPart:
         return f"{self.head}{name}" if own else name
 
     def stamp(self) -> Stamp | None:
-        """Return a value that differs after the repository or its configuration file was replaced.
+        """Return a value that identifies the repository and the state of its configuration file.
 
-        A change of the configuration file also changes the value. Return None if the repository was
-        removed.
+        The value changes if the repository is replaced, or if the file is changed or replaced.
+        Return None if the repository or the file is missing.
         """
         try:
             found = os.stat(self.common), os.stat(f"{self.common}/config")

@@ -63,7 +63,7 @@ def remove_leftover_lock(errors: str) -> bool:
 
 
 def clear(paths: Iterable[str]) -> None:
-    """Wait for LEFT_SECONDS, and then remove the lock files that did not change.
+    """Wait for LEFT_SECONDS. Then remove each of the lock files ``paths`` that did not change.
 
     A lock file that does not change belongs to a killed git. If ``paths`` is empty, return at once.
     """

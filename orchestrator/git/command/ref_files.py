@@ -200,7 +200,7 @@ class HeadLog:
     """The log of a worktree's HEAD, which shows what was done in the worktree.
 
     Only git commands in the worktree add entries. The entries are therefore the worker's, even if
-    the worker runs git with another name and address.
+    the worker runs git with another user name and email address.
     """
 
     def __init__(self, admin: str | Path) -> None:

@@ -327,9 +327,9 @@ def _without_undone(found: Mapping[str, RefMove], commit: str) -> dict[str, RefM
 
 
 def _parsed_entry(head: str, address: str) -> tuple[str, str, str]:
-    """Return a log entry's commit before the move, commit after it, and worker; "" if missing.
+    """Return the commit before a logged move, the commit after the move, and the worker.
 
-    ``address``: end of the email address of the job's workers.
+    A missing value is "". ``address``: end of the email address of the job's workers.
     """
     before, _, rest = head.partition(" ")
     after, _, rest = rest.partition(" ")

@@ -61,7 +61,11 @@ def remember(git: Git, start: str, end: str, found: Differences) -> None:
 
 
 def _cache_key(git: Git, start: str, end: str) -> tuple[str, str, str] | None:
-    """Return the cache key of a difference; None if a name may later mean another commit."""
+    """Return the cache key of the difference of two commits.
+
+    Return None if ``start`` or ``end`` is not an object id, because a name may later mean another
+    commit. Also return None if the repository's directory is unknown.
+    """
     key = commit_key(git, end)
     return (key[0], start, end) if key and len(start) in ID_LENGTHS else None
 
@@ -140,7 +144,10 @@ def size(git: Git, start: str, end: str) -> ChangeSize:
 
 
 def lines(git: Git, start: str, end: str) -> dict[str, tuple[int, int]]:
-    """Return pairs (added lines, removed lines) by path. Both are 0 for a file that is not text."""
+    """Return the numbers of added and removed lines, by path.
+
+    Both numbers are 0 for a file that is not text.
+    """
     shown = git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end, "--")
     found = (field.split("\t", 2) for field in shown.fields)
     return {path: (_count(added), _count(removed)) for added, removed, path in found}

@@ -71,10 +71,10 @@ INCLUDE = ".worktreeinclude"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CopyRules:
-    """Rules for the ignored and new files of a worktree.
+    """Rules for files that a worktree gets from the checkout, and for new files of the worktree.
 
-    A pattern is a file name, which matches anywhere in the project, or a path from the project's
-    top.
+    In ``copy`` and ``link``, a pattern is a file name, which matches anywhere in the project, or a
+    path from the project's top.
     """
 
     #: Patterns of ignored files to copy, and to link, from the user's checkout.

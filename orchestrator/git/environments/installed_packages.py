@@ -59,10 +59,10 @@ Moved = Callable[[str], str | None]
 
 
 def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
-    """Fill ``target`` with links to the packages in ``source``.
+    """Fill the directory ``target`` with links to the packages in the directory ``source``.
 
-    Return True if one of the packages is a source directory of the project. Idempotent: existing
-    entries stay, except that a wrong link to a source directory is corrected.
+    Return True if one of the packages is a link to the project's own code. Idempotent: existing
+    entries stay, except that a wrong link to the project's own code is corrected.
     """
     os.makedirs(target, exist_ok=True)
     leads_to_sources = False

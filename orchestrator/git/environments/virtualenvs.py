@@ -1,8 +1,9 @@
 """Derives a Python environment for a worktree from the environment of the user's checkout.
 
 The derived environment has its own ``site-packages``, so that no program writes into the user's
-environment. Python also finds the user's packages in it. Links to the checkout's sources (editable
-installs) are changed, so that they lead to the same paths in the worktree.
+environment. Python in the derived environment also finds the user's packages. Links to the
+checkout's sources (editable installs) are changed, so that they lead to the same paths in the
+worktree.
 """
 
 import os
@@ -36,7 +37,7 @@ class PathMove:
     def of(self, path: str) -> str:
         """Return the path with ``after`` in place of ``before``.
 
-        Return the path unchanged if it is not ``before`` or below ``before``.
+        Return the path unchanged if it is neither ``before`` nor a path below ``before``.
         """
         if within(path, self.before):
             return self.after + path[len(self.before) :]

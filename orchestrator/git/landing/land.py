@@ -348,9 +348,9 @@ class Landing:
         return as_users(self._git, after, without, self._user())
 
     def _rewritten_on(self, head: str, result: str) -> str:
-        """Return the commit in the history of ``head`` at which ``result`` landed, rewritten.
+        """Return the commit in the history of ``head`` with which ``result`` was landed.
 
-        Return "" if there is no such commit.
+        Return "" if no landing in this history rewrote the commits of ``result``.
         """
         found = squash.landed_at(self._git, self.root_id, self.job_id, result)
         return next((each for each in found if self._has(head, each)), "")

@@ -115,7 +115,10 @@ _ONLY_MARKERS = "core.whitespace=-blank-at-eol,-blank-at-eof,-space-before-tab"
 
 
 def marked_lines(git: Git, start: str, end: str, *paths: str) -> list[tuple[str, str]]:
-    """Return the path and the line of each conflict marker that ``end`` has and ``start`` lacks."""
+    """Return the conflict markers that ``end`` has and ``start`` lacks.
+
+    Each item has the path of the file and the number of the line.
+    """
     how = ("-c", _ONLY_MARKERS, "diff-tree", "--check", "-r")
     shown = git.run(*how, start, end, "--", *paths, accept=(0, 2))
     found = (line for line in os.fsdecode(shown.out).splitlines() if line.endswith(_MARKER_FOUND))

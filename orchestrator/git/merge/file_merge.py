@@ -49,7 +49,7 @@ Unites = Callable[[str, bool], bool]
 
 @dataclass(frozen=True, slots=True)
 class ConflictedFile:
-    """A file with a conflict that is text on both sides.
+    """A conflicting file whose content is text on both sides.
 
     ``base`` is None if both sides created the file.
     """
@@ -330,7 +330,7 @@ def merged_by_drivers(git: Git, ours: str, theirs: str) -> list[str]:
 
 
 def merged_by_drivers_since(git: Git, start: str, tip: str) -> list[str]:
-    """Return all files of ``merged_by_drivers`` for the merge commits from ``start`` to ``tip``.
+    """Return the files that merge drivers merge in the merge commits from ``start`` to ``tip``.
 
     The files are sorted. Without a configured merge driver, no git process is started.
     """

@@ -43,9 +43,10 @@ MOST_PLACES = 100
 
 
 def with_origin_commits(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
-    """Return a copy of ``conflict`` in which each lost hunk names the commits that added its lines.
+    """Return a copy of ``conflict`` whose lost hunks name the commits that added their lines.
 
-    The commits are searched in the history of ``commit``, for at most ``MOST_PLACES`` hunks.
+    A lost hunk is a change of ``ours`` that is not in the merge result. The commits are searched in
+    the history of ``commit``, for at most ``MOST_PLACES`` hunks.
     """
     places = [each for each in conflict.lost if each.first and not each.removed][:MOST_PLACES]
     if not places:
@@ -182,7 +183,7 @@ def trial_merge(git: Git, ours: str, theirs: str) -> TrialMerge:
 def _moved_paths(messages: Sequence[str]) -> Iterator[str]:
     """Yield the first path of each message about a moved file.
 
-    A message has four fields: the number of paths, the paths, the kind, and a text for people.
+    A message has four fields: the number of paths, the paths, the kind, and a sentence.
     """
     fields = iter(messages)
     for count in fields:

@@ -322,8 +322,9 @@ def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
 def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
     """Return the commits that the worker made on a detached HEAD and then left by a checkout.
 
-    Checkouts are found in the log by their text, as in ``git switch -``. Commits in the histories
-    of ``merged`` are omitted, and so are commits that the worker's branch had for some time.
+    Like ``git switch -``, this function recognizes a checkout by the text of its log entry. Commits
+    in the histories of ``merged`` are omitted, and so are commits that the worker's branch had for
+    some time.
     """
     left = {commit for name, commit in log.checkouts if name == commit}
     if left:
@@ -377,9 +378,9 @@ def _own_branches(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return two mappings. Each maps a branch to the worker's last commit on the branch.
 
-    The first mapping has the worker's own branches, the second has branches of the user. The second
-    mapping omits commits with a worker's email address, because the job's report names the branches
-    of these commits.
+    The first mapping has the worker's own branches. The second mapping has branches of the user. A
+    user's branch is omitted if the email address in its log shows that a worker moved it to the
+    commit. The job's report names such a branch.
     """
     found, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
     for ref, tip in branches.items():
@@ -405,9 +406,9 @@ def _own_branches(
 
 
 def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[LogEntry]:
-    """Yield the log entries that are neither another worker's nor the user's.
+    """Yield the entries of a branch's log, except entries of other workers and of the user.
 
-    Other workers and the user may commit on the branch later.
+    The log has such entries if another worker or the user commits on the branch later.
     """
     users = {each.email for each in entries(_log_of(home, "HEAD"))}
     yield from (

@@ -118,7 +118,7 @@ class _Search:
         )
 
     def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
-        """True if at least half of the lines that the hunks added are new lines in any file."""
+        """True if the worker's branch adds at least half of the hunks' added lines, in any file."""
         lines = list(_comparable(line for each in hunks for line in each.added))
         return bool(lines) and 2 * sum(each in self._added for each in lines) >= len(lines)
 

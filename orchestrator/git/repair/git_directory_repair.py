@@ -46,7 +46,10 @@ class BrokenFiles:
         return list(dict.fromkeys(found.decode("utf-8", "replace").splitlines()))
 
     def note(self, line: str) -> None:
-        """Record a repair, for the reports of all jobs whose workers may have broken the file."""
+        """Record the repair of a file in all jobs whose workers may have broken this file.
+
+        The reports of these jobs show the record.
+        """
         working = at_work(self.job.parent)
         for job in {self.job, *(each.parents[2] for each in working)}:
             (job / BROKEN).mkdir(exist_ok=True, mode=0o700)

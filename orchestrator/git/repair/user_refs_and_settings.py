@@ -129,8 +129,8 @@ class RepositoryRestore:
         """Return the reason why a branch cannot be restored; "" if the branch can be restored.
 
         A checked-out branch cannot be restored, because the checked-out files would not change. The
-        exception is a branch of this checkout that the job moved. In this case, ``restore`` resets
-        the files, too.
+        exception is the branch that is checked out in the project itself, if the job moved it. In
+        this case, ``restore`` resets the files, too.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)

@@ -49,8 +49,8 @@ class PooledWorktree:
     def about(self) -> Path:
         """The file that describes how the worktree's files were written.
 
-        The file contains the commit of the index, and a digest of the git settings with which the
-        files were written.
+        The file contains the commit that was checked out, and a digest of the git settings with
+        which the files were written.
         """
         return self.path / "about"
 

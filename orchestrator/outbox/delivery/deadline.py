@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Deadline:
-    """Closes connections at a deadline, even if the receiver keeps sending bytes.
+    """Closes connections at a deadline, even if the server keeps sending bytes.
 
     Use it as a context manager, and only once.
     """

@@ -30,7 +30,10 @@ Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 
 
 class OutboxDispatcher:
-    """Sends due entries of the outbox in the background. The thread starts with the first entry."""
+    """Sends due entries of the outbox in the background.
+
+    The thread that selects the entries starts with the first entry.
+    """
 
     def __init__(
         self,

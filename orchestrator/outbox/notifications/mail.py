@@ -37,8 +37,8 @@ def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
     """Send one mail, and return the outcome. Errors of the network or the server are not raised.
 
     If an ``smtp://`` server offers STARTTLS, the password and the mail are sent encrypted. If it
-    does not, a mail without a password is sent unencrypted. With a password, nothing is sent, and
-    the outcome is final: no retry follows.
+    does not, and ``url`` has no password, the mail is sent unencrypted. If it does not, and ``url``
+    has a password, nothing is sent. The outcome is then final: no retry follows.
 
     ``within``: timeout of the whole exchange, in seconds.
     """

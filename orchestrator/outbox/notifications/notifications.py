@@ -1,4 +1,7 @@
-"""Sends the notifications of the outbox. All due entries of a target and job tree become one."""
+"""Sends the notifications of the outbox.
+
+All pending entries of one target and one job tree are sent as one notification.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

@@ -194,7 +194,7 @@ def replacing(table: Table, dialect: Dialect) -> TableWriter:
 
 
 def updating(table: Table, dialect: Dialect) -> TableWriter:
-    """Return a writer that updates all changeable columns of rows, by primary key.
+    """Return a writer that finds rows by primary key, and updates all their changeable columns.
 
     Its statement is idempotent.
     """
@@ -292,7 +292,10 @@ _depths = select(jobs.c.depth).where(jobs.c.root_id == bindparam("root")).distin
 
 
 def delete_jobs(connection: Connection, root_ids: Collection[str]) -> None:
-    """Delete the rows of job trees whose root jobs have ended. Other trees stay unchanged."""
+    """Delete the rows of each job tree in ``root_ids`` if its root job has ended.
+
+    All other job trees stay unchanged.
+    """
     for root_id in root_ids:
         if connection.execute(_ended, {"root": root_id}).first() is not None:
             _delete_rows(connection, root_id)

@@ -164,7 +164,7 @@ class WorkerOrders:
         self.kept: OrderedDict[tuple[str, object], SortedWorkers] = OrderedDict()
 
     def of(self, root_id: str, wanted: WorkerFilter) -> SortedWorkers:
-        """Return the sorted list for a filter. The filter must not contain a text."""
+        """Return the sorted list for a filter. The filter must not contain a search text."""
         filters = map(frozenset, (wanted.statuses, wanted.agents))
         key = (root_id, (wanted.job_id, *filters, wanted.order))
         with self._lock:
@@ -250,7 +250,10 @@ def worker_page(
     total: int,
     last_seq: int,
 ) -> WorkerPage:
-    """Return a page with the workers ``names``. ``total``: the number of all workers that match."""
+    """Return a page with the workers whose ids are ``names``.
+
+    ``total``: the number of all workers that match.
+    """
     found = _rows_named(connection, root_id, names)
     return WorkerPage(
         workers=found,

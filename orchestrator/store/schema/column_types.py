@@ -145,7 +145,7 @@ def _stored_or_none(text: str | None) -> str | None:
 
 
 class Member(TextCodec):
-    """A column of members of an enum, stored by their values.
+    """A column that stores members of an enum as their values.
 
     The column can be compared with any text.
     """

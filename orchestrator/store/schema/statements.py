@@ -1,4 +1,7 @@
-"""Writes ``sqlite.sql``. Run it with ``python -m orchestrator.store.schema.statements``."""
+"""Writes ``sqlite.sql``, the file with the statements that create all tables in SQLite.
+
+Run it with ``python -m orchestrator.store.schema.statements``.
+"""
 
 from collections.abc import Iterator
 from operator import attrgetter
