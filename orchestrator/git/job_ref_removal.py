@@ -112,7 +112,7 @@ def _uncommitted(
         git = worktrees.git_of(Found(moved, found.admin))
         try:
             worktrees.unlock(found, f"refs/heads/{BRANCHES}/none")
-            message, name = f"Left by {worker}", f"{kept_refs(root_id)}{worker}"
+            message, name = f"Uncommitted files of {worker}", f"{kept_refs(root_id)}{worker}"
             where = (git, found.admin, users.directory)
             inner = submodules.snapshot(*where, name, message, _NOBODY)
             rules = commits.CommitRules(

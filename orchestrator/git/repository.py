@@ -321,7 +321,7 @@ class GitRepository(CommitsAndRefs):
         if not self._is_committed(directory, branch):
             found = place.worktrees.sound(directory, branch)
             if found is not None:
-                self._commit(found, branch, "Left in the worktree", signature)
+                self._commit(found, branch, "Uncommitted files of the worktree", signature)
         place.worktrees.close(directory, spare=True)
 
     def _is_committed(self, directory: str, branch: str) -> bool:

@@ -100,7 +100,7 @@ class JobLog:
         self._written.pop(root_id, None)
         if root_id not in self._behind:
             logger.warning(
-                "cannot write orchestrator.log; missing lines are added later: %s",
+                "cannot write orchestrator.log (%s); missing lines are added later",
                 error,
                 extra={"job_id": root_id},
             )

@@ -47,7 +47,7 @@ class WorkspaceLock:
             command = f"kill {holder}" if holder else f"fuser {quote(str(self._path))}"
             raise WorkspaceBusy(
                 f"workspace {self._path.parent} is in use by another server (process "
-                f"{holder or 'unknown'}); use this server, or {to_stop}: {command}"
+                f"{holder or 'unknown'}); use that server, or {to_stop}: {command}"
             )
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)

@@ -190,7 +190,7 @@ class Landing:
         found = listed_refs(self._git, self._start_prefix)
         if not found:
             return self._no_branch(
-                f"if its workers had no worktrees, copy their files: {COMMAND} apply"
+                f"if the job's workers had no worktrees, copy their files: {COMMAND} apply"
             )
         if not any(map(self._may_have_changes, found)):
             return "the branches of the job's workers have no changes"

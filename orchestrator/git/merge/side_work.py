@@ -238,8 +238,8 @@ class _Folding:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
         except RepositoryError:
             logger.warning(
-                "a file in the worktree %s prevents the merge of side work; the side work is saved "
-                "on a ref",
+                "cannot merge the agent's branch, worktree, or stash entry into the worktree %s, "
+                "because a file prevents the merge; the commits are saved on a ref",
                 self._git.directory,
                 exc_info=True,
             )

@@ -168,8 +168,8 @@ def _state_of(directory: str) -> _State:
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
     raise RepositoryError(
-        f"the transfer of a worktree has no valid {_STATE} with the worker's commits; check that "
-        "server and node run the same version"
+        f"the transfer of a worktree has no valid file {_STATE} with the worker's commits; check "
+        "that server and node run the same version"
     )
 
 
@@ -209,8 +209,8 @@ def _side_work_of(directory: str) -> _SideWork:
     except (ValueError, LookupError, TypeError, RecursionError):
         pass
     raise RepositoryError(
-        f"the transfer of a worktree has no valid {_SIDE_WORK} with the worker's branches; check "
-        "that server and node run the same version"
+        f"the transfer of a worktree has no valid file {_SIDE_WORK} with the worker's branches; "
+        "check that server and node run the same version"
     )
 
 

@@ -249,7 +249,7 @@ def test_a_commit_with_a_dangerous_path_is_refused(sides: Sides, name: str, kind
 )
 def test_a_state_without_commits_is_refused(sides: Sides, state: str) -> None:
     sides.send()
-    with pytest.raises(RepositoryError, match=r"no valid state\.json"):
+    with pytest.raises(RepositoryError, match=r"no valid file state\.json"):
         sides.bring_back(lambda returned: (returned / "state.json").write_text(state) and None)
 
 
