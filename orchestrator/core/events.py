@@ -44,7 +44,7 @@ _FAILURE = (
     Key("failure_kind", str, "`transient`, `corrupted_state`, `logic_error`, or `unknown`", False),
     Key("strategy", str, "`retry_current`, `rollback_last`, `rollback_safe`, or `escalate`", False),
     Key("strategy_reason", str, "why this strategy was selected", False),
-    Key("confidence", float, "from 0 to 1: how certain kind and strategy are", False),
+    Key("confidence", float, "how certain `failure_kind` and `strategy` are, from 0 to 1", False),
     Key(
         "checkpoint",
         str,

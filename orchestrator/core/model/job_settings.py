@@ -210,8 +210,8 @@ class JobConfig:
     claimed_depth: int = setting(
         ValueKind.COUNT_OR_ZERO,
         "Depth of the new job. A worker must send ORCHESTRATOR_DEPTH + 1, or omit the field.\n\n"
-        "A caller with an API key may claim a depth. A claim above max_recursion_depth is\n"
-        "rejected; any other claim reduces the remaining depth of the job.",
+        "A caller with an API key may state a depth. A depth above max_recursion_depth is\n"
+        "rejected; any other depth reduces the remaining depth of the job.",
         wire="current_depth",
         default=0,
         child=Inheritance.PARENT,
@@ -395,7 +395,7 @@ class JobConfig:
     )
     ask_seconds: float = setting(
         ValueKind.SECONDS,
-        "With on_limit: ask: maximum seconds that the paused job waits for a person.",
+        "Maximum seconds that a job paused by 'on_limit: ask' waits for a person.",
         default=3600.0,
         on_retry=True,
     )

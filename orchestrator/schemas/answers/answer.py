@@ -81,15 +81,15 @@ class Problem(Answer):
     """Time at which quota is free again (ISO 8601, UTC). null: at the end of a job that uses the
     quota."""
     commit: str | None = None
-    """The present commit, for the kind outdated."""
+    """The object's present commit; only with the error `outdated`."""
     version: int | None = None
-    """The present version of a plan, for the kind outdated."""
+    """The plan's present version; only with the error `outdated`."""
     subject: str | None = None
-    """job: the job itself does not exist."""
+    """`job` if the job itself does not exist; otherwise omitted."""
     files: list[str] | None = None
     """Files that prevent a landing or its undo."""
     job_status: str | None = None
-    """Status of the incomplete job, for the kind partial."""
+    """Status of the incomplete job; only with the error `partial`."""
     links: dict[str, str] | None = None
     """Address of each part of a diff that is too large for one answer, by path."""
     example: str | None = None

@@ -16,7 +16,7 @@ class CandidateAnswer(Answer):
     """Rank; 1 is the best. Omitted before the comparison."""
     by: str
     """Criterion by which the chosen candidate won: success, gates, base_tests, new_tests, lint,
-    review, size, cost, time, order, or person. Jobs of earlier versions may have tests."""
+    review, size, cost, time, order, or person. In jobs of earlier versions also: tests."""
     why: str
     """The criterion as text."""
     gates_passed: int

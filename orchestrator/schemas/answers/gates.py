@@ -50,7 +50,7 @@ class GateResultAnswer(Answer):
     outcome: GateOutcome
     """Only "passed" confirms the changes."""
     cause: GateCause | None = None
-    """Cause if the gate did not run; note has the cause as text. Omitted if the gate ran."""
+    """Cause if the gate did not run; `note` has the cause as text. Omitted if the gate ran."""
     status: GateStatus
     blocks: bool
     """True if the result fails the attempt."""

@@ -242,7 +242,7 @@ class ConfigAnswer(Answer):
     """Action at a cap or the end of the wall time: stop (the job), or ask (pause, and ask a
     person)."""
     ask_seconds: float
-    """With on_limit: ask: maximum seconds that the paused job waits for a person."""
+    """Maximum seconds that a job paused by 'on_limit: ask' waits for a person."""
     merge_strategy: str
     history: str
     resolve: str
@@ -281,9 +281,9 @@ class EstimateAnswer(Answer):
     cost_usd: Usd | None = None
     """Cost in US dollars; null: unknown."""
     review_tokens: int = 0
-    """Part of the tokens that reviewers use."""
+    """Tokens of the reviewers, which are a part of `tokens`."""
     review_cost_usd: Usd | None = None
-    """Part of the cost that reviewers cause; null: unknown."""
+    """Cost of the reviewers, which is a part of `cost_usd`; null: unknown."""
     from_workers: int
     """Number of earlier workers that the estimate is based on; 0: a rule of thumb."""
 

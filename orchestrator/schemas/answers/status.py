@@ -120,7 +120,7 @@ class RepositoryChangeAnswer(Answer):
     """Previous commit of a ref or push; empty: none."""
     after: str
     worker_id: str
-    """Worker that made the change, by git's log; empty: unknown."""
+    """Worker that made the change, according to git's log; empty: unknown."""
     remote: str
     """Remote of a push."""
 
@@ -180,7 +180,8 @@ class MissingAnswer(Answer):
 
 
 class OutsideAnswer(Answer):
-    """Changes of a worker that are not in the result."""
+    """Changes of a worker that are not in the result. The worker may also have failed, or may be a
+    candidate that was not chosen."""
 
     worker_id: str
     job_id: str

@@ -34,9 +34,9 @@ class ColumnsAnswer(Answer):
     jobs: list[ColumnsJob]
     """The job itself, then its descendants."""
     agents: list[str]
-    """Names of agents, to which column a refers."""
+    """Names of agents, to which the column `a` refers."""
     statuses: list[str]
-    """Names of statuses, to which column s refers."""
+    """Names of statuses, to which the column `s` refers."""
     worker: Any
     """Ids of workers without `worker_`: 17 for worker_17, "2_17" for worker_2_17; null: worker_1 to
     worker_n, in this order."""
@@ -45,11 +45,11 @@ class ColumnsAnswer(Answer):
     title: Any
     """Titles of tasks; empty if equal to the task's id."""
     j: Any
-    """Indexes of the workers' jobs in the list jobs, from 0."""
+    """Indexes of the workers' jobs in the list `jobs`, from 0."""
     s: Any
-    """Indexes of the workers' statuses in the list statuses, from 0."""
+    """Indexes of the workers' statuses in the list `statuses`, from 0."""
     a: Any
-    """Indexes of the workers' agents in the list agents, from 0."""
+    """Indexes of the workers' agents in the list `agents`, from 0."""
     t0: Any
     """Start, in seconds after the time `at`; null: not started."""
     t1: Any

@@ -106,7 +106,7 @@ class LandAnswer(Answer):
     branch: str
     """Branch that is checked out; "HEAD (detached: ...)" without a branch."""
     base_branch: str
-    """Branch from which the job started; empty: none. If it differs from branch, pass onto."""
+    """Branch from which the job started; empty: none. If it differs from `branch`, pass `onto`."""
     result: str
     """Commit of the job's result; empty if there is nothing to land."""
     commit: str | None = None
@@ -118,7 +118,7 @@ class LandAnswer(Answer):
     files_changed: int
     """Number of all changed paths."""
     nothing_to_land: bool
-    """True if the job changed nothing that could land; text has the reason."""
+    """True if the job changed nothing that could land; `text` has the reason."""
     text: str
     """Outcome as text."""
     links: Links
@@ -182,7 +182,7 @@ class ConflictAnswer(Answer):
     theirs: str = ""
     """Blob on the worker's branch; empty if none."""
     resolved: bool = False
-    """True if merge_strategy theirs put the worker's lines or file into the result."""
+    """True if `merge_strategy: theirs` put the worker's lines or file into the result."""
     lost: list[LostHunkAnswer] = Field(default_factory=no_items)
     """If resolved: lines of the other side that are not in the result."""
 
@@ -195,7 +195,7 @@ class MergedGateAnswer(Answer):
     outcome: GateOutcome | None = None
     """Outcome of the gate; null in records of earlier versions."""
     cause: GateCause | None = None
-    """Cause if the gate did not run; note has the cause as text."""
+    """Cause if the gate did not run; `note` has the cause as text."""
     note: str = ""
     required: bool = True
     seconds: float = 0.0

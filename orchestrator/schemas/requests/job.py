@@ -244,8 +244,8 @@ class TaskRequest(Wire):
     gates: Gates = ()
     """Gates in addition to the job's gates: commands, names, or objects."""
     locks: LockNames | None = None
-    """Locks that the task holds while it runs: paths of the project, or other names. With workdir:
-    project, the task also holds the lock project; an empty list prevents this."""
+    """Locks that the task holds while it runs: paths of the project, or other names. With
+    'workdir: project', the task also holds the lock 'project'; an empty list prevents this."""
 
     @field_validator("writes")
     @classmethod

@@ -207,7 +207,7 @@ class LogQuery(Query):
     start: int | None = Field(default=None, alias="from", ge=-(2**53), le=2**53)
     """First byte, from 0; negative: counted from the end. The answer is a range (206)."""
     limit: int = Field(default=1024 * 1024, ge=1, le=8 * 1024 * 1024)
-    """Maximum number of bytes in the answer; only with from or lines."""
+    """Maximum number of bytes in the answer; only with `from` or `lines`."""
     q: Annotated[str, StringConstraints(max_length=200)] = ""
     """Text to search for. The answer is JSON, with the numbers of the lines that contain it."""
     lines: Annotated[str, StringConstraints(pattern=LINES_PATTERN)] | None = None
