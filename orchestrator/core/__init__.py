@@ -1,11 +1,11 @@
 """The domain: values, state machine and scheduling; standard library only, no I/O.
 
 - ``candidates``: Several candidates for one task: selection, comparison, review
-- ``gates``: Gates, and their results: findings, repeated runs, files, tampering
+- ``gates``: Gates, and their results: findings, repeated runs, kinds of files, tampering
 - ``limits``: Limits of jobs: admission, ceilings on settings, quotas, and caps
 - ``locks``: Locks: their names, the lock table, the order of grants, and deadlocks
 - ``model``: The values that all packages share: jobs, tasks, workers, machines, and their states
-- ``outcome``: Outcomes of attempts, jobs, and merges; the decision on a retry; agents' accounts
+- ``outcome``: Outcomes of attempts, jobs, and merges; the decision on a retry; agents' logins
 - ``ports``: Protocols of the services that the engine needs; adapters implement them
 - ``repository``: The port to the project's repository, and the names of a job's refs in it
 - ``scheduler``: The pure state machine: events in, commands out

@@ -28,6 +28,7 @@ def headline(
 ) -> str:
     """Return a job's outcome in one line: ``Partial: 2 of 3 tasks succeeded, 1 merged``.
 
+    ``nothing_built``: True if the request asks for changes, and no AI agent worked on the request.
     ``changed_nothing``: number of successful workers that unexpectedly changed no file. ``merged``:
     number of workers whose changes are in the result; None if nothing was merged. ``in_part``:
     number of merged workers that also have unmerged changes.
@@ -76,7 +77,7 @@ _WORDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unsuccessful:
-    """The unsuccessful workers with one status, which ``title`` names."""
+    """The unsuccessful workers with one status. ``title`` names the status."""
 
     title: str
     workers: Sequence[WorkerView]

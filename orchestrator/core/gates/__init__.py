@@ -1,1 +1,1 @@
-"""Gates, and their results: findings, repeated runs, files, tampering."""
+"""Gates, and their results: findings, repeated runs, kinds of files, tampering."""

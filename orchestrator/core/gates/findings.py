@@ -57,7 +57,7 @@ MOST_OUTPUT = 8000
 
 
 class UnreadableReport(Exception):
-    """A gate's output does not have the format of its ``report``, or is too large to be read."""
+    """A gate's report is too large, or does not have the format that ``Gate.report`` names."""
 
     cause = GateCause.REPORT_UNREADABLE
 
@@ -146,9 +146,10 @@ class FinishedRun:
 
 class ReportReader(Protocol):
     def read(self, report: GateReport, file: Path, log: Path, cwd: str) -> Reading:
-        """Read the report ``file``. Raise UnreadableReport.
+        """Return the findings and tests in the report ``file``. Raise UnreadableReport.
 
-        ``log`` has the gate's output. ``cwd`` is the directory in which the gate ran.
+        ``report``: format of the report. ``log`` has the gate's output. ``cwd`` is the directory in
+        which the gate ran.
         """
 
 
@@ -162,7 +163,8 @@ class SecretScan(Protocol):
 
         No finding contains the secret itself.
 
-        ``added``: the lines as ``Repository.log_with_diffs`` yields them.
+        ``added``: the lines as ``Repository.log_with_diffs`` yields them. ``known``: returns the
+        texts among the given texts that the base also has.
         """
 
 

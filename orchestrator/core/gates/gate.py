@@ -47,7 +47,8 @@ class GateReport(StrEnum):
 class GateSource(StrEnum):
     """Origin of a gate.
 
-    A gate whose program is missing blocks a change only if a person requested the gate.
+    The origin matters if the gate's program is missing. The gate then blocks a change only if a
+    person requested the gate.
     """
 
     #: The request or the plan of a person names the gate.
@@ -359,7 +360,8 @@ class Gates(Protocol):
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:
         """Stop a running check. Return False if no such check runs.
 
-        ``ended_by``: kind of the stop, an ``EndedBy``. ``stopped_by``: the caller, for people.
+        ``ended_by``: kind of the stop, an ``EndedBy``. ``stopped_by``: the person or event that
+        stopped the check, for messages.
 
         The callback ``done`` of ``begin`` is called with the results so far. Any thread may call.
         Idempotent.
@@ -367,7 +369,7 @@ class Gates(Protocol):
 
 
 class GateFiles(Protocol):
-    """Files of a commit, from which the project's gates are detected."""
+    """The files of one commit. The project's gates are detected from these files."""
 
     def read(self, path: str) -> str:
         """Return a file's text; empty if it cannot be read."""

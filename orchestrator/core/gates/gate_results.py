@@ -222,7 +222,10 @@ def _findings_on_base(base: FinishedRun | None) -> Reading:
 
 
 def has_no_details(reading: Reading) -> bool:
-    """True if the run failed without details: it has only an exit code, or no test passed."""
+    """True if the run failed without details.
+
+    This is the case if no test passed, or if an exit code is the run's only finding.
+    """
     is_alike = all(each.key == EXIT_KEY for each in reading.flaws)
     return bool(reading.flaws) and (reading.passed == () or is_alike)
 

@@ -1,4 +1,4 @@
-"""Permission to remove tests of the base commit, by file. Pure."""
+"""Permission of a change to remove tests of the base commit, for each file. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
@@ -15,7 +15,10 @@ MOST_ADVISED = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemovalPermission:
-    """Permission for a change to remove tests of the base commit, from the tasks of the change."""
+    """Permission of a change to remove tests of the base commit.
+
+    The tasks that made the change give the permission.
+    """
 
     #: Files of the change that can remove tests. The value is True if a task may alter the file.
     files: Mapping[str, bool] = field(default_factory=dict)

@@ -51,7 +51,8 @@ def combined_on_base(first: FinishedRun, second: FinishedRun) -> FinishedRun:
 def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
     """Yield the findings of ``other`` in files in which ``one`` also has findings.
 
-    Only the files are compared, because the content of a log or report differs in each run.
+    ``one``, ``other``: the places in tracked files that two runs changed. Only the files are
+    compared, because a gate may write different content into a file in each run.
     """
     paths = {each.text for each in one}
     return (each for each in other if each.text in paths)
@@ -122,7 +123,7 @@ def with_counts(
 def without_parameters(test: str) -> str:
     """Return a test's name without parameters: ``test_one[2-3]`` becomes ``test_one``.
 
-    Parameters do not count, because a candidate could multiply its number of tests by parameters.
+    Parameters do not count, because a candidate could add parameters only to have more tests.
     """
     return test.partition("[")[0]
 

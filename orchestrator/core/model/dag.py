@@ -210,8 +210,8 @@ class PlanProgress:
     def begin_again(self, task_id: str) -> None:
         """Record that an ended worker of the task will run again.
 
-        Call this in the same turn in which the task's last worker ended. After that turn, the task
-        is stored as ended.
+        Call this in the scheduler's turn in which the task's last worker ended. After that turn,
+        the task is stored as ended.
         """
         self._open[task_id] += 1
         self.open_workers += 1
@@ -230,7 +230,8 @@ class PlanProgress:
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
         """Record a worker's end. Return the dependent tasks that can start now or can never start.
 
-        ``is_ready`` is True for a task that can start, and False for a task that can never start.
+        To distinguish them, call ``is_ready`` with the id of a returned task: the result is True if
+        the task can start now.
         """
         self._open[task_id] -= 1
         self.open_workers -= 1

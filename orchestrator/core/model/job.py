@@ -165,10 +165,10 @@ class TaskSpec:
         return replace(self, timeout=timeout, candidate_settings=own)
 
     def with_settings_of_retry(self, config: JobConfig) -> "TaskSpec":
-        """Return the task, with the timeout and the maximum of retries that the job's retry set.
+        """Return the task, with its timeout and retries replaced if a retry of the job set them.
 
-        ``config``: the job's settings, which record what its retry has set. A question keeps its
-        timeout, because it is not the timeout of an attempt.
+        ``config``: the job's settings. They have the new values, and show which value a retry set.
+        A question keeps its timeout, because this timeout is not the timeout of an attempt.
         """
         task = self
         if config.timeout_replaced and not (task.timeout is None or task.approve):

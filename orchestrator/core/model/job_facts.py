@@ -45,9 +45,9 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlierPart:
-    """Changes of a worker from before a retry.
+    """Changes that a worker made before it was retried.
 
-    The retry followed because promised files were missing.
+    The worker was retried because promised files were missing.
     """
 
     worker_id: str
@@ -212,8 +212,8 @@ class Landed:
 class JobFacts:
     """All facts about one job's outcome.
 
-    A new fact is a field with a default, so that older rows can still be loaded. A fact about the
-    outcome also needs a sentence in ``core.outcome.job.reason``.
+    A new fact is a field with a default, so that facts that an earlier version stored can be
+    loaded. A fact about the outcome also needs a sentence in ``core.outcome.job.reason``.
     """
 
     #: Why no task of the job can run: there is no plan, or the plan was rejected.

@@ -51,7 +51,7 @@ class ChangedKind(StrEnum):
 
 
 class RepositoryAlteration(StrEnum):
-    """Kind of change."""
+    """How an object of the repository was altered."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -165,9 +165,9 @@ def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlterat
 
     ``before`` and ``after``: the object's entries; "" if the object had no entry.
 
-    For kinds in ``_ENTRIES``, an object has no entry while its state is normal. If an entry of such
-    a kind appears or disappears, the object was changed. Reflogs have an entry only while they are
-    empty, so a new entry means that the reflogs were removed.
+    For kinds in ``_ENTRIES``, an object in its normal state has no entry. A new or removed entry of
+    such a kind therefore means that the object was changed. For reflogs, an entry exists only while
+    they are empty. A new entry therefore means that the reflogs were removed.
     """
     if kind is ChangedKind.REFLOGS:
         return RepositoryAlteration.REMOVED if after else RepositoryAlteration.ADDED

@@ -165,13 +165,13 @@ WORKER_TRANSITIONS: Mapping[WorkerStatus, frozenset[WorkerStatus]] = {
 
 
 def check_job_move(before: JobStatus, after: JobStatus) -> None:
-    """Raise ValueError if the change is not allowed."""
+    """Raise ValueError if a job may not change from the status ``before`` to ``after``."""
     if after not in JOB_TRANSITIONS[before]:
         raise ValueError(f"a job cannot change from {before} to {after}")
 
 
 def check_worker_move(before: WorkerStatus, after: WorkerStatus) -> None:
-    """Raise ValueError if the change is not allowed."""
+    """Raise ValueError if a worker may not change from the status ``before`` to ``after``."""
     if after not in WORKER_TRANSITIONS[before]:
         raise ValueError(f"a worker cannot change from {before} to {after}")
 

@@ -368,8 +368,8 @@ def evidence_after_child_jobs(
     """Return the exit and the evidence with which a worker is judged after its child jobs' end.
 
     This second judgment concerns only the worker's changes and final text. The returned exit is a
-    success, because the first judgment has covered all other facts. It took place at the end of the
-    worker's process.
+    success, because the first judgment has covered all other facts. The first judgment took place
+    at the end of the worker's process.
     """
     evidence = Evidence(
         output=output,
@@ -389,7 +389,7 @@ def _fingerprint(row: OutcomeRow, exit: Exit, evidence: Evidence) -> str:
     """Return a fingerprint that equal failures share; "" if the failure cannot be compared.
 
     - A lost attempt cannot be compared, because the worker did not cause the loss.
-    - Failures of the same row are always equal if the row has ``once``.
+    - Failures of the same row are always equal if the row's field ``once`` is True.
     - Rejections by gates are equal if the findings are equal.
     - Any other failure cannot be compared if the attempt changed files, because the next attempt
       starts from another state.

@@ -51,7 +51,7 @@ class LoginState:
 
 
 class AgentLogins:
-    """States of logins, by agent. Agents with the same name share an account and its login."""
+    """States of logins, by agent. All workers of an agent share an account and its login."""
 
     def __init__(self, credentials: CredentialLookup) -> None:
         self._credentials = credentials
@@ -137,7 +137,7 @@ class _Account:
 
 
 class AgentThrottle:
-    """Throttles of agents, by name. Agents with the same name share an account and a throttle.
+    """Throttles of agents, by name. All workers of an agent share an account and its throttle.
 
     A throttle limits how many workers of an agent run at the same time. The limit grows by addition
     and shrinks by division (Chiu and Jain, 1989), as in TCP. An agent has a throttle only after a

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
     """Return the message for an unknown name, with a similar name and the known names.
 
-    ``what``: what the name is for, such as ``agent 'clade'``.
+    ``what``: what is unknown, as text for the message, such as ``agent 'clade'`` or ``query
+    parameter``. ``name``: only the unknown name, such as ``clade``.
     """
     close = difflib.get_close_matches(name[:100], known, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""

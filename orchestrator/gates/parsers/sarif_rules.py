@@ -21,7 +21,10 @@ class _Part:
     by_id: dict[str, dict[str, Any]]
 
     def rule(self, name: str, index: object) -> dict[str, Any]:
-        """Return the rule at ``index`` if its id fits ``name``, otherwise the rule with this id.
+        """Return the rule at ``index`` if its id fits ``name``, otherwise a rule whose id fits.
+
+        A rule's id fits if it equals ``name``, or if ``name`` is its sub-id: ``CA1000/1`` is a
+        sub-id of ``CA1000``. If ``name`` is empty, return the rule at ``index``.
 
         Return an empty dict if the report does not describe the rule.
         """

@@ -52,11 +52,11 @@ seconds, memory is bytes, and null means unknown, never zero.
   them. The job that the figures describe and jobs that did not complete are preferred.
 - ``jobs_omitted``: only with ``schema`` 2. ``count`` is the number of jobs that ``jobs`` lacks.
   ``tree`` is the API call that shows all jobs.
-- ``workers``: for each worker, by depth, the fields of ``WorkerFigures``. If there are more than
-  1,000 workers, the list has only 1,000 of them. Failed workers are preferred.
+- ``workers``: for each worker, in order of depth, the fields of ``WorkerFigures``. If there are
+  more than 1,000 workers, the list has only 1,000 of them. Failed workers are preferred.
 - ``workers_omitted``: only with ``schema`` 2. ``count`` is the number of workers that ``workers``
-  lacks. The other fields are API calls that show all workers: ``all`` as columns, ``pages`` page by
-  page, ``results`` with ``files_created``.
+  lacks. The other fields are API calls, which show all workers. The answer of ``all`` has columns,
+  the answer of ``pages`` has one page, and the answer of ``results`` has ``files_created``.
 - ``comparisons``: for each task with candidates, the fields of
   ``core.candidates.comparison.Comparison``. The listed comparisons have at most 1,000 candidates
   together. Tasks without a chosen candidate are preferred.

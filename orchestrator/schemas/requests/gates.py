@@ -58,7 +58,7 @@ Report = Literal[
 
 
 class GateRequest(Wire):
-    """A gate for a result."""
+    """A gate that a request, a plan, or a repository lists."""
 
     name: GateName
     """Name, unique among the gates of a worker. For a detected gate, the name alone is enough."""
@@ -118,7 +118,7 @@ def _not_off(command: str) -> str:
 
 
 def gate_of(asked: "str | GateRequest", *, new_only: bool = True) -> Gate:
-    """Return the gate for an entry.
+    """Return the gate for one entry of a list of gates.
 
     A text is the name of a gate, or a command. The project's files decide later whether the text is
     a name. ``new_only``: see ``GateRequest.to_gate``.

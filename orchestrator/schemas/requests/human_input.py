@@ -151,7 +151,10 @@ else:
 
 
 class RaisedLimits(_RaisedLimits):
-    """Limits of a running job, without descriptions: one field for each name of ``RAISABLE``."""
+    """New limits of a running job: one field for each name of ``RAISABLE``.
+
+    The fields have no descriptions.
+    """
 
     def to_limits(self) -> ConfigRequest:
         return ConfigRequest(**{name: getattr(self, name) for name in RAISABLE})

@@ -78,7 +78,7 @@ class Exit:
 
 
 class ErrorClass(StrEnum):
-    """Kind of an agent's error, which decides whether a retry can help."""
+    """Kind of an agent's error. The kind decides whether a retry can help."""
 
     NONE = ""
     #: The agent's key or login failed, or is missing.

@@ -37,7 +37,8 @@ class HeldBackRule(StrEnum):
     def is_of_a_file(self) -> bool:
         """True if the rule applies only to single files, not to directories.
 
-        A file that such a rule excludes is saved, because no command can recreate the file.
+        If such a rule excludes a file from the commit, the file is saved in the worker's directory,
+        because no command can recreate it.
         """
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 
@@ -87,7 +88,10 @@ def _held_back_in_words(each: HeldBack) -> str:
 
 
 class SideWorkKind(StrEnum):
-    """Kind of git object that an agent created. Names of refs contain the values."""
+    """Kind of git object that an agent created.
+
+    The value is a part of the name of the ref on which such an object is saved.
+    """
 
     #: A branch besides the worker's own.
     BRANCH = "branch"

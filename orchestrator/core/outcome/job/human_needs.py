@@ -202,7 +202,7 @@ def _short_line(text: str) -> str:
 
 
 class WorkerAction(StrEnum):
-    """Actions on a worker. Each value is the name of a call."""
+    """Actions on a worker that a caller may request. The API field ``can`` has their values."""
 
     #: Restore the worker's changes to a checkpoint.
     ROLLBACK = "rollback"

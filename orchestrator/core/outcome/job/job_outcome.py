@@ -135,9 +135,10 @@ def unjudged_files(
     Call this only if at least one gate judged the change. A gate result on the merged state covers
     all files. A gate result of one worker covers only this worker's files.
 
-    ``present``: the changed files that still exist. Each key is a file's path in the project. Its
-    value is the path that the results of workers use. ``below``: facts of the workers' child jobs.
-    A file that only child jobs changed counts as judged, unless ``below`` lists it as unjudged.
+    ``present``: the changed files that still exist. Each key is a file's path in the project. The
+    value is the path of the same file in ``files_created`` of a worker's result. ``below``: facts
+    of the workers' child jobs. A file that only child jobs changed counts as judged, unless
+    ``below`` lists it as unjudged.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]
@@ -292,7 +293,7 @@ def listed_workers(workers: Sequence[Listed], most: int = LISTED_WORKERS) -> Seq
 
 
 def first_places(ranks: Sequence[int], most: int) -> Sequence[int]:
-    """Return the indexes of the lowest ``ranks``, at most ``most``, in ascending order."""
+    """Return the indexes of the lowest ``ranks``, sorted by index; at most ``most`` indexes."""
     return sorted(sorted(range(len(ranks)), key=ranks.__getitem__)[:most])
 
 
