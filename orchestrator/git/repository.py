@@ -217,7 +217,10 @@ class GitRepository(CommitsAndRefs):
 
     def _base(self, revision: str, *, dirty: bool) -> Base:
         if not has_repository(self._project):
-            why = "the project is not a git repository; create one: git init, then git commit"
+            why = (
+                "the project is not a git repository; create one: "
+                "git init && git add -A && git commit"
+            )
             if revision or dirty:
                 raise RepositoryError(why)
             return Base(hindrance=why)

@@ -168,7 +168,7 @@ def commit_of(git: Git, revision: str) -> str:
             "git tag"
         )
     if not commit:
-        raise RepositoryError("the repository has no commit; create one: git commit")
+        raise RepositoryError("the repository has no commit; create one: git add -A && git commit")
     return commit
 
 

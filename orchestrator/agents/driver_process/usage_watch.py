@@ -62,7 +62,7 @@ class UsageWatch:
         self._reporter = reporter
         self._price = price
         self._reported = Usage()
-        #: Reason that was passed to ``close``; empty if ``close`` was not called.
+        #: Reason that was passed to ``stop_at_next_step``; empty before that call.
         self._why = ""
         #: True if the agent's latest event is its final answer, or the usage of this answer.
         self.finished = False

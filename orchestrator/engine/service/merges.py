@@ -17,6 +17,7 @@ from orchestrator.core.ports import Store
 from orchestrator.core.repository.repository import MergeChoice, Strategy
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.formatting import listed
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
@@ -111,8 +112,9 @@ class MergeCalls:
         job = self._access.workable(caller, job_id)
         candidates = [each for each in self._store.workers(job_id) if each.task_id == task_id]
         if not candidates:
-            known = dict.fromkeys(each.task_id for each in self._store.workers(job_id))
-            tasks = ", ".join(list(known)[:10]) or "none"
+            workers = self._store.workers(job_id)
+            known = dict.fromkeys(each.task_id for each in workers if not each.is_adviser)
+            tasks = listed(list(known)) or "none"
             raise NotFound(f"job {job_id} has no task {task_id!r}; its tasks: {tasks}")
         worker = next((each for each in candidates if each.id == worker_id), None)
         if worker is None:

@@ -339,8 +339,8 @@ def _add_possible(git: Git, rules: CommitRules, without: Sequence[Staged]) -> Ad
         if len(impossible) > _MOST_IMPOSSIBLE:
             raise
         logger.warning(
-            "a checkpoint omits files that git cannot add: %s; check the git filters for these "
-            "files",
+            "a commit of a worker's files omits files that git cannot add: %s; check the git "
+            "filters for these files",
             ", ".join(impossible),
         )
         return _add(git, rules, [*without, *map(as_new, impossible)])

@@ -172,7 +172,9 @@ class OutboxDispatcher:
             entries = self._deliver(entry)
         except Exception:
             # The entry stays due, so a later turn sends it.
-            logger.exception("cannot send message %s, retrying", entry.id)
+            logger.exception(
+                "cannot send message %s, retrying", entry.id, extra={"entry": entry.id}
+            )
             threading.Event().wait(STORE_PAUSE_SECONDS)
         self._sent.put((entry.id, entries))
         self.wake()

@@ -28,4 +28,7 @@ def send(url: str, notice: Notice) -> Outcome:
     text = f"{notice.text}\n{notice.link}".strip()
     if service.notify(body=text, title=notice.title, notify_type=kind):
         return Outcome()
-    return Outcome(error="the service rejected the notification; check the target's url")
+    return Outcome(
+        error="apprise could not deliver the notification; the service may be unreachable, or the "
+        "target's url may be wrong"
+    )

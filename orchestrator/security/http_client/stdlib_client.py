@@ -100,5 +100,7 @@ def split(url: str) -> tuple[str, tuple[str, int], str]:
     if not colon or place.endswith("]"):
         host, port = place, str(PORTS.get(scheme))
     if scheme not in PORTS or not host or not port.isdigit():
-        raise ValueError(f"not the URL of a server: {url!r}; write http://HOST:PORT")
+        raise ValueError(
+            f"not the URL of a server: {url!r}; write http://HOST:PORT or https://HOST"
+        )
     return scheme, (host.strip("[]"), int(port)), f"/{prefix}" if prefix else ""

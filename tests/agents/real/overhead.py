@@ -16,7 +16,7 @@ from pathlib import Path
 
 from orchestrator.agents.ai_tools.commands import call_for
 from orchestrator.agents.ai_tools.invocation.call import CallInputs
-from orchestrator.agents.driver_process.main import environment, prepared
+from orchestrator.agents.driver_process.main import environment, prepare_files
 from orchestrator.core.model.known_agents import known
 from tests.agents.model_api import ModelApi, Script
 from tests.agents.real import scripts
@@ -67,7 +67,7 @@ def bare(site: Site, agent: str, project: Path) -> float:
     # A separate configuration, as each attempt has.
     control = shared / f"{agent}-{time.monotonic_ns()}"
     call = call_for(agent)(call_inputs(site.api, agent, control, shared, project))
-    prepared(call)
+    prepare_files(call)
     given = {**environment(call), **known(agent).env, **variables(site.api, project)}
     given |= {name: value for name, value in call.env.items() if value}
     began = time.monotonic()

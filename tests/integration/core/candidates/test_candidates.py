@@ -198,7 +198,7 @@ def test_what_cannot_be_chosen_is_refused(made: MakeProject) -> None:
     assert (status, f"bin/orchestrator merge {job} --include worker_3" in said) == (409, True)
     assert refused("a", "worker_5")[0] == 422
     assert refused("b", "worker_5")[0] == 409
-    assert refused("z", "worker_1")[0] == 404
+    assert refused("z", "worker_1") == (404, f"job {job} has no task 'z'; its tasks: a, b")
     assert project.show(f"orchestrator/{job}/result", "numbers.txt") == "1\n2\n3"
 
 
