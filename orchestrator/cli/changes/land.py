@@ -68,8 +68,8 @@ def diff_command(
 ) -> None:
     """Show the merged changes of JOB as a patch.
 
-    With WORKER, shows the commits of one worker of JOB, compared with its base. WORKER may have
-    failed or timed out, and its commits need not be merged.
+    With WORKER, shows the changes of one worker of JOB, compared with the worker's base. WORKER may
+    have failed or timed out, and its commits need not be merged.
     """
     context.work_on_project_of(job_id)
     if not worker_id and attempt is not None:

@@ -17,7 +17,7 @@ def open_command(context: CliContext, job_id: str | None, only_print: bool) -> N
     """Open the dashboard, or its page about JOB, in your browser.
 
     The address contains a ticket that logs in one browser within 60 seconds. The ticket is in the
-    fragment of the address, which browsers send to no server.
+    fragment of the address. Browsers do not send the fragment to a server.
     """
     with context.client() as client:
         if job_id is not None:

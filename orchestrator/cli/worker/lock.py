@@ -82,7 +82,7 @@ def parser(command: str) -> argparse.ArgumentParser:
         "this worker releases it or ends. Prints the fencing number of each name. Pass the number "
         "to the protected resource, so that it can reject smaller numbers."
         if locking
-        else "Release locks of this worker. With an API key: force-release workers' locks.",
+        else "Release locks of this worker. Outside of a worker, releases locks of any worker.",
         epilog=EPILOG,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
     )

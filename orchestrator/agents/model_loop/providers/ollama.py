@@ -50,7 +50,7 @@ class OllamaChat(Chat):
         value = json_values.mapping(answer)
         message = value.get("message")
         if not isinstance(message, dict):
-            raise unexpected_answer("an answer of Ollama's", answer)
+            raise unexpected_answer("an answer of Ollama's API", answer)
         text = json_values.text(message, "content")
         uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
         self._remember(text, uses)

@@ -54,7 +54,7 @@ def searching(where: AllowedPaths) -> Tool:
 
     return Tool(
         name="search",
-        description="Find lines that a regular expression (Python's) matches in files.",
+        description="Find the lines of files that match a regular expression in Python's syntax.",
         properties={
             "pattern": _TEXT,
             "path": {

@@ -51,7 +51,7 @@ def render(result: SurveyResult, title: str, task: str = "") -> list[str]:
         ("Tests", _tests(result)),
         ("TODO and FIXME", _todos(result)),
         ("Dependencies", _dependencies(result)),
-        ("Packages imported from elsewhere", _foreign_imports(result)),
+        ("Imports of external packages", _foreign_imports(result)),
         ("Configuration", _configuration(result)),
         ("Hot spots", _hot_spots(result)),
         ("Owners", _owners(result)),

@@ -205,7 +205,7 @@ def undrain_command(context: CliContext, name: str) -> None:
 
 def _set_drained(context: CliContext, name: str, is_drained: bool) -> None:
     _registry(context).change(name, is_drained=is_drained)
-    click.echo(f"{name}: {'no more workers start' if is_drained else 'workers start again'}")
+    click.echo(f"{name}: {'no more workers start' if is_drained else 'new workers may start'}")
 
 
 @nodes_command.command("label")

@@ -147,7 +147,7 @@ def test_a_script_beside_the_one_that_imports_it_is_not_from_elsewhere(tmp_path:
     plant(tmp_path, {"tests/unit/test_a.py": "import pytest\nfrom trees import A\n"})
     plant(tmp_path, {"tests/celery.py": "from celery import Celery\n"})
     report = "\n".join(render(mapped(tmp_path), "it"))
-    elsewhere = report.partition("## Packages imported from elsewhere")[2].partition("##")[0]
+    elsewhere = report.partition("## Imports of external packages")[2].partition("##")[0]
     assert "`pytest`" in elsewhere and "`celery`" in elsewhere and "`trees`" not in elsewhere
 
 
