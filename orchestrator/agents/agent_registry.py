@@ -84,9 +84,9 @@ class AgentRegistry:
     def planner(self, name: str, agent: str, refused: Collection[str] = ()) -> str:
         """Return the planner of a job: ``rules``, or the name of an agent.
 
-        ``auto`` means the job's agent if this agent can plan, otherwise ``rules``. Raise
-        UnknownAgent for an unknown agent, and InvalidRequest for an agent that cannot plan.
-        ``refused``: agents whose login failed.
+        ``name``: the requested planner. ``auto`` means the job's agent ``agent`` if it can plan,
+        otherwise ``rules``. Raise UnknownAgent for an unknown agent, and InvalidRequest for an
+        agent that cannot plan. ``refused``: agents whose login failed.
         """
         if name == AUTO:
             chosen = self.resolve(agent, TaskSpec(id=PLANNER), refused)

@@ -61,8 +61,9 @@ def in_terminal(
 ) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
     """Yield the command line and the environment that open the session in a terminal.
 
-    ``given``: the agent's variables. After the ``with`` block, a login that the tool has renewed is
-    copied to the user's file. Raise OSError.
+    ``inherited``: the variables of the environment; ``given``: the agent's variables, which have
+    priority. After the ``with`` block, a login that the tool has renewed is copied to the user's
+    file. Raise OSError.
     """
     own = {name: value for name, value in given.items() if name not in _UNWATCHED}
     attempt_spec = replace(

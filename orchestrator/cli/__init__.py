@@ -8,9 +8,9 @@
 - ``offline``: Jobs read from their files, without a server
 - ``output``: Output of commands: errors, exit codes, tables, terminals
 - ``plan``: Commands and options around plans: options of jobs, plan files, review, gates
-- ``server``: Commands and parts around the server's process
+- ``server``: Commands that start and run the server, and parts of its process
 - ``setup``: Commands that set up and maintain the product: init, config, keys, agents, clean
-- ``worker``: Commands for workers: ``spawn`` and ``lock``, without installed packages, and MCP
+- ``worker``: Commands for workers: ``spawn`` and ``lock``, which need no packages, and ``mcp``
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""The context of every command: its folder, its environment, and the format of its output."""
+"""The context of every command: its home, its environment, and the format of its output."""
 
 import math
 import os
@@ -48,10 +48,10 @@ class CliContext:
         return workspace_of(self.folder, self.environ)
 
     def client(self, waiting: "Waiting | None" = None) -> "OrchestratorClient":
-        """Return a client of the server in ORCHESTRATOR_API_URL, or of the folder's server.
+        """Return a client of the server in ORCHESTRATOR_API_URL, or of this home's server.
 
         ``waiting``: see ``OrchestratorClient``. Raise NoServer if the variable is not set, and no
-        server runs for the folder.
+        server runs for this home.
         """
         client = self.client_if_running(waiting)
         if client is None:
@@ -66,7 +66,7 @@ class CliContext:
         return self.client_at(address.url, waiting) if address else None
 
     def address_if_running(self) -> "Address | None":
-        """Return the address of the running server, with the API key of this folder or worker.
+        """Return the address of the running server, with the API key of this home or worker.
 
         Return None if no server runs.
         """
@@ -82,7 +82,7 @@ class CliContext:
         return find_address(self.folder, environ) if url else None
 
     def client_at(self, url: str, waiting: "Waiting | None" = None) -> "OrchestratorClient":
-        """Return a client of the server at ``url``, with the API key of this folder or worker."""
+        """Return a client of the server at ``url``, with the API key of this home or worker."""
         from orchestrator.api.client import OrchestratorClient
 
         environ = {**self.environ, "ORCHESTRATOR_API_URL": url}
@@ -149,7 +149,7 @@ class CliContext:
             )
 
     def local_service(self) -> "AbstractContextManager[tuple[Service, Caller]]":
-        """Open the service of this folder in this process. Use it only while no server runs."""
+        """Open the service of this home in this process. Use it only while no server runs."""
         from orchestrator.composition import local_service
 
         return local_service(self.folder, self.environ)

@@ -17,7 +17,10 @@ TEXT_CHARACTERS = 2000
 
 
 def steps_of(reader: Reader, lines: Iterable[str], *, ended: bool) -> Iterator[TranscriptStep]:
-    """Yield the agent's texts and tool calls; if ``ended``, the agent's result as the last step."""
+    """Yield the steps: the agent's texts, tool calls, and retries.
+
+    If ``ended`` is True, and the agent has a result, the last step is the result.
+    """
     for line in lines:
         for event in reader.line(line):
             if (step := _step(event)) is not None:

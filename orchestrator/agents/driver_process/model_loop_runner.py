@@ -47,7 +47,7 @@ class ModelLoop:
     def stop(self, why: EarlyStop) -> None:
         """Stop the loop. Any thread and a signal handler may call.
 
-        After several calls, the first reason and the shortest ``patience`` apply.
+        After several calls, the reason of the first call and the patience of the latest call apply.
         """
         self._asked = self._asked or why
         if why.patience and self._watch.may_be_done:

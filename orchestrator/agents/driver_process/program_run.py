@@ -109,7 +109,7 @@ class Program:
     def stop(self, why: EarlyStop) -> None:
         """Stop the program soon.
 
-        After several calls, the first reason and the shortest ``patience`` apply.
+        After several calls, the reason of the first call and the shortest ``why.patience`` apply.
         """
         stop_at = time.monotonic() + why.patience
         self._stop_at = stop_at if self._asked is None else min(self._stop_at, stop_at)

@@ -114,7 +114,7 @@ class UsageReporter(ServerReporter):
             self._totals_sent(usage, min(seconds, LAST_CALL_SECONDS))
 
     def waits(self, usage: Usage) -> bool:
-        """Send the totals. Return True if, as the server answers, the worker is waiting.
+        """Send the totals. Return True if the server answers that the worker is waiting.
 
         A worker waits for child jobs or a lock.
         """

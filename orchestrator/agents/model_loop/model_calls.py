@@ -53,7 +53,7 @@ class ModelCaller:
                 raise ModelFailure(ErrorClass.CONFIG, words)
 
     def call(self, path: str, value: Mapping[str, Any]) -> object:
-        """Return the answer as JSON.
+        """Send ``value`` as JSON to ``path``, and return the parsed JSON answer.
 
         Raise ModelFailure if the last retry failed, or if a retry cannot help.
         """

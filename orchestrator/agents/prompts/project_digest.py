@@ -1,6 +1,6 @@
 """The project digest: a short description of the project, made from a survey.
 
-A digest is cached by the commit or the content of the project. A job tree shares one digest.
+A stored digest is reused until the project changes. A job tree shares one digest.
 """
 
 import fcntl

@@ -47,7 +47,7 @@ NEW, SAME, OVERWRITE, REFUSED, KEPT = "new", "same", "overwrite", "refused", "ke
 
 @dataclass(frozen=True, slots=True)
 class ApplySource:
-    """A file of a job that ``apply`` can copy, or the reason why it cannot (``refused``)."""
+    """A file of a job. ``apply`` can copy the file if ``refused`` is empty."""
 
     path: str
     worker_id: str

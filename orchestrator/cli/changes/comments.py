@@ -90,10 +90,11 @@ def comments_of_diff(text: str) -> Comments:
 
 
 def _lines_with_comments(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
-    """Yield each line's place, with the lines of the comment below; [] if there is no comment.
+    """Yield (place, comment) for each line of a diff. The comment is below the line.
 
-    The first item is the comment above the whole diff. A line outside of hunks has the place of the
-    previous hunk's last line. Before the first hunk, the place is None.
+    ``comment``: the comment's lines; [] if the line has no comment. The first item has the comment
+    above the whole diff. A line outside of hunks has the place of the previous hunk's last line.
+    Before the first hunk, the place is None.
     """
     place: Comment | None = None
     lines: list[str] = []

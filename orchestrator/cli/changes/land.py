@@ -199,7 +199,7 @@ def land_command(
 def _continued_jobs(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the unlanded jobs that ``job`` continues, the latest job first.
 
-    The first job that was landed or removed, and all jobs before it, are omitted.
+    Stop at the first job that was landed or removed. This job and older jobs are not yielded.
     """
     seen = {job["job_id"]}
     while (job_id := (job.get("labels") or {}).get(CONTINUES)) and job_id not in seen:
@@ -224,7 +224,8 @@ def incomplete(job: Mapping[str, Any]) -> str:
 def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
     """Print what the result of an incomplete job lacks. Return the exit code of the job's status.
 
-    Return FAILED if the job has not ended. If ``error`` has another cause, raise it again.
+    Return FAILED if the job has not ended. ``error``: why the job cannot be landed. If the reason
+    is not an incomplete result, raise ``error`` again.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error

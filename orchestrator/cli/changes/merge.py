@@ -129,7 +129,10 @@ def _except_hunks(hunks: int) -> str:
 
 
 def _replaced_hunks(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], str]]:
-    """Yield each hunk that the merge replaced: the workers that wrote it, and a line of output."""
+    """Yield (workers, line) for each hunk that the merge replaced.
+
+    ``workers``: the workers that wrote the hunk. ``line``: the line to print about the hunk.
+    """
     for conflict in record["conflicts"]:
         for each in conflict["lost"] if conflict["resolved"] else ():
             whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""

@@ -54,7 +54,7 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
 
 
 def _directories_with_tools(folder: Path, project: Path) -> Sequence[Path]:
-    """Return the directories in which a tool may run that also reads the folder.
+    """Return the directories in which the project's tools may run, and may read the folder.
 
     They are the project and its parents, up to the top of the project's repository. The result is
     empty if ``folder`` is not inside the project.

@@ -219,7 +219,10 @@ _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REV
 
 
 def with_shorter_reason(event: Event, characters: int) -> Event:
-    """Return the event with its reason shortened by ``characters``, to at least LEAST_REASON."""
+    """Return the event with a reason that has ``characters`` fewer characters.
+
+    A reason is not cut to fewer than LEAST_REASON characters.
+    """
     facts = event.get("data") or {}
     reason = first_line(facts.get("reason"), REASON_CHARACTERS)
     shorter = first_line(reason, max(LEAST_REASON, len(reason) - characters))

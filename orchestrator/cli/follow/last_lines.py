@@ -23,10 +23,10 @@ class LastLines:
         self._due = 0.0
 
     def of(self, started_at: Mapping[str, float]) -> Mapping[str, str]:
-        """Return the last line of output of each worker in ``started_at``, by worker id.
+        """Return {worker id: last line of the worker's output} for workers in ``started_at``.
 
-        ``started_at``: start time of each worker's present attempt. Older output is ignored. A
-        worker without output is omitted.
+        ``started_at``: {worker id: start time of the worker's present attempt}. Older output is
+        ignored. A worker without output is omitted.
         """
         if time.monotonic() >= self._due:
             self._read = {

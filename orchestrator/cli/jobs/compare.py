@@ -149,7 +149,7 @@ def _change_text(each: Answer) -> str:
 def _tests_text(each: Answer) -> str:
     """Return the numbers of a candidate's tests, such as ``12 existing, 3 new (1 counted)``.
 
-    "1 counted" means that the choice of the candidate takes one of the new tests into account.
+    "1 counted": one of the new tests is considered in the choice of a candidate.
     """
     base, new = each.get("base_tests"), each.get("new_tests", 0)
     if base is None:

@@ -153,7 +153,7 @@ def _run_at(
 
 
 def _details(client: "OrchestratorClient", job_id: str) -> dict[str, Any]:
-    """Return the usage of a job with its child jobs, and the base commit, as fields of a status.
+    """Return two fields of a job's status: the usage with child jobs, and the base commit.
 
     Return {} if the server has stopped.
     """

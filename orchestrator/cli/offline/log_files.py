@@ -62,11 +62,11 @@ class _Follower:
 def follow_files(
     find: Callable[[], Sequence[LogFile]], ended: Callable[[], bool], tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    """Yield each line of the logs when it is written, with its worker, until ``ended`` is True.
+    """Yield (worker, line) for each line of the logs when it is written, until a job has ended.
 
-    ``find`` returns the log files, and is called repeatedly. Files from its first call start with
-    their last ``tail`` lines; None: with the first line. Files from later calls start with their
-    first line.
+    ``ended`` returns True if the job has ended. ``find`` returns the log files, and is called
+    repeatedly. Files from its first call start with their last ``tail`` lines. If ``tail`` is None,
+    and in files from later calls, all lines are yielded.
     """
     followed: dict[Path, _Follower] = {}
     try:

@@ -30,9 +30,9 @@ class CommandGroup(click.Group):
         otherwise: str = "",
         **kwargs: Any,
     ) -> None:
-        """``modules``: module of each command, by the command's name. ``sections``: commands that
-        ``--help`` lists, by the section's title.
+        """``modules``: {name of a command: module of the command}.
 
+        ``sections``: {title of a section in ``--help``: names of the section's commands}.
         ``otherwise``: hint for an unknown command, such as ``To show a job: orchestrator status``.
         The unknown word is appended to the hint.
         """

@@ -16,7 +16,8 @@ def status_with_all_workers(
     """Return a job's status with all workers in ``results.tasks``, even while the job runs.
 
     Each worker's field ``child_results`` has the workers of all child jobs of this worker. If
-    ``of_last_child_jobs`` is True, it has only the workers of the last child job, as in the API.
+    ``of_last_child_jobs`` is True, this field has only the workers of the last child job, as in the
+    API.
     """
     # Read the tree before the status, so that the status includes every worker that the tree shows
     # as ended.
@@ -54,7 +55,7 @@ def _earlier_child_jobs(job: Answer) -> Iterator[str]:
 def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
     """Return a worker of the tree in the form of the status, with the workers of its child jobs.
 
-    ``known``: the worker's fields in the status, by worker id. ``first``: index of the first child
+    ``known``: {worker id: the worker's fields in the status}. ``first``: index of the first child
     job whose workers are included.
     """
     figures = known.get(worker["worker_id"], {})

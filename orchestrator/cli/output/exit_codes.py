@@ -56,9 +56,9 @@ def of_job(status: str) -> ExitCode:
 
 
 def of_error(error: OrchestratorError) -> ExitCode:
-    """Return the exit code for an error, by the kind of its class.
+    """Return the exit code for an error: the exit code for the ``kind`` of the error's class.
 
-    If this kind has no exit code, the kind of the nearest base class with an exit code counts. If
+    If this kind has no exit code, return that of the nearest base class whose kind has one. If
     there is no such base class, return FAILED.
     """
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)

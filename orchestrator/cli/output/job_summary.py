@@ -95,7 +95,7 @@ def _next_lines(answer: Answer) -> Iterator[str]:
 
 
 def landed_lines(answer: Answer) -> Iterator[str]:
-    """Yield a line for each landing of the job's result, then the command that undoes the last."""
+    """Yield a line for each landing of a job, then the command that undoes the last landing."""
     found = answer.get("landed") or ()
     for each in found:
         at = local_time(each["at"])
@@ -283,25 +283,25 @@ def _path_lines(answer: Answer) -> list[str]:
 
 
 def brings_in(loss: Answer) -> bool:
-    """True if the command for missing changes merges the changes; False if it only shows them.
+    """True if the command in ``loss`` merges the missing changes; False if it only shows them.
 
-    In files of earlier versions of the product, the field ``brings_in`` is missing. Then the cause
-    decides.
+    ``loss``: an entry for missing changes in a job's status. In files of earlier versions of the
+    product, its field ``brings_in`` is missing. Then its field ``cause`` decides.
     """
     return bool(loss.get("brings_in", loss.get("cause") != OutsideCause.FAILED))
 
 
 def purpose(loss: Answer) -> str:
-    """Return what the command for missing changes does, such as ``merge the missing changes``."""
+    """Return what the command in ``loss`` does, such as ``merge the missing changes``."""
     if loss.get("cause") == LossCause.NOT_MADE:
         return "create the file"
     return f"{'merge' if brings_in(loss) else 'show'} the missing changes"
 
 
 def place_of(loss: Answer) -> str:
-    """Return the branch with the missing changes, in parentheses.
+    """Return the branch with the missing changes of ``loss``, in parentheses.
 
-    Return "" if the missing change is a file that no worker created.
+    Return "" if ``loss`` is about a file that no worker created.
     """
     if loss.get("cause") == LossCause.NOT_MADE:
         return ""

@@ -49,7 +49,10 @@ class RunningServers:
             logger.info("dashboards of other servers cannot link to this server: %s", error)
 
     def remove(self) -> None:
-        """Remove the record of this process, and each of its directories if empty. Idempotent."""
+        """Remove the record of this process. Idempotent.
+
+        The directories that ``add`` may create are also removed, if they are empty.
+        """
         record = _read(self._own) if self._own else None
         if self._own and record and record.pid == os.getpid():
             self._own.unlink(missing_ok=True)

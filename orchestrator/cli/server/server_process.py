@@ -170,7 +170,7 @@ def _exit_at_once(manager: JobManager, why: str) -> None:
 
 
 def _check_unfinished(manager: JobManager, project: Path) -> None:
-    """Raise Conflict if an unfinished job belongs to another project, which still exists."""
+    """Raise Conflict if an unfinished job belongs to another project that still exists."""
     for root_id in manager.parts.store.unfinished():
         job = manager.parts.store.job(root_id)
         named = job.config.project if job else ""
@@ -323,9 +323,9 @@ def _ports(
 ) -> Sequence[int]:
     """Return the ports to try, the preferred port first; 0 means any free port.
 
-    The previous server's port is included, because that server's workers still call it. It is not
-    included if the user sets the port for workers by a flag. ``is_flag``: True if a flag sets
-    ``api.port``.
+    The previous server's port is included, because that server's workers still call it.
+    ``is_flag``: True if a flag sets ``api.port``. If workers call ``api.port``, and it is not 0,
+    such a flag excludes the previous server's port.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port

@@ -53,9 +53,9 @@ def _opened_mark(record: Path) -> Path:
 class PullRequests:
     """Runs ``land --pr`` each time that a job of a trigger is completed.
 
-    The outcome of a job's command is recorded on disk. If the server crashes before the record is
-    written, the next server runs the command again. This is harmless, because the command finds the
-    pushed commit and the open pull request.
+    The outcome of each ``land --pr`` is recorded on disk. If the server crashes before the record
+    is written, the next server runs the command again. This is harmless, because the command finds
+    the pushed commit and the open pull request.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class PullRequests:
         workspace: Path,
         environ: Mapping[str, str],
     ) -> None:
-        """``callers``: names of the callers as which the triggers submit jobs."""
+        """``callers``: the names under which the triggers submit jobs."""
         self._service = service
         self._callers = callers
         self._folder = folder

@@ -16,7 +16,8 @@ PACKAGE = "orchestrator"
 def names() -> tuple[str, ...]:
     """Return the names of the files and directories in the portable folder.
 
-    The Python package is omitted. An installed package contains copies of all of them.
+    The Python package is omitted. An installed package contains a copy of each named file and
+    directory.
     """
     found = tomllib.loads(product_file("pyproject.toml").read_text("utf-8"))
     return tuple(found["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])

@@ -1,1 +1,1 @@
-"""Commands for workers: ``spawn`` and ``lock``, without installed packages, and MCP."""
+"""Commands for workers: ``spawn`` and ``lock``, which need no packages, and ``mcp``."""

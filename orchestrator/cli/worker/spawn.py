@@ -57,7 +57,7 @@ class CommandEnd(Exception):
 
 
 class Server:
-    """Client of this worker's server. A call without an answer is retried, such as at a restart."""
+    """Client of this worker's server. A call without an answer is retried."""
 
     answer_seconds = ANSWER_TIMEOUT_SECONDS
     #: Name of the command in messages.

@@ -133,7 +133,7 @@ def _allowed_tools(policy: str) -> dict[str, Any]:
 
 
 def _login_method(environ: Mapping[str, str], own: Path) -> str:
-    """Return Gemini's name of the login method."""
+    """Return the login method that Gemini must use, such as ``vertex-ai``."""
     if environ.get("GEMINI_API_KEY"):
         return "gemini-api-key"
     if environ.get("GOOGLE_API_KEY") or environ.get("GOOGLE_GENAI_USE_VERTEXAI"):

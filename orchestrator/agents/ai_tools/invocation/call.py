@@ -141,11 +141,11 @@ def session_links(inputs: CallInputs, directory: Path, name: str) -> dict[Path, 
 
 
 def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[str, Any]]:
-    """Return the user's MCP servers by name, if the tool inherits them.
+    """Return {name: settings} of the user's MCP servers, for a tool that inherits these servers.
 
-    The result is empty if the policy is read-only, because a server may change files. The
-    product's own server is omitted, because it is configured with the user's key. With this key, a
-    worker could exceed its limits.
+    The result is empty for any other tool. It is also empty if the policy is read-only, because an
+    MCP server may change files. The product's own server is omitted, because it is configured with
+    the user's key. With this key, a worker could exceed its limits.
     """
     if (
         "mcp" not in inputs.inherit
@@ -164,7 +164,7 @@ def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[
 
 
 def mcp_environment(inputs: CallInputs) -> dict[str, str]:
-    """Return the environment of the product's MCP server, which calls with the worker's key."""
+    """Return the environment of the product's MCP server. It contains the worker's API key."""
     wanted = ("ORCHESTRATOR_",) if inputs.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
     given = {name: value for name, value in inputs.environ.items() if name.startswith(wanted)}
     # The tool calls Linux programs with wsl.exe, which passes on the variables that WSLENV names.

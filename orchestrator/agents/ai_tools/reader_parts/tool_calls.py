@@ -15,7 +15,7 @@ def log_line(words: str, limit: int = LINE_CHARS) -> str:
 
 
 def plain_error(words: str) -> str:
-    """Return the message in an API error that is JSON. Return any other text unchanged."""
+    """Return the message if ``words`` contains an API error as JSON, otherwise ``words``."""
     start, end = words.find("{"), words.rfind("}")
     inner = parsed(words[start : end + 1]) if 0 <= start < end else None
     return text(inner, "error", "message") or words

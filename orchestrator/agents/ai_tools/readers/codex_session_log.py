@@ -1,4 +1,4 @@
-"""Reads the usage, the model calls, and short commands from the session file of Codex.
+"""Reads the usage, the model calls, and failed commands from the session file of Codex.
 
 The output stream of Codex reports these facts late or never.
 """

@@ -59,7 +59,7 @@ def shown(use: Use) -> dict[str, Any]:
 
 
 class Chat:
-    """A conversation. Each call sends all of it, because the server does not store it."""
+    """A conversation. Each call sends all messages, because the server does not store them."""
 
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings

@@ -1,4 +1,4 @@
-"""The tools read, write, and edit."""
+"""The tools ``read``, ``write``, and ``edit``."""
 
 import os
 from collections.abc import Mapping

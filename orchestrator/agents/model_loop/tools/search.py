@@ -1,4 +1,4 @@
-"""The tools list and search."""
+"""The tools ``list`` and ``search``."""
 
 import json
 import subprocess

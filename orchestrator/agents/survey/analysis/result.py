@@ -169,7 +169,7 @@ class MatchRow:
 
 @dataclass
 class Owner:
-    """An author, with the numbers of the author's changes to files and added lines."""
+    """An author's totals: the number of changes to files, and the number of added lines."""
 
     changes: int = 0
     lines: int = 0

@@ -134,7 +134,7 @@ _AROUND = frozenset(
 
 
 def named_places(words: str, files: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths that the request names; empty if the request also has other keywords.
+    """Return the paths in ``words``, a request; empty if the request also has other keywords.
 
     ``files``: the paths of the project. "the docs" is a path only if ``docs`` exists. General words
     such as "folder" and "code" are no keywords here.

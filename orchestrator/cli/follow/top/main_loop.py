@@ -76,7 +76,7 @@ class Refresher:
     def latest(self) -> tuple[Snapshot, tuple[tuple[str, str], Sequence[str]], list[str]]:
         """Return the latest snapshot, the latest log, and the messages of finished actions.
 
-        The log has the job and the worker that it belongs to. A message is returned only once.
+        The log is ((job id, worker id), lines). A message is returned only once.
         """
         with self._lock:
             news, self._news = self._news, []

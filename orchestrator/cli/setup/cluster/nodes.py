@@ -298,7 +298,7 @@ def _list(context: CliContext) -> None:
 
 
 def _first_step(context: CliContext) -> str:
-    """Return what the user must do next to add the first node, as text."""
+    """Return the user's next step to add the first node, such as ``create certificates: ...``."""
     from orchestrator.config import load
     from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
 
@@ -312,7 +312,10 @@ def _first_step(context: CliContext) -> str:
 
 
 def fixes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield a line for each agent and reason: the nodes where it is unusable, and the fix."""
+    """Yield lines about unusable agents: the agent, its nodes, the reason, and the fix.
+
+    Nodes with the same agent, reason, and fix share one line.
+    """
     names: dict[tuple[str, str], list[str]] = {}
     for node in nodes:
         for agent in node["unusable_agents"]:
