@@ -7,6 +7,7 @@ from orchestrator.core.errors import InvalidRequest
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import WaitKind
+from orchestrator.core.text.formatting import plural
 
 #: Name of the server's own machine, and the word for it in a task's ``node``.
 HERE, HERE_WORD = "", "here"
@@ -109,7 +110,7 @@ def hindrance(machines: Iterable[Machine], agent: str) -> str:
     shown = list(names.items())[:_MOST_REASONS]
     omitted = sum(len(each) for each in names.values()) - sum(len(each) for _, each in shown)
     texts = [f"{_first_names(each)}: {why}" for why, each in shown]
-    return "; ".join([*texts, f"{omitted} more nodes"] if omitted else texts)
+    return "; ".join([*texts, plural(omitted, "more node")] if omitted else texts)
 
 
 def _first_names(names: Sequence[str]) -> str:
