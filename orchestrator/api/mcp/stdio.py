@@ -29,10 +29,11 @@ MOST_CALLS = 64
 DRAIN_SECONDS = 60.0
 
 DESCRIPTION = f"""\
-Serve the tools orchestrate, status, wait, cancel, result, logs, and report to AI tools, with the
-Model Context Protocol over standard input and output. With a key of scope admin, also serve tools
-for decisions of people, such as answer and land. In a worker, the tools use the worker's server and
-key. Elsewhere, they use the server that runs for this folder (start it: {COMMAND} serve).
+Serve tools to an AI tool, with the Model Context Protocol over standard input and output. The tools
+are orchestrate, status, wait, cancel, result, logs, and report. A key with the scope admin adds
+tools for decisions of people, such as answer and land. In a worker, the tools use the worker's
+server and key. Elsewhere, they use the server that runs for this folder (start the server:
+{COMMAND} serve).
 """
 
 
@@ -89,7 +90,7 @@ class StdioSession:
             if not crowded:
                 self._open.add(request.id)
         if crowded:
-            text = f"too many open calls: maximum {MOST_CALLS}; wait for some of them"
+            text = f"too many open calls: maximum {MOST_CALLS}; wait for an answer"
             self._write(request.reply(text_result(text, is_error=True)))
             return
         threading.Thread(target=self._call, args=(request, call), daemon=True).start()

@@ -202,7 +202,7 @@ TOOLS = (
     McpTool(
         name="budget",
         description=(
-            "Raise caps or the wall time of a job; a job that was paused at one of them continues."
+            "Raise a job's caps or wall time. A job that was paused at such a limit continues."
         ),
         arguments=mcp.BudgetArguments,
         example={**JOB, "max_cost_usd": 5.0},

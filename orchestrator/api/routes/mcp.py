@@ -74,7 +74,7 @@ def _check_version(one: Request | None) -> None:
         if _header(header) != value:
             raise one.error(
                 protocol.HEADER_MISMATCH,
-                f"the header {header} must have the value of the body: {value[:200]!r}",
+                f"the header {header} contradicts the body; send {value[:200]!r} in the header",
             )
 
 

@@ -172,7 +172,7 @@ class EventStream(WaitingConnection):
             return
         if (error := read.exception()) is not None:
             if not isinstance(error, NotFound):
-                logger.warning("cannot read an event stream", exc_info=error)
+                logger.warning("cannot read the events of a stream; it ends", exc_info=error)
             self.drop()
             return
         page = read.result()

@@ -122,8 +122,7 @@ def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tup
             if worker is None or not worker.status.succeeded:
                 why = obstacle if worker is None else worker.reason
                 raise Conflict(
-                    f"cli_name {name} did not succeed: {why}; "
-                    "send the cli_name of a successful worker"
+                    f"tool {name} did not succeed: {why}; send the cli_name of a successful tool"
                 )
             return name, worker
     if cli_name is None:

@@ -73,7 +73,7 @@ SESSIONS = (
         tag="server",
         summary="Check the installation",
         description=(
-            "The checks of `doctor`, each with the command that fixes it. Needs a key "
+            "The checks of the command `doctor`; `fix` is how to fix a problem. Needs a key "
             "with the scope admin. Takes about 1 second, at most 20 seconds. Calls within 5 "
             "seconds get the same result."
         ),

@@ -73,7 +73,7 @@ READING = (
         path=f"{JOB}/conflicts",
         id="getConflicts",
         tag="jobs",
-        summary="List merge results and conflicts by file",
+        summary="Get the merge result of a job, with its conflicts",
         description="409: the job has not ended.",
         answers={OK: merge_and_landing.ConflictsAnswer},
         errors=(CONFLICT,),
@@ -95,7 +95,7 @@ READING = (
         path=f"{JOB}/diff",
         id="getDiff",
         tag="jobs",
-        summary="Get changes file by file",
+        summary="Get the changes of a job or a worker, for each file",
         description=(
             "`Accept: text/x-diff` returns a patch. 409 `no-repository`: the job does not use git. "
             "413: more than 8 MiB; `links` has one URL for each file."
@@ -138,7 +138,7 @@ READING = (
         path=f"{JOB}/workers",
         id="listWorkers",
         tag="jobs",
-        summary="List the workers of a job by page",
+        summary="List the workers of a job, one page at a time",
         query=query_parameters.WorkersQuery,
         answers={OK: workers.WorkersAnswer},
         tagged=True,
@@ -175,7 +175,7 @@ READING = (
         path="/api/v1/usage",
         id="getUsage",
         tag="server",
-        summary="Get usage and cost by agent, model, day, job, or label",
+        summary="Get usage and cost for each agent, model, day, job, or label",
         query=query_parameters.UsageQuery,
         answers={OK: job_list.UsageRowsAnswer},
         tagged=True,
@@ -218,10 +218,10 @@ READING = (
         tag="watching",
         summary="Stream the events of all jobs",
         description=(
-            "Server-Sent Events for lists: events of jobs; `needs` with the needs of a job tree; "
-            "`usage` with numbers of workers and cost, at most once a second. Ids are valid until "
-            "the server restarts. After an unknown id, the first event is `reset`: read "
-            "the lists again."
+            "Server-Sent Events for programs that show lists of jobs. The stream has the events of "
+            "jobs, `needs` with the needs of a job tree, and `usage` with the tree's number of "
+            "workers and cost, at most once a second. Ids are valid until the server restarts. "
+            "After an unknown id, the first event is `reset`: read the lists again."
         ),
         query=query_parameters.FeedQuery,
         answers={OK: ("text/event-stream",)},

@@ -22,7 +22,7 @@ SERVER = (
         path="/api/v1/stats",
         id="getStats",
         tag="server",
-        summary="Get counts, rates, and cost",
+        summary="Get counts, rates, and cost of all jobs",
         answers={OK: server.StatsAnswer},
     ),
     Operation(
@@ -41,8 +41,8 @@ SERVER = (
         summary="Send a message of the Model Context Protocol",
         description=(
             "For AI clients: tools such as orchestrate, wait, and result; `tools/list` lists all. "
-            "Revisions: 2026-07-28 and 2025-11-25. Each JSON-RPC message gets one JSON answer; a "
-            "message without an answer gets 202. Errors of the protocol are JSON-RPC errors."
+            "Revisions: 2026-07-28 and 2025-11-25. A JSON-RPC request gets one JSON answer; a "
+            "notification or response gets 202. Errors of the protocol are JSON-RPC errors."
         ),
         body=mcp.McpMessage,
         examples={"tools": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}},
@@ -134,8 +134,8 @@ SERVER = (
         path="/",
         id="getPage",
         tag="pages",
-        summary="Get the dashboard; as JSON, the name, the version, and the main addresses",
-        description="JSON for callers with Accept: application/json.",
+        summary="Get the dashboard, or the server's name, version, and main addresses as JSON",
+        description="A call with Accept: application/json gets the JSON answer.",
         answers={OK: ("text/html", "application/json")},
         needs_key=False,
     ),

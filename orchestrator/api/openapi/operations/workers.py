@@ -42,7 +42,7 @@ OF_WORKERS = (
         path=f"{JOB}/workers/{{worker_id}}/retry",
         id="retryWorker",
         tag="jobs",
-        summary="Retry one worker that did not succeed",
+        summary="Retry one unsuccessful worker",
         description=(
             "Also runs the tasks that were skipped because of this worker. An ended job runs again "
             "(run + 1). "
@@ -114,8 +114,8 @@ OF_WORKERS = (
         tag="jobs",
         summary="Update a worker's files from the commits on its branch",
         description=(
-            "Adds the files of commits that are newer than the worker's end to lists and reports. "
-            "The merged result does not change. 409: the worker is running."
+            "Lists and reports then also show the files of commits that are newer than the "
+            "worker's end. The merged result does not change. 409: the worker is running."
         ),
         answers={OK: job_answers.RecountedAnswer},
         errors=(CONFLICT,),
