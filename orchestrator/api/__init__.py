@@ -1,8 +1,8 @@
 """The HTTP server and its client. Importing this package loads neither.
 
-- ``access``: Access control: keys, origins, rates, and the audit log
+- ``access``: Access control: keys, origins, rate limits, and the audit log
 - ``client``: The client library: ``OrchestratorClient`` and its parts
-- ``http_messages``: Requests and responses: parsing, problems, files, metrics
+- ``http_messages``: Requests and responses: parsing, error answers, files, and metrics
 - ``http_server``: The HTTP server: the Flask app on waitress, and its limits on connections
 - ``mcp``: The Model Context Protocol: the same tools over standard input and over ``POST /mcp``
 - ``openapi``: The OpenAPI 3.1 document, built from the models of requests and answers

@@ -1,1 +1,1 @@
-"""Access control: keys, origins, rates, and the audit log."""
+"""Access control: keys, origins, rate limits, and the audit log."""

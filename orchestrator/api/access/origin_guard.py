@@ -1,8 +1,8 @@
 """Checks Host and Origin of each request first, and adds security headers to every answer.
 
-A page on the internet can make a browser call a server on localhost. There are two such attacks: a
-direct call (cross-site post), and a call to a host name that resolves to 127.0.0.1 (DNS rebinding).
-The headers Host and Origin reveal both attacks.
+A page on the internet can make the user's browser call this server, even on localhost. Such a call
+is an attack of one of two kinds: a direct call (cross-site post), or a call to a host name that
+resolves to 127.0.0.1 (DNS rebinding). The headers Host and Origin reveal both kinds.
 """
 
 import ipaddress
@@ -70,7 +70,10 @@ def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 class Guard:
-    """WSGI middleware that rejects requests with 403 or 431 before the application gets them."""
+    """WSGI middleware that checks each request before the application gets them.
+
+    A rejected request is answered with 403 or 431.
+    """
 
     def __init__(self, application: WSGIApplication, options: ApiOptions) -> None:
         self._application = application

@@ -34,7 +34,7 @@ class RateLimit:
         clock: Callable[[], float] = time.monotonic,
         window: float = WINDOW_SECONDS,
     ) -> None:
-        """``per_minute``: calls in ``window`` seconds (default: a minute); None: no limit."""
+        """``per_minute``: calls allowed in ``window`` seconds, usually a minute; None: no limit."""
         self.per_minute = per_minute
         self._window = window
         self._interval = window / per_minute if per_minute else 0.0
@@ -44,14 +44,14 @@ class RateLimit:
         self._lock = threading.Lock()
 
     def wait(self, name: str) -> float:
-        """Return the seconds until the next call is allowed. Counts no call."""
+        """Return the seconds until the next call is allowed. Does not count a call."""
         with self._lock:
             now = self._clock()
             full_at = max(now, self._full_at.get(name, now)) + self._interval
             return max(0.0, full_at - now - self._window)
 
     def take(self, name: str) -> float:
-        """Count a call and return 0 if it is allowed; otherwise return the seconds to wait."""
+        """If a call is allowed, count it and return 0. Otherwise, return the seconds to wait."""
         if not self._interval:
             return 0.0
         with self._lock:
@@ -68,7 +68,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """The limits of calls per minute: submissions and reads by key, failed logins by address."""
+    """The rate limits: submissions and reads of each key, failed logins of each address."""
 
     submissions: RateLimit
     reads: RateLimit

@@ -1,4 +1,4 @@
-"""Calls of the REST API, whose answers are JSON objects."""
+"""Calls of the REST API that are answered with a JSON object."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -57,7 +57,7 @@ class ClientCalls:
 def object_of(response: TransportReply) -> Answer:
     """Return the JSON object in a response.
 
-    Raise ClientError for any other response, because another program has answered.
+    Any other response is the answer of another program, not of the server: raise ClientError.
     """
     try:
         answer = response.json()

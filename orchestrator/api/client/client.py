@@ -318,7 +318,7 @@ class OrchestratorClient(FollowCalls):
         return self._get("/api/v1/locks")
 
     def conflicts(self, job_id: str) -> Answer:
-        """Return the merge result of an ended job, with its conflicts by file."""
+        """Return the merge result of an ended job, with its conflicts."""
         return self._get(path_of(job_id, "conflicts"))
 
     def merge(self, job_id: str, **choice: Any) -> Answer:

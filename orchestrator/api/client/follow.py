@@ -110,9 +110,10 @@ class FollowCalls(ClientCalls):
 
 
 def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
-    """Yield each line as soon as it is complete, without its line end.
+    """Yield the lines of the text in ``pieces``, without their line ends.
 
-    An incomplete last line comes at the end of ``pieces``.
+    A line is yielded as soon as it is complete. An incomplete last line is yielded when ``pieces``
+    has ended.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     rest = ""

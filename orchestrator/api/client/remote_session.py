@@ -30,7 +30,7 @@ class RemoteSession(requests.Session):
 
 
 def pieces(response: requests.Response) -> Iterator[bytes]:
-    """Yield data as soon as it arrives. Raise ConnectionLost."""
+    """Yield the body as it arrives. Raise ConnectionLost if the connection breaks."""
     try:
         while piece := response.raw.read1(PIECE_BYTES):
             yield piece

@@ -133,7 +133,7 @@ class Transport:
     def stream(
         self, path: str, query: Mapping[str, Any], headers: Mapping[str, str], retry: Retry
     ) -> Iterator[Iterator[bytes]]:
-        """Send a GET request. In a ``with`` block, yield the pieces of the body as they arrive.
+        """Send a GET request. The ``with`` block gets an iterator over the body, piece by piece.
 
         The request raises the same errors as ``get``. The iterator of pieces raises ConnectionLost.
         """
@@ -196,7 +196,10 @@ def present(query: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def problem_of(response: TransportReply) -> dict[str, Any]:
-    """Return the problem object in an error answer; if it has none, one made from the status."""
+    """Return the problem object in an error answer.
+
+    If the answer has no problem object, return an object made from the status of the answer.
+    """
     try:
         problem = response.json()
     except ValueError:

@@ -1,1 +1,1 @@
-"""Requests and responses: parsing, problems, files, metrics."""
+"""Requests and responses: parsing, error answers, files, and metrics."""

@@ -64,7 +64,8 @@ def version() -> str:
 def page(version: str, has_session: bool) -> str:
     """Return the dashboard's page, in which the address of each file contains ``version``.
 
-    ``has_session``: the browser has a session, so it loads the session together with the files.
+    ``has_session``: True if the browser has a session. The page then makes the browser request
+    ``/api/v1/session`` at the same time as the files.
     """
     text = (STATIC / "index.html").read_text("utf-8").replace('"/static/', f'"{PREFIX}{version}/')
     return text.replace("</head>", f"{_SESSION}</head>") if has_session else text

@@ -21,9 +21,9 @@ from orchestrator.security.files.untrusted_files import open_plain, tail_offset
 
 
 def open_regular(path: Path, within: Path) -> BinaryIO:
-    """Open a plain file. No part of its path below ``within`` may be a link.
+    """Open a regular file. No part of its path below ``within`` may be a link.
 
-    Raise FileNotFoundError or NotFound.
+    Raise FileNotFoundError if it is missing, and NotFound if it is no regular file or unreadable.
     """
     try:
         return open_plain(path, within)

@@ -1,4 +1,4 @@
-"""Metrics as Prometheus text: the counts of ``/api/v1/stats``, nodes, and HTTP requests."""
+"""Metrics in Prometheus' text format, about jobs (``/api/v1/stats``), nodes, and HTTP requests."""
 
 import threading
 import time
@@ -116,7 +116,7 @@ class _Families:
 
 
 class Metrics:
-    """Metrics of one application. No label has the id of a job or worker.
+    """Metrics of one application. No label contains the id of a job or worker.
 
     Any thread may call.
     """
@@ -167,7 +167,7 @@ class Metrics:
         return response
 
     def count(self, method: str, route: str, status: int, started_at: float) -> None:
-        """Count a request. ``started_at``: its start by ``perf_counter``."""
+        """Count a request. ``started_at``: the value of ``perf_counter`` at its start."""
         seconds = time.perf_counter() - started_at
         with self._lock:
             self._requests[method, route, status] += 1

@@ -117,8 +117,8 @@ def limit_fields(
 ) -> Mapping[str, Any]:
     """Return a problem's fields for a limit that was reached.
 
-    ``limit``: the name of the limit in ``config.yaml``. ``free_at``: the Unix time at which quota
-    is free again; None if unknown.
+    ``limit``: the name of the limit in ``config.yaml``. ``most``: its value. ``used``: how much of
+    it is used. ``free_at``: the Unix time at which quota is free again. None: unknown.
     """
     when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
     return {

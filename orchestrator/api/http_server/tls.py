@@ -65,10 +65,10 @@ class Relay:
     """Decrypts connections for waitress in one thread, which ``start`` starts."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit``: a number of connections.
+        """``limit``: the number of connections above which the relay ends connections.
 
-        If a new connection exceeds this number, the relay ends the oldest connection whose client
-        does not read.
+        For each new connection above the limit, the relay ends the connection of the client that
+        has not read its answers for the longest time.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

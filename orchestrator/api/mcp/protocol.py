@@ -89,7 +89,10 @@ def parsed(raw: bytes) -> Any:
 
 
 def request_of(message: object) -> Request | None:
-    """Return the request in a message; None for notifications and answers. Raise RpcError."""
+    """Return the request in a message; None if the message is a notification or an answer.
+
+    Raise RpcError for an invalid message.
+    """
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise RpcError(
             INVALID_REQUEST,

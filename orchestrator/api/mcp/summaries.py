@@ -120,9 +120,10 @@ def job_results(service: Service, caller: Caller, detail: Detail) -> Values:
 
 
 def _share(lengths: Sequence[int]) -> int:
-    """Return the maximum number of characters of each output, from the outputs' ``lengths``.
+    """Return the number of characters after which an output is cut.
 
-    Long outputs get the space that short outputs do not need.
+    ``lengths``: the number of characters of each output. Long outputs get the space that short
+    outputs do not need.
     """
     room, shown = OUTPUT_CHARACTERS, sorted(lengths)
     for position, length in enumerate(shown):

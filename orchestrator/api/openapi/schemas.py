@@ -19,7 +19,7 @@ REF = "#/components/schemas/{model}"
 
 
 def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
-    """Return all schemas by name, and the name of each model's schema."""
+    """Return two mappings: from name to schema, and from model to the name of its schema."""
     inputs: list[tuple[type[BaseModel], JsonSchemaMode]] = [
         (operation.body, "validation") for operation in OPERATIONS if operation.body
     ]
@@ -88,7 +88,7 @@ def _answers_as_sent(schemas: Schema) -> Schema:
 
 
 def without_nulls(schema: Any) -> Any:
-    """Return the schema of an answer without null types.
+    """Return ``schema``, which describes an answer, without its null types.
 
     Answers omit a field without a value, so no field of an answer is null, except fields marked
     with ``AS_NULL``.

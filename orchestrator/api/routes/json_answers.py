@@ -1,4 +1,4 @@
-"""Makes JSON responses of answers, with ETags. Concurrent equal reads share one answer."""
+"""Converts answers to JSON responses with ETags. Concurrent equal reads share one answer."""
 
 import threading
 from collections.abc import Callable, Hashable, Mapping

@@ -1,4 +1,4 @@
-"""Calls that answer over time: events, followed logs, and wait."""
+"""Calls that are answered over a longer time: event streams, logs, and ``wait``."""
 
 from dataclasses import field, replace
 from functools import partial

@@ -114,7 +114,7 @@ def _start(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
 
 
 def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
-    """Send a comment on a job's pull request to the job's worker, as feedback."""
+    """Pass on a pull request's comment, as feedback, to the worker of the pull request's job."""
     from orchestrator.schemas.triggers.github import remark_of
 
     remark = remark_of(event.kind, event.document)

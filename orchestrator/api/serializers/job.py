@@ -53,7 +53,7 @@ _AT_WORK = (WorkerStatus.RUNNING, WorkerStatus.WAITING)
 
 
 def held_locks(service: Service, detail: Detail) -> Mapping[str, Sequence[answers.job.HeldLock]]:
-    """Return the held locks by worker id. Workers without locks are omitted."""
+    """Map the id of each worker to the locks that the worker holds. Omit workers without locks."""
     claimed = {task.id: task.locks for task in detail.tasks if task.locks}
     held: dict[str, list[answers.job.HeldLock]] = {}
     for worker in detail.workers:

@@ -225,7 +225,7 @@ def _results_without_workers(
 
 
 def workers_by_job(service: Service, caller: Caller, detail: Detail) -> WorkersByJob:
-    """Return the workers of a job and of its descendants, by job id."""
+    """Map the ids of a job and of its descendants to the workers of each job."""
     if not any(map(_child_jobs_of, detail.workers)):
         return {detail.job.id: detail.workers}
     tree = by_job(service.job_details.workers_in_tree(caller, detail.job.id))

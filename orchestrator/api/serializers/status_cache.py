@@ -87,7 +87,7 @@ class CurrentStatus:
 
 @dataclass(slots=True)
 class JobRows:
-    """The encoded rows of one job by worker id, and the job's latest answers."""
+    """The encoded rows of one job, one for each worker, and the job's latest answers."""
 
     rows: dict[str, StatusRow] = field(default_factory=dict)
     #: The workers of the previous answer, and their rows. Never changed in place.
@@ -102,8 +102,7 @@ class JobRows:
     def at(self, version: int, asked: Asked) -> "StatusBody | None":
         """Return the stored answer; None if it is not for this ``version`` of the tree.
 
-        Does not take the lock, because another thread holds the lock while that thread encodes
-        rows.
+        Does not wait for ``lock``, which another thread may hold for as long as it encodes rows.
         """
         current = self.current
         if current is None or version != current.version:

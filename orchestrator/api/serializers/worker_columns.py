@@ -29,7 +29,7 @@ MOST_KEPT = 8
 
 
 class LatestColumns:
-    """Cache of recent ``ColumnsAnswer`` bodies, as JSON, by job. Any thread may call."""
+    """Cache of the latest JSON body of ``ColumnsAnswer`` for recent jobs. Any thread may call."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -112,7 +112,7 @@ def _packed(column: Column) -> Any:
 
 
 def _numbered(values: Column, names: Sequence[str] = ()) -> tuple[Sequence[str], Column]:
-    """Return the distinct values of a column, and the index of each item's value among them.
+    """Return the distinct values of ``values``, and the index of each value in this list.
 
     ``names``: the distinct values, if the caller knows them.
     """
@@ -149,7 +149,7 @@ def _parents(found: TreeSnapshot, places: Mapping[str, int]) -> Column:
 
 
 def _dependencies(found: TreeSnapshot) -> list[list[int]]:
-    """Return each worker's dependencies, as positions of workers."""
+    """Return the dependencies of each worker; a worker is given as its position in a column."""
     workers = found.workers
     of_task: dict[tuple[str, str], list[int]] = {}
     for place, key in enumerate(zip(workers.job_id, workers.task_id, strict=True)):
@@ -176,7 +176,7 @@ def _reasons(found: TreeSnapshot) -> dict[int, str]:
 
 
 def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Return the critical path of the first job of ``found``, as positions of workers.
+    """Return the positions of the workers on the critical path of the first job of ``found``.
 
     The path has no workers of child jobs.
     """

@@ -76,7 +76,7 @@ CLOSE_SECONDS = 5.0
 
 
 class LoopConnection(Protocol):
-    """A connection in the socket loop, which waits for events.
+    """A connection that waits for events in the socket loop.
 
     All methods except ``concerns`` are called in the socket loop's thread.
     """

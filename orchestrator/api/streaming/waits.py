@@ -149,7 +149,7 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 
 
 def _dropped(done: Future[None]) -> None:
-    """Ignore an error of dropping a lock request.
+    """Do nothing after a lock request was dropped, even if dropping it failed.
 
-    The request then stays until the end of the worker's attempt.
+    In case of a failure, the lock request stays until the end of the worker's attempt.
     """

@@ -52,7 +52,7 @@ def is_task(job: Job) -> bool:
     """True if the job was submitted through ``/api/v1/tasks``.
 
     Such a job is a root job with the label ``LABEL``. Its child jobs inherit the label, but were
-    not submitted there.
+    submitted by workers.
     """
     return job.is_root and job.config.labels.get(LABEL[0]) == LABEL[1]
 

@@ -1,6 +1,6 @@
-"""Calls about the server itself: its project, other servers, names of keys, agents, counts, nodes.
+"""Calls about the server itself: project, other servers, names of API keys, agents, and nodes.
 
-Counts are available as JSON for programs, and as text for Prometheus.
+Two more calls return counts of jobs and workers: one as JSON, the other as text for Prometheus.
 """
 
 from __future__ import annotations
