@@ -1,1 +1,1 @@
-"""Parts that tests share: projects, programs, sources, seeds, kills, and the soak."""
+"""Code that tests share: projects, programs, parsed sources, random tests, and the soak."""

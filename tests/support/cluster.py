@@ -106,7 +106,7 @@ class TestCluster:
 
 
 class NodeProcess:
-    """A node in processes of its own, whose output is in ``<state>.log``."""
+    """A node that runs in separate processes. Its output is in ``<state>.log``."""
 
     def __init__(
         self,
@@ -118,7 +118,7 @@ class NodeProcess:
         before: str = "",
         own_files: bool = False,
     ) -> None:
-        """``prefix``: words before the command. ``before``: statements that the node runs first."""
+        """``prefix``: words before the node's command. ``before``: Python code to run first."""
         shares = "own" if own_files else "shared"
         program = f"{before}{_PROGRAM}"
         argv = [*prefix, sys.executable, "-c", program, str(join_file), str(state), str(slots)]
@@ -141,12 +141,12 @@ class NodeProcess:
         return int(found[0]) if found else 0
 
     def kill(self) -> None:
-        """Kill (-9) both processes."""
+        """Kill both processes of the node, its parent and its serving process, with SIGKILL."""
         os.kill(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
     def end(self) -> None:
-        """Idempotent."""
+        """Terminate the node. Idempotent."""
         if self.process.poll() is None:
             self.process.terminate()
             try:

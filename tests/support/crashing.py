@@ -12,7 +12,7 @@ class Crash(BaseException):
 
 @contextmanager
 def crash_at(nth: int, wanted: str = "") -> Iterator[None]:
-    """Raise Crash at the n-th failpoint of this name, or of any name."""
+    """In a ``with`` block, raise Crash at the ``nth`` failpoint whose name contains ``wanted``."""
     passed = 0
 
     def reached(name: str) -> None:

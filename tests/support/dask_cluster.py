@@ -112,7 +112,7 @@ class DaskCluster:
 
 
 def pids_with(text: str) -> list[int]:
-    """Return the processes of nodes whose command has the text."""
+    """Return the pids of processes whose command contains ``text``."""
     found = []
     for each in Path("/proc").glob("[0-9]*/cmdline"):
         try:

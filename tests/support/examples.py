@@ -1,4 +1,4 @@
-"""Differences between day and night: number of examples, and repeated rows."""
+"""Makes tests try fewer examples and rows by day than at night."""
 
 import os
 from collections.abc import Sequence
@@ -11,13 +11,14 @@ AT_NIGHT = bool(os.environ.get("ORCHESTRATOR_TEST_NIGHT") or os.environ.get("HYP
 
 
 def examples(by_day: int, at_night: int) -> int:
-    """Return the number of examples of a property or a random walk."""
+    """Return how many examples a property test or a random walk tries now."""
     return at_night if AT_NIGHT else by_day
 
 
 def nightly(*rows: object) -> list[Any]:
-    """Mark rows of a parametrized test for the night, because other rows show the same with other
-    data.
+    """Mark rows of a parametrized test, so that only the nightly tests run them.
+
+    Other rows check the same behaviour by day, with other data.
     """
     return [
         pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.nightly)
@@ -26,5 +27,5 @@ def nightly(*rows: object) -> list[Any]:
 
 
 def every_second(rows: Sequence[object]) -> list[Any]:
-    """Mark the second, fourth ... row of a parametrized test for the night."""
+    """Mark every second row of a parametrized test, so that only the nightly tests run it."""
     return [each for at, row in enumerate(rows) for each in (nightly(row) if at % 2 else [row])]

@@ -12,7 +12,10 @@ from orchestrator.core.gates.gate import Check, Gate, GateResult, GateStatus
 
 
 class RunningGates:
-    """Runs gates without comparing with the base commit; a missing program breaks a gate."""
+    """Runs gates. Does not compare their findings with the base commit.
+
+    A gate whose program is missing is broken.
+    """
 
     def __init__(self) -> None:
         #: Checked commits, in order.

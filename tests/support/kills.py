@@ -78,7 +78,7 @@ class Killer:
         return set(found)
 
     def kill_at_start(self) -> None:
-        """Kill once more, before the next server is ready."""
+        """Start the next server, and kill it before it is ready."""
         self._site.begin()
         time.sleep(self._random.uniform(0.0, 0.5))
         assert self._site.process is not None
@@ -101,7 +101,7 @@ class Killer:
         return None
 
     def _shims(self) -> list[int]:
-        """Return the busy shims, by their own reports."""
+        """Return the pids of busy shims, as the shims' own files name them."""
         found = []
         for job in self._jobs:
             for run in (self._site.directory(job) / "attempts").glob("*.run"):

@@ -1,4 +1,4 @@
-"""Coroutines in tests that are not coroutines themselves."""
+"""Runs coroutines for tests that are ordinary functions."""
 
 import asyncio
 from collections.abc import Coroutine

@@ -17,7 +17,7 @@ _INIT = 'trap : TERM; "$@" & while :; do sleep 1000 & wait; done'
 
 
 def hidden(*directories: Path) -> tuple[str, ...]:
-    """Return the words before a command that sees empty directories in place of these ones."""
+    """Return the words to put before a command, so that it finds ``directories`` empty."""
     mounts = [f"mount -t tmpfs none {shlex.quote(str(each))}" for each in directories]
     return "unshare", "-m", "sh", "-c", " && ".join((*mounts, 'exec "$0" "$@"'))
 
@@ -30,8 +30,9 @@ class Namespace:
     """A network namespace with one link to this machine."""
 
     def __init__(self, number: int = 0) -> None:
-        """``number``: below 64; one for each namespace of this process. Raise CalledProcessError or
-        OSError if namespaces cannot be made here.
+        """``number``: below 64, and different for each namespace of this process.
+
+        Raise CalledProcessError or OSError if this machine cannot create namespaces.
         """
         own = os.getpid() % 12_800
         self.name = self.link = f"orch{own}x{number}"
@@ -71,7 +72,7 @@ class Namespace:
         run(f"ip link set {self.link} up")
 
     def cut_one_way(self, to: str) -> None:
-        """Lose all packets ``to`` the "node" or the "server": their link address is wrong."""
+        """Lose all packets to ``to`` ("node" or "server"), by a wrong link address."""
         nowhere = "lladdr 02:00:00:00:00:01 nud permanent"
         if to == "node":
             run(f"ip neigh replace {self.node} dev {self.link} {nowhere}")
@@ -91,7 +92,7 @@ class Namespace:
 
 
 def lacking(what: str, error: BaseException) -> None:
-    """Skip the test, because this machine cannot do something; in CI, fail."""
+    """Skip the test with the reason ``what``. In CI, raise ``error`` instead."""
     if os.environ.get("CI"):
         raise error
     pytest.skip(f"{what}: {error}")
@@ -113,7 +114,7 @@ def namespaces(count: int) -> Iterator[list[Namespace]]:
 
 
 class Machine:
-    """A node with processes and a network of its own, which can be switched off."""
+    """A node with its own PID and network namespaces. The machine can be switched off."""
 
     def __init__(
         self,

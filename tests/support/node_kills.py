@@ -180,7 +180,7 @@ class NodeKills:
         return Machine(name, network, join_file, self._folder / name, apart)
 
     def run(self, kills: int, seconds: float = 3600.0) -> Figures:
-        """Kill this number of times, or until the time is over."""
+        """Cause faults until their number is ``kills`` or ``seconds`` have passed."""
         ends = time.monotonic() + seconds
         try:
             self._site.ensure()
@@ -398,7 +398,7 @@ class NodeKills:
         self._count_failures(job)
 
     def _check_signs(self, job: str) -> None:
-        """Check that the runs of each worker follow one another."""
+        """Check that no two runs of a worker overlap."""
         runs: dict[str, list[float]] = defaultdict(list)
         for line in self._lines(self._signs):
             attempt, _, at = line.partition(" ")

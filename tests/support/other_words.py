@@ -34,7 +34,7 @@ _READ_BY_PROGRAMS = frozenset(
 
 
 def other_words(text: str, mark: str = "") -> str:
-    """Return the same text in unreadable form. Names in braces still work as placeholders."""
+    """Return ``text`` in unreadable form. Names in braces still work as placeholders."""
     return _rewritten(text, mark) if _is_message(text) else text
 
 

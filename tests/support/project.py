@@ -27,7 +27,7 @@ def agents(folder: Path) -> dict[str, Any]:
 
 
 def edit(script: str, **more: Any) -> dict[str, Any]:
-    """Return a task for the agent; its output is the agent's output."""
+    """Return a task in which the agent runs ``script``, and then prints ``done``."""
     return {"agent": "editor", "prompt": f"{script}\necho done", **more}
 
 

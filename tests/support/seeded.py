@@ -1,4 +1,4 @@
-"""The command line of random tests: they run for some minutes, and a seed repeats them."""
+"""The command line of random tests. They run for some minutes; the same seed repeats them."""
 
 import argparse
 import sys
@@ -12,7 +12,7 @@ from tests.faults.zygote import Zygote
 
 
 class Figures(Protocol):
-    """The actions as text, and the errors that were found."""
+    """The result of a random test. ``str()`` returns the counts; ``wrong`` has the errors."""
 
     @property
     def wrong(self) -> Sequence[str]: ...

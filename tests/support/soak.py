@@ -79,7 +79,7 @@ class Figures:
 
 
 def _growth(held: list[Held]) -> str:
-    """Return the growth of the longest-lived server from its first to its last quiet moment."""
+    """Return how the longest-lived server grew from its first to its last quiet moment, as text."""
     lives = [[each for each in held if each.pid == pid] for pid in {each.pid for each in held}]
     if not lives:
         return "no server was looked at"
@@ -284,7 +284,7 @@ class Soak:
 
 
 def _bad(answer: Answer) -> list[str]:
-    """Return the workers of a job that did not succeed."""
+    """Describe the unsuccessful workers of a job."""
     return [
         f"{row['worker_id']} {row['status']} after {row['attempts']}: {row['reason']}; "
         f"{row['output'][-500:]!r}"

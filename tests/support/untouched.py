@@ -20,8 +20,7 @@ OURS = (
 def fingerprint(top: str | os.PathLike[str], git_directory: str = ".git") -> dict[bytes, str]:
     """Return every file, link, and directory of a checkout with its mode, time, and content.
 
-    ``product/`` and the product's own files in ``.git`` are excluded. ``kept`` has the objects,
-    because new objects are allowed.
+    ``product/`` and the product's own files in ``.git`` are excluded.
     """
     root = os.fsencode(top)
     admin = os.path.join(root, os.fsencode(git_directory))
@@ -43,7 +42,7 @@ def fingerprint(top: str | os.PathLike[str], git_directory: str = ".git") -> dic
 
 
 def differences(before: dict[bytes, str], after: dict[bytes, str]) -> list[bytes]:
-    """Return the differences; new objects are no difference."""
+    """Return the paths whose fingerprints differ. New git objects are no difference."""
     names = sorted({*before, *after})
     changed = [name for name in names if before.get(name) != after.get(name)]
     return [n for n in changed if not (n.startswith(b".git:objects/") and n not in before)]
