@@ -576,9 +576,9 @@ def _by_job(workers: Sequence[Worker]) -> Mapping[str, Sequence[Worker]]:
 
 
 def _with_changed(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
-    """Return a job's workers, with changed workers instead of their former values.
+    """Return a job's workers, in which each changed worker replaces its former value.
 
-    Return None if a changed worker is not at the position that its index states.
+    Return None if the position of a changed worker is not its ``index``.
     """
     found = list(known)
     for worker in changed:

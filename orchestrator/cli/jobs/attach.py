@@ -90,7 +90,7 @@ def _row(job: Answer, worker_id: str) -> Answer:
 
 
 def _worker(context: CliContext, job_id: str, row: Answer) -> Worker:
-    """Return the worker that ``row``, a row of the status, describes.
+    """Return the worker of ``row``, one row of a job's status.
 
     Raise Conflict if the worker has no directory.
     """

@@ -71,7 +71,7 @@ class LauncherEvents(Protocol):
     def started(self, attempt_id: str, pid: int) -> None: ...
 
     def begun(self, attempt_id: str, at: float) -> None:
-        """Handle the start of a preloaded launch. ``at``: Unix time."""
+        """Handle the start of a worker from a preloaded launch. ``at``: the start, as Unix time."""
 
     def returned(self, attempt_id: str) -> None:
         """Handle a preloaded launch that the shim did not begin. The launch has no other event."""

@@ -47,7 +47,7 @@ def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
 
 
 def is_shell(path: str, files: GateFiles) -> bool:
-    """True if the file is a shell script, whose text shows the commands that the script runs."""
+    """True if the file is a shell script: by the end of its name, or by its ``#!`` line."""
     return path.endswith((".sh", ".bash")) or bool(_SHEBANG.match(files.read(path)))
 
 

@@ -284,8 +284,8 @@ def state_of(
 ) -> NodeState:
     """Return the state of a node, for display. ``entry``: None if the node was removed.
 
-    ``fenced_after``: seconds from the server's latest answer to the node until all workers of the
-    node have ended.
+    ``fenced_after``: seconds after which all workers of the node have ended, if the node gets no
+    more answers of the server.
     """
     seen = None if node.heard_at is None else now - node.heard_at
     state = "up"

@@ -264,7 +264,9 @@ class TaskRequest(Wire):
         if self.prompt and self.description and self.prompt != self.description:
             raise ValueError("has both prompt and description, which mean the same; remove one")
         if not (self.title.strip() or self.words.strip() or self.command or self.approve):
-            raise ValueError("needs a title, prompt, command, or question (approve)")
+            raise ValueError(
+                "the task needs `title`, `prompt`, `command`, or `approve` (a question)"
+            )
         self._check_question()
         if self.review and len(self.agent or ()) < 2:
             raise ValueError(

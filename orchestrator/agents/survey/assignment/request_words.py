@@ -134,10 +134,10 @@ _AROUND = frozenset(
 
 
 def named_places(words: str, files: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths in ``words``, a request; empty if the request also has other keywords.
+    """Return the paths that a request names, if it names nothing else; otherwise return ().
 
-    ``files``: the paths of the project. "the docs" is a path only if ``docs`` exists. General words
-    such as "folder" and "code" are no keywords here.
+    ``words``: the request. ``files``: the paths of the project. "the docs" is a path only if
+    ``docs`` exists. General words such as "folder" and "code" are ignored.
     """
     known = {str(above) for path in files for above in (path, *PurePosixPath(path).parents)}
     places: dict[str, None] = {}

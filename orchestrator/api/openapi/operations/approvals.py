@@ -54,9 +54,9 @@ APPROVALS = (
         tag="jobs",
         summary="Replace the plan of a job that waits for approval",
         description=(
-            "The job keeps its id and its planner's cost. Approve the job to start the tasks. "
-            "409 `outdated`: the plan has changed; `version` is the number of the current plan. "
-            f"409: the job does not wait for approval. {_WORKER}"
+            "The job keeps its id. The planner's cost still counts. Approve the job to start the "
+            "tasks. 409 `outdated`: the plan has changed; `version` is the number of the current "
+            f"plan. 409: the job does not wait for approval. {_WORKER}"
         ),
         body=human_requests.PlanRequest,
         body_required=True,

@@ -112,7 +112,7 @@ class HeldAttempt:
 
 
 class HeldAttempts(dict[str, HeldAttempt]):
-    """A mapping from the id of each attempt that the node holds to the attempt.
+    """The attempts that the node holds, by their ids.
 
     The directories of these attempts are below ``directory``.
     """

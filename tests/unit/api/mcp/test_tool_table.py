@@ -71,7 +71,7 @@ def test_the_same_idempotency_key_starts_one_job(client: FlaskClient, service: F
         (
             "orchestrate",
             {"request": "x", "tasks": [{}]},
-            "needs a title, prompt, command, or question",
+            "the task needs `title`, `prompt`, `command`, or `approve`",
         ),
         ("orchestrate", {"request": "x", "config": {"max_worker": 1}}, "'max_workers'"),
         ("status", {"job_id": ["a"]}, 'Example of a call: {"job_id":"abc123"}'),
