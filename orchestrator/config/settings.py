@@ -176,7 +176,7 @@ class Workers(Section):
     resume_sessions: bool = True
     """Allow retries to resume the session of the AI tool; false: start a new session."""
     prices: Annotated[tuple[ModelPrice, ...], Field(strict=False)] = ()
-    """Your prices, in USD per million tokens: [{model: m, input: 1, output: 5}]; []: built-in."""
+    """USD per million tokens, in place of built-in prices: [{model: m, input: 1, output: 5}]"""
     unknown_price: Annotated[UnknownPrice, Field(strict=False)] = UnknownPrice.REFUSE
     """Job with a cost cap if a price is unknown: refuse, or first (stop after one worker)."""
     roles_dir: PathText | None = None
@@ -330,7 +330,7 @@ class Api(Section):
     tls: Tls | None = None
     """Certificate and key for https: {certificate: FILE.pem, key: FILE.pem}; null: no https."""
     trusted_proxies: Words = ()
-    """Addresses or networks of https proxies; if set, only these machines may call the server."""
+    """Addresses or networks of https proxies; if set, other machines are rejected."""
     allowed_hosts: Words = ()
     """Further host names of the server, such as the public name behind a proxy."""
     public_url: Word | None = None

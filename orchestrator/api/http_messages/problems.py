@@ -42,6 +42,7 @@ from orchestrator.core.errors import (
     Unauthorized,
     Unavailable,
     WorkspaceBusy,
+    summary_of,
 )
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.schemas.fields.validation_errors import Fault, summary
@@ -193,8 +194,7 @@ def _of_own_error(error: OrchestratorError) -> ProblemError:
         # An unreachable database is no bug, so its line needs no traceback.
         trace = None if isinstance(error, StoreAway) else error
         logger.error("a request failed: %s", error.message, exc_info=trace)
-        what = (type(error).__doc__ or "").strip()
-        detail = f"{what} Read the cause in logs/orchestrator.log."
+        detail = f"{summary_of(type(error))} Read the cause in logs/orchestrator.log."
     problem = ProblemError(status=status, type=error.kind, detail=detail)
     if isinstance(error, InvalidRequest) and error.field:
         fault = Fault(place=(error.field,), detail=error.message, type=error.kind)

@@ -8,7 +8,7 @@ import click
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_error
 from orchestrator.cli.output.terminal_text import pasteable
-from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError
+from orchestrator.core.errors import NoSuchJob, NotFound, OrchestratorError, summary_of
 
 _NEXT_STEP = {
     "no-server": f"start a server: {COMMAND} serve (or run one request: {COMMAND} run '...')",
@@ -47,5 +47,4 @@ def problem_of(error: OrchestratorError) -> dict[str, Any]:
     given = getattr(error, "problem", None)
     if given is not None:
         return dict(given)
-    title = (type(error).__doc__ or "").strip().splitlines()[0]
-    return {"type": error.kind, "title": title, "detail": error.message}
+    return {"type": error.kind, "title": summary_of(type(error)), "detail": error.message}

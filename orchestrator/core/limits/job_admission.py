@@ -413,7 +413,7 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
     _check_quota(left["wall_seconds"], limit, "limit-wall", left)
     for name, amount in line.remaining_caps.items():
         kind = f"limit-{name.removeprefix('max_').split('_')[0]}"
-        limit = f"{name} of job {line.parent_job.id} is used up"
+        limit = f"{name} of job {line.parent_job.id}, or of a job above it, is used up"
         _check_quota(int(amount > 0), limit, kind, left)
 
 

@@ -151,8 +151,13 @@ def replace_file(
     """
     # Several threads may replace the same file.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(temporary, flags, _PRIVATE)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        handle = os.open(temporary, flags, _PRIVATE)
+    except FileExistsError:
+        # A crash left the file, or a worker created it, possibly as a hard link to another file.
+        os.unlink(temporary)
+        handle = os.open(temporary, flags, _PRIVATE)
     try:
         with os.fdopen(handle, "wb") as file:
             if mode != _PRIVATE:

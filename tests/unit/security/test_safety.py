@@ -216,6 +216,19 @@ def test_a_file_is_replaced_as_a_whole_and_for_its_owner_only(tmp_path: Path) ->
     assert sorted(each.name for each in tmp_path.iterdir()) == ["elsewhere", "status.json"]
 
 
+def test_a_file_at_the_temporary_name_is_not_written_through(tmp_path: Path) -> None:
+    path, other = tmp_path / "a", tmp_path / "other"
+    other.write_text("untouched")
+    temporary = tmp_path / f".a.{os.getpid()}.{threading.get_ident()}.tmp"
+    temporary.hardlink_to(other)
+
+    replace_file(path, b"new")
+
+    assert path.read_bytes() == b"new"
+    assert other.read_text() == "untouched"
+    assert sorted(os.listdir(tmp_path)) == ["a", "other"]
+
+
 def test_several_threads_may_replace_the_same_file(tmp_path: Path) -> None:
     path = tmp_path / "a"
     contents = [bytes([65 + each]) * 5000 for each in range(4)]
