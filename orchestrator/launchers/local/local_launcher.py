@@ -387,7 +387,7 @@ class LocalLauncher:
             with self._lock:
                 is_alone = self._pool.handle_closed_socket(link)
             if is_alone:
-                self._handle_dead_shim(link, ())
+                self._handle_dead_shim(link)
 
     def _take_message(self, link: ShimLink, message: Message) -> None:
         launch = link.launch
@@ -445,16 +445,16 @@ class LocalLauncher:
     def _serve_spawner(self) -> None:
         with self._lock:
             gone = self._pool.ended_shims()
-        for link, strays in gone:
+        for link in gone:
             # Read twice, because two things may be unread: the shim's last message, and the end of
             # its stream.
             for _ in range(2):
                 if link.is_open:
                     self._serve_shim(link)
-            self._handle_dead_shim(link, strays)
+            self._handle_dead_shim(link)
 
-    def _handle_dead_shim(self, link: ShimLink, strays: tuple[Stray, ...]) -> None:
-        """Handle the death of a shim during an attempt.
+    def _handle_dead_shim(self, link: ShimLink) -> None:
+        """Handle the death of a shim during an attempt. Idempotent.
 
         If the shim's spawner reported the death, the attempt's leftover processes have already been
         killed.
@@ -478,7 +478,7 @@ class LocalLauncher:
             return
         if not link.is_gone and self.plan.mode is Mode.SUBREAPER:
             self._unheld.add(launch.attempt_id)
-        self._inquire(launch, strays, has_begun=has_begun, with_server=link.stops_with_server)
+        self._inquire(launch, link.strays, has_begun=has_begun, with_server=link.stops_with_server)
 
     def _inquire(
         self,

@@ -46,6 +46,8 @@ class ShimLink:
         self._is_waiting = False
         #: True after the spawner's report that the shim and all its leftover processes have ended.
         self.is_gone = False
+        #: Leftover processes of the shim that the spawner has killed.
+        self.strays: tuple[Stray, ...] = ()
         #: True if the shim has started its worker.
         self.is_at_work = False
         #: Why the spawner could not fork the shim.
@@ -331,27 +333,27 @@ class ShimPool:
         self._epoll.unregister(link)
         link.close()
 
-    def ended_shims(self) -> list[tuple[ShimLink, tuple[Stray, ...]]]:
-        """Return (shim, killed processes) for each dead shim whose leftover processes have ended.
+    def ended_shims(self) -> list[ShimLink]:
+        """Return the dead shims whose leftover processes have ended.
 
         Only shims that died during an attempt are returned.
         """
-        ended: list[tuple[ShimLink | None, tuple[Stray, ...]]] = []
+        ended: list[ShimLink | None] = []
         for spawner in list(self._spawners):
             exited, is_there = spawner.receive()
-            ended += [(self._note_gone(shim), shim.strays) for shim in exited]
+            ended += map(self._note_gone, exited)
             if not is_there:
-                ended += [(link, ()) for link in self._abandon(spawner)]
+                ended += self._abandon(spawner)
             if spawner is self._spawner and (spawner.is_retired or not is_there):
                 self._replace_spawner()
-        return [(link, strays) for link, strays in ended if link is not None]
+        return [link for link in ended if link is not None]
 
     def _note_gone(self, shim: ShimGone) -> ShimLink | None:
         link = self._fallen.pop(shim.serial, None)
         if link is None:
             link = next((each for each in self._links.values() if each.serial == shim.serial), None)
         if link is not None:
-            link.is_gone, link.refused = True, shim.refused
+            link.is_gone, link.strays, link.refused = True, shim.strays, shim.refused
         return link
 
     def _abandon(self, spawner: SpawnerProcess) -> list[ShimLink]:

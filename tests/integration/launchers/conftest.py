@@ -9,6 +9,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -100,6 +101,22 @@ class Stage:
         """Idempotent."""
         self._listener.__exit__(None, None, None)
         self.launcher.close(stop=stop)
+
+    @contextmanager
+    def not_listening(self) -> Iterator[None]:
+        """Let the messages of shims and of the spawner wait while the block runs."""
+        self._listener.__exit__(None, None, None)
+        try:
+            yield
+        finally:
+            self._listener = Listener(self.launcher)
+            self._listener.__enter__()
+
+    def serve_spawner_first(self, attempt_id: str) -> bool:
+        """Read the spawner's messages. True if they have ended the attempt's shim."""
+        link = self.launcher._attempts[attempt_id]
+        self.launcher._serve_spawner()
+        return bool(link.is_gone)
 
     def id(self, name: str) -> str:
         """Return an attempt id that is unique on the whole machine."""

@@ -93,6 +93,22 @@ def test_a_shim_that_dies_after_its_spawner_leaves_nothing_marked(
     assert process_table.marked(stage.id("a")) == []
 
 
+def test_the_spawner_s_report_counts_even_if_it_is_read_before_the_end_of_the_shim_s_socket(
+    stage: Any, until: Callable[..., None]
+) -> None:
+    stage.start("a", "sh", "-c", "setsid sleep 60 & sleep 60")
+    shim = stage.shim_of("a")
+    until(lambda: len(process_table.marked(stage.id("a"))) == 3)
+
+    with stage.not_listening():
+        os.kill(shim, 9)
+        until(lambda: process_table.marked(stage.id("a")) == [])
+        until(lambda: stage.serve_spawner_first(stage.id("a")))
+
+    ended = stage.reports.exit("a")
+    assert ended.ended_by is EndedBy.LOST and len(ended.strays) == 3
+
+
 def test_a_running_attempt_is_adopted_and_its_end_is_reported(stage: Any) -> None:
     launch = stage.start("a", "sh", "-c", GATE)
     stage.reports.pid("a")
