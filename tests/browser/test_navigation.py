@@ -73,14 +73,16 @@ def test_the_back_button_returns_to_the_same_place(page: Page, site: Site) -> No
 
 
 def test_a_text_that_cannot_be_copied_is_shown(page: Page, site: Site) -> None:
-    job = site.job([shell("exit 1", retries=0), shell("true", depends_on=["task_1"])])
+    failing = shell("echo failing; exit 1", retries=0)
+    job = site.job([failing, shell("true", depends_on=["task_1"])])
     # As in pages of another machine without HTTPS.
     page.add_init_script("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
     page.goto(f"{site.url}/jobs/{job}/w/worker_1")
     page.keyboard.press("y")
     expect(page.locator(".toast")).to_have_count(0)
-    page.goto(f"{site.url}/agents")
-    page.get_by_role("button", name="Copy").first.click()
+    page.goto(f"{site.url}/jobs/{job}/w/worker_1#L1")
+    expect(page.get_by_text("failing", exact=True).first).to_be_visible()
+    page.keyboard.press("y")
     expect(page.locator(".toast")).to_contain_text("does not allow copying")
     page.goto(f"{site.url}/jobs/{job}/w/worker_2")
     expect(page.get_by_text("The worker has not run, so it has no log.")).to_be_visible()
