@@ -112,8 +112,7 @@ class MergeCalls:
         job = self._access.workable(caller, job_id)
         candidates = [each for each in self._store.workers(job_id) if each.task_id == task_id]
         if not candidates:
-            workers = self._store.workers(job_id)
-            known = dict.fromkeys(each.task_id for each in workers if not each.is_adviser)
+            known = dict.fromkeys(each.task_id for each in self._store.workers(job_id))
             tasks = listed(list(known)) or "none"
             raise NotFound(f"job {job_id} has no task {task_id!r}; its tasks: {tasks}")
         worker = next((each for each in candidates if each.id == worker_id), None)
