@@ -126,7 +126,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "unit/security/files/test_safe_write.py::test_a_crash_before_the_rename_leaves_what_was_there"
     ): OF_APPLYING,
     (
-        "integration/engine/service/human_input/test_worker_messages.py::test_a_message_survives_a_crash_and_comes_once"
+        "integration/engine/service/control/test_worker_messages.py::test_a_message_survives_a_crash_and_comes_once"
     ): OF_MESSAGES,
     (
         "integration/outbox/delivery/test_outages.py::"

@@ -267,7 +267,7 @@ ROWS = (
         promise="no descendant runs after its grace period; no new child job is accepted",
         tests=(
             (
-                "integration/engine/service/human_input/test_cancel_and_retry.py::"
+                "integration/engine/service/control/test_cancel_and_retry.py::"
                 "test_cancelling_a_tree_stops_every_process_of_it"
             ),
             (

@@ -38,7 +38,7 @@ JOBS = [
 JOBS_AT_NIGHT = [
     "tests/integration/engine/merge/test_merging.py"
     "::test_what_could_not_be_merged_is_no_success_and_a_retry_merges_it",
-    "tests/integration/engine/service/human_input/test_cancel_and_retry.py"
+    "tests/integration/engine/service/control/test_cancel_and_retry.py"
     "::test_a_retry_runs_again_only_what_did_not_succeed",
     "tests/integration/engine/merge/test_merging.py::test_the_command_line_merges_again",
     "tests/integration/engine/merge/test_merging.py"
@@ -47,7 +47,7 @@ JOBS_AT_NIGHT = [
     "::test_a_plan_that_is_left_as_it_is_in_the_editor_runs",
     "tests/integration/cli/plan/test_plans_on_the_command_line.py"
     "::test_a_plan_that_was_changed_in_the_editor_runs_as_changed",
-    "tests/integration/engine/service/human_input/test_cancel_and_retry.py::test_a_retry_may_give_more_time",
+    "tests/integration/engine/service/control/test_cancel_and_retry.py::test_a_retry_may_give_more_time",
     "tests/integration/engine/supervisor/test_crashes.py"
     "::test_a_stopped_server_stops_its_workers_and_runs_them_again",
 ]

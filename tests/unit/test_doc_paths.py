@@ -89,7 +89,7 @@ def test_the_setting_of_the_example_is_declared_in_its_files_alone() -> None:
 
     found = {path for path in sources if declared.search(path.read_text("utf-8"))}
     # The API of other tools has a field with the same name, which sets it.
-    found.discard(ROOT / "orchestrator/schemas/operations/tasks_api.py")
+    found.discard(ROOT / "orchestrator/schemas/calls/tasks_api.py")
 
     assert found == {ROOT / path for path, _ in steps}
 

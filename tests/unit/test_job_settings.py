@@ -24,8 +24,8 @@ from orchestrator.core.model.job_settings import (
 from orchestrator.core.model.submission import ConfigRequest
 from orchestrator.schemas.answers.job import ConfigAnswer
 from orchestrator.schemas.fields.bounded_types import Wire
-from orchestrator.schemas.requests.human_input import BudgetRequest
 from orchestrator.schemas.requests.job import ConfigBody
+from orchestrator.schemas.requests.job_control import BudgetRequest
 from orchestrator.schemas.requests.mcp import BudgetArguments
 from orchestrator.store.schema.stored_documents import read_config
 

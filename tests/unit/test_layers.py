@@ -69,7 +69,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     ),
     "launchers": ("process", "containment exit_record", "local shim", "cluster spawner"),
     "api": (
-        "client options serializers",
+        "client serializers server_options",
         "socket_loop",
         "http_messages",
         "access mcp openapi streaming",

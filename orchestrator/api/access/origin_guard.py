@@ -14,7 +14,7 @@ from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 from orchestrator.api.http_messages.problems import ProblemError, refuse
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.server_options import ApiOptions
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 WILDCARDS = frozenset({"", "0.0.0.0", "::", "[::]", "*"})

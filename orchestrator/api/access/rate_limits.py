@@ -10,7 +10,7 @@ from math import ceil
 from flask import current_app
 
 from orchestrator.api.http_messages.problems import ProblemError, limit_fields
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.server_options import ApiOptions
 from orchestrator.core.lazy_dataclass import dataclass
 
 FAILED_LOGINS_PER_MINUTE = 10

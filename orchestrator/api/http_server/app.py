@@ -15,7 +15,7 @@ from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages.compression import compress_answers
 from orchestrator.api.http_messages.metrics import Metrics
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.http_server.repeated_polls import Repeats
 from orchestrator.api.routes import (
     approvals,
     job_control,
@@ -29,8 +29,7 @@ from orchestrator.api.routes import (
     worker_control,
 )
 from orchestrator.api.routes.json_answers import SharedReads
-from orchestrator.api.routes.read_models import changes, events_needs_usage, workers
-from orchestrator.api.routes.repeated_polls import Repeats
+from orchestrator.api.routes.queries import changes, events_needs_usage, workers
 from orchestrator.api.routes.server import browser_login, outbox, server_status
 from orchestrator.api.routes.streams import LongAnswers
 from orchestrator.api.routes.triggers import Triggers
@@ -38,6 +37,7 @@ from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.job_lists import LatestCards
 from orchestrator.api.serializers.status_cache import StatusRows
 from orchestrator.api.serializers.worker_columns import LatestColumns
+from orchestrator.api.server_options import ApiOptions
 from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.api.streaming.waiting_connection import Threads
 from orchestrator.api.tasks_api import routes as tasks

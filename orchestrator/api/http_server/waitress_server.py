@@ -24,8 +24,8 @@ from orchestrator.api.http_server.connection_limits import (
     channels_of,
     end_late,
 )
-from orchestrator.api.options import MIB
-from orchestrator.api.routes.repeated_polls import Repeats
+from orchestrator.api.http_server.repeated_polls import Repeats
+from orchestrator.api.server_options import MIB
 from orchestrator.core.errors import OrchestratorError
 
 if TYPE_CHECKING:

@@ -195,12 +195,12 @@ def _feedback(desk: ToolContext, arguments: mcp.FeedbackArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
     commit = arguments.commit or _latest_commit(desk, job_id, worker_id)
     try:
-        body = requests.human_input.FeedbackBody(
+        body = requests.messages_and_feedback.FeedbackBody(
             comments=arguments.comments, summary=arguments.summary, commit=commit
         )
     except ValidationError as error:
         raise InvalidRequest(
-            "; ".join(map(str, faults(error, requests.human_input.FeedbackBody)))
+            "; ".join(map(str, faults(error, requests.messages_and_feedback.FeedbackBody)))
         ) from None
     request = body.to_request(desk.idempotency_key)
     given = desk.service.feedback.give(desk.caller, job_id, worker_id, request)

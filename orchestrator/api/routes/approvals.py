@@ -32,7 +32,7 @@ def get_plan(job_id: str) -> Response:
 @blueprint.put("/jobs/<job_id>/plan")
 def edit_plan(job_id: str) -> Response:
     reading.query(NoQuery)
-    plan = reading.body(requests.human_input.PlanRequest)
+    plan = reading.body(requests.job_control.PlanRequest)
     tasks, version, keeps = plan.to_tasks(), plan.version, plan.keeps_env
     service().plans.edit(caller(), checked_job_id(job_id), tasks, version, keeps)
     return json_answer(plan_answer(service().job_details.detail(caller(), job_id)))
@@ -67,13 +67,13 @@ def reject_task(job_id: str, task_id: str) -> Response:
 
 def _plan_decided(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Response:
     reading.query(NoQuery)
-    comment = reading.body(requests.human_input.AnswerRequest, optional=True).comment
+    comment = reading.body(requests.job_control.AnswerRequest, optional=True).comment
     job = decide(caller(), checked_job_id(job_id), comment)
     return job_accepted(job)
 
 
 def _answered(job_id: str, task_id: str, decision: Decision) -> Response:
     reading.query(NoQuery)
-    comment = reading.text_body(requests.human_input.AnswerRequest, optional=True).comment
+    comment = reading.text_body(requests.job_control.AnswerRequest, optional=True).comment
     job = service().questions.answer(caller(), checked_job_id(job_id), task_id, decision, comment)
     return job_accepted(job)

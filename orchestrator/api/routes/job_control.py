@@ -76,7 +76,7 @@ def resume_everything() -> Response:
 @blueprint.post("/jobs/<job_id>/budget")
 def raise_budget(job_id: str) -> Response:
     reading.query(NoQuery)
-    limits = reading.body(requests.human_input.BudgetRequest).to_limits()
+    limits = reading.body(requests.job_control.BudgetRequest).to_limits()
     return job_accepted(service().budgets.raise_budget(caller(), checked_job_id(job_id), limits))
 
 
@@ -110,7 +110,7 @@ def discard_job(job_id: str) -> Response:
 
 def _requested_mode() -> RunningMode:
     reading.query(NoQuery)
-    return RunningMode(reading.body(requests.human_input.PauseRequest, optional=True).running)
+    return RunningMode(reading.body(requests.job_control.PauseRequest, optional=True).running)
 
 
 def _check_is_empty() -> None:

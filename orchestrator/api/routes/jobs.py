@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from http import HTTPStatus
 
+import flask
 from flask import Blueprint, Response, current_app
 
 from orchestrator.api.access.authentication import caller, service
+from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http_messages import request
 from orchestrator.api.http_messages.log_response import text_file
+from orchestrator.api.http_messages.metrics import Metrics
+from orchestrator.api.http_messages.repeatable_answer import AGAIN, Again, Repeated
 from orchestrator.api.http_messages.request import checked_job_id, checked_report_name
 from orchestrator.api.routes.json_answers import (
     tagged_answer,
     tagged_bytes,
     tagged_with_remaining_quota,
 )
-from orchestrator.api.routes.repeated_polls import Again, Repeated, let_repeat
 from orchestrator.api.serializers.answer_parts import TaggedBody, end_of
 from orchestrator.api.serializers.job import job_answer, tree_answer
 from orchestrator.api.serializers.job_lists import LatestCards, jobs_bytes
@@ -99,7 +103,7 @@ def get_status(job_id: str) -> Response:
 
     response = tagged_with_remaining_quota(answer)
     if this_caller.attempt is None:
-        let_repeat(_repeated_status(service(), rows, this_caller, asked, wanted))
+        _let_repeat(_repeated_status(service(), rows, this_caller, asked, wanted))
     return response
 
 
@@ -135,6 +139,30 @@ def _repeated_status(
         return Repeated(body.tag, body.packed_with_end(end) if packed else body.with_end(end))
 
     return current
+
+
+def _let_repeat(current: Again) -> None:
+    """Let the server's event loop answer later requests that equal the current request.
+
+    The loop calls ``current`` for the body of each such answer. Any thread may call ``current``.
+    Each answer counts toward the caller's rate limit.
+    """
+    limits: RateLimits = current_app.extensions["orchestrator.limits"]
+    metrics: Metrics = current_app.extensions["orchestrator.metrics"]
+    name, route = (
+        caller().full_name,
+        flask.request.url_rule.rule if flask.request.url_rule else "none",
+    )
+
+    def again(packed: bool, since: int | None) -> Repeated | None:
+        began = time.perf_counter()
+        found = current(packed, since)
+        if found is None or limits.reads.take(name):
+            return None  # above the limit, the application answers with 429
+        metrics.count("GET", route, HTTPStatus.OK, began)
+        return found
+
+    flask.request.environ[AGAIN] = again
 
 
 @blueprint.get("/<job_id>/results")

@@ -21,7 +21,7 @@ from orchestrator.core.errors import NotFound
 from orchestrator.core.locks.lock_table import LockLease, LockView, lock_name
 from orchestrator.engine.service.service import Service
 from orchestrator.engine.supervisor.lock_calls import LockCall
-from orchestrator.schemas import operations
+from orchestrator.schemas import calls
 from orchestrator.schemas.requests.query_parameters import LONGEST_WAIT_SECONDS, NoQuery
 
 blueprint = Blueprint("locks", __name__, url_prefix="/api/v1/locks")
@@ -32,7 +32,7 @@ blueprint.before_request(check_request)
 def list_locks() -> Response:
     reading.query(NoQuery)
     found = service().locks.visible(caller())
-    return json_answer(operations.locks.LocksAnswer(locks=[_lock(view) for view in found]))
+    return json_answer(calls.locks.LocksAnswer(locks=[_lock(view) for view in found]))
 
 
 @blueprint.get("/<path:lock>")
@@ -45,14 +45,14 @@ def get_lock(lock: str) -> Response:
     leases = [_lease(lease) for lease in service().locks.leases_on(name)]
     number = max((lease.number for lease in leases), default=None)
     return json_answer(
-        operations.locks.LockNameAnswer(name=name, held=bool(leases), number=number, leases=leases)
+        calls.locks.LockNameAnswer(name=name, held=bool(leases), number=number, leases=leases)
     )
 
 
 @blueprint.post("")
 def take_locks() -> Response:
     reading.query(NoQuery)
-    asked = reading.body(operations.locks.LockRequest)
+    asked = reading.body(calls.locks.LockRequest)
     names = tuple(dict.fromkeys(asked.names))
     engine = service()
     call = engine.locks.lock(caller(), names, wait=asked.wait > 0)
@@ -83,9 +83,9 @@ def _waiting_reply(engine: Service, call: LockCall, seconds: float, final: bool)
 @blueprint.delete("")
 def end_locks() -> Response:
     reading.query(NoQuery)
-    asked = reading.body(operations.locks.UnlockRequest)
+    asked = reading.body(calls.locks.UnlockRequest)
     names = service().locks.unlock(caller(), tuple(dict.fromkeys(asked.names)))
-    return json_answer(operations.locks.UnlockedAnswer(names=list(names)))
+    return json_answer(calls.locks.UnlockedAnswer(names=list(names)))
 
 
 def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Reply:
@@ -98,10 +98,10 @@ def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Repl
         if leases is None:
             status, body = (
                 HTTPStatus.ACCEPTED,
-                encoded(operations.locks.LockWaitAnswer(reason=call.why)),
+                encoded(calls.locks.LockWaitAnswer(reason=call.why)),
             )
         else:
-            found = operations.locks.LockedAnswer(leases=[_lease(lease) for lease in leases])
+            found = calls.locks.LockedAnswer(leases=[_lease(lease) for lease in leases])
             status, body = HTTPStatus.OK, encoded(found)
     except Exception as error:
         return secured_reply(problems.problem_of(error).reply(path))
@@ -109,8 +109,8 @@ def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Repl
     return secured_reply(Reply(status=int(status), headers=headers, body=body))
 
 
-def _lease(lease: LockLease) -> operations.locks.LeaseAnswer:
-    return operations.locks.LeaseAnswer(
+def _lease(lease: LockLease) -> calls.locks.LeaseAnswer:
+    return calls.locks.LeaseAnswer(
         name=lease.name,
         number=lease.number,
         job_id=lease.job_id,
@@ -120,8 +120,8 @@ def _lease(lease: LockLease) -> operations.locks.LeaseAnswer:
     )
 
 
-def _lock(view: LockView) -> operations.locks.LockAnswer:
-    return operations.locks.LockAnswer(
+def _lock(view: LockView) -> calls.locks.LockAnswer:
+    return calls.locks.LockAnswer(
         names=list(view.names),
         kind=view.kind,
         waits=view.waits,

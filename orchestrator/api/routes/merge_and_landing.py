@@ -14,7 +14,7 @@ from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.answer_parts import job_path
 from orchestrator.api.serializers.landing import land_answer, landing_plan_answer, undo_answer
 from orchestrator.api.serializers.status import missing_changes, outside_work, workers_by_job
-from orchestrator.schemas import operations, requests
+from orchestrator.schemas import calls, requests
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 blueprint = Blueprint("merge", __name__, url_prefix="/api/v1/jobs/<job_id>")
@@ -30,14 +30,14 @@ def get_conflicts(job_id: str) -> Response:
 @blueprint.post("/merge")
 def merge_job(job_id: str) -> Response:
     reading.query(NoQuery)
-    request = reading.body(operations.merge_and_landing.MergeRequest, optional=True)
+    request = reading.body(calls.merge_and_landing.MergeRequest, optional=True)
     choice = request.to_choice()
     if service().merges.merge(caller(), checked_job_id(job_id), choice):
         return json_answer(_answer(job_id))
     if choice.resolve:
         # The merge is still running, and its record does not exist before its end.
         strategy = service().access.job(caller(), job_id).config.merge_strategy
-        begun = operations.merge_and_landing.ConflictsAnswer(
+        begun = calls.merge_and_landing.ConflictsAnswer(
             job_id=job_id, strategy=strategy, merging=True
         )
         return json_answer(begun, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
@@ -50,7 +50,7 @@ def choose_candidate(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
     # A caller that may not see the job gets no information about the job's calls, either.
     service().access.job(caller(), checked_job_id(job_id))
-    request = reading.body(operations.merge_and_landing.ChoiceRequest)
+    request = reading.body(calls.merge_and_landing.ChoiceRequest)
     if service().merges.choose(caller(), job_id, task_id, request.worker_id, request.reason):
         return json_answer(_answer(job_id))
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
@@ -61,7 +61,7 @@ def land_job(job_id: str) -> Response:
     reading.query(NoQuery)
     # A caller that may not see the job gets no information about its calls either.
     service().access.job(caller(), checked_job_id(job_id))
-    body = reading.body(operations.merge_and_landing.LandBody, optional=True)
+    body = reading.body(calls.merge_and_landing.LandBody, optional=True)
     answer = landing_plan_answer if body.check else land_answer
     return json_answer(answer(service(), caller(), job_id, body.to_request()))
 
@@ -73,7 +73,7 @@ def undo_landing(job_id: str) -> Response:
     return json_answer(undo_answer(service(), caller(), checked_job_id(job_id)))
 
 
-def _answer(job_id: str) -> operations.merge_and_landing.ConflictsAnswer:
+def _answer(job_id: str) -> calls.merge_and_landing.ConflictsAnswer:
     detail = service().job_details.detail(caller(), job_id, with_tasks=False)
     job = detail.job
     workers = workers_by_job(service(), caller(), detail)
@@ -95,4 +95,4 @@ def _answer(job_id: str) -> operations.merge_and_landing.ConflictsAnswer:
         "made_not_in_result": outside_work(service(), caller(), job, workers),
         "merging": service().merges.is_merging(job_id),
     }
-    return operations.merge_and_landing.ConflictsAnswer(**fields)
+    return calls.merge_and_landing.ConflictsAnswer(**fields)

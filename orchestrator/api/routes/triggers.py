@@ -17,9 +17,9 @@ from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.rate_limits import RateLimit
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.problems import ProblemError, limit_fields, unavailable
-from orchestrator.api.options import MIB, ApiOptions
 from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.answer_parts import job_path, links
+from orchestrator.api.server_options import MIB, ApiOptions
 from orchestrator.core.errors import NotFound, Unauthorized
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.caller import Caller, Scope

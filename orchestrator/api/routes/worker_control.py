@@ -41,11 +41,11 @@ def give_feedback(job_id: str, worker_id: str) -> Response:
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     # A caller that may not see the job gets no information about its calls either.
     service().access.job(caller(), job)
-    asked = reading.text_body(requests.human_input.FeedbackBody).to_request(
+    asked = reading.text_body(requests.messages_and_feedback.FeedbackBody).to_request(
         reading.idempotency_key()
     )
     given = service().feedback.give(caller(), job, worker, asked)
-    answer = answers.human_input.FeedbackGivenAnswer(
+    answer = answers.messages_and_feedback.FeedbackGivenAnswer(
         job_id=given.job_id,
         worker_id=given.worker_id,
         attempt=given.attempt,
@@ -81,10 +81,10 @@ def message_worker(job_id: str, worker_id: str) -> Response:
     job, worker = checked_job_id(job_id), checked_worker_id(worker_id)
     # A caller that may not see the job gets no information about its calls either.
     service().access.job(caller(), job)
-    text = reading.text_body(requests.human_input.MessageBody).text
+    text = reading.text_body(requests.messages_and_feedback.MessageBody).text
     named = message_id_of(caller(), job, worker, reading.idempotency_key())
     sent = service().worker_messages.message(caller(), job, worker, text, named)
-    answer = answers.human_input.MessageSentAnswer(
+    answer = answers.messages_and_feedback.MessageSentAnswer(
         job_id=job, worker_id=worker, message_id=sent.id, delivery="next_step", links=links(job)
     )
     return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job)}/status")
@@ -124,6 +124,6 @@ def report_usage() -> Response:
 @blueprint.post("/messages")
 def report_messages_read() -> Response:
     reading.query(NoQuery)
-    ids = reading.body(requests.human_input.MessagesReadBody).delivered
+    ids = reading.body(requests.messages_and_feedback.MessagesReadBody).delivered
     service().worker_reports.record_read_messages(caller(), ids)
-    return json_answer(answers.human_input.MessagesReadAnswer(delivered=len(ids)))
+    return json_answer(answers.messages_and_feedback.MessagesReadAnswer(delivered=len(ids)))

@@ -235,8 +235,8 @@ def _seconds(worker: Worker, attempts: Sequence[Attempt]) -> float | None:
     return round(sum(max(0.0, until - start) for start, until in times), 6)
 
 
-def _message(sent: WorkerMessage) -> answers.human_input.MessageAnswer:
-    return answers.human_input.MessageAnswer(
+def _message(sent: WorkerMessage) -> answers.messages_and_feedback.MessageAnswer:
+    return answers.messages_and_feedback.MessageAnswer(
         id=sent.id,
         at=moment(sent.at),
         by=sent.by,
@@ -246,15 +246,17 @@ def _message(sent: WorkerMessage) -> answers.human_input.MessageAnswer:
     )
 
 
-def _feedback(given: Feedback) -> answers.human_input.FeedbackAnswer:
-    return answers.human_input.FeedbackAnswer(
+def _feedback(given: Feedback) -> answers.messages_and_feedback.FeedbackAnswer:
+    return answers.messages_and_feedback.FeedbackAnswer(
         at=moment(given.at),
         by=given.by,
         attempt=given.attempt,
         answered_by=given.answered_by or None,
         commit=given.commit,
         summary=given.summary,
-        comments=[answers.human_input.CommentAnswer(**asdict(each)) for each in given.comments],
+        comments=[
+            answers.messages_and_feedback.CommentAnswer(**asdict(each)) for each in given.comments
+        ],
     )
 
 

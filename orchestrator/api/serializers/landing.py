@@ -6,7 +6,7 @@ from orchestrator.api.serializers.answer_parts import links
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.repository.landing import LandPlan, LandRequest, Moved
 from orchestrator.engine.service.service import Service
-from orchestrator.schemas import operations
+from orchestrator.schemas import calls
 
 #: Maximum number of paths in an answer; ``files_changed`` has the number of all paths.
 MOST_FILES = 1000
@@ -14,7 +14,7 @@ MOST_FILES = 1000
 
 def landing_plan_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
-) -> operations.merge_and_landing.LandAnswer:
+) -> calls.merge_and_landing.LandAnswer:
     """Check whether a job's result can land, and return the answer. Changes nothing."""
     plan = service.landings.plan_landing(caller, job_id, request)
     text = plan.nothing or f"the result can land on {plan.branch}"
@@ -23,16 +23,16 @@ def landing_plan_answer(
 
 def land_answer(
     service: Service, caller: Caller, job_id: str, request: LandRequest
-) -> operations.merge_and_landing.LandAnswer:
+) -> calls.merge_and_landing.LandAnswer:
     plan, moved = service.landings.land(caller, job_id, request)
     return _land_answer(job_id, plan, moved.text, moved)
 
 
 def _land_answer(
     job_id: str, plan: LandPlan, text: str, moved: Moved | None = None
-) -> operations.merge_and_landing.LandAnswer:
+) -> calls.merge_and_landing.LandAnswer:
     has_landed = moved is not None and not plan.nothing
-    return operations.merge_and_landing.LandAnswer(
+    return calls.merge_and_landing.LandAnswer(
         job_id=job_id,
         landed=has_landed,
         changed=moved is not None and moved.changed,
@@ -51,9 +51,9 @@ def _land_answer(
 
 def undo_answer(
     service: Service, caller: Caller, job_id: str
-) -> operations.merge_and_landing.UndoAnswer:
+) -> calls.merge_and_landing.UndoAnswer:
     moved = service.landings.undo(caller, job_id)
-    return operations.merge_and_landing.UndoAnswer(
+    return calls.merge_and_landing.UndoAnswer(
         job_id=job_id,
         branch=moved.branch,
         commit=moved.after,

@@ -14,11 +14,11 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Generic, Protocol, TypeVar
 
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.server_options import ApiOptions
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.events import Event
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
-from orchestrator.engine.service.read_models.job_details import Listener
+from orchestrator.engine.service.queries.job_details import Listener
 
 T = TypeVar("T")
 

@@ -23,8 +23,7 @@ from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.core.repository.repository import MergeChoice
-from orchestrator.schemas.fields.validation_errors import Fault
-from orchestrator.schemas.operations.tasks_api import (
+from orchestrator.schemas.calls.tasks_api import (
     CliQuery,
     TaskBody,
     TaskCancelled,
@@ -35,6 +34,7 @@ from orchestrator.schemas.operations.tasks_api import (
     TaskStats,
     TaskStatus,
 )
+from orchestrator.schemas.fields.validation_errors import Fault
 from orchestrator.schemas.requests.job import EmptyRequest
 from orchestrator.schemas.requests.query_parameters import NoQuery
 

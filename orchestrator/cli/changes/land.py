@@ -385,7 +385,7 @@ def _land(context: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping
         with client:
             return client.land(job_id, **asked)
     from orchestrator.api.serializers.landing import land_answer, landing_plan_answer
-    from orchestrator.schemas.operations.merge_and_landing import LandBody
+    from orchestrator.schemas.calls.merge_and_landing import LandBody
 
     body = LandBody(**asked)
     answer = landing_plan_answer if body.check else land_answer

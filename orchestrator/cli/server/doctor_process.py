@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.api.options import DoctorCheck
+from orchestrator.api.server_options import DoctorCheck
 from orchestrator.cli.server.home_setup import home_option
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.text.command_name import COMMAND

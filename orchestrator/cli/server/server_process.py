@@ -20,7 +20,7 @@ from orchestrator.api.client.server_discovery import RECORD_NAME, ServerRecord, 
 from orchestrator.api.http_server.app import close_app, create_app, note_removal
 from orchestrator.api.http_server.waitress_server import CannotListen, HttpServer, PortTaken, bind
 from orchestrator.api.http_server.waitress_server import serve as serve_app
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.server_options import ApiOptions
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server.doctor_process import DoctorProcess

@@ -18,18 +18,18 @@ from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.callers import Callers
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.checkpoints import CheckpointCalls
-from orchestrator.engine.service.human_input.job_control import BudgetCalls, JobControlCalls
-from orchestrator.engine.service.human_input.plan_approval import PlanCalls
-from orchestrator.engine.service.human_input.questions import QuestionCalls
-from orchestrator.engine.service.human_input.worker_control import WorkerControlCalls
-from orchestrator.engine.service.human_input.worker_messages import WorkerMessageCalls
+from orchestrator.engine.service.control.job_control import BudgetCalls, JobControlCalls
+from orchestrator.engine.service.control.plan_approval import PlanCalls
+from orchestrator.engine.service.control.questions import QuestionCalls
+from orchestrator.engine.service.control.worker_control import WorkerControlCalls
+from orchestrator.engine.service.control.worker_messages import WorkerMessageCalls
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
-from orchestrator.engine.service.read_models.feed_and_throughput import Feed, Throughput
-from orchestrator.engine.service.read_models.job_details import JobDetails
-from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
-from orchestrator.engine.service.read_models.job_lists import JobLists
+from orchestrator.engine.service.queries.feed_and_throughput import Feed, Throughput
+from orchestrator.engine.service.queries.job_details import JobDetails
+from orchestrator.engine.service.queries.job_files import ChangeReads, WorkerFiles
+from orchestrator.engine.service.queries.job_lists import JobLists
 from orchestrator.engine.service.removal import RemovalCalls
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.engine.service.server_status import ServerStatus

@@ -43,13 +43,13 @@ from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd,
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd, WorkerEnd
-from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
-from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRestore
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitHandler
 from orchestrator.core.scheduler.transitions.merge_completion import MergeCompletion
 from orchestrator.core.scheduler.transitions.merge_rejections import MergeRejections
+from orchestrator.core.scheduler.transitions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.planning import Planning
+from orchestrator.core.scheduler.transitions.questions import Questions
 from orchestrator.core.scheduler.transitions.reruns import Reruns
 from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import (

@@ -21,7 +21,7 @@ from orchestrator.core.text.formatting import listed
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.service.access.stored_trees import StoredTrees
-from orchestrator.engine.service.read_models.job_details import JobDetails
+from orchestrator.engine.service.queries.job_details import JobDetails
 from orchestrator.engine.service.reruns.rerun_checks import (
     check_conflicts,
     check_job_ended,

@@ -19,7 +19,7 @@ from orchestrator.core.model.states import (
 )
 from orchestrator.schemas.answers.answer import Answer, Links, Usd, no_items
 from orchestrator.schemas.answers.gates import GateAnswer, GateResultAnswer, JobGateAnswer
-from orchestrator.schemas.answers.human_input import FeedbackAnswer, MessageAnswer
+from orchestrator.schemas.answers.messages_and_feedback import FeedbackAnswer, MessageAnswer
 from orchestrator.schemas.answers.status import (
     LandedAnswer,
     PausedAnswer,

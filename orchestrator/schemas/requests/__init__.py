@@ -9,9 +9,10 @@ from orchestrator.schemas import first_use
 
 if TYPE_CHECKING:
     from orchestrator.schemas.requests import gates as gates
-    from orchestrator.schemas.requests import human_input as human_input
     from orchestrator.schemas.requests import job as job
+    from orchestrator.schemas.requests import job_control as job_control
     from orchestrator.schemas.requests import mcp as mcp
+    from orchestrator.schemas.requests import messages_and_feedback as messages_and_feedback
     from orchestrator.schemas.requests import plan_file as plan_file
     from orchestrator.schemas.requests import plan_text as plan_text
     from orchestrator.schemas.requests import query_parameters as query_parameters

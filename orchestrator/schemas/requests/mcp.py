@@ -6,14 +6,14 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from orchestrator.core.text.field_descriptions import DescribedFields
 from orchestrator.schemas.fields.bounded_types import Text, Wire, Word
-from orchestrator.schemas.requests.human_input import (
+from orchestrator.schemas.requests.job import JobRequest
+from orchestrator.schemas.requests.job_control import RaisedLimits
+from orchestrator.schemas.requests.messages_and_feedback import (
     CommentBodies,
     CommitName,
     FeedbackText,
     MessageBody,
-    RaisedLimits,
 )
-from orchestrator.schemas.requests.job import JobRequest
 
 #: Maximum seconds of a call, because clients stop waiting after 60 s.
 LONGEST_CALL_SECONDS = 44.0

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(__file__).parents[1] / "migrations"
 #: Name of the file with the statements that create all tables. ``python -m
-#: orchestrator.store.schema.statements`` writes this file.
+#: orchestrator.store.schema.sqlite_statements`` writes this file.
 SQLITE = Path(__file__).parents[1] / "schema" / "sqlite.sql"
 #: The newest migration.
 LATEST = "0019"

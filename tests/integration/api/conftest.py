@@ -9,8 +9,8 @@ from flask import Flask
 
 from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.http_server.waitress_server import HttpServer, serve
-from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes.streams import LongAnswers
+from orchestrator.api.server_options import ApiOptions
 from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from tests.integration.api.mcp_stdio import Stdio, environment
 from tests.unit.api.fake_service import FakeService

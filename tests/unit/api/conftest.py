@@ -10,7 +10,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from orchestrator.api.http_server.app import close_app, create_app
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.server_options import ApiOptions
 from tests.unit.api.fake_service import KEY, FakeService
 
 

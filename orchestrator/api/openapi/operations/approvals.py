@@ -3,7 +3,7 @@
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
 from orchestrator.schemas.answers import job as job_answers
 from orchestrator.schemas.answers import status
-from orchestrator.schemas.requests import human_input as human_requests
+from orchestrator.schemas.requests import job_control as control_requests
 
 _WORKER = "403: the caller is a worker."
 
@@ -21,7 +21,7 @@ APPROVALS = (
         tag="jobs",
         summary="Approve the plan of a job, and start its tasks",
         description="409: the job does not wait for approval. 403: the caller is a worker.",
-        body=human_requests.AnswerRequest,
+        body=control_requests.AnswerRequest,
         examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
         answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
@@ -33,7 +33,7 @@ APPROVALS = (
         tag="jobs",
         summary="Reject the plan of a job, and end the job",
         description="409: the job does not wait for approval. 403: the caller is a worker.",
-        body=human_requests.AnswerRequest,
+        body=control_requests.AnswerRequest,
         examples={"without a comment": {}, "with a comment": {"comment": "as discussed"}},
         answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
@@ -58,7 +58,7 @@ APPROVALS = (
             "tasks. 409 `outdated`: the plan has changed; `version` is the number of the current "
             f"plan. 409: the job does not wait for approval. {_WORKER}"
         ),
-        body=human_requests.PlanRequest,
+        body=control_requests.PlanRequest,
         body_required=True,
         examples={"one task": {"version": 1, "tasks": [{"id": "a", "command": "make test"}]}},
         answers={OK: job_answers.PlanAnswer},
@@ -81,7 +81,7 @@ APPROVALS = (
         tag="jobs",
         summary="Approve a task that waits for a person",
         description=f"{_ANSWERS} {_WORKER}",
-        body=human_requests.AnswerRequest,
+        body=control_requests.AnswerRequest,
         examples={"with a comment": {"comment": "only to staging"}},
         answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
@@ -93,7 +93,7 @@ APPROVALS = (
         tag="jobs",
         summary="Reject a task that waits for a person",
         description=f"Skips the tasks that depend on the rejected task. {_ANSWERS} {_WORKER}",
-        body=human_requests.AnswerRequest,
+        body=control_requests.AnswerRequest,
         examples={"with a comment": {"comment": "the totals are wrong"}},
         answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),

@@ -3,8 +3,8 @@
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
 from orchestrator.schemas.answers import job as job_answers
 from orchestrator.schemas.answers import status
-from orchestrator.schemas.requests import human_input as human_requests
 from orchestrator.schemas.requests import job as job_requests
+from orchestrator.schemas.requests import job_control as control_requests
 
 _WORKER = "403: the caller is a worker."
 
@@ -85,7 +85,7 @@ JOB_CONTROL = (
             "Idempotent. "
             f"409: the job has ended. {_WORKER}"
         ),
-        body=human_requests.PauseRequest,
+        body=control_requests.PauseRequest,
         examples={"running workers finish": {}, "stop": {"running": "stop"}},
         answers={ACCEPTED: status.DecidedAnswer},
         errors=(CONFLICT,),
@@ -112,7 +112,7 @@ JOB_CONTROL = (
             f"ended. 422: a new limit is not larger than before, or is above the server's "
             f"ceiling. {_WORKER}"
         ),
-        body=human_requests.BudgetRequest,
+        body=control_requests.BudgetRequest,
         body_required=True,
         examples={"a higher cost cap": {"max_cost_usd": 5.0}},
         answers={ACCEPTED: status.DecidedAnswer},
@@ -125,7 +125,7 @@ JOB_CONTROL = (
         tag="server",
         summary="Pause all jobs, and jobs that are submitted later",
         description="Idempotent. 403: the key lacks the scope admin.",
-        body=human_requests.PauseRequest,
+        body=control_requests.PauseRequest,
         examples={"running workers finish": {}, "stop": {"running": "stop"}},
         answers={OK: job_answers.ServerPauseAnswer},
     ),

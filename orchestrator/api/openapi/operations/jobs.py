@@ -12,7 +12,7 @@ from orchestrator.schemas.answers import (
     worker_columns,
     workers,
 )
-from orchestrator.schemas.operations import merge_and_landing
+from orchestrator.schemas.calls import merge_and_landing
 from orchestrator.schemas.requests import query_parameters
 
 READING = (

@@ -1,7 +1,7 @@
 """Calls about locks."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK, Operation
-from orchestrator.schemas.operations import locks
+from orchestrator.schemas.calls import locks
 
 LOCKS = "/api/v1/locks"
 

@@ -1,7 +1,7 @@
 """Calls that merge and land a job's changes, and select candidates."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
-from orchestrator.schemas.operations import merge_and_landing
+from orchestrator.schemas.calls import merge_and_landing
 from orchestrator.schemas.requests import job as job_requests
 
 MERGING = (

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, OK, Operation
-from orchestrator.schemas.operations import outbox
+from orchestrator.schemas.calls import outbox
 from orchestrator.schemas.requests import query_parameters
 from orchestrator.schemas.requests.job import EmptyRequest
 

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, OK, Operation
-from orchestrator.schemas.operations import tasks_api
+from orchestrator.schemas.calls import tasks_api
 from orchestrator.schemas.requests.job import EmptyRequest
 
 TASKS = "/api/v1/tasks"

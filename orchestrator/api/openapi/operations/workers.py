@@ -1,11 +1,11 @@
 """Calls about one worker, and calls of running workers."""
 
 from orchestrator.api.openapi.operations.operation import ACCEPTED, CONFLICT, JOB, OK, Operation
-from orchestrator.schemas.answers import human_input as human_answers
 from orchestrator.schemas.answers import job as job_answers
+from orchestrator.schemas.answers import messages_and_feedback as message_answers
 from orchestrator.schemas.answers import status
-from orchestrator.schemas.requests import human_input as human_requests
 from orchestrator.schemas.requests import job as job_requests
+from orchestrator.schemas.requests import messages_and_feedback as message_requests
 
 OF_WORKERS = (
     Operation(
@@ -21,7 +21,7 @@ OF_WORKERS = (
             "409 `no-repository`: the job does not use git. "
             "422: a path or line does not exist. 403: the caller is a worker."
         ),
-        body=human_requests.FeedbackBody,
+        body=message_requests.FeedbackBody,
         body_required=True,
         examples={
             "one line": {
@@ -29,7 +29,7 @@ OF_WORKERS = (
                 "commit": "0123456789abcdef0123456789abcdef01234567",
             }
         },
-        answers={ACCEPTED: human_answers.FeedbackGivenAnswer},
+        answers={ACCEPTED: message_answers.FeedbackGivenAnswer},
         errors=(CONFLICT,),
         headers={
             "Idempotency-Key": "Unique key (1 to 200 characters) of the comments; a repeated call "
@@ -81,10 +81,10 @@ OF_WORKERS = (
             "shows when it was delivered. 409 `cannot-message`: the worker's agent reads no "
             "messages; `detail` names a way that works. 403: the caller is a worker."
         ),
-        body=human_requests.MessageBody,
+        body=message_requests.MessageBody,
         body_required=True,
         examples={"a hint": {"text": "Use the existing helper in src/paths.py."}},
-        answers={ACCEPTED: human_answers.MessageSentAnswer},
+        answers={ACCEPTED: message_answers.MessageSentAnswer},
         errors=(CONFLICT,),
         headers={
             "Idempotency-Key": "Unique key (1 to 200 characters) of the message; a repeated call "
@@ -143,9 +143,9 @@ OF_WORKERS = (
         tag="jobs",
         summary="Report messages that the calling worker's agent has read",
         description="For workers, with their own key; idempotent.",
-        body=human_requests.MessagesReadBody,
+        body=message_requests.MessagesReadBody,
         body_required=True,
         examples={"one": {"delivered": ["0f7a3a5e-2c2b-4b0e-9f0a-6d0c7c1f9b11"]}},
-        answers={OK: human_answers.MessagesReadAnswer},
+        answers={OK: message_answers.MessagesReadAnswer},
     ),
 )

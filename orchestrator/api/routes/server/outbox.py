@@ -18,7 +18,7 @@ from orchestrator.core.ports.outbox import (
     OutboxEntry,
     TestResult,
 )
-from orchestrator.schemas import operations, requests
+from orchestrator.schemas import calls, requests
 from orchestrator.schemas.requests.query_parameters import DeliveriesQuery, NoQuery
 
 blueprint = Blueprint("outbox", __name__, url_prefix="/api/v1")
@@ -34,7 +34,7 @@ def _outbox() -> OutboxCalls:
 def list_webhooks() -> Response:
     reading.query(NoQuery)
     endpoints = [
-        operations.outbox.EndpointAnswer(
+        calls.outbox.EndpointAnswer(
             name=each.name,
             kind=each.kind,
             address=each.address,
@@ -44,7 +44,7 @@ def list_webhooks() -> Response:
         )
         for each in _outbox().endpoints()
     ]
-    return json_answer(operations.outbox.EndpointsAnswer(endpoints=endpoints))
+    return json_answer(calls.outbox.EndpointsAnswer(endpoints=endpoints))
 
 
 @blueprint.post("/webhooks/<endpoint>/test")
@@ -63,7 +63,7 @@ def list_deliveries() -> Response:
         service().access.job(caller(), query.job)
     found = outbox.deliveries(wanted, (query.page - 1) * query.page_size, query.page_size)
     return json_answer(
-        operations.outbox.DeliveriesAnswer(
+        calls.outbox.DeliveriesAnswer(
             deliveries=list(map(_delivery, found.entries)),
             total=found.total,
             page=query.page,
@@ -82,17 +82,15 @@ def redeliver(delivery_id: str) -> Response:
 @blueprint.post("/notifications/test")
 def test_notifications() -> Response:
     reading.query(NoQuery)
-    name = reading.body(operations.outbox.NotifyTestRequest, optional=True).name
+    name = reading.body(calls.outbox.NotifyTestRequest, optional=True).name
     found = _outbox().test_notifications(name)
     return json_answer(
-        operations.outbox.TestsAnswer(
-            tests=[_test_answer(name, each) for name, each in found.items()]
-        )
+        calls.outbox.TestsAnswer(tests=[_test_answer(name, each) for name, each in found.items()])
     )
 
 
-def _test_answer(name: str, result: TestResult) -> operations.outbox.TestAnswer:
-    return operations.outbox.TestAnswer(
+def _test_answer(name: str, result: TestResult) -> calls.outbox.TestAnswer:
+    return calls.outbox.TestAnswer(
         name=name,
         delivered=result.delivered,
         status=result.status,
@@ -101,9 +99,9 @@ def _test_answer(name: str, result: TestResult) -> operations.outbox.TestAnswer:
     )
 
 
-def _delivery(entry: OutboxEntry) -> operations.outbox.DeliveryAnswer:
+def _delivery(entry: OutboxEntry) -> calls.outbox.DeliveryAnswer:
     pending = entry.state is EntryState.PENDING
-    return operations.outbox.DeliveryAnswer(
+    return calls.outbox.DeliveryAnswer(
         id=entry.id,
         job_id=entry.job_id,
         root_job_id=entry.root_id,

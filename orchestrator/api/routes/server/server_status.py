@@ -14,9 +14,9 @@ from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http_messages import request
 from orchestrator.api.http_messages.metrics import Metrics
-from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.agent_list import agents_answer
+from orchestrator.api.server_options import ApiOptions
 from orchestrator.core.errors import Forbidden
 from orchestrator.core.model.caller import Scope
 from orchestrator.core.ports.read_models import NodeState

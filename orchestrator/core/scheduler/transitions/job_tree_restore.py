@@ -13,9 +13,9 @@ from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
-from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
-from orchestrator.core.scheduler.transitions.human_input.questions import Questions
 from orchestrator.core.scheduler.transitions.limit_enforcement import LimitHandler
+from orchestrator.core.scheduler.transitions.pauses import Pauses
+from orchestrator.core.scheduler.transitions.questions import Questions
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import Preloads
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers

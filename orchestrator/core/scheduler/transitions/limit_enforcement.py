@@ -18,7 +18,7 @@ from orchestrator.core.model.states import StopCause
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
-from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
+from orchestrator.core.scheduler.transitions.pauses import Pauses
 
 #: Value of the setting ``on_limit`` with which a job asks a person.
 ASK = "ask"

@@ -14,7 +14,7 @@ from orchestrator.core.outcome.job.human_needs import needs_of
 from orchestrator.core.outcome.job.reason import approval_wait_fields, pause_sentence
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd
-from orchestrator.core.scheduler.transitions.human_input.pauses import Pauses
+from orchestrator.core.scheduler.transitions.pauses import Pauses
 from orchestrator.core.text.command_name import COMMAND
 
 

@@ -29,7 +29,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.core.text.formatting import cut
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.read_models.job_details import JobDetails
+from orchestrator.engine.service.queries.job_details import JobDetails
 from orchestrator.engine.service.reruns.feedback import FeedbackCalls
 from orchestrator.security.files.untrusted_files import replace_file
 

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.api.http_server.app import create_app
 from orchestrator.api.http_server.waitress_server import CannotListen, HttpServer, PortTaken, serve
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.server_options import ApiOptions
 from tests.integration.api.conftest import eventually
 from tests.integration.api.wire import Connection
 from tests.unit.api.fake_service import KEY, FakeService

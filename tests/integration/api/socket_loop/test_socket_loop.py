@@ -19,7 +19,7 @@ import waitress.task
 
 from orchestrator.api.http_server.connection_limits import VITAL_THREADS
 from orchestrator.api.http_server.waitress_server import HttpServer
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.server_options import ApiOptions
 from orchestrator.api.socket_loop.socket_loop import SocketLoop
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job

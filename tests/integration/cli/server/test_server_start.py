@@ -17,10 +17,13 @@ _LATER = (
     "orchestrator.launchers.cluster",
     "orchestrator.schemas.agent_output",
     *(f"orchestrator.schemas.answers.{name}" for name in ("job", "status", "workers")),
-    "orchestrator.schemas.operations.locks",
-    "orchestrator.schemas.operations.merge_and_landing",
-    *(f"orchestrator.schemas.requests.{name}" for name in ("human_input", "job", "server")),
-    "orchestrator.schemas.operations.tasks_api",
+    "orchestrator.schemas.calls.locks",
+    "orchestrator.schemas.calls.merge_and_landing",
+    *(
+        f"orchestrator.schemas.requests.{name}"
+        for name in ("job", "job_control", "messages_and_feedback")
+    ),
+    "orchestrator.schemas.calls.tasks_api",
     "orchestrator.schemas.triggers",
     "prometheus_client",
     "requests",

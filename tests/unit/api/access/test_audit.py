@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 
 from orchestrator.api.access.audit import FILE_NAME
 from orchestrator.api.http_server.app import close_app, create_app
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.server_options import ApiOptions
 from orchestrator.security.files import private_log
 from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 

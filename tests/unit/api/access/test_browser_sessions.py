@@ -18,7 +18,7 @@ from orchestrator.api.access.browser_sessions import (
     BrowserSessions,
 )
 from orchestrator.api.http_server.app import close_app, create_app
-from orchestrator.api.options import ApiOptions, OtherServer
+from orchestrator.api.server_options import ApiOptions, OtherServer
 from orchestrator.core.errors import Unauthorized
 from orchestrator.core.model.submission import Submission
 from tests.unit.api.fake_service import KEY, READ_KEY, FakeService

@@ -9,7 +9,7 @@ from flask.testing import FlaskClient
 
 from orchestrator.api.access.origin_guard import Guard, host_name
 from orchestrator.api.http_server.app import create_app
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.server_options import ApiOptions
 from tests.unit.api.fake_service import KEY, FakeService
 
 

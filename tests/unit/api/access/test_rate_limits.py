@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orchestrator.api.access.rate_limits import MOST_REMEMBERED, WINDOW_SECONDS, RateLimit
 from orchestrator.api.http_server.app import close_app, create_app
-from orchestrator.api.options import ApiOptions
+from orchestrator.api.server_options import ApiOptions
 from tests.unit.api.fake_service import KEY, READ_KEY, FakeService
 
 ORCHESTRATE = "/api/v1/orchestrate"

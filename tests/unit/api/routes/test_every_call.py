@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from orchestrator.api.options import ApiOptions, DoctorCheck
+from orchestrator.api.server_options import ApiOptions, DoctorCheck
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.states import JobStatus, WorkerStatus

@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from orchestrator.api.http_server.app import close_app, create_app
-from orchestrator.api.options import ApiOptions
 from orchestrator.api.routes.triggers import MOST_BYTES
+from orchestrator.api.server_options import ApiOptions
 from orchestrator.composition.settings.trigger_settings import triggers
 from orchestrator.config import Settings
 from tests.unit.api.fake_service import FakeService

@@ -8,7 +8,7 @@ from orchestrator.core.model.human_input import RunningMode
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from tests.unit.core.factories import CANCELLED, LOST, a_task
-from tests.unit.core.scheduler.transitions.human_input.test_pauses import PAUSED
+from tests.unit.core.scheduler.transitions.test_pauses import PAUSED
 from tests.unit.core.story import Story, a_family, stops
 
 

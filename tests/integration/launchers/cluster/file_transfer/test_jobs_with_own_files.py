@@ -14,7 +14,7 @@ import pytest
 
 from tests.agents.model_api import ModelApi
 from tests.faults.test_cuts_at_messages import CUTTER
-from tests.integration.engine.service.human_input.test_worker_messages import (
+from tests.integration.engine.service.control.test_worker_messages import (
     held,
     messages,
     send,

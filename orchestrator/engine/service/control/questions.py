@@ -12,7 +12,7 @@ from orchestrator.core.ports import Store
 from orchestrator.core.ports.read_models import AskedQuestion, CompletedDependency
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.human_input.job_control import check_unfinished
+from orchestrator.engine.service.control.job_control import check_unfinished
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
 

@@ -14,7 +14,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.scheduler_commands import Stop
 from orchestrator.core.outcome.job.reason import budget_command, reason_of
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.human_input.questions import Questions
+from orchestrator.core.scheduler.transitions.questions import Questions
 from orchestrator.core.text.command_name import COMMAND
 
 

@@ -27,7 +27,7 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.engine.attempts.launch_preparation import PROMPT
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.read_models.job_details import JobDetails
+from orchestrator.engine.service.queries.job_details import JobDetails
 from orchestrator.security.files.untrusted_files import read_tail
 
 BASE, RESULT = "base", "result"

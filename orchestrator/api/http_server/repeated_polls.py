@@ -1,31 +1,23 @@
 """Answers repeated polls in the server's event loop.
 
 A client that polls sends the same bytes each time. The loop sends the stored answer again while
-this answer is current. The loop does not call the application, because the switch to a thread costs
-more than the answer.
+the answer is current. It does not call the application, because the switch to a thread costs more
+than the answer.
 """
 
 import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from email.utils import formatdate
 from functools import lru_cache
-from http import HTTPStatus
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from flask import current_app, request
-
-from orchestrator.api.access.authentication import caller
-from orchestrator.api.access.rate_limits import RateLimits
-from orchestrator.api.http_messages.metrics import Metrics
+from orchestrator.api.http_messages.repeatable_answer import AGAIN, HEAD, Again, Pieces
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Keys in a request's environment: the bytes of the request, and the function that returns its
-#: current answer.
-HEAD, AGAIN = "orchestrator.head", "orchestrator.again"
 #: Maximum number of requests whose answers are stored, and maximum bytes of a request's head.
 MOST_REPEATED = 512
 LONGEST_HEAD = 2048
@@ -41,43 +33,6 @@ _NOT_MODIFIED = "304"
 _MORE_THAN_THE_HEAD = frozenset(
     {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_COOKIE"}
 )
-
-Pieces = Sequence[bytes | memoryview]
-
-
-@dataclass(frozen=True, slots=True)
-class Repeated:
-    """The current body of an answer, in pieces, and its weak ETag."""
-
-    tag: str
-    pieces: Pieces
-
-
-#: Function that returns the current answer, or None if the application must answer. The first
-#: argument is True for a body in gzip. The second is the request's ``since_seq``; None means the
-#: ``since_seq`` of the first request.
-Again = Callable[[bool, int | None], Repeated | None]
-
-
-def let_repeat(current: Again) -> None:
-    """Let the server's event loop answer later requests that equal the current request.
-
-    The loop calls ``current`` for the body of each such answer. Any thread may call ``current``.
-    Each answer counts toward the caller's rate limit.
-    """
-    limits: RateLimits = current_app.extensions["orchestrator.limits"]
-    metrics: Metrics = current_app.extensions["orchestrator.metrics"]
-    name, route = caller().full_name, request.url_rule.rule if request.url_rule else "none"
-
-    def again(packed: bool, since: int | None) -> Repeated | None:
-        began = time.perf_counter()
-        found = current(packed, since)
-        if found is None or limits.reads.take(name):
-            return None  # above the limit, the application answers with 429
-        metrics.count("GET", route, HTTPStatus.OK, began)
-        return found
-
-    request.environ[AGAIN] = again
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Writes ``sqlite.sql``, the file with the statements that create all tables in SQLite.
 
-Run it with ``python -m orchestrator.store.schema.statements``.
+Run it with ``python -m orchestrator.store.schema.sqlite_statements``.
 """
 
 from collections.abc import Iterator

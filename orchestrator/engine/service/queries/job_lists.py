@@ -30,8 +30,8 @@ from orchestrator.core.ports.read_models import (
 from orchestrator.core.text.unknown_names import unknown_name
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.read_models.feed_and_throughput import Feed, FeedItem
-from orchestrator.engine.service.read_models.job_files import ChangeReads, WorkerFiles
+from orchestrator.engine.service.queries.feed_and_throughput import Feed, FeedItem
+from orchestrator.engine.service.queries.job_files import ChangeReads, WorkerFiles
 
 
 def of_jobs(counts: Sequence[StatusCount], job_ids: set[str]) -> Sequence[StatusCount]:

@@ -9,11 +9,12 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
+from orchestrator.api.http_messages.repeatable_answer import AGAIN, HEAD, Repeated
 from orchestrator.api.http_server.app import close_app, create_app
+from orchestrator.api.http_server.repeated_polls import MOST_REPEATED, Repeats
 from orchestrator.api.http_server.waitress_server import serve
-from orchestrator.api.options import ApiOptions
-from orchestrator.api.routes.repeated_polls import AGAIN, HEAD, MOST_REPEATED, Repeated, Repeats
 from orchestrator.api.serializers.status_cache import MOST_QUICK_CHANGES
+from orchestrator.api.server_options import ApiOptions
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.submission import Submission
 from orchestrator.core.ports.read_models import ListedJob

@@ -1,0 +1,16 @@
+"""Calls with few models, as requests with their answers: logins, locks, merges, outbox, tasks API.
+
+Each module is imported on first use, because its models take some milliseconds of a server's start.
+"""
+
+from typing import TYPE_CHECKING
+
+from orchestrator.schemas import first_use
+
+if TYPE_CHECKING:
+    from orchestrator.schemas.calls import browser_login as browser_login
+    from orchestrator.schemas.calls import locks as locks
+    from orchestrator.schemas.calls import merge_and_landing as merge_and_landing
+    from orchestrator.schemas.calls import outbox as outbox
+
+__getattr__ = first_use(__name__)

@@ -1,0 +1,81 @@
+"""Requests to control a job: pauses, answers to questions, raised limits, edited plans."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, create_model, field_validator
+
+from orchestrator.core.model.job import TaskSpec
+from orchestrator.core.model.job_settings import BY_WIRE_NAME, RAISABLE
+from orchestrator.core.model.submission import ConfigRequest
+from orchestrator.schemas.fields.bounded_types import Count, Text, Wire
+from orchestrator.schemas.requests.job import TaskRequest, check_tasks_fit, task_ids, type_of
+
+
+class PauseRequest(Wire):
+    """Request to pause a job or all jobs."""
+
+    running: Literal["finish", "stop"] = "finish"
+    """Running attempts: finish (continue to their end) or stop (run again after the pause; uses no
+    retry)."""
+
+
+class AnswerRequest(Wire):
+    """A person's decision on a plan or on a question."""
+
+    comment: Annotated[Text, Field(max_length=10_000)] = ""
+    """Text for the tasks that depend on the question, and for the report."""
+
+
+if TYPE_CHECKING:
+    _RaisedLimits = Wire
+else:
+    _RaisedLimits = create_model(
+        "_RaisedLimits",
+        __base__=Wire,
+        **{name: (type_of(BY_WIRE_NAME[name]) | None, None) for name in RAISABLE},
+    )
+
+
+class RaisedLimits(_RaisedLimits):
+    """New limits of a running job: one field for each name of ``RAISABLE``.
+
+    The fields have no descriptions.
+    """
+
+    def to_limits(self) -> ConfigRequest:
+        return ConfigRequest(**{name: getattr(self, name) for name in RAISABLE})
+
+
+class BudgetRequest(RaisedLimits):
+    """Request to raise caps or the wall time of a job; contains at least one of the fields."""
+
+    @classmethod
+    def description_of(cls, name: str) -> str:
+        if name == "max_steps":
+            # The description in the table of settings is longer, because it explains a step.
+            return "Step cap of the job and its child jobs."
+        return BY_WIRE_NAME[name].description
+
+
+class PlanRequest(Wire):
+    """A new plan for a job that waits for approval."""
+
+    tasks: Annotated[tuple[TaskRequest, ...], Field(strict=False, min_length=1)]
+    """The tasks; a task without env keeps the env of the present task with its id."""
+    version: Count
+    """Version of the plan that was edited, from GET plan."""
+
+    @field_validator("tasks")
+    @classmethod
+    def tasks_fit_together(cls, tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
+        return check_tasks_fit(tasks)
+
+    def to_tasks(self) -> tuple[TaskSpec, ...]:
+        ids = task_ids(self.tasks)
+        return tuple(task.to_task(id) for id, task in zip(ids, self.tasks, strict=True))
+
+    @property
+    def keeps_env(self) -> frozenset[str]:
+        """Ids of the tasks that do not set env, and therefore keep the previous plan's env."""
+        pairs = zip(task_ids(self.tasks), self.tasks, strict=True)
+        return frozenset(id for id, task in pairs if "env" not in task.model_fields_set)
