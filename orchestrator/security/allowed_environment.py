@@ -26,7 +26,8 @@ _THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 def allowed_environment(server: Mapping[str, str]) -> dict[str, str]:
     """Return the variables of the server's environment that every worker and gate gets.
 
-    ``NO_PROXY`` is added, so that no proxy sees the key in a worker's calls to the API.
+    The result also has ``NO_PROXY`` with this machine. Otherwise, a worker would call the API
+    through a proxy, and the proxy would see the worker's key.
     """
     passed = {
         name: value
@@ -37,7 +38,7 @@ def allowed_environment(server: Mapping[str, str]) -> dict[str, str]:
 
 
 def no_proxy_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return ``NO_PROXY`` and ``no_proxy``, each with its present hosts and with this machine."""
+    """Return ``NO_PROXY`` and ``no_proxy`` of ``environment``, with this machine added to both."""
     found = {}
     for name, other in (NO_PROXY, NO_PROXY[::-1]):
         found[name] = _with_this_machine(environment.get(name) or environment.get(other, ""))

@@ -7,17 +7,18 @@ import re
 
 #: Bytes that occur in no control character. Text of only these bytes needs no search.
 _HARMLESS = bytes({*range(256)} - {*range(9), 0x0B, 0x0C, *range(0x0E, 0x20), 0x7F, 0xC2})
-#: An escape that does not begin a color or weight (SGR). All sequences except SGR are removed.
+#: An escape that does not begin an SGR sequence, which sets a color or weight. Only SGR sequences
+#: are kept.
 _OTHER_ESCAPE = re.compile(rb"\x1b(?!\[[0-9;:]*m)")
 #: A control character from U+0080 to U+009F (C1), or a lone first byte of such a character.
 _C1 = re.compile(rb"\xc2(?![\xa0-\xbf])")
-#: The rest of a string, such as a window title. A line end also ends it, so that an unclosed
-#: string takes one line only.
+#: The rest of a control string, such as a window title. A line end also ends the string, so that
+#: the removal of an unclosed string removes at most one line.
 _STRING = rb"[^\x07\x18\x1a\x1b\n\xc2]*(?:\xc2(?!\x9c)[^\x07\x18\x1a\x1b\n\xc2]*)*"
 #: Control sequences of ECMA-48 in UTF-8. The alternatives are: CSI; OSC, DCS, SOS, PM, and APC; any
 #: other escape; the same sequences with C1 characters; other control characters. A lone first
-#: byte of a C1 character is removed, too. Otherwise, after the removal of the bytes that follow, it
-#: could form a C1 character with a later byte.
+#: byte of a C1 character is removed, too. Otherwise, if the sequence after this byte were removed,
+#: this byte and the next byte could form a C1 character.
 _REMOVED = re.compile(
     rb"\x1b\[(?![0-9;:]*m)[0-?]*[ -/]*[@-~]?"
     rb"|\x1b[\]PX^_]" + _STRING + rb"|\x1b(?!\[)[ -/]*[0-~]?"
@@ -30,7 +31,7 @@ _STRING_BEGINNINGS = tuple(b"\x1b" + c for c in (b"]", b"P", b"X", b"^", b"_")) 
 )
 #: A sequence that may continue in the next chunk.
 _BEGUN = re.compile(rb"(?:\x1b(?:\[[0-?]*|)[ -/]*|\xc2(?:\x9b[0-?]*[ -/]*)?)\Z")
-#: Maximum length of a color sequence.
+#: Maximum length of a color sequence, in bytes.
 _LONGEST_HELD = 64
 
 
@@ -45,12 +46,14 @@ class Cleaner:
         self._has_removed = False
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """Return the clean text, and the original text from the first removed byte on.
+        """Return the clean text of a chunk, and a part of the chunk's original text.
 
-        The original text is empty if no byte of the stream was removed so far.
+        Until the first removal from the stream, the original text is b"". In the chunk with this
+        removal, the original text begins at the first removed byte. Later, it is the whole chunk.
         """
         stream = self._held + chunk
-        # Hold back a cut sequence first: if it is the beginning of a color, the rest may be clean.
+        # First hold back a sequence that the chunk's end cuts. It may be the beginning of a color,
+        # and then nothing is removed from the rest of the chunk.
         begun = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))
         end = begun.start() if begun else len(stream)
         whole, self._held = stream[:end], stream[end:]
@@ -66,7 +69,7 @@ class Cleaner:
     def finish(self) -> bytes:
         """End the stream. Return the bytes of an incomplete sequence that are still held back.
 
-        Return b"" if ``feed`` has already returned these bytes as original text.
+        Return b"" after any removal, because ``feed`` then returned these bytes as original text.
         """
         held, self._held = self._held, b""
         return b"" if self._has_removed else held
@@ -79,8 +82,8 @@ def _is_clean(stream: bytes) -> bool:
         return True
     if special.translate(None, b"\x1b\xc2"):
         return False
-    # Search twice, because for output with many colors, removing the colors first took eight times
-    # as long.
+    # Two searches are faster than removing all colors and searching the rest: for output with many
+    # colors, the removal took eight times as long.
     return not (_OTHER_ESCAPE.search(stream) or _C1.search(stream))
 
 

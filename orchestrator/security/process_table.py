@@ -86,7 +86,7 @@ def command_line(pid: int) -> str:
 
 
 def lock_holder(path: str) -> int | None:
-    """Return the PID of the visible process that holds the flock of a file, or None."""
+    """Return the PID of the visible process that holds the flock of a file; None if none does."""
     try:
         found = os.stat(path)
     except OSError:
@@ -123,7 +123,7 @@ def may_run_in(directory: str, name: bytes) -> bool:
     """True if a program may be running in a directory, or below it.
 
     ``directory``: a path without links. ``name``: the beginning of the program's name. Also True if
-    another user runs such a program in any directory, because that directory is not readable.
+    another user runs such a program, because the working directory of its process is not readable.
     """
     for pid in all_pids():
         try:
@@ -174,7 +174,7 @@ def marked(attempt_id: str) -> list[Process]:
 
     Omits processes whose environment this user may not read.
     """
-    found = map(look_up, carrying(all_pids(), attempt_id))
+    found = map(look_up, pids_with_marker(all_pids(), attempt_id))
     return [process for process in found if process is not None and process.alive]
 
 
@@ -191,7 +191,7 @@ def marked_by_any() -> Iterator[tuple[Process, str]]:
                 break
 
 
-def carrying(pids: list[int], attempt_id: str) -> list[int]:
+def pids_with_marker(pids: list[int], attempt_id: str) -> list[int]:
     """Return the PIDs among ``pids`` whose readable environment has an attempt's marker.
 
     Waits for processes in the middle of an exec, because their environment is empty for a moment.
@@ -202,7 +202,7 @@ def carrying(pids: list[int], attempt_id: str) -> list[int]:
     while pids and time.monotonic() < give_up_at:
         contents = {pid: environment(pid) for pid in pids}
         found += [pid for pid, text in contents.items() if text and wanted in text.split(b"\0")]
-        pids = _between_programs([pid for pid, text in contents.items() if text == b""])
+        pids = _in_exec([pid for pid, text in contents.items() if text == b""])
     return found
 
 
@@ -218,7 +218,7 @@ def environment(pid: int) -> bytes | None:
         return None
 
 
-def _between_programs(pids: list[int]) -> list[int]:
+def _in_exec(pids: list[int]) -> list[int]:
     """Return the PIDs among ``pids`` whose process may be in the middle of an exec.
 
     ``pids``: processes with an empty environment.
@@ -227,15 +227,15 @@ def _between_programs(pids: list[int]) -> list[int]:
     unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
     if not unsure:
         return []
-    # An exec creates new memory before it writes the environment there: the addresses are first 0,
-    # then equal. If they are still equal after a pause, the environment is really empty.
+    # During an exec, the start and end addresses of the environment are first 0, then equal, until
+    # the environment is written. If they are equal after a pause, the environment is really empty.
     time.sleep(0.0005)
     after = {pid: _environment_addresses(pid) for pid in unsure}
     return [pid for pid, (begin, end) in after.items() if begin != end or end == 0]
 
 
 def _environment_addresses(pid: int) -> tuple[int, int]:
-    """Return the environment's start and end; (-1, -1) if the process has no memory."""
+    """Return the environment's start and end address; (-1, -1) if the process has no memory."""
     content = read(f"/proc/{pid}/stat")
     fields = content[content.rfind(b")") + 2 :].split()
     if len(fields) <= _ENV_END or fields[0].decode("ascii") in _ZOMBIES or fields[_VSIZE] == b"0":

@@ -48,8 +48,8 @@ def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
 def project_at(directory: Path) -> Path:
     """Return the top directory of the git repository that contains ``directory``.
 
-    Outside of a repository, return the nearest directory with a home, or ``directory`` itself if
-    there is none.
+    Outside of a repository, return ``directory`` or its nearest parent directory with a home. If
+    none of them has a home, return ``directory``.
     """
     above = (directory, *directory.parents)
     top = next((each for each in above if is_repository(each)), None)

@@ -17,7 +17,7 @@ class PrivateLog(logging.handlers.RotatingFileHandler):
     """Appends lines to a log file of mode 0600, and rotates the file. Links are not followed.
 
     The file is opened when the first line is written. A write error does not affect the caller. The
-    logger ``complaints`` gets a message when writing begins to fail, and when it works again.
+    logger ``complaints`` gets a message when writing begins to fail, and when writing works again.
     """
 
     def __init__(self, path: Path, complaints: logging.Logger | None = None) -> None:

@@ -17,7 +17,7 @@ from orchestrator.security.files.untrusted_files import NotPlain
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-#: Names of directories that are never written to, because other programs find commands there.
+#: Names of directories that are never written to. In ``.git``, a file can name programs to run.
 _NEVER = {".git"}
 
 
@@ -96,7 +96,8 @@ def _check_replaceable(folder: int, name: str, path: str) -> None:
 
 
 def _write(folder: int, name: str, content: bytes, mode: int) -> None:
-    # Each write uses the same temporary name, so that it replaces the leftover of a killed process.
+    # All writes of a file use the same temporary name. The next write then replaces the temporary
+    # file that a killed process has left.
     temporary = f".orchestrator-{sha256(os.fsencode(name)).hexdigest()[:16]}"
     with suppress(OSError):  # some file systems have no locks
         fcntl.flock(folder, fcntl.LOCK_EX)

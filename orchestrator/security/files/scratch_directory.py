@@ -15,8 +15,8 @@ logger = logging.getLogger(__name__)
 
 #: Prefix of the names of all directories for temporary files of attempts.
 PREFIX = "orc-"
-#: Maximum length of the path of the system's directory for temporary files. If it is longer, /tmp
-#: is used.
+#: Maximum length of the path of the system's directory for temporary files. If the path is longer,
+#: /tmp is used.
 LONGEST_ROOT = 40
 
 

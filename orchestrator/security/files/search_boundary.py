@@ -16,9 +16,8 @@ from orchestrator.security.files.untrusted_files import read_regular
 logger = logging.getLogger(__name__)
 
 _NONE = "the search for settings ends at the orchestrator's workspace"
-#: Content of each file that ends a tool's search. In a project without settings, a tool must behave
-#: as if the file did not exist. If the tool uses defaults in such a project, the file has no
-#: settings. If the tool fails in such a project, the file makes the tool fail.
+#: Content of each file that ends a tool's search, by file name. With the file, a tool behaves as in
+#: a project without settings: the tool uses its defaults, or fails.
 FILES: Mapping[str, str] = {
     "pytest.ini": "[pytest]\n",
     "ruff.toml": "",
@@ -32,8 +31,8 @@ FILES: Mapping[str, str] = {
     ".prettierrc": "{}\n",
     "jest.config.cjs": f'throw new Error("no Jest configuration: {_NONE}")\n',
     "tsconfig.json": '{"files": []}\n',
-    # npm and pnpm refuse to install next to this file; Node.js reads the module type of scripts
-    # from it.
+    # Because of this file, npm and pnpm refuse to install packages here. Node.js reads the module
+    # type of scripts from this file.
     "package.json": (
         '{"private": true, "devEngines": {"packageManager": '
         '{"name": "none-here", "onFail": "error"}}}\n'
@@ -72,7 +71,7 @@ def write(workspace: Path) -> None:
 
 
 def variables(workspace: Path) -> dict[str, str]:
-    """Return the variables that end the searches of tools. Every worker and gate gets the same."""
+    """Return the variables that end the searches of tools. All workers and gates get them."""
     names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
     found = {
         # Ends the search of git if a worker has removed the file .git of its worktree.
@@ -85,8 +84,8 @@ def variables(workspace: Path) -> dict[str, str]:
     return found
 
 
-#: Settings of workers' git: no signing, because a passphrase prompt would wait forever; logs of
-#: refs, which show the worker that moved a ref.
+#: Settings of workers' git. Git does not sign, because a passphrase prompt would wait forever. Git
+#: writes logs of refs, because a log shows which worker moved the ref.
 _GIT_SETTINGS = {
     "commit.gpgSign": "false",
     "tag.gpgSign": "false",
@@ -97,8 +96,8 @@ _GIT_SETTINGS = {
 def git_settings(environment: Mapping[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the variables that give a worker its git settings.
 
-    Settings that ``environment`` already contains stay valid. ``more``: names and values of further
-    settings; a name may occur several times.
+    The result keeps the git settings in the variables ``environment``, and adds settings after
+    them. ``more``: names and values of further settings; a name may occur several times.
     """
     given = environment.get("GIT_CONFIG_COUNT", "")
     first = int(given) if given.isdigit() else 0

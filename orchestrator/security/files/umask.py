@@ -20,5 +20,8 @@ def make_private() -> None:
 
 
 def users_umask() -> int | None:
-    """Return the umask for files in the user's checkout; None if this process already has it."""
+    """Return the umask for files in the user's checkout; None if ``make_private`` was not called.
+
+    Without this call, the umask of the process is the user's own.
+    """
     return _former[0] if _former else None

@@ -155,7 +155,8 @@ def replace_file(
     try:
         handle = os.open(temporary, flags, _PRIVATE)
     except FileExistsError:
-        # A crash left the file, or a worker created it, possibly as a hard link to another file.
+        # The temporary file already exists. A crash left the file, or a worker created the file,
+        # possibly as a hard link to another file.
         os.unlink(temporary)
         handle = os.open(temporary, flags, _PRIVATE)
     try:

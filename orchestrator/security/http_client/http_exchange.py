@@ -23,7 +23,10 @@ _LOST = "the server's answer is incomplete: the connection was lost"
 
 
 def connect(address: tuple[str, int], seconds: float) -> socket.socket:
-    """Open and return a TCP connection. ``seconds``: its timeout. Raise OSError."""
+    """Open and return a TCP connection. Raise OSError.
+
+    ``seconds``: timeout of the connection and of each later call on the socket.
+    """
     # imported here: it takes a tenth of a start's time, and --help does not need it
     import socket
 
@@ -43,10 +46,10 @@ def request_message(
     *,
     version: str = "1.0",
 ) -> bytes:
-    """Return the bytes of a request.
+    """Return the bytes of a request. The server closes the connection after its answer.
 
-    ``document``: the body, which is sent as JSON; None for no body. ``target``: path and query.
-    ``host``: host and port. The server closes the connection after its answer.
+    ``target``: path and query. ``host``: host and port. ``document``: the body, which is sent as
+    JSON; None for no body.
     """
     content = b"" if document is None else json.dumps(document).encode()
     fields = {"Host": host, "Connection": "close", **headers}

@@ -17,7 +17,7 @@ FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS = 0.1, 5.0
 #: earlier. The first number is for ``Retry``, the second for ``call_with_retries``.
 UNANNOUNCED_DELAY_SECONDS, SILENT_DELAY_SECONDS = 0.5, 1.0
 
-#: Called with the number of seconds for which the client will retry.
+#: A function that is called with the number of seconds for which the client will retry.
 Waiting = Callable[[float], object]
 
 
@@ -72,8 +72,8 @@ def call_with_retries(
     """Call ``once`` until the server gives an answer other than "busy", and return this answer.
 
     ``once`` must be idempotent. Pauses grow, or follow ``Retry-After``. Retries end ``patience``
-    seconds after the first failure, but at ``ends_at`` (monotonic seconds) at the latest.
-    ``waiting`` is called once, before the first long pause. Raise OSError with the last error.
+    seconds after the first failure, but at ``ends_at`` (monotonic seconds) at the latest. Then
+    raise OSError with the last error. ``waiting`` is called once, before the first long pause.
     """
     retry: Retry | None = None
     while True:

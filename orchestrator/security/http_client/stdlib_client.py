@@ -41,7 +41,7 @@ class ServerReply:
 class StdlibClient:
     """Calls one server with one key. Each call has a new connection.
 
-    Raise ValueError if the URL is invalid.
+    The constructor raises ValueError if the URL is invalid.
     """
 
     def __init__(self, url: str, key: str | None) -> None:

@@ -41,7 +41,7 @@ DEFAULT = Holder("default", frozenset({Scope.ADMIN}))
 
 @dataclass(frozen=True, slots=True)
 class ApiKeys:
-    """The API keys of people and programs. ``holders``: the hash of each key, and its holder."""
+    """The API keys of people and programs. ``holders``: holders of keys, by the hash of the key."""
 
     holders: dict[str, Holder] = field(default_factory=dict)
 

@@ -15,7 +15,7 @@ MASK = b"***"
 #: Minimum length of a secret: masking shorter values would mask ordinary words.
 SHORTEST_SECRET = 6
 #: Schemes of addresses that have a host after ``//``. Addresses with other schemes, such as
-#: tgram:// of apprise, may have a token there.
+#: tgram:// of apprise, may have a token in place of the host.
 _WITH_HOST = frozenset({"http", "https", "smtp", "smtps"})
 #: Names of variables with secrets. GIT_AUTHOR_NAME is excluded: its value occurs in agents' normal
 #: output.
@@ -23,8 +23,8 @@ _SECRET_NAME = re.compile(
     r"KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIAL|AUTH(?!OR(?!I))", re.IGNORECASE
 )
 _ALNUM = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-#: Characters that URL encodings leave unchanged: by RFC 3986, in its path, in forms, and by
-#: JavaScript's encodeURIComponent and encodeURI.
+#: Characters that URL encodings leave unchanged, one set for each encoding: RFC 3986, RFC 3986 in a
+#: path, forms, and JavaScript's encodeURIComponent and encodeURI.
 _UNRESERVED = tuple(
     frozenset(_ALNUM + marks)
     for marks in (b"-._~", b"-._~/", b"-._*", b"-._~!'()*", b"-._~!'()*;,/?:@&=+$#")
@@ -245,9 +245,9 @@ def _json_forms(secret: str, ascii_only: bool) -> Iterator[str]:
     quoted = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
     yield quoted
     yield quoted.replace("/", "\\/")
-    # Go, and other programs that escape JSON for HTML pages.
+    # Go and some other programs also escape &, <, and > in JSON.
     yield quoted.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    # JSON as a text in JSON, as in an agent's event that has the output of a tool.
+    # JSON inside a string of JSON: for example, an agent's event contains a tool's JSON output.
     for outer_ascii_only in (True, False):
         yield json.dumps(quoted, ensure_ascii=outer_ascii_only)[1:-1]
 

@@ -10,7 +10,7 @@ from orchestrator.core.text.formatting import lazy_pattern
 
 PRIVATE_KEY = "private key"
 _GENERIC = "value that looks like a secret"
-#: Text by which a person accepts a line. Such a line is not reported.
+#: Text that a person adds to a line to accept the line. Such a line is not reported.
 ALLOWED = b"orchestrator: allow-secret"
 
 
@@ -43,8 +43,8 @@ KINDS = (
     ),
     _kind(
         PRIVATE_KEY,
-        # No NUL may follow: programs that read such keys contain the same words with a NUL after
-        # them.
+        # No NUL may follow, because a NUL follows these words in the binaries of programs that read
+        # such keys.
         rb"-----BEGIN (?:[A-Z]{2,10} ){0,2}PRIVATE KEY(?: BLOCK)?-----(?!\0)",
         b"PRIVATE KEY",
     ),

@@ -49,7 +49,8 @@ def _is_standard(secret: str, headers: Mapping[str, str], body: bytes, now: floa
         return False
     signed = hmac.new(key_of(secret), f"{named}.{at}.".encode() + body, hashlib.sha256)
     expected = f"v1,{base64.b64encode(signed.digest()).decode()}"
-    # Compare every signature, because a sender that changes its secret signs with both secrets.
+    # Compare every signature: during a change of its secret, a sender signs with the old and with
+    # the new secret.
     matches = sum(_equal(each, expected) for each in given)
     return bool(named) and matches > 0 and abs(now - int(at)) <= TOLERANCE_SECONDS
 

@@ -16,7 +16,9 @@ def test_a_process_that_becomes_another_program_keeps_its_mark(tmp_path: Path) -
     env = {process_table.MARKER: "a/b/1"}
     with subprocess.Popen(["/bin/sh", str(script)], env=env) as process:
         try:
-            missed = sum(not process_table.carrying([process.pid], "a/b/1") for _ in range(10_000))
+            missed = sum(
+                not process_table.pids_with_marker([process.pid], "a/b/1") for _ in range(10_000)
+            )
         finally:
             process.kill()
     assert missed == 0
@@ -25,7 +27,7 @@ def test_a_process_that_becomes_another_program_keeps_its_mark(tmp_path: Path) -
 def test_a_process_without_an_environment_is_nobodys() -> None:
     with subprocess.Popen(["sleep", "60"], env={}) as process:
         try:
-            assert not process_table.carrying([process.pid], "a/b/1")
+            assert not process_table.pids_with_marker([process.pid], "a/b/1")
             assert process_table.look_up(process.pid) is not None
         finally:
             process.kill()
@@ -45,5 +47,5 @@ def test_many_processes_without_an_environment_cost_one_pause(
         assert [each.stdout.readline() for each in started if each.stdout] == [b"\n"] * 20
         pauses: list[float] = []
         monkeypatch.setattr(time, "sleep", pauses.append)
-        assert process_table.carrying([each.pid for each in started], "a/b/1") == []
+        assert process_table.pids_with_marker([each.pid for each in started], "a/b/1") == []
         assert len(pauses) == 1
