@@ -3,7 +3,8 @@
 - ``server``: A server's job manager: use cases, outbox, leases, cluster, and parts that run jobs
 - ``settings``: Creates agents, gates, receivers, triggers, and the repository from settings
 
-The names in ``__all__`` are imported on first use, because few commands need the database.
+Each name in ``__all__`` is imported when it is first used. Most commands then start faster, because
+they do not import the database.
 """
 
 from importlib import import_module

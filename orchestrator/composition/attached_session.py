@@ -31,7 +31,7 @@ from orchestrator.security import process_table
 from orchestrator.security.files import search_boundary
 from orchestrator.workspace import WorkspaceLayout, attach
 
-#: Prefix of the product's own variables. A person's session does not get these variables.
+#: Prefix of orchestrator's own environment variables. An attached session must not inherit them.
 _OURS = "ORCHESTRATOR_"
 #: Seconds between SIGTERM and SIGKILL for leftover processes of a tool.
 STOP_SECONDS = 3.0
@@ -44,7 +44,8 @@ class Terminal:
     environ: Mapping[str, str]
     cwd: str
     session: str
-    #: Descriptor of the lock on the worktree; the started program must keep it open.
+    #: File descriptor of the lock on the worktree. The started program must inherit the descriptor,
+    #: so that the worktree stays locked as long as the program runs.
     lock: int
 
 
@@ -55,7 +56,7 @@ class SessionChanges:
     branch: str
     commit: str
     files: Sequence[str]
-    #: New files that are not committed (``git.never_commit``).
+    #: New files that match the setting ``git.never_commit``, and therefore were not committed.
     held_back: Sequence[str]
     exit_code: int
 
@@ -64,9 +65,10 @@ class SessionChanges:
 def _leftover_processes_ended() -> Iterator[None]:
     """Kill the AI tool's leftover processes, such as the daemon of codex, when the block ends.
 
-    A leftover process could change the worktree, and would hold the worktree's lock.
+    A leftover process could still change the worktree, and would keep the worktree locked.
     """
-    with suppress(OSError):  # A container may forbid it. Then leftover processes are not found.
+    # A container may forbid this call. Leftover processes are then not found.
+    with suppress(OSError):
         process_control.become_subreaper()
     try:
         yield
@@ -87,7 +89,10 @@ def _leftover_processes() -> list[process_table.Process]:
 
 
 class AttachedSession:
-    """The AI session of a worker that is not running, resumed by a person. Needs no server."""
+    """A worker's AI session that a person resumes in a terminal. The worker must not be running.
+
+    No server is needed.
+    """
 
     def __init__(self, folder: Path, environ: Mapping[str, str], worker: Worker) -> None:
         settings = load(folder, environ=environ).settings
@@ -101,10 +106,12 @@ class AttachedSession:
         self._directory = f"{home}/{NAME}"
 
     def run(self, start: Callable[[Terminal], int]) -> SessionChanges:
-        """Call ``start``, which runs the AI tool, then commit all changes on the worker's branch.
+        """Run the AI tool by a call of ``start``, then commit all changes on the worker's branch.
 
-        ``start`` gets the command to run, and returns the tool's exit code. Raise Conflict if the
-        worker has no session, or if its worktree is in use. Raise RepositoryError if git fails.
+        ``start``: a function that runs the given command, and returns the command's exit code.
+
+        Raise Conflict if the worker has no session to resume, if the session is attached to another
+        terminal, or if git has no user to commit as. Raise RepositoryError if git fails.
         """
         found, user = self._resumable_session(), self._git_user()
         with self._held() as lock:

@@ -30,8 +30,8 @@ def worker_difference(
 ) -> bytes:
     """Return the patch of one worker's changes. Raise NotFound if no branch has the changes.
 
-    ``attempt``: number of the attempt at whose end the changes are shown; None: the latest state.
-    If ``stat`` is True, return changed files and line counts instead of the patch.
+    ``attempt``: number of an attempt; return the changes as they were at its end. None: return the
+    latest changes. If ``stat`` is True, return changed files and line counts instead of the patch.
     """
     settings = load(folder, environ=environ).settings
     project = project_root(settings, folder)

@@ -9,7 +9,7 @@ from orchestrator.config import load
 from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.engine.service.service import Service
 
-#: The caller of commands without a server: any user who may read the workspace.
+#: The caller for commands without a server. Any user who may read the workspace acts as an admin.
 OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
 
 
@@ -17,8 +17,8 @@ OWNER = Caller(name="command line", scopes=frozenset({Scope.ADMIN}))
 def local_service(folder: Path, environ: Mapping[str, str]) -> Iterator[tuple[Service, Caller]]:
     """Yield the ``Service`` of the home ``folder``, and the ``Caller`` to pass to its methods.
 
-    Start no worker. The workspace is locked until the block ends. Raise WorkspaceBusy while a
-    server runs.
+    No worker starts. The workspace is locked until the block ends. Raise WorkspaceBusy if a server
+    uses the workspace.
     """
     manager = JobManager(folder, load(folder, environ=environ).settings)
     manager.open()
@@ -34,8 +34,9 @@ def remove(
 ) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove ended root jobs, and finish interrupted removals.
 
-    Yield each removed job's id, with the names of the git refs that save its unlanded work. Raise
-    WorkspaceBusy while a server runs, and Conflict if a full disk prevents a removal.
+    Yield each removed job's id, with the names of the git refs that save the job's unlanded work.
+    Raise WorkspaceBusy if a server uses the workspace. Raise Conflict if a full disk prevents a
+    removal.
     """
     manager = JobManager(folder, load(folder, environ=environ).settings)
     manager.open()

@@ -31,7 +31,8 @@ def plan(folder: Path, request: str, agent: str) -> Split:
 def check_dependencies(tasks: Sequence[Mapping[str, object]]) -> None:
     """Check the dependencies of a plan's tasks, as the server does for a submission.
 
-    ``tasks``: tasks with the field names of the API. Raise PlanCycle if tasks depend on each other.
+    ``tasks``: tasks as mappings with the field names of the API. Raise PlanCycle if tasks depend on
+    each other.
     """
     body = {"request": "plan", "tasks": list(tasks)}
     check_tasks(OrchestrateRequest.model_validate(body).to_submission().tasks)
@@ -43,7 +44,7 @@ def roles(folder: Path) -> Sequence[Role]:
 
 
 def role_text(folder: Path, name: str) -> str:
-    """Return the text that an agent with this role gets. Raise UnknownRole."""
+    """Return the text of the role ``name``, as an agent gets it. Raise UnknownRole."""
     settings = load(folder, environ=os.environ).settings
     found = RolePrompts(roles_directory(settings, folder))
     found.check(name)
@@ -53,7 +54,7 @@ def role_text(folder: Path, name: str) -> str:
 def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:
     """Return the planner of the request: ``rules``, or the name of an agent.
 
-    ``planner`` and ``agent``: the names that the user gave; None: the names in the settings.
+    ``planner``, ``agent``: the names that the user gave; None: use the name in the settings.
     """
     settings = load(folder, environ=os.environ).settings
     workers = settings.workers
@@ -66,7 +67,7 @@ def planner_of(folder: Path, planner: str | None, agent: str | None, request: st
 def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -> Estimate:
     """Estimate the usage of a job: one worker per name in ``agents`` and in ``reviewers``.
 
-    Does not use the measured usage of earlier workers.
+    The estimate does not use the measured usage of earlier workers.
     """
     settings = load(folder, environ=os.environ).settings
     known = registry(folder, settings)

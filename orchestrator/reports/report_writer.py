@@ -1,8 +1,9 @@
 """Writes the reports of a job: renders their pages, and replaces their files.
 
-Each file is written completely or not at all. Workers run as the same user as the server, and could
-create links at the paths of reports. Therefore directories are opened one by one without following
-links, and files are created under a new name and then renamed.
+Each file is written completely or not at all. Workers run as the same user as the server. A worker
+could create a link at a report's path, so that the server would overwrite the link's target.
+Therefore directories are opened one by one without following links. Files are created under a new
+name and then renamed.
 """
 
 import os
@@ -63,10 +64,10 @@ class ReportError(OrchestratorError):
 
 
 def write_report(directory: Path, name: str, text: str) -> Path:
-    """Write the file ``directory/name``, or replace it. Raise ReportError.
+    """Write or replace the file ``directory/name``, and return its path. Raise ReportError.
 
-    ``name`` may contain directories, but ``directory`` must exist. Files have mode 0600, and new
-    directories 0700. A directory at the file's path is renamed and kept.
+    ``name`` may contain directories, which are created. ``directory`` must exist. Files have mode
+    0600, and new directories have mode 0700. A directory at the file's path is renamed and kept.
     """
     path = PurePosixPath(name)
     try:
@@ -115,10 +116,10 @@ def _replace(folder: int, name: str, content: bytes) -> None:
 
 
 def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
-    """Write reports, given as names and texts. Return their paths.
+    """Write reports, given as pairs (name, text). Return the paths of the files.
 
-    Raise ReportError if a report could not be written. All other reports are still written, unless
-    the disk is full.
+    Raise ReportError if a report cannot be written. First write all other reports, unless the disk
+    is full.
     """
     written, errors = [], []
     for name, text in reports:
@@ -127,26 +128,26 @@ def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]
         except ReportError as error:
             if is_shortage(error):
                 raise
-            # If a worker has made the path of one report unusable, the other reports are still
-            # written.
+            # A worker may have made this report's path unusable. Still write the other reports.
             errors.append(error)
     if errors:
         raise errors[0]
     return written
 
 
-#: Maximum characters of workers' output in a report. ``FINAL_ROOM`` is the total for
-#: FINAL_RESULT.md. The other ``..._ROOM`` are pairs: per worker, and in total. GitHub shows no
-#: Markdown file above 512 kB.
+#: Maximum characters of all workers' output in FINAL_RESULT.md. The maximum exists because GitHub
+#: shows no Markdown file above 512 kB.
 FINAL_ROOM = 120_000
-#: Maximum characters of one worker's output in FINAL_RESULT.md, in a job with many workers, and in
-#: a job with one worker.
+#: Least and greatest limit for one worker's output in FINAL_RESULT.md, in characters. Between them,
+#: the limit is ``FINAL_ROOM`` divided by the number of workers.
 FINAL_SHARE = (8_000, 40_000)
+#: Maximum characters of output in the report of a depth or of a job: per worker, and in total.
 LEVEL_ROOM = (20_000, 300_000)
+#: Maximum characters of output in the section on failures: per worker, and in total.
 FAILURE_ROOM = (2_000, 60_000)
 
-#: Maximum number of entries of one kind in FINAL_RESULT.md, which gives the number of further
-#: entries. Other reports have all entries.
+#: Maximum number of entries in one list of FINAL_RESULT.md. For further entries, FINAL_RESULT.md
+#: shows only their number. Other reports have all entries.
 FINAL_ENTRIES = 40
 FINAL_FILES = 200
 #: Maximum number of comments of one round of feedback in FINAL_RESULT.md.
@@ -161,11 +162,11 @@ FINAL_REASON = 200
 class _Final:
     job: JobView
     successes: Sequence[WorkerView]
-    #: Unsuccessful workers, at all depths, whose task no candidate completed.
+    #: Unsuccessful workers of all depths, if no candidate of their task succeeded.
     missed: Sequence[WorkerView]
     failures: Sequence[WorkerView]
     not_run: Sequence[WorkerView]
-    #: Unsuccessful workers whose task another candidate completed.
+    #: Unsuccessful workers, if another candidate of their task succeeded.
     replaced: Sequence[WorkerView]
 
     def described(self) -> Mapping[str, int]:
@@ -184,10 +185,10 @@ class _Final:
 
 
 class Pages:
-    """Creates the texts of the reports of a job and of all jobs below it, with limited length.
+    """The texts of the reports of a job and of all jobs below the job, with limited length.
 
-    ``directory``: the root job's own directory, absolute. ``notice``: Markdown for the top of every
-    report that shows results. The same text is removed from the workers' outputs.
+    ``directory``: the root job's directory, as an absolute path. ``notice``: Markdown for the top
+    of every report that shows results. The same text is removed from the workers' outputs.
     """
 
     def __init__(
@@ -283,8 +284,8 @@ class Pages:
     def level(self, depth: int) -> str:
         """Return the report of all jobs of one depth.
 
-        For depth 0, the report has the outputs that FINAL_RESULT.md shortens. For other depths, the
-        report has no outputs, because the reports of the child jobs have these outputs.
+        For depth 0, the report has the outputs that FINAL_RESULT.md shortens. For any other depth,
+        the report has no outputs, because the outputs are in the reports of the child jobs.
         """
         no_room = ReportSpace(0, 0)
         below = self._index.descendants(self._index.tree.root)
@@ -378,8 +379,8 @@ class Pages:
     def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
         """Return a worker without the details that FINAL_RESULT.md already has.
 
-        ``described``: length of the output in FINAL_RESULT.md; None if FINAL_RESULT.md does not
-        describe the worker.
+        ``described``: length of the worker's output in FINAL_RESULT.md, in characters; None if
+        FINAL_RESULT.md does not describe the worker.
         """
         rest = worker if described is None else worker.without_final_details()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
@@ -482,11 +483,11 @@ class Reports:
     ) -> None:
         """``processors``: number of processors that workers share.
 
-        None means the number of processors that this process may use.
+        None means the number of processors that this process may use. ``project``: the user's
+        checkout, for links to the files of tasks with ``workdir: project``.
         """
         self._templates = Templates(template_dir)
         self._processors = processors or _usable_processors()
-        #: Directory of the files of `workdir: project` tasks, for links.
         self._project = project
 
     def prepare(self) -> None:
@@ -503,15 +504,15 @@ class Reports:
     ) -> list[Path]:
         """Write the reports of a job, and return their paths.
 
-        For a root job, the reports of its child jobs are written again, because only now are all
-        facts about the child jobs known.
+        For a root job, also write the reports of its child jobs again, because all facts about the
+        child jobs are known only at the root job's end.
 
         ``directory``: the root job's directory, which must exist. ``notice``: Markdown for the top
-        of each report. ``merges``: the outcome of each job's merge, by job.
+        of each report. ``merges``: the outcome of each job's merge, by job id.
 
         Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
-        Raise ReportError if a report cannot be written. The other reports are written first, unless
-        the disk is full.
+        Raise ReportError if a report cannot be written. First write all other reports, unless the
+        disk is full.
         """
         index = JobTreeIndex(tree)
         job = index.job(job_id)
@@ -549,7 +550,7 @@ def _reports_of_root(pages: Pages, index: JobTreeIndex) -> Iterator[tuple[str, s
     yield "reports/tree.txt", "\n".join(text_tree(index, index.tree.root)) + "\n"
     yield "reports/timeline.md", pages.timeline()
     yield "reports/analytics.json", as_json(pages.figures)
-    # Yield this report last, so that the targets of its links exist when it is written.
+    # Yield this report last, because it links to the other reports.
     yield "FINAL_RESULT.md", pages.final_result()
 
 

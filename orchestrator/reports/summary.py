@@ -29,9 +29,9 @@ def headline(
     """Return a job's outcome in one line: ``Partial: 2 of 3 tasks succeeded, 1 merged``.
 
     ``nothing_built``: True if the request asks for changes, and no AI agent worked on the request.
-    ``changed_nothing``: number of successful workers that unexpectedly changed no file. ``merged``:
-    number of workers whose changes are in the result; None if nothing was merged. ``in_part``:
-    number of merged workers that also have unmerged changes.
+    ``changed_nothing``: number of successful workers that should have changed files, but changed no
+    file. ``merged``: number of workers whose changes are in the result; None without a result
+    branch. ``in_part``: number of merged workers that also have unmerged changes.
     """
     word = job_word(status)
     if nothing_built and status is JobStatus.COMPLETED:
@@ -51,7 +51,7 @@ def headline(
     return f"{word}: {text}"
 
 
-#: Maximum number of workers in a line; further workers are counted.
+#: Maximum number of workers that a line names. The line shows how many further workers there are.
 MOST_NAMED = 5
 #: Maximum number of commands that merge changes.
 MOST_COMMANDS = 4
@@ -59,8 +59,8 @@ MOST_COMMANDS = 4
 #: question.
 _FREE = frozenset({"shell", SURVEY, PERSON})
 
-#: Causes for which changes of a successful worker are unmerged. The other causes are a failed
-#: worker, a candidate that was not chosen, and a rolled-back attempt.
+#: Causes why a successful worker's changes are unmerged. Excluded are the causes that a reader
+#: expects: a failed worker, a candidate that was not chosen, and a rolled-back attempt.
 _UNMERGED = frozenset(OutsideCause) - {
     OutsideCause.FAILED,
     OutsideCause.LOST_COMPARISON,
@@ -88,15 +88,15 @@ class Summary:
     """The values of the table at the top of a result."""
 
     merge: MergeReport
-    #: The branches that have the present result.
+    #: The landings of the present result, one for each branch.
     landed: Sequence[Landed]
-    #: Ids of the workers whose changes are all in the result.
+    #: Ids of the workers whose changes are in the result.
     merged: Sequence[str]
     unmerged: Sequence[OutsideWork]
     unsuccessful: Sequence[Unsuccessful]
-    #: Number of merged workers with further unmerged changes.
+    #: Number of workers in ``merged`` that also have unmerged changes.
     in_part: int
-    #: True if a worker has cost money, or may have.
+    #: True if a worker has cost money, or if an unknown cost is possible.
     has_cost: bool
 
 
@@ -118,7 +118,7 @@ def summary_of(
 ) -> Summary:
     """Return the content of the first screen of a job's result.
 
-    ``missed``: unsuccessful workers whose task no other candidate completed.
+    ``missed``: unsuccessful workers, if no other candidate of their task succeeded.
     """
     in_result = index.unmerged_changes.in_result(job) if merge.branch else ()
     merged = [each.id for each in in_result]
@@ -155,11 +155,12 @@ def next_steps(
 ) -> list[Step]:
     """Return the commands that most readers of a root job's result need, in the order of use.
 
-    ``has_loose_files``: True if successful workers left files in their own plain directories.
+    ``has_loose_files``: True if successful workers created files in their own plain directories,
+    which are not worktrees.
     """
     ways = merge_steps(unmerged(outside))[:MOST_COMMANDS]
     retry = _retry(job, status, missed)
-    # A retry also repairs changes that the gates rejected, so show its command only once.
+    # The command that merges rejected changes may be ``retry``, too. Show this command once.
     ways = [each for each in ways if each.command not in {step.command for step in retry}]
     return [*_about_result(job, status, merge, has_loose_files), *ways, *retry]
 
@@ -182,7 +183,7 @@ def _about_result(
 
 def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[Step]:
     own = [each.id for each in missed if each.job_id == job.id]
-    # A retry also runs successful workers that lack promised files.
+    # The command ``retry`` also runs successful workers whose promised files are missing.
     own += [
         each.worker_id
         for each in job.facts.missing
@@ -224,7 +225,7 @@ def diff_steps(outside: Iterable[OutsideWork]) -> list[Step]:
 
 
 def as_text(steps: Sequence[Step]) -> str:
-    """Return the steps as shell commands with aligned comments, one for each line."""
+    """Return the steps as lines of a shell, each with a command and an aligned comment."""
     width = min(60, max((len(each.command) for each in steps), default=0))
     return "\n".join(f"{each.command:<{width}}  # {each.purpose}" for each in steps)
 

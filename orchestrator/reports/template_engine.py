@@ -31,7 +31,7 @@ from orchestrator.reports import summary, template_filters
 from orchestrator.reports.template_filters import cell, duration, href, size
 from orchestrator.reports.template_values import WorkerView, bar_name
 
-#: Content of a cell without a value.
+#: Text of a table cell without a value.
 NONE = "–"
 
 
@@ -39,7 +39,7 @@ def worker_row(worker: WorkerView, up: str, here: bool = False) -> str:
     """Return a worker's row for the table that the macro ``workers_table`` writes.
 
     ``up``: path from the report's directory to the root job's directory. ``here``: True if the
-    report is next to the workers' directories.
+    report's directory contains the workers' directories.
     """
     name, took, cpu, memory = cell(worker.id), NONE, NONE, NONE
     if worker.started:
@@ -79,13 +79,16 @@ _FILTERS: Mapping[str, Callable[..., str]] = {
     "percent": template_filters.percent,
     "plural": plural,
     "size": template_filters.size,
-    # A row of a long table, in Python because a template would take twice the time.
+    # This function creates table rows in Python, because a template takes twice the time.
     "worker_row": worker_row,
 }
 
 
 class Templates:
-    """Renders templates. Text is not escaped automatically: each value needs a filter."""
+    """The shipped templates, and the user's own templates. Templates must escape values by filters.
+
+    Jinja escapes nothing automatically.
+    """
 
     def __init__(self, template_dir: Path | None) -> None:
         shipped = FileSystemLoader(_SHIPPED)
@@ -132,7 +135,7 @@ def _fallback_note(path: Path, error: Exception) -> str:
 
 #: Options of Jinja environments. Automatic escaping is off, because it is for HTML: filters escape
 #: text for Markdown. The optimizer is off, because it would store results of filters in compiled
-#: templates, and these results would be wrong after a change of a filter.
+#: templates. These stored results would be wrong after a change of a filter.
 _OPTIONS: Mapping[str, Any] = {
     "trim_blocks": True,
     "lstrip_blocks": True,
@@ -145,8 +148,8 @@ _OPTIONS: Mapping[str, Any] = {
 class _CompiledTemplates(BytecodeCache):
     """The compiled templates, shared by all Jinja environments.
 
-    The compiled shipped templates are also stored next to their sources. To compile the shipped
-    templates takes a quarter of a second, which is most of the time of a server's first job.
+    Compiled shipped templates are also stored on disk, next to their sources. Compiling them takes
+    a quarter of a second, which is most of the time that a server's first job takes.
     """
 
     def __init__(self, shipped: Path) -> None:
@@ -164,7 +167,7 @@ class _CompiledTemplates(BytecodeCache):
         self._code = {**self._code, (bucket.key, bucket.checksum): bucket.code}
         is_shipped = Path(bucket.code.co_filename).parent == self._shipped
         if is_shipped and not sys.dont_write_bytecode:
-            with suppress(OSError):  # an installation that this user may not change
+            with suppress(OSError):  # The user may have no permission to change the installation.
                 self._write(bucket)
 
     def _read(self, bucket: Bucket) -> CodeType | None:
@@ -201,8 +204,8 @@ def _public_names(kind: type) -> frozenset[str]:
 
 class _Sandbox(ImmutableSandboxedEnvironment):
     def getattr(self, obj: Any, attribute: str) -> Any:
-        # For dataclasses, check only the attribute's name, because the product's dataclasses are
-        # frozen. The full check of every attribute took half of the time of a large report.
+        # The product's dataclasses are frozen, so a check of the attribute's name is sufficient.
+        # The full check of every attribute took half of the time of a large report.
         if attribute in _public_names(obj.__class__):
             return getattr(obj, attribute)
         return super().getattr(obj, attribute)

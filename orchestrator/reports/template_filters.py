@@ -1,4 +1,4 @@
-"""Filters of templates: they escape texts, and format numbers, times, and states.
+"""Filters of templates, which escape texts, and format numbers, times, and states.
 
 Every text from a worker or user in a report must go through a filter. ``plain`` and ``one_line``
 remove characters that could deceive a terminal or a reader. In Markdown, ``fence`` and ``code``
@@ -36,7 +36,8 @@ _WHITE = lazy_pattern(r"\s+")
 
 _SPECIAL = lazy_pattern(r"[\\`*\[\]<|~$]|(?<![^\W_])_|_(?![^\W_])")
 _BY_NAME = {"<": "&lt;", "|": "&#124;", "\\": "&#92;"}
-#: Text in which no character has an effect in Markdown. An underscore within a word has no effect.
+#: Text in which Markdown gives no character a special meaning. An underscore is allowed only within
+#: a word.
 _WORDS = lazy_pattern(r"[A-Za-z0-9 /-]*(?:(?<=[A-Za-z0-9])_(?=[A-Za-z0-9])[A-Za-z0-9 /-]+)*")
 _LINK_START = lazy_pattern(r"(?i)\b(www|mailto|xmpp)([.:])")
 _PLAIN_PATH = lazy_pattern(r"[A-Za-z0-9/._~-]*")
@@ -46,7 +47,7 @@ _BLOCK_START = lazy_pattern(r"^(?:[#>+=:-]|\d+(?=[.)]))")
 
 
 def plain(text: str) -> str:
-    """Return text without control characters and terminal sequences, with newlines as line ends.
+    """Return text without control characters and terminal sequences. Lines end with a newline.
 
     The result can be encoded as UTF-8. Idempotent.
     """
@@ -68,7 +69,7 @@ def one_line(text: str, limit: int = 200) -> str:
 
 
 def bounded(text: str, limit: int) -> str:
-    """Return the start of a text, at most ``limit`` characters, cut after a line if possible."""
+    """Return the first ``limit`` characters of a text, cut at the end of a line if possible."""
     if len(text) <= limit:
         return text
     start = text[: max(0, limit)]
@@ -77,7 +78,7 @@ def bounded(text: str, limit: int) -> str:
 
 
 def last_lines(text: str, count: int, limit: int) -> str:
-    """Return the last lines of a text, at most ``limit`` characters."""
+    """Return the last ``count`` lines of a text, but at most ``limit`` characters."""
     return "\n".join(text[-limit:].strip("\n").splitlines()[-count:])
 
 
@@ -87,7 +88,7 @@ def fence(text: str, language: str = "text") -> str:
 
 
 def code(text: str, limit: int = 400) -> str:
-    """Return a text as a code span. Do not use it in a table, where a ``|`` would end the cell."""
+    """Return a text as a code span. Do not use this filter in a table: a ``|`` ends the cell."""
     content = one_line(text, limit) or " "
     fence = ticks(content)
     pad = " " if "`" in (content[0], content[-1]) else ""
@@ -110,7 +111,7 @@ def cell(text: str, limit: int = 160) -> str:
 
 
 def unlinked(line: str) -> str:
-    """Return text that no renderer turns into a link or a mention automatically."""
+    """Return the line changed so that no renderer creates a link or a mention from its text."""
     line = line.replace("://", ":&#47;&#47;").replace("@", "&#64;")
     return _LINK_START.sub(lambda found: found.group(1) + f"&#{ord(found.group(2))};", line)
 
@@ -121,7 +122,7 @@ def href(path: str) -> str:
 
 
 def shell(*words: str) -> str:
-    """Return the words as one shell line, which can be pasted."""
+    """Return the words as one line that can be pasted into a shell."""
     return shlex.join(words)
 
 
@@ -135,7 +136,7 @@ def _escaped_start(found: re.Match[str]) -> str:
     return f"&#{ord(start[0])};{start[1:]}"
 
 
-#: Headings of the report itself use levels 1 to 3.
+#: The report's own headings use levels 1 to 3. Headings in workers' texts get higher levels.
 _SMALLEST_OWN_HEADING = 3
 
 _CONTAINERS = r"(?:[ \t]*(?:>|[-*+][ \t]|\d{1,9}[.)][ \t]))*[ \t]*"
@@ -147,7 +148,7 @@ _LINK = lazy_pattern(
     r"\(\s{0,9}<?([^()\s<>`|]{0,500})>?(?:\s{1,9}[\"'][^\"'()]{0,300}[\"'])?\s{0,9}\)"
 )
 _ADDRESS = lazy_pattern(r"(?i)\b(?:https?|ftp)://[^\s<>`|\"'()\[\]*]+")
-#: A sign that text is Markdown: a heading, table, code block, bold text, or link.
+#: Matches text that looks like Markdown: a heading, table, code block, bold text, or link.
 _SIGN = lazy_pattern(
     r"(?m)^ {0,3}(?:#{1,6} \S|```|~~~|\|?[ :]*-{3,}[ :]*\|)|\*\*\S[^*\n]*\*\*|\]\(\S"
 )
@@ -168,18 +169,18 @@ class Opened(NamedTuple):
 
 
 def document(text: str) -> str:
-    """Return a worker's text as lines for a report; "" if the text has no content.
+    """Return a worker's text as Markdown for a report; "" if the text has no content.
 
-    Text without a sign of Markdown, such as the output of a command, becomes a code block.
+    Text that does not look like Markdown, such as the output of a command, becomes a code block.
     """
     return quoted(text) if _is_markdown(text) else fence(text)
 
 
 def _is_markdown(text: str) -> bool:
-    """True if a text is shown as Markdown; False if it is shown as a code block.
+    """True if a text is shown as Markdown; False if the text is shown as a code block.
 
-    A text with one line, with a Markdown sign, or with a long line is shown as Markdown. Long lines
-    would not wrap in a code block.
+    A text is shown as Markdown if it has only one line, looks like Markdown, or has a long line.
+    Long lines would not wrap in a code block.
     """
     lines = text.strip().splitlines()
     return len(lines) < 2 or bool(_SIGN.search(text)) or max(map(len, lines)) > _PROSE_COLUMNS
@@ -241,7 +242,8 @@ def _code_block(block: list[str], language: str) -> Iterator[str]:
 def _escaped_line(line: str) -> str:
     underline = _UNDERLINE.match(line)
     if underline:
-        # "---" and "===" below a line make the line a heading; a rule or plain text does not.
+        # "---" or "===" below a line would make the line a heading. Write a rule or plain text
+        # instead.
         return underline.group(1) + ("***" if underline.group(3) else "&#61;" * 3)
     heading = _HEADING.match(line)
     if heading:
@@ -274,7 +276,7 @@ def _link_as_text(found: re.Match[str]) -> str:
 
 
 def _spans(line: str) -> Iterator[tuple[str, str]]:
-    """Yield pairs of text and the code span that follows it.
+    """Split a line into pairs (text, code span that follows the text).
 
     Backticks that open no code span become entities.
     """

@@ -26,20 +26,20 @@ from orchestrator.reports.figures.analytics import Analytics
 from orchestrator.reports.figures.job_tree_index import JobTreeIndex, WorkerFigures, attempt_ended
 from orchestrator.reports.template_filters import bounded, one_line
 
-#: Maximum number of earlier attempts in a report, in addition to the last one.
+#: Maximum number of earlier attempts of a worker in a report, in addition to the last attempt.
 EARLIER_ATTEMPTS = 5
 
 REQUEST_CHARACTERS = 4_000
 
-#: Maximum characters of an output in a line of a table. Longer outputs get a separate section.
+#: Maximum characters of an output in a table row. Longer outputs get a separate section.
 BRIEF_CHARACTERS = 160
 _NOT_BRIEF = frozenset("\n`*#|[<")
 
 NO_LINES: Mapping[str, tuple[int, int]] = {}
 
 SECTION = "\n## "
-#: Minimum length of an output's last section that is compared with the last sections of other
-#: outputs.
+#: Minimum characters of an output's last section. A shorter section is not compared with the last
+#: sections of other outputs.
 REPEATED_CHARACTERS = 300
 
 
@@ -53,7 +53,7 @@ class ChildJobLine:
     seconds: float
     request: str
     parent_worker_id: str | None
-    #: Path of the report from the root job's directory.
+    #: Path of the job's report, relative to the root job's directory.
     report: str
     tasks: int
     tasks_succeeded: int
@@ -64,7 +64,7 @@ class EarlierAttempt:
     """An attempt of a worker before its latest attempt."""
 
     number: int
-    #: Why the attempt failed, or what its changes lack although it succeeded; may be empty.
+    #: Why the attempt failed, or what the changes of a successful attempt lack; may be empty.
     reason: str
     has_failed: bool
     #: True if the next attempt began with comments of a person.
@@ -78,7 +78,7 @@ class PersonsWord:
     """A text of a person: an answer to a question, or one round of feedback."""
 
     at: float
-    #: Name of the task or worker that the comment or answer is for.
+    #: Name of the task that was answered, or of the worker that got the feedback.
     subject: str
     text: str
     comments: Sequence[Comment] = ()
@@ -101,7 +101,7 @@ class WorkerView:
     has_log: bool
     #: Names of the locks that the worker's task claims.
     locks: Sequence[str]
-    #: True if another candidate succeeded at the same task, so that this failure did no harm.
+    #: True if this worker did not succeed, but another candidate of the same task succeeded.
     replaced: bool
     #: False if the worker is a candidate that was not chosen.
     counts: bool
@@ -111,17 +111,17 @@ class WorkerView:
     earlier_attempts: Sequence[EarlierAttempt]
     #: The classified failure of the last attempt, if it failed.
     failure: Failure | None
-    #: The latest session of the worker's tool, if it had several attempts.
+    #: The latest session of the worker's AI tool, if the worker had several attempts.
     session: Session | None
     #: Rollbacks by people.
     rollbacks: Sequence[Rollback]
     #: Messages from people, in order.
     messages: Sequence[WorkerMessage]
-    #: Seconds of all attempts, including the waits for child jobs; None: never started.
+    #: Seconds of all attempts, including the waits for child jobs; None: the worker never started.
     seconds: float | None
     cpu_seconds: float | None
     peak_memory_bytes: int | None
-    #: The output, cut for the report, and the length of the whole output in characters.
+    #: The output, shortened for the report. ``output_length`` is the length of the whole output.
     output: str
     output_length: int
     #: Files that the worker created, changed, or removed.
@@ -160,7 +160,7 @@ class WorkerView:
 
     @property
     def gate_counts(self) -> str:
-        """Text such as ``2 passed, 1 failed``; empty without gates."""
+        """The numbers of gates by outcome, such as ``2 passed, 1 failed``; empty without gates."""
         if not self.gates:
             return ""
         counts = Counter(gate.outcome for gate in self.gates)
@@ -168,7 +168,7 @@ class WorkerView:
 
     @property
     def left_out(self) -> bool:
-        """True if the worker has output, but the report has no part of it."""
+        """True if the worker has output, but the report shows no part of the output."""
         return self.output_length > 0 and not self.output
 
     def without_final_details(self) -> Self:
@@ -194,7 +194,7 @@ class WorkerView:
 
     @property
     def is_brief(self) -> bool:
-        """True if the whole output fits into a table's line, and has no Markdown."""
+        """True if the whole output fits into a table row, and has no Markdown."""
         if self.output_length > BRIEF_CHARACTERS or self.left_out:
             return False
         return not _NOT_BRIEF & {*self.output}
@@ -205,13 +205,13 @@ class JobView:
     """The values of a job for templates."""
 
     line: ChildJobLine
-    #: The request, cut for the report, and the length of the whole request in characters.
+    #: The request, shortened for the report. ``request_length`` is the length of the whole request.
     request: str
     request_length: int
     reason: str
     #: The sentences of the job's reason, except sentences on unmerged changes.
     remarks: Sequence[str]
-    #: Number of workers that succeeded without an expected change.
+    #: Number of successful workers that should have changed files, but changed no file.
     changed_nothing: int
     cancelled_by: str | None
     workers: Sequence[WorkerView]
@@ -219,7 +219,7 @@ class JobView:
     tasks_succeeded: int
     #: Comparisons of tasks with several candidates.
     comparisons: Sequence[Comparison]
-    #: Number of workers of the job that ``workers`` lacks.
+    #: Number of workers of the job that are not in ``workers``.
     workers_omitted: int
 
 
@@ -229,7 +229,7 @@ class Maker:
 
     id: str
     directory: str
-    #: Status of a worker that did not succeed; otherwise empty.
+    #: Status of the worker if the worker did not succeed; otherwise empty.
     failed: str
 
 
@@ -239,9 +239,9 @@ class MadeFile:
 
     path: str
     workers: Sequence[Maker]
-    #: Path of the file in the project from the root job's directory; otherwise empty.
+    #: Path of a file of the project, relative to the root job's directory; empty for other files.
     link: str
-    #: True for a file of the project that was removed after it was created.
+    #: True for a file of the project that was created and later removed.
     is_removed: bool = False
     #: Added and removed lines in the merged result; None: not in the result, or unknown.
     lines: tuple[int, int] | None
@@ -263,15 +263,14 @@ class ReportSpace:
     def __init__(self, per_worker: int, total: int) -> None:
         self._per_worker = per_worker
         self._left = total
-        #: Long last sections of the outputs in the report. Workers of one kind often end with the
-        #: same section.
+        #: Long last sections of the outputs that are already in the report. Similar workers often
+        #: end their outputs with the same section.
         self._endings: set[str] = set()
 
     def without_repeated_ending(self, text: str) -> str:
-        """Return a worker's output.
+        """Return a worker's output. Replace its last section by "as above" if it is a repetition.
 
-        If an earlier output in the report has the same last section, "as above" replaces the
-        section.
+        A section is a repetition if an earlier output in the report has the same last section.
         """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:
@@ -280,7 +279,10 @@ class ReportSpace:
         return f"{beginning.rstrip()}\n\n*{title}: as above.*"
 
     def take(self, text: str) -> str:
-        """Return the beginning of a worker's output that fits, and reserve the space for it."""
+        """Return the beginning of a worker's output that fits into the report's remaining space.
+
+        The remaining space then shrinks by the length of the returned text.
+        """
         shown = bounded(text, min(self._per_worker, self._left))
         self._left -= len(shown)
         _, head, ending = text.rpartition(SECTION)
@@ -311,7 +313,10 @@ def job_view(
     room: ReportSpace,
     only: Collection[str] | None,
 ) -> JobView:
-    """Return the values of a job and its workers. ``only``: ids of workers; None: all."""
+    """Return the values of a job and its workers.
+
+    ``only``: ids of the workers to include; None: include all. ``room``: space for outputs.
+    """
     workers = index.workers(job.id)
     shown = workers if only is None else [each for each in workers if each.id in only]
     succeeded = index.tasks_succeeded(job.id)
@@ -416,7 +421,7 @@ def _is_outside_project(index: JobTreeIndex, worker: Worker) -> bool:
 
 def _has_failed(worker: Worker, attempt: Attempt) -> bool:
     # Attempts of earlier releases have no classified failure. A lost attempt with a successful late
-    # result still has its failure, but no reason.
+    # result keeps its failure, but has no reason.
     end = attempt.exit
     has_bad_exit = end is None or end.ended_by is not EndedBy.EXIT or end.code != 0
     is_classified = worker.failure_of(attempt.number) is not None
@@ -480,15 +485,15 @@ def _stray_commands(worker: Worker, attempts: Sequence[Attempt]) -> Sequence[str
 #: Maximum number of bars: GitHub draws no diagram with more than 50,000 characters.
 BAR_LIMIT = 120
 
-#: Characters that end a name or a line in Mermaid, or count as markup; they are removed.
+#: Characters to remove from names, because in Mermaid they end a name or a line, or are markup.
 _NOT_PLAIN = re.compile(r"[^\w .()/+-]")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """A bar of the timeline.
+    """A bar of the timeline, for one attempt.
 
-    ``start`` and ``end`` have the format of the diagram's ``dateFormat``.
+    ``start`` and ``end`` are times in the format of the diagram's ``dateFormat``.
     """
 
     name: str
@@ -508,15 +513,15 @@ class Timeline:
     sections: Sequence[TimelineSection]
     bars: int
     left_out: int
-    #: d3's format of times at the axis.
+    #: Format of the times on the axis, as the library d3 defines it.
     axis_format: str
 
 
 def timeline(index: JobTreeIndex, job: Job, figures: Analytics) -> Timeline:
     """Return the timeline, with a section for each job, parents first.
 
-    If there are too many bars, only the bars of the critical path and the longest other bars are
-    kept.
+    If there are more than ``BAR_LIMIT`` bars, keep only the bars of the critical path and the
+    longest other bars.
     """
     critical = {step.worker_id for step in figures.critical_path.steps}
     attempts = [
@@ -564,7 +569,7 @@ def _bar(index: JobTreeIndex, worker: Worker, attempt: Attempt) -> Bar:
 
 
 def bar_name(text: str) -> str:
-    """Return a text without the characters that have a meaning in Mermaid."""
+    """Return a text without the characters that have a special meaning in Mermaid."""
     return one_line(_NOT_PLAIN.sub(" ", one_line(text, 200)), 40)
 
 

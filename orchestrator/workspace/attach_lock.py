@@ -13,10 +13,10 @@ ATTACHED = "attached.lock"
 def attach(worker_directory: Path | str) -> int | None:
     """Lock a worker's worktree for a person.
 
-    Return the lock's descriptor, or None if the worktree is already locked.
+    Return the lock's file descriptor, or None if the worktree is already locked.
 
     The lock is held until the descriptor and all its copies are closed. Pass the descriptor to the
-    tool that the person starts, so that the lock is held as long as the tool runs.
+    tool that the person starts, so that the worktree stays locked as long as the tool runs.
     """
     path = Path(worker_directory, ATTACHED)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -6,7 +6,8 @@ import struct
 from contextlib import suppress
 from pathlib import Path
 
-#: From linux/fs.h, for a long of 8 bytes. The flags themselves have 4 bytes.
+#: Numbers of the calls FS_IOC_GETFLAGS and FS_IOC_SETFLAGS (linux/fs.h) on machines whose C type
+#: ``long`` has 8 bytes. The flags themselves have 4 bytes.
 _GET_FLAGS = 0x80086601
 _SET_FLAGS = 0x40086602
 _TOP_OF_HIERARCHIES = 0x00020000
@@ -14,11 +15,12 @@ _FLAGS = struct.Struct("i")
 
 
 def spread(directory: Path) -> None:
-    """Mark a directory as ``chattr +T`` does, so that ext4 spreads the subdirectories. Idempotent.
+    """Mark a directory, as ``chattr +T`` does, so that ext4 spreads its subdirectories. Idempotent.
 
-    Other file systems ignore the mark. Without the mark, ext4 searches for inodes near the files of
-    earlier jobs. After many removals, this search took 0.1 to 0.2 ms per file, because ext4 does
-    not reuse a removed inode for a minute or more.
+    ext4 then stores new subdirectories in different parts of the disk. Without the mark, ext4
+    searches for a free inode near the files of earlier jobs. After many removals, this search took
+    0.1 to 0.2 ms per file, because ext4 does not reuse a removed inode for a minute or more. Other
+    file systems ignore the mark.
     """
     with suppress(OSError):
         handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

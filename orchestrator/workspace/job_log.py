@@ -31,9 +31,9 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.-]+\Z")
 
 
 class JobLog:
-    """Observer that appends the events of every change to the log of their root job.
+    """Observer of stored changes that appends each event to the log of the event's root job.
 
-    The log has one line for each event, so its number of lines shows how many events are logged.
+    The log has one line for each event, so the number of lines is the number of logged events.
     After a crash or a full disk, missing events are read from the store, and logged before the next
     events.
     """
@@ -43,8 +43,8 @@ class JobLog:
     ) -> None:
         """``events`` is a function that reads events of a root job from the store.
 
-        Its arguments are the job's id, a number N, and a maximum number of events. The function
-        returns the first events whose number is greater than N.
+        The arguments of ``events`` are the job's id, a number N, and a maximum. The function
+        returns the events with numbers above N, in order, and at most the maximum.
         """
         self._workspace = workspace
         self._events = events
@@ -96,7 +96,7 @@ class JobLog:
 
     def _fell_behind(self, root_id: str, error: Exception) -> None:
         self._close(root_id)
-        # Count the lines again, because a part of a line may have been written.
+        # Discard the count of lines, because the failed write may have written a part of a line.
         self._written.pop(root_id, None)
         if root_id not in self._behind:
             logger.warning(
@@ -109,7 +109,7 @@ class JobLog:
             self._try_again_later()
 
     def _try_again_later(self) -> None:
-        """Write missing lines after some time, even if the job has no further change."""
+        """Start a timer that writes the missing lines, even if no further change occurs."""
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return
         self._timer = threading.Timer(_RETRY_SECONDS, self._try_again)
@@ -136,9 +136,9 @@ class JobLog:
             self._written.pop(root_id, None)
 
     def _missing(self, root_id: str, events: Sequence[Event]) -> Sequence[Event]:
-        """Return the oldest stored events that are not yet in the log.
+        """Return the oldest stored events that are not yet in the log, at most ``_AT_ONCE`` events.
 
-        If ``events`` is not empty, return only events before the first event of ``events``.
+        If ``events`` is not empty, return only events that precede the first event of ``events``.
         """
         written = self._written[root_id]
         if not events:

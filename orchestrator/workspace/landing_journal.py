@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.core.repository.landing import BegunLanding
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
-#: Name of a directory in the workspace. It has one file for each job.
+#: Name of the directory with the records, in the workspace. Each job has a separate file.
 NAME = ".landings"
 _MOST_BYTES = 64 * 1024
 

@@ -1,9 +1,10 @@
-"""Paths of all files of a job on disk, their removal, and the location of workspace and project.
+"""Paths of a job's files, removal of a job's files, and location of the workspace and the project.
 
-The workspace and the project may be moved, even while a server runs (see ``Place``). A job's
-directory is removed in two steps, so that a removal can be completed after a crash. First the
-directory is renamed. The new name shows that the job's rows in the database must be deleted, too.
-Then the directory is deleted.
+A person may move the workspace and the project, even while a server runs (see ``Place``).
+
+A job's directory is removed in two steps, so that a removal can be completed after a crash. First
+the directory is renamed. The new name shows that the job's rows in the database must be deleted,
+too. Then the directory is deleted.
 """
 
 import errno
@@ -38,7 +39,7 @@ from orchestrator.security.files.untrusted_files import (
 )
 from orchestrator.workspace.attach_lock import ATTACHED, is_attached
 
-#: Files in a worker's directory that the orchestrator itself writes.
+#: Files in a worker's directory that orchestrator itself writes.
 OWN_FILES = frozenset(
     {
         "task.json",
@@ -49,12 +50,12 @@ OWN_FILES = frozenset(
         ATTACHED,
     }
 )
-#: Files with which a worker reports to the orchestrator.
+#: Files in which a worker reports its result to orchestrator.
 REPORTS = frozenset({"output.md", "result.json"})
 #: Maximum number of files that are listed individually.
 MAX_FILES = 10_000
-#: Directories that package managers and compilers fill. Their files are listed last, so that the
-#: limited list contains all other files.
+#: Directories that package managers and compilers fill. Files in these directories are listed last,
+#: so that the limited list first contains all other files.
 INSTALLED = frozenset({"node_modules", ".venv", "venv", "__pycache__"})
 OUTPUT_LIMIT_BYTES = 32 * 1024
 ATTEMPT_MARK = "--- attempt {number} ---\n"
@@ -66,8 +67,8 @@ Snapshot = Mapping[str, tuple[int, int]]
 class WorkspaceLayout:
     """The paths of files below the workspace's directory ``root``.
 
-    Methods that create a directory also accept an existing directory. Paths that every worker needs
-    are strings, because creating thousands of ``Path`` objects takes time.
+    A method that creates a directory also accepts an existing directory. Paths that every worker
+    needs are strings, because creating thousands of ``Path`` objects takes time.
     """
 
     root: Path
@@ -130,8 +131,8 @@ class WorkspaceLayout:
         self.refuse_link(root_id)
         directory = self.job_directory(root_id)
         if not self.root.is_dir():
-            # The workspace was moved. A directory at the old path would receive files that belong
-            # in the moved workspace.
+            # The workspace was moved. Do not create the directory at the old path: files that
+            # belong in the moved workspace would be written there.
             raise FileNotFoundError(errno.ENOENT, "the workspace no longer exists", str(self.root))
         for name in ("logs", "attempts", "reports"):
             (directory / name).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -140,9 +141,9 @@ class WorkspaceLayout:
     def prepare_worker(self, worker: Worker, files: Mapping[str, str]) -> str:
         """Write ``files`` into the worker's directory. Return the path of the directory.
 
-        ``files``: texts by file name. If there are no files, the directory is not created here, but
-        later by the process that starts the worker. This saves time, because creating a
-        directory on a disk takes as long as all other work for a short worker.
+        ``files``: texts by file name. If ``files`` is empty, do not create the directory: the
+        process that starts the worker creates it later. Creating a directory on a disk takes as
+        long as all other work of this process for a short worker.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -174,7 +175,7 @@ class WorkspaceLayout:
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
         path = self.log(worker)
-        # An attempt may have ended in the middle of a line.
+        # The log of the attempt before may end in the middle of a line.
         newline = "" if read_tail(path, 1, self.root) in (b"", b"\n") else "\n"
         with os.fdopen(open_log(path), "ab") as log:
             log.write((newline + ATTEMPT_MARK.format(number=number)).encode())
@@ -224,10 +225,10 @@ def _files(
     hidden: Collection[str],
     later: list[tuple[str, str]] | None = None,
 ) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Yield the path of each file below a directory, with its size and modification time (ns).
+    """Yield the path of each file below a directory, with the file's size and mtime (nanoseconds).
 
-    If ``later`` is a list, directories with a name in ``INSTALLED`` are added to the list, and the
-    files in these directories are omitted.
+    If ``later`` is a list, omit the files in directories with a name in ``INSTALLED``. Add these
+    directories to ``later`` instead.
     """
     try:
         with os.scandir(directory) as found:
@@ -273,7 +274,7 @@ def _formatted_second(at: int) -> str:
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-#: Name of the file with the paths of the workspace and the project at the last start of a server.
+#: Name of the file with the paths of the workspace and the project at the latest server start.
 NAME = ".place"
 _MOST_BYTES = 65536
 
@@ -287,12 +288,12 @@ class Place:
     def __init__(self, workspace: Path, project: Path) -> None:
         self._paths = (os.path.abspath(workspace), os.path.abspath(project))
         self._record = workspace / NAME
-        #: Former paths of the project, from all moves that servers noticed.
+        #: Former paths of the project, if a server has noticed that the project was moved.
         self.former: tuple[str, ...] = ()
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Record the identities of the workspace and the project, which ``moved`` compares."""
+        """Remember which directories the workspace and the project are now, for ``moved``."""
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     def moved(self) -> str:
@@ -308,7 +309,7 @@ class Place:
     def is_new(self) -> bool:
         """True if the location has changed since the last ``keep``, or if no location is stored.
 
-        Also sets ``former`` to the former paths of the project.
+        Also set ``former`` to the former paths of the project.
         """
         before = self._read()
         self.former = tuple(before.get("former", ()))
@@ -356,10 +357,13 @@ class WorkspaceJobFiles:
     ) -> None:
         """``forget`` is a function that removes a job's data outside of the job's directory.
 
-        Its arguments are the job's id, the former path of the job's directory, and the directory's
-        new path. The function returns the names of the remaining git refs, and must be idempotent.
-        ``secure`` is a function that saves data that must remain. It raises OSError if the disk
-        lacks space for this data.
+        The arguments of ``forget`` are the job's id, the former path of the job's directory, and
+        the directory's new path. ``forget`` returns the names of the remaining git refs, and must
+        be idempotent.
+
+        ``secure`` is a function that saves a job's work that must outlive the removal. The
+        arguments are the job's id and the path of its directory. ``secure`` raises OSError if the
+        disk lacks space.
         """
         self._root = root
         self._forget = forget
@@ -369,7 +373,10 @@ class WorkspaceJobFiles:
         self._secure(root_id, str(self._root / f"{_JOB}{root_id}"))
 
     def mark_removed(self, root_id: str) -> None:
-        """Rename the job's directory, and sync this change to disk. Idempotent. Raise OSError."""
+        """Rename the job's directory to mark it as removed. Idempotent. Raise OSError.
+
+        The new name is synced to disk.
+        """
         moved, directory = self._removal_path(root_id), self._root / f"{_JOB}{root_id}"
         if directory.is_symlink() or not directory.exists():
             moved.mkdir(mode=0o700, exist_ok=True)
@@ -398,10 +405,10 @@ class WorkspaceJobFiles:
         self._removal_path(root_id).rename(self._root / f"{_JOB}{root_id}")
 
     def delete_files(self, root_id: str) -> Sequence[str]:
-        """Remove a directory that ``mark_removed`` renamed, and the job's data outside of it.
+        """Delete a directory that ``mark_removed`` renamed, and the job's data in other places.
 
-        Return the names of the git refs that save work of the job. Links are removed, but not their
-        targets. Idempotent. Raise OSError.
+        Return the names of the git refs that save work of the job. Links are deleted, but the
+        targets of links are not. Idempotent. Raise OSError.
         """
         moved = self._removal_path(root_id)
         if not moved.exists():

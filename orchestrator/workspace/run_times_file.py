@@ -1,7 +1,7 @@
 """The file with the run times of earlier tasks. The run times decide the start order of tasks.
 
-Each line contains a name and seconds. Lines are added when a root job has ended. A lost or broken
-line only makes the start order less efficient.
+Each line contains a task's name and a run time in seconds. Lines are added when a root job has
+ended. A lost or damaged line only makes the start order less efficient.
 """
 
 import logging
@@ -25,7 +25,7 @@ _MOST_SECONDS = 1e8
 
 
 def read(workspace: Path) -> list[tuple[str, float]]:
-    """Return pairs (name, seconds), oldest first. If the file is too long, shorten the file."""
+    """Return the file's pairs (name, seconds), oldest first. Shorten the file if it is too long."""
     path = workspace / NAME
     found = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))
     with suppress(OSError):

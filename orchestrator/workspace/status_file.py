@@ -1,9 +1,9 @@
 """Writes ``status.json`` of every root job, for shell scripts and people.
 
 The file is replaced atomically. If a job has more than ``LISTED_WORKERS`` workers, the file lists
-only this number of workers, and their parent workers. In this case, the field ``workers_omitted``
-has the number of omitted workers, and names the API calls that list all workers. After the job's
-end, the field also names the file ``ALL_WORKERS``, which lists all workers.
+only this number of workers, and the parent workers of these. The field ``workers_omitted`` then has
+the number of omitted workers, and names the API calls that list all workers. After the job's end,
+this field also names the file ``ALL_WORKERS``, which lists all workers.
 """
 
 import json
@@ -44,16 +44,15 @@ from orchestrator.workspace.layout import WorkspaceLayout, iso
 
 logger = logging.getLogger(__name__)
 
-#: Minimum seconds between two writes of one file, unless the job has ended.
+#: Minimum seconds between two writes of a job's file. The write at the job's end does not wait.
 MIN_INTERVAL_SECONDS = 0.5
 #: Seconds until a failed write of a file is retried, for example after a full disk.
 RETRY_SECONDS = 1.0
-#: Maximum share of time that is spent on writing one file. After a slow write, the next write is
-#: delayed.
+#: Maximum share of time for writing one file. After a slow write, the next write waits longer.
 MAX_SHARE = 0.03
-#: The status of a job is certainly within this number of bytes at the beginning of its file.
+#: Number of bytes at the beginning of the file that certainly contain the job's status.
 HEAD_BYTES = 4096
-#: Maximum characters of an output. The API and the reports have the whole output.
+#: Maximum characters of a worker's output in the file. The API and the reports have longer outputs.
 OUTPUT_LIMIT = 2000
 #: Maximum characters of a child job's request.
 REQUEST_LIMIT = 300
@@ -67,7 +66,7 @@ class _Watched:
     root: Job
     jobs: dict[str, Job] = field(default_factory=dict)
     workers: dict[str, Worker] = field(default_factory=dict)
-    #: Planners and reviewers. Their usage counts.
+    #: Planners and reviewers. Their usage is part of the job's usage.
     advisers: dict[str, Worker] = field(default_factory=dict)
     #: Pairs (job id, task id) of the tasks whose workers start in the project.
     in_project: set[TaskKey] = field(default_factory=set)
@@ -84,14 +83,14 @@ class StatusFiles:
 
     def __init__(self, workspace: WorkspaceLayout, read: Callable[[str], Tree | None]) -> None:
         self._workspace = workspace
-        #: Reads an ended tree from the store when a retry begins.
+        #: Function that reads a job tree from the store, by the root job's id.
         self._read = read
         self._watched: dict[str, _Watched] = {}
         self._changed: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        #: Allows only one write at a time. Two writes would use the same temporary file, and the
-        #: older state could replace the newer state.
+        #: Held during a write. Two simultaneous writes would use the same temporary file, and an
+        #: older state could replace a newer state.
         self._writing = threading.Lock()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="status-files", daemon=True)
@@ -113,13 +112,13 @@ class StatusFiles:
             self._watched[tree.root.id] = _state_in(tree)
 
     def write_missing(self, root: Job) -> None:
-        """Write the file of an ended root job, if it is missing or outdated."""
+        """Write the file of an ended root job if the file is missing or outdated."""
         with self._lock:
             if root.id in self._watched:
                 return
         directory = self._workspace.job_directory(root.id)
         head = read_regular(directory / "status.json", HEAD_BYTES) or b""
-        # Match at the beginning of a line, because workers and child jobs have a status, too.
+        # Search at the beginning of a line, because the lines of workers contain a status, too.
         if f'\n "status": "{root.status}",'.encode() in head or not directory.is_dir():
             return
         logger.info("writing status.json, which is missing or outdated", extra={"job_id": root.id})
@@ -174,9 +173,9 @@ class StatusFiles:
         return roots
 
     def _state_of(self, root: Job) -> _Watched:
-        """Return the state of a root job, from memory or otherwise from the store.
+        """Return the state of a root job from memory, or from the store if it is not in memory.
 
-        The state is not in memory if an ended job runs again.
+        The state is not in memory if the job had ended and now runs again.
         """
         if root.id not in self._watched:
             tree = self._read(root.id)
@@ -212,11 +211,11 @@ class StatusFiles:
             self._let_go(watched)
 
     def _write_later(self, watched: _Watched, error: Exception) -> None:
-        """Write the file again after some time, even if the job has no further change."""
+        """Schedule another write of the file, even if the job has no further change."""
         root_id = watched.root.id
         with self._lock:
             if self._watched.setdefault(root_id, watched) is not watched:
-                return  # The job runs again. Its present state must still be written.
+                return  # The job runs again, and a newer state than ``watched`` will be written.
             if not watched.owed:
                 logger.warning(
                     "cannot write status.json; retrying: %s", error, extra={"job_id": root_id}
@@ -297,8 +296,8 @@ def status_document(
 ) -> dict[str, Any]:
     """Return the content of ``status.json`` for a root job.
 
-    ``jobs``, ``workers``: all jobs of the tree, and their workers. ``used``: a result of
-    ``usage_by_job``. ``in_project``: tasks whose workers start in the project.
+    ``jobs``, ``workers``: all jobs of the tree, and all workers of these jobs. ``used``: a result
+    of ``usage_by_job``. ``in_project``: tasks whose workers start in the user's checkout.
     """
     by_job = _by_job(jobs, workers)
     listed = _listed(jobs, workers)

@@ -13,8 +13,8 @@ from orchestrator.core.errors import Unavailable, WorkspaceBusy
 from orchestrator.security import process_table
 
 LOCK_NAME = "server.lock"
-#: Seconds for which the server retries to acquire the lock. A shim without a server acquires the
-#: lock briefly, to find out whether a server runs.
+#: Seconds for which a server retries to acquire the lock. A shim whose server has exited acquires
+#: the lock for a moment, to find out whether a new server runs.
 _PATIENCE_SECONDS = 0.2
 _PAUSE_SECONDS = 0.01
 
@@ -54,11 +54,11 @@ class WorkspaceLock:
         self._handle = handle
 
     def seize(self) -> None:
-        """Acquire the lock of a server whose machine was lost.
+        """Acquire the lock although a server on a lost machine may still hold it.
 
-        The caller must be sure that the other server no longer runs. The lock file is replaced,
-        because a shared file system may release the lock of a lost machine late or never. Raise
-        Unavailable if the lock file cannot be written.
+        The caller must be sure that this server no longer runs. The lock file is replaced, because
+        a shared file system may release the lock of a lost machine late or never. Raise Unavailable
+        if the lock file cannot be written.
         """
         path = self._path.with_name(f"{LOCK_NAME}.{os.getpid()}")
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -97,9 +97,10 @@ def _is_same_file(path: str, found: os.stat_result) -> bool:
 
 
 def try_lock(handle: int) -> bool:
-    """Acquire the lock of an open file. Return True if this process now holds the lock.
+    """Acquire the lock of the open file with the descriptor ``handle``.
 
-    Return False if another process still holds the lock after a short wait.
+    Return True if this process now holds the lock; False if another process still holds the lock
+    after a short wait.
     """
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while True:

@@ -35,9 +35,9 @@ def cluster_launcher(
     """Return the launcher that runs workers on the machines of the cluster. Raise ConfigError.
 
     ``places``: the paths of ``home``, ``project``, and ``python``, which workers on nodes use.
-    ``described``: descriptions of agents, with which a node finds the agents' programs. ``demand``
-    gets a machine and a maximum. It returns how many waiting workers could run on additional
-    machines of the same kind. The result is at most the maximum.
+    ``described``: descriptions of agents, with which a node finds the agents' programs.
+    ``demand``: a function with the arguments machine and maximum. It returns the number of waiting
+    workers that could run on more machines of the same kind, but at most the maximum.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

@@ -143,7 +143,7 @@ class EngineParts:
         )
 
     def _demand(self, machine: Machine, most: int) -> int:
-        """Return how many waiting workers could run on additional machines like ``machine``.
+        """Return the number of waiting workers that could run on more machines like ``machine``.
 
         The result is at most ``most``.
         """
@@ -152,7 +152,7 @@ class EngineParts:
         )
 
     def _visible(self) -> Sequence[str]:
-        """Return the paths that a sandbox shows even if they are below /tmp."""
+        """Return the paths that a sandbox must show, even below /tmp; empty without a sandbox."""
         if self.settings.workers.containment is not Containment.SANDBOX:
             return ()
         shared = self.launch_settings

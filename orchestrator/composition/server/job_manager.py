@@ -32,7 +32,7 @@ class JobManager:
     def __init__(
         self, folder: Path, settings: Settings, spawner: SpawnerProcess | None = None
     ) -> None:
-        """Create the parts, but open and start no part. ``spawner``: see ``LocalLauncher``."""
+        """Create the parts. Do not open or start any part. ``spawner``: see ``LocalLauncher``."""
         parts = EngineParts(folder, settings, spawner)
         self.parts = parts
         self.service = UseCases(parts).service
@@ -57,11 +57,12 @@ class JobManager:
     ) -> None:
         """Lock the workspace, and open the store. Start no part.
 
-        ``ended``: the expired lease of a server on another machine, if the caller has observed one.
-        If ``ended`` is None, and a server on another machine has a lease, wait until the lease has
-        expired. ``on_lost``: see ``ServerLease.begin``.
+        ``ended``: the lease of a server on another machine, if the caller has seen that lease
+        expire. If ``ended`` is None, and a server on another machine has a lease, wait until the
+        lease has expired. ``on_lost``: see ``ServerLease.begin``.
 
-        Raise WorkspaceBusy if another server is alive. Raise Unavailable or StoreError.
+        Raise WorkspaceBusy if another server is alive. Raise Unavailable or StoreError if the
+        workspace or the store cannot be used.
         """
         parts = self.parts
         if ended is None and self.lease is not None:
@@ -127,7 +128,7 @@ class JobManager:
         failpoints.reached("recovery: done")
         parts.supervisor.start()
         if recovers and self.lease is not None:
-            # Wait for the first turn, which stores the ends of the lost machine's attempts.
+            # Wait until the supervisor has stored the ends of the lost machine's attempts.
             parts.supervisor.call(lambda scheduler, now: None)
             self.lease.record_recovery()
         self.service.landings.recover()
@@ -150,8 +151,8 @@ class JobManager:
     def stop_workers(self) -> None:
         """Stop running workers, or leave them running, as the settings request. Idempotent.
 
-        Stopped workers start again when the server restarts. Call this method while the API still
-        answers. Otherwise, a running worker may call the API without success, and fail.
+        Stopped workers start again when the server restarts. Call this method before the API stops.
+        Otherwise, a worker that still runs may call the API without success, and fail.
         """
         self.parts.housekeeping.stop()
         self.parts.supervisor.stop()

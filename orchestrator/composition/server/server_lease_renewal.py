@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 #: Maximum seconds between two renewals, and minimum number of renewals during a lease.
 _RENEWAL_SECONDS, _RENEWALS = 1.0, 8
-#: Seconds for which the end of the server waits for a renewal that hangs.
+#: Seconds for which a server that stops waits for a renewal in progress.
 _END_SECONDS = 5.0
 
 
@@ -77,7 +77,10 @@ class ServerLease:
         path: Path,
         has_stopped_all: Callable[[], bool],
     ) -> None:
-        """``has_stopped_all`` returns True if no worker of this machine runs any more."""
+        """``has_stopped_all``: returns True if no worker of this machine still runs.
+
+        ``path``: file in which the shims read the lease's end. ``seconds``: the lease's duration.
+        """
         self.observer = LeaseObserver(session)
         self.path = path
         self._on_lost: Callable[[str], None] = _exit
@@ -94,9 +97,11 @@ class ServerLease:
     def begin(self, epoch: int, on_lost: Callable[[str], None] | None = None) -> None:
         """Renew the lease, and start the threads that keep renewing it.
 
-        ``epoch``: number of this server's claim of the database. A thread calls ``on_lost`` with a
-        reason if the lease ends, or if another server claims the database. ``on_lost`` must end the
-        process. Raise StoreError. Raise Unavailable if the lease's file cannot be written.
+        ``epoch``: number of this server's claim of the database. ``on_lost``: a background thread
+        calls this function with a reason if the lease ends, or if another server claims the
+        database. The function must end the process. None: log the reason and exit.
+
+        Raise StoreError. Raise Unavailable if the lease's file cannot be written.
         """
         self._on_lost = on_lost or _exit
         self._epoch = epoch
@@ -112,8 +117,7 @@ class ServerLease:
     def record_recovery(self) -> None:
         """Record in the database that this server has recovered the former server's attempts.
 
-        Call this method after the ends of all attempts on the former server's machine are stored.
-        Raise StoreError.
+        First store the ends of all attempts on the former server's machine. Raise StoreError.
         """
         with self._lock:
             self._session.recovered(self._epoch)
@@ -170,9 +174,9 @@ class ServerLease:
 
 
 class LeaseObserver:
-    """Observes the lease of a server on another machine, to find when the lease has ended.
+    """Watches the lease of a server on another machine, to detect the end of the lease.
 
-    Uses only the clock of this machine, because the clocks of two machines may differ.
+    Only the clock of this machine is used, because the clocks of two machines may differ.
     """
 
     def __init__(self, session: LeaseSession) -> None:
@@ -180,7 +184,7 @@ class LeaseObserver:
         self._machine = machine()
         self._found: HeldLease | None = None
         self._since = 0.0
-        #: True if the server has renewed its lease since the first look.
+        #: True if a call of ``look`` found a later renewal than an earlier call.
         self.is_renewed = False
 
     @property
@@ -189,7 +193,7 @@ class LeaseObserver:
 
         Also True if the latest ``look`` found no lease.
         """
-        # Imported here, because few servers have a lease.
+        # Import this module here, because few servers have a lease.
         from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 
         if self._found is None:
@@ -199,8 +203,8 @@ class LeaseObserver:
     def look(self) -> HeldLease | None:
         """Read and return the lease of a server on another machine; None if there is no such lease.
 
-        Raise StoreError. After a StoreError, the observation starts again, because the database may
-        have lost a renewal.
+        Raise StoreError. After a StoreError, the full duration of the lease counts again from the
+        next call, because the database may have lost a renewal.
         """
         try:
             found = self._session.read()

@@ -17,8 +17,8 @@ _SETTINGS = ("agent", "planner", "resolve")
 def check_agents(folder: Path, settings: Settings) -> None:
     """Raise ConfigError with one line for each unknown agent that the settings name.
 
-    Checks the settings of workers and of triggers. If a trigger is invalid, no trigger is checked:
-    the function ``triggers`` reports the invalid trigger.
+    Check the settings of workers and of triggers. If any trigger is invalid, do not check the
+    triggers: the function ``triggers`` reports the invalid trigger.
     """
     agents = registry(folder, settings)
     problems = []

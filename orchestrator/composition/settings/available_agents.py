@@ -48,8 +48,8 @@ def registry(
 ) -> AgentRegistry:
     """Return all agents. Raise ConfigError if the Python class of an agent cannot be loaded.
 
-    ``machines`` returns the machines of the cluster, the server's own machine first. Without a
-    cluster, ``machines`` returns an empty sequence.
+    ``machines``: returns the machines of the cluster, with the server's own machine first; empty
+    without a cluster.
     """
     common = _common_settings(folder, settings)
     looks: dict[str, Look] = {}
@@ -84,7 +84,7 @@ def registry(
 def descriptions(
     folder: Path, settings: Settings, agents: AgentRegistry, environ: Mapping[str, str] = os.environ
 ) -> Sequence[Description]:
-    """Return a description of each agent, with which a node finds the agent's program."""
+    """Return a description of each agent. A node uses it to find the agent's program."""
     return [_description(folder, settings, agents.get(name), environ) for name in agents.names()]
 
 
@@ -219,7 +219,7 @@ def _agent_of_user(
 
 
 def _agent_with_reader(agent: CommandAgent, user: UserAgent, common: CommonSettings) -> DrivenAgent:
-    """Return an agent whose program prints events in the format of a known AI tool."""
+    """Return ``agent`` as an AI tool whose program prints the events of a known AI tool."""
     return DrivenAgent(
         name=agent.name,
         tool="custom",
@@ -284,11 +284,12 @@ def _installed() -> Iterator[tuple[str, Agent]]:
 def _may_be_installed() -> bool:
     """True if an installed package may define agents.
 
-    This check is faster than ``entry_points``, which reads the metadata of every package.
+    The check only searches ``sys.path``. It is faster than ``entry_points``, which reads the
+    metadata of every package.
     """
     for folder in sys.path:
         if os.path.isfile(folder):
-            return True  # an archive
+            return True  # An archive, such as a zip file, may contain packages.
         with suppress(OSError), os.scandir(folder or os.curdir) as found:
             if any(map(_has_agents, found)):
                 return True

@@ -37,8 +37,8 @@ def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
     return GatePlans(repository, finder, is_on=settings.gates.run is GatesByDefault.AUTO)
 
 
-# The functions below import ``orchestrator.gates`` when they are called. A server needs the many
-# parsers of this package only when the first gate runs.
+# The functions below import ``orchestrator.gates`` only when they are called, because the package
+# has many parsers, which a server does not need before the first gate runs.
 
 
 def _resolver(settings: Settings) -> "GateResolver":
@@ -65,7 +65,7 @@ def _secrets() -> "Secrets":
 
 
 def gates_here(folder: Path, environ: Mapping[str, str]) -> Sequence[Mapping[str, object]]:
-    """Return the gates that a job in this folder's project has by default. Run no gate.
+    """Return the default gates of a job in the project of the home ``folder``. Run no gate.
 
     Raise InvalidRequest if the repository's file that defines gates is invalid.
     """

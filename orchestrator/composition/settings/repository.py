@@ -1,6 +1,6 @@
 """Objects for the project's repository.
 
-The package ``git`` is imported inside each function, because the package has sixty modules, and a
+Each function imports the package ``git`` itself, because that package has sixty modules, and a
 server does not need them before its first job.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def repository_of(folder: Path, settings: Settings, workspace: Path) -> "GitRepository":
-    """Return the ``GitRepository`` of the project, even if the project does not use git."""
+    """Return the project's ``GitRepository``. It also exists for a project without git."""
     from orchestrator.git import CopyRules, GitRepository, NeverCommit
 
     git = settings.git
@@ -41,8 +41,8 @@ def landing_of(
 ) -> "Landing":
     """Return the object that lands a job's result.
 
-    ``as_user``: True if the user is the author of the commits; None: the setting ``git.author``
-    decides.
+    ``as_user``: True if the user is to be the author of the commits; None: use the setting
+    ``git.author``.
     """
     from orchestrator.git import Landing
 

@@ -20,7 +20,7 @@ from orchestrator.outbox.webhooks import KEY_PREFIX, key_of
 
 #: Seconds within which several notifications are joined into one message.
 JOIN_SECONDS = 5.0
-#: Pattern of a part of an address that may be a token.
+#: Pattern of a token in an address: at least 16 characters, with a digit.
 _TOKEN = re.compile(r"(?=.*[0-9])[A-Za-z0-9_.~+=-]{16,}")
 
 #: Pattern in the names of headers whose values are secrets. Values of other headers, such as a
@@ -54,10 +54,10 @@ class _Checks:
         self._check_url = AddressPolicy(allowed_hosts).check_literal
 
     def key(self, where: str, secret: SecretStr | None) -> tuple[bytes, ...]:
-        """Return a tuple with the secret's key; an empty tuple if there is no valid secret.
+        """Return a tuple with the key in ``secret``; an empty tuple without a valid secret.
 
-        ``where``: place of the secret in the settings. If the secret is invalid, an error that
-        names this place is collected.
+        ``where``: name of the setting with the secret. If the secret is invalid, an error with
+        this name is collected.
         """
         text = secret.get_secret_value() if secret else ""
         try:
@@ -78,8 +78,8 @@ class _Checks:
     def address(self, where: str, url: str, check: Callable[[str], None] | None = None) -> None:
         """Check a receiver's URL, and collect the error, if any. Skip an empty URL.
 
-        ``where``: place of the URL in the settings. ``check`` raises ForbiddenUrl or ValueError for
-        an invalid URL; by default, it is the check for HTTP addresses.
+        ``where``: name of the setting with the URL. ``check``: function that raises ForbiddenUrl or
+        ValueError for an invalid URL; None: use the check for HTTP addresses.
         """
         try:
             if url:
@@ -194,18 +194,18 @@ def _target_subscription(given: NotifyTarget) -> Subscription:
 def secrets_of(settings: Settings) -> Iterator[str]:
     """Yield the receivers' secrets, which no log or report may contain.
 
-    They are signature keys, values of secret headers, and passwords and tokens in addresses.
+    The secrets are signature keys, values of secret headers, and passwords and tokens in addresses.
     """
     hidden = [settings.webhooks.callback_secret]
     for each in settings.webhooks.endpoints:
         hidden += [each.secret, each.old_secret]
         for name, value in each.headers.items():
             if _SECRET_HEADER.search(name):
-                # The part after "Bearer" is a secret, too.
+                # In a value such as "Bearer TOKEN", the token alone is a secret, too.
                 yield from (value.get_secret_value(), value.get_secret_value().split(" ")[-1])
         yield from tokens_of(each.url.get_secret_value())
     for secret in filter(None, hidden):
-        # Yield the secret also without its prefix, as some tools show it.
+        # Some tools show the secret without its prefix.
         yield from (secret.get_secret_value(), secret.get_secret_value().removeprefix(KEY_PREFIX))
     for target in settings.notify.targets:
         yield from tokens_of(target.url.get_secret_value())

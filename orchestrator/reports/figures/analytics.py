@@ -14,22 +14,23 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``slots``: ``max_workers`` of the root job.
 - ``busy_slots``: ``work_seconds / wall_seconds``.
 - ``efficiency``: ``busy_slots / slots``.
-- ``processors``: processors that the server may use.
-- ``usable_slots``: the minimum of ``slots``, started workers, and ``processors``.
-- ``parallel_efficiency``: ``busy_slots / usable_slots``, but at most 1. The quotient may be higher,
-  because a worker that waits needs no processor.
-- ``caps``: the job's caps on usage that are set: ``max_steps``, ``max_tokens``, ``max_cost_usd``.
+- ``processors``: number of processors that the server may use.
+- ``usable_slots``: the minimum of ``slots``, ``processors``, and the number of started workers.
+- ``parallel_efficiency``: ``busy_slots / usable_slots``, but at most 1. The quotient itself may be
+  above 1, because a worker needs no processor while it waits.
+- ``caps``: the caps that the job has, of ``max_steps``, ``max_tokens``, and ``max_cost_usd``.
 - ``critical_path``: ``seconds`` and ``steps``. A step has ``worker_id``, ``job_id``, ``task_id``,
   and ``seconds`` of own work; see ``job_tree_index.py``.
 - ``bottleneck``: id of the worker with the longest step.
-- ``queued_seconds``: sum over workers of the seconds from the time when the worker could start to
-  its start.
-- ``waited_seconds``: sum over workers of the seconds with unfinished child jobs.
+- ``queued_seconds``: sum of the delays of all workers. A worker's delay is the time between the
+  moment when the worker could start and its actual start.
+- ``waited_seconds``: sum over workers of the seconds in which child jobs of the worker were
+  unfinished.
 - ``attempts``, ``retries``: counts.
 - ``strays``: number of leftover processes that were killed after their worker's main process had
   exited.
 - ``refused_child_jobs``: number of child jobs that were rejected because of a limit or a cycle.
-- ``containment``: each mode of containment that an attempt had.
+- ``containment``: the modes of containment that the attempts had.
 - ``cpu_seconds``, ``input_tokens``, ``output_tokens``, ``cost_usd``, ``steps``,
   ``cache_read_tokens``, ``cache_write_tokens``, ``prompt_bytes``, ``prompt_bytes_shared``,
   ``prompt_bytes_left_out``: objects with ``value``, ``known``, and ``unknown``. ``value`` is the
@@ -40,9 +41,9 @@ seconds, memory is bytes, and null means unknown, never zero.
 - Tokens are as the agents report them. ``input_tokens`` exclude ``cache_read_tokens``, which a
   provider read from its cache.
 - ``prompt_bytes``: size of all prompts. ``prompt_bytes_shared``: size of the beginnings of prompts
-  that an earlier worker of the same job and agent also received, so that a provider may have them
-  in its cache. ``prompt_bytes_left_out``: size of omitted results of other tasks. The prompts
-  contain only the paths of these results.
+  that an earlier worker of the same job and agent also received. A provider may have cached these
+  beginnings. ``prompt_bytes_left_out``: size of results of other tasks that the prompts omit. The
+  prompts contain only the paths of these results.
 - ``peak_memory_bytes``, ``peak_memory_worker``: the highest peak of one worker, and its id.
 - ``workers_by_status``, ``jobs_by_status``: counts.
 - ``depths``: for each depth, ``depth``, ``jobs``, ``workers``, ``workers_by_status``, and
@@ -93,7 +94,7 @@ from orchestrator.reports.figures.job_tree_index import (
 )
 
 SCHEMA = 1
-#: Schema of a file with some of the workers, jobs, or comparisons.
+#: Schema number of a file that lacks some workers, jobs, or comparisons.
 SCHEMA_OF_SOME = 2
 
 Kind = TypeVar("Kind", WorkerStatus, JobStatus)
@@ -329,9 +330,10 @@ def _by_name(value: Any) -> dict[str, object]:
 
 @cache
 def _fields(kind: type[Any]) -> tuple[Sequence[str], Callable[[Any], tuple[object, ...]]]:
-    """Return the names of a dataclass's fields, and a function that gets the fields' values.
+    """Return the field names of the dataclass ``kind``, and a function that gets their values.
 
-    The dataclass must have at least two fields.
+    The function returns the values of an instance in the order of the names. The dataclass must
+    have at least two fields.
     """
     names = tuple(kind.__dataclass_fields__)
     return names, attrgetter(*names)

@@ -1,10 +1,10 @@
 """Index of a job tree for all reports: relations, times, workers' figures, and critical paths.
 
-The critical path is the longest chain of work in which each part must wait for the part before.
-Even with unlimited slots, a job takes at least as long as its critical path.
+The critical path is the longest chain of workers in which each worker must wait for the worker
+before. Even with unlimited slots, a job takes at least as long as its critical path.
 
 In the path, a task comes after its dependencies. A worker adds its own work and the critical paths
-of its child jobs. Of child jobs that run in parallel, only the longest path is added.
+of its child jobs. If child jobs run in parallel, only the longest of their paths is added.
 """
 
 from collections import Counter, defaultdict
@@ -67,22 +67,22 @@ class JobTreeIndex:
 
     def tasks_succeeded(self, job_id: str) -> Mapping[str, bool]:
         if job_id not in self._succeeded:
-            # Cache this, because the report of each child job counts the tasks of the jobs above
-            # it.
+            # Cache the result, because a child job's report counts the tasks of all jobs above the
+            # child job.
             self._succeeded[job_id] = tasks_succeeded(self.workers(job_id))
         return self._succeeded[job_id]
 
     @cached_property
     def in_project(self) -> frozenset[str]:
-        """Ids of the workers that work in the user's project itself (``workdir: project``)."""
+        """Ids of the workers that work in the user's checkout (``workdir: project``)."""
         workers = self.tree.workers
         tasks = ((each.id, each) for each in workers if not each.is_adviser)
         return frozenset(name for name, each in tasks if self.task(each).works_in_project)
 
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
-        """Sort a worker's child jobs by the order in which the worker started them.
+        """Sort ``children`` in place, in the order in which the worker started the child jobs.
 
-        The store may return jobs that were created at the same instant in any order.
+        The store does not order jobs that were created at the same instant.
         """
         worker = self._worker_by_id.get(worker_id)
         known = worker.child_job_ids if worker else ()
@@ -97,7 +97,7 @@ class JobTreeIndex:
         return self._tasks.get((worker.job_id, worker.task_id)) or TaskSpec(id=worker.task_id)
 
     def label(self, worker: Worker) -> str:
-        """Return the worker's task in one line: its title, otherwise its prompt, command, or id."""
+        """Return the task's title, or without a title the prompt, command, or id, on one line."""
         if worker.id not in self._labels:
             # Cache the label, because several reports show it.
             task = self.task(worker)
@@ -109,7 +109,7 @@ class JobTreeIndex:
         return self._labels[worker.id]
 
     def task_ended(self, job_id: str, task_id: str) -> float | None:
-        """Return when the last candidate of a task ended; None if it has not ended."""
+        """Return the end time of the task's last candidate; None if the task has not ended."""
         return self._task_ends.get((job_id, task_id))
 
     def worker(self, worker_id: str) -> Worker:
@@ -137,7 +137,7 @@ class JobTreeIndex:
         return self._attempts.get(worker.id, ())
 
     def first_prompted(self, job_id: str) -> Mapping[str, int]:
-        """Return, by agent, the index of the first started worker that has a prompt."""
+        """Return, for each agent, the index of the agent's first started worker with a prompt."""
         if job_id not in self._first_prompted:
             first: dict[str, tuple[float, int]] = {}
             for worker in self.workers(job_id):
@@ -169,7 +169,7 @@ class JobTreeIndex:
     def status(self, job: Job) -> JobStatus:
         """Return the status of a job.
 
-        If all its workers have ended but the job has not, return the status that will follow.
+        If all workers of an unfinished job have ended, return the job's final status in advance.
         """
         if job.id not in self._statuses:
             workers = self.workers(job.id)
@@ -181,7 +181,7 @@ class JobTreeIndex:
         return job.created_at if job.started_at is None else job.started_at
 
     def ended(self, job: Job) -> float:
-        """Return when the job ended.
+        """Return the time when the job ended.
 
         For an unfinished job, return the latest known end of an attempt, worker, or child job. The
         returned time is never before the job's start, even if a clock was set back.
@@ -235,9 +235,9 @@ def joined(spans: Sequence[Interval]) -> list[Interval]:
 
 
 def overlap_seconds(spans: Sequence[Interval], others: Sequence[Interval]) -> float:
-    """Return the seconds that are in periods of both lists.
+    """Return the total seconds in which periods of ``spans`` overlap with periods of ``others``.
 
-    Within a list, periods must not overlap.
+    The periods in one list must not overlap with each other.
     """
     if not others:  # usually no child jobs
         return 0
@@ -363,7 +363,7 @@ class WorkerFigures:
     ended_at: float | None
     attempts: int
     retries: int
-    #: Seconds from the time when the worker could start (job and dependencies ready) to its start.
+    #: Seconds between two times: the job and the dependencies were ready; the worker started.
     queued_seconds: float | None
     #: Seconds of work in all attempts, without the time of unfinished child jobs.
     work_seconds: float
@@ -379,9 +379,9 @@ class WorkerFigures:
     cost_usd: float | None
     #: Size of the latest prompt.
     prompt_bytes: int | None
-    #: Size of the prompt's beginning that an earlier worker of the same job and agent had received.
+    #: Size of the prompt's beginning that an earlier worker of this job and agent also received.
     prompt_bytes_shared: int | None
-    #: Size of omitted results of other tasks. The prompt contains only the paths of these results.
+    #: Size of results of other tasks that the prompt omits. The prompt contains only their paths.
     prompt_bytes_left_out: int | None
     strays: int
     refused_child_jobs: int
@@ -442,7 +442,7 @@ def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
 def _shared_prompt_bytes(index: JobTreeIndex, worker: Worker) -> int:
     """Return the size of the prompt's beginning that an earlier worker's prompt also has, in bytes.
 
-    The result is 0 for a planner or reviewer, and for the first worker of its agent in the job.
+    The result is 0 for a planner or reviewer, and for the agent's first worker in the job.
     """
     if worker.is_adviser:
         return 0
@@ -467,7 +467,7 @@ def _cpu_seconds(worker: Worker, exits: Sequence[Exit]) -> float:
 
 
 def _peak_memory_bytes(worker: Worker, exits: Sequence[Exit]) -> int | None:
-    """Return the worker's peak memory; None if it is unknown or was measured as 0."""
+    """Return the worker's peak memory in bytes; None if the value is unknown or was 0."""
     measured = [each.peak_memory_bytes for each in exits]
     measured.append(worker.result.peak_memory_bytes if worker.result else 0)
     return max(measured) or None
