@@ -24,7 +24,7 @@ gc.set_threshold(50_000)
 os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 try:
-    from orchestrator.cli import main as main
+    from orchestrator.cli.command_line.main import main as main
 except KeyboardInterrupt:
     # ExitCode.INTERRUPTED, whose module may not be loaded yet. The place of the interrupt in
     # Python does not matter.

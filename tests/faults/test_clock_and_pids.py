@@ -27,7 +27,7 @@ def jumping():
     with open(path) as file:
         return real() + float(file.read())
 time.time = jumping
-from orchestrator.cli import main
+from orchestrator.cli.command_line.main import main
 main()
 """
 

@@ -111,7 +111,7 @@ def main() -> None:
         import_module(name)
     with suppress(ImportError):
         import_module("psycopg")
-    from orchestrator.cli import main as orchestrator_main
+    from orchestrator.cli.command_line.main import main as orchestrator_main
 
     print("ready", flush=True)
     # No process waits for the forked processes.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import COMMANDS
+from orchestrator.cli.command_line.command_table import COMMANDS
 from orchestrator.core.text.command_name import COMMAND
 from tests.support.sources import PACKAGE, Nodes, nodes_of, source_nodes
 

@@ -12,7 +12,8 @@ import pytest
 import yaml
 
 from orchestrator.api.openapi.document import document
-from orchestrator.cli import COMMANDS, Commands
+from orchestrator.cli.command_line.command_table import COMMANDS
+from orchestrator.cli.command_line.main import Commands
 from orchestrator.cli.worker.lock import parser as lock_parser
 from orchestrator.cli.worker.spawn import parser as spawn_parser
 from orchestrator.config.settings import Settings

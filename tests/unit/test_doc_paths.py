@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.api.openapi.document import document
-from orchestrator.cli import COMMANDS
+from orchestrator.cli.command_line.command_table import COMMANDS
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateOutcome, GateStatus
 from orchestrator.core.locks.lock_table import LockKind

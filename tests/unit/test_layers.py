@@ -79,8 +79,9 @@ ROOMS: Mapping[str, Sequence[str]] = {
     ),
     "cli": (
         "output",
-        "offline server_record",
+        "offline",
         "command_context",
+        "command_line",
         "plan worker_names",
         "follow server worker",
         "setup",

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from orchestrator.api.openapi.document import document
-from orchestrator.cli import COMMANDS
+from orchestrator.cli.command_line.command_table import COMMANDS
 from orchestrator.cli.output.exit_codes import ExitCode
 
 FOLDER = Path(__file__).resolve().parents[2]

@@ -1,1 +1,1 @@
-"""Reads jobs from their files, without a server."""
+"""Reads files without a server: jobs, logs, and the record of a running server."""

@@ -18,11 +18,15 @@ import click
 from orchestrator.api.client.server_discovery import ServerRecord, read_record, setting
 from orchestrator.cli.command_context import PROJECT_VARIABLE, CliContext
 from orchestrator.cli.offline.jobs_on_disk import find_job, root_jobs
+from orchestrator.cli.offline.server_record import (
+    is_same_process,
+    running_server,
+    uses_previous_code,
+)
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.plan.plan_file import read_plan
 from orchestrator.cli.server.home_setup import home_option, prepare_home
 from orchestrator.cli.server.start_settings import StartSettings, project_at_start, start_settings
-from orchestrator.cli.server_record import is_same_process, running_server, uses_previous_code
 from orchestrator.core.errors import ConfigError, InvalidRequest, Unavailable
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import ENDED_JOB, JobStatus

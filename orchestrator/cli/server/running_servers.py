@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.api.server_options import OtherServer
-from orchestrator.cli.server_record import is_same_process
+from orchestrator.cli.offline.server_record import is_same_process
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 

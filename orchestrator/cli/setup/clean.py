@@ -19,6 +19,7 @@ from orchestrator.cli.command_context import (
     unconfirmed,
 )
 from orchestrator.cli.offline.jobs_on_disk import root_jobs
+from orchestrator.cli.offline.server_record import running_server
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.terminal_text import (
@@ -29,7 +30,6 @@ from orchestrator.cli.output.terminal_text import (
     size,
     table,
 )
-from orchestrator.cli.server_record import running_server
 from orchestrator.core.model.states import ENDED_JOB
 from orchestrator.core.text.formatting import plural
 from orchestrator.workspace import WorkspaceJobFiles

@@ -1,9 +1,12 @@
 """``orchestrator help``: lists every command by section, or prints the help of one command."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import click
 
+from orchestrator.cli.command_line.command_group import CommandGroup
+from orchestrator.cli.command_line.command_table import EVERY_COMMAND
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode
 
@@ -22,8 +25,7 @@ def help_command(ctx: click.Context, names: Sequence[str]) -> int:
             [*names, "--help"], root.info_name, standalone_mode=False, color=root.color
         )
         return code if isinstance(code, int) else ExitCode.OK
-    from orchestrator.cli import EVERY_COMMAND, commands
-
+    commands = cast(CommandGroup, root.command)
     formatter = root.make_formatter()
     commands.format_sections(root, formatter, EVERY_COMMAND)
     click.echo(formatter.getvalue())

@@ -3,7 +3,7 @@
 import click
 from click.shell_completion import get_completion_class
 
-from orchestrator.cli.output.command_group import COMPLETE_VARIABLE
+from orchestrator.cli.command_line.command_group import COMPLETE_VARIABLE
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.core.errors import InvalidRequest
 

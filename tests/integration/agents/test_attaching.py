@@ -19,7 +19,8 @@ from tests.integration.site import InProcess, shell, until
 from tests.support.project import Project
 
 _COMMAND = (
-    "import os, sys; from pathlib import Path; from orchestrator.cli import execute; "
+    "import os, sys; from pathlib import Path; "
+    "from orchestrator.cli.command_line.main import execute; "
     "from orchestrator.cli.command_context import CliContext; "
     "sys.exit(execute(sys.argv[2:], CliContext(folder=Path(sys.argv[1]), environ=os.environ)))"
 )

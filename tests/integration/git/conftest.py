@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from tests.integration.conftest import MakeSite
 from tests.integration.site import KEY, Answer, InProcess
 from tests.support.project import Project, agents

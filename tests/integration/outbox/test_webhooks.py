@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from orchestrator.composition.settings.webhooks_and_notifications import tokens_of
 from tests.integration.outbox.receiver import Receiver, receiving
 from tests.integration.site import HOLD, KEY, InProcess, shell, until

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from tests.unit.cli.fake_api import KEY, FakeApi, running
 
 #: Runs one command line in this process, and returns the exit code.

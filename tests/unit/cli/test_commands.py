@@ -16,10 +16,11 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from orchestrator import __version__
-from orchestrator.cli import COMMANDS, GROUPS, commands
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.command_group import CommandGroup
+from orchestrator.cli.command_line.command_table import COMMANDS, GROUPS
+from orchestrator.cli.command_line.main import commands
 from orchestrator.cli.output import exit_codes
-from orchestrator.cli.output.command_group import CommandGroup
 from orchestrator.cli.output.error_messages import report_error
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.server import serve_command
@@ -657,7 +658,7 @@ def test_lock_loads_the_standard_library_alone() -> None:
 
 def test_help_loads_nothing_heavy() -> None:
     code = (
-        "import sys\nfrom orchestrator.cli import execute\n"
+        "import sys\nfrom orchestrator.cli.command_line.main import execute\n"
         "from orchestrator.cli.command_context import CliContext\n"
         "execute(['--help'], CliContext())\n"
         "heavy = {'requests', 'yaml', 'pydantic', 'flask', 'sqlalchemy', 'jinja2'}\n"
@@ -712,7 +713,7 @@ _SLOW = {"asyncio", "email.parser", "http.client", "importlib.metadata", "secret
 def test_a_light_command_loads_little(words: tuple[str, ...], tmp_path: Path) -> None:
     code = (
         "import os, sys\n"
-        "from orchestrator.cli import execute\n"
+        "from orchestrator.cli.command_line.main import execute\n"
         "from orchestrator.cli.command_context import CliContext\n"
         f"execute({list(words)}, CliContext(environ=os.environ))\n"
         "own = {each.split('.')[1] for each in sys.modules if each.startswith('orchestrator.')}\n"
@@ -743,7 +744,7 @@ def test_a_plan_that_the_server_checks_loads_no_models(tmp_path: Path) -> None:
 def test_calling_a_server_on_this_machine_loads_no_requests(module: str) -> None:
     code = (
         f"import sys, orchestrator.cli.jobs.{module}\n"
-        "import orchestrator.api.client.client, orchestrator.cli.server_record\n"
+        "import orchestrator.api.client.client, orchestrator.cli.offline.server_record\n"
         "print(*{each.partition('.')[0] for each in sys.modules}, file=sys.stderr)"
     )
 
@@ -904,7 +905,7 @@ import os, runpy, signal, sys
 
 class Interrupts:
     def find_spec(self, name, *_):
-        if name == "orchestrator.cli":
+        if name == "orchestrator.cli.command_line.main":
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupts())

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from orchestrator.cli.command_context import CliContext, pass_cli_context, project_option
+from orchestrator.cli.offline.server_record import running_server
 from orchestrator.cli.server.home_setup import prepare_home
 from orchestrator.cli.server.systemd.folder_unit import (
     Account,
@@ -22,7 +23,6 @@ from orchestrator.cli.server.systemd.folder_unit import (
 )
 from orchestrator.cli.server.systemd.manager import BOOTED, Manager, systemd_version
 from orchestrator.cli.server.systemd.unit import Unit, folder_of
-from orchestrator.cli.server_record import running_server
 from orchestrator.core.errors import Conflict, InvalidRequest, Unavailable
 from orchestrator.security.files.orchestrator_home import is_home
 from orchestrator.security.files.untrusted_files import replace_file

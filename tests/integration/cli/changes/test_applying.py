@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.changes import apply
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from tests.integration.conftest import MakeSite
 from tests.integration.site import KEY, InProcess, Site, shell, until
 from tests.support.project import Project, agents, edit

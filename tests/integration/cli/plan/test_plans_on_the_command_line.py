@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.output.exit_codes import ExitCode
 from tests.integration.conftest import MakeSite
 from tests.integration.engine.submission.test_agent_plan import GOOD, Planner
@@ -102,7 +102,7 @@ def test_plan_only_shows_an_agents_plan_with_an_estimate_and_runs_nothing(
 IN_BACKGROUND = """
 import os, signal, sys
 from pathlib import Path
-from orchestrator.cli import execute
+from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.command_context import CliContext
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 sys.exit(execute(sys.argv[2:], CliContext(folder=Path(sys.argv[1]), environ=os.environ)))

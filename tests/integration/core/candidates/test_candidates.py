@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.output.command_paths import COMMAND
 from tests.integration.conftest import MakeCrashing, MakeServer, MakeSite
 from tests.integration.site import KEY, Answer, InProcess, marked, shell, until, whole_lines

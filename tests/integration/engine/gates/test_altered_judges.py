@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from tests.faults import crash_points
 from tests.integration.conftest import MakeCrashing
 from tests.integration.engine.gates.conftest import PLAIN, MakeProject, gates, reasons

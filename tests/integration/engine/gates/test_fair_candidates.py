@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from tests.integration.engine.gates.conftest import PLAIN, MakeProject
 from tests.integration.site import Answer, InProcess
 from tests.support.project import edit

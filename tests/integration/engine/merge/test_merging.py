@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from orchestrator.composition.server import engine_parts
 from orchestrator.core.gates.gate import Gate
 from orchestrator.engine.merge.merge_gates import MergeGates

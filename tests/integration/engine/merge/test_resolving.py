@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from tests.integration.conftest import MakeSite
 from tests.integration.site import KEY, Answer, InProcess, shell
 from tests.support.examples import nightly

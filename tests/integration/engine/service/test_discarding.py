@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from orchestrator.workspace import attach
 from tests.integration.conftest import MakeSite
 from tests.integration.site import HOLD, KEY, InProcess, shell, until

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from tests.faults import crash_points
 from tests.faults.site import STORE, FaultSite
 from tests.integration.conftest import MakeCrashing, MakeServer, MakeSite

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from orchestrator.core.events import EventKind
 from orchestrator.engine.worktrees.checkpoint_commits import pending
 from tests.faults import crash_points

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from orchestrator.git import GitRepository
 from tests.faults import crash_points
 from tests.integration.conftest import MakeCrashing, MakeSite

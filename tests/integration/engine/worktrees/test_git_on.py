@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from tests.integration.conftest import MakeSite
 from tests.integration.engine.submission.test_agent_plan import Planner, a_plan, a_task, planned
 from tests.integration.site import KEY, Answer, InProcess, Site, shell

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator import __version__
-from orchestrator.cli import server_record
 from orchestrator.cli.doctor.server import node_checks
+from orchestrator.cli.offline import server_record
 from orchestrator.cli.output.exit_codes import ExitCode
 from tests.unit.cli.conftest import Orchestrator
 from tests.unit.cli.fake_api import FakeApi

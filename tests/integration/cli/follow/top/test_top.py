@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.follow.top.frame import Frame
 from orchestrator.cli.follow.top.main_loop import Refresher
 from orchestrator.cli.follow.top.screen_model import JobLine

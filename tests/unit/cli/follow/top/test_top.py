@@ -9,8 +9,8 @@ from typing import Any
 import pyte
 import pytest
 
-from orchestrator.cli import execute
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.command_line.main import execute
 from orchestrator.cli.follow.top.frame import Frame, Pane, clock, cost, count
 from orchestrator.cli.follow.top.screen import decoded
 from orchestrator.cli.follow.top.screen_model import JobLine, Snapshot, WorkerLine
