@@ -18,7 +18,7 @@ from orchestrator.security.files.product_files import PACKAGES
 MIB = 1024 * 1024
 UNKNOWN_MEMORY_BYTES = 256 * MIB
 
-#: Checks if an agent can work here or on a node; cheap, because the answer is cached.
+#: A function that returns an agent's availability on this machine or a node. It caches the answer.
 Look = Callable[[], Availability]
 
 

@@ -19,11 +19,12 @@ from orchestrator.core.ports import Assignment, Invocation
 from orchestrator.core.text.formatting import cut
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Path of the script that puts ``orchestrator`` on the PATH of login shells, as BASH_ENV.
+#: Script that adds ``orchestrator`` to PATH. The variable BASH_ENV names the script, so that bash
+#: runs the script at its start. Otherwise a login shell would have only the PATH of /etc/profile.
 LOGIN_SHELL = Path(__file__).with_name("login_shell.sh")
 OUTPUT_NAME = "output.md"
 OUTPUT_LIMIT_BYTES = 32 * 1024
-#: Maximum characters of a line that is part of a reason.
+#: Maximum characters of a line of output that a worker's reason quotes.
 LINE_CHARS = 300
 #: Control sequences of terminals.
 _COLORS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?")
@@ -34,8 +35,8 @@ class CommandAgent:
     """Runs a user's command.
 
     The command gets the prompt on standard input and in ``prompt.md``, and the task in
-    ``task.json``. A planner prints a plan as JSON, by the schema in ``plan.schema.json``. Exit code
-    0 means success only if the command also produces an output or a file.
+    ``task.json``. A planner prints a plan as JSON that matches ``plan.schema.json``. Exit code 0
+    means success only if the command also produces an output or a file.
     """
 
     name: str
@@ -43,11 +44,11 @@ class CommandAgent:
     description: str = ""
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
-    #: True if standard output is the agent's output unless the agent writes ``output.md``.
+    #: True to use standard output as the agent's output if the agent writes no ``output.md``.
     output_from_log: bool = True
     #: True if the agent gets a prompt, which begins with the job's shared context.
     reads_prompt: bool = True
-    #: False: the program cannot know the model that a task names.
+    #: False, because the program is not told the model that a task names.
     takes_model: bool = False
     #: True if the agent's provider charges less for a cached beginning of a prompt.
     caches_prompts: bool = False
@@ -86,8 +87,8 @@ class CommandAgent:
 #: Maximum bytes of an argument: Linux starts no program with a longer argument (MAX_ARG_STRLEN,
 #: including a final NUL).
 LONGEST_ARGUMENT = 32 * 4096 - 1
-#: File of a longer command, in the attempt's control directory. Bash runs the file's text with
-#: ``eval``, which has no limit, because it starts no program.
+#: File in the attempt's control directory with a command that is too long for an argument. Bash
+#: runs the text with ``eval``, which needs no argument because it starts no program.
 _FILE = "command.sh"
 _FROM_FILE = f'eval "$(<"$ORCHESTRATOR_CONTROL_DIR/{_FILE}")"'
 
@@ -146,7 +147,7 @@ class ShellAgent:
 def output_document(directory: Path) -> str:
     """Return a worker's ``output.md`` for the report, cut if it is too long; "" if missing."""
     path = os.path.join(directory, OUTPUT_NAME)
-    # Check this first, because most directories have no such file, and opening is slower.
+    # This check is faster than opening the file, which is missing in most directories.
     if not os.path.lexists(path):
         return ""
     # No part of the path job_x/depth_0/worker_1/output.md may be a link.
@@ -160,9 +161,9 @@ def output_document(directory: Path) -> str:
 
 
 def printed_output(directory: Path, log_tail: str, exit: Exit) -> str:
-    """Return a program's output from the log's tail.
+    """Return a program's output from ``log_tail``, the end of its log.
 
-    If the tail lacks the beginning of the output, a remark names the log.
+    If the beginning of the output is missing, the result begins with a remark that names the log.
     """
     printed = log_tail.strip()
     if exit.log_bytes <= OUTPUT_LIMIT_BYTES:
@@ -172,7 +173,7 @@ def printed_output(directory: Path, log_tail: str, exit: Exit) -> str:
 
 
 def last_line(printed: str) -> str:
-    """Return the last non-empty line of an output, cleaned for a terminal."""
+    """Return the last non-empty line of an output, without control characters; "" if none."""
     for line in reversed(printed.splitlines()):
         shown = "".join(char for char in _COLORS.sub("", line) if char.isprintable()).strip()
         if shown:

@@ -1,8 +1,8 @@
 """Agents that the driver runs: they turn tasks into the driver's input, and results into evidence.
 
-A tool gets a JSON schema in a form that all model services accept. OpenAI's strict mode requires
-all properties and knows few keywords. Claude Code rejects ``$schema``, and some services fail on
-references. The server checks an answer with the original schema.
+A tool gets the JSON schema of the answer in a form that all model services accept. OpenAI's strict
+mode requires all properties and knows few keywords. Claude Code rejects ``$schema``. Some services
+fail on references. The server checks the answer with the original schema.
 """
 
 import json
@@ -90,7 +90,8 @@ _LOCAL = frozenset({"ollama"})
 _READING = frozenset(each.name for each in KNOWN if each.reads_messages)
 _LEAST_USD = 0.0001
 _RECORD_LIMIT_BYTES = 4 * 1024 * 1024
-#: The agent program's share of the seconds between stopping a worker and killing it.
+#: Share of ``grace_seconds`` that the agent's program has to stop. The driver needs the rest to
+#: save the result before the shim kills the driver.
 _STOP_SHARE = 0.6
 
 
@@ -107,7 +108,7 @@ class CommonSettings:
     grace_seconds: float = 5.0
     #: Maximum size of a worker's log, and of the tool's stored raw output.
     log_limit_bytes: int = 50 * 1024 * 1024
-    #: True if further attempts resume the previous attempt's session.
+    #: True if a worker's later attempts resume the session of the previous attempt.
     resume_sessions: bool = True
     #: The user's own prices, by model and kind of token.
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -125,9 +126,9 @@ class DrivenAgent:
     argv: tuple[str, ...] = ()
     #: Returns the model for tasks that name none; called when a worker starts.
     model: Callable[[], str] = lambda: ""
-    #: Policy of this agent, which replaces the policy of all agents.
+    #: Policy of this agent; empty: the policy of all agents.
     policy: str = ""
-    #: The user's own additions that reach the agent's workers: mcp, skills, hooks, memory.
+    #: Kinds of the user's own additions that workers inherit: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
     pass_env: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
@@ -142,9 +143,9 @@ class DrivenAgent:
     #: True if the agent may change the project's files: its worker gets its own worktree.
     changes_files: bool = True
     more: Mapping[str, Any] = field(default_factory=dict)
-    #: How to log in, as text; empty if no login is needed, or if it is unknown.
+    #: How to log in, as text; empty if no login is needed, or if the way to log in is unknown.
     login: str = ""
-    #: Returns a fingerprint of the credential, without reading it.
+    #: Returns a text that changes with the credential. The function reads no secret.
     credential: Callable[[], str] = lambda: ""
     #: Returns why the agent cannot work here, and how to fix it; empty if it can work.
     hindrance: Callable[[], str] = lambda: ""
@@ -202,9 +203,9 @@ class DrivenAgent:
             policy=self._policy(assignment),
             model=model,
             limits=_limits(assignment),
-            # A read-only agent could start a child job that makes the forbidden changes.
+            # A read-only agent starts no child job, because the child job could change files.
             recursive=_may_start_child_jobs(assignment) and self._policy(assignment) != "read-only",
-            # Planners and reviewers need no additions, and a hook could prevent their answer.
+            # Planners and reviewers inherit nothing, because a hook could prevent their answer.
             inherit=() if assignment.worker.is_adviser else self.inherit,
             home=common.home,
             shared=f"{common.shared}/{self.tool}" if common.shared else "",
@@ -220,7 +221,7 @@ class DrivenAgent:
 
     def _more(self, assignment: Assignment) -> Mapping[str, Any]:
         prices = {"prices": self.common.prices} if self.common.prices else {}
-        # Length of the shared beginning of prompts: a provider's cache ends there.
+        # Our own HTTP loop needs the length of the shared context, to let the provider cache it.
         shared = {} if self.argv else {"shared_length": len(assignment.shared)}
         return {**self.more, **prices, **shared}
 
@@ -249,9 +250,9 @@ class DrivenAgent:
         return bool(self.argv) and assignment.job.config.execution_mode == "windows"
 
     def _policy(self, assignment: Assignment) -> str:
-        # Planners and reviewers change nothing. Besides, a reviewer reads other agents' texts,
-        # which must not make it change the user's checkout. A user's own agent may have no
-        # read-only options, so its policy stays.
+        # Planners and reviewers change nothing. A reviewer also reads texts of other agents, and
+        # such a text could ask the reviewer to change the user's checkout. A user's own agent may
+        # have no read-only options, so its policy stays.
         if assignment.worker.is_adviser and self.tool != "custom":
             return "read-only"
         return self.policy or self.common.policy
@@ -271,7 +272,7 @@ class DrivenAgent:
 
 
 def _messages(assignment: Assignment) -> dict[str, str]:
-    # A new session lacks the earlier messages from people.
+    # Include messages that earlier attempts have read, because a new session does not contain them.
     result = assignment.worker.result
     return {
         message_file_name(each.id): message_document(each)
@@ -281,7 +282,7 @@ def _messages(assignment: Assignment) -> dict[str, str]:
 
 def _evidence(outcome: AgentOutcome, written: str) -> Evidence:
     text = written or outcome.text
-    # The next attempt reads this attempt's output, so the output must have the failure.
+    # Add the error to the output of a failed attempt, because the next attempt reads this output.
     parts = [text, outcome.error if outcome.error not in text else ""]
     return Evidence(
         output=text if outcome.succeeded else "\n\n".join(filter(None, parts)),
@@ -333,7 +334,7 @@ def _limits(assignment: Assignment) -> CallLimits:
 
 
 def _remaining(limit: N | None, used: N, least: N) -> N | None:
-    # Agents read zero as no limit, so at least ``least`` remains.
+    # For an agent, 0 means no limit. So the result is never less than ``least``.
     return None if limit is None else max(limit - used, least)
 
 

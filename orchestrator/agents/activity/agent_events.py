@@ -46,7 +46,7 @@ class UsageEvent:
 
 @dataclass(frozen=True, slots=True)
 class RetryEvent:
-    """A failure after which the program itself retries."""
+    """A failure, after which the program retries automatically."""
 
     text: str
     error_class: ErrorClass = ErrorClass.API
@@ -56,7 +56,7 @@ class RetryEvent:
 
 @dataclass(frozen=True, slots=True)
 class StuckEvent:
-    """An endless retry: the agent repeats calls to a failing service until the driver stops it."""
+    """The agent repeats calls to a failing service endlessly, so the driver must stop the agent."""
 
     text: str
 
@@ -91,8 +91,8 @@ class Ending:
     signal: int | None = None
     #: The end of the program's standard error.
     stderr: str = ""
-    #: Why the driver stopped the program. The exit code and final text of a stopped program do not
-    #: count.
+    #: Why the driver stopped the program; NONE if it was not stopped, or only after its final
+    #: answer. Otherwise, the exit code and final text of the program do not count.
     stopped_for: ErrorClass = ErrorClass.NONE
     stopped_because: str = ""
 
@@ -110,14 +110,14 @@ class AgentOutcome:
     usage: Usage = field(default_factory=Usage)
     #: Id with which the program can resume this conversation.
     session: str = ""
-    #: Tools that the agent was denied, each once.
+    #: Names of the tools that the agent was not allowed to use, without duplicates.
     denied: tuple[str, ...] = ()
     #: When the account may be used again: seconds since the epoch.
     resets_at: float | None = None
     #: Absolute paths of the files that the agent wrote outside of its working directory, according
     #: to the program's events.
     outside: tuple[str, ...] = ()
-    #: A note on a successful attempt, as text.
+    #: A remark about a successful run, for people; empty if there is none.
     note: str = ""
 
     @property

@@ -12,7 +12,10 @@ class Edits:
         self._outside: dict[str, None] = {}
 
     def take(self, event: AgentEvent) -> None:
-        """Record the files that a tool call writes outside of this attempt's directories."""
+        """Record the paths that the event's tool call writes outside of the attempt's directories.
+
+        Ignore all other events.
+        """
         if not isinstance(event, ToolEvent) or event.denied:
             return
         for path in event.writes:

@@ -19,7 +19,7 @@ TEXT_CHARACTERS = 2000
 def steps_of(reader: Reader, lines: Iterable[str], *, ended: bool) -> Iterator[TranscriptStep]:
     """Yield the steps: the agent's texts, tool calls, and retries.
 
-    If ``ended`` is True, and the agent has a result, the last step is the result.
+    If the attempt has ended (``ended``) with a result, the last step is the result.
     """
     for line in lines:
         for event in reader.line(line):

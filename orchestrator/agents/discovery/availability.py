@@ -23,8 +23,8 @@ from orchestrator.core.ports.read_models import Availability, Login
 
 #: Seconds for which an available agent counts as available without another check.
 FRESH_SECONDS = 60.0
-#: Seconds for which a missing agent counts as missing: short, because the user may have just
-#: installed it.
+#: Seconds for which a missing agent counts as missing without another check: few, because the user
+#: may be installing the agent.
 MISSING_SECONDS = 2.0
 _ASK_SECONDS = 0.5
 #: Suffixes of Windows programs, and of scripts that npm creates.
@@ -60,7 +60,8 @@ def look(
     if program:
         path = _program_path(program, environ, windows)
     installed = bool(path) or not known.program
-    # The login on the Windows side is not searched: only the tool itself knows its place.
+    # Do not search for a login on the Windows side: only the tool knows where its login is. Assume
+    # that the login exists.
     credential = _credential(known, environ) or (WINDOWS_LOGIN if away else "")
     own = f"correct orchestrator.{known.command_setting} in config.yaml"
     fix = [] if installed else [known.install if program == known.program else own]
@@ -125,19 +126,19 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
 
 
 def _reaches_its_service(
-    besides: Sequence[str] | None, name: str, environ: Mapping[str, str]
+    credentials: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if the set variable ``name`` is enough for calls to a model service.
+    """True if the environment has a credential for the service that variable ``name`` selects.
 
-    ``besides`` is None if ``name`` holds a key. If ``name`` only selects a cloud service,
-    ``besides`` lists variables and files, at least one of which must also be set or exist.
+    ``credentials``: variables and login files of the service, any of which is enough. None means
+    that ``name`` itself holds a key, so the result is True.
     """
-    if besides is None:
+    if credentials is None:
         return True
     if environ[name].lower() in OFF:
         return False
-    files = (login_path(each, environ) for each in besides if each.startswith("{"))
-    return any(environ.get(each) for each in besides) or any(map(_has_content, files))
+    files = (login_path(each, environ) for each in credentials if each.startswith("{"))
+    return any(environ.get(each) for each in credentials) or any(map(_has_content, files))
 
 
 def credential_stamp(known: KnownTool, environ: Mapping[str, str]) -> str:
@@ -229,7 +230,7 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
             kind=COMMAND_WITHOUT_SHELL,
         )
     if hindrance:
-        # Only messages on tasks that the caller named have the task's id.
+        # A planner's task was not named by the caller, so its id would mean nothing to the caller.
         which = "" if task.id == PLANNER else f"task {task.id!r}: "
         raise InvalidRequest(
             f"{which}agent {agent!r} is not available: {hindrance}", kind="agent-not-usable"
@@ -243,7 +244,8 @@ def look_for_program(
 
     ``bin``: the product's directory of programs.
     """
-    # The program may be in the worker's own directory.
+    # A relative path starts in the worker's directory, which this check cannot search. Assume that
+    # the program exists.
     relative = "/" in program and not os.path.isabs(program)
     path = os.pathsep.join((bin, environ.get("PATH") or os.defpath))
     found = relative or shutil.which(program, path=path) is not None

@@ -22,7 +22,7 @@ from orchestrator.core.ports.read_models import Availability
 #: A description of an agent, as JSON.
 Description = Mapping[str, Any]
 
-#: Value of a variable with a credential, in descriptions.
+#: Placeholder in descriptions for the value of a variable with a credential.
 _SET = "set"
 
 

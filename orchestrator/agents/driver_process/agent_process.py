@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 _CHUNK = 1 << 16
-#: Maximum bytes that are read from the pipes after the program has ended; a leftover process could
+#: Maximum bytes to read from the pipes after the program's end, because a leftover process could
 #: write forever.
 _LAST_BYTES = 64 * 1024 * 1024
 
@@ -29,9 +29,10 @@ class AgentProcess:
         prompt: Path | None,
         open_input: bool,
     ) -> None:
-        """``prompt``: a file to use as standard input.
+        """``prompt``: the file for standard input; None: this process's own standard input.
 
-        ``open_input``: True to keep standard input open for ``say``.
+        ``prompt_on_stdin``: if False, standard input is empty. ``open_input``: if True, standard
+        input is instead a pipe that ``say`` writes to.
         """
         with contextlib.ExitStack() as opened:
             given = opened.enter_context(prompt.open("rb")) if prompt else None
@@ -57,7 +58,8 @@ class AgentProcess:
         self._input = self._process.stdin.fileno() if self._process.stdin else -1
         if self._input >= 0:
             os.set_blocking(self._input, False)
-        #: Readable when the program has ended; leftover processes may keep its pipes open.
+        #: Descriptor that becomes readable when the program ends; -1 on systems without pidfds. The
+        #: end of the pipes does not show this, because leftover processes may keep them open.
         self.end = os.pidfd_open(self._process.pid) if hasattr(os, "pidfd_open") else -1
 
     @property

@@ -1,8 +1,8 @@
 """Gives the user's logins to a tool that has its own configuration.
 
 The tool gets a link to the user's login file, so that a renewed token reaches this file. Some tools
-replace the link by a new file. This module then copies the new content to the user's file at once,
-because other workers use the same login. After a crash, the next attempt copies it.
+replace the link by a new file. This module then copies the new file to the user's file at once,
+because other workers use the same login. After a crash, the next attempt copies the new file.
 """
 
 import contextlib
@@ -22,18 +22,22 @@ _LARGEST_BYTES = 1 << 20
 @dataclass(slots=True)
 class LinkedLogin:
     login: AgentLogin
-    #: Time of the last change of the user's file that the tool has seen.
+    #: Modification time (ns) of the user's file, as last seen by the tool. If the file has another
+    #: time, another process has changed it.
     source_ns: int
-    #: Time of change and inode of the latest checked file that replaced the link.
+    #: Modification time (ns) and inode of the latest file that replaced the link and was checked.
     seen: tuple[int, int] = (0, 0)
 
 
 def link(logins: Sequence[AgentLogin]) -> list[LinkedLogin]:
-    """Create links at the places where the tool reads its logins. Missing logins are skipped."""
+    """Create links to the user's login files, and return the linked logins.
+
+    Each link is at the path where the tool reads the login. Missing logins are skipped.
+    """
     made = []
     for login in logins:
         with contextlib.suppress(OSError):
-            # A killed attempt may have renewed its login in the same place.
+            # A killed attempt may have left a renewed login here, in the place of the link.
             _recover_one(login.target, login.source)
             status = login.source.stat()
             login.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -43,9 +47,10 @@ def link(logins: Sequence[AgentLogin]) -> list[LinkedLogin]:
 
 
 def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]) -> None:
-    """Copy renewed logins of killed attempts to the user's login files.
+    """Copy logins that killed attempts renewed to the user's login files.
 
-    ``earlier``: control directories of these attempts.
+    ``control``: this attempt's control directory. ``earlier``: the control directories of the
+    worker's earlier attempts.
     """
     found = [each for each in logins if each.target.is_relative_to(control)]
     for directory in earlier:
@@ -59,7 +64,7 @@ def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]
 def bring_back(linked: Iterable[LinkedLogin]) -> None:
     """Copy renewed logins to the user's login files.
 
-    If another process has changed a user's file, this file is not replaced. Never raises OSError.
+    A user's file that another process has changed is not replaced. Never raises OSError.
     Idempotent.
     """
     for each in linked:

@@ -50,17 +50,21 @@ class Mailbox:
         *,
         resumed: bool,
     ) -> None:
-        """``resumed``: True if the agent's session has the messages that earlier attempts read."""
+        """``report``: is called with the ids of read messages. ``say``: writes a line to the log.
+
+        ``resumed``: True if the agent resumes a session. ``take`` then omits messages that earlier
+        attempts read, because the session contains these messages.
+        """
         self._control = control
         self._report = report
         self._say = say
         self._resumed = resumed
         self._seen: set[str] = set()
-        #: Messages that ``take`` returned, and that are not marked as read yet.
+        #: Ids of the messages that ``take`` has returned, but that are not marked as read.
         self._open: list[str] = []
 
     def take(self) -> Sequence[WorkerMessage]:
-        """Return the new messages, oldest first."""
+        """Return the messages that no earlier call returned, oldest first; log each message."""
         found = []
         for path in self._control.glob(f"{FILE_PREFIX}*{NEW_SUFFIX}"):
             if path.name in self._seen:

@@ -47,8 +47,8 @@ from orchestrator.security.secrets.masking import Masker, secrets_in
 _STOPPED_EXIT = 143
 #: Names of tools whose models run on the user's own machine, whatever the models are called.
 _LOCAL = ("ollama",)
-#: Errors with which a program ends, before any answer of the model, if it cannot resume a session.
-#: A failing service causes these errors, too.
+#: Errors of a program that cannot resume a session: it ends before any answer of the model. A
+#: failing model service causes the same errors, so the driver also tries a new session.
 _IN_DOUBT = frozenset(
     {
         ErrorClass.API,
@@ -60,11 +60,12 @@ _IN_DOUBT = frozenset(
         ErrorClass.LIMIT,
     }
 )
-#: If a resumed run ends with one of these errors before any answer, the next attempt begins a new
-#: session.
+#: Errors after which the next attempt begins a new session, if the run resumed a session and the
+#: model gave no answer.
 _USELESS = _IN_DOUBT | {ErrorClass.TIMEOUT}
 _STOPPED = "stopped by the orchestrator"
-#: Seconds for each of two calls to the server shortly before the driver may be killed.
+#: Maximum seconds of each wait for the server after a SIGTERM, because the driver may be killed
+#: soon.
 _REPORT_SECONDS = 0.5
 
 
@@ -86,7 +87,7 @@ def main() -> int:
     if outcome.error:
         journal.say(f"! {outcome.error_class}: {outcome.error}")
     journal.say(f"usage: {in_words(outcome.usage)}")
-    # The last step, so that a server that does not answer cannot lose the outcome.
+    # Send the report only after the outcome is saved, because the server may not answer in time.
     driver.report_total(outcome.usage)
     if driver.termed and not outcome.succeeded:
         return _STOPPED_EXIT
@@ -114,14 +115,14 @@ class Driver:
         self.termed = True
         patience = 0.0
         if self._watch.may_be_done and not self._watch.finished:
-            # The step with the final answer may also reach a limit. The wait for the answer must
-            # end before the driver itself is killed.
+            # The present step may give the final answer, so wait for this answer for a short time.
+            # The wait must end before the driver itself is killed.
             patience = min(self._spec.last_word_seconds, self._spec.stop_seconds / 2)
             self._watch.stop_at_next_step(_STOPPED)
         self._stop(EarlyStop(ErrorClass.KILLED, _STOPPED, patience=patience))
 
     def _stop_at_limit(self, why: str) -> None:
-        # The step that reached the limit may have the final answer.
+        # The step that reached the limit may give the final answer, so wait for this answer.
         self._watch.stop_at_next_step(why)
         self._stop(EarlyStop(ErrorClass.LIMIT, why, patience=self._spec.last_word_seconds))
 
@@ -130,15 +131,15 @@ class Driver:
         usage = outcome.usage if outcome.usage != Usage() else self._watch.usage
         outcome = replace(outcome, usage=priced(usage, self._price))
         if self._spec.schema and outcome.error_class is ErrorClass.DENIED:
-            # The server checks the plan or review, so tools that were denied do not matter.
+            # Denied tools are no failure here, because the server itself checks the plan or review.
             outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
         self._warn_of_price(outcome.usage)
         return outcome
 
     def report_total(self, usage: Usage) -> None:
-        """Send the total usage to the server.
+        """Send the last reports and the total usage to the server.
 
-        After a SIGTERM, stop trying after one second.
+        After a SIGTERM, each of the three waits lasts at most _REPORT_SECONDS.
         """
         seconds = _REPORT_SECONDS if self.termed else CALL_SECONDS
         self._receipts.close(seconds)
@@ -178,15 +179,15 @@ class Driver:
             self._journal.say("! starting a new session")
             again = self._run_call(replace(self._spec, resume=""), stream)
             if not self._watch.answered and again.error_class is outcome.error_class:
-                # The new session failed in the same way, so the earlier session may still be
-                # usable.
+                # The new session failed in the same way, so the session was not the cause. Keep the
+                # earlier session for the next attempt.
                 self._record_session(self._spec.resume, resumed=True)
             return again
         finally:
             stream.close()
 
     def _record_session(self, session: str, *, resumed: bool, usable: bool = True) -> None:
-        # The server needs the session even if this process is killed.
+        # Save the session now, because this process may be killed before its end.
         if not is_session_id(session):
             return
         named = Session(
@@ -244,7 +245,7 @@ class Driver:
         return outcome
 
     def _judge_session(self, session: str, outcome: AgentOutcome, *, resumed: bool) -> None:
-        # Nothing is lost: a session without an answer contains no work.
+        # A session without an answer contains no work, so a later attempt need not resume it.
         useless = not resumed or outcome.error_class in _USELESS
         if session and useless and not self._watch.answered:
             self._record_session(session, resumed=resumed, usable=False)
@@ -298,8 +299,8 @@ def call_inputs(
 def _shared_directory(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
     """Return the directory that all attempts of the tool on this machine share.
 
-    None if the directory cannot be used. Nodes share no directory: each node has its own logins,
-    and two machines must not use one database at the same time.
+    Return None if the directory cannot be used. Each node has its own directory, because each node
+    has its own logins, and two machines must not use one database at the same time.
     """
     if not attempt_spec.shared:
         return None
@@ -328,7 +329,7 @@ def prepare_files(call: AgentCall) -> list[logins.LinkedLogin]:
     for place, directory in call.links.items():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Two runs of one attempt have the same name.
+        # An attempt may run the program twice, and the first run has already created the link.
         with contextlib.suppress(FileExistsError):
             place.symlink_to(directory)
     for place, source in call.inherited.items():
@@ -375,7 +376,7 @@ def load_reader(name: str, attempt_spec: Spec) -> Reader:
     """Return the reader of the program's output. Raise InvalidRequest for an unknown name."""
     readers = import_module("orchestrator.agents.ai_tools.readers")
     prices = attempt_spec.more.get("prices") or {}
-    # With policy full, the permissions of a user's own program are unknown.
+    # Policy full adds no options to a user's own program, so its permissions are unknown.
     policy = (
         ""
         if (attempt_spec.tool, attempt_spec.policy) == ("custom", "full")
@@ -387,9 +388,9 @@ def load_reader(name: str, attempt_spec: Spec) -> Reader:
 
 
 def price_of(attempt_spec: Spec) -> Price:
-    """Return a function that computes the cost of usage.
+    """Return a function that computes the cost of a usage.
 
-    Its first call loads the price table.
+    The first call of this function loads the price table.
     """
 
     def price(usage: Usage) -> float | None:

@@ -18,14 +18,14 @@ from orchestrator.agents.driver_process.spec_file import Spec
 from orchestrator.agents.driver_process.usage_watch import EarlyStop, UsageWatch
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
-#: Runs a loop: gets its settings, the prompt, and a callback for its events.
+#: A function that runs a loop, with the arguments: settings, prompt, callback for each event.
 Run = Callable[[Mapping[str, Any], str, Callable[[AgentEvent], None]], AgentOutcome]
 
 
 class Stopped(BaseException):
     """Raised to end the loop now.
 
-    It is a BaseException, so that handlers of ordinary errors do not catch it.
+    The class is a BaseException, so that ``except Exception`` does not catch this exception.
     """
 
     def __init__(self, why: EarlyStop) -> None:
@@ -51,7 +51,8 @@ class ModelLoop:
         """
         self._asked = self._asked or why
         if why.patience and self._watch.may_be_done:
-            # If the loop continues with another step, the step's first usage report stops the loop.
+            # The loop may finish its present step. A further step is stopped by its first usage
+            # event.
             signal.setitimer(signal.ITIMER_REAL, why.patience)
             return
         kill, thread = self._main

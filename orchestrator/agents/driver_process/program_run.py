@@ -31,15 +31,16 @@ from orchestrator.agents.driver_process.usage_watch import EarlyStop, UsageWatch
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
-#: Seconds between checks of the clocks; the program's end is noticed at once.
+#: Seconds between checks of the timeouts. The program's end interrupts the wait.
 _LOOK_SECONDS = 0.5
-#: Seconds after which a program beyond its limit is killed, because each step costs money, and
-#: opencode ignores SIGTERM.
+#: Seconds from SIGTERM to the kill of a program that has used up a limit. Few, because each further
+#: step costs money, and opencode ignores SIGTERM.
 _OVER_SECONDS = 0.5
 _STDERR_BYTES = 8 * 1024
-#: Seconds until a program that has finished must begin to read a message.
+#: Seconds after which a finished program no longer counts as reading a message: its standard input
+#: is then closed, so that the program exits.
 UNREAD_SECONDS = 10.0
-#: Errors of a program that an update is replacing.
+#: Errors at the start of a program while an update is replacing the program.
 PASSING_ERRNOS = (errno.ENOENT, errno.EACCES, errno.ETXTBSY)
 
 
@@ -48,13 +49,13 @@ class Patience:
     """Timeouts of a program's run, in seconds; 0 means no timeout."""
 
     stall: float
-    #: Maximum seconds of silence after a rate limit.
+    #: Maximum silence after a rate limit.
     pause: float
-    #: Seconds from the program's last event to its end.
+    #: Maximum time from the final answer to the exit.
     finish: float
-    #: Seconds from the request to stop to the kill.
+    #: Time from SIGTERM to the kill.
     stop: float
-    #: Seconds of silence after the start until standard input is closed.
+    #: Maximum silence after the start; standard input is then closed.
     unheard: float
 
 
@@ -92,8 +93,7 @@ class Program:
         self._stderr = ""
         self._asked: EarlyStop | None = None
         self._stop_at = 0.0
-        #: True if the driver itself is being stopped. This reason has priority over all other
-        #: reasons.
+        #: True if the driver itself is being stopped.
         self._killed = False
         self._stopping: EarlyStop | None = None
         self._kill_at = 0.0
@@ -128,7 +128,7 @@ class Program:
         if call.session is not None:
             self._follower = Follower(call.session)
             if call.resumes and isinstance(self._reader, SessionReader):
-                # The earlier usage of a resumed session does not count for this run.
+                # Read the earlier lines first, so that usage of earlier runs does not count again.
                 for source, line in self._follower.earlier():
                     self._reader.session_line(line, source)
                 self._reader.resumed()
@@ -215,12 +215,12 @@ class Program:
         try:
             for line in self._out.add(data):
                 events = list(self._reader.line(line))
-                # First write the session's id, so that it is known even if the worker is killed
-                # after an answer.
+                # Save the session's id before the events are handled: the worker may be killed
+                # after this answer, and a later attempt needs the id.
                 self._name_session()
                 self._take_events(events)
         finally:
-            # Save the data even if a line stops the program: the stream then has this line.
+            # Save the data even if handling a line raises: the raw output must contain this line.
             self._stream.keep(data)
 
     def _take_events(self, events: Iterable[AgentEvent]) -> None:
@@ -298,15 +298,16 @@ class Program:
         limited = asked.reason is ErrorClass.LIMIT and asked.patience > 0
         if not limited and asked.reason is not ErrorClass.KILLED:
             return asked
-        # The result is complete, so the program may exit after a limit. If the driver itself is
-        # stopped, stop the program without a failure, while the driver can still report the result.
+        # The final answer is complete. After a limit, let the program exit by itself. If the driver
+        # is being stopped, stop the program now, but not as a failure: the driver must still have
+        # time to report the answer.
         return replace(asked, reason=ErrorClass.NONE) if self._killed else None
 
     def _stop_for_timeout(self, now: float) -> EarlyStop | None:
         patience = self._patience
         if self._finished_at is not None:
             late = now - self._finished_at > patience.finish > 0
-            # The work is done: a program that does not end afterwards is no failure of the work.
+            # The work is done, so a program that does not exit is no failure.
             return (
                 EarlyStop(ErrorClass.NONE, "the agent did not exit after its final result")
                 if late
@@ -325,7 +326,7 @@ class Program:
 
     def _ending(self, child: AgentProcess) -> Ending:
         why = self._stopping or EarlyStop(ErrorClass.NONE, "")
-        # The stop came after the final answer, so the program's reaction does not matter.
+        # The driver stopped the program after the final answer, so the exit code does not matter.
         late = self._stopping is not None and why.reason is ErrorClass.NONE
         code = 0 if late else child.returncode
         return Ending(

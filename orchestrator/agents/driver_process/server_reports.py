@@ -37,10 +37,10 @@ class ServerReporter(ABC):
 
     @abstractmethod
     def _send(self, is_last: bool) -> bool:
-        """Send the reports. Return True if the next report may follow without a pause.
+        """Send the reports. Return True if the next call may follow without a pause.
 
-        ``is_last``: True if the reporter is closing. The background thread then repeats this call
-        until the result is False.
+        ``is_last``: True if the reporter is closing. The background thread then ends as soon as the
+        result is False.
         """
 
     @property
@@ -107,7 +107,7 @@ class UsageReporter(ServerReporter):
     def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
         """Wait at most ``seconds`` for a running report. Then send the final totals.
 
-        The timeout of the final call is the smaller of ``seconds`` and LAST_CALL_SECONDS.
+        The timeout of this last call is ``seconds``, but at most LAST_CALL_SECONDS.
         """
         self._stop(seconds)
         if self._is_reachable and usage != Usage():
@@ -116,7 +116,7 @@ class UsageReporter(ServerReporter):
     def waits(self, usage: Usage) -> bool:
         """Send the totals. Return True if the server answers that the worker is waiting.
 
-        A worker waits for child jobs or a lock.
+        A waiting worker waits for child jobs or a lock, so its silence is normal.
         """
         return self._is_reachable and self._totals_sent(usage, CALL_SECONDS).get("waiting") is True
 

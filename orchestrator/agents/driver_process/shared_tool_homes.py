@@ -25,7 +25,8 @@ _DONE, _LOCK = "set-up", "set-up.lock"
 def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bool]) -> None:
     """Run ``home.argv``, unless this version of the program has already set up the home.
 
-    Never raises OSError. Stops after LONGEST_SECONDS, or soon after ``stopped`` returns True.
+    Return after at most LONGEST_SECONDS, and soon after ``stopped`` returns True. Never raises
+    OSError.
     """
     until = time.monotonic() + LONGEST_SECONDS
 
@@ -54,9 +55,9 @@ def _content(path: Path) -> str:
 
 @contextlib.contextmanager
 def _locked(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
-    """Acquire the lock of a file for a ``with`` block. Yield True if the lock is acquired.
+    """Hold the lock of a file during a ``with`` block. Yield True if the lock was acquired.
 
-    Stop waiting for the lock once ``over`` returns True, and yield False.
+    Yield False if ``over`` returned True before the lock was free.
     """
     with path.open("a") as file:
         while not (locked := _lock(file.fileno())) and not over():

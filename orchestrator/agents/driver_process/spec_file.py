@@ -14,7 +14,8 @@ NAME = "spec.json"
 RESUME_PROMPT = "resume.md"
 #: Variable with the path of the attempt's control directory.
 VARIABLE = "ORCHESTRATOR_CONTROL_DIR"
-#: Variable with a path that the sandbox lets the attempt write to; the spec has the path, too.
+#: Variable with the same path as ``Spec.sessions``. The sandbox reads this variable, and makes the
+#: directory writable.
 SESSIONS_VARIABLE = "ORCHESTRATOR_SESSIONS_DIR"
 
 
@@ -22,7 +23,7 @@ SESSIONS_VARIABLE = "ORCHESTRATOR_SESSIONS_DIR"
 class Spec:
     """The driver's input: one attempt of one agent.
 
-    It has no secrets; these are in the environment.
+    The input contains no secrets. Secrets are in the driver's environment.
     """
 
     agent: str
@@ -35,30 +36,30 @@ class Spec:
     limits: CallLimits = field(default_factory=CallLimits)
     #: True if the attempt can start child jobs.
     recursive: bool = False
-    #: The user's own additions that reach the tool: mcp, skills, hooks, memory.
+    #: Kinds of the user's own additions that the tool inherits: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
     #: The product's own folder.
     home: str = ""
     #: A directory that attempts of the same tool share.
     shared: str = ""
-    #: Directory of the tool's sessions for the worker's next attempts; empty: sessions end with
-    #: their attempt.
+    #: Directory in which the tool stores its sessions, so that the worker's next attempts can
+    #: resume them; empty: sessions are not stored.
     sessions: str = ""
     #: The session to resume, with the prompt in ``RESUME_PROMPT``; empty: a new session.
     resume: str = ""
     #: Seconds of silence after which the tool counts as hung; 0: never.
     stall_seconds: float = 600.0
-    #: Maximum seconds that the tool may wait for a rate limit itself, because the waiting worker
-    #: holds a slot.
+    #: Maximum seconds that the tool itself may wait for the end of a rate limit. During this wait,
+    #: the worker still holds its slot.
     pause_seconds: float = 60.0
-    #: Seconds from the tool's last event to its end; then it is stopped.
+    #: Seconds from the tool's final answer to its exit; after them, the tool is stopped.
     finish_seconds: float = 30.0
-    #: Seconds of silence after the tool's start until its standard input is closed, because another
-    #: program in the tool's place may read all of its input before it works.
+    #: Seconds of silence after the tool's start until its standard input is closed. Otherwise, a
+    #: wrapper script that first reads its whole input would wait forever.
     unheard_seconds: float = 20.0
     #: Seconds between the request to stop and the kill.
     stop_seconds: float = 3.0
-    #: Seconds for a final answer if the tool is to stop after a step that may be its last.
+    #: Seconds to wait for a final answer before the tool is stopped at a limit.
     last_word_seconds: float = 2.0
     #: Maximum size of the stored raw output.
     stream_bytes: int = 50 * 1024 * 1024
@@ -66,7 +67,7 @@ class Spec:
     windows: bool = False
     #: The JSON schema of the answer; empty: the answer is text.
     schema: Mapping[str, Any] = field(default_factory=dict)
-    #: Data for this tool only: of a user's own agent, or of a loop over HTTP.
+    #: Further settings that only some tools have: users' own agents, and loops over HTTP.
     more: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -46,8 +46,8 @@ Price = Callable[[Usage], float | None]
 class EarlyStop:
     reason: ErrorClass
     because: str
-    #: Seconds until the agent is stopped, because the step that used up a limit may be the last
-    #: step.
+    #: Seconds to wait before the agent is stopped. The step that reached a limit may be the last
+    #: step, and may still give the final answer.
     patience: float = 0.0
 
 
@@ -64,15 +64,16 @@ class UsageWatch:
         self._reported = Usage()
         #: Reason that was passed to ``stop_at_next_step``; empty before that call.
         self._why = ""
-        #: True if the agent's latest event is its final answer, or the usage of this answer.
+        #: True if the agent's latest event is its final answer, or reports the usage of this
+        #: answer.
         self.finished = False
-        #: The account's limit that the latest event reports; empty for none.
+        #: The account's rate limit, if the latest event reports one; otherwise empty.
         self.limited = ""
         #: True if the model has answered, with text or a tool call.
         self.answered = False
-        #: The limit that is used up; empty if no limit is.
+        #: The limit that the agent has used up; empty if there is none.
         self._used_up = ""
-        #: True if the agent's latest step may be its last: the agent has used no tool since.
+        #: True if the latest step may be the last step, because it has used no tool so far.
         self.may_be_done = False
         self._uses_tool = False
 
@@ -82,9 +83,9 @@ class UsageWatch:
         self.may_be_done = self._uses_tool = False
 
     def take(self, event: AgentEvent) -> EarlyStop | None:
-        """Log and count an event. Return a reason to stop the agent; None to continue.
+        """Log an event and count its usage. Return a reason to stop the agent; None to continue.
 
-        If a step reaches a limit, the agent may finish this step, and give one final answer.
+        An agent may finish the step that reaches a limit, and give one final answer.
         """
         self._journal.event(event)
         self.finished = isinstance(event, FinalAnswerEvent) or (
@@ -102,7 +103,7 @@ class UsageWatch:
             self._used_up = self._why or breach(self._limits, spent_by(self.usage))
         if isinstance(event, StuckEvent):
             return EarlyStop(ErrorClass.API, event.text)
-        # The step used a tool before its cost was known, so another step will follow.
+        # The step used a tool before its usage was reported. So another step would follow.
         beyond = beyond or (self._used_up and self._uses_tool and isinstance(event, UsageEvent))
         because = self._why or f"used up {self._used_up}"
         return EarlyStop(ErrorClass.LIMIT, because) if beyond else None
@@ -125,7 +126,7 @@ class UsageWatch:
         self._why = self._used_up = why
 
     def waits(self) -> bool:
-        """True if the worker waits for child jobs or a lock. Its silence is then normal."""
+        """True if the worker waits for child jobs or a lock, so that its silence is normal."""
         return self._reporter.waits(self.usage)
 
     @property
@@ -141,7 +142,8 @@ def _is_answer(event: AgentEvent) -> bool:
 
 
 def _continues(event: AgentEvent) -> bool:
-    # Text and usage without a step may be the agent's last events.
+    # A text, or usage without a step, may be the agent's last event. Every other event begins or
+    # continues a step.
     if isinstance(event, UsageEvent):
         return bool(event.usage.steps)
     return not isinstance(event, FinalAnswerEvent | TextEvent | InputReadEvent)

@@ -15,14 +15,14 @@ _PLAIN = (
     *("--no-pretty", "--no-stream", "--no-fancy-input", "--no-show-model-warnings"),
     *("--no-check-update", "--no-analytics", "--no-show-release-notes", "--no-gitignore"),
     *("--no-detect-urls", "--disable-playwright"),
-    # The orchestrator commits for aider, because aider creates each commit message by a model call
-    # that it does not report.
+    # The orchestrator commits for aider. aider itself would call the model for each commit message,
+    # and not report the usage of this call.
     *("--no-auto-commits", "--no-dirty-commits"),
 )
-#: Columns of the terminal, as aider sees it: many, because aider breaks its lines, also of errors,
-#: at this width (default without a terminal: 80).
+#: Width of aider's terminal, in columns (default without a terminal: 80). aider wraps all lines at
+#: this width, and the reader does not recognize wrapped lines, such as errors.
 _WIDTH = "10000"
-#: Pattern of aider's index of the project's names, which no option moves to another directory.
+#: Pattern of aider's index of the project's names. aider has no option for another directory.
 _TAGS = ".aider.tags.cache.v*"
 
 
@@ -30,7 +30,7 @@ def call(inputs: CallInputs) -> AgentCall:
     history = inputs.control / "aider"
     argv = [*inputs.command, "--message-file", str(inputs.directory / "prompt.md"), *_PLAIN]
     argv += ["--yes-always", *_policy(inputs)]
-    # Without these options aider writes the files into its working directory.
+    # Without these options, aider writes both files into its working directory.
     argv += ["--input-history-file", str(history / "input")]
     argv += ["--chat-history-file", str(history / "chat.md")]
     if inputs.model:
@@ -42,7 +42,7 @@ def call(inputs: CallInputs) -> AgentCall:
         reader="aider",
         env={
             "COLUMNS": _WIDTH,
-            # aider opens pages of its manual on some errors.
+            # After some errors, aider opens a page of its manual: "true" opens nothing.
             "BROWSER": "true",
             # Otherwise aider waits for a price list from the network at each start.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",

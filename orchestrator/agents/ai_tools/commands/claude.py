@@ -124,19 +124,20 @@ def _policy(inputs: CallInputs, servers: Collection[str]) -> list[str]:
 def _login_variable(inputs: CallInputs, own: Path) -> dict[str, str]:
     """Return the environment variable that makes Claude use the user's login.
 
-    ``own``: the user's directory for Claude. Claude then renews the login under a lock in ``own``,
-    as the user's other sessions do. If ``own`` is read-only, the result is empty, and Claude gets
-    only a link to the login file.
+    ``own``: the user's directory for Claude. With the variable, Claude renews the login under a
+    lock in ``own``, as the user's other sessions do. If ``own`` is read-only, the result is empty,
+    and Claude gets only a link to the login file.
     """
     if inputs.windows or _STORAGE in inputs.environ or not os.access(own, os.W_OK):
         return {}
-    # Empty is Claude's default. On macOS, another spelling of the same directory would be another
-    # login.
+    # Pass the user's own text; empty means Claude's default directory. On macOS, another spelling
+    # of the same directory would select another login.
     return {_STORAGE: inputs.environ.get("CLAUDE_CONFIG_DIR") or ""}
 
 
 def _shell_variables(inputs: CallInputs) -> dict[str, str]:
-    # Claude's shell takes PATH from a saved login shell; this file runs after it.
+    # Claude's shell gets PATH from a saved login shell, and then runs CLAUDE_ENV_FILE. This file
+    # adds the product's programs to PATH.
     environment = shell_environment(inputs)
     return {**environment, "CLAUDE_ENV_FILE": environment["BASH_ENV"]}
 
@@ -176,6 +177,6 @@ def _mcp(inputs: CallInputs) -> Mapping[str, Any]:
         "command": program,
         "args": arguments,
         "env": mcp_environment(inputs),
-        # Otherwise the model has to search for a known tool before it can use the tool.
+        # Otherwise the model must search for these tools before it can call them.
         "alwaysLoad": True,
     }

@@ -115,7 +115,7 @@ def _settings(inputs: CallInputs, own: Mapping[str, Any], logged_in: bool) -> di
         "analytics": {"enabled": False},
         "history": {"persistence": "none"},
     }
-    # Without the network, Codex' sandbox cannot reach this server, either.
+    # Codex' sandbox blocks the network by default. The worker could then not call this server.
     if inputs.policy == "edit":
         settings["sandbox_workspace_write"] = {"network_access": True}
     provider = _provider(inputs, logged_in)

@@ -28,8 +28,8 @@ from orchestrator.core.model.known_agents import COMMAND_SECONDS
 _LOGIN_FILES = ("oauth_creds.json", "google_accounts.json", "installation_id", ".env")
 _SERVER_LOGIN = "mcp-oauth-tokens.json"
 _MEMORY = "GEMINI.md"
-#: Number of turns that Gemini's own limit has in addition to ``max_steps``. Our limit must come
-#: first, because Gemini exits with code 0 and "success" at its own limit.
+#: Gemini's own limit is ``max_steps`` plus this number of turns. The driver must stop Gemini first:
+#: at its own limit, Gemini exits with code 0 and "success".
 _SPARE_TURNS = 5
 _MODES = {"full": "yolo", "edit": "auto_edit", "read-only": "default"}
 #: Maximum attempts of one model call. Gemini's default of 10 takes three minutes if the model is

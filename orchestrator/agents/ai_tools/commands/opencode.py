@@ -28,7 +28,7 @@ from orchestrator.agents.ai_tools.invocation.user_config import (
 )
 
 _ACCOUNT = ("provider", "model", "small_model", "enabled_providers", "disabled_providers")
-#: Parts of the user's configuration that reach an attempt only if it inherits them.
+#: Parts of the user's configuration that an attempt gets only if it inherits these parts.
 _ADDITIONS = ("mcp", "skills", "instructions", "plugin")
 _HOMES = {
     "XDG_CONFIG_HOME": "config",
@@ -64,7 +64,7 @@ def call(inputs: CallInputs) -> AgentCall:
         reader="opencode",
         env={
             **homes,
-            # Further places where opencode searches for configuration, skills, and memory.
+            # opencode also searches these directories for configuration, skills, and memory.
             "OPENCODE_TEST_HOME": str(inputs.shared / "home"),
             # Without this variable, opencode uses the database in the shared home.
             **({"OPENCODE_DB": str(inputs.sessions / "opencode.db")} if inputs.sessions else {}),

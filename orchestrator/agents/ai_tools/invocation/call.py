@@ -56,9 +56,9 @@ class CallInputs:
     in_terminal: bool = False
     #: The product's own folder.
     home: Path
-    #: True if child jobs can be started from here.
+    #: True if the attempt can start child jobs.
     recursive: bool = False
-    #: The user's own additions that reach the tool: mcp, skills, hooks, memory.
+    #: Kinds of the user's own additions that the tool inherits: mcp, skills, hooks, memory.
     inherit: tuple[str, ...] = ()
     #: The environment that the tool inherits.
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -107,27 +107,26 @@ class AgentCall:
     #: Files to write before the start; only the user can read them.
     files: Mapping[Path, str] = field(default_factory=dict)
     logins: tuple[AgentLogin, ...] = ()
-    #: Links to create: directories of the tool's configuration that are elsewhere, by the link's
-    #: path.
+    #: Links to create, as {link: directory}. The directories are created, too.
     links: Mapping[Path, Path] = field(default_factory=dict)
-    #: Links to create for the user's files and directories that the tool inherits, if the user has
-    #: them.
+    #: Links to create to the user's files that the tool inherits, as {link: file}. Missing files
+    #: are skipped. Directories count as files.
     inherited: Mapping[Path, Path] = field(default_factory=dict)
-    #: The tool's own home, which is set up once, before any attempt begins in it.
+    #: The tool's home directory, which must be set up once, before the first attempt uses it.
     home: AgentHome | None = None
     #: Session files that report usage while the tool runs, if its output reports usage only at the
     #: end.
     session: SessionFile | None = None
     #: True if ``argv`` resumes a session, whose files have its earlier usage.
     resumes: bool = False
-    #: The file with the prompt; None: the prompt is on standard input.
+    #: The file with the prompt; None: the driver reads the prompt from its own standard input.
     prompt: Path | None = None
     #: Patterns of files that the tool leaves in its working directory and that no user needs.
     litter: tuple[str, ...] = ()
     #: True if the prompt is on standard input; otherwise standard input is empty.
     prompt_on_stdin: bool = True
-    #: Converts a text and an id to one line for standard input, which stays open. The program
-    #: repeats the id once it has read the line. None: standard input is the prompt.
+    #: Converts a text (the prompt or a message) and an id to one line for standard input, which
+    #: stays open. The program prints the id after it has read the line. None: it reads no messages.
     input_line: Callable[[str, str], str] | None = None
 
 

@@ -29,8 +29,8 @@ _LINUX = (
 )
 _SECONDS = 10.0
 _HAS_MEANING = re.compile(r"""[\s"&|<>^()%!;,=`]""")
-#: Backslashes that must be doubled: before a quotation mark, and at the end of the word. All others
-#: are literal.
+#: Backslashes that must be doubled: before a quotation mark, and at the end of the word. Windows
+#: programs read all other backslashes literally.
 _BEFORE_MARK, _AT_END = re.compile(r'(\\*)"'), re.compile(r"(\\+)\Z")
 _OPTIONS = ("-NoLogo", "-NoProfile", "-NonInteractive", "-ExecutionPolicy", "Bypass")
 
@@ -94,8 +94,8 @@ def quoted(text: str) -> str:
 def _native(word: str) -> str:
     """Return the word as an argument that Windows PowerShell passes to a program unchanged.
 
-    A word with special characters gets quotation marks. Between quotation marks, cmd.exe, which
-    runs batch files, interprets only ``%NAME%``.
+    A word with special characters gets quotation marks. Between quotation marks, cmd.exe (which
+    runs batch files) changes only ``%NAME%``.
     """
     if word and not _HAS_MEANING.search(word):
         return word

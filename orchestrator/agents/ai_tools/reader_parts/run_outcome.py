@@ -14,7 +14,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 ERROR_CHARS = 500
-#: Maximum characters of output of a program that only rejects its arguments.
+#: Maximum characters of error output of a program that only rejects its arguments. A program with
+#: more output has an internal error.
 REFUSAL_CHARS = 2000
 
 Fault = tuple[ErrorClass, str]
@@ -33,13 +34,13 @@ class RunReport:
     began: bool = False
     #: True if the program reported a successful end.
     finished: bool = False
-    #: True if ``usage`` is complete.
+    #: True if ``usage`` counts all model calls.
     usage_is_complete: bool = False
-    #: The end of standard output, for programs that write their errors to standard output.
+    #: The end of standard output, if the program writes its errors there; otherwise empty.
     trace: str = ""
     #: True if an exit code of 128 or more does not mean a signal.
     has_own_exit_codes: bool = False
-    #: True if the program's output has no final event. Only the exit code then shows the end.
+    #: True if the program prints no final event. Only the exit code then shows success.
     lacks_final_event: bool = False
 
     @property
@@ -60,7 +61,7 @@ def outcome_of_run(report: RunReport, ending: Ending, now: float) -> AgentOutcom
         text=report.text,
         error_class=kind,
         error=log_line(words, ERROR_CHARS),
-        # A program that refused to begin used nothing.
+        # A program with a configuration error called no model, so its usage is complete.
         usage=replace(used, partial=not usage_is_complete and kind is not ErrorClass.CONFIG),
         session=report.session,
         denied=report.denied,

@@ -15,13 +15,13 @@ def log_line(words: str, limit: int = LINE_CHARS) -> str:
 
 
 def plain_error(words: str) -> str:
-    """Return the message if ``words`` contains an API error as JSON, otherwise ``words``."""
+    """Return the message of the API error that ``words`` contains as JSON, otherwise ``words``."""
     start, end = words.find("{"), words.rfind("}")
     inner = parsed(words[start : end + 1]) if 0 <= start < end else None
     return text(inner, "error", "message") or words
 
 
-#: Arguments that describe the use of a tool, the best first.
+#: Arguments that best describe a tool call in one line, the best first.
 _TELLING = ("command", "file_path", "filePath", "path", "pattern", "query", "url", "prompt", "task")
 
 
@@ -40,7 +40,7 @@ _NAMES = ("file_path", "filePath", "notebook_path", "path")
 
 
 def written_paths(tool: str, arguments: object) -> tuple[str, ...]:
-    """Return the path that a tool call writes, as in its arguments; () if it writes no file."""
+    """Return the path that a tool call writes, as the arguments name it; () if there is none."""
     if tool.lower() not in _TOOLS:
         return ()
     return tuple(filter(None, (json_values.text(arguments, name) for name in _NAMES)))[:1]

@@ -31,7 +31,7 @@ class KnownUsage:
 
 
 def plus(one: Usage, other: Usage) -> Usage:
-    """Return the sum. An unknown value plus a number is the number."""
+    """Return the sum of both usages. An unknown value plus a number is the number."""
     sums: dict[str, Any] = {name: _sum(getattr(one, name), getattr(other, name)) for name in _ALL}
     return Usage(**sums, cost_estimated=one.cost_estimated or other.cost_estimated)
 
@@ -41,7 +41,7 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 
 def minus(total: Usage, before: Usage) -> Usage:
-    """Return ``total`` minus ``before``; no value is less than zero."""
+    """Return ``total`` minus ``before``. A negative difference becomes 0."""
     rest: dict[str, Any] = {
         name: _difference(getattr(total, name), getattr(before, name)) for name in _ALL
     }
@@ -53,9 +53,9 @@ def _difference(total: float | None, before: float | None) -> float | None:
 
 
 def priced(usage: Usage, model: str, prices: Prices) -> Usage:
-    """Return the usage. If it has no cost, add an estimated cost from the price of ``model``.
+    """Return ``usage``, with an estimated cost if the usage has no cost.
 
-    The cost stays unknown if the model has no price.
+    The estimate uses the price of ``model``. The cost stays unknown if the model has no price.
     """
     if usage.cost_usd is not None:
         return usage
@@ -74,7 +74,10 @@ class Meter:
         return [UsageEvent(usage)]
 
     def raise_to(self, total: Usage) -> list[UsageEvent]:
-        """Raise the run's usage to ``total``, but never lower it. Return the increase as events."""
+        """Raise each value of the usage to the value in ``total``; lower no value.
+
+        Return the increase as one event; [] if no value has increased.
+        """
         rest = minus(total, self.total)
         return self.add(rest) if any(getattr(rest, name) for name in _ALL) else []
 

@@ -1,6 +1,6 @@
 """Reader of aider's output, which is text for people.
 
-The text decides about success, because aider always ends with exit code 0.
+The reader recognizes a failure by this text, because aider always ends with exit code 0.
 """
 
 import re
@@ -27,7 +27,7 @@ from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage, Me
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 
-#: Lines at the end of the output that count as the answer.
+#: Maximum number of lines of the answer: the end of the output.
 ANSWER_LINES = 2000
 LINE_CHARS = 10_000
 
@@ -99,7 +99,7 @@ class AiderReader:
         words = json_values.text({"": text[:LINE_CHARS]}, "")
         self._has_history = True
         if words.startswith("#### "):
-            # The line is the prompt or a command's output: the answer follows it.
+            # The model's answer begins after this line.
             self._answer.clear()
         elif self._speaks_itself or words.startswith("> "):
             self._speaks_itself = not text.endswith("  ")

@@ -58,7 +58,8 @@ class ClaudeReader:
         self._model = self._known.model
         self._meter = Meter()
         self._messages: set[str] = set()
-        #: By id of the parent's tool use: the message in progress, and its counted tokens.
+        #: The id of each agent's present message, and its counted output tokens. The key is the id
+        #: of the tool use that started the subagent; "" for the main agent.
         self._written: dict[str, tuple[str, int]] = {}
         self._tools: dict[str, ToolEvent] = {}
         self._denied: dict[str, None] = {}
@@ -66,10 +67,10 @@ class ClaudeReader:
         self._last_text = ""
         self._answer = ""
         self._turns = 0
-        #: True if the model was called after the last result, so that the result's totals lack
-        #: these calls.
+        #: True if the model was called after the last result. The result's totals then lack these
+        #: calls.
         self._behind = False
-        #: True if Claude began another turn after the last result, without a result of this turn.
+        #: True if Claude has begun a turn that has no result yet.
         self._in_turn = False
         self._began = False
         self._working_on = False
@@ -176,7 +177,7 @@ class ClaudeReader:
         return [ToolEvent(did.tool, did.summary, denied=True) for did in refused]
 
     def _forget_old_tools(self, keep: str) -> None:
-        """Forget all tool calls except the latest ones and ``keep``, to limit memory."""
+        """Forget the oldest tool calls, but never the call ``keep``, to limit memory."""
         for name in list(self._tools)[: max(0, len(self._tools) - _MOST_TOOLS)]:
             if name != keep:
                 del self._tools[name]
@@ -234,7 +235,7 @@ class ClaudeReader:
 
 
 def _answer(result: Object) -> str:
-    """Return Claude's final text, or the JSON value that the prompt requested."""
+    """Return Claude's final text, or as text the JSON value that the prompt requested."""
     words, value = json_values.text(result, "result"), json_values.dig(result, "structured_output")
     return words if not value or json_values.parsed(words) == value else json_values.dumped(value)
 
@@ -288,7 +289,7 @@ def _totals(result: Object) -> Usage:
 
 
 def _broke_off(result: Object) -> bool:
-    """True if the model call was interrupted. Such a result has tokens, but no cost."""
+    """True if ``result`` shows an interrupted model call: it has tokens, but no cost."""
     if (
         any(json_values.entries(result, "modelUsage"))
         or json_values.amount(result, "total_cost_usd") != 0

@@ -46,7 +46,7 @@ from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
-#: Lines after which Codex retries automatically, so that they are no failures.
+#: Matches Codex' message that it retries automatically. The message is no failure.
 _AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
 _REFUSED = re.compile(r"cancell?ed MCP|rejected by|approval|not permitted|denied by", re.I)
 #: Output of the model that is not the use of a tool.
@@ -94,7 +94,8 @@ class CodexReader:
         return outcome_of_run(report, ending, time.time())
 
     def _fault(self, ending: Ending) -> Fault:
-        # Codex has recovered from any other error.
+        # An error counts only if the turn failed, or if Codex exited with an error code before the
+        # turn's end. After any other error, Codex continued.
         died = self._total is None and bool(ending.code) and bool(self._error)
         if not self._failed and not died:
             return FINE
@@ -172,7 +173,8 @@ class CodexReader:
     def _used(self) -> Usage:
         steps = Usage(steps=self._count if self._began else None)
         if self._total is None:
-            # Return only the usage that earlier turns or the session's files reported.
+            # The present turn has no totals yet: count what earlier turns and the session's files
+            # reported.
             return replace(self._meter.total, steps=steps.steps)
         return plus(steps, self._priced(self._total))
 
@@ -182,7 +184,7 @@ class CodexReader:
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
         if self._known.policy == "read-only" and was_refused_by_sandbox(text):
-            # The stream has no item for a command that ends at once.
+            # The output stream omits a command that ends at once, so this line is the only sign.
             self._denied["command_execution"] = None
         if not self._session_log.line(text, source):
             return []

@@ -102,15 +102,15 @@ class CodexSession:
 
     @property
     def steps(self) -> int:
-        """Number of answered model calls; 0 if this release of codex does not report them."""
+        """Number of answered model calls; 0 if this release of Codex reports no single calls."""
         return len(self._answers)
 
     @property
     def total(self) -> Usage:
         """Usage of the session: the sum of its answered model calls, or of its files' totals.
 
-        For each value, the larger sum counts. Totals come late, and some releases of Codex do not
-        report single model calls.
+        Each value is the larger of both sums, because the totals come late, and some releases of
+        Codex report no single model calls.
         """
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))
@@ -132,7 +132,7 @@ def _answer(payload: object) -> tuple[str, str, int | None]:
 def usage_in_report(usage: Object | None) -> Usage:
     """Return the usage in a report of Codex.
 
-    Codex counts cache reads and writes as input, too. This function subtracts them from the input.
+    Codex counts cache reads and writes as input. This function subtracts both from the input.
     """
     total = json_values.count(usage, "input_tokens")
     cached = json_values.count(usage, "cached_input_tokens")

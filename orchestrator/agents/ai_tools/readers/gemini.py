@@ -108,7 +108,7 @@ def _uncached(read: int | None, cached: int | None) -> int | None:
 
 
 _LIMIT = re.compile(r"maximum session turns|loop detected", re.I)
-#: Maximum characters of an object over many lines.
+#: Maximum characters of a JSON object that spans several lines.
 DOCUMENT_CHARS = 4_000_000
 #: Gemini's exit code is the HTTP status modulo 256: 145 is 401, not a signal.
 _STATUS_BY_CODE = {
@@ -124,7 +124,7 @@ _BY_CODE = {
     53: ErrorClass.LIMIT,
     55: ErrorClass.CONFIG,
     130: ErrorClass.KILLED,
-    # Exit codes of Gemini's inner process; no HTTP status has these values.
+    # Gemini's inner process was killed by a signal. No HTTP status above maps to 137 or 143.
     137: ErrorClass.KILLED,
     143: ErrorClass.KILLED,
 }
@@ -229,7 +229,8 @@ class GeminiReader:
         return FINE
 
     def _steps_taken(self) -> int | None:
-        # A count of zero means that the number is unknown, except after a result without tokens.
+        # Zero steps usually means an unknown number. After a result without tokens, the number is
+        # really zero.
         silent = json_values.text(self._result, "type") == "result" and not tokens(self._used())
         return self._steps.count if self._steps.count or silent else None
 
@@ -295,9 +296,9 @@ class GeminiReader:
         ]
 
     def resumed(self) -> None:
-        """Forget the usage of earlier runs, but remember their answers.
+        """Forget the usage of earlier runs, but remember the ids of their answers.
 
-        Gemini copies these answers into the new session file, where they must not count again.
+        Gemini copies earlier answers into the new session file. There, they must not count again.
         """
         self._meter = Meter()
 

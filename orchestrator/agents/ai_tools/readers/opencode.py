@@ -1,6 +1,6 @@
 """Reader of the output of ``opencode run --format json``.
 
-The output has no final event, so the last step decides about the outcome.
+The output has no final event, so the last step decides the outcome.
 """
 
 import re
@@ -32,14 +32,14 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
 
-#: Tools that are missing only if the policy excludes them. Any other missing tool is a name that
+#: Tools that opencode lacks only if the policy excludes them. Any other unknown tool is a name that
 #: the model invented.
 _CHANGING = ("apply_patch", "bash", "edit", "multiedit", "patch", "write")
-#: Number of answers with an unreadable end after which opencode is stopped, because it would call
-#: the model forever.
+#: After this number of answers in a row with an unknown stop reason, the driver stops opencode.
+#: Otherwise opencode would call the model forever.
 _MOST_UNENDED = 3
 _REFUSED = re.compile(r"rejected permission|permission to use|rule which prevents", re.I)
-#: Retries of the agent's work, not of the call that finds a title for the session.
+#: Matches a retry of the agent's work. A retry of the call that names the session does not match.
 _RETRIED = re.compile(
     r'message="stream error".* small=false .*error\.error="(?:\w+: )?(?P<words>.*?)"?$'
 )
@@ -64,7 +64,7 @@ class OpencodeReader:
         self._began = False
         self._within_step = False
         self._used_tool = False
-        #: Number of answers in a row without a readable end and without a tool.
+        #: Number of answers in a row with an unknown stop reason and without a tool call.
         self._unended = 0
 
     def line(self, text: str) -> list[AgentEvent]:

@@ -1,4 +1,4 @@
-"""Reader for any program: its output is its answer, and its exit code decides about success."""
+"""Reader for any program: the output is the answer, and exit code 0 means success."""
 
 import time
 from collections import deque
@@ -8,7 +8,7 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import RunReport, out
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage
 from orchestrator.core.text import json_values
 
-#: Lines at the end of the output that are kept.
+#: Maximum number of lines of the answer: the end of the output.
 ANSWER_LINES = 5000
 LINE_CHARS = 10_000
 TRACE_CHARS = 2000
