@@ -135,8 +135,8 @@ def _uncommitted(
 def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
     """True if no change is lost when the refs of ``commit`` are removed.
 
-    No change is lost if the commit has no changes since ``start``. No change is lost either if the
-    changes are in one of ``results``, or on a branch of the user.
+    One of these conditions is enough: the commit has no changes since ``start``, its changes are in
+    one of ``results``, or a branch, tag, or remote-tracking branch of the user contains it.
     """
     if start and not commits.has_changes(git, start, commit):
         return True
@@ -253,10 +253,10 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 
 
 def has_traces(common: Path, root_id: str) -> bool:
-    """True if the repository may have refs of a root job. False is certain.
+    """Return False if the repository has no refs of a root job, otherwise True.
 
-    This function only reads git's files, because it is called for every removed job. If git stores
-    refs in a reftable, the result is always True.
+    True may be wrong: with a reftable, the result is always True. This function reads only git's
+    files, because it is called for every removed job.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

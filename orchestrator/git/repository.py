@@ -150,7 +150,7 @@ _JOB = "/job_"
 def relocate(place: GitLocation, workspace: Path) -> None:
     """Update stored paths after the project or the workspace was moved. Idempotent.
 
-    These are git's paths of the worktrees, and the path of the repository in the files of jobs.
+    Git stores the paths of the worktrees. A file of each job stores the path of the repository.
     """
     found = list(_moved_worktrees(place, workspace))
     if found:
@@ -577,11 +577,11 @@ class GitRepository(CommitsAndRefs):
     ) -> None:
         found, worktrees = self.place().whole(directory), self.place().worktrees
         worktrees.unlock(found)
-        worktree_files.lay_out(worktrees.git_of(found), commit, base, swap)
+        worktree_files.set_files(worktrees.git_of(found), commit, base, swap)
 
     def changed_places(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
         found = self.place().whole(directory)
-        return commit_diffs.rewritten(self.place().worktrees.git_of(found), commit)
+        return commit_diffs.changed_places(self.place().worktrees.git_of(found), commit)
 
     def restore_files(self, directory: str, commit: str) -> None:
         found, worktrees = self.place().whole(directory), self.place().worktrees

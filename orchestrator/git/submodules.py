@@ -45,7 +45,7 @@ class Submodule:
     directory: str
     #: The commit that the worktree needs.
     commit: str
-    #: The submodule's repository, inside the worktree's own part of the project's repository.
+    #: The submodule's repository, inside the worktree's git directory.
     own: Path
 
     @property
@@ -100,7 +100,8 @@ def _has_modules(git: Git, commit: str) -> bool:
     if _plain.get(key):
         return False
     tree, modules = git.resolve_all([f"{commit}^{{tree}}", f"{commit}:.gitmodules"])
-    # Check the tree, too: without its tree, every commit would seem to have no submodules.
+    # Check the tree, too: if the tree object is missing, git finds no file .gitmodules, although
+    # the commit may have submodules.
     if tree and not modules:
         _plain.put(key, True)
     return bool(modules)

@@ -9,7 +9,7 @@ Value = TypeVar("Value")
 
 
 class BoundedCache(Generic[Key, Value]):
-    """A cache that keeps only the values that were stored last. Any thread may call."""
+    """A cache of the values that were stored most recently. Any thread may call."""
 
     def __init__(self, most: int) -> None:
         """``most``: maximum number of values. A full cache removes its oldest value."""

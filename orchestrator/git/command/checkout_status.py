@@ -47,13 +47,13 @@ class _State:
     without: Collection[str]
     files: FileStamps
 
-    def is_settled(self, before: float) -> bool:
-        """True if the last change of every file was at least SETTLED_SECONDS before ``before``.
+    def is_settled(self, read_at: float) -> bool:
+        """True if no file was changed later than SETTLED_SECONDS before the time ``read_at``.
 
-        ``before``: Unix time. Within SETTLED_SECONDS after a change, another change may leave the
+        ``read_at``: Unix time. Within SETTLED_SECONDS after a change, another change may leave the
         file's times unchanged.
         """
-        limit = int((before - SETTLED_SECONDS) * 1e9)
+        limit = int((read_at - SETTLED_SECONDS) * 1e9)
         rules = (max(each[2:]) for each in self.rules if each)
         return all(each < limit for each in rules) and are_older(self.files, limit)
 
@@ -130,6 +130,6 @@ def _files_with_rules(settings: Sequence[bytes], common: str, top: str) -> Itera
 
 
 def path_of(field: str) -> str:
-    """Return the path in an entry of ``git status``. The path comes after one or more words."""
+    """Return the path in ``field``, an entry of ``git status``. Words precede the path."""
     words = {"?": 1, "!": 1, "1": 8, "2": 9, "u": 10}.get(field[:1], 1)
     return field.split(" ", words)[-1]

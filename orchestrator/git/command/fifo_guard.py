@@ -18,8 +18,8 @@ from orchestrator.security.files.untrusted_files import read_regular
 _READ = ".git"
 #: Directories of the repository to which workers may write.
 _PARTS = ("worktrees", "refs", "logs")
-#: File types that are never removed. A symbolic link is harmless here: git either reads the link
-#: itself, or follows it to a file of another owner.
+#: File types that are never removed. A symbolic link is harmless: git reads the link itself, or
+#: follows the link to a file that no worker owns.
 _PLAIN = (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK)
 #: Seconds for which a removed pipe stays open, so that a waiting process can read from it.
 LINGER_SECONDS = 0.05
@@ -28,7 +28,7 @@ _LONGEST_LINK = 65536
 
 
 def clear(admin: Path) -> bool:
-    """Remove FIFOs and devices from ``admin``, a worktree's own git directory.
+    """Remove FIFOs and devices from ``admin``, the git directory of a worktree.
 
     Call this before git runs. Return True if a FIFO or device was found.
     """

@@ -49,8 +49,8 @@ def _add_stamps(
                 times = seen.st_mtime_ns, seen.st_ctime_ns
                 found[path] = seen.st_mode, seen.st_ino, seen.st_size, *times
             elif path not in without:
-                # No times for a directory: they change only with its entries, which have their own
-                # stamps.
+                # Omit the times of a directory: they change only if its entries change, and the
+                # entries have their own stamps.
                 found[path] = (seen.st_mode,)
                 _add_stamps(entry.path, f"{path}/", without, found)
 

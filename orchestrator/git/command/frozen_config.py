@@ -26,7 +26,8 @@ def note_once(path: Path, content: Callable[[], bytes]) -> None:
     replace_file(path, content())
 
 
-#: Name of the file in a root job's directory. The older file ``settings-before`` has no filters.
+#: Name of the file in a root job's directory. Earlier releases wrote the file ``settings-before``,
+#: which has no filters.
 NAME = "filters-and-settings-before"
 #: Git's defaults, by name.
 _DEFAULTS = {

@@ -14,8 +14,8 @@ from orchestrator.git.command.runner import Git, has_lfs
 #: Maximum seconds for which a configuration is cached, because git may read files whose changes
 #: this module does not notice.
 KEPT_SECONDS = 30.0
-#: Seconds after a change of a file. Within these seconds, another change may leave the file's time
-#: unchanged, so a configuration that is read then is not cached.
+#: Seconds after a change of a file in which another change may leave the file's time unchanged. A
+#: configuration that is read in these seconds is not cached.
 SETTLED_SECONDS = 0.1
 #: Settings that make git read further files, possibly other files for each branch or worktree.
 _INCLUDING = re.compile(r"^(include|includeif)\.|^extensions\.worktreeconfig$")
@@ -90,8 +90,8 @@ def _cache(
 ) -> None:
     """Cache a configuration that was read at the time ``began``.
 
-    Do not cache the configuration if one of its files changed shortly before this time, or if a
-    setting's name matches ``excluded``.
+    The configuration is not cached if one of its files changed less than SETTLED_SECONDS before
+    ``began``, or later. It is not cached either if a setting's name matches ``excluded``.
     """
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))

@@ -38,7 +38,7 @@ class GitProcess:
         ``umask``: the umask of git; None: this process's umask.
         """
         # posix_spawn cannot set a directory, so git itself changes to the directory. Check here
-        # that it exists, because git's error would look like any other error of git.
+        # that the directory exists, because git's error would look like any other error of git.
         if not os.path.isdir(directory):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), directory)
         #: The exit code, negative for a signal; None while git runs.

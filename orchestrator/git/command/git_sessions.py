@@ -41,10 +41,11 @@ Stamp = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class SharedPart:
-    """The git directory that a repository's worktrees share, and one worktree's place in it."""
+    """The git directory that a repository's worktrees share, and the place of one HEAD in it."""
 
     common: str
-    #: Prefix of HEAD's name as seen from the shared part: ``worktrees/NAME/``, or "".
+    #: Prefix of HEAD's name in this directory: ``worktrees/NAME/`` for a linked worktree, otherwise
+    #: "".
     head: str
 
     def named(self, name: str) -> str:

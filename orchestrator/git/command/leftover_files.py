@@ -19,7 +19,8 @@ from orchestrator.security import process_table
 #: lock only briefly.
 LEFT_SECONDS = 1.0
 _HELD = re.compile(r"Unable to create '(?P<path>.+?\.lock)': File exists")
-#: With a reftable: the lock's path, which git's message does not contain, and the message.
+#: For a repository with a reftable: the path of the lock, and git's message about the lock. The
+#: message does not contain the path.
 _TABLE, _TABLE_IS_LOCKED = "reftable/tables.list.lock", "cannot lock references"
 _OURS = re.compile(rf"/refs/(heads/)?{BRANCHES}(-kept)?/")
 

@@ -155,9 +155,10 @@ _CREATING = ("cherry-pick", "revert", "am: ", "rebase", "merge ", "pull")
 #: Steps of a rebase that only move HEAD to an existing commit.
 _STEPS = ("(start)", "(finish)", "(abort)")
 _CHECKOUT = "checkout: moving from "
-#: Message of the log entry that ``git stash`` adds when it discards the changes in the worktree.
+#: Message of the entry that ``git stash`` adds to HEAD's log, when it discards the changes in the
+#: worktree.
 _STASHED = "reset: moving to HEAD"
-#: Maximum seconds between the entry in the stash's log and this entry.
+#: Maximum seconds between an entry in the stash's log and the entry in HEAD's log.
 _STASH_SECONDS = 2
 #: Variables for the orchestrator's git commands, so that their log entries do not look like the
 #: worker's.
@@ -233,7 +234,7 @@ class HeadLog:
     def stashed(self, stash: Sequence[LogEntry]) -> dict[str, str]:
         """Return the stash entries that were probably created in this worktree.
 
-        A key is the commit of an entry. Its value is the commit on which the entry is based.
+        A key is the commit of an entry. The value is the commit on which the entry is based.
         ``stash``: the log of the stash.
         """
         found = dict[str, str]()

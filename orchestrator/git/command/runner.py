@@ -124,7 +124,7 @@ class GitOutput:
 
     @property
     def line(self) -> str:
-        """The output as one path, which may begin or end with spaces, or contain line breaks."""
+        """The output without its final line feed: one path, which may begin or end with spaces."""
         return os.fsdecode(self.out).removesuffix("\n")
 
     @property
@@ -215,9 +215,9 @@ class Git:
         return GitOutput(process.code, process.out, os.fsdecode(process.errors).strip()), released
 
     def _wait(self, process: GitProcess, env: Mapping[str, str]) -> bool | None:
-        """Wait for the process. Return True if a FIFO that blocked git was removed.
+        """Wait until the process ends. Return True if a FIFO that blocked git was removed.
 
-        Return None if the process has not ended after LONGEST_SECONDS.
+        Otherwise, return False. If the process has not ended after LONGEST_SECONDS, return None.
         """
         released = False
         for pause in PAUSES[:-1]:
@@ -421,6 +421,6 @@ def failure(what: str, answer: GitOutput) -> Exception:
     errors = one_line(answer.err)[-500:]
     errors = leftover_files.lock_advice(answer.err) or errors
     if answer.code < 0:
-        # Name the signal first, because the output came before it and is not the cause.
+        # Name the signal first: git wrote its output before the signal, and the signal ended git.
         errors = f"killed by signal {-answer.code}{f' ({errors})' if errors else ''}"
     return RepositoryError(f"git {what} failed: {errors or f'exit code {answer.code}'}")

@@ -62,7 +62,7 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
             found[f"git {os.path.relpath(file, common)}"] = content(file)
     if _fingerprint(str(common / "logs" / "HEAD")).startswith("0 "):
         found[REFLOGS] = "empty"
-    # Record locks, because a lock of a running or killed git blocks every other git.
+    # Record locks, because a lock of a running or killed git blocks all other git commands.
     for file in (*common.glob("*.lock"), *common.glob("reftable/*.lock")):
         found[f"git {os.path.relpath(file, common)}"] = _fingerprint(str(file))
     # Omit branches of jobs, which are not the user's: jobs that were not landed may have many
@@ -143,8 +143,8 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
 def files_of(state: Mapping[str, str]) -> dict[str, str] | None:
     """Return the uncommitted files in ``state``, in the form that ``files`` returns.
 
-    ``state``: a result of the function ``state``. Return None if it may lack files, because there
-    were MOST_FILES or more.
+    ``state``: a result of the function ``state``. Return None if ``state`` may lack files, because
+    the checkout had MOST_FILES changed files or more.
     """
     found = {name.removeprefix(FILE): each for name, each in state.items() if name.startswith(FILE)}
     if len(found) >= MOST_FILES:
@@ -194,9 +194,10 @@ def _files_at(path: Path) -> list[Path]:
 
 
 def hide(git: Git, top: str, common: Path, directory: str) -> bool:
-    """Add a directory of the checkout to ``info/exclude``, unless git ignores it. Idempotent.
+    """Make git ignore a directory of the checkout, by a line in ``info/exclude``. Idempotent.
 
-    Return True if a line was added.
+    Return True if a line was added. Does nothing if git already ignores the directory, or if the
+    directory is outside of the checkout.
     """
     relative = os.path.relpath(directory, top)
     if relative.startswith(".."):
@@ -227,10 +228,10 @@ def ignored(git: Git, paths: Sequence[str]) -> list[str]:
 
 
 def exclude(directory: Path) -> bool:
-    """Add a directory to its repository's ``info/exclude``, unless git ignores it. Idempotent.
+    """Make git ignore a directory, by a line in its repository's ``info/exclude``. Idempotent.
 
-    Return True if a line was added. Linked worktrees share the file. Raise RepositoryError or
-    OSError.
+    Return True if a line was added. Does nothing if git already ignores the directory. Linked
+    worktrees share the file. Raise RepositoryError or OSError.
     """
     git = Git(str(directory.parent), {})
     top, common = git.ask("rev-parse", "--show-toplevel"), git.ask("rev-parse", "--git-common-dir")
@@ -256,7 +257,8 @@ _SINGLE = ("HEAD", "refs/stash")
 #: Message in git's log of a ref (reflog) when a push moves a remote-tracking branch. The log has no
 #: other field for the cause of a move. Git does not translate the message.
 _PUSHED = b"update by push"
-#: Tolerance in seconds, because a file system may store a slightly earlier time than the clock's.
+#: Tolerance for the time of a log file, in seconds. A file system may store a time that is slightly
+#: earlier than the time of the clock.
 _CLOCK_SECONDS = 2.0
 #: Name in the email address of the orchestrator's own commits. A worker's address has the worker's
 #: id in this place.
@@ -267,9 +269,9 @@ def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield the moves of refs that a root job's workers made. Fetches are excluded.
 
     Several moves of one ref by one worker become one move, from the first commit to the last. A
-    move is omitted if the ref later returned to the commit before the move, for example by
-    ``restore``. Pushes and moves of HEAD are never omitted. Only logs that changed after ``since``
-    (Unix time) are read.
+    move is omitted if it was undone later: the ref returned to its commit before the move, for
+    example by ``restore``. Pushes and moves of HEAD are never omitted. Only logs that changed after
+    ``since`` (Unix time) are read.
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES

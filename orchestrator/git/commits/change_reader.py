@@ -21,8 +21,8 @@ from orchestrator.core.repository.change_reader import (
 )
 from orchestrator.git.command.runner import Git
 
-#: Beginning of a file's part. No line of a hunk begins in this way, because each of these lines
-#: begins with a blank, "+", or "-".
+#: Beginning of a file's part of a patch. No line of a hunk begins in this way, because the lines of
+#: hunks begin with a blank, "+", or "-".
 _FILE = re.compile(rb"^diff --git ", re.M)
 _HUNK = re.compile(r"^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)$", re.S)
 

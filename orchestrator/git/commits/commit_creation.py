@@ -72,7 +72,7 @@ def _is_plain(tree: str, parents: Sequence[str], text: bytes, signature: Signatu
 
 
 def _have_all(git: Git, tree: str, parents: Sequence[str]) -> bool:
-    # If this returns False, ``commit-tree`` runs, and reports the missing object.
+    # If an object is missing, the caller runs ``commit-tree``, which reports the missing object.
     names = [f"{tree}^{{tree}}", *(f"{each}^{{commit}}" for each in parents)]
     return git.resolve_all(names) == [tree, *parents]
 
@@ -169,7 +169,8 @@ def commit_rest(
 def _is_rewritten(git: Git, start: str, head: str) -> bool:
     """True if the agent has rewritten its start commit, for example by ``git commit --amend``.
 
-    False if the agent has only discarded the start commit, or has switched to an older commit.
+    False if the agent has only discarded the start commit, for example by ``git reset``, or has
+    switched to an older commit.
     """
     base = git.ask("merge-base", start, head)
     if not base or base == start:

@@ -28,7 +28,7 @@ _PLAIN = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
 #: Limits of ``BranchWork``: commits, files, characters of a commit's subject, and columns of the
 #: file statistics.
 MOST_COMMITS, MOST_FILES, SUBJECT_CHARACTERS, STAT_WIDTH = 20, 30, 100, 100
-#: Maximum number of changed files whose changed places ``rewritten`` reads.
+#: Maximum number of changed files whose changed places are read.
 _MOST_LOOKED_INTO = 20
 
 _MOST_KEPT = 256
@@ -235,22 +235,22 @@ def _commit_of(git: Git, branch: str) -> str:
     return commit
 
 
-def rewritten(git: Git, commit: str) -> dict[str, list[str]]:
+def changed_places(git: Git, commit: str) -> dict[str, list[str]]:
     """Return the tracked files of the worktree that differ from a commit, by path.
 
-    A value has one digest for each changed place of the file. A file after the first
-    ``_MOST_LOOKED_INTO`` files has the value ``[""]``.
+    A value has one digest for each changed place of the file. Only the first ``_MOST_LOOKED_INTO``
+    files are read. All other files have the value ``[""]``.
     """
     quiet = ("--ignore-submodules=all", *_PLAIN)
     paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
     found = {path: [""] for path in paths}
     for path in paths[:_MOST_LOOKED_INTO]:
         shown = git.run("diff", "--unified=0", "--binary", *quiet, commit, "--", path).out
-        found[path] = [sha256(each).hexdigest() for each in _changed_places(shown)] or [""]
+        found[path] = [sha256(each).hexdigest() for each in _places_in(shown)] or [""]
     return found
 
 
-def _changed_places(patch: bytes) -> list[bytes]:
+def _places_in(patch: bytes) -> list[bytes]:
     """Return the removed and added lines of each changed place of a patch, without line numbers.
 
     For a file that is not text, return one value: the patch after its ``index`` line.

@@ -26,7 +26,8 @@ from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.staged_entries import LINK, Staged
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Name of the file in a worktree's own part of the repository with the list of held-back files.
+#: Name of the file with the list of held-back files. The file is in the worktree's git directory
+#: (``.git/worktrees/NAME``).
 NAME = "orchestrator-held-back"
 _MOST_BYTES = 1 << 20
 #: Files whose presence marks a directory as an environment or a cache.
@@ -73,7 +74,11 @@ def held(
     staged: Iterable[Staged],
     promised: Sequence[str] = (),
 ) -> HeldFiles:
-    """Return the new files to hold back. Files in ``promised`` are committed."""
+    """Return the files to hold back: new files in ``staged`` that match a rule of ``never``.
+
+    ``start``: the worker's start commit; files and directories of this commit are not held back.
+    ``promised``: paths that the task promises; promised files are committed.
+    """
     new = [each.path for each in staged if each.is_new and not each.is_gone and each.mode != LINK]
     roots = _Roots(git.directory, never, new)
     by_root: dict[_Root, list[str]] = {}
@@ -98,7 +103,7 @@ def held(
 
 
 class _Roots:
-    """Finds why a file is held back: because of itself, or because of a directory above it."""
+    """Finds the file or directory whose rule holds a file back: the file, or a directory above."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top
@@ -178,7 +183,7 @@ def _is_promised(root: _Root, path: str, promised: Sequence[str], never: NeverCo
 def note(admin: Path, found: Sequence[HeldBack], promised: Sequence[str]) -> None:
     """Save the held-back files and promised paths. Gates and later commits read them.
 
-    ``admin``: the worktree's own part of the repository.
+    ``admin``: the worktree's git directory (``.git/worktrees/NAME``).
     """
     place = admin / NAME
     if found or promised:

@@ -19,8 +19,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.git.command.runner import Git
 
-#: Prefix of the name of a quarantine directory. The directory is in a worktree's own part of the
-#: repository, and is removed with the worktree.
+#: Prefix of the name of a quarantine directory. The directory is in the worktree's git directory
+#: (``.git/worktrees/NAME``), and is removed with the worktree.
 PREFIX = "orchestrator-objects-"
 #: Quarantine directories of this process. Any other quarantine directory belongs to a server that
 #: was killed.
@@ -73,8 +73,9 @@ def opened(git: Git) -> Iterator[Quarantine]:
         yield Quarantine(Git(git.directory, env), Path(apart))
         failpoints.reached("worktree: objects are written")
         with _writing():
-            # Replace the index only after the objects have moved. Otherwise a ``git gc`` of another
-            # process, which reads all worktrees' indexes, would fail on a missing object.
+            # Replace the index only after the objects have moved. Otherwise the index would name
+            # missing objects, and a ``git gc`` of another process would fail, because it reads all
+            # indexes.
             _move(apart, objects)
             with suppress(FileNotFoundError):
                 os.replace(index, f"{admin}/index")

@@ -59,10 +59,10 @@ def _files_with_paths(directory: str) -> Iterator[str]:
 
 logger = logging.getLogger(__name__)
 
-#: Name of the file that lists copied files, in a worktree's own part of the repository. Copied
-#: files do not count as the worker's work.
+#: Name of the file that lists copied files, which do not count as the worker's work. The file is in
+#: the worktree's git directory (``.git/worktrees/NAME``).
 CARRIED = "orchestrator-carried"
-#: Maximum size of this list, in bytes.
+#: Maximum size of the list of copied files, in bytes.
 MOST_BYTES = 64 << 20
 #: File of the project with more patterns of files to copy, one per line. Claude Code reads the same
 #: file.
@@ -133,8 +133,8 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
 def note(admin: Path, path: str) -> None:
     """Add a path to the list of files that were copied or linked into a worktree.
 
-    The listed files do not count as the worker's work. ``admin``: the worktree's own part of the
-    repository.
+    The listed files do not count as the worker's work. ``admin``: the worktree's git directory
+    (``.git/worktrees/NAME``).
     """
     with os.fdopen(open_log(admin / CARRIED), "ab") as file:
         file.write(os.fsencode(path) + b"\0")

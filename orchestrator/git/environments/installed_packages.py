@@ -50,7 +50,7 @@ PROGRAMS = ".bin"
 #: Entries of ``node_modules`` that are not linked, because tools write to them while they run.
 #: ``.pnpm`` needs no link, because the packages in ``node_modules`` are links into ``.pnpm``.
 _LEFT_OUT = frozenset({".cache", ".vite", ".vitest", ".pnpm"})
-#: Small files of the package manager.
+#: Files in which the package manager records what is installed. They are copied, not linked.
 _STATE = frozenset({".package-lock.json", ".modules.yaml", ".yarn-state.yml", ".yarn-integrity"})
 
 #: A function that takes a real path in the checkout and returns the same path in the worktree, or
@@ -62,7 +62,7 @@ def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
     """Fill the directory ``target`` with links to the packages in the directory ``source``.
 
     Return True if one of the packages is a link to the project's own code. Idempotent: existing
-    entries stay, except that a wrong link to the project's own code is corrected.
+    entries stay. Only a wrong link to the project's own code is corrected.
     """
     os.makedirs(target, exist_ok=True)
     leads_to_sources = False
@@ -92,7 +92,7 @@ def _link(source: str, target: str, *, is_source: bool) -> None:
 logger = logging.getLogger(__name__)
 
 ENVIRONMENTS = (".venv", "venv")
-#: Files next to which their packages are installed.
+#: Names of files that list packages. The packages are installed in the directory of the file.
 _MANIFESTS = ("package.json", "pyproject.toml", "setup.py", "setup.cfg", "requirements*.txt")
 _MOST_PLACES = 200
 #: Name of the environment in the directory for the programs of a gate or worker.

@@ -27,9 +27,9 @@ class _Commit:
 def as_users(git: Git, tip: str, without: Sequence[str], user: Signature) -> str:
     """Rewrite commits as the user's own commits. Return the rewritten ``tip``.
 
-    Commits in the history of ``without`` stay unchanged. In all other commits, authors and
-    committers that are workers or the orchestrator become the user. For a worker, the message gets
-    a trailer ``Co-authored-by``. Dates, content, merges, and the rest of the message stay.
+    Commits in the history of ``without`` stay unchanged. In all other commits, ``user`` replaces
+    each author or committer that is a worker or the orchestrator. For a worker, the message gets a
+    trailer ``Co-authored-by``. Dates, content, merges, and the rest of the message stay.
     """
     renamed: dict[str, str] = {}
     for commit in _commits(git, tip, without):

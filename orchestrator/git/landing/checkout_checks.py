@@ -56,9 +56,9 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if the checkout has uncommitted changes, but only in files that differ between commits.
+    """True if the checkout has uncommitted changes, and all changed files differ between commits.
 
-    ``before``, ``after``: the commits.
+    ``before`` and ``after`` are the two commits.
     """
     changed = {path_of(each) for each in _changed(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}

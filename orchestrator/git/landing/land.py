@@ -171,8 +171,8 @@ class Landing:
         head = self._head()
         if self._has(head, recorded) or self._rewritten_on(head, recorded):
             return
-        # Accept a result branch that the user has rebased. Reject an earlier result, and a branch
-        # that moved to a landed commit.
+        # The branch does not contain the recorded result. Accept the branch if the user may have
+        # rebased it. Reject it at an earlier result, and at a commit in the history of HEAD.
         if self._has(recorded, result) or self._has(head, result):
             raise Conflict(
                 f"branch {self.head} was moved, and no longer contains {recorded[:12]}, the result "
@@ -359,7 +359,8 @@ class Landing:
         """Return the commit with which the result is merged: usually ``head``.
 
         If an earlier result of the job was landed as rewritten commits, return a temporary merge of
-        ``head`` with the earlier result. Otherwise lines that are in both results would conflict.
+        ``head`` with the earlier result. A merge with ``head`` would report conflicts in lines that
+        both results have.
         """
         earlier = self._git.resolve(self._rewritten_ref)
         if not earlier or not self._rewritten_on(head, earlier):

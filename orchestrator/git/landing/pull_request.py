@@ -14,8 +14,8 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.git.command.runner import Git
 
-#: For each program: the word that the host names of its service contain, and the address of the
-#: program's page.
+#: For each program: a word in the host names of the service that the program supports, and the
+#: address of the program's web page.
 _TOOLS = {"gh": ("github", "https://cli.github.com"), "glab": ("gitlab", "https://gitlab.com/cli")}
 #: Maximum length of a description (GitHub accepts 65,536 characters).
 _MOST_CHARACTERS = 60_000

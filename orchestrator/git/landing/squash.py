@@ -55,7 +55,10 @@ def _log_values(git: Git, span: Sequence[str], what: str, *how: str) -> list[str
 
 
 def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]:
-    """Yield the landed commit of each branch on which ``result`` landed as rewritten commits."""
+    """Yield the commits with which ``result`` was landed, one for each branch.
+
+    Landings that did not rewrite the commits of ``result`` are omitted.
+    """
     notes = landed_refs(root_id, job_id)
     for name, landed in listed_refs(git, f"{notes}result/").items():
         after = git.ask("rev-parse", "-q", "--verify", name.replace("/result/", "/after/", 1))

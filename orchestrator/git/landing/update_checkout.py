@@ -97,9 +97,9 @@ def is_index_of(git: Git, commit: str) -> bool:
 
 
 def restore(git: Git, before: str, after: str) -> None:
-    """Restore the files that an interrupted git changed.
+    """Restore the files of the commit ``before`` after an interrupted move to ``after``.
 
-    The caller must have checked that none of these files has changes of the user.
+    The caller must have checked that none of the changed files has changes of the user.
     """
     if is_index_of(git, after):
         git.run("read-tree", "-m", after, before)

@@ -80,9 +80,9 @@ def contents(
 ) -> Iterator[Content]:
     """Yield the merged content of each file whose text conflicts. ``tree`` is git's merged tree.
 
-    ``unites`` returns True if the merge may keep the lines of both sides in a file. The merge does
-    so if both sides only added lines at the conflicting places. ``forces``: True to select the
-    lines of ``theirs`` in all other conflicts.
+    ``unites`` returns True if the merge may keep the lines of both sides in a file. Both sides'
+    lines are kept if both sides only added lines at the conflicting places. ``forces``: True to
+    select the lines of ``theirs`` in all other conflicts.
     """
     files = list(_conflicted_files(git, tree, sides))
     ours, theirs = _edits(git, files)
@@ -143,8 +143,9 @@ class _Merger:
             if union.is_sound(self._file.path, text, sides):
                 return self._content(text, FileWay.UNION)
         if not self._forces or self._file.base is None:
-            # If both sides created the file, the caller uses the whole ``theirs`` version, so that
-            # a file that ours renamed to this path gets its old name again.
+            # If both sides created the file, return no text. The caller then uses the whole
+            # ``theirs`` version. If ours renamed another file to this path, the caller also
+            # restores the ``theirs`` version of that file at its old path.
             return none
         lost = tuple(self._lost(each) for each in conflicts)
         return self._content(self._text(unites=False), None, lost)

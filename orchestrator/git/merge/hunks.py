@@ -108,9 +108,10 @@ def _pop_group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Ed
 
 
 def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
-    """Return the span of one side that corresponds to the span ``base`` of the base text.
+    """Return the span of one side's text that corresponds to the span ``base`` of the base text.
 
-    ``at``: the first line of the returned span if the side has no edits.
+    ``edits``: the side's edits in this span. ``at``: the first line of the returned span if there
+    are no edits.
     """
     low, high = base
     if not edits:

@@ -100,10 +100,13 @@ def paths_in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> li
 def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
     """Squash the commits after ``onto`` up to ``refused``, and the next commit, into one commit.
 
-    All later commits are rewritten. Return the rewritten ``tip``. If ``tip`` is not a descendant of
-    ``onto`` and ``refused``, or if a commit to squash is a merge, return ``tip`` unchanged. If a
-    squashed commit has a subject that differs from the subject of ``message``, the new commit gets
-    ``message``, with a list of these subjects.
+    All later commits are rewritten. Return the rewritten ``tip``.
+
+    The squashed commit gets ``message``, with a list of the commits' subjects that differ from the
+    subject of ``message``. If there are none, it keeps the message of the next commit.
+
+    Return ``tip`` unchanged if it is not a descendant of ``onto`` and ``refused``, or if a commit
+    to squash is a merge.
     """
     above = _parents(git, refused, onto)
     after = _parents(git, tip, refused)

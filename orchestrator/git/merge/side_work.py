@@ -122,12 +122,12 @@ def merge_side_work(
     stashed = _own_stash_entries(home, worktrees, log)
     if refs.side or refs.of_users or refs.left or refs.deleted or own or stashed:
         home = replace(home, git=home.settled(home.git))
-    folding = _Folding(home, worktrees, refs, tip)
-    folding.run(own, stashed)
-    return folding.tip, tuple(folding.work)
+    merging = _SideWorkMerge(home, worktrees, refs, tip)
+    merging.run(own, stashed)
+    return merging.tip, tuple(merging.work)
 
 
-class _Folding:
+class _SideWorkMerge:
     def __init__(self, home: EndedWorktree, worktrees: GitWorktrees, refs: _Refs, tip: str) -> None:
         self._home = home
         self._git = home.git
@@ -230,9 +230,9 @@ class _Folding:
     def _moved_to(self, merged: str) -> bool:
         """Change the worktree's files to the commit ``merged``, and then move the branch to it.
 
-        If a file prevents the change, move nothing, and return False. After a crash between the two
-        steps, the next attempt commits the new files as the worker's changes, and merges the side
-        work again.
+        If a file prevents the change, move nothing, and return False; otherwise return True. After
+        a crash between the two steps, the next attempt commits the new files as the worker's
+        changes, and merges the side work again.
         """
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
@@ -378,9 +378,9 @@ def _own_branches(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return two mappings. Each maps a branch to the worker's last commit on the branch.
 
-    The first mapping has the worker's own branches. The second mapping has branches of the user. A
-    user's branch is omitted if the email address in its log shows that a worker moved it to the
-    commit. The job's report names such a branch.
+    The first mapping has the worker's own branches. The second mapping has branches of the user. It
+    omits a branch whose log shows, by an email address, that a worker moved the branch to the
+    commit: the job's report already names such a branch.
     """
     found, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
     for ref, tip in branches.items():

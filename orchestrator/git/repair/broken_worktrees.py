@@ -15,8 +15,8 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum size of a file with the id of a commit, in bytes.
 MOST_BYTES = 4096
-#: Files in a worktree's own part of the repository, each with the unfinished operation that it
-#: shows.
+#: Files in the worktree's git directory (``.git/worktrees/NAME``), each with the unfinished
+#: operation that the file shows.
 _UNFINISHED = {
     "MERGE_HEAD": "merge",
     "rebase-merge": "rebase",
@@ -30,10 +30,10 @@ _BISECT = ("BISECT_TERMS", "BISECT_NAMES", "BISECT_EXPECTED_REV", "BISECT_START"
 
 
 def repair(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> list[str]:
-    """Repair a worktree, except the content of its files. Return a text for each damage.
+    """Repair a worktree. Return a text for each damage. Idempotent.
 
-    The result also names each unfinished operation, which stays. ``start``: the commit at which a
-    deleted branch is created again. Idempotent.
+    The content of files is not repaired. Unfinished operations, such as a rebase, are not aborted,
+    but the result names them. ``start``: the commit at which a deleted branch is recreated.
     """
     moved = f"{directory}{MOVED_SUFFIX}"
     if not os.path.lexists(directory) and os.path.lexists(moved):
@@ -56,7 +56,7 @@ def repair(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> 
 
 
 def _repair_link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
-    """Restore the file ``.git``, which names the worktree's own part of the repository.
+    """Restore the file ``.git``, which names the worktree's git directory.
 
     Yield a text for each damage that was found.
     """
@@ -91,7 +91,7 @@ def _repair_head(git: Git, found: Found, branch: str, start: str) -> Iterator[st
 
 
 def is_head(path: Path) -> bool:
-    """True if the file is a valid HEAD. Without one, git does not recognize a repository."""
+    """True if the file is a valid HEAD. Without a valid HEAD, git recognizes no repository."""
     try:
         content = path.read_text("utf-8").strip() if path.is_file() else ""
     except (OSError, ValueError):
@@ -142,7 +142,7 @@ def unmerged(git: Git) -> list[str]:
 def unfinished(admin: Path) -> list[str]:
     """Return the kinds of git operations, such as a rebase, that are unfinished in a worktree.
 
-    ``admin``: the worktree's own part of the repository.
+    ``admin``: the worktree's git directory (``.git/worktrees/NAME``).
     """
     kinds = (kind for name, kind in _UNFINISHED.items() if (admin / name).exists())
     return list(dict.fromkeys(kinds))

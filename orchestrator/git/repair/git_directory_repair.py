@@ -137,7 +137,7 @@ _LARGEST_INDEX = 16 * 1024 * 1024
 #: writes the new content.
 PAUSE_SECONDS = 0.3
 #: One lock for all root jobs, because they share the repository.
-_PUTTING_BACK = threading.Lock()
+_RESTORING = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ class RepositoryBackup:
     job: Path
 
     def note(self, git: Git, common: Path) -> None:
-        """Back up the state before any agent starts. Idempotent: only the first call writes.
+        """Back up the repository before any agent starts. Idempotent: only the first call writes.
 
         Raise RepositoryError if git cannot use the present state.
         """
@@ -167,13 +167,13 @@ class RepositoryBackup:
         """
         before = read(self.job / NAME)
         if before is not None and not before.is_untouched():
-            with _PUTTING_BACK:
-                _Again(before, BrokenFiles(self.job)).restore()
+            with _RESTORING:
+                _Restoration(before, BrokenFiles(self.job)).restore()
         return BrokenFiles(self.job).notes()
 
 
 @dataclass(frozen=True, slots=True)
-class _Again:
+class _Restoration:
     before: GitDirectorySnapshot
     broken_files: BrokenFiles
 
@@ -256,8 +256,8 @@ class _Again:
     def _restore_refs(self, all_gone: bool) -> None:
         """Restore refs to their state before the job.
 
-        ``all_gone``: True if the directory of the refs was missing. If False, the packed-refs file
-        is broken, and its readable lines have priority over the saved refs.
+        ``all_gone``: True if the directory of the refs was missing. Otherwise, the packed-refs file
+        is broken: refs in its readable lines keep their commits. Other missing refs are restored.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.broken_files.job / REFS, _MOST_BYTES) or b"")

@@ -33,7 +33,8 @@ class GitDirectorySnapshot:
     common: str
     #: A result of ``_format_and_top``: the format of object ids, and the top of the checkout.
     where: str
-    #: The user's own part of the repository. For a worktree, it differs from the common directory.
+    #: The git directory of the user's checkout. For a linked worktree, this directory differs from
+    #: the common directory.
     admin: str
     #: Size, time, and inode of files that are too large to be read each time. Another value means
     #: that the file has changed.
@@ -139,8 +140,8 @@ def snapshot_json(git: Git, common: Path) -> bytes:
 def admin_of(git: Git) -> str:
     """Return the directory with the checkout's own HEAD and index.
 
-    For a linked worktree, this is the worktree's own part of the repository. Otherwise it is
-    ``.git``.
+    For a linked worktree, this is the worktree's git directory (``.git/worktrees/NAME``).
+    Otherwise it is ``.git``.
     """
     part = shared_part(git.directory, git.env)
     if part and not os.path.islink(f"{git.directory}/.git"):

@@ -70,7 +70,7 @@ _HEADS = "refs/heads/"
 _MOST_LOG_BYTES = 64 << 20
 #: Ends of entries of the log of HEAD that are not sent.
 _NOT_SENT = ("\treset: moving to HEAD", "\torchestrator: updating HEAD")
-#: Prefix of a temporary directory in a worktree's own part of the repository.
+#: Prefix of the name of a temporary directory in the worktree's git directory.
 _PREFIX = "orchestrator-node-"
 
 
@@ -155,7 +155,7 @@ def take(
 class _State:
     #: The worker's last commit.
     head: str
-    #: A commit on top of ``head`` with the uncommitted changes; ``head`` itself without changes.
+    #: A commit on top of ``head`` with the uncommitted changes; ``head`` itself if there are none.
     changes: str
 
 

@@ -23,10 +23,10 @@ from orchestrator.security.files.untrusted_files import read_regular
 LEAST_INDEX_BYTES = 256 * 1024
 #: Maximum number of spare worktrees of a job.
 MOST = 8
-#: Name of the directory in the job's directory.
+#: Name of the directory with a job's spare worktrees, in the job's directory.
 DIRECTORY = ".spare"
 #: Name of a copy of the index, made when the worktree's files were written. The copy is in the
-#: worktree's own part of the repository.
+#: worktree's git directory.
 PRISTINE = "orchestrator-index"
 #: Maximum size of the file ``about`` of a spare worktree, in bytes.
 MOST_BYTES = 4096
@@ -111,8 +111,8 @@ class WorktreePool:
             return False
         about = (read_regular(spare.about, MOST_BYTES) or b"").decode("ascii", "replace")
         commit, _, written_by = about.partition(" ")
-        # Check the content, because a worker may have replaced it, for example with an option of
-        # git in place of the commit.
+        # Check the content of the file, because a worker may have changed it: for example, to an
+        # option of git in place of the commit.
         known = commit.isalnum() and written_by == self._written_by()
         if not known or self._filters_differ(commit, start):
             discard(spare.path)

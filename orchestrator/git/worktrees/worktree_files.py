@@ -32,7 +32,7 @@ def bring(git: Git, now: str, then: str) -> None:
         git.run("read-tree", "-m", "-u", now, then, env=env)
 
 
-def lay_out(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
+def set_files(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) -> None:
     """Implements ``core.repository.repository.Repository.set_files``.
 
     HEAD and HEAD's branch stay unchanged.
@@ -58,9 +58,9 @@ def _index_line(path: str, entry: str | None) -> str:
 
 
 def restore(git: Git, commit: str) -> None:
-    """Set the files, and the worktree's own branch, to a commit.
+    """Set the worktree's files and branch to a commit. Ignored files and held-back files stay.
 
-    Ignored files and held-back files stay.
+    A branch of the user that is checked out in the worktree is not moved.
     """
     git.run("read-tree", "--reset", "-u", commit)
     exclusions = never_commit.clean_exclusions(Path(git.env["GIT_DIR"]))

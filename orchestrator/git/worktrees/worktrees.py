@@ -36,9 +36,9 @@ _MOST_NUMBERS = 10_000
 def register(git: Git, common: Path, directory: str, branch: str) -> Path | None:
     """Create ``directory``, which must not exist, and register it as a worktree.
 
-    Return the worktree's own part of the repository (its *admin* directory). Return None, and
-    change nothing, if the caller must use ``git worktree add``. ``branch``: the full name of a
-    branch that no other worktree has checked out.
+    Return the worktree's git directory (``.git/worktrees/NAME``). Return None, and change nothing,
+    if the caller must use ``git worktree add``. ``branch``: the full name of a branch that no other
+    worktree has checked out.
     """
     holder, name = os.path.split(directory)
     # Git stores real paths, so links are resolved in the same way.
@@ -120,8 +120,8 @@ def _is_sound(git: Git) -> bool:
 
 
 #: Suffix of the name of a mark: a file next to a directory whose files are being written or
-#: removed. The mark remains after a crash. It is not in the worktree's own part of the repository,
-#: because an agent may remove anything there.
+#: removed. The mark remains after a crash. The mark is not in the worktree's git directory, because
+#: an agent may remove any file there.
 FILLING = ".filling"
 #: Suffix of the name of a directory that was moved away for a moment.
 MOVED_SUFFIX = ".aside"
@@ -134,7 +134,7 @@ class Found:
     """A worktree that is registered in the repository."""
 
     directory: str
-    #: The worktree's own part of the repository, with HEAD and index.
+    #: The worktree's git directory (``.git/worktrees/NAME``), with HEAD and index.
     admin: Path
 
     @property
@@ -297,7 +297,7 @@ class GitWorktrees:
         return made
 
     def register_again(self, directory: str, branch: str) -> Found:
-        """Register a worktree whose own part of the repository was removed. The files stay.
+        """Register a worktree whose git directory was removed. The worktree's files stay.
 
         The caller must repair the worktree's ``.git`` and index.
         """
