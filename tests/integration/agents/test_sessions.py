@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.jobs.status import status_lines
+from orchestrator.cli.output.status_lines import status_lines
 from orchestrator.core.errors import ContainmentUnavailable
 from tests.integration.agents.conftest import KEY
 from tests.integration.conftest import MakeServer, MakeSite

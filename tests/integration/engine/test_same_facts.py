@@ -6,11 +6,11 @@ import click
 import pytest
 
 from orchestrator.api.client import OrchestratorClient
-from orchestrator.cli.jobs.status import status_lines
 from orchestrator.cli.offline.jobs_on_disk import all_jobs, find_job, root_jobs, whole_job
 from orchestrator.cli.output.complete_status import status_with_all_workers
 from orchestrator.cli.output.job_summary import ending_lines, outcome_line
 from orchestrator.cli.output.status_answer import seconds_taken
+from orchestrator.cli.output.status_lines import status_lines
 from tests.integration.conftest import MakeSite
 from tests.integration.site import KEY, REPOSITORY, Answer, shell, until
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from click import unstyle
 
-from orchestrator.cli.jobs.status import status_lines
 from orchestrator.cli.output.job_summary import cap_line, ending_lines, summary_lines, used_line
+from orchestrator.cli.output.status_lines import status_lines
 from orchestrator.cli.plan.plan_review import estimate_line
 from orchestrator.core.gates.gate import GateCause
 from orchestrator.core.model.attempt.delivered_work import (
