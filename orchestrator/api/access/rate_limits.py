@@ -14,41 +14,41 @@ from orchestrator.api.server_options import ApiOptions
 from orchestrator.core.lazy_dataclass import dataclass
 
 FAILED_LOGINS_PER_MINUTE = 10
-#: Maximum burst, in seconds of the allowed rate: a key without recent calls may make as many calls
-#: at once as are allowed in this time.
-WINDOW_SECONDS = 60.0
-#: Number of remembered names above which names with a full bucket are forgotten.
+#: Default period of a rate limit, in seconds. A key without recent calls may make all calls of a
+#: period at once.
+MINUTE_SECONDS = 60.0
+#: If more names than this number are remembered, names with a full bucket are forgotten.
 MOST_REMEMBERED = 10_000
 
 
 class RateLimit:
     """A rate limit with one token bucket for each name.
 
-    A full bucket allows the calls of one minute without a pause. After this burst, calls are
-    allowed at an even rate.
+    A full bucket allows all calls of one period at once. After this burst, calls are allowed at an
+    even rate.
     """
 
     def __init__(
         self,
-        per_minute: int | None,
+        calls: int | None,
         clock: Callable[[], float] = time.monotonic,
-        window: float = WINDOW_SECONDS,
+        period: float = MINUTE_SECONDS,
     ) -> None:
-        """``per_minute``: calls allowed in ``window`` seconds, usually a minute; None: no limit."""
-        self.per_minute = per_minute
-        self._window = window
-        self._interval = window / per_minute if per_minute else 0.0
+        """``calls``: number of calls allowed in ``period`` seconds; None: no limit."""
+        self.calls = calls
+        self._period = period
+        self._interval = period / calls if calls else 0.0
         self._clock = clock
         #: By name: the time when the name's bucket is full again.
         self._full_at: dict[str, float] = {}
         self._lock = threading.Lock()
 
-    def wait(self, name: str) -> float:
+    def seconds_to_wait(self, name: str) -> float:
         """Return the seconds until the next call is allowed. Does not count a call."""
         with self._lock:
             now = self._clock()
             full_at = max(now, self._full_at.get(name, now)) + self._interval
-            return max(0.0, full_at - now - self._window)
+            return max(0.0, full_at - now - self._period)
 
     def take(self, name: str) -> float:
         """If a call is allowed, count it and return 0. Otherwise, return the seconds to wait."""
@@ -57,7 +57,7 @@ class RateLimit:
         with self._lock:
             now = self._clock()
             full_at = max(now, self._full_at.get(name, now)) + self._interval
-            over = full_at - now - self._window
+            over = full_at - now - self._period
             if over > 1e-9:  # tolerance, because sums of floats are not exact
                 return over
             if len(self._full_at) >= MOST_REMEMBERED:
@@ -106,9 +106,9 @@ def _take(limit: RateLimit, name: str, setting: str) -> None:
             status=HTTPStatus.TOO_MANY_REQUESTS,
             type="rate-limit",
             detail=(
-                f"rate limit reached for key {name!r} ({setting}: {limit.per_minute}); "
+                f"rate limit reached for key {name!r} ({setting}: {limit.calls}); "
                 f"retry in {seconds} s"
             ),
             headers={"Retry-After": str(seconds)},
-            more=limit_fields(setting, limit.per_minute, limit.per_minute, time.time() + seconds),
+            more=limit_fields(setting, limit.calls, limit.calls, time.time() + seconds),
         )

@@ -44,7 +44,7 @@ class Triggers:
     def of(cls, options: ApiOptions) -> Triggers:
         return cls(
             {
-                each.name: (each, RateLimit(each.max_per_hour, window=HOUR_SECONDS))
+                each.name: (each, RateLimit(each.max_per_hour, period=HOUR_SECONDS))
                 for each in options.triggers
             }
         )
@@ -69,7 +69,7 @@ def receive_event(trigger_name: str) -> Response:
             reason=f"the condition when.{unmet} is false",
         )
     if trigger.template is None:
-        return _send_back(trigger, event, limit)
+        return _queue_feedback(trigger, event, limit)
     return _start(trigger, event, limit)
 
 
@@ -113,8 +113,8 @@ def _start(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
     return _answer(trigger, answers.status.TriggerOutcome.ACCEPTED, accepted.job.id)
 
 
-def _send_back(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
-    """Pass on a pull request's comment, as feedback, to the worker of the pull request's job."""
+def _queue_feedback(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
+    """Queue a comment or failed check of a job's pull request as feedback for the job's worker."""
     from orchestrator.schemas.triggers.github import remark_of
 
     remark = remark_of(event.kind, event.document)

@@ -93,7 +93,7 @@ def _proven_key(ticket: str | None) -> str:
     """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     remote = request.remote_addr or ""
-    _check_logins(limits.failed_logins.wait(remote))
+    _check_logins(limits.failed_logins.seconds_to_wait(remote))
     try:
         if ticket is not None:
             return browser_sessions().redeem(ticket)
