@@ -57,8 +57,8 @@ class ApiOptions:
     log_poll_seconds: float = 0.05
     #: Maximum number of streams and waits at the same time.
     open_streams_limit: int = 2000
-    #: Maximum number of streams, and of waits, that hold a thread, because the socket loop cannot
-    #: take over the connections of every kind of server.
+    #: Maximum number of streams and waits that each hold a thread, because the socket loop could
+    #: not take over their connections.
     threaded_limit: int = 8
     #: Maximum number of unsent bytes of a reader. A slower reader is dropped, and can resume.
     lag_limit_bytes: int = MIB

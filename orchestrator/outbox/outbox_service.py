@@ -81,7 +81,7 @@ class OutboxService:
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
         """Send an entry, and return it with its new state.
 
-        If the message also contains other due entries, return them, too.
+        If the message also contains other pending entries, also return these entries.
         """
         entries = self._send(entry)
         for each in entries:
@@ -178,7 +178,7 @@ class OutboxService:
 
 
 def _log_failure(entry: OutboxEntry) -> None:
-    """Log the failure of the entry's first attempt, and of its last attempt."""
+    """Log a failed attempt if it was the first or the last attempt of the entry."""
     if entry.state is EntryState.FAILED:
         after = f"send it again: {COMMAND} webhooks redeliver {entry.id}"
     elif entry.last_error and entry.attempts == 1:
@@ -199,8 +199,8 @@ def _log_failure(entry: OutboxEntry) -> None:
 def _most_at_once(endpoint: str) -> int:
     """Return the maximum number of messages that are sent to an endpoint in parallel.
 
-    A target of notifications gets one message at a time. While it is sent, further notifications
-    collect, and become one message.
+    A target of notifications gets one message at a time. Notifications that arrive while a message
+    is being sent become one later message.
     """
     return 1 if endpoint.startswith(notes.PREFIX) else MOST_OF_ENDPOINT
 

@@ -15,7 +15,7 @@ from importlib import import_module
 
 
 def first_use(package: str) -> Callable[[str], object]:
-    """Return the ``__getattr__`` of a package that imports each module at its first use."""
+    """Return a ``__getattr__`` for a package. The function imports each module at its first use."""
 
     def module(name: str) -> object:
         path = f"{package}.{name}"

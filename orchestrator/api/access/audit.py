@@ -16,9 +16,9 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "audit.jsonl"
 #: Key of the caller's name in a request's environment.
 CALLER = "orchestrator.caller"
-#: Name of the called tool, if the path alone does not show it.
+#: Key of the called MCP tool's name in a request's environment. Unset for all other calls.
 TOOL = "orchestrator.tool"
-#: Key in a request's environment; set if the POST request changes nothing.
+#: Key in a request's environment, which is set for a POST request that changes nothing.
 READS = "orchestrator.reads"
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 REFUSALS = frozenset(
@@ -31,8 +31,9 @@ REFUSALS = frozenset(
 )
 #: Paths that are not logged, because every worker of an AI agent calls them once per second.
 ROUTINE = frozenset({"/api/v1/usage"})
-#: Maximum length of a logged path or method; no valid one is longer.
+#: Maximum length of a logged path. No valid path is longer.
 LONGEST_TARGET = 300
+#: Maximum length of a logged method. No valid method is longer.
 LONGEST_METHOD = 20
 
 
@@ -60,7 +61,10 @@ class AuditLog:
         self._put(entry)
 
     def note(self, key_name: str, method: str, target: str) -> None:
-        """Log an action of the server itself. Never raises."""
+        """Log a change that is no HTTP call, such as a landing by the command line. Never raises.
+
+        ``key_name``: the actor, in place of the name of a key, such as ``(land)``.
+        """
         self._put({"at": _now(), "key": key_name, "method": method, "target": target})
 
     def _put(self, entry: dict[str, object]) -> None:
@@ -86,7 +90,7 @@ def _now() -> str:
 class Audit:
     """WSGI middleware that writes changes and rejected calls to the audit log.
 
-    It wraps all other middleware, so that it also logs the calls that other middleware rejects.
+    ``Audit`` is the outermost middleware, so it also logs calls that other middleware rejects.
     """
 
     def __init__(self, application: WSGIApplication, log: AuditLog) -> None:
@@ -98,8 +102,7 @@ class Audit:
             code = int(status.split(" ", 1)[0])
             if code in REFUSALS or not _is_routine(environ):
                 self._log.write(environ, code)
-            # Return waitress' own method, because the socket loop finds the connection through this
-            # method.
+            # Return waitress' own ``write`` method, which leads the socket loop to the connection.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)

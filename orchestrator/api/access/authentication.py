@@ -37,7 +37,7 @@ def caller() -> Caller:
 
 
 def authenticate() -> None:
-    """Find the caller of the request, by its key or browser session.
+    """Identify the caller of the request by key or browser session, for ``caller()``.
 
     Raise a 401 for an unknown caller. Raise a 403 if a browser session requests a change without
     the session's token.
@@ -116,7 +116,7 @@ def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
 
 
 def same_call_with_key(given: Request) -> str:
-    """Return the current request as a curl command, with a placeholder for the API key."""
+    """Return a request as a curl command, with a placeholder for the API key."""
     words = ["curl"]
     if given.method not in ("GET", "HEAD"):
         words += ["-X", given.method]

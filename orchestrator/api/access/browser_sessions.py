@@ -4,9 +4,9 @@ A session belongs to one API key. It ends with the key, after 12 hours without a
 the login, or at the logout. A file in the workspace has the sessions, so they survive a restart.
 The file contains only hashes, so that a reader of the file cannot use the sessions.
 
-A browser sends a cookie to every port of a host name, so another port's page could use it.
-Therefore a change also needs the session's token. The page keeps the token in a storage that the
-browser separates by port.
+A browser sends a cookie to every port of a host name. A page of another port could therefore use
+the cookie for a change. To prevent this, a change also needs the session's token. The page keeps
+the token in a storage that the browser separates by port.
 """
 
 import json
@@ -33,8 +33,9 @@ LONGEST_SECONDS = 7 * 86400.0
 TICKET_SECONDS = 60.0
 #: Minimum seconds between two writes of the time of a session's latest call.
 SEEN_SECONDS = 300.0
-#: Maximum number of sessions, and of tickets. A further session or ticket ends the oldest.
+#: Maximum number of sessions. A further session ends the least recently used session.
 MOST_SESSIONS = 1000
+#: Maximum number of tickets. A further ticket ends the oldest ticket.
 MOST_TICKETS = 100
 
 
@@ -135,7 +136,6 @@ class BrowserSessions:
         return key_hash
 
     def _save(self, now: float) -> None:
-        # If the disk is full, users have to log in again after the next restart.
         valid = sorted(
             (each for each in self._sessions.values() if each.expires_at > now),
             key=lambda each: each.seen_at,

@@ -45,7 +45,8 @@ SECURITY_HEADERS = (
 API_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 #: Key of a request's CORS headers in its environment. With these headers, a browser lets the page
-#: of an allowed origin read the answer. Code that answers without this middleware adds them itself.
+#: of an allowed origin read the answer. Answers of the socket loop bypass this
+#: middleware, and add the headers themselves.
 CORS_HEADERS = "orchestrator.cors"
 #: Methods and headers that the page of an allowed origin may send. Cookies are excluded, so the
 #: page can call only with a key.
@@ -70,7 +71,7 @@ def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 class Guard:
-    """WSGI middleware that checks each request before the application gets them.
+    """WSGI middleware that checks each request before the application gets the request.
 
     A rejected request is answered with 403 or 431.
     """
@@ -87,8 +88,7 @@ class Guard:
         cors = self._cors_headers(environ)
 
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
-            # Return waitress' own method, because the socket loop finds the connection through this
-            # method.
+            # Return waitress' own ``write`` method, which leads the socket loop to the connection.
             added = [each for each in cors if each not in headers]
             return start_response(status, [*secured(headers), *added], exc_info)
 

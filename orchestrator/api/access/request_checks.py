@@ -10,7 +10,7 @@ from orchestrator.api.access.audit import READING
 from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.access.rate_limits import check_rate
 
-#: Calls that create work.
+#: Flask's names of the calls that count toward the limit of submissions.
 SUBMISSIONS = frozenset({"job_control.orchestrate", "job_control.retry_job", "tasks.create_task"})
 
 

@@ -57,7 +57,7 @@ class ClientCalls:
 def object_of(response: TransportReply) -> Answer:
     """Return the JSON object in a response.
 
-    Any other response is the answer of another program, not of the server: raise ClientError.
+    Raise ClientError for any other response: the answer of a program that is not this product.
     """
     try:
         answer = response.json()

@@ -73,9 +73,9 @@ class OrchestratorClient(FollowCalls):
     ) -> Self:
         """Return the client for this program's environment.
 
-        In a worker, it calls the worker's server with the worker's key. Otherwise, it calls the
-        running server of ``folder``, the directory with ``config.yaml`` and the workspace. Raises
-        NoServer if no server runs.
+        In a worker, the client calls the worker's server with the worker's key. Otherwise, it calls
+        the running server of ``folder``, the directory with ``config.yaml`` and the workspace.
+        Raises NoServer if no server runs.
 
         The default of ``folder`` is the portable folder that contains this package. With an
         installed package, it is usually ``.orchestrator/local`` of the current project.
@@ -153,7 +153,7 @@ class OrchestratorClient(FollowCalls):
     def needs(self, page: int | None = None, page_size: int | None = None) -> Answer:
         """Return one page of ``needs``, the latest first, and their ``total``.
 
-        A need is a person's decision for which a job waits.
+        A need is what a person must do for a job, such as answer a question.
         """
         return self._get("/api/v1/needs", {"page": page, "page_size": page_size})
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from orchestrator.core.errors import OrchestratorError
 
-#: Types of a 422 that mean "a limit was hit"; all others mean "the request is wrong".
+#: Types of errors 422 that report a limit. All other types report an invalid request.
 LIMIT_KINDS = frozenset({"limit", "cycle", "recursion-disabled"})
 
 

@@ -1,7 +1,7 @@
 """HTTP client for a server on this machine, with the standard library only.
 
-It does not use ``requests``, whose import takes longer than most commands. Each call has its own
-connection. Proxy settings are ignored. Redirects are not followed.
+This module does not use ``requests``, because importing ``requests`` takes longer than most
+commands. Each call has its own connection. Proxy settings are ignored. Redirects are not followed.
 """
 
 import json as json_text
@@ -83,8 +83,8 @@ class LoopbackSession:
         target = urlsplit(url).path or "/"
         target += f"?{urlencode(params, doseq=True)}" if params else ""
         given = {**self.headers, **(headers or {})}
-        # An HTTP/1.0 answer is one piece that ends with the connection. A stream needs HTTP/1.1,
-        # whose chunks show whether the answer is complete.
+        # The end of an HTTP/1.0 answer is the end of the connection, so a stream that broke would
+        # look complete. A stream therefore uses HTTP/1.1, in which the last chunk marks the end.
         version = "1.1" if stream else "1.0"
         message = request_message(method, target, self._host, given, json, version=version)
         try:

@@ -19,7 +19,7 @@ RECORD_NAME = "server.json"
 RECORD_BYTES = 64 * 1024
 API_URL = "ORCHESTRATOR_API_URL"
 API_KEY = "ORCHESTRATOR_API_KEY"
-#: Variable with the path of a file that contains the key; the server reads it, too.
+#: Variable with the path of a file that contains the key. The server also reads this variable.
 KEY_FILE = "ORCHESTRATOR_API__API_KEY_FILE"
 START = f"{COMMAND} serve" if IS_INSTALLED else "python api_server.py"
 
@@ -42,7 +42,8 @@ class ServerRecord:
     project: str = ""
     #: Version of the product; empty: unknown.
     version: str = ""
-    #: Further ports on which the server listens, for workers that earlier servers started.
+    #: Ports of earlier servers. The server also listens on these ports, for workers that the
+    #: earlier servers started.
     former_ports: tuple[int, ...] = ()
 
     @property

@@ -16,7 +16,7 @@ from orchestrator.security.http_client.http_retry import BUSY, Retry, Waiting, s
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 READ_TIMEOUT_SECONDS = 30.0
-#: Seconds after which a silent server counts as exited, because streams have heartbeats.
+#: Seconds without data after which a stream counts as broken. A running server sends heartbeats.
 STREAM_SILENCE_SECONDS = 60.0
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 

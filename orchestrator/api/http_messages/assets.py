@@ -86,7 +86,10 @@ def joined(version: str, name: str) -> str:
 
 
 def _add(module: str, made: dict[str, str], importing: tuple[str, ...]) -> None:
-    """Add a module to ``made``, after the modules that it imports."""
+    """Add a module to ``made``, after the modules that it imports.
+
+    ``importing``: the modules whose imports are being added. Raise ValueError for a cycle.
+    """
     if module in importing:
         raise ValueError(f"modules import each other: {', '.join((*importing, module))}")
     if module in made:

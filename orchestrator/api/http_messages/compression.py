@@ -8,8 +8,8 @@ from http import HTTPStatus
 from flask import Flask, Response, g, request
 
 LEAST_BYTES = 1024
-#: Name of the attribute of ``flask.g`` with the answer's tag; set only if equal tags mean equal
-#: bodies.
+#: Attribute of ``flask.g`` with the answer's tag. Set only if the tag identifies the body: equal
+#: tags mean equal bodies.
 WHOLE_TAG = "orchestrator_whole_tag"
 #: Compression level of answers: low, because a higher level takes several times as long and saves
 #: only a tenth of the bytes.

@@ -73,7 +73,7 @@ def lines_between(opened: BinaryIO, first: int, last: int, most_bytes: int) -> b
     number = 1
     for block in _whole_lines(opened):
         lines = block.split(b"\n")
-        # Text after the last line end is a line only at the end of the log.
+        # A block ends with a line end, except possibly the last block of the log.
         ended = lines.pop() == b""
         count = len(lines) + (not ended)
         if number + count > first:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     # Imported when metrics are requested, because many servers have no Prometheus.
     from prometheus_client.core import Metric
 
-#: Groups of counts that have the label ``status``. The label of most other groups is ``name``.
+#: Groups of counts by status, with the label ``status``. Most other groups have the label ``name``.
 BY_STATUS = frozenset({"jobs", "workers"})
 KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "DELETE", "OPTIONS", "PUT", "PATCH"})
 

@@ -118,8 +118,9 @@ def limit_fields(
 ) -> Mapping[str, Any]:
     """Return a problem's fields for a limit that was reached.
 
-    ``limit``: the name of the limit in ``config.yaml``. ``most``: its value. ``used``: how much of
-    it is used. ``free_at``: the Unix time at which quota is free again. None: unknown.
+    ``limit``: the name of the limit in ``config.yaml``. ``most``: the value of the limit. ``used``:
+    the used part of the limit. ``free_at``: the Unix time at which quota is free again. None:
+    unknown.
     """
     when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
     return {
@@ -168,8 +169,8 @@ def problem_of(error: BaseException) -> ProblemError:
     logger.error("a request failed", exc_info=error)
     detail = "internal server error; read the cause in logs/orchestrator.log"
     if isinstance(error, ImportError):
-        # Modules are imported when they are needed. After an upgrade, new modules do not fit the
-        # running code.
+        # The server imports some modules late. If an upgrade replaced the files in the meantime, a
+        # new module does not fit the old code in memory.
         detail = (
             "the code of the running server was replaced; restart the server (the cause is in "
             "logs/orchestrator.log)"

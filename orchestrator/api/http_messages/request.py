@@ -1,4 +1,4 @@
-"""Reads and checks a request: its JSON body, its query and its Idempotency-Key."""
+"""Reads and checks a request: its JSON body, query, and Idempotency-Key."""
 
 import json
 import re

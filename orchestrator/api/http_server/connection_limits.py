@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 #: Timeout in seconds for the whole head of a request.
 HEAD_SECONDS = 5.0
-#: Seconds for which data of a rejected caller is read and dropped. Closing a connection with unread
-#: data would reset it, so that the caller would not get the answer.
+#: Seconds for which data of a rejected caller is read and dropped. If a connection is closed with
+#: unread data, the kernel resets the connection, and the caller does not get the answer.
 REST_SECONDS = 30.0
 #: Number of extra threads for short calls, so that a slow cancel does not delay /health.
 VITAL_THREADS = 2
@@ -96,13 +96,14 @@ class _Parser(HTTPRequestParser):  # type: ignore[misc]
     def received(self, data: bytes) -> int:
         consumed: int = super().received(data)
         if self.error:
-            # Otherwise waitress would ask the client for the body of a rejected request.
+            # If this flag stayed set, waitress would send "100 Continue", and the client would send
+            # the body of a rejected request.
             self.expect_continue = False
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
-        # Rejects a request with Content-Length and chunks, because a proxy may find another end of
-        # its body.
+        # Reject a request with both Content-Length and chunks. If a proxy and waitress saw
+        # different ends of the body, a caller could hide a second request in the body.
         self.head = bytes(header_plus)
         super().parse_header(header_plus)
         if "CONTENT_LENGTH" in self.headers and (
@@ -119,7 +120,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
     request: Any
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        #: Start of the wait for a request or for its rest (monotonic).
+        #: Time since which the connection waits for data of a request (monotonic).
         self.waits_since = time.monotonic()
         self._has_asked = False
         #: True if the request was rejected, so that further data is no request.
@@ -155,7 +156,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
                 self.request.close()
                 self.request = None
         if self.socket.family == socket.AF_UNIX:
-            return  # after a shutdown, the TLS relay would close the connection
+            return  # a shutdown would make the TLS relay close the connection
         try:
             self.socket.shutdown(socket.SHUT_WR)
         except OSError:
@@ -201,7 +202,8 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
             return
         if sent < sum(map(len, pieces)):
             self.write_soon(b"".join(pieces)[sent:])
-            # Waitress does the same after each answer, so that the next answer gets a new buffer.
+            # This value makes waitress begin a new buffer for the next answer. Waitress itself sets
+            # the value after each answer.
             self.current_outbuf_count = self.adj.outbuf_high_watermark
 
     def service(self) -> None:
@@ -226,23 +228,23 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
     def end(self, problem: ProblemError, *, if_silent: bool) -> None:
         """Close the connection soon. Called in the server's loop.
 
-        Send ``problem`` if a request has partly arrived; with ``if_silent``, also to a client that
-        has sent nothing.
+        Send ``problem`` to a client whose request has partly arrived. With ``if_silent``, also send
+        it to a client that has made no request yet.
         """
-        # Between two requests, a client could take an error answer for the answer to its next
-        # request.
+        # Send nothing between two requests: the client could take the problem for the answer to its
+        # next request.
         if self.request is not None or (if_silent and not self._has_asked):
             say(self.socket, problem)
         self.will_close = True
 
 
 def say(connection: Any, problem: ProblemError) -> None:
-    """Send a problem on a connection that is about to be closed, unless sending would block."""
+    """Send a problem before the connection is closed. Drop the problem if sending would block."""
     try:
         connection.setblocking(False)
         connection.send(problem.reply().encoded())
-        # Without the shutdown and the reads, unread data of the caller would make the kernel
-        # discard the answer.
+        # If a connection is closed with unread data, the kernel discards the answer. Therefore read
+        # the caller's data before the close.
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(65536):
             pass
@@ -324,8 +326,8 @@ class EventLoop:
     """Waits for events on a server's connections and listeners, in place of ``wasyncore.poll2``.
 
     A loop has to know for which events (data to read, room to write) each connection waits.
-    ``poll2`` is slow, because it asks each connection before each wait. ``EventLoop`` asks only
-    after a change. Other threads wake the loop through waitress' trigger.
+    ``poll2`` is slow, because it asks all connections before each wait. ``EventLoop`` asks them
+    only after a change. Other threads wake the loop through waitress' trigger.
     """
 
     def __init__(self, server_map: dict[int, Any]) -> None:
@@ -368,13 +370,14 @@ def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:
     return [each for each in list(server_map.values()) if isinstance(each, HttpChannel)]
 
 
-#: Maximum number of reserved descriptors, and their maximum share of all descriptors (1/n).
+#: Limits of the number of reserved descriptors: a number, and a divisor of the number of all
+#: descriptors. The smaller result counts.
 MOST_KEPT, KEPT_SHARE = 128, 4
 #: Two limits for vital requests: the number of connections beyond the connection limit, and the
 #: number of reserved descriptors that connections may use.
 KEPT_CONNECTIONS, KEPT_FOR_VITAL = 32, 8
-#: Pause in seconds after a connection could not even be rejected, so that the server's loop does
-#: not spin.
+#: Pause in seconds if no descriptor is free even to reject a connection. Without the pause, the
+#: server's loop would retry without end, at full speed.
 PAUSE_SECONDS = 0.05
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REFUSAL = unavailable("no free file descriptor for another connection; retry later")
@@ -447,7 +450,7 @@ class Door:
             self._spare = None
 
     def _refuse_next(self) -> None:
-        # ``close`` frees the descriptor that is reserved for rejections.
+        # No descriptor is free. ``close`` frees the spare descriptor for the connection to reject.
         self.close()
         try:
             found = wasyncore.dispatcher.accept(self._listener)

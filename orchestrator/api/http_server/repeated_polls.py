@@ -18,8 +18,9 @@ from orchestrator.api.http_messages.repeatable_answer import AGAIN, HEAD, Again,
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Maximum number of requests whose answers are stored, and maximum bytes of a request's head.
+#: Maximum number of requests whose answers are stored.
 MOST_REPEATED = 512
+#: Maximum bytes of the head of such a request.
 LONGEST_HEAD = 2048
 #: Headers that are not stored, because each repeated answer gets new values.
 _OWN_HEADERS = frozenset({"content-length", "date", "connection", "etag"})
@@ -28,8 +29,7 @@ _OWN_HEADERS = frozenset({"content-length", "date", "connection", "etag"})
 _SINCE = re.compile(rb"(GET [^ ]*[?&]since_seq=)([0-9]{1,15})(?=[& ])")
 _TAG = b"if-none-match:"
 _NOT_MODIFIED = "304"
-#: Environment keys of requests whose answers are never repeated, because they have a body, or a
-#: session that may end.
+#: Environment keys that show a body or a session. The answer to such a request is never repeated.
 _MORE_THAN_THE_HEAD = frozenset(
     {"CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING", "HTTP_EXPECT", "HTTP_COOKIE"}
 )
@@ -43,8 +43,8 @@ class _Answered:
     head: bytes
     again: Again
     is_packed: bool
-    #: For a 304: its ETag. The 304 is repeated only while this ETag is current. Empty for an answer
-    #: with a body.
+    #: The ETag of an answer 304, which is repeated only while this ETag is current. Empty for any
+    #: other answer.
     unchanged: str
 
 
@@ -66,8 +66,7 @@ class Repeats:
         def start(status, headers, exc_info=None):  # type: ignore[no-untyped-def]
             if AGAIN in environ:
                 self._keep(environ, status, headers)
-            # Return waitress' own method, because the socket loop finds the connection through this
-            # method.
+            # Return waitress' own ``write`` method, which leads the socket loop to the connection.
             return start_response(status, headers, exc_info)
 
         return self._application(environ, start)
@@ -135,7 +134,7 @@ def _parts(head: bytes) -> tuple[bytes, int | None]:
 def _may_be_repeated(environ: WSGIEnvironment) -> bool:
     """True for a GET without body and cookie, on a connection that stays open.
 
-    A request with a cookie needs the application, which knows if the cookie is still valid.
+    A request with a cookie needs the application, which checks the cookie's session.
     """
     return (
         environ["REQUEST_METHOD"] == "GET"

@@ -67,8 +67,8 @@ class Relay:
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
         """``limit``: the number of connections above which the relay ends connections.
 
-        For each new connection above the limit, the relay ends the connection of the client that
-        has not read its answers for the longest time.
+        For each new connection above the limit, the relay ends the connection of a client that does
+        not read its answers: the client that has not read for the longest time.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -85,7 +85,7 @@ class Relay:
         self._thread.start()
 
     def take(self, connection: socket.socket) -> socket.socket:
-        """Take over a caller's connection. Return the socket that has the decrypted data.
+        """Take over a caller's connection. Return a socket for waitress, with the decrypted data.
 
         Raise OSError if no descriptor is available.
         """
@@ -98,7 +98,7 @@ class Relay:
         return plain
 
     def close(self) -> None:
-        """Send all remaining output of waitress, and end. Idempotent."""
+        """Send the remaining output of waitress for at most FLUSH_SECONDS, and end. Idempotent."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
@@ -126,7 +126,7 @@ class Relay:
 
     async def _relay(self, caller: "_Caller", ours: socket.socket) -> None:
         loop, connection = self._loop, caller.connection
-        # Waitress may end the connection before the handshake has ended.
+        # Connect waitress' side first: waitress may end the connection during the handshake.
         await loop.connect_accepted_socket(lambda: caller.server, ours)
         try:
             await loop.connect_accepted_socket(

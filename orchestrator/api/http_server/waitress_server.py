@@ -197,7 +197,8 @@ class HttpServer:
         if (now := time.monotonic()) >= self._checks_at:
             self._checks_at = now + LOOP_SECONDS
             end_late(self.channels())
-            # Waitress runs its own checks when ``readable`` of its listeners is called.
+            # Also ask the listeners: waitress checks its timeouts when ``readable`` of a listener
+            # is called.
             self._events.ask_again()
 
     def _shut_down(self) -> None:
@@ -313,7 +314,8 @@ def bind(host: str, port: int) -> list[socket.socket]:
         try:
             return _bind_all(addresses, host, port)
         except PortTaken:
-            # The free port of the first address is in use on the second address.
+            # The kernel chose a port that is free on the first address, but in use on another
+            # address. Try another port.
             if not left:
                 raise
     raise AssertionError("unreachable")

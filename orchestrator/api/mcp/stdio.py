@@ -98,7 +98,8 @@ class StdioSession:
     def _tools(self) -> list[dict[str, Any]]:
         is_worker, has_own_key = (name in os.environ for name in (WORKER_ID, API_KEY))
         if is_worker or not has_own_key:
-            # api.api_key of config.yaml has the scope admin.
+            # If the environment has no key, a person's calls use api.api_key of config.yaml, which
+            # has the scope admin.
             return definitions(for_admin=not is_worker)
         from orchestrator.api.mcp.proxy import McpProxy
 
@@ -112,8 +113,7 @@ class StdioSession:
 
         try:
             result = McpProxy(self._folder, os.environ).call(call)
-        # without an answer, the client would wait forever
-        except Exception as error:
+        except Exception as error:  # without an answer, the client would wait forever
             result = text_result(f"the call failed: {error!r}", is_error=True)
         self._finish(request, result)
 

@@ -21,7 +21,7 @@ Values = dict[str, Any]
 
 REQUEST_CHARACTERS = 120
 REASON_CHARACTERS = 300
-#: Maximum characters of a job's reason, which is longer than a worker's because it ends with the
+#: Maximum characters of a job's reason. It is longer than a worker's reason, because it ends with
 #: commands to type.
 JOB_REASON_CHARACTERS = 1500
 #: Maximum characters of the outputs of all workers in one answer.

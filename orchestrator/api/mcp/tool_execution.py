@@ -129,7 +129,7 @@ def _status(desk: ToolContext, arguments: mcp.StatusArguments) -> str:
 def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
     """Return a job's results if it has ended, otherwise its status.
 
-    Does not wait, because the HTTP route calls this function after the wait.
+    Does not wait: the HTTP route waits, and then calls this function.
     """
     job_id = checked_job_id(arguments.job_id)
     detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)

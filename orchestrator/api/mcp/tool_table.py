@@ -31,8 +31,7 @@ OMITTED = frozenset(
     }
 )
 
-#: Schemas omit a maximum that is this number or larger, because such a maximum is not worth a
-#: caller's tokens.
+#: Schemas omit a maximum of this number or more: no caller reaches it, and it would cost tokens.
 FAR_AWAY = 10_000
 
 

@@ -111,14 +111,15 @@ def _repeated_status(
     served: Service, rows: StatusRows, this_caller: Caller, job_id: str, wanted: Asked
 ) -> Again:
     tasks = wanted[0]
-    # The version and the second of the latest answer, and the last part of its body. The last part
-    # has the remaining quota (changes with the version) and the remaining time (changes each
-    # second).
+    # The latest answer: version of the tree, time in seconds, and the last part of the body. The
+    # last part has the remaining quota, which changes with the version, and the remaining time,
+    # which changes each second.
     latest = (0, 0, b"")
 
     def current(packed: bool, since: int | None) -> Repeated | None:
         nonlocal latest
-        # The version is read before the remaining quota, which may therefore be newer.
+        # Read the version first. If the quota then changes, the next call sees a new version, and
+        # reads the quota again.
         version = served.job_lists.version(served.access.job(this_caller, job_id))
         second = int(time.monotonic())
         asked = wanted if since is None else asked_of(tasks, since)

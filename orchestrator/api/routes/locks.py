@@ -91,7 +91,8 @@ def end_locks() -> Response:
 def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Reply:
     """Return the answer to a lock call. Never raises. Needs no request context of Flask.
 
-    ``final``: True if the requested wait ends with this call.
+    ``final``: True if the requested wait ends with this call. ``path``: the path of the call, for
+    an error answer.
     """
     try:
         leases = engine.locks.answer(call, final=final)

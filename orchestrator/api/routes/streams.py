@@ -173,7 +173,8 @@ def waiting_reply(
 def _wait_reply(service: Service, caller: Caller, job_id: str, run: int, path: str) -> Reply:
     """Return the complete reply to a ``wait`` call, with the job's status.
 
-    Never raises. Needs no request context of Flask.
+    ``path``: the path of the call, for an error answer. Never raises. Needs no request context of
+    Flask.
     """
     try:
         body = encoded(wait_answer(service, caller, job_id, run))

@@ -21,13 +21,13 @@ from orchestrator.schemas.requests.query_parameters import StatusTasks
 
 #: Maximum number of jobs whose rows are stored, and of stored answers for one version of a job.
 MOST_JOBS, MOST_BODIES = 16, 64
-#: Maximum number of a job's rows, and of changed rows, for which the server's loop itself encodes
-#: the answer. This takes about 1 ms, during which the loop answers no other request.
+#: The server's loop itself encodes the answer for a job with at most this number of rows and of
+#: changed rows. This takes about 1 ms, during which the loop answers no other request.
 MOST_QUICK_ROWS, MOST_QUICK_CHANGES = 1000, 25
 #: zlib's ``level`` (the fastest) and ``wbits`` (the gzip format).
 _LEVEL, _GZIP = 1, 31
-#: The tasks that the caller requests. The number is for CHANGED: the request is for tasks that
-#: changed after the event with this number.
+#: The tasks that the caller requests. With CHANGED, the number is that of an event: the caller
+#: requests the tasks that changed after this event. Otherwise, the number is unused.
 Asked = tuple[StatusTasks, int]
 #: JSON of an empty list of tasks. JSON escapes the quotation marks in a text, so no text of the
 #: answer contains these bytes.
@@ -39,8 +39,8 @@ _DIGEST_BYTES = 16
 class StatusRow:
     worker: Worker | None
     body: bytes
-    #: Number of the latest event when the row was encoded. One more if the worker changed without
-    #: an event, so that a reader of changes gets the row.
+    #: Number of the latest event when the row was encoded. If the worker changed without an event,
+    #: the number is one larger, so that a reader of changes gets the row.
     seq: int
     #: Hash of the body, stored because hashing all rows for each answer would take longer than all
     #: other steps.
@@ -68,7 +68,7 @@ class CurrentStatus:
         found = self.bodies.get(asked)
         if found is None:
             found = self._new_body(asked)
-            # Two threads may both make an answer: the answers are equal.
+            # No lock: if two threads both make the answer, their answers are equal.
             if len(self.bodies) < MOST_BODIES:
                 self.bodies[asked] = found
         return found
@@ -100,7 +100,7 @@ class JobRows:
     current: CurrentStatus | None = None
 
     def at(self, version: int, asked: Asked) -> "StatusBody | None":
-        """Return the stored answer; None if it is not for this ``version`` of the tree.
+        """Return the answer for this ``version`` of the tree; None if the version is not cached.
 
         Does not wait for ``lock``, which another thread may hold for as long as it encodes rows.
         """

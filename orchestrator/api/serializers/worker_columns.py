@@ -15,7 +15,7 @@ from orchestrator.core.text.formatting import cut
 
 REQUEST_CHARACTERS = 200
 REASON_CHARACTERS = 120
-#: Maximum number of reasons in one answer, because ten thousand reasons would be most of its bytes.
+#: Maximum number of reasons in one answer. Ten thousand reasons would be most of its bytes.
 MOST_REASONS = 1000
 #: Decimal places of times and costs: few, because the answer has several times and a cost for every
 #: worker.
@@ -93,8 +93,8 @@ def columns_answer(found: TreeSnapshot) -> bytes:
         "jobs": _jobs(found),
         "agents": agents,
         "statuses": statuses,
-        # None if the numbers count up from 1, as in a job without child jobs, because the ids of
-        # 10,000 workers would be a tenth of the answer.
+        # None if the numbers are 1, 2, 3, ..., as in a job without child jobs. The ids of 10,000
+        # workers would be a tenth of the answer.
         "worker": None if numbers == list(range(1, len(numbers) + 1)) else numbers,
         **{name: _packed(column) for name, column in plain.items()},
         **{name: column if any(column) else 0 for name, column in lists.items()},

@@ -22,8 +22,7 @@ from orchestrator.engine.service.queries.job_details import Listener
 
 T = TypeVar("T")
 
-#: Minimum number of dropped calls for which the heap is cleaned, because cleaning reads the whole
-#: heap.
+#: Number of dropped calls that may always stay in the heap. Removing them reads the whole heap.
 _FEW = 64
 
 
@@ -33,7 +32,7 @@ class Timers(Generic[T]):
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[], None], T]] = []
         self._order = itertools.count()
-        #: Number of calls per owner; ``_wanted`` is the sum over all owners.
+        #: Number of calls of each owner. ``_wanted`` is the sum of these numbers.
         self._of: Counter[T] = Counter()
         self._wanted = 0
 
@@ -239,7 +238,7 @@ class SocketLoop:
             self._thread = thread
 
     def _open_up(self) -> None:
-        # OSError and RuntimeError leave no descriptor open.
+        # If a step raises, the stack closes the descriptors of all earlier steps.
         with contextlib.ExitStack() as undone:
             self._selector = undone.enter_context(selectors.DefaultSelector())
             self._woken, self._waker = map(undone.enter_context, socket.socketpair())

@@ -188,7 +188,7 @@ class EventStream(WaitingConnection):
             return
         if page.may_have_more_after or self._read_again:
             if not self._writer.pending:
-                self._read()  # otherwise later, when the reader has received the pending pieces
+                self._read()  # while data is pending, ``drained`` reads later
         elif page.ended and not self._runs_again(page.events):
             self._done = True
             self._finish()
@@ -218,7 +218,7 @@ class EventStream(WaitingConnection):
         self.drop()
 
     def _check_after(self, events: Sequence[Event]) -> None:
-        # The stream ends only if the store confirms the end, because the job may have been retried.
+        # Read the store before the stream ends, because a person may have retried the job already.
         for event in events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == self._job_id and self._open:
                 self._catch_up()

@@ -163,7 +163,7 @@ class WaitingResponse(Response, ABC):
             if self._threads.take():
                 return self._threaded(environ, start_response)
         except (OSError, Unavailable):
-            pass  # no descriptor is available, or the server stops
+            pass  # no descriptor is available, or the server is stopping
         return self._refusal(environ, start_response)
 
     @abstractmethod
@@ -183,7 +183,7 @@ class WaitingResponse(Response, ABC):
         try:
             self._connection.park(SocketWriter(self._socket_loop, taken, chunked=chunked))
         except (OSError, Unavailable):
-            taken.close()  # the server stops: the caller repeats the call
+            taken.close()  # the server is stopping, and the caller repeats the call
 
     def _thread_writer(self) -> ThreadWriter:
         writer = ThreadWriter(self._socket_loop, self._threads.release)

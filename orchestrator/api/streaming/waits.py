@@ -58,7 +58,7 @@ class PendingWait(WaitingConnection):
             self._check_soon()
 
     def beat(self) -> None:
-        # Check at each heartbeat, so that a lost event only delays the answer.
+        # Also check at each heartbeat. If an event was lost, the answer is late, but still comes.
         self._check_soon()
 
     def stopped(self) -> None:
@@ -67,7 +67,8 @@ class PendingWait(WaitingConnection):
     def _matters(self, event: Event) -> bool:
         if event.kind is EventKind.JOB_ENDED:
             return event.job_id == self._job_id
-        # If the caller is a waiting worker, it must acquire a slot before it gets the answer.
+        # A waiting worker must acquire a slot before it gets the answer. An event of the worker
+        # shows when the worker has the slot.
         return self._waiter is not None and event.worker_id == self._waiter.worker_id
 
     def _check_soon(self) -> None:
@@ -135,11 +136,11 @@ class PendingLock(PendingWait):
         super().begin()
 
     def _settled(self, _: Future[None]) -> None:
-        """Check the call again. Any thread may call."""
+        """Check again whether the call can be answered. Any thread may call."""
         self._socket_loop.call_soon(self._check_soon, self)
 
     def disconnected(self) -> None:
-        # The client has disconnected: its request for leases must not block other workers.
+        # If the client's request for leases stayed in the queue, it would block other workers.
         self._socket_loop.read(self._drop, _dropped, self)
         super().disconnected()
 

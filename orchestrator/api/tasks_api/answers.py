@@ -76,7 +76,7 @@ def task_answer(job: Job, workers: Sequence[Worker]) -> Task:
         completed_at=moment_or_none(job.ended_at),
         cli_results=results,
         success_count=None if results is None else succeeded,
-        # A result that lacks changes counts as a failure, although each tool succeeded.
+        # A partial result counts as at least one failure, even if each tool succeeded.
         failure_count=None if results is None else max(int(lacks), len(results) - succeeded),
         total_cost=known_sum(each.cost for each in results or ()),
         total_duration=seconds_between(job.started_at, job.ended_at),

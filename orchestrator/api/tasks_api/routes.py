@@ -41,7 +41,6 @@ def _unauthorized(error: ProblemError) -> ProblemError:
 
 
 def _call(name: str) -> Callable[..., Response]:
-    # The first request loads the calls.
     def answer(**arguments: str) -> Response:
         from orchestrator.api.tasks_api import task_calls
 

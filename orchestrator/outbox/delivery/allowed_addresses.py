@@ -1,7 +1,8 @@
 """Decides which addresses may get messages: public addresses, and hosts that the settings allow.
 
-Otherwise, a caller's URL could reach a service on this machine or in its networks (server-side
-request forgery). The setting ``webhooks.allow_hosts`` lists allowed hosts with private addresses.
+Without this check, a caller's URL could reach a service on this machine or in a private network
+(server-side request forgery). The setting ``webhooks.allow_hosts`` lists the hosts that may have a
+private address.
 """
 
 import ipaddress
@@ -13,8 +14,8 @@ from urllib.parse import urlsplit
 from orchestrator.core.errors import InvalidRequest
 
 MOST_CHARACTERS = 2000
-#: Pattern of the characters of a URL (RFC 3986). Programs disagree about the host of a URL with a
-#: backslash or a space.
+#: The characters that a URL may contain (RFC 3986). A URL with any other character is rejected. For
+#: example, two programs may read two different hosts from a URL with a backslash.
 _URL = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
 _PORTS = {"http": 80, "https": 443}
 
@@ -26,7 +27,7 @@ class ForbiddenUrl(InvalidRequest):
 
 
 class Unresolved(ForbiddenUrl):
-    """The host name of the URL cannot be resolved now."""
+    """The host name of the URL could not be resolved. A retry may succeed."""
 
 
 class AddressPolicy:
@@ -39,14 +40,13 @@ class AddressPolicy:
     def check(self, url: str) -> None:
         """Resolve the URL's host name, and raise ForbiddenUrl if the address may not get messages.
 
-        The sender checks the address of each connection again, because the address of a name may
-        change.
+        The host name may resolve to another address later. The sender therefore checks the address
+        of each connection again.
         """
         host, port = _host_and_port(url)
         if self.is_allowed(url):
             return
-        # Remove a final dot, which does not change the host, because some resolvers do not know
-        # "localhost.".
+        # "localhost." with a final dot is the same host, but some resolvers do not know this form.
         for address in _addresses(host.rstrip("."), port):
             if not _is_public(address):
                 where = host if host.strip("[]") == address else f"{host} ({address})"
@@ -56,9 +56,10 @@ class AddressPolicy:
                 )
 
     def check_literal(self, url: str) -> None:
-        """Check a URL without resolving its host name, except for localhost.
+        """Check the form of a URL, and its host if the host is localhost or an IP address.
 
-        Raise ForbiddenUrl if the URL is malformed, or if its host is a forbidden address.
+        Raise ForbiddenUrl if the URL is malformed, or if such a host may not get messages. Makes no
+        DNS query.
         """
         host, _ = _host_and_port(url)
         if host.rstrip(".") == "localhost" or _is_address(host.strip("[]")):

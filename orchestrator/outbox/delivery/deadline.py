@@ -30,7 +30,7 @@ class Deadline:
         self._timer = threading.Timer(seconds, self._end)
         self._timer.daemon = True
         self._lock = threading.Lock()
-        #: Duplicates of the sockets, because TLS detaches the original sockets.
+        #: Duplicates of the watched sockets, because TLS detaches a socket from its connection.
         self._sockets: list[socket.socket] = []
         self.passed = False
         for adapter in session.adapters.values() if session is not None else ():
@@ -53,7 +53,7 @@ class Deadline:
             self._sockets.clear()
 
     def watch(self, connected: socket.socket) -> socket.socket:
-        """Have the deadline close the connection of a socket. Return the socket at once."""
+        """Close the connection of a socket at the deadline. Return the socket at once."""
         with self._lock:
             self._sockets.append(connected.dup())
         if self.passed:
@@ -73,7 +73,7 @@ def _pools(
 ) -> "Mapping[str, type[HTTPConnectionPool]]":
     """Return classes of urllib3's connection pools, by URL scheme.
 
-    Their connections pass each new socket to ``watch``, and use the socket that it returns.
+    Connections of these pools pass each new socket to ``watch``, and use the returned socket.
     """
     # Imported here, because most servers send nothing.
     from urllib3 import HTTPConnectionPool, HTTPSConnectionPool

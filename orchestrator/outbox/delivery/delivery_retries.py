@@ -9,14 +9,14 @@ from orchestrator.outbox.delivery.http_sender import Outcome
 
 #: Seconds before the second and each later attempt, as in the specification Standard Webhooks.
 WAITS = (5.0, 300.0, 1800.0, 7200.0, 18_000.0, 36_000.0, 36_000.0)
-#: Seconds before the second and each later attempt, after an answer 404 or 409. A workflow tool
-#: gives these answers while it does not wait for the message.
+#: Seconds before the second and each later attempt, if the answer was 404 or 409. A workflow tool
+#: answers with these statuses until it is ready for the message.
 EARLY_WAITS = (1.0, 3.0, 10.0, 30.0)
 _EARLY = frozenset({404, 409})
-#: Maximum number of attempts if the answer is another status 3xx or 4xx. A retry can succeed,
-#: because the answer may come from a proxy.
+#: Maximum number of attempts after any other status 3xx or 4xx. A proxy may have answered instead
+#: of the receiver, so a retry can succeed.
 MOST_REFUSED = 3
-#: Statuses 4xx that are retried as often as 5xx.
+#: Statuses 4xx that allow as many attempts as a status 5xx.
 _LATER = frozenset({408, 425, 429})
 _ASKS = frozenset({429, 503})
 GONE = 410

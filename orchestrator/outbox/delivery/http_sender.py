@@ -97,7 +97,10 @@ class HttpSender:
             return Outcome(error=NO_ANSWER if late else _reason(error))
 
     def _session(self, url: str) -> "requests.Session":
-        """Return a session that connects only to public addresses, except for allowed hosts."""
+        """Return a session for a request to ``url``.
+
+        If the settings do not allow the URL's host, the session connects only to public addresses.
+        """
         import requests
         from requests_hardened.client import HTTPSession
         from requests_hardened.config import Config
@@ -115,7 +118,7 @@ class HttpSender:
 
     def _outcome(self, response: "requests.Response", url: str) -> Outcome:
         status, answer = response.status_code, self._beginning(response)
-        # A receiver may repeat its address, which may contain a token.
+        # The answer may repeat the receiver's URL, which may contain a token.
         for part in (url, urlsplit(url).query):
             answer = answer.replace(part, "***") if part else answer
         if 200 <= status < 300:
@@ -136,7 +139,8 @@ class HttpSender:
     def _beginning(self, response: "requests.Response") -> str:
         try:
             raw = response.raw.read(MOST_ANSWER, decode_content=False) or b""
-        except Exception:  # Includes urllib3's errors. The body is only stored.
+        # urllib3 raises many classes of errors. The body is only for people, so it may be missing.
+        except Exception:
             return ""
         return self._mask(raw.decode("utf-8", "replace"))[:MOST_ANSWER]
 

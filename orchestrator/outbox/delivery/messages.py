@@ -25,7 +25,10 @@ MOST_LABEL = 200
 
 
 class Messages:
-    """Creates the bodies of messages. Every method raises StoreError. Any thread may call."""
+    """Creates the bodies of messages. Methods raise StoreError if the store fails.
+
+    Any thread may call.
+    """
 
     def __init__(
         self, store: Store, base_url: Callable[[], str], mask: Callable[[str], str]

@@ -15,24 +15,25 @@ logger = logging.getLogger(__name__)
 #: Maximum number of messages that are sent at the same time: in total, and to one endpoint. The
 #: second limit is lower, so that a silent endpoint does not delay messages to other endpoints.
 MOST_AT_ONCE, MOST_OF_ENDPOINT = 8, 4
-#: Maximum seconds between two reads of the store, while the next entry is not due.
+#: Maximum seconds between two reads of the store while no entry is due.
 LONGEST_WAIT_SECONDS = 60.0
 #: Seconds until a retry after an error of the store.
 STORE_PAUSE_SECONDS = 2.0
-#: Maximum seconds for which ``stop`` waits for messages. The next server sends unsent messages.
+#: Maximum seconds for which ``stop`` still sends messages. The next server sends the rest.
 STOP_SECONDS = 5.0
 #: ``stop`` also sends messages that become due within this number of seconds. The command `run`
 #: stops its server right after a job, but notifications about the job become due a moment later.
 AHEAD_SECONDS = 10.0
 
-#: Sends one entry. Returns this entry, and each entry that was sent with it, in their new states.
+#: Function that sends one entry. Returns this entry, and further entries of the same message, with
+#: their new states.
 Deliver = Callable[[OutboxEntry], Sequence[OutboxEntry]]
 
 
 class OutboxDispatcher:
     """Sends due entries of the outbox in the background.
 
-    The thread that selects the entries starts with the first entry.
+    One thread selects the due entries. This thread starts with the first entry.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class OutboxDispatcher:
         self._most_of = most_of
         self._news = threading.Condition()
         self._woken = False
-        #: True while the last messages are sent.
+        #: True after the call of ``stop``: the thread sends the last messages.
         self._closing = False
         self._stopping = False
         self._thread: threading.Thread | None = None
@@ -90,7 +91,7 @@ class OutboxDispatcher:
     def stop(self) -> None:
         """Send due entries that had no attempt yet, for at most STOP_SECONDS. Then end the thread.
 
-        All other entries remain in the store, and the next server sends them. Idempotent.
+        The next server sends the remaining entries of the store. Idempotent.
         """
         self._end(closing=True)
         self._end(closing=False)
@@ -162,7 +163,7 @@ class OutboxDispatcher:
             self._sending[entry.id] = entry
             try:
                 thread.start()
-            except RuntimeError:  # No thread is available, so a later turn retries.
+            except RuntimeError:  # No thread is available. A later turn sends the entry.
                 del self._sending[entry.id]
                 raise
 

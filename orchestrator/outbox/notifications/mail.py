@@ -36,9 +36,11 @@ def check(url: str) -> None:
 def send(url: str, notice: Notice, within: float = DEADLINE_SECONDS) -> Outcome:
     """Send one mail, and return the outcome. Errors of the network or the server are not raised.
 
-    If an ``smtp://`` server offers STARTTLS, the password and the mail are sent encrypted. If it
-    does not, and ``url`` has no password, the mail is sent unencrypted. If it does not, and ``url``
-    has a password, nothing is sent. The outcome is then final: no retry follows.
+    If an ``smtp://`` server offers STARTTLS, the password and the mail are sent encrypted. For a
+    server without STARTTLS, ``url`` decides:
+
+    - URL without a password: the mail is sent unencrypted.
+    - URL with a password: nothing is sent, and no retry follows (``Outcome.final``).
 
     ``within``: timeout of the whole exchange, in seconds.
     """

@@ -39,8 +39,8 @@ class Notifications:
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
         """Send one notification for an entry and all other pending entries of its target and tree.
 
-        In quiet hours, send nothing, and set the due time to their end. Return the entries with
-        their new states.
+        In quiet hours, send nothing: the entries become due at the end of the quiet hours. Return
+        the entries with their new states.
         """
         target = self.targets.get(entry.endpoint.removeprefix(PREFIX))
         pending = self._store.pending(entry.endpoint, entry.root_id)
@@ -68,8 +68,8 @@ class Notifications:
     def _notice(self, entries: Sequence[OutboxEntry]) -> Notice | None:
         """Return one notification for all ``entries``; None if there is nothing to report.
 
-        Nothing is to report if the job was removed. If all entries are about needs, nothing is to
-        report if the tree has no open need any more.
+        There is nothing to report about a removed job. There is also nothing to report if all
+        entries are about needs, and the job tree has no open need any more.
         """
         ended = [each for each in entries if each.topic is not Topic.NEEDS_YOU]
         latest = max(ended or entries, key=lambda each: each.seq)

@@ -23,7 +23,7 @@ from orchestrator.schemas.fields.bounded_types import LockNames, TaskId, Text, W
 from orchestrator.schemas.fields.validation_errors import faults
 from orchestrator.schemas.requests.job import Texts
 
-#: First words of commands that only check.
+#: Known checks, as the first words of their commands. A check does not change the code.
 _CHECKS: tuple[tuple[str, ...], ...] = (
     ("pytest",),
     ("python", "-m", "pytest"),
@@ -42,29 +42,28 @@ _CHECKS: tuple[tuple[str, ...], ...] = (
     ("make", "check"),
     ("make", "test"),
 )
-#: Options that only change the amount of output or the strictness of a check.
+#: Options that a check may have. They change only the output or the strictness of the check.
 _OPTIONS = re.compile(
     r"-(?:q|qq|v|vv|x|race|short|count=\d{1,4})|"
     r"--(?:quiet|verbose|exitfirst|maxfail=\d{1,4}|strict|workspace|all|all-features|all-targets|"
     r"locked|release|lib|check)"
 )
-#: A command without quotes, variables, globs, and redirections, and without a path out of the
-#: worktree.
+#: A command that contains only plain words: no quotes, variables, globs, or redirections.
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ ./:,=\[\]@+-]{0,300}")
 MOST_GATES = 10
 
 
-def planned_gates(words: Sequence[str]) -> tuple[Gate, ...]:
+def planned_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     """Return a required gate for each text that contains the command of a known check.
 
-    ``words``: the texts in a plan's field ``gates``.
+    ``texts``: the values of a plan's field ``gates``.
     """
-    found = {each.run: each for each in _gates(words)}
+    found = {each.run: each for each in _gates(texts)}
     return tuple(found.values())[:MOST_GATES]
 
 
-def _gates(words: Sequence[str]) -> Iterator[Gate]:
-    for text in words:
+def _gates(texts: Sequence[str]) -> Iterator[Gate]:
+    for text in texts:
         command = _command_in(text)
         if command:
             name = re.sub(r"[^A-Za-z0-9]+", "-", command).strip("-").lower()[:40].strip("-")
@@ -104,7 +103,7 @@ def _is_safe(command: str) -> bool:
 def _is_safe_argument(word: str) -> bool:
     """True if ``word`` is a known option, or a relative path inside the project.
 
-    False for a plain word, because a sentence may begin like a command.
+    False for a plain word, because a sentence may begin like a command: "pytest passes".
     """
     if word.startswith("-"):
         return _OPTIONS.fullmatch(word) is not None
@@ -116,7 +115,7 @@ KIND = "invalid-plan"
 #: Maximum number of tasks in a plan.
 MOST_TASKS = 1000
 MOST_FAULTS_LISTED = 10
-#: Maximum number of "{" in an answer that are tried as the beginning of an object.
+#: Maximum number of "{" in an answer at which the parser tries to read a JSON object.
 MOST_BEGINNINGS = 2000
 
 

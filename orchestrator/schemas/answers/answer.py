@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from orchestrator.core.events import EventKind
 from orchestrator.core.text.field_descriptions import DescribedFields
 
-#: Key in a field's JSON schema: without a value, the field is null instead of omitted.
+#: Key that marks a field in its JSON schema: if the field has no value, the answer has null. Other
+#: fields without a value are omitted.
 AS_NULL = "as_null"
 
 

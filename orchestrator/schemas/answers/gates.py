@@ -32,7 +32,7 @@ class GateAnswer(Answer):
 
 
 class JobGateAnswer(GateAnswer):
-    """A gate of a job, with its source. The gate runs on every result of the job."""
+    """A gate that runs on every result of a job, and the source of the gate."""
 
     source: GateSource
     why: str

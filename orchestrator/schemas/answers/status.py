@@ -55,7 +55,7 @@ class SessionAnswer(Answer):
     attempt: int
     """Number of the latest attempt in the session."""
     resumed: bool
-    """True if that attempt resumed the session; false if it started the session."""
+    """True if the attempt `attempt` resumed the session; false if it started the session."""
 
 
 class TaskResult(Answer):
@@ -180,8 +180,8 @@ class MissingAnswer(Answer):
 
 
 class OutsideAnswer(Answer):
-    """Changes of a worker that are not in the result. The worker may also have failed, or may be a
-    candidate that was not chosen."""
+    """Changes of any worker that are not in the result, also of a failed worker or of a candidate
+    that was not chosen."""
 
     worker_id: str
     job_id: str
@@ -309,8 +309,8 @@ class StatusAnswer(Answer):
     missing: list[MissingAnswer]
     """Changes that the result lacks, including changes of child jobs at any depth."""
     not_in_parent: list[str] = Field(default_factory=no_items)
-    """Of a child job: files that its parent worker also changed. The result was therefore not added
-    to the parent worker's files."""
+    """Files that a child job and its parent worker both changed. Because of these files, the child
+    job's result was not added to the parent worker's files. Only in the status of a child job."""
     made_not_in_result: list[OutsideAnswer] = Field(default_factory=no_items)
     """All changes that are not in the result, also of failed workers and of candidates that were
     not chosen. Present after the job's end."""

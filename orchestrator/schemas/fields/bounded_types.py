@@ -45,8 +45,9 @@ PATTERN_WORDS = {
     CHECKPOINT_PATTERN: "1 to 40 of the characters a-z, 0-9 and -",
 }
 
-#: Maximum number of items in a list or mapping, and length of an agent's or variable's name.
+#: Maximum number of items in a list or mapping.
 MOST_ITEMS = 10_000
+#: Maximum length of an agent's or variable's name.
 LONGEST_NAME = 200
 #: Maximum length of a label's value.
 LONGEST_LABEL = 1000

@@ -13,7 +13,7 @@ Place = tuple[int | str, ...]
 
 _PYDANTIC_PREFIXES = ("Value error, ", "Assertion failed, ")
 
-#: Messages with JSON's terms instead of Python's.
+#: Messages by pydantic's type of error, in terms of JSON. Pydantic's messages use Python's terms.
 _PLAIN_WORDS = {
     "missing": "is required",
     "tuple_type": "must be a list",
@@ -41,7 +41,7 @@ _PLAIN_WORDS = {
     ),
 }
 
-#: Messages by pydantic's type of error. In braces: pydantic's name for the limit.
+#: Messages with a limit, by pydantic's type of error. Pydantic's name of the limit is in braces.
 _PLAIN_LIMITS = {
     "greater_than": "must be more than {gt}",
     "greater_than_equal": "must be at least {ge}",
@@ -55,8 +55,8 @@ _PLAIN_LIMITS = {
 #: Types of faults whose only problem is the size of a text or a list.
 TOO_LONG = frozenset({"string_too_long", "too_long", "too_large"})
 
-#: Parts of pydantic's locations that do not exist in the request. "[key]" marks a mapping's key.
-#: The other parts name the form of a value.
+#: Parts of an error's place that pydantic adds, and that are not in the request. "[key]" follows a
+#: key of a mapping. The other parts name the form of a value, such as a list.
 _NO_PLACES = frozenset({"[key]", "[command]", "[object]", "[word]", "[list]", "[name]"})
 
 
@@ -78,12 +78,12 @@ class Fault:
 def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """Return all validation errors of input for ``model``.
 
-    The text of an error never contains the invalid value.
+    The texts contain no free text of the input, but possibly names, ids, paths, and line numbers.
     """
     found = error.errors(include_url=False, include_input=False)
     every = [_fault(dict(item), model) for item in found]
-    # Pydantic does not count invalid entries, so it may also report their list as too short.
-    # Omit this error.
+    # Pydantic does not count invalid entries. If a list has invalid entries, omit the error that
+    # the list is too short.
     return [each for each in every if each.type != "too_short" or not _has_invalid(each, every)]
 
 
@@ -94,7 +94,7 @@ def summary(found: Sequence[Fault]) -> str:
 
 
 def _has_invalid(listed: Fault, every: Sequence[Fault]) -> bool:
-    # ``listed`` is the error of a whole list; a longer place is inside the list.
+    # ``listed`` is an error about a list. A place that begins with the list's place is inside it.
     size = len(listed.place)
     return any(len(each.place) > size and each.place[:size] == listed.place for each in every)
 

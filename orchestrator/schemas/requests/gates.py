@@ -92,8 +92,8 @@ class GateRequest(Wire):
     def to_gate(self, *, new_only: bool) -> Gate:
         """Return the gate.
 
-        The default of ``baseline`` is ``new-only``. Exception: if ``new_only`` is False, the
-        default is ``none`` for a command that is judged by its exit code.
+        ``new_only``: if False, the default of ``baseline`` is ``none`` for a command that is judged
+        by its exit code. In all other cases, the default is ``new-only``.
         """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(
@@ -140,8 +140,9 @@ def _kind_of_gates(value: Any) -> str | None:
     return "[list]" if isinstance(value, list | tuple) else None
 
 
-#: A gate is a command or an object. Only the form of the given value is validated, so that no error
-#: concerns the other form. A tag in brackets is not a part of the request (``_NO_PLACES``).
+#: One gate: a command or an object. The tag in brackets selects how the value is validated, so that
+#: an invalid object causes no errors about a command. Errors to the caller omit the tag
+#: (``_NO_PLACES``).
 GateItem = Annotated[
     Annotated[GateCommand, AfterValidator(_not_off), Tag("[command]")]
     | Annotated[GateRequest, Tag("[object]")],

@@ -83,7 +83,8 @@ def _error_tag(value: Any) -> str | None:
     return "[object]" if isinstance(value, dict | CandidateRequest) else None
 
 
-#: A tag in brackets appears in an error's location, but not in the request (``_NO_PLACES``).
+#: One candidate: a name or an object. Pydantic adds the tag in brackets to the places of errors,
+#: and errors to the caller omit the tag (``_NO_PLACES``).
 Candidate = Annotated[
     Annotated[AgentName, Tag("[name]")] | Annotated[CandidateRequest, Tag("[object]")],
     Discriminator(

@@ -39,7 +39,7 @@ else:
 class RaisedLimits(_RaisedLimits):
     """New limits of a running job: one field for each name of ``RAISABLE``.
 
-    The fields have no descriptions.
+    The fields have no descriptions here; ``BudgetRequest`` adds descriptions.
     """
 
     def to_limits(self) -> ConfigRequest:

@@ -51,7 +51,10 @@ class Remark:
 
 
 def remark_of(kind: str, event: object) -> Remark | str:
-    """Return an event's comment or failed check; if there is neither, return why, as text."""
+    """Return the comment or failed check of an event.
+
+    For any other event, return the reason to ignore the event, as text.
+    """
     action = text(event, "action")
     if kind == "pull_request_review" and action == "submitted":
         return _review(event)

@@ -12,10 +12,11 @@ from orchestrator.schemas.triggers.event_paths import EventPath
 from orchestrator.schemas.triggers.job_template import JobTemplate
 from orchestrator.security.secrets.trigger_signatures import Verification, is_verified
 
-#: Headers of the supported services: with the kind of an event, and with its delivery id.
+#: Headers with the kind of an event, of the supported services.
 _KINDS = ("x-github-event", "x-gitlab-event")
+#: Headers with the delivery id of an event, of the supported services.
 _DELIVERIES = ("x-github-delivery", "x-gitlab-event-uuid", "webhook-id", "idempotency-key")
-#: Name in ``when`` for the kind of the event.
+#: Name of the condition about the kind of the event, in a trigger's setting ``when``.
 KIND = "event"
 #: Maximum characters of a delivery id, which becomes a part of an Idempotency-Key.
 LONGEST_DELIVERY = 120
@@ -42,7 +43,10 @@ class TriggerEvent:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Condition:
-    """One condition of ``when``. If ``path`` is None, the condition is about the event's kind."""
+    """One condition in a trigger's setting ``when``.
+
+    ``path``: the path to the values that the condition is about; None: the event's kind.
+    """
 
     name: str
     path: EventPath | None
@@ -67,12 +71,13 @@ class Trigger:
     params: Mapping[str, EventPath] = field(default_factory=dict)
     #: Template of the job that an event starts; None: the event is feedback.
     template: JobTemplate | None = None
-    #: Source of an event's id: a header in lower case, or a path; None: the service's delivery id.
+    #: Where the id of an event is: in the header with this name (in lower case), or at this path in
+    #: the event. None: the service's delivery id is the id.
     dedupe: str | EventPath | None = None
     max_per_hour: int = 20
     #: True if the server opens a pull request for each completed job.
     pull_request: bool = False
-    #: For feedback: seconds without a further event after which all waiting comments are sent.
+    #: For feedback: comments wait until no further event has come for this number of seconds.
     settle_seconds: float = 0.0
 
     @property
@@ -84,7 +89,10 @@ class Trigger:
         return f"trigger:{self.name}"
 
     def is_from_sender(self, headers: Mapping[str, str], body: bytes, now: float) -> bool:
-        """True if the sender of the event knows the secret."""
+        """True if a signature or token in ``headers`` proves that the sender knows the secret.
+
+        ``now``: seconds since the epoch.
+        """
         return bool(self.secret) and is_verified(self.verify, self.secret, headers, body, now)
 
     def unmet(self, event: TriggerEvent) -> str:
@@ -94,7 +102,7 @@ class Trigger:
     def delivery(self, event: TriggerEvent) -> str:
         """Return the id of the event; "" if the event has no id.
 
-        If a service repeats an event, the event has the same id.
+        If a service sends an event again, both events have the same id.
         """
         if isinstance(self.dedupe, EventPath):
             values = self.dedupe.values(event.document)
