@@ -1,4 +1,4 @@
-"""The domain: values, state machine and scheduling; standard library only, no I/O.
+"""The domain: values, state machine, and scheduling. Uses only the standard library; no I/O.
 
 - ``candidates``: Several candidates for one task: selection, comparison, review
 - ``gates``: Gates, and their results: findings, repeated runs, kinds of files, tampering

@@ -18,7 +18,7 @@ class Key(NamedTuple):
     #: The Python type of the value: str, list[str], float | None, ...
     type: Any
     meaning: str
-    #: False: some events of the kind do not have the key.
+    #: True if every event of the kind has the key.
     always: bool = True
 
 
@@ -39,7 +39,8 @@ _LANDING = (
     Key("commit", str, "the branch's commit after the landing"),
     Key("before", str, "the branch's commit before the landing"),
 )
-#: If the failure of an attempt was classified, the event has all of these keys.
+#: Keys of events about failed attempts. If the failure was classified, the event has all of these
+#: keys; otherwise none.
 _FAILURE = (
     Key("failure_kind", str, "`transient`, `corrupted_state`, `logic_error`, or `unknown`", False),
     Key("strategy", str, "`retry_current`, `rollback_last`, `rollback_safe`, or `escalate`", False),
@@ -350,13 +351,13 @@ class EventKind(StrEnum):
     )
 
 
-#: Kinds of events that planners emit. Each key is the kind that other workers emit instead.
+#: Kinds of events of planners, by the kind that other workers emit in the same situation.
 OF_PLANNER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.PLANNER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.PLANNER_RETRYING,
     EventKind.WORKER_ENDED: EventKind.PLANNER_ENDED,
 }
-#: Kinds of events that reviewers emit. Each key is the kind that other workers emit instead.
+#: Kinds of events of reviewers, by the kind that other workers emit in the same situation.
 OF_REVIEWER: Mapping[EventKind, EventKind] = {
     EventKind.WORKER_STARTED: EventKind.REVIEWER_STARTED,
     EventKind.WORKER_RETRYING: EventKind.REVIEWER_RETRYING,

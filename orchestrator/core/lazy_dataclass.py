@@ -23,7 +23,7 @@ _METHODS = frozenset(
     )
 )
 
-#: Methods that few classes need, so they are compiled when they are first called.
+#: Methods that few classes use. Each of them is compiled when it is first called.
 _COMPARING = frozenset(("__repr__", "__eq__", "__hash__"))
 
 _set = object.__setattr__
@@ -60,7 +60,8 @@ def _declare(
     is_plain = is_plain and not (own.keys() & _COMPARING or options.keys() - {"frozen"})
 
     def complete(self: object, /, *args: Any, **kwargs: Any) -> None:
-        # Threads that create the first objects at the same time set equal methods
+        # No lock is needed: threads that create the first objects at the same time set equal
+        # methods
         if is_plain:
             methods = _lazy_methods(declared, **options) | own
             init = _initializer(declared, has_slots=slots, **options)
@@ -72,7 +73,7 @@ def _declare(
             methods |= {name: fixed[name] for name in fixed.keys() - own.keys()}
         for name, method in methods.items():
             setattr(declared, name, method)
-        # Set last, because another thread may create an object from now on
+        # Set last: from now on, other threads create objects with the methods set above
         declared.__init__ = init
         declared.__init__(self, *args, **kwargs)
 

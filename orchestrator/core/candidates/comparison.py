@@ -28,11 +28,11 @@ class CandidateRow:
     gates_passed: int
     gates_failed: tuple[str, ...]
     failures: int
-    #: Number of passed tests. ``base_tests`` counts only tests of the base commit. These
-    #: tests run with the base commit's versions of tests and configuration.
+    #: Number of passed tests. ``base_tests`` counts only tests of the base commit, run with the
+    #: base commit's versions of tests and configuration.
     tests: int | None
     base_tests: int | None
-    #: Number of new tests, and of new tests that count (see ``selection.counted_new_tests``).
+    #: Number of new tests, and how many of them count (see ``selection.counted_new_tests``).
     new_tests: int
     new_tests_counted: int
     #: The candidate's place in the review, and the reviewer's reason.

@@ -12,7 +12,8 @@ from orchestrator.core.candidates.selection import Opinion
 from orchestrator.core.model.job import PLANNER_INDEX, REVIEWER, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerKind
 
-#: Maximum number of attempts of a reviewer. A rejected review is requested again, with the reason.
+#: Maximum number of attempts of a reviewer. After a rejected review, the next attempt gets the
+#: reason.
 TRIES_TO_REVIEW = 2
 #: Minimum number of candidates for a review.
 FEWEST_REVIEWED = 2
@@ -50,18 +51,15 @@ def reviewing_task(reviewer: Worker, task: TaskSpec) -> TaskSpec:
 
 
 def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
-    """Return the opinions of a reviewer that has ended, by worker id.
-
-    The result is empty if the reviewer's answer is not valid.
-    """
+    """Return the opinions of a reviewer, by worker id; empty if there is no valid review."""
     if reviewer is None or not reviewer.status.succeeded or reviewer.result is None:
         return {}
     try:
         ranking = json.loads(reviewer.result.output)["ranking"]
         ranked = [(each["worker_id"], each["reason"]) for each in ranking]
     except (ValueError, TypeError, LookupError):
-        # The review was checked when the reviewer ended. If it is not valid, the other criteria
-        # select a candidate.
+        # The review was checked when the reviewer ended. If its stored text is damaged, the other
+        # criteria select a candidate.
         return {}
     return {name: Opinion(place=at, remark=why) for at, (name, why) in enumerate(ranked, 1)}
 

@@ -18,8 +18,8 @@ from orchestrator.core.model.job import Worker
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
 from orchestrator.core.text.formatting import plural
 
-#: Causes of a gate that was skipped because the change does not concern it. ``None`` is one of
-#: them, because rows of earlier versions have no cause.
+#: Causes of a skipped gate that the change does not concern. None: a row of an earlier version,
+#: which has no cause.
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
 #: Maximum number of gates that a sentence names.
 MOST_NAMED = 3
@@ -58,11 +58,12 @@ class Candidate:
     new_tests: tuple[str, ...] = ()
     #: Number of findings in files.
     lint: int = 0
-    #: Files that decide how gates judge, and that the candidate altered with its task's permission.
+    #: Tests and gate settings that the candidate altered with its task's permission.
     judges: tuple[str, ...] = ()
     review: int | None = None
     remark: str = ""
-    #: True if this candidate has no changes, but another candidate has changes.
+    #: True if this candidate has no changes, but another candidate has changes. If no candidate has
+    #: changes: true if this candidate has no output, but another candidate has output.
     nothing: bool = False
     lines: int | None = None
     files: int = 0
@@ -102,8 +103,8 @@ def candidates_of(
 ) -> list[Candidate]:
     """Return the evidence of the workers of one task.
 
-    ``opinions``: the reviewer's opinions, by worker id. ``below``: cost of the child jobs of each
-    worker, in US dollars, by worker id. ``words``: text of the task.
+    ``opinions``: the reviewer's opinions, by worker id. ``below``: cost of each worker's child
+    jobs, in US dollars, by worker id. ``words``: text of the task.
     """
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)
@@ -132,7 +133,7 @@ def candidates_of(
 def chosen(workers: Iterable[Worker]) -> Worker | None:
     """Return the worker whose changes are the result of its task; None if no worker succeeded.
 
-    ``workers``: all workers of one task. Before the candidates are ranked, return the
+    ``workers``: all workers of one task. If the candidates are not ranked yet, return the
     successful worker with the lowest index.
     """
 
@@ -183,10 +184,11 @@ def _candidate(
 
 
 def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[str, ...]]:
-    """Return each worker's new tests that count for the choice.
+    """Return the new tests that count for the choice of a candidate, by worker id.
 
     A new test counts if the task names it, or if it passes on two candidates. Other new tests do
-    not count, because each candidate passes its own tests. ``words``: text of the task.
+    not count, because they are easy to pass for the candidate that wrote them. ``words``: text of
+    the task.
     """
     own = {each.id: {test for gate in each.gates for test in gate.new_tests} for each in workers}
     passing = Counter(

@@ -31,9 +31,10 @@ _WORDS = lazy_pattern(r"[\w$]+|[^\w\s]+")
 
 
 def are_alike(one: str, other: str) -> bool:
-    """True if two failures are alike, or if ``one`` or ``other`` is empty.
+    """True if two failures have the same exception type and message, without the parts that vary.
 
-    ``one``, ``other``: the failures as text. Each text begins with the exception's type.
+    ``one``, ``other``: the failures as text. Each text begins with the exception's type. If one of
+    the texts is empty, the result is True.
     """
     if not one or not other:
         return True

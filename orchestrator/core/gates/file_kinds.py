@@ -21,7 +21,7 @@ _DOCUMENT_SUFFIXES = frozenset(
         *(".png", ".jpg", ".jpeg", ".gif", ".svg", ".webp", ".ico", ".bmp"),
     )
 )
-#: File names without a suffix. Case is ignored.
+#: Names of documents without a suffix. Case is ignored.
 _DOCUMENT_NAMES = frozenset(
     (
         *("readme", "license", "licence", "copying", "notice", "authors", "contributors"),
@@ -40,7 +40,8 @@ _GO = lazy_pattern(r"(?:.*/)?[^/]*_test\.go")
 _TEST_FOLDERS = frozenset(
     {"test", "tests", "__tests__", "spec", "specs", "__snapshots__", "testdata"}
 )
-#: Directories with tests of other projects. pytest does not search most of these directories.
+#: Names of directories for vendored files, builds, and fixtures. Tests in them are not tests of the
+#: project.
 _FOREIGN = frozenset(
     {"node_modules", "vendor", "third_party", "site-packages", "venv", "build", "dist"}
     | {"fixtures", "testdata", "templates", "__fixtures__", "__mocks__"}

@@ -77,7 +77,7 @@ class Flaw:
     key: str
     #: The finding, for people.
     text: str
-    #: True if a test or the whole gate could not run. False if a test ran and failed.
+    #: True if a test, or the whole gate, could not run; False if a test ran and failed.
     is_error: bool = False
     #: For a test: the exception's type and message, if the report contains them.
     failure: str = ""
@@ -96,7 +96,7 @@ class Reading:
     passed: tuple[str, ...] | None = None
     #: Names of existing tests that did not run. A skipped module has one entry, the module's name.
     skipped: tuple[str, ...] = ()
-    #: A further note, as text.
+    #: A note for readers, as text; possibly empty.
     note: str = ""
     #: A test runner's summary that reports failed tests; only for a gate without a report.
     failed_tests: str = ""
@@ -108,7 +108,7 @@ class Reading:
 
 
 def of_tests(flaws: Sequence[Flaw], passed: Iterable[str], skipped: Iterable[str] = ()) -> Reading:
-    """Return what a test report contains. ``flaws``: its failed tests.
+    """Return the reading of a test report. ``flaws``: the failed tests.
 
     A test that the report lists both as passed and as failed counts as failed. For example, the
     test passed, but its cleanup failed.
@@ -132,7 +132,7 @@ class FinishedRun:
     log: str = ""
     #: Tracked files that the gate changed. Each changed place is one flaw, whose text is the path.
     rewritten: tuple[Flaw, ...] = ()
-    #: Python files of the worktree that the gate executed, by path in the project; None if unknown.
+    #: Paths in the project of the Python files that the gate executed; None if unknown.
     executed: frozenset[str] | None = None
 
     @property
@@ -153,7 +153,7 @@ class ReportReader(Protocol):
         """
 
 
-#: Given texts without line breaks, returns the texts that the base also has.
+#: A function that gets texts without line breaks, and returns the texts that the base also has.
 KnownTexts = Callable[[Collection[bytes]], Collection[bytes]]
 
 
@@ -163,8 +163,8 @@ class SecretScan(Protocol):
 
         No finding contains the secret itself.
 
-        ``added``: the lines as ``Repository.log_with_diffs`` yields them. ``known``: returns the
-        texts among the given texts that the base also has.
+        ``added``: the lines as ``Repository.log_with_diffs`` yields them. ``known``: a function
+        that gets texts, and returns the texts that the base also has.
         """
 
 
@@ -193,12 +193,12 @@ def with_exit(reading: Reading, code: int, *, is_error: bool = False) -> Reading
 
 #: Marks a test that also fails on the base commit, but for another reason.
 DIFFERS = "fails for another reason than on the base commit"
-#: Maximum number of characters of each of the two reasons.
+#: Maximum number of characters of a reason for a failure: now, and on the base.
 LONGEST_REASON = 100
 
 
 def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
-    """Return the findings that ``before`` does not have.
+    """Return the findings of ``now`` that ``before`` does not have.
 
     If a finding occurs more often than before, the additional occurrences are new. Moved tests, and
     findings in moved files, are not new. A test failure with another reason than before is new.

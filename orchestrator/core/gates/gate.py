@@ -10,7 +10,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 SECRETS = "secrets"
 #: Value of ``looks_at`` for a gate that judges no source.
 NO_SOURCES = ("!*",)
-#: Words in place of a list of gates. AUTO: the gates detected in the repository. OFF: no gates.
+#: Values that stand for a list of gates. AUTO: the gates detected in the repository. OFF: no gates.
 AUTO, OFF = "auto", "off"
 
 
@@ -66,8 +66,8 @@ class GateStatus(StrEnum):
     FAILED = "failed"
     #: Pre-existing: all findings of the gate are in the baseline, too.
     KNOWN = "known"
-    #: The gate did not judge the change, and did not have to: for example, no file that it checks
-    #: was changed.
+    #: The gate did not judge the change, and did not have to. For example, the change touches no
+    #: file that the gate checks.
     SKIPPED = "skipped"
     #: The gate could not run: for example, its program is missing, or it timed out.
     BROKEN = "broken"
@@ -114,10 +114,10 @@ class GateCause(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
-    """One gate, as the base commit or the request defines it."""
+    """A gate, as defined by the base commit or by the request."""
 
     name: str
-    #: The command, as given; see ``script``.
+    #: The command, as its author wrote it. ``script`` is the text that is run.
     run: str
     #: Patterns of paths: the gate runs if a changed file matches. Empty: the gate always runs.
     when: tuple[str, ...] = ()
@@ -140,8 +140,8 @@ class Gate:
     program: str = ""
     #: Patterns of files that set the gate's strictness; changes of these files are reported.
     configured_by: tuple[str, ...] = ()
-    #: True if the gate's findings are places in files, like those of a linter. Set only if
-    #: ``report`` does not show this.
+    #: True if the gate reports places in files, as a linter does. Set only if this does not follow
+    #: from ``report``.
     is_of_files: bool = False
     #: Patterns of the sources that the gate judges; empty: the patterns of ``when``, or all.
     looks_at: tuple[str, ...] = ()
@@ -150,7 +150,10 @@ class Gate:
 
     @property
     def script(self) -> str:
-        """The text for ``bash -c`` in the worktree. Each line of a longer text must succeed."""
+        """The text for ``bash -c`` in the worktree.
+
+        If the command has several lines, each line must succeed.
+        """
         return f"set -e\n{self.run}" if "\n" in self.run.strip() else self.run
 
     @property
@@ -169,7 +172,7 @@ class GateResult:
     status: GateStatus
     required: bool = True
     seconds: float = 0.0
-    #: Findings that the base does not have: names of tests, or places with messages.
+    #: Findings that the base does not have: names of tests, or places in files with messages.
     failures: tuple[str, ...] = ()
     #: Number of pre-existing findings, which the base has, too.
     known: int = 0
@@ -181,7 +184,7 @@ class GateResult:
     note: str = ""
     #: Path of the gate's whole output, below the root job's directory.
     log: str = ""
-    #: Files that decide the gate's verdict, and that the work altered with its task's permission.
+    #: Tests and gate settings that the work altered with its task's permission.
     judges: tuple[str, ...] = ()
     #: True if the work changes other code in addition to ``judges``.
     judges_with_code: bool = False
@@ -191,15 +194,15 @@ class GateResult:
     #: versions.
     cause: GateCause | None = None
     #: Fingerprint of the findings, independent of their line numbers and order; empty if the report
-    #: names none.
+    #: names no finding.
     digest: str = ""
     #: True if the gate's findings are in files, like those of a linter.
     is_of_files: bool = False
-    #: For a merged state: findings that do not count, because only one of two runs had them. The
-    #: name "" means that the whole gate failed in only one run.
+    #: For a merged state: names of findings that do not count, because only one of two runs had
+    #: them. The name "" means that the whole gate failed in only one run.
     flaky: tuple[str, ...] = ()
-    #: For a candidate: number of the base's tests that pass. They run with the base's versions of
-    #: tests and configuration.
+    #: For a candidate: number of the base's tests that pass, run with the base's versions of tests
+    #: and configuration.
     base_tests: int | None = None
     #: For a candidate: names, without parameters, of passed tests that the base does not have.
     new_tests: tuple[str, ...] = ()
@@ -282,7 +285,7 @@ class GateRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlteredJudges:
-    """Files that decide how gates judge, altered by a worker with its task's permission."""
+    """Tests and gate settings that a worker altered with its task's permission."""
 
     paths: tuple[str, ...]
     #: True if the work changes other code in addition to these files.
@@ -299,7 +302,7 @@ def altered_judges(results: Iterable[GateResult]) -> AlteredJudges:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlterationPermission:
-    """Permission for a task to alter files that decide how its gates judge."""
+    """Permission for a task to alter tests and gate settings that judge its work."""
 
     #: Patterns of the files that the task promises to write.
     writes: tuple[str, ...] = ()
@@ -319,9 +322,10 @@ class Check:
 
     root_id: str
     job_id: str
-    #: Such as ``worker_1`` or ``result_<job>``. At most one running check of a job tree has a name.
+    #: A name such as ``worker_1`` or ``result_<job>``. In a job tree, two running checks never have
+    #: the same name.
     name: str
-    #: The directory in which the gates run; the state is checked out there.
+    #: The directory in which the gates run. It contains the state to check.
     directory: str
     #: The commit from which the change starts.
     base: str

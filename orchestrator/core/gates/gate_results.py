@@ -45,8 +45,8 @@ def needs_base(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool]) -> boo
 def may_have_lost_tests(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool]) -> bool:
     """True if tests of the base may be missing in the run ``ran``.
 
-    Any change can cause a test to be skipped. Only a change of tests or their configuration can
-    remove a test. The size of the change does not matter: one added line can exclude a whole file.
+    This is the case if a test was skipped, or if a changed file can remove tests. The size of the
+    change does not matter: one added line can exclude a whole file of tests.
     """
     if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
         return False
@@ -119,8 +119,8 @@ def _as_not_run(gate: Gate, cause: GateCause, note: str, result: GateResult) -> 
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 
 
-#: Causes of a run without a verdict for which the change may be responsible. If the run on the base
-#: has no verdict either, the change is not responsible.
+#: Causes of a missing verdict for which the change may be responsible. If the run on the base has
+#: no verdict either, the change is not responsible.
 _MAY_BE_CAUSED = frozenset(
     {GateCause.ERROR, GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE}
 )
@@ -268,8 +268,8 @@ def _lost_tests_that_count(
     """Return the missing tests that make the gate fail.
 
     If no changed file can remove tests, and the run has no finding, return only skipped tests. The
-    tests that are not returned probably run under new names, because product code can change the
-    parameters in a test's name.
+    tests that are not returned probably run under new names, because the code under test can change
+    the parameters in a test's name.
     """
     if gate.tests_may_vanish:
         return []

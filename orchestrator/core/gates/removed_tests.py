@@ -1,4 +1,4 @@
-"""Permission of a change to remove tests of the base commit, for each file. Pure."""
+"""Decides which tests of the base commit a change may remove. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
@@ -20,7 +20,8 @@ class RemovalPermission:
     The tasks that made the change give the permission.
     """
 
-    #: Files of the change that can remove tests. The value is True if a task may alter the file.
+    #: The changed files that can remove tests, by path. The value is True if a task may alter the
+    #: file.
     files: Mapping[str, bool] = field(default_factory=dict)
 
     @property
@@ -34,8 +35,8 @@ class RemovalPermission:
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
         """Return the given tests that are in none of the files in ``self.files``.
 
-        The result is empty if one of these files contains no tests. Such a file, for example a
-        helper, can affect any test. ``known``: all tests of the base.
+        The result is empty if one of these files contains no tests. Such a file can affect any
+        test; an example is a helper that many tests import. ``known``: all tests of the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
@@ -77,8 +78,8 @@ def removal_permission(
 ) -> RemovalPermission:
     """Return the permission of a change to remove tests of the base commit.
 
-    ``touched``: each changed path, and True if the base has it. ``permissions``: the permissions of
-    the tasks that made the change.
+    ``touched``: the changed paths; the value is True if the base has the path. ``permissions``: the
+    permissions of the tasks that made the change.
     """
     files = (path for path, there in touched.items() if can_remove(gate, path, there))
     return RemovalPermission(

@@ -26,7 +26,9 @@ def needs_second_run(first: FinishedRun) -> bool:
 
 
 def combined_on_base(first: FinishedRun, second: FinishedRun) -> FinishedRun:
-    """Combine two runs on the base: findings that both have, and tests that passed in both.
+    """Return two runs on the base as one run.
+
+    The result has the findings that both runs have, and the tests that passed in both runs.
 
     If the second run has no verdict, return the second run. In this case, all findings of the
     change count as new.
@@ -159,7 +161,7 @@ def _own_name(test: str) -> str:
 
 #: Maximum number of findings that a note names if only one run has them.
 MOST_NAMED = 5
-#: Causes that may come from the change, but also from a machine under load.
+#: Causes of a missing verdict that a machine under load can also have. A second run may succeed.
 _MAY_PASS = frozenset({GateCause.KILLED, GateCause.TIMEOUT})
 
 
@@ -173,7 +175,7 @@ def needs_confirmation(check: Check, ran: FinishedRun, result: GateResult) -> bo
 
 
 def combined_on_result(first: FinishedRun, second: FinishedRun) -> FinishedRun:
-    """Combine two runs on a merged result: findings of both runs, and tests that passed in one.
+    """Return two runs on a merged result as one run.
 
     A finding counts only if both runs have it. A passed test counts if at least one run has it.
 

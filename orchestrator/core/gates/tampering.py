@@ -31,7 +31,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import listed
 from orchestrator.core.text.path_patterns import matches
 
-#: Tables of pyproject.toml that build, install, or release, and judge nothing.
+#: Tables of pyproject.toml that configure builds, installations, or releases, but no gate.
 _BUILD_TOOLS = frozenset(
     {"poetry", "uv", "hatch", "setuptools", "setuptools_scm", "pdm", "flit", "scikit-build"}
     | {"maturin", "bumpversion", "semantic_release", "commitizen", "towncrier", "cibuildwheel"}
@@ -101,15 +101,15 @@ _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateR
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeAlteration:
-    """How a worker altered files that decide how gates judge its work."""
+    """How a worker altered tests and gate settings that judge its work."""
 
     #: Files to replace for the second run. Each key is a file's path. The value is the path of its
     #: new content in the base commit, or None to remove the file.
     swap: Mapping[str, str | None] = field(default_factory=dict)
-    #: Altered files that decided how gates judge before the change. New tests are not included,
+    #: Tests and gate settings that the work altered without permission. New tests are not included,
     #: because a new test judges nothing on the base.
     judges: tuple[str, ...] = ()
-    #: Files that decide how gates judge, and that the work altered with its task's permission.
+    #: Tests and gate settings that the work altered with its task's permission.
     allowed: tuple[str, ...] = ()
     #: True if the task may repair tests in ``judges`` that fail on the base.
     repairs: bool = False
@@ -117,7 +117,7 @@ class JudgeAlteration:
 
 @dataclass(frozen=True, slots=True)
 class JudgeMove:
-    """A moved file that decides how gates judge. ``before``: its path on the base."""
+    """A moved test or file of gate settings. ``before``: the file's path on the base."""
 
     before: str
     #: True if the file's content is the same.
@@ -127,10 +127,10 @@ class JudgeMove:
 def restricted_permissions(
     gate: Gate, permissions: Sequence[AlterationPermission], touched: Collection[str]
 ) -> tuple[AlterationPermission, ...]:
-    """Return ``permissions``, or stricter permissions if the change alters product code.
+    """Return ``permissions``, made stricter if the change alters code other than tests.
 
-    A task that alters product code may only repair tests that fail on the base. Otherwise a task
-    could break code, and also weaken the tests that would show the error.
+    A task that alters such code may only repair tests that fail on the base. Otherwise a task could
+    break code, and also weaken the tests that would show the error.
     """
 
     def held(permission: AlterationPermission) -> AlterationPermission:
@@ -158,14 +158,14 @@ def alteration(
     permissions: Sequence[AlterationPermission],
     is_compared: bool = False,
 ) -> JudgeAlteration:
-    """Return how the work altered the files that decide how the gate judges.
+    """Return how the work altered the tests and settings with which the gate judges it.
 
     ``touched``: the changed paths; the value is True if the base has the path. ``moves``: moved
     files, by new path. ``equal``: changed files in which the part that configures gates is
     unchanged. ``removed``: the paths of ``touched`` that the work removed.
 
     ``is_compared``: True for a candidate. The second run then omits the candidate's new tests, even
-    if the candidate altered no other file that decides how the gate judges.
+    if the candidate altered no other test and no gate setting.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
@@ -234,7 +234,7 @@ def with_second_run(
     base: FinishedRun | None,
     altered: JudgeAlteration,
 ) -> GateResult:
-    """Return the result. It fails if the gate passes only with the worker's tests or configuration.
+    """Return the result; a failure if the gate passes only with altered tests or configuration.
 
     ``now``: the run on the worker's result. ``second``: the run with the base's tests and
     configuration. ``base``: the run on the base commit.
@@ -289,8 +289,8 @@ def hidden_flaws(
 def _hidden_test_flaws(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
     """Return what ``hidden_flaws`` returns, for a gate that reports tests.
 
-    If the second run lacks a test, the test is returned only if it passed on the base. Any other
-    such test may be a new test of the worker, which the second run cannot have.
+    A test that the second run lacks is returned only if the test passed on the base. Otherwise, it
+    may be a new test of the worker, which the second run cannot have.
     """
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
@@ -319,7 +319,7 @@ REWRITTEN = "the gate changed this tracked file; use a command that only checks 
 def with_rewrites(
     result: GateResult, ran: FinishedRun, base: FinishedRun | None, touched: Collection[str]
 ) -> GateResult:
-    """Return the result. It fails if the gate changed tracked files.
+    """Return the result; a failure if the gate changed tracked files.
 
     Changes that the gate also makes on the base do not count (see ``new_rewrites``). ``touched``:
     files that the worker changed.
@@ -352,7 +352,7 @@ def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection
     return sorted({each.text for each in places} | (others - known))
 
 
-#: Patterns of suppressing comments, by the word in a gate's command that runs the tool.
+#: Patterns of comments that suppress findings, by the name of the tool in a gate's command.
 _COMMENTS = {
     "ruff": r"#\s*(?:flake8:\s*|ruff:\s*)?noqa\b.*",
     "flake8": r"#\s*(?:flake8:\s*)?noqa\b.*",
@@ -367,7 +367,7 @@ _COMMENTS = {
     "golangci-lint": r"//\s*nolint\b.*",
     "shellcheck": r"#\s*shellcheck\s+disable\b.*",
 }
-#: Maximum number of characters of a line that are searched.
+#: Number of characters at the start of a line that are searched for a comment.
 _MOST = 2000
 
 

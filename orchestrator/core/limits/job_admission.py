@@ -55,8 +55,8 @@ class Ancestry:
     parent: Worker
     #: The ancestors, from the parent job to the root job.
     ancestors: Sequence[Job]
-    #: Digests of titles and prompts. They belong to the tasks of the calling worker and of the
-    #: workers above it.
+    #: A digest for each prompt and each title of the tasks of the calling worker and of the workers
+    #: above it.
     worker_digests: frozenset[str]
     child_jobs_in_root: int
     workers_in_root: int

@@ -22,7 +22,7 @@ _UNITS = {"max_steps": "steps", "max_tokens": "tokens", "max_cost_usd": "USD"}
 _CAPS = {"max_steps": "step", "max_tokens": "token", "max_cost_usd": "cost"}
 #: Tolerance factor, because sums of costs are not exact.
 _ROUNDING = 1 + 1e-9
-#: Amounts from this value on are shown with two decimal places.
+#: Costs of at least this many US dollars are shown with two decimal places.
 _CENTS = 0.1
 _COUNTED = (
     "steps",

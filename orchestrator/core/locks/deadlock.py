@@ -2,7 +2,7 @@
 
 As in PostgreSQL, there are two kinds of waits. A hard wait is a wait for the holder of a lock. A
 soft wait is a wait for an earlier request in the queue. A cycle of hard waits is a deadlock, and is
-always rejected. If a cycle has a soft wait, the request that waits softly is granted before the
+always rejected. If a cycle has a soft wait, the request with the soft wait is granted before the
 earlier request. This breaks the cycle.
 
 A worker with unfinished child jobs also waits for all workers of these jobs, at any depth.
@@ -28,8 +28,8 @@ class LockWaits:
     def __init__(self, held: LockTable, queue: LockTable) -> None:
         self._held = held
         self._queue = queue
-        #: Present and expected requests. The keys are the requesting worker and each of its
-        #: ancestors.
+        #: Present and expected requests, by worker. Each request is stored for the requesting
+        #: worker and for each of its ancestors.
         self._wanted: dict[WorkerKey, dict[LockEntry, None]] = {}
 
     def __bool__(self) -> bool:

@@ -49,7 +49,7 @@ class LockManager:
         self._places = count(1)
         #: Claims of workers that have started or are about to start.
         self._task_locks: dict[WorkerKey, LockEntry] = {}
-        #: Registered claims of workers that have not started, in the queue or not.
+        #: Registered claims of workers that have not started. A claim may be in the queue.
         self._claimants: dict[WorkerKey, LockEntry] = {}
         #: Leases, by holder and lock name. Each lease is a separate entry.
         self._leases: dict[WorkerKey, dict[str, LockEntry]] = {}
@@ -134,7 +134,7 @@ class LockManager:
             self._wake_followers(entry)
 
     def step_back(self, key: WorkerKey) -> None:
-        """Remove a worker's claim from the queue, because something else delays the worker's start.
+        """Remove a worker's claim from the queue, because another cause delays its start.
 
         Other requests can then pass the claim. The claim stays registered (see ``expect``).
         Idempotent.
@@ -233,7 +233,7 @@ class LockManager:
     def due_requests(self) -> list[LockEntry]:
         """Return the queued requests that can be granted, and for which a client waits.
 
-        Empty if no lock has changed since the previous call, unless ``recheck_all`` was called.
+        Empty if no lock has changed and ``recheck_all`` was not called since the previous call.
         """
         if not self._changed:
             return []
@@ -267,7 +267,7 @@ class LockManager:
 
     @property
     def claimants(self) -> Iterator[LockEntry]:
-        """Yield the queued claims. The workers of these claims wait for nothing except locks."""
+        """Yield the queued claims. Their workers wait only for locks."""
         return (entry for entry in self._claimants.values() if entry.place)
 
     def leases_of(self, key: WorkerKey) -> Mapping[str, LockEntry]:

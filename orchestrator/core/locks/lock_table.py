@@ -93,7 +93,8 @@ class LockEntry:
     place: int = 0
     #: The fencing number of a held lease.
     number: int = 0
-    #: Time until which a request keeps its place without a waiting call; 0 while a call waits.
+    #: Time until which the request keeps its place, although no call waits for it; 0 while a call
+    #: waits.
     kept_until: float = 0.0
 
     @property

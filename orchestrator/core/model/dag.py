@@ -75,9 +75,9 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
 
 
 def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
-    """Return the tasks whose work a task continues: its dependencies.
+    """Return the ids of the tasks whose work a task continues: its dependencies.
 
-    A question does no work, so it is replaced by its own dependencies.
+    A question does no work. Instead of a question, the result has the dependencies of the question.
     """
     found: dict[str, None] = {}
     for needed in task.depends_on:
@@ -112,7 +112,7 @@ def in_order(tasks: Sequence[TaskSpec]) -> Iterator[TaskSpec]:
         sorter.done(*ready)
 
 
-#: Maximum number of attempts of a planner. A rejected plan is requested again, with the reason.
+#: Maximum number of attempts of a planner. After a rejected plan, the next attempt gets the reason.
 TRIES_TO_PLAN = 2
 
 
@@ -185,11 +185,11 @@ class PlanProgress:
         return 0 if self.planner else self._candidates
 
     def done(self, task_id: str) -> bool:
-        """True if all candidates and the reviewer have ended, and one candidate succeeded."""
+        """True if a candidate succeeded, and all candidates and the reviewer have ended."""
         return not self._open[task_id] and task_id in self._succeeded
 
     def hopeless(self, task_id: str) -> bool:
-        """True if all candidates have ended, and no candidate succeeded."""
+        """True if no candidate succeeded, and all candidates have ended."""
         return not self._open[task_id] and task_id not in self._succeeded
 
     def is_ready(self, task_id: str) -> bool:
@@ -197,7 +197,7 @@ class PlanProgress:
 
     @property
     def ready_workers(self) -> Iterator[WorkerKey]:
-        """The workers whose dependencies are done, including reviewers."""
+        """The workers, including reviewers, of tasks whose dependencies are done."""
         for task_id, keys in self._workers.items():
             if self.is_ready(task_id):
                 yield from keys
@@ -262,8 +262,8 @@ def plan_of(
 def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> Sequence[int]:
     """Return the chain of dependent tasks that took the longest, in order.
 
-    Tasks are numbers, from 0. ``needed[i]``: the dependencies of task ``i``. ``seconds[i]``: its
-    duration.
+    Tasks are numbers, from 0. ``needed[i]``: the dependencies of task ``i``. ``seconds[i]``: the
+    duration of task ``i``.
     """
     total = [0.0] * len(needed)
     before = [-1] * len(needed)

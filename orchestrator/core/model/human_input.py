@@ -74,11 +74,11 @@ class Side(StrEnum):
 class Comment:
     path: str
     line: int
-    #: The last line; equal to ``line`` for one line.
+    #: The last line; equal to ``line`` for a comment on one line.
     end_line: int
     text: str
     side: Side = Side.NEW
-    #: The lines themselves, shortened if they are long.
+    #: Text of the commented lines, shortened if it is long.
     code: str = ""
 
     @property

@@ -74,13 +74,14 @@ class TaskSpec:
     title: str = ""
     prompt: str = ""
     command: str | tuple[str, ...] | None = None
-    #: A question that a person answers, in place of prompt and command; empty: an agent works.
+    #: A question that a person answers, in place of prompt and command; empty: an agent does the
+    #: task.
     approve: str = ""
     #: What the timeout of a question decides: approve or reject; empty: reject.
     on_timeout: str = ""
     #: Names of agents; with several names, each agent's worker is a candidate for the task.
     agents: tuple[str, ...] = ()
-    #: One entry for each of ``agents``, in their order; empty if none has settings of its own.
+    #: One entry for each of ``agents``, in their order; empty if no candidate has its own settings.
     candidate_settings: tuple[CandidateSettings, ...] = ()
     depends_on: tuple[str, ...] = ()
     timeout: float | None = None
@@ -96,7 +97,8 @@ class TaskSpec:
     max_steps: int | None = None
     max_tokens: int | None = None
     max_cost_usd: float | None = None
-    #: Whether the task's worker gets a worktree (GitUse). None: the job decides.
+    #: Whether the task's worker gets a worktree (a value of GitUse). None: the job's setting
+    #: applies.
     git: str | None = None
     #: Where the task's worker starts (Workdir): own or project.
     workdir: str = "own"
@@ -198,7 +200,7 @@ class Callback:
     """
 
     url: str = field(repr=False)
-    #: Topics (core.ports.outbox).
+    #: Topics of the messages (see ``core.ports.outbox.Topic``).
     events: tuple[str, ...] = ("job_ended",)
 
 
@@ -278,7 +280,7 @@ class Job:
 
     @property
     def wall_end(self) -> float:
-        """Time at which the wall time expires if the job is not paused until then.
+        """Time at which the wall time expires, unless a pause of the job extends it.
 
         A retry of the job starts the wall time again.
         """
@@ -306,7 +308,7 @@ _Any = TypeVar("_Any", bound=_InTree)
 
 
 def with_descendants(job_id: str, jobs: Iterable[_Any]) -> list[_Any]:
-    """Return a job and all jobs below it; parents are before their child jobs."""
+    """Return a job and all jobs below it. Each parent job comes before its child jobs."""
     children: dict[str | None, list[_Any]] = {}
     found: list[_Any] = []
     for job in jobs:
@@ -321,7 +323,7 @@ class WaitingFor:
     """What a worker waits for. The worker's ``reason`` describes it as text."""
 
     kind: WaitKind
-    #: Name of the agent, worker, or locks; empty for other kinds.
+    #: Name of the agent, worker, or locks that the worker waits for; empty for other kinds.
     name: str = ""
 
 
@@ -355,7 +357,7 @@ class Worker:
     failure: str = ""
     #: Time before which the worker must not start.
     not_before: float = 0.0
-    #: The caller that cancelled only this worker, for people; None: no caller did.
+    #: The caller that cancelled only this worker, for people; None: no caller cancelled it.
     cancelled_by: str | None = None
     child_job_ids: tuple[str, ...] = ()
     #: Number of workers in the worker's child jobs. It determines the name of the next such worker.
@@ -363,7 +365,7 @@ class Worker:
     started_at: float | None = None
     ended_at: float | None = None
     result: WorkerResult | None = None
-    #: The question of a task that waits for a person; None: none was asked.
+    #: The question of a task that waits for a person; None: no question was asked.
     question: Question | None = None
 
     @property

@@ -88,7 +88,7 @@ class Shortfall:
     outside: tuple[str, ...] = ()
     #: Files of the project that changed while the worker ran in its own directory.
     checkout: tuple[str, ...] = ()
-    #: Files that decide how gates judge, and that the worker altered with its task's permission.
+    #: Tests and gate settings that the worker altered with its task's permission.
     judges: tuple[str, ...] = ()
     #: True if the worker changed other code in addition to ``judges``.
     judges_with_code: bool = False
@@ -218,7 +218,7 @@ class JobFacts:
 
     #: Why no task of the job can run: there is no plan, or the plan was rejected.
     plan_error: str = ""
-    #: Why the rules made the plan although ``planner: auto`` ran an agent first.
+    #: Why the rules created the plan, although ``planner: auto`` ran an agent first.
     plan_fallback: PlanFallback | None = None
     #: Why merging failed, for ``MergeState.FAILED``.
     merge_error: str = ""
@@ -243,7 +243,7 @@ class JobFacts:
     both_kept: tuple[str, ...] = ()
     #: Files that a merge driver of the user merged. A driver may omit the changes of one worker.
     by_driver: tuple[str, ...] = ()
-    #: Workers of tasks that did not succeed, without skipped workers.
+    #: Workers of tasks that did not succeed. Skipped workers are not included.
     unsuccessful: tuple[str, ...] = ()
     #: Facts about successful workers, for the job's reason.
     shortfalls: tuple[Shortfall, ...] = ()
@@ -309,5 +309,5 @@ class JobFacts:
         return tuple(each for each in self.gates if each.unjudged)
 
 
-#: No facts. One shared value for all such jobs.
+#: The value for a job without facts, which all such jobs share.
 NO_FACTS = JobFacts()

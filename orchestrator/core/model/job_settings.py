@@ -13,10 +13,11 @@ from typing import Any
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Used in place of an agent's name: the best agent that can work. For a planner: the job's agent.
+#: Value in place of an agent's name: the best agent that can work is used. For a planner: the job's
+#: agent.
 AUTO = "auto"
 
-#: Largest limit. The integer column of a store and a float represent it exactly.
+#: Largest value of a limit. A store's integer column and a float represent this number exactly.
 LARGEST_COUNT = 2**31 - 1
 #: Largest duration in seconds, about thirty years.
 MOST_SECONDS = 1e9
@@ -59,7 +60,7 @@ class Inheritance(Enum):
     ASKED = auto()
     #: The parent job's value, or a smaller requested value.
     AT_MOST = auto()
-    #: The parent job's value, or a requested value that comes later in the choices.
+    #: The parent job's value, or a requested value that comes later in ``Setting.values``.
     AT_LEAST = auto()
     #: The parent job's value, whatever the child job requests.
     PARENT = auto()
@@ -81,7 +82,7 @@ class Option:
 class Setting:
     """One setting of a job that a caller can set, or that config.yaml sets for all jobs."""
 
-    #: Name of the setting's field in ``JobConfig``; the table fills it in.
+    #: Name of the setting's field in ``JobConfig``; set when the table is built.
     name: str = ""
     #: Name in requests and answers; default: the name of the field.
     wire: str = ""
@@ -255,7 +256,7 @@ class JobConfig:
         "History of the merged result: merge (merge commits) or linear (no merge commits).",
         default="merge",
     )
-    #: RESOLVE_WORKER, or an agent; empty: conflicts are not merged.
+    #: RESOLVE_WORKER, or an agent; empty: conflicts are not resolved.
     resolve: str = setting(
         ValueKind.NAME,
         "Resolver of merge conflicts: worker (the worker in conflict), an agent's name, or off.",
@@ -275,8 +276,8 @@ class JobConfig:
         default="auto",
         child=Inheritance.PARENT,
     )
-    #: The commit from which workers' worktrees start; empty: workers have plain directories
-    #: instead.
+    #: The commit from which workers' worktrees start; empty: workers have plain directories, no
+    #: worktrees.
     base: str = setting(
         ValueKind.REVISION,
         "Branch, tag, or commit to start from (default: HEAD of the checkout).",
@@ -310,8 +311,8 @@ class JobConfig:
             "GATE",
         ),
     )
-    #: True if the request switched gates off. Then only gates run that a person requested for a
-    #: task.
+    #: True if the request switched gates off. Then only the gates that a person requested for a
+    #: task run.
     gates_off: bool = False
     unjudged: str = setting(
         ("tell", "fail"),

@@ -39,7 +39,7 @@ class Inherited(StrEnum):
     MEMORY = "memory"
 
 
-# Compared by identity, because there is one value of each kind.
+# Compared by identity, because there is only one object for each agent.
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class KnownTool:
     #: Name of the agent. For an agent with a program also the name of its modules in
@@ -57,8 +57,9 @@ class KnownTool:
     #: Variables that are a credential. One of them is enough.
     credentials: tuple[str, ...] = ()
     #: Key: a variable that selects a cloud service, such as ``CLAUDE_CODE_USE_BEDROCK``. Value:
-    #: variables, and files as in ``logins``, of which one must also be set or exist. A region or a
-    #: project is enough, because a machine in that cloud needs no key.
+    #: further variables, and files as in ``logins``. One of the variables must also be set, or one
+    #: of the files must exist. A region or a project is enough, because a machine in that cloud
+    #: needs no key.
     services: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     #: Files of the user that contain a login. ``{VARIABLE:default}`` is a directory.
     logins: tuple[str, ...] = ()

@@ -54,12 +54,13 @@ class Capacity:
 
     #: Why no worker at all may start; None if workers may start.
     paused: Lack | None = None
-    #: Returns why one more worker of an agent may not start. If it returns None, the worker may
-    #: start, and counts from then on.
+    #: Function that returns why one more worker of an agent may not start. If the result is None,
+    #: the worker may start, and is counted from then on.
     lack: Callable[[str], Lack | None] = lambda agent: None
     #: The machines of the cluster; None: workers start on the server's machine.
     machines: Sequence[Machine] | None = None
-    #: Returns the memory in bytes that another machine must have for one more worker of an agent.
+    #: Function that returns the memory in bytes that another machine must have for one more worker
+    #: of an agent.
     memory_needed: Callable[[str], int] = lambda agent: 0
 
 
@@ -99,7 +100,7 @@ def check_machines(
 
 
 def hindrance(machines: Iterable[Machine], agent: str) -> str:
-    """Return, as text, why machines lack an agent, and how to fix it.
+    """Return as text why the machines lack an agent, and how to fix each cause.
 
     Machines that have not reported their agents are omitted.
     """

@@ -217,9 +217,9 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the object's key in ``Repository.checkout_state``.
+    """Return the key of the changed object in ``Repository.checkout_state``.
 
-    ``change_of`` gets this key as ``name``.
+    ``change_of`` does the reverse: its argument ``name`` is this key.
     """
     prefixes = {
         ChangedKind.SETTING: SETTING,

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 
 class JobStatus(StrEnum):
-    #: The job is stored. Nothing of it has started.
+    #: The job is stored. None of its workers has started.
     PENDING = "pending"
     #: The request is being split into tasks, or its plan waits for approval.
     PLANNING = "planning"
@@ -202,7 +202,7 @@ class LossCause(StrEnum):
     The cause decides which command adds the changes to the result.
     """
 
-    #: The changes conflict with those of other workers.
+    #: The changes conflict with the changes of other workers.
     CONFLICT = "conflict"
     #: The gates reject the merged state that includes the changes.
     REFUSED = "refused"
@@ -247,5 +247,5 @@ class OutsideCause(StrEnum):
     LOST_COMPARISON = "lost_comparison"
     #: the worker failed, timed out, or was cancelled
     FAILED = "failed"
-    #: an attempt failed, and the next one started without its changes
+    #: an attempt failed, and the next attempt started without its changes
     ROLLED_BACK = "rolled_back"

@@ -32,7 +32,7 @@ class ConfigRequest:
         object.__setattr__(self, "given", frozenset(asked))
 
     def get(self, name: str) -> Any:
-        """Return the requested value; None if it was not requested."""
+        """Return the requested value of a setting; None if the request does not set it."""
         return getattr(self.values, name) if name in self.given else None
 
 
@@ -56,5 +56,6 @@ class Accepted:
     left: Mapping[str, object] = field(default_factory=dict)
     #: Remaining quota of the worker that submitted the job; empty for an API key.
     caller_left: Mapping[str, object] = field(default_factory=dict)
-    #: Worker limits that are not enforced exactly; empty if there are none, or for a worker.
+    #: Limits of workers that are not enforced exactly; empty if there are none, or if a worker
+    #: submitted the job.
     limits_notice: str = ""

@@ -89,7 +89,7 @@ class WorkerResult:
     strays: tuple[Stray, ...] = ()
     #: Number of child jobs that limits rejected, over all attempts.
     refused_child_jobs: int = 0
-    #: Size of a prompt: that of the latest attempt whose prompt size is known.
+    #: Size of the prompt of the latest attempt whose prompt size is known.
     prompt: PromptSize | None = None
     #: Results of the latest attempt's gates.
     gates: tuple[GateResult, ...] = ()
@@ -110,8 +110,8 @@ class WorkerResult:
     change: ChangeSize | None = None
     #: Delivered work of the latest attempt; None without a worktree.
     delivery: DeliveredWork | None = None
-    #: Rank among the candidates of the task, once all of them have ended; None if the worker is no
-    #: candidate.
+    #: Rank among the candidates of the task, set when all candidates have ended; None before, or if
+    #: the worker is not a candidate.
     standing: CandidateRank | None = None
     #: The latest session of the worker's agent, which the next attempt may resume.
     session: Session | None = None

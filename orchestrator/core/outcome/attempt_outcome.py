@@ -338,7 +338,8 @@ def judge(exit: Exit, evidence: Evidence) -> Verdict:
             break
     reason = row.reason(exit, evidence)
     if evidence.delivery and evidence.delivery.omitted:
-        # Do this also after a failure, because the missing changes may be its cause.
+        # Name the omitted changes also after a failure, because their absence may have caused the
+        # failure.
         reason = "; ".join(filter(None, (reason, omitted_in_words(evidence.delivery.omitted))))
     failure = "" if row.status is WorkerStatus.SUCCESS else _fingerprint(row, exit, evidence)
     return Verdict(
@@ -367,9 +368,9 @@ def evidence_after_child_jobs(
 ) -> tuple[Exit, Evidence]:
     """Return the exit and the evidence with which a worker is judged after its child jobs' end.
 
-    This second judgment concerns only the worker's changes and final text. The returned exit is a
-    success, because the first judgment has covered all other facts. The first judgment took place
-    at the end of the worker's process.
+    A worker with child jobs is judged twice. The first judgment, at the end of its process, covers
+    all facts except its changes and its final text. This second judgment covers only these two
+    facts, so the returned exit is a success.
     """
     evidence = Evidence(
         output=output,

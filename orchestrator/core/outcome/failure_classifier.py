@@ -33,7 +33,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict
 
 #: Maximum number of failures of a worker that are stored.
 MOST_FAILURES = 50
-#: Cause of attempts that did not run. They are ignored when failures are compared.
+#: Cause of attempts that did not run. Such attempts are ignored when failures are compared.
 NEVER_RAN = "never ran"
 #: Number of characters at the end of an output that are searched for the message of a full disk.
 _END_OF_OUTPUT = 4000
@@ -78,7 +78,7 @@ class FailureRow:
     kind: FailureKind
     ladder: tuple[Rung, ...]
     reason: Callable[[Case], str]
-    #: True if the process ended abnormally. Its work was not judged, so the worker's changes are
+    #: True if the process ended abnormally. The worker's changes were then not judged, so they are
     #: not rolled back.
     is_crash: bool = False
 

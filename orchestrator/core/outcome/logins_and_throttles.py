@@ -26,7 +26,7 @@ class CredentialLookup:
     #: Returns how to fix a failed login, as text; "" if unknown.
     fix: Callable[[str], str] = lambda agent: ""
     #: Returns the best agent that can work on this machine, except the given agents; "" if there is
-    #: none. Used if the user left the agent open.
+    #: none. Used if the user named no agent.
     best_without: Callable[[Collection[str]], str] = lambda refused: ""
     #: Returns a fingerprint of the agent's credential. It is cheap to compute, and changes when the
     #: user logs in again.
@@ -70,7 +70,8 @@ class AgentLogins:
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
         """Record a failed login or an account without credit that the verdict reports.
 
-        Return the verdict. Its reason then also states what to do, if known.
+        Return the verdict. If the remedy is known, the verdict's reason then also states the
+        remedy.
         """
         if not verdict.login_refused:
             return verdict
@@ -79,7 +80,7 @@ class AgentLogins:
         self._seen[agent] = LoginState(False, verdict.reason, now, credential, fix)
         if not fix:
             return verdict
-        # The service's message may be a sentence.
+        # The service's message may end with a period.
         reason = verdict.reason.removesuffix(".")
         todo = fix if verdict.lacks_credit else f"to fix the login: {fix}"
         return replace(verdict, reason=f"{reason}; {todo}")
@@ -87,7 +88,8 @@ class AgentLogins:
     def seen(self, now: float) -> Mapping[str, LoginState]:
         """Return the known states of logins, by agent.
 
-        Old states are omitted. A failed login is also omitted if its credential has changed since.
+        Old states are omitted. A failed login is also omitted if the agent's credential has changed
+        since the failure.
         """
         return {
             agent: seen for agent in tuple(self._seen) if (seen := self._valid_state(agent, now))

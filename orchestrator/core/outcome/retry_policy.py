@@ -14,12 +14,12 @@ def may_retry(
 ) -> bool:
     """True if a retry follows a failed attempt.
 
-    - Retries that the user requested for a command are always used, even if the same failure
-      repeats.
-    - Other retries are used unless the same failure occurred twice in a row, without a change in
-      between.
-    - If the user requested no retries, no retry follows a timeout or a failed child job. A child
-      job has its own retries, and retries at every depth would multiply.
+    - If the attempt's timeout expired, a retry follows only if the user requested retries. After a
+      timeout, a planner or reviewer is never retried.
+    - If only a child job failed, a retry follows only if the task sets ``retries``. A child job has
+      its own retries, and retries at every depth would multiply.
+    - If the same failure (``Verdict.failure``) occurs twice in a row, no further retry follows.
+      Exception: retries that the user requested for a command are always used.
     """
     if has_no_retry(worker, task, config):
         return False
@@ -27,7 +27,7 @@ def may_retry(
         return False
     if worker.is_adviser and verdict.status is WorkerStatus.TIMEOUT:
         # Do not retry: all tasks wait for the planner or reviewer, and the job can continue without
-        # one.
+        # its answer.
         return False
     if child_failed and task.retries is None:
         return False

@@ -90,7 +90,7 @@ class Assignment:
     dependency_results: Mapping[str, DependencyResult] = field(default_factory=dict)
     #: Why the previous attempt failed; empty for the first attempt.
     previous_failure: str = ""
-    #: The product's advice on that failure.
+    #: Advice of the orchestrator on how to avoid the previous failure.
     advice: str = ""
     #: True if the previous attempt succeeded, but its changes cannot be merged.
     sent_back: bool = False
@@ -110,8 +110,8 @@ class Assignment:
     entries: tuple[ReviewedCandidate, ...] = ()
     #: The session that this attempt may resume; None: no session.
     previous: PreviousSession | None = None
-    #: Commits and changes of the worker's branch so far; None if the worker has none, or has no
-    #: worktree.
+    #: Commits and changes of the worker's branch so far; None if there are no commits, or if the
+    #: worker has no worktree.
     committed: BranchWork | None = None
     #: A directory for the tool's sessions. All attempts of the worker use the same directory.
     sessions: str = ""
@@ -148,7 +148,7 @@ class Agents(Protocol):
     def get(self, name: str) -> Agent:
         """Return the agent with this name.
 
-        Raise UnknownAgent, with the existing names, if there is none.
+        Raise UnknownAgent, with the existing names, if no agent has this name.
         """
 
     def resolve(self, name: str, task: TaskSpec, refused: Collection[str] = ()) -> str:

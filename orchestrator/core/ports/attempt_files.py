@@ -40,8 +40,8 @@ class AttemptFiles:
 class FileChange:
     """A change of a worktree's files, such as the result of a child job."""
 
-    #: The commit of the present files, and the commit of the new files. Equal if the files stay
-    #: unchanged.
+    #: The commit of the present files, and the commit of the new files. If the files stay
+    #: unchanged, the commits are equal.
     now: str
     then: str
     #: Branches that the worker can read after the change: commits by the branches' full names.

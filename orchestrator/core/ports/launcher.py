@@ -51,8 +51,8 @@ class Launch:
     log_limit_bytes: int = 50 * 1024 * 1024
     #: Texts that are never written to the log, in any encoding.
     secrets: tuple[str, ...] = ()
-    #: A file that the server locks while it runs. Nodes and shims of earlier releases know this
-    #: field and the next field by these names.
+    #: A file that the server locks while it runs. This field and the next field keep their names,
+    #: because nodes and shims of earlier releases read them.
     lease_lock: str = ""
     #: Orphan timeout: seconds for which the attempt may continue without a server; 0: no limit.
     lease_seconds: float = 0.0
@@ -74,7 +74,10 @@ class LauncherEvents(Protocol):
         """Handle the start of a worker from a preloaded launch. ``at``: the start, as Unix time."""
 
     def returned(self, attempt_id: str) -> None:
-        """Handle a preloaded launch that the shim did not begin. The launch has no other event."""
+        """Handle the return of a preloaded launch, which the shim did not begin.
+
+        No other event of the launch follows.
+        """
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
         """Handle the end of an attempt. Called once for every attempt that ``start`` accepted."""

@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import JobStatus
 
-#: The endpoint of messages to the ``callback_url`` of a job.
+#: Name of the endpoint for messages to a job's ``callback_url``.
 CALLBACK = "callback"
 
 
@@ -84,7 +84,7 @@ class Subscription:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EntryFilter:
-    """The entries to list. A field that is empty selects all entries."""
+    """The entries to list. An empty field does not restrict the list."""
 
     endpoint: str
     state: str

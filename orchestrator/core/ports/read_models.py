@@ -342,7 +342,7 @@ class TreeSnapshot:
 class WorkerOrder(StrEnum):
     #: Order of the tasks.
     INDEX = "index"
-    #: The longest time first.
+    #: The longest run time first.
     SECONDS = "seconds"
     #: The highest cost first.
     COST = "cost"
@@ -352,12 +352,13 @@ class WorkerOrder(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerFilter:
-    """Selects the workers of one job for a list. An empty filter selects all workers."""
+    """The workers of one job to list. An empty filter selects all workers."""
 
     job_id: str
     statuses: Collection[str] = ()
     agents: Collection[str] = ()
-    #: Part of the id, the task's id or title, or the reason. Case is ignored.
+    #: Text that is contained in the worker's id, the task's id or title, or the reason. Case is
+    #: ignored.
     text: str = ""
     order: WorkerOrder = WorkerOrder.INDEX
 
@@ -380,7 +381,7 @@ class WorkerPage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobFilter:
-    """The jobs to list. None and empty values select all jobs."""
+    """The jobs to list. A field that is None or empty does not restrict the list."""
 
     statuses: Collection[str] = ()
     #: Only child jobs of this job.
@@ -390,7 +391,7 @@ class JobFilter:
     depth: int | None = None
     #: Only root jobs that this caller submitted, and their descendants.
     submitted_by: str | None = None
-    #: Part of the request or of the id. Case is ignored.
+    #: Text that is contained in the request or in the id. Case is ignored.
     text: str = ""
     #: Labels, all of which a job must have.
     labels: Sequence[tuple[str, str]] = ()
@@ -416,7 +417,7 @@ class StatusCount(NamedTuple):
     cost_partial: bool
 
 
-#: Statuses that lists count as another status.
+#: Statuses that are counted as another status. Key: the status. Value: the other status.
 _COUNTED_AS = {WorkerStatus.RECURSIVE_SUCCESS: WorkerStatus.SUCCESS}
 COUNTED = tuple(each for each in WorkerStatus if each not in _COUNTED_AS)
 
@@ -466,7 +467,7 @@ class JobCard:
     tree: Progress
     #: Needs of the job and its descendants.
     needs: Sequence[Need] = ()
-    #: None while the job is active, and if none of its own workers failed.
+    #: None while the job is active, or if none of its own workers failed.
     first_failure: FirstFailure | None = None
 
 

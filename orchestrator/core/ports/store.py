@@ -35,13 +35,13 @@ class Change:
     new_workers: Sequence[Worker] = ()
     jobs: Sequence[Job] = ()
     workers: Sequence[Worker] = ()
-    #: Recorded attempts that never began, by worker and number. ``new_attempts`` may contain
-    #: attempts with the same keys.
+    #: Stored attempts to delete, because they never began. An attempt is given by its worker and
+    #: number. ``new_attempts`` may contain attempts with the same keys.
     dropped_attempts: Sequence[tuple[WorkerKey, int]] = ()
     new_attempts: Sequence[Attempt] = ()
     attempts: Sequence[Attempt] = ()
     events: Sequence[Event] = ()
-    #: Cost sums of days, which replace the stored sums.
+    #: Costs of keys on days. They replace the stored costs of the same keys and days.
     spent_days: Sequence[DaySpent] = ()
     #: New values of the pause of all jobs; None ends the pause. Only the last value is stored.
     pauses: Sequence[Pause | None] = ()
@@ -124,7 +124,7 @@ class Store(Protocol):
     def close(self) -> None: ...
 
     def save(self, change: Change) -> None:
-        """Store a change in one transaction: all of it or nothing.
+        """Store the whole change, or nothing of it, in one transaction.
 
         After ``save`` has returned, a crash of this process loses nothing. A power loss can lose
         changes of the last hundredths of a second, except ``durable`` changes.
@@ -208,7 +208,7 @@ class Store(Protocol):
         """
 
     def first_failures(self, job_ids: Collection[str]) -> Mapping[str, FirstFailure]:
-        """Return the first failed worker of each job, in the order of the job's tasks.
+        """Return each job's first failed worker in task order, by job id.
 
         Jobs without a failed worker are omitted.
         """

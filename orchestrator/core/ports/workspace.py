@@ -39,7 +39,7 @@ class Workspace(Protocol):
     def final_report(self, job: Job) -> Path: ...
 
     def report(self, job: Job, name: str) -> Path | None:
-        """Return the path of a report; None if no report can have this name."""
+        """Return the path of a report; None if the name is not valid for a report."""
 
     def write_message(self, worker: Worker, message: WorkerMessage) -> str:
         """Write a message for the worker's attempt. Idempotent. Raise OSError.
@@ -120,5 +120,6 @@ class Reporter(Protocol):
     ) -> object:
         """Write the reports of a job whose workers have all ended.
 
-        ``merges``: merge reports, by job id.
+        ``directory``: the root job's directory. ``notice``: Markdown for the top of every report;
+        empty for none. ``merges``: merge reports, by job id.
         """

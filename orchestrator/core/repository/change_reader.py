@@ -67,7 +67,7 @@ class VersionState(StrEnum):
 class ConflictVersions:
     """The texts of a file in conflict: of the common ancestor, of both sides, and of the merge.
 
-    A text is None if the file does not exist there, or if the file is not text.
+    A text is None if the file does not exist in this version, or if the version is not text.
     """
 
     path: str
@@ -105,7 +105,7 @@ class TextLimits:
 class Blobs:
     """The blob ids of a file in conflict: in the common ancestor, and on both sides.
 
-    A blob id is "" if the file does not exist there.
+    A blob id is "" if the file does not exist in this version.
     """
 
     base: str = ""

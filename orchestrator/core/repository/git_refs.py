@@ -38,7 +38,7 @@ def dirty_ref(root_id: str) -> str:
 def base_ref(root_id: str) -> str:
     """Ref of the requested base.
 
-    It protects the commit in case the user deletes the base branch.
+    The ref keeps the commit in the repository, even if the user deletes the base branch.
     """
     return f"{hidden(root_id)}from"
 
@@ -59,7 +59,7 @@ def resolving_ref(worker: Worker) -> str:
 
 
 def merging_ref(root_id: str, job_id: str) -> str:
-    """Ref of a running merge's latest commit. It protects the merge's commits from ``git gc``."""
+    """Ref of a running merge's latest commit, so that ``git gc`` keeps the merge's commits."""
     return f"{hidden(root_id)}merging/{job_id}"
 
 

@@ -139,7 +139,6 @@ class ResultLanding(Protocol):
         ...
 
 
-#: Returns the landing of a job. ``project`` is the job's own project if the job names one,
-#: otherwise empty. The last argument decides whether the user is the author; None: ``git.author``
-#: decides.
+#: Function that returns the landing of a job. Arguments: the project's path if the job names a
+#: project, otherwise empty; the root job's id; the job's id; and ``LandRequest.as_user``.
 Landings = Callable[[str, str, str, bool | None], ResultLanding]

@@ -31,10 +31,10 @@ class MergeReport:
     gates: tuple[MergedGate, ...] = ()
     #: Seconds from the end of the last worker to the end of the merge, including gates.
     seconds: float = 0.0
-    #: Further facts, one line each.
+    #: Further facts about the merge, one line each.
     notes: tuple[str, ...] = ()
 
 
-#: No merge.
+#: The report of a job that merged nothing.
 NO_MERGE = MergeReport()
 NO_MERGES: Mapping[str, MergeReport] = {}

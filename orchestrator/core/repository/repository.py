@@ -151,7 +151,7 @@ class FileConflict:
     """One path with a merge conflict.
 
     ``base``, ``ours``, ``theirs``: the file's blob ids in the common ancestor and on the two sides.
-    A blob id is "" if the file does not exist there.
+    A blob id is "" if the file does not exist in this version.
     """
 
     path: str
@@ -200,7 +200,8 @@ class Merge:
     #: The merged commit; empty if there were conflicts.
     commit: str = ""
     conflicts: tuple[FileConflict, ...] = ()
-    #: Files that git alone would have reported as conflicts, or moved to another path.
+    #: Files that were merged by further rules. Git alone would have reported a conflict, or used
+    #: another path.
     files: tuple[MergedFile, ...] = ()
 
 
@@ -518,14 +519,14 @@ class Repository(Protocol):
         """Return the given paths that any commit after ``start`` up to ``tip`` changed."""
 
     def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash several commits into one commit.
+        """Squash several commits into one commit. Return the new tip.
 
-        These are the commits after ``onto`` up to ``refused``, and the next commit. Later commits
-        up to ``tip`` stay separate. Return the new tip. Return ``tip`` unchanged if ``tip`` does
-        not build on ``onto`` and ``refused``, or if a commit to squash is a merge.
+        The squashed commits are the commits after ``onto`` up to ``refused``, and the next commit.
+        Later commits up to ``tip`` stay separate. The new commit has ``message``. If subjects of
+        squashed commits differ from the subject of ``message``, a list of these subjects follows.
 
-        The new commit has ``message``. If subjects of squashed commits differ from the subject of
-        ``message``, a list of these subjects follows.
+        Return ``tip`` unchanged if ``tip`` does not build on ``onto`` and ``refused``, or if a
+        commit to squash is a merge.
         """
 
     def replay(
@@ -645,9 +646,10 @@ class Repository(Protocol):
     def remove_job_refs(self, root_id: str, directory: str, present: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job. A result that was not landed stays.
 
-        ``directory``: the job's former directory. ``present``: its new path. If a worker's changes
-        are in no result and on no branch of the user, they are saved on refs below ``kept_refs``.
-        Return the full names of these refs and of the remaining branches. Idempotent.
+        ``directory``: the job's former directory. ``present``: the directory's present path. If a
+        worker's changes are in no result and on no branch of the user, they are saved on refs below
+        ``kept_refs``. Return the full names of these refs and of the remaining branches.
+        Idempotent.
         """
 
     def discard_job(self, root_id: str, directory: str) -> Sequence[str]:

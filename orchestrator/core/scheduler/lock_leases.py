@@ -41,8 +41,8 @@ class LeaseManager:
     def request(self, key: WorkerKey, names: Sequence[str], now: float) -> LockEntry:
         """Return a running worker's request for leases on the locks ``names``.
 
-        If an earlier call of the worker left a request for the same names in the queue, return the
-        queued request.
+        If the queue has a request of the worker for the same names, from an earlier call, return
+        this request.
         """
         for entry in self._locks.requests:
             if entry.key == key and entry.names == tuple(names) and entry.kept_until:
@@ -68,7 +68,7 @@ class LeaseManager:
     def due(self) -> Sequence[LockEntry]:
         """Return the queued requests that no lock blocks now, and for which a call waits.
 
-        Empty if no lock has changed since the previous call, unless ``recheck_all`` was called.
+        Empty if no lock has changed and ``recheck_all`` was not called since the previous call.
         """
         return self._locks.due_requests()
 

@@ -64,7 +64,8 @@ class ManualChanges:
     def landing_undone(self, job_id: str, landed: Landed) -> None:
         """Record that a landing was undone.
 
-        ``landed``: the undone landing. Its fields ``at`` and ``by`` describe the undo.
+        ``landed``: the undone landing, with the time and the caller of the undo in ``at`` and
+        ``by``.
         """
         facts = self._unit_of_work.jobs[job_id].facts
         if all(each.branch != landed.branch for each in facts.landed):

@@ -205,7 +205,7 @@ class SchedulerView:
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
         """Return the files that a worker's child jobs changed, at any depth; None if none changed.
 
-        Includes the files that a command created in its worker's directory.
+        The result includes files that a shell command created in the directory of its worker.
         """
         return self._trees.changed_below(worker, own_directories=True)
 
@@ -249,7 +249,10 @@ class SchedulerView:
     # -- helpers --------------------------------------------------------------------------------
 
     def slots(self) -> Mapping[str, int]:
-        """Return the numbers of running workers, of workers with a process, and of slots."""
+        """Return the numbers of running workers, workers with a process, and slots.
+
+        The keys are "running", "live", and "slots".
+        """
         return self._trees.slots.snapshot()
 
     def waiting_for_machines(self, now: float, most: int, machine: Machine) -> int:

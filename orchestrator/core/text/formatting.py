@@ -79,6 +79,7 @@ class _LazyPattern:
 def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:
     """Return a pattern that is compiled at its first use.
 
-    Call the pattern's own methods, such as ``sub``. Functions such as ``re.sub`` do not accept it.
+    Call the pattern's own methods, such as ``sub``. Functions such as ``re.sub`` do not accept the
+    returned object.
     """
     return cast(re.Pattern[AnyStr], _LazyPattern(pattern, flags))

@@ -13,9 +13,9 @@ _ESCAPED = "\\*?[]! #"
 def matches(path: str, patterns: Iterable[str]) -> bool:
     """True if the patterns select the path.
 
-    The last pattern that matches decides; ``!`` excludes the path. If no pattern matches, the path
-    is selected if the first pattern is an exclusion, otherwise not. A pattern without a slash
-    matches a name at any depth.
+    The last pattern that matches decides; ``!`` excludes the path. A path that no pattern matches
+    is selected only if the first pattern is an exclusion. A pattern without a slash matches a name
+    at any depth.
     """
     wanted = tuple(patterns)
     fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]
@@ -37,7 +37,7 @@ def literal(path: str) -> str:
 def within(path: str, directory: str) -> bool:
     """True if the path equals the directory or is in it.
 
-    Both must be absolute, or relative to the same directory.
+    Both paths must be absolute, or relative to the same directory.
     """
     return path == directory or path.startswith(f"{directory}/")
 

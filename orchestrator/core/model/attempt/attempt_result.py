@@ -30,7 +30,7 @@ class EndedBy(StrEnum):
     LIMIT = "limit"
     #: The program could not be started.
     SPAWN_FAILED = "spawn_failed"
-    #: The attempt's shim died, so its end is unknown.
+    #: The attempt's shim died, so the end of the attempt is unknown.
     LOST = "lost"
 
 
@@ -126,8 +126,8 @@ class Usage:
     partial: bool = False
 
 
-#: Unknown usage. All results share this value, because a new ``Usage`` takes as long as the rest of
-#: a short result.
+#: Unknown usage. All results share this value, because a new ``Usage`` would double the time to
+#: create a short result.
 NO_USAGE = Usage()
 
 

@@ -93,9 +93,9 @@ class SideWorkKind(StrEnum):
     The value is a part of the name of the ref on which such an object is saved.
     """
 
-    #: A branch besides the worker's own.
+    #: A branch in addition to the worker's own branch.
     BRANCH = "branch"
-    #: A worktree besides the worker's own, with its uncommitted files.
+    #: A worktree in addition to the worker's own worktree, with its uncommitted files.
     WORKTREE = "worktree"
     #: An entry of the stash.
     STASH = "stash"
@@ -202,8 +202,8 @@ class DeliveredWork:
 
     #: True if files differ from the worker's start, or were saved.
     changed: bool
-    #: True if the worker fails without a change, because its task promises files, its role builds,
-    #: or its text clearly asks for a change.
+    #: True if the worker fails without a change. Causes: its task promises files, its role changes
+    #: files, or its text clearly asks for a change.
     expected: bool = False
     #: Kind of result that the task asks for; ANSWER for results of earlier versions.
     intent: Intent = Intent.ANSWER
@@ -225,10 +225,11 @@ class DeliveredWork:
     side_work: tuple[SideWork, ...] = ()
     #: New files that are not committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: Workers of dependencies, whose changes were missing when this worker started. Their changes
-    #: conflict with the changes of another dependency.
+    #: Workers of dependencies whose changes this worker did not get at its start, because the
+    #: changes conflict with the changes of another dependency.
     omitted: tuple[str, ...] = ()
-    #: True if a person has committed on the worker's branch since. No gate judged that commit.
+    #: True if a person has added commits to the worker's branch after its end. No gate judged these
+    #: commits.
     by_hand: bool = False
     #: The branch head at the end of the attempt.
     commit: str = ""
@@ -298,7 +299,7 @@ def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
 def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:
     """True if the task requires a change, so that a worker without a change fails.
 
-    If ``writes`` is empty, this is true only if ``is_agent`` is True and the role's work is a
+    This is the case if ``writes`` is not empty, or if ``is_agent`` is True and the role's work is a
     change of files.
     """
     return bool(writes) or (is_agent and role in BUILDING_ROLES)
@@ -311,7 +312,7 @@ def held_by(promised: str, paths: Iterable[str]) -> bool:
 
 
 def is_in_project(promised: str) -> bool:
-    """True for a path or pattern that is relative to the project, and does not leave it."""
+    """True for a relative path or pattern that stays inside the project."""
     path = promised.strip()
     leaves = normalized(path).split("/", 1)[0] == ".."
     return bool(path) and not path.startswith(("/", "~")) and not leaves

@@ -25,17 +25,18 @@ class ExitCause(StrEnum):
     #: No server had run for ``workers.orphan_timeout`` seconds. The stored value is the cause's
     #: former name.
     ORPHAN_TIMEOUT = "orphan_lease"
-    #: The attempt's lease expired. Only a launch that names a lease file has a lease.
+    #: The server lease, or the node's lease, expired. Only a launch with a ``lease_file`` has a
+    #: lease.
     LEASE_ENDED = "lease_ended"
     #: The attempt's node was lost, so the worker's end is unknown.
     NODE_LOST = "node_lost"
     #: The attempt's shim was killed, so the worker's end is unknown.
     SHIM_DIED = "shim_died"
-    #: The attempt's shim was killed, and the exit record that exists lacks the shim's secret.
+    #: The attempt's shim was killed, and an exit record without the shim's secret exists.
     RECORD_FORGED = "record_forged"
 
 
-#: Causes with which the attempt ran nothing.
+#: Causes of an end before the attempt ran anything.
 RAN_NOTHING = frozenset({ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM})
 #: Causes for which the worker is not responsible. The next attempt does not count as a retry.
 FREE_RETRY = frozenset(

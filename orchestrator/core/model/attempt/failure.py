@@ -36,8 +36,8 @@ CREDIT = "credit"
 SENT_BACK = "sent back"
 #: A person commented on the change of an ended worker, so another attempt follows.
 FEEDBACK = "feedback"
-#: Failure fingerprint of an attempt that was passed to another agent, so that the same-failure
-#: check does not stop its retry.
+#: Stored as the failure of a worker that continues with another agent or on another machine. No
+#: real failure has this fingerprint, so the next failure does not count as a repetition.
 HANDED_ON = "handed on"
 #: The tool's program could not be started.
 NOT_STARTED = "tool not started"
@@ -83,7 +83,7 @@ class Rollback:
 
     at: float
     by: str
-    #: The worker's latest attempt at that time.
+    #: The worker's latest attempt at the time of the rollback.
     attempt: int
     checkpoint: str
     commit: str
@@ -109,7 +109,8 @@ class Failure:
     strategy: RetryStrategy
     #: Why this strategy was selected, as text.
     reason: str
-    #: Estimate, from 0 to 1, that kind and strategy are right; a constant of the row ``cause``.
+    #: How certain kind and strategy are, from 0 to 1. Each row of the failure classifier has fixed
+    #: values.
     confidence: float
     #: The names of the gates that failed.
     gates: tuple[str, ...] = ()
@@ -119,8 +120,8 @@ class Failure:
     checkpoint: str = ""
     #: The checkpoint with this attempt's changes; empty without a worktree.
     kept: str = ""
-    #: True if the next attempt starts without the changes of this attempt. They are then only in
-    #: the checkpoint ``kept``.
+    #: True if the next attempt starts without the changes of this attempt. The changes are then
+    #: only in the checkpoint ``kept``.
     undone: bool = False
 
     def payload(self) -> Mapping[str, object]:

@@ -29,7 +29,7 @@ class FinalText(StrEnum):
     REFUSAL = "refusal"
     #: The agent reports that nothing had to be done.
     ALREADY = "already"
-    #: The text describes the work, with code, and leaves it to the reader.
+    #: The text shows with code how to do the work, and leaves the work to the reader.
     RECIPE = "recipe"
 
 
@@ -37,14 +37,14 @@ def _any_of(*patterns: str) -> re.Pattern[str]:
     return lazy_pattern("|".join(f"(?:{each})" for each in patterns), re.I | re.S)
 
 
-#: Code and quoted text. They are ignored, because they are not the agent's own words.
+#: Code and quoted text, which are ignored because they are not the agent's own words.
 _QUOTED = lazy_pattern(
     r"^(```|~~~).*?(?:^\1[^\n]*$|\Z)|^>[^\n]*$|`[^`\n]*`|\"[^\"\n]{0,200}\"", re.M | re.S
 )
 _BETWEEN = lazy_pattern(r"(?<=[.!?])[\"')*_»”]*\s+|(?<=[。！？])|\n+")
 _ENDS_ASKING = lazy_pattern(r"[?？؟][\"')*_»”\s]*$")
 
-#: Offers of more work, after the task's work.
+#: Phrases that offer further work after the task is done.
 _OFFERS = _any_of(
     r"\b(?:let me know|tell me|just (?:say|ask)|feel free|happy to|glad to)\b.{0,40}\bif\b",
     r"^(?:if|should) you\b.{0,120}\b(?:let me know|tell me|just (?:say|ask))",
@@ -191,7 +191,7 @@ def final_text(text: str) -> FinalText:
 def question_of(text: str) -> str:
     """Return the question at the end of a text, in one line.
 
-    If there is none, return the last sentence.
+    If the text has no question, return its last sentence.
     """
     sentences = _sentences(_own_words(text))
     asking = [each for each in sentences[-LAST_SENTENCES:] if _ENDS_ASKING.search(each)]

@@ -96,7 +96,7 @@ def kind_of_worker(worker: Worker) -> NeedKind | None:
 def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
     """Return the needs of one job.
 
-    ``workers`` must include all workers of tasks with needs.
+    ``workers``: at least all workers of the tasks that have a need.
     """
     own = list(workers)
     return [*_needs_from_job(job), *_needs_from_workers(job, own)]

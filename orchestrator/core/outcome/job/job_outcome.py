@@ -28,7 +28,8 @@ def job_outcome(
     """Return the final status of a job whose own workers have all ended.
 
     A task with several candidates succeeded if one candidate succeeded. A job that was cancelled
-    after all its tasks had succeeded is completed. A job without workers has failed.
+    after all its tasks had succeeded does not count as cancelled. A job without workers has failed,
+    unless it was cancelled.
 
     ``incomplete``: the result lacks something (``Job.lacks_changes``). ``fails_unjudged``: the job
     requires a gate that judges changed code, and no gate judged it.
@@ -59,8 +60,8 @@ def final_status(job: Job, workers: Iterable[Worker]) -> JobStatus:
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """Return the seconds from a job's start to the end of its last worker.
 
-    Return None unless the job's status is that of an ended job. ``ended_at`` of the job is not
-    used, because the reports show this figure before ``ended_at`` is set.
+    Return None if the job's status is not final. The job's ``ended_at`` is not used, because the
+    reports show this figure before ``ended_at`` is set.
     """
     if not job.status.ended:
         return None

@@ -1,4 +1,4 @@
-"""Composes a job's ``reason`` from its fields and facts. No other module composes it."""
+"""Composes a job's ``reason`` from the job's fields and facts. No other module composes reasons."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -463,7 +463,7 @@ def _repository(job: Job) -> str:
     found = job.facts.repository_changes
     if not found:
         return ""
-    # Put the command first, because a long reason is cut where people read it.
+    # Put the command first, because a display may cut off the end of a long reason.
     shown = f"to see and undo the changes: {COMMAND} restore {job.id}"
     return f"{REPOSITORY_CHANGED} ({shown}): {changes_in_words(found)}"
 
@@ -504,5 +504,5 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
 
 
 def approval_wait_fields(job: Job) -> dict[str, Any]:
-    """Return the fields that change when a job's tasks begin to wait for approval."""
+    """Return the new values of a job's fields, by name, as its tasks begin to wait for approval."""
     return {"awaits_approval": True, "reason": reason_of(changed(job, awaits_approval=True))}

@@ -163,7 +163,7 @@ def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
 def still_missing(
     lost: Iterable[Missing], workers: Sequence[Worker], present: Sequence[str]
 ) -> Iterator[Missing]:
-    """Yield the missing changes, except promised files that the parent job has created since.
+    """Yield the missing changes, without promised files that the parent job created later.
 
     ``workers``: the workers of the parent job, and of all jobs below the parent job. ``present``:
     paths that the parent job changes.
@@ -195,7 +195,8 @@ def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
 def lost_below(worker: Worker, children: Sequence[Job]) -> Iterator[Missing]:
     """Yield the changes that the child jobs of a worker lost, at any depth.
 
-    Changes that a person excluded are omitted. ``children``: as in ``not_replaced``.
+    Changes that a person excluded are omitted. ``children``: all child jobs of the worker, in their
+    order.
     """
     for child in counting_child_jobs(worker, children):
         yield from (each for each in child.facts.missing if not each.chosen)
@@ -212,8 +213,8 @@ def overruled_below(worker: Worker, children: Sequence[Job]) -> Iterator[Overrul
 def counting_child_jobs(worker: Worker, children: Sequence[Job]) -> Iterator[Job]:
     """Yield the child jobs whose lost changes count as lost changes of the worker.
 
-    Yield nothing for a worker without ``Worker.belongs_to_result``. ``children``: as in
-    ``not_replaced``.
+    Yield nothing for a worker without ``Worker.belongs_to_result``. ``children``: all child jobs of
+    the worker, in their order.
     """
     if worker.belongs_to_result:
         yield from not_replaced(children)
@@ -307,7 +308,7 @@ def diff_of(job_id: str, worker_id: str) -> str:
 def merge_commands(how: str, job_id: str, above: Sequence[str]) -> str:
     """Return commands that merge a job again, and then each job above it.
 
-    ``how``: options of the first command. ``above``: as in ``merge_command``.
+    ``how``: options of the first command. ``above``: the jobs above the job, from its parent on.
 
     If a job above has a failed worker, the commands are joined by ``;``. After ``&&``, the next
     command would not run, because ``merge`` of such a job never returns exit code 0.
@@ -391,8 +392,8 @@ class UnmergedChanges:
         found = [self._missing_work(each, job) for each in job.facts.lacking if each.is_made]
         for each, counts in self._jobs_below(job):
             if each is not job:
-                # ``job.facts`` has most losses of the jobs below, except two kinds: losses that a
-                # person chose, and all losses of jobs that do not belong to the result, such as
+                # Two kinds of losses of the jobs below are not in ``job.facts``: losses that a
+                # person chose, and losses of jobs that do not belong to the result. Examples are
                 # jobs below a failed worker.
                 losses = (loss for loss in each.facts.missing if loss.chosen or not counts)
                 found += (self._missing_work(loss, job) for loss in losses if loss.is_made)

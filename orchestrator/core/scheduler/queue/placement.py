@@ -61,7 +61,7 @@ def _may_have_worktree(task: TaskSpec, git: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Unplaced:
-    """The answer that no machine can start a worker now."""
+    """Why no machine can start a worker now."""
 
     #: The reason as a sentence for people.
     reason: str

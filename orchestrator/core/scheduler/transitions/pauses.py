@@ -158,8 +158,8 @@ class Pauses:
         if job.pause is not None and (pause is None or pause.at != job.pause.at):
             self._questions.resumed(job.id, now - job.pause.at, now)
             since = self._trees.waits_for_approval_since(job)
-            # The later approval of the plan excludes the whole time after ``since`` from the wall
-            # time.
+            # ``discount_approval`` will exclude the time after ``since``, so exclude only the time
+            # before.
             seconds = (now if since is None else since) - job.pause.at
             fields["paused_seconds"] = job.paused_seconds + max(0.0, seconds)
         paused = changed(job, **fields)

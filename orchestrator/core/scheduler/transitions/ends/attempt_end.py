@@ -162,8 +162,8 @@ class AttemptEnd:
             verdict = self._with_second_judgment(worker, verdict)
             worker = self._unit_of_work.workers[key]
         if worker.cancelled_by is not None and not verdict.succeeded:
-            # If the server was restarted after the cancel, the exit may state that the attempt was
-            # lost.
+            # After a restart of the server, the exit may state that the attempt was lost. The
+            # cancel is the real cause.
             verdict = stop_verdict(EndedBy.CANCEL, worker.cancelled_by)
         if unfinished.open_children:
             # Apply the cancel even if the worker has succeeded in the meantime. Otherwise a child

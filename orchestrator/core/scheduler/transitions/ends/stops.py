@@ -64,7 +64,8 @@ class Stops:
             )
         if unfinished is None or worker.cancelled_by is not None or job.stop_cause is not None:
             return
-        # Set this even if a pause is already stopping the attempt.
+        # Do this even if a pause is already stopping the attempt. Otherwise, the worker would run
+        # again after the pause.
         unfinished.stopping = True
         worker = self._unit_of_work.update_worker(worker.key, cancelled_by=by)
         self._unit_of_work.emit(EventKind.WORKER_CANCEL_REQUESTED, job, now, worker.id, by=by)

@@ -20,7 +20,7 @@ from orchestrator.core.scheduler.queue.placement import (
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 
-#: If no machine of the cluster can start a worker, seconds until the next search for a machine.
+#: Seconds until the next search for a machine, if no machine of the cluster can start a worker.
 PLACEMENT_SECONDS = 1.0
 
 
@@ -159,7 +159,7 @@ class RunningWorkers:
     def _is_held_back(
         self, key: WorkerKey, room: Capacity, machine: str | Unplaced, now: float
     ) -> bool:
-        """True if the worker cannot start now for a cause that also holds back all other jobs.
+        """True if the worker cannot start now, for a cause that also affects all other jobs.
 
         In this case, record the cause, unless it is the limit for processes.
         """
