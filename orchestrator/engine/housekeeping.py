@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Seconds from the server's start to the first check, so that callers are served first.
+#: Seconds from the server's start to the first check. The first calls then do not wait for checks.
 BEGIN_SECONDS = 3.0
 #: Minimum and maximum seconds between two checks for old jobs.
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 60.0
-#: Number of ended jobs whose files are checked after a start. The latest jobs are checked.
+#: Number of ended jobs, the latest, whose files are checked after a start.
 CHECKED_JOBS = 1000
 #: Pause before the check of each job's files, in seconds. Without the pause, an API call during the
-#: checks takes ten times as long, because the call waits for the interpreter after each row.
+#: checks takes ten times as long, because the checks compete with the call for the interpreter.
 CHECK_PAUSE_SECONDS = 0.005
 #: Maximum number of directories without a job that a message names.
 MOST_NAMED = 10
@@ -39,9 +39,9 @@ class RetentionCalls(Protocol):
 
 
 class Housekeeping:
-    """Repairs files after a crash, and removes old jobs, in a background thread.
+    """A background thread that repairs files after a crash, and removes old jobs.
 
-    Each call of this thread blocks the supervisor only for milliseconds.
+    Each call from this thread to the supervisor takes only milliseconds of the supervisor's time.
     """
 
     def __init__(
@@ -53,9 +53,9 @@ class Housekeeping:
         keep_seconds: float | None,
         write_missing: Callable[[Job], None],
     ) -> None:
-        """``keep_seconds``: age at which ended jobs are removed; None: never.
+        """``keep_seconds``: age in seconds at which ended jobs are removed; None: never.
 
-        ``write_missing`` writes an ended job's files that do not exist, such as reports.
+        ``write_missing``: writes files that an ended job lacks, such as reports.
         """
         self._store = store
         self._removal = removal
@@ -99,8 +99,8 @@ class Housekeeping:
     def _name_unknown(self) -> None:
         """Log the names of directories that belong to no job in the database.
 
-        The jobs of these directories may be lost: SQLite ignores the damaged part of a write-ahead
-        log without an error.
+        The jobs of these directories may be lost: if SQLite's write-ahead log is damaged, SQLite
+        ignores the damaged part without an error.
         """
         if unknown := self._removal.unknown_directories():
             logger.warning(

@@ -19,23 +19,23 @@ class JobRemoval:
     2. Delete the rows in one transaction.
     3. Delete the directory.
 
-    If a crash interrupts a removal, ``finish`` and ``delete_files`` complete the removal. Only the
-    thread that writes to the store may call ``begin``, so that a retry cannot run the job during
-    the removal.
+    If a crash interrupts a removal, ``finish`` and ``delete_files`` complete it. Only the thread
+    that writes to the store may call ``begin``. Otherwise, a retry could start the job during the
+    removal.
     """
 
     def __init__(self, store: Store, files: JobFiles) -> None:
         self._store = store
         self._files = files
-        #: Removals that this process began, and whose files it has not deleted yet.
+        #: Ids of root jobs whose removal this process has begun, but not completed.
         self._under_way: set[str] = set()
         self._deletion = threading.Lock()
 
     def secure(self, root_id: str) -> None:
-        """Save the work that the removal would otherwise lose. Git refs protect the saved work.
+        """Save the work that the removal would otherwise lose. Git refs protect this work.
 
-        Raise Conflict if the disk is full. May take long. Call this before ``begin``, which cannot
-        be undone.
+        Raise Conflict if the disk is full. May take long. Call ``secure`` before ``begin``, because
+        ``begin`` cannot be undone.
         """
         try:
             self._files.secure(root_id)
@@ -68,9 +68,9 @@ class JobRemoval:
         return True
 
     def delete_files(self, root_id: str) -> Sequence[str]:
-        """Delete the directory. Return the names of the git refs that still have work of the job.
+        """Delete the directory. Return the names of the git refs that save work of the job.
 
-        Idempotent, also if two threads call it at the same time. Raise OSError.
+        Idempotent, even if two threads call this method at the same time. Raise OSError.
         """
         try:
             with self._deletion:
@@ -81,21 +81,21 @@ class JobRemoval:
         return kept
 
     def unknown_directories(self) -> Sequence[str]:
-        """Return the ids of root jobs that have a directory, but no row in the database."""
+        """Return the ids in the names of job directories that have no row in the database."""
         return [root_id for root_id in self._files.present() if self._store.job(root_id) is None]
 
     def interrupted(self) -> tuple[str, ...]:
         """Return the ids of root jobs whose removal was interrupted, for example by a crash.
 
-        Omit removals that this process is still running.
+        Removals in progress in this process are omitted.
         """
         return tuple(each for each in self._files.marked_removed() if each not in self._under_way)
 
     def finish(self, root_id: str) -> None:
         """Delete the rows of an interrupted removal. ``delete_files`` removes the directory later.
 
-        If the job is unfinished in the store, restore the job's directory and delete nothing. This
-        case occurs if a person has restored an older copy of the store. Only the thread that calls
+        If the store has the job as unfinished, restore the job's directory and delete nothing. This
+        occurs after a person has restored an older copy of the store. Only the thread that calls
         ``begin`` may call this method. Raise OSError or StoreError.
         """
         job = self._store.job(root_id)

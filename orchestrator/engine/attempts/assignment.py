@@ -1,4 +1,4 @@
-"""Composes the assignment for a worker's agent: its task, with all information for the agent."""
+"""Composes assignments. An assignment is a worker's task, with all information for the agent."""
 
 from collections.abc import Callable, Mapping
 
@@ -34,11 +34,11 @@ from orchestrator.engine.attempts.attempt_gates import gates_of
 from orchestrator.engine.attempts.review_prompt import entries_for
 from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
 
-#: Maximum bytes of all results of other tasks in a prompt.
+#: Maximum bytes in a prompt for the results of all other tasks together.
 RESULTS_BYTES = 16 * 1024
-#: Maximum number of characters of the previous attempt's output.
+#: Maximum characters in a prompt for the output of the previous attempt, or of one gate.
 FAILURE_CHARACTERS = 2000
-#: Maximum number of characters of the gates' findings.
+#: Maximum characters in a prompt for the findings of gates.
 GATE_CHARACTERS = 6000
 
 #: Text for an agent that continues the work of another agent.
@@ -46,7 +46,7 @@ OTHER_AGENT = (
     "Another agent began this task, and then its login failed. The files of that agent are still "
     "in the directory: read them first."
 )
-#: Advice for an agent after a failure, in addition to the facts, by the failure's cause.
+#: Advice for an agent after a failure, by the cause of the failure. The prompt also has the facts.
 ADVICE = {
     NO_CHANGES: (
         "The previous attempt failed because it changed no file. A description of the work, or "
@@ -68,10 +68,10 @@ CONFLICTS = (
 )
 
 #: Values of ``Worker.failure`` for which the worker is not responsible. After such a failure, the
-#: prompt of the next attempt contains no advice.
+#: next attempt's prompt contains no advice.
 _NOT_ITS_FAULT = (HANDED_ON, SENT_BACK, FEEDBACK)
 
-#: Returns the remaining quota of a worker at a Unix time.
+#: Function that returns a worker's remaining quota. The last argument is the present Unix time.
 Left = Callable[[Scheduler, Worker, float], Mapping[str, object]]
 
 
@@ -158,7 +158,7 @@ def _answer_schema(worker: Worker) -> str:
 
 
 def _rejection_text(result: WorkerResult) -> str:
-    """Return the prompt's text about gates that failed on the merged changes."""
+    """Return the text for the prompt about gates that failed on the merged changes."""
     blocking = [each for each in result.gates if each.blocks]
     lines = [
         f"Gate {each.name}: {each.status}. {', '.join(each.failures)}\n\n"
@@ -217,7 +217,7 @@ def _conflicts_text(worker: Worker, result: WorkerResult) -> str:
 
 
 def _own_failure_text(worker: Worker, result: WorkerResult) -> str:
-    """Return the prompt's text about the failure of the worker's latest attempt."""
+    """Return the text for the prompt about the failure of the worker's latest attempt."""
     unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
     if unpassed:
         return unpassed

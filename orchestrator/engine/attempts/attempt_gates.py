@@ -24,7 +24,7 @@ from orchestrator.engine.attempts.launch_preparation import (
 from orchestrator.engine.runtime.supervisor_messages import GatesStarted, Post
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: The role of a task whose work is tests.
+#: The role of a task whose work is to write tests.
 TESTING = "testing"
 #: Called with an attempt's end and its gates' results.
 OnJudged = Callable[[RunningAttempt, Exit, Evidence], None]
@@ -34,12 +34,13 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
     A gate of the task replaces a gate of the job with the same name. If gates are switched off for
-    the job, gates that only the planner requested are omitted. Two exceptions apply to a worker
-    without a worktree:
+    the job, gates that only the planner requested are omitted.
+
+    A worker without a worktree gets fewer gates:
 
     - The worker gets only gates that a person requested.
-    - If the job has a base commit, the worker gets no gate of the job, because the job's gates then
-      check the merged work.
+    - If the job has a base commit, the worker gets no gate of the job. The job's gates then run
+      after the merge.
     """
     planned = (each.source is GateSource.PLANNED for each in task.gates)
     own = zip(task.gates, planned, strict=True)
@@ -54,8 +55,8 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
 def permission_of(task: TaskSpec, judged: frozenset[str]) -> AlterationPermission:
     """Return the task's permission to alter files that decide how a gate judges, such as tests.
 
-    ``judged``: files that child jobs of the worker changed, and that gates have judged. The task
-    may alter these files, too.
+    ``judged``: files that child jobs of the worker changed, and that gates of these jobs have
+    judged. The task may alter these files, too.
     """
     writes = tuple(f"/{normalized(each)}" for each in task.writes)
     return AlterationPermission(writes=writes, tests=task.role == TESTING, judged=judged)
@@ -74,12 +75,12 @@ class AttemptGates:
         self._project = project
         self._post = post
         self._lock = threading.Lock()
-        #: Attempts whose process has ended, but whose end is not reported yet. The value is None,
-        #: or the exit of a stop that was requested since the end of the process.
+        #: Attempts whose process has ended, but whose end is not reported yet. The value is the
+        #: exit to report if a stop was requested after the end of the process; otherwise None.
         self._ended: dict[str, Exit | None] = {}
 
     def record_process_end(self, worker: Worker) -> None:
-        """Record that an attempt's process has ended. The attempt's end is not reported yet."""
+        """Record that an attempt's process has ended, before the attempt's end is reported."""
         with self._lock:
             self._ended[worker.attempt_id] = None
 
@@ -94,7 +95,8 @@ class AttemptGates:
     def stop(self, worker: Worker, exit: Exit) -> bool:
         """Stop the gates of an attempt whose process has ended, and return True.
 
-        If the attempt's process still runs, or its end was reported, do nothing and return False.
+        Do nothing and return False if the attempt's process still runs, or if the attempt's end was
+        already reported. ``exit``: the exit to report.
         """
         name = worker.attempt_id
         with self._lock:
@@ -150,7 +152,7 @@ class AttemptGates:
 
         self._gates.begin(check, on_results, begun)
         stopped = self._requested_stop(worker)
-        if stopped is not None:  # The stop was requested while the gates were being started.
+        if stopped is not None:  # A caller requested the stop while the gates were being started.
             self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
 
     def late_evidence(

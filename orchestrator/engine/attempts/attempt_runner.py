@@ -58,7 +58,7 @@ from orchestrator.engine.worktrees.working_directories import Changes, WorkerWor
 
 logger = logging.getLogger(__name__)
 
-#: Causes of stops that no caller requested, each with the error text of the lost attempt.
+#: Causes of stops that no caller requested. Values: texts of the error, for the lost attempt.
 _NOT_ASKED = {
     ExitCause.SHUTDOWN: "the server was stopped during the attempt",
     ExitCause.SIGNAL: "another process stopped the supervising process",
@@ -87,9 +87,9 @@ _NO_RESULT = (EndedBy.LOST, EndedBy.CANCEL, EndedBy.SPAWN_FAILED)
 
 
 class AttemptRunner:
-    """Starts, stops, and adopts attempts, and reports their ends.
+    """Starts, stops, and adopts attempts, and reports the ends of attempts.
 
-    Only the supervisor's thread passes the scheduler's commands to this class.
+    Only the supervisor's thread may pass commands of the scheduler to this class.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class AttemptRunner:
         post: Post,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved; otherwise "".
+        """``moved``: returns an error text if a person moved the workspace or the project, else "".
 
         After such a move, no attempt starts.
         """
@@ -133,12 +133,12 @@ class AttemptRunner:
         self._attempt_gates = AttemptGates(
             gate_runner, worktrees, workspace, str(without_worktree.project), post
         )
-        #: Names of the processes that prepare worktrees, by attempt.
+        #: Names of the setup processes that prepare worktrees, by attempt id.
         self._setting_up: dict[str, str] = {}
 
     @property
     def waits_for_space(self) -> str:
-        """Reason why attempts wait for disk space; "" if no attempt waits."""
+        """The reason why attempts wait for disk space; "" if no attempt waits."""
         return self._background.space.reason
 
     def start(self, command: Start, issued: Issued) -> None:
@@ -157,8 +157,8 @@ class AttemptRunner:
             launch, running = self._preparation.prepare(assignment, issued)
         except Exception as error:
             if is_full_disk(error):
-                # From here on, a background thread prepares the attempt. A stop finds the attempt
-                # in ``BackgroundPool``.
+                # From now on, a background thread prepares the attempt. Register the attempt, so
+                # that a stop finds it in ``BackgroundPool``.
                 self._background.begin(worker.attempt_id, lambda: None)
                 self._start_failed(assignment, issued, error)
                 return
@@ -169,8 +169,8 @@ class AttemptRunner:
     def _preload(self, command: Start, issued: Issued) -> None:
         """Preload the launch of a worker that waits for a slot: send the launch to a busy shim.
 
-        If sending fails, the worker starts later, when it has a slot. If the error is permanent,
-        this later start reports the error.
+        If the launch cannot be sent, the worker starts later, when the worker has a slot. A
+        permanent error is then reported by this later start.
         """
         worker = changed(self._scheduler.view.workers[command.key], attempt=command.attempt)
         returned = AttemptReturned(worker.key, command.attempt)
@@ -204,15 +204,18 @@ class AttemptRunner:
         self._launcher.take_back(command.key.attempt_id(command.attempt))
 
     def _takes_long(self, assignment: Assignment) -> bool:
-        """True if the preparation is slow, so that it must run in a background thread."""
+        """True if the preparation is slow, and must therefore run in a background thread."""
         task, worker = assignment.task, assignment.worker
         wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
         return (
-            wanted or worker.is_reviewer or task.works_in_project or self._is_watched(worker, task)
+            wanted
+            or worker.is_reviewer
+            or task.works_in_project
+            or self._may_change_project(worker, task)
         )
 
-    def _is_watched(self, worker: Worker, task: TaskSpec) -> bool:
-        """True if the attempt may change files of the project, but runs in another directory."""
+    def _may_change_project(self, worker: Worker, task: TaskSpec) -> bool:
+        """True if an attempt in a plain directory may nevertheless change files of the project."""
         builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
         return builds and not worker.is_adviser
 
@@ -254,8 +257,8 @@ class AttemptRunner:
     def _start_failed(self, assignment: Assignment, issued: Issued, error: Exception) -> None:
         """Handle the failed start of an attempt.
 
-        If the disk was full, start the same attempt again later. A new attempt would need new rows,
-        and therefore space in the database. After any other error, report the attempt's end.
+        If the disk was full, start the same attempt again later. A new attempt would need new rows
+        in the database, and therefore disk space. After any other error, report the attempt's end.
         """
         worker = assignment.worker
         name = worker.attempt_id
@@ -281,7 +284,10 @@ class AttemptRunner:
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
     def _stopped_before(self, worker: Worker) -> bool:
-        """If the attempt was stopped before its launch, report its end and return True."""
+        """Report the end of an attempt that was stopped before its launch.
+
+        Return True if the attempt was stopped; otherwise, do nothing and return False.
+        """
         name = worker.attempt_id
         self._background.space.done(name)
         stopped = self._background.ready(name, lambda: None)
@@ -335,7 +341,7 @@ class AttemptRunner:
             return assignment, None
         rule = self._worktrees.rule
         if not rule.wanted(assignment.job, assignment.task, assignment.worker):
-            if self._is_watched(assignment.worker, assignment.task):
+            if self._may_change_project(assignment.worker, assignment.task):
                 self._without_worktree.watch(assignment.worker)
             return assignment, None
         worktree = self._worktrees.open(assignment)
@@ -352,8 +358,8 @@ class AttemptRunner:
             self._gate_runner.stop_set_up(process, ended_by, by)
         spares_gates = ended_by is EndedBy.LIMIT or cause is ExitCause.PAUSED
         if spares_gates and self._attempt_gates.is_unreported(own):
-            # The process has ended. Its gates may finish, because gates cost no steps, tokens, or
-            # money.
+            # The attempt's process has ended. A limit or a pause does not stop the attempt's gates,
+            # because gates cost no steps, tokens, or money.
             return
         if self._background.stop(attempt, exit) or self._attempt_gates.stop(own, exit):
             self._background.space.wake(attempt)
@@ -381,12 +387,12 @@ class AttemptRunner:
             )
 
     def make_context(self, command: MakeContext) -> None:
-        """Start to create the job's shared context. At the end, ``ContextPrepared`` is posted."""
+        """Begin to create the job's shared context. Later, ``ContextPrepared`` is posted."""
         job = self._scheduler.view.jobs[command.job_id]
         self._contexts.begin(job, self._scheduler.view.jobs[job.root_id])
 
     def adopt(self, worker: Worker) -> None:
-        """Register an attempt that an earlier server started, to report the attempt's end later."""
+        """Register an attempt that an earlier server started, so that its end is reported."""
         task = self._scheduler.view.task_of(worker)
         running = self._adopted_attempt(worker, task)
         self._processes.expect(
@@ -413,8 +419,8 @@ class AttemptRunner:
                 running, job = self._adopted_attempt(own, task), self._scheduler.view.job_of(worker)
                 evidence = self._evidence(running, exit)
             except OSError as error:
-                # Do not log a lack of disk space, because it is reported elsewhere, and would be
-                # logged at every check.
+                # Do not log a full disk here: each check would log the error again, and other code
+                # reports a full disk.
                 if not is_shortage(error):
                     payload = {"path": record}
                     logger.warning("a late result is unreadable", extra=payload, exc_info=True)
@@ -446,7 +452,10 @@ class AttemptRunner:
         return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
 
     def _report(self, running: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
-        """Save the attempt's work, and report the attempt's end. If the disk is full, retry."""
+        """Save the attempt's work, run the gates, and report the attempt's end.
+
+        If the disk is full, or if the workspace or project was moved, retry later.
+        """
         worker = running.worker
         job = self._scheduler.view.jobs.get(worker.job_id)
         try:
@@ -470,14 +479,14 @@ class AttemptRunner:
 
         Raise OSError if the disk is full, or if the workspace or the project was moved.
         """
-        # Check this first, because reading the evidence commits the attempt's changes. The commit
-        # must not be created in another directory that is now at the old path.
+        # Check first, because reading the evidence commits the attempt's changes. After a move,
+        # another directory may be at the old path, and the commit would be created there.
         if running.worktree is not None and (moved := self._moved()):
             raise OSError(moved)
         evidence = self._evidence(running, exit, changes)
         if moved := self._moved():
-            # The directory was moved while the evidence was read. In this case, missing files say
-            # nothing about the attempt.
+            # A directory was moved while the evidence was read. Files may therefore be missing that
+            # the attempt has created.
             raise OSError(moved)
         return evidence
 
@@ -487,7 +496,10 @@ class AttemptRunner:
     def _evidence(
         self, running: RunningAttempt, exit: Exit, changes: Changes | None = None
     ) -> Evidence:
-        """Return the evidence of an attempt. Raise OSError only if a disk is full."""
+        """Return the evidence of an attempt. Raise an error only if a disk is full.
+
+        After any other error, return evidence of a failure.
+        """
         try:
             if running.worktree is not None:
                 changes = replace(
@@ -514,7 +526,7 @@ class AttemptRunner:
                 "cannot read the evidence of an attempt", extra={"worker": running.worker.id}
             )
             if running.worktree is not None:
-                # The worktree may have a file that git cannot add. The checkpoint omits this file.
+                # The worktree may have a file that git cannot add. Save a checkpoint without it.
                 with suppress(RepositoryError, OSError):
                     place = self._worktrees.place_of(running.worker)
                     self._worktrees.checkpoints.end(place, "", "")
@@ -541,10 +553,10 @@ class AttemptRunner:
         return self._worktrees.omitted(running.worker, [each.id for each in workers if each])
 
     def _changes_in_project(self, running: RunningAttempt) -> Changes:
-        """Return an attempt's changes in the project.
+        """Return the changes of an attempt that works in the user's checkout.
 
-        The field ``touched`` has the files that the attempt's gates must judge. A file that a child
-        job's gates have judged is omitted, unless the file has changed since.
+        The field ``touched`` has the files that the attempt's gates must judge. If a child job's
+        gates have judged a file, the file is included only if it has changed since then.
         """
         changes = self._without_worktree.changes(running.worker, running.task)
         others = self._scheduler.view.concurrent_with(running.worker)
@@ -581,25 +593,23 @@ def _evidence_of_error(running: RunningAttempt, why: str) -> Evidence:
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
-    """Return an attempt's exit, with the correct ``ended_by``.
+    """Return the exit of an attempt that no caller cancelled, with the correct ``ended_by``.
 
-    The field may be wrong if the attempt was stopped, but no caller cancelled the attempt:
-
-    - If a shutdown or a pause stopped the attempt, and its exit code is 0, the attempt has
-      finished.
-    - Otherwise, the attempt is lost if a shutdown, a signal from outside, the orphan timeout, or
-      the end of the node's lease stopped the attempt.
-    - In all other cases, the exit is unchanged.
+    - EXIT: a shutdown or a pause stopped the attempt, and the exit code is 0. The attempt had
+      finished its work.
+    - LOST: a shutdown, a signal from outside, the orphan timeout, or the end of the node's lease
+      stopped the attempt.
+    - Unchanged: all other cases.
 
     ``adopted``: True if an earlier server started the attempt. Servers stop the shims of such
-    attempts by a signal, so a signal counts as a shutdown.
+    attempts by a signal. For such an attempt, a signal therefore counts as a shutdown.
     """
     if exit.cause is ExitCause.SIGNAL and adopted:
         exit = replace(exit, cause=ExitCause.SHUTDOWN)
     if exit.ended_by is EndedBy.CANCEL and exit.code == 0 and exit.cause in _MAY_FINISH:
         return replace(exit, ended_by=EndedBy.EXIT, stopped_by="")
-    # The worker may have exceeded a limit while it was being stopped. The stop decides, because it
-    # came first.
+    # While it was being stopped, the worker may also have exceeded a limit. The stop came first, so
+    # the limit does not decide.
     stopped = exit.ended_by is EndedBy.CANCEL or exit.cause is ExitCause.SHUTDOWN
     why = _NOT_ASKED.get(exit.cause) if stopped else None
     return replace(exit, ended_by=EndedBy.LOST, error=why) if why else exit

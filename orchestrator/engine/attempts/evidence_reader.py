@@ -22,15 +22,16 @@ from orchestrator.engine.planning.task_intent import intent_of_task
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
 from orchestrator.engine.worktrees.working_directories import Changes
 
-#: Tolerance in seconds, because a file system may store a time slightly before the clock's time.
+#: Tolerance for times of files, in seconds. A file system may store a time that is slightly too
+#: early.
 CLOCK_SECONDS = 2.0
-#: Maximum number of paths of unjudged code that are stored.
+#: Maximum number of stored paths of code that no gate judged.
 MOST_CODE = 100
 
 #: The changes of an attempt whose directory was empty before and after the attempt.
 _NOTHING = Changes((), changed=False, has_work=False)
 
-#: Replaces secrets in a text, in every encoding.
+#: Function that masks secrets (first argument) in a text (second argument), in every encoding.
 Mask = Callable[[Sequence[str], str], str]
 
 
@@ -44,7 +45,7 @@ class EvidenceReader:
         self._mask = mask
 
     def changes_if_empty(self, running: RunningAttempt) -> Changes | None:
-        """If an attempt's directory is empty, return the attempt's changes without a scan.
+        """Return the changes of an attempt whose directory is empty, without a scan.
 
         Return None if a scan is needed, for example because the attempt works in a worktree.
         """
@@ -68,17 +69,18 @@ class EvidenceReader:
         *,
         has_open_children: bool = False,
     ) -> Evidence:
-        """Return the evidence of an attempt. Changes nothing.
+        """Return the evidence of an attempt. Change nothing.
 
-        ``changes``: the attempt's changes. If None, compare the worker's directory with its state
-        before the attempt. ``has_open_children``: True if the worker has unfinished child jobs.
+        ``changes``: the attempt's changes; None: find the changes by a comparison of the worker's
+        directory with its state before the attempt. ``has_open_children``: True if the worker has
+        unfinished child jobs.
 
         Raise UnknownAgent if an earlier server started the attempt, and config.yaml no longer has
         the attempt's agent.
         """
         worker = running.worker
         agent = self._agents.get(worker.agent)
-        # Most successful commands print nothing, so their log need not be read.
+        # Most successful commands print nothing. Their logs are empty, and need not be read.
         silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
         known: Evidence | None = getattr(agent, "evidence_of_nothing", None)
         if silent and changes is _NOTHING and known is not None:
@@ -116,10 +118,10 @@ class EvidenceReader:
         return self._without_secrets(evidence, running, printed)
 
     def _files_outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
-        """Return those of ``paths`` that the agent wrote in the user's checkout or home directory.
+        """Return the files in ``paths`` that are in the user's checkout or home directory.
 
-        ``paths``: files outside the worktree that the agent reports as written. A file counts only
-        if it was changed after the attempt's start.
+        ``paths``: files outside the worktree that the agent reports as written. Only files that
+        were changed after the attempt's start are returned.
         """
         if not paths:
             return []
@@ -167,10 +169,10 @@ def _with_delivery(
     builds: bool,
     deferred: bool,
 ) -> Evidence:
-    """Return the evidence with ``DeliveredWork``, and with the kind of the agent's final text.
+    """Return the evidence, with ``DeliveredWork`` and with the kind of the agent's final text.
 
-    ``DeliveredWork`` compares the changes with the task. It is omitted if the attempt does not work
-    on files. The kind (``FinalText``) is determined only if no file changed.
+    ``DeliveredWork`` compares the changes with the task. An attempt that does not work on files has
+    no ``DeliveredWork``. The kind (``FinalText``) is determined only if no file changed.
 
     ``outside``: files that the agent changed outside its directory. ``builds``: True if the agent's
     work is to change files. ``deferred``: True if unfinished child jobs may still create the
@@ -235,5 +237,5 @@ def _modified_at(path: str) -> float:
 
 
 def _clean_name(name: str, running: RunningAttempt) -> str:
-    # Search only for the secrets as they are, because file names do not contain encoded keys.
+    # Search for the unencoded secrets only, because file names do not contain encoded secrets.
     return "***" if any(secret in name for secret in running.secrets) else name

@@ -35,23 +35,24 @@ from orchestrator.security.secrets.masking import secrets_in
 
 @dataclass(frozen=True, slots=True)
 class Issued:
-    """The data that the server issues for one attempt: API key, node, and ``Proof``."""
+    """The data that the server creates for one attempt: API key, node, and ``Proof``."""
 
     key: str = field(repr=False)
     proof: Proof
-    #: Node of a cluster; empty: the server's machine.
+    #: Name of the cluster's node that runs the attempt; empty: the server's machine runs it.
     node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunningAttempt:
-    """A started attempt, with the data that is needed to read its result."""
+    """A started attempt, with the data that is needed to read the attempt's result."""
 
     worker: Worker
-    #: The files of the attempt's directory before the start.
+    #: The files in the attempt's directory before the start. Values: size, and modification time in
+    #: nanoseconds.
     before: Mapping[str, tuple[int, int]]
-    #: Values that are masked in the worker's output: the worker's key, and the other secrets that
-    #: it received.
+    #: Values to mask in the worker's output: the worker's key, and other secrets that the worker
+    #: received.
     secrets: tuple[str, ...] = field(repr=False)
     prompt: PromptSize | None = None
     #: The worker's task.
@@ -74,7 +75,7 @@ class LaunchPreparation:
         settings: LaunchSettings,
         push_refusals: Callable[[], Sequence[tuple[str, str]]],
     ) -> None:
-        """``push_refusals`` returns git settings that prevent pushes by AI agents."""
+        """``push_refusals``: returns git settings, as pairs, that prevent pushes by AI agents."""
         self._push_refusals = push_refusals
         self._agents = agents
         self._workspace = workspace
@@ -109,8 +110,8 @@ class LaunchPreparation:
             environment |= self._git_environment(environment, worker, worktree)
         name = worker.attempt_id
         place = self._project if task.works_in_project else ""
-        # A shell command in its own directory starts faster without two steps: the check for used
-        # ports, and the directory for temporary files.
+        # For a shell command in a plain directory, skip two slow steps: the check for used ports,
+        # and the creation of a directory for temporary files.
         is_long = worktree is not None or bool(place) or PROMPT in command.files
         environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, skip_used=is_long))
         own_scratch = scratch.directory_of(self._settings.workspace, name) if is_long else ""
@@ -151,10 +152,9 @@ class LaunchPreparation:
         directory: str,
         worktree: WorkerWorktree | None,
     ) -> AttemptFiles | None:
-        """Return the files to copy to a node with its own file system.
+        """Return the files to copy to a node that has its own file system.
 
-        Return None for an attempt in the user's project, because the project is not copied to
-        nodes.
+        Return None for an attempt in the user's checkout, which is not copied to nodes.
         """
         if assignment.task.works_in_project:
             return None
@@ -193,9 +193,9 @@ class LaunchPreparation:
         return {**own, **search_boundary.git_settings({**environment, **own}, refusals)}
 
     def release(self, attempt: str, own_scratch: str = "") -> None:
-        """Release an attempt's ports. Idempotent.
+        """Release an attempt's ports, and remove its directory for temporary files. Idempotent.
 
-        ``own_scratch``: the attempt's directory for temporary files, to remove; "" to keep it.
+        ``own_scratch``: path of this directory; "" to keep the directory.
         """
         self._ports.release(attempt)
         if own_scratch:
@@ -236,8 +236,7 @@ class LaunchPreparation:
             "ORCHESTRATOR_WORKER_DIR": directory,
             "ORCHESTRATOR_PROJECT_ROOT": self._project,
             "ORCHESTRATOR_HOME": self._home,
-            # Without a .venv, the worker's command "orchestrator" runs with the Python of the
-            # server.
+            # Without a .venv, the command "orchestrator" in a worker uses the server's Python.
             "ORCHESTRATOR_PYTHON": sys.executable,
         }
         if self._settings.offline:
@@ -252,10 +251,11 @@ class LaunchPreparation:
                 **worktree.tools.variables,
             }
         environment = {**base, **passed, **command.env, **assignment.task.env, **own}
-        # The common environment already excludes this machine from proxies.
+        # The common environment already excludes this machine from proxies. Exclude it again if
+        # other variables replaced that setting.
         if any(environment.get(name) != self._base[name] for name in NO_PROXY):
             environment.update(no_proxy_variables(environment))
-        # The worker must find the command ``orchestrator``, whatever the search path is.
+        # The worker must find the command ``orchestrator`` even with a search path of its own.
         path = environment.get("PATH") or os.defpath
         own_programs: Sequence[str] = worktree.tools.path if worktree is not None else ()
         if assignment.task.works_in_project:

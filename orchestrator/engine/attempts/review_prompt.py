@@ -15,7 +15,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes, plural
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Maximum bytes in a prompt: of all patches together, and of all outputs together.
+#: Maximum bytes in a prompt: for all patches together, and for all outputs together.
 PATCH_BYTES = 128 * 1024
 OUTPUT_BYTES = 16 * 1024
 #: Maximum bytes of one patch that is written to a file next to the prompt.
@@ -30,7 +30,7 @@ class ReviewPrompts:
     def with_patches(self, assignment: Assignment) -> Assignment:
         """Return the assignment with each candidate's changes as a patch. Raise RepositoryError.
 
-        Runs git, so the supervisor's thread must not call it.
+        This method runs git, so the supervisor's thread must not call this method.
         """
         room = PATCH_BYTES // max(1, len(assignment.entries))
         entries = tuple(self._with_patch(assignment, each, room) for each in assignment.entries)
@@ -46,7 +46,7 @@ class ReviewPrompts:
         return replace(entry, patch=patch, shown=cut_bytes(patch, room))
 
     def checked(self, reviewer: Worker, evidence: Evidence) -> Evidence:
-        """Check a reviewer's answer. Return the evidence, with the ranking as its output.
+        """Check a reviewer's answer. Return ``evidence`` with the ranking as the output.
 
         If the answer has no valid ranking, the evidence has an error. Any thread may call.
         """
@@ -81,7 +81,7 @@ def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
 
 
 def _entry(workspace: Workspace, worker: Worker, room: int) -> ReviewedCandidate:
-    # Do not name the candidate's agent, because the reviewer may be the same agent.
+    # Do not name the candidate's agent, because a reviewer may use the same agent and prefer it.
     result = worker.result or WorkerResult()
     return ReviewedCandidate(
         worker_id=worker.id,

@@ -19,8 +19,8 @@ from orchestrator.security.secrets.api_keys import new_proof
 
 logger = logging.getLogger(__name__)
 
-#: Timeout for the creation of a shared context, in seconds. Usually the creation takes a few
-#: seconds, and workers can run without the context.
+#: Timeout for the creation of a shared context, in seconds. The creation usually takes a few
+#: seconds. After the timeout, workers run without the context.
 MOST_SECONDS = 60.0
 
 
@@ -53,7 +53,7 @@ class SharedContextRuns:
     def begin(self, job: Job, root: Job) -> None:
         """Start the process that creates a job's shared context.
 
-        At the process's end, ``ContextPrepared`` is posted, even if the process failed.
+        When the process ends, ``ContextPrepared`` is posted, even after a failure.
         """
         if self._shared.exists(job):
             self._post(ContextPrepared(job.id))
@@ -106,8 +106,8 @@ class SharedContextRuns:
             replace_file(directory / name, text.encode())
         self._number += 1
         name = f"context_{job.id}"
-        # Each process gets a separate exit record, because a process of an earlier server may still
-        # run.
+        # Name a new exit record for each process, because the process of an earlier server may
+        # still write to its own record.
         record = f"{name}.{secrets.token_hex(4)}.exit.json"
         tree = self._workspace.job_directory(job.root_id)
         for place in ("logs", "attempts"):

@@ -1,6 +1,6 @@
 """Baseline runs: runs of gates on base commits. Their results are stored and shared.
 
-A run with findings is repeated once. A finding counts as certain only if both runs have it.
+A run with findings is repeated once. A finding counts as certain only if both runs report it.
 """
 
 import logging
@@ -25,7 +25,7 @@ from orchestrator.engine.worktrees.worktree_lifetime import gates_directory
 
 logger = logging.getLogger(__name__)
 
-#: Called with the gate's run on the base commit, or None if the run gave no result.
+#: Function to call with the gate's run on the base commit, or with None if there is no result.
 OnRan = Callable[[FinishedRun | None], None]
 
 
@@ -48,10 +48,10 @@ class _Site:
     #: The gates to run.
     queue: deque[_Wanted] = field(default_factory=deque)
     running: _Wanted | None = None
-    #: Name of the present run's process, with which a caller can stop the run.
+    #: Name of the process of the present run, to stop the run; empty without a run.
     process: str = ""
     is_clear: bool = False
-    #: Results that are not stored for later jobs. All workers of the job tree share them.
+    #: Results that only workers of this job tree share, because they are not stored for later jobs.
     found: list[tuple[Gate, FinishedRun]] = field(default_factory=list)
     is_dropped: bool = False
 
@@ -80,7 +80,7 @@ class BaselineRuns:
         self._workspace = workspace
         self._background = background
         self._lock = threading.Lock()
-        #: Base commits in use, by root job and commit. Other classes only check if there are any.
+        #: Base commits in use, by root job id and commit. Other classes only check for emptiness.
         self.sites: dict[tuple[str, str], _Site] = {}
 
     def request(self, requester: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
@@ -105,9 +105,9 @@ class BaselineRuns:
         self._background.later(partial(self._begin_next, site))
 
     def forget(self, requester: object, by: tuple[str, str]) -> None:
-        """Cancel the requests of ``requester``. Stop runs for which no other caller waits.
+        """Cancel the requests of ``requester``. Stop a run if no other caller waits for its result.
 
-        ``by``: the values ``ended_by`` and ``stopped_by`` for a stopped run.
+        ``by``: the pair (``ended_by``, ``stopped_by``) for a stopped run.
         """
         with self._lock:
             for site in self.sites.values():
@@ -163,7 +163,7 @@ class BaselineRuns:
             )
             self._runs.begin(run, partial(self._run_ended, site), partial(self._set_process, site))
         except Exception as error:
-            # Report an error, too, because the callers wait for the result.
+            # The callers wait for a result, so also call them after an error.
             logger.warning(
                 "cannot run a baseline: %s", error, extra={"root_id": site.root_id}, exc_info=True
             )
@@ -203,7 +203,7 @@ class BaselineRuns:
 
     def _keep_result(self, site: _Site, gate: Gate, ran: FinishedRun) -> None:
         self._results.keep(site.commit, gate, ran)
-        # Do not share the result of a killed run, because another run may pass.
+        # Do not share the result of a killed run, because the next run may pass.
         if not is_lasting(ran) and ran.cause is not GateCause.KILLED:
             with self._lock:
                 site.found.append((gate, ran))

@@ -21,7 +21,7 @@ from orchestrator.core.gates.gate import Gate
 from orchestrator.core.gates.gate_results import has_no_details
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
-#: Directory in the workspace.
+#: Name of the directory with the results, in the workspace.
 FOLDER = "base_results"
 MOST_AGE = 86_400.0
 MOST_FILES = 500
@@ -30,8 +30,8 @@ MOST_BYTES = 64 * 1024 * 1024
 #: Maximum number of words of a command that are checked for programs.
 MOST_WORDS = 50
 _WORD = re.compile(r"[\w.+/-]+")
-#: Patterns of files that show which packages are installed, relative to a directory of programs or
-#: packages.
+#: Patterns of files that show which packages are installed. They are relative to a virtual
+#: environment, or to another directory that contains packages.
 _INSTALLED = ("lib*/python*/site-packages/*.dist-info", "pyvenv.cfg")
 _ENVIRONMENTS = (".venv", "venv")
 _LOCKS = (
@@ -48,7 +48,7 @@ _LOCKS = (
 class BaselineStore:
     """The stored results. Any thread may call.
 
-    Never raises. If a stored result is unreadable, the gate runs again.
+    No method raises an error. If a stored result is unreadable, the gate runs again.
     """
 
     def __init__(
@@ -58,9 +58,10 @@ class BaselineStore:
         environment: Callable[[], Mapping[str, str]],
         set_up: object = (),
     ) -> None:
-        """``environment`` returns the gates' environment.
+        """``environment``: returns the environment variables of gates.
 
-        ``set_up``: the commands that prepare the gates' worktrees. They are part of a result's key.
+        ``set_up``: the commands that prepare the worktrees of gates. A result's key includes these
+        commands.
         """
         self._folder = folder
         self._project = project
@@ -78,11 +79,11 @@ class BaselineStore:
             return None
 
     def keep(self, commit: str, gate: Gate, ran: FinishedRun) -> None:
-        """Store a gate's result on a commit. If the gate did not judge the commit, do nothing."""
+        """Store a gate's result on a commit. Do nothing if the gate did not judge the commit."""
         if not is_lasting(ran):
             return
-        # Do not store the log, which is removed with its job, and the executed files, which only
-        # runs on a change need.
+        # Do not store the path of the log, because the log is removed with its job. Do not store
+        # the executed files, because they are needed only for runs on a change.
         kept = replace(ran, output=ran.output[-2000:], log="", executed=None)
         content = json.dumps(asdict(kept))
         try:
@@ -111,10 +112,10 @@ class BaselineStore:
 
 
 def is_lasting(ran: FinishedRun) -> bool:
-    """True if the run judged the commit, so that its result may be stored.
+    """True if the run judged the commit. Only the result of such a run is stored.
 
-    If a gate did not judge the commit, a later run may do so, for example after a missing package
-    is installed.
+    A gate that did not judge the commit may judge it in a later run, for example after the
+    installation of a missing package.
     """
     unrun = ran.broken or ran.reading.has_no_tests or has_no_details(ran.reading)
     return not unrun
@@ -123,7 +124,7 @@ def is_lasting(ran: FinishedRun) -> bool:
 def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
     """Remove results that were stored before the Unix time ``before``. Idempotent.
 
-    Also remove the oldest results, until at most ``most`` results remain.
+    Then remove the oldest results until at most ``most`` results remain.
     """
     try:
         found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
@@ -136,10 +137,10 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program_stamps(path: Path) -> Iterator[object]:
-    """Yield values that change if a program's file, or a package next to the file, changes.
+    """Yield values that change if the program's file changes, or a package next to the file.
 
-    The file alone is not enough, because a Python program's file is often the same for all versions
-    of its package.
+    The file alone is not enough: the start script of a Python program is often the same for all
+    versions of the program's package.
     """
     yield str(path), _stamp(path)
     yield from _package_stamps(Path(os.path.realpath(path)).parent.parent)

@@ -1,4 +1,4 @@
-"""Runs gates as processes. A gate is one command in one directory, and runs like a worker."""
+"""Runs gates as processes. Each run is one command in one directory, under a shim like a worker."""
 
 import logging
 import os
@@ -42,20 +42,22 @@ from orchestrator.security.secrets.masking import secrets_in
 
 logger = logging.getLogger(__name__)
 
-#: File next to the gate's report. It lists, one per line, the Python files of the worktree and of
-#: the checkout that the gate executed.
+#: Name of a file next to the gate's report. Each line is the path of a Python file, in the worktree
+#: or in the user's checkout, that the gate executed.
 SOURCES = "sources"
-#: Maximum number of the checkout's packages that a message names.
+#: Maximum number of packages of the user's checkout that a message names.
 _MOST_NAMED = 3
-#: Maximum bytes of the file ``SOURCES``. A longer file may be incomplete, so it is not used.
+#: Maximum bytes that are read of the file ``SOURCES``. If the file is longer, it is unknown which
+#: files of the worktree the gate executed.
 _MOST_SOURCES_BYTES = 1 << 24
 #: Maximum bytes that are read of a gate's output.
 LOG_BYTES = 16 * 1024 * 1024
 #: Bytes at the end of a gate's output that reports show.
 TAIL_BYTES = 16 * 1024
-#: Seconds for which a gate continues without a server. The next server runs the gate again.
+#: Seconds for which a gate keeps running after its server has exited. The next server runs the gate
+#: again.
 ORPHAN_TIMEOUT_SECONDS = 60.0
-#: Exit codes of a shell if the program is missing, or cannot be executed.
+#: Exit codes of a shell for a missing program, and for a program that cannot be executed.
 _NOT_FOUND, _NOT_EXECUTABLE = 127, 126
 #: The program that runs scripts of package.json.
 _NPM = "npm"
@@ -66,15 +68,15 @@ class GateProcess:
     """One run of a gate or of setup commands: the command, and where it runs."""
 
     root_id: str
-    #: Name of the worker, check, or base commit for which the command runs. Unique among all
-    #: running gates.
+    #: Name of the worker, check, or base commit for which the command runs. Other running gates
+    #: must not have the same name.
     owner: str
     gate: Gate
     #: Working directory of the run.
     cwd: str
     #: Top directory of the worktree; "" if there is no worktree.
     worktree: str
-    #: False if the command only prepares the worktree.
+    #: True for a gate; False for setup commands, which only prepare the worktree.
     judges: bool = True
 
     @property
@@ -83,14 +85,15 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Return the prefix of the names of an owner's gate runs. The prefix ends with a dot."""
+    """Return the text with which the names of an owner's gate runs begin. It ends with a dot."""
     return f"gate_{owner}."
 
 
-#: Returns the search path and variables for the project's own programs. Arguments: the worktree, a
-#: directory for the programs, and a search path.
+#: Function that returns the search path and variables for the project's own programs. Arguments:
+#: paths of the worktree and of a directory for the programs; and a search path.
 FindTools = Callable[[str, str, str], Tools]
-#: Called with the end of a run, or None if the run or the server was stopped first.
+#: Function to call when a run ends, with the result. The argument is None if a caller stopped the
+#: run, or if the server stopped.
 OnRan = Callable[[FinishedRun | None], None]
 
 
@@ -135,9 +138,9 @@ class GateProcesses:
         self._background = background
 
     def begin(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
-        """Start a gate. If its worktree needs setup, run the setup first. Raise OSError.
+        """Start a gate. If the worktree needs setup, run the setup first. Raise OSError.
 
-        ``named`` is called with the name of the process. ``stop`` needs this name. If a setup runs,
+        ``named``: called with the name of the process, which ``stop`` needs. If a setup runs,
         ``named`` is called twice: for the setup, and later for the gate.
         """
         if not run.worktree or self._setup.is_done(run.worktree):
@@ -146,7 +149,7 @@ class GateProcesses:
             self.set_up(run, partial(self._after_setup, run, on_ran, named), named)
 
     def set_up(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
-        """Run the commands of the setting ``git.setup`` in the worktree of a run. Raise OSError."""
+        """Run the setup commands (``git.setup``) in the worktree of ``run``. Raise OSError."""
         own = replace(run, gate=self._setup.gate, judges=False)
         self._begin_run(own, partial(self._setup_ended, own, on_ran), named)
 
@@ -190,8 +193,8 @@ class GateProcesses:
     def why_program_missing(self, gate: Gate, cwd: str, worktree: str) -> str:
         """Return why the gate's program cannot be found, as text; "" if the program is found.
 
-        Also return "" if setup commands exist, because setup commands may install the program.
-        ``cwd``: the directory in which the gate would run.
+        Also return "" if the project has setup commands, because these may install the program.
+        ``cwd``: the directory in which the gate would run. ``worktree``: its top directory, or "".
         """
         # If the setup commands do not install the program, the shell reports the missing program.
         if self._setup.commands:
@@ -218,7 +221,7 @@ class GateProcesses:
     def _stop_earlier(self, name: str, record: str) -> None:
         """Stop a gate that an earlier server started.
 
-        If the gate no longer runs, call the handler of the gate's end at once.
+        If the gate no longer runs, call the handler for the gate's end at once.
         """
         exit = Exit(ended_by=EndedBy.LOST)
         try:
@@ -274,9 +277,8 @@ class GateProcesses:
         try:
             reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
         except UnreadableReport as error:
-            # If the exit code is 0, or the network is missing, the gate did not judge. Otherwise
-            # the exit code shows that the gate crashed before it wrote its report. The crash is a
-            # finding.
+            # With exit code 0, or without a network, the gate did not judge. Any other exit code
+            # shows that the gate crashed before it wrote its report. The crash is a finding.
             if not exit.code or error.cause is GateCause.NO_NETWORK:
                 return replace(ran, broken=str(error), cause=error.cause)
             return replace(ran, reading=with_exit(Reading(), exit.code, is_error=True))
@@ -287,7 +289,7 @@ class GateProcesses:
     # -- files ----------------------------------------------------------------------------------
 
     def _gate_directory(self, tree: Path, run: GateProcess) -> Path:
-        # A gate can write into this directory even in a sandbox.
+        # Even in a sandbox, a gate can write into this directory.
         place = tree / "gates" / run.name
         for each in (place, tree / "logs", tree / "attempts"):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -370,10 +372,11 @@ class GateProcesses:
 
 
 def _executed_files(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return the files of the worktree, and the packages of the checkout, that a gate executed.
+    """Return the files of the worktree, and the packages outside of it, that a gate executed.
 
-    Paths of files are relative to ``run.cwd``. The files are None if unknown. A gate that executed
-    a package of the checkout did not judge the worktree's version of this package.
+    ``path``: path of the file ``SOURCES``. The returned files are relative to ``run.cwd``, or None
+    if unknown. A gate that executed a package of the user's checkout did not judge the worktree's
+    version of this package.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:
@@ -398,7 +401,7 @@ def _top_package(path: str) -> str:
 
 
 class _Countdown:
-    """Calls ``then`` after ``count`` calls of ``down``, in the thread of the last call."""
+    """A counter that calls ``then`` at call number ``count`` of ``down``, in the same thread."""
 
     def __init__(self, count: int, then: Callable[[], None]) -> None:
         self._count = count
@@ -414,7 +417,7 @@ class _Countdown:
 
 
 def environment_of(settings: LaunchSettings) -> dict[str, str]:
-    """Return the environment of gates. It is a worker's environment without the API key.
+    """Return the environment of gates: a worker's environment without the API key.
 
     The search path begins with the project's own programs in the user's checkout.
     """

@@ -71,7 +71,7 @@ logger = logging.getLogger(__name__)
 #: Limits of the search for comments that suppress findings: files of the change, files of the base,
 #: bytes of one file, and places in the result.
 _MOST_READ, _MOST_READ_AT_BASE, _MOST_BYTES_READ, _MOST_PLACES = 1000, 100, 1 << 20, 20
-#: Maximum number of bytes of a Python file that are searched for a line of code.
+#: Maximum bytes of a Python file that are read to find out whether the file has a line of code.
 _MOST_LOOKED_AT = 1 << 16
 UNCHANGED = "no file that the gate checks was changed"
 ALWAYS_SUCCEEDS = "its command always succeeds, so it judges nothing"
@@ -88,18 +88,16 @@ class _GateSequence:
     done: Done
     begun: Begun | None
     cwd: str = ""
-    #: Every path that the change touches, relative to the project. The value is True if the
-    #: base has the path.
+    #: Every path that the change adds, modifies, or removes, relative to the project. The value is
+    #: True if the path exists in the base.
     touched: Mapping[str, bool] = field(default_factory=dict)
     results: list[GateResult] = field(default_factory=list)
-    #: Name of the present run's process, with which a caller can stop it; empty while no run is
-    #: active.
+    #: Name of the process of the present run, to stop the run; empty without a run.
     process: str = ""
-    #: The requested stop: how the run must end, and who requested the stop. None: no stop was
-    #: requested.
+    #: The pair (``ended_by``, ``stopped_by``) of a requested stop; None: no stop was requested.
     stopped: tuple[str, str] | None = None
-    #: True while the check waits for base results. During this time, the check uses no thread and
-    #: no process.
+    #: True while the check waits for the gate's result on the base commit. The check then uses no
+    #: thread and no process.
     awaits_base: bool = False
 
     @property
@@ -109,8 +107,8 @@ class _GateSequence:
 
 
 @dataclass(frozen=True, slots=True)
-class _Passed:
-    """A gate's first run, which must be repeated with the base's tests and configuration."""
+class _FirstRun:
+    """A gate's first run. The gate must run again with the base's tests and configuration."""
 
     result: GateResult
     ran: FinishedRun
@@ -161,8 +159,8 @@ class GateRunner:
     ) -> None:
         """Run the setup commands in a worktree. First stop a setup that an earlier server began.
 
-        ``on_ran`` is called from any thread with the result, or with None if the setup was stopped.
-        ``named`` is called with the name of the setup's process, for ``stop_set_up``.
+        ``on_ran``: called in any thread with the result, or with None if the setup was stopped.
+        ``named``: called with the name of the setup's process, which ``stop_set_up`` needs.
         """
 
         def begin() -> None:
@@ -200,7 +198,7 @@ class GateRunner:
         self._background.close()
 
     def _guarded(self, sequence: _GateSequence, step: Callable[..., None], *more: object) -> None:
-        """Run a step of a check. On an error, end the check, so that its caller does not hang."""
+        """Run a step of a check. After an error, end the check, so that no caller waits for it."""
         try:
             step(sequence, *more)
         except Exception as error:
@@ -255,8 +253,8 @@ class GateRunner:
         return UNCHANGED if not paths and gate.source is not GateSource.ASKED else ""
 
     def _always_succeeds(self, gate: Gate, check: Check) -> bool:
-        # A detected gate can fail on the base. If the worker changed its script, the second run
-        # uses the base's script.
+        # A detected gate does not always succeed on the base. If the worker has changed the gate's
+        # script so that it always succeeds, the second run uses the base's script.
         if gate.source is GateSource.DETECTED or not check.base:
             return False
         return self._finder.always_succeeds(gate, self._repository.gate_files(check.commit))
@@ -321,7 +319,7 @@ class GateRunner:
             sequence.process = ""
             is_lost = ran is None and sequence.stopped is None
         if is_lost:
-            return  # The gate was stopped with the server. The next server runs it again.
+            return  # The server stops, and stopped the gate. The next server runs the gate again.
         if ran is not None:
             self._post_gate_run(sequence, gate, sequence.check.place, round(ran.seconds, 3))
         if ran is not None and sequence.check.base:
@@ -375,10 +373,10 @@ class GateRunner:
         base: FinishedRun | None,
         first: FinishedRun | None = None,
     ) -> None:
-        """Judge the run ``ran`` of a gate, and add the result or begin the gate's next run.
+        """Judge the run ``ran`` of a gate. Then add the result, or begin the gate's next run.
 
-        ``base``: the gate's run on the base commit; None if there is none. ``first``: the earlier
-        run whose findings ``ran`` must confirm; None if ``ran`` is the first run.
+        ``base``: the gate's run on the base commit, or None. ``first``: the earlier run whose
+        findings ``ran`` must confirm; None if ``ran`` is the first run.
         """
         touched, check, cwd = sequence.touched, sequence.check, sequence.cwd
         permissions = permissions_from(check, cwd, gate, touched)
@@ -407,8 +405,10 @@ class GateRunner:
         if altered.swap:
             self._second.lay_out(check, cwd, altered)
             failpoints.reached("gate: the base's versions are in place")
-            passed = _Passed(result, ran, base, altered)
-            self._begin_run(sequence, gate, partial(self._second_run_ended, sequence, gate, passed))
+            first_run = _FirstRun(result, ran, base, altered)
+            self._begin_run(
+                sequence, gate, partial(self._second_run_ended, sequence, gate, first_run)
+            )
         elif sequence.check.is_compared and ran.reading.passed and base is None:
             self._ask_base(
                 sequence, gate, partial(self._add_counted_result, sequence, gate, result, ran)
@@ -446,27 +446,27 @@ class GateRunner:
         )
 
     def _second_run_ended(
-        self, sequence: _GateSequence, gate: Gate, passed: _Passed, second: FinishedRun
+        self, sequence: _GateSequence, gate: Gate, first_run: _FirstRun, second: FinishedRun
     ) -> None:
-        compare = partial(self._judge_second_run, sequence, gate, passed, second)
-        if passed.base is None and needs_base_of(passed.ran, second):
+        compare = partial(self._judge_second_run, sequence, gate, first_run, second)
+        if first_run.base is None and needs_base_of(first_run.ran, second):
             self._ask_base(sequence, gate, compare)
         else:
-            compare(passed.base)
+            compare(first_run.base)
 
     def _judge_second_run(
         self,
         sequence: _GateSequence,
         gate: Gate,
-        passed: _Passed,
+        first_run: _FirstRun,
         second: FinishedRun,
         base: FinishedRun | None,
     ) -> None:
-        found = passed.result
-        if passed.altered.judges and found.outcome is GateOutcome.PASSED:
-            found = with_second_run(gate, found, passed.ran, second, base, passed.altered)
+        found = first_run.result
+        if first_run.altered.judges and found.outcome is GateOutcome.PASSED:
+            found = with_second_run(gate, found, first_run.ran, second, base, first_run.altered)
         if sequence.check.is_compared:
-            found = with_counts(gate, found, passed.ran, second, base)
+            found = with_counts(gate, found, first_run.ran, second, base)
         self._add_result(sequence, found)
 
     def _add_result(self, sequence: _GateSequence, result: GateResult) -> None:
@@ -500,10 +500,9 @@ def _failed_to_run(gate: Gate, why: str, cause: GateCause = GateCause.ERROR) -> 
 
 
 def _not_imported(sequence: _GateSequence, gate: Gate, ran: FinishedRun) -> Iterator[str]:
-    """Yield changed Python files that the tests did not execute.
+    """Yield the changed Python files that the tests did not execute.
 
-    Yield nothing if the run's list of executed files has no test file, because the list is then
-    incomplete.
+    If the list of executed files contains no test file, the list is incomplete: yield nothing.
     """
     executed = ran.executed or frozenset()
     if gate.by_imports and any(map(is_of_tests, executed)):

@@ -17,8 +17,8 @@ _INSTALLED = ("node_modules", ".pnp.cjs", ".pnp.js", ".pnp.loader.mjs")
 _NAMED = ("dependencies", "devDependencies", "optionalDependencies", "peerDependencies")
 _MOST_BYTES = 1 << 20
 WORDS = "node_modules is missing"
-#: Messages of Node.js, bundlers, TypeScript, jest, and shells about a missing package. A message
-#: about a missing path does not match.
+#: Matches messages about a missing package from Node.js, bundlers, TypeScript, jest, and shells. A
+#: message about a missing file of the project does not match.
 _NOT_FOUND = (
     re.compile(r"Cannot find (?:module|package) ['\"]((?:@[\w.-]+/)?[\w-][\w.-]*)"),
     re.compile(r"\b([\w-]+): (?:command )?not found\b"),

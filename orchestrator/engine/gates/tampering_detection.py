@@ -1,8 +1,8 @@
 """Detects two kinds of tampering with gates.
 
-- A gate's run changed tracked files.
-- The worker altered judging files: files that decide how gates judge, such as tests. The gate then
-  runs again with the base's versions of these files.
+- The run of a gate changed tracked files. Each change is a finding.
+- A worker altered judging files, which are files that decide how gates judge, such as tests. The
+  gate then runs again with the base's versions of these files.
 """
 
 import logging
@@ -38,7 +38,7 @@ def gate_rewrites(repository: Repository, directory: str, commit: str) -> tuple[
     """Return one finding for each place in a tracked file that a gate's run has changed.
 
     ``directory``: a worktree in which ``commit`` was checked out before the run. Paths in the
-    findings are relative to the project. An error is only logged, and the result is then empty.
+    findings are relative to the project. After an error, which is logged, return no findings.
     """
     try:
         changed = repository.changed_places(directory, commit)
@@ -78,8 +78,8 @@ class SecondRuns:
     ) -> JudgeAlteration:
         """Return how the worker altered files that decide how gates judge, such as tests.
 
-        The gate's second run uses these files as they are in the base commit. If no second run is
-        needed, the returned alteration is empty.
+        The gate's second run uses the versions of these files in the base commit. If no second run
+        is needed, the returned alteration is empty.
 
         ``cwd``: the project in the worktree. ``touched``: the changed paths, relative to ``cwd``.
         ``result``: the result of the gate's first run.
@@ -123,7 +123,7 @@ class SecondRuns:
 
 
 def _needs_second_run(check: Check, result: GateResult) -> bool:
-    """True if the gate passed, or if the gate is not required and failed on a candidate."""
+    """True if the gate passed, or if it failed on a candidate but is not required."""
     is_open = result.outcome is GateOutcome.FAILED and not result.required
     return result.outcome is GateOutcome.PASSED or (check.is_compared and is_open)
 
@@ -131,7 +131,7 @@ def _needs_second_run(check: Check, result: GateResult) -> bool:
 def permissions_from(
     check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
 ) -> tuple[AlterationPermission, ...]:
-    """Return which tests and other judging files each task of the check may alter.
+    """Return the permissions of the check's tasks to alter tests and other judging files.
 
     Paths in the result are relative to the project.
     """

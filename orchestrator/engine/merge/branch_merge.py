@@ -85,10 +85,10 @@ logger = logging.getLogger(__name__)
 
 #: Maximum number of files of a result whose added and removed lines are stored.
 MOST_MEASURED = 1_000
-#: Reason of a merge rejection if the worker's changes pass its own gates.
+#: Reason of a merge rejection if the gates fail only because of changes of other workers.
 NOT_TOGETHER = "gates fail after the merge with the changes of other workers"
-#: Seconds before each retry of a merge. Retries help against two temporary causes: a user's ``git
-#: gc --prune=now``, which removes commits without a ref, and a lock of another git process.
+#: Seconds before each retry of a merge. A retry helps after two temporary errors: another git
+#: process holds a lock, or a user's ``git gc --prune=now`` has removed commits that had no ref.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
 
 
@@ -111,8 +111,10 @@ class BranchMerge:
     ) -> MergeOutcome:
         """Merge the changes of ``workers`` one after another, and return the outcome.
 
-        Also store the outcome in ``record``, and the merged state, if any, on the job's result
-        branch. ``halted`` returns True if the merge is no longer needed. ``left``: child jobs that
+        Store the outcome in ``record``. Store the merged state on the job's result branch; without
+        a merged change, remove this branch.
+
+        ``halted``: returns True if the merge is no longer needed. ``left``: ids of child jobs that
         a person chose to exclude. Raise RepositoryError.
         """
         parts = self._parts_to_merge(record, tree, job, workers)
@@ -146,7 +148,7 @@ class BranchMerge:
     ) -> Sequence[MergePart]:
         """Return the changes that can be merged, in the order of the merge.
 
-        Add the other changes to ``record``, with the reasons why they are excluded.
+        Record all other changes in ``record``, each with the reason why it is excluded.
         """
         for worker in _refused_before(tree, job, workers):
             self._exclude_refused(record, job, worker, worker.gates)
@@ -211,15 +213,18 @@ class BranchMerge:
         files: Mapping[str, str],
         result: str,
     ) -> Iterator[str]:
-        """Yield the ids of merged workers whose changes were all undone, so that none remains.
+        """Yield the ids of merged workers whose changes are all missing in the result.
 
-        Only workers on which other workers depend are checked. The changes of any other worker
-        cannot be undone without a conflict. ``inside``: the merged workers. ``files``: the changed
-        files of the result, by path in the project. ``result``: the commit of the result.
+        Check only workers on which other workers depend, because those other workers can undo the
+        changes without a conflict.
+
+        ``inside``: the merged workers. ``files``: the changed files of the result; keys: paths in
+        the project, values: paths in the repository. ``result``: the commit of the result.
         """
         needed = {each for task in tree.tasks[job.id] for each in task.depends_on}
         for worker in (each for each in inside if each.task_id in needed):
-            # The stored paths may be incomplete. Reading all paths requires a git process.
+            # First check the stored paths, which may be incomplete, because reading all paths
+            # requires a git process.
             if not files.keys().isdisjoint(worker.touched_files):
                 continue
             made = {*self._worktrees.touched(worker)}
@@ -241,8 +246,8 @@ class BranchMerge:
 
         If the files are unknown, the second value is empty.
 
-        ``inside``: the workers whose changes are merged. ``files``: the changed files, by path in
-        the project. ``has_unrun``: True if gates were skipped.
+        ``inside``: the workers whose changes are merged. ``files``: the changed files; keys: paths
+        in the project, values: paths in the repository. ``has_unrun``: True if gates were skipped.
         """
         # A job without gates requires no judgment.
         if not job.config.gates:
@@ -262,8 +267,8 @@ class BranchMerge:
     def _is_present(self, record: MergeRecord, tree: Tree, job: Job, worker: Worker) -> bool:
         """True if the worker's changes are available, or if the worker needs no worktree.
 
-        A removed branch is restored from the checkpoints. If there is no checkpoint, the result is
-        False, and ``record`` has the worker as excluded from the merge.
+        If the branch was removed, restore it from a checkpoint. Without a checkpoint, exclude the
+        worker in ``record``, and return False.
         """
         task = next(each for each in tree.tasks[job.id] if each.id == worker.task_id)
         branch = worker_branch(worker)
@@ -282,9 +287,9 @@ class BranchMerge:
     def _other_candidates(
         self, tree: Tree, job: Job, inside: Sequence[Worker]
     ) -> dict[str, Worker]:
-        """Return the candidates that were not chosen but have changes, by branch head.
+        """Return the candidates that were not chosen and have changes. The keys are branch heads.
 
-        ``inside``: the workers whose changes are merged.
+        ``inside``: the workers whose changes are merged, which are omitted.
         """
         losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
         tips = {self._repository.commit_of(worker_branch(each)): each for each in losers}
@@ -299,8 +304,8 @@ class BranchMerge:
     ) -> bool:
         """Exclude the worker if it started from changes of a candidate that is no longer chosen.
 
-        ``losers``: the candidates that are not chosen, by branch head. Return True if the worker
-        was excluded.
+        Return True if the worker was excluded. ``losers``: the candidates that are not chosen; the
+        keys are branch heads.
         """
         tasks = {each.id: each for each in tree.tasks[worker.job_id]}
         needs = sources(tasks, tasks[worker.task_id])
@@ -336,8 +341,8 @@ class BranchMerge:
         manual = job.config.merge_strategy == Strategy.MANUAL
         self._store_result(record, job, search, record.base if manual else search.commit)
         with suppress(RepositoryError):
-            # This ref is no longer needed. The result is valid even if a lock on packed refs
-            # prevents the removal.
+            # Remove a ref that is no longer needed. Another process may have locked packed refs, so
+            # that the removal fails. The result is then still valid.
             self._repository.delete_ref(merging_ref(job.root_id, job.id))
         return search
 
@@ -355,7 +360,7 @@ class BranchMerge:
     ) -> Judge:
         """Return a function that runs the gates on a commit and returns their results.
 
-        ``unrun``: results of skipped gates. The returned function adds them to the other results.
+        ``unrun``: results of skipped gates, which the returned function adds to its results.
         """
         sound: set[str] = set()
         allowed = self._allowed_changes(tree, job, parts)
@@ -389,8 +394,8 @@ class BranchMerge:
     def _merge_step(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
         """Merge a worker's branch heads into the commit ``tip``, except heads that conflict.
 
-        Return the new merged state. ``may_unite``: True if the merge may keep the lines that both
-        sides added in the same place.
+        Return the step with the new merged state. ``may_unite``: True if the merge may keep both
+        sides' lines if both sides added lines in the same place.
         """
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
@@ -431,10 +436,11 @@ class BranchMerge:
     def _merge_again(
         self, job: Job, tip: str, worker: Worker, child: str, own: str, message: str
     ) -> Merge:
-        """Merge changes of a child job into ``tip``, although the parent worker discarded them.
+        """Merge a child job's changes into ``tip``, although the parent worker discarded them.
 
-        ``worker``: the parent worker. Its branch stays unchanged, so that a later merge can exclude
-        the changes again. ``own``: the head of this branch.
+        ``child``: id of the child job. ``worker``: the parent worker. ``own``: the head of the
+        parent worker's branch. This branch is not moved, so that a later merge can exclude the
+        changes again.
         """
         again = self.children.merge_again(job, worker, child, own)
         if again is None:
@@ -450,9 +456,9 @@ class BranchMerge:
         return self._worktrees.tips_of(job, worker.id)
 
     def _fold(self, worker: Worker, commit: str) -> None:
-        """Fast-forward the worker's branch to ``commit``, unless the worker still has a worktree.
+        """Fast-forward the worker's branch to ``commit``, if possible.
 
-        ``commit``: the worker's branch with the results of its child jobs merged in.
+        Do nothing if the worker still has a worktree, or if ``commit`` does not contain the branch.
         """
         branch = worker_branch(worker)
         tip = self._repository.commit_of(branch)
@@ -545,8 +551,8 @@ class BranchMerge:
         results: Sequence[GateResult],
     ) -> MergeRejection:
         if record.commit and not record.again:
-            # ``search.commit`` has the workers' own commits. ``record.commit`` may have the
-            # rewritten commits of a linear history.
+            # Use ``search.commit``, because the history of ``record.commit`` may be rewritten (with
+            # the setting ``history: linear``), and then lacks the workers' own commits.
             self._repository.set_ref(sent_ref(part.worker), search.commit)
         is_alone = len(search.steps) + len(search.culprits) == 1
         what = "gates fail on the merged result" if is_alone else NOT_TOGETHER
@@ -557,8 +563,8 @@ class BranchMerge:
 def _skipped_gates(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     """Return a result for each gate that is skipped because the job tree was cancelled.
 
-    The scan for secrets is never skipped. If all tasks of the job had succeeded before the cancel,
-    no gate is skipped, and the return value is empty.
+    The scan for secrets is never skipped. Return no results if the job's own outcome is not
+    ``cancelled``, for example because all its tasks had succeeded before.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
@@ -566,15 +572,15 @@ def _skipped_gates(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     why = f"the job was cancelled before the gate ran; to run the gate: {COMMAND} merge {job.id}"
     gates = (each for each in job.config.gates if not each.is_secret_scan)
     results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
-    # With this status, the gates do not block the merge. A cancelled job is no success, whatever
-    # its gates would report.
+    # A skipped gate does not block the merge. It need not, because a cancelled job never counts as
+    # successful.
     return tuple(replace(each, status=GateStatus.SKIPPED) for each in results)
 
 
 def _refused_before(tree: Tree, job: Job, workers: Sequence[Worker]) -> Iterator[Worker]:
     """Yield the job's workers whose changes failed the gates in an earlier merge.
 
-    A worker is omitted if another worker of the same task is in ``workers``.
+    Omit a worker if ``workers`` contains a worker of the same task.
     """
     done = {each.task_id for each in workers}
     for each in tree.workers:
@@ -588,7 +594,10 @@ def _with_child_job(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[
 
 
 def exclude(record: MergeRecord, worker: Worker, why: str, cause: LossCause) -> None:
-    """Record that a worker is excluded from the result. The worker's branch keeps the changes."""
+    """Record that a worker is excluded from the result. The changes stay on the worker's branch.
+
+    ``why``: the reason for readers; may be empty.
+    """
     record.left_out[worker.id] = short(worker_branch(worker))
     record.causes[worker.id] = cause
     if why:

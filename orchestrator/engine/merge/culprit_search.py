@@ -1,9 +1,11 @@
 """Merges workers' changes in order, and searches for culprits: changes with which the gates fail.
 
-If n changes pass together, the gates run once. Otherwise, the gates run about log2(n) + 1 times for
-each culprit. From the second culprit on, the number of runs may double. The reason is another
-search: one earlier change may cause the failures of the last two culprits. If such a change is
-found, only this earlier change is a culprit.
+If all n changes pass together, the gates run once. Otherwise, a binary search runs the gates about
+log2(n) + 1 times for each culprit.
+
+After the second and each later culprit, another search checks if one earlier change causes the
+failures of the last two culprits. If so, only this earlier change counts as a culprit. This search
+may double the number of runs.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,14 +23,14 @@ class MergeStep:
     """The merge of one worker's changes (a part) on top of the earlier parts."""
 
     part: MergePart
-    #: The merged state; the earlier state if nothing of the part could be merged.
+    #: The merged state. If the part could not be merged at all, this is the state before the step.
     commit: str
-    #: True if the part has changes of its own.
+    #: True if the part contains changes.
     has_changes: bool = True
     #: True if the whole part was merged.
     is_whole: bool = True
     conflicts: tuple[FileConflict, ...] = ()
-    #: Files that git alone would have reported as conflicts, or merged into another path.
+    #: Files with a special merge: git alone would report a conflict, or write to another path.
     files: tuple[MergedFile, ...] = ()
 
     @property
@@ -51,19 +53,19 @@ class SearchResult:
     results: Results
 
 
-#: Merges a part on top of a state. The last argument is True if the merge may be a union, which
-#: keeps the added lines of both sides.
+#: Function that merges a part (second argument) on top of a commit (first argument). The last
+#: argument is True if the merge may be a union, which keeps the added lines of both sides.
 Add = Callable[[str, MergePart, bool], MergeStep]
-#: Returns the results of the gates on a state.
+#: Function that runs the gates on a commit, and returns their results.
 Judge = Callable[[str], Results]
 
 
 class CulpritSearch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
-        """``base``: the commit to merge into. The base itself counts as passed.
+        """``base``: the commit to merge into. The gates are assumed to pass on ``base``.
 
-        ``add`` merges one part. It may merge a part as a union, which keeps the lines of both
-        sides. If the gates then fail, the part is merged again without a union, as a conflict.
+        ``add`` may merge a part as a union, which keeps the lines of both sides. If the gates then
+        fail, the part is merged again without a union. ``add`` then reports a conflict.
         """
         self._base = base
         self._all = list(parts)
@@ -73,7 +75,7 @@ class CulpritSearch:
         self._known: dict[str, Results] = {base: ()}
         self._steps: list[MergeStep] = []
         self._culprits: list[tuple[MergePart, Results]] = []
-        #: Number of culprits at the beginning of the list that stay culprits. Each one is the
+        #: Number of final culprits at the beginning of ``_culprits``. Each final culprit is the
         #: common cause of two failures.
         self._final = 0
         self._dropped: list[MergePart] = []
@@ -122,9 +124,9 @@ class CulpritSearch:
         return self._known[commit]
 
     def _first_failing_step(self, good: int) -> int:
-        """Return the number of the first step after which the gates fail. Step 1 is the first.
+        """Return the number of the first step after which the gates fail, counted from 1.
 
-        The gates must pass after step ``good``, and fail after the last step.
+        The gates must pass after step ``good``, and must fail after the last step.
         """
         bad = len(self._steps)
         while bad - good > 1:
@@ -138,19 +140,18 @@ class CulpritSearch:
     def _exclude_culprit(self, good: int) -> int:
         """Exclude the part that makes the gates fail. Return the number of steps to keep.
 
-        The gates pass after the first ``good`` steps, and fail after the next step. The excluded
-        part is the part of the next step, or an earlier part that is the real cause. A part that
-        was merged as a union is not excluded: it is merged again without the union.
+        The gates pass after the first ``good`` steps, and fail after the next step. The culprit is
+        the part of this next step, or an earlier part that is the real cause. If the part was
+        merged as a union, do not exclude the part: merge it again without the union.
         """
         culprit, results = self._steps[good].part, self._results_after(good + 1)
         if self._steps[good].has_union:
-            # The union of lines may be the cause. Merge the part again without a union, as a
-            # conflict.
+            # The union of lines may be the cause. Merge the part again without a union.
             self._without_union.add(culprit.worker.id)
             return good
         cause = self._common_cause(good)
         if cause is not None:
-            # Without the cause, check all other parts again.
+            # Exclude the cause, and check all other parts again.
             culprit, good = cause, 0
             del self._culprits[self._final :]
             self._final += 1
@@ -161,7 +162,7 @@ class CulpritSearch:
     def _common_cause(self, good: int) -> MergePart | None:
         """Return the earlier part that causes the failures of the latest two culprits, or None.
 
-        Without the returned part, the gates pass on both culprits and all other earlier parts.
+        Without the returned part, the gates pass on both culprits with all other earlier parts.
         """
         if not good or len(self._culprits) == self._final:
             return None
@@ -173,10 +174,10 @@ class CulpritSearch:
         return suspect if not builds_on_it and self._passes(others) else None
 
     def _interacting_part(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
-        """Return the part of ``before`` that, together with the culprit, makes the gates fail.
+        """Return the first part of ``before`` with which the gates fail on the culprit.
 
-        The gates pass on the culprit with all parts before the returned part. With the returned
-        part added, the gates fail.
+        The gates pass on the culprit with all parts before the returned part. After the returned
+        part is added, the gates fail.
         """
         good, bad = 0, len(before)
         while bad - good > 1:
@@ -201,7 +202,7 @@ class CulpritSearch:
         remaining = {part.worker.task_id for part in self._all if part not in culprits}
         removed = {part.worker.task_id for part in culprits} - remaining
         self._parts, self._dropped = [], []
-        # The parts are in the order of their dependencies, so one pass is enough.
+        # The parts are in the order of their dependencies, so one pass finds all dropped parts.
         for part in self._all:
             if part in culprits:
                 continue

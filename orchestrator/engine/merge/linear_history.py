@@ -17,9 +17,9 @@ LINEAR = "linear"
 
 
 def linear_commit(repository: Repository, job: Job, base: str, steps: Iterable[MergeStep]) -> str:
-    """Create a linear history with the content of the last step. Return its last commit.
+    """Create a linear history with the content of the last step, and return the last commit.
 
-    The history has the workers' own commits, one after another, on top of ``base``.
+    The history has the workers' own commits, one after another, on top of the commit ``base``.
     """
     tip = state = base
     for step in steps:
@@ -35,7 +35,8 @@ def linear_commit(repository: Repository, job: Job, base: str, steps: Iterable[M
 def commits_of(repository: Repository, worker: Worker, merged: str) -> Iterator[str]:
     """Yield the commits of a worker and of its child jobs, in the order of their creation.
 
-    A child job's commits are included only if the commit ``merged`` contains the job's result.
+    A child job's commits are included only if the commit ``merged`` contains the child job's
+    result.
     """
     start = repository.commit_of(start_ref(worker))
     own = (

@@ -26,10 +26,10 @@ class LostLines:
         self._before.append(worker)
 
     def with_writers(self, conflict: FileConflict) -> FileConflict:
-        """Return the conflict, with the writers of each lost hunk as the hunk's ``workers``.
+        """Return the conflict, with the writers of each lost hunk in the hunk's field ``workers``.
 
-        If the writers are unknown, ``workers`` has all workers that were passed to ``add`` and that
-        changed the file.
+        If a hunk's writers are unknown, the field has all workers that changed the file and that
+        were passed to ``add``.
         """
         if not conflict.lost:
             return conflict

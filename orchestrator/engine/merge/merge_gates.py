@@ -26,23 +26,24 @@ from orchestrator.core.text.formatting import one_line
 
 logger = logging.getLogger(__name__)
 
-#: Directory in a root job's directory, with a folder for each job of the tree that is being merged.
+#: Name of the directory with the worktrees of merges, in a root job's directory. Each job of the
+#: tree that is being merged has a subdirectory.
 FOLDER = "integration"
 #: Seconds between checks of ``halted`` while gates run.
 LOOK_SECONDS = 0.1
-#: Maximum seconds to wait for the end of stopped gates, unless the server stops first.
+#: Maximum seconds to wait until stopped gates have ended.
 STOP_SECONDS = 5.0
 
-#: Returns True if the merge is no longer needed.
+#: Function that returns True if the merge is no longer needed.
 Halted = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class AllowedTestChanges:
-    """The allowed changes of tests, for the workers whose changes are merged."""
+    """The changes of tests that are allowed for the workers whose changes are merged."""
 
     permissions: tuple[AlterationPermission, ...]
-    #: Names of gates whose tests at least one of the tasks may remove.
+    #: Names of gates whose tests may be removed, because at least one task allows this.
     vanishing: frozenset[str]
 
     def applied(self, gate: Gate) -> Gate:
@@ -81,8 +82,10 @@ class MergeGates:
     ) -> Sequence[GateResult]:
         """Return the results of the job's gates on ``commit``, which was created from ``base``.
 
-        ``sound``: names of gates that are known to pass on ``base``. This method adds names. Raise
-        Abandoned if ``halted`` returns True. Raise GateUnfit if a required gate also fails on
+        ``sound``: names of gates that are known to pass on ``base``. This method adds further names
+        to the set.
+
+        Raise Abandoned if ``halted`` returns True. Raise GateUnfit if a required gate also fails on
         ``base``.
         """
         gates = tuple(map(allowed.applied, job.config.gates))
@@ -126,7 +129,7 @@ class MergeGates:
         except RepositoryError:
             self._repository.remove_detached_worktree(directory)
             raise
-        # Without a base commit, the project's path in the worktree is unknown.
+        # With a base commit, the gate runner determines the project's path in the worktree itself.
         place = directory if base else self._repository.project_path(directory)
         failpoints.reached("merge: gates begin")
         try:
@@ -161,7 +164,7 @@ class MergeGates:
         while not ended.wait(LOOK_SECONDS):
             if halted():
                 self._gates.stop(check.root_id, check.name, EndedBy.CANCEL, "the end of the job")
-                # Wait for the end of the gates, because the caller will remove their worktree.
+                # Wait until the gates have ended, because the caller then removes their worktree.
                 ended.wait(STOP_SECONDS)
                 raise Abandoned("the job was stopped while its gates ran")
         return found
@@ -173,7 +176,7 @@ def _doubtful_gates(
     blocking = {each.name: each for each in results if each.blocks}
 
     def is_doubtful(gate: Gate) -> bool:
-        # A gate that cannot run now may still have run on the base.
+        # A gate that could not run now is doubtful, even if the gate passed on the base before.
         broken = blocking[gate.name].status is GateStatus.BROKEN
         return broken or not (gate.new_only or gate.name in sound)
 

@@ -33,10 +33,10 @@ MOST_LINES = 100
 def outcome_lines(
     record: MergeRecord, status: JobStatus = JobStatus.COMPLETED, above: Sequence[str] = ()
 ) -> Iterator[str]:
-    """Yield lines of text about the outcome of a job's changes.
+    """Yield lines of text about the outcome of the merge of a job's changes.
 
-    ``status``: the status with which the job ends. ``above``: ids of the jobs above this job, from
-    its parent job to the root job. The jobs above are merged after this job.
+    ``status``: the job's final status. ``above``: ids of the jobs above this job, from the parent
+    job to the root job. These jobs are merged after this job.
     """
     yield from _result_lines(record, status) if record.branch else ()
     yield from _unmerged_lines(record, above)
@@ -49,7 +49,7 @@ def outcome_lines(
 def merge_report_of(record: MergeRecord, above: Sequence[str]) -> MergeReport:
     """Return the outcome of a job's merge, for the job's reports.
 
-    For a root job, the notes omit unmerged changes, because the reports list these elsewhere.
+    For a root job, the notes omit unmerged changes, because its reports have a list of them.
     ``above``: as in ``outcome_lines``.
     """
     unmerged = (
@@ -84,7 +84,7 @@ def _unmerged_lines(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
             f"{worker} discarded these changes; branch {each['branch']}. To merge the changes: "
             f"{COMMAND} merge {record.job_id} --include {child}."
         )
-    # The workers of a child job get no further attempt, because their parent worker has ended.
+    # Do not suggest another attempt to workers of a child job: their parent worker has ended.
     yield from () if above else (*_command_for_workers(record), *_command_for_agents(record))
     if not record.handed and any(not each["resolved"] for each in record.conflicts):
         when = f"after job {above[-1]} has ended" if above else "now"
@@ -127,7 +127,7 @@ def _undone_lines(record: MergeRecord) -> Iterator[str]:
             yield from (f"Changed by {of}, and undone by {worker}: {place}." for place in named)
 
 
-#: Texts on why no attempt resolves conflicts.
+#: Texts with the reasons why no attempt resolves conflicts.
 HINDRANCES: Mapping[str, str] = {
     Hindrance.OFF: "the job's setting 'resolve' is off",
     Hindrance.NO_AGENT: "a command cannot resolve conflicts",
@@ -242,7 +242,7 @@ def _result_lines(record: MergeRecord, status: JobStatus) -> Iterator[str]:
 
 
 def _gate_outcome(gate: Mapping[str, Any]) -> str:
-    """Return a gate's outcome. If the record has no outcome, derive the outcome from the status."""
+    """Return a gate's outcome. In a record without an outcome, the gate's status determines it."""
     passed = gate["status"] in (GateStatus.PASSED, GateStatus.KNOWN)
     return str(gate.get("outcome") or (GateOutcome.PASSED if passed else gate["status"]))
 
@@ -281,7 +281,7 @@ def _lines_on_parent_conflict(record: MergeRecord) -> Iterator[str]:
     yield f"To see the differences: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"
     there = [each["path"] for each in record.conflicts if each["ours"] or each["theirs"]]
     if len(paths) <= MOST_PATHSPECS:
-        # With --no-overlay, git also removes files that the child job removed.
+        # The option --no-overlay makes git also remove the files that the child job removed.
         take = f"git checkout --no-overlay {theirs}{_pathspecs(there)}"
         yield f"To use the child job's files: git add -A && {take}"
     yield f"To resolve by hand: commit, then git merge {theirs}, edit the files, and commit."

@@ -14,17 +14,17 @@ class MergePart:
     """The changes of one worker, as a unit of the merge."""
 
     worker: Worker
-    #: Ids of the tasks on which the part's task builds.
+    #: Ids of the tasks on which the task of ``worker`` depends.
     depends_on: frozenset[str] = frozenset()
 
 
 def in_order(
     parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
-    """Sort the parts into two groups; keep the given order within each group.
+    """Return the parts, with those that contain other workers' changes at the end.
 
-    Return one list: the first group, then the second group. The second group has the parts that
-    contain other workers' changes, and the parts that depend on such a part.
+    Parts that depend on such a part are also moved to the end. Otherwise, the given order is kept.
+    ``built_on_others``: returns True if the part of a worker contains other workers' changes.
     """
     early: list[MergePart] = []
     late: list[MergePart] = []
@@ -68,7 +68,8 @@ def split(
 ) -> tuple[list[MergePart], list[tuple[MergePart, str]]]:
     """Return two lists: the parts whose dependencies are all in ``parts``, and the other parts.
 
-    Each of the other parts comes with the id of a missing task on which the part depends.
+    The second list has pairs: a part, and the id of a missing task on which the part depends.
+    ``tasks``: all tasks of the job.
     """
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present

@@ -26,11 +26,11 @@ RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
 class _Work:
-    """Running and waiting merges of one job. Only one of them runs at a time."""
+    """The merges of one job, which wait or run. Only one merge of a job runs at a time."""
 
     def __init__(self) -> None:
         self.turn = threading.Lock()
-        #: Set to make the job's merges end soon.
+        #: Event that makes the job's merges end soon, once it is set.
         self.stop = threading.Event()
         self.asked = 0
 
@@ -44,7 +44,7 @@ class MergeQueue:
     def __init__(
         self, store: Store, merge_runner: MergeRunner, report: Callable[[Render], None], post: Post
     ) -> None:
-        """``report`` rewrites the reports of an ended job."""
+        """``report``: rewrites the reports of an ended job."""
         self._report = report
         self._post = post
         self._store = store
@@ -69,8 +69,8 @@ class MergeQueue:
     ) -> Future[None]:
         """Merge an ended job again, in a background thread. ``then`` is called with the outcome.
 
-        The returned future completes when the merge has ended, and raises the errors of the merge.
-        Raise Conflict while another merge of the job waits or runs.
+        The returned future completes when the merge has ended. Its result raises the merge's error,
+        if any. Raise Conflict if another merge of the job waits or runs.
         """
         self.check_idle(job_id)
         work = self._begin(job_id)
@@ -81,7 +81,7 @@ class MergeQueue:
             return job_id in self._under_way
 
     def check_idle(self, job_id: str) -> None:
-        """Raise Conflict while a merge of the job waits or runs."""
+        """Raise Conflict if a merge of the job waits or runs."""
         if self.is_under_way(job_id):
             raise Conflict(
                 f"job {job_id} is being merged; nothing was changed; repeat this command after the "
@@ -89,7 +89,7 @@ class MergeQueue:
             )
 
     def stop(self, job_id: str) -> None:
-        """Make the merge of a stopped job end soon, by skipping long steps. Idempotent."""
+        """Make the merge of a stopped job end soon: it skips its long steps. Idempotent."""
         with self._lock:
             if job_id in self._under_way:
                 self._under_way[job_id].stop.set()

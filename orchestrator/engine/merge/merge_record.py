@@ -17,60 +17,64 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum number of paths that a sentence names.
 MOST_PATHS = 10
-#: Earlier versions have no field ``gone``. Their records have this text as the worker's reason.
+#: Reason of a worker whose changes no longer exist, in records of earlier versions. Those records
+#: have no field ``gone``.
 _GONE_ONCE = "its branch was removed, and its checkpoints, too"
-#: Maximum size of a record in bytes. A larger file is no record.
+#: Maximum size of a record in bytes. A larger file is not read.
 _MOST_BYTES = 64 * 2**20
-#: Writes a file atomically. Arguments: a directory, a path in it, and the content.
+#: Function that writes a file atomically. Arguments: a directory, a path in it, and the content.
 Write = Callable[[Path, str, str], object]
 
 
 @dataclass(kw_only=True, slots=True)
 class MergeRecord:
-    """Outcome of a job's merge. Stored in ``reports/merge_<job>.json``."""
+    """The outcome of a job's merge, which is stored in ``reports/merge_<job>.json``."""
 
     job_id: str
     strategy: str
     base: str
     history: str = "merge"
-    #: The result branch; empty if nothing was merged or changed.
+    #: The result branch; empty if the result has no changes.
     branch: str = ""
     commit: str = ""
-    #: Numbers of added and removed lines, by file of the result. Limited to the first files.
+    #: Numbers of added and removed lines, for each file of the result. Only the first files are
+    #: included.
     lines: dict[str, list[int]] = field(default_factory=dict)
     #: Totals of the result: ``files``, ``added`` and ``removed``; empty in older records.
     size: dict[str, int] = field(default_factory=dict)
-    #: Workers whose changes are in the result.
+    #: Ids of the workers whose changes are in the result.
     merged: list[str] = field(default_factory=list)
-    #: Workers whose changes are not in the result. Values: their branches.
+    #: Workers with changes that are not in the result. Keys: worker ids; values: branches.
     left_out: dict[str, str] = field(default_factory=dict)
-    #: Why workers were excluded. A worker with a conflict has no entry.
+    #: Why workers were excluded, as text, by worker id. Without an entry, the reason is a conflict
+    #: or the merge strategy.
     reasons: dict[str, str] = field(default_factory=dict)
-    #: Causes of the exclusions. A worker without an entry has a conflict, or the strategy is
-    #: ``manual``.
+    #: Causes of the exclusions, by worker id. Without an entry, the cause is a conflict, or the
+    #: merge strategy ``manual``.
     causes: dict[str, str] = field(default_factory=dict)
     #: Excluded workers whose changes no longer exist.
     gone: list[str] = field(default_factory=list)
     #: Workers that the user excluded.
     chosen: list[str] = field(default_factory=list)
     conflicts: list[dict[str, Any]] = field(default_factory=list)
-    #: Changes of child jobs that workers removed, in the form that
+    #: Changes of child jobs that their parent workers undid, as records that
     #: ``engine.worktrees.lost_child_changes`` yields.
     undone: list[dict[str, Any]] = field(default_factory=list)
-    #: Why no attempt resolves the conflicts of an excluded worker, by worker.
+    #: Why no attempt resolves the conflicts of an excluded worker, by worker id.
     hindrances: dict[str, str] = field(default_factory=dict)
     #: Excluded workers that may still get another attempt.
     resolvable: list[str] = field(default_factory=list)
-    #: Files that git alone would have reported as conflicts, or moved to another path:
-    #: ``worker_id``, ``path`` and ``way``.
+    #: Files with a special merge: git alone would report a conflict, or write to another path.
+    #: Fields: ``worker_id``, ``path``, and ``way``.
     files: list[dict[str, Any]] = field(default_factory=list)
     #: Results of the gates on the merged state.
     gates: list[dict[str, Any]] = field(default_factory=list)
-    #: Conflict between a child job's result and the files of the waiting parent worker, which must
-    #: resolve the conflict. Fields: ``worker_id``, ``branch`` (the worker's), ``ours`` (the
-    #: worker's state), ``theirs`` (the result branch), and ``paths``.
+    #: Conflict between a child job's result and the files of the waiting parent worker. The parent
+    #: worker must resolve the conflict. Fields: ``worker_id`` and ``branch`` (of the parent
+    #: worker), ``ours`` (commit of its files), ``theirs`` (the result branch), and ``paths``.
     handed: dict[str, Any] | None = None
-    #: The worker that waits for the result, but has no worktree that could receive it.
+    #: Id of the worker that waits for the result, but has no worktree to receive it; otherwise
+    #: empty.
     without_worktree: str = ""
     #: True if the merge was requested after the job had ended.
     again: bool = False
@@ -80,7 +84,7 @@ class MergeRecord:
     seconds: float = 0.0
     #: Changes in the user's checkout while the job ran.
     leaks: list[str] = field(default_factory=list)
-    #: Parts of the repository that were restored because git could not use them, as text.
+    #: Damaged parts of the user's repository that were restored, as text.
     put_back: list[str] = field(default_factory=list)
     #: Errors, as text.
     errors: list[str] = field(default_factory=list)
@@ -128,7 +132,8 @@ def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
 def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
     """Return the changes that the result lacks.
 
-    These are changes of excluded workers, and changes of child jobs that a worker discarded.
+    The result lacks changes of excluded workers, and changes of child jobs that the parent worker
+    discarded.
     """
     return (*_missing_as_excluded(record), *_missing_as_discarded(record))
 
@@ -172,10 +177,10 @@ def _missing_as_excluded(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """Return the hunks of merged changes that the result lacks, grouped by their writer.
+    """Return the hunks of merged workers that the result lacks, grouped by the writer of the hunks.
 
     The result lacks a hunk if another worker's hunk replaced it, or if the parent worker of a child
-    job undid it.
+    job undid the child job's hunk.
     """
     return (*_replaced_hunks(record), *_undone_hunks(record))
 
@@ -206,7 +211,7 @@ def both_kept_in(record: MergeRecord) -> tuple[str, ...]:
 
 
 def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
-    """Return the parent worker's hunks that the result of its child job ``job`` replaced."""
+    """Return the hunks of the parent worker that the result of the child job ``job`` replaced."""
     return tuple(
         Overruled(
             worker_id=name,
@@ -220,10 +225,9 @@ def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
 
 
 def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return the places of replaced hunks, such as ``a.py:3-7``.
+    """Return the places of replaced hunks, such as ``a.py:3-7``. Keys: the writers of the hunks.
 
-    The keys are the workers that wrote the hunks. ``winners``: the workers whose merge replaced
-    the hunks.
+    ``winners``: ids of the workers whose merge replaced the hunks.
     """
     places: dict[str, tuple[str, ...]] = {}
     for conflict in record.conflicts:
@@ -257,7 +261,10 @@ def _loss_reason(record: MergeRecord, worker: str) -> str:
 
 
 def conflict_in_words(record: MergeRecord, worker: str) -> str:
-    """Return a text that names the files in which a worker's changes conflict; "" if none."""
+    """Return a text that names the files in which a worker's changes conflict.
+
+    Return "" without a conflict.
+    """
     own = [each for each in record.conflicts if each["worker_id"] == worker]
     paths = paths_in_words([each["path"] for each in own])
     return f"conflict in {paths}{_children_in_words(own)}" if own else ""
@@ -268,7 +275,7 @@ def paths_in_words(paths: Sequence[str]) -> str:
 
 
 def _children_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
-    """Return a text that names the child jobs whose changes conflict; "" if there are none."""
+    """Return a text that names the child jobs whose changes conflict; "" if no child job's do."""
     children: dict[str, list[str]] = {}
     for each in conflicts:
         if child := each.get("child_job_id"):

@@ -1,6 +1,6 @@
-"""Runs the merge of a job: merges the workers' changes after all workers of the job have ended.
+"""Runs the merge of a job, which begins after all workers of the job have ended.
 
-For each candidate that was not chosen, a ref protects the candidate's work.
+Also sets a ref for each candidate that was not chosen, so that git keeps the candidate's work.
 """
 
 import logging
@@ -58,8 +58,9 @@ class ChildResultMerge:
         """Make a child job's result available to its parent worker. Idempotent.
 
         The next merge of the parent worker's job includes the result. If the parent worker waits
-        for the child job, the result is also added to the parent worker's files. Do nothing for a
-        root job, or if the job has no result.
+        for the child job, also add the result to the parent worker's files.
+
+        Do nothing if ``job`` is a root job or has no result.
         """
         if job.parent_worker_id is None or not record.commit:
             return
@@ -82,11 +83,12 @@ class ChildResultMerge:
             for each in brought.merge.conflicts
         ]
         if brought.merge.conflicts:
-            # Protect this commit by a ref, because only it has the worker's uncommitted files.
+            # This commit is the only copy of the worker's uncommitted files, so protect it by a
+            # ref.
             self._repository.set_ref(f"{refs}ours", brought.ours)
         if taken:
-            # Record that the worker has the result. If the worker later undoes changes of the
-            # result, this counts as the worker's decision.
+            # Record that the worker has received the result. If changes of the result are later
+            # missing, the worker counts as having undone them.
             self._repository.set_ref(f"{refs}brought", record.commit)
         else:
             record.handed = {
@@ -103,7 +105,7 @@ def _with_loser(parent: Worker, conflict: FileConflict) -> FileConflict:
     return replace(conflict, lost=lost)
 
 
-def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
+def protect_other_candidates(repository: Repository, tree: Tree, job: Job) -> None:
     """Set one ref for each candidate that was not chosen, so that git keeps the candidate's work.
 
     Remove the chosen candidate's ref. Idempotent. Raise RepositoryError.
@@ -113,7 +115,7 @@ def keep_others(repository: Repository, tree: Tree, job: Job) -> None:
         if worker.chosen is False and (tip := repository.commit_of(worker_branch(worker))):
             repository.set_ref(name, tip)
         elif worker.chosen and repository.commit_of(name):
-            # The candidate has a ref if another candidate was chosen before.
+            # The candidate got this ref when another candidate was chosen.
             repository.delete_ref(name)
 
 
@@ -152,7 +154,7 @@ class MergeRunner:
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
         """Return the merge reports of a root job and all its descendants, or of one child job.
 
-        Each key is a job's id. If the job's changes have not been merged yet, merge them first.
+        The keys are job ids. First merge the changes of ``job_id``, if they have not been merged.
         """
         job = _job(tree, job_id)
         if _base_commit(tree, job) and self._records.read(job) is None:
@@ -172,8 +174,8 @@ class MergeRunner:
         """Merge the changes of a job, remove the job's worktrees, and return the merge's outcome.
 
         For a root job, also search for changes in the user's checkout. For a job that does not use
-        git, only search for promised files that were removed. If a step fails, the merge record has
-        the error. Idempotent.
+        git, only search for promised files that were removed. An error of a step is stored in the
+        merge record. Idempotent.
         """
         job = _job(tree, job_id)
         base = _base_commit(tree, job)
@@ -186,7 +188,7 @@ class MergeRunner:
         workers = [each for each in tree.workers if each.job_id == job_id]
         self._guarded(record, lambda: self._remove_worktrees(record, job, workers))
         merged = self._merge_and_fold(record, tree, job, halted)
-        self._guarded(record, lambda: keep_others(self._repository, tree, job))
+        self._guarded(record, lambda: protect_other_candidates(self._repository, tree, job))
         if job.is_root:
             look = partial(self._with_checkout_changes, record, tree, job)
             merged = self._guarded(record, partial(look, merged)) or merged
@@ -199,10 +201,10 @@ class MergeRunner:
     def _removed_promises(
         self, tree: Tree, job: Job, files: Sequence[str] = (), record: MergeRecord | None = None
     ) -> Mapping[str, tuple[str, ...]]:
-        """Return the promised files that workers created, and that the job's result lacks.
+        """Return the promised files that workers created, but that the job's result lacks.
 
-        Each key is a worker's id, each value the worker's files. ``files``: the files that the
-        result changes. ``record``: the record of the merge; None for a job without git.
+        Keys: worker ids; values: the worker's files. ``files``: the files that the result changes.
+        ``record``: the record of the merge; None for a job without git.
         """
         tasks = {each.id: each for each in tree.tasks[job.id]}
         own = [each for each in tree.workers if each.job_id == job.id and each.belongs_to_result]
@@ -237,8 +239,8 @@ class MergeRunner:
         tasks = (task for each in tree.tasks.values() for task in each)
         is_in_project = any(task.works_in_project for task in tasks)
         if is_in_project:
-            # Tasks with ``workdir: project`` may change files and branches of the user. These
-            # changes are reported as the tasks' own changes.
+            # Tasks with ``workdir: project`` may change files and branches of the user. Such
+            # changes are reported elsewhere, as changes of these tasks.
             found = [each for each in found if each.kind in SHARED or each.worker_id]
         record.leaks.extend(map(str, found))
         own = [each for each in found if each.is_of_job] if checkout.is_known(job.id) else []
@@ -250,7 +252,7 @@ class MergeRunner:
     ) -> Iterator[CheckoutChange]:
         """Yield files of the checkout that changed during an attempt, and that no worker reported.
 
-        Each file comes with the workers that ran when the file changed. ``state``: the checkout's
+        Each item names the workers that ran when the file changed. ``state``: the checkout's
         present state; None if unknown.
         """
         deliveries = (each.delivery for each in tree.workers)
@@ -269,7 +271,8 @@ class MergeRunner:
     ) -> MergeOutcome:
         """Merge the branches of an ended job again. Set a ref that protects the earlier result.
 
-        Raise Conflict or RepositoryError. After a Conflict, nothing is changed.
+        Raise RepositoryError, or Conflict if the merge is not possible. After a Conflict, nothing
+        is changed.
         """
         began, job = time.monotonic(), _job(tree, job_id)
         job = replace(
@@ -302,7 +305,7 @@ class MergeRunner:
         by_person = tuple(each.id for each in wanted if each.id not in counting)
         removed = self._removed_promises(tree, job, merged.files, record)
         merged = replace(merged, taken=by_person, taken_jobs=taken_jobs, removed=removed)
-        self._guarded(record, lambda: keep_others(self._repository, tree, job))
+        self._guarded(record, lambda: protect_other_candidates(self._repository, tree, job))
         self._guarded(record, lambda: self._folding.fold(record, tree, job))
         self._keep_record(job, record, began)
         return _with_conflicts_above(merged, record, job)
@@ -365,7 +368,8 @@ class MergeRunner:
             try:
                 self._guarded(record, partial(self._worktrees.remove, worker))
             except OSError as error:
-                # A stopped job does not wait for disk space. The worktree keeps the work.
+                # Do not wait for disk space, because the job was stopped. The work stays in the
+                # worktree.
                 if job.stop_cause is None or not is_full_disk(error):
                     raise
                 where = self._worktrees.directory(worker)
@@ -397,8 +401,8 @@ def _exclude_by_choice(
 ) -> None:
     """Exclude a worker from the result, because a person requested this.
 
-    If gates or a conflict excluded the worker in the earlier merge, keep this cause, because it
-    applies again if the person withdraws the request. ``before``: the record of the earlier merge.
+    If gates or a conflict excluded the worker in the earlier merge, keep this cause. It applies
+    again if the person withdraws the request. ``before``: the record of the earlier merge.
     ``by_hand``: True if the job has the merge strategy ``manual``.
     """
     missing = missing_from(before) if before else ()
@@ -441,9 +445,9 @@ def _jobs_above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _base_commit(tree: Tree, job: Job) -> str:
-    """Return the job's base commit, or the base commit of a descendant if the job has none.
+    """Return the job's base commit, or without one the base commit of a descendant.
 
-    Return "" if neither exists.
+    Return "" if the job and its descendants have no base commit.
     """
     if job.config.base:
         return job.config.base
@@ -454,7 +458,7 @@ def _base_commit(tree: Tree, job: Job) -> str:
 def _workers_to_merge(tree: Tree, job: Job, taken: Collection[str] = ()) -> Iterator[Worker]:
     """Yield the workers to merge, task by task, in the order of the tasks' dependencies.
 
-    For each task, yield the chosen worker, and then the workers that a person selected.
+    For each task, yield the chosen worker, then the other workers that a person selected.
     ``taken``: ids of the workers that a person selected.
     """
     workers = [each for each in tree.workers if each.job_id == job.id and not each.is_adviser]

@@ -1,4 +1,6 @@
-"""Selects workers to resolve their merge conflicts, and records why other workers cannot."""
+"""Selects workers that get another attempt to resolve their merge conflicts.
+
+For any other worker with conflicts, records why the worker gets no attempt."""
 
 from collections.abc import Iterator
 
@@ -30,7 +32,8 @@ class ResolverSelection:
     ) -> Iterator[MergeRejection]:
         """Yield a merge rejection for each worker that gets an attempt to resolve its conflicts.
 
-        Yield nothing if the job's setting ``resolve`` is off, or if a person repeats the merge.
+        Yield nothing if the job's setting ``resolve`` is off, if a person repeats the merge, or if
+        nothing was merged.
         """
         if not job.config.resolve or record.again or not record.commit:
             return
@@ -63,9 +66,9 @@ class ResolverSelection:
                 self.note_resolvable(record, job, worker)
 
     def note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """Add the worker to ``record.resolvable`` if it can still resolve its conflicts.
+        """Add the worker to ``record.resolvable`` if another attempt could still resolve conflicts.
 
-        A worker of a child job cannot, because its parent worker has ended.
+        Workers of child jobs get no such attempt, because their parent worker has ended.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or is_refused(worker))
         if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
@@ -84,7 +87,7 @@ class ResolverSelection:
         return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
 
     def _point_to_own(self, worker: Worker) -> None:
-        """Reset the worker's branch to its head before a failed attempt to resolve conflicts.
+        """Undo a failed attempt to resolve conflicts: reset the branch to its earlier head.
 
         Idempotent. Do nothing if the worker gets no further attempt.
         """
@@ -103,8 +106,8 @@ def is_refused(worker: Worker) -> bool:
 def _in_conflict(record: MergeRecord, search: SearchResult) -> Iterator[Worker]:
     """Yield the workers whose own changes conflict.
 
-    A worker is omitted if only changes of its child jobs conflict, because the worker cannot
-    resolve such conflicts.
+    If only changes of a worker's child jobs conflict, omit the worker, because it cannot resolve
+    such conflicts.
     """
     for step in search.steps:
         if not step.is_whole and step.part.worker.id not in record.merged:
