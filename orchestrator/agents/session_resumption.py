@@ -17,7 +17,7 @@ from orchestrator.core.model.known_agents import known
 from orchestrator.security.files.untrusted_files import read_regular
 
 _LIMIT_BYTES = 1024 * 1024
-#: Variables for tools that run without a person.
+#: Variables that tell a tool that no person is present. A resumed session does not get them.
 _UNWATCHED = ("CI", "NO_COLOR")
 
 
@@ -61,9 +61,9 @@ def in_terminal(
 ) -> Iterator[tuple[Sequence[str], Mapping[str, str]]]:
     """Yield the command line and the environment that open the session in a terminal.
 
-    ``inherited``: the variables of the environment; ``given``: the agent's variables, which have
-    priority. After the ``with`` block, a login that the tool has renewed is copied to the user's
-    file. Raise OSError.
+    ``inherited``: the terminal's environment variables. ``given``: the agent's variables, which
+    have priority. After the ``with`` block, a login that the tool has renewed is copied to the
+    user's login file. Raise OSError.
     """
     own = {name: value for name, value in given.items() if name not in _UNWATCHED}
     attempt_spec = replace(

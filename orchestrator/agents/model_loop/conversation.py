@@ -25,7 +25,7 @@ from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 #: Maximum number of cut or empty answers in a row before the conversation ends.
 _MOST_USELESS_ANSWERS = 2
-#: Maximum number of tools in one answer.
+#: Maximum number of tool calls that are run for one answer.
 _MOST_USES = 64
 
 
@@ -58,7 +58,7 @@ class Conversation:
         self._emit = emit
         self._toolbox = Toolbox(settings)
         self._account = UsageAccount(settings)
-        #: Denied tools, without tools that worked later.
+        #: Denied tools. A tool that succeeds later is removed.
         self._denied: dict[str, None] = {}
         self._useless_answers = 0
         self._text = ""
@@ -111,7 +111,7 @@ class Conversation:
             self._count_useless_answer(ErrorClass.EMPTY, "the model's last answer is empty")
             self._dialect.add_results([], instructions.EMPTY)
         else:
-            # People's messages that arrived during the last call continue the conversation.
+            # Messages from people that arrived during the last call need another answer.
             words = self._mail.take_words()
             if words:
                 self._dialect.add_results([], words)
@@ -194,7 +194,8 @@ def converse(
 ) -> AgentOutcome:
     """Run a loop, and return its outcome.
 
-    ``make`` creates the settings and an empty conversation; it may raise ModelFailure.
+    ``make`` creates the settings and an empty conversation. If ``make`` raises ModelFailure, the
+    outcome is this failure. ``mail``: messages from people; None: there are none.
     """
     try:
         settings, dialect = make()

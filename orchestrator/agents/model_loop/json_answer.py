@@ -15,7 +15,7 @@ from orchestrator.agents.model_loop.usage_account import UsageAccount
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 from orchestrator.core.text import json_values
 
-#: Maximum number of positions in a text at which the search for JSON tries to parse.
+#: Maximum number of brackets in a text from which the search tries to parse JSON.
 _MOST_STARTS = 200
 
 
@@ -27,7 +27,7 @@ def ask_for_json(
 ) -> tuple[object | None, AgentOutcome]:
     """Ask the model once. Return its JSON answer and the outcome.
 
-    The answer is None if the call failed. It is not validated against ``schema``.
+    The answer is None if the call failed. The answer is not validated against ``schema``.
     """
     try:
         settings, dialect = make()
@@ -79,9 +79,9 @@ def json_in(text: str) -> object | None:
 
 
 def object_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-    """Return a schema that APIs accept, and True if it differs from ``schema``.
+    """Return ``schema`` as a schema of an object, and whether this schema was wrapped.
 
-    APIs accept only schemas of objects. For any other ``schema``, the result is the schema of an
+    APIs accept only schemas of objects. Any other schema is wrapped: the model then returns an
     object whose property ``answer`` has the value.
     """
     if schema.get("type") == "object":

@@ -20,9 +20,9 @@ _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class ModelCaller:
-    """Calls one server.
+    """Calls one model server.
 
-    The constructor raises ModelFailure (config, auth) if no call can succeed.
+    The constructor raises ModelFailure (config, auth) if the settings let no call succeed.
     """
 
     def __init__(self, settings: LoopSettings, headers: Mapping[str, str], emit: Emit) -> None:
@@ -31,7 +31,7 @@ class ModelCaller:
         self._headers = {"content-type": "application/json", "user-agent": "orchestrator"}
         self._headers.update({**headers, **settings.headers})
         self._emit = emit
-        #: True if an answer broke off, so that its usage is unknown.
+        #: True if an answer broke off. The usage of this answer is then unknown.
         self.lost_answers = False
         self._check_key()
         self._check_headers()
@@ -85,7 +85,10 @@ class ModelCaller:
             raise ModelFailure(ErrorClass.API, words, again=True, answering=True) from error
 
     def _seconds_to_retry(self, failure: ModelFailure, tried: int) -> float | None:
-        """Return the seconds until the next retry; None for no retry."""
+        """Return the seconds until the next retry; None for no retry.
+
+        ``tried``: the number of retries so far.
+        """
         times = self._settings.timeouts
         if not failure.again or tried >= self._settings.retries:
             return None

@@ -7,7 +7,7 @@ from orchestrator.agents.prices import price_table
 from orchestrator.core.limits.usage_budgets import breach, spent_by, tokens, total
 from orchestrator.core.model.attempt.attempt_result import Usage
 
-#: Characters per token, for servers that do not count tokens.
+#: Characters per token, to estimate the tokens of a server that reports none.
 _CHARACTERS = 4
 
 
@@ -16,7 +16,7 @@ class UsageAccount:
         self._settings = settings
         self._limits = settings.limits
         self.usage = Usage()
-        #: Tokens that count for the cap: reported, or otherwise estimated.
+        #: Number of tokens for the cap. Unreported tokens are estimated.
         self._tokens = 0
 
     def book(self, reported: Usage, characters: int) -> Usage:

@@ -15,8 +15,8 @@ Prices = Mapping[str, Price]
 TABLE = Path(__file__).with_name("prices.json")
 PER_MILLION = 1_000_000
 _KINDS = ("input", "output", "cache_read", "cache_write")
-#: Parts of a model's name that do not change its price: a dated snapshot, the latest version, a
-#: larger window, an effort.
+#: Suffixes of a model's name that do not change its price: the date of a snapshot, ``-latest``, a
+#: larger context window, or an effort.
 _VARIANT = re.compile(r"(?:[-@](?:\d{8}|\d{4}-\d\d-\d\d)|-latest|\[1m\]|:\w+)$")
 
 

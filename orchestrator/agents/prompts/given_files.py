@@ -11,10 +11,10 @@ MOST_BYTES_IN_ALL = 128 * 1024
 
 
 def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str, str]]:
-    """Return each name with the file's text, or with the reason why there is no text.
+    """Return (name, text) for each file. The text of a file that cannot be read is the reason.
 
-    A relative name is relative to the first directory of ``places``. An absolute name must be below
-    one of these directories.
+    Relative names start in the first directory of ``places``. Absolute names must be below one of
+    these directories.
     """
     room, found = MOST_BYTES_IN_ALL, []
     for name in names:
@@ -29,7 +29,7 @@ def _text(name: str, places: Sequence[Path], limit: int) -> str:
         return "(omitted: the files together exceed the size limit; read the file yourself)"
     path = places[0] / name
     for place in places:
-        # Rejects a path outside of the place.
+        # This call rejects a path that leads out of ``place``.
         content = read_regular(path, limit + 1, within=place)
         if content is not None:
             return _shown_text(content, limit)

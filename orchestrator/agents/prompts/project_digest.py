@@ -105,8 +105,8 @@ def _symbols(result: SurveyResult) -> Iterator[str]:
         yield f"{path}: {_listed_names(names, 8)}"
 
 
-#: Sections are cut from the end if the digest is too long, so the most useful short sections come
-#: first.
+#: Sections of a digest, in order. A digest that is too long is cut at the end, so short and useful
+#: sections come first.
 _SECTIONS: tuple[tuple[str, Callable[[SurveyResult], Iterator[str]]], ...] = (
     ("Languages", _languages),
     ("Entry points", _entry_points),
@@ -119,11 +119,12 @@ _SECTIONS: tuple[tuple[str, Callable[[SurveyResult], Iterator[str]]], ...] = (
 )
 
 
-#: Path in the workspace of the digests, which later jobs use, too.
+#: Directory of the stored digests, in the workspace. Later jobs use these digests, too.
 CACHE = "cache/survey"
 MOST_KEPT = 20
 PINNED = "project.md"
-#: Maximum number of files; a larger project is described by the files nearest to its top.
+#: Maximum number of files that are read. In a larger project, files in upper directories have
+#: priority.
 MOST_FILES = 2_000
 _MOST_BYTES = 64 * 1024
 #: Version of the digest's content and form.
@@ -133,8 +134,9 @@ _EDITION = "1"
 def project_digest(environment: SurveyEnvironment) -> str:
     """Return the job tree's digest of the project; empty for a project without files.
 
-    The first job stores it in ``environment.directory``. Later jobs read it, so that all shared
-    contexts of the tree begin with the same bytes, even if the project changes.
+    The first job of the tree stores the digest in ``environment.directory``. Later jobs read the
+    stored digest, even if the project has changed. So all shared contexts of the tree begin with
+    the same bytes.
     """
     pinned = environment.directory / PINNED
     with _alone(environment.directory):
@@ -183,7 +185,7 @@ def _store(path: Path, text: str) -> None:
         for old in newest_first[MOST_KEPT:]:
             old.unlink(missing_ok=True)
     except OSError:
-        pass  # in a sandbox the workspace is read-only: the next job tree writes its own digest
+        pass  # In a sandbox, the workspace is read-only. The next job tree creates its own digest.
 
 
 def _changed_at(path: Path) -> float:

@@ -14,7 +14,7 @@ from orchestrator.core.ports import Assignment
 from orchestrator.core.repository.repository import BranchWork
 from orchestrator.core.text.formatting import plural
 
-#: Names of the remaining quota in a prompt, by the keys of the API's ``left``.
+#: Text of each remaining quota in a prompt, by its key in the API's ``left``.
 _REMAINING = {
     "child_jobs": "child jobs that you may start",
     "child_jobs_in_root": "child jobs that all workers together may start",
@@ -57,8 +57,8 @@ def _remaining_quota(left: Mapping[str, object]) -> Iterator[str]:
         yield f"{left['wall_seconds']} seconds until your job ends"
 
 
-#: How a session was interrupted, as text, by the cause of the attempt's end. Any other cause leaves
-#: findings, which the prompt shows instead.
+#: Why a session was interrupted, as text, by the cause of the attempt's end. After any other cause,
+#: the prompt shows the attempt's findings instead.
 INTERRUPTIONS = {
     "rate limit": "the rate limit of the account was reached",
     "api": "the model's service failed",

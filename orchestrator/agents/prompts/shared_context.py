@@ -89,7 +89,7 @@ def _bounded(text: str) -> str:
 
 
 DIRECTORY = "context"
-#: Maximum bytes that are read: a valid file is smaller, because each of its parts is limited.
+#: Maximum bytes that are read. A valid file is smaller, because each part of it is limited.
 _MOST_BYTES = 1024 * 1024
 
 
@@ -129,9 +129,9 @@ class JobContexts:
         write_once(self._path(job), shared_text(Recipe.of(job, root)))
 
     def read(self, job: Job) -> str:
-        """Return the context, which never changes.
+        """Return the text of the job's context. The text never changes.
 
-        Raise OSError if the file is missing or is not a plain file.
+        Raise OSError if the file is missing or is not a regular file.
         """
         path = self._path(job)
         found = read_regular(path, _MOST_BYTES, within=self._job_directory(job.root_id))

@@ -21,10 +21,11 @@ _OVERFLOW = re.compile(
     re.IGNORECASE,
 )
 _UNPAID = re.compile(r"credit balance|insufficient_quota|billing|payment", re.IGNORECASE)
-#: Texts that, with status 429, show an account without credit. Other words about billing also occur
-#: if waiting helps.
+#: Matches texts that, with status 429, show an account without credit. Other words about billing do
+#: not count: they also occur in rate limits, after which waiting helps.
 _USED_UP = re.compile(r"credit balance is too low|insufficient_quota|billing_hard_limit", re.I)
-#: Texts of a server that could not read the model's tool call. The model's next try may be correct.
+#: Matches errors of a server that could not read the model's tool call. A repeated request may get
+#: a valid tool call.
 _MISCALLED = re.compile(r"tool_use_failed|failed to call a function", re.I)
 _OVERFLOWS = "the conversation exceeds the model's context window"
 
@@ -53,7 +54,7 @@ class ModelFailure(Exception):
         self.pause = pause
         #: When the account may be used again: seconds since the epoch.
         self.resets_at = resets_at
-        #: True if the model was working, so that unreported usage is possible.
+        #: True if the model may already have used tokens that no answer reports.
         self.answering = answering
 
 
@@ -125,7 +126,7 @@ def overflow(detail: str) -> ModelFailure:
 
 
 def message(body: bytes) -> str:
-    """Return the message in the body of an error answer. The body may have any format."""
+    """Return the error message in the body of an answer, for any format of the body."""
     try:
         value = json_values.decoded(body)
     except ValueError:

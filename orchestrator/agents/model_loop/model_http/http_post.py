@@ -17,7 +17,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 _PATH = re.compile(r"[\x21-\x7e]*")
-#: Maximum size of an answer; no model's answer comes near it.
+#: Maximum size of an answer. A model's answers are much smaller.
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
 
@@ -55,7 +55,7 @@ class _Deadline:
 
     def end(self) -> None:
         self.over.set()
-        # Close the plain socket: closing TLS would wait for the other side.
+        # Shut down the plain socket, because closing TLS would wait for the server.
         with suppress(OSError):
             socket.socket.shutdown(self.sock, socket.SHUT_RDWR)
 
@@ -118,7 +118,7 @@ def _connection(to: ModelEndpoint, seconds: float) -> http.client.HTTPConnection
 
 
 def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:
-    """Return the https proxy from the environment; None if ``to`` is called without a proxy."""
+    """Return the proxy for calls of ``to``, from the variable ``https_proxy``; None for none."""
     if not any(name.lower() == "https_proxy" for name in os.environ):
         return None
     import urllib.request  # slow to import, and rarely needed

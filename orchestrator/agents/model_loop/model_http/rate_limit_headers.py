@@ -40,8 +40,8 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
 def resets_at(headers: Mapping[str, str], message: str, now: float) -> float | None:
     """Return the reset time in seconds since the epoch; None if it is unknown.
 
-    A time in ``message``, the error's text, has priority over the headers. Of several limits in the
-    headers, the latest reset counts, because a call must be within all limits.
+    A time in ``message``, the error's text, has priority over the headers. If the headers have
+    several limits, return the latest reset, because a call must be within all limits.
     """
     found = in_words(message, now)
     if found is not None:

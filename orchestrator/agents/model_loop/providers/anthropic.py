@@ -25,8 +25,8 @@ _STOPS = {
 #: Name of the tool with which the model returns JSON.
 _ANSWER = "answer"
 _CACHED = {"cache_control": {"type": "ephemeral"}}
-#: Types of blocks with the model's thinking, which the next request must contain unchanged.
-#: Otherwise, the API rejects the request.
+#: Types of blocks with the model's thinking. The API rejects the next request if the request lacks
+#: these blocks.
 _KEPT = ("thinking", "redacted_thinking")
 
 
@@ -72,8 +72,8 @@ class AnthropicMessages:
             yield {"type": "text", "text": prompt[length:]}
 
     def request(self, max_tokens: int) -> Mapping[str, Any]:
-        # Four cache marks are allowed. The request has three: after the system prompt and the
-        # tools, after the shared part, and at the end.
+        # The API allows four cache marks. The request has three: after the system prompt and tools,
+        # after the shared part of the prompt, and at the end.
         value: dict[str, Any] = {
             "model": self._settings.model,
             "max_tokens": max_tokens,
@@ -129,7 +129,8 @@ class AnthropicMessages:
             self._messages.append({"role": "user", "content": blocks})
 
     def require_json(self, schema: Mapping[str, Any]) -> None:
-        # Every model that supports tools also supports a required tool call.
+        # Request JSON as the arguments of a required tool call, because all models with tools
+        # support this.
         words = "Return the answer."
         self._tools = [{"name": _ANSWER, "description": words, "input_schema": dict(schema)}]
         self._more = {"tool_choice": {"type": "tool", "name": _ANSWER}}

@@ -25,7 +25,10 @@ def declared(tools: Sequence[Tool]) -> list[dict[str, Any]]:
 
 
 def use_of(call: object, fallback_id: str) -> Use:
-    """Return the model's tool call. Its arguments may be JSON text or an object."""
+    """Return the tool call in ``call``, an item of the server's answer.
+
+    The arguments may be JSON text or an object. ``fallback_id``: the id of a call without an id.
+    """
     function = json_values.mapping(call, "function")
     arguments, problem = _arguments(function.get("arguments"))
     return Use(
@@ -53,7 +56,7 @@ def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
 
 
 def shown(use: Use) -> dict[str, Any]:
-    """Return the model's tool call in the form in which the next request repeats the call."""
+    """Return a tool call of the model as JSON, for the next request, which repeats the call."""
     function = {"name": use.name, "arguments": json.dumps(dict(use.arguments))}
     return {"id": use.id, "type": "function", "function": function}
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from orchestrator.agents.model_loop.settings.loop_settings import LoopSettings
 
-#: Instructions to the model. All workers of a policy get the same text, so that providers can cache
-#: it.
+#: Instructions to the model. All workers with the same policy get the same text, so that providers
+#: can cache the text.
 _HOW = """\
 You are an agent that works through a task with tools, without a person to ask.
 All paths are relative to the working directory{confined}.
@@ -44,5 +44,5 @@ def system(settings: LoopSettings) -> str:
 
 
 def only_json(schema: Mapping[str, Any]) -> str:
-    # Add the schema also for servers that accept one, because some ignore it.
+    # The prompt always contains the schema, because some servers accept a schema and ignore it.
     return _ONLY_JSON.format(schema=json.dumps(dict(schema)))

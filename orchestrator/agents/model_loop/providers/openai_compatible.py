@@ -21,15 +21,15 @@ SERVICE = ModelService(
 _STOPS = {"length": StopReason.CUT, "content_filter": StopReason.REFUSED}
 #: Stop reasons of a service that failed in the middle of an answer (OpenRouter, vLLM, DeepSeek).
 _BROKEN = frozenset(("error", "abort", "insufficient_system_resource"))
-#: Statuses with which servers reject a field of a request.
+#: HTTP statuses with which servers reject a request that has an unknown field.
 _NOT_TAKEN = frozenset((400, 422, 500, 501))
 
 
 class ChatCompletions(Chat):
     """A conversation in the format of chat completions.
 
-    It has no cache marks, because servers with this format cache the stable start of a prompt
-    automatically.
+    The requests have no cache marks, because servers with this format cache the unchanged beginning
+    of a prompt automatically.
     """
 
     def __init__(self, settings: LoopSettings) -> None:
@@ -80,7 +80,7 @@ class ChatCompletions(Chat):
         )
 
     def _remember(self, text: str, uses: Sequence[Use]) -> None:
-        # Use only the fields that every server accepts.
+        # Repeat only fields that every server accepts, not all fields of the server's answer.
         message: dict[str, Any] = {"role": "assistant", "content": text or None}
         if uses:
             message["tool_calls"] = [shown(use) for use in uses]

@@ -21,7 +21,7 @@ POLICIES = ("full", "edit", "read-only")
 class Timeouts:
     """Timeouts in seconds.
 
-    Each is shorter than the silence after which the driver stops the loop.
+    Each timeout is shorter than the silence after which the driver stops the loop.
     """
 
     #: Timeout of connecting to the server.
@@ -32,17 +32,19 @@ class Timeouts:
     command: float = 120.0
     #: Maximum timeout that a command may request.
     longest_command: float = 540.0
-    #: Pause before the first retry if the server names none; doubled with each retry.
+    #: Pause before the first retry, if the server names no pause; doubled before each further
+    #: retry.
     pause: float = 1.0
-    #: Maximum pause; for longer waits the worker ends, so that it does not hold a slot.
+    #: Maximum pause before a retry. If the server names a longer pause, the attempt ends, so that
+    #: the worker holds no slot while it waits.
     longest_pause: float = 60.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoopLimits:
-    """Limits of the whole run; None: no limit."""
+    """Limits of the whole run. None means no limit."""
 
-    #: Maximum number of model calls, so that every loop ends.
+    #: Maximum number of model calls. This limit always exists, so that every loop ends.
     max_steps: int = 200
     max_tokens: int | None = None
     max_cost_usd: float | None = None
@@ -52,7 +54,7 @@ class LoopLimits:
 class LoopSettings:
     model: str
     base_url: str
-    #: The variable that holds the key; empty if none is needed.
+    #: Environment variable with the API key; empty if no key is needed.
     api_key_env: str = ""
     #: Maximum tokens of one answer.
     max_tokens: int = 8192
@@ -62,25 +64,25 @@ class LoopSettings:
     timeouts: Timeouts = field(default_factory=Timeouts)
     #: Maximum number of retries of a call.
     retries: int = 2
-    #: The user's prices, in the form of the price table, which they override.
+    #: The user's prices, which override the price table and have the same form.
     prices: Mapping[str, Any] = field(default_factory=dict)
     #: True if the server's models cost nothing unless the user sets a price.
     local: bool = False
     #: Headers that are added to every request.
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: Text before the prompt, after the loop's own instructions.
+    #: Additional text between the loop's own instructions and the prompt.
     system: str = ""
-    #: Number of characters at the start of the prompt that many workers share.
+    #: Length of the beginning of the prompt that many workers share, in characters.
     shared_length: int = 0
-    #: The model's context window, for servers that require it.
+    #: Size of the context window in tokens, for servers that need this number.
     context_tokens: int = 32768
     #: True if a key may be sent over plain HTTP to another machine.
     allow_plain_http: bool = False
-    #: True if a call without a key would fail, so that the server need not be called.
+    #: True if a call without a key fails. Without a key, the loop then makes no call.
     key_needed: bool = False
-    #: Command of the server with the tools for child jobs; empty if no child job can be started.
+    #: Command of the MCP server with the tools for child jobs; empty if no child job is allowed.
     child_jobs: tuple[str, ...] = ()
-    #: Variables that commands do not get.
+    #: Environment variables that the tool bash removes from a command's environment.
     hidden: frozenset[str] = frozenset()
 
     @property
@@ -93,14 +95,17 @@ class ModelService:
     base_url: str
     base_url_env: str = ""
     model_env: str = ""
-    #: Variables for the key, in the order in which they are tried.
+    #: Environment variables for the API key; the first variable that is set counts.
     key_envs: tuple[str, ...] = ()
     #: True if the service runs on the user's own machine.
     local: bool = False
 
 
 def read(spec: Mapping[str, Any], service: ModelService) -> LoopSettings:
-    """Return the settings. Raise ModelFailure (config) if no loop can use them."""
+    """Return the settings of a loop, from the driver's input and the environment.
+
+    Raise ModelFailure (config) if a setting is missing or invalid.
+    """
     known = {
         name: spec[name] for name in LoopSettings.__slots__ if spec.get(name) not in (None, "")
     }
@@ -130,7 +135,8 @@ def _environment_settings(known: Mapping[str, Any], service: ModelService) -> di
 
 
 def _default_model(service: ModelService, base_url: str) -> str:
-    # Only the worker's machine may have a local service, so this process asks it.
+    # A local service may exist only on the worker's machine. So this process asks it for its
+    # models, and not the server.
     named = os.environ.get(service.model_env, "")
     if named or not service.local:
         return named

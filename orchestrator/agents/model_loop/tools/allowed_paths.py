@@ -10,9 +10,10 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AllowedPaths:
-    """Paths that tools may use: all paths, or only paths below ``root`` if ``confined`` is True.
+    """Paths that tools may use.
 
-    The path of ``root`` must contain no links.
+    If ``confined`` is True, only paths below ``root`` are allowed, otherwise all paths. The path of
+    ``root`` must contain no links.
     """
 
     root: Path
@@ -42,15 +43,15 @@ class AllowedPaths:
         return place
 
     def shown(self, place: Path) -> str:
-        """Return the path relative to the working directory; absolute if it is outside."""
+        """Return ``place`` as text, relative to the working directory if it is inside."""
         inside = place.is_relative_to(self.root)
         return str(place.relative_to(self.root)) if inside else str(place)
 
 
 def open_to_read(place: Path) -> int:
-    """Return a descriptor of a regular file.
+    """Open a regular file, and return its descriptor.
 
-    Raise Unusable for a pipe or a device, because reading it might never end.
+    Raise Unusable for other files, because reading from a pipe or a device might never end.
     """
     descriptor = os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -60,7 +61,7 @@ def open_to_read(place: Path) -> int:
 
 
 def replace_content(place: Path, content: bytes) -> None:
-    """Write a whole file, and create its directories. An existing file's mode stays.
+    """Write a whole file, and create its directories. An existing file keeps its mode.
 
     Raise OSError, or Unusable.
     """

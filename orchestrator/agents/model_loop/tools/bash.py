@@ -16,10 +16,10 @@ from orchestrator.agents.model_loop.tools.tool import MAX_RESULT, Tool, Unusable
 from orchestrator.core.lazy_dataclass import dataclass
 
 _CHUNK = 1 << 16
-#: Seconds between checks whether the command has ended, because leftover processes may keep its
-#: output open.
+#: Seconds between checks of whether the command has ended. The end of its output does not show
+#: this, because leftover processes may keep the output open.
 _LOOK_SECONDS = 0.1
-#: Seconds between the request to stop a command and the kill.
+#: Seconds between SIGTERM and SIGKILL to a command.
 _GRACE_SECONDS = 2.0
 
 
@@ -102,7 +102,10 @@ def _run(command: str, cwd: Path, environ: Mapping[str, str], seconds: float) ->
 
 
 def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -> bool:
-    """Read until the command ends. Return False if its timeout expired first."""
+    """Read the command's output until the command ends. Return False after a timeout.
+
+    ``seconds``: the timeout.
+    """
     assert process.stdout is not None
     descriptor = process.stdout.fileno()
     os.set_blocking(descriptor, False)
@@ -123,7 +126,10 @@ def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -
 
 
 def _take(descriptor: int, output: _Output) -> int:
-    """Read available bytes. Return their number; 0 at the end; -1 if none are available now."""
+    """Read available bytes into ``output``, and return their number.
+
+    Return 0 at the end of the output, and -1 if no bytes are available now.
+    """
     try:
         data = os.read(descriptor, _CHUNK)
     except BlockingIOError:
@@ -146,9 +152,9 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_dead(pid: int) -> bool:
-    """True if the process has exited. Does not reap it, so that its id is not reused.
+    """True if the process has exited. The process is not reaped, so that its id is not reused.
 
-    Always False on macOS, because its Python has no ``os.waitid``.
+    Always False on macOS, where Python has no ``os.waitid``.
     """
     if not hasattr(os, "waitid"):
         return False

@@ -70,7 +70,8 @@ def searching(where: AllowedPaths) -> Tool:
 
 
 def _in_another_process(asked: Mapping[str, str]) -> str:
-    # Some regular expressions never end, and only a process can be killed.
+    # Search in a separate process: the search for some regular expressions never ends, and only
+    # a process can be killed.
     try:
         done = subprocess.run(
             (sys.executable, "-I", search_process.__file__),

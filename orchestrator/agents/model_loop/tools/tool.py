@@ -7,7 +7,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import cut_middle
 
-#: Maximum characters of a result for the model, because each following call costs them again.
+#: Maximum characters of a result. Each later model call contains the result again, and costs money.
 MAX_RESULT = 30_000
 
 
@@ -35,7 +35,7 @@ class Tool:
     required: tuple[str, ...]
     #: Runs the tool. Raises ToolRefused, Unusable, OSError or ValueError.
     use: Callable[[Mapping[str, Any]], str]
-    #: The argument that a log shows.
+    #: Name of the argument that the log shows.
     main: str = "path"
     #: True if the tool may take minutes, and is never denied.
     slow: bool = False
@@ -47,7 +47,10 @@ class Tool:
 
 
 def words(arguments: Mapping[str, Any], name: str, default: str | None = None) -> str:
-    """Return a text argument. Raise Unusable if it is missing or not a text."""
+    """Return the text argument ``name``, or ``default`` if the argument is missing.
+
+    Raise Unusable if there is no default, or if the argument is not text.
+    """
     value = arguments.get(name, default)
     if not isinstance(value, str):
         raise Unusable(f"the argument {name!r} is required, and must be text")
@@ -55,15 +58,16 @@ def words(arguments: Mapping[str, Any], name: str, default: str | None = None) -
 
 
 def amount(arguments: Mapping[str, Any], name: str, default: float) -> float:
-    """Return a number argument; an invalid number counts as missing."""
+    """Return the number argument ``name``, or ``default`` if it is missing or no valid number."""
     found = json_values.number(arguments.get(name))
     return default if found is None else found
 
 
 def shortened(text: str) -> str:
-    """Return the start and the end of a text, and the number of characters omitted between them.
+    """Return ``text``, shortened in the middle to about MAX_RESULT characters.
 
-    Invalid characters are replaced, so that the text can be sent.
+    A remark states the number of omitted characters. Invalid characters are replaced, so that the
+    text can be sent.
     """
     text = json_values.text(text)
     half = MAX_RESULT // 2

@@ -13,7 +13,7 @@ from orchestrator.core.text.formatting import cut, one_line
 
 #: Tools that write the file in their argument ``path``.
 _WRITING = frozenset({"write", "edit"})
-#: Names that models use for tools, also for tools that the policy excludes.
+#: Names of all tools, including tools that the policy excludes.
 _KNOWN = frozenset(("read", "write", "edit", "list", "search", "bash"))
 
 
@@ -35,7 +35,7 @@ class Toolbox:
         self.tools: Mapping[str, Tool] = {tool.name: tool for tool in tools}
 
     def _child_job_tools(self, settings: LoopSettings) -> Sequence[Tool]:
-        # Without the MCP server, the agent works without child jobs.
+        # If the MCP server cannot be started, the agent works without child jobs.
         environ = {each: value for each, value in os.environ.items() if each not in settings.hidden}
         try:
             self._server = child_jobs.JobServer(settings.child_jobs, environ)
