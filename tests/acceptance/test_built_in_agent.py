@@ -24,14 +24,14 @@ READER = '''"""Quill: ``SAY`` and words on each line."""
 import time
 
 from orchestrator.agents.ai_tools.reader_parts.run_outcome import RunReport, outcome_of_run
-from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import RunFacts
 from orchestrator.agents.activity.agent_events import AgentOutcome, Ending, TextEvent, AgentEvent
 
 
 class QuillReader:
     session = ""
 
-    def __init__(self, known: KnownUsage | None = None) -> None:
+    def __init__(self, known: RunFacts | None = None) -> None:
         self._text = ""
 
     def line(self, text: str) -> list[AgentEvent]:

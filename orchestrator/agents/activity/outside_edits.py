@@ -7,11 +7,11 @@ from orchestrator.agents.activity.agent_events import AgentEvent, ToolEvent
 MOST = 50
 
 
-class Edits:
+class OutsideEdits:
     def __init__(self) -> None:
         self._outside: dict[str, None] = {}
 
-    def take(self, event: AgentEvent) -> None:
+    def record(self, event: AgentEvent) -> None:
         """Record the paths that the event's tool call writes outside of the attempt's directories.
 
         Ignore all other events.

@@ -61,7 +61,7 @@ def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]
                 _remove_copy(AgentLogin(source=login.source, target=target))
 
 
-def bring_back(linked: Iterable[LinkedLogin]) -> None:
+def copy_renewed(linked: Iterable[LinkedLogin]) -> None:
     """Copy renewed logins to the user's login files.
 
     A user's file that another process has changed is not replaced. Never raises OSError.
@@ -69,7 +69,7 @@ def bring_back(linked: Iterable[LinkedLogin]) -> None:
     """
     for each in linked:
         with contextlib.suppress(OSError):
-            _bring_back_one(each)
+            _copy_renewed_one(each)
 
 
 def finish(linked: Sequence[LinkedLogin]) -> None:
@@ -77,7 +77,7 @@ def finish(linked: Sequence[LinkedLogin]) -> None:
 
     A copy stays if the user's file is missing or has another login. Never raises OSError.
     """
-    bring_back(linked)
+    copy_renewed(linked)
     for each in linked:
         with contextlib.suppress(OSError):
             _remove_copy(each.login)
@@ -89,7 +89,7 @@ def _remove_copy(login: AgentLogin) -> None:
         _put_link(login)
 
 
-def _bring_back_one(each: LinkedLogin) -> None:
+def _copy_renewed_one(each: LinkedLogin) -> None:
     login = each.login
     status = login.target.lstat()
     if not stat.S_ISREG(status.st_mode):

@@ -236,7 +236,7 @@ class Driver:
                 from orchestrator.agents.driver_process import shared_tool_homes
 
                 shared_tool_homes.set_up(call.home, environ, lambda: self.termed)
-            outcome = program.run(call, environ, on_look=partial(logins.bring_back, linked))
+            outcome = program.run(call, environ, on_look=partial(logins.copy_renewed, linked))
         finally:
             for path in litter_of(call) - there:
                 shutil.rmtree(path, ignore_errors=True)
@@ -382,7 +382,7 @@ def load_reader(name: str, attempt_spec: Spec) -> Reader:
         if (attempt_spec.tool, attempt_spec.policy) == ("custom", "full")
         else attempt_spec.policy
     )
-    known = readers.KnownUsage(model=attempt_spec.model, policy=policy, prices=prices)
+    known = readers.RunFacts(model=attempt_spec.model, policy=policy, prices=prices)
     reader: Reader = readers.reader(name, known)
     return reader
 

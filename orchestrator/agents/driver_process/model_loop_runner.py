@@ -12,7 +12,7 @@ from types import FrameType
 from typing import Any
 
 from orchestrator.agents.activity.agent_events import AgentEvent, AgentOutcome, FinalAnswerEvent
-from orchestrator.agents.activity.outside_edits import Edits
+from orchestrator.agents.activity.outside_edits import OutsideEdits
 from orchestrator.agents.driver_process.mailbox import Mailbox
 from orchestrator.agents.driver_process.spec_file import Spec
 from orchestrator.agents.driver_process.usage_watch import EarlyStop, UsageWatch
@@ -39,7 +39,7 @@ class ModelLoop:
     def __init__(self, spec: Spec, watch: UsageWatch) -> None:
         self._spec = spec
         self._watch = watch
-        self._edits = Edits()
+        self._edits = OutsideEdits()
         self._asked: EarlyStop | None = None
         self._running = False
         self._main = signal.pthread_kill, _main_thread()
@@ -77,8 +77,8 @@ class ModelLoop:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _emit(self, event: AgentEvent) -> None:
-        self._edits.take(event)
-        why = self._watch.take(event)
+        self._edits.record(event)
+        why = self._watch.observe(event)
         if why is not None and not isinstance(event, FinalAnswerEvent):
             raise Stopped(why)
         if self._asked is None:

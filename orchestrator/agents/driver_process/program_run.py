@@ -22,7 +22,7 @@ from orchestrator.agents.activity.agent_events import (
 )
 from orchestrator.agents.activity.line_splitter import LineSplitter
 from orchestrator.agents.activity.log_writers import PeopleLog, RawStream
-from orchestrator.agents.activity.outside_edits import Edits
+from orchestrator.agents.activity.outside_edits import OutsideEdits
 from orchestrator.agents.activity.session_follower import Follower
 from orchestrator.agents.ai_tools.invocation.call import AgentCall
 from orchestrator.agents.driver_process.agent_process import AgentProcess, read
@@ -78,7 +78,7 @@ class Program:
         ``mailbox``: messages to the program, if it reads them.
         """
         self._reader = reader
-        self._edits = Edits()
+        self._edits = OutsideEdits()
         self._watch = watch
         self._patience = patience
         self._journal = journal
@@ -227,8 +227,8 @@ class Program:
         for event in events:
             if isinstance(event, InputReadEvent):
                 self._mailbox.read(event.id)
-            self._edits.take(event)
-            why = self._watch.take(event)
+            self._edits.record(event)
+            why = self._watch.observe(event)
             if why is not None:
                 self.stop(why)
         if not self._watch.finished:

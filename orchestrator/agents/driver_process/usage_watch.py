@@ -82,7 +82,7 @@ class UsageWatch:
         self.finished, self.limited = False, ""
         self.may_be_done = self._uses_tool = False
 
-    def take(self, event: AgentEvent) -> EarlyStop | None:
+    def observe(self, event: AgentEvent) -> EarlyStop | None:
         """Log an event and count its usage. Return a reason to stop the agent; None to continue.
 
         An agent may finish the step that reaches a limit, and give one final answer.

@@ -222,7 +222,7 @@ def ask(caller: ModelCaller, dialect: Dialect, account: UsageAccount, emit: Emit
                 account.mark_incomplete()
         request = dialect.request(account.next_answer)
     turn = dialect.add_answer(answer)
-    emit(UsageEvent(account.book(turn.usage, len(json.dumps(request)))))
+    emit(UsageEvent(account.add(turn.usage, len(json.dumps(request)))))
     return turn
 
 

@@ -19,7 +19,7 @@ class UsageAccount:
         #: Number of tokens for the cap. Unreported tokens are estimated.
         self._tokens = 0
 
-    def book(self, reported: Usage, characters: int) -> Usage:
+    def add(self, reported: Usage, characters: int) -> Usage:
         """Add the usage of one call. Return this usage with its cost.
 
         ``characters``: the length of the request, to estimate unreported tokens.

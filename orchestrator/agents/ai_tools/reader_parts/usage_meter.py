@@ -19,7 +19,7 @@ _ALL = ("steps", *_COUNTS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class KnownUsage:
+class RunFacts:
     """Facts that a reader gets before the run: the model, the policy, and the prices."""
 
     #: The requested model; a model that the program reports has priority.

@@ -7,11 +7,11 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from orchestrator.agents.activity.agent_events import Reader
-from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import RunFacts
 from orchestrator.core.errors import InvalidRequest
 
 
-def reader(name: str, known: KnownUsage | None = None) -> Reader:
+def reader(name: str, known: RunFacts | None = None) -> Reader:
     """Return a new reader for one run. Raise InvalidRequest for an unknown name."""
     module = f"{__name__}.{name}"
     found = import_module(module) if name.isidentifier() and find_spec(module) else None
@@ -21,8 +21,8 @@ def reader(name: str, known: KnownUsage | None = None) -> Reader:
         from orchestrator.core.model.known_agents import READERS
 
         raise InvalidRequest(f"unknown reader {name!r}; known: {', '.join(sorted(READERS))}")
-    made: Reader = make(known or KnownUsage())
+    made: Reader = make(known or RunFacts())
     return made
 
 
-__all__ = ["KnownUsage", "reader"]
+__all__ = ["RunFacts", "reader"]

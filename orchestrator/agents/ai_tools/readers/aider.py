@@ -23,7 +23,7 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     outcome_of_run,
 )
 from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line
-from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage, Meter, priced
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import Meter, RunFacts, priced
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 
@@ -66,8 +66,8 @@ class AiderReader:
     #: aider has no sessions to resume.
     session = ""
 
-    def __init__(self, known: KnownUsage | None = None) -> None:
-        self._known = known or KnownUsage()
+    def __init__(self, known: RunFacts | None = None) -> None:
+        self._known = known or RunFacts()
         self._meter = Meter()
         self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
         #: The answer without aider's own words, from aider's history.

@@ -25,8 +25,8 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
 )
 from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line, summary, written_paths
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
-    KnownUsage,
     Meter,
+    RunFacts,
     minus,
     plus,
     priced,
@@ -53,8 +53,8 @@ _MOST_TOOLS = 100
 
 
 class ClaudeReader:
-    def __init__(self, known: KnownUsage | None = None) -> None:
-        self._known = known or KnownUsage()
+    def __init__(self, known: RunFacts | None = None) -> None:
+        self._known = known or RunFacts()
         self._model = self._known.model
         self._meter = Meter()
         self._messages: set[str] = set()

@@ -29,8 +29,8 @@ from orchestrator.agents.ai_tools.reader_parts.tool_calls import (
     summary,
 )
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
-    KnownUsage,
     Meter,
+    RunFacts,
     Steps,
     minus,
     plus,
@@ -56,8 +56,8 @@ _IGNORED = ("todo_list", "error", "")
 
 
 class CodexReader:
-    def __init__(self, known: KnownUsage | None = None) -> None:
-        self._known = known or KnownUsage()
+    def __init__(self, known: RunFacts | None = None) -> None:
+        self._known = known or RunFacts()
         self._meter = Meter()
         self._steps = Steps()
         self._open: set[str] = set()

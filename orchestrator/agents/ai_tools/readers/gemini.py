@@ -32,8 +32,8 @@ from orchestrator.agents.ai_tools.reader_parts.tool_calls import (
     written_paths,
 )
 from orchestrator.agents.ai_tools.reader_parts.usage_meter import (
-    KnownUsage,
     Meter,
+    RunFacts,
     Steps,
     plus,
     priced,
@@ -131,8 +131,8 @@ _BY_CODE = {
 
 
 class GeminiReader:
-    def __init__(self, known: KnownUsage | None = None) -> None:
-        self._known = known or KnownUsage()
+    def __init__(self, known: RunFacts | None = None) -> None:
+        self._known = known or RunFacts()
         self._meter = Meter()
         self._steps = Steps()
         self._tools: dict[str, ToolEvent] = {}

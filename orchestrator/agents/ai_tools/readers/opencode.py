@@ -27,7 +27,7 @@ from orchestrator.agents.ai_tools.reader_parts.run_outcome import (
     outcome_of_run,
 )
 from orchestrator.agents.ai_tools.reader_parts.tool_calls import log_line, summary, written_paths
-from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage, Meter, priced
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import Meter, RunFacts, priced
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from orchestrator.core.text import json_values
 from orchestrator.core.text.json_values import Object
@@ -52,8 +52,8 @@ _BY_NAME = {
 
 
 class OpencodeReader:
-    def __init__(self, known: KnownUsage | None = None) -> None:
-        self._known = known or KnownUsage()
+    def __init__(self, known: RunFacts | None = None) -> None:
+        self._known = known or RunFacts()
         self._meter = Meter()
         self._denied: dict[str, None] = {}
         self.session = ""

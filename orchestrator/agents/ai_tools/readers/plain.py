@@ -5,7 +5,7 @@ from collections import deque
 
 from orchestrator.agents.activity.agent_events import AgentEvent, AgentOutcome, Ending, TextEvent
 from orchestrator.agents.ai_tools.reader_parts.run_outcome import RunReport, outcome_of_run
-from orchestrator.agents.ai_tools.reader_parts.usage_meter import KnownUsage
+from orchestrator.agents.ai_tools.reader_parts.usage_meter import RunFacts
 from orchestrator.core.text import json_values
 
 #: Maximum number of lines of the answer: the end of the output.
@@ -18,7 +18,7 @@ class PlainReader:
     #: A plain program has no sessions to resume.
     session = ""
 
-    def __init__(self, known: KnownUsage | None = None) -> None:
+    def __init__(self, known: RunFacts | None = None) -> None:
         self._lines: deque[str] = deque(maxlen=ANSWER_LINES)
         self._began = False
 

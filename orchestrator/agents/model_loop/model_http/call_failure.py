@@ -83,8 +83,8 @@ def failure_of_status(
     if status in (408, 409, 425) or status >= 500 or _MISCALLED.search(detail):
         pause = rate_limit_headers.retry_after(headers, time.time())
         return ModelFailure(ErrorClass.API, words, again=True, status=status, pause=pause)
-    # The same request would be rejected again, but another attempt sends other requests, for
-    # example without these tools.
+    # A retry of the same request would be rejected, too. Another attempt may succeed, because it
+    # sends other requests, for example without these tools.
     return ModelFailure(classify(detail, status), words, status=status)
 
 

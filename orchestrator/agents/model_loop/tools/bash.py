@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.agents.model_loop.settings.loop_settings import Timeouts
-from orchestrator.agents.model_loop.tools.tool import MAX_RESULT, Tool, Unusable, amount, words
+from orchestrator.agents.model_loop.tools.tool import (
+    MAX_RESULT,
+    Tool,
+    Unusable,
+    number_argument,
+    text_argument,
+)
 from orchestrator.core.lazy_dataclass import dataclass
 
 _CHUNK = 1 << 16
@@ -30,10 +36,10 @@ def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
     """
 
     def use(arguments: Mapping[str, Any]) -> str:
-        wanted = amount(arguments, "timeout", times.command)
+        wanted = number_argument(arguments, "timeout", times.command)
         seconds = min(max(wanted, 1.0), times.longest_command)
         environ = {name: value for name, value in os.environ.items() if name not in hidden}
-        return _run(words(arguments, "command"), cwd, environ, seconds)
+        return _run(text_argument(arguments, "command"), cwd, environ, seconds)
 
     return Tool(
         name="bash",

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.agents.model_loop.tools import allowed_paths
 from orchestrator.agents.model_loop.tools.allowed_paths import AllowedPaths
-from orchestrator.agents.model_loop.tools.tool import Tool, Unusable, amount, words
+from orchestrator.agents.model_loop.tools.tool import Tool, Unusable, number_argument, text_argument
 from orchestrator.core.text.formatting import plural
 
 #: Maximum size of a file; larger files are no source code.
@@ -19,9 +19,9 @@ _COUNT = {"type": "integer", "minimum": 1}
 
 def reading(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
-        text = _text(where.find(words(arguments, "path")))
-        first = max(1, int(amount(arguments, "first_line", 1)))
-        count = int(amount(arguments, "lines", _LINES))
+        text = _text(where.find(text_argument(arguments, "path")))
+        first = max(1, int(number_argument(arguments, "first_line", 1)))
+        count = int(number_argument(arguments, "lines", _LINES))
         lines = text.splitlines(keepends=True)
         part = "".join(lines[first - 1 : first - 1 + count])
         left = len(lines) - (first - 1 + count)
@@ -39,8 +39,8 @@ def reading(where: AllowedPaths) -> Tool:
 
 def writing(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
-        place = where.to_change(words(arguments, "path"))
-        content = words(arguments, "content").encode()
+        place = where.to_change(text_argument(arguments, "path"))
+        content = text_argument(arguments, "content").encode()
         allowed_paths.replace_content(place, content)
         return f"wrote {len(content)} bytes to {where.shown(place)}"
 
@@ -55,8 +55,8 @@ def writing(where: AllowedPaths) -> Tool:
 
 def editing(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
-        place = where.to_change(words(arguments, "path"))
-        old, new = words(arguments, "old_text"), words(arguments, "new_text")
+        place = where.to_change(text_argument(arguments, "path"))
+        old, new = text_argument(arguments, "old_text"), text_argument(arguments, "new_text")
         text = _text(place)
         found = _occurrences(text, old, every=arguments.get("replace_all") is True)
         allowed_paths.replace_content(place, text.replace(old, new).encode())

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.agents.model_loop.tools import search_process
 from orchestrator.agents.model_loop.tools.allowed_paths import AllowedPaths
-from orchestrator.agents.model_loop.tools.tool import Tool, Unusable, words
+from orchestrator.agents.model_loop.tools.tool import Tool, Unusable, text_argument
 
 _MAX_ENTRIES = 1000
 _SEARCH_SECONDS = 30.0
@@ -18,7 +18,7 @@ _TEXT = {"type": "string"}
 
 def listing(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
-        place = where.find(words(arguments, "path", "."))
+        place = where.find(text_argument(arguments, "path", "."))
         entries = sorted(f"{each.name}{_type_mark(each)}" for each in place.iterdir())
         more = len(entries) - _MAX_ENTRIES
         shown = [*entries[:_MAX_ENTRIES], *([f"[{more} more]"] if more > 0 else [])]
@@ -41,12 +41,12 @@ def _type_mark(place: Path) -> str:
 
 def searching(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
-        place = where.find(words(arguments, "path", "."))
+        place = where.find(text_argument(arguments, "path", "."))
         if not place.exists():
             raise Unusable(f"{place.name} does not exist")
         asked = {
-            "pattern": words(arguments, "pattern"),
-            "files": words(arguments, "files", "*"),
+            "pattern": text_argument(arguments, "pattern"),
+            "files": text_argument(arguments, "files", "*"),
             "place": str(place),
             "root": str(where.root),
         }

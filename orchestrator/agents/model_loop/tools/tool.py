@@ -46,7 +46,7 @@ class Tool:
         return {"type": "object", "properties": properties, "required": list(self.required)}
 
 
-def words(arguments: Mapping[str, Any], name: str, default: str | None = None) -> str:
+def text_argument(arguments: Mapping[str, Any], name: str, default: str | None = None) -> str:
     """Return the text argument ``name``, or ``default`` if the argument is missing.
 
     Raise Unusable if there is no default, or if the argument is not text.
@@ -57,7 +57,7 @@ def words(arguments: Mapping[str, Any], name: str, default: str | None = None) -
     return json_values.text(value)
 
 
-def amount(arguments: Mapping[str, Any], name: str, default: float) -> float:
+def number_argument(arguments: Mapping[str, Any], name: str, default: float) -> float:
     """Return the number argument ``name``, or ``default`` if it is missing or no valid number."""
     found = json_values.number(arguments.get(name))
     return default if found is None else found

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.agents.activity.agent_events import AgentEvent, AgentOutcome, Ending, Reader
-from orchestrator.agents.ai_tools.readers import KnownUsage, reader
+from orchestrator.agents.ai_tools.readers import RunFacts, reader
 from orchestrator.core.model.attempt.attempt_result import ErrorClass
 
 SAMPLES = Path(__file__).parents[3] / "fixtures" / "agent_samples"
@@ -35,12 +35,12 @@ def read_sample(name: str, stopped_for: ErrorClass = ErrorClass.NONE) -> Run:
         stderr=(SAMPLES / name / "stderr").read_text()[-STDERR_CHARS:],
         stopped_for=ErrorClass.TIMEOUT if meta["timed_out"] else stopped_for,
     )
-    known = KnownUsage(model=argv[argv.index("-m") + 1] if "-m" in argv else "")
+    known = RunFacts(model=argv[argv.index("-m") + 1] if "-m" in argv else "")
     lines = (SAMPLES / name / "stdout").read_text().splitlines()
     return read(READER_OF.get(name.split("_")[0], name.split("_")[0]), lines, ending, known)
 
 
-def read(agent: str, lines: Iterable[str], ending: Ending, known: KnownUsage | None = None) -> Run:
+def read(agent: str, lines: Iterable[str], ending: Ending, known: RunFacts | None = None) -> Run:
     reading: Reader = reader(agent, known)
     events = [event for line in lines for event in reading.line(line)]
     return Run(tuple(events), reading.outcome(ending))

@@ -12,7 +12,7 @@ from orchestrator.agents.activity.agent_events import (
     ToolRequestEvent,
     UsageEvent,
 )
-from orchestrator.agents.ai_tools.readers import KnownUsage, reader
+from orchestrator.agents.ai_tools.readers import RunFacts, reader
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 
 STOPPED = Ending(code=143, stopped_for=ErrorClass.LIMIT, stopped_because="enough")
@@ -30,7 +30,7 @@ def gemini_answer(name: str, **more: Any) -> str:
     return json.dumps({**answer, **more})
 
 
-def told(agent: str, known: KnownUsage, *lines: str) -> tuple[list[AgentEvent], Usage]:
+def told(agent: str, known: RunFacts, *lines: str) -> tuple[list[AgentEvent], Usage]:
     """Return the events in lines of a session file, and the usage of a run stopped then."""
     reading = reader(agent, known)
     assert isinstance(reading, SessionReader)
@@ -40,7 +40,7 @@ def told(agent: str, known: KnownUsage, *lines: str) -> tuple[list[AgentEvent], 
 
 def test_what_codex_used_is_known_when_it_is_stopped() -> None:
     lines = codex_tokens(100, 30), "{broken", codex_tokens(200, 60, cached=50)
-    events, used = told("codex", KnownUsage(model="gpt-5-codex"), *lines)
+    events, used = told("codex", RunFacts(model="gpt-5-codex"), *lines)
 
     spent = [event.usage.input_tokens for event in events if isinstance(event, UsageEvent)]
     assert spent == [100, 50]
@@ -52,7 +52,7 @@ def test_the_model_that_codex_chose_prices_it() -> None:
     chosen = {"type": "thread_settings_applied", "thread_settings": {"model": "gpt-5-codex"}}
     line = json.dumps({"type": "event_msg", "payload": chosen})
 
-    _, used = told("codex", KnownUsage(), line, codex_tokens(100, 30))
+    _, used = told("codex", RunFacts(), line, codex_tokens(100, 30))
 
     assert used.cost_usd
 
@@ -98,7 +98,7 @@ def test_codex_s_last_word_counts() -> None:
 
 def test_each_answer_of_gemini_counts_once() -> None:
     lines = gemini_answer("a"), gemini_answer("a", toolCalls=[]), gemini_answer("b")
-    events, used = told("gemini", KnownUsage(), *lines, json.dumps({"$set": {}}), "x")
+    events, used = told("gemini", RunFacts(), *lines, json.dumps({"$set": {}}), "x")
 
     assert len(events) == 2
     assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (120, 80, 70)
@@ -129,7 +129,7 @@ REFUSED = {
 
 
 def ended(policy: str, **changes: Any) -> ErrorClass:
-    reading = reader("codex", KnownUsage(policy=policy))
+    reading = reader("codex", RunFacts(policy=policy))
     said = {"type": "agent_message", "text": "RESULT"}
     for item in ({**REFUSED, **changes}, said):
         list(reading.line(json.dumps({"type": "item.completed", "item": item})))
@@ -185,7 +185,7 @@ def test_a_command_of_code_mode_that_ended_at_once_is_known_to_have_been_refused
 
 def _is_denied(line: str, policy: str) -> bool:
     """True if this line of a session file shows that codex was denied a tool."""
-    reading = reader("codex", KnownUsage(policy=policy))
+    reading = reader("codex", RunFacts(policy=policy))
     assert isinstance(reading, SessionReader)
 
     list(reading.session_line(line, "one"))

@@ -30,11 +30,11 @@ def renew(path: Path, text: str = '{"token": "new"}', at: float = 2000) -> None:
 
 def test_each_renewal_is_brought_back(login: AgentLogin) -> None:
     linked = logins.link([login])
-    logins.bring_back(linked)
+    logins.copy_renewed(linked)
     for number in range(3):
         renew(login.target, f'{{"token": {number}}}', at=2000 + number)
-        logins.bring_back(linked)
-        logins.bring_back(linked)
+        logins.copy_renewed(linked)
+        logins.copy_renewed(linked)
         assert login.source.read_text() == f'{{"token": {number}}}'
 
 
@@ -55,7 +55,7 @@ def test_a_login_that_is_half_written_or_no_login_is_not_brought_back(login: Age
     linked = logins.link([login])
     for text in ('{"token": "ne', "", "{}"):
         renew(login.target, text)
-        logins.bring_back(linked)
+        logins.copy_renewed(linked)
     assert login.source.read_text() == '{"token": "old"}'
 
 
@@ -63,16 +63,16 @@ def test_a_login_that_was_changed_meanwhile_stays(login: AgentLogin) -> None:
     linked = logins.link([login])
     login.source.write_text('{"token": "of the user"}')
     renew(login.target)
-    logins.bring_back(linked)
+    logins.copy_renewed(linked)
     assert login.source.read_text() == '{"token": "of the user"}'
 
 
 def test_a_tool_renews_what_another_worker_has_renewed_before(login: AgentLogin) -> None:
     linked = logins.link([login])
     login.source.write_text('{"token": "of another worker"}')
-    logins.bring_back(linked)
+    logins.copy_renewed(linked)
     renew(login.target)
-    logins.bring_back(linked)
+    logins.copy_renewed(linked)
     assert login.source.read_text() == '{"token": "new"}'
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from orchestrator.agents.activity.agent_events import Ending
-from orchestrator.agents.ai_tools.readers import KnownUsage
+from orchestrator.agents.ai_tools.readers import RunFacts
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Usage
 from tests.unit.agents.ai_tools.cases import (
     CASES,
@@ -92,7 +92,7 @@ def test_a_limit_of_the_plan_says_when_it_is_over():
 def test_a_cost_of_nothing_for_tokens_is_a_price_that_is_not_known():
     lines = opencode(cost=0)
     unknown = read("opencode", lines, Ending(code=0)).outcome.usage
-    known = read("opencode", lines, Ending(code=0), KnownUsage(model="gpt-5-codex")).outcome.usage
+    known = read("opencode", lines, Ending(code=0), RunFacts(model="gpt-5-codex")).outcome.usage
 
     assert unknown.cost_usd is None
     assert known.cost_usd == pytest.approx((100 * 1.25 + 20 * 10) / 1e6) and known.cost_estimated
@@ -126,7 +126,7 @@ def test_a_provider_that_tells_of_no_tokens_is_not_free():
     said = {"type": "item.completed", "item": {"type": "agent_message", "text": "done"}}
     lines = codex(said, {"type": "turn.completed", "usage": usage})
 
-    used = read("codex", lines, Ending(code=0), KnownUsage(model="gpt-5-codex")).outcome.usage
+    used = read("codex", lines, Ending(code=0), RunFacts(model="gpt-5-codex")).outcome.usage
 
     assert used == Usage(steps=1, partial=True)
 
@@ -141,6 +141,6 @@ def test_a_tool_that_is_not_there_was_made_up_where_all_are_offered(
         *(gemini_said("42, by thinking"), GEMINI_DONE),
     )
 
-    outcome = read("gemini", lines, Ending(code=0), KnownUsage(policy=policy)).outcome
+    outcome = read("gemini", lines, Ending(code=0), RunFacts(policy=policy)).outcome
 
     assert (outcome.error_class, outcome.text) == (becomes, "42, by thinking")
