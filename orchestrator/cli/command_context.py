@@ -61,7 +61,7 @@ class CliContext:
         return client
 
     def client_if_running(self, waiting: "Waiting | None" = None) -> "OrchestratorClient | None":
-        """Return a client as the method ``client`` does; None where ``client`` raises NoServer."""
+        """Return a client, as ``client`` does. Return None if ``client`` would raise NoServer."""
         address = self.address_if_running()
         return self.client_at(address.url, waiting) if address else None
 
@@ -105,12 +105,12 @@ class CliContext:
         self.folder = Path(os.path.abspath(named.expanduser()))
         self.environ = {**self.environ, orchestrator_home.VARIABLE: str(self.folder)}
 
-    def settle_home(self) -> None:
+    def check_home_and_choose_project(self) -> None:
         """Check that only this user can access the home, and choose the project.
 
-        The project is that of the current directory, unless the home is in a project, or a setting
-        names the project. Do nothing for the portable folder. Raise ConfigError if the home is not
-        private.
+        A home inside a project works on this project. For any other home, a setting may name the
+        project; without the setting, use the project of the current directory. Do nothing for the
+        portable folder. Raise ConfigError if the home is not private.
         """
         if not orchestrator_home.is_home(self.folder, self.environ):
             return
@@ -140,7 +140,7 @@ class CliContext:
             orchestrator_home.check_private(self.folder)
 
     def check_user(self, command: str) -> None:
-        """Raise Conflict if this process runs in a worker. ``command`` is only for the user."""
+        """Raise Conflict if this process runs in a worker. ``command`` names the action."""
         directory = self.environ.get("ORCHESTRATOR_WORKER_DIR")
         if directory and Path(directory).resolve().is_relative_to(self.workspace.resolve()):
             raise Conflict(

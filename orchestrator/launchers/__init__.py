@@ -3,8 +3,8 @@
 The *spawner* is a small process that forks shims. A *shim* is the parent process of a worker.
 
 The packages ``spawner`` and ``shim``, and every module that they import, run under
-``python -S -E``. Each running worker has its own forked process with these modules. Therefore these
-modules import only modules of the standard library that load fast.
+``python -S -E``, which is Python without installed packages. These modules are in the memory of the
+shim of each running worker. Therefore they import only small, fast modules of the standard library.
 
 - ``cluster``: Workers on several machines: the server's part, and the process of a node
 - ``containment``: Containment of a worker's processes, with one module for each mode

@@ -112,9 +112,9 @@ def apply_command(
     placing = SafeWriter(place)
     plan = [(each, _step(placing, each)) for _, each in sorted(sources.items())]
     if all(step.action == REFUSED for _, step in plan):
-        # The files of a worker without a worktree outlast the removal of the job's branches.
+        # Check the job only if no file can be copied. A discarded job may still have the files of
+        # workers without worktrees. A running job with worktrees has no merged files yet.
         check_not_discarded(context, job_id)
-        # While a job with worktrees runs, its files are on branches that are not merged yet.
         _check_ended(context, job_id)
     if not dry_run:
         _ask(context, place, [step for _, step in plan], yes)

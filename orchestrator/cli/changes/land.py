@@ -171,7 +171,7 @@ def land_command(
     try:
         plan = _land(context, job_id, {**asked, "check": True})
     except (Incomplete, ConflictError) as error:
-        return _incomplete(context, job_id, error)
+        return _print_missing_changes(context, job_id, error)
     job = whole_job(context.workspace, job_id)
     if plan["nothing_to_land"]:
         losses = _lines_of_losses(job.get("missing") or ())
@@ -199,7 +199,7 @@ def land_command(
 def _continued_jobs(context: CliContext, job: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the unlanded jobs that ``job`` continues, the latest job first.
 
-    Stop at the first job that was landed or removed. This job and older jobs are not yielded.
+    Stop before the first job that was landed or removed. Older jobs are not yielded either.
     """
     seen = {job["job_id"]}
     while (job_id := (job.get("labels") or {}).get(CONTINUES)) and job_id not in seen:
@@ -221,11 +221,13 @@ def incomplete(job: Mapping[str, Any]) -> str:
     return pasteable(f"job {job['job_id']} is {job['status']}{reason}")
 
 
-def _incomplete(context: CliContext, job_id: str, error: "Incomplete | ConflictError") -> int:
+def _print_missing_changes(
+    context: CliContext, job_id: str, error: "Incomplete | ConflictError"
+) -> int:
     """Print what the result of an incomplete job lacks. Return the exit code of the job's status.
 
-    Return FAILED if the job has not ended. ``error``: why the job cannot be landed. If the reason
-    is not an incomplete result, raise ``error`` again.
+    Return FAILED if the job has not ended. ``error``: why the job cannot be landed. Raise ``error``
+    again if it does not report an incomplete result.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error
@@ -291,7 +293,7 @@ def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -
     branch, base = plan["branch"], plan["base_branch"]
     name = branch.split(" ")[0]
     if base in ("", name) or onto:
-        # If ``onto`` is not the current branch, ask nothing, because the server rejects it.
+        # If ``onto`` is not the current branch, ask nothing, because the call will be rejected.
         is_named = onto in (None, name)
         if is_named and not yes and not confirmed(f"Land job {job_id} on {branch}?"):
             raise unconfirmed("land")

@@ -132,7 +132,7 @@ class Demo:
     def _start(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
         try:
             return subprocess.Popen(
-                # In the user's directory, so that the commands in the output work there.
+                # Run in the user's directory, so that the commands in the output work there.
                 [str(self._folder.command), *arguments],
                 env=self._environ,
                 stdin=subprocess.DEVNULL,

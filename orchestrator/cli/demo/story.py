@@ -19,11 +19,11 @@ Answer = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Story:
-    #: ``status.json``.
+    #: Content of ``status.json``.
     status: Answer
-    #: ``logs/orchestrator.log``.
+    #: Text of ``logs/orchestrator.log``.
     log: str
-    #: ``workers`` of ``reports/analytics.json``.
+    #: The field ``workers`` of ``reports/analytics.json``.
     figures: Sequence[Answer]
 
     @classmethod

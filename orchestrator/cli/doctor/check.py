@@ -12,7 +12,7 @@ class HealthCheck:
     #: True: the check passed. False: the check found a problem. None: the check has a note only.
     ok: bool | None
     message: str
-    #: How to fix it; never empty if ``ok`` is False.
+    #: How to fix the problem; never empty if ``ok`` is False.
     fix: str = ""
 
 

@@ -14,7 +14,7 @@ from orchestrator.security.files.product_files import product_file
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 SHOWN_PACKAGES = 5
-#: Matches only pins for every machine; other pins have a marker after a semicolon.
+#: Matches pins that hold on every machine. Other pins have a marker after a semicolon.
 _PIN = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^\]]*\])?\s*==\s*([^\s;\\]++)(?!\s*;)", re.MULTILINE)
 
 

@@ -84,7 +84,7 @@ def _mypy(place: Path, name: str) -> Line | None:
             return Line(place / file, ", under [tool.mypy]", f"exclude = [{shown}]")
         shown = "|".join([*(f"(?:{each})" for each in patterns if each), pattern])
         return Line(place / file, ", under [mypy]", f"exclude = {shown}")
-    # mypy runs without settings. Its cache shows that the user runs mypy here.
+    # mypy may run without settings. Then a dependency or mypy's cache shows that it is used here.
     if _names_dependency(place, "mypy") or (place / ".mypy_cache").is_dir():
         if (place / "pyproject.toml").is_file():
             at = ", as its first line"

@@ -69,7 +69,7 @@ class Region:
         above = "".join(f"{line}\n" for line in staying)
         back = f"\r\x1b[{len(shown) - 1}A" if len(shown) > 1 else "\r"
         text = f"{above}{_WRAP_OFF}{LINE_END.join(shown)}{back}{_WRAP_ON}"
-        # One write, so that a signal cannot interrupt it in the middle.
+        # Print all lines in one write, so that a signal cannot interrupt the output in the middle.
         self._shown = None
         with reader_may_leave(self._stream):
             self._stream.write(_START_AND_CLEAR + text)
@@ -256,7 +256,7 @@ def _style_name(event: Event) -> str:
 def is_permanent(event: Event) -> bool:
     """True if ``LiveDisplay`` prints a permanent line for the event."""
     if event["kind"] == EventKind.GATE_ENDED:
-        # No line for a failed required gate, because the worker's next line has its findings.
+        # No line for a failed required gate, because the worker's next line has the findings.
         required = (event.get("data") or {}).get("required", True)
         return _style_name(event) == "waiting" or (_style_name(event) == "bad" and not required)
     return event["kind"] not in _PASSING
@@ -291,7 +291,7 @@ _MEANINGS: Mapping[str, str] = {
 
 
 def _moment(event: Event) -> float:
-    # The event's own time, because after a lost connection an event arrives late.
+    # Use the event's own time, because an event may arrive late, after a lost connection.
     at = moment(event.get("at"))
     return time.time() if at is None else at
 

@@ -87,7 +87,7 @@ def _from_reports(context: CliContext, job_id: str, task_id: str) -> Answer:
 
 
 def _without_nulls(value: Any) -> Any:
-    # Answers of the server have no nulls.
+    # Omit null fields, as the server does in its answers.
     if isinstance(value, list):
         return [_without_nulls(each) for each in value]
     if isinstance(value, dict):

@@ -53,9 +53,9 @@ def logs_command(
 def _lines(
     context: CliContext, job_id: str, worker_id: str | None, follow: bool, tail: int | None
 ) -> Iterator[tuple[str, str]]:
-    # The files are on another machine, so ask the server for the lines.
     files = _Files(context, job_id, worker_id)
     if not files.here():
+        # The files are on another machine, so ask the server for the lines.
         yield from _from_server(context, job_id, worker_id, follow, tail)
     elif follow:
         yield from follow_files(files.find, files.ended, tail)

@@ -50,8 +50,8 @@ def status_command(context: CliContext, job_id: str | None, watch: bool) -> int:
     shown: list[str] = []
     while True:
         answer = _last_status(context, last) if last else find_status(context, job_id)
-        # Ignore the first line, which has the time: a pipe gets the lines only after another
-        # change.
+        # Compare without the first line, which has the time and always changes. A pipe gets the
+        # lines only if another line has changed.
         lines = status_lines(answer, terminal_width())
         changed = [answer["status"], *lines[1:]]
         if context.as_json or sys.stdout.isatty() or changed != shown:

@@ -65,8 +65,8 @@ def follow_files(
     """Yield (worker, line) for each line of the logs when it is written, until a job has ended.
 
     ``ended`` returns True if the job has ended. ``find`` returns the log files, and is called
-    repeatedly. Files from its first call start with their last ``tail`` lines. If ``tail`` is None,
-    and in files from later calls, all lines are yielded.
+    repeatedly. ``tail``: number of old lines to yield from each file that the first call of
+    ``find`` returns; None: all lines. Files that a later call adds are yielded from their start.
     """
     followed: dict[Path, _Follower] = {}
     try:

@@ -56,10 +56,10 @@ def of_job(status: str) -> ExitCode:
 
 
 def of_error(error: OrchestratorError) -> ExitCode:
-    """Return the exit code for an error: the exit code for the ``kind`` of the error's class.
+    """Return the exit code for an error, by the ``kind`` of the error's class.
 
-    If this kind has no exit code, return that of the nearest base class whose kind has one. If
-    there is no such base class, return FAILED.
+    If the kind has no exit code, the nearest base class whose kind has an exit code decides.
+    Without such a base class, return FAILED.
     """
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
     return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)

@@ -140,9 +140,9 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
 
 
 def _answer_without_changes(task: Answer) -> str:
-    """If a failed worker changed no file, return its answer, otherwise "".
+    """Return the answer of a failed worker that changed no file; "" for any other worker.
 
-    Such an answer usually explains the failure.
+    Such an answer usually explains the failure. Return "" if the worker's reason has the answer.
     """
     output = " ".join(lines_of(task.get("output"))) if task.get("unchanged") else ""
     # Do not print a text twice: the reason of a failed login already has the whole answer.

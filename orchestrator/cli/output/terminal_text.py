@@ -15,7 +15,7 @@ from orchestrator.core.text.formatting import cut, one_line
 
 #: Blanks between two columns of a table.
 GAP = "  "
-#: Key in the ``meta`` of click's context. Its value has the arguments after the program's name.
+#: Key in the ``meta`` of click's context. The value has the arguments after the program's name.
 ARGUMENTS = f"{__name__}.arguments"
 _NO_BREAK = "\0"
 _COMMANDS = re.compile(rf"{re.escape(COMMAND)} [^;)]*")

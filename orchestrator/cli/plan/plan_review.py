@@ -159,7 +159,8 @@ def start(
         if edited.tasks != tuple(plan.tasks):
             _replace_tasks(client, plan.job_id, edited.tasks)
         return client.approve(plan.job_id)
-    # The user has changed the request or the settings. They are fixed, so a new job is necessary.
+    # The user has changed the request or the settings, which a submitted job cannot change. So a
+    # new job is necessary.
     reject(client, plan.job_id)
     return client.orchestrate(edited.request, edited.tasks, key, **edited.config)
 

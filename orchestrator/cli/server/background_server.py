@@ -42,7 +42,8 @@ STOP_SECONDS = 30.0
 POLL_SECONDS = 0.05
 SHOWN_LOG_LINES = 15
 
-#: File in the workspace. It names the server that a command left running, because other jobs ran.
+#: File in the workspace that identifies a server which its command left running, because other jobs
+#: were running. A later command stops this server.
 LEFT_NAME = "server.left"
 LEFT_BYTES = 100
 UNFINISHED = [str(status) for status in JobStatus if status not in ENDED_JOB]
@@ -53,7 +54,8 @@ PROJECT_ROOT = "ORCHESTRATOR_PROJECT_ROOT"
 Say = Callable[[str], None]
 
 
-#: Maximum bytes of a plan file that a starting server checks. The command checks a larger file.
+#: Maximum bytes of a plan file that a starting server checks. For a larger file, the command itself
+#: makes the check.
 CHECKED_BYTES = 64 * 1024
 
 

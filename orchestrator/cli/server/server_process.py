@@ -97,7 +97,7 @@ def serve(
     notes += key_notes(settings)
     for note in notes:
         logger.warning(note)
-    # Short turns of the interpreter, so that a call does not wait while a large report is written.
+    # Switch threads often, so that no API call waits while a thread writes a large report.
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = StopSignal()
     stop.install()
@@ -324,8 +324,8 @@ def _ports(
     """Return the ports to try, the preferred port first; 0 means any free port.
 
     The previous server's port is included, because that server's workers still call it.
-    ``is_flag``: True if a flag sets ``api.port``. If workers call ``api.port``, and it is not 0,
-    such a flag excludes the previous server's port.
+    ``is_flag``: True if a flag of the command sets ``api.port``. In this case, a number other than
+    0 excludes the previous server's port. Workers that call a separate address are not affected.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port

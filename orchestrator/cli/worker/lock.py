@@ -79,8 +79,8 @@ def parser(command: str) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog=f"orchestrator {command}",
         description="Acquire a lock on paths of the project, or on other names. The lock ends when "
-        "this worker releases it or ends. Prints the fencing number of each name. Pass the number "
-        "to the protected resource, so that it can reject smaller numbers."
+        "this worker releases the lock or ends. Prints the fencing number of each name. Pass the "
+        "number to the protected resource, so that the resource can reject smaller numbers."
         if locking
         else "Release locks of this worker. Outside of a worker, releases locks of any worker.",
         epilog=EPILOG,

@@ -46,10 +46,10 @@ logger = logging.getLogger(__name__)
 
 #: Seconds for which ``open`` and ``close`` wait for the loop's thread.
 _LOOP_SECONDS = 30.0
-#: ``close`` waits at most this long for stopped workers, after their grace time. Seconds.
+#: Maximum seconds for which ``close`` waits for stopped workers, after their grace time.
 _CLOSE_SECONDS = 15.0
 _CLOSE_LOOK_SECONDS = 0.02
-#: While a thread waits for a node, it checks at this interval whether the server stops. Seconds.
+#: Seconds between two checks whether the server stops, while a thread waits for a node.
 _LOOK_SECONDS = 1.0
 #: Seconds between two searches for the agents of this machine.
 _AGENTS_SECONDS = 3.0
@@ -101,8 +101,8 @@ class ClusterLauncher:
     """The launcher for several machines; implements ``core.ports.launcher.Launcher``.
 
     A separate thread runs the event loop of the connections to nodes (``NodeLinks``). Nodes are
-    accepted from the first call of ``listen`` on, because the server then knows which attempts may
-    still run on nodes.
+    accepted from the first call of ``listen`` on. Before this call, the server does not know which
+    attempts may still run on nodes.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class ClusterLauncher:
         #: Attempts on nodes, until their ends are reported.
         self._remote: set[str] = set()
         self._longest_grace = 0.0
-        #: Events that the listening thread reports.
+        #: Events that the listening thread has not reported yet.
         self._found_out: deque[Callable[[], None]] = deque()
         self._listening: socket.socket | None = None
         self._serves = False
@@ -274,8 +274,8 @@ class ClusterLauncher:
         self._lacks_here = dict(self._look_here())
         self._events = events
         self._local.open(events)
-        # Read the list of nodes now: jobs may be submitted before nodes are accepted, and may need
-        # agents that only nodes have.
+        # Read the list of nodes now. A job may be submitted before nodes are accepted, and may need
+        # an agent that only a node has.
         self._links.read_registry()
         self._thread.start()
         self._is_open = True

@@ -39,10 +39,11 @@ class NodeAttempt:
     attempt_id: str
     exit_path: str
     digest: str
-    #: For each output file (``log``, ``raw``): the file's path on the server; its size when the
-    #: attempt started, None if unknown; and the number of bytes that the server has received.
+    #: Path on the server of each output file (``log``, ``raw``).
     paths: dict[str, str]
+    #: Size of each output file when the attempt started; None: unknown.
     bases: dict[str, int] | None
+    #: Bytes of each output file that the server has received.
     had: dict[str, int] = field(default_factory=lambda: {"log": 0, "raw": 0})
     is_waiting: bool = False
     stop: tuple[str, str, ExitCause] | None = None
@@ -60,11 +61,11 @@ class NodeAttempt:
     files_error: OSError | None = None
     #: The attempt's worktree, on a node with its own file system.
     worktree: RunningWorktree | None = None
-    #: Messages with files that the server wrote after the start, by path.
+    #: Messages with files that the server wrote after the attempt's start, by path of the file.
     late_files: dict[str, Message] = field(default_factory=dict)
     #: A lock that is held while the worktree is copied, so that the attempt cannot end.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    #: True from the report of the attempt's end, or from the loss of the node.
+    #: True once the node has reported the attempt's end, or once the node is lost.
     is_ending: bool = False
 
     def set_own_files(self, files: AttemptFiles, exchange: ServerFiles) -> None:
@@ -161,7 +162,7 @@ def append_piece(attempt: NodeAttempt, file: str, at: int, data: bytes) -> None:
 
 
 def store_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
-    """Store an attempt's end on the server, unless the attempt has an exit record there.
+    """Store an attempt's end on the server, unless the server has an exit record of the attempt.
 
     ``record``: the exit record that the node sent; empty if the node sent none. For a lost attempt
     without a genuine record, store a tombstone: an exit record that prevents another start. Return
@@ -215,7 +216,7 @@ class ConnectedNode:
     #: True while the node sends late ends. During this time, no worker starts on the node, because
     #: one of the late ends may already be the result of that worker.
     is_catching_up: bool = False
-    #: Loop time after which all workers of the node have ended, unless the node is connected.
+    #: Loop time by which all workers of the node have ended, if the node stays disconnected.
     fenced_at: float = 0.0
     heard_at: float | None = None
     #: Loop time at which the connection is closed, unless a message arrives before.
@@ -229,7 +230,7 @@ class ConnectedNode:
     #: The attempt whose files are being sent to the node, with commits that the node lacks; empty:
     #: none.
     bringing: str = ""
-    #: Set when this transfer has ended.
+    #: Set when the transfer of the attempt ``bringing`` has ended.
     brought: asyncio.Event = field(default_factory=asyncio.Event)
     #: The unconfirmed bytes on the present connection.
     window: Window = field(default_factory=Window)

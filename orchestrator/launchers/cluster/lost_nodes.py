@@ -215,7 +215,7 @@ def longest_lease(
 
 
 def is_lost(node: ConnectedNode, now: float) -> bool:
-    """True if the node is disconnected, and must have stopped its workers.
+    """True if the node is disconnected, and all its workers have ended with its lease.
 
     ``now``: the event loop's time.
     """

@@ -425,7 +425,7 @@ class NodeLinks:
                 "node rejected: %s", why, extra={"action": "node_rejected", "node": name}
             )
         if name not in self._nodes:
-            # The node was added a moment ago.
+            # The user may have added the node after the last read of the list.
             self.read_registry()
         if name in self._nodes and self._nodes[name].link is None:
             self._nodes[name].trouble = why
@@ -522,9 +522,10 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record when all workers of the node have ended if the next answer to it is the last.
+        """Record by when all workers of the node have ended, if the server sends one more answer.
 
-        Call this before the server sends this answer, so that the recorded time is never too early.
+        Call this before the server sends this answer. Otherwise, the node could already have a
+        longer lease than the server has recorded.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 

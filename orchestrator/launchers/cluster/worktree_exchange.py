@@ -24,8 +24,9 @@ class WorktreeExchange:
     async def hold(self, worker: str, *, waits: bool) -> NodeAttempt | None:
         """Return a worker's running attempt, which cannot end before ``release``.
 
-        Return None if no attempt of the worker runs on a node with its own file system. If the
-        attempt is ending, wait for its end if ``waits``; otherwise raise Unavailable.
+        Return None if no attempt of the worker runs on a node with its own file system.
+        ``waits``: True to wait for the end of an attempt that is ending, False to raise Unavailable
+        instead.
         """
         while (attempt := self.of_worker(worker)) is not None and attempt.worktree is not None:
             if not attempt.is_ending:
@@ -45,8 +46,8 @@ class WorktreeExchange:
     async def fetch(self, attempt: NodeAttempt, *, waits: bool) -> bool:
         """Update the worktree on the server, and the worker's branch, to the state on the node.
 
-        Return False if the attempt is ending. Raise RepositoryError or OSError. If the node is not
-        connected, wait if ``waits``; otherwise raise Unavailable. Call ``hold`` before.
+        Return False if the attempt is ending. ``waits``: True to wait for a disconnected node,
+        False to raise Unavailable instead. Raise RepositoryError or OSError. Call ``hold`` before.
         """
         while (node := await self._connected(attempt, waits=waits)) is not None:
             assert node.link is not None and attempt.worktree is not None
@@ -81,8 +82,7 @@ class WorktreeExchange:
     async def _connected(self, attempt: NodeAttempt, *, waits: bool) -> ConnectedNode | None:
         """Return the node of a running attempt; None if the attempt is ending.
 
-        If the node is not connected, wait until it is connected if ``waits``; otherwise raise
-        Unavailable.
+        ``waits``: True to wait for a disconnected node, False to raise Unavailable instead.
         """
         while self._is_running(attempt):
             node = self._where[attempt.attempt_id]

@@ -105,7 +105,7 @@ def _say(end: socket.socket, message: Message) -> None:
     try:
         end.sendall(json.dumps(message).encode("ascii") + b"\n")
     except OSError:
-        os._exit(1)  # Without the shim, no process needs this one.
+        os._exit(1)  # The shim has exited, so the namespace must end.
 
 
 def _die_with_parent(end: socket.socket) -> None:

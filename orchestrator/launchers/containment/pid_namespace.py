@@ -1,4 +1,4 @@
-"""PID namespaces. If a namespace's init process dies, the kernel kills all others in it."""
+"""PID namespaces: when a namespace's init process dies, the kernel kills the whole namespace."""
 
 import ctypes
 import json
@@ -35,7 +35,7 @@ class Namespaces(Subreaper):
     def __init__(self, plan: Message) -> None:
         super().__init__()
         self._limits: Message = plan["limits"]
-        #: Pid of the direct child of this process that holds the namespace.
+        #: PID of the direct child of this process that holds the namespace.
         self._guard = 0
         self._init = 0
         #: The worker's PID outside the namespace; 0 when its end has been reported.
@@ -76,8 +76,8 @@ class Namespaces(Subreaper):
         assert self._wire is not None
         self._wire.sendall(json.dumps(launch).encode("ascii") + b"\n")
         self._hear()
-        # The worker is the only child of the init process. The init process does not reap it before
-        # it gets the answer below. Therefore the worker's PID is valid here.
+        # The worker is the only child of the init process. The init process does not reap the
+        # worker before the answer below arrives. Therefore the worker's PID is valid here.
         worker = process_table.children(self._init)[0]
         self._wire.sendall(b"\n")
         return worker

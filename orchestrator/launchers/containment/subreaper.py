@@ -53,7 +53,7 @@ class Subreaper:
         Raise SpawnFailed if the start fails. In this case, no process of the worker remains.
         """
         if stdin is None:
-            # Open this once, because most workers have this input.
+            # Open /dev/null only once, because most workers have this input.
             if self._no_input is None:
                 self._no_input = open_input(None)
             return self._start(argv, cwd, env, self._no_input, output)

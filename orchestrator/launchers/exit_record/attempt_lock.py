@@ -24,12 +24,11 @@ from orchestrator.security import process_table
 
 _SUFFIX = ".json"
 _NOTHING: Mapping[str, object] = {}
-#: Returns True if the file at an exit record's path was not written by a shim.
+#: Function that returns True if the file at an exit record's path was not written by a shim.
 IsForged = Callable[[str], bool]
 
 
-#: The encoder does not search for cycles: this would take two fifths of the time, and each attempt
-#: encodes four small objects.
+#: The encoder does not search objects for cycles, because the search would take 40 % of its time.
 _encode = json.JSONEncoder(check_circular=False).encode
 
 

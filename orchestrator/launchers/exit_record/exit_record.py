@@ -72,8 +72,8 @@ def inspect(exit_path: str, digest: str = "") -> State:
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
         if time.monotonic() > give_up_at:
-            # Another process holds the lock: report it as the shim, because the attempt cannot be
-            # recovered before this process exits.
+            # Report any process that holds the lock as the shim, because the attempt cannot be
+            # recovered before the lock's holder exits.
             if (other := _holder_of_lock(exit_path)) is not None:
                 return other
             raise OSError(f"{run_path(exit_path)} is locked by an unknown process")
@@ -183,7 +183,8 @@ def _bytes(value: object) -> bytes:
 
 
 def _tombstone_mark(digest: str) -> str:
-    # The mark does not reveal the digest, and proves nothing but a tombstone.
+    # A hash, so that the mark does not reveal the digest. The mark proves only that a record is a
+    # tombstone.
     return hashlib.sha256(b"tombstone:" + digest.encode()).hexdigest()
 
 
@@ -299,7 +300,7 @@ def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> Sta
 
 
 def holder(exit_path: str) -> RunningRecord | None:
-    """Return the living shim that runs an attempt; None if there is none, or if it is unknown.
+    """Return the living shim that runs an attempt; None if no shim does, or its PID is unknown.
 
     Changes nothing.
     """

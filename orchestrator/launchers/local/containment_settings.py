@@ -253,7 +253,7 @@ def _mount_point() -> str | None:
 
 
 def _is_delegated() -> bool:
-    # Write access does not prove this for root, because root may write to every group.
+    # Root may write to every group, so write access shows a delegation only for other users.
     try:
         group = _own_group()
     except OSError:

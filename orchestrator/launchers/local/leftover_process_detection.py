@@ -40,8 +40,8 @@ def _marked(workspace: Path) -> Iterator[Leftover]:
         root_id, _, attempt = attempt_id.partition("/")
         worker_id, _, number = attempt.rpartition("/")
         record = f"{workspace}/job_{root_id}/attempts/{worker_id}.{number}"
-        # Check last whether the process lives, because a process that has just exited may have
-        # ended together with its attempt.
+        # Check last whether the process lives. Otherwise, a process that exits together with its
+        # attempt, just before ``_has_ended``, would count as a leftover process.
         if attempt_id != own and _has_ended(record) and _is_alive(process):
             yield Leftover(process.pid, process.command, root_id, worker_id)
 

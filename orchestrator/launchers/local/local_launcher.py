@@ -40,13 +40,13 @@ _RETRY_SECONDS = 0.5
 
 
 class Inquiries:
-    """Finds in background threads how attempts ended. An inquiry may scan all processes."""
+    """Finds out how attempts ended, in background threads: an inquiry may scan all processes."""
 
     def __init__(self, report: Callable[[str, Exit], None]) -> None:
         """``report`` is called with an attempt's id and its end, from any thread."""
         self._report = report
         self._threads = ThreadPoolExecutor(_THREADS, "inquiry")
-        # Start the first thread now, because later the system may have no thread free.
+        # Start the first thread now, because later the system may refuse to create a thread.
         self._threads.submit(int)
         self._closing = threading.Event()
 
@@ -64,8 +64,8 @@ class Inquiries:
         self._threads.shutdown(cancel_futures=True)
 
     def _ask_until_known(self, attempt_id: str, ask: Callable[[], Exit]) -> None:
-        # An inquiry may fail, for example because the disk is full. The worker's next attempt must
-        # not begin before the end of this attempt is known.
+        # Repeat a failed inquiry, for example after a full disk: the worker's next attempt must not
+        # begin before the end of this attempt is known.
         while not self._closing.is_set():
             try:
                 self._report(attempt_id, ask())
@@ -309,8 +309,8 @@ class LocalLauncher:
     def _stop_all(self) -> None:
         # The grace time of an adopted attempt is unknown, so the longest known grace time is used.
         with self._lock:
-            # Stop in reverse order, because a shim that stops its worker must not begin its next
-            # launch.
+            # Stop the latest attempts first. Otherwise, a shim that has stopped its worker would
+            # begin its next preloaded launch, which is a later attempt.
             for attempt_id, holder in reversed(self._attempts.items()):
                 holder.stop(attempt_id, EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
             give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
@@ -419,8 +419,8 @@ class LocalLauncher:
         if "next" in message:
             self._take_start(link, message["next"])
         elif message["clean"] and link.preloaded:
-            # The shim reported the end before it read the preloaded launch, and begins the launch
-            # as soon as it reads it.
+            # The shim reported the end before it had read the preloaded launch. It begins this
+            # launch as soon as it reads the message.
             self._take_start(link, {"begun": next(iter(link.preloaded)), "at": ended["ended_at"]})
 
     def _take_start(self, link: ShimLink, message: Message) -> None:

@@ -14,8 +14,8 @@ from orchestrator.launchers.process.shell_command import bash_environment, direc
 
 #: All signals are reset in a worker, because Python ignores some signals, and nohup ignores SIGHUP.
 _ALL_SIGNALS = sorted(signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP})
-#: All signals except 32 and 33, which the C library reserves. posix_spawn resets all of them,
-#: because glibc makes an additional system call for each signal that is not to be reset.
+#: Signals that posix_spawn resets: all except 32 and 33, which the C library reserves. A shorter
+#: list would be slower, because glibc makes an additional system call for each unlisted signal.
 _DEFAULTED = [number for number in _ALL_SIGNALS if number not in (32, 33)]
 _LONGEST_REASON = 1000
 _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -23,7 +23,7 @@ _NO_PATH = "/usr/local/bin:/usr/bin:/bin"
 #: Added to a worker's OOM score (of 1,000), so that the kernel kills workers before the server.
 OOM_SCORE_ADDED = 300
 _SCORE = "/proc/self/oom_score_adj"
-#: Maximum number of processes whose score is set, in case the worker has already started some.
+#: Maximum number of a worker's processes whose OOM score is set.
 _MOST_STARTED = 64
 
 Enter = Callable[[], None]
@@ -153,7 +153,8 @@ def _own_score(pid: int) -> _OwnScore | None:
             with open(_SCORE, "rb") as file:
                 own = file.read().strip()
             score = _OwnScore(os.open(_SCORE, os.O_WRONLY | os.O_CLOEXEC), own, raised)
-            # Without a capability, a process may only be allowed to raise its score.
+            # Test now whether this process may also lower its score again, because without a
+            # capability, the kernel may allow it only to raise the score.
             score.raise_for_child()
             score.restore()
             return score

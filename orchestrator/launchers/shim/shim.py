@@ -81,7 +81,7 @@ class _Shim:
         self._preloaded: deque[Message] = deque()
         #: Time at which the present attempt began.
         self._began_at = 0.0
-        #: Seconds after that time until preloaded launches are returned.
+        #: Seconds from ``_began_at`` until preloaded launches are returned.
         self._kept_seconds = 0.0
         #: The orphan timeout; None while a server is connected.
         self._orphan_timeout: OrphanTimeout | None = None
@@ -90,7 +90,7 @@ class _Shim:
         self._lease_watch: LeaseWatch | None = None
         #: The PID of a worker whose start is not reported yet; 0: none.
         self._unreported = 0
-        #: Time at which this start is to be reported.
+        #: Time at which the start of the worker ``_unreported`` is to be reported.
         self._report_at = 0.0
         self._poll = select.poll()
         self._poll.register(self._signals, select.POLLIN)
@@ -104,8 +104,8 @@ class _Shim:
         output, notices = self._watched
         ready = dict(self._poll.poll(self._milliseconds_to_wait()))
         if self._attempt is not None and ready.get(self._channel.fileno(), 0) & select.POLLHUP:
-            # Set this before a worker's end is handled in the same pass, because no server will
-            # store its record.
+            # Set this before the attempt's end is handled: the shim must then sync the exit record
+            # to the disk, because no server stores the end.
             self._attempt.has_server = False
         if self._unreported and time.monotonic() >= self._report_at:
             self._channel.send({"started": self._unreported})
@@ -282,8 +282,8 @@ class _Shim:
 def complete_launch(message: Message, before: Message) -> Message:
     """Return a whole launch: the launch ``before``, with the changes in ``message``."""
     if "env_gone" not in message:
-        # The server runs an earlier release, which sends whole launches: its folder was updated
-        # since it started.
+        # A server of an earlier release sends whole launches. Such a server runs if the product was
+        # updated after the server's start.
         return message
     env = {**before["env"], **message["env"]}
     for name in message["env_gone"]:

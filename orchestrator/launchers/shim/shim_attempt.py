@@ -158,7 +158,7 @@ class ShimAttempt:
             failpoints.reached("worker: started")
             self._lock.add_worker(self._worker, self._containment.traces)
         except LockRefused as error:
-            # In this case, the server determines the outcome itself.
+            # The server finds the outcome of a refused attempt itself.
             self.record["refused"] = True
             self._fail("lost", ExitCause.NONE, str(error), now)
         except (SpawnFailed, OSError) as error:

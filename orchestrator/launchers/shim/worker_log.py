@@ -63,7 +63,8 @@ class WorkerLog:
     def has_held_output(self) -> bool:
         """True if output is held back, and ``write_held_output`` was not called for it yet.
 
-        In this case, call ``write_held_output`` when the worker has printed nothing for a moment.
+        Output is held back if it may be the beginning of a secret. If True, call
+        ``write_held_output`` when the worker has printed nothing for a moment.
         """
         return self._masker.holds_back and not self._silent
 

@@ -203,7 +203,7 @@ class Reaper:
         for process in living:
             with suppress(PermissionError, ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-        self._heed_time(orphans)
+        self._skip_unkillable(orphans)
         if not orphans:
             self._report()
 
@@ -224,7 +224,7 @@ class Reaper:
             entry = {"pid": process.pid, "command": command}
             self._killed.setdefault((process.pid, process.ticks), entry)
 
-    def _heed_time(self, orphans: list[process_table.Process]) -> None:
+    def _skip_unkillable(self, orphans: list[process_table.Process]) -> None:
         """Stop waiting for processes that still exist long after they were killed."""
         if not orphans:
             self._killing_since = None

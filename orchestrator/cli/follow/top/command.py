@@ -68,7 +68,8 @@ def _print_once(context: CliContext, source: AnySource, job_id: str) -> int:
     if job_id:
         asked.view.opened[job_id] = True
     asked.view.show(source.read(asked))
-    # Read again, because only now the visible workers, whose logs are read, are known.
+    # Read a second time: only the visible workers get a last line, and the first read shows
+    # which workers are visible.
     snapshot = source.read(asked)
     asked.view.show(snapshot)
     asked.view.selected = ("", "")

@@ -21,7 +21,7 @@ from orchestrator.core.errors import OrchestratorError
 REFRESH_SECONDS = 1.0
 #: Seconds for which the outcome of an action is shown.
 NOTICE_SECONDS = 8.0
-#: Rows of a page while the window is unknown.
+#: Rows that page up and page down move, before the terminal's height is known.
 PAGE = 10
 
 #: An action of the user on the server; returns its outcome as text.

@@ -31,7 +31,8 @@ MOST_LOGS = 10
 LAST_LINES = 5
 #: Maximum number of lines of a log in the pane.
 LOG_LINES = 500
-#: Maximum share of the time that reads of one job's workers may take. Slow reads are thus rarer.
+#: Maximum fraction of the time for reads of one job's workers. The slower a read was, the later the
+#: next read begins.
 MOST_SHARE = 0.1
 
 

@@ -16,8 +16,8 @@ STOP_SECONDS = 120
 #: Seconds that the recovery of unfinished jobs may take.
 START_SECONDS = 900
 
-#: Pattern of texts that a unit file cannot contain: control characters, invalid UTF-8, and blanks
-#: or a backslash at the beginning or end.
+#: Pattern of texts that a unit file cannot contain: control characters, invalid UTF-8, a blank at
+#: the beginning, and a blank or backslash at the end.
 _UNFIT = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]|^\s|[\s\\]$")
 
 #: Hardening of all units. These settings need no privileges.
@@ -52,7 +52,7 @@ class Unit:
     folder: Path
     project: Path
     environment: Mapping[str, str]
-    #: A file with further variables; it need not exist. Specifiers such as ``%E`` count.
+    #: A file with further variables; it need not exist. systemd expands specifiers such as ``%E``.
     environment_file: str
     #: The user that the server runs as; empty: the unit belongs to the user's own service manager.
     user: str

@@ -14,13 +14,13 @@ class NodeLeaseTerms:
 
     #: Interval between two heartbeats of a node that has workers.
     beat: float = 0.5
-    #: Time without an expected message after which the connection is closed. After that, no worker
-    #: starts on the node until it has connected again.
+    #: Time without an expected message after which the connection is closed. No worker starts on
+    #: the node until the node has connected again.
     notice: float = 2.0
     #: Time for which a node's workers may run without an answer from the server.
     lease: float = 8.0
-    #: Maximum time from the end of a lease until the last worker has ended: it includes the next
-    #: check, the grace time, the kill, and clock drift.
+    #: Maximum time from the end of a lease until the last worker has ended. This time includes
+    #: the next check, the grace time, the kill, and clock drift.
     slack: float = 2.5
     #: Maximum time for which refused connections extend the lease, counted from the first refusal;
     #: 0: no limit.
@@ -39,5 +39,5 @@ class NodeLeaseTerms:
 
     @property
     def fenced_after(self) -> float:
-        """Seconds from the server's latest answer to a node until all its workers have ended."""
+        """Seconds from the server's last answer to a node until the node's workers have ended."""
         return self.lease * 1.01 + self.slack

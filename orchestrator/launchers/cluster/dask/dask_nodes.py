@@ -34,7 +34,8 @@ logger = logging.getLogger(__name__)
 _DAYS = 730.0
 _CONNECT_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
-#: Seconds until the next connection. They double after each failure, up to the second value.
+#: Seconds to wait after the first failed connection, and longest wait. Each further failure doubles
+#: the wait.
 _AGAIN_SECONDS, _LONGEST_AGAIN_SECONDS = 0.5, 30.0
 _CLOSE_SECONDS = 10.0
 #: Seconds after which a disconnected node is started again, if its Dask worker still runs.
@@ -93,7 +94,7 @@ class DaskNodes:
         states: Callable[[], Sequence[NodeState]],
         scaling: "DaskScaling | None",
     ) -> None:
-        """``directory``: the cluster's certificates. ``states`` returns the states of all nodes.
+        """``directory`` has the cluster's certificates. ``states`` returns the states of all nodes.
 
         ``scaling`` computes how many Dask workers there should be; None: Dask is not scaled.
         Raise ConfigError if the address, the package, or the certificates are unusable.
@@ -101,8 +102,8 @@ class DaskNodes:
         scheduler_address(address)
         self._address, self._directory, self._states = address, directory, states
         self._scaling = scaling
-        #: Time of the next start of a disconnected node, and the pause after that start, by the
-        #: address of its Dask worker.
+        #: By address of a Dask worker: the time of the next start of its node if the node is
+        #: disconnected, and the pause after this start, in seconds.
         self._starts: dict[str, tuple[float, float]] = {}
         try:
             import distributed
@@ -192,8 +193,8 @@ class DaskNodes:
                 await self._start(client, address, name, int(found[address]["nthreads"]))
                 started[address] = name
                 self._starts[address] = self._loop.time() + _EXITED_SECONDS, _EXITED_SECONDS
-            # Count a worker as lost only if this connection has shown it. A restarted scheduler
-            # knows no workers at first, although their nodes work.
+            # Count a Dask worker as lost only if the scheduler listed it during this connection. A
+            # restarted scheduler lists no Dask workers at first, although their nodes still run.
             for address in started.keys() - found.keys():
                 lost.add(started.pop(address))
                 self._starts.pop(address, None)

@@ -27,7 +27,7 @@ from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 
 logger = logging.getLogger(__name__)
 
-#: Interval at which figures are sent to the scheduler, and time for which they are valid. Seconds.
+#: Seconds between two messages with figures to the scheduler, and seconds until figures expire.
 _FIGURES_SECONDS, _VALID_SECONDS = 1.0, 15.0
 #: Nodes are released only if there is a surplus for this many seconds.
 _SURPLUS_SECONDS = 3.0
@@ -61,8 +61,8 @@ class SchedulerScaling(SchedulerPlugin):
 
     async def start(self, scheduler: Any) -> None:
         self._scheduler = scheduler
-        # The original method, for Dask's own tasks. Use the method of the class, because an earlier
-        # connection may have replaced the method of the scheduler.
+        # The original method computes the Dask workers for Dask's own tasks. Get this method from
+        # the class, because an earlier connection may have replaced the method of the object.
         self._for_tasks = type(scheduler).adaptive_target.__get__(scheduler)
         scheduler.adaptive_target = self.adaptive_target
         scheduler.handlers["adaptive_target"] = self.adaptive_target
@@ -134,8 +134,8 @@ class DaskScaling:
         #: Time since which each released node has had no worker.
         self._idle_since: dict[str, float] = {}
         self._is_installed = False
-        #: Time since which Dask workers are missing and no program asks the scheduler; None if no
-        #: Dask worker is missing, or if a program asks.
+        #: Time since which Dask workers are missing, but no program asks for the wanted number.
+        #: None if no Dask worker is missing, or if a program asks.
         self._short_since: float | None = None
         self._is_warned = False
 

@@ -1,8 +1,8 @@
 """The archive format in which server and node send each other the directories of an attempt.
 
 A record consists of the length of its header (four bytes), the header (a JSON object), and the
-content of a file. The last record has the kind ``end``. The other machine is not trusted: if any
-path or link leaves its directory, the whole archive is rejected.
+content of a file. The last record has the kind ``end``. The machine that sent an archive is not
+trusted: if a path or link leads out of its directory, the whole archive is rejected.
 """
 
 import errno
@@ -25,7 +25,7 @@ MOST_BYTES = 4 * 1024**3
 MOST_RECORDS = 200_000
 _MOST_HEADER = 64 * 1024
 _COPY_BYTES = 1024 * 1024
-#: A disk with less space counts as full.
+#: A disk with less free space, in bytes, counts as full.
 _FULL_BYTES = 1024 * 1024
 _TOO_MANY = f"the worker has more than {MOST_RECORDS} files; let the task delete files"
 _LENGTH = struct.Struct(">I")
@@ -278,8 +278,8 @@ def _stays_inside(name: str, target: str) -> bool:
 
 
 def _make_link(root: str, name: str, target: str) -> None:
-    # If the link is below another link, the text of its target would be relative to another
-    # directory.
+    # Reject a link below another link: its relative target would start at the directory to which
+    # the other link leads, and could then leave ``root``.
     parts = name.split("/")[:-1]
     for end in range(1, len(parts) + 1):
         if os.path.islink(f"{root}/{'/'.join(parts[:end])}"):

@@ -36,7 +36,7 @@ class HeldAttempt:
         #: The archive of the attempt's files that the node returns to the server.
         self.archive = f"{directory}/{RETURNED}"
         self.digest = ""
-        #: Size of the server's files when the attempt started.
+        #: Size of each output file on the server when the attempt started.
         self.bases = dict.fromkeys(FILES, 0)
         self.sent = dict.fromkeys(FILES, 0)
         self.exit: Exit | None = None
@@ -51,7 +51,7 @@ class HeldAttempt:
         self.files: AttemptFiles | None = None
         #: True until the attempt has its files.
         self.is_preparing = False
-        #: The end of an attempt that was stopped before it had its files; None if it was not.
+        #: The attempt's end, if the attempt was stopped before it had its files; otherwise None.
         self.stopped: Exit | None = None
         #: The description of the files that the node returns; None: it returns no files.
         self.returned: Message | None = None

@@ -80,7 +80,8 @@ _WELCOME_SECONDS = 10.0
 _PAUSE_SECONDS, _REJECTED_SECONDS, _LONGEST_SECONDS = 0.25, 5.0, 60.0
 #: Seconds between two searches for agents.
 _AGENTS_SECONDS = 5.0
-#: Maximum seconds for which a stopping node waits until the server has its workers' ends.
+#: Maximum seconds for which a stopping node waits until the server has confirmed the ends of the
+#: node's workers.
 _LEAVE_SECONDS = 15.0
 #: If the disk is full when an ended worker's files are packed: maximum seconds to wait for space,
 #: and seconds between two tries.
@@ -118,12 +119,12 @@ class NodeSettings:
     home: Path
 
 
-#: Returns the facts about each described agent on this machine, as JSON: ``name``; ``reason``, why
-#: the agent cannot work (empty: it can); ``fix``, the steps that repair it; and ``login``, a stamp
-#: of its login.
+#: Function that returns facts about each described agent on this machine, as JSON. ``reason``: why
+#: the agent cannot work; empty if the agent can work. ``fix``: the steps that make the agent work.
+#: ``login``: a value that changes when the agent's login changes. The fourth field is ``name``.
 Look = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
-#: Returns the available memory of this machine and the free space on a directory's disk, in bytes;
-#: None if unknown.
+#: Function that returns the available memory of this machine, and the free space on a directory's
+#: disk, in bytes. None: unknown.
 Space = Callable[[Path], tuple[int | None, int | None]]
 
 
@@ -162,7 +163,7 @@ class NodeDaemon:
         self._launcher: LocalLauncher | None = None
         self._idle_shims: asyncio.Task[None] | None = None
         self._link: Link | None = None
-        #: The server's address of the link.
+        #: The server's address on the present link.
         self._where = ""
         self._tunnel: Tunnel | None = None
         #: True if this node sends few heartbeats, because it has no workers.
@@ -636,7 +637,8 @@ class NodeDaemon:
         launcher = LocalLauncher(plan)
         launcher.open(self)
         self._launcher = launcher
-        # Listen in this thread, because a message to another thread costs more than most events.
+        # Listen in this thread, because passing an event to another thread would cost more than
+        # most events cost themselves.
         self._loop.add_reader(launcher.fileno(), launcher.listen, 0.0)
         self._idle_shims = asyncio.ensure_future(self._end_idle_shims(launcher))
         for held in self._held.hold_stored():
