@@ -162,7 +162,7 @@ def _existing_directory(target: Path) -> Path:
 def _by_path(
     found: Iterator[ApplySource], job_id: str, take: Sequence[str]
 ) -> Mapping[str, ApplySource]:
-    """Return one source file for each path.
+    """Return one source file for each path. ``found`` may have several for a path.
 
     If workers made different versions of a file, the version of the worker in ``take`` is returned.
     If no such worker is in ``take``, the source is refused. Raise InvalidRequest if ``take`` names
@@ -208,8 +208,8 @@ def _sources(context: CliContext, job_id: str) -> Iterator[ApplySource]:
     merged = list(_sources_of_result(context, job_id))
     yield from merged
     if not merged:
-        home = directory_of(context.workspace, job_id)
-        yield from _files_of_workers(home, tasks_of(whole_job(context.workspace, job_id)))
+        directory = directory_of(context.workspace, job_id)
+        yield from _files_of_workers(directory, tasks_of(whole_job(context.workspace, job_id)))
 
 
 def _sources_of_result(context: CliContext, job_id: str) -> Iterator[ApplySource]:
@@ -220,7 +220,9 @@ def _sources_of_result(context: CliContext, job_id: str) -> Iterator[ApplySource
             yield ApplySource(each.path, "", each.executable, content, each.kind, not each.blob)
 
 
-def _files_of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iterator[ApplySource]:
+def _files_of_workers(
+    job_directory: Path, tasks: Sequence[Mapping[str, object]]
+) -> Iterator[ApplySource]:
     """Yield the files of successful workers, and of the workers of their child jobs.
 
     Omits candidates that were not chosen, and workers that ran in the project itself. The files of
@@ -228,11 +230,11 @@ def _files_of_workers(home: Path, tasks: Sequence[Mapping[str, object]]) -> Iter
     """
     for task in (each for each in tasks if each.get("chosen") is not False):
         children = task.get("child_results")
-        yield from _files_of_workers(home, children if isinstance(children, list) else [])
+        yield from _files_of_workers(job_directory, children if isinstance(children, list) else [])
         if task.get("status") not in SUCCEEDED_WORKER or is_in_project(task):
             continue
         files, worker_id = task.get("files_created"), str(task.get("worker_id"))
-        directory = next(home.glob(f"depth_*/{worker_id}"), home)
+        directory = next(job_directory.glob(f"depth_*/{worker_id}"), job_directory)
         for path in files if isinstance(files, list) else []:
             yield _file_of_worker(str(directory), str(path), worker_id)
         for path in _links(directory):
@@ -249,12 +251,12 @@ def _links(directory: Path) -> Iterator[str]:
         names[:] = [each for each in names if each not in INSTALLED and each != ".git"]
 
 
-def _notes_on_cut_lists(home: Path, tasks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _notes_on_cut_lists(job_directory: Path, tasks: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield a line for each successful worker whose list of files is cut at ``MAX_FILES``."""
     for task in tasks:
         is_long = len(task.get("files_created") or ()) >= MAX_FILES
         if is_long and task["status"] in SUCCEEDED_WORKER:
-            found = next(home.glob(f"depth_*/{task['worker_id']}"), home)
+            found = next(job_directory.glob(f"depth_*/{task['worker_id']}"), job_directory)
             others = f"only the first {MAX_FILES} are listed; copy the others yourself from {found}"
             yield f"{task['worker_id']} has more than {MAX_FILES} files; {others}"
 
@@ -305,7 +307,10 @@ def _reason(error: OSError) -> str:
 
 
 def _ask(context: CliContext, place: Path, steps: Sequence[ApplyStep], yes: bool) -> None:
-    """Ask the user to confirm that files are overwritten. Raise Conflict if the user declines."""
+    """Ask the user to confirm that files are overwritten. Raise Conflict if the user declines.
+
+    Ask nothing if ``yes`` is True, or if no file is overwritten.
+    """
     over = [step.path for step in steps if step.action == OVERWRITE]
     if not over or yes:
         return

@@ -86,7 +86,7 @@ SECTIONS: Mapping[str, Mapping[str, str]] = {
 COMMANDS = {name: module for section in SECTIONS.values() for name, module in section.items()}
 EVERY_COMMAND: Sections = {title: tuple(names) for title, names in SECTIONS.items()}
 
-#: Names in ``--help``; the other commands are in groups and in ``help``.
+#: Commands that ``--help`` lists. The other commands are in groups, and in the list of ``help``.
 FIRST: Sections = {
     "Run": ("run", "submit", "plan"),
     "Follow and merge": ("jobs", "job", "diff", "land"),

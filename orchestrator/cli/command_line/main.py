@@ -47,7 +47,7 @@ class Commands(CommandGroup):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        # Without this, "logs JOB | head" would exit with 1.
+        # Without ``reader_may_leave``, "logs JOB | head" would exit with 1.
         with reader_may_leave(sys.stdout):
             return super().invoke(ctx)
 
@@ -90,7 +90,7 @@ def commands(context: CliContext, home: Path | None) -> None:
     """
     if home is not None:
         context.use_home(home)
-    context.settle_home()
+    context.check_home_and_choose_project()
 
 
 def execute(arguments: Sequence[str] | None, context: CliContext) -> int:

@@ -61,7 +61,8 @@ def _free_space(workspace: Path) -> HealthCheck:
 def repository_space(project: Path, workspace: Path, least_bytes: int) -> HealthCheck | None:
     """Check the free space on the disk of the project's repository.
 
-    Return None if the project has no repository, or if the workspace is on the same disk.
+    The check fails if less than ``least_bytes`` is free. Return None if the project has no
+    repository, or if the workspace is on the same disk.
     """
     common = _common_directory(project)
     if common is None or os.stat(common).st_dev == os.stat(_nearest_existing(workspace)).st_dev:

@@ -235,9 +235,9 @@ def indent(worker_id: str) -> str:
 
 
 def _of_gate(kind: str, subject: str, worker: str, facts: Facts) -> str | None:
-    """Return a line such as ``worker_1: running gate tests on the base commit``.
+    """Return the line of a gate's event: ``worker_1: running gate tests on the base commit``.
 
-    Return None if the event gets no line.
+    Return None if the event gets no line. ``facts``: the event's data.
     """
     by, name = f"{subject}: " if subject else "", first_line(facts.get("gate"), NAME_CHARACTERS)
     if kind == EventKind.GATE_ENDED:

@@ -21,7 +21,11 @@ def progress_line(
     style: Style,
     is_unicode: bool,
 ) -> str:
-    """Return a bar with text such as ``3/6 done, 2 running, $0.04, 14 s, about 12 s left``."""
+    """Return a bar with text such as ``3/6 done, 2 running, $0.04, 14 s, about 12 s left``.
+
+    Parts are omitted until the line fits into ``width`` columns. ``began``: time of the job's first
+    event; None: unknown.
+    """
     parts = dict(_parts(progress, now, began, style))
     bar = _bar(progress, style, is_unicode)
     for name in ("", *_DROPPED):

@@ -70,6 +70,7 @@ def find_jobs(
 ) -> dict[str, Any]:
     """Return at most ``limit`` jobs, from the server, or from the jobs' files if no server runs.
 
+    ``status``: return only jobs with this status; None: return jobs with any status.
     If ``children`` is True, child jobs are included. If a worker calls the server, the server
     returns only the descendants of the worker.
     """

@@ -188,7 +188,7 @@ def _project_of(context: CliContext, record: ServerRecord) -> str:
 
 
 def _check_config(context: CliContext, record: ServerRecord, say: Say) -> None:
-    """Check settings that the running server has not checked. Raise ConfigError.
+    """Check the settings if they may differ from the running server's. Raise ConfigError.
 
     Print a note if config.yaml has changed since the server started.
     """

@@ -97,7 +97,10 @@ def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSett
 
 
 def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, default: str) -> str:
-    """Return the text of a setting, or ``default``. Raise _NotPlain if it has no simple form."""
+    """Return the text of the setting ``section.key``, or ``default``.
+
+    Raise _NotPlain if the setting has no simple form.
+    """
     value = setting(folder, environ, section, key)
     text = _text(folder)
     if _MERGE_KEY in text or any(map(_is_in_lower_case, environ)):
@@ -114,7 +117,7 @@ def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, def
 
 
 def _is_in_lower_case(variable: str) -> bool:
-    # The variable looks like a setting, but is none, because settings have names in upper case.
+    # Such a variable looks like a setting, but the names of settings are in upper case.
     return variable.startswith("ORCHESTRATOR_") and "__" in variable and not variable.isupper()
 
 

@@ -458,9 +458,9 @@ class NodeLinks:
                 self._disconnected(node)
 
     def _connect(self, node: ConnectedNode, link: Link, hello: Message) -> Window:
-        """Record the node's new connection and the facts in its greeting.
+        """Record the node's new connection, and the facts in the node's first message ``hello``.
 
-        Return the limit of unconfirmed bytes of this connection.
+        Return the object that limits the unconfirmed bytes of this connection.
         """
         if node.link is not None:
             # The node has opened a new connection, and no longer reads the former one.

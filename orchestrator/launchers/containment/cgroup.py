@@ -74,7 +74,10 @@ class ControlGroups(Subreaper):
 
 
 def settings(wanted: Message, controllers: Sequence[str]) -> dict[str, str]:
-    """Return the control files to write for a worker's group: each file name with its content."""
+    """Return the control files to write for a worker's group: each file name with its content.
+
+    ``wanted``: the limits of the worker. A limit without its controller is omitted.
+    """
     files = {}
     if wanted.get("cpu") is not None and "cpu" in controllers:
         files["cpu.max"] = f"{max(1000, int(wanted['cpu'] * _PERIOD))} {_PERIOD}"

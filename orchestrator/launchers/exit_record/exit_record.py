@@ -66,8 +66,9 @@ State = FinishedRecord | RunningRecord | Unfinished
 def inspect(exit_path: str, digest: str = "") -> State:
     """Return the state of an attempt.
 
-    If a crash left an unpublished exit record, publish it. Raise OSError if the attempt's lock is
-    held by an unknown process.
+    If a crash left an unpublished exit record, publish it. ``digest``: SHA-256 of the shim's
+    secret; empty: every record counts. Raise OSError if an unknown process holds the attempt's
+    lock.
     """
     give_up_at = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
@@ -91,7 +92,8 @@ def tombstone(
     """Mark an attempt as lost, and return its end. The attempt can then never start again.
 
     If the attempt has an exit record, return the end in this record. If the attempt is running,
-    return None and change nothing. Idempotent.
+    return None and change nothing. ``strays``: the attempt's leftover processes. ``digest``:
+    SHA-256 of the shim's secret; empty: every record counts. Idempotent.
     """
     while True:
         ended = read_exit(exit_path, digest)
@@ -124,7 +126,8 @@ def break_lock(exit_path: str) -> None:
 def read_exit(exit_path: str, digest: str = "") -> Exit | None:
     """Return the end in an attempt's exit record; None if there is no genuine record.
 
-    For an unreadable record, the end is LOST, and ``error`` has the reason.
+    For an unreadable record, the end is LOST, and ``error`` has the reason. ``digest``: SHA-256 of
+    the shim's secret; empty: every record is genuine.
     """
     try:
         content = _content(exit_path)
@@ -138,7 +141,10 @@ def read_exit(exit_path: str, digest: str = "") -> Exit | None:
 
 
 def is_forged(exit_path: str, digest: str) -> bool:
-    """True if there is a readable record that neither the attempt's shim nor the server wrote."""
+    """True if the exit record is readable, but comes neither from the shim nor from the server.
+
+    ``digest``: SHA-256 of the shim's secret; empty: no record counts as forged.
+    """
     try:
         return _is_forged(_content(exit_path), digest)
     except FileNotFoundError:

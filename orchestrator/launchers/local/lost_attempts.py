@@ -40,9 +40,14 @@ def settle(
 ) -> Exit:
     """Return the end of an attempt whose shim has exited: its published record, or LOST.
 
-    If the attempt is lost, also kill its processes, and prevent another start. ``has_begun``: True
-    if the worker certainly ran, even if it has removed the files that prove this. ``with_server``:
-    True if this server stopped the attempt during its own shutdown.
+    If the attempt is lost, also kill its processes, and prevent another start. If another process
+    runs the attempt, return LOST, and change nothing.
+
+    - ``strays``: leftover processes that are already killed.
+    - ``masker`` masks secrets in the command lines of killed processes.
+    - ``digest``: SHA-256 of the shim's secret; empty: every record counts.
+    - ``has_begun``: True if the worker certainly ran, even if the worker has removed all traces.
+    - ``with_server``: True if this server stopped the attempt during its own shutdown.
     """
     state = exit_record.inspect(exit_path, digest)
     if isinstance(state, exit_record.FinishedRecord):
@@ -88,7 +93,8 @@ def clear_group(attempt_id: str, exit_path: str) -> None:
 def kill_marked(attempt_id: str, masker: Masker | None) -> tuple[Stray, ...]:
     """Kill all processes with the attempt's marker, and return them.
 
-    The search is repeated until it finds no process, for at most two seconds.
+    The search is repeated until no process is found, for at most two seconds. ``masker`` masks
+    secrets in the command lines of the result; None: the result has only the programs' names.
     """
     killed: dict[int, Stray] = {}
     give_up_at = time.monotonic() + _KILL_SECONDS

@@ -25,7 +25,7 @@ class ShimLink:
     """A shim: its socket, its spawner, and the attempt that it runs. Not thread-safe."""
 
     def __init__(self, spawner: SpawnerProcess, serial: int) -> None:
-        """Request a new shim from the spawner. Raise OSError if the request fails."""
+        """Request a new shim with the number ``serial`` from the spawner. Raise OSError."""
         self.spawner = spawner
         self.serial = serial
         self._channel = Channel(spawner.fork_shim(serial))
@@ -136,7 +136,10 @@ class ShimLink:
         stopped_by: str,
         cause: ExitCause = ExitCause.NONE,
     ) -> None:
-        """Stop a running attempt. For a preloaded launch, request its return."""
+        """Stop a running attempt. For a preloaded launch, request its return.
+
+        Only the first call for a running attempt decides how and why the attempt ended.
+        """
         if attempt_id in self.preloaded:
             self.take_back(attempt_id)
         else:
@@ -165,7 +168,7 @@ class ShimLink:
         return self._channel.receive()
 
     def close(self) -> None:
-        """Disconnect. An idle shim then exits; a busy shim exits after its attempt."""
+        """Disconnect. An idle shim then exits at once, a busy shim after its attempt."""
         self._channel.close()
 
 

@@ -44,7 +44,7 @@ class LeaseWatch:
         self.wakes_at = now
 
     def is_over(self, now: float) -> bool:
-        """True if the lease has ended, or its file is missing or too short."""
+        """True if the lease has ended, or if its file is missing or too short."""
         if now < self.wakes_at:
             return False
         self.wakes_at = now + LOOK_SECONDS

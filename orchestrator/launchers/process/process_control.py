@@ -46,7 +46,7 @@ def become_subreaper() -> None:
 
 
 def hide_memory(hidden: bool = True) -> None:
-    """Hide this process's memory, descriptors, and environment from other processes of the user.
+    """Hide this process's memory, descriptors, and environment from the user's other processes.
 
     Other processes cannot trace this process, and it writes no core dump. A forked child inherits
     the setting until its exec. Root still has access. Does nothing without /proc.

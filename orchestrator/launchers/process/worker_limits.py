@@ -43,7 +43,7 @@ def _set_limits(wanted: list[tuple[int, int]]) -> None:
 
 
 def hit_by_end(limits: Message, code: int | None, number: int | None) -> str:
-    """Return the limit that the worker's exit code or signal indicates, as text; "" if none."""
+    """Return the limit that an exit ``code`` or signal ``number`` indicates, as text; or ""."""
     if limits.get("file_size") is None:
         return ""
     if signal.SIGXFSZ not in (number, (code or 0) - _SHELL_OFFSET):

@@ -34,12 +34,15 @@ _LONGEST_MILLISECONDS = 86_400_000.0
 
 
 def serve(end: socket.socket, plan: Message) -> None:
-    """Run a shim in its own process. A fatal error is reported on the shim's socket."""
+    """Run a shim in its own process. A fatal error is reported to the server.
+
+    ``end``: the socket to the server. ``plan``: see ``containment_for``.
+    """
     channel = Channel(end)
     try:
         _Shim(channel, plan).run()
     except Exception:
-        # Imported when needed: its import takes a tenth of the time of the spawner's start
+        # Imported only when needed, because the import takes a tenth of the spawner's start.
         import traceback
 
         channel.send({"failed": traceback.format_exc()})

@@ -199,7 +199,8 @@ class ShimAttempt:
     def stop(self, ended_by: str, stopped_by: str, cause: str, now: float) -> None:
         """Begin to stop the attempt: SIGTERM now, SIGKILL after the grace time.
 
-        Idempotent: the first call decides the recorded reason.
+        Idempotent: the first call decides the fields ``ended_by``, ``stopped_by``, and ``cause`` of
+        the exit record.
         """
         if self._phase is not _Phase.RUNNING:
             return

@@ -58,7 +58,7 @@ def _run(control: int) -> None:
 
 
 def _leave_server(control: int) -> None:
-    """Discard what the fork inherited from the server, such as descriptors and variables.
+    """Discard inherited descriptors and variables of the server, except ``control``.
 
     The variables remain readable in /proc until the spawner hides its memory, at its first step.
     """

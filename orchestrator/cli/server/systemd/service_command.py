@@ -178,7 +178,7 @@ def _check_manager(context: CliContext, manager: Manager) -> None:
 def _check_place(path: Path, manager: Manager, context: CliContext, verb: str) -> None:
     """Raise Conflict if ``path`` exists, and is not this folder's unit.
 
-    Raise Unavailable if this user may not write the file.
+    Raise Unavailable if this user may not write the file. ``verb``: the command in the message.
     """
     if path.exists():
         owner = folder_of(path.read_text("utf-8", "replace"))

@@ -210,8 +210,9 @@ class DaskNodes:
     ) -> None:
         """Restart nodes that have not reconnected, because their processes may have exited.
 
-        If the former process of a node still runs, it holds a lock, so that the new process exits
-        at once. If a person has removed a node, it is not restarted.
+        If the former process of a node still runs, the process holds a lock, so that the new
+        process exits at once. A node that a person has removed is not restarted. ``started``: names
+        of nodes, ``found``: Dask's data; both by address of the Dask worker.
         """
         now, entries = self._loop.time(), self._registry.entries()
         connected = {each.name for each in self._states() if each.state in ("up", "drained")}

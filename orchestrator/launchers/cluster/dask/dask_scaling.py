@@ -116,8 +116,9 @@ class DaskScaling:
         demand: Callable[[Machine, int], int],
         machine: Callable[[str], Machine | None],
     ) -> None:
-        """``machine`` returns the machine of a node.
+        """``minimum`` and ``maximum`` limit the number of Dask workers.
 
+        ``machine`` returns the machine of a node.
         ``demand(machine, most)`` returns how many waiting workers could start if there were more
         machines like ``machine``. The result is at most ``most``.
         """
@@ -229,6 +230,7 @@ class DaskScaling:
         """Release nodes, or use released nodes again, until ``surplus`` nodes are released.
 
         Nodes with few workers are released first. A node is released only if the surplus lasts.
+        ``found``: the states of nodes, by name.
         """
         entries = registry.entries()
         up = [each for each in found.values() if each.name in entries and each.state == "up"]

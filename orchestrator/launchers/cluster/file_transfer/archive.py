@@ -67,10 +67,10 @@ def pack(
 ) -> ArchiveFigures:
     """Write the directories ``roots`` into a new archive at ``path``. Return its size and digest.
 
-    ``chosen``: one more directory, and the relative paths of the files to write from it.
-    Omits the paths ``leave_out``, links that leave their directory, and special files such as
-    pipes. A missing directory counts as empty. Raise OSError, or UnusableFiles if the directories
-    are too large.
+    Omits the absolute paths ``leave_out``, links that lead out of their directory, and special
+    files such as pipes. A missing directory counts as empty. ``chosen``: another directory, and
+    the relative paths of its files to write. Raise OSError, or UnusableFiles if the directories are
+    too large.
     """
     with open(path, "wb", opener=open_private) as file:
         writer = _Writer(file, most_bytes)
@@ -92,9 +92,9 @@ def open_private(path: str, flags: int) -> int:
 def _entries(
     root: str, prefix: str, leave_out: frozenset[str]
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Yield the relative path of each entry below a directory, and the entry.
+    """Yield the path relative to ``root`` of each entry below ``root``/``prefix``, and the entry.
 
-    A directory comes before its entries.
+    A directory comes before its entries. The absolute paths ``leave_out`` are omitted.
     """
     try:
         with os.scandir(f"{root}/{prefix}") as found:

@@ -147,7 +147,8 @@ class NodeFiles:
     def unpack(self, attempt_id: str, files: AttemptFiles, figures: ArchiveFigures) -> None:
         """Create the attempt's directories from the received archive.
 
-        Raise OSError, UnusableFiles, or RepositoryError.
+        ``figures``: the size and digest of the archive that the server sent. Raise OSError,
+        UnusableFiles, or RepositoryError.
         """
         place, mapped = self._worker_directory(attempt_id), self.paths(attempt_id)
         error = self._errors.pop(str(place), None)
@@ -247,8 +248,9 @@ class NodeFiles:
     ) -> None:
         """Apply ``change`` to a running attempt's worktree.
 
-        ``path``: the archive with the commits of the change. The archive is removed. Raise OSError,
-        UnusableFiles, or RepositoryError.
+        ``path``: the archive with the commits of the change. The archive is removed. ``sent``: the
+        size and digest of the archive that the server sent. Raise OSError, UnusableFiles, or
+        RepositoryError.
         """
         if self._worktrees is None:
             raise UnusableFiles(

@@ -92,7 +92,8 @@ class ServerFiles:
     def take(self, files: AttemptFiles, exit_path: str, figures: ArchiveFigures) -> None:
         """Move the received files of an ended attempt to their directories. Idempotent.
 
-        The node is not trusted. Raise OSError, UnusableFiles, or RepositoryError.
+        ``figures``: the size and digest of the archive that the node sent. The node is not trusted.
+        Raise OSError, UnusableFiles, or RepositoryError.
         """
         received, staging = archive_path(exit_path), _sibling(exit_path, "staging")
         if not os.path.exists(received) or archive.figures_of(received) != figures:

@@ -336,7 +336,8 @@ class NodeDaemon:
     async def _serve(self, link: Link, where: str, welcome: Message, sent: float) -> float | None:
         """Serve a connection until it breaks.
 
-        ``sent``: ``boot_time()`` just before ``hello`` was sent.
+        ``where``: the server's address. ``welcome``: the server's first message. ``sent``:
+        ``boot_time()`` just before ``hello`` was sent.
 
         Return the seconds to wait before the next connection; None if the node must end.
         """

@@ -53,7 +53,7 @@ class WorktreeRequests:
         self._directory, self._held, self._files = directory, held, files
 
     async def send_snapshot(self, link: Link, window: Window, message: Message) -> None:
-        """Send the present state of a worktree."""
+        """Answer a request for the present state of a worktree."""
 
         async def send(target: _Target) -> Message:
             held = target.held
@@ -71,7 +71,7 @@ class WorktreeRequests:
         await self._answer(link, message, "snapshot", "snapshot", send)
 
     async def store_file(self, message: Message) -> None:
-        """Store a file for a running worker."""
+        """Store the file in ``message`` for a running worker. Errors are logged."""
         held, path = self._held.get(message["attempt"]), message["path"]
         if held is None or held.files is None or self._files is None:
             return
@@ -88,7 +88,7 @@ class WorktreeRequests:
                 )  # fmt: skip
 
     def receive_result(self, link: Link, message: Message) -> None:
-        """Receive a part of a child job's result."""
+        """Store a piece of a child job's result, and confirm it. ``bring`` reports an error."""
         held, data = self._held.get(message["attempt"]), unpacked(message["data"])
         if held is not None:
             if message["at"] == 0:
@@ -102,7 +102,7 @@ class WorktreeRequests:
         link.post({"is": "had", "bytes": len(data)})
 
     async def bring(self, link: Link, message: Message) -> None:
-        """Add the received result of a child job to its parent worker's worktree."""
+        """Add the received result of a child job to its parent worker's worktree, and answer."""
         change, sent = FileChange(**message["change"]), ArchiveFigures(**message["sent"])
 
         async def bring(target: _Target) -> Message:
