@@ -77,7 +77,7 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
 
 
 def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
-    """If a worker was retried, yield a line that tells if the retry resumed the session."""
+    """Yield a line for a retried worker: whether its latest attempt resumed the session."""
     session = task.get("session")
     if session and session["attempt"] > 1:
         how = "resumed session" if session["resumed"] else "new session"
