@@ -83,14 +83,24 @@ class BaselineRuns:
         #: Base commits in use, by root job id and commit. Other classes only check for emptiness.
         self.sites: dict[tuple[str, str], _Site] = {}
 
+    def known_result(self, check: Check, gate: Gate) -> FinishedRun | None:
+        """Return the result of an earlier run on the base commit of a check; None: run the gate."""
+        stored = self._results.stored(check.base, gate)
+        if stored is not None:
+            return stored
+        with self._lock:
+            site = self.sites.get((check.root_id, check.base))
+            known = site.found if site else []
+            return next((ran for each, ran in known if _is_same_command(each, gate)), None)
+
     def request(self, requester: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
         """Request a gate's result on the base commit of a check. ``on_ran`` gets the result.
 
         ``requester`` identifies the caller, which can cancel the request with ``forget``.
         """
-        kept = self._results.stored(check.base, gate) or self._shared_result(check, gate)
-        if kept is not None:
-            self._background.later(partial(on_ran, kept))
+        known = self.known_result(check, gate)
+        if known is not None:
+            self._background.later(partial(on_ran, known))
             return
         key = check.root_id, check.base
         with self._lock:
@@ -127,12 +137,6 @@ class BaselineRuns:
             is_idle = all(site.running is None for site in sites)
         if is_idle:
             self._background.later(partial(self._remove_worktrees, root_id))
-
-    def _shared_result(self, check: Check, gate: Gate) -> FinishedRun | None:
-        with self._lock:
-            site = self.sites.get((check.root_id, check.base))
-            known = site.found if site else []
-            return next((ran for each, ran in known if _is_same_command(each, gate)), None)
 
     # -- runs -----------------------------------------------------------------------------------
 

@@ -341,10 +341,14 @@ class GateRunner:
     def _ask_base(
         self, sequence: _GateSequence, gate: Gate, then: Callable[[FinishedRun | None], None]
     ) -> None:
+        known = self.baselines.known_result(sequence.check, gate)
         with self._lock:
-            sequence.awaits_base = not sequence.stopped
+            sequence.awaits_base = known is None and not sequence.stopped
         if sequence.stopped:
             self._finish_check(sequence)
+            return
+        if known is not None:
+            then(known)
             return
         self._post_gate_run(sequence, gate, GatePlace.BASE)
         on_ran = partial(self._guarded, sequence, self._base_ran, gate, then)
