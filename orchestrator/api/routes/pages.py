@@ -3,11 +3,13 @@
 from http import HTTPStatus
 
 from flask import Blueprint, Response, current_app, jsonify, request, send_from_directory
+from werkzeug.exceptions import NotFound
 
 from orchestrator import __version__
 from orchestrator.api.access.authentication import given_cookie, service
 from orchestrator.api.http_messages import assets
 from orchestrator.api.http_messages import request as reading
+from orchestrator.api.http_messages.problems import response_of
 from orchestrator.api.routes.json_answers import JSON, json_answer
 from orchestrator.schemas import answers
 from orchestrator.schemas.requests.query_parameters import NoQuery
@@ -26,6 +28,9 @@ DOCS_POLICY = (
     "connect-src 'self'; img-src 'self' data:; form-action 'none'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
+
+#: Paths at which also a browser gets a problem.
+_NO_PAGES = ("/api/", "/static/")
 
 
 @blueprint.get("/health")
@@ -102,6 +107,18 @@ def get_page() -> Response:
 def get_page_at(place: str = "") -> Response:
     # The page's script reads the address, such as ``/jobs/ID``.
     return _dashboard()
+
+
+@blueprint.app_errorhandler(NotFound)
+def get_page_at_unknown_path(error: NotFound) -> Response:
+    # A browser names text/html. A program that accepts everything gets the problem.
+    accepts_page = "text/html" in request.accept_mimetypes.values()
+    if not accepts_page or request.path.startswith(_NO_PAGES):
+        return response_of(error)
+    response = _dashboard()
+    response.status_code = HTTPStatus.NOT_FOUND
+    response.vary.add("Accept")
+    return response
 
 
 @blueprint.get("/static/v/<version>/<path:name>")

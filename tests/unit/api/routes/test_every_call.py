@@ -561,6 +561,28 @@ def test_pages_load_only_their_own_files(anonymous: FlaskClient, path: str) -> N
                 assert anonymous.get(target).status_code == HTTPStatus.OK
 
 
+def test_a_browser_gets_a_page_at_an_unknown_path(anonymous: FlaskClient) -> None:
+    browser = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+
+    page = anonymous.get("/settings", headers=browser)
+
+    assert page.status_code == HTTPStatus.NOT_FOUND
+    assert page.text == anonymous.get("/").text
+    assert "script-src 'self';" in page.headers["Content-Security-Policy"]
+
+
+@pytest.mark.parametrize(
+    ("path", "accept"),
+    [("/settings", "*/*"), ("/settings", "application/json"), ("/api/v1/settings", "text/html")],
+)
+def test_a_program_gets_a_problem_at_an_unknown_path(
+    anonymous: FlaskClient, path: str, accept: str
+) -> None:
+    answer = anonymous.get(path, headers={"Accept": accept})
+
+    assert (answer.status_code, answer.mimetype) == (404, "application/problem+json")
+
+
 @pytest.mark.parametrize("path", ["", "/status", "/events", "/wait", "/logs/worker_1?follow=1"])
 def test_head_has_no_body_and_holds_nothing(client: FlaskClient, job: Job, path: str) -> None:
     response = client.head(f"/api/v1/jobs/{job.id}{path}")
