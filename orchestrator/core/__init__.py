@@ -7,7 +7,7 @@
 - ``model``: The values that all packages share: jobs, tasks, workers, machines, and their states
 - ``outcome``: Outcomes of attempts, jobs, and merges; the decision on a retry; agents' logins
 - ``ports``: Protocols of the services that the engine needs; adapters implement them
-- ``repository``: The port to the project's repository, and the names of a job's refs in it
+- ``repository``: The port to the project's repository, and the names of a job's branches and refs
 - ``scheduler``: The pure state machine: events in, commands out
 - ``text``: Cutting and formatting text, patterns of paths, and reading untrusted JSON
 """

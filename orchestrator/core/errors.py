@@ -1,4 +1,4 @@
-"""Every error that is raised on purpose.
+"""The errors that the orchestrator raises on purpose.
 
 OrchestratorError
 ├── ConfigError          a setting is wrong
@@ -6,21 +6,21 @@ OrchestratorError
 │   ├── UnknownAgent
 │   ├── UnknownRole
 │   ├── PlanCycle
-│   └── Refused          the request would exceed a limit or repeat a job above it; has the quota
+│   └── Refused          the request would exceed a limit, or repeat a job above it
 │       └── MaxDepthReached
-├── LimitReached         a limit is used up for now; may have the time at which it is free again
+├── LimitReached         a limit is used up for now
 ├── NotFound             the object does not exist, or the caller may not see it
 │   └── NoSuchJob
 ├── Conflict             the object is in a state that does not allow the action
-│   ├── Outdated         the object has changed since the caller read it; has the new commit
-│   ├── OutdatedPlan     the plan has changed since the caller read it; has the new version
+│   ├── Outdated         the object has changed since the caller read it
+│   ├── OutdatedPlan     the plan has changed since the caller read it
 │   ├── Incomplete       the job is not completed, and the request does not set ``partial``
 │   ├── OtherBranch      the checked-out branch is not the branch to land on
 │   ├── InTheWay         files of the user's checkout block a landing
 │   ├── NoRepository     the job does not use git
 │   ├── Locked           another worker holds a lock
 │   └── Deadlock         waiting for a lock would close a cycle of waits
-├── TooLarge             the answer would be too large; has the names of its parts
+├── TooLarge             the answer would be too large; the caller can request its parts
 ├── Unauthorized         the API key is missing or invalid
 ├── Forbidden            the API key does not have the scope for the action
 ├── Unavailable          not possible now, but may be later
@@ -146,7 +146,7 @@ class LimitReached(OrchestratorError):
         self.limit = limit
         self.most = most
         self.used = used
-        #: Time at which the limit is free again, in seconds since the epoch; None if unknown.
+        #: Time at which the limit resets, in seconds since the epoch; None if unknown.
         self.free_at = free_at
 
 

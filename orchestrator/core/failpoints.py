@@ -1,6 +1,6 @@
 """Failpoints: places where a test can make the process exit as in a crash.
 
-A failpoint does nothing unless a test arms it; see ``launchers.process.crash_injection``.
+A failpoint has no effect until a test arms it; see ``launchers.process.crash_injection``.
 """
 
 from collections.abc import Callable

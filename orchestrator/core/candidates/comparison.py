@@ -24,7 +24,7 @@ class CandidateRow:
     #: The criterion that decided the candidate's place, and the reason as text.
     by: str
     why: str
-    #: Number of gates that the candidate passed, and names of the gates that reject it.
+    #: Number of gates that the candidate passed, and names of the gates that reject the candidate.
     gates_passed: int
     gates_failed: tuple[str, ...]
     failures: int

@@ -135,8 +135,8 @@ class Gate:
     source: GateSource = GateSource.ASKED
     #: Why the gate exists, as text.
     why: str = ""
-    #: The program that the gate requires. The server searches for it before the run. Empty: no
-    #: search; the shell reports a missing program.
+    #: The program that the gate requires. The server searches for the program before the run.
+    #: Empty: no search; the shell reports a missing program.
     program: str = ""
     #: Patterns of files that set the gate's strictness; changes of these files are reported.
     configured_by: tuple[str, ...] = ()
@@ -196,7 +196,7 @@ class GateResult:
     #: Fingerprint of the findings, independent of their line numbers and order; empty if the report
     #: names no finding.
     digest: str = ""
-    #: True if the gate's findings are in files, like those of a linter.
+    #: True if the gate reports places in files, as a linter does.
     is_of_files: bool = False
     #: For a merged state: names of findings that do not count, because only one of two runs had
     #: them. The name "" means that the whole gate failed in only one run.
@@ -352,10 +352,10 @@ class Gates(Protocol):
         """Run the gates of a check one after another. Any thread may call.
 
         ``begun`` is called before ``done``, from any thread, with the names of the gates that have
-        changed files to check. It is not called if there are no such gates.
+        changed files to check. ``begun`` is not called if there are no such gates.
 
-        ``done`` is called once, from any thread, with one result per gate, in order. It is not
-        called if the server stops first.
+        ``done`` is called once, from any thread, with one result per gate, in order. ``done`` is
+        not called if the server stops first.
 
         In a root job, two checks with the same name may not run at the same time. After the check,
         the files in ``check.worktree`` are as in ``check.commit``.

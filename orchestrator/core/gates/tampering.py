@@ -69,7 +69,7 @@ def _checks_in_package_json(text: str) -> object:
 
 
 def _checks_in_setup_cfg(text: str) -> object:
-    # Imported when needed, because most projects have no such file.
+    # Imported when needed, because most projects have no setup.cfg.
     import configparser
 
     parser = configparser.RawConfigParser()

@@ -252,7 +252,7 @@ def plan_of(
 ) -> PlanProgress:
     """Return the plan's progress from stored tasks and workers.
 
-    Before the plan exists, its only task is the planner's.
+    Before the plan exists, the only task is to plan the job.
     """
     if planner and not tasks:
         return PlanProgress((planning_task(planner),), (planner,))

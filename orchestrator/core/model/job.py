@@ -235,9 +235,9 @@ class Job:
     merge_state: MergeState = MergeState.NONE
     #: True if the job has a plan that waits for approval.
     awaits_approval: bool = False
-    #: Counts the runs: a retry or feedback begins the next run of an ended job.
+    #: Number of the run, from 1. A retry or feedback begins the next run of an ended job.
     run: int = 1
-    #: Counts the versions of the plan: people may edit it while it waits for approval.
+    #: Version of the plan, from 1. People may edit a plan that waits for approval.
     plan_version: int = 1
     #: The job's present pause, during which nothing new starts; None: the job is not paused.
     pause: Pause | None = None
@@ -267,7 +267,7 @@ class Job:
 
     @property
     def fails_unjudged(self) -> bool:
-        """True if the job fails because no gate judged code that it changed."""
+        """True if the job fails because no gate judged code that the job changed."""
         facts = self.facts
         in_part = facts.unjudged_gates or facts.unjudged_files or facts.unjudged_work
         is_unjudged = facts.unjudged or bool(in_part)
@@ -288,7 +288,7 @@ class Job:
         return began + self.paused_seconds + self.config.max_wall_seconds
 
     def remaining_wall_seconds(self, now: float) -> float:
-        """Return the remaining wall time in seconds. It does not decrease during a pause."""
+        """Return the remaining wall time in seconds. The time does not decrease during a pause."""
         return self.wall_end - (self.pause.at if self.pause else now)
 
     @property
@@ -320,7 +320,7 @@ def with_descendants(job_id: str, jobs: Iterable[_Any]) -> list[_Any]:
 
 @dataclass(frozen=True, slots=True)
 class WaitingFor:
-    """What a worker waits for. The worker's ``reason`` describes it as text."""
+    """What a worker waits for. The worker's ``reason`` describes the wait as text."""
 
     kind: WaitKind
     #: Name of the agent, worker, or locks that the worker waits for; empty for other kinds.

@@ -1,6 +1,6 @@
 """Facts about a job's outcome in addition to its status: frozen values, stored with the job.
 
-``core.outcome.job.reason`` composes the job's ``reason`` from them.
+``core.outcome.job.reason`` composes the job's ``reason`` from these facts.
 """
 
 from enum import StrEnum

@@ -43,7 +43,7 @@ class Inherited(StrEnum):
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class KnownTool:
     #: Name of the agent. For an agent with a program also the name of its modules in
-    #: ``agents/ai_tools``, so it is an identifier.
+    #: ``agents/ai_tools``, so the name is a Python identifier.
     name: str
     description: str
     #: Names of the agent in other tools, which ``/api/v1/tasks`` accepts.

@@ -24,7 +24,7 @@ class Machine:
     name: str = HERE
     #: Number of workers that may run on the machine at the same time.
     slots: int
-    #: Agents that can work on the machine; None: all except those of ``lacks``.
+    #: Agents that can work on the machine; None: all agents that are not in ``lacks``.
     agents: frozenset[str] | None = None
     #: Agents that cannot work on the machine, each with the reason and how to fix it.
     lacks: Mapping[str, str] = field(default_factory=dict)

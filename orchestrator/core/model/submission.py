@@ -43,7 +43,8 @@ class Submission:
     tasks: tuple[TaskSpec, ...] = ()
     config: ConfigRequest = field(default_factory=ConfigRequest)
     idempotency_key: str | None = None
-    #: Gets messages about the job. Only callers with the scope admin may set it.
+    #: The address that gets messages about the job; None: no messages. Only callers with the scope
+    #: ``admin`` may set an address.
     callback: Callback | None = None
 
 

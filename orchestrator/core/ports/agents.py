@@ -139,8 +139,8 @@ class Agent(Protocol):
         """Return the evidence that an ended attempt has left.
 
         ``directory``: the worker's directory. ``log_tail``: the end of the attempt's log.
-        ``control``: the attempt's control directory. The directory does not exist if the command
-        has no files for it (``Invocation.control``).
+        ``control``: the attempt's control directory. The directory does not exist if
+        ``Invocation.control`` has no files.
         """
 
 

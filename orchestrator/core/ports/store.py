@@ -48,7 +48,7 @@ class Change:
     #: Messages to external receivers about some of the events.
     outbox: Sequence[OutboxEntry] = ()
     #: Run times of ended tasks: digests of the tasks' names, with seconds. An observer writes the
-    #: run times to a file. They are not stored in the database.
+    #: run times to a file; the database does not store run times.
     run_times: Sequence[tuple[str, float]] = ()
 
     @property
@@ -124,7 +124,7 @@ class Store(Protocol):
     def close(self) -> None: ...
 
     def save(self, change: Change) -> None:
-        """Store the whole change, or nothing of it, in one transaction.
+        """Store the whole change or nothing, in one transaction.
 
         After ``save`` has returned, a crash of this process loses nothing. A power loss can lose
         changes of the last hundredths of a second, except ``durable`` changes.

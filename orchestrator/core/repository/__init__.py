@@ -1,1 +1,1 @@
-"""The port to the project's repository, and the names of a job's refs in it."""
+"""The port to the project's repository, and the names of a job's branches and refs."""

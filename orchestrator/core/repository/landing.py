@@ -11,7 +11,7 @@ CONTINUES = "continues"
 
 
 class LandOptions(Enum):
-    #: a fast-forward, otherwise a merge commit
+    #: a fast-forward if possible, otherwise a merge commit
     ANY = "--ff"
     FAST_FORWARD = "--ff-only"
     MERGE = "--no-ff"

@@ -54,8 +54,8 @@ class MergeChoice:
 
     #: Merge strategy; empty: the strategy of the job.
     strategy: str = ""
-    #: Workers whose changes are merged as if the workers had succeeded and been chosen. They stay
-    #: in this list until a later merge excludes them.
+    #: Workers whose changes are merged as if the workers had succeeded and been chosen. The workers
+    #: stay in this list until a later merge excludes them.
     take: tuple[str, ...] = ()
     #: Workers whose changes are excluded from the result.
     leave: tuple[str, ...] = ()
@@ -231,7 +231,7 @@ class Undone:
 class Tools:
     """Search path and variables with which the project's installed programs run on a worktree.
 
-    The programs import the worktree's modules, not those of the user's checkout.
+    The programs import the worktree's modules, not the modules of the user's checkout.
     """
 
     #: Directories that come first in the search path.

@@ -36,7 +36,7 @@ class ManualChanges:
         self._unit_of_work.emit(kind, job, rollback.at, worker.id, **rollback.payload())
 
     def branch_files_changed(self, key: WorkerKey, files: Sequence[str]) -> None:
-        """Record which files the worker's branch changes, after a person added commits to it.
+        """Record which files the worker's branch changes, after a person added commits.
 
         Idempotent.
         """

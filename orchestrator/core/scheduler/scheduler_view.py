@@ -1,7 +1,8 @@
 """Read-only view of the scheduler's unfinished job trees.
 
-Any thread may look up a job or a worker. Only the supervisor's thread may iterate over all of them
-(``jobs.values()``, ``locks``), because this thread changes them, and the view is not a copy.
+Any thread may look up a job or a worker. Only the supervisor's thread may iterate over all jobs or
+workers, for example with ``jobs.values()`` or ``locks``. The view is not a copy, so another thread
+could iterate while the supervisor's thread changes the trees.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -65,7 +65,8 @@ RESUMED_AFTER: Mapping[str, bool] = {
     NO_CHANGES: True,
     "said it failed": True,
     "exit code": True,
-    #: A key, a setting, or a limit stopped the attempt. A person has changed it since.
+    #: A key, a setting, or a limit stopped the attempt. Before the next attempt, a person has
+    #: changed this key, setting, or limit.
     "refused": True,
     LOGIN: True,
     CREDIT: True,

@@ -196,8 +196,8 @@ class Intent(StrEnum):
 class DeliveredWork:
     """A worker's changes, compared with what its task asks for; stored with its result.
 
-    Paths are as the task names them. A worker without a worktree has no ``DeliveredWork``, unless
-    the worker changed code, or its task requires a change.
+    Paths are as the task names them. A worker without a worktree has a ``DeliveredWork`` only if
+    the worker changed code, or if its task requires a change.
     """
 
     #: True if files differ from the worker's start, or were saved.

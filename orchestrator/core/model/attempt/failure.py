@@ -73,7 +73,8 @@ class RetryStrategy(StrEnum):
     #: Roll back to the last good checkpoint (``WorkerResult.good``). If there is none, roll back to
     #: the worker's start.
     ROLLBACK_SAFE = "rollback_safe"
-    #: No further attempt, unless a person requests one. The caller is notified.
+    #: No automatic attempt follows, and the caller is notified. A person may request another
+    #: attempt.
     ESCALATE = "escalate"
 
 

@@ -105,7 +105,7 @@ def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
 def needs_in(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
     """Return the needs of several jobs.
 
-    ``found``: each job, with its workers as in ``needs_of``.
+    ``found``: each job, with at least all workers of its tasks that have a need.
     """
     return [need for job, workers in found for need in needs_of(job, workers)]
 
@@ -144,8 +144,8 @@ def _conflicts_for_person(job: Job) -> Iterator[Missing]:
     if job.status.ended and not (job.facts.discarded or job.cancelled):
         for each in job.facts.missing:
             is_own = job.is_root and each.job_id == job.id
-            # A worker with a command is not ``resolvable``: another attempt cannot resolve its
-            # conflict. A person has to decide.
+            # A worker that runs a command is not ``resolvable``, because another attempt cannot
+            # resolve its conflict. A person has to decide.
             if (
                 each.resolvable or (is_own and each.cause is LossCause.CONFLICT)
             ) and not each.chosen:

@@ -65,8 +65,9 @@ def reason_of(job: Job) -> str:
     reason to decide anything.
 
     To add a fact, add a field to ``job_facts.JobFacts``, or use another field of the job. Add a
-    function here that returns the fact's sentence or "", and its place in ``SENTENCES``. Code that
-    learns the fact stores it: ``unit_of_work.update_job(job_id, facts=replace(job.facts, ...))``.
+    function here that returns the fact's sentence, or "" if there is no such fact. Add the function
+    to ``SENTENCES``. Code that learns the fact stores it: ``unit_of_work.update_job(job_id,
+    facts=replace(job.facts, ...))``.
     """
     return "; ".join(_sentences(job))
 

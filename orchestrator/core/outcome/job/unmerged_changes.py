@@ -33,8 +33,8 @@ from orchestrator.core.text.formatting import listed
 _HAS_RESULT = (MergeState.MERGED, MergeState.IN_PART)
 #: Option of ``merge`` that includes a failed worker, whose id follows.
 _INCLUDE = " --include "
-#: Why the result lacks the changes of a worker without a worktree whose task requires a worktree
-#: (``git: on``).
+#: Why the result lacks the changes of a worker: its task requires a worktree (``git: on``), but no
+#: worktree could be created.
 NO_WORKTREE = (
     "no worktree could be created (git: on); the changes are only in the worker's directory"
 )
@@ -61,7 +61,7 @@ def lost_without_worktree(
 ) -> Iterator[Missing]:
     """Yield the changes of workers that succeeded without the worktree that their tasks require.
 
-    Such tasks come only from a planner: a submission with such a task is rejected.
+    A submission with such a task is rejected, so only a planner can create such tasks.
     """
     if not lacks_worktrees(job, tasks.values()):
         return
@@ -79,7 +79,7 @@ def not_made(
     present: Sequence[str],
     removed: Mapping[str, Sequence[str]],
 ) -> Iterator[Missing]:
-    """Yield, for each worker, its promised files that the result lacks.
+    """Yield the promised files that the result lacks, with one item for each worker.
 
     Only workers with ``Worker.belongs_to_result`` are checked. ``present``: files that the result
     changes. ``removed``: by worker, promised files that were removed after the worker's end.
@@ -377,7 +377,7 @@ class UnmergedChanges:
     def in_result(self, job: Job) -> list[Worker]:
         """Return the job's workers whose changes are in its result.
 
-        A worker's changes include those of its child jobs.
+        A worker's changes include the changes of its child jobs.
         """
         if job.merge_state not in _HAS_RESULT:
             return []

@@ -205,7 +205,7 @@ class StartHolds:
         return is_first
 
     def prepared(self, job_id: str) -> list[WorkerKey]:
-        """Record that the job's shared context exists. Return the workers that waited for it."""
+        """Record that the job's context exists. Return the workers that waited for the context."""
         if job_id not in self._unprepared:  # The job has ended since the request.
             return []
         self._prepared.add(job_id)

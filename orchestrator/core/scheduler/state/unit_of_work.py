@@ -109,8 +109,8 @@ class UnitOfWork:
 
     def update_worker(self, key: WorkerKey, **changes: Any) -> Worker:
         if "reason" in changes:
-            # ``waiting_for`` belongs to the former reason, so a new reason clears it, unless the
-            # caller sets another value.
+            # ``waiting_for`` belongs to the former reason, so a new reason clears ``waiting_for``.
+            # The caller may set a new value.
             changes.setdefault("waiting_for", None)
         worker = self.workers[key] = changed(self.workers[key], **changes)
         if key not in self._pending.new_workers:

@@ -28,8 +28,8 @@ from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import Work
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import waits_for_account
 
-#: Seconds until the next attempt of a worker whose tool could not be started. The first value
-#: applies after the first such attempt, and so on. These attempts do not count as retries.
+#: Seconds until the next attempt of a worker whose tool could not be started. The n-th value
+#: applies after the n-th such attempt in a row. These attempts do not count as retries.
 TOOL_START_DELAYS = (2.0, 5.0, 15.0)
 
 
@@ -192,10 +192,9 @@ class AttemptEnd:
         self._retries.begin(worker, why, why, 0.0, now, is_free=True)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the outcome of a worker that is being stopped, if a pause ended its attempt.
+        """Return the outcome of a stopped worker whose attempt a pause has ended; otherwise None.
 
-        Otherwise, return None. A worker is being stopped if a stop of the worker or of its job was
-        requested.
+        A worker counts as stopped if a stop of the worker or of its job was requested.
         """
         return self._stops.verdict_on(worker) if exit.cause is ExitCause.PAUSED else None
 

@@ -43,7 +43,8 @@ def launches_per_shim(*, short_in_a_row: int, running: int, waiting: int) -> int
     running workers. ``waiting``: number of workers that could start, including preloaded workers.
 
     The result is small after only a few short tasks, so that the shims get their first launches
-    soon. It is small again near the end of a job, so that no shim keeps work while others are idle.
+    soon. The result is also small near the end of a job, so that no shim keeps work while other
+    shims are idle.
     """
     if running < 1 or short_in_a_row < max(SHORT_IN_A_ROW, running):
         return 0

@@ -21,9 +21,9 @@ class TaskLocks:
         self._locks = trees.locks
 
     def acquire(self, worker: Worker, now: float) -> bool:
-        """Acquire all claims of a worker, or none. Return True if the worker holds them.
+        """Acquire all claims of a worker, or none. Return True if the worker holds all its claims.
 
-        Otherwise, record why the worker waits.
+        If the result is False, the reason for the wait is recorded.
         """
         # A worker keeps its claims while child jobs of its previous attempt run.
         if self._locks.holds_claim(worker.key):

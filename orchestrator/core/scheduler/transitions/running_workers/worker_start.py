@@ -161,7 +161,7 @@ class RunningWorkers:
     ) -> bool:
         """True if the worker cannot start now, for a cause that also affects all other jobs.
 
-        In this case, record the cause, unless it is the limit for processes.
+        In this case, also record the cause. A reached limit for processes is not recorded.
         """
         lack = room.paused
         if lack is None and not self._slots.all_wait:
@@ -234,7 +234,8 @@ class RunningWorkers:
         self._slots.process_added()
         self.throttle.started(worker.agent)
         self._machine_slots.found(worker.key, self._unit_of_work.attempts[worker.key].node)
-        # It is unknown whether the model has answered the worker, so no other worker waits for it.
+        # Whether the model has answered this worker is unknown, so no other worker waits for its
+        # first answer.
         self._trees.holds.heard(worker)
         if worker.status is WorkerStatus.RUNNING:
             self._acquire_slot(worker, unfinished)
@@ -359,7 +360,7 @@ def waits_for_account(agent: str, seconds: float) -> str:
 
 
 def attempt_of(worker: Worker, number: int, now: float, machine: str = HERE) -> Attempt:
-    """Return a new attempt of the worker, to be recorded before it begins."""
+    """Return a new attempt of the worker. The caller must record the attempt before it begins."""
     return Attempt(
         root_id=worker.root_id,
         worker_id=worker.id,
