@@ -34,7 +34,7 @@ class JobTreeCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._trees: dict[str, _Rows] = {}
-        #: The same trees, by the id of each of their jobs.
+        #: The tree of each job, by the job's id.
         self._of_job: dict[str, _Rows] = {}
         #: Root jobs that have ended, in the order of their ends.
         self._ended: dict[str, None] = {}
@@ -50,7 +50,7 @@ class JobTreeCache:
                 self._take_over(change)
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
-        """Return the tree of a root job; None if it must be read from the database.
+        """Return the tree of a root job; None if the tree must be read from the database.
 
         ``job_ids``: the jobs to return; None: all jobs of the tree.
         """

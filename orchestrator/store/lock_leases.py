@@ -1,8 +1,8 @@
 """The leases of locks, as rows of the database.
 
-A row counts only while its attempt runs, so a lease ends with its attempt. The fencing number has a
-row of its own. Each acquisition first increments this number, so acquisitions run one after
-another, also on PostgreSQL.
+A row counts only while its attempt runs, so a lease ends with its attempt. Another table has one
+row with the greatest fencing number. Each acquisition first increments this number, and thereby
+locks its row. Therefore acquisitions run one after another, also on PostgreSQL.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -74,7 +74,7 @@ def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLea
     """Return the leases on locks that equal, contain, or are inside one of ``names``.
 
     The second value of each pair is True if another worker has acquired an overlapping lock since
-    the lease was acquired. Only an ancestor or descendant of the lease's holder can do this.
+    the lease was acquired. Only an ancestor or descendant of the holder can acquire such a lock.
     """
     statement = select(leases).where(_may_overlap(names))
     found = []
@@ -105,9 +105,9 @@ def _grant(
 ) -> LockLease:
     """Return the lease of ``owner`` on one lock: its present lease, or a new lease.
 
-    ``held``: the present lease, as ``_related`` returned it; None if there is none. The present
-    lease gets the new ``number`` if another worker has acquired an overlapping lock after it.
-    Otherwise, the present lease stays unchanged. A new or changed lease is stored.
+    ``held``: the owner's present lease, and True if another worker has acquired an overlapping lock
+    since then; None without a present lease. If the value is True, the present lease gets the new
+    ``number``, otherwise it stays unchanged. A new or changed lease is stored.
     """
     if held is not None and not held[1]:
         return held[0]

@@ -84,8 +84,8 @@ class SqlOutbox:
         self._change(lambda connection: connection.execute(statement))
 
     def entry(self, entry_id: str) -> OutboxEntry | None:
-        # An id is PREFIX_ROOT_SEQ_NAME: the root job's id in it selects the row without an index of
-        # ids.
+        # An id has the form PREFIX_ROOT_SEQ_NAME. Search by the root job's id, too, because the
+        # table has no index of ids, but the primary key begins with the root job's id.
         parts = entry_id.split("_", 3)
         if len(parts) < 4:
             return None

@@ -82,8 +82,8 @@ class Recent(Generic[Value]):
         self._most = most
         self._lock = threading.Lock()
         self._values: OrderedDict[str, Value] = OrderedDict()
-        #: Reads in progress, by job, each with the changes since the read began. ``replace`` and
-        #: ``drop`` remove a job's read, so that its outdated value is not cached.
+        #: Reads in progress, by job. Each has the changes since the read began. ``replace`` and
+        #: ``drop`` remove the read of a job, because the value that it returns may be outdated.
         self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
 
     def get(self, job_id: str, read: Callable[[], Value]) -> Value:
@@ -138,9 +138,10 @@ class Recent(Generic[Value]):
             self._values.popitem(last=False)
 
     def replace(self, values: Mapping[str, Value]) -> None:
-        """Replace the cached values of the given jobs. Jobs without a cached value are ignored.
+        """Replace cached values. A job without a cached value is ignored.
 
-        Call this only when the change can be read from the database.
+        ``values``: the new values by job id. Call this only when the change can be read from the
+        database.
         """
         with self._lock:
             for job_id, value in values.items():
@@ -284,8 +285,8 @@ class SqlStore:
     ``url``: in SQLAlchemy's form, ``sqlite:////path/to/file`` or ``postgresql+psycopg://...``.
     ``alone``: True to reject a database that another server uses. ``claimant``: this server.
 
-    Only one thread may write. Any thread may read. Values are read back exactly as they were saved.
-    Only an event's ``data`` has JSON's types: its tuples become lists.
+    Only one thread may write. Any thread may read. Values are read back exactly as they were saved,
+    with one exception: tuples in an event's ``data`` become lists, because ``data`` is JSON.
     """
 
     def __init__(

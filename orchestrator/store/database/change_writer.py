@@ -63,7 +63,7 @@ _FIXED: Mapping[str, frozenset[str]] = {
         }
     ),
     "workers": frozenset({"job_id", "task_id", "index", "kind", "depth"}),
-    # An attempt's hashes are stored with its row. Writing them again would change an index.
+    # The hashes of an attempt never change. Writing them again would needlessly update an index.
     "attempts": frozenset({"job_id", "token_hash", "record_hash", "node"}),
 }
 
@@ -129,7 +129,7 @@ class TableWriter:
             if each == COMPUTED
         ]
         kinds = [(at, table.c[name].type) for at, name in enumerate(names)]
-        #: Positions of texts, and positions of other values with the functions that convert them.
+        #: Positions of text columns. ``_converted`` has other columns that need a conversion.
         self._texts = [at for at, kind in kinds if isinstance(kind, PlainText)]
         others = ((at, kind) for at, kind in kinds if not isinstance(kind, PlainText))
         convert = (
@@ -152,7 +152,7 @@ class TableWriter:
         row = list(self._fields(value))
         for at, compute in self._computed:
             row.insert(at, compute(value))
-        # This repeats the check of ``escape``, to save a call for most of the texts.
+        # This repeats the check in ``escape``, because most texts then need no call of ``escape``.
         for at in self._texts:
             if (text := row[at]) is not None and not text.isprintable():
                 row[at] = escape(text)

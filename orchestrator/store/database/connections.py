@@ -77,8 +77,7 @@ class DeferredSync:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            # Log an error only once, because the flushes continue, and fail at least twice a second
-            # until the disk works again.
+            # Log an error only once, because every further flush fails until the disk works again.
             if self._logged_errno != error.errno:
                 logger.warning("cannot write %s to the disk: %s", self._path, error.strerror)
             self._logged_errno = error.errno

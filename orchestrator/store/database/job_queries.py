@@ -32,7 +32,7 @@ from orchestrator.store.schema.tables import ESTIMATED, INCOMPLETE
 
 Value = TypeVar("Value")
 
-#: Largest integer that all databases support. ``bounded`` lowers larger numbers to it.
+#: Largest integer that all databases support. ``bounded`` replaces larger numbers with this number.
 MOST = 2**63 - 1
 
 _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]

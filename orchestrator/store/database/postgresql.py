@@ -9,10 +9,10 @@ from sqlalchemy import URL, Connection, Engine, event
 from orchestrator.core.errors import StoreAway, StoreError
 from orchestrator.store.database.database_lock import in_use
 
-#: Timeouts of the client library, after which a silent database server counts as lost. They are
-#: seconds; ``keepalives_count`` is a number of probes, and ``tcp_user_timeout`` is milliseconds.
-#: While the answer to a statement is awaited, no probe is sent, and only ``tcp_user_timeout`` ends
-#: the wait. Without it, the kernel waits for about 15 minutes. The URL may set other values.
+#: Settings of the client library, by which a silent database server counts as lost. Times are in
+#: seconds, but ``tcp_user_timeout`` is in milliseconds. ``keepalives_count`` is a number of probes.
+#: No probe is sent while a statement waits for its answer; ``tcp_user_timeout`` ends this wait,
+#: which would otherwise last about 15 minutes. The URL may set other values.
 _TIMEOUTS: Mapping[str, int] = {
     "connect_timeout": 10,
     "keepalives_idle": 10,
@@ -39,7 +39,8 @@ _TAKE = "SELECT pg_try_advisory_lock(%s, hashtext(current_schema()))"
 #: Acquires a lock that several sessions can hold at the same time.
 _SHARE = "SELECT pg_advisory_lock_shared(%s, hashtext(current_schema()))"
 _KEY, _SECOND_KEY = 0x6F726368, 0x6F726369
-#: Ends other sessions that hold one of these locks. Returns a row for each session.
+#: Ends other sessions that hold the writer's lock or the shared lock. Returns a row for each
+#: session.
 _END = """
 SELECT pg_terminate_backend(pid) FROM pg_locks
 WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND classid IN (%s, %s)
@@ -66,7 +67,10 @@ def timeout_arguments(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
 
 
 def is_locked(error: Exception) -> bool:
-    """True if a statement waited too long for a lock. The connection is still usable."""
+    """True if ``error`` means that a statement waited too long for a lock.
+
+    After such an error, the connection is still usable.
+    """
     return getattr(error, "sqlstate", None) == _LOCK_NOT_AVAILABLE
 
 
@@ -80,9 +84,10 @@ def _still_held(where: str) -> StoreAway:
 class Fence:
     """Prevents writes by the sessions of a replaced server.
 
-    The *epoch* is a number in the database. Each new server increments the epoch while it
-    holds the writer's lock. Each new session for writing acquires a lock, and then checks the
-    epoch. A server that replaces a lost server ends all other sessions with such a lock
+    The *epoch* is a number in the database. Each new server increments the epoch while it holds the
+    writer's lock. Each new session for writing acquires a lock, and then checks the epoch.
+
+    A server that replaces a lost server ends all other sessions with such a lock
     (``end_writers``). After that, no session of a former epoch can commit. Therefore a commit needs
     no check.
     """

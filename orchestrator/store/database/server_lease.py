@@ -2,8 +2,8 @@
 
 The holder renews its lease by changing one row. Another server measures, by its own clock, for how
 long the row has stayed unchanged. Therefore the clocks of different machines are never compared.
-Kubernetes does the same (client-go, tools/leaderelection). A write needs no check of the lease: see
-``postgresql.Fence``.
+Kubernetes uses the same method (client-go, tools/leaderelection). A write needs no check of the
+lease: see ``postgresql.Fence``.
 """
 
 from collections.abc import Callable
@@ -33,7 +33,10 @@ class Claimant:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldLease:
-    """The lease of the server that claimed the database last: the only row of the table."""
+    """The lease of the server that claimed the database last, as the table ``server_lease`` has it.
+
+    ``schema.tables`` describes the fields.
+    """
 
     epoch: int
     machine: str
@@ -86,7 +89,8 @@ def busy(found: HeldLease) -> WorkspaceBusy:
 class LeaseSession:
     """A connection that reads and renews the lease. One thread at a time may use it.
 
-    Each method raises StoreError. After an error, the next call opens a new connection.
+    All methods except ``close`` may raise StoreError. After an error, the next call opens a new
+    connection.
     """
 
     def __init__(self, url: URL, where: str, seconds: float) -> None:

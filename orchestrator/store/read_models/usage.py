@@ -136,9 +136,9 @@ def _usage_row(key: str, bucket: int | None, seconds: int, *figures: Any) -> Usa
 
 
 def _by_label(connection: Connection, rows: Iterable[UsageRow], name: str) -> list[UsageRow]:
-    """Sum the rows of root jobs with the same value of the label ``name``, for each time.
+    """Return the usage by value of the label ``name``: one row for each value and time.
 
-    Return one row for each sum. A root job without the label counts as a job with the value "".
+    ``rows``: one row for each root job and time. A root job without the label has the value "".
     """
     labels = select(_jobs.id, _jobs.labels).where(_jobs.depth == 0, _jobs.labels != "")
     values = {job_id: _label_value(text, name) for job_id, text in connection.execute(labels)}

@@ -143,7 +143,8 @@ class SortedWorkers:
             which = [job_id == wanted.job_id]
         else:
             which = [_workers.root_id == self._root_id, _workers.id.in_(list(names))]
-            # With a plain column, SQLite would read all workers of the job by that column's index.
+            # Put the column into an expression. Otherwise SQLite would use the column's index, and
+            # read all workers of the job instead of the named workers.
             which.append(func.coalesce(job_id, "") == wanted.job_id)
         statement = select(_workers.id, _workers["index"], *self._sorting.columns).where(
             *which, *_conditions(wanted)

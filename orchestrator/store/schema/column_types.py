@@ -44,22 +44,22 @@ def unescape(text: str) -> str:
 
 def _plain(value: Any) -> object:
     if is_dataclass(value):
-        # The same as ``fields``, but it does not build a tuple for every value.
+        # Unlike ``fields``, this does not build a tuple for every value.
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"a {type(value).__name__} cannot be stored")
 
 
-# Write characters without escapes. Two escaped lone surrogates would be read back as the single
-# character that they form.
+# Write characters without escapes of JSON. Otherwise, two lone surrogates that follow each other
+# would be escaped, and read back as one character.
 _any_to_json = json.JSONEncoder(default=_plain, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _to_json(value: Any) -> str:
     try:
-        # This encoder takes a third of the time of ``json``. Each end of a worker encodes two
-        # values.
+        # This encoder takes a third of the time of ``json``. Two values are encoded whenever a
+        # worker ends.
         return pydantic_core.to_json(value, fallback=_plain).decode()
     except pydantic_core.PydanticSerializationError:
         return _any_to_json(value)  # the value has a lone surrogate
@@ -134,13 +134,13 @@ class PlainText(TextCodec):
 
 
 def _restored_or_none(text: str | None) -> str | None:
-    # This repeats the check of ``unescape``, to save a call for most texts.
+    # This repeats the check in ``unescape``, because most texts then need no call of ``unescape``.
     return text if text is None or ESCAPE not in text else unescape(text)
 
 
 def _stored_or_none(text: str | None) -> str | None:
-    # This repeats the check of ``escape``, to save a call for printable text. Most of a worker's 35
-    # texts are printable.
+    # This repeats the check in ``escape``, because printable text then needs no call of ``escape``.
+    # Most of a worker's 35 texts are printable.
     return text if text is None or text.isprintable() else escape(text)
 
 
@@ -158,7 +158,8 @@ class Member(TextCodec):
         self._members: Mapping[str, StrEnum] = {str(member): member for member in kind}
 
     def write(self, value: str) -> str:
-        # Faster than ``str``. A lookup by member would call ``__hash__``, which is Python code.
+        # ``_value_`` is faster than ``str``, and than a mapping with members as keys, because
+        # ``__hash__`` of a member is Python code.
         return value._value_ if type(value) is self.kind else escape(str(value))
 
     def read(self, text: str) -> StrEnum:

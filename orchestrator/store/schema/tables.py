@@ -65,7 +65,10 @@ COMPUTED = "computed"
 
 
 def derived(name: str, kind: Any, source: str, **options: Any) -> Column[Any]:
-    """Return a column that repeats a value of a stored document. Lists read only the column.
+    """Return a column with a copy of a value that is also in a stored document.
+
+    Lists read the column, and not the document.
+
 
     ``source``: COMPUTED, or the path of an attribute of the stored value, such as "usage.steps".
     """
@@ -75,7 +78,7 @@ def derived(name: str, kind: Any, source: str, **options: Any) -> Column[Any]:
 @event.listens_for(metadata, "before_create")
 def _keep_conditions_of_indexes(target: MetaData, connection: Connection, **_: object) -> None:
     # For PostgreSQL, copy the conditions from SQLite's option. If the tables named PostgreSQL's
-    # option, each start of a server would load its dialect.
+    # option, each start of a server with SQLite would load the dialect of PostgreSQL.
     if connection.dialect.name == "postgresql":
         for index in chain.from_iterable(table.indexes for table in target.tables.values()):
             condition = index.dialect_options["sqlite"]["where"]
@@ -295,13 +298,13 @@ leases = Table(
     Column("job_id", PlainText, nullable=False),
     Column("number", BigInteger, nullable=False),
     Column("taken_at", Double, nullable=False),
-    #: 1: an ancestor or descendant of the holder has acquired an overlapping lock after this lease,
-    #: with a greater number.
+    #: 1 if an ancestor or descendant of the holder has later acquired an overlapping lock, with a
+    #: greater number; otherwise 0.
     Column("passed_on", Integer, nullable=False),
 )
 
-#: One row with the greatest fencing number. A transaction that changes this row excludes all
-#: others.
+#: One row with the greatest fencing number. A transaction that changes this row blocks all other
+#: acquisitions until its end.
 lease_numbers = Table(
     "lease_numbers",
     metadata,
@@ -309,8 +312,8 @@ lease_numbers = Table(
     Column("last", BigInteger, nullable=False),
 )
 
-#: One row: the server that uses a database on a database server, and the lease of this server. A
-#: file of SQLite is locked instead.
+#: One row: the server that uses a PostgreSQL database, and the lease of this server. With SQLite,
+#: the database file is locked instead.
 server_lease = Table(
     "server_lease",
     metadata,
@@ -325,6 +328,6 @@ server_lease = Table(
     Column("seconds", Double, nullable=False),
     #: Number of renewals. A change of this number shows other servers that the lease was renewed.
     Column("renewals", BigInteger, nullable=False),
-    #: 1 until attempts of a lost machine are recovered.
+    #: 1 until all attempts on the machine of a lost server have ended; otherwise 0.
     Column("recovers", Integer, nullable=False),
 )

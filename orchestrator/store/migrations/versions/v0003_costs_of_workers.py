@@ -9,10 +9,10 @@ from alembic import op
 revision = "0003"
 down_revision = "0002"
 
-#: Beginning of the usage in a result's JSON. No string in the JSON contains it, because quotation
-#: marks in strings are escaped by a backslash.
+#: Beginning of the usage in a result's JSON. No string in the JSON contains this text, because
+#: quotation marks in strings are escaped by a backslash.
 _MARK = '"usage":{'
-#: Maximum characters of a usage; the rest of the row stays unchanged.
+#: Maximum characters of a usage. Only these characters of a result are read.
 _CHARACTERS = 600
 _ESTIMATED, _INCOMPLETE = 1, 2
 

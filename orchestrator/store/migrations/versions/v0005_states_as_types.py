@@ -87,7 +87,7 @@ def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
         values["merge_state"], facts = _merging(row.id, reason)
         if row.plan_source == "none":
             facts["plan_error"] = reason
-        # ASCII only: characters that a database cannot store are escaped.
+        # The JSON is ASCII: ``dumps`` escapes all characters that a database cannot store.
         values["facts"] = json.dumps(facts)
         yield {"job": row.id, **{f"new_{name}": values[name] for name in _NEW}}
 
