@@ -2,11 +2,11 @@
 
 - ``command``: Running git, with its settings, locks, and refs; reading the user's checkout
 - ``commits``: Reading and creating commits of worktrees
-- ``environments``: Ignored files, environments and packages of a project, in its worktrees
+- ``environments``: Ignored files, environments, and packages that worktrees get from the checkout
 - ``landing``: Landing a job's result: in the user's checkout, on a branch, or as a pull request
 - ``merge``: Merging commits and files without a checkout
-- ``repair``: Repairing what workers broke: repositories, worktrees, refs
-- ``worktrees``: Worktrees: their locations; creating, reusing and repairing them
+- ``repair``: Repairing repositories, worktrees, and refs that workers broke
+- ``worktrees``: Creating, finding, reusing, and removing worktrees
 
 The names in this package are imported on first use, so that a command loads only the modules that
 it needs.

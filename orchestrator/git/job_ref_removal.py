@@ -135,8 +135,11 @@ def _uncommitted(
 def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
     """True if no change is lost when the refs of ``commit`` are removed.
 
-    One of these conditions is enough: the commit has no changes since ``start``, its changes are in
-    one of ``results``, or a branch, tag, or remote-tracking branch of the user contains it.
+    One of these conditions is enough:
+
+    - The commit has no changes since ``start``.
+    - The changes are in one of ``results``.
+    - A branch, tag, or remote-tracking branch of the user contains the commit.
     """
     if start and not commits.has_changes(git, start, commit):
         return True
@@ -146,8 +149,9 @@ def _is_safe(git: Git, commit: str, start: str, results: Sequence[str]) -> bool:
 
 
 def _has_changes_of(git: Git, result: str, commit: str) -> bool:
-    # If the result contains the changes of a commit, merging the commit does not change the result.
-    # A result is never lost, because the removal keeps a result that is on no branch of the user.
+    # Merge the commit into the result: the result does not change if it contains the commit's
+    # changes. These changes are then safe, because the removal keeps a result that is on no branch
+    # of the user.
     tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
     if tried.code != 0:
         return False

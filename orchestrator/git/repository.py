@@ -183,7 +183,7 @@ logger = logging.getLogger(__name__)
 class GitRepository(CommitsAndRefs):
     """The project's repository. Paths are absolute.
 
-    Until the repository is found, each call searches for it, because a project may become a
+    If the project has no repository, each call searches again, because a project may become a
     repository later.
     """
 
@@ -384,7 +384,7 @@ class GitRepository(CommitsAndRefs):
         git, top = self._git_of(found), self.place().top
         submodules.commit_all(git, found.admin, top, branch, message, signature)
         rules = self._rules_of(found, promised)
-        tip, added = commits.commit_rest(git, branch, message, signature, rules)
+        tip, added = commits.commit_changes(git, branch, message, signature, rules)
         if added.nested:
             nested_repositories.keep(
                 git, added.nested, nested_refs(*self._worker_of(found.directory))

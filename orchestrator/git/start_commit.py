@@ -78,10 +78,11 @@ def _update_index(git: Git, env: dict[str, str], fields: Sequence[str], *how: st
 
 
 def _is_gone(field: str) -> bool:
-    # This is also True for a file that was removed only from the index. Git lists such a file a
-    # second time, as untracked, so the file is then added again. Removed files need
-    # ``--force-remove``, because git fails on the path of a removed file if a link has replaced the
-    # file's directory.
+    # The result is also True for a file that was removed only from the index. Git lists such a file
+    # a second time, as untracked, so the file is then added again.
+    #
+    # Removed files need ``--force-remove``. Without this option, git fails on the path of a removed
+    # file if a link has replaced the file's directory.
     return field[:1] == "1" and "D" in field[2:4]
 
 

@@ -145,7 +145,10 @@ def tree_of(
     attempts: Iterable[Attempt],
     last_seq: int,
 ) -> Tree:
-    """Return the tree with these jobs. Workers and attempts of other jobs are omitted."""
+    """Return the tree with the jobs ``jobs``. Workers and attempts of other jobs are omitted.
+
+    ``tasks``: the tasks of each job, by job id. ``last_seq``: the number of the tree's last event.
+    """
     place = {job.id: position for position, job in enumerate(jobs)}
     mine = (worker for worker in workers if worker.job_id in place)
     ordered = sorted(mine, key=lambda worker: (place[worker.job_id], worker.index))

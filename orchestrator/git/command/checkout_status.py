@@ -17,7 +17,7 @@ from orchestrator.git.command.git_sessions import Stamp, shared_part, stamp_at
 from orchestrator.git.command.runner import Git, has_lfs
 
 _HOW = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignored=matching", "--no-renames")
-#: Maximum size of an index whose status is cached, in bytes. In a checkout with a larger index,
+#: Maximum size of the index of a checkout whose status is cached, in bytes. With a larger index,
 #: comparing the stamps of all files takes as long as ``git status``.
 _MOST_INDEX_BYTES = 128 * 1024
 _MOST_KEPT = 16

@@ -17,9 +17,9 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 
 
 def note_once(path: Path, content: Callable[[], bytes]) -> None:
-    """Write ``content`` to a job's file, atomically. Idempotent: only the first call writes.
+    """Write the result of ``content`` to the file ``path`` if the file does not exist. Idempotent.
 
-    Does nothing if the job's directory does not exist.
+    The write is atomic. Does nothing if the file's directory does not exist.
     """
     if path.exists() or not path.parent.is_dir():
         return
@@ -111,7 +111,8 @@ class FrozenIgnoreRules:
     def add_hidden(self, git: Git, excluded: Collection[str]) -> bool:
         """Add new files to the index if git ignores them only because of later ignore rules.
 
-        A rule is later if it was added after the job's start. Files in ``excluded`` are not added.
+        Later rules are rules that were added after the job's start. Files in ``excluded`` are not
+        added to the index.
         Return True if a file was added.
         """
         if not self.have_changed():

@@ -92,8 +92,8 @@ class GitProcess:
     def communicate(self, seconds: float) -> bool:
         """Write git's input and read its output until git has ended.
 
-        Return True if git has ended, and False if git still runs after ``seconds``. After False, a
-        further call continues.
+        Return True if git has ended, and False if git still runs after ``seconds``. After False,
+        call this again to continue.
         """
         until = time.monotonic() + seconds
         while self._output:

@@ -182,8 +182,9 @@ class Sessions:
     ) -> Sequence[bytes]:
         """Send ``given`` to a session that runs ``command``. Return the answer's lines.
 
-        ``lines``: expected number of lines. ``seconds``: timeout of each wait for output. Raise
-        SessionFailed if the session gives no usable answer.
+        ``part``: the repository. ``env``: returns the variables of a new session. ``lines``:
+        expected number of lines. ``seconds``: timeout of each wait for output. Raise SessionFailed
+        if the session gives no usable answer.
         """
         stamp = part.stamp()
         if stamp is None or len(given) > MOST_BYTES:

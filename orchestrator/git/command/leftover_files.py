@@ -50,10 +50,11 @@ def lock_advice(errors: str) -> str:
 
 
 def remove_leftover_lock(errors: str) -> bool:
-    """Remove the lock that blocked git, if it is a leftover lock of the orchestrator's own refs.
+    """Remove the lock that blocked git, if a killed git left it on a ref of the orchestrator.
 
-    Return True if a retry of the git command can succeed. The user's own git cannot hold such a
-    lock, because only the server and its workers write these refs.
+    ``errors``: git's error output. Return True if a retry of the git command can succeed. The
+    user's own git cannot hold such a lock, because only the server and its workers write these
+    refs.
     """
     path = blocking_lock(errors)
     if not _OURS.search(path) or os.path.isdir(path):

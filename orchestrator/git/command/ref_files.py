@@ -45,9 +45,10 @@ def listed_refs(git: Git, *how: str) -> dict[str, str]:
 
 
 def is_users(git: Git, commit: str, *places: str) -> bool:
-    """True if the history of a ref below ``places`` contains the commit.
+    """True if the commit is in the history of a ref of the user below ``places``.
 
-    Branches of jobs do not count, because they are not the user's.
+    ``places``: directories of refs, such as ``refs/heads``. Branches of jobs do not count, because
+    they are not the user's.
     """
     own = f"refs/heads/{BRANCHES}/"
     return any(

@@ -89,10 +89,11 @@ _DECISIVE = ("PATH", "HOME", "XDG_CONFIG_HOME", "TZ")
 #: Maximum number of leftover locks that one call removes.
 _MOST_LOCKS = 10
 
-#: Option for ``update-ref``: change the ref itself. A worker may have made its own branch a
-#: symbolic ref to a branch of the user.
+#: Option for ``update-ref``: change the ref itself. Without this option, git would move a branch of
+#: the user if a worker has made its own branch a symbolic ref to the user's branch.
 ITSELF = ("--no-deref",)
-#: Paths are passed on standard input, because they may be too long for a command line.
+#: Options with which git reads paths from standard input. The paths may be too long for a command
+#: line.
 FROM_INPUT = ("--pathspec-from-file=-", "--pathspec-file-nul")
 
 
@@ -156,7 +157,8 @@ class Git:
     ) -> GitOutput:
         """Run git. Raise RepositoryError for an exit code that is not in ``accept``.
 
-        Raise OSError instead if a disk is full.
+        If a disk is full, raise OSError instead. ``given``: git's input. ``env``: variables in
+        addition to those of this object.
         """
         environment = {**self.env, **(env or {})}
         began = time.time()
@@ -287,7 +289,7 @@ class Git:
         return [_recorded_id(part, next(answers)) if each is None else each for each in found]
 
     def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
-        """Set each ref to its commit, or delete it if the commit is "". All refs change, or none.
+        """Set each ref to its commit; delete a ref whose commit is "". All refs change, or none.
 
         ``new``: True if none of the refs exists yet. Raise RepositoryError or OSError.
         """
@@ -306,7 +308,10 @@ class Git:
         self.run(*_WRITER, given="".join(changes).encode())
 
     def store_commit(self, content: bytes) -> str:
-        """Store a commit without a new process. Return its id; "" if that is not possible."""
+        """Store a commit without a new process. Return the commit's id; "" if that fails.
+
+        ``content``: the commit as git stores it, without the header of the object.
+        """
         part = shared_part(self.directory, self.env)
         if part is None:
             return ""
@@ -413,8 +418,8 @@ _FULL = (
 def failure(what: str, answer: GitOutput) -> Exception:
     """Return the exception for a failed git command ``what``, such as ``merge-tree``.
 
-    If the disk is full, the exception is an OSError, so that the caller retries the work later.
-    Otherwise it is a RepositoryError.
+    If the disk is full, return an OSError, so that the caller retries the work later. Otherwise,
+    return a RepositoryError.
     """
     if _reports_full_disk(answer):
         return _full_disk_error(what, answer)

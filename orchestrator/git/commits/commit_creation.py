@@ -118,7 +118,8 @@ class AddedFiles:
     """The nested repositories and held-back files that were found while an index was filled."""
 
     nested: Sequence[Nested]
-    #: Files that were added to the index, and then removed from it, so that they are not committed.
+    #: Files that were removed from the index after git had added them, so that they are not
+    #: committed.
     held: Sequence[HeldBack]
     #: Objects that only held-back files use.
     unwanted: Collection[str]
@@ -131,13 +132,13 @@ class AddedFiles:
 _Add = Callable[[Git, CommitRules, Sequence[Staged]], AddedFiles]
 
 
-def commit_rest(
+def commit_changes(
     git: Git, branch: str, message: str, signature: Signature, rules: CommitRules
 ) -> tuple[str, AddedFiles]:
     """Commit uncommitted changes on top of HEAD, even if HEAD is not on ``branch``.
 
-    Then set ``branch`` to the new commit, and HEAD to ``branch``. Return HEAD's commit, and the
-    nested repositories and held-back files.
+    Then set ``branch`` to the new commit, and HEAD to ``branch``. Without uncommitted changes, the
+    commit is HEAD's commit. Return the commit, and the nested repositories and held-back files.
     """
     worked_on, present, current = _head(git)
     start = git.resolve(f"{rules.start}^{{commit}}")
@@ -283,7 +284,7 @@ def _write_tree_once(
 
 
 def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """Add all files of an ended attempt. If git cannot read a file, make it readable first."""
+    """Add all files of an ended attempt. If git cannot add them, make the files readable first."""
     try:
         return _add(git, rules, without)
     except RepositoryError:
@@ -292,9 +293,9 @@ def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFi
 
 
 def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
-    """Add all files to the index, including those of nested repositories.
+    """Add all files to the index, including the files of nested repositories.
 
-    ``without``: files that are already held back.
+    ``without``: files that are already held back, and are not added.
     """
     unborn: Sequence[str] = ()
     excluded = [each.path for each in without]

@@ -126,9 +126,9 @@ def work(git: Git, start: str, end: str) -> BranchWork:
 
 
 def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
-    """Return the paths that changed between two commits, for some kinds of changes.
+    """Return the paths that changed between two commits, and whose change is one of ``kinds``.
 
-    ``kinds``: git's letters for these kinds, as for the option --diff-filter.
+    ``kinds``: git's letters for kinds of changes, as for the option --diff-filter.
     """
     how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
     return git.run("diff-tree", *how, before, after, "--").fields

@@ -1,1 +1,1 @@
-"""Ignored files, environments and packages of a project, in its worktrees."""
+"""Ignored files, environments, and packages that worktrees get from the checkout."""

@@ -231,7 +231,7 @@ def _copy_directory(source: str, target: str) -> None:
 
 
 def _link(source: str, target: str) -> None:
-    """Create a link to a file. For a directory, create a directory with a link to each entry.
+    """Create links at ``target``: to a file, or to each entry of a directory.
 
     The directory itself is not linked, because a .gitignore rule such as ``node_modules/`` does not
     match a link. Also, a worker would add entries to the user's directory through the link.

@@ -53,8 +53,8 @@ _LEFT_OUT = frozenset({".cache", ".vite", ".vitest", ".pnpm"})
 #: Files in which the package manager records what is installed. They are copied, not linked.
 _STATE = frozenset({".package-lock.json", ".modules.yaml", ".yarn-state.yml", ".yarn-integrity"})
 
-#: A function that takes a real path in the checkout and returns the same path in the worktree, or
-#: None if the path is no source of the project.
+#: A function that takes a real path in the checkout, and returns the corresponding path in the
+#: worktree. It returns None for a path that is not part of the project's own code.
 Moved = Callable[[str], str | None]
 
 
@@ -101,7 +101,7 @@ _ENVIRONMENT = "environment"
 
 @dataclass(frozen=True, slots=True)
 class InstalledPackages:
-    """Installed packages of one worktree. Directories are real paths."""
+    """Installed packages of one worktree. Paths of directories contain no links."""
 
     #: The user's checkout.
     checkout: Git

@@ -63,7 +63,9 @@ def _facts_of(git: Git, commit: str) -> _CommitFacts:
 
 
 def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
-    """Return the id of ``tree`` with the changes of a commit; "" if the changes conflict.
+    """Return the id of a new tree: ``tree`` with the changes of a commit.
+
+    Return "" if the changes conflict, or if the commit has no parent.
 
     The trees are merged as temporary commits with a common parent, because ``merge-tree`` of git
     2.39 has no option for the merge base.
@@ -92,7 +94,7 @@ def _committed(git: Git, tree: str, parent: str, facts: _CommitFacts, signature:
 
 
 def paths_in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
-    """Return those of ``paths`` that any commit after ``start`` up to ``tip`` changed."""
+    """Return the paths in ``paths`` that a commit after ``start`` up to ``tip`` changed."""
     how = ("rev-list", "-n1", "--full-history", tip, f"^{start}", "--")
     return [path for path in paths if git.run(*how, path).text]
 
@@ -137,8 +139,8 @@ def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
 
 
 def _subjects(git: Git, commits: Iterable[str], title: str) -> list[str]:
-    # A commit with the subject ``title`` was squashed before: its message lists the subjects of the
-    # squashed commits.
+    # A commit with the subject ``title`` is the result of an earlier squash. Its message lists the
+    # subjects of the squashed commits.
     how = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
     found = []
     for text in git.run("log", *how, *commits, "--").text.split("\0"):

@@ -85,15 +85,16 @@ class _Piece:
     commit: str
     #: For a stash entry: the commit that the entry changes.
     base: str = ""
-    #: For a stash entry: the entry itself, which is saved for a person if it conflicts.
+    #: For a stash entry: the entry itself, which is saved for a person after a conflict.
     original: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Refs:
-    #: Branches that the worker created, and refs of commits that it removed from its own branch.
+    #: Branches that the worker created, and refs that save commits that the worker removed from its
+    #: own branch. A value is the ref's commit.
     side: dict[str, str]
-    #: Commits of the worker on branches of the user. These commits are saved, but not merged.
+    #: The worker's last commit on each branch of the user. These commits are saved, but not merged.
     of_users: dict[str, str]
     #: Names of the refs in ``side`` that are no branches.
     abandoned: list[str]
@@ -353,9 +354,9 @@ def _deleted_branches(
 def _own_commits(
     home: EndedWorktree, log: HeadLog, commits: Collection[str], merged: Sequence[str]
 ) -> list[str]:
-    """Return those of ``commits`` that the worker made and that are not in ``merged`` histories.
+    """Return the commits in ``commits`` that the worker made.
 
-    ``merged``: commits whose histories are searched.
+    Commits in the history of a commit in ``merged`` are omitted.
     """
     if not commits:
         return []
@@ -428,7 +429,7 @@ def _made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
 
 
 def _by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
-    """Return those of ``refs`` whose commit has the worker's email address, with their commits."""
+    """Return the refs in ``refs`` whose commit has the worker's email address, with the commit."""
     if not refs:
         return {}
     how = "--format=%(refname) %(objectname) %(committeremail)"
@@ -558,8 +559,8 @@ def _of_stash(git: Git, entry: str, name: str) -> _Piece:
 def _drop_stash_entry(home: EndedWorktree, entry: str) -> None:
     """Remove one entry from the stash list, which the user may change at the same time.
 
-    Git names an entry by its position in the list. If a new entry shifts the positions, git removes
-    the wrong entry, and this function restores it.
+    Git names an entry by its position in the list. If the user adds an entry during the call, the
+    positions change, and git removes the wrong entry. This function then restores that entry.
     """
     before = [each.after for each in entries(_log_of(home, _STASH))]
     if not before:

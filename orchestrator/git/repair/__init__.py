@@ -1,1 +1,1 @@
-"""Repairing what workers broke: repositories, worktrees, refs."""
+"""Repairing repositories, worktrees, and refs that workers broke."""

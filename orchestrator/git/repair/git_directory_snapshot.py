@@ -140,8 +140,8 @@ def snapshot_json(git: Git, common: Path) -> bytes:
 def admin_of(git: Git) -> str:
     """Return the directory with the checkout's own HEAD and index.
 
-    For a linked worktree, this is the worktree's git directory (``.git/worktrees/NAME``).
-    Otherwise it is ``.git``.
+    For a linked worktree, the directory is ``.git/worktrees/NAME`` of the repository. Otherwise the
+    directory is ``.git``.
     """
     part = shared_part(git.directory, git.env)
     if part and not os.path.islink(f"{git.directory}/.git"):
@@ -155,7 +155,7 @@ def _format_and_top(git: Git) -> str:
 
 
 def _format_and_top_by_settings(git: Git) -> str:
-    """Return the result of ``_format_and_top``, found without git; "" if only git can find it.
+    """Return the result of ``_format_and_top`` without a call of git; "" if only git can tell.
 
     Call this only if git recognizes the repository.
     """

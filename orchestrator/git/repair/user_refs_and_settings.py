@@ -128,9 +128,9 @@ class RepositoryRestore:
     def _is_in_use(self, change: RepositoryChange) -> str:
         """Return the reason why a branch cannot be restored; "" if the branch can be restored.
 
-        A checked-out branch cannot be restored, because the checked-out files would not change. The
-        exception is the branch that is checked out in the project itself, if the job moved it. In
-        this case, ``restore`` resets the files, too.
+        A checked-out branch cannot be restored, because the checked-out files would not change.
+        There is one exception: the job moved the branch, and the project has it checked out. Then
+        ``restore`` also resets the project's files.
         """
         where = self._git.ask("for-each-ref", "--format=%(worktreepath)", state_name(change))
         is_here = where and os.path.realpath(where) == os.path.realpath(self._git.directory)

@@ -1,1 +1,1 @@
-"""Worktrees: their locations; creating, reusing and repairing them."""
+"""Creating, finding, reusing, and removing worktrees."""

@@ -49,8 +49,8 @@ _MOST_STATE_BYTES = 4096
 #: file is missing if the worker has no side work.
 _SIDE_WORK = "side_work.json"
 _MOST_SIDE_WORK_BYTES = 4 << 20
-#: Maximum numbers of entries of the log of HEAD, and of refs, that a node sends. It sends the
-#: newest.
+#: Maximum numbers of entries of HEAD's log, and of refs, that a node sends. The node sends the
+#: newest entries and refs.
 _MOST_ENTRIES, _MOST_REFS = 5000, 500
 _LOG_ENTRY = re.compile(
     r"[0-9a-f]{40,64} [0-9a-f]{40,64} [^\0\r\n]* <[^\0\r\n]*> \d+ [+-]\d{4}\t[^\0\r\n]*"
@@ -95,7 +95,7 @@ def write_for_node(
 def write_commits(
     git: Git, commits: Sequence[str], known: Sequence[str], directory: str
 ) -> Sequence[str]:
-    """Write the objects of commits into a directory, except those of the ``known`` commits.
+    """Write the objects of commits into a directory. Objects of ``known`` commits are omitted.
 
     Return the ``known`` commits that exist here. Raise RepositoryError or OSError.
     """
@@ -406,8 +406,8 @@ class NodeRepository:
 def _side_work(git: Git, directory: str, own: str, branch: str, head: str) -> _SideWork:
     """Return a worker's side work: its newest branches, stash entries, and entries of HEAD's log.
 
-    Branches that HEAD contains are omitted. ``own``: the worker's repository. ``git`` reads the
-    objects of this repository, but not its settings.
+    Branches and stash entries whose commit HEAD contains are omitted. ``own``: the directory of the
+    worker's repository. ``git`` reads the objects of this repository, but not its settings.
     """
     log = HeadLog(own)
     heads = tips(Git(directory, {"GIT_DIR": own}), Path(own), _HEADS)
@@ -499,9 +499,9 @@ def _files_below(directory: str, name: str) -> Iterator[str]:
 
 
 def _write_pack(git: Git, wanted: Sequence[str], had: Sequence[str], path: str) -> None:
-    """Write a pack with the objects of the ``wanted`` commits, except those of the ``had`` commits.
+    """Write a pack with the objects that the ``wanted`` commits have and the ``had`` commits lack.
 
-    Write no file if no such object exists. ``path``: the pack file.
+    Write no file if there are no such objects. ``path``: the pack file.
     """
     given = "\n".join((*wanted, *(f"^{each}" for each in had), "")).encode("ascii")
     if not git.run("rev-list", "--max-count=1", "--stdin", given=given).text:

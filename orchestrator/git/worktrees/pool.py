@@ -103,7 +103,7 @@ class WorktreePool:
     def take(self, directory: str, admin: Path, start: str) -> bool:
         """Move the files of a spare worktree, with their index, to a new worktree.
 
-        The files may differ from those of ``start``. Return False if there is no suitable spare.
+        The files may differ from the files of ``start``. Return False if no spare is suitable.
         """
         place = self._pool_directory(directory)
         spare = place and self._claim_spare(place)

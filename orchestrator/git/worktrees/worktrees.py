@@ -403,7 +403,7 @@ def _filling(directory: str) -> Iterator[None]:
 def _registered_link(admin: Path) -> str:
     """Return the path of a worktree's ``.git``, as the registration names it.
 
-    A file of the registration that is a FIFO is removed, because git would wait for data from it.
+    A FIFO among the files of the registration is removed, because git would wait for its data.
     """
     handle = os.open(admin / "gitdir", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

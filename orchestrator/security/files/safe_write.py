@@ -45,7 +45,7 @@ class SafeWriter:
             return None
 
     def put(self, path: str, content: bytes, *, executable: bool) -> None:
-        """Write a new file, or replace a plain file. Raise OSError."""
+        """Write a new file, or replace a plain file. Raise NotPlain or another OSError."""
         parts = _checked_parts(path)
         with self._opened(parts[:-1], make=True) as folder:
             # Check again right before the replacement: only a plain file is replaced.

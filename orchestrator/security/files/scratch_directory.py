@@ -50,7 +50,10 @@ def remove(directory: str) -> None:
 
 
 def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
-    """Remove the directories of crashed servers of this workspace, except those in ``keep``."""
+    """Remove all directories of a workspace's attempts that are not in ``keep``.
+
+    Crashed servers have left these directories.
+    """
     root, prefix = _root(), _prefix(workspace)
     try:
         names = [each for each in os.listdir(root) if each.startswith(prefix)]

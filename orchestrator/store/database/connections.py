@@ -343,7 +343,10 @@ _LOST = frozenset({"OperationalError", "InterfaceError"})
 
 @contextmanager
 def as_store_errors(where: str) -> Iterator[None]:
-    """Raise StoreError instead of the exceptions of the database and its driver."""
+    """Raise StoreError instead of the exceptions of the database and its driver.
+
+    ``where``: the database, as error messages name it.
+    """
     try:
         yield
     except (ImportError, NoSuchModuleError) as error:
@@ -357,7 +360,10 @@ def as_store_errors(where: str) -> Iterator[None]:
 
 @contextmanager
 def as_unreadable(where: str) -> Iterator[None]:
-    """Raise StoreError instead of the exceptions that an invalid row causes."""
+    """Raise StoreError instead of the exceptions that an invalid row causes.
+
+    ``where``: the database, as error messages name it.
+    """
     try:
         yield
     except (ValueError, TypeError, KeyError) as error:

@@ -10,8 +10,8 @@ import struct
 
 from orchestrator.core.errors import StoreError
 
-#: Suffix of the lock file. This is a separate file, because closing any handle of the database file
-#: ends SQLite's locks on the database file.
+#: Suffix of the lock file. The lock is on a separate file, because closing any handle of the
+#: database file ends SQLite's locks on the database file.
 SUFFIX = "-lock"
 #: Offset of the lock in the database file, far behind the file's content and SQLite's locks.
 _BYTE = 1 << 62

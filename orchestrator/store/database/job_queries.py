@@ -313,8 +313,8 @@ def _idle_seconds() -> ColumnElement[Any]:
     return case((_worker_columns.attempt > 1, func.coalesce(idle, 0.0)), else_=0.0)
 
 
-#: Seconds between a worker's attempts. They do not count as run time, so lists that are ordered by
-#: run time subtract them.
+#: SQL expression for the seconds between a worker's attempts. Lists that are ordered by run time
+#: subtract these seconds, because they are not run time.
 IDLE_SECONDS = _idle_seconds()
 JOB_COLUMNS = (
     _job_columns.id,

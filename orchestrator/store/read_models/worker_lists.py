@@ -251,9 +251,9 @@ def worker_page(
     total: int,
     last_seq: int,
 ) -> WorkerPage:
-    """Return a page with the workers whose ids are ``names``.
+    """Return a page with the workers whose ids are ``names``, in this order.
 
-    ``total``: the number of all workers that match.
+    ``total``: the number of all workers that match. ``last_seq``: the number of the latest event.
     """
     found = _rows_named(connection, root_id, names)
     return WorkerPage(
