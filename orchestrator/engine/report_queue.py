@@ -1,4 +1,4 @@
-"""Report queue: a queue of jobs that need reports, and the thread that writes these reports."""
+"""The report queue: a queue of jobs that need reports, and the thread that writes these reports."""
 
 import logging
 import threading
@@ -17,13 +17,13 @@ from orchestrator.engine.runtime.supervisor_messages import Post, ReportsRendere
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until reports are written again after a full disk.
+#: Seconds until the reports of a job are retried after a full disk.
 RENDER_RETRY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _ForEndedJob:
-    """A request to write the reports of an ended job. The supervisor gets no message afterwards."""
+    """A request to write the reports of an ended job, without a message to the supervisor."""
 
     render: Render
 
@@ -49,10 +49,11 @@ class ReportQueue:
         #: Notice for the top of a tree's reports if the project was only surveyed.
         self._nothing_built = nothing_built
         self._post = post
-        #: Returns merge reports by job id. Merges a job's changes before, if this is not done yet.
+        #: Function that returns merge reports by job id. If a job's changes are not merged yet, it
+        #: first merges them.
         self._merge_reports = merge_reports
         self._queue: SimpleQueue[Render | _ForEndedJob | None] = SimpleQueue()
-        #: Requests to repeat after a full disk, by job.
+        #: Requests to retry after a full disk, by job id.
         self._overdue: dict[str, Render] = {}
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporting", daemon=True)
@@ -67,9 +68,9 @@ class ReportQueue:
             self._thread.join()
 
     def enqueue(self, render: Render) -> None:
-        """Queue a job that is about to end. Post ``ReportsRendered`` when the reports are written.
+        """Queue a job that is about to end, to write its reports.
 
-        The message is also posted if the reports cannot be written.
+        ``ReportsRendered`` is posted when the reports are written, or if they cannot be written.
         """
         self._queue.put(render)
 
@@ -84,7 +85,7 @@ class ReportQueue:
         self._queue.put(_ForEndedJob(render))
 
     def write(self) -> None:
-        """Write all queued reports, and then return. Only for use without ``start``."""
+        """Write all queued reports, and then return. Do not call both this method and ``start``."""
         if not self._queue.empty():
             self.start()
             self.stop()

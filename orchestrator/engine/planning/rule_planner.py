@@ -1,8 +1,8 @@
 """Splits a request into tasks by rules, without AI.
 
-The module also decides if a model should split the request instead.
+This module also decides if a model should split a request instead of the rules.
 
-The request is split by the first of these structures that it contains:
+The rules split a request by the first of these structures that the request contains:
 
 1. a numbered or bulleted list
 2. a numbered list within a line
@@ -10,8 +10,8 @@ The request is split by the first of these structures that it contains:
 4. a kind of work (``work_kinds.toml``)
 5. "X with A, B and C"
 
-A request without such a structure is one task. Thanks and wishes ("Please keep it small.") create
-no task, but they are part of every task's context.
+A request without such a structure is one task. Thanks and wishes, such as "Please keep it small.",
+create no task, but they are part of every task's context.
 """
 
 import re
@@ -33,14 +33,14 @@ from orchestrator.engine.planning.sentences import (
 )
 from orchestrator.engine.planning.work_kinds import is_product, is_technology, kind_of, tasks_of
 
-#: Matches the number of a list item: after the dot or bracket, a blank follows. A decimal ("3.11")
-#: and a call ("f(1)") do not match.
+#: Matches the number or letter of a list item, with the blank after its dot or bracket. A decimal
+#: ("3.11") and a call ("f(1)") do not match, because no blank follows.
 _MARKER = lazy_pattern(
     r"(?:(?<=\s)|^)\(?(?:(?P<number>\d{1,2})(?P<mark>[.)])|(?P<letter>[a-z])\))\s+(?=\S)"
 )
 _ENDS_SOMETHING = lazy_pattern(r"[.:;,!?)–-]$")
 _JOINT = lazy_pattern(r"(?:^|[\s,;]+)(?:(?:and|or)\b\s*)?(?P<then>then)?[\s,;]*$", re.IGNORECASE)
-#: Maximum number of characters of a separator between parts.
+#: Maximum characters of a separator between two items.
 _TAIL = 20
 
 
@@ -73,9 +73,9 @@ def _letter_number(marker: re.Match[str]) -> int | None:
 
 
 def _list_markers(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
-    """Return the markers of a numbered list, whose numbers are 1, 2, 3, and so on.
+    """Return those of the possible markers ``marked`` that number a list: 1, 2, 3, and so on.
 
-    Any other number in ``marked`` is part of the text, not a marker.
+    Any other number in ``marked`` is part of an item's text.
     """
     chosen: list[re.Match[str]] = []
     for index, (marker, number) in enumerate(marked):
@@ -84,8 +84,8 @@ def _list_markers(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> lis
         if number == 1 and marker["mark"] == "." and not _is_after_end_of_sentence(text, marker):
             continue
         again = marked[index + 1] if index + 1 < len(marked) else None
-        # In "1. Move to Python 2. 2. Test it", the marker is the number after the end of a
-        # sentence.
+        # In "1. Move to Python 2. 2. Test it", the second "2." is the marker, because the end of a
+        # sentence precedes it.
         if again and again[1] == number and not _is_after_end_of_sentence(text, marker):
             continue
         chosen.append(marker)
@@ -100,8 +100,8 @@ def _is_after_end_of_sentence(text: str, marker: re.Match[str]) -> bool:
 def _items_between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
     """Yield the items of the list: the text after each marker.
 
-    An "and", "or", "then", or comma at the end of an item is removed, because such a word only
-    introduces the next item. If a "then" was removed, the next item begins with "then".
+    If an item ends with "and", "or", "then", or a comma, remove this end, because it only
+    introduces the next item. After a removed "then", the next item begins with "then".
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""
@@ -136,7 +136,7 @@ _SMALL_THING = lazy_pattern(
     r"|migration|model|page|error|message|log|check|fix|change|patch|bug|typo|sort|loop|difference)s?$",
     re.IGNORECASE,
 )
-#: Beginnings of a part that describes a property of the whole.
+#: Beginnings of a phrase that describes a property of the whole product, not a part of it.
 _PROPERTY = lazy_pattern(
     r"(?:no|not|without|good|great|proper|minimal|high|low|full|clean|only|just|care|caution|love|as|at"
     r"|more|less|better|fewer|max(?:imum)?|min(?:imum)?|speed|patience|ease|all|any|respect|help)\b"
@@ -173,10 +173,10 @@ _WRITES_DOCUMENTATION = lazy_pattern(
 )
 #: Sentences that create no task, but belong to all tasks.
 _NOT_WORK = (Mood.COURTESY, Mood.CONDITION)
-#: Maximum number of characters of a list's introduction in each item's task. The whole introduction
-#: is in the request.
+#: Maximum characters of a list's introduction, which is repeated in the task of each item. The
+#: request still has the whole introduction.
 _MAX_INTRO = 4000
-#: Maximum number of words of a part. A longer phrase is prose, not the name of a part.
+#: Maximum words of a part's name. A longer phrase is prose, not the name of a part.
 _MAX_PART_WORDS = 8
 _MAX_TITLE = 80
 
@@ -187,7 +187,7 @@ class SplitRule(StrEnum):
     KIND = "kind of work"
     PARTS = "parts"
     ONE = "one task"
-    #: The request consists of greetings, thanks, or wishes.
+    #: The request consists only of greetings, thanks, or wishes.
     NOTHING = "nothing to do"
 
 
@@ -200,7 +200,7 @@ class Split:
 
     rule: SplitRule
     tasks: Sequence[TaskSpec] = ()
-    #: The name of the kind of work.
+    #: The name of the kind of work, if ``rule`` is KIND; otherwise empty.
     kind: str = ""
 
 
@@ -210,7 +210,7 @@ class _Part:
 
     title: str
     prompt: str
-    #: The part's own request; empty if it is ``title``.
+    #: The request for this part alone; empty if it equals ``title``.
     asks: str = ""
 
 
@@ -323,10 +323,10 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
 
 
 def _role(verb: str) -> str | None:
-    """Return the role "testing" or "documentation" if the verb clearly requests this work.
+    """Return the role "testing" or "documentation" if the phrase clearly requests such work.
 
-    Otherwise, return None. A wrong role would be harmful, because a task with one of these roles
-    fails if it changes no file.
+    ``verb``: a phrase that begins with a verb. Return None for an unclear phrase, because a task
+    with one of these roles fails if it changes no file.
     """
     if _WRITES_TESTS.match(verb):
         return "testing"
@@ -364,8 +364,8 @@ def _list_items(text: str) -> tuple[str, Sequence[str], str]:
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
     """True if ``line`` begins the text below the list; False if ``line`` belongs to ``item``.
 
-    The text below the list is not indented. It follows an empty line, or is an instruction for all
-    items.
+    Text below the list is not indented. Such text follows an empty line, or is an instruction for
+    all items.
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False
@@ -404,7 +404,7 @@ def _has_parts(whole: str) -> bool:
     return bool(_MAKING.match(whole)) and not _SMALL_THING.search(whole)
 
 
-#: Matches the beginning of a request that is one task for every planner, if the request is short.
+#: Matches the beginning of a request that needs no split into tasks, if the request is short.
 _SMALL = lazy_pattern(
     r"(?:please\s+)?(?:fix|rename|correct|bump|format|remove|delete|revert|run|print|say|show"
     r"|explain|describe|list|what|why|how|where|which|who|is|are|does)\b",

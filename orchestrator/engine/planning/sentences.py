@@ -1,6 +1,6 @@
 """Classifies the sentences of a request: requests for work, and instructions on how to do the work.
 
-Only English is recognised. If a sentence is not recognised, the whole request becomes one task.
+Only English is recognised. If any sentence is not recognised, the whole request becomes one task.
 """
 
 import re
@@ -15,7 +15,7 @@ def _any_of(alternatives: str) -> str:
     return "(?:" + "|".join(line.strip() for line in alternatives.strip().splitlines()) + ")"
 
 
-#: The text between two sentences, with the beginning of the second.
+#: Matches the text between two sentences, with the beginning of the second sentence.
 _BETWEEN = lazy_pattern(
     r"(?<=[.!?])(?P<closing>[\"')\]]*)\s+(?=[\"'(\[`]*(?P<first>[^\W_]))"
     r"|(?<=[。！？])\s*(?=[^\s。！？”’」』）])"
@@ -33,7 +33,7 @@ class Mood(Enum):
     WORK = "work"
     #: The sentence describes how to do the work, or a condition for its result.
     CONDITION = "condition"
-    #: A greeting, thanks, a wish.
+    #: The sentence is a greeting, thanks, or a wish.
     COURTESY = "courtesy"
     #: The sentence states a fact.
     STATEMENT = "statement"
@@ -47,7 +47,7 @@ class Sentence:
     mood: Mood
 
 
-#: Words before the verb that do not change what is requested.
+#: Matches words before the verb that do not change the request, such as "please" or "could you".
 _LEAD = lazy_pattern(
     _any_of(
         r"""
@@ -65,7 +65,7 @@ _LEAD = lazy_pattern(
     + "+",
     re.IGNORECASE,
 )
-#: Beginnings that state a wish: "I want a shop" is read as "build a shop".
+#: Matches beginnings that state a wish: "I want a shop" is read as "build a shop".
 _WISH = lazy_pattern(
     r"(?:please )?(?:i|we)(?: would|'d|’d)?(?: really)? (?:want|need|like)\s+(?=(?:a|an)\s)",
     re.IGNORECASE,
@@ -111,7 +111,7 @@ _THERE = _any_of(
     """
 )
 _SIGNATURE = r"(?:,\s+[\w'’-]+(?:\s+[\w'’-]+)?)?"
-#: Must match the whole sentence, because "Thank you page" is work.
+#: Matches courtesies. The pattern must match the whole sentence: "Thank you page" requests work.
 _COURTESY = lazy_pattern(
     _NICE
     + _any_of(
@@ -144,7 +144,7 @@ _FINE = _any_of(
     """
 )
 _MUST = r"(?:must|should|shall|needs? to|has to|have to|ought to)\b"
-#: Matches a wish that concerns the whole work, whatever its first words are.
+#: Matches a sentence that is a condition for the whole work, such as "Make sure that ...".
 _CONDITION = lazy_pattern(
     _NICE
     + _any_of(
@@ -176,8 +176,8 @@ _CONDITION = lazy_pattern(
     .replace("MUST", _MUST),
     re.IGNORECASE,
 )
-#: A wish that concerns the whole work and requests no work, such as "Please keep it small and
-#: tidy."
+#: Matches a wish that concerns the whole work and requests no work itself, such as "Please keep it
+#: small and tidy."
 _MERE_WISH = lazy_pattern(
     _NICE
     + _any_of(
@@ -189,7 +189,8 @@ _MERE_WISH = lazy_pattern(
     + r"\W*",
     re.IGNORECASE,
 )
-#: "Use TypeScript." describes how to do the work, if an earlier sentence requests work.
+#: Matches a sentence such as "Use TypeScript." After a sentence that requests work, such a sentence
+#: describes how to do that work.
 _MEANS = lazy_pattern(_NICE + r"(?:use|include)\b", re.IGNORECASE)
 #: Matches English statements: their first words, or a verb near their beginning.
 _STATEMENT = lazy_pattern(
@@ -224,7 +225,7 @@ def sentences(text: str) -> Sequence[Sentence]:
 
 
 def mood_of(sentence: str, *, asked: bool = False) -> Mood:
-    """Return what a sentence expresses. ``asked``: True if an earlier sentence requests work."""
+    """Return the mood of a sentence. ``asked``: True if an earlier sentence requests work."""
     text = sentence[:_MOST_READ].strip()
     if _COURTESY.fullmatch(text):
         return Mood.COURTESY
@@ -236,12 +237,12 @@ def mood_of(sentence: str, *, asked: bool = False) -> Mood:
 
 
 def asks_for_nothing(sentence: Sentence) -> bool:
-    """True for thanks, greetings, and mere wishes. Such a sentence creates no task."""
+    """True for thanks, greetings, and mere wishes, which create no task."""
     return sentence.mood is Mood.COURTESY or bool(_MERE_WISH.fullmatch(sentence.text))
 
 
 def imperative(sentence: str) -> str:
-    """Return the part of a sentence from its verb on, without "please", "could you", or "then"."""
+    """Return a sentence from its verb on, without words such as "please" or "could you"."""
     wish = _WISH.match(sentence)
     if wish:
         return "build " + sentence[wish.end() :]

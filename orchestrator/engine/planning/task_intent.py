@@ -1,7 +1,7 @@
 """Decides whether a task asks for a change of files or for an answer.
 
-Only clear English is recognised. Any other text is ``Intent.UNCLEAR``. The decision uses patterns
-of words, because a plain request has no field for the intent.
+Only clear English is recognised. The intent of any other text is ``Intent.UNCLEAR``. Patterns of
+words decide, because a request is plain text and has no field for its intent.
 """
 
 import re
@@ -14,9 +14,9 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.text.formatting import lazy_pattern
 from orchestrator.engine.planning.sentences import Mood, imperative, sentences
 
-#: Maximum number of characters of a text that are read.
+#: Maximum characters of a text that are read.
 MOST_READ = 8000
-#: Maximum number of sentences that are read. A longer prompt consists mostly of descriptions.
+#: Maximum sentences of a text that are read. The rest of a longer prompt is mostly descriptions.
 MOST_SENTENCES = 40
 
 _FENCED = lazy_pattern(r"^[ \t]*(```|~~~).*?(?:^[ \t]*\1[^\n]*$|\Z)|^>[^\n]*$", re.M | re.S)
@@ -26,7 +26,7 @@ _PATH = lazy_pattern(
 )
 _MARKER = lazy_pattern(r"^\s*(?:[-*+•]|\(?\d{1,3}[.)]|\(?[a-z][.)])\s+(?:\[[ xX]\]\s+)?")
 _JOINT = lazy_pattern(r",?\s+(?:and|but|or)\s+(?P<then>then\s+)?|,\s+(?P<later>then\s+)?|[;:]\s+")
-#: Matches where the object of a verb ends.
+#: Matches the text after the end of a verb's object.
 _THING_ENDS = lazy_pattern(
     r"\s(?:of|for|about|on|with|that|which|to|in|into|from|by|using|where|so|as|at)\s", re.I
 )
@@ -45,7 +45,7 @@ _EXPLAINING = _words(
     best advice ideas options tips thoughts pros is are does do did was were has have
     """
 )
-#: Verbs of checks. The findings of the check decide what follows.
+#: Verbs that request a check. Only its findings show whether files must be changed.
 _CHECKING = _words(
     """
     review check verify validate confirm audit test run execute inspect find search scan detect
@@ -83,7 +83,7 @@ _MAKING = _words(
     document format complete finish put
     """
 )
-#: Requests for a state that may need no change: "get the tests to pass".
+#: Matches requests for a state that may exist without a change: "get the tests to pass".
 _REACHING = lazy_pattern(
     r"bring\b.*\bup to date|(?:get|make)\b.*\b(?:passing|(?:to )?(?:work|pass|build|compile))$",
     re.I,
@@ -102,8 +102,8 @@ _THING = lazy_pattern(
     r"|flags?|exceptions?|logging|caching)$",
     re.I,
 )
-#: Objects that are texts about code, such as "a report" or "a list of ...". Such an object is an
-#: answer, not a change.
+#: Matches objects that are texts about code, such as "a report" or "a list of ...". A task that
+#: requests such an object asks for an answer, not for a change.
 _ACCOUNT = lazy_pattern(
     r"\b(?:reports?|summar(?:y|ies)|overviews?|inventor(?:y|ies)|surveys?|maps?|lists?|outlines?"
     r"|descriptions?|anal[yi]s[ie]s|reviews?|diagrams?|pictures?|plans?|proposals?|estimates?"
@@ -111,8 +111,8 @@ _ACCOUNT = lazy_pattern(
     r"|roadmaps?)$",
     re.I,
 )
-#: Objects that programs receive. "Validate the input" requests code that validates, but "validate
-#: the report" requests a check.
+#: Matches objects that programs receive. "Validate the input" requests code, but "validate the
+#: report" requests a check.
 _INPUT = lazy_pattern(r"\b(?:inputs?|arguments?|parameters?|fields?|forms?)$", re.I)
 #: Matches words such as "if needed". Work with such words may end without a change.
 _DOUBTFUL = lazy_pattern(
@@ -130,19 +130,19 @@ _READ_ONLY = lazy_pattern(
     r"|\bno (?:code |file )?(?:changes|edits)\b|\bread[- ]only\b",
     re.I,
 )
-#: Questions about a possible change. The intent is unclear, because polite requests for a change
-#: have the same form.
+#: Matches questions about a possible change. Their intent is unclear, because polite requests for a
+#: change have the same form.
 _MAYBE = lazy_pattern(r"(?:is it possible|(?:can|could|should) we|(?:what|how) about)\b", re.I)
 _PERSON = lazy_pattern(r"(?:me|us)\b", re.I)
 _PRONOUN = lazy_pattern(r"(?:it|them|this|that|these|those)\b", re.I)
-#: Objects that are in no file, as in "Add 2 and 3", "update me on ...", or a text within the
-#: request.
+#: Matches objects that are not in files, as in "add 2 and 3", "update me on ...", or "translate the
+#: following text".
 _NO_FILES = lazy_pattern(r"(?:\d|me\b|us\b|(?:this|the following) (?:sentence|text|word))", re.I)
 
 
 class _Kind(Enum):
     CHANGE = "change"
-    #: A repair or an improvement. The worker's findings decide whether a change is needed.
+    #: A repair or an improvement. A change may turn out to be unnecessary.
     MENDING = "mending"
     MAYBE = "maybe"
     EXPLAIN = "explain"
@@ -163,8 +163,8 @@ _LOOKS = (_Kind.EXPLAIN, _Kind.CHECK, _Kind.PREPARE)
 def intent_of_task(task: TaskSpec) -> Intent:
     """Return the task's intent: a change of files, or an answer.
 
-    A task that has a command, or a role whose work is a report, asks for an answer. For any other
-    task, the intent follows from the title and from the task's own part of the prompt.
+    A task with a command, or with a role that only writes reports, asks for an answer. For any
+    other task, the title and the task's own part of the prompt decide.
     """
     if task.command is not None or task.role in REPORTING_ROLES:
         return Intent.ANSWER
@@ -190,7 +190,7 @@ def _asks_for_something(text: str) -> bool:
 
 
 def _own_part(task: TaskSpec) -> str:
-    """Return the task's prompt without the introduction that the rule planner added."""
+    """Return the task's prompt from its title on, without the planner's introduction."""
     title = task.title.removesuffix("...")
     at = task.prompt.rfind(f"\n\n{title}") if title else -1
     return task.prompt if at < 0 else task.prompt[at:]
@@ -253,7 +253,7 @@ def _clauses(sentence: str) -> Iterator[_Clause]:
 
 
 def _is_order(clause: _Clause) -> bool:
-    """True if a clause that follows "explain ..." is another request, as in "and then fix it"."""
+    """True if a clause after "explain ..." is a separate request, such as "and then fix it"."""
     return clause.then or bool(_PRONOUN.match(clause.text.partition(" ")[2]))
 
 
@@ -266,7 +266,8 @@ def _kind_of_clause(clause: str, sentence: str) -> _Kind:
     if _REACHING.match(text):
         return _Kind.MAYBE if _DOUBTFUL.search(sentence) else _Kind.MENDING
     head = _THING_ENDS.split(thing, 1)[0].strip(" .,!?")
-    # Examples: "Give calc a multiply function", and "validate the input of the form".
+    # Example of the first case: "Give calc a multiply function". Example of the second case:
+    # "Validate the input of the form".
     if verb == "give" and not _PERSON.match(thing) and _THING.search(head):
         return _Kind.MAYBE
     if verb == "validate" and _INPUT.search(head):

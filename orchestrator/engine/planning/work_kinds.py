@@ -17,13 +17,13 @@ from orchestrator.core.text.formatting import cut, lazy_pattern, one_line
 from orchestrator.engine.planning.sentences import imperative
 
 TABLE = Path(__file__).with_name("work_kinds.toml")
-#: Maximum number of characters of a sentence that are searched for its kind.
+#: Maximum characters of a sentence that are searched for a kind of work.
 _MOST_READ = 1000
-#: Maximum number of characters of the request that each task's prompt repeats. The shared context
-#: has the whole request.
+#: Maximum characters of the request that the prompt of each task repeats. The shared context has
+#: the whole request.
 _MOST_REQUEST = 20_000
 _SPLIT_VERBS = {"break down": "break", "split up": "split", "set up": "set", "carry out": "do"}
-#: Matches where the object of a request ends.
+#: Matches the text after the end of a request's object.
 _THING_ENDS = lazy_pattern(
     r"\s+(?:for|of|about|covering|on|in|from|to|into|with|using|that|which|where|based|powered"
     r"|including|featuring|consisting|by|as|at|so|because|if|when|and (?:then|also))\b"
@@ -31,12 +31,12 @@ _THING_ENDS = lazy_pattern(
     re.IGNORECASE,
 )
 _SCOPE = lazy_pattern(r"\s+(?:for|of|about|covering|on)\s+(?P<named>.+)", re.IGNORECASE | re.DOTALL)
-#: Words between the description of an application and its technologies.
+#: Matches words between an application and its technologies, such as "using" or "built".
 _MADE_OF = lazy_pattern(
     r"^\s*(?:[,:(]|(?:in|on|from|by)\b)|\b(?:using|with|uses|built|written|based|powered)\b",
     re.IGNORECASE,
 )
-#: Words that limit the work. A request with such a word is one task.
+#: Matches words that limit the work. A request with such a word is one task.
 _NARROWED = lazy_pattern(
     r"\b(?:only|just|except|nothing but|one page|single|short)\b", re.IGNORECASE
 )
@@ -79,7 +79,7 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Ask:
-    """A request split into parts, such as "Create", "a shop", and " with React and FastAPI"."""
+    """The parts of a request, such as "create", "a shop", and " with React and FastAPI"."""
 
     verb: str
     thing: str
@@ -100,9 +100,9 @@ def kind_of(sentence: str) -> WorkKind | None:
 
 
 def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
-    """Return the tasks that the table lists for a kind of work.
+    """Return the tasks for a kind of work, as the table lists them.
 
-    ``sentence``: the sentence of the request that asks for this kind of work.
+    ``sentence``: the sentence of ``request`` that asks for this kind of work.
     """
     ask = _parts_of_request(sentence)
     named = _named_technologies(ask)
@@ -123,7 +123,7 @@ def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
 def is_technology(words: str) -> bool:
     """True if the words name only technologies, such as "React and TypeScript".
 
-    Such words are not the name of a part of a product.
+    Such words do not name a part of a product.
     """
     found = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
     table = _table()

@@ -1,4 +1,4 @@
-"""Background threads that prepare attempts, and a function that retries reads of the store."""
+"""A pool of background threads that prepare attempts, and a retry loop for an unavailable store."""
 
 import logging
 import os
@@ -18,9 +18,9 @@ RETRY_SECONDS = 0.5
 
 
 def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
-    """Call ``read`` until the store answers, and return its result.
+    """Call ``read`` until it succeeds, and return its result. Retry after StoreAway.
 
-    Raise StoreAway if the store does not answer and ``given_up`` is set.
+    If ``given_up`` is set, do not retry: raise StoreAway.
     """
     is_logged = False
     while True:
@@ -44,8 +44,8 @@ class BackgroundPool:
     def __init__(self) -> None:
         self._threads = PrestartedThreadPool(min(8, (os.cpu_count() or 1) + 2), "background")
         self._lock = threading.Lock()
-        #: Attempts in preparation. The value is None, or the attempt's exit if the attempt was
-        #: stopped during its preparation.
+        #: Attempts in preparation. The value is the attempt's exit if the attempt was stopped
+        #: during its preparation; otherwise None.
         self._preparing: dict[str, Exit | None] = {}
         self._closed = False
         #: Work that is delayed by a full disk.
@@ -58,9 +58,9 @@ class BackgroundPool:
         self.later(work)
 
     def ready(self, attempt: str, launch: Callable[[], None]) -> Exit | None:
-        """Call ``launch``, unless the attempt was stopped during its preparation.
+        """End the preparation of an attempt. If the attempt was not stopped, call ``launch``.
 
-        Return the exit of a stopped attempt; otherwise None.
+        Return the exit of a stopped attempt; otherwise None. After ``close``, do not launch.
         """
         with self._lock:
             stopped = self._preparing.pop(attempt, None)
@@ -75,7 +75,7 @@ class BackgroundPool:
     def stop(self, attempt: str, exit: Exit) -> bool:
         """Stop an attempt that is being prepared. Idempotent.
 
-        Return True if the attempt was not launched yet.
+        Return False if the attempt is not being prepared, for example because it was launched.
         """
         with self._lock:
             if attempt not in self._preparing:
@@ -86,8 +86,7 @@ class BackgroundPool:
     def later(self, work: Callable[[], None]) -> None:
         """Run ``work`` in a background thread.
 
-        After ``close``, do nothing, because the next server finds the same work in the stored
-        state.
+        After ``close``, do nothing: the next server finds the same work in the stored state.
         """
         try:
             self._threads.submit(_logged, work)
@@ -95,7 +94,7 @@ class BackgroundPool:
             logger.info("the server is stopping: background work continues after the next start")
 
     def close(self) -> None:
-        """Wait for running work. Start and launch nothing more. Idempotent."""
+        """Wait for running work. Start no further work, and launch no attempts. Idempotent."""
         with self._lock:
             self._closed = True
         self.space.close()

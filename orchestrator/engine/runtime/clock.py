@@ -1,4 +1,4 @@
-"""The clock of jobs. Changes of the machine's clock, by a person or the network, have no effect."""
+"""The clock of jobs. It does not jump when a person or the network sets the machine's clock."""
 
 import json
 import math
@@ -14,21 +14,21 @@ _MOST_BYTES = 1000
 
 
 def now() -> float:
-    """Return the Unix time of this process's first call, plus the seconds since that call.
+    """Return the Unix time at this process's first call, plus the seconds since that call.
 
-    The seconds are monotonic, because a jump of the machine's clock would end jobs too early or
-    delay retries. Time in which the machine sleeps counts as elapsed.
+    A monotonic clock measures these seconds. Otherwise, a jump of the machine's clock could end
+    jobs too early or delay retries. Time in which the machine sleeps counts as elapsed.
     """
     return _start_time()[0] + _elapsed()
 
 
 def keep(path: Path, *, going_on: bool) -> bool:
-    """Store the time of the machine's start, as this clock computed it, for the next server.
+    """Store this clock's state in the file ``path``, so that the next server can continue it.
 
-    ``path``: the file. Call this function before ``now``. ``going_on``: True if jobs of the earlier
-    server continue. In this case, the clock uses the time that the earlier server stored, unless
-    the machine was restarted since then. Return True if jobs continue after a restart of the
-    machine.
+    Call this function before ``now``. ``going_on``: True if jobs of the earlier server continue. If
+    so, and if the machine was not restarted since, this clock continues the earlier server's clock.
+
+    Return True if jobs continue and the machine was restarted; otherwise False.
     """
     boot = process_table.boot_id()
     kept = _stored_start(path) if going_on and boot else None
@@ -52,7 +52,7 @@ def _stored_start(path: Path) -> tuple[str, float] | None:
 
 @cache
 def _start_time() -> list[float]:
-    """Return the time of the machine's start, computed from the machine's clock at the first call.
+    """Return the Unix time of the machine's start, computed at the first call.
 
     The result is a cached list of one item, so that ``keep`` can replace the item.
     """

@@ -9,7 +9,7 @@ from orchestrator.core.lazy_dataclass import dataclass
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until the first repetition. Each further pause is twice as long as the previous one.
+#: Seconds before the first retry. Each further pause is twice as long as the pause before.
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
@@ -20,14 +20,14 @@ class _Wait:
     work: Callable[[], None]
     pause: float
     due: float
-    #: True from the start of a repetition until the work calls ``done`` or ``hold``.
+    #: True from the start of a retry until the work calls ``done`` or ``hold``.
     is_tried: bool = False
 
 
 class SpaceWaits:
-    """Work that waits until the disk has space. Any thread may call.
+    """Work that is retried until the disk has space. Any thread may call.
 
-    ``begin``: a function that runs work in a thread.
+    ``begin``: a function that runs the given work in a thread.
     """
 
     def __init__(self, begin: Callable[[Callable[[], None]], None]) -> None:
@@ -45,7 +45,7 @@ class SpaceWaits:
     def hold(self, name: str, work: Callable[[], None], reason: str) -> bool:
         """Run ``work`` after a pause. Return True if no work with this name was waiting before.
 
-        At its end, the work must call ``done`` if it succeeded, or otherwise ``hold`` again.
+        At its end, ``work`` must call ``done`` after success, or ``hold`` again after a failure.
         """
         with self._changed:
             present = self._waits.get(name)
@@ -62,7 +62,7 @@ class SpaceWaits:
             return present is None
 
     def done(self, name: str) -> bool:
-        """Record that the work no longer waits. Return True if it was waiting. Idempotent."""
+        """Record that the work no longer waits. Return True if the work was waiting. Idempotent."""
         with self._changed:
             return self._waits.pop(name, None) is not None
 
@@ -73,7 +73,7 @@ class SpaceWaits:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Run nothing more. Idempotent."""
+        """Run no further work. Idempotent."""
         with self._changed:
             self._closed = True
             self._changed.notify()
@@ -83,8 +83,8 @@ class SpaceWaits:
             with self._changed:
                 waits = [each for each in self._waits.values() if not each.is_tried]
                 if self._closed or not waits:
-                    # Set this while the lock is held. Then ``hold`` either finds a thread that
-                    # continues, or starts another thread.
+                    # Reset this field while the lock is held, so that ``hold`` starts another
+                    # thread for later work.
                     self._thread = None
                     return
                 seconds = min(each.due for each in waits) - time.monotonic()

@@ -8,8 +8,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.security.allowed_environment import allowed_environment
 from orchestrator.security.files import search_boundary
 
-#: Variable with the path of a gate's report. Workers get it as well, so that they can run the
-#: gate's command.
+#: Environment variable with the path of a gate's report. Workers get this variable, too, so that
+#: they can run the gate's command.
 GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
 
 
@@ -17,7 +17,7 @@ GATE_REPORT = "ORCHESTRATOR_GATE_REPORT"
 class LaunchSettings:
     """Settings that the launches of all workers and gates of a server share. Paths are absolute."""
 
-    #: The product's home: its folder, or ``.orchestrator/local/``.
+    #: The home: the portable folder, or ``.orchestrator/local/`` in the project.
     home: Path
     project_root: Path
     #: Directory with the ``orchestrator`` command.
@@ -33,8 +33,8 @@ class LaunchSettings:
     orphan_timeout: float
     #: True if workers have no network, so that they cannot reach this server.
     offline: bool
-    #: The umask of workers and gates in the user's checkout; None: the files that they create are
-    #: private.
+    #: The umask of workers and gates in the user's checkout; None: only the user can read the files
+    #: that they create.
     umask: int | None
     #: The server's own secrets. No log may contain them.
     secrets: tuple[str, ...]
@@ -52,6 +52,6 @@ _PROGRAMS = (".venv/bin", "venv/bin", "node_modules/.bin")
 
 
 def project_programs(project: Path) -> list[str]:
-    """Return the directories with the project's own programs, for the start of the search path."""
+    """Return the existing directories with the project's own programs, for the search path."""
     places = [str(project / each) for each in _PROGRAMS]
     return [each for each in places if os.path.isdir(each)]

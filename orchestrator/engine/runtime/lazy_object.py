@@ -1,4 +1,4 @@
-"""Lazy objects: objects that are created, and whose modules are imported, at their first use."""
+"""Lazy objects, which are created at their first use. Their modules are also imported only then."""
 
 import threading
 from collections.abc import Callable

@@ -35,10 +35,9 @@ def available_memory_bytes() -> int | None:
 
 
 def memory_pressure_percent() -> float | None:
-    """Return the percentage of the last ten seconds in which a process waited for memory.
+    """Return the percentage of the last ten seconds in which some process waited for memory.
 
-    The figure is the Linux pressure stall information (PSI). Return None if the kernel does not
-    report it.
+    The value is the Linux pressure stall information (PSI); None if the kernel does not report it.
     """
     try:
         some = _PRESSURE.read_text().splitlines()[0]
@@ -65,7 +64,7 @@ def free_files(directory: Path) -> int | None:
 
 
 def free_disk_bytes(directory: Path) -> int | None:
-    """Return how many bytes a user other than root may write in a directory; None if unknown."""
+    """Return the number of bytes that a user other than root may write; None if unknown."""
     try:
         return shutil.disk_usage(directory).free
     except OSError:
@@ -87,9 +86,10 @@ FRESH_SECONDS = 0.5
 #: Seconds until the kernel's figure of available memory includes a new worker's memory.
 SETTLE_SECONDS = 5.0
 MIB = 1024 * 1024
-#: Minimum number of free files in the workspace's file system. A worker creates a few.
+#: Minimum number of files that can still be created in the workspace's file system before a worker
+#: starts. A worker creates a few files.
 LEAST_FILES = 64
-#: Number of descriptors that stay free for reads and writes while workers run and end.
+#: Number of file descriptors that stay free for reads and writes while workers run and end.
 LEAST_DESCRIPTORS = 16
 
 
@@ -103,7 +103,7 @@ class Bounds:
 
 @dataclass(frozen=True, kw_only=True)
 class Readings:
-    """Functions that read the machine's figures. A function returns None for an unknown figure."""
+    """Functions that read the machine's resources. A function returns None for an unknown value."""
 
     memory: Callable[[], int | None] = available_memory_bytes
     pressure: Callable[[], float | None] = memory_pressure_percent
@@ -119,7 +119,7 @@ _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
 
 
 class DiskReserve:
-    """A file that reserves disk space. Its removal allows a last save of the state on a full disk.
+    """A file that reserves disk space. On a full disk, its removal makes room to save the state.
 
     ``hold`` and ``release`` are idempotent.
     """
@@ -130,10 +130,9 @@ class DiskReserve:
         self._held = False
 
     def hold(self) -> None:
-        """Create the reserve file, if it does not exist.
+        """Create the reserve file, if the file does not exist.
 
-        If the disk is full, create nothing and raise no error, because later writes report the full
-        disk.
+        If the file cannot be created, raise no error, because later writes report a full disk.
         """
         if self._held and self._path.exists():
             return
@@ -179,9 +178,11 @@ def _allocate(handle: int, size: int) -> None:
 class Headroom:
     """Decides whether the machine has resources for further workers.
 
-    Only one thread may call the methods. Any thread may read ``paused``. The machine's figures are
-    read at most twice a second. The figures do not include a new worker's memory yet. Therefore,
-    the memory that the worker is expected to use counts as used for some seconds.
+    Only one thread may call the methods. Any thread may read ``paused``.
+
+    The machine's values are read at most twice a second. They do not yet include the memory of a
+    worker that has just started. Therefore, the memory that the worker is expected to use counts as
+    used for some seconds.
     """
 
     def __init__(
@@ -195,12 +196,12 @@ class Headroom:
         moved: Callable[[], str] = str,
         machines: Callable[[], Sequence[Machine]] | None = None,
     ) -> None:
-        """``directory``: the workspace.
+        """``directory``: the workspace. ``forecast``: returns the expected memory of an agent.
 
-        ``git_directories``: functions that return git's directory, or None until it is known. The
-        sequence may grow. ``moved`` returns an error text if the workspace or git's directory was
-        moved; otherwise "". ``machines`` returns the machines of the cluster; None: there is no
-        cluster.
+        ``git_directories``: functions that return git's directory, or None while the directory is
+        unknown. The sequence may grow. ``moved``: returns an error text if a person moved the
+        workspace or the project; otherwise "". ``machines``: returns the machines of the cluster;
+        None: there is no cluster.
         """
         self._machines = machines
         self._moved = moved
@@ -213,18 +214,19 @@ class Headroom:
         self._read_at = float("-inf")
         self._memory: int | None = None
         self._pressure: float | None = None
-        #: Number of free descriptors at the latest reading, minus the descriptors of workers that
-        #: have started since. None: unknown.
+        #: Number of free file descriptors; None: unknown. This is the latest reading, minus the
+        #: descriptors of workers that have started since.
         self._descriptors: int | None = None
-        #: Memory that is reserved for recently started workers: (end of the reservation, bytes).
+        #: Memory reserved for recently started workers: pairs (end of the reservation, bytes).
         self._expected: deque[tuple[float, int]] = deque()
-        #: Sum of the reserved bytes. It is stored, because hundreds of workers may start in a
-        #: second.
+        #: Sum of the reserved bytes. The sum is not computed anew for each worker, because hundreds
+        #: of workers may start in a second.
         self._expected_bytes = 0
         self.paused = ""
-        #: Text for the log: the resource that is available again after a pause.
+        #: Text to log at the end of the pause, such as "disk space is free".
         self._again = ""
-        #: True if the reserve was released. When the disk has enough space, it is created again.
+        #: True if the reserve was released. When the disk has enough space, the reserve file is
+        #: created again.
         self._gave_up_reserve = False
         #: True if the latest turn delayed a worker. The next check must then come soon.
         self.held_back = False
@@ -243,13 +245,13 @@ class Headroom:
     def worker_ended(self, agent: str, seconds: float) -> None:
         """Record that a worker of ``agent`` ended after it had run for ``seconds``.
 
-        The memory that the worker was expected to use no longer counts as used.
+        The worker's expected memory no longer counts as used.
         """
         if seconds >= SETTLE_SECONDS:
             return
         needed = self._forecast(agent)
-        # The reservation does not name its worker, so remove the oldest reservation of the same
-        # size. Some memory may then stay reserved too long, but none is released too early.
+        # Reservations do not name their workers, so remove the oldest reservation of the same size.
+        # Another worker's memory may then stay reserved a little too long, but not too short.
         for at, (_, expected) in enumerate(self._expected):
             if expected == needed:
                 del self._expected[at]

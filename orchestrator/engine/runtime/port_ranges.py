@@ -1,4 +1,4 @@
-"""Ranges of ports for workers, so that servers of two workers do not use the same port."""
+"""Ranges of ports for workers. Servers that two workers start then do not use the same port."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ _RANGES = (LAST - FIRST) // SIZE
 class PortRanges:
     """Allocates ranges of ports to the workers of one server. Any thread may call.
 
-    The ranges of an earlier server's workers are recognised by their open ports.
+    A range that a worker of an earlier server uses is recognised by its open ports.
     """
 
     def __init__(self) -> None:
@@ -22,13 +22,13 @@ class PortRanges:
         #: First port of each attempt's range, in the order of allocation.
         self._held: dict[str, int] = {}
         self._taken: set[int] = set()
-        # Start at random, so that servers of other projects probably use other ports.
+        # Start at a random range, so that workers of other projects probably use other ports.
         self._next = int.from_bytes(os.urandom(2), "big") % _RANGES
 
     def take(self, attempt: str, *, skip_used: bool) -> int:
-        """Allocate a range of ports to an attempt, and return its first port.
+        """Allocate a range of ports to an attempt, and return the range's first port.
 
-        ``skip_used``: True to skip ranges of which another program uses a port.
+        ``skip_used``: True to skip a range if another program uses one of its ports.
         """
         with self._lock:
             for _ in range(_RANGES):

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 
-#: Called once with the end of a process, in the thread that reports it. Must not block.
+#: Function to call once with the exit of a process, in the thread that reports the exit. The
+#: function must not block.
 EndHandler = Callable[[Exit], None]
 
 
@@ -13,8 +14,8 @@ EndHandler = Callable[[Exit], None]
 class PreloadHandlers:
     """The two handlers of a preloaded launch.
 
-    ``on_begun`` is called when the launch begins, with the start as Unix time. ``on_returned`` is
-    called if the shim returns the launch without a start.
+    ``on_begun``: called when the process starts, with the start as Unix time. ``on_returned``:
+    called if the shim returns the launch without having started it.
     """
 
     on_begun: Callable[[float], None]
@@ -48,11 +49,11 @@ class RunningProcesses:
 
     @property
     def ids(self) -> frozenset[str]:
-        """A snapshot of the ids of registered processes that have not ended."""
+        """A snapshot of the ids of the registered processes. Ended processes are not registered."""
         return frozenset(self._handlers)
 
     def started(self, attempt_id: str, pid: int) -> None:
-        """Do nothing, because each process is registered before its start."""
+        """Do nothing: a process is already registered before its start."""
 
     def begun(self, attempt_id: str, at: float) -> None:
         handlers = self._preloads.pop(attempt_id, None)
@@ -66,9 +67,9 @@ class RunningProcesses:
             handlers.on_returned()
 
     def ended(self, attempt_id: str, exit: Exit) -> None:
-        """Call the process's handler, and drop the process.
+        """Remove a process from the registry, and call its handler. Idempotent.
 
-        Idempotent. Ignore an unknown process.
+        Ignore an unknown process.
         """
         self._preloads.pop(attempt_id, None)
         on_end = self._handlers.pop(attempt_id, None)

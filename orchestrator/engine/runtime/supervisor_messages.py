@@ -18,7 +18,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function to run on the state. The caller gets the answer after the changes were stored."""
+    """A function to run on the state. The caller gets its result after the changes were stored."""
 
     action: Callable[[Scheduler, float], Any]
     answer: Future[Any]
@@ -26,11 +26,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class AttemptHeld:
-    """An attempt waits for disk space, before its start or after the end of its process."""
+    """An attempt waits for disk space or a moved directory, or has stopped waiting.
+
+    The wait is before the attempt's start, or after the end of the attempt's process.
+    """
 
     key: WorkerKey
     attempt: int
-    #: Why the worker waits; empty if it no longer waits.
+    #: Why the attempt waits; empty if the attempt no longer waits.
     reason: str
 
 
@@ -53,7 +56,7 @@ class AttemptBegun:
 
 @dataclass(frozen=True, slots=True)
 class AttemptReturned:
-    """A preloaded launch was returned. No shim has begun the launch, and no shim will begin it."""
+    """A preloaded launch was returned: no shim has started it, and no shim will start it."""
 
     key: WorkerKey
     attempt: int
@@ -105,5 +108,5 @@ Message = (
     | TakePlan
     | StopLoop
 )
-#: Puts a message into the inbox. Any thread may call. Does not block.
+#: Function that puts a message into the inbox. Any thread may call. Does not block.
 Post = Callable[[Message], None]

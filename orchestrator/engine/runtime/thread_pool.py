@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 class PrestartedThreadPool(ThreadPoolExecutor):
     """A thread pool that starts one thread at once, and further threads when they are needed.
 
-    If no further thread can start, the first thread runs the work. In this case, the standard
-    library's pool raises an error, although it has queued the work.
+    If the machine cannot start a further thread, the existing threads run the work. The standard
+    library's pool would instead raise an error, although the work is already queued.
     """
 
     def __init__(self, most: int, name: str) -> None:
@@ -24,4 +24,4 @@ class PrestartedThreadPool(ThreadPoolExecutor):
 
 
 def _nothing() -> None:
-    """Do nothing. This is the pool's first work, so that its first thread starts."""
+    """Do nothing. The pool starts its first thread to run this function."""
