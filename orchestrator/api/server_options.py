@@ -21,17 +21,17 @@ class OtherServer:
     """Another server of the same user on this machine."""
 
     url: str
-    #: Path of its project.
+    #: Path of the other server's project.
     project: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DoctorCheck:
     name: str
-    #: True: the check passed; False: it found a problem; None: it has a note.
+    #: True: the check passed; False: the check found a problem; None: the check is a note.
     ok: bool | None
     message: str
-    #: How to fix it.
+    #: How to fix the problem.
     fix: str = ""
 
 
@@ -47,9 +47,9 @@ class ApiOptions:
     host: str = "localhost"
     #: Further names of the server in Host headers.
     allowed_hosts: tuple[str, ...] = ()
-    #: Origins whose pages may call, with a key: scheme, host, and port, in lower case.
+    #: Origins (scheme, host, and port, in lower case) whose pages may call the server with a key.
     allowed_origins: tuple[str, ...] = ()
-    #: Proxies; if there are any, only they and this machine may call.
+    #: Trusted proxies. If there are any, only these proxies and this machine may call the server.
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
     max_request_bytes: int = 8 * MIB
     heartbeat_seconds: float = 15.0
@@ -66,11 +66,11 @@ class ApiOptions:
     submissions_per_minute: int | None = None
     #: The limit of keys that have their own limit, by name.
     submissions_of_keys: Mapping[str, int] = field(default_factory=dict)
-    #: Calls per key and minute that change nothing; None: no limit.
+    #: Calls that only read, per key and minute; None: no limit.
     reads_per_minute: int | None = None
     #: Directory of the audit log; None: no audit log.
     audit_directory: Path | None = None
-    #: The directory of the file with browser sessions; None: they end with the server.
+    #: Directory of the file with browser sessions; None: browser sessions end with the server.
     session_directory: Path | None = None
     #: Path of the project.
     project: str = ""

@@ -2,12 +2,12 @@
 
 - ``agent_output``: Answers of agents, checked by a schema: plans and reviews
 - ``answers``: Answers to callers
-- ``calls``: Calls with few models: requests and answers of logins, locks, merges, outbox, tasks API
+- ``calls``: Requests with their answers, by subject: logins, locks, merges, outbox, tasks API
 - ``fields``: Types of fields, and validation errors
 - ``requests``: Requests of callers
 - ``triggers``: Triggers: an external event starts a job, or is sent to a worker as feedback
 
-The packages ``answers``, ``calls``, and ``requests`` import each of their modules at its first use.
+The packages ``answers``, ``calls``, and ``requests`` import each module at the module's first use.
 """
 
 from collections.abc import Callable

@@ -90,7 +90,7 @@ def _now() -> str:
 class Audit:
     """WSGI middleware that writes changes and rejected calls to the audit log.
 
-    ``Audit`` is the outermost middleware, so it also logs calls that other middleware rejects.
+    ``Audit`` wraps the middleware that rejects calls, so that rejected calls are logged, too.
     """
 
     def __init__(self, application: WSGIApplication, log: AuditLog) -> None:

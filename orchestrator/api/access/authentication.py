@@ -18,8 +18,8 @@ from orchestrator.engine.service.service import Service
 from orchestrator.security.secrets.api_keys import hash_key
 
 KEY_HEADER = "X-API-Key"
-#: Header with a token that proves that a change comes from the page that logged in, not from a page
-#: of another port.
+#: Header with the session's token. A change needs the token, because a page of another port may
+#: have the session's cookie, but never has the token.
 TOKEN_HEADER = "X-Session-Token"
 LONGEST_SHOWN_BODY = 1000
 CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'

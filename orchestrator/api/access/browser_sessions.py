@@ -1,8 +1,9 @@
 """Browser sessions: a cookie replaces the API key on the pages of this server.
 
-A session belongs to one API key. It ends with the key, after 12 hours without a call, 7 days after
-the login, or at the logout. A file in the workspace has the sessions, so they survive a restart.
-The file contains only hashes, so that a reader of the file cannot use the sessions.
+A session belongs to one API key. A session ends at the logout, when its key is removed, after 12
+hours without a call, or 7 days after the login. A file in the workspace has the sessions, so they
+survive a restart. The file contains only hashes, so that a reader of the file cannot use the
+sessions.
 
 A browser sends a cookie to every port of a host name. A page of another port could therefore use
 the cookie for a change. To prevent this, a change also needs the session's token. The page keeps

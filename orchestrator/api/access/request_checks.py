@@ -17,8 +17,8 @@ SUBMISSIONS = frozenset({"job_control.orchestrate", "job_control.retry_job", "ta
 def check_request() -> None:
     """Check the caller of the request, before any other part of the request is read.
 
-    Raise a 401 for an unknown caller, a 403 for a change by a read-only key or without a session's
-    token, and a 429 at a rate limit.
+    Raise a 401 for an unknown caller, and a 429 at a rate limit. Raise a 403 for a change by a
+    read-only key, or by a browser session without the session's token.
     """
     if request.method == "OPTIONS":
         return  # the answer contains only the allowed methods

@@ -125,8 +125,7 @@ class QuotaError(ApiError):
     def free_at(self) -> str | None:
         """Time at which quota is free again, in ISO 8601, UTC.
 
-        The value is None if the time is unknown, because quota becomes free only when a job that
-        uses quota ends.
+        None if the time is unknown: the quota becomes free at the end of a job.
         """
         return self.problem.get("free_at")
 

@@ -1,8 +1,8 @@
 """The dashboard's files.
 
-A file's address changes with its content, so that browsers can cache it. All modules are sent as
-one file, and all stylesheets as another: on a slow connection, 60 files take ten times as long as
-six, because a browser opens only six connections.
+A file's address changes with the file's content, so that browsers can cache the file. All
+modules are sent as one file, and all stylesheets as another file: on a slow connection, 60 files
+take ten times as long as six, because a browser opens only six connections.
 """
 
 import hashlib
@@ -16,8 +16,8 @@ FOLDERS = ("app", "styles", "vendor")
 #: Time for which browsers cache a file: a month, because a new version has another address.
 KEPT_SECONDS = 30 * 24 * 3600
 ENTRY = "app/main.js"
-#: The file with all modules. It is two folders deep, as the modules are, so that the relative
-#: addresses in modules stay valid.
+#: The file with all modules. Modules are two folders deep, and so is this file. The relative
+#: addresses in modules therefore stay valid.
 SCRIPT = "app/all/dashboard.js"
 STYLESHEET = "styles/all/dashboard.css"
 #: Stylesheets in the order in which they are joined: later rules replace earlier rules.

@@ -49,8 +49,8 @@ from orchestrator.security.secrets.masking import Masker
 class LazyRule(Rule):
     """A werkzeug URL rule that compiles its URL builder at the first use.
 
-    It overrides an internal method of werkzeug. A test builds a path, to detect changes in
-    werkzeug.
+    The class overrides an internal method of werkzeug. A test builds a path, and fails if werkzeug
+    has changed the method.
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., Any]:
@@ -58,7 +58,7 @@ class LazyRule(Rule):
 
         def build(rule: Rule, /, *values: Any, **named: Any) -> Any:
             if not compiled:
-                # Two threads may both compile the function: the results are equal.
+                # No lock: if two threads both compile the function, the results are equal.
                 compiled.append(super(LazyRule, self)._compile_builder(append_unknown))
             return compiled[0](rule, *values, **named)
 

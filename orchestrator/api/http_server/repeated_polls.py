@@ -1,8 +1,8 @@
 """Answers repeated polls in the server's event loop.
 
-A client that polls sends the same bytes each time. The loop sends the stored answer again while
-the answer is current. It does not call the application, because the switch to a thread costs more
-than the answer.
+A client that polls sends the same bytes each time. While the stored answer is current, the loop
+sends this answer again, without a call of the application. A call of the application needs a switch
+to a thread, which costs more than the answer.
 """
 
 import re
@@ -24,8 +24,8 @@ MOST_REPEATED = 512
 LONGEST_HEAD = 2048
 #: Headers that are not stored, because each repeated answer gets new values.
 _OWN_HEADERS = frozenset({"content-length", "date", "connection", "etag"})
-#: The parameter ``since_seq`` in the request line, which differs between the polls of one client.
-#: It is ignored when requests are compared, except in a request with a tag.
+#: The parameter ``since_seq`` in the request line. The parameter differs between the polls of one
+#: client, and is therefore ignored when requests are compared. In a request with a tag, it counts.
 _SINCE = re.compile(rb"(GET [^ ]*[?&]since_seq=)([0-9]{1,15})(?=[& ])")
 _TAG = b"if-none-match:"
 _NOT_MODIFIED = "304"
@@ -51,7 +51,7 @@ class _Answered:
 class Repeats:
     """WSGI middleware that stores answers, and sends them again while they are current.
 
-    Wraps all other middleware. Any thread may call.
+    ``Repeats`` is the outermost middleware. Any thread may call.
     """
 
     def __init__(self, application: WSGIApplication) -> None:

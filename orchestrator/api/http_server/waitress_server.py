@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 #: Maximum seconds between two checks of waitress' connections.
 LOOP_SECONDS = 1.0
-#: Seconds for running requests when the server stops.
+#: Maximum seconds to complete running requests when the server stops.
 FINISH_SECONDS = 5
 FLUSH_SECONDS = 1.0
 BACKLOG = 1024
@@ -74,20 +74,21 @@ class HttpServer:
         self._events = EventLoop(self._map)
         self._running = False
         self._closing = threading.Event()
-        #: Held while the loop is woken, because the trigger's descriptor must not be closed and
-        #: reused during that time. Reentrant, because a signal handler may wake the loop, too.
+        #: Held while the loop is woken. Without the lock, another thread could close the trigger,
+        #: and the wake-up could write to a new file with the same descriptor. Reentrant, because a
+        #: signal handler may wake the loop, too.
         self._waking = threading.RLock()
         self._stopped = threading.Event()
         self._dispatcher = Dispatcher(how["threads"])
         self._limit = how.pop("connection_limit")
-        # Higher than our own limit, because waitress accepts no connections above its limit. Its
-        # limit also counts listeners and triggers.
+        # Higher than our own limit: waitress accepts no connection above its limit, not even a
+        # connection that we would reject. Waitress also counts listeners and triggers.
         how["connection_limit"] = self._limit + 2 * KEPT_CONNECTIONS
         self._application, self._how = application, how
         self._repeats = repeats
         self._listeners: list[Any] = []
         self._doors: list[Door] = []
-        #: Ports of earlier servers, which their workers still call.
+        #: Ports of earlier servers. Workers of these servers still call the ports.
         self.former_ports: list[int] = []
         self._former: list[Any] = []
         self._checks_at = 0.0
@@ -274,7 +275,7 @@ def serve(
     except CannotListen:
         _close(public)
         raise
-    # Queued requests are normal, and readers may leave at any time.
+    # Hide waitress' warnings about queued requests, because queued requests are normal.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     return HttpServer(
         app,

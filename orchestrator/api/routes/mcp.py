@@ -24,8 +24,8 @@ from orchestrator.api.socket_loop.response_writers import Reply
 from orchestrator.schemas.requests.query_parameters import NoQuery
 
 if TYPE_CHECKING:
-    # Imported by the functions that use it, because few servers get such calls, and building the
-    # models of all arguments takes a thirtieth of the start's time.
+    # Functions import this module when they are called. Few servers get such calls, and the
+    # module's models take a thirtieth of the start's time.
     from orchestrator.api.mcp.tool_execution import ToolCall, ToolContext
 
 blueprint = Blueprint("mcp", __name__)

@@ -15,7 +15,7 @@ _STATES: Mapping[EventKind, str] = {
     EventKind.WORKER_RESUMED: WorkerStatus.RUNNING,
     EventKind.WORKER_RETRYING: WorkerStatus.PENDING,
 }
-#: Events whose data have the new state.
+#: Kinds of events with the new state of a job or worker in their data.
 _TELLING = frozenset(
     {EventKind.JOB_ENDED, EventKind.WORKER_ENDED, EventKind.WORKER_SENT_BACK},
 )

@@ -166,8 +166,8 @@ def quick_status_bytes(
 ) -> tuple[StatusBody, Mapping[str, object]] | None:
     """Return the status answer and the remaining quota, if only a few rows have changed.
 
-    Return None if the answer might need a query or more than about a millisecond, for example
-    because the job is large or has child jobs.
+    Return None if the answer may need a query, or more than about 1 ms. Examples are a large job,
+    and a job with child jobs.
     """
     earlier = known.current
     if earlier is None or not 0 < len(earlier.rows) <= MOST_QUICK_ROWS:
@@ -193,7 +193,8 @@ def _changed(known: JobRows, parts: StatusParts) -> Sequence[int]:
     ``known``: the rows of the previous answer.
     """
     workers = parts.workers
-    # A row has the results of child jobs, too.
+    # A row also has the results of child jobs, and may therefore change although its worker did
+    # not.
     if len(workers) != len(known.workers) or parts.has_child_jobs:
         return range(len(workers))
     # Most workers are unchanged, so comparing the objects avoids reading their rows.
@@ -220,8 +221,8 @@ def _rows(known: JobRows, parts: StatusParts, changed: Sequence[int]) -> Sequenc
     else:
         known_rows = map(rows.get, [worker.id for worker in workers])
         found = [row or _NO_ROW for row in known_rows]
-    # If no event has come since the previous answer, a changed row gets the next number, so that
-    # callers who have seen the latest event still get the row.
+    # A worker may change without a new event. Its row then gets the next number. Otherwise, a
+    # caller that has seen the latest event would not get the row.
     seq = parts.seq + (parts.seq == known.seq)
     for at in changed:
         worker, row = workers[at], found[at]

@@ -188,7 +188,7 @@ class EventStream(WaitingConnection):
             return
         if page.may_have_more_after or self._read_again:
             if not self._writer.pending:
-                self._read()  # while data is pending, ``drained`` reads later
+                self._read()  # if data is pending, ``drained`` reads later
         elif page.ended and not self._runs_again(page.events):
             self._done = True
             self._finish()

@@ -32,7 +32,7 @@ from orchestrator.core.events import Event
 
 logger = logging.getLogger(__name__)
 
-#: Seconds after which a reader that receives nothing is dropped.
+#: A reader that receives no data for this number of seconds is dropped.
 STALL_SECONDS = 120.0
 
 

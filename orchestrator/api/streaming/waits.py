@@ -17,12 +17,12 @@ logger = logging.getLogger(__name__)
 
 #: Returns the job's present state as a whole answer; never raises. Runs in a reader thread.
 Answering = Callable[[], Reply]
-#: Returns the job if the wait can be answered now. Runs in a reader thread.
+#: Returns the job if the wait can be answered now, otherwise None. Runs in a reader thread.
 Checking = Callable[[], Job | None]
 
 
 class PendingWait(WaitingConnection):
-    """A ``wait`` call, answered after an event that ends the wait, or after its timeout."""
+    """A ``wait`` call. The answer comes after an event that ends the wait, or at the timeout."""
 
     def __init__(
         self,

@@ -107,7 +107,7 @@ def best_worker(workers: Sequence[Worker]) -> Worker | None:
 def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tuple[str, Worker]:
     """Return the tool whose changes are merged, and its worker.
 
-    This is the tool ``cli_name``; without this name, the tool with the best result.
+    ``cli_name``: the name of the tool; None: the tool with the best result.
 
     Raise Conflict for a task or tool without a result, and InvalidRequest for an unknown tool.
     """

@@ -19,8 +19,8 @@ from orchestrator.schemas.fields.validation_errors import Fault
 #: The label of jobs that were submitted through ``/api/v1/tasks``.
 LABEL = ("api", "tasks")
 CREATED_BY = "created_by"
-#: Labels for each tool, with the tool's position: the caller's name for the tool, and why it cannot
-#: run.
+#: Beginnings of the names of two labels for each tool, before the tool's position. The first label
+#: is the caller's name for the tool. The second label is the reason why the tool cannot run.
 CLI, OBSTACLE = "cli.", "cli_obstacle."
 
 AUTO_CLAUDE = "auto-claude"

@@ -149,6 +149,6 @@ def _task(job: Job, status: HTTPStatus = HTTPStatus.OK) -> Response:
 
 
 def _answer(answer: BaseModel, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    # Unlike other answers, with fields that are null.
+    # Unlike in other answers, fields without a value are null.
     headers = {"Cache-Control": "no-store"}
     return Response(answer.model_dump_json(), status=int(status), mimetype=JSON, headers=headers)

@@ -1,4 +1,4 @@
-"""Calls with few models, as requests with their answers: logins, locks, merges, outbox, tasks API.
+"""Requests with their answers, by subject: logins, locks, merges, outbox, tasks API.
 
 Each module is imported on first use, because its models take some milliseconds of a server's start.
 """

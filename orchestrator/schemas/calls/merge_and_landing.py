@@ -184,7 +184,7 @@ class ConflictAnswer(Answer):
     resolved: bool = False
     """True if `merge_strategy: theirs` put the worker's lines or file into the result."""
     lost: list[LostHunkAnswer] = Field(default_factory=no_items)
-    """If resolved: lines of the other side that are not in the result."""
+    """For a resolved conflict: lines of the other side, which are not in the result."""
 
 
 class MergedGateAnswer(Answer):

@@ -61,7 +61,7 @@ AgentName = Annotated[
 
 
 class CandidateRequest(Wire):
-    """One candidate, and settings that override those of the task."""
+    """One candidate. Its settings override the settings of the task."""
 
     name: AgentName
     """Name of the agent, or auto."""

@@ -189,7 +189,7 @@ class StatusQuery(Query):
     """Results of workers: all, none, or changed (after the event since_seq)."""
     since_seq: int = Field(default=0, ge=0, le=2**53)
     """With tasks=changed: the seq of an earlier status. The answer has all workers that changed
-    since, and possibly some others.
+    since then, and possibly other workers.
     """
 
 
