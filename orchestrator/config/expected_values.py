@@ -12,7 +12,7 @@ from orchestrator.config.yaml.key_paths import KeyPath, dotted
 
 Schema = Mapping[str, Any]
 
-#: Schema of the names of agents and triggers, which users choose. The JSON schema of the settings
+#: Schema of a name that the user chooses: of an agent or a trigger. The JSON schema of the settings
 #: has no title for such names.
 AGENT_NAME = {"pattern": AGENT_NAME_PATTERN, "title": AGENT_NAME_RULE}
 
@@ -62,10 +62,10 @@ def _subschema(found: object) -> Schema:
 
 
 def _resolved(schema: Schema) -> Schema:
-    """Return ``schema`` with its reference replaced by the schema that the reference names.
+    """Return ``schema``, or the schema to which the reference in ``schema`` points.
 
-    If the setting may be null, the result describes the other values, and its key ``optional`` is
-    True.
+    If the setting may be null, the result describes only the values other than null, and has the
+    key ``optional`` with the value True.
     """
     if "$ref" in schema:
         return _resolved(settings_schema()["$defs"][schema["$ref"].rpartition("/")[2]])

@@ -1,4 +1,4 @@
-"""A layer: the settings of one source, with the place of each value, and the source's errors."""
+"""Layers: the settings of one source, the place of each value, and the errors of the source."""
 
 from collections.abc import Iterable
 from dataclasses import field
@@ -50,8 +50,8 @@ class Layer:
     def origin_of(self, path: KeyPath) -> Origin | None:
         """Return the origin of the value at ``path``.
 
-        If this value has no origin, return the origin of the nearest value that contains it. Return
-        None if there is no such value.
+        A value without its own origin has the origin of the nearest enclosing value. Return None if
+        no enclosing value has an origin.
         """
         while path and path not in self.origins:
             path = path[:-1]

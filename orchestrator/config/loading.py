@@ -61,7 +61,8 @@ def load(
     layer = merged(map(under_present_names, layers))
     layer = with_variables(layer, environ, must_be_set=require_key)
     if file.problems and not file.values:
-        # The file cannot be read or parsed, so settings are missing. Report only the cause.
+        # The file cannot be read or parsed. Report only this cause, not all settings that are
+        # therefore missing.
         _raise_if_any(layer.problems)
     settings: Settings = _with_absolute_paths(_validated(layer), folder)
     _raise_if_any(conflicts(settings, layer, require_key=require_key))
@@ -73,8 +74,8 @@ def _validated(layer: Layer) -> Settings:
         settings = Settings.of_sections(layer.values)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False)
-        # Pydantic does not count invalid entries, so it may also report that their list is too
-        # short.
+        # For a list with invalid entries, Pydantic also reports that the list is too short, because
+        # it does not count these entries. Ignore such reports.
         places = {item["loc"][:size] for item in found for size in range(len(item["loc"]))}
         real = [x for x in found if x["type"] != "too_short" or x["loc"] not in places]
         _raise_if_any([*layer.problems, *(_problem_of(item, layer) for item in real)])

@@ -32,8 +32,8 @@ def load_with_key(
 ) -> Loaded:
     """Load the settings. If config.yaml has no API key, first write a new key into the file.
 
-    If a key was written, ``say`` is called with a message. No key is written if the environment has
-    a key, or if another setting is invalid. Raise ConfigError as ``load`` does.
+    After writing a key, call ``say`` with a message. Write no key if the environment has a key, or
+    if another setting is invalid. Raise ConfigError as ``load`` does.
     """
     try:
         return load(folder, environ=environ, flags=flags, require_key=True)
@@ -54,10 +54,10 @@ def key_notes(settings: Settings) -> Iterator[str]:
 
 
 def ensure_key(folder: Path) -> bool:
-    """Add a random key to ``config.yaml``, creating the file if necessary.
+    """Add a random API key to ``config.yaml`` in ``folder``. Create the file if it is missing.
 
-    Return False if the file already has a key. The rest of the file is unchanged. Raise ValueError
-    if the key cannot be inserted safely.
+    Return True if a key was added, and False if the file already has a key. The rest of the file is
+    unchanged. Raise ValueError if the key cannot be added without changing another value.
     """
     # Imported when needed: most folders have a key.
     from orchestrator.config.template_and_schema import render_starter
@@ -74,9 +74,10 @@ def ensure_key(folder: Path) -> bool:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock on config.yaml while the block runs.
+    """Hold the lock on config.yaml while the ``with`` block runs.
 
-    If two processes need a key, the second process then finds the key of the first process.
+    If two processes need a key at the same time, the second process waits, and then finds the key
+    that the first process wrote.
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 SHARED_TEMPORARY = ("/tmp", "/var/tmp")
 #: Directory of the project's own roles, which are part of the repository.
 ROLES = Path(".orchestrator/roles")
-#: Directories whose entries are home directories, in addition to those in the user database.
+#: Directories whose subdirectories count as home directories, even if the user database does not
+#: list them.
 HOMES = ("/home", "/Users")
 
 
@@ -73,7 +74,7 @@ def project_of(
 
 
 def project_by_place(folder: Path, environ: Mapping[str, str] = os.environ) -> Project:
-    """Find the project by the location of the home ``folder``. Raise ProjectUnknown.
+    """Return the project, found by the location of the home ``folder``. Raise ProjectUnknown.
 
     Call this function only if no setting names the project.
     """
@@ -131,9 +132,10 @@ def _for_no_project(parent: Path, environ: Mapping[str, str]) -> str:
 
 
 def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
-    """Return the project whose ``.orchestrator/local`` is the home of an installed package.
+    """Return the project that contains ``home``, the directory ``.orchestrator/local``.
 
-    Raise ProjectUnknown for a directory that all users or programs share.
+    The installed package has such a home in each project. Raise ProjectUnknown if the project would
+    be a shared directory, such as a home directory or /tmp.
     """
     project = home.parents[1]
     if reason := _for_no_project(project, environ):

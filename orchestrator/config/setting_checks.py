@@ -1,6 +1,6 @@
-"""Checks that concern several settings together, or this machine.
+"""Checks of several settings together, and of settings that depend on this machine.
 
-Each setting's own value has already been checked.
+The value of each single setting has already been checked.
 """
 
 import ipaddress
@@ -21,7 +21,7 @@ from orchestrator.core.text.command_name import COMMAND, KEY_COMMAND
 from orchestrator.security.secrets.trigger_signatures import Verification
 
 SHORTEST_KEY = 16
-#: The name of api.api_key, which no other key may have.
+#: Name of the key in api.api_key. No other key may have this name.
 TAKEN_NAME = "default"
 
 ORIGIN = re.compile(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?|https?://\[[0-9a-f:]+\](:[0-9]{1,5})?")
@@ -83,7 +83,7 @@ def _number(settings: Settings, path: tuple[str, str]) -> float:
     return float(getattr(getattr(settings, section), key))
 
 
-#: Settings of which one is necessary if other machines can reach ``api.host``.
+#: Settings, one of which must be set if other machines can reach ``api.host``.
 WAYS = (
     "api.tls: {certificate: FILE.pem, key: FILE.pem} (https), "
     "api.trusted_proxies: [ADDRESS] (an https proxy in front of the server), "

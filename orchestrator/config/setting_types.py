@@ -17,9 +17,9 @@ _TEXT = (str, Path, SecretStr)
 
 
 def setting_paths() -> list[tuple[str, str]]:
-    """Return the section and the key of every setting whose name the product defines.
+    """Return (section, key) of every setting whose name the product defines.
 
-    Settings of agents and triggers are omitted, because users choose their names.
+    Entries below ``agents`` and ``triggers`` are omitted, because users choose their names.
     """
     return [
         (section, key)

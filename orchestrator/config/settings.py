@@ -342,13 +342,13 @@ class Api(Section):
 
     @property
     def has_local_address(self) -> bool:
-        """True if the server has a separate address in plain HTTP for programs on this machine."""
+        """True if the server has a second address, in plain HTTP, for programs on this machine."""
         return self.tls is not None or bool(self.trusted_proxies)
 
     @model_validator(mode="before")
     @classmethod
     def without_old_keys(cls, given: Any) -> Any:
-        """Ignore ``allow_remote``: older versions wrote it, and no code reads it."""
+        """Remove the key ``allow_remote``, which older versions wrote and no code reads."""
         if not isinstance(given, Mapping):
             return given
         return {key: value for key, value in given.items() if key != "allow_remote"}
@@ -479,5 +479,5 @@ class Settings(Section):
             with suppress(ValidationError):
                 checked = {name: kinds[name].model_validate(given[name]) for name in given}  # type: ignore[union-attr]
                 return cls.model_construct(**checked)
-        # The errors of this check name the section.
+        # Check again, because the errors of this check name the section.
         return cls.model_validate(given)

@@ -21,10 +21,11 @@ SECRETS = {
 }
 #: Old names of renamed settings, by section.
 FORMER_NAMES = {("workers", "orphan_lease"): "orphan_timeout"}
-#: Sections whose texts may be ``env:NAME``, which stands for the value of the variable NAME.
+#: Sections in which a text ``env:NAME`` means the value of the environment variable NAME.
 WITH_VARIABLES = ("triggers", "webhooks", "notify")
 FROM_VARIABLE = "env:"
-#: Suffix of a variable whose value is the path of a file, as container platforms pass secrets.
+#: Suffix of a variable that names a file with the value. Container platforms pass secrets in this
+#: way.
 IN_FILE = "_FILE"
 
 
@@ -109,8 +110,8 @@ def under_present_names(layer: Layer) -> Layer:
 def with_variables(layer: Layer, environ: Mapping[str, str], *, must_be_set: bool) -> Layer:
     """Replace each ``env:NAME`` in the layer by the value of the variable, and return the layer.
 
-    The value of an unset variable is "". If ``must_be_set`` is True, an unset variable is a problem
-    of the layer. Pass True for a server, which needs the variables, and False for other commands.
+    The value of an unset variable is "". If ``must_be_set`` is True, an unset variable is also a
+    problem of the layer: a server needs the variables, other commands do not.
     """
 
     def filled(path: KeyPath, value: object) -> object:
@@ -179,8 +180,8 @@ def _take_text(layer: Layer, section: str, key: str, text: str, source: str) -> 
     origin = Origin(source=source)
     path: KeyPath = (section, key)
     if is_text(path):
-        # The text is not read as YAML, so that an API key of digits stays text, and ``#`` starts no
-        # comment.
+        # Do not read the text as YAML: an API key of digits would become a number, and ``#`` would
+        # start a comment.
         is_null = is_optional(path) and text in ("", "~", "null")
         layer.put(section, key, None if is_null else text, origin)
         return

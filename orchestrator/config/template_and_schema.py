@@ -82,7 +82,7 @@ def _starter_lines(settings: Settings) -> Iterator[str]:
 def render_schema() -> str:
     """Return the text of ``config.schema.json``.
 
-    The schema allows empty sections, because a new config.yaml has them.
+    The schema allows empty sections, because a new config.yaml has empty sections.
     """
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema = settings_schema()
@@ -137,7 +137,7 @@ def _plain_value(value: object) -> object:
 def _hidden(secret: str) -> str:
     """Return a secret with ``****`` in place of the parts that must not be shown.
 
-    In a database's URL, only the password is hidden. In any other URL, only scheme and host are
+    A database's URL is shown without its password. Of any other URL, only scheme and host are
     shown.
     """
     if DATABASE.match(secret):

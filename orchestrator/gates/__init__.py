@@ -3,8 +3,8 @@
 - ``detect``: Detecting the gates of a project
 - ``parsers``: Parsing the reports of tools, by format
 
-The product does not import the modules in ``probe/``. A gate's Python imports them, so that they
-report which source files the gate executed.
+A gate's Python process imports the modules in ``probe/``, which report the source files that the
+gate executed. The product itself does not import these modules.
 
 The names in this package are imported on first use, because most commands run no gates.
 """
@@ -27,8 +27,8 @@ _HOMES = {
 
 __all__ = ["PROBE", "GateReports", "GateResolver", "Secrets"]
 
-#: Directory of modules that a gate's Python imports at its start. The modules report which source
-#: files Python executed.
+#: Directory of modules that a gate's Python process imports at its start. The modules report the
+#: source files that the gate executed.
 PROBE = Path(__file__).parent / "probe"
 
 

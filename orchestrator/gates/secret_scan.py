@@ -16,8 +16,8 @@ from orchestrator.security.secrets.secret_kinds import (
     kinds_in,
 )
 
-#: Maximum size of a part of a line that is searched at once, in bytes. A longer line is searched in
-#: parts (windows) that overlap.
+#: Maximum bytes of a line that are searched at once. A longer line is searched in parts (windows)
+#: that overlap.
 WINDOW_BYTES = 65536
 #: Number of bytes by which two windows overlap.
 OVERLAP_BYTES = 8192
@@ -76,8 +76,8 @@ class Additions:
                 yield self._block(whole.split(b"\n"))
             rest = begun
             if len(rest) > WINDOW_BYTES:
-                # The line continues, so it is not counted yet. The next window begins with the end
-                # of this window.
+                # The line continues after this window, so the line is not counted yet. The next
+                # window begins with the end of this window.
                 yield Block(rest, tuple(self._added_in(rest, is_whole=False)))
                 rest = rest[: self._parents] + rest[-OVERLAP_BYTES:]
         yield self._block([rest])
@@ -127,8 +127,8 @@ MOST_FOUND = 200
 _LOCK_FILES = re.compile(rb"(?:[-.]lock|-lock\.(?:json|yaml)|go\.sum|\.min\.js|\.map)$")
 #: Matches text in UTF-16 or UTF-32, in either byte order.
 _WIDE = re.compile(rb"(?:[\t -~]\0{1,3}){8,}")
-#: Minimum number of NUL bytes in a line that is searched for such text. The shortest secret has as
-#: many characters.
+#: Minimum number of NUL bytes in a line that is searched for UTF-16 or UTF-32: the length of the
+#: shortest secret.
 _LEAST_WIDE = 16
 ADVICE = (
     "remove the secret from the files; a secret in an earlier commit counts, too, because it stays "

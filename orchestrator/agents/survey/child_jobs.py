@@ -17,18 +17,19 @@ from orchestrator.agents.survey.partition import Division, SurveyPart
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import SUCCEEDED_WORKER
 
-#: Exit codes of ``orchestrator spawn`` after which no child job exists: usage, key refused,
-#: server unreachable, refused by a limit.
+#: Exit codes of ``orchestrator spawn`` without a child job: wrong usage, rejected key, unreachable
+#: server, reached limit.
 _NOT_STARTED = frozenset({2, 4, 5, 7})
-#: Exit codes with which the job's final status is printed: ok, failed, partial.
+#: Exit codes of ``orchestrator spawn`` after it printed the job's final status: ok, failed,
+#: partial.
 _ENDED = frozenset({0, 1, 6})
 
 
 @dataclass
 class ChildJobs:
-    """Results of the child jobs, and the surveyed parts, each with its worker's status.
+    """Results of the child jobs, and the parts that they surveyed, with their workers' statuses.
 
-    ``refused`` has the directories for which the server rejected a child job.
+    ``refused``: the divisions for which no child job was started, each with the reason.
     """
 
     results: list[SurveyResult] = field(default_factory=list)

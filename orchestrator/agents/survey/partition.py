@@ -1,7 +1,7 @@
 """Division of a large project: the directories that become child jobs, and their parts.
 
-A part is a direct subdirectory, the files directly in the directory, or several small parts
-together. Each file of a directory is in exactly one part.
+A part of a directory is a direct subdirectory, all files directly in the directory, or a bundle of
+small parts. Each file of the directory is in exactly one part.
 """
 
 import os
@@ -13,18 +13,18 @@ from orchestrator.agents.survey.project_files.read_file import LARGEST_READ_BYTE
 from orchestrator.agents.survey.source.languages import language_of
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: A directory becomes a child job if it has at least this number of sizeable parts, ...
+#: Minimum number of sizeable parts of a directory that becomes a child job.
 PARTS_FOR_A_CHILD_JOB = 5
-#: ... and at least this number of bytes to read. One worker can read a smaller directory without
-#: help.
+#: Minimum bytes to read in a directory that becomes a child job. One worker can read a smaller
+#: directory alone.
 SMALLEST_DIVIDED_BYTES = 640 * 1024
-#: A part is sizeable if it has at least this number of bytes to read, ...
+#: Minimum bytes to read in a sizeable part.
 SIZEABLE_PART_BYTES = 32 * 1024
-#: ... and at least this fraction (1/n) of the bytes of its directory.
+#: A sizeable part has at least this fraction (1/n) of the bytes of its directory.
 SIZEABLE_PART_SHARE = 50
-#: Languages whose files are read quickly, so that they do not make a part sizeable.
+#: Languages whose bytes do not count for the size of a part, because their files are read quickly.
 _DATA = frozenset({"Gettext", "JSON", "XML", "CSV", "Lock file", "Patch"})
-#: A bundle of small subdirectories is complete at this fraction (1/n) of its directory's bytes.
+#: A bundle of small parts is complete if it has this fraction (1/n) of its directory's bytes.
 BUNDLE_SHARE = 5
 #: Maximum number of child jobs of one worker; the worker surveys the rest itself.
 MOST_CHILD_JOBS = 10
@@ -34,8 +34,8 @@ MOST_CHILD_JOBS = 10
 class SurveyPart:
     """The files that one child worker surveys.
 
-    ``files`` has paths, as in a task. ``file_count`` and ``size`` are totals of the files below
-    these paths.
+    ``files``: paths, as in a task. ``file_count``: number of all files below these paths. ``size``:
+    their bytes.
     """
 
     name: str
@@ -80,8 +80,8 @@ class _Directory:
 def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
     """Return the directories that become child jobs, the largest first; at most MOST_CHILD_JOBS.
 
-    Only directories in ``paths`` and below are considered; if ``paths`` is empty, all directories
-    of the project. A directory has priority over the directories inside it.
+    Only directories in ``paths`` and below are considered; if ``paths`` is empty, all directories.
+    If a directory becomes a child job, the directories inside it do not.
     """
     top = _Directory(".")
     for file in files:

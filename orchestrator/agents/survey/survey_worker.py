@@ -31,12 +31,13 @@ _MOST_NAMED = 3
 
 
 def survey(task: SurveyTask, environment: SurveyEnvironment) -> list[PartRow]:
-    """Survey the files of ``task``. Return the parts whose workers in child jobs did not succeed.
+    """Survey the files of ``task``, and write the result.
 
-    Raise SurveyError.
+    Return the parts that a child job's worker did not survey successfully. Raise SurveyError.
     """
     for name in (OUTPUT_FILE, RESULT_FILE):
-        # Files of an earlier attempt must not count as this attempt's files.
+        # Remove the results of an earlier attempt, so that they do not count as this attempt's
+        # results.
         (environment.directory / name).unlink(missing_ok=True)
     listing = list_files(environment, task.files)
     if not task.files and asks_to_build(task.request or task.prompt):
@@ -65,7 +66,7 @@ def _task_text(task: SurveyTask) -> str:
 
 
 def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
-    # A text with another subject in addition to paths is no list of paths.
+    # A task whose text consists only of paths is limited to these paths.
     places = () if task.files else named_places(_task_text(task), (f.path for f in listing.files))
     if not places:
         return task, listing

@@ -6,7 +6,7 @@ from enum import StrEnum
 class ExecutionMode(StrEnum):
     """Platform on which agents run."""
 
-    #: processes of the server's own system
+    #: on the server's own operating system
     NATIVE = "native"
     #: inside WSL; the same as native
     WSL = "wsl"
@@ -25,7 +25,7 @@ class Containment(StrEnum):
     CGROUP = "cgroup"
     #: a PID namespace
     PIDNS = "pidns"
-    #: bubblewrap: a PID namespace, and a host on which only the worker's directory is writable
+    #: bubblewrap: a PID namespace, and write access only to the worker's directory
     SANDBOX = "sandbox"
     #: process groups and an environment variable, for systems without the other mechanisms
     BASIC = "basic"
@@ -68,7 +68,7 @@ class Push(StrEnum):
 
 
 class UnknownPrice(StrEnum):
-    """Handling of a job that has a cost cap, and uses a model whose price is unknown."""
+    """Handling of a job that has a cost cap, but uses a model with an unknown price."""
 
     #: the job is rejected
     REFUSE = "refuse"

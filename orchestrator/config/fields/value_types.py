@@ -39,10 +39,10 @@ class Section(DescribedFields, BaseModel):
 
     @classmethod
     def by_default(cls) -> Self:
-        """Return the section with its default values, without checking them.
+        """Return the section with its default values. The values are not checked.
 
-        A check would build the section's validator, which would delay every start. A test of the
-        product checks the default values instead.
+        A check would build the section's validator, which would delay every start of the server.
+        A unit test checks the default values instead.
         """
         return cls.model_construct()
 
@@ -68,13 +68,13 @@ def upper_case(value: object) -> object:
 def empty_for_null(value: object) -> object:
     """Return "" for None, and any other value unchanged.
 
-    The line ``api_key:`` without a value therefore means a key that is not set yet.
+    So ``api_key:`` without a value is the same as ``api_key: ""``: the key is not set yet.
     """
     return "" if value is None else value
 
 
 def bytes_of(value: object) -> object:
-    """Convert a text such as ``512M``, ``512MiB``, or ``512MB`` to a number of bytes.
+    """Return the number of bytes for a text such as ``512M``, ``512MiB``, or ``512MB``.
 
     One M is 1024 * 1024 bytes. Return any other value unchanged.
     """
@@ -88,14 +88,14 @@ def bytes_of(value: object) -> object:
 
 Count = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_COUNT)]
-#: Text in place of a number; means the number of processors.
+#: Text that a setting may have in place of a number. It means the number of processors.
 AUTO = "auto"
 
 
 class Processors(int):
-    """The value of a setting that is ``auto``: the number of processors of this process.
+    """The number of processors that this process may use: the value of a setting with ``auto``.
 
-    The type shows that the number was not set by the user.
+    The separate type shows that the user did not set this number.
     """
 
     @classmethod

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, WithJsonSchema
 from orchestrator.config.fields.value_types import Bytes, ClassPath, Section, Text, Variable, Words
 from orchestrator.core.model.known_agents import KNOWN, READERS, Inherited
 
-#: Names of built-in agents. An entry in config.yaml with such a name needs no command, because the
-#: entry only changes built-in values.
+#: Names of built-in agents. An entry in config.yaml with such a name only changes values of the
+#: built-in agent, so the entry needs no command.
 KNOWN_AGENTS = frozenset(each.name for each in KNOWN)
 
 #: Values of ``agent`` and ``planner`` that are not names of agents.

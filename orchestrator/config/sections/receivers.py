@@ -17,7 +17,7 @@ EndpointName = Annotated[
 Topics = Annotated[
     tuple[Annotated[Topic, Field(strict=False)], ...], Field(strict=False, min_length=1)
 ]
-#: Statuses of ended jobs.
+#: Statuses that an ended job may have.
 Ended = Annotated[tuple[Annotated[JobStatus, Field(strict=False)], ...], Field(strict=False)]
 QuietHours = Annotated[
     str,

@@ -14,8 +14,7 @@ PLACEHOLDER = re.compile(r"""["']?api_key["']?\s*:[ ]*("(\.\.\.)?"|'(\.\.\.)?'|\
 def with_key(text: str, key: str) -> str:
     """Return ``text``, the content of ``config.yaml``, with the API key added.
 
-    All other values are unchanged. Raise ValueError if the key cannot be added without changing
-    another value.
+    All other values are unchanged. Raise ValueError if this is impossible.
     """
     for edited in _edits(text, f'api_key: "{key}"'):
         if _differs_only_by_key(text, edited, key):
@@ -44,9 +43,10 @@ def _api(value: object) -> dict[str, object]:
 
 
 def _edits(text: str, entry: str) -> Iterator[str]:
-    """Yield copies of ``text``, each with the line ``entry`` inserted at another place.
+    """Yield copies of ``text``, each with ``entry``, the line of the key, at another place.
 
-    The preferred place is first. A copy may be invalid, so the caller must check each copy.
+    The copy with the best place comes first. A copy may be invalid YAML, so the caller must check
+    each copy.
     """
     positions = read_yaml(text).positions
     first = next((place for path, place in positions.items() if path[:-1] == ("api",)), None)

@@ -12,7 +12,7 @@ TAG = "tag:yaml.org,2002:"
 _NO_COLON = "could not find expected ':'"
 _NO_END = "found unexpected end of stream"
 _ANOTHER_DOCUMENT = "but found another document"
-#: Names of values in messages, by YAML's names of their types.
+#: Names of types in messages, by YAML's name of the type.
 _KINDS = {"int": "whole number", "float": "number", "bool": "boolean"}
 SCALAR_TAGS = {f"{TAG}{name}" for name in ("null", "bool", "int", "float", "str", "timestamp")}
 
@@ -27,7 +27,7 @@ class Position:
 
 @dataclass
 class YamlText:
-    """The value of a YAML text. ``faults`` has the unreadable places, each with the reason."""
+    """The value of a YAML text, and its errors. ``faults``: (place, reason) of each error."""
 
     value: object = None
     positions: dict[KeyPath, Position] = field(default_factory=dict)
@@ -135,7 +135,7 @@ def _unprintable(error: yaml.reader.ReaderError) -> str:
 
 
 def _cause(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
-    # YAML reports some errors at a later line than their cause.
+    # PyYAML reports these two errors at a later line than the line with the mistake.
     late = error.problem in (_NO_COLON, _NO_END)
     return error.context_mark if late and error.context_mark else error.problem_mark
 

@@ -20,8 +20,8 @@ _MAY_END = frozenset(
 _ENDS = frozenset({"exit", "exec", "return"})
 _SEQUENCE = frozenset({";", "&"})
 _OR, _AND = "||", "&&"
-#: Matches texts that are not analyzed. They have an expansion that fails if a variable is unset
-#: (``:?``), or a "#" that begins no comment.
+#: Matches texts that are not analyzed, and so count as texts that may fail. Such a text has an
+#: expansion that fails for an unset variable (``:?``), or a "#" that begins no comment.
 _NOT_JUDGED = re.compile(r":\?|\$\{\w+\?|\S#")
 _PIPES = frozenset({"|", "|&"})
 _OPERATORS = frozenset({*_SEQUENCE, *_PIPES, _OR, _AND})
@@ -46,17 +46,17 @@ _NEUTRAL = frozenset({"--login", "--noprofile", "--norc", "--posix"})
 _LETTERS = re.compile(r"-[ceiloux]+")
 #: Matches a script in which an unset variable is an error.
 _IS_UNSET_ERROR = re.compile(r"\bset\b[^;&|]*(?:-\w*u|nounset)")
-#: A function that returns True if the scripts that a command runs always succeed. It returns False
-#: if the command runs no script or an unknown script. Its argument is the words of the command.
+#: Takes the words of a command. Returns True if the command only runs scripts that always succeed,
+#: and False if it runs no script or an unknown script.
 Called = Callable[[Sequence[str]], bool]
 
 
 def always_succeeds(text: str, called: Called) -> bool:
-    """True if the commands in ``text`` always succeed, so that a gate with them rejects no change.
+    """True if the commands in ``text`` always succeed. A gate with such a text rejects no change.
 
     Examples: ``true``, ``exit 0``, ``echo``, ``pytest || true``, ``pytest | tail``, ``make -n``,
-    and commands that only run such commands, such as ``bash -c "pytest || true"``.
-    False if the text cannot be split into commands.
+    and ``bash -c "pytest || true"``. Return False if the text cannot be split into commands.
+    ``called``: see Called.
     """
     return _always_succeeds(text, called, stops=False)
 
@@ -87,9 +87,9 @@ def _words(line: str) -> list[str]:
 
 
 def _has_end(line: Sequence[str]) -> bool:
-    """True if a command before the last command may decide the exit code.
+    """True if the line has a word of _MAY_END. Any command may then decide the exit code.
 
-    The command ``exit 0`` does not count.
+    The command ``exit 0`` does not count, because it always succeeds.
     """
     return any(word in _MAY_END and (word, value) != ("exit", "0") for word, value in _pairs(line))
 
@@ -100,10 +100,10 @@ def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
-    """True if a command only runs a script that always succeeds.
+    """True if the command ``words`` only runs a script that always succeeds.
 
-    The script is the argument of ``bash -c``, or a script of the project. ``words``: the command.
-    ``text``: the text that contains the command.
+    The script is the argument of ``bash -c``, or a script of the project. ``text``: the whole text
+    that contains the command.
     """
     rest, names = _wrapped(words), set[str]()
     while rest and (rest[0] in _ENV or _VARIABLE.fullmatch(rest[0])):
@@ -120,7 +120,7 @@ def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
     if "pipefail" in " ".join((script, *options)) and not rest[0].endswith(("bash", "zsh")):
         return False  # Other shells may not have this option.
     expands = "$" in script or "`" in script
-    # The calling shell expands "$" and "`" in the script, unless single quotes protect them.
+    # Without single quotes, the calling shell expands "$" and "`", so the script is unknown here.
     if expands and (f"'{script}'" not in text or "nounset" in options):
         return False
     return _always_succeeds(script, called, stops=bool({"errexit", "pipefail"} & {*options}))
@@ -129,8 +129,8 @@ def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
 def _wrapped(words: Sequence[str]) -> list[str]:
     """Return the command that ``time``, ``nice``, or ``timeout 60`` runs.
 
-    Return all other commands unchanged. ``timeout`` may end the command, and then fails. This
-    failure is ignored here, because it shows nothing about a change.
+    Return all other commands unchanged. ``timeout`` itself fails if the time expires. This failure
+    is ignored here, because it does not depend on the change that the gate checks.
     """
     left = list(words)
     while left and left[0] in _WRAPPERS:
@@ -169,8 +169,8 @@ def _shell_script(words: Sequence[str]) -> tuple[str, Collection[str]] | None:
 def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
     """True if a line of commands always succeeds.
 
-    ``may_end``: True if any command of the line may decide the exit code. False if only the last
-    command of a sequence or pipe may decide the exit code.
+    ``may_end``: True if any command of the line may decide the exit code; False if only the last
+    command of each sequence or pipe decides.
     """
     plain = _without_subshells(line, called, may_end=may_end)
     if {"(", ")", "!"} & {*plain}:
@@ -218,7 +218,7 @@ def _list_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bo
     pipes = list(_split(words, {_OR, _AND}))
     first, *rest = (_pipe_succeeds(each, called, may_end=may_end) for each in pipes)
     if any(word in _ENDS and value != "0" for word, value in _pairs(words)):
-        # The shell exits there, so that a later command such as "|| true" has no effect.
+        # The shell exits at this word, so a later command such as "|| true" has no effect.
         return first and all(rest)
     for operator, each in zip(operators, rest, strict=True):
         first = first or each if operator == _OR else first and each

@@ -1,6 +1,7 @@
 """Detects gates from the files of a commit: pytest, ruff, mypy, npm, cargo, go, pre-commit, make.
 
-Commands are built only from files of the base commit, so that no worker can change them.
+The commands of gates are built only from files of the base commit, so that no worker can change a
+gate's command.
 """
 
 import re
@@ -16,9 +17,9 @@ from orchestrator.gates.detect.scripts import MAKEFILES, is_constant_target, rul
 REPORT = '"$ORCHESTRATOR_GATE_REPORT"'
 _PYTHON = ("*.py", "*.pyi")
 _PYPROJECT, _SETUP = "pyproject.toml", "setup.cfg"
-#: Words in a file that show that the file contains tests. The file's name must show this, too.
+#: Matches text of a file with Python tests. The file's name must also be that of a test file.
 _PYTHON_TESTS = re.compile(r"\bdef test|\bclass Test|\bunittest\b|\bpytest\b")
-#: Maximum number of test files that are searched for these words.
+#: Maximum number of test files that are searched for this text.
 _MOST_READ = 20
 _PYTEST_FILES = (
     *("conftest.py", "pytest.ini", ".pytest.ini", "pytest.toml", "tox.ini", _PYPROJECT, _SETUP),
@@ -26,8 +27,8 @@ _PYTEST_FILES = (
     *("sitecustomize.py", "usercustomize.py", "*.pth", "*.egg-info", "*.dist-info"),
     *("/pytest.py", "/pytest/", "/_pytest/", "/pluggy/", "/unittest/", "/unittest.py"),
 )
-#: Places where a configuration names plugins: ``addopts = -p checks.plugin``, ``pytest_plugins =
-#: ["a"]``.
+#: Matches the names of pytest's plugins in a configuration: ``addopts = -p checks.plugin``, and
+#: ``pytest_plugins = ["a"]``.
 _PLUGINS = re.compile(r"-p[ =]?['\"]?([A-Za-z_][\w.]*)|pytest_plugins\b[^=]*=([^\])\n]*)")
 _TARGETS = {"check": "make-check", "test": "make-test"}
 
@@ -47,7 +48,7 @@ def detected(files: GateFiles) -> Iterator[Gate]:
             yield _detected_gate(name, files, why)
     yield from javascript.gates(files)
     yield from security_tools.gates(files)
-    # If another gate runs tests, ``make test`` becomes no gate, because it usually runs the same
+    # ``make test`` is a gate only if no other gate runs tests, because it usually runs the same
     # tests.
     has_tests = any(_EVIDENCE[name](files) for name in ("pytest", "cargo-test", "go-test"))
     if not (has_tests or javascript.has_tests(files)):

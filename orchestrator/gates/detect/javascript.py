@@ -24,14 +24,14 @@ _RUNNERS = {
     ),
 }
 _LOOKS_AT = patterns_of("JavaScript", "TypeScript", "Vue", "Svelte")
-#: Tools in a script that may check files of any language.
+#: Matches tools in a script that may check files of any language.
 _OTHER_TOOLS = re.compile(
     r"(?:^|[;&|(]|\b(?:exec|env|time|run)\b)\s*(?:\w+=\S*\s+)*"
     r"(?:make|just|task|tox|nox|pytest|python[\d.]*|uv|poetry|go|cargo|mvn|gradlew?|dotnet|bundle"
     r"|rake|rspec|composer|phpunit|docker|bash|sh|pre-commit|\./(?!node_modules/))\b"
 )
 NAMES = frozenset({*SCRIPTS.values(), *_RUNNERS})
-#: Configuration files that set the strictness of tools in scripts.
+#: Configuration files of the tools that scripts run, such as linters and test runners.
 CONFIGURED_BY = (
     *(PACKAGE, ".npmrc", "tsconfig*.json", "*eslint*", ".prettierrc*", ".prettierignore"),
     *("prettier.config.*", "biome.json*", "jest.*", "vitest.*", "vite.config.*", "babel.config.*"),

@@ -48,7 +48,7 @@ def _invalid_file(why: str) -> InvalidRequest:
 
 
 KIND = "invalid-gates"
-#: Maximum number of gates for one result. Gates run one after another.
+#: Maximum number of gates that check one result, because gates run one after another.
 MOST_GATES = 50
 LONGEST_NAME = 40
 
@@ -86,9 +86,9 @@ class GateResolver:
         return is_command and Calls(files).always_succeed(gate.script)
 
     def _with_all_fields(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
-        """Yield the gates with all fields set.
+        """Yield the gates, with the defaults of the settings in fields that are not set.
 
-        The scripts that a gate runs are added to its configuration files.
+        The scripts that a gate runs are added to the gate's configuration files.
         """
         for gate in gates:
             known = (*gate.configured_by, *scripts_in(gate.run, files))
@@ -112,9 +112,10 @@ class GateResolver:
 
 
 def _resolved(asked: Gate, files: GateFiles) -> Gate:
-    """Return the gate with both its name and its command.
+    """Return the requested gate ``asked`` with its name and its command.
 
-    The request may have only the name or only the command.
+    The request may have only one of both. Raise InvalidRequest for an unknown name, or if the
+    requested command always succeeds.
     """
     name = asked.name if not asked.run else asked.run
     known = None if asked.name and asked.run else _known_gate(name, files)
@@ -169,9 +170,8 @@ def _name_of(command: str) -> str:
 def _without_duplicates(gates: Iterable[Gate]) -> tuple[Gate, ...]:
     """Return the gates without duplicates.
 
-    If two commands result in the same gate name, the second gate's name gets a number. Raise
-    InvalidRequest if a name that was requested occurs twice, or if there are more than MOST_GATES
-    gates.
+    A second gate with the same name gets a number, if its name was made from its command. Raise
+    InvalidRequest for any other duplicate name, and for more than MOST_GATES gates.
     """
     found: list[Gate] = []
     names: Counter[str] = Counter()

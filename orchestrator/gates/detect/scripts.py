@@ -1,4 +1,4 @@
-"""Finds out which of the project's scripts and make targets a command runs."""
+"""Finds the project's own scripts and make targets that a command runs."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,14 +10,14 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.json_values import object_in
 from orchestrator.gates.detect.always_succeeding import SHELLS, always_succeeds
 
-#: Maximum number of words in a text that are checked as paths.
+#: Maximum number of words in a text that are checked for the path of an existing file.
 _MOST_LOOKS = 20
-#: Maximum number of scripts that are searched for further scripts.
+#: Maximum number of scripts that are searched for the scripts that they run.
 _MOST_READ = 5
 _SHEBANG = re.compile(r"#!.*\b(?:ba|da|z)?sh\b")
 #: Separators between commands of a shell or a makefile.
 _SEPARATORS = re.compile(r"[;&|(){}`\n]+")
-#: ``NAME=value`` before a command, or a variable of a makefile.
+#: Matches an assignment: ``NAME=value`` before a command, or in a makefile.
 _ASSIGNMENT = re.compile(r"\s*[\w.-]+\s*[:+?]?=")
 #: Words that may precede the name of a program.
 _BEFORE = frozenset(
@@ -36,9 +36,10 @@ _TEXT_FOLLOWS = re.compile(r"(?<![\w-])(?:ba|da|z|k)?sh(?: +-[\w-]+| +pipefail)*
 
 
 def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
-    """Return a pattern for each file of the project that ``text`` runs.
+    """Return the project's files that ``text`` runs, as patterns: ``/`` and the file's path.
 
-    ``text``: commands, or recipes of a makefile. Files that are only operands are omitted.
+    ``text``: commands, or recipes of a makefile. Files that are only operands of a command are
+    omitted.
     """
     found = dict.fromkeys(_existing_files(text, files))
     for path in [each for each in found if is_shell(each, files)][:_MOST_READ]:
@@ -84,13 +85,13 @@ def _existing_files(text: str, files: GateFiles) -> Iterator[str]:
 
 PACKAGE = "package.json"
 MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
-#: Matches a line that includes a makefile, which may add to any target.
+#: Matches a line that includes another makefile. That makefile may add commands to any target.
 _INCLUDES = re.compile(r"^(?:-|s)?include\b", re.MULTILINE)
 _MAKE = re.compile(r"\$(?:\(MAKE\)|\{MAKE\})")
 #: Options of npm and make that do not change which commands run.
 _PLAIN = frozenset({"-s", "--silent", "-k", "-q", "--quiet", "--no-print-directory"})
 _NPM = frozenset({"npm", "pnpm", "yarn"})
-#: The option of npm and pnpm with which a missing script succeeds.
+#: Option of npm and pnpm: a script that does not exist counts as successful.
 _IF_PRESENT = "--if-present"
 _RUN = frozenset({"run", "run-script"})
 _TESTS = frozenset({"test", "t"})
@@ -105,8 +106,8 @@ class Calls:
 
     def __init__(self, files: GateFiles) -> None:
         self._files = files
-        #: By call: True if the call always succeeds. During the check of a call, its value is True,
-        #: so that a script that calls itself is checked only once.
+        #: {call: True if the call always succeeds}. While a call is checked, its value is True. So
+        #: the check of a script that calls itself ends.
         self._verdicts: dict[str, bool] = {}
 
     def always_succeed(self, text: str) -> bool:
@@ -131,9 +132,10 @@ class Calls:
         return False
 
     def _succeeds(self, kind: str, name: str, texts: Callable[[str], Sequence[str] | None]) -> bool:
-        """True if a script always succeeds.
+        """True if all commands of the script or target ``name`` always succeed.
 
-        ``texts`` returns the commands of the script ``name``; None if the commands are unknown.
+        ``kind``: npm, make, or file. ``texts`` returns the commands of ``name``, or None if the
+        commands are unknown.
         """
         key = f"{kind} {name}"
         if key not in self._verdicts:
@@ -214,9 +216,9 @@ def rules_of(makefile: str) -> Mapping[str, Rule]:
 
 
 def _recipe(line: str) -> str:
-    """Return the command of a recipe's line, without prefixes such as ``@``.
+    """Return the command in a line of a recipe, without prefixes such as ``@``.
 
-    With the prefix ``-``, make ignores a failure. Then return the command ``true``.
+    Return ``true`` for a line with the prefix ``-``, because make ignores a failure of this line.
     """
     command = line.lstrip("\t @+-")
     return "true" if "-" in line.removesuffix(command) else command
@@ -239,7 +241,7 @@ def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
 
 
 def is_constant_target(target: str, makefile: str, files: GateFiles) -> bool:
-    """True if the make target's commands certainly always succeed, otherwise False."""
+    """True if all commands of the make target always succeed; False if this is unknown."""
     recipes = None if _INCLUDES.search(makefile) else recipes_of(target, rules_of(makefile))
     calls = Calls(files)
     return recipes is not None and all(map(calls.always_succeed, recipes))

@@ -21,8 +21,8 @@ _RUNS = (
 class _Tool:
     program: str
     report: GateReport
-    #: A function that returns the reason for the gate as text. It returns "" if nothing shows that
-    #: the project uses the tool.
+    #: Returns why the project needs the gate, as text; "" if nothing shows that the project uses
+    #: the tool.
     evidence: Callable[[GateFiles], str]
     run: Callable[[GateFiles], str]
     when: tuple[str, ...]
@@ -65,7 +65,7 @@ def _mentioned(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles]
     """Return a function that searches the project's own commands for one of ``words``.
 
     The function returns a text such as ``bandit in Makefile``, or "" if it finds none of the words.
-    ``needs``: names of files. If the project has none of them, the function returns "", too.
+    ``needs``: names of files. Unless the project has one of these files, the function returns "".
     """
 
     def evidence(files: GateFiles) -> str:

@@ -1,6 +1,6 @@
 """Parses reports of bandit, and of tools that request advisories about packages from a server.
 
-``NoAdvisories`` is raised if a tool got no answer from its server. Such a tool has checked nothing.
+A tool that got no answer from its server has checked nothing: ``NoAdvisories`` is then raised.
 """
 
 from collections.abc import Iterator

@@ -57,7 +57,7 @@ def _lines(content: bytes) -> list[str]:
 
 
 _GO_BEGINS = re.compile(r"=== (?:RUN|CONT|NAME) +(\S+)$")
-#: Matches the end of a line that reports a test's end. The line may begin with the test's output.
+#: Matches the report of a test's end, at the end of a line that may begin with the test's output.
 _GO_ENDS = re.compile(r"--- (PASS|FAIL|SKIP): (\S+) \(\d+\.\d+s\)$")
 _GO_MESSAGE = re.compile(r" +(\S+\.go:\d+: .*)")
 _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
@@ -118,9 +118,9 @@ class _Cargo:
     found: _Found = field(default_factory=_Found)
     tests: _Tests = field(default_factory=_Tests)
     program: str = ""
-    #: The test whose failure is being read.
+    #: Name of the failed test whose output is being read; empty for none.
     failing: str = ""
-    #: The place of this failure in the source.
+    #: Place of this test's failure in the source.
     place: str = ""
 
     def read(self, line: str) -> None:

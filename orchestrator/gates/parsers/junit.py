@@ -13,7 +13,7 @@ from orchestrator.core.text.formatting import one_line
 
 MOST_TESTS = 200_000
 DEEPEST = 50
-#: Maximum number of failures that are taken from the count of a suite that lists no failed test.
+#: Maximum number of findings for a suite that reports a number of failures, but no failed tests.
 MOST_UNLISTED = 1000
 #: Maximum characters of a name.
 LONGEST_NAME = 500
@@ -69,9 +69,9 @@ def _refuse(*_: object) -> None:
 @dataclass(slots=True)
 class _Suite:
     name: str
-    #: Number of failures that the suite reports.
+    #: Number of failures and errors, according to the suite's attributes.
     failures: int
-    #: Number of failures that were found before the suite began.
+    #: Number of findings in the report before the suite began.
     before: int
 
 
@@ -91,7 +91,7 @@ class _Document:
     failure: str = ""
     is_skipped: bool = False
     is_error: bool = False
-    #: The text of the first failure; None except while the failure's element is being read.
+    #: Text of the failure's element while this element is being read, otherwise None.
     body: str | None = None
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -170,7 +170,7 @@ class _Document:
             self.name = self.name.rpartition("::")[2]
 
     def _end_failure(self) -> None:
-        # If pytest could not load a file, the last error line of the text is the better message.
+        # If pytest could not load a file, its message has no cause. The last error line has one.
         body, self.body = self.body, None
         if body and self.message == _NOT_COLLECTED:
             lines = [each[2:].strip() for each in body.splitlines() if each.startswith("E ")]

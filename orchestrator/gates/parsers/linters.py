@@ -1,7 +1,7 @@
 """Findings of ruff, mypy, and pre-commit.
 
-Findings are compared without line numbers, because lines move with every change. The findings of a
-hook of pre-commit are not parsed, because each hook prints them in its own form.
+Findings are compared without line numbers, because lines move with every change. A failed hook of
+pre-commit is one finding, because each hook prints its findings in its own form.
 """
 
 import re
@@ -24,7 +24,7 @@ _MYPY = re.compile(
     r"(?P<message>[^\n]{0,2000}?)(?:  \[(?P<code>[a-z0-9-]{1,60})\])?$",
     re.MULTILINE,
 )
-#: Matches a line number that mypy adds to a name. It changes if the code above the name changes.
+#: Matches a line number inside mypy's message. The number changes if code above the line changes.
 _NUMBERED = re.compile(r"\bline \d+\b")
 
 
@@ -48,7 +48,10 @@ def _of_ruff(found: dict[str, object], cwd: str) -> Flaw:
 
 
 def read_mypy(content: bytes, cwd: str) -> Reading:
-    """Parse mypy's text output. Lines that are not findings are ignored. Raise UnreadableReport."""
+    """Parse mypy's text output; ignore lines that are no findings. Raise UnreadableReport.
+
+    Paths in the result are relative to ``cwd``.
+    """
     flaws = []
     for found in _MYPY.finditer(content.decode("utf-8", "replace")):
         path, message, code = relative(found["path"], cwd), found["message"], found["code"] or ""

@@ -72,8 +72,8 @@ _SOME = re.compile(
 )
 
 
-#: A hook of pre-commit that checked no file. Without --all-files, pre-commit checks only staged
-#: files, and the worktree of a gate has none.
+#: Matches a hook of pre-commit that checked no file. Without --all-files, pre-commit checks only
+#: staged files, and a gate's worktree has no staged files.
 _NO_FILES = re.compile(r"^.*\(no files to check\)Skipped$", re.MULTILINE)
 
 
@@ -99,10 +99,10 @@ _FAILED = re.compile(
 
 
 def read(printed: bytes) -> Reading:
-    """Return what the gate's output shows about tests.
+    """Return what the output of a gate shows about tests.
 
-    If no test ran, the field ``passed`` is empty. Otherwise ``passed`` is None. If the last summary
-    of a test runner reports failed tests, ``failed_tests`` is this summary; otherwise it is "".
+    ``passed`` of the result is empty if no test ran, otherwise None. ``failed_tests`` is the last
+    summary of a test runner if this summary reports failed tests, otherwise "".
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     if _SOME.search(text) is None:

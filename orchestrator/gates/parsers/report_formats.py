@@ -7,10 +7,10 @@ from orchestrator.core.gates.gate import GateReport
 from orchestrator.gates.parsers import advisories, go_cargo, jest, junit, linters, no_tests, sarif
 from orchestrator.security.files.untrusted_files import open_plain, read_tail
 
-#: Maximum size of a report, in bytes. A larger report is rejected. If only a part of it were read,
+#: Maximum size of a report, in bytes. A larger report is rejected: if only its beginning were read,
 #: the tests in the rest would count as missing.
 MOST_BYTES = 32 * 1024 * 1024
-#: Maximum bytes of the output that are read if only a gate's exit code decides.
+#: Maximum bytes that are read of the output of a gate without a report.
 MOST_PRINTED = 256 * 1024
 
 

@@ -54,8 +54,8 @@ class Rules:
     def level(self, result: dict[str, Any]) -> str:
         """Return the level of a result.
 
-        If the result has no level, return the level that the run sets for the result's rule. If the
-        run sets none, return the rule's default level.
+        The first of these levels counts: the result's own level, the level that the run sets for
+        the result's rule, the rule's default level.
         """
         own = text(result.get("level"))
         rule = self._rule(_reference(result))[1]
@@ -77,9 +77,9 @@ class Rules:
         return name
 
     def _rule(self, reference: dict[str, Any]) -> tuple[_Part, dict[str, Any]]:
-        """Return the part of the tool that defines a rule, and the rule.
+        """Return the part of the tool that defines the rule ``reference``, and this rule.
 
-        ``reference`` names the rule. If no part defines the rule, return an empty dict for it.
+        If no part defines the rule, the returned rule is an empty dict.
         """
         name, index = text(reference.get("id")), reference.get("index")
         for part in self._parts_meant(mapping(reference.get("toolComponent"))):
@@ -112,8 +112,8 @@ class Rules:
         return found
 
     def _overrides_for(self, result: dict[str, Any]) -> dict[str, str]:
-        # A result that names no invocation belongs to the run's invocation, if the run has only
-        # one.
+        # A result may name no invocation. If the run has only one invocation, the result belongs to
+        # this invocation.
         index = mapping(result.get("provenance")).get("invocationIndex", -1)
         if isinstance(index, int) and 0 <= index < len(self._overrides):
             return self._overrides[index]

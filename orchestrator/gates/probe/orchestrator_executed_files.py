@@ -18,11 +18,11 @@ _MOST_BYTES = 1 << 24
 
 
 def begin() -> None:
-    """Start to append the paths of executed Python files to the gate's report file.
+    """Begin to record executed Python files: their paths are appended to the gate's report file.
 
-    Only files of the worktree or of the user's checkout are reported. A path is appended as soon as
-    the file is executed, because Python may end with ``os._exit``. Files that were imported through
-    a link are appended at Python's exit.
+    Only files of the worktree or of the user's checkout are recorded. A path is appended as soon as
+    the file is executed, because Python may end with ``os._exit``. Only files that were imported
+    through a link are appended at Python's exit.
     """
     names = ("SOURCES", "WORKTREE", "CHECKOUT", "LEFT_OUT")
     given = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]

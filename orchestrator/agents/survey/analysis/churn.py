@@ -7,7 +7,8 @@ from orchestrator.agents.survey.analysis.result import ChurnRow, Owner, SurveyRe
 from orchestrator.agents.survey.project_files.git_info import ask_git
 from orchestrator.agents.survey.project_files.listing import DIRECT_FILES, shown
 
-#: Days before the newest commit; older changes are no sign of present work.
+#: Maximum age of a counted change, in days before the newest commit. Older changes are ignored,
+#: because they do not show on what people work now.
 HISTORY_DAYS = 730
 _SECONDS_PER_DAY = 86_400
 _AUTHOR_MARK = b"\x01"
@@ -18,9 +19,10 @@ NO_HISTORY = "no git history"
 
 
 def add_history(result: SurveyResult, root: Path, paths: Sequence[str], files: Set[str]) -> None:
-    """Add churn and owners of ``files`` below ``paths``. Each change of a file counts once.
+    """Add the churn and the owners of ``files`` below ``paths`` to ``result``.
 
-    Changes more than HISTORY_DAYS days older than the newest commit are ignored.
+    Churn counts the commits that change a file. Commits more than HISTORY_DAYS days older than the
+    newest commit are ignored.
     """
     newest = ask_git(root, ["log", "-1", "--format=%ct"])
     if not newest or not newest.strip().isdigit():

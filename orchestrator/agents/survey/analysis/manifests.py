@@ -26,7 +26,7 @@ _DOCKER_IMAGE = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)", re.MULTILINE | re.I
 _PACKAGE_REFERENCE = re.compile(r'<PackageReference\s+Include="([^"]+)"(?:\s+Version="([^"]+)")?')
 _PROCESS = re.compile(r"^([\w-]+):\s*(.+)$", re.MULTILINE)
 
-#: Purposes of configuration files, by name or ending; the first match counts.
+#: Purposes of configuration files, by the file's name or its ending. The first match counts.
 _CONFIG_KINDS: tuple[tuple[str, str], ...] = (
     (r"(?:^|/)\.github/workflows/[^/]+\.ya?ml$", "continuous integration"),
     (

@@ -1,10 +1,10 @@
 """The result of a survey: as values, and as the file ``result.json``.
 
-Merging the results of all parts gives the whole result: counts are added, so no file may be in two
-of the merged results.
+To get the result of the whole project, merge the results of all parts. Counts are added, so no file
+may be in two of these results.
 
-The file holds one object. ``schema`` is 1; the number changes if a field is removed or gets another
-meaning. New fields may be added. Paths are relative to the project root.
+The file holds one object. ``schema`` is 1. This number changes if a field is removed or gets
+another meaning, but not if a field is added. Paths are relative to the project root.
 
 ==============  ==================================================================================
 field           one row (or object)
@@ -64,7 +64,7 @@ class Counts:
 
 @dataclass
 class SurveyTotals(Counts):
-    """Counts of a whole survey, including the numbers of files without counted lines."""
+    """Counts of a whole survey, and of files whose lines were not counted."""
 
     bytes: int = 0
     binary: int = 0
@@ -218,7 +218,7 @@ class SurveyResult:
         self.churn_note = self.churn_note or other.churn_note
 
     def sort(self) -> None:
-        """Sort all rows, so that the order does not depend on the division among workers."""
+        """Sort all rows, so that their order does not depend on the division into child jobs."""
         for name in _MERGED_ROWS:
             getattr(self, name).sort(key=_order)
 

@@ -26,8 +26,8 @@ _WORD = lazy_pattern(r"[A-Za-z][A-Za-z'+#]*")
 _CLAUSE = lazy_pattern(
     r"[.;:!?\n]+|,?\s+(?:and|then|but)\s+(?:then\s+|also\s+)?|,\s+", re.IGNORECASE
 )
-#: Phrases such as "write a report", "make a list of", or "build a map", which request a text about
-#: the code. They do not ask to build something.
+#: Matches phrases such as "write a report", "make a list of", or "build a map". Such a phrase
+#: requests a text about the code, not a change.
 _ACCOUNT = lazy_pattern(
     r"\b(?:write|create|make|generate|produce|prepare|give|provide|add|build|draw|set\s+up)\b"
     r"(?:\s+(?:me|us|up|an?|the|short|brief|full|detailed|complete|quick))*\s+"
@@ -35,7 +35,7 @@ _ACCOUNT = lazy_pattern(
     r"|diagram|picture)\b(?!\s+(?:page|view|component|endpoint|feature|app|api|widget))",
     re.IGNORECASE,
 )
-#: Number of first words that may name a product: "A small web app that ...".
+#: Number of words at the start of a clause that are searched for a product: "A small web app ...".
 _WORDS_BEFORE_A_PRODUCT = 4
 #: Suffixes that ``stem`` removes, longer suffixes first.
 _ENDINGS = (
@@ -55,7 +55,7 @@ class _Vocabulary:
     fillers: frozenset[str]
     products: frozenset[str]
     stop: frozenset[str]
-    #: Stems of a task's words, with the names that code uses for the subject.
+    #: (stems of words in a request, names that code uses for the same subject).
     families: tuple[tuple[frozenset[str], tuple[str, ...]], ...]
 
 
@@ -73,8 +73,8 @@ def _vocabulary() -> _Vocabulary:
 def asks_to_build(request: str) -> bool:
     """True if ``request`` asks to create or change something.
 
-    Such a request has a clause that begins with a verb such as "build", or that names a new product
-    first, such as "an app". Words such as "please" before the verb are ignored.
+    One of its clauses must begin with a verb such as "build", or with a new product such as "an
+    app". Words such as "please" before the verb are ignored.
     """
     text = re.sub(r"[^\S\n]+", " ", request)[:MOST_READ_LETTERS]
     text = re.sub(r"\bset up\b", "setup", _ACCOUNT.sub("survey", text), flags=re.IGNORECASE)
@@ -103,7 +103,7 @@ def stem(word: str) -> str:
 
 
 def keywords(text: str) -> list[str]:
-    """Return the words that describe the subject of ``text``, in order."""
+    """Return the words that describe the subject of ``text``: lower case, in order, each once."""
     known = _vocabulary()
     ignored = known.stop | known.building | known.looking | known.fillers
     words = (word.lower() for word in re.findall(r"[A-Za-z][A-Za-z0-9]+", text))
@@ -111,7 +111,10 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return {stem: word}: for each of ``words``, its own stem and the stems of related words."""
+    """Return {stem: word}: the stem of each word, and the stems of its related words.
+
+    ``word`` is the item of ``words`` to which the stem belongs.
+    """
     stems: dict[str, str] = {}
     for word in words:
         stems.setdefault(stem(word), word)
@@ -123,7 +126,7 @@ def related(words: Iterable[str]) -> dict[str, str]:
 
 
 _PATH = re.compile(r"[\w.@+-]+(?:/[\w.@+-]+)*/?")
-#: Words next to a path that have no further meaning, such as "the files in".
+#: Words next to a path that add no other subject, such as "files" in "the files in src".
 _AROUND = frozenset(
     (
         *("directory", "directories", "folder", "folders", "file", "files", "code", "source"),
@@ -134,10 +137,10 @@ _AROUND = frozenset(
 
 
 def named_places(words: str, files: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths that a request names, if it names nothing else; otherwise return ().
+    """Return the paths in a request that consists only of paths; () for any other request.
 
-    ``words``: the request. ``files``: the paths of the project. "the docs" is a path only if
-    ``docs`` exists. General words such as "folder" and "code" are ignored.
+    ``words``: the request. ``files``: the paths of all files of the project. A word such as "docs"
+    counts as a path only if ``docs`` exists. General words such as "folder" are ignored.
     """
     known = {str(above) for path in files for above in (path, *PurePosixPath(path).parents)}
     places: dict[str, None] = {}

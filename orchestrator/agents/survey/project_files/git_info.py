@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Timeout of a git command in seconds; the survey continues without the answer.
+#: Timeout of a git command, in seconds. After a timeout, the survey continues without the answer.
 GIT_SECONDS = 60
 
 #: Options that prevent git from running configured programs and from writing.
@@ -28,7 +28,10 @@ _ENVIRONMENT = {
 
 
 def ask_git(root: Path, arguments: Sequence[str], paths: Sequence[str] = ()) -> bytes | None:
-    """Run git in ``root`` for the literal ``paths``, and return its output; None if git fails."""
+    """Run git in ``root``, and return its output; None if git fails or times out.
+
+    ``paths``: paths for the command, without patterns.
+    """
     specs = [f":(literal){path}" if path != "." else "." for path in paths]
     argv = ["git", *_OPTIONS, *arguments, "--", *specs]
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}

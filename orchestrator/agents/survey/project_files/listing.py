@@ -44,7 +44,7 @@ class Listing:
 
     files: list[FoundFile] = field(default_factory=list)
     by_git: bool = False
-    #: True if git answered, also if it lists no files.
+    #: True if git listed the project's files, even if the list is empty.
     in_repository: bool = False
     links: list[str] = field(default_factory=list)
     special: list[str] = field(default_factory=list)
@@ -85,7 +85,7 @@ class _Scope:
 
 
 def within(paths: Sequence[str]) -> Callable[[str], bool]:
-    """Return a function that is True for files in ``paths``, such as ``src`` or ``src/*``."""
+    """Return a function that returns True for a file in ``paths``, such as ``src`` or ``src/*``."""
     scopes = [_scope_of(path) for path in paths]
     trees = {scope.path for scope in scopes if not scope.only_direct}
     direct = {scope.path for scope in scopes if scope.only_direct}

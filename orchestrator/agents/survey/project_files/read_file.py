@@ -30,10 +30,10 @@ from orchestrator.agents.survey.source.python import read_python
 from orchestrator.agents.survey.source.symbols import SourceFile
 from orchestrator.core.lazy_dataclass import dataclass
 
-#: Maximum size of a file that is read. Larger files count as files, but not as lines.
+#: Maximum size of a file that is read. A larger file is counted, but its lines are not.
 LARGEST_READ_BYTES = 2 * 1024 * 1024
-#: Number of first bytes that are searched for a zero byte, which marks a binary file unless it
-#: begins with a byte order mark.
+#: Number of first bytes that are searched for a zero byte, the sign of a binary file. Text in
+#: UTF-16 has zero bytes, too, but begins with a byte order mark.
 _SNIFFED_BYTES = 8192
 _ENCODINGS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _TAG = re.compile(r"\b(TODO|FIXME)\b(?P<marked>(?:\([^()]*\))?\s*:)?[:\s]*(?P<text>.*)")
@@ -67,8 +67,8 @@ class ReadFile:
 def read_file(root: Path, file: FoundFile, *, keep_text: bool = False) -> ReadFile:
     """Read and analyze a file. Never raises.
 
-    The field ``state`` of the result is "read", or the reason why the file was not read.
-    ``keep_text``: True to return the file's text, too.
+    The field ``state`` of the result is "read", or the reason why the file was not read. If
+    ``keep_text`` is True, the result also has the file's text.
     """
     language = language_of(file.path)
     if file.size > LARGEST_READ_BYTES:
@@ -111,7 +111,7 @@ def _content(path: Path) -> tuple[bytes, int]:
 
 
 def _decoded(content: bytes) -> str | None:
-    # Files without a known encoding and with a zero byte are binary.
+    # A file with a zero byte is binary, if it begins with no byte order mark.
     encoding = next((name for mark, name in _ENCODINGS if content.startswith(mark)), None)
     if encoding is None and b"\0" in content[:_SNIFFED_BYTES]:
         return None
@@ -148,7 +148,7 @@ def _todo(number: int, line: str, mask: str) -> Todo | None:
     found = _TAG.search(line)
     if found is None or mask[found.start() : found.start() + 1] != COMMENT_MARK:
         return None
-    # "See the TODO list" mentions notes, but is no note.
+    # A note begins with the word TODO or FIXME: "See the TODO list" is no note.
     before = line[_comment_start(mask, found.start()) : found.start()]
     if not found["marked"] and _WORD.search(before):
         return None

@@ -27,7 +27,7 @@ def summary(result: SurveyResult) -> str:
 
 
 def only_counted(result: SurveyResult) -> str:
-    """Return a sentence on the languages without a grammar; "" if all grammars are installed."""
+    """Return a sentence about the surveyed languages whose grammars are missing; "" for none."""
     if not result.unparsed:
         return ""
     return (

@@ -8,9 +8,9 @@ from functools import cache
 from orchestrator.agents.survey.analysis.result import MatchRow, SurveyResult
 from orchestrator.agents.survey.assignment.request_words import keywords, related, stem
 
-#: Score of a match in the path, in a symbol, and in an import.
+#: Scores of a match: in the file's path, in a symbol's name, in an import.
 _PATH, _SYMBOL, _IMPORT = 4, 2, 1
-#: Factor for a keyword of the request, compared with a synonym.
+#: Factor of the score for a match of the request's own word, not of a related word.
 _OWN_WORD = 2
 #: Maximum number of listed files.
 MOST_MATCHES = 60

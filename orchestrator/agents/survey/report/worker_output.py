@@ -116,8 +116,8 @@ def _structure(result: SurveyResult) -> list[str]:
 def _totals_by_directory(result: SurveyResult) -> dict[str, Counts]:
     """Return {directory: totals} for the upper levels of the surveyed files.
 
-    The first level is the deepest directory that contains all files. _STRUCTURE_LEVELS further
-    levels follow.
+    The first level is the deepest directory that contains all files. The result has this level and
+    the next _STRUCTURE_LEVELS levels.
     """
     base = os.path.commonpath(result.directories) if result.directories else ""
     depth = len(base.split("/")) if base and base != "." else 0
@@ -145,7 +145,7 @@ def _if_any(text: str) -> str:
 
 
 def _importers(result: SurveyResult) -> Counter[str]:
-    """Return, for each surveyed file, how many other files import it."""
+    """Return {path: number of other files that import the file} for the surveyed files."""
     index = ModuleIndex(vars(module) for module in result.modules)
     languages = {module.path: module.language for module in result.modules}
     pairs = {

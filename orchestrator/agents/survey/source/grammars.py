@@ -3,8 +3,8 @@
 The grammars are optional packages: the extra ``survey`` of pyproject.toml.
 
 Each grammar has a query in ``queries/``. The query's captures are ``comment``, ``import``,
-``main``, ``test``, and kinds of public symbols. Captures that begin with ``_`` are only used by
-conditions inside the query. Captures ``top.<kind>`` are used only for files that export nothing.
+``main``, ``test``, and kinds of public symbols. Only conditions inside the query use captures that
+begin with ``_``. Captures ``top.<kind>`` count only in files that export nothing.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ _GRAMMARS = {
     "PHP": ("tree_sitter_php", "language_php", "php"),
     "Bash": ("tree_sitter_bash", "language", "bash"),
 }
-#: Average line length above which a file counts as generated: its lines are counted, its symbols
-#: are not read.
+#: Maximum average line length. A file with longer lines counts as generated: its symbols are not
+#: read.
 MACHINE_MADE_LINE_LENGTH = 400
 #: Maximum length of a name; longer names are generated.
 LONGEST_NAME = 120
@@ -69,7 +69,7 @@ def _grammar(language: str) -> _Grammar | None:
 
 
 def are_installed() -> bool:
-    """True if grammars are installed. Loads none."""
+    """True if the grammars are installed. No grammar is loaded."""
     return importlib.util.find_spec("tree_sitter") is not None
 
 

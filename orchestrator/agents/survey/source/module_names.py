@@ -21,10 +21,10 @@ def python_module(root: Path, path: str) -> str:
 
 
 def _outermost_package(root: Path, levels: list[str]) -> int:
-    """Return the number of directories of a path that are above the outermost package.
+    """Return how many directories of a path are above the outermost package.
 
     ``levels``: the names of the path's directories, the outermost first. If no directory is a
-    package, the result is the number of all directories.
+    package, return the number of all directories.
     """
     for number in range(len(levels)):
         if _is_package(root, "/".join(levels[: number + 1])):
@@ -56,8 +56,8 @@ class ModuleIndex:
     def targets(self, importer: str, language: str, module: str, names: Iterable[str]) -> set[str]:
         """Return the surveyed files to which one import in the file ``importer`` refers.
 
-        ``names``: what the import takes from ``module``. The result is empty if the import refers
-        to another project.
+        ``names``: the names that are imported from ``module``. The result is empty if the module
+        belongs to another project.
         """
         if language == "Python":
             return self._python_targets(importer, module, names)
@@ -71,10 +71,10 @@ class ModuleIndex:
         return self._go_targets(module) if language == "Go" else set()
 
     def neighbour(self, importer: str, module: str) -> str:
-        """Return the Python file ``module`` in the directory of ``importer``; "" if there is none.
+        """Return the path of ``module`` if its file is next to the Python file ``importer``.
 
-        The result is also "" if the importer is in a package: Python then does not search the
-        directory of the importer.
+        Return "" if there is no such file, or if ``importer`` is in a package. In a package, Python
+        does not search the importer's directory.
         """
         directory = os.path.dirname(importer)
         path = os.path.join(directory, f"{module}.py")

@@ -47,7 +47,7 @@ def read_python(text: str, module: str, *, is_package: bool) -> SourceFile:
 
 def _parse(text: str) -> ast.Module | None:
     with warnings.catch_warnings():
-        # Warnings about invalid escapes concern the project's authors, not the survey.
+        # Hide warnings about invalid escapes: only the project's authors need them.
         warnings.simplefilter("ignore")
         try:
             return ast.parse(text)
@@ -56,7 +56,7 @@ def _parse(text: str) -> ast.Module | None:
 
 
 def mask_python(text: str) -> str:
-    """Mark comments and docstrings with COMMENT_MARK, and other strings with STRING_MARK.
+    """Return ``text`` with marks for comments and docstrings, and other marks for other strings.
 
     As in pygount, a docstring is a string at the start of the text or after a colon.
     """

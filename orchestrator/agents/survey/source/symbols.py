@@ -19,7 +19,7 @@ class Symbol:
 class Import:
     """An imported module, and the imported names.
 
-    The module's name is as in the source; for Python, it is absolute.
+    The module's name is as in the source. In Python, a relative name is made absolute.
     """
 
     module: str
@@ -28,17 +28,17 @@ class Import:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFile:
-    """What the survey found in one source file. ``masked``: its text with masked comments."""
+    """Findings in one source file. ``masked``: the file's text with marks in place of comments."""
 
     masked: str
     #: Dotted name of a Python module; otherwise empty.
     name: str = ""
     symbols: tuple[Symbol, ...] = ()
     imports: tuple[Import, ...] = ()
-    #: Line of the main function or main guard; 0 if there is none.
+    #: Line of the main function or of ``if __name__ == "__main__"``; 0 if there is none.
     main_line: int = 0
     test_cases: int = 0
-    #: False for text that is only counted: minified, or in a language without modules.
+    #: False if only the lines are counted: the text is minified, or its language has no modules.
     is_module: bool = True
     #: True if symbols, imports and tests are unknown, because no grammar for them is installed.
     lacks_grammar: bool = False
