@@ -64,7 +64,7 @@ class Candidate:
     remark: str = ""
     #: True if this candidate has no changes, but another candidate has changes. If no candidate has
     #: changes: true if this candidate has no output, but another candidate has output.
-    nothing: bool = False
+    delivers_nothing: bool = False
     lines: int | None = None
     files: int = 0
     cost_usd: float | None = None
@@ -123,7 +123,7 @@ def candidates_of(
             cost_usd=_cost_with_child_jobs(worker, (below or {}).get(worker.id, 0.0)),
             unchecked=checked and not result.gates,
             unrun=tuple(gate.name for gate in result.gates if _lacks(gate, result_gates)),
-            nothing=not _has_changes(result)
+            delivers_nothing=not _has_changes(result)
             and (changed or (any_answer and not _has_answer(result))),
         )
         for worker, result in zip(workers, results, strict=True)
@@ -153,7 +153,7 @@ def _candidate(
     cost_usd: float | None,
     unchecked: bool,
     unrun: tuple[str, ...],
-    nothing: bool,
+    delivers_nothing: bool,
 ) -> Candidate:
     change = result.change
     return Candidate(
@@ -175,7 +175,7 @@ def _candidate(
         judges=tuple(dict.fromkeys(path for gate in result.gates for path in gate.judges)),
         review=opinion.place if opinion else None,
         remark=opinion.remark if opinion else "",
-        nothing=nothing,
+        delivers_nothing=delivers_nothing,
         lines=change.lines if change else None,
         files=change.files if change else len(result.files_created),
         cost_usd=cost_usd,
@@ -334,11 +334,11 @@ def _review_words(best: Candidate, other: Candidate) -> str:
 
 
 def _size_key(each: Candidate) -> tuple[float, ...]:
-    return (each.nothing, inf if each.lines is None else each.lines, each.files)
+    return (each.delivers_nothing, inf if each.lines is None else each.lines, each.files)
 
 
 def _size_words(best: Candidate, other: Candidate) -> str:
-    if other.nothing and not best.nothing:
+    if other.delivers_nothing and not best.delivers_nothing:
         return "no changes"
     if other.lines == best.lines:
         return _more(other.files - best.files, "file")

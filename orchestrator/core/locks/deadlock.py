@@ -52,7 +52,7 @@ class LockWaits:
 
         The cycle begins with the wait of ``entry``.
         """
-        return self.way(entry, entry.party.line)
+        return self.shortest_chain(entry, entry.party.line)
 
     def cycle_by_grant(self, entry: LockEntry, waiting: Iterable[LockEntry]) -> Sequence[LockWait]:
         """Return the cycle that would close if the entry were granted; empty if none would close.
@@ -65,12 +65,12 @@ class LockWaits:
         kept_out = [each for each in waiting if each not in below and _waits_for(each, entry)]
         for wanted in below:
             for each in kept_out:
-                way = self.way(wanted, each.party.line)
+                way = self.shortest_chain(wanted, each.party.line)
                 if way:
                     return (*way, LockWait(each, entry))
         return ()
 
-    def way(
+    def shortest_chain(
         self, start: LockEntry, ends: Collection[WorkerKey], *, soft: bool = False
     ) -> Sequence[LockWait]:
         """Return the shortest chain of waits from ``start`` to a holder in ``ends``.

@@ -287,13 +287,17 @@ class LockManager:
         if held is not None or not self._queue:
             return held
         ahead = self._queue.ahead_of(entry)
-        return next((each for each in ahead if not self._lets_ahead(each, entry)), None)
+        return next((each for each in ahead if not self._yields_to(each, entry)), None)
 
-    def _lets_ahead(self, earlier: LockEntry, later: LockEntry) -> bool:
-        """True if the worker of the earlier request waits for the worker of the later request."""
+    def _yields_to(self, earlier: LockEntry, later: LockEntry) -> bool:
+        """True if the later request may pass the earlier request.
+
+        This is the case if the worker of the earlier request waits for the worker of the later
+        request.
+        """
         if later.kind is LockKind.CLAIM and len(later.party.line) == 1:
             return False  # No worker waits for a worker of a root job.
-        return bool(self._waits.way(earlier, later.party.line, soft=True))
+        return bool(self._waits.shortest_chain(earlier, later.party.line, soft=True))
 
     def _enqueue_behind(self, entry: LockEntry, blocker: LockEntry) -> None:
         behind = blocker

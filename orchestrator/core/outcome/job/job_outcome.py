@@ -104,9 +104,12 @@ def is_unjudged(
 ) -> bool:
     """True if a merged change has code that no gate judged.
 
+    If a gate judged the merged state, the result is False. Otherwise, the result is True if at
+    least one worker changed code, or has one of the ``unjudged_jobs`` as child job, and none of its
+    own gates judged its result.
+
     ``touched``: paths of the change. ``results``: gate results on the merged state. ``workers``:
-    the workers of the change, whose gates count as well. ``unjudged_jobs``: jobs whose results have
-    unjudged code.
+    the workers of the change. ``unjudged_jobs``: jobs whose results have unjudged code.
     """
     if has_judged(results) or not has_code(touched):
         return False
@@ -214,9 +217,9 @@ def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
 def suppressing_comments(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
-    """Return, by gate, the new comments in code that switch off the gate's findings.
+    """Return the new comments in code that switch off findings, with one item for each gate.
 
-    If the gate ran on the merged state, only comments in the merged state count. Otherwise, the
+    If a gate ran on the merged state, only comments in the merged state count. Otherwise, the
     comments of the first worker with this gate count.
     """
     found = {each.name: each for each in results}
@@ -228,7 +231,7 @@ def suppressing_comments(
 
 
 def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tuple[str, ...]:
-    """Return the names of passed gates.
+    """Return the names of passed gates, without the scan for secrets; at most ``MOST_GATES``.
 
     If a gate ran on the merged state, that run decides. Otherwise, the gate must have passed for
     every worker that has it.

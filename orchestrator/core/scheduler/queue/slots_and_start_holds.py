@@ -242,10 +242,10 @@ class StartHolds:
         self._heard.add(group)
         return self._dissolve_group(group)
 
-    def gone(self, worker: Worker) -> list[WorkerKey]:
-        """Record that the worker's process has ended.
+    def process_ended(self, worker: Worker) -> list[WorkerKey]:
+        """Record that the worker's process has ended. Return the workers that may start now.
 
-        Return the workers that waited for the model's first answer to this worker.
+        These workers waited for the model's first answer to the ended worker.
         """
         group = self._ahead.get((worker.job_id, worker.agent))
         if group is None or group.first.key != worker.key:

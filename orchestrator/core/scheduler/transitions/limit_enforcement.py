@@ -90,8 +90,11 @@ class LimitHandler:
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
         """Replace a job's limits with larger limits. Resume the job if a limit paused it.
 
-        The limits of the jobs below grow by the same amounts. If one of these jobs requested caps
-        itself, its caps do not grow.
+        The limits of the jobs below grow by the same amounts, with two exceptions:
+
+        - If a job below requested its own caps, these caps do not grow.
+        - If the wall time of a job below ends before the raised job's wall time, this wall time
+          does not grow.
         """
         job = self._unit_of_work.jobs[job_id]
         more = dict(_raised_by(job.config, config))
@@ -216,9 +219,10 @@ class Accounting:
                 return
 
     def enforce_daily_limits(self, now: float) -> None:
-        """Stop the jobs that use a model, and whose daily limit on costs is reached.
+        """Stop each root job whose daily limit on costs is reached.
 
-        The limit belongs to the job's API key or to the server.
+        The limit belongs to the job's API key or to the server. A root job without unfinished
+        workers that use a model is not stopped.
         """
         for root_id in self._trees.roots:
             job = self._unit_of_work.jobs[root_id]

@@ -34,6 +34,8 @@ class MergeRejections:
 
         A worker is not retried if it has no attempts left, or if the retry would cause a deadlock.
         Such a worker fails if its rejection is ``required``; otherwise its status stays unchanged.
+        A worker that already failed to resolve its conflicts is not retried, and its status stays
+        unchanged.
 
         If the job is being stopped, or not all of its workers have ended, do nothing and return
         False. If the job or a job above it has reached a limit, stop the job with the reached

@@ -60,7 +60,7 @@ TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
         "place 2 in the review: leaks a file",
     ),
     ({"review": 1}, {}, Criterion.REVIEW, "not reviewed"),
-    ({"lines": 500}, {"nothing": True, "lines": 0}, Criterion.SIZE, "no changes"),
+    ({"lines": 500}, {"delivers_nothing": True, "lines": 0}, Criterion.SIZE, "no changes"),
     ({"lines": 8}, {"lines": 50}, Criterion.SIZE, "42 more lines"),
     ({"lines": 8, "files": 1}, {"lines": 8, "files": 2}, Criterion.SIZE, "1 more file"),
     ({"lines": 8}, {}, Criterion.SIZE, "size of the change unknown"),
@@ -124,7 +124,7 @@ candidates = st.builds(
     new_tests=names,
     lint=st.integers(0, 2),
     review=st.none() | st.integers(1, 2),
-    nothing=st.booleans(),
+    delivers_nothing=st.booleans(),
     lines=st.none() | st.integers(0, 2),
     files=st.integers(0, 2),
     cost_usd=st.none() | st.sampled_from([0.0, 0.1, 0.2]),
@@ -227,7 +227,7 @@ def test_changing_nothing_counts_only_where_others_changed_something(
     first: dict[str, Any], second: dict[str, Any], nothing: list[bool]
 ) -> None:
     found = candidates_of([a_done(1, **first), a_done(2, **second)])
-    assert [each.nothing for each in found] == nothing
+    assert [each.delivers_nothing for each in found] == nothing
 
 
 def test_the_chosen_one_is_the_first_by_standing() -> None:

@@ -275,8 +275,8 @@ class WorkerEnd:
     def replace_refused_agent(self, first: Worker, verdict: Verdict, now: float) -> None:
         """Replace an agent whose login failed.
 
-        ``first``: the worker whose login failed. All workers of the job tree that have this agent
-        and have not started get another agent. If no other agent can be used, these workers end.
+        ``first``: the worker whose login failed. Every worker of the job tree that waits for a
+        start with this agent gets another agent. If no other agent can be used, the worker fails.
         """
         why = f"not started: {verdict.reason} (reported by {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):

@@ -223,7 +223,7 @@ class RunningWorkers:
         unfinished.alive = unfinished.waits_for_lock = False
         self._slots.process_gone()
         self.throttle.worker_ended(worker.agent)
-        self._trees.queue_again(self._trees.holds.gone(worker))
+        self._trees.queue_again(self._trees.holds.process_ended(worker))
         self._trees.ready.drop_resuming(worker.key)
         if unfinished.has_slot:
             self._release_slot(worker, unfinished)
@@ -294,7 +294,7 @@ class RunningWorkers:
         return job
 
     def begin(self, worker: Worker, now: float) -> Job:
-        """Set the worker's job to running. Return the job."""
+        """Record the start of a worker in its job: a pending job starts to run. Return the job."""
         job = self._trees.job_of(worker)
         if job.status is JobStatus.PENDING:
             job = self._trees.begin_job(job, now)
