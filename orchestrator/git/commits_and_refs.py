@@ -63,7 +63,7 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
     found = b""
     for piece in git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode()):
-        # Keep one byte more than the limit: an output of this length is too long to be cached.
+        # Store at most one byte more than the limit. An output of this length is not cached.
         found += piece[: MOST_KEPT_BYTES + 1 - len(found)]
         yield piece
     if is_fixed and len(found) <= MOST_KEPT_BYTES:
@@ -85,10 +85,10 @@ _MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
 
 
 def may_add_markers(git: Git, start: str, end: str) -> bool:
-    """True if ``end`` may add conflict markers to ``start``.
+    """True if ``end`` may add conflict markers to ``start``. False if ``end`` adds no markers.
 
-    False is certain. After True, the caller must search for markers with git. This function reads
-    only a patch, which is cached for the worker's gates.
+    After True, the caller must search for markers with git. This function reads only a patch, which
+    is cached for the worker's gates.
     """
     if not _is_next(git, start, end):
         return True

@@ -100,9 +100,9 @@ def _uncommitted(
 ) -> Iterator[tuple[str, str]]:
     """Yield a name and a commit for each worktree in which a crash left uncommitted files.
 
-    ``tips``: the workers' branch heads. If the commit contains its worker's branch head, the name
-    is the worker's name. Otherwise, the name ends with ``+worktree``, so that the caller saves both
-    commits.
+    ``tips``: the head of each worker's branch. If the commit contains this head, the name is the
+    worker's name. Otherwise, the name ends with ``+worktree``, so that the caller saves both
+    commits. ``directory``, ``present``: see ``keep``.
     """
     for found in worktrees.below(directory):
         moved = f"{present}{found.directory.removeprefix(directory)}"
@@ -184,8 +184,8 @@ def remove(place: GitLocation, root_id: str, directory: str, present: str) -> Se
 def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
     """Return the commits of a root job that are on no branch of the user, by full ref name.
 
-    A worktree that remains after a full disk or a crash is included, too. Its key is its path, and
-    its value is ``UNCOMMITTED``.
+    A worktree that remains after a full disk or a crash is included, too. The key is the worktree's
+    path, and the value is ``UNCOMMITTED``.
     """
     git = place.git
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
@@ -257,10 +257,10 @@ def _is_wanted(git: Git, root_id: str, name: str) -> bool:
 
 
 def has_traces(common: Path, root_id: str) -> bool:
-    """Return False if the repository has no refs of a root job, otherwise True.
+    """True if the repository may have refs of a root job. False if the repository has none.
 
-    True may be wrong: with a reftable, the result is always True. This function reads only git's
-    files, because it is called for every removed job.
+    With a reftable, the result is always True. This function reads only git's files, because it is
+    called for every removed job.
     """
     kinds = (common / "refs" / "heads" / BRANCHES, common / "refs" / BRANCHES)
     if any((each / root_id).exists() for each in kinds) or (common / "reftable").exists():

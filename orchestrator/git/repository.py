@@ -328,7 +328,7 @@ class GitRepository(CommitsAndRefs):
         place.worktrees.close(directory, spare=True)
 
     def _is_committed(self, directory: str, branch: str) -> bool:
-        """True if the branch certainly contains all files of the worktree. False may be wrong."""
+        """True if the branch contains all files of the worktree. False if that is uncertain."""
         place = self.place()
         found = place.worktrees.find(directory) if was_whole(directory) else None
         if found is None:

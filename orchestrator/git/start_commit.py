@@ -132,7 +132,7 @@ _LFS = (
 def notes(git: Git, commit: str) -> list[str]:
     """Return a note for each kind of files that worktrees of a commit will lack.
 
-    These are files of submodules, and files in Git LFS.
+    The kinds are files of submodules, and files in Git LFS.
     """
     found = []
     empty = submodules.missing(git, git.directory, commit)

@@ -115,7 +115,7 @@ def listed(git: Git, admin: Path, top: str, commit: str) -> Iterator[Submodule]:
 
 
 def may_have_some(git: Git, admin: Path) -> bool:
-    """True if a worktree may have submodules. False is certain.
+    """True if a worktree may have submodules. False if the worktree has none.
 
     This function runs no git, because most repositories have no submodules.
     """
@@ -236,7 +236,7 @@ def commit_all(
 def _keep(module: Submodule, commit: str, name: str) -> None:
     """Fetch a commit into the user's submodule repository, as the ref ``name``.
 
-    A push would run the user's hooks. Raise RepositoryError.
+    The commit is fetched, because a push would run the user's hooks. Raise RepositoryError.
     """
     source = module.source
     if source is None:

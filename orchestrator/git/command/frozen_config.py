@@ -112,8 +112,7 @@ class FrozenIgnoreRules:
         """Add new files to the index if git ignores them only because of later ignore rules.
 
         Later rules are rules that were added after the job's start. Files in ``excluded`` are not
-        added to the index.
-        Return True if a file was added.
+        added to the index. Return True if a file was added.
         """
         if not self.have_changed():
             return False
@@ -127,7 +126,7 @@ class FrozenIgnoreRules:
     def have_changed(self) -> bool:
         """True if the rules may have changed since the job's start, according to file times.
 
-        True may be wrong. A wrong True only causes an unnecessary check.
+        If the result is True although the rules are unchanged, the caller only checks them again.
         """
         if not self.noted.exists():
             return False

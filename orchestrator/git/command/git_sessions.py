@@ -259,7 +259,7 @@ class Sessions:
             with self._guard:
                 before = time.monotonic() - IDLE_SECONDS
                 for key, each in list(self._open.items()):
-                    # A busy session is closed in a later round.
+                    # A session that is in use is checked again later.
                     if each.used < before and each.lock.acquire(blocking=False):
                         del self._open[key]
                         if not each.is_closed:
@@ -277,7 +277,7 @@ class Sessions:
                 self._retire(key, each)
 
     def forget(self) -> None:
-        # The sessions belong to the parent of this forked process.
+        # This process was forked, and the sessions belong to its parent process.
         self.__init__()  # type: ignore[misc]
 
 

@@ -15,8 +15,8 @@ from shlex import quote
 from orchestrator.core.repository.git_refs import BRANCHES
 from orchestrator.security import process_table
 
-#: Seconds after which a lock of the orchestrator's own refs counts as leftover. Git holds such a
-#: lock only briefly.
+#: Seconds after which a lock of a ref of the orchestrator counts as leftover. A running git holds
+#: such a lock only briefly.
 LEFT_SECONDS = 1.0
 _HELD = re.compile(r"Unable to create '(?P<path>.+?\.lock)': File exists")
 #: For a repository with a reftable: the path of the lock, and git's message about the lock. The
@@ -89,7 +89,8 @@ def _stamp(path: str) -> tuple[int, int] | None:
 
 #: Maximum seconds between the closing and the renaming of a temporary file by git.
 SETTLE_SECONDS = 0.5
-#: Length of a kernel tick in seconds, which is the resolution of files' time stamps.
+#: Tolerance for the times of files, in seconds. The time of a new file may be one kernel tick
+#: earlier than the clock.
 _TICK_SECONDS = 0.1
 _PATTERNS = ("tmp_obj_*", "??/tmp_obj_*", "pack/tmp_pack_*", "pack/tmp_idx_*", "pack/tmp_rev_*")
 

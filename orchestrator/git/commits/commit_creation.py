@@ -137,8 +137,8 @@ def commit_changes(
 ) -> tuple[str, AddedFiles]:
     """Commit uncommitted changes on top of HEAD, even if HEAD is not on ``branch``.
 
-    Then set ``branch`` to the new commit, and HEAD to ``branch``. Without uncommitted changes, the
-    commit is HEAD's commit. Return the commit, and the nested repositories and held-back files.
+    Then set ``branch`` to this commit, and HEAD to ``branch``. Return HEAD's commit after these
+    changes, and the nested repositories and held-back files.
     """
     worked_on, present, current = _head(git)
     start = git.resolve(f"{rules.start}^{{commit}}")
@@ -154,7 +154,7 @@ def commit_changes(
     if start and found.differences is not None:
         # Cache the differences, because they are read next, and reading them would start a process.
         remember(git, start, head, found.differences)
-    # The agent may have switched to a branch of its own, or have moved this branch.
+    # The agent may have switched to a branch of its own, or have moved ``branch``.
     if current != branch:
         _keep_abandoned(git, branch, head, rules.abandoned)
     git.point({branch: head})
@@ -248,7 +248,8 @@ def _write_tree(
 ) -> tuple[str, AddedFiles]:
     """Write the tree of a commit.
 
-    Return the tree's id, and the nested repositories and held-back files. The first try also stores
+    ``add``: adds the files to an index. ``modules``: the new commits of submodules, by path. Return
+    the tree's id, and the nested repositories and held-back files. The first try also stores
     the objects of held-back files, because omitting them would need one more process per commit. If
     the disk is full, a second try omits these objects.
     """

@@ -21,8 +21,7 @@ from orchestrator.security.files.untrusted_files import read_regular
 logger = logging.getLogger(__name__)
 
 _QUIET = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", "--force")
-#: Maximum number of branches of a nested repository that are saved. A repository with more branches
-#: is a clone.
+#: Maximum number of branches of a nested repository that are saved. Only a clone has more branches.
 _MOST_BRANCHES = 100
 #: Ref of the last state of a shallow clone, without the incomplete history.
 _ALONE = "refs/orchestrator/alone"

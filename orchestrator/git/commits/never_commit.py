@@ -103,7 +103,7 @@ def held(
 
 
 class _Roots:
-    """Finds the file or directory whose rule holds a file back: the file, or a directory above."""
+    """Finds what holds a file back: a rule for the file, or for a directory above the file."""
 
     def __init__(self, top: str, never: NeverCommit, new: Sequence[str]) -> None:
         self._top = top

@@ -65,7 +65,7 @@ def _paths_unlike(git: Git, commit: str) -> set[str]:
 
 
 def _is_beginning(git: Git, commit: str, path: str) -> bool:
-    # Git leaves a partial file if it is killed while it writes.
+    # A git that is killed while it writes a file leaves an incomplete file.
     place = Path(_top(git), path)
     with suppress(RepositoryError, OSError):
         if stat.S_ISREG(place.lstat().st_mode):

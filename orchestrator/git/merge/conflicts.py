@@ -63,10 +63,10 @@ def with_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Sid
 def _at_old_paths(
     git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of files that ``ours`` renamed to a path in ``kept``.
+    """Yield the ``theirs`` version of each file that ``ours`` renamed to a path in ``kept``.
 
-    The version gets the file's old path, because an entry in ``kept`` occupies the new path.
-    Otherwise the version would be lost.
+    Another file in ``kept`` occupies the new path. Therefore the version gets the file's old path,
+    and is not lost.
     """
     places = {path for *_, path in kept}
     above = _with_parents(places)

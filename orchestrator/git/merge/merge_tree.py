@@ -63,7 +63,7 @@ def with_origin_commits(git: Git, commit: str, conflict: FileConflict) -> FileCo
     return replace(conflict, lost=tuple(known(e) if e in places else e for e in conflict.lost))
 
 
-#: Git's message for a file that it moved because the other side renamed its directory.
+#: Git's message for a file that git moved, because one side had renamed the file's directory.
 _MOVED = "Path updated due to directory rename"
 
 
@@ -85,7 +85,7 @@ class TrialMerge:
     tree: str
     #: The sides of the conflicting files.
     sides: list[Side]
-    #: Files that were moved because the other side renamed their directory.
+    #: Files that git moved, because one side had renamed their directory.
     moved: list[str]
 
 
@@ -213,9 +213,9 @@ def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     """Return the files that conflict between two commits, and that ``commit`` does not resolve.
 
-    A file is unresolved if it has conflict markers that neither side has, or if its name was
-    invented by git. If ``commit`` has the same files as the result of ``merge_with_markers``, all
-    files are unresolved, because binary files and deletions have no markers.
+    A file is unresolved if it has conflict markers that neither side has, or if git invented the
+    file's name. If ``commit`` has the same files as the result of ``merge_with_markers``, all files
+    are unresolved, because conflicts of binary files and deletions have no markers.
     """
     made = trial_merge(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))

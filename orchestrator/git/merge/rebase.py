@@ -105,7 +105,7 @@ def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) 
     All later commits are rewritten. Return the rewritten ``tip``.
 
     The squashed commit gets ``message``, with a list of the commits' subjects that differ from the
-    subject of ``message``. If there are none, it keeps the message of the next commit.
+    subject of ``message``. Without such subjects, it gets the message of the next commit.
 
     Return ``tip`` unchanged if it is not a descendant of ``onto`` and ``refused``, or if a commit
     to squash is a merge.

@@ -98,11 +98,11 @@ class _Refs:
     of_users: dict[str, str]
     #: Names of the refs in ``side`` that are no branches.
     abandoned: list[str]
-    #: Commits that the worker made on a detached HEAD, before it checked out another commit.
+    #: Commits that the worker made on a detached HEAD, and then left by a checkout.
     left: list[str]
     #: Last commits of the worker's deleted branches, by branch name.
     deleted: dict[str, str]
-    #: Refs that save the last commits of the worker's own branch after its deletion.
+    #: Refs that save the last commits of the worker's own branch, which the worker has deleted.
     lost: list[str]
     kept: dict[str, str]
     #: Commits of the worker's checkpoints. They contain side work that earlier attempts merged,
@@ -379,9 +379,9 @@ def _own_branches(
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Return two mappings. Each maps a branch to the worker's last commit on the branch.
 
-    The first mapping has the worker's own branches. The second mapping has branches of the user. It
-    omits a branch whose log shows, by an email address, that a worker moved the branch to the
-    commit: the job's report already names such a branch.
+    The first mapping has the worker's own branches. The second mapping has branches of the user.
+    The second mapping omits a branch if its log has the email address of a worker in the entry for
+    the commit, because the job's report already names this branch.
     """
     found, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
     for ref, tip in branches.items():
@@ -418,7 +418,7 @@ def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[L
 
 
 def _made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
-    """Return the worker's last commit on a branch, made in the worker's worktree; "" if none.
+    """Return the last commit that the worker made on a branch in its worktree; "" if none.
 
     ``tip``: the branch's present commit. Another worker may have added commits.
     """

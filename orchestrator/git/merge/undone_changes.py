@@ -15,7 +15,7 @@ from orchestrator.git.merge.hunks import key
 
 #: Maximum size of a diff in bytes. If a diff is longer, files are compared as a whole.
 _MOST_BYTES = 16 * 2**20
-#: A number n. A hunk counts as removed if less than 1/n of its lines remain.
+#: A hunk counts as removed if less than 1 / _LEAST_LEFT of its lines remains.
 _LEAST_LEFT = 10
 _WORD = re.compile(rb"\w")
 _HEADER = re.compile(rb"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@")
@@ -118,7 +118,10 @@ class _Search:
         )
 
     def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
-        """True if the worker's branch adds at least half of the hunks' added lines, in any file."""
+        """True if the branch adds at least half of the hunks' lines, possibly in another file.
+
+        The worker has then moved these lines, and not undone them.
+        """
         lines = list(_comparable(line for each in hunks for line in each.added))
         return bool(lines) and 2 * sum(each in self._added for each in lines) >= len(lines)
 

@@ -31,7 +31,7 @@ from orchestrator.security.files.untrusted_files import read_regular, replace_fi
 
 #: Name of the directory with broken files in a root job's directory.
 BROKEN = "repository-broken"
-#: Name of a file in this directory, with one line for each repair.
+#: Name of a file in the directory ``BROKEN``, with one line for each repair.
 _NOTES = "told.txt"
 _MOST_NOTE_BYTES = 1024 * 1024
 

@@ -17,7 +17,7 @@ from orchestrator.git.command.runner import Git, GitOutput
 from orchestrator.git.repair.broken_worktrees import is_head
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Settings that decide whether git recognises the directory as this repository.
+#: Settings that decide whether git recognizes the directory as this repository.
 _DECIDING = r"^(core\.(bare|worktree|repositoryformatversion)|extensions\..*)$"
 _MOST_BYTES = 64 * 1024 * 1024
 _DIRECTORIES = ("objects", "refs")

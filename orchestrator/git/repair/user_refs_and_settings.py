@@ -23,7 +23,8 @@ from orchestrator.git.command.runner import ITSELF, Git
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 _MOST_BYTES = 256 << 20
-#: Maximum number of lines of a file's difference, and of commits of a branch's difference.
+#: Maximum numbers that are shown: lines of a file's difference, and commits of a branch's
+#: difference.
 _MOST_LINES, _MOST_COMMITS = 40, 10
 _FILES = frozenset({ChangedKind.HOOK, ChangedKind.GIT_FILE})
 _REFS = frozenset({ChangedKind.BRANCH, ChangedKind.TAG, ChangedKind.REF})

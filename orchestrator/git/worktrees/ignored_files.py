@@ -121,8 +121,8 @@ def _too_much(found: Ignored, files: int, size: int) -> bool:
 def _sized_files(directory: str, entry: str) -> Iterator[tuple[str, int]]:
     """Yield the files and links at a path, each with its size in bytes.
 
-    For a nested repository, also yield its directory with the size -1. Pipes and devices are
-    omitted.
+    For a nested repository, also yield the repository's directory, with -1 in place of a size.
+    Pipes and devices are omitted.
     """
     place = os.path.join(directory, entry)
     if os.path.islink(place) or not os.path.isdir(place):

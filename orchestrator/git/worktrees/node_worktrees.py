@@ -180,12 +180,12 @@ def _write_state(directory: str, head: str, changes: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _SideWork:
-    """Commits of a worker that its HEAD does not contain, and the log of its HEAD."""
+    """Commits of a worker that HEAD does not contain, and the log of HEAD."""
 
     #: Branches, stash entries, and former commits of the worker's branch. The key is a part of the
     #: ref's name.
     refs: dict[str, str]
-    #: Commits that checkouts left. Their branches may no longer exist.
+    #: HEAD's commits before checkouts. The branches of these commits may no longer exist.
     left: list[str]
     #: Lines of the log of HEAD.
     entries: list[str]

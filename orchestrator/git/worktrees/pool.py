@@ -68,7 +68,7 @@ class WorktreePool:
         self._lock = threading.Lock()
 
     def note(self, directory: str, admin: Path) -> None:
-        """Record a worktree whose files were just written. It can then become a spare worktree."""
+        """Record a worktree whose files were just written, so that it can become a spare later."""
         index = admin / "index"
         sparse, submodules = admin / "info" / "sparse-checkout", f"{directory}/.gitmodules"
         plain = not sparse.exists() and not os.path.lexists(submodules)
@@ -96,7 +96,7 @@ class WorktreePool:
             spare.path.mkdir(mode=0o700, parents=True)
         shutil.copy2(admin / PRISTINE, spare.index)
         os.rename(directory, spare.files)
-        # Write this file last. A spare worktree without it is incomplete, and is not used.
+        # Write this file last. A spare worktree without this file is incomplete, and is not used.
         shutil.copy2(admin / f"{PRISTINE}.about", spare.about)
         return True
 
@@ -170,8 +170,8 @@ class WorktreePool:
 def restore(git: Git, start: str) -> bool:
     """Restore a spare worktree's files to the commit ``start``. Return False if that fails.
 
-    ``git reset`` rewrites every file whose times, size, or inode differ from the index. It may miss
-    a change of a file's mode in the same second in which the file was written.
+    ``git reset`` rewrites every file whose times, size, or inode differ from the index. Git may
+    miss a change of a file's mode if the file was written in the same second.
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)

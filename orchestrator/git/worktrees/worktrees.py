@@ -101,7 +101,7 @@ def repair(git: Git, admin: Path, branch: str) -> None:
         Path(link).write_bytes(b"gitdir: " + os.fsencode(admin) + b"\n")
     if _is_sound(git):
         return
-    # Without this file, git does not recognise the repository. With a reftable, git itself sets
+    # Without this file, git does not recognize the repository. With a reftable, git itself sets
     # HEAD.
     (admin / "HEAD").write_text(f"ref: {branch}\n")
     git.run("symbolic-ref", "HEAD", branch)
@@ -164,7 +164,7 @@ class GitWorktrees:
         return linked or next((each for each in self.all() if each.directory == real), None)
 
     def _linked(self, directory: str) -> Found | None:
-        """Return the worktree that the directory's ``.git`` names; None if it is not valid.
+        """Return the worktree that the directory's ``.git`` names; None if ``.git`` is not valid.
 
         An agent may have changed ``.git``. Therefore the worktree's registration must name the
         directory, too.
@@ -233,7 +233,7 @@ class GitWorktrees:
         """Return the worktree in ``directory``; None if its files were not written completely.
 
         A damaged worktree is repaired first. A worktree whose registration was removed is
-        registered again; None if that is not possible.
+        registered again. Return None if it cannot be registered.
         """
         if not was_whole(directory):
             return None

@@ -29,9 +29,9 @@ def directory_of(workspace: os.PathLike[str] | str, attempt: str) -> str:
 
 
 def make(directory: str) -> None:
-    """Create the directory. Idempotent.
+    """Create a directory for temporary files. Idempotent.
 
-    Raise OSError if it cannot be created, or if another user has created it.
+    Raise OSError if the directory cannot be created, or belongs to another user.
     """
     try:
         os.mkdir(directory, 0o700)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 
-# Importing typing would take a third of a start's time.
+# Importing typing would take a third of the time in which a command starts.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket
@@ -27,7 +27,8 @@ def connect(address: tuple[str, int], seconds: float) -> socket.socket:
 
     ``seconds``: timeout of the connection and of each later call on the socket.
     """
-    # imported here: it takes a tenth of a start's time, and --help does not need it
+    # Imported here, because this import takes a tenth of the time in which a command starts, and
+    # --help does not need it.
     import socket
 
     host, port = address

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-# Importing typing would take a third of a start's time.
+# Importing typing would take a third of the time in which a command starts.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from orchestrator.security.http_client.stdlib_client import ServerReply

@@ -10,7 +10,7 @@ import json
 
 from orchestrator.security.http_client.http_exchange import HttpAnswer, connect, request_message
 
-# Importing http.client, urllib, and typing would double the time of a start.
+# Importing http.client, urllib, and typing would double the time in which a command starts.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import socket

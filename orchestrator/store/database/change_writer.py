@@ -162,7 +162,8 @@ class TableWriter:
         return row
 
 
-#: ``inserting``, ``replacing``, or ``updating``: returns a writer for a table.
+#: One of the functions ``inserting``, ``replacing``, and ``updating``, which return a writer for a
+#: table.
 Prepare = Callable[[Table, Dialect], TableWriter]
 
 

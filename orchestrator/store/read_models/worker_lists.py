@@ -85,7 +85,7 @@ class SortedWorkers:
         self._root_id = root_id
         self._wanted = wanted
         self._sorting = _SORTINGS[wanted.order]
-        #: True if changes of workers cannot change this order.
+        #: True if changes of workers cannot change the list.
         self._is_fixed = wanted.order is WorkerOrder.INDEX and not (
             wanted.statuses or wanted.agents or wanted.text
         )
