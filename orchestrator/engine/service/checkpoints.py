@@ -79,11 +79,11 @@ class CheckpointCalls:
     def roll_back(
         self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
     ) -> RolledBack:
-        """Restore a worker's branch, and its worktree if there is one, to a checkpoint.
+        """Restore a worker's branch to a checkpoint, and also its worktree if one exists.
 
-        If ``checkpoint`` is None, restore the checkpoint before the latest attempt. The present
-        state is saved as a checkpoint first. Raise Conflict if the worker is running, is attached
-        to a terminal, or has no branch.
+        ``checkpoint``: name of the checkpoint; None: the checkpoint before the latest attempt.
+        First save the present state as a checkpoint. Raise Conflict if the worker is running, is
+        attached to a terminal, or has no branch.
         """
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
@@ -101,9 +101,9 @@ class CheckpointCalls:
     def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
         """Update a worker's list of changed files, after a person's commit on the worker's branch.
 
-        Also rewrite the reports. Return the new list, without files that only child jobs changed.
-        Idempotent. Raise Conflict if the worker is running, is attached to a terminal, or has no
-        branch.
+        Also rewrite the reports. Return the new list, which omits files that only child jobs
+        changed. Idempotent. Raise Conflict if the worker is running, is attached to a terminal, or
+        has no branch.
         """
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
@@ -157,17 +157,17 @@ class CheckpointCalls:
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
-    """Return the name of the checkpoint with the branch's present content.
+    """Return the name of the checkpoint with the branch's present content; "" if none has it.
 
-    ``names``: all checkpoints, in order. ``same``: the checkpoints with this content. If ``same``
-    has several checkpoints, return the checkpoint that the latest rollback restored, unless an
-    attempt has followed. Otherwise, return the latest checkpoint. If ``same`` is empty, return "".
+    ``names``: all checkpoints, in order. ``same``: the checkpoints with the present content.
+
+    If ``same`` contains the checkpoint that the latest rollback restored, and no attempt has
+    followed, return this checkpoint. Otherwise, return the latest checkpoint in ``same``.
     """
     for last in rollbacks[-1:]:
         if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):
             return last.checkpoint
-    # Prefer the checkpoints of attempts to the checkpoints that a rollback saved, because a
-    # rollback saves the state that it replaces.
+    # Prefer checkpoints of attempts, because the others contain a state that a rollback replaced.
     return next(reversed([each for each in same if LEFT not in each] or same), "")
 
 

@@ -1,8 +1,8 @@
 """The use cases that land a job's result on the user's branch, and undo the landing.
 
 The command line also uses these use cases without a server. A landing is recorded on disk before
-git moves the branch. If the process ends before the landing's event is stored, ``recover`` of the
-next process stores the event.
+git moves the branch. If the process then ends before the landing is stored in the database, the
+next process stores the landing (``recover``).
 """
 
 import logging
@@ -66,7 +66,7 @@ class LandingCalls:
         self._records = records
         self._journal = journal
         self._landings = landings
-        #: Only one landing runs at a time, because all landings move the same checkout.
+        #: Held during a landing, because all landings change the same checkout.
         self._moving = threading.Lock()
 
     def plan_landing(self, caller: Caller, job_id: str, request: LandRequest) -> LandPlan:
@@ -82,8 +82,9 @@ class LandingCalls:
 
         Return the plan of the landing, and the move of the branch.
 
-        Raise Forbidden without the scope admin, and NotFound if there is no result. Raise InTheWay,
-        Incomplete, OtherBranch, or another Conflict. After an error, nothing has changed.
+        Raise Forbidden without the scope admin. Raise NotFound if there is no result. Raise a
+        Conflict, such as InTheWay, Incomplete, or OtherBranch, if landing is not possible. After an
+        error, nothing has changed.
         """
         job = self._landable_job(caller, job_id)
         with self._moving:
@@ -104,7 +105,7 @@ class LandingCalls:
         """Undo a landing: reset the user's branch to its commit before ``land``. Return the move.
 
         Raise Forbidden without the scope admin. Raise NotFound if the result was not landed. Raise
-        Conflict if the branch has moved since the landing, or its checkout has changes.
+        Conflict if the branch has moved since the landing, or if the checkout has changes.
         """
         job = self._landable_job(caller, job_id)
         with self._moving:
@@ -117,14 +118,14 @@ class LandingCalls:
         return moved
 
     def record_pull_request(self, job: Job, error: str) -> None:
-        """Store why a job's pull request could not be opened. ``error`` is "" if it is open now."""
+        """Store why a job's pull request could not be opened. ``error``: "" for an open one."""
         self._trees.amend(job.root_id, lambda tree: tree.set_pull_request_error(job.id, error))
         self._trees.report(job.root_id, [job.id])
 
     def recover(self) -> None:
-        """Store the landings that git completed before a crash, but that are not stored yet.
+        """Store the landings that git completed before a crash, but that are not in the database.
 
-        Never raises.
+        Errors of single landings are only logged.
         """
         with self._moving:
             self._complete_landings()
@@ -161,9 +162,10 @@ class LandingCalls:
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return a message that a job has nothing to land, with the reason why it is not completed.
+        """Return the message that a job which is not completed has nothing to land.
 
-        Raise Incomplete if the job has changes to land.
+        Raise Incomplete if the job has changes to land. Raise Conflict or NotFound as
+        ``_without_result`` does.
         """
         if job.status is not JobStatus.PARTIAL or job.facts.discarded:
             try:
@@ -175,8 +177,8 @@ class LandingCalls:
     def _base_branch(self, job: Job) -> str:
         """Return the branch from which the root job started; "" if unknown.
 
-        If the root job continues an earlier job, this may be the branch from which the earlier job
-        started.
+        If the root job continues an earlier job and has no stored branch, return the branch from
+        which the earlier job started.
         """
         seen: set[str] = set()
         found: Job | None = self._root_of(job)
@@ -190,8 +192,7 @@ class LandingCalls:
     def _changed_nothing(self, job: Job) -> str:
         """Return the message that a completed job has nothing to land; "" if it may have changes.
 
-        A job has nothing to land if it changed nothing, or if its workers created files only in the
-        user's checkout.
+        A job has nothing to land if it changed no files, or only files in the user's checkout.
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
         if tree is None or _made_outside(job, tree):
@@ -221,7 +222,7 @@ class LandingCalls:
         try:
             yield begun
         except (Conflict, NotFound):
-            # Nothing was changed.
+            # These errors mean that git changed nothing, so no recovery is needed.
             self._journal.end(job.id)
             raise
         failpoints.reached("landing: stored")
@@ -238,9 +239,9 @@ class LandingCalls:
         self._report(begun)
 
     def _report(self, begun: BegunLanding) -> None:
-        """Rewrite the job's reports, which name landings and the next command (land or undo)."""
+        """Rewrite the job's reports, which show landings, and the next command (land or undo)."""
         job = self._store.job(begun.job_id)
-        # Without a record of the merge, the reporter would merge the changes again.
+        # If the record of the merge is missing, the reporter would repeat the merge.
         if job is not None and self._records.read(job) is not None:
             self._trees.report(begun.root_id, [begun.job_id])
 
@@ -256,9 +257,9 @@ class LandingCalls:
                     self._journal.end(begun.job_id)
 
     def _complete_landing(self, begun: BegunLanding) -> bool:
-        """Complete the record of a landing that git may have completed.
+        """Store the outcome of a landing or undo that was interrupted, if git has completed it.
 
-        Return False if git may still be moving the branch.
+        Return True if the outcome is now known; False if git may still be moving the branch.
         """
         job = self._store.job(begun.job_id)
         if job is None:
@@ -280,9 +281,9 @@ def _landed(begun: BegunLanding, before: str, after: str) -> Landed:
 
 
 def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
-    """Raise OtherBranch if the current branch is not ``onto``, which the caller named.
+    """Raise OtherBranch if the current branch is not the branch ``onto``.
 
-    Without ``onto``, the job's start branch is expected.
+    ``onto``: name of the branch in the request; empty: the branch from which the job started.
     """
     if onto not in ("", plan.branch_name):
         raise OtherBranch(
@@ -298,7 +299,7 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
 
 
 def _without_result(job: Job, error: NotFound) -> str:
-    """Return the message that nothing can be landed, if a person excluded all changes of the job.
+    """Return the message that nothing can be landed, because a person excluded all changes.
 
     If the job has no result for another reason, raise Conflict, Incomplete, or NotFound.
     """
@@ -330,7 +331,7 @@ def _without_result(job: Job, error: NotFound) -> str:
 def _incomplete_error(job: Job, workers: Collection[Worker]) -> Incomplete:
     lost = [each for each in job.facts.lacking if not each.chosen]
     present = {each.worker_id for each in lost}.union(job.facts.taken)
-    # If one candidate of a task succeeded, its other candidates are not missing in the result.
+    # If one candidate of a task succeeded, the result does not lack the task's other candidates.
     done = {each.task_id for each in workers if each.status.succeeded}
     lacks = list(map(_loss_in_words, lost))
     for each in workers:

@@ -54,9 +54,10 @@ class LockService:
         )
 
     def answer(self, call: LockCall, *, final: bool) -> Sequence[LockLease] | None:
-        """Return the acquired leases, or None while the call waits. If the call failed, raise.
+        """Return the acquired leases; None if the call still waits.
 
-        ``final``: True if the client waits no longer. A call without leases then raises Locked.
+        If the call failed, raise its error. ``final``: True if the client stops waiting after this
+        answer. Instead of None, raise Locked then.
         """
         return self._supervisor.call(
             lambda scheduler, now: self._lock_calls.answer(call, now, final=final)
@@ -67,9 +68,10 @@ class LockService:
         self._supervisor.call(lambda scheduler, now: self._lock_calls.drop(call, now))
 
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
-        """End the named leases: all of them or none.
+        """End the leases on ``names``: all of them or none. Return ``names``.
 
-        A worker ends its own leases. A person ends leases of workers. Raise NotFound or Forbidden.
+        A worker ends its own leases. A person ends leases of workers. Raise NotFound if there is no
+        such lease, Conflict if a task claims the lock, or Forbidden.
         """
         attempt = caller.attempt
         if attempt is not None:
@@ -97,14 +99,17 @@ class LockService:
         return found
 
     def visible(self, caller: Caller) -> Sequence[LockView]:
-        """Return the held and the requested locks of all jobs that the caller may see."""
+        """Return the held and the requested locks of all jobs that the caller may see.
+
+        A worker also sees its own locks.
+        """
         found = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
         return [each for each in found if self._may_see(caller, each)]
 
     def leases_on(self, name: str) -> Sequence[LockLease]:
-        """Return the leases on exactly this name, not on paths below or above it.
+        """Return the leases on exactly this name. Leases on paths below or above are not included.
 
-        There are several leases if a worker and workers below it hold the lock.
+        There are several leases if a worker and workers of its child jobs hold the lock.
         """
         return [lease for lease in self._store.leases() if lease.name == name]
 

@@ -31,7 +31,7 @@ from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Maximum seconds for which a caller waits for a merge. A longer merge continues in the background.
+#: Maximum seconds for which a call waits for a merge. A longer merge continues in the background.
 PATIENCE_SECONDS = 10.0
 
 
@@ -136,8 +136,8 @@ class MergeCalls:
 
         self._supervisor.call(action)
         if not has_worktree(worker):
-            # Without a worktree, nothing is merged. Only the reports change, because they name the
-            # selected candidate.
+            # A worker without a worktree has nothing to merge. Only rewrite the reports, because
+            # they name the chosen candidate.
             self._rewrite_report(Render(job.root_id, job_id, (job_id,)))
             return True
         return self._merge_again(job, MergeChoice())

@@ -50,7 +50,8 @@ class RemovalCalls:
         self._removal.secure(job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:
-            # From this check until the job's rows are removed, no retry can start.
+            # This action runs in the supervisor's thread, so no retry can start between this check
+            # and the removal of the job's rows.
             if scheduler.view.has_tree(job_id) or not self._removal.begin(job_id):
                 raise Conflict(f"job {job_id} is in use; nothing was removed; retry later")
 
@@ -60,8 +61,8 @@ class RemovalCalls:
     def discard(self, caller: Caller, job_id: str) -> Sequence[str]:
         """Remove a job's branches, worktrees, and other refs, except refs of landed work.
 
-        Return the names of the removed refs. Idempotent. Raise RepositoryError, and the errors of
-        ``remove``.
+        Return the names of the removed refs. Idempotent. Raise RepositoryError, or the same errors
+        as ``remove``.
         """
         self._access.workable(caller, job_id)
         job = self._check_removable(caller, job_id)

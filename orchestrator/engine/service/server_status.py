@@ -15,12 +15,13 @@ from orchestrator.engine.service.queries.feed_and_throughput import Throughput
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
-#: Seconds for which a call waits for the store's check. Monitors wait for about 1 s.
+#: Maximum seconds for which a call waits for the check of the store. The time is short because
+#: monitoring programs wait only about 1 s for an answer.
 CHECK_SECONDS = 0.5
 
 
 class StoreProbe:
-    """Checks whether the store works, without a long wait for its database. Any thread may call.
+    """Checks whether the store works, without a long wait for the database. Any thread may call.
 
     ``check``: a function that raises StoreError if the store does not work. At most one thread runs
     ``check`` at a time.
@@ -36,9 +37,9 @@ class StoreProbe:
         self._known = ""
 
     def trouble(self) -> str:
-        """Return why the store cannot be used, as text; "" if it works.
+        """Return why the store cannot be used, as text; "" if the store works.
 
-        Takes at most ``CHECK_SECONDS``.
+        The call takes at most ``CHECK_SECONDS``.
         """
         with self._lock:
             if self._latest is None or self._latest.done():
@@ -84,10 +85,10 @@ class ServerStatus:
         nodes: Callable[[], Sequence[NodeState]],
         drain: Callable[[str, bool], NodeState] | None,
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved; otherwise "".
+        """``moved``: returns an error text if a person moved the workspace or the project, else "".
 
-        ``drain`` gets a node's name, and True to drain the node, or False to end the drain. It is
-        None without a cluster.
+        ``drain``: a function with two arguments: a node's name; and True to drain the node, or
+        False to end the drain. None without a cluster.
         """
         self._supervisor = supervisor
         self._store = store

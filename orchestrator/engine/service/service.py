@@ -33,7 +33,7 @@ class Service:
     that change an object raise Forbidden for an object that the caller may see but not change.
     """
 
-    #: Find the caller to which a key belongs.
+    #: Find the caller who has a key.
     callers: Callers
     #: Check what a caller may change; return a caller's job without its tasks and workers.
     access: Access
@@ -83,12 +83,12 @@ class Service:
 
     #: One job, with its workers, events, merge record, changes, and files.
     job_details: JobDetails
-    #: Lists from columns, without whole jobs: jobs, workers, needs, usage, changes, files, events.
+    #: Lists of jobs, workers, needs, and usage, without whole jobs; changes, files, and the feed.
     job_lists: JobLists
     #: Health, statistics, agents, and nodes; drain a node.
     server_status: ServerStatus
 
     # Messages to webhooks and people
 
-    #: Call ``access.check_admin`` first.
+    #: Messages to webhooks and people. Call ``access.check_admin`` before any method.
     outbox: OutboxCalls

@@ -78,7 +78,10 @@ class JobBases:
         return _checked_base(base, tasks, git)
 
     def discarded(self, worker: Worker, child_ids: Collection[str], base: Base) -> frozenset[str]:
-        """Return those child jobs whose changes are completely missing in the commit ``base``."""
+        """Return the ids of child jobs whose changes are all missing in the commit of ``base``.
+
+        After an error, which is logged, return no ids.
+        """
         if not (child_ids and base.commit):
             return frozenset()
         try:
@@ -90,9 +93,9 @@ class JobBases:
             return frozenset()
 
     def keep(self, job: Job, config: ConfigRequest) -> None:
-        """Protect the base commit of an accepted job by a ref.
+        """Set a ref that protects the base commit of a new job.
 
-        The ref is needed because the user may delete the branch that contains the commit.
+        Without the ref, git could remove the commit after the user deletes the branch with it.
         """
         if not (job.config.base and job.is_root and _requested_field(config)):
             return
@@ -100,8 +103,8 @@ class JobBases:
         try:
             self._repository.set_ref(name(job.root_id), job.config.base)
         except (RepositoryError, OSError):
-            # Only log the error: git keeps commits without a ref for two weeks, and the first
-            # worker sets a ref.
+            # Only log the error, because git keeps commits without a ref for two weeks. The first
+            # worker sets another ref.
             logger.warning(
                 "cannot create a ref for a job's base", extra={"job_id": job.id}, exc_info=True
             )
@@ -152,9 +155,9 @@ class SubmissionCalls:
         moved: Callable[[], str],
         check_url: Callable[[str], None],
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved; otherwise "".
+        """``moved``: returns an error text if a person moved the workspace or the project, else "".
 
-        ``check_url`` raises InvalidRequest for a forbidden callback address.
+        ``check_url``: raises InvalidRequest for a forbidden callback address.
         """
         self._supervisor = supervisor
         self._store = store
@@ -170,7 +173,7 @@ class SubmissionCalls:
         self._check_url = check_url
 
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
-        """Store a job. Idempotent for the same Idempotency-Key.
+        """Store a new job, so that it runs. Idempotent for the same Idempotency-Key.
 
         Raise Forbidden, InvalidRequest, Refused, Conflict, or Unavailable. After an error, no job
         is stored.
@@ -247,7 +250,7 @@ class SubmissionCalls:
     ) -> frozenset[str]:
         """Return the ids of completed child jobs whose changes the calling worker discarded.
 
-        Child jobs with another request are omitted. ``digest``: the fingerprint of the request.
+        Only child jobs with the same request are returned. ``digest``: the request's fingerprint.
         """
         worker = self._store.worker(key) if key and base.commit else None
         if worker is None:
@@ -280,7 +283,7 @@ class SubmissionCalls:
 
     def _same_submission(self, job: Job, submission: Submission) -> Accepted:
         asked = job_admission.digest(submission.request, submission.tasks)
-        # A job of an older version has no fingerprint of its settings.
+        # Jobs of older versions have no fingerprint of their settings. Do not compare it then.
         settings = job.config.requested and job_admission.settings_digest(submission)
         if (job.digest, job.config.requested) != (asked, settings):
             raise InvalidRequest(

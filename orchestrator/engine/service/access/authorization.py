@@ -48,7 +48,7 @@ def check_project(job: Job, project: Path, former: Collection[str]) -> None:
 
 
 def is_same_project(named: str, project: Path, former: Collection[str]) -> bool:
-    """True if the path ``named`` is a present or former path of the project, or is empty."""
+    """True if the path ``named`` is empty, or is the present or a former path of the project."""
     return not named or named in former or os.path.realpath(named) == os.path.realpath(project)
 
 
@@ -65,7 +65,7 @@ class Access:
         project: Path,
         former: Callable[[], Collection[str]],
     ) -> None:
-        """``former`` returns the project's paths before the project was moved."""
+        """``former``: returns the former paths of the project, if it was moved."""
         self._former = former
         self._store = store
         self._keys = keys
@@ -111,7 +111,7 @@ class Access:
             )
 
     def project_of(self, job: Job) -> str:
-        """Return the path of the job's project, or "" if that is this server's project."""
+        """Return the path of the job's project; "" for this server's project."""
         named = job.config.project
         return "" if is_same_project(named, self._project, self._former()) else named
 
@@ -125,7 +125,7 @@ class Access:
             )
 
     def job(self, caller: Caller, job_id: str) -> Job:
-        """Return a job, but not its tasks and workers.
+        """Return a job without its tasks and workers. Raise NotFound.
 
         ``JobDetails.detail`` returns a job with its tasks and workers.
         """
@@ -166,7 +166,7 @@ class Access:
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> Worker:
         job = self.job(caller, job_id)
         worker = self._store.worker(WorkerKey(job.root_id, worker_id))
-        # The root job's row has the workers of all its descendants.
+        # Workers of descendants are found through the root job, too.
         if worker is None or not (job.is_root or worker.job_id == job.id):
             raise NotFound(f"job {job_id} has no worker {worker_id!r}; {self._workers_of(job)}")
         return worker

@@ -15,7 +15,7 @@ class Callers:
     def __init__(
         self, store: Store, keys: ApiKeys, heard_from: Callable[[Attempt], object]
     ) -> None:
-        """``heard_from`` is called with a worker's attempt, whenever the worker's key is used."""
+        """``heard_from``: called with a worker's attempt, each time the worker uses its key."""
         self._store, self._keys, self._heard_from = store, keys, heard_from
 
     def of_key(self, key: str | None) -> Caller:

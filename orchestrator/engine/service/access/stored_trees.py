@@ -12,15 +12,15 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.supervisor.supervisor import Supervisor
 
-#: Raises Conflict or Refused if an ended job cannot run again.
+#: Function that raises Conflict or Refused if an ended job cannot run again.
 Check = Callable[[Scheduler, Job], None]
 
 
 class StoredTrees:
-    """The stored job trees.
+    """Access to the stored job trees.
 
-    Call ``restore`` and ``reopen`` only within a turn of the supervisor. Any thread may call the
-    other methods.
+    Call ``restore`` and ``reopen`` only within a turn of the supervisor. Any thread may call any
+    other method.
     """
 
     def __init__(
@@ -31,10 +31,10 @@ class StoredTrees:
         rewrite_report: Callable[[Render], None],
         write_status: Callable[[str], None],
     ) -> None:
-        """``write_status`` writes the file status.json of the job tree with the given root job id.
+        """``write_status``: writes the file status.json of a job tree, by the root job's id.
 
-        This class calls ``write_status`` only without a server. With a server, an observer of
-        stored changes writes the file.
+        ``write_status`` is called only without a server. With a server, an observer of stored
+        changes writes the file.
         """
         self._supervisor = supervisor
         self._store = store
@@ -44,7 +44,7 @@ class StoredTrees:
 
     def restore(self, scheduler: Scheduler, root_id: str, now: float) -> None:
         """Load a job tree into memory for this turn, even if it has ended."""
-        # Read the tree inside the turn, because a retry may have run since the call began.
+        # Read the tree inside the turn: a retry may have changed the tree since the call began.
         tree = None if scheduler.view.has_tree(root_id) else self._store.tree(root_id)
         if tree is not None:
             scheduler.restore(tree, now)
@@ -53,10 +53,10 @@ class StoredTrees:
     def reopen(self, scheduler: Scheduler, job: Job, now: float, check: Check) -> None:
         """Load a job's tree into memory, so that the job can run again.
 
-        ``check`` raises an error if the job cannot run again. Raise NotFound, Conflict, Refused, or
-        an error of ``check``. After an error, nothing is changed.
+        ``check``: raises an error if the job cannot run again. Raise this error, NotFound for a
+        removed job, or Refused for a reached cap. After an error, nothing is changed.
         """
-        # Read the tree inside the turn, because another retry may have run since the call began.
+        # Read the tree inside the turn: another retry may have changed it since the call began.
         tree = None if scheduler.view.has_tree(job.root_id) else self._store.tree(job.root_id)
         if tree is not None:
             scheduler.restore(tree, now)
@@ -71,9 +71,10 @@ class StoredTrees:
             raise
 
     def amend(self, root_id: str, change: Amend) -> None:
-        """Change the stored state of a job tree, even if it has ended.
+        """Change the stored state of a job tree, even after the tree's end.
 
-        Without a running server, change the store directly.
+        Without a running server, change the store directly. The caller must then have locked the
+        workspace. If the tree does not exist, do nothing.
         """
 
         def action(scheduler: Scheduler, now: float) -> None:
@@ -84,14 +85,13 @@ class StoredTrees:
         if self._supervisor.alive:
             self._supervisor.call(action)
             return
-        # Without a server, the caller has locked the workspace.
         tree = self._store.tree(root_id)
         if tree is not None:
             self._store.save(amended(tree, change))
             self._write_status(root_id)
 
     def report(self, root_id: str, job_ids: Iterable[str]) -> None:
-        """Rewrite the reports of the given jobs, if they have ended."""
+        """Rewrite the reports of those jobs in ``job_ids`` that have ended."""
         tree = self._store.tree(root_id)
         family = tuple(each.id for each in tree.jobs) if tree else ()
         for job_id in dict.fromkeys(job_ids):

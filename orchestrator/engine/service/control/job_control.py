@@ -21,10 +21,10 @@ class JobControlCalls:
         self._access = access
 
     def pause(self, caller: Caller, job_id: str, running: RunningMode) -> Job:
-        """Start nothing new in a job and its descendants. Idempotent.
+        """Pause a job and its descendants: start nothing new. Idempotent.
 
-        ``running`` decides whether running attempts finish or stop. The wall time does not include
-        the pause. Raise Conflict for a job that has ended.
+        ``running``: whether running attempts finish or stop. The wall time does not include the
+        pause. Raise Conflict for a job that has ended.
         """
 
         def action(scheduler: Scheduler, now: float) -> None:
@@ -46,8 +46,8 @@ class JobControlCalls:
     def pause_all(self, caller: Caller, running: RunningMode) -> Pause | None:
         """Pause every job, including jobs that are submitted later. Idempotent.
 
-        ``running``: what happens to workers that run now. Return the pause, which is never None
-        here. Raise Forbidden without the scope admin.
+        ``running``: whether running attempts finish or stop. Return the pause, which is never None.
+        Raise Forbidden without the scope admin.
         """
         self._access.check_admin(caller, "all jobs")
 
@@ -58,7 +58,10 @@ class JobControlCalls:
         return self._supervisor.call(action)
 
     def resume_all(self, caller: Caller) -> Pause | None:
-        """End the pause of all jobs. Idempotent. Raise Forbidden without the scope admin."""
+        """End the pause of all jobs, and return None. Idempotent.
+
+        Raise Forbidden without the scope admin.
+        """
         self._access.check_admin(caller, "all jobs")
 
         def action(scheduler: Scheduler, now: float) -> Pause | None:
@@ -102,12 +105,12 @@ def check_unfinished(scheduler: Scheduler, stored: Job) -> None:
 
 
 def _after_end(job: Job) -> str:
-    """Return the text that suggests a command for an ended job.
+    """Return a text that suggests a command for an ended job.
 
     The command is ``retry`` if the job certainly has tasks to retry, otherwise ``status``.
     """
     unsuccessful = job.status in (JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED)
-    # All tasks may have succeeded: then the job failed only because of its gates.
+    # Do not suggest a retry if the job may have failed only because its code was not judged.
     unsuccessful = unsuccessful and (job.lacks_changes or not job.fails_unjudged)
     if unsuccessful and job.is_root and not job.facts.discarded:
         return f"to run its unsuccessful tasks again: {COMMAND} retry {job.id}"
@@ -123,10 +126,10 @@ class BudgetCalls:
         self._submission_builder = submission_builder
 
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
-        """Raise limits of a job that has not ended. A job that waits at such a limit continues.
+        """Raise limits of a job. A job that was paused because of such a limit continues.
 
-        Raise InvalidRequest if a new limit is not larger than the present limit. Raise Refused if a
-        new limit exceeds a ceiling.
+        Raise Conflict for a job that has ended. Raise InvalidRequest if a new limit is not larger
+        than the present limit. Raise Refused if a new limit exceeds a ceiling.
         """
         self._access.check_person(caller)
         stored = self._access.changeable(caller, job_id)

@@ -48,9 +48,10 @@ class PlanCalls:
         """Replace the plan of a job that waits for approval.
 
         ``version``: the version of the plan that the caller edited. ``keeps_env``: ids of tasks
-        that keep their environment. Raise Conflict if the job does not wait for approval, or if its
-        plan has another version. Raise InvalidRequest or Refused for tasks that the job cannot
-        have.
+        that keep their stored environment.
+
+        Raise Conflict if the job does not wait for approval, or if its plan now has another
+        version. Raise InvalidRequest or Refused for tasks that the job cannot have.
         """
         self._access.check_person(caller)
         job = self._access.workable(caller, job_id)
@@ -117,7 +118,8 @@ class PlanCalls:
         try:
             self._supervisor.call(action)
         except Conflict:
-            # Rejecting cancels the job, and cancelling is idempotent.
+            # Raise no error if an earlier call has already rejected the plan, because to reject is
+            # to cancel, and to cancel is idempotent.
             job = self._access.job(caller, job_id)
             is_cancelled = job.stop_cause is StopCause.USER and job.config.approve
             approved = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
@@ -129,10 +131,10 @@ class PlanCalls:
 def _with_env(
     tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
 ) -> tuple[TaskSpec, ...]:
-    """Return the edited tasks. A task retains its stored environment if its id is in ``keeps``.
+    """Return the edited tasks. A task keeps its stored environment if its id is in ``keeps``.
 
-    ``present``: the tasks before the edit, by ID. A caller cannot send environments back, because
-    the API's answers omit them.
+    ``present``: the tasks before the edit, by id. A caller cannot send the environments itself,
+    because the API's answers omit environments.
     """
     return tuple(
         replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task

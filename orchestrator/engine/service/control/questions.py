@@ -35,7 +35,7 @@ class QuestionCalls:
         worker = self._worker_of_task(job_id, task_id)
         given = worker.question
         if given and (given.decision, given.by, given.comment) == (decision, caller.name, comment):
-            # The caller repeats a call for which it did not get the answer.
+            # The caller repeats this call, probably because it did not receive the first response.
             return self._access.job(caller, job_id)
 
         def action(scheduler: Scheduler, now: float) -> None:
@@ -74,9 +74,9 @@ class QuestionCalls:
 def dependency_results(
     task: TaskSpec, tasks: Sequence[TaskSpec], workers: Sequence[Worker]
 ) -> Sequence[CompletedDependency]:
-    """Return the results of a question's dependencies, on which the person decides.
+    """Return the results of a question's dependencies, as a basis for the person's decision.
 
-    For each dependency, the result is the result of its chosen worker.
+    The result of a dependency is the result of its chosen worker.
     """
     by_id = {each.id: each for each in tasks}
     found = []

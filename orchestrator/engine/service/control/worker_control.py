@@ -30,7 +30,7 @@ class WorkerControlCalls:
         merge_queue: MergeQueue,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved; otherwise "".
+        """``moved``: returns an error text if a person moved the workspace or the project, else "".
 
         After such a move, no attempt starts.
         """
@@ -41,10 +41,10 @@ class WorkerControlCalls:
         self._moved = moved
 
     def retry(self, caller: Caller, job_id: str, worker_id: str) -> Job:
-        """Run one unsuccessful worker again, and the tasks that were skipped because of it.
+        """Retry one unsuccessful worker, and run the tasks that were skipped because of it.
 
-        The job may be running or ended. Raise Forbidden if the caller is a worker. Raise Conflict
-        if the worker succeeded, has not ended, or cannot run again.
+        The worker's job may be running, or may have ended. Raise Forbidden if the caller is a
+        worker. Raise Conflict if the worker succeeded, has not ended, or cannot run again.
         """
         job, worker = self._job_and_worker(caller, job_id, worker_id)
         if moved := self._moved():

@@ -39,9 +39,9 @@ class WorkerMessageCalls:
         reads_messages: ReadsMessages,
         copy_to_node: Callable[[Worker, str], None],
     ) -> None:
-        """``copy_to_node`` copies a file of a running worker to its node, if the node needs a copy.
+        """``copy_to_node``: copies a file of a running worker to the worker's node, if necessary.
 
-        The call does not block. It raises OSError if the file cannot be read.
+        This function does not block. It raises OSError if the file cannot be read.
         """
         self._supervisor = supervisor
         self._access = access
@@ -55,10 +55,12 @@ class WorkerMessageCalls:
     ) -> WorkerMessage:
         """Send a message to a worker that has not ended.
 
-        The worker's agent reads the message before its next step. Idempotent by ``message_id``, a
-        UUID, also after the worker's end. Raise InvalidRequest if an earlier message with this id
-        has another text. Raise Forbidden if the caller is a worker. Raise Conflict if the worker
-        has ended, or its agent reads no messages.
+        The worker's agent reads the message before its next step. ``message_id``: a UUID.
+        Idempotent for the same id, even after the worker's end.
+
+        Raise InvalidRequest if an earlier message with this id has another text. Raise Forbidden if
+        the caller is a worker. Raise Conflict if the worker has ended, or its agent reads no
+        messages.
         """
         job = self._access.changeable(caller, job_id)
         self._access.check_person(caller)
@@ -112,7 +114,8 @@ class WorkerMessageCalls:
     def _pass_on(self, worker: Worker) -> None:
         """Write a running worker's messages to the directory from which its driver reads them.
 
-        Errors are only logged: the next attempt or the next server writes the messages again.
+        Errors are only logged, because the next attempt or the next server writes the messages
+        again.
         """
         if worker.status not in _AT_WORK or worker.result is None:
             return
@@ -127,9 +130,9 @@ class WorkerMessageCalls:
                     logger.warning("cannot send a message to a worker: %s", error, extra=payload)
 
     def pass_on_again(self, attempts: Iterable[Attempt]) -> None:
-        """Write the messages for the given running attempts again, for example after a crash.
+        """Write the messages for the workers of ``attempts`` again, for example after a crash.
 
-        Never raises.
+        If a message cannot be written, only log the error.
         """
         for attempt in attempts:
             worker = self._store.worker(attempt.key)

@@ -23,7 +23,7 @@ from orchestrator.engine.runtime import clock
 
 #: Maximum number of stored items. A reader can resume after any stored item.
 KEPT = 2000
-#: Minimum seconds between two items with figures of the same job tree.
+#: Minimum seconds between two items of kind USAGE for the same job tree.
 FIGURES_SECONDS = 1.0
 #: Kinds of job events that the feed contains.
 PASSED_ON = frozenset(
@@ -54,7 +54,7 @@ class FeedKind(StrEnum):
 class FeedItem:
     """One item of the feed: a job event, or the present needs or figures of a job tree.
 
-    Figures: the number of workers for each status, with their tokens and cost.
+    Figures are the number of workers for each status, and the tokens and cost of these workers.
     """
 
     number: int
@@ -70,24 +70,24 @@ class FeedItem:
 
 
 class Feed:
-    """The items of the feed.
+    """The feed of events. Any thread may call.
 
-    Any thread may call. The needs and usage of jobs are read only while a listener exists.
+    The needs and figures of job trees are read from the store only while a listener exists.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._lock = threading.Lock()
-        #: Lock: held from a read of needs or figures until the items of this read are added.
+        #: Lock that is held while needs or figures are read and their items are added.
         self._working = threading.Lock()
         self._items: deque[FeedItem] = deque(maxlen=KEPT)
         self._last = int(clock.now() * 1000)
-        #: The feed has every item with a larger number. Earlier items may be missing.
+        #: The feed has every item with a number above this number. Earlier items may be missing.
         self._complete_after = self._last
         self._listeners: list[Callable[[], None]] = []
-        #: Root jobs whose workers have changed since the job tree's figures were read.
+        #: Ids of root jobs whose workers have changed since the latest read of the tree's figures.
         self._changed: set[str] = set()
-        #: Times of the latest readings of figures, by root job.
+        #: Times of the latest reads of figures, in monotonic seconds, by root job id.
         self._read_at: dict[str, float] = {}
         self._needy: dict[str, Sequence[Need]] = {}
         self._timer: threading.Timer | None = None
@@ -98,7 +98,7 @@ class Feed:
         return self._last
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` after new items. Return a function that removes the listener."""
+        """Call ``listener`` each time items were added. Return a function that removes it."""
         with self._lock:
             self._listeners.append(listener)
 
@@ -110,7 +110,7 @@ class Feed:
         return end
 
     def prepare(self) -> None:
-        """Read the present needs of all jobs, so that the feed notices when a need ends."""
+        """Read the present needs of all jobs, so that the feed can report the end of a need."""
         with self._working:
             needs = needs_in(self._store.needy(None, None))
             self._needy = {
@@ -121,8 +121,8 @@ class Feed:
     def after(self, number: int) -> Sequence[FeedItem] | None:
         """Return the items with a number greater than ``number``.
 
-        Return None if some of these items are no longer stored, or if this server has not assigned
-        ``number`` yet.
+        Return None if some of these items are not stored, or if ``number`` is above the number of
+        the latest item.
         """
         with self._lock:
             if not self._complete_after <= number <= self._last:
@@ -193,8 +193,8 @@ class Feed:
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
         """Add an item with the present figures of each changed job tree. See ``FeedItem``.
 
-        ``at_once``: job trees whose item is added without delay. Every other tree gets at most one
-        item per second.
+        ``at_once``: ids of root jobs whose item is added without delay. Any other tree gets at most
+        one item per second.
         """
         now, given = time.monotonic(), set(at_once)
         due = {

@@ -26,7 +26,7 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum seconds for which an answer waits until observers have written their files.
 CATCH_UP_SECONDS = 5.0
-#: Number of an agent's earlier workers from which an estimate is computed.
+#: Number of an agent's latest workers from which an estimate is computed.
 EARLIER_WORKERS = 50
 #: Maximum bytes of a merge record.
 RECORD_BYTES = 64 * 1024 * 1024
@@ -62,8 +62,8 @@ class JobDetails:
     ) -> Detail:
         """Return the job with its workers, and with its tasks if ``with_tasks``.
 
-        ``names``: ids of the tasks to return. If ``names`` is None, or the job waits for approval,
-        all tasks are returned.
+        ``names``: ids of the tasks to return; None: return all tasks. If the job waits for
+        approval, always return all tasks.
         """
         job = self._access.job(caller, job_id)
         workers = self._store.workers(job_id)
@@ -106,7 +106,7 @@ class JobDetails:
     def attempts(
         self, caller: Caller, job_id: str, worker_ids: Collection[str]
     ) -> Sequence[Attempt]:
-        """Return the attempts of some of the job's workers."""
+        """Return the attempts of workers of the job tree, by worker id."""
         job = self._access.job(caller, job_id)
         return self._store.attempts_of(job.root_id, worker_ids)
 
@@ -206,7 +206,7 @@ class JobDetails:
         if not job.status.ended:
             return ()
         if job.facts.discarded:
-            return ()  # The job's reason already states that its changes were discarded.
+            return ()  # The reason of the job already says that the changes were discarded.
         record = record_of(self.merge_record(caller, job.id))
         return (
             list(outcome_lines(record, job.status, list(self._jobs_above(job)))) if record else ()
@@ -220,10 +220,10 @@ class JobDetails:
             above = parent.parent_job_id if parent else None
 
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
-        """Return the job if its run with the number ``run``, or a later run, has ended.
+        """Return the job if its run number ``run``, or a later run, has ended; otherwise None.
 
-        Otherwise, return None: the caller must wait. A calling worker releases its slot while it
-        waits. Therefore, also return None until the worker has a slot again.
+        None means that the caller must wait. A worker that waits releases its slot. Therefore, also
+        return None until a calling worker has a slot again.
         """
         job = self._access.job(caller, job_id)
         key = caller.worker_key

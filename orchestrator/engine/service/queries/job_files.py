@@ -36,9 +36,9 @@ BASE, RESULT = "base", "result"
 class ChangeReads:
     """Implements the calls that show changes.
 
-    No call has a commit as a parameter. Therefore, callers can read only commits that the job's own
-    refs or merge record name. Every method raises NoRepository for a job without git, and TooLarge
-    if the answer would be too large.
+    Callers cannot pass a commit, so they can read only commits that the job's own refs or merge
+    record name. Every method raises NoRepository for a job without git, and TooLarge if the answer
+    would be too large.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class ChangeReads:
         reader: ChangeReader,
         refresh: Callable[[Worker], None],
     ) -> None:
-        """``refresh`` copies the present commits of a running worker from the worker's node."""
+        """``refresh``: copies a running worker's present commits from its node to the server."""
         self._refresh = refresh
         self._access = access
         self._job_details = job_details
@@ -139,14 +139,14 @@ def _check_git(job: Job) -> None:
         raise NoRepository(f"job {job.id} does not use git: its workers have plain directories")
 
 
-#: The file with an agent's own output, in the control directory of an attempt.
+#: Name of the file with an agent's own output, in the control directory of an attempt.
 STREAM = "stream.jsonl"
-#: Maximum bytes that are read of a stream. If a stream is longer, its end is read.
+#: Maximum bytes that are read of this file. Of a longer file, only the end is read.
 MOST_BYTES = 16 * 1024 * 1024
-#: Maximum number of steps that are shown. If a transcript is longer, its last steps are shown.
+#: Maximum number of steps that are shown. Of a longer transcript, the last steps are shown.
 MOST_STEPS = 5000
 
-#: Returns the steps in the saved output of an agent; None if the agent saves none.
+#: Function that returns the steps in the saved output of an agent; None if the agent saves none.
 ReadSteps = Callable[[str, Iterable[str], bool], Iterator[TranscriptStep] | None]
 
 

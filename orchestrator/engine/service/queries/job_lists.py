@@ -77,10 +77,10 @@ class JobLists:
         page: int,
         page_size: int,
     ) -> ListedPage:
-        """Return jobs that the caller may see, newest first.
+        """Return a page of the jobs that the caller may see, newest first.
 
-        ``kinds``: if given, return only jobs that have a need of one of these kinds, and the root
-        jobs of such jobs.
+        ``kinds``: return only jobs that have a need of one of these kinds, and the root jobs of
+        such jobs; empty: return all jobs.
         """
         if kinds:
             found = [need for need in self.needs(caller) if need.kind in kinds]
@@ -163,7 +163,7 @@ class JobLists:
             raise UnknownAgent(message, field="agent")
 
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> OneWorker:
-        """Return a worker of the job. For a root job, workers of its descendants are found, too."""
+        """Return a worker of the job; for a root job, also a worker of its descendants."""
         worker = self._access.worker(caller, job_id, worker_id)
         job = self._access.job(caller, worker.job_id)
         actions = actions_on(job, worker, reads_messages=self._reads_messages(job, worker))
@@ -178,7 +178,7 @@ class JobLists:
     def snapshot(self, caller: Caller, job_id: str) -> TreeSnapshot:
         """Return short rows of the job and its descendants, all read at the same moment.
 
-        The job's own row is the first.
+        The first row is the job itself.
         """
         job = self._access.job(caller, job_id)
         found = self._store.snapshot(job.root_id)
@@ -194,7 +194,7 @@ class JobLists:
         return self._store.version(job.root_id)
 
     def last_seq(self, caller: Caller, job_id: str) -> int:
-        """Return the number of the latest event of the job's root job; 0 if it has no events."""
+        """Return the number of the latest event of the job's root job; 0 without events."""
         return self._store.last_seq(self._access.job(caller, job_id).root_id)
 
 

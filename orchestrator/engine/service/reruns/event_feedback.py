@@ -1,8 +1,8 @@
 """Feedback from events: sends remarks on a job's pull request to the job's workers.
 
-Remarks are comments and failed checks. A review arrives as many events. The remarks are stored
-until the job has ended and no event has arrived for some seconds. Then each worker gets all remarks
-on its files together, for a single attempt.
+Remarks are comments and failed checks. One review arrives as many events. Therefore, remarks are
+stored until the job has ended and no event has arrived for some seconds. Then each worker gets all
+remarks on its files together, for a single attempt.
 """
 
 import hashlib
@@ -36,10 +36,10 @@ from orchestrator.security.files.untrusted_files import replace_file
 logger = logging.getLogger(__name__)
 
 DIRECTORY = ".events"
-#: Kind of the error if an Idempotency-Key was already used for other feedback.
+#: Kind of the error for an Idempotency-Key that was already used for other feedback.
 REPEATED = "idempotency-mismatch"
 POLL_SECONDS = 0.5
-#: Seconds for which sending is repeated if a worker cannot get feedback now.
+#: Seconds for which sending is retried if a worker cannot get feedback now.
 PATIENCE_SECONDS = 3600.0
 #: Seconds for which delivery ids are stored. GitHub may repeat a delivery for 3 days.
 REMEMBERED_SECONDS = 7 * 86_400.0
@@ -54,7 +54,7 @@ class EventRemark(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Stored:
-    """A remark as it is stored in a file of the server."""
+    """A remark, with the fields of the file in which it is stored."""
 
     by: str
     commit: str
@@ -69,7 +69,7 @@ class _Stored:
 class EventFeedback:
     """Stores remarks on disk, and sends them later.
 
-    A crash at any time neither loses a remark nor sends it twice.
+    If the server crashes, each stored remark is still sent exactly once.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class EventFeedback:
         settle_seconds: float,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """``settle_seconds``: a job's remarks are sent after this many seconds without an event."""
+        """``settle_seconds``: seconds without an event after which a job's remarks are sent."""
         self._access = access
         self._job_details = job_details
         self._feedback = feedback
@@ -107,6 +107,7 @@ class EventFeedback:
     ) -> tuple[str, bool]:
         """Store a remark. Return the job's id, and True if this delivery is new.
 
+        ``trigger``: name of the trigger. ``delivery``: id of the delivery; may be empty.
         ``summary``: the remark as text that names the file and the lines. Raise NotFound if the
         remark's branch is not the result branch of a job.
         """
@@ -151,10 +152,12 @@ class EventFeedback:
                 self._send_group(directory.name, group)
 
     def _gather(self, directory: Path) -> None:
-        """Move the stored remarks on one job into a group. A group is sent as one feedback.
+        """Move the stored remarks on one job into a group, which is sent as one feedback.
 
         Do nothing until the job has ended and no remark has arrived for some seconds. Also do
         nothing while an earlier group is unsent. If the job no longer exists, delete the remarks.
+
+        ``directory``: the directory with the job's remarks.
         """
         files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
         others = self._sending / directory.name
@@ -191,7 +194,7 @@ class EventFeedback:
     def _give_to_workers(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
         """Send each worker of the job the remarks on its files, and return True.
 
-        Idempotent by ``key``. Raise an OrchestratorError if not all remarks could be sent.
+        Idempotent for the same ``key``. Raise an OrchestratorError if a remark could not be sent.
         """
         if not remarks:
             return True
@@ -224,8 +227,8 @@ class EventFeedback:
                 commit = error.commit
             except InvalidRequest as error:
                 if error.kind == REPEATED:
-                    # The comments were sent before a crash. The branch was at an earlier commit at
-                    # that time.
+                    # This server sent the comments before a crash, when the branch was at an
+                    # earlier commit.
                     return
                 if not on_lines:
                     raise

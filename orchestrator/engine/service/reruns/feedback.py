@@ -34,7 +34,7 @@ from orchestrator.engine.submission.job_creation import check_retry
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
-#: Maximum characters of the lines on which people comment: for one comment, and for all together.
+#: Maximum characters of the quoted lines on which people comment: per comment, and in total.
 MOST_CODE, MOST_CHARACTERS = 2_000, 200_000
 
 
@@ -51,7 +51,7 @@ class FeedbackCalls:
         agents: Agents,
         moved: Callable[[], str],
     ) -> None:
-        """``moved`` returns an error text if the workspace or the project was moved; otherwise "".
+        """``moved``: returns an error text if a person moved the workspace or the project, else "".
 
         After such a move, no attempt starts.
         """
@@ -80,7 +80,7 @@ class FeedbackCalls:
             raise Unavailable(moved)
         worker = self._access.worker(caller, job_id, worker_id)
         job = self._access.job(caller, worker.job_id)
-        # Until this block ends, other calls, a rollback, and a new attempt wait.
+        # Other calls, a rollback, and a new attempt of this worker wait until this block ends.
         with self._worktrees.checkpoints.held(worker.key):
             worker = self._access.worker(caller, job_id, worker_id)
             if stored := self._stored_before(caller, worker, request):

@@ -35,7 +35,7 @@ def check_job_ended(job: Job) -> None:
 def check_not_discarded(job: Job, asked: str) -> None:
     """Raise Conflict for a job whose branches were discarded.
 
-    ``asked``: what the caller wants to do, for the message, such as ``merge job 1a2b3c4d``.
+    ``asked``: the caller's action, for the message, such as ``merge job 1a2b3c4d``.
     """
     if job.facts.discarded:
         raise Conflict(
@@ -54,8 +54,10 @@ def check_reopens(
     """Raise Conflict, or its subclass Deadlock, if the worker cannot have another attempt.
 
     ``command``: the caller's command, such as ``feedback``. If the parent worker can have another
-    attempt instead, the message suggests this command for the parent worker. Call this function in
-    the supervisor's turn, so that the state cannot change before the attempt is created.
+    attempt instead, the error message suggests this command for the parent worker.
+
+    Call this function in the supervisor's turn, so that the state cannot change before the attempt
+    is created.
     """
     check_worker_ended(worker)
     check_can_run_again(job)
@@ -92,7 +94,7 @@ def _check_conflicts(job: Job, worker: Worker) -> None:
 def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
     """Raise Conflict if the job's parent worker cannot wait for the job again.
 
-    A parent worker cannot wait if it has ended, or if it is queued for another attempt.
+    A parent worker that has ended, or that is queued for another attempt, cannot wait.
     """
     assert job.parent_key is not None
     parent = scheduler.view.workers[job.parent_key]
