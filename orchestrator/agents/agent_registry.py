@@ -35,9 +35,9 @@ class AgentRegistry:
         looks: Mapping[str, Look] | None = None,
         program_looks: Mapping[str, Look] | None = None,
     ) -> None:
-        """``looks``: checks of the availability of the AI agents, the best agent first.
+        """``looks``: {name: check of availability} of the AI agents, the best agent first.
 
-        ``program_looks``: checks of the agents that the settings define.
+        ``program_looks``: the same for the agents that the settings define.
         """
         self._agents = {agent.name: agent for agent in agents}
         self._preferred = preferred
@@ -113,7 +113,7 @@ class AgentRegistry:
         agent = self._agents.get(name)
         if not isinstance(agent, DrivenAgent) or not agent.argv:
             return None
-        # Few servers show transcripts: the readers are loaded when one is requested.
+        # Load the readers when a transcript is requested, because few servers show transcripts.
         from orchestrator.agents.ai_tools.readers import reader
 
         return steps_of(reader(agent.reader), lines, ended=ended)

@@ -25,7 +25,7 @@ class LinkedLogin:
     #: Modification time (ns) of the user's file, as last seen by the tool. If the file has another
     #: time, another process has changed it.
     source_ns: int
-    #: Modification time (ns) and inode of the latest file that replaced the link and was checked.
+    #: (modification time in ns, inode) of the file that was last found in the place of the link.
     seen: tuple[int, int] = (0, 0)
 
 
@@ -93,7 +93,7 @@ def _copy_renewed_one(each: LinkedLogin) -> None:
     login = each.login
     status = login.target.lstat()
     if not stat.S_ISREG(status.st_mode):
-        # The tool's next renewal starts from the user's present file.
+        # The link is intact, so the tool uses the user's present file.
         each.source_ns = login.source.stat().st_mtime_ns
         return
     if each.seen == (status.st_mtime_ns, status.st_ino):
@@ -119,7 +119,7 @@ def _recover_one(target: Path, source: Path) -> None:
 
 
 def _complete_content(path: Path) -> bytes | None:
-    """Return a login file's content; None while it is being written."""
+    """Return a login file's content; None if the content is incomplete, so that it is no JSON."""
     content = path.read_bytes() if 0 < path.stat().st_size < _LARGEST_BYTES else b""
     with contextlib.suppress(ValueError):
         return content if json.loads(content) else None
@@ -127,7 +127,7 @@ def _complete_content(path: Path) -> bytes | None:
 
 
 def _put_link(login: AgentLogin) -> None:
-    # Atomic, because another attempt may read the link in a shared directory.
+    # Replace the link atomically, because another attempt may read it in a shared directory.
     temporary = login.target.with_name(f".{login.target.name}.{os.getpid()}.link")
     temporary.symlink_to(login.source)
     temporary.replace(login.target)

@@ -127,7 +127,10 @@ def child_jobs(spec: Spec) -> tuple[str, ...]:
 
 
 def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the address and the key of the model service, from the user's variables."""
+    """Return settings of the model service, from the user's variables; {} for other tools.
+
+    ``base_url``: the address, if it is set. ``api_key_env``: the name of the variable with the key.
+    """
     if tool == "anthropic":
         token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")
         key = "ANTHROPIC_AUTH_TOKEN" if token else "ANTHROPIC_API_KEY"

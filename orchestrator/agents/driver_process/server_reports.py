@@ -130,7 +130,7 @@ class UsageReporter(ServerReporter):
             return False
         answer = self._totals_sent(usage, CALL_SECONDS)
         if not answer:
-            # The server did not receive the totals; it may be restarting.
+            # Send the totals again later: the server did not receive them, and may be restarting.
             with self._changed:
                 self._latest = self._latest or usage
         why = str(answer.get("stop") or "")

@@ -87,5 +87,5 @@ def _run_setup(home: AgentHome, environ: Mapping[str, str], over: Callable[[], b
             time.sleep(_LOOK_SECONDS)
         ended = child.returncode is not None
         if not ended:
-            child.kill()  # its leftover processes are killed with those of the attempt
+            child.kill()  # its leftover processes are killed at the end of the attempt
     return ended

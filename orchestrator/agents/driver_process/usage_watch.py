@@ -119,7 +119,7 @@ class UsageWatch:
             )
 
     def stop_at_next_step(self, why: str) -> None:
-        """Set ``why`` as the reason to stop the agent. The first event of its next step stops it.
+        """Stop the agent at the first event of its next step, for the reason ``why``.
 
         Any thread may call.
         """

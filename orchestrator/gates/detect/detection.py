@@ -111,8 +111,8 @@ def _pytest_evidence(files: GateFiles) -> str:
     for name in ("pytest.ini", "conftest.py"):
         if name in top:
             return name
-    # A file's name and its content must both show that the file has tests. Test files may be next
-    # to the code.
+    # A file counts if its name and its content are those of a test file. Its directory does not
+    # matter, because test files may be next to the code.
     for path in list(own_files(files.paths(), PYTEST))[:_MOST_READ]:
         if _PYTHON_TESTS.search(files.read(path)):
             return path
@@ -147,7 +147,7 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 
 
 def _ruff_fields(files: GateFiles) -> Mapping[str, Any]:
-    # The configuration may contain "fix", but ruff does not report the problems that it fixes.
+    # Disable the setting "fix" of the project: ruff does not report problems that it has fixed.
     plain = "--no-fix --no-fix-only --no-cache"
     return {
         "run": f"ruff check {plain} --output-format=json --output-file={REPORT}",
@@ -178,9 +178,9 @@ def _pytest_fields(files: GateFiles) -> Mapping[str, Any]:
     command = f"pytest -q -p no:cacheprovider --junitxml={REPORT}"
     source = "$PWD/src:" if "src" in files.names() else ""
     return {
-        # Put the worktree's modules first, so that a gate does not import an editable installation
-        # of the project from elsewhere. Only the directory ``probe`` comes before, because the
-        # project may have its own ``sitecustomize``.
+        # Put the worktree before all installed packages. Otherwise the gate could test an editable
+        # installation of the project in another directory. Only ``probe``, which is already in
+        # PYTHONPATH, comes first: the project may have its own ``sitecustomize``.
         "run": f'PYTHONPATH="${{PYTHONPATH:+$PYTHONPATH:}}{source}$PWD" {command}',
         "report": GateReport.JUNIT,
         "program": "pytest",

@@ -121,7 +121,8 @@ class AgentCall:
     resumes: bool = False
     #: The file with the prompt; None: the driver reads the prompt from its own standard input.
     prompt: Path | None = None
-    #: Patterns of files that the tool leaves in its working directory and that no user needs.
+    #: Patterns of directories that the tool leaves in its working directory, and that the driver
+    #: removes.
     litter: tuple[str, ...] = ()
     #: True if the prompt is on standard input; otherwise standard input is empty.
     prompt_on_stdin: bool = True

@@ -59,7 +59,7 @@ def _epoch(text: str, _: float) -> float | None:
 
 
 def epoch_seconds(value: float) -> float:
-    """Return a Unix time in seconds, also if the value is in milliseconds."""
+    """Return a Unix time in seconds. ``value`` may be in seconds or milliseconds."""
     return value / 1000 if value >= 1e11 else value
 
 
@@ -120,7 +120,9 @@ def _next_time(found: re.Match[str], now: datetime) -> float:
 
 
 def _time_today(when: datetime, now: datetime) -> datetime:
-    """Return the moment that a message means by ``when``, a time of today without seconds.
+    """Return the moment that a message means by a time of day, which has no seconds.
+
+    ``when`` is this time today.
 
     - If ``when`` is in the future: ``when``.
     - If ``when`` passed less than two minutes ago: the end of that minute.

@@ -49,7 +49,7 @@ from orchestrator.core.text.json_values import Object
 #: Matches Codex' message that it retries automatically. The message is no failure.
 _AGAIN = re.compile(r"^Reconnecting\.\.\.", re.I)
 _REFUSED = re.compile(r"cancell?ed MCP|rejected by|approval|not permitted|denied by", re.I)
-#: Output of the model that is not the use of a tool.
+#: Types of items with text of the model, not with the use of a tool.
 _WORDS = ("agent_message", "reasoning")
 #: Kinds of items that do not come from the model: Codex' to-do list, and warnings.
 _IGNORED = ("todo_list", "error", "")
@@ -193,7 +193,7 @@ class CodexReader:
         return [*self._meter.raise_to(self._priced(used)), *asked]
 
     def resumed(self) -> None:
-        """Subtract the usage of earlier runs, because codex reports the whole session's usage."""
+        """Exclude the usage so far from later totals, because Codex reports the whole session."""
         self._before = self._session_log.total
         self._steps_before = self._session_log.steps
         self._meter = Meter()

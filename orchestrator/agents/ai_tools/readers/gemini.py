@@ -142,7 +142,7 @@ class GeminiReader:
         self._words: list[str] = []
         self._text = ""
         self._limit = ""
-        #: The last error of Gemini's stream: some errors have no text in the final event.
+        #: The text of the last error event, because the final event may lack the error's text.
         self._trouble = ""
         self._lines: list[str] = []
         self._kept = 0
@@ -184,7 +184,7 @@ class GeminiReader:
         return outcome_of_run(report, ending, time.time())
 
     def _flush(self) -> list[AgentEvent]:
-        # Gemini prints a text in pieces.
+        # Gemini prints a text in pieces: join them.
         words = "".join(self._words)
         self._words.clear()
         if not words.strip():
@@ -284,7 +284,7 @@ class GeminiReader:
         return [*self._meter.raise_to(plus(steps, self._used())), FinalAnswerEvent()]
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
-        # An answer may occur in several lines.
+        # Several lines may repeat an answer, which counts once.
         event = json_values.parsed(text)
         name, report = json_values.text(event, "id"), json_values.dig(event, "tokens")
         if json_values.text(event, "type") != "gemini" or report is None or name in self._answers:

@@ -47,10 +47,10 @@ class ModelFailure(Exception):
         super().__init__(message)
         self.kind = kind
         self.message = message
-        #: True if a repeated call may succeed.
+        #: True if a retry of the call may succeed.
         self.again = again
         self.status = status
-        #: Seconds to wait before the repetition, according to the server.
+        #: Seconds to wait before the retry, according to the server; None: unknown.
         self.pause = pause
         #: When the account may be used again: seconds since the epoch.
         self.resets_at = resets_at

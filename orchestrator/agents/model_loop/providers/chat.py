@@ -62,7 +62,7 @@ def shown(use: Use) -> dict[str, Any]:
 
 
 class Chat:
-    """A conversation. Each call sends all messages, because the server does not store them."""
+    """A conversation with a chat server, which stores nothing: each call sends all messages."""
 
     def __init__(self, settings: LoopSettings) -> None:
         self._settings = settings

@@ -103,9 +103,8 @@ class ChatCompletions(Chat):
     def change_format(self, status: int | None, detail: str) -> bool:
         """Change a rejected request: use another field for the token limit, or omit the schema.
 
-        Servers differ in the field's name, and in their support of schemas.
-
-        Return True if the changed request may succeed.
+        Servers differ in the name of this field, and some reject schemas. Return True if the
+        changed request may succeed.
         """
         if status not in _NOT_TAKEN:
             return False

@@ -135,8 +135,8 @@ def _environment_settings(known: Mapping[str, Any], service: ModelService) -> di
 
 
 def _default_model(service: ModelService, base_url: str) -> str:
-    # A local service may exist only on the worker's machine. So this process asks it for its
-    # models, and not the server.
+    # A local service may exist only on the worker's machine. So this process, not the
+    # server, asks the service for its models.
     named = os.environ.get(service.model_env, "")
     if named or not service.local:
         return named

@@ -7,7 +7,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text import json_values
 from orchestrator.core.text.formatting import cut_middle
 
-#: Maximum characters of a result. Each later model call contains the result again, and costs money.
+#: Maximum characters of a result. Each later call of the model sends the result again, which costs
+#: money.
 MAX_RESULT = 30_000
 
 

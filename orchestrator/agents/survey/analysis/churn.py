@@ -7,8 +7,8 @@ from orchestrator.agents.survey.analysis.result import ChurnRow, Owner, SurveyRe
 from orchestrator.agents.survey.project_files.git_info import ask_git
 from orchestrator.agents.survey.project_files.listing import DIRECT_FILES, shown
 
-#: Maximum age of a counted change, in days before the newest commit. Older changes are ignored,
-#: because they do not show on what people work now.
+#: Maximum age of a counted change, in days before the newest commit. Older changes say little about
+#: present work.
 HISTORY_DAYS = 730
 _SECONDS_PER_DAY = 86_400
 _AUTHOR_MARK = b"\x01"
@@ -43,7 +43,7 @@ def add_history(result: SurveyResult, root: Path, paths: Sequence[str], files: S
 def _tally(result: SurveyResult, log: bytes, files: Set[str]) -> None:
     by_path: dict[str, tuple[int, int, int]] = {}
     for author, path, added, deleted in _changes(log):
-        if path in files:  # Files that were deleted or renamed since do not count.
+        if path in files:  # Files that were later deleted or renamed do not count.
             changes, plus, minus = by_path.get(path, (0, 0, 0))
             by_path[path] = (changes + 1, plus + added, minus + deleted)
             owner = result.owners.setdefault(author, Owner())

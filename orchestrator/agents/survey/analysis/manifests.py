@@ -172,7 +172,7 @@ def _go_mod(path: str, text: str) -> Found:
 
 def _pom(path: str, text: str) -> Found:
     if "<!ENTITY" in text:
-        return  # Entities can grow without bounds.
+        return  # Skip this file, because entities can expand to a text of any size.
     space = "{http://maven.apache.org/POM/4.0.0}"
     for node in ElementTree.fromstring(text.encode()).iter():
         if node.tag.removeprefix(space) == "dependency":

@@ -56,7 +56,7 @@ def _parse(text: str) -> ast.Module | None:
 
 
 def mask_python(text: str) -> str:
-    """Return ``text`` with marks for comments and docstrings, and other marks for other strings.
+    """Return ``text`` with COMMENT_MARK for comments and docstrings, STRING_MARK for strings.
 
     As in pygount, a docstring is a string at the start of the text or after a colon.
     """
