@@ -119,7 +119,7 @@ class _Walk:
         self._left = {"old": 0, "new": 0}
 
     def step(self, line: str) -> Comment | None:
-        """Read a line. If it is a line of a hunk, return its place, otherwise None."""
+        """Read the next line. Return the line's place if the line is in a hunk, otherwise None."""
         if hunk := _HUNK.match(line):
             self._lines = {"old": int(hunk[1]), "new": int(hunk[3])}
             self._left = {"old": int(hunk[2] or 1), "new": int(hunk[4] or 1)}

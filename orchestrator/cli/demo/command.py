@@ -155,7 +155,7 @@ def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
 
-    # This process may ignore some signals, such as SIGHUP under nohup.
+    # Do not forward a signal that this process ignores, such as SIGHUP under nohup.
     handled = [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]
     before = [(number, signal.signal(number, forward)) for number in handled]
     try:

@@ -41,7 +41,7 @@ def containment_checks(folder: Path, settings: "Settings | None") -> Iterator[He
 
     Each warning is about a requested setting that this mode does not enforce.
     """
-    # imported here, because they are slow and --help does not need them
+    # Imported here, because these modules load slowly, and --help does not need them.
     from orchestrator.composition import containment_in_force
     from orchestrator.config import Settings
 

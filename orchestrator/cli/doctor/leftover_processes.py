@@ -14,7 +14,7 @@ def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, 
     Return None if there is no leftover process. With ``root_id``, only processes of this root job
     count.
     """
-    # imported here, because --help does not need it
+    # Imported here, because --help does not need this module.
     from orchestrator.launchers.local.leftover_process_detection import leftovers
 
     found = [each for each in leftovers(workspace) if root_id in (None, each.root_id)]

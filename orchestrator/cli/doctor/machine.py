@@ -104,7 +104,7 @@ def file_system_of(path: Path) -> str | None:
     for line in mounts:
         left, _, right = line.partition(" - ")
         place = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4])
-        # If two mounts have the same place, the later one is visible.
+        # If two mounts have the same place, the later mount hides the earlier mount.
         if path.resolve().is_relative_to(place) and len(place) >= len(best[0]):
             best = (place, right.split()[0])
     return best[1] or None

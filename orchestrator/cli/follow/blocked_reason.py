@@ -57,7 +57,7 @@ def waiting_workers(tree: Mapping[str, Any]) -> Iterator[tuple[Cause, str]]:
     for worker in tree["workers"]:
         reason = pasteable(str(worker.get("reason") or ""))
         waiting = worker.get("waiting_for") or {}
-        # Skip a worker whose attempt has begun, except if it waits for disk space.
+        # A worker with a running attempt is blocked only if it waits for disk space.
         if waiting and (worker["status"] == "pending" or waiting["kind"] == "disk"):
             cause = (str(worker["worker_id"]), str(waiting["kind"]), str(waiting.get("name")))
             yield cause, f"{worker['worker_id']} {first_line(reason, SHOWN_CHARACTERS)}"

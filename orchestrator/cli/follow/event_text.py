@@ -214,7 +214,7 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
     EventKind.JOB_LANDED: _landed,
     EventKind.LANDING_UNDONE: _undone,
 }
-#: Events of jobs. The worker of such an event, if it has one, is the planner or the reviewer.
+#: Events of jobs. If such an event has a worker, the worker is the planner or the reviewer.
 _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REVIEWER_STARTED)
 
 

@@ -34,7 +34,7 @@ STANDARD_ERROR = 2
 
 
 class UserExited(KeyboardInterrupt):
-    """Raised if the user exits before the job has ended, with a second Ctrl-C."""
+    """Raised by a second Ctrl-C: the user exits before the job has ended."""
 
 
 class FollowEnd:

@@ -38,8 +38,7 @@ _TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 
 class _AttachCommand(click.Command):
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        # The help names the tools that can resume a session.
-        # imported here, because only this help text needs it
+        # Imported here, because only this help names the tools that can resume a session.
         from orchestrator.core.model.known_agents import PROGRAMS
 
         *others, last = (each.name for each in PROGRAMS if each.resumes)

@@ -38,7 +38,7 @@ SECONDS = Seconds(min=0)
 @json_option
 @pass_cli_context
 def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int:
-    """Wait until JOB has ended, and exit with its exit code.
+    """Wait until JOB has ended, and exit with JOB's exit code.
 
     Prints the status. The reasons of the status, if any, follow on standard error, with the
     commands that merge missing changes.

@@ -13,7 +13,7 @@ from typing import TextIO
 
 @contextmanager
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
-    """Run the block, which writes to ``stream``. The reader of ``stream`` may have exited.
+    """Let the reader of ``stream`` exit while the block writes to ``stream``.
 
     If a pipe has no reader, all further output to the pipe is discarded. If the terminal no longer
     exists, the process gets SIGHUP.
@@ -31,7 +31,8 @@ def reader_may_leave(stream: TextIO) -> Iterator[None]:
 def is_hung_up(output: int) -> bool:
     """True if the file descriptor ``output`` belongs to a terminal that no longer exists.
 
-    The check writes nothing. It is needed because a job may print nothing for a long time.
+    The check writes nothing. A failed write would also show that the terminal is closed, but a job
+    may print nothing for a long time.
     """
     try:
         if not _is_device(output):

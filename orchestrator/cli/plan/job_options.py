@@ -202,7 +202,7 @@ def job_of_options(
 def check_plan(plan_path: Path | None) -> None:
     """Raise InvalidRequest if the plan file is invalid, with the place of each error.
 
-    ``plan_path`` may be None.
+    Do nothing if ``plan_path`` is None.
     """
     if plan_path:
         read_plan(plan_path, None)

@@ -54,7 +54,7 @@ def planning_agent(context: CliContext, job: JobOptions) -> str | None:
 def local_plan(context: CliContext, job: JobOptions) -> Draft:
     """Return a job's plan, made without a server: the given tasks, or tasks made by the rules.
 
-    Raise InvalidRequest if there are no tasks, or if tasks depend on each other.
+    Raise InvalidRequest if there are no tasks, or if their dependencies form a cycle.
     """
     from orchestrator.composition import check_dependencies, plan
 

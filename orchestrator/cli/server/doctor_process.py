@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 
 #: Seconds after which the process is killed. A healthy machine needs about one second.
 DOCTOR_SECONDS = 20.0
-#: Seconds for which a result is returned again, also while the next check runs.
+#: Seconds for which a result is returned without another run of the checks, and maximum age of a
+#: result that is returned while the checks run.
 FRESH_SECONDS, OLDEST_SECONDS = 5.0, 60.0
 
 

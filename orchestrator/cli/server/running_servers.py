@@ -20,9 +20,9 @@ LARGEST_FILE_BYTES = 65536
 
 
 class RunningServers:
-    """A directory in the user's home, with one file for each server. Never raises.
+    """A directory below the user's home directory, with a file for each server. Never raises.
 
-    Without this directory, a server works, but is not linked.
+    Without this directory, a server works, but other dashboards do not link to it.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:

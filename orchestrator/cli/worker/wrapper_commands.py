@@ -42,7 +42,7 @@ def lock_command(arguments: tuple[str, ...]) -> None:
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @pass_cli_context
 def mcp_command(context: CliContext, arguments: tuple[str, ...]) -> None:
-    """Serve AI tools over MCP (options: mcp -h)."""
+    """Let AI tools control jobs over MCP (options: mcp -h)."""
     from orchestrator.api.mcp.stdio import main
 
     main(list(arguments), context.folder)

@@ -227,7 +227,8 @@ class NodeLinks:
             self._spawn(self._start_with_files(node, node.link, attempt, launch))
 
     def _expect_beats(self, node: ConnectedNode) -> None:
-        # An idle node sends few heartbeats, so a broken connection would be noticed late.
+        # An idle node sends few heartbeats, and a broken connection would be noticed late. Request
+        # more heartbeats.
         if node.is_idle and node.link is not None:
             node.is_idle = False
             node.silent_at = self._loop.time() + self._terms.notice
@@ -338,7 +339,7 @@ class NodeLinks:
         if attempt.stop is None:
             attempt.stop = ended_by, stopped_by, cause
             if attempt.is_sending:
-                # The node does not know the attempt yet.
+                # The node has not started the attempt yet, so end the attempt here.
                 exit = Exit(ended_by=EndedBy(ended_by), stopped_by=stopped_by, cause=cause)
                 self._end_attempt(node, attempt, exit, "")
             else:
@@ -522,7 +523,7 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record by when all workers of the node have ended, if the server sends one more answer.
+        """Record when all workers of the node have ended, if the next answer is the server's last.
 
         Call this before the server sends this answer. Otherwise, the node could already have a
         longer lease than the server has recorded.
@@ -608,7 +609,7 @@ class NodeLinks:
         node.lacks = {each.name: each.hindrance for each in node.unusable}
         node.agents = frozenset(each["name"] for each in found) - node.lacks.keys()
         self._update_machine(node)
-        # A waiting worker may need one of these agents.
+        # Try to place waiting workers now, because one of them may need an agent of this node.
         self._reports.machines_changed()
 
     # Ends

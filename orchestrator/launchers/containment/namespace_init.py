@@ -1,6 +1,7 @@
 """The init process of a worker's PID namespace.
 
-It starts the worker, reaps processes, and reports the worker's end. It ends together with its shim.
+The init process starts the worker, reaps processes, and reports the worker's end. The init process
+ends together with its shim.
 """
 
 import ctypes

@@ -99,8 +99,8 @@ class Subreaper:
     def unreaped(self, spare: Collection[int]) -> list[process_table.Process]:
         """Return the direct children, including zombies, except the PIDs in ``spare``.
 
-        An empty list means that there are no such children. If the list has a zombie, it may lack
-        children of the zombie: this process adopts them when the zombie exits.
+        An empty list means that there are no such children. A list with a zombie may lack the
+        zombie's children, which this process adopts at the zombie's exit.
         """
         found = (process_table.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None]

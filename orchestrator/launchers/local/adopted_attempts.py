@@ -77,8 +77,8 @@ class Adopted:
             has_begun=True,
             with_server=self._asked is not None and self._asked[2] is ExitCause.SHUTDOWN,
         )
-        # This server stopped the attempt. The record lacks the reason, because a signal cannot
-        # transport it.
+        # Add why this server stopped the attempt. The exit record has no reason, because the shim
+        # got only a signal.
         if self._asked and ended.ended_by is EndedBy.CANCEL:
             ended_by, stopped_by, cause = self._asked
             kind = EndedBy(ended_by)

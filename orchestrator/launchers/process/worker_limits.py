@@ -145,7 +145,7 @@ def _file_and_bytes(found: os.stat_result) -> tuple[File, int]:
 
 
 def _share(pid: int, files: dict[File, int]) -> int:
-    """Return a process's share of memory in bytes. The memory of ``files`` does not count."""
+    """Return a process's share of memory, in bytes. The memory of ``files`` is not included."""
     proportional = _total(pid, "smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
     if not proportional:  # not visible for this user
         return _total(pid, "status", b"RssAnon:", b"RssShmem:")

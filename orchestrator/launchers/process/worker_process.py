@@ -99,7 +99,8 @@ def _directly(
 ) -> int:
     """Start the program of a shell command without the shell.
 
-    Return the program's PID; 0 if bash must run it.
+    Return the program's PID; 0 if bash must run the command. ``words``: the words of the command.
+    ``path``: the search path for programs.
     """
     try:
         program = _find(words[0], path)

@@ -133,7 +133,7 @@ class _Shim:
         self._watch_attempt()
 
     def _watch_attempt(self) -> None:
-        # Closed descriptors would count as ready forever.
+        # Unregister closed descriptors, because ``poll`` would report them as ready forever.
         output = self._attempt.output if self._attempt else None
         wanted, watched = (output, self._containment.notices), self._watched
         if wanted == watched:
@@ -263,7 +263,7 @@ class _Shim:
                 more["returned"] = self._take_preloaded()
             elif self._preloaded and attempt.has_server:
                 more["next"] = self._begin_preloaded(self._preloaded.popleft())
-            # This cannot block, because only a few small messages are sent between two launches.
+            # Sending cannot block, because only a few small messages are sent between two launches.
             report = head + (b", %s" % encoded(more)[1:] if more else b"}")
             self._channel.queue_encoded(report)
             self._channel.flush()

@@ -310,7 +310,7 @@ class ShimAttempt:
             process_control.send_signal(process, SIGCONT)
 
     def _kill(self, now: float) -> None:
-        """Kill all processes once. ``reap`` and ``pass_time`` repeat this until none remains.
+        """Kill all processes once. ``reap`` and ``pass_time`` repeat the kill until none remains.
 
         If a process cannot be killed for a long time, finish the attempt with an error.
         """

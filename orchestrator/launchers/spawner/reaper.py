@@ -28,7 +28,7 @@ _KILL_MILLISECONDS = 5.0
 #: belongs to another user.
 _UNKILLABLE_SECONDS = 10.0
 
-#: Number of times that a stopped shim is continued. At the next stop, it is killed.
+#: Number of times that a stopped shim is continued. At the next stop, the shim is killed.
 _MOST_STOPS = 10
 
 #: Number of rows in the table of shims. Rows that were never used take no memory.
@@ -215,8 +215,8 @@ class Reaper:
         for pid in _stopped_children():
             if pid in self._shims:
                 self._stops[pid] += 1
-                again = self._stops[pid] > _MOST_STOPS
-                os.kill(pid, signal.SIGKILL if again else signal.SIGCONT)
+                is_over = self._stops[pid] > _MOST_STOPS
+                os.kill(pid, signal.SIGKILL if is_over else signal.SIGCONT)
 
     def _note_orphans(self, orphans: list[process_table.Process]) -> None:
         for process in orphans[: _MOST_LISTED - len(self._killed)] if self._may_list else ():

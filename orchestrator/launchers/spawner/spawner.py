@@ -156,8 +156,8 @@ class Spawner(Reaper):
         status = 1
         try:
             self._roster.enter(serial)
-            # Serve only while the spawner lives. If it has died, the keeper may have read the table
-            # before this entry was added, and would not know the new shim.
+            # Serve only while the spawner lives. After the spawner's death, the keeper may already
+            # have read the table without this entry, and would not know the new shim.
             if os.getppid() == self._pid:
                 self._control.close()
                 os.close(self._signals)

@@ -66,7 +66,7 @@ class Pane:
     title: str
     lines: Sequence[str] = ()
     #: Number of lines below the window; 0: the window shows the end, and follows new lines.
-    above: int = 0
+    lines_below: int = 0
     is_whole: bool = False
 
 
@@ -211,7 +211,7 @@ class Frame:
             return []
         height = body if pane.is_whole else max(3, body // 2)
         room = height - 1
-        end = max(0, len(pane.lines) - pane.above)
+        end = max(0, len(pane.lines) - pane.lines_below)
         lines = pane.lines[max(0, end - room) : end]
         shown = [printable(each).replace("\t", "    ") for each in lines]
         rule = "─" if self.is_unicode else "-"

@@ -242,7 +242,7 @@ class TopProgram:
         pane = self._frame.pane
         if pane is not None and pane.is_whole:
             most = max(0, len(pane.lines) - self._page)
-            pane.above = min(max(0, pane.above - by), most)
+            pane.lines_below = min(max(0, pane.lines_below - by), most)
         else:
             self._frame.view.move(by)
             if pane is not None:
@@ -392,7 +392,7 @@ class TopProgram:
 
         def read() -> str:
             pane.lines = changes(self._context, row.job.job_id, worker_id).splitlines()
-            pane.above = max(0, len(pane.lines) - self._page)
+            pane.lines_below = max(0, len(pane.lines) - self._page)
             return "" if pane.lines else "no changes"
 
         self._refresher.do(read)

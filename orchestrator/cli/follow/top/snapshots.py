@@ -302,7 +302,6 @@ def _column(value: Any, number: int) -> Sequence[Any]:
 
 
 def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
-    # Durations stop at ``known_at``, because the job may have ended since then.
     from orchestrator.cli.output.status_answer import all_tasks, tasks_of
 
     status, usage = str(answer["status"]), answer.get("usage") or {}
@@ -312,6 +311,7 @@ def _job_on_disk(answer: Answer, known_at: float) -> JobLine:
     return JobLine(
         job_id=str(answer["job_id"]),
         status=status,
+        # Durations stop at this time, because the job may have ended since then.
         known_at=known_at,
         request=str(answer.get("request") or ""),
         reason=reason,

@@ -136,7 +136,7 @@ class Link(asyncio.BufferedProtocol):
     def post(self, message: Message) -> None:
         """Send a message soon, without waiting.
 
-        Does not report a broken connection: ``receive`` and ``drained`` raise OSError for it.
+        If the connection is broken, only ``receive`` and ``drained`` raise OSError.
         """
         body = _encode(message).encode("ascii")
         if not self._unsent:

@@ -103,7 +103,7 @@ class NodeRegistry:
 
         Raise NotFound if the node does not exist.
         """
-        # Before the cluster is created, there is no directory for the lock file.
+        # Check the name before the lock: without a cluster, the lock file has no directory.
         _check_known(self._read().get("nodes", {}), name)
         with self._changing() as content:
             nodes = content.setdefault("nodes", {})

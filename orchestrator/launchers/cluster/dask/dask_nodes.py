@@ -76,9 +76,10 @@ def _is_loopback(host: str) -> bool:
 
 
 def node_name(worker: str, host: str) -> str:
-    """Return the name of the node on a Dask worker: the names of the machine and the worker.
+    """Return the name of the node on the Dask worker ``worker`` of the machine ``host``.
 
-    A Dask worker that restarts with the same name keeps its node.
+    The name contains both names; if ``worker`` is an address, only the address. A Dask worker that
+    restarts with the same name keeps its node.
     """
     text = worker.rpartition("//")[2] if "://" in worker else f"{host}-{worker}"
     return "dask-" + re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[-58:].strip("-")

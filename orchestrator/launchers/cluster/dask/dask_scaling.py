@@ -143,7 +143,7 @@ class DaskScaling:
     async def install(self, client: Any) -> None:
         """Send ``SchedulerScaling`` to the scheduler. Idempotent.
 
-        If that fails, a warning is logged, and Dask is not scaled.
+        If the scheduler rejects the object, a warning is logged, and Dask is not scaled.
         """
         self._is_installed = False
         own = sys.modules[__name__]
@@ -187,9 +187,10 @@ class DaskScaling:
             self._slots = max(1.0, sum(threads) / len(threads))
         waiting = await self._long_waiting(self._slots or 1.0)
         running = sum(each.running for each in found.values())
-        # Before the first Dask worker, request only one: it shows how many slots a Dask worker has.
+        # Request only one Dask worker at first, because its number of slots is still unknown.
         needed = math.ceil((running + waiting) / self._slots) if self._slots else min(1, waiting)
-        # These nodes get no workers, but Dask counts their Dask workers in the wanted number.
+        # Request one more Dask worker for each node that gets no workers: its Dask worker counts in
+        # the wanted number, but does not help.
         blocked = sum(each.drained or each.state in _BLOCKED for each in found.values())
         wanted = min(max(needed + blocked, self._minimum), self._maximum)
         self._balance_released(registry, found, len(workers) - wanted, now)

@@ -29,7 +29,7 @@ class FileGrowthWatch:
         return int(self._descriptor)
 
     def add(self, directory: str) -> int:
-        """Watch a directory. Return the number by which ``grown`` reports it. Raise OSError."""
+        """Watch a directory. Return its number in the results of ``grown``. Raise OSError."""
         found = self._libc.inotify_add_watch(self._descriptor, os.fsencode(directory), _MODIFY)
         if found < 0:
             raise OSError(

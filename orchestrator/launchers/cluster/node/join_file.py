@@ -23,8 +23,9 @@ class JoinFile:
     """
 
     name: str
-    #: HOST:PORT of the server, and all its addresses if it has several.
+    #: Address of the server, HOST:PORT.
     address: str
+    #: All addresses of the server; empty if the file lists only ``address``.
     addresses: Sequence[str] = ()
     #: PEM texts: the authority's certificate, the node's certificate, and the node's key.
     authority: str

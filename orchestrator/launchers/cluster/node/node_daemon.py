@@ -506,7 +506,8 @@ class NodeDaemon:
             self._drop(held)
         self._something.set()
         if self._files is not None:
-            # The connection may have broken while the files of an attempt arrived.
+            # Remove files of attempts that never started: the connection may have broken while the
+            # files arrived.
             self._files.forget_others(self._held)
             self._in_background(self._sweep())
 
@@ -638,8 +639,8 @@ class NodeDaemon:
         launcher = LocalLauncher(plan)
         launcher.open(self)
         self._launcher = launcher
-        # Listen in this thread, because passing an event to another thread would cost more than
-        # most events cost themselves.
+        # Listen in this thread, because passing an event to another thread would take longer than
+        # handling it.
         self._loop.add_reader(launcher.fileno(), launcher.listen, 0.0)
         self._idle_shims = asyncio.ensure_future(self._end_idle_shims(launcher))
         for held in self._held.hold_stored():

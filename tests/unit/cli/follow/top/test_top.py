@@ -168,7 +168,7 @@ def test_a_log_follows_its_end_and_can_be_scrolled() -> None:
     frame = Frame(snapshot=shown, view=view, pane=pane)
 
     assert drawn(frame)[-2] == "line 99"
-    pane.above = 50
+    pane.lines_below = 50
     assert drawn(frame)[-2] == "line 49"
     assert "worker_1" in drawn(frame)[3]
 
