@@ -180,7 +180,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         """
         repeats = self.server.repeats
         # If ``request`` is set, ``data`` continues a request that has partly arrived.
-        if repeats is None or self.request is not None or not self.may_give_way:
+        if repeats is None or self.request is not None or not self.is_closable:
             return False
         if self.close_when_flushed or self.server.is_crowded(self):
             return False
@@ -212,7 +212,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         self.waits_since = time.monotonic()
 
     @property
-    def may_give_way(self) -> bool:
+    def is_closable(self) -> bool:
         """True if the connection can be closed: it has no open request and no unsent answer."""
         return not (self.requests or self.total_outbufs_len or self.will_close)
 
@@ -220,7 +220,7 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         """True if a request's head, or the rest of a rejected request, arrives too slowly."""
         if self._dropped_until is not None:
             return now >= self._dropped_until
-        if not self.may_give_way or now - self.waits_since < HEAD_SECONDS:
+        if not self.is_closable or now - self.waits_since < HEAD_SECONDS:
             return False
         begun = self.request
         return not (self._has_asked if begun is None else begun.headers_finished)
@@ -234,11 +234,11 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
         # Send nothing between two requests: the client could take the problem for the answer to its
         # next request.
         if self.request is not None or (if_silent and not self._has_asked):
-            say(self.socket, problem)
+            send_problem(self.socket, problem)
         self.will_close = True
 
 
-def say(connection: Any, problem: ProblemError) -> None:
+def send_problem(connection: Any, problem: ProblemError) -> None:
     """Send a problem before the connection is closed. Drop the problem if sending would block."""
     try:
         connection.setblocking(False)
@@ -264,7 +264,7 @@ def end_oldest(channels: Iterable[HttpChannel], problem: ProblemError) -> bool:
 
     Return False if no connection waits.
     """
-    waiting = [each for each in channels if each.may_give_way]
+    waiting = [each for each in channels if each.is_closable]
     if not waiting:
         return False
     min(waiting, key=lambda each: each.waits_since).end(problem, if_silent=True)
@@ -383,7 +383,7 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _REFUSAL = unavailable("no free file descriptor for another connection; retry later")
 
 
-class Door:
+class Acceptor:
     """Accepts connections for a listener of waitress. Connections beyond the limit get a 503."""
 
     def __init__(
@@ -464,7 +464,7 @@ class Door:
         # With TLS, the connection is closed without an answer.
         with connection:
             if self._relay is None:
-                say(connection, problem)
+                send_problem(connection, problem)
 
 
 def _first_kept() -> int:

@@ -17,8 +17,8 @@ from waitress.server import BaseWSGIServer
 from orchestrator.api.http_server.connection_limits import (
     KEPT_CONNECTIONS,
     LARGEST_HEADER_BYTES,
+    Acceptor,
     Dispatcher,
-    Door,
     EventLoop,
     HttpChannel,
     channels_of,
@@ -87,7 +87,7 @@ class HttpServer:
         self._application, self._how = application, how
         self._repeats = repeats
         self._listeners: list[Any] = []
-        self._doors: list[Door] = []
+        self._acceptors: list[Acceptor] = []
         #: Ports of earlier servers. Workers of these servers still call the ports.
         self.former_ports: list[int] = []
         self._former: list[Any] = []
@@ -115,13 +115,13 @@ class HttpServer:
         found = [one for one in self._map.values() if isinstance(one, BaseWSGIServer)]
         new = [one for one in found if one not in self._listeners]
         for listener in new:
-            door = Door(listener, self.channels, self._limit, relay)
+            acceptor = Acceptor(listener, self.channels, self._limit, relay)
             listener.channel_class = HttpChannel
             listener.repeats = self._repeats
-            listener.accept, listener.is_crowded = door.accept, door.is_crowded
+            listener.accept, listener.is_crowded = acceptor.accept, acceptor.is_crowded
             if relay is not None:
                 _mark_as_https(listener)
-            self._doors.append(door)
+            self._acceptors.append(acceptor)
         self._listeners += new
         return new
 
@@ -210,8 +210,8 @@ class HttpServer:
             # Do not call ``listener.close()``, which also closes the trigger: the trigger still has
             # to wake the loop for running answers.
             wasyncore.dispatcher.close(listener)
-        for door in self._doors:
-            door.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         self._finish()
         self._flush()
         with self._waking:

@@ -366,7 +366,7 @@ class CheckpointAnswer(Answer):
 
     worker_id: str
     name: str
-    """start, 1-before, 1-after, and so on (attempt 1); 1-left-1: the state before a rollback."""
+    """start; 1-before and 1-after (for attempt 1), and so on; 1-left-1 (before a rollback)."""
     attempt: int
     """Number of the attempt; 0 for the start."""
     at: datetime | None = None

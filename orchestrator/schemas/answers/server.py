@@ -111,7 +111,9 @@ class NodeAnswer(Answer):
     )
     clock_skew_seconds: float
     notice: str = Field(
-        description="Why the node is rejected, or when its workers start elsewhere."
+        description=(
+            "Problem of the node, or what happens to the node's workers; empty: no problem."
+        )
     )
 
 

@@ -130,7 +130,7 @@ class UndoAnswer(Answer):
     job_id: str
     branch: str
     commit: str
-    """Commit of the branch now."""
+    """Commit of the branch after this undo: the commit before the landing."""
     before: str
     """Commit of the branch before this undo: the landed commit."""
     text: str

@@ -78,7 +78,7 @@ class GateRequest(Wire):
     """Allow changes that remove or skip tests of the base."""
 
     tests_may_change: bool = False
-    """Allow changes of the base's tests. Then the base's versions need not pass."""
+    """Allow changes of the base's tests. The base's versions of these tests need not pass."""
 
     @model_validator(mode="after")
     def is_no_reserved_word(self) -> "GateRequest":
