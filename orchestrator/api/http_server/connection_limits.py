@@ -20,8 +20,8 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from orchestrator.api.access.origin_guard import secured
+from orchestrator.api.http_messages.poll_answer import HEAD, Pieces
 from orchestrator.api.http_messages.problems import ProblemError, too_large, unavailable
-from orchestrator.api.http_messages.repeatable_answer import HEAD, Pieces
 
 if TYPE_CHECKING:
     from orchestrator.api.http_server.tls import Relay

@@ -14,7 +14,7 @@ from email.utils import formatdate
 from functools import lru_cache
 from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-from orchestrator.api.http_messages.repeatable_answer import AGAIN, HEAD, Again, Pieces
+from orchestrator.api.http_messages.poll_answer import AGAIN, HEAD, Again, Pieces
 from orchestrator.core.errors import OrchestratorError
 from orchestrator.core.lazy_dataclass import dataclass
 

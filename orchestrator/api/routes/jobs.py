@@ -15,7 +15,7 @@ from orchestrator.api.access.request_checks import check_request
 from orchestrator.api.http_messages import request
 from orchestrator.api.http_messages.log_response import text_file
 from orchestrator.api.http_messages.metrics import Metrics
-from orchestrator.api.http_messages.repeatable_answer import AGAIN, Again, Repeated
+from orchestrator.api.http_messages.poll_answer import AGAIN, Again, Repeated
 from orchestrator.api.http_messages.request import checked_job_id, checked_report_name
 from orchestrator.api.routes.json_answers import (
     tagged_answer,

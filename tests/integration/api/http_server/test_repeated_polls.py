@@ -9,7 +9,7 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 
 import pytest
 
-from orchestrator.api.http_messages.repeatable_answer import AGAIN, HEAD, Repeated
+from orchestrator.api.http_messages.poll_answer import AGAIN, HEAD, Repeated
 from orchestrator.api.http_server.app import close_app, create_app
 from orchestrator.api.http_server.repeated_polls import MOST_REPEATED, Repeats
 from orchestrator.api.http_server.waitress_server import serve

@@ -1,4 +1,4 @@
-"""An answer that the server's event loop may send again to the same request."""
+"""The answer to a poll, which the server's event loop may send again to the same request."""
 
 from collections.abc import Callable, Sequence
 
