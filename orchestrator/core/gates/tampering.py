@@ -95,7 +95,8 @@ MOST_NAMED = 3
 #: Manifests of dependencies. The second run keeps the worker's manifests, because code with new
 #: dependencies does not build with the base's manifest.
 _MANIFESTS = ("Cargo.toml", "go.mod", "go.work", "build.rs")
-#: Reports of gates whose findings are in files. Tests do not decide the verdict of such gates.
+#: Formats of reports with findings in files. Tests do not decide the verdicts of gates with such
+#: reports.
 _OF_FILES = frozenset({GateReport.RUFF, GateReport.MYPY, GateReport.SARIF, GateReport.PRE_COMMIT})
 
 

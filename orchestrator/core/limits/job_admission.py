@@ -270,7 +270,7 @@ def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
 
 
 def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, ...]:
-    """Return the tasks of a child job, with no timeout above the root job's wall time.
+    """Return the tasks of a child job, with timeouts of at most the root job's wall time.
 
     ``root``: settings of the root job.
     """
@@ -339,7 +339,7 @@ def settings_digest(submission: Submission) -> str:
 
 
 def _fingerprint(value: object) -> str:
-    # Keys are sorted, because the order of insertion must not make a difference.
+    # Keys are sorted, because the order of insertion must not change the digest.
     text = json.dumps(value, sort_keys=True, default=_as_dict)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
@@ -355,7 +355,7 @@ def _as_dict(value: Any) -> object:
 
 
 def check_caps(remaining_caps: Mapping[str, float]) -> None:
-    """Raise Refused if a job, which is about to be retried, has used up one of its caps."""
+    """Raise Refused if one of the caps of a job to retry is used up."""
     for name, amount in remaining_caps.items():
         if amount <= 0:
             raise Refused(

@@ -120,7 +120,7 @@ class LockTable:
 
     def __init__(self) -> None:
         self._at: dict[str, dict[LockEntry, None]] = {}
-        #: For each name: the names below it that have entries, each with its number of entries.
+        #: Numbers of entries. First key: a name. Second key: a name below the first name.
         self._below: dict[str, dict[str, int]] = {}
 
     def __bool__(self) -> bool:

@@ -26,17 +26,17 @@ def result_branch(root_id: str, job_id: str) -> str:
 
 
 def start_ref(worker: Worker) -> str:
-    """Ref of the start commit of a worker."""
+    """Return the ref of a worker's start commit."""
     return f"{hidden(worker.root_id)}start/{worker.id}"
 
 
 def dirty_ref(root_id: str) -> str:
-    """Ref of a root job's base commit, if this commit includes the user's uncommitted changes."""
+    """Return the ref of a root job's base commit with uncommitted changes of the user."""
     return f"{hidden(root_id)}dirty"
 
 
 def base_ref(root_id: str) -> str:
-    """Ref of the requested base.
+    """Return the ref of the requested base.
 
     The ref keeps the commit in the repository, even if the user deletes the base branch.
     """
@@ -44,27 +44,30 @@ def base_ref(root_id: str) -> str:
 
 
 def sent_ref(worker: Worker) -> str:
-    """Ref of a job's result so far, which is merged into a rejected worker's next attempt."""
+    """Return the ref of the job's result that is merged into a rejected worker's next attempt."""
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 
 def adopted_result_ref(worker: Worker) -> str:
-    """Ref of the job's result that was merged into a worker's branch after a merge rejection."""
+    """Return the ref of the job's result that was merged into a rejected worker's branch."""
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 
 def resolving_ref(worker: Worker) -> str:
-    """Ref of the head of a worker's branch before an attempt to resolve its conflicts."""
+    """Return the ref of a worker's branch head before an attempt to resolve conflicts."""
     return f"{hidden(worker.root_id)}resolving/{worker.id}"
 
 
 def merging_ref(root_id: str, job_id: str) -> str:
-    """Ref of a running merge's latest commit, so that ``git gc`` keeps the merge's commits."""
+    """Return the ref of a running merge's latest commit.
+
+    With this ref, ``git gc`` keeps the merge's commits.
+    """
     return f"{hidden(root_id)}merging/{job_id}"
 
 
 def landed_refs(root_id: str, job_id: str) -> str:
-    """Prefix of refs about the landings of a job.
+    """Return the prefix of refs about the landings of a job.
 
     For each branch of the user, the refs store the branch's commits before and after ``land``.
     """
@@ -72,12 +75,12 @@ def landed_refs(root_id: str, job_id: str) -> str:
 
 
 def merged_refs(root_id: str, job_id: str) -> str:
-    """Prefix of refs with earlier results of a job, numbered."""
+    """Return the prefix of refs with earlier results of a job. The refs are numbered."""
     return f"{hidden(root_id)}merged/{job_id}/"
 
 
 def child_refs(root_id: str, worker_id: str) -> str:
-    """Prefix of refs with the base and the result of each child job of a worker."""
+    """Return the prefix of refs with the base and the result of each child job of a worker."""
     return f"{hidden(root_id)}child/{worker_id}/"
 
 
@@ -110,27 +113,39 @@ def child_results(refs: Mapping[str, str]) -> list[ChildResult]:
 
 
 def checkpoint_refs(root_id: str, worker_id: str) -> str:
-    """Prefix of refs with a worker's checkpoints, by name (see ``core.model.attempt.failure``)."""
+    """Return the prefix of refs with a worker's checkpoints.
+
+    Each ref ends with the checkpoint's name (see ``core.model.attempt.failure``).
+    """
     return f"{hidden(root_id)}checkpoint/{worker_id}/"
 
 
 def undone_refs(root_id: str) -> str:
-    """Prefix of refs with results of rolled-back attempts, named ``<worker>/<attempt>``."""
+    """Return the prefix of refs with results of rolled-back attempts.
+
+    Each ref ends with ``<worker>/<attempt>``.
+    """
     return f"{hidden(root_id)}undone/"
 
 
 def ignored_refs(root_id: str, worker_id: str) -> str:
-    """Prefix of refs with the ignored files of a worker's checkpoints, named ``<checkpoint>``."""
+    """Return the prefix of refs with the ignored files of a worker's checkpoints.
+
+    Each ref ends with the checkpoint's name.
+    """
     return f"{hidden(root_id)}ignored/{worker_id}/"
 
 
 def kept_refs(root_id: str) -> str:
-    """Prefix of refs that save work of a removed root job. No other ref has this work."""
+    """Return the prefix of refs that save work of a removed root job.
+
+    No other ref has this work.
+    """
     return f"refs/{BRANCHES}-kept/{root_id}/"
 
 
 def abandoned_refs(root_id: str, worker_id: str) -> str:
-    """Prefix of refs with former heads of a worker's branch.
+    """Return the prefix of refs with former heads of a worker's branch.
 
     A former head is saved if the worker switched its worktree to another branch.
     """
@@ -138,7 +153,7 @@ def abandoned_refs(root_id: str, worker_id: str) -> str:
 
 
 def deleted_refs(abandoned: str) -> str:
-    """Prefix of refs with former heads of a worker's branch, if the worker deleted the branch.
+    """Return the prefix of refs with former heads of a branch that its worker deleted.
 
     ``abandoned``: as ``abandoned_refs`` returns it.
     """
@@ -146,17 +161,23 @@ def deleted_refs(abandoned: str) -> str:
 
 
 def nested_refs(root_id: str, worker_id: str) -> str:
-    """Prefix of refs with the histories of repositories in a worker's worktree, by path."""
+    """Return the prefix of refs with the histories of repositories in a worker's worktree.
+
+    Each ref ends with the repository's path.
+    """
     return f"{kept_refs(root_id)}{worker_id}/nested/"
 
 
 def candidate_refs(root_id: str) -> str:
-    """Prefix of refs with branch heads of candidates that were not chosen, named ``<worker>``."""
+    """Return the prefix of refs with branch heads of candidates that were not chosen.
+
+    Each ref ends with the worker's name.
+    """
     return f"{hidden(root_id)}candidate/"
 
 
 def hidden(root_id: str) -> str:
-    """Prefix of a root job's refs that are not branches."""
+    """Return the prefix of a root job's refs that are not branches."""
     return f"refs/{BRANCHES}/{root_id}/"
 
 

@@ -267,7 +267,7 @@ class DeliveredWork:
 def omitted_in_words(workers: Sequence[str]) -> str:
     """Return a remark on changes that were missing when a worker started; "" if none were missing.
 
-    ``workers``: the workers of dependencies that made these changes.
+    ``workers``: the workers that made the missing changes.
     """
     if not workers:
         return ""

@@ -104,9 +104,9 @@ def is_unjudged(
 ) -> bool:
     """True if a merged change has code that no gate judged.
 
-    If a gate judged the merged state, the result is False. Otherwise, the result is True if at
-    least one worker changed code, or has one of the ``unjudged_jobs`` as child job, and none of its
-    own gates judged its result.
+    If a gate judged the merged state, the result is False. Otherwise, the workers decide. The
+    result is True if no gate judged one of the workers, and this worker changed code or has a child
+    job in ``unjudged_jobs``.
 
     ``touched``: paths of the change. ``results``: gate results on the merged state. ``workers``:
     the workers of the change. ``unjudged_jobs``: jobs whose results have unjudged code.

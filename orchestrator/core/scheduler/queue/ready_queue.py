@@ -32,7 +32,7 @@ class RunTimes:
     """
 
     def __init__(self, known: Iterable[tuple[str, float]] = ()) -> None:
-        """``known``: names with run times, oldest first."""
+        """``known``: pairs of a name and a run time, oldest first."""
         self._samples: dict[str, tuple[float, ...]] = {}
         self._names: dict[str, Mapping[str, Sequence[str]]] = {}
         for name, seconds in known:

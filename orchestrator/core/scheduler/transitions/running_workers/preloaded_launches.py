@@ -31,8 +31,8 @@ MOST_PER_SHIM = 64
 SHORT_SECONDS = 0.05
 #: Number of short tasks in a row after which launches are preloaded.
 SHORT_IN_A_ROW = 4
-#: Initial number of short tasks of a new job whose tasks were short in earlier jobs. A larger
-#: number would delay the start of the job's first workers.
+#: Count of short tasks with which a new job begins, if its tasks were short in earlier jobs. A
+#: larger count would delay the start of the job's first workers.
 SHORT_BEFORE = 16
 
 
