@@ -52,8 +52,8 @@ class Cleaner:
         removal, the original text begins at the first removed byte. Later, it is the whole chunk.
         """
         stream = self._held + chunk
-        # First hold back a sequence that the chunk's end cuts. It may be the beginning of a color,
-        # and then nothing is removed from the rest of the chunk.
+        # First hold back a sequence that the chunk's end cuts. If the sequence is a color, nothing
+        # is removed from the rest of the chunk, either.
         begun = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))
         end = begun.start() if begun else len(stream)
         whole, self._held = stream[:end], stream[end:]

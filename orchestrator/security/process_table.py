@@ -24,7 +24,7 @@ class Process:
     __slots__ = ("command", "group", "parent", "pid", "session", "state", "threads", "ticks")
 
     def __init__(self, pid: int, fields: list[bytes], command: str) -> None:
-        """``fields``: the fields of /proc/<pid>/stat, from the state on."""
+        """``fields``: the fields of /proc/<pid>/stat, beginning with the field "state"."""
         self.pid = pid
         self.state = fields[0].decode("ascii")
         self.parent = int(fields[1])
@@ -100,9 +100,9 @@ def lock_holder(path: str) -> int | None:
 
 
 def open_files(pid: int) -> list[str]:
-    """Return a path for each file that a process has open; empty if they are not readable.
+    """Return a path for each file that a process has open; empty if this user may not list them.
 
-    Each path is a link in /proc. Reading its target or its status may raise OSError.
+    Each path is a link in /proc. Reading the target or the status of a link may raise OSError.
     """
     directory = f"/proc/{pid}/fd"
     try:

@@ -13,6 +13,6 @@ PACKAGES = str(FOLDER.resolve())
 def product_file(name: str) -> Path:
     """Return the path of a file or directory of the product.
 
-    ``name``: its relative path in the portable folder.
+    ``name``: the path relative to the portable folder.
     """
     return (Path(PORTABLE) if IS_INSTALLED else FOLDER) / name

@@ -53,10 +53,10 @@ _PYTEST_SECTIONS = {"tox.ini": b"[pytest]", "setup.cfg": b"[tool:pytest]"}
 
 
 def write(workspace: Path) -> None:
-    """Write the boundary files to the workspace's top directory. They end upward searches of tools.
+    """Write ``FILES`` to the workspace's top directory, where they end the searches of tools.
 
-    Idempotent. Incomplete files are replaced. If the disk is full, the server starts without these
-    files.
+    Idempotent. Incomplete files are replaced. If a file cannot be written, for example because the
+    disk is full, only a warning is logged.
     """
     for name, text in FILES.items():
         if read_regular(workspace / name, _MOST_BYTES) != text.encode():
@@ -71,7 +71,7 @@ def write(workspace: Path) -> None:
 
 
 def variables(workspace: Path) -> dict[str, str]:
-    """Return the variables that end the searches of tools. All workers and gates get them."""
+    """Return the variables that end the searches of tools, for all workers and gates."""
     names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
     found = {
         # Ends the search of git if a worker has removed the file .git of its worktree.

@@ -8,7 +8,7 @@ import os
 
 #: Only the owner may read and write.
 PRIVATE = 0o077
-#: The umask before ``make_private``; empty if it was not called.
+#: The umask before ``make_private``; empty if ``make_private`` was not called.
 _former: list[int] = []
 
 

@@ -63,8 +63,8 @@ def request_message(
 class HttpAnswer:
     """An answer to a request: status, headers, and body.
 
-    The constructor reads the status and the headers. It raises OSError if they are incomplete or
-    are not HTTP.
+    The constructor reads the status and the headers. It raises OSError if the status or the headers
+    are incomplete or are not HTTP.
     """
 
     def __init__(self, stream: BufferedReader) -> None:

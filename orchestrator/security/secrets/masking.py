@@ -280,7 +280,7 @@ def _names_of_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the values of variables whose names suggest secrets. Logs must not contain them."""
+    """Return the values of variables whose names suggest secrets, which logs must not contain."""
     named = (environment[name] for name in _names_of_secrets(tuple(environment)))
     return tuple(value for value in named if len(value) >= SHORTEST_SECRET)
 

@@ -197,7 +197,7 @@ def replacing(table: Table, dialect: Dialect) -> TableWriter:
 def updating(table: Table, dialect: Dialect) -> TableWriter:
     """Return a writer that finds rows by primary key, and updates all their changeable columns.
 
-    Its statement is idempotent.
+    The writer's statement is idempotent.
     """
     keys = [column.key for column in table.primary_key]
     fixed = _FIXED[table.name].union(keys)

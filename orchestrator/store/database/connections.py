@@ -157,7 +157,7 @@ class Connections:
         self._deferred_sync: DeferredSync | None = None
         if self.writer.dialect.name == "sqlite":
             self._waits, self._deferred_sync = True, DeferredSync(str(url.database))
-        #: Locks of the file, once it is locked.
+        #: Handles of the locks on SQLite's file; empty before ``lock_file``.
         self._locks: list[int] = []
 
     def lock_file(self) -> None:

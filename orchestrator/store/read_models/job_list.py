@@ -40,7 +40,7 @@ _jobs = tables.jobs.c
 
 
 class PlaceIn(FunctionElement[int]):
-    """SQL function: the position (from 1) of a text in another text; 0 if it does not occur.
+    """SQL function: the position (from 1) of a text in another text; 0 if it is not found.
 
     The function distinguishes upper and lower case, unlike LIKE.
     """
@@ -61,7 +61,7 @@ def _in_postgresql(element: PlaceIn, compiler: Any, **options: Any) -> str:
 
 
 def job_conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
-    """Return the SQL conditions of a filter. A job must match all of them."""
+    """Return the SQL conditions of a filter. A job must match all conditions."""
     equal = (
         (_jobs.parent_job_id, wanted.parent),
         (_jobs.root_id, wanted.root),
@@ -182,7 +182,7 @@ def _total(connection: Connection, wanted: JobFilter) -> int:
 def status_counts(
     connection: Connection, root_ids: Collection[str]
 ) -> dict[str, Sequence[StatusCount]]:
-    """Return the numbers of workers by status, and their usage, for each root job.
+    """Return the number and the usage of workers with each status, by root job.
 
     A root job without workers has an empty list.
     """

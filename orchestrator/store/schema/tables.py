@@ -69,7 +69,6 @@ def derived(name: str, kind: Any, source: str, **options: Any) -> Column[Any]:
 
     Lists read the column, and not the document.
 
-
     ``source``: COMPUTED, or the path of an attribute of the stored value, such as "usage.steps".
     """
     return Column(name, kind, info={"source": source}, **options)

@@ -60,7 +60,7 @@ def _add_columns() -> None:
 def _move_results_to_the_end() -> None:
     """Make ``result`` the last column of its table.
 
-    Its values are long, and SQLite reads a row from the row's beginning.
+    Results are long, and SQLite reads a row from the beginning to the last column that it needs.
     """
     op.execute("ALTER TABLE workers RENAME COLUMN result TO result_before")
     op.execute("ALTER TABLE workers ADD COLUMN result TEXT")
