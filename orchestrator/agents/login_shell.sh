@@ -1,5 +1,5 @@
-# Read by bash as BASH_ENV, also in login shells, which take their PATH from /etc/profile:
-# orchestrator is found there, too.
+# Adds orchestrator to PATH. Bash runs this file at its start, because BASH_ENV names it. A login
+# shell needs this, because it takes PATH from /etc/profile.
 # shellcheck shell=bash
 case ":$PATH:" in
   *":$ORCHESTRATOR_HOME/bin:"*) ;;

@@ -153,7 +153,7 @@ class OpencodeReader:
         self._unended = self._unended + 1 if vain else 0
         if self._unended != _MOST_UNENDED:
             return []
-        return [StuckEvent(f"the model's last {_MOST_UNENDED} answers ended in an unknown way")]
+        return [StuckEvent(f"the model's last {_MOST_UNENDED} answers ended for an unknown reason")]
 
     def _failed(self, event: Object) -> list[AgentEvent]:
         error = json_values.dig(event, "error")

@@ -31,7 +31,7 @@ def only_counted(result: SurveyResult) -> str:
     if not result.unparsed:
         return ""
     return (
-        f"Of {', '.join(sorted(result.unparsed))}, only lines were counted. To read symbols,"
+        f"Only lines were counted for: {', '.join(sorted(result.unparsed))}. To read symbols,"
         f" imports, and test cases, install the grammars: {GRAMMARS}."
     )
 

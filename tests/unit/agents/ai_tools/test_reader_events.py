@@ -115,7 +115,7 @@ def test_opencode_s_tools_that_a_policy_leaves_out_are_refused(tool: str, denied
 def test_opencode_that_calls_again_and_again_for_nothing_is_stuck():
     words = {"type": "text", "part": {"text": "hm"}}
     steps = [opencode_step("unknown"), opencode_step("unknown", words), opencode_step("unknown")]
-    stuck = StuckEvent("the model's last 3 answers ended in an unknown way")
+    stuck = StuckEvent("the model's last 3 answers ended for an unknown reason")
 
     assert stuck not in read("opencode", events(*chain(*steps[:2])), FINE).events
     assert read("opencode", events(*chain(*steps, *steps)), FINE).events.count(stuck) == 1
