@@ -30,7 +30,7 @@ from orchestrator.core.model.states import ENDED_JOB
 def discard_command(context: CliContext, job_id: str, yes: bool) -> None:
     """Remove JOB's branches, checkpoints, and refs from git.
 
-    Also removes its worktrees. JOB must have ended, or have been removed by `clean`. Landed
+    Also removes JOB's worktrees. JOB must have ended, or have been removed by `clean`. Landed
     changes, JOB itself, and its reports are not removed. Lists the commits that are not on your
     branches, and asks for confirmation. Works with the server up or down.
     """

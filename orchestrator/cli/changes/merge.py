@@ -98,8 +98,8 @@ def choose_command(
 ) -> int:
     """Choose another candidate of TASK, and repeat the merge.
 
-    JOB must have ended. The new result contains WORKER's changes. It lacks the changes of the
-    previous candidate, and of tasks that depend on TASK. To undo, choose the previous candidate.
+    JOB must have ended. The new result contains WORKER's changes, but not the changes of
+    the previous candidate, or of tasks that depend on TASK. To undo, choose the previous candidate.
     The exit code is that of `status JOB`. Starts a server if none runs.
     """
     from orchestrator.cli.server.background_server import client_for

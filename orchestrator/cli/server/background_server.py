@@ -143,8 +143,8 @@ def client_for(context: CliContext, job_id: str) -> "Iterator[OrchestratorClient
 def project_line(context: CliContext) -> str:
     """Return the line that names the project, such as ``project: /home/me/shop``.
 
-    Raise ConfigError if the project is unknown. Raise InvalidRequest if ``--project`` names another
-    project than that of the running server.
+    Raise ConfigError if the project is unknown. Raise InvalidRequest if the running server has
+    another project than ``--project``.
     """
     if url := context.environ.get("ORCHESTRATOR_API_URL"):
         own = context.environ.get(PROJECT_ROOT)

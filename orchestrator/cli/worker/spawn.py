@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     Answer = dict[str, Any]
 
-# The table in cli/output/exit_codes.py; a test compares the two.
+# The same codes as in cli/output/exit_codes.py; a test compares the two tables.
 OK, FAILED, USAGE, NOT_FOUND, KEY_REFUSED, UNREACHABLE, PARTIAL, LIMIT = range(8)
 INTERRUPTED = 130
 EXIT_BY_JOB_STATUS = {"completed": OK, "partial": PARTIAL, "failed": FAILED, "cancelled": FAILED}
@@ -374,7 +374,7 @@ def spawn(options: argparse.Namespace) -> int:
     if ended["status"] == "completed" and ended.get("not_in_parent"):
         return PARTIAL
     if ended["status"] != "completed":
-        # The last line of a failed command is the reason of its worker.
+        # Print this line last. If the worker then fails, its last line becomes its reason.
         report(f"child job {ended['job_id']} ended with status {ended['status']}")
     return EXIT_BY_JOB_STATUS[ended["status"]]
 

@@ -214,7 +214,7 @@ class ConnectedNode:
     is_drained: bool = False
     is_leaving: bool = False
     #: True while the node sends late ends. During this time, no worker starts on the node, because
-    #: one of the late ends may already be the result of that worker.
+    #: one of the late ends may be the result of the worker that would start.
     is_catching_up: bool = False
     #: Loop time by which all workers of the node have ended, if the node stays disconnected.
     fenced_at: float = 0.0

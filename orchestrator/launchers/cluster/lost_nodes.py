@@ -215,7 +215,7 @@ def longest_lease(
 
 
 def is_lost(node: ConnectedNode, now: float) -> bool:
-    """True if the node is disconnected, and all its workers have ended with its lease.
+    """True if the node is disconnected, and the node's lease and workers have ended.
 
     ``now``: the event loop's time.
     """

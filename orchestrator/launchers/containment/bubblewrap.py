@@ -19,8 +19,7 @@ _ROOT = str(Path(__file__).resolve().parents[3])
 _DESCRIPTOR = 3
 _PRIVATE = "/tmp"
 _SCRATCH = "TMPDIR"
-#: The same value as in ``security.scratch_directory``. It is repeated here, because a shim does not
-#: import that module at its start.
+#: The same value as in ``security.scratch_directory``, which a shim does not import at its start.
 _PREFIX = "orc-"
 _DIRECTORY, _CONTROL, _SESSIONS, _HOME = (
     "ORCHESTRATOR_WORKER_DIR",

@@ -28,7 +28,7 @@ _NOTHING: Mapping[str, object] = {}
 IsForged = Callable[[str], bool]
 
 
-#: The encoder does not search objects for cycles, because the search would take 40 % of its time.
+#: The encoder does not search objects for cycles, because the search would take 40 % of the time.
 _encode = json.JSONEncoder(check_circular=False).encode
 
 
@@ -49,7 +49,7 @@ def run_path(exit_path: str) -> str:
 
 
 class AttemptLock:
-    """The lock of an attempt: the exclusive right to run it, or to mark it as lost.
+    """The lock of an attempt: the sole right to run the attempt, or to mark the attempt as lost.
 
     The lock is held until ``publish`` or ``drop``.
     """

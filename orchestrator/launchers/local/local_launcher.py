@@ -202,8 +202,8 @@ class LocalLauncher:
             self._longest_grace = max(self._longest_grace, launch.grace)
             self._attempts[launch.attempt_id] = link
             link.preload(launch)
-            # The listening thread sends the launch, so that a shim gets all launches of a turn
-            # together.
+            # The listening thread sends the launch, so that launches that are preloaded in a row
+            # are sent together.
             self._unsent[link.serial] = link
         if self._is_listening:
             self.wake()
@@ -419,8 +419,8 @@ class LocalLauncher:
         if "next" in message:
             self._take_start(link, message["next"])
         elif message["clean"] and link.preloaded:
-            # The shim reported the end before it had read the preloaded launch. It begins this
-            # launch as soon as it reads the message.
+            # The shim reported the end before it had read the preloaded launch. The shim
+            # begins this launch as soon as it reads the message.
             self._take_start(link, {"begun": next(iter(link.preloaded)), "at": ended["ended_at"]})
 
     def _take_start(self, link: ShimLink, message: Message) -> None:

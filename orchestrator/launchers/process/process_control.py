@@ -40,7 +40,7 @@ def signal_group(leader: int, number: int) -> None:
 def become_subreaper() -> None:
     """Make this process adopt all orphans among its descendants.
 
-    Forked processes do not inherit this.
+    Forked processes do not inherit this setting.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 

@@ -40,7 +40,7 @@ class OrphanTimeout:
         except OSError:
             return False
         try:
-            # The lock is released at once. If a server cannot acquire it at this moment, the server
+            # The lock is released at once. A server that cannot acquire the lock at this moment
             # retries.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -29,8 +29,8 @@ from orchestrator.launchers.spawner.server_watch import ServerWatch
 
 #: Maximum bytes of the server's request.
 _MOST_BYTES = 1 << 20
-#: If a keeper cannot fork, it exits after this many seconds, so that the server does not restart it
-#: in a tight loop.
+#: Seconds after which a keeper that cannot fork exits. Without this pause, the server would restart
+#: the keeper in a tight loop.
 _NO_FORK_SECONDS = 1.0
 
 

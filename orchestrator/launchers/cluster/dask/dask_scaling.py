@@ -118,7 +118,7 @@ class DaskScaling:
     ) -> None:
         """``minimum`` and ``maximum`` limit the number of Dask workers.
 
-        ``machine`` returns the machine of a node.
+        ``machine`` returns the machine of the node with the given name; None: unknown.
         ``demand(machine, most)`` returns how many waiting workers could start if there were more
         machines like ``machine``. The result is at most ``most``.
         """

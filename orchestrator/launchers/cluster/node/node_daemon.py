@@ -119,9 +119,9 @@ class NodeSettings:
     home: Path
 
 
-#: Function that returns facts about each described agent on this machine, as JSON. ``reason``: why
-#: the agent cannot work; empty if the agent can work. ``fix``: the steps that make the agent work.
-#: ``login``: a value that changes when the agent's login changes. The fourth field is ``name``.
+#: Function that returns facts about each given agent on this machine, as JSON. ``name``: the agent.
+#: ``reason``: why the agent cannot work; empty if the agent can work. ``fix``: the steps that make
+#: the agent work. ``login``: a value that changes when the agent's login changes.
 Look = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any]]]
 #: Function that returns the available memory of this machine, and the free space on a directory's
 #: disk, in bytes. None: unknown.
