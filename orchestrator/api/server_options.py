@@ -64,7 +64,7 @@ class ApiOptions:
     lag_limit_bytes: int = MIB
     #: Jobs that one key may submit or retry per minute; None: no limit.
     submissions_per_minute: int | None = None
-    #: The limit of keys that have their own limit, by name.
+    #: Limits of single keys in place of ``submissions_per_minute``, by name of the key.
     submissions_of_keys: Mapping[str, int] = field(default_factory=dict)
     #: Calls that only read, per key and minute; None: no limit.
     reads_per_minute: int | None = None

@@ -72,7 +72,7 @@ class RateLimits:
 
     submissions: RateLimit
     reads: RateLimit
-    #: Limits of keys that have their own limit, by name.
+    #: Limits of single keys in place of ``submissions``, by name of the key.
     submissions_of: Mapping[str, RateLimit]
     #: Limit of logins with a wrong key, by address of the browser.
     failed_logins: RateLimit = field(default_factory=lambda: RateLimit(FAILED_LOGINS_PER_MINUTE))

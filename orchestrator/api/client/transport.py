@@ -135,7 +135,8 @@ class Transport:
     ) -> Iterator[Iterator[bytes]]:
         """Send a GET request. The ``with`` block gets an iterator over the body, piece by piece.
 
-        The request raises the same errors as ``get``. The iterator of pieces raises ConnectionLost.
+        ``retry`` decides whether and when to repeat the request. The request raises the same errors
+        as ``get``. The iterator raises ConnectionLost.
         """
         response: Any = self._call(
             retry,

@@ -43,7 +43,8 @@ TYPES = {SCRIPT: "text/javascript", STYLESHEET: "text/css"}
 
 _SESSION = '<link rel="preload" as="fetch" href="/api/v1/session" crossorigin>\n'
 _DIGITS = 12
-#: Statements of a module, as the dashboard and the minified libraries write them.
+#: Import and export statements of a module, in the forms that the dashboard and the minified
+#: libraries use.
 _IMPORT = re.compile(r'^import\s*(?:(\w+)|\{([^}]*)\})\s*from\s*"(\.[^"]+)";?', re.M)
 _PASSED_ON = re.compile(r'^export\s*\{([^}]*)\}\s*from\s*"(\.[^"]+)";?', re.M)
 _LISTED = re.compile(r"(?:^|(?<=[;}]))export\s*\{([^}]*)\};?", re.M)

@@ -167,7 +167,7 @@ class _Side(asyncio.Protocol):
             self.other.transport.resume_reading()
 
     def eof_received(self) -> None:
-        # Waitress also ends a connection if the caller closed its sending half.
+        # Without TLS, waitress also ends a connection when its caller stops sending.
         self.other.end()
 
     def connection_lost(self, exc: Exception | None) -> None:

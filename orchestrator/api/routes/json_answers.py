@@ -24,8 +24,8 @@ class _Read(Generic[Value]):
         self.ended = threading.Event()
         #: The value; None: the read failed.
         self.value: Value | None = None
-        #: The next read, for callers that came during this read, because this read may lack newer
-        #: changes.
+        #: The next read, for callers that come during this read. A change may have been made after
+        #: this read began.
         self.next: _Read[Value] | None = None
 
 

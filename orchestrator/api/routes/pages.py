@@ -111,7 +111,8 @@ def get_page_at(place: str = "") -> Response:
 
 @blueprint.app_errorhandler(NotFound)
 def get_page_at_unknown_path(error: NotFound) -> Response:
-    # A browser names text/html. A program that accepts everything gets the problem.
+    # A browser names text/html in its Accept header, and gets a page. A program that accepts
+    # everything (``*/*``) gets a problem object.
     accepts_page = "text/html" in request.accept_mimetypes.values()
     if not accepts_page or request.path.startswith(_NO_PAGES):
         return response_of(error)

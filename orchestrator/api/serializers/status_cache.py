@@ -96,7 +96,7 @@ class JobRows:
     #: Number of the latest event that the previous answer showed; -1: no answer yet.
     seq: int = -1
     lock: threading.Lock = field(default_factory=threading.Lock)
-    #: Replaced as a whole, because it is read without the lock.
+    #: Assigned as a whole, because other threads read this field without the lock.
     current: CurrentStatus | None = None
 
     def at(self, version: int, asked: Asked) -> "StatusBody | None":

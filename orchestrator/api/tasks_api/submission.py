@@ -62,9 +62,9 @@ def submission_of(
 ) -> Submission:
     """Return the task as a submission for the available tools.
 
-    For each tool, the submission has one label with the tool's name. For each unavailable tool, it
-    has a second label with the reason, and the fix if known. Raise a 422 for an unknown tool, or if
-    no tool is available.
+    For each tool, the submission has one label with the tool's name. For each unavailable tool,
+    there is a second label with the reason, and the fix if known. Raise a 422 for an unknown tool,
+    or if no tool is available.
     """
     assignments = body.cli_assignments
     obstacles = _obstacles(assignments, {each.name: each for each in agents})

@@ -26,7 +26,7 @@ class Outcome:
     #: Why the attempt failed; empty if the receiver accepted the message.
     error: str = ""
     answer: str = ""
-    #: Seconds that the receiver asks to wait.
+    #: Seconds that the receiver asks to wait before a retry; None: the receiver does not ask.
     retry_after: float | None = None
     #: True if a retry cannot succeed.
     final: bool = False
