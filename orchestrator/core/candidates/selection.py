@@ -394,6 +394,6 @@ _CRITERIA = (
     Comparator(
         Criterion.ORDER,
         lambda each: (each.index,),
-        lambda best, it: "equal in all criteria; later in the list",
+        lambda best, it: "equal in all criteria, but later in the list of agents",
     ),
 )

@@ -71,7 +71,7 @@ TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
         {},
         {},
         Criterion.ORDER,
-        "equal in all criteria; later in the list",
+        "equal in all criteria, but later in the list of agents",
     ),
 )
 

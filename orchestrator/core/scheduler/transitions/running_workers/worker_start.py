@@ -345,7 +345,7 @@ class RunningWorkers:
             self._machine_slots.release(worker.key)
 
 
-WAITS_FOR_CONTEXT = "waiting: shared context is being built"
+WAITS_FOR_CONTEXT = "waiting: the shared context is being created"
 
 
 def waits_behind(first: Worker, *, cached: bool) -> str:

@@ -103,7 +103,7 @@ def test_the_shared_context_is_asked_for_once_and_only_where_a_prompt_is_read() 
 
     assert states(story, shells) == [RUNNING] * 3
     assert states(story, keys) == [PENDING] * 3
-    assert "shared context is being built" in story.worker(keys[0]).reason
+    assert "the shared context is being created" in story.worker(keys[0]).reason
     assert [each for each in story.commands if isinstance(each, MakeContext)] == [
         MakeContext(job.id)
     ]
