@@ -19,11 +19,11 @@ from orchestrator.engine.submission.job_creation import SubmissionBuilder, check
 if TYPE_CHECKING:
     from orchestrator.schemas.agent_output.plan import Plan
 
-#: Usual maximum number of tasks, as stated in a planner's prompt. A planner must confirm a plan
-#: with more than twice this number.
+#: Usual maximum number of tasks, which a planner's prompt states. A planner must confirm a plan
+#: with more than twice this number of tasks.
 USUAL_TASKS = 7
-#: Maximum number of characters of a request that a command shows. Longer requests, and requests
-#: with several lines, are not shown.
+#: Maximum characters of a request that a suggested command contains. No command is suggested for a
+#: longer request, or for a request with several lines.
 _MOST_REQUEST = 200
 
 
@@ -36,7 +36,7 @@ class AgentPlans:
         self._rules = rules
 
     def checked(self, planner: Worker, evidence: Evidence) -> Evidence:
-        """Check a planner's answer. Return the evidence, with the plan as its output.
+        """Check a planner's answer. Return ``evidence`` with the plan as the output.
 
         If the answer has no valid plan, the evidence has an error. Any thread may call.
         """
@@ -53,11 +53,11 @@ class AgentPlans:
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
 
     def _check_number_of_tasks(self, planner: Worker, tasks: int, request: str) -> None:
-        """Raise InvalidRequest if a planner's first plan has many more tasks than usual.
+        """Raise InvalidRequest if a planner's first plan has more than twice the usual tasks.
 
-        The planner must then confirm the plan, or create a smaller one. ``tasks``: number of tasks
-        of the plan. ``request``: the job's request. The usual number is ``USUAL_TASKS``, or the
-        number of tasks that the rules find in the request, if that number is larger.
+        The planner must then confirm the plan, or create a smaller plan. The usual number of tasks
+        is ``USUAL_TASKS``, or the number of tasks that the rules find in ``request``, if larger.
+        ``tasks``: number of tasks of the plan.
         """
         asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
         if planner.attempt == 1 and tasks > 2 * asked_for:
@@ -69,9 +69,8 @@ class AgentPlans:
     def take(self, job_id: str, now: float) -> None:
         """Create a job's tasks from the plan of its ended planner. Idempotent.
 
-        If the plan is invalid, and the request names the planner, the job fails. If the plan is
-        invalid, and the request names no planner, the rules create the tasks. Call this method in
-        the supervisor's turn.
+        If there is no valid plan, the rules create the tasks. But if the request names the planner,
+        the job fails instead. Call this method in the supervisor's turn.
         """
         view, reason = self._scheduler.view, ""
         if not view.awaits_plan(job_id):
@@ -127,6 +126,6 @@ def _next_command(job: Job) -> str:
     request = job.request
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():
         return text
-    # The command ends the sentence, because the request may contain any character.
+    # Put the command at the end, because the request in the command may contain any character.
     rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
     return f"{text}; or let the rules split the request: {rules}"

@@ -1,7 +1,7 @@
 """Selects the agents and gates of a job.
 
-An agent runs a task, plans the job, or reviews candidates. Gates are selected once, from the files
-of the commit from which the root job starts.
+An agent runs a task, plans the job, or reviews candidates. Gates are selected once. The files of
+the root job's base commit define them.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -27,7 +27,7 @@ from orchestrator.engine.planning.rule_planner import worth_planning
 class AgentChoice:
     """Selects agents for tasks, plans, and reviews.
 
-    The parameter ``refused`` of its methods: names of agents whose login failed recently.
+    The parameter ``refused`` of the methods has the names of agents whose login failed recently.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class AgentChoice:
     def planning_agent(
         self, config: JobConfig, submission: Submission, refused: Collection[str]
     ) -> str | None:
-        """Return the agent that plans the job; None if tasks are given, or the rules plan it."""
+        """Return the agent that plans the job; None if the request has tasks, or the rules plan."""
         if submission.tasks:
             return None
         if config.planner == "auto" and not worth_planning(submission.request):
@@ -70,9 +70,9 @@ class AgentChoice:
         name = self._agents.planner(config.planner, config.agent, refused)
         if name == "rules":
             return None
-        # The planner must be able to work on this machine, even if it runs no task.
+        # The planner must be usable on this machine, even if it runs no task of the job.
         self._agents.get(name).check(TaskSpec(id=PLANNER, title="Plan"))
-        # The tasks of the plan will be texts, so the job's agent must accept a text as task.
+        # The plan's tasks will be texts, so the job's agent must accept a text as its task.
         self.of_task(config, TaskSpec(id=PLANNER, title="Any"), refused)
         return name
 
@@ -93,11 +93,12 @@ class AgentChoice:
         return names
 
     def _check_model(self, given: str, name: str, task: TaskSpec) -> None:
-        """Raise InvalidRequest if the task names a model, and its agent takes none.
+        """Raise InvalidRequest if the task names a model, but its agent does not accept a model.
 
-        ``given``: the agent's name in the request. ``name``: the agent that runs the task. If
-        ``given`` is ``auto``, a task with a prompt may always name a model. The model then counts
-        only if ``auto`` selects an AI agent.
+        ``given``: the agent's name in the request. ``name``: the agent that runs the task.
+
+        If ``given`` is ``auto``, a task with a prompt may always name a model. The model is ignored
+        if ``auto`` selects an agent without a model.
         """
         is_chosen = given != AUTO or task.command is not None
         if task.model and is_chosen and not self._agents.takes_model(name):
@@ -108,11 +109,10 @@ class AgentChoice:
             )
 
     def _default_for(self, task: TaskSpec, name: str) -> str:
-        """Return the agent of a task that names no agent: ``name``, or ``auto``.
+        """Return the agent of a task that names no agent: usually ``name``, the job's agent.
 
-        ``name``: the job's agent, or ``auto``. If the job's agent cannot run commands, a task with
-        a command gets ``auto``, and therefore runs with ``shell``. With this rule, a plan with
-        prompts and commands does not have to name an agent in each task.
+        If this agent cannot run commands, a task with a command gets ``auto``, and therefore runs
+        with ``shell``. A plan with prompts and commands then need not name an agent in each task.
         """
         if not task.command or name == AUTO:
             return name
@@ -125,7 +125,7 @@ class AgentChoice:
         return name
 
     def with_reviewers(self, tasks: Sequence[TaskSpec], refused: Collection[str]) -> list[TaskSpec]:
-        """Return the tasks, with ``auto`` in ``review`` replaced by the name of an agent.
+        """Return the tasks. Replace ``auto`` in a task's field ``review`` by the name of an agent.
 
         Raise UnknownAgent or InvalidRequest.
         """
@@ -143,7 +143,7 @@ class AgentChoice:
         return replace(task, review=name, review_by_any=task.review == AUTO)
 
     def record_fallback(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Record an agent fallback, if the best agent is not used because its login failed."""
+        """Record an agent fallback if the best agent is not used because of a failed login."""
         refused = scheduler.view.logins_refused(now)
         if not refused:
             return
@@ -156,14 +156,14 @@ class AgentChoice:
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """The gates of a job. The gates are stored with the job, so later changes have no effect."""
+    """The gates of a job. They are stored with the job, so later changes of files do not matter."""
 
     gates: tuple[Gate, ...] = ()
     is_off: bool = False
 
 
 class _NoFiles:
-    """The files of an empty project."""
+    """``GateFiles`` of an empty project."""
 
     def read(self, path: str) -> str:
         return ""
@@ -185,15 +185,15 @@ class GatePlans:
         self._repository = repository
         self._finder = finder
         self._is_on = is_on
-        # The files of a commit never change, so the answer can be cached.
+        # The files of a commit never change, so cache the gates that they define.
         self._found = lru_cache(maxsize=32)(self._default_gates_at)
 
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
-        """Return two values: the gates of a new job, and a commit for the gates of its tasks.
+        """Return two values: the gates of a new job, and the commit that defines gates of tasks.
 
-        The files of this commit define the gates that the job's tasks name.
+        The files of this commit define the gates that the tasks of the job name.
 
         ``parent``: the worker that requests the job; None for a root job. ``base``: the commit from
         which the job starts.
@@ -203,16 +203,16 @@ class GatePlans:
         worker, root = store.worker(parent), store.job(parent.root_id)
         job = None if worker is None else store.job(worker.job_id)
         if root is None or job is None:
-            return GatePlan(), ""  # The request is rejected later, with a better message.
+            return GatePlan(), ""  # A later check rejects the request, with a better message.
         first = root.config.base or job.config.base or base
         asked = config.get("gates")
         return self.of_child(asked, self._with_default_gates(job.config, base), first), first
 
     def _with_default_gates(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the parent job's settings, if necessary with the default gates of ``base``.
+        """Return the parent job's settings, in some cases with the default gates of ``base``.
 
-        The default gates are added if the parent job has no base commit and no gates, and did not
-        switch gates off.
+        The default gates are added if the parent job has no base commit, has no gates, and has not
+        switched gates off.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent
@@ -221,7 +221,7 @@ class GatePlans:
     def of_root(self, asked: Sequence[Gate] | None, base: str) -> GatePlan:
         """Return the gates of a root job.
 
-        ``asked`` is None if the request names no gates, and empty if it switches gates off.
+        ``asked``: the requested gates; None: the default gates; empty: gates are switched off.
         ``base``: the commit from which the job starts.
         """
         if asked is None:
@@ -229,7 +229,10 @@ class GatePlans:
         return GatePlan(self._requested_gates(asked, base), is_off=not asked)
 
     def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
-        """Return the gates of a child job: the gates of its parent job, and its requested gates."""
+        """Return the gates of a child job: the parent job's gates, and the requested gates.
+
+        ``asked``: the requested gates, or None. ``root_base``: the commit that defines these gates.
+        """
         names = {gate.name for gate in parent.gates}
         more = [
             each for each in self._requested_gates(asked or (), root_base) if each.name not in names
@@ -243,7 +246,7 @@ class GatePlans:
         )
 
     def of_checkout(self) -> tuple[Gate, ...]:
-        """Return the default gates for a job that starts from the state of the user's checkout."""
+        """Return the default gates of a job that starts from the user's checkout."""
         return self._found(self._repository.base().commit)
 
     def _default_gates_at(self, base: str) -> tuple[Gate, ...]:

@@ -61,7 +61,7 @@ def same_child(
 ) -> Job | None:
     """Return the latest child job of ``parent`` with the request fingerprint ``digest``, or None.
 
-    Ignore child jobs that were stopped, or that ended without being completed.
+    Ignore child jobs that were stopped, or that failed or completed only in part.
 
     ``discarded``: ids of child jobs to ignore, because ``parent`` discarded their results.
     """
@@ -74,7 +74,7 @@ def same_child(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedSubmission:
-    """A submission with all values that are determined before the supervisor stores the job."""
+    """A submission, with all values that are determined before the supervisor's turn."""
 
     submission: Submission
     caller: Caller
@@ -83,9 +83,9 @@ class ResolvedSubmission:
     tasks: tuple[TaskSpec, ...]
     plan_source: str
     digest: str
-    #: Earlier child jobs with the same request, whose results the worker no longer has.
+    #: Ids of earlier child jobs with the same request whose results the worker discarded.
     discarded: frozenset[str] = frozenset()
-    #: The start commit of workers that may change files.
+    #: The commit from which workers start that may change files.
     base: Base = field(default_factory=Base)
     gates: GatePlan = field(default_factory=GatePlan)
 
@@ -102,15 +102,18 @@ class SubmissionBuilder:
         refuses_unpriced: bool = True,
         check_machine: Callable[[TaskSpec, Sequence[str]], None] = lambda task, agents: None,
     ) -> None:
-        """``check_machine`` raises InvalidRequest if no machine can run a task with its agents."""
+        """``check_machine``: raises InvalidRequest if no machine can run a task with its agents.
+
+        ``defaults``: the settings of a job that the request does not set.
+        """
         self._agents = agents
         self._choice = AgentChoice(agents, roles, check_machine)
         self._defaults = defaults
         self._ceilings = ceilings
-        #: True to reject a job that has a cost cap and a model of unknown price. False to stop such
-        #: a job after its first worker with this model.
+        #: What to do with a job that has a cost cap and a model of unknown price. True: reject the
+        #: job. False: stop the job after the first worker with this model has ended.
         self._refuses_unpriced = refuses_unpriced
-        #: Returns True if a request asks to create or change something.
+        #: Function that returns True if a request asks to create or change something.
         self._asks_to_build = asks_to_build
 
     @property
@@ -125,7 +128,7 @@ class SubmissionBuilder:
     def submit(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
         """Add a job. Raise InvalidRequest or Refused. After an error, no job is added.
 
-        If a child job is rejected, the rejection is recorded in the calling worker's own job.
+        A rejected child job is recorded in the job of the calling worker.
         """
         job_admission.check_supported(asked.submission.config, self._defaults)
         attempt = asked.caller.attempt
@@ -427,7 +430,7 @@ def _new_root_job(asked: ResolvedSubmission, config: JobConfig, now: float) -> J
 
 
 def _next_number(scheduler: Scheduler, job: Job) -> int:
-    # The workers of all child jobs of one worker are numbered together.
+    # Number the workers of all child jobs of one parent worker together, so that names differ.
     key = job.parent_key
     return 1 if key is None else scheduler.view.workers[key].child_workers + 1
 

@@ -1,7 +1,7 @@
 """Lock calls: API calls by which workers request leases.
 
 The scheduler decides the order of the calls. The store grants or rejects each lease, because
-servers may share a store. Only the supervisor's thread may use this module.
+several servers may share a store. Only the supervisor's thread may use this module.
 """
 
 import logging
@@ -28,7 +28,8 @@ from orchestrator.core.text.formatting import listed
 
 logger = logging.getLogger(__name__)
 
-#: Seconds until the server repeats a request for a lock that a worker of another server holds.
+#: Seconds until the server retries a request to the store, for a lock that a worker of another
+#: server holds.
 RETRY_SECONDS = 1.0
 
 
@@ -42,14 +43,14 @@ class LockCall:
     job: Job
     leases: Sequence[LockLease] | None = None
     failure: OrchestratorError | None = None
-    #: Why the call waits.
+    #: Why the call waits, as text; empty if it does not wait.
     why: str = ""
-    #: True if a response was sent, even if the response was that the call still waits.
+    #: True if the client got an answer, even the answer that the call still waits.
     is_answered: bool = False
     #: Names on which the worker held leases before the call.
     had: frozenset[str]
-    #: Completes when a waiting call was granted or failed, and this was stored. For a call that is
-    #: granted at once, the future never completes.
+    #: Future that completes when the decision on a waiting call is stored: granted or failed. For a
+    #: call that is granted at once, the future never completes.
     decision_stored: Future[None] = field(default_factory=Future)
 
     @property
@@ -66,10 +67,10 @@ class LockCalls:
     def __init__(self, scheduler: Scheduler, store: Store) -> None:
         self._scheduler = scheduler
         self._store = store
-        #: Waiting calls, by lock entry. Other classes only read them.
+        #: Waiting calls, by lock entry. Other classes may only read this field.
         self.waiting: dict[LockEntry, LockCall] = {}
-        #: Time of the next request to the store; None if all blocking locks belong to workers of
-        #: this server. Other classes only read it.
+        #: Unix time of the next request to the store; None if all blocking locks belong to workers
+        #: of this server. Other classes may only read this field.
         self.retry_at: float | None = None
 
     def restore(self) -> None:
@@ -80,10 +81,12 @@ class LockCalls:
     def request(
         self, attempt: Attempt, names: Sequence[str], now: float, *, wait: bool
     ) -> LockCall:
-        """Request leases for an attempt, and return the call. Raise Unauthorized or StoreError.
+        """Request leases for an attempt, and return the call.
+
+        If the leases are granted at once, the call has them. Otherwise, the call waits.
 
         Raise Deadlock if the wait would close a cycle. Raise Locked if another worker holds a lock
-        and ``wait`` is False.
+        and ``wait`` is False. Raise Unauthorized if the attempt has ended. Raise StoreError.
         """
         self._scheduler.view.check_current(attempt)
         worker, leases = attempt.key, self._scheduler.leases
@@ -111,8 +114,8 @@ class LockCalls:
     def answer(self, call: LockCall, now: float, *, final: bool) -> Sequence[LockLease] | None:
         """Return the leases of a lock call; None if the client must ask again.
 
-        If the answer is None, the lock call keeps its place in the queue for some seconds. If the
-        call failed, raise its error. If ``final`` is True, withdraw a call that has no leases yet,
+        After the answer None, the lock call keeps its place in the queue for some seconds. If the
+        call failed, raise its error. If ``final`` is True, never return None: withdraw the call,
         and raise Locked.
         """
         call.is_answered = True
@@ -130,7 +133,7 @@ class LockCalls:
     def drop(self, call: LockCall, now: float) -> None:
         """Release the leases of a call whose client disconnected before it got an answer.
 
-        Leases that the worker held before the call stay active.
+        Leases that the worker already held before the call stay active.
         """
         if call.is_answered:
             return
@@ -147,8 +150,8 @@ class LockCalls:
         """
         self._scheduler.view.check_current(attempt)
         key = attempt.key
-        # Accept a lease that only the store, or only the scheduler, still has. Both then remove the
-        # lease.
+        # Accept a lease even if only the store or only the scheduler still has it, so that both
+        # remove it.
         held = {each.name for each in self._store.leases() if each.key == key}
         held.update(self._scheduler.view.leases_of(key))
         missing = [name for name in names if name not in held]
@@ -165,9 +168,9 @@ class LockCalls:
             self._end_leases(lease.key, [lease.name], by, now)
 
     def turn(self, now: float) -> list[Callable[[], None]]:
-        """Grant free locks to the ``waiting`` calls.
+        """Grant free locks to waiting calls.
 
-        Return functions that notify the clients. Call them after the turn has been stored.
+        Return functions that notify the clients. Call these functions after the turn is stored.
         """
         if self.retry_at is not None and self.retry_at <= now:
             self.retry_at = None
@@ -188,7 +191,7 @@ class LockCalls:
             try:
                 self._decide(call, now)
             except StoreError:
-                # The call keeps waiting. Other calls must not fail because of this call's error.
+                # Keep this call waiting, and continue with the other calls.
                 logger.exception("cannot store a lease")
                 self.retry_at = now + RETRY_SECONDS
         return any(call.is_decided for call in due)
@@ -196,9 +199,8 @@ class LockCalls:
     def _decide(self, call: LockCall, now: float) -> None:
         """Grant the call's leases if all locks are free. Otherwise, set ``call.why``.
 
-        If the wait would close a cycle, set ``call.failure`` instead.
-
-        Raise StoreError.
+        If the wait would close a cycle of waiting workers, set ``call.failure`` instead. Raise
+        StoreError.
         """
         leases = self._scheduler.leases
         try:

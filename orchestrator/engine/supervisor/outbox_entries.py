@@ -1,6 +1,6 @@
-"""Creates the outbox entries for a change: selects the events, and the endpoints that get them.
+"""Creates the outbox entries for a change: selects events, and the endpoints that get messages.
 
-This module stores and sends nothing.
+This module stores and sends nothing itself.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,8 +14,8 @@ from orchestrator.core.ports import Change
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry, Subscription, Topic
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 
-#: Topic of each kind of event. An event with the topic NEEDS_YOU is reported only if the job waits
-#: for a person.
+#: Topic of each kind of event. An event with the topic NEEDS_YOU is sent only if the job waits for
+#: a person.
 _TOPICS: Mapping[EventKind, Topic] = {
     EventKind.JOB_STARTED: Topic.JOB_STARTED,
     EventKind.JOB_ENDED: Topic.JOB_ENDED,
@@ -40,7 +40,7 @@ class Outbox:
 
     def __init__(self, subscriptions: Sequence[Subscription] = ()) -> None:
         self.subscriptions = tuple(subscriptions)
-        #: Endpoints that get no further messages.
+        #: Endpoints that are turned off, and get no further messages.
         self._off: frozenset[str] = frozenset()
 
     def turn_off(self, endpoint: str) -> None:
@@ -54,7 +54,7 @@ class Outbox:
         return endpoint in self._off
 
     def with_entries(self, change: Change, view: SchedulerView) -> Change:
-        """Return the change with outbox entries: for each event, one entry per endpoint."""
+        """Return the change with outbox entries: at most one per event and endpoint."""
         found = [entry for event in change.events for entry in self._entries(event, view)]
         return replace(change, outbox=_first_needs(found)) if found else change
 
@@ -77,7 +77,8 @@ class Outbox:
 def _topics_of(event: Event, topic: Topic, job: Job, view: SchedulerView) -> Sequence[Topic]:
     """Return the topics under which an event is sent; empty if the event is not sent.
 
-    An endpoint gets the event once, under the first topic to which it subscribes.
+    An endpoint gets the event once, under the first of these topics to which the endpoint
+    subscribes.
     """
     if topic in _OF_ROOTS and not job.is_root:
         return ()
@@ -131,7 +132,8 @@ def _entry(event: Event, root: Job, to: Subscription, topic: Topic) -> OutboxEnt
 def _first_needs(found: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
     """Return the entries, but only the first NEEDS_YOU entry for each endpoint and job.
 
-    Many workers may fail in one turn, and one message is enough. Entries with other topics stay.
+    If many workers fail in one turn, a person then gets only one message. Entries with other topics
+    are not removed.
     """
     if len(found) == 1:
         return found

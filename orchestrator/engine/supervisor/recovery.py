@@ -25,17 +25,21 @@ from orchestrator.engine.runtime.running_processes import RunningProcesses
 
 logger = logging.getLogger(__name__)
 
-#: Reasons why all attempts on the server's machine ended without an exit record.
+#: Reasons why attempts on the server's machine ended without an exit record.
 RESTARTED = "the machine was restarted during the attempt"
 REPLACED = "the server's machine was lost during the attempt"
-#: Maximum number of attempts in a row of one worker that never begin and do not count as retries.
+#: Maximum number of successive attempts of one worker that may fail to begin. Each further one
+#: counts as a retry.
 MOST_NEVER_BEGAN = 3
 
 
 def restore(
     scheduler: Scheduler, store: Store, on_tree: Callable[[Tree], None], now: float
 ) -> Sequence[Attempt]:
-    """Load all unfinished job trees from the store. Return the attempts without a stored end."""
+    """Load all unfinished job trees from the store. Return the attempts without a stored end.
+
+    ``on_tree``: called with each loaded tree.
+    """
     found: list[Attempt] = []
     for root_id in store.unfinished():
         tree = store.tree(root_id)
@@ -60,12 +64,12 @@ def adopt_attempts(
     """Adopt the attempts that ``restore`` returned, before the supervisor starts.
 
     Running attempts continue under their shims. The ends of all other attempts are reported at
-    once. Therefore, gates on these attempts may start before this call returns.
+    once, so gates on their changes may start before this call returns.
 
     ``found``: the attempts. ``cut_off``: why attempts on the server's machine ended without an exit
-    record (``RESTARTED`` or ``REPLACED``); "" if the machine kept running. The retries after such
-    ends do not count. ``break_lock`` is called for each attempt on this machine, with the path of
-    its exit record.
+    record (``RESTARTED`` or ``REPLACED``); "" if the machine kept running. Retries after such ends
+    do not count. ``break_lock``: called for each attempt that did not run on a node, with the path
+    of the attempt's exit record.
     """
     for attempt in found:
         if not attempt.node:
@@ -132,10 +136,10 @@ def _adopt(
 
 
 def _never_begins(worker: Worker) -> bool:
-    """True if the worker's latest attempts did not begin. Checks ``MOST_NEVER_BEGAN`` attempts.
+    """True if none of the worker's latest ``MOST_NEVER_BEGAN`` attempts has begun.
 
-    In this case, the next attempt counts as a retry. Without this rule, a worker that removes its
-    own files would be retried forever.
+    The next attempt then counts as a retry. Otherwise, a worker that removes its own files would be
+    retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
     return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)

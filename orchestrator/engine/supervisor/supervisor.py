@@ -1,7 +1,8 @@
 """The supervisor: the one loop that owns the state of jobs.
 
-Each turn takes messages from the ``Inbox``, lets the scheduler decide, stores the changes, and then
-executes the commands and answers the callers. The ``Publisher`` passes stored changes to observers.
+Each turn takes messages from the ``Inbox``, and lets the scheduler decide. After it has stored the
+changes, it executes commands, and answers callers. The ``Publisher`` passes stored changes to
+observers.
 """
 
 import logging
@@ -63,23 +64,23 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-#: Maximum seconds for which a caller waits for the loop. The call then fails with a message to
-#: retry. The time is shorter than the timeouts of clients, so that clients get this message.
+#: Maximum seconds for which a caller waits for the loop. After this time, the call fails, and the
+#: error suggests a retry. Timeouts of clients are longer, so that clients get this error.
 CALL_TIMEOUT_SECONDS = 20.0
-#: Seconds between two turns while the shims have preloaded launches, which begin without a turn.
-#: Events gather in this time, so that one transaction stores the ends of several workers. The time
-#: is so short that shims do not run out of launches.
+#: Seconds between two turns while shims have preloaded launches, which begin without a turn. Events
+#: gather between two turns, so that one transaction stores the ends of several workers. With a
+#: longer time, shims would run out of preloaded launches.
 GATHER_SECONDS = 0.01
 #: Seconds between two turns if missing memory or a failing store delays the loop.
 RETRY_SECONDS = 0.5
 _UNSAVED = "cannot save the state, so no worker starts: %s"
 _STOPPING = "the server is stopping, or has failed; retry later"
-#: Seconds until the first repetition of a failed save. Short, because a lost connection may be
-#: restored at once.
+#: Seconds until the first retry of a failed save. The time is short, because a lost connection to
+#: the database can often be restored at once.
 FIRST_RETRY_SECONDS = 0.02
-#: Seconds for which changes are collected before observers get them. If each change woke the
-#: observers' thread, this would delay the thread that stores the next change, because both threads
-#: need the interpreter.
+#: Seconds for which changes are collected before observers get them. Otherwise, each change would
+#: wake the observers' thread. That thread would compete for the interpreter with the supervisor's
+#: thread, and delay the next change.
 PAUSE_SECONDS = 0.003
 
 _PARTS = tuple(Change.__dataclass_fields__)
@@ -91,8 +92,8 @@ class Publisher:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Change | None] = SimpleQueue()
-        #: Observers. The second value is the field of a change that must have values for the
-        #: observer.
+        #: Pairs: an observer, and a field of ``Change``. The observer gets only changes in which
+        #: this field has values; if the field is empty, all changes.
         self._observers: list[tuple[Observer, str]] = []
         self._lock = threading.Lock()
         self._delivered_more = threading.Condition()
@@ -141,7 +142,7 @@ class Publisher:
         self._queue.put(Change())
 
     def catch_up(self, seconds: float) -> bool:
-        """Wait until observers have received all stored changes. Return False after a timeout.
+        """Wait until observers have received all stored changes. Return False after ``seconds``.
 
         The publisher's own thread must not call this method.
         """
@@ -184,7 +185,7 @@ class Publisher:
 def merged(changes: Sequence[Change]) -> Change:
     """Merge changes into one change.
 
-    If several changes store the same row, the latest row comes last.
+    If several changes store the same row, all versions of the row remain, the latest last.
     """
     if len(changes) == 1:
         return changes[0]
@@ -205,30 +206,31 @@ class EventSource(Protocol):
 class Inbox(Generic[T]):
     """A queue of messages to one thread. While this thread waits, it also listens to the launcher.
 
-    Any thread may put messages; only one thread may take them. The same thread takes messages and
-    listens, because two threads would compete for the interpreter each time a worker ends.
+    Any thread may put messages, but only one thread may take them. The same thread also listens to
+    the launcher. A second thread would compete for the interpreter each time a worker ends.
     """
 
     def __init__(self, launcher: EventSource) -> None:
         self._launcher = launcher
         self._queue: SimpleQueue[T] = SimpleQueue()
-        #: Id of the thread that waits; 0 if none waits.
+        #: Id of the thread that waits; 0 if no thread waits.
         self._waiting = 0
-        #: When the launcher's latest events were taken, in monotonic seconds.
+        #: Time of the latest read of the launcher's events, in monotonic seconds.
         self._listened_at = 0.0
 
     def put(self, item: T) -> None:
         self._queue.put(item)
-        # A thread that puts a message for itself need not be woken, because it checks the queue
-        # next.
+        # Do not wake the thread that waits if it puts the message itself, because it then checks
+        # the queue anyway.
         if self._waiting not in (0, threading.get_ident()):
             self._launcher.wake()
 
     def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
-        """Return all queued items. If there are none, wait for an item for at most ``seconds``.
+        """Return all queued items. If there are none, wait for items for at most ``seconds``.
 
-        ``gather_seconds``: minimum seconds between two reads of the launcher's events, so that one
-        read gets many events. An item that another thread puts into the queue ends this wait early.
+        ``seconds``: None means to wait without a limit. ``gather_seconds``: minimum seconds between
+        two reads of the launcher's events, so that one read gets many events. If another thread
+        puts an item into the queue, do not wait any longer.
         """
         self._waiting = threading.get_ident()
         gather_seconds += self._listened_at - time.monotonic()
@@ -251,7 +253,8 @@ class Inbox(Generic[T]):
 class Supervisor:
     """The loop that owns the state of jobs.
 
-    Only the supervisor's thread changes the state. Other threads pass work to it with ``call``.
+    Only the supervisor's thread changes the state. Other threads use ``call`` to run a function in
+    this thread.
     """
 
     def __init__(
@@ -283,9 +286,9 @@ class Supervisor:
         self._headroom = headroom
         self._inbox = inbox
         self._stopping = threading.Event()
-        #: Why the loop has ended early; empty if it runs or was stopped.
+        #: The reason that was passed to ``fail``; empty if ``fail`` was not called.
         self._failure = ""
-        #: Why the latest change cannot be stored; empty if it was stored.
+        #: Why the latest change cannot be stored; empty if the change was stored.
         self.store_trouble = ""
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
 
@@ -293,7 +296,7 @@ class Supervisor:
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish the current turn, then end. Attempts continue."""
+        """Finish the current turn, then end the loop. Running attempts continue."""
         self._stopping.set()
         self._inbox.put(StopLoop())
         if self._thread.is_alive():
@@ -302,7 +305,7 @@ class Supervisor:
     def fail(self, why: str) -> None:
         """Make the loop end soon, and let all calls fail with ``why``. Do not wait for the end.
 
-        If the loop cannot store its changes, it ends without a retry.
+        If the store fails, the loop ends without a retry of the save.
         """
         self._failure = why
         self._stopping.set()
@@ -321,17 +324,20 @@ class Supervisor:
         return by or self._headroom.paused or self._attempts.waits_for_space
 
     def heard_from(self, attempt: Attempt) -> None:
-        """Record that a worker has called the API, so that its preloaded launch counts as begun.
+        """Record that a worker has called the API: if its launch was preloaded, it has begun.
 
-        The worker's call may arrive before its shim reports the start.
+        The worker's call may arrive before the shim's report that the launch has begun.
         """
         if self._scheduler.view.is_preloaded(attempt.key):
             self.call(lambda scheduler, now: scheduler.heard_from(attempt.key, now))
 
     def call(self, action: Callable[[Scheduler, float], T]) -> T:
-        """Run ``action`` on the state, and return its result after its changes were stored.
+        """Run ``action`` in the supervisor's thread, and return its result after the save.
 
-        Raise the errors of ``action``. Raise Unavailable if the changes cannot be stored.
+        The result is returned only after the changes of ``action`` are stored.
+
+        ``action`` gets the scheduler and the present Unix time. Raise the errors of ``action``.
+        Raise Unavailable if the changes cannot be stored, or if the supervisor stops.
         """
         if self._stopping.is_set():
             raise self._unavailable_error()
@@ -347,7 +353,7 @@ class Supervisor:
             ) from None
 
     def _run(self) -> None:
-        # The first turn starts without a message, because recovery may have left decisions to make.
+        # Run the first turn without waiting for a message, because recovery may have changed jobs.
         items: list[Message] = []
         while True:
             try:
@@ -395,14 +401,14 @@ class Supervisor:
         starts = [command for command in commands if isinstance(command, Start)]
         issued = {start.key: self._issue_keys(start) for start in starts}
         change = self._scheduler.take_changes()
-        # Most jobs have no receiver of messages, and need no outbox entries.
+        # Without a receiver of messages, which is the usual case, no outbox entries are needed.
         if self._outbox.subscriptions or self._scheduler.view.has_callback(change.events):
             change = self._outbox.with_entries(change, self._scheduler.view)
         self._save(change)
         for command in commands:
             if not (isinstance(command, Start) and command.preload):
                 self._try_command(command, issued)
-        # Callers do not wait for preloaded launches, which may be many.
+        # Answer callers before the preloaded launches, because there may be many such launches.
         for answer in answers:
             answer()
         for start in starts:
@@ -415,8 +421,8 @@ class Supervisor:
     def _apply(self, item: Message, now: float) -> Callable[[], None]:
         """Pass a message to the scheduler. Return a function to call after the turn is stored.
 
-        For a ``Call``, the function answers the caller. For a ``JobMerged``, it requests the job's
-        reports. For other messages, it does nothing.
+        For a ``Call``, the function answers the caller. For a ``JobMerged``, the function requests
+        the job's reports. For any other message, the function does nothing.
         """
         match item:
             case AttemptEnded():
@@ -446,8 +452,8 @@ class Supervisor:
     def _merge_ended(self, item: JobMerged, now: float) -> Callable[[], None]:
         """Record the end of a merge. Return a function to call after the turn has been stored.
 
-        The function requests the job's reports. If workers are retried because the merge rejected
-        their branches, the function does nothing, because another merge follows the retries.
+        The function requests the job's reports. But if the merge rejected branches, and their
+        workers are retried, the function does nothing: another merge follows the retries.
         """
         job_id, merged = item.render.job_id, item.merged
         if self._scheduler.merge_refused(job_id, merged.refusals, now):
@@ -461,8 +467,8 @@ class Supervisor:
         if attempt is not None and attempt.number == ended.attempt:
             self._headroom.worker_ended(view.workers[ended.key].agent, now - attempt.started_at)
             if ended.exit.cause in FREE_RETRY:
-                # The retry does not count. A full disk cannot cause endless retries, because no
-                # worker starts after the next check of the disk.
+                # Such a retry does not count. Even a full disk causes no endless retries, because
+                # the next check of the disk stops further starts.
                 self._scheduler.free_retry(ended.key)
         self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
 
@@ -484,10 +490,10 @@ class Supervisor:
         return issued
 
     def _save(self, change: Change) -> None:
-        """Store the changes of a turn. The turn's commands are executed only afterwards.
+        """Store the changes of a turn, before the turn's commands are executed.
 
-        If the store fails, wait and retry. Raise StoreError if the server stops before the changes
-        are stored.
+        If the store fails, wait and retry. Raise StoreError if the supervisor is stopped before the
+        changes are stored.
         """
         self._publisher.announce()
         pause = FIRST_RETRY_SECONDS
@@ -515,7 +521,7 @@ class Supervisor:
         try:
             self._execute(command, issued)
         except Exception:
-            # Continue with the other commands, which belong to other workers.
+            # Continue with the turn's other commands, because they concern other workers.
             logger.exception("a command failed", extra={"command": repr(command)})
 
     def _execute(self, command: Command, issued: dict[WorkerKey, Issued]) -> None:

@@ -35,9 +35,9 @@ class BranchTips:
     def of(self, job: Job, worker_id: str) -> list[str]:
         """Return the branch heads of an ended worker.
 
-        The first head is the worker's branch with the results of its child jobs merged in. Each
-        result that conflicts is a further head. The branch itself is not moved, because it may be
-        checked out in a worktree.
+        The first head is a commit that merges the results of the worker's child jobs into the
+        worker's branch. Each result that conflicts is a further head. The branch itself is not
+        moved, because the branch may be checked out in a worktree.
         """
         tip = self._repository.commit_of(branch_of(job.root_id, worker_id))
         tip, alone = self.with_children(job, worker_id, tip, may_have_results=True)
@@ -50,8 +50,8 @@ class BranchTips:
 
         Return two values: the merged commit, and the results that conflict.
 
-        ``may_have_results``: True if ``tip`` may already contain results, because the results were
-        added to the worker's files.
+        ``may_have_results``: True if ``tip`` may already have the content of results, because the
+        server adds results to a waiting worker's files.
         """
         alone: list[str] = []
         for child in child_results(
@@ -79,23 +79,23 @@ class BranchTips:
         if not tip or self._repository.contains(tip, result):
             return tip
         if not self._repository.contains(tip, began):
-            # The child job started from a snapshot of the worker's uncommitted files. The branch
-            # lacks this snapshot, so merge it first.
+            # The child job started from a snapshot of the worker's uncommitted files. First merge
+            # this snapshot, which is not on the branch.
             words = job_commit_message(f"State of {worker_id} when it started a child job", job.id)
             tip = self._repository.create_merge_commit(tip, began, words, merger_of(job))
         message = child_merge_message(worker_id, job.id)
         merged = self.merge(job, tip, result, message).commit
         if not merged or tip == own:
             return merged
-        # One merge commit is enough: the start of the child job is an ancestor of its result.
+        # Replace the two merge commits by one, because the snapshot is an ancestor of the result.
         return self._with_result_as_parent(job, worker_id, own, result, merged)
 
     def merge(
         self, job: Job, ours: str, theirs: str, message: str, *, union: bool = False
     ) -> Merge:
-        """Merge two commits by the job's strategy.
+        """Merge two commits with the job's merge strategy.
 
-        ``union``: True if the strategy ``auto`` may keep the added lines of both sides.
+        ``union``: True to allow the strategy ``auto`` to keep the added lines of both sides.
         """
         strategy = job.config.merge_strategy
         return self._repository.merge(
@@ -113,8 +113,8 @@ def without_secrets(
 ) -> str:
     """Squash a worker's commits if the scan for secrets found a secret in an attempt.
 
-    Otherwise, a secret that a later commit removed would remain in the merged history. Return the
-    branch head after this. Checkpoints still have the former head. Idempotent.
+    Without the squash, a secret that a later commit removed would remain in the merged history.
+    Return the new branch head. Checkpoints still have the former head. Idempotent.
     """
     is_refused = any(SECRETS in failure.gates for failure in worker.failures)
     if not is_refused or not start or list(repository.first_parent_commits(start, tip)) == [tip]:
@@ -134,9 +134,11 @@ def without_held_back(
 ) -> tuple[str, tuple[HeldBack, ...]]:
     """Squash the commits of an attempt if they contain files that must not be committed.
 
-    Otherwise, these files would remain in the merged history. If one of the commits is a merge,
-    nothing is changed. Return the branch head, and ``held`` with the outcome for each file.
+    Without the squash, these files would remain in the merged history. If one of the commits is a
+    merge, change nothing. Return the branch head, and ``held`` with the outcome for each file.
     Idempotent.
+
+    ``onto``: the commit before the attempt. ``held``: the files that must not be committed.
     """
     inside = repository.paths_in_history(onto, tip, [each.path for each in held]) if held else ()
     if not inside:
@@ -157,7 +159,7 @@ def without_refused(
 ) -> str:
     """Squash the commits of rejected attempts into the commit of the worker's present attempt.
 
-    Only rejected attempts that directly precede the present attempt count. Return the new branch
+    Squash only the rejected attempts directly before the present attempt. Return the new branch
     head. Idempotent.
     """
     first = _first_refused(worker)

@@ -30,12 +30,12 @@ MOST_COMPARED = 200_000
 RECORD_BYTES = 256 * 1024 * 1024
 #: Maximum number of files of a promised directory that are checked.
 MOST_SOUGHT = 10_000
-#: Directories that tools fill. They are not searched.
+#: Names of directories that tools fill. These directories are not searched.
 _PASSED_OVER = frozenset({".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"})
 
-#: Name of the file with the project's state before an attempt. The file is next to the attempt's
-#: exit record, so that a later server can compare states. Earlier changes of the user do not count
-#: as the worker's.
+#: Path of the file with the project's state before an attempt. The path of the attempt's control
+#: directory is inserted. A later server can read this file. With the recorded state, earlier
+#: changes of the user do not count as the worker's changes.
 _NAME = "{}.project.json"
 
 
@@ -67,9 +67,9 @@ class ChangesWithoutWorktree:
         self._workspace = space
 
     def begin(self, worker: Worker) -> None:
-        """Record the project's state before an attempt. Idempotent.
+        """Record the project's state before an attempt that works in the user's checkout.
 
-        Raise OSError or RepositoryError.
+        Raise OSError or RepositoryError. Idempotent.
         """
         os.makedirs(self._workspace.prepare_worker(worker, {}), 0o700, exist_ok=True)
         now = self._present_state()
@@ -79,7 +79,7 @@ class ChangesWithoutWorktree:
         replace_file(path, json.dumps(record).encode("utf-8", "surrogateescape"))
 
     def watch(self, worker: Worker) -> None:
-        """Record the project's state before an attempt that works in another directory.
+        """Record the project's state before an attempt that works in a plain directory.
 
         If the disk is full, raise the error. Any other error is only logged.
         """
@@ -93,9 +93,9 @@ class ChangesWithoutWorktree:
             )
 
     def changes(self, worker: Worker, task: TaskSpec) -> Changes:
-        """Return the changes that all attempts of the worker made in the project.
+        """Return the changes in the project since the worker's first attempt.
 
-        ``Changes.changed`` is True if the latest attempt made at least one change.
+        The field ``changed`` is True if work has changed since the start of the latest attempt.
         """
         promised = {normalized(each) for each in task.writes}
         reports = [each for each in REPORT_NAMES if each not in promised]
@@ -115,8 +115,8 @@ class ChangesWithoutWorktree:
     def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
         """Return ``changes`` with the files that ``others`` may have changed (field ``checkout``).
 
-        ``others``: workers that ran at the same time. Removed files always count, because the time
-        of a removal is unknown.
+        ``others``: workers that ran at the same time. Removed files are always included, because
+        the time of a removal is unknown.
         """
         paths = sorted({*changes.files, *changes.touched}) if others else []
         at = {path: _changed_at(str(self.project / path)) for path in paths}
@@ -128,21 +128,22 @@ class ChangesWithoutWorktree:
         return replace(changes, checkout=tuple(shared[:MOST_FILES]))
 
     def is_older(self, path: str, at: float) -> bool:
-        """True if a file of the project exists, and was not changed after the time ``at``."""
+        """True if a file of the project exists, and has not changed since the Unix time ``at``."""
         written_at = _changed_at(str(self.project / path))
         return 0.0 < written_at <= at
 
     def removed(self, worker: Worker, task: TaskSpec, others: Iterable[Worker]) -> tuple[str, ...]:
         """Return the promised files that the worker wrote, and that were removed later.
 
-        A file counts as removed if it is neither in the project, nor in a directory of the worker
-        or of the ``others``. Files that existed before the worker began are omitted, because their
-        removal is a visible change of the project. After an error, which is logged, return ().
+        A file counts as removed if it is not in the project, in the worker's directory, or in a
+        directory of the ``others``. Files that existed before the worker began are omitted, because
+        their removal is a visible change of the project. After an error, which is logged, return
+        no files.
         """
         missing = worker.delivery.missing if worker.delivery else task.writes
 
         def exists(path: str) -> bool:
-            # This is a generator, because a job may have thousands of workers.
+            # Use a generator, so that the search ends early in a job with thousands of workers.
             homes = (self._workspace.worker_directory(each) for each in chain([worker], others))
             places = chain([str(self.project)], homes)
             return any(any(_existing_paths(each, normalized(path))) for each in places)
@@ -163,12 +164,14 @@ class ChangesWithoutWorktree:
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
     ) -> Changes:
-        """Return the changes of a worker without a worktree: in its directory and in the project.
+        """Return the changes of a worker in a plain directory: there, and in the project.
+
+        Changes in the project are found only if ``watch`` recorded the project's state before the
+        attempt.
 
         ``before``: the files of the directory before the attempt. ``builds``: True if the agent's
-        work is to change files. If False, files in the directory belong to the result only if the
-        project has no git. Changes in the project are found only if the project's state was
-        recorded before the attempt.
+        work is to change files. If False, files in the directory are judged by gates only if the
+        project has no git repository.
         """
         now = self._workspace.snapshot(worker, task.writes)
         try:
@@ -203,12 +206,12 @@ class ChangesWithoutWorktree:
     ) -> tuple[set[str], bool, tuple[str, ...]]:
         """Return three values about changes in the project.
 
-        1. All paths that differ since the first attempt.
-        2. True if the latest attempt changed a path that counts as work.
-        3. The paths that count as work, in order.
+        1. All paths that have changed since the worker's first attempt.
+        2. True if a path that counts as work has changed since the latest attempt's start.
+        3. The paths that count as work, sorted.
 
         If the project's state was not recorded, the values are empty. ``reports``: names of the
-        worker's reports, which are moved out of the project.
+        worker's reports. If the worker wrote them into the project, move them to its directory.
         """
         before = self._recorded_state(worker, worker.attempt)
         if before is None:
@@ -234,17 +237,19 @@ class ChangesWithoutWorktree:
     ) -> _Promise:
         """Return the state of a promised path: written, only present, or missing.
 
-        ``place``: the directory to search; "" for the project. In the project, a file that existed
-        before the worker's start counts as missing. A link to a file outside the directory also
-        counts as missing.
+        In the project, a file that existed before the worker's start counts as missing. A link to a
+        file outside the searched directory also counts as missing.
+
+        ``place``: the directory to search; "" for the project. ``touched``: changed paths in this
+        directory.
         """
         top = place or str(self.project)
         if held_by(promised, [each for each in touched if not is_hollow(top, each)]):
             return _Promise.WRITTEN
-        # Use the clock of the file system, because the files' times come from this clock.
+        # Take the start time from a file, because the file system may use another clock.
         began = _changed_at(self._record_path(worker, 1))
         found = [*_existing_paths(top, normalized(promised))]
-        # Lists of changes do not contain ignored files, so compare the files' times.
+        # ``touched`` does not contain files that git ignores. Compare the times of such files.
         if began and any(_changed_at(each) >= began for each in found):
             return _Promise.WRITTEN
         return _Promise.PRESENT if place and found else _Promise.MISSING

@@ -1,8 +1,10 @@
 """Checkpoints of workers' worktrees: created around every attempt, and restored after a failure.
 
-A checkpoint consists of two commits: the worktree, and its ignored files. After a failure, the
-decision to roll back is stored first. The rollback runs when the next attempt opens the worktree.
-The first checkpoint of the next attempt shows that the rollback is done.
+A checkpoint has two commits: the worktree's files, and the worktree's ignored files.
+
+After a failure, the server first only stores that a rollback is planned. The rollback runs when the
+next attempt opens the worktree. The first checkpoint of this attempt shows that the rollback has
+run.
 """
 
 import logging
@@ -26,9 +28,10 @@ from orchestrator.core.repository.repository import Repository, signature_of
 
 logger = logging.getLogger(__name__)
 
-#: Part of the name of a checkpoint that was saved before a person's rollback, as in ``2-left-1``.
+#: Part of the name of a checkpoint that a person's rollback saved first, such as ``2-left-1``.
 LEFT = "-left-"
-#: Part of the name of a checkpoint from before a rebase that an attempt did not finish.
+#: Part of the name of a checkpoint with the branch head before a rebase that an attempt began, but
+#: did not finish.
 REBASED = "-rebased"
 
 
@@ -56,7 +59,10 @@ class Checkpoints:
 
     @contextmanager
     def held(self, key: WorkerKey) -> Iterator[None]:
-        """Lock a worker's checkpoints. Only one thread at a time can hold a worker."""
+        """Hold the lock of a worker's checkpoints and worktree until the block ends.
+
+        Only one thread at a time can hold the lock.
+        """
         with self._guard:
             lock, users = self._holds.get(key, (threading.Lock(), 0))
             self._holds[key] = lock, users + 1
@@ -72,10 +78,11 @@ class Checkpoints:
     # -- around an attempt ----------------------------------------------------------------------
 
     def begin(self, place: CheckpointPlace, is_new: bool, fold: Callable[[str], str]) -> None:
-        """Run a pending rollback. Then create the checkpoint before the attempt.
+        """Run the pending rollback, if any. Then create the checkpoint before the attempt.
 
-        ``is_new``: True if the worktree was just created. ``fold`` adds the results of child jobs
-        to a commit. A rollback keeps these results, because completed child jobs do not run again.
+        ``is_new``: True if the worktree was just created. ``fold``: merges the results of child
+        jobs into a commit. A rollback keeps these results, because completed child jobs do not run
+        again.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         failure = pending(worker, present)
@@ -86,7 +93,7 @@ class Checkpoints:
         if present:
             self._save(place, before(worker.attempt), "")
         else:
-            # The worktree is new, so it contains no changes that its branch lacks.
+            # The worktree is new, so its branch has all files of the worktree.
             commit = self.repository.commit_of(place.branch)
             self._set_refs(worker, {before(worker.attempt): commit}, {})
         failpoints.reached("checkpoint: before the attempt")
@@ -95,10 +102,10 @@ class Checkpoints:
         """Create the checkpoint after an attempt. Idempotent.
 
         ``tip``: the branch head, which must already contain the attempt's changes; "" if the
-        changes could not be committed. In this case, the checkpoint has the files that git can add.
+        changes could not be committed. The checkpoint then has those files that git can add.
 
-        ``interrupted``: the branch head from before a rebase that the attempt began and did not
-        finish.
+        ``interrupted``: the branch head before a rebase that the attempt began, but did not finish;
+        "" if there is no such rebase.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         if not any(_is_of_later_attempt(name, worker.attempt) for name in present):
@@ -124,7 +131,10 @@ class Checkpoints:
         logger.info("a worker was rolled back to a checkpoint", extra=payload)
 
     def _note_undone(self, worker: Worker, failure: Failure, commit: str) -> None:
-        """Set a ref to the state before a rollback, so that a person can still see its changes."""
+        """Set a ref to the state before a rollback, so that a person can see the undone changes.
+
+        ``commit``: the state after the rollback.
+        """
         left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
         if self.repository.differing_paths(commit, left):
             name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
@@ -141,7 +151,10 @@ class Checkpoints:
     def _save(
         self, place: CheckpointPlace, name: str, commit: str, more: Mapping[str, str] | None = None
     ) -> None:
-        """Save a checkpoint of ``commit``, or of the worktree if ``commit`` is empty."""
+        """Save the checkpoint ``name`` of ``commit``, or of the worktree if ``commit`` is empty.
+
+        ``more``: further checkpoints to save: commits by name.
+        """
         message, author = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
         commit = commit or self.repository.snapshot(place.directory, message, author)
         ignored = self._kept_ignored(place, message)
@@ -149,10 +162,10 @@ class Checkpoints:
         self._set_refs(place.worker, {name: commit, **(more or {})}, found)
 
     def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
-        """Save the worktree's ignored files. Return their commit; "" after an error.
+        """Save the worktree's ignored files. Return their commit; "" if there is none.
 
-        An error is only logged, because missing ignored files, such as caches, must not make an
-        attempt fail.
+        An error is only logged: an attempt must not fail because ignored files, such as caches,
+        cannot be saved.
         """
         author = signature_of(place.worker)
         try:
@@ -193,7 +206,7 @@ class Checkpoints:
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
         """Return the ignored files that each checkpoint lacks.
 
-        Keys are the names of the checkpoints. Each value has the missing files with the reasons.
+        Keys are the names of checkpoints. Values have the missing files: path, and reason.
         """
         found = self._ignored_of(worker)
         return {name: self.repository.omitted_ignored(commit) for name, commit in found.items()}
@@ -210,9 +223,9 @@ class Checkpoints:
     # -- rollbacks ------------------------------------------------------------------------------
 
     def roll_back(self, place: CheckpointPlace, name: str) -> RolledBack:
-        """Roll a worker back to a checkpoint. The worker's present state is saved first.
+        """Roll a worker back to the checkpoint ``name``. First save the worker's present state.
 
-        No attempt of the worker may be running.
+        No attempt of the worker may be running. Raise NotFound for an unknown checkpoint.
         """
         worker, present = place.worker, self.refs_of(place.worker)
         commit = self._commit_of(worker, name, present)
@@ -239,8 +252,8 @@ class Checkpoints:
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
     """Return the failure whose planned rollback has not run; None if no rollback is pending.
 
-    ``present``: the worker's checkpoints. A checkpoint of a later attempt, or of a person's later
-    rollback, shows that the planned rollback has run or is no longer needed.
+    ``present``: the worker's checkpoints. If a later attempt or a later rollback by a person has
+    created a checkpoint, the planned rollback has run or is no longer needed.
     """
     for failure in reversed(worker.failures):
         later = (_is_of_later_attempt(name, failure.attempt) for name in present)

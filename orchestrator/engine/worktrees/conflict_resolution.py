@@ -1,8 +1,8 @@
 """Conflict resolution: further attempts of workers, in which an agent resolves conflict markers.
 
-The agent that ``config.resolve`` names runs the attempt in the worker's worktree. The attempt
-counts as a retry of the worker. A file that still has markers is unresolved. If the attempt fails
-or changes nothing, the branch head from before the attempt is merged.
+The agent that the job's setting ``resolve`` names runs the attempt in the worker's worktree. The
+attempt counts as a retry of the worker. A file that still has markers is unresolved. If conflicts
+remain unresolved, the branch head from before the attempt is merged.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,8 +26,8 @@ from orchestrator.core.text.formatting import cut
 def begin(repository: Repository, job: Job, worker: Worker, result: str) -> str:
     """Merge ``result`` into the worker's branch, with conflict markers.
 
-    ``result``: the commit of the job's result so far. It is also returned, because it becomes the
-    worker's start commit.
+    ``result``: the commit of the job's result so far. Return the worker's new start commit, which
+    is ``result``.
     """
     own = own_tip(repository, worker)
     words = worker_commit_message(
@@ -46,9 +46,9 @@ def begin(repository: Repository, job: Job, worker: Worker, result: str) -> str:
 
 
 def own_tip(repository: Repository, worker: Worker) -> str:
-    """Return the worker's branch head without an unsuccessful attempt to resolve conflicts.
+    """Return the worker's branch head; after an unsuccessful attempt to resolve, the head before.
 
-    If an attempt did not resolve all conflicts, this is the branch head before the attempt.
+    An attempt is unsuccessful if it did not resolve all conflicts.
     """
     tip = repository.commit_of(worker_branch(worker))
     return repository.commit_of(resolving_ref(worker)) if unresolved(repository, worker) else tip
@@ -57,15 +57,15 @@ def own_tip(repository: Repository, worker: Worker) -> str:
 def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
     """Return the files whose conflicts the worker's attempt did not resolve.
 
-    These are the files that still have markers. If the attempt failed or changed nothing, these are
-    all conflicting files.
+    Such files still have markers. If the attempt failed or changed nothing, return all conflicting
+    files. Return no files if there was no attempt to resolve conflicts.
     """
     own, result = (
         repository.commit_of(resolving_ref(worker)),
         repository.commit_of(adopted_result_ref(worker)),
     )
     tip = repository.commit_of(worker_branch(worker))
-    # After a crash, one of the two refs may be missing.
+    # Without such an attempt, the refs do not exist. After a crash, one of them may be missing.
     if not (own and result and tip and repository.contains(tip, result)):
         return ()
     if worker.result and worker.result.unresolved:
@@ -73,15 +73,15 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
     return repository.unresolved_files(own, result, tip)
 
 
-#: Maximum number of characters in a prompt: of all conflicting places together, and of a single
-#: text.
+#: Maximum characters in a prompt: for all conflicting places together, and for the text of one side
+#: in one place.
 MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
 
 
 def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment:
-    """Return the assignment. If the worker resolves conflicts, add the text of each conflict.
+    """Return the assignment, for a worker that resolves conflicts with the text of each conflict.
 
-    Runs git, so the supervisor's thread must not call it. Raise RepositoryError.
+    This function runs git, so the supervisor's thread must not call it. Raise RepositoryError.
     """
     worker = assignment.worker
     if worker.attempt < 2 or not (worker.result and worker.result.conflicts):

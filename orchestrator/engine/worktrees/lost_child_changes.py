@@ -1,4 +1,4 @@
-"""Finds changes of child jobs that a parent worker got, but that its branch no longer has."""
+"""Finds changes of child jobs that the parent worker got, but that its branch no longer has."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -26,8 +26,8 @@ class LostChildChanges:
     def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
         """Yield a record for each child job of which the parent worker's branch lacks changes.
 
-        ``worker``: the parent worker, which is merged. ``left``: child jobs that a person chose to
-        exclude. Raise RepositoryError.
+        ``worker``: the parent worker. ``left``: ids of child jobs that a person chose to exclude.
+        Raise RepositoryError.
         """
         if not worker.child_job_ids:
             return
@@ -53,8 +53,8 @@ class LostChildChanges:
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
         """Yield the ids of child jobs whose results a worker has discarded completely.
 
-        ``tip``: a later state of the worker's files. A result is discarded if it was added to these
-        files, and ``tip`` has none of its changes. Raise RepositoryError.
+        A result is discarded if the server added it to the worker's files, but the later state
+        ``tip`` of these files has none of the result's changes. Raise RepositoryError.
         """
         results = self._results_by_job(worker)
         for child_id in results.keys() & {*child_ids}:
@@ -70,12 +70,12 @@ class LostChildChanges:
         base, result = results[child_id].base, results[child_id].result
         others = [f"{each.base}..{each.result}" for each in results.values()]
         others.remove(f"{base}..{result}")
-        # The worker's commit when it started the child job, and the worker's start commit.
+        # Two earlier states: when the worker started the child job, and when the worker started.
         earlier = (self._repository.commit_of(each) for each in (f"{base}^", start_ref(worker)))
         return self._repository.undone_changes(base, result, tip, [*filter(None, earlier)], others)
 
     def merge_again(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
-        """Merge a child job's changes into ``tip`` again, without moving the worker's branch.
+        """Merge a child job's changes into the commit ``tip`` again. Do not move any branch.
 
         Return None if the worker has no result of this child job. Raise RepositoryError.
         """
@@ -97,7 +97,7 @@ class LostChildChanges:
     def _has_merged(self, worker: Worker, result: str) -> bool:
         """True if the worker itself has committed a merge of the child job's result.
 
-        With this merge, the worker decided which changes to keep. For example, ``git merge -s
+        The worker's merge shows which changes the worker wants to keep. For example, ``git merge -s
         ours`` keeps none.
         """
         commit = worker.delivery.commit if worker.delivery else ""

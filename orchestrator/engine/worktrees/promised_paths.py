@@ -19,13 +19,13 @@ from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 
-#: Subdirectory of a worker's directory, for promised files and new sources that git ignores, and
-#: for large uncommitted files.
+#: Subdirectory of a worker's directory with saved files: promised files and new sources that git
+#: ignores, and large uncommitted files.
 SAVED = "files"
 #: Maximum number of files that are saved individually.
 MOST_SAVED = 1000
-#: Directories with files that builds, tests, and package managers create. These are in addition to
-#: the directories of ``is_foreign``.
+#: Names of directories with files that builds, tests, and package managers create. ``is_foreign``
+#: knows further directories.
 _OUTPUT = frozenset(
     {
         *("target", "out", "obj", "coverage", "htmlcov", "tmp", "temp", "test-results"),
@@ -36,7 +36,7 @@ _OUTPUT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class KeptPromises:
-    """The promised paths that a worktree lacks, or that git ignores, and the saved files."""
+    """The outcome of ``Promises.check``: missing paths, ignored paths, and saved files."""
 
     #: Promised paths that do not exist.
     missing: tuple[str, ...] = ()
@@ -55,9 +55,11 @@ class Promises:
     ) -> KeptPromises:
         """Find promised paths that a worktree lacks, and save promised files that git ignores.
 
-        All changes of the worktree must be committed. A path that the worker removed does not count
-        as missing. A link to a file outside the worktree counts as missing. Idempotent. Raise
+        First commit all changes of the worktree. A path that the worker removed does not count as
+        missing. A link to a file outside the worktree counts as missing. Idempotent. Raise
         RepositoryError or OSError.
+
+        ``start``, ``tip``: the worker's start commit and branch head.
         """
         if not task.writes:
             return KeptPromises()
@@ -83,9 +85,9 @@ class Promises:
     def save_sources(
         self, worker: Worker, directory: str, ignored: Iterable[str]
     ) -> tuple[str, ...]:
-        """Save new sources and documents that git ignores. Idempotent.
+        """Save new sources and documents that git ignores. Return the saved files. Idempotent.
 
-        ``ignored``: new ignored files. Return the saved files.
+        ``ignored``: all new files that git ignores.
         """
         written = (each for each in ignored if is_written_by_people(each))
         found = [each for each in written if _OUTPUT.isdisjoint(each.split("/")[:-1])]
@@ -96,7 +98,7 @@ class Promises:
     def save_held_back(
         self, worker: Worker, directory: str, held: Sequence[HeldBack]
     ) -> tuple[HeldBack, ...]:
-        """Save those of the files ``held`` that no command can create again. Idempotent.
+        """Save uncommitted files that no command can create again. Idempotent.
 
         ``held``: files that are not committed. Return ``held`` with the outcome for each file.
         """
@@ -122,12 +124,15 @@ def _exists(directory: str, place: str, path: str) -> bool:
 
 
 def _has_file(path: str) -> bool:
-    # Git does not commit an empty directory.
+    # A directory without files does not count, because git does not commit it.
     return not os.path.isdir(path) or any(files for _, _, files in os.walk(path))
 
 
 def is_hollow(directory: str, path: str) -> bool:
-    """True if ``path`` is a link to a file outside ``directory``. The result lacks the file."""
+    """True if ``path`` is a link to a target outside of ``directory``, or to no existing file.
+
+    A commit then contains the link, but not the file.
+    """
     whole = f"{directory}/{path}"
     return os.path.islink(whole) and not is_inside(whole, directory)
 
@@ -145,6 +150,6 @@ def _copy_file(source: str, target: str, place: str) -> bool:
         os.unlink(target)
     try:
         os.link(source, target, follow_symlinks=False)
-    except OSError:  # The target is on another file system, or the file system has no links
+    except OSError:  # The target is on another file system, or the file system has no hard links.
         shutil.copy2(source, target, follow_symlinks=False)
     return True

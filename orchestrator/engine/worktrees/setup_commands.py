@@ -13,8 +13,8 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.formatting import one_line
 from orchestrator.security.files.untrusted_files import read_regular
 
-#: Name of the file with the setup commands that have run. It is in the worktree's own part of the
-#: repository, and is removed with the worktree.
+#: Name of the file with a hash of the setup commands that have run in a worktree. The file is in
+#: git's directory for the worktree, and is removed with the worktree.
 _MARK = "orchestrator-set-up"
 _MOST_BYTES = 4096
 _MOST_CHARACTERS = 300
@@ -49,9 +49,9 @@ class Setup:
 
 
 def _mark_of(worktree: str) -> Path | None:
-    """Return the path of the file that shows that the setup has run.
+    """Return the path of the file that shows that the setup has run. The file may not exist.
 
-    Return None if a worker has removed the link from the worktree to its repository.
+    Return None if a worker has removed or changed the worktree's file ``.git``.
     """
     link = os.fsdecode(read_regular(f"{worktree}/.git", _MOST_BYTES) or b"").strip()
     place = link.removeprefix("gitdir: ")
@@ -59,7 +59,7 @@ def _mark_of(worktree: str) -> Path | None:
 
 
 def why_failed(ran: FinishedRun) -> str:
-    """Return why the setup failed, as text; "" if it did not fail."""
+    """Return why the setup failed, as text; "" if the setup succeeded."""
     if ran.passed:
         return ""
     why = ran.broken or "; ".join(flaw.text for flaw in ran.reading.flaws)

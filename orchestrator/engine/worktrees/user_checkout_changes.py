@@ -1,4 +1,4 @@
-"""Finds changes in the user's own checkout since the first worker of a job began."""
+"""Finds changes in the user's checkout since the first worker of a job began."""
 
 import json
 import os
@@ -26,20 +26,22 @@ from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.json_values import object_in
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
-#: Name of the file in a root job's directory with the state before the job.
+#: Name of the file with the checkout's state before the job, in a root job's directory.
 BEFORE = "checkout.json"
 BEFORE_BYTES = 64 * 1024 * 1024
-#: Name of the file next to `checkout.json` with the states before and after each change.
+#: Name of the file with the changes, next to ``checkout.json``. Each change has two states: before
+#: and after.
 AFTER = "checkout-changes.json"
-#: Name of a file that exists from the end of a job's run until the job's next attempt. Changes in
-#: this time are the user's.
+#: Name of a file that exists while the job is not running: from the end of a run until the next
+#: attempt. Changes in this time are made by the user.
 AT_REST = "checkout-at-rest"
-#: In files of earlier versions: the key for the whole configuration.
+#: Key for git's whole configuration, in files of earlier versions.
 _WHOLE_CONFIG = f"{GIT_FILE}config"
-#: Maximum seconds by which the time of a file may be too early, because a file system stores the
-#: time of the kernel's last tick.
+#: Maximum seconds by which the stored time of a file may be too early. File systems store the time
+#: of the kernel's last tick.
 TICK_SECONDS = 0.05
-#: Seconds after which an existing lock counts as leftover. Git holds a lock only briefly.
+#: Seconds after which a lock file of git counts as left by a killed git process. A running git
+#: process holds a lock only briefly.
 LEFT_SECONDS = 1.0
 
 
@@ -54,7 +56,7 @@ class UsersCheckout:
     def note(self, root_id: str) -> None:
         """Record the checkout's state before any worker of the job tree begins.
 
-        A later call adds the user's changes since the end of the job's previous run.
+        A later call adds the user's changes since the job's previous run to the recorded state.
         """
         directory = self._workspace.job_directory(root_id)
         path = directory / BEFORE
@@ -72,7 +74,7 @@ class UsersCheckout:
         directory = self._workspace.job_directory(root_id)
         before, ended = self._recorded_state(root_id), self._previous_end(root_id)
         state = self._repository.checkout_state()
-        # If the state before the job is incomplete, every change is reported.
+        # Without a readable recorded state, do not add changes: all changes are then reported.
         names = {*before, *state} if before else ()
         users = {
             name for name in names if state.get(name) != ended.get(name, (before or {}).get(name))
@@ -83,14 +85,14 @@ class UsersCheckout:
             kept = {name: seen for name, seen in before.items() if name not in users}
             adopted = {name: state[name] for name in users if name in state}
             replace_file(path, json.dumps({**kept, **adopted}).encode())
-            # From this time on, ``changes`` reads the logs of refs.
+            # Keep the file's time, because ``changes`` reads the logs of refs from this time on.
             os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
         (directory / AT_REST).unlink(missing_ok=True)
 
     def _previous_end(self, root_id: str) -> Mapping[str, str | None]:
-        """Return entries that changed during the previous run, with their values at its end.
+        """Return entries that changed during the previous run, with the values at the run's end.
 
-        The value of an entry that did not exist is None.
+        The value is None if the entry did not exist at the run's end.
         """
         directory = self._workspace.job_directory(root_id)
         noted = object_in(read_regular(directory / AFTER, BEFORE_BYTES, within=directory))
@@ -109,7 +111,7 @@ class UsersCheckout:
         Without this check, a worker could make git ignore conflicts.
         """
         before = (self._recorded_state(root_id) or {}).get(WAYS_TO_MERGE)
-        # The state is missing if an earlier server began the job. In this case, report no change.
+        # A server of an earlier version did not record the settings. Then assume no change.
         if before is None or before == self._repository.ways_to_merge():
             return
         raise RepositoryError(
@@ -121,11 +123,11 @@ class UsersCheckout:
     def changes(self, root_id: str) -> tuple[list[RepositoryChange], Mapping[str, str] | None]:
         """Return the changes since the recorded state, and the present state for ``changed_files``.
 
-        Call this at the end of a run. Changes that the user made between runs are omitted. A change
-        names its author if git's logs show the author. The present state is None if no state was
-        recorded.
+        Call this method at the end of a run. Changes that the user made between runs are omitted. A
+        change names the worker that made it, if git's logs show the worker. The present state is
+        None if no state was recorded.
 
-        The states before and after the changes are stored for the command ``restore``.
+        Also store the states before and after the changes, for the command ``restore``.
         """
         before = self._recorded_state(root_id)
         if before is None:
@@ -147,8 +149,8 @@ class UsersCheckout:
     def _settled(self, before: Mapping[str, object]) -> tuple[dict[str, str], Mapping[str, str]]:
         """Return the entries that differ from the recorded state, and the whole present state.
 
-        An entry is a ref or a file of the checkout, with its present value. While a git command
-        runs, its lock files are ignored.
+        An entry is, for example, a ref or a file of the checkout. The value is the entry's present
+        value; "" for a removed entry. Lock files of running git commands are omitted.
         """
         state = self._repository.checkout_state()
         found = _changed_entries(before, state)
@@ -168,8 +170,9 @@ class UsersCheckout:
     ) -> dict[str, float]:
         """Return the files that differ from the recorded state and were written after ``since``.
 
-        The keys are paths from the top of the checkout, the values the times of the changes.
-        Ignored files are omitted. ``state``: the present state from ``changes``; None if unknown.
+        The keys are paths relative to the top of the checkout. The values are the times of the
+        changes. Files that git ignores are omitted. ``state``: the present state from ``changes``;
+        None if unknown.
         """
         before, now = self._recorded_state(root_id), self._repository.checkout_files(state)
         if not before or now is None:
@@ -191,8 +194,8 @@ class UsersCheckout:
         directory = self._workspace.job_directory(root_id)
         if not os.path.lexists(directory / BEFORE):
             return None
-        # A worker may have replaced the file, for example by a pipe. In this case, every change is
-        # reported.
+        # A worker may have replaced the file, for example by a pipe. The result is then empty, and
+        # all changes are reported.
         return object_in(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
 
 
@@ -208,7 +211,7 @@ def _changed_entries(before: Mapping[str, object], after: Mapping[str, str]) -> 
 
 
 def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:
-    """Return the workers whose attempts ran at the time ``at``. No worker occurs twice."""
+    """Return the ids of workers whose attempts ran at the Unix time ``at``, without duplicates."""
     found = (each.worker_id for each in attempts if _ran_at(each, at))
     return list(dict.fromkeys(found))
 
@@ -221,9 +224,9 @@ def _ran_at(attempt: Attempt, at: float) -> bool:
 
 
 def _changed_at(path: str) -> float:
-    """Return when a file changed (Unix time).
+    """Return the Unix time at which a file changed.
 
-    For a removed file, return the time of its directory.
+    For a removed file, return the time at which the nearest existing directory above it changed.
     """
     while not os.path.lexists(path):
         path = os.path.dirname(path)

@@ -1,7 +1,7 @@
 """Working directories of workers that may change files: worktrees, or plain directories.
 
-Creating a worktree takes from 20 ms to seconds, so the supervisor's thread may call only
-``wanted``.
+Methods that run git or create a worktree take from 20 ms to several seconds. The supervisor's
+thread may therefore call only ``WorktreeRule.wanted``.
 """
 
 import logging
@@ -73,10 +73,10 @@ def merge_result_so_far(repository: Repository, job: Job, worker: Worker, start:
 
     Return the new start commit:
 
-    - Without a conflict: ``start`` with the job's result so far merged in.
-    - After a conflict that no agent resolves: ``start``. The branch stays unchanged.
-    - After a conflict that the next attempt resolves: the job's result so far. The branch then has
-      conflict markers.
+    - Without a conflict: a merge of ``start`` and the job's result so far.
+    - With a conflict that no agent is to resolve: ``start``. The branch stays unchanged.
+    - With a conflict that the next attempt is to resolve: the job's result so far. The branch then
+      has conflict markers.
 
     The branch must not be checked out in any worktree.
     """
@@ -95,7 +95,7 @@ def merge_result_so_far(repository: Repository, job: Job, worker: Worker, start:
         for each in (start, tip)
     )
     if on_start and on_tip:
-        # Without this ref, changes of other workers would count as changes of this worker.
+        # Move the start, so that changes of other workers do not count as this worker's changes.
         repository.set_ref(start_ref(worker), on_start)
         failpoints.reached("sent back: its start is known")
         repository.set_ref(worker_branch(worker), on_tip)
@@ -109,24 +109,23 @@ def merge_result_so_far(repository: Repository, job: Job, worker: Worker, start:
 
 logger = logging.getLogger(__name__)
 
-#: Suffix of the name of a directory with the project's programs. The directory is outside of the
-#: worktree.
+#: Suffix for the path of the directory with the project's programs, which is next to the worktree.
 PROGRAMS = ".programs"
 #: Maximum number of files that are listed individually.
 MOST_FILES = 10_000
-#: Files that an agent may write to its worktree, although they belong in the worker's directory.
+#: Files of a worker's directory that an agent may have written to its worktree by mistake.
 REPORT_NAMES = ("output.md", "result.json")
 #: Seconds until opening a worktree is retried.
 PAUSE_SECONDS = 0.3
 #: Minimum pause between two updates of a worker's branch from its node: in seconds, and as a
-#: multiple of the time that an update takes.
+#: multiple of the duration of the latest update.
 REFRESH_SECONDS, PAUSE_FACTOR = 3.0, 10.0
-#: Maximum number of attempts to add a child job's result to files that change at the same time.
+#: Maximum number of tries to add a child job's result to files that change at the same time.
 MOST_TRIES = 6
 
-#: Returns a context in which a running worker's worktree on a node is held. The context has None if
-#: the server itself has the worker's files. The second argument: True to wait for a disconnected
-#: node.
+#: Function that gives access to a running worker's worktree on a node with its own file system. The
+#: returned context yields None if the server itself has the worker's files. The second argument is
+#: True to wait for a disconnected node.
 HoldOnNode = Callable[[Worker, bool], AbstractContextManager[NodeWorktree | None]]
 
 
@@ -138,8 +137,8 @@ def not_copied(directory: str) -> tuple[str, ...]:
 @dataclass(frozen=True, slots=True)
 class WorkerWorktree:
     directory: str
-    #: The agent's working directory: the project in the worktree. Unknown for an adopted
-    #: attempt.
+    #: The agent's working directory: the project's directory in the worktree; empty for an attempt
+    #: that an earlier server started.
     cwd: str
     branch: str
     #: The branch head when the attempt began; empty if unknown.
@@ -155,8 +154,7 @@ class Changes:
     files: tuple[str, ...]
     #: True if the latest attempt created or changed files.
     changed: bool
-    #: Damage of the worktree that the worker caused, as text; None if the worker has a plain
-    #: directory.
+    #: Damage to the worktree, as text; None if the worker has a plain directory.
     faults: tuple[str, ...] | None = None
     #: Size of the changes, by which candidates are compared; None if the worker is no candidate.
     size: ChangeSize | None = None
@@ -168,22 +166,23 @@ class Changes:
     ignored: tuple[str, ...] = ()
     #: Promised files that git ignores and that were saved.
     saved: tuple[str, ...] = ()
-    #: New sources that git ignores and that were saved. They do not count as changes of the result.
+    #: Saved new sources that git ignores. These files do not count as changes of the result.
     ignored_sources: tuple[str, ...] = ()
-    #: Files of the checkout, or of the project, that changed while the attempt ran.
+    #: Files of the user's checkout that changed while the attempt ran.
     checkout: tuple[str, ...] = ()
-    #: Git objects that the worker created outside its branch.
+    #: Git objects, such as other branches, that the worker created outside its own branch.
     side_work: tuple[SideWork, ...] = ()
-    #: New files that are not committed.
+    #: New files that must not be committed.
     held_back: tuple[HeldBack, ...] = ()
-    #: Workers of dependencies whose changes the worker's start lacks because of a conflict.
+    #: Ids of workers of dependencies whose changes the worker's start commit lacks because of a
+    #: conflict.
     omitted: tuple[str, ...] = ()
     #: The worker's branch head.
     commit: str = ""
     #: Files that the worker removed in all attempts; at most ``MOST_FILES``.
     removed: tuple[str, ...] = ()
-    #: All files that a worker without a worktree changed or removed. New files that
-    #: ``git.never_commit`` names are omitted.
+    #: All files that a worker without a worktree changed or removed. New files that match the
+    #: setting ``git.never_commit`` are omitted.
     touched: tuple[str, ...] = ()
     #: True if git had an unresolved conflict at the attempt's end. The changes then contain
     #: conflict markers.
@@ -194,7 +193,7 @@ class Changes:
 class MergeIntoParent:
     """The merge of a child job's result into the files of its parent worker."""
 
-    #: The worker's state before the merge.
+    #: Commit of the parent worker's files before the merge.
     ours: str
     merge: Merge
 
@@ -210,15 +209,15 @@ class Worktrees:
         fold_attempts: bool = True,
         on_node: HoldOnNode = lambda worker, waits: nullcontext(),
     ) -> None:
-        """``search``: the path on which workers find programs.
+        """``search``: the search path for programs (``PATH``) of workers.
 
-        ``fold_attempts``: True if the commits of a rejected attempt become part of the next
-        attempt's commit. ``on_node``: gives access to a running worker's worktree on a node with
-        its own file system.
+        ``fold_attempts``: True to squash the commits of a rejected attempt into the next attempt's
+        commit. ``on_node``: gives access to a running worker's worktree on a node with its own file
+        system.
         """
         self._search, self._on_node = search, on_node
         self._fold_attempts = fold_attempts
-        #: Monotonic time after which the branch of a worker may be updated from its node again.
+        #: Monotonic time from which a worker's branch may be updated from its node again.
         self._refresh_after: dict[WorkerKey, float] = {}
         self._repository = repository
         self.rule = WorktreeRule(agents)
@@ -227,13 +226,13 @@ class Worktrees:
         self._opened_worktrees = OpenedWorktrees()
         self._tips = BranchTips(repository)
         self._promises = Promises(repository, workspace)
-        #: Finds changes of the user's own files.
+        #: Finds changes in the user's checkout.
         self.checkout = UsersCheckout(repository, workspace)
 
     def base_of_child_job(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """Return the base for a worker's child job; empty if none of ``tasks`` requests a worktree.
+        """Return the base for a worker's child job; empty if no task of it needs a worktree.
 
         The base is the first commit in this list that exists:
 
@@ -256,7 +255,7 @@ class Worktrees:
         """Update the branch of a running worker from its node, if the node has its own file system.
 
         For some seconds after a call, further calls do nothing. Never raises: after an error, the
-        branch has an earlier state.
+        branch stays as it was.
         """
         if time.monotonic() < self._refresh_after.get(worker.key, 0.0):
             return
@@ -314,8 +313,8 @@ class Worktrees:
     ) -> Assignment:
         """Return the assignment, with the facts that depend on the worktree.
 
-        Dependencies that the worktree lacks are marked as omitted. For a further attempt, earlier
-        commits and conflicts are added. Raise RepositoryError.
+        Dependencies whose changes the worktree lacks are marked as omitted. For a further attempt,
+        add earlier commits and conflicts. Raise RepositoryError.
         """
         results = assignment.dependency_results
         names = [each.worker_id for each in results.values()]
@@ -396,7 +395,7 @@ class Worktrees:
         return WorkerWorktree(directory, "", worker_branch(worker), "", "")
 
     def _merged_start(self, assignment: Assignment) -> str:
-        # The merge omits changes that conflict; ``omitted`` names them.
+        # Skip changes that conflict. The method ``omitted`` finds the skipped dependencies.
         job, commit = assignment.job, assignment.job.config.base
         for task_id, result in assignment.dependency_results.items():
             for tip in self.tips_of(job, result.worker_id):
@@ -409,8 +408,7 @@ class Worktrees:
     def omitted(self, worker: Worker, dependencies: Sequence[str]) -> tuple[str, ...]:
         """Return the dependencies whose changes the worker's start commit lacks after a conflict.
 
-        ``dependencies``: ids of the workers that ran the tasks on which the worker's task depends.
-        Raise RepositoryError.
+        ``dependencies``: ids of the workers of these dependencies. Raise RepositoryError.
         """
         if len(dependencies) < 2:
             # The changes of a single dependency cannot conflict.
@@ -434,18 +432,21 @@ class Worktrees:
     ) -> MergeIntoParent | None:
         """Add a child job's result to the files of its parent worker, which waits for the job.
 
-        ``began``: the child job's base. ``branch``: the full name of the result's branch. Return
-        the merge, or None if the worker has no worktree. If the result conflicts, add nothing.
+        Return the merge, or None if the worker has no worktree. If the result conflicts, add
+        nothing. Raise RepositoryError.
+
+        ``began``: the child job's base. ``result``: the commit of the result. ``branch``: the full
+        name of the result branch.
         """
         brought: MergeIntoParent | None = None
         why = ""
         for _ in range(MOST_TRIES):
             with self._on_node(parent, True) as held:
                 if held is None and brought is not None:
-                    # No attempt of the worker has begun on a node since the previous round.
+                    # The files are on this server since the previous round, which added the result.
                     return brought
                 if held is not None and not held.fetch():
-                    # Repeat this, because the server then has the files of the ended attempt.
+                    # The attempt is ending. In the next round, the server has its files.
                     continue
                 now = self._snapshot(parent)
                 if not now:
@@ -480,8 +481,8 @@ class Worktrees:
         try:
             return self._close_attempt(worker, task, worktree)
         except (RepositoryError, FileNotFoundError):
-            # Retry, because another worker or a person may have broken the repository between two
-            # steps.
+            # Retry, because another worker or a person may have damaged the repository. The retry
+            # repairs it.
             logger.warning(
                 "cannot close an attempt; retrying", extra={"worker": worker.id}, exc_info=True
             )
@@ -541,7 +542,11 @@ class Worktrees:
         work: MergedSideWork,
         changed: bool,
     ) -> Changes:
-        """Return the changes of all attempts of the worker. ``work``: the commit of the changes."""
+        """Return the changes of all attempts of the worker.
+
+        ``work``: the commit of the latest attempt's work. ``changed``: True if this attempt changed
+        anything.
+        """
         tip = work.commit
         files = self._repository.changed_paths(start or tip, tip)
         others = self.of_children(worker, start, tip)
@@ -571,7 +576,7 @@ class Worktrees:
     def _undo_gates(self, worker: Worker, worktree: WorkerWorktree) -> None:
         """Undo changes that gates made, if the attempt is closed a second time.
 
-        This happens if the server ended while the attempt's gates ran.
+        An attempt is closed a second time if the server ended while the attempt's gates ran.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
         closed = self._repository.commit_of(ref)
@@ -590,7 +595,7 @@ class Worktrees:
         return worktree.start or present
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
-        """Return an ended worker's changes as a patch of at most ``most_bytes``.
+        """Return an ended worker's changes as a patch of at most ``most_bytes`` bytes.
 
         Return "" if the worker had no worktree.
         """
@@ -630,15 +635,16 @@ class Worktrees:
         return tuple(each for each in files if each not in others)[:MOST_FILES]
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
-        """Return the files that the worker's child jobs changed or removed, but not the worker.
+        """Return the files that only the worker's child jobs changed or removed.
 
-        ``start``, ``tip``: the worker's start commit and branch head; "" without a worktree.
+        Files that the worker itself also changed are omitted. ``start``, ``tip``: the worker's
+        start commit and branch head; "" without a worktree.
         """
         found: set[str] = set()
         for child in self.children(worker):
             made = set(self._repository.differing_paths(child.base, child.result))
-            # Without a worktree, ``start`` and ``tip`` are empty. In this case, all changes are the
-            # child jobs' changes.
+            # Without a worktree, ``start`` and ``tip`` are empty. The worker itself then changed no
+            # file.
             made -= set(self._repository.differing_paths(start, child.base)) if start else set()
             found |= made - (
                 set(self._repository.differing_paths(child.result, tip)) if tip else set()
@@ -660,15 +666,18 @@ class Worktrees:
         return child_results(self._repository.commits_below(child_refs(worker.root_id, worker.id)))
 
     def drop_spares(self, root_id: str) -> None:
-        """Remove the job tree's spare worktrees, which later worktrees could reuse."""
+        """Remove the job tree's spare worktrees: removed worktrees that were stored for reuse."""
         self._repository.remove_spare_worktrees(str(self._workspace.job_directory(root_id)))
 
     def remove(self, worker: Worker) -> None:
-        """Remove an ended worker's worktree. Its branch still has the content. Idempotent."""
+        """Remove an ended worker's worktree. The worker's branch has all content. Idempotent.
+
+        Do nothing if a later attempt has opened the worktree, or if a person is attached to it.
+        """
         directory = self.directory(worker)
         with self.checkpoints.held(worker.key):
-            # The command ``attach`` removes the worktree when it ends.
-            if not self._opened_worktrees.is_due(worker) or self._workspace.is_attached(worker):
+            # At its end, the command ``attach`` removes the worktree itself.
+            if not self._opened_worktrees.may_remove(worker) or self._workspace.is_attached(worker):
                 return
             if os.path.lexists(directory):
                 branch = worker_branch(worker)

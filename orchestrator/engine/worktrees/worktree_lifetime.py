@@ -28,7 +28,7 @@ def worktree_of(workspace: Workspace, worker: Worker) -> str:
 
 
 def gates_directory(workspace: Workspace, root_id: str) -> Path:
-    """Return the directory with the gates' files and worktrees, whether or not it exists."""
+    """Return the directory with the files and worktrees of gates, whether or not it exists."""
     return workspace.job_directory(root_id) / "gates"
 
 
@@ -89,7 +89,7 @@ class BaselineWorktrees(Protocol):
 class OpenedWorktrees:
     """Records, for each worker, the last attempt that opened the worker's worktree.
 
-    Any thread may call. It must first lock the worker with ``Checkpoints.held``.
+    Any thread may call, but must first lock the worker with ``Checkpoints.held``.
     """
 
     def __init__(self) -> None:
@@ -98,8 +98,8 @@ class OpenedWorktrees:
     def note_opened(self, worker: Worker) -> None:
         self._opened[worker.key] = worker.attempt
 
-    def is_due(self, worker: Worker) -> bool:
-        """True if no attempt after the worker's present attempt has opened the worktree."""
+    def may_remove(self, worker: Worker) -> bool:
+        """True if the worktree may be removed, because no later attempt has opened the worktree."""
         return self._opened.get(worker.key, 0) <= worker.attempt
 
     def note_removed(self, worker: Worker) -> None:
@@ -109,8 +109,8 @@ class OpenedWorktrees:
 class WorktreeRemoval:
     """Removes a worker's worktree soon after the worker's end, before the job ends.
 
-    This class is an observer of stored changes. If a removal fails, it is repeated when the job
-    ends. A later retry creates the worktree again from its branch.
+    This class is an observer of stored changes. If a removal fails, the end of the job repeats the
+    removal. A later attempt of the worker creates the worktree again from the worker's branch.
     """
 
     def __init__(
@@ -129,11 +129,11 @@ class WorktreeRemoval:
     def __call__(self, change: Change) -> None:
         for event in change.events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
-                # There is no site, but an earlier server may have left a worktree.
+                # Also check the directory, because an earlier server may have left a worktree.
                 gates = gates_directory(self._workspace, event.root_id)
                 if self._baselines.sites or gates.is_dir():
                     self._baselines.drop(event.root_id)
-        # Do not search for the worktrees of many short workers, because this would delay the
+        # Skip workers without a worktree, because checking many short workers would delay the
         # scheduler.
         has_worktrees = {
             job_id: self._has_worktrees(job_id)
@@ -162,9 +162,9 @@ class WorktreeRemoval:
 
 
 def _has_finally_ended(worker: Worker) -> bool:
-    """True if the worker has ended, and no process of it can still run.
+    """True if the worker has ended, and none of its processes can still run.
 
-    False if the last attempt was lost, because its process may still run.
+    After a lost attempt, the result is False, because the attempt's process may still run.
     """
     known = worker.result is not None and worker.result.exit_code is not None
     return worker.status.ended and (worker.status.succeeded or known)
