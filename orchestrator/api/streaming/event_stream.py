@@ -211,9 +211,9 @@ class EventStream(WaitingConnection):
         self._sent = new[-1].seq
         self._writer.write(self._frames.of(new))
         if self._live and self._writer.pending > self._socket_loop.options.lag_limit_bytes:
-            self._is_behind()
+            self._handle_lag()
 
-    def _is_behind(self) -> None:
+    def _handle_lag(self) -> None:
         logger.info("disconnected a reader that is too far behind", extra={"job_id": self._job_id})
         self.drop()
 
@@ -254,7 +254,7 @@ class BriefStream(EventStream):
             return replace(page, events=(), reset_to=last)
         return page
 
-    def _is_behind(self) -> None:
+    def _handle_lag(self) -> None:
         self._live = False  # The store is read again when the reader has received pending events.
 
 

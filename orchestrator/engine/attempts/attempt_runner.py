@@ -278,7 +278,7 @@ class AttemptRunner:
         if self._background.space.hold(worker.attempt_id, work, reason):
             self._post(AttemptHeld(worker.key, worker.attempt, reason))
 
-    def _has_space_again(self, worker: Worker) -> None:
+    def _end_wait_for_space(self, worker: Worker) -> None:
         if self._background.space.done(worker.attempt_id):
             logger.info("disk space is available again", extra={"worker": worker.id})
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
@@ -325,7 +325,7 @@ class AttemptRunner:
         worker = assignment.worker
         name = worker.attempt_id
         launch, running = self._preparation.prepare(assignment, issued, worktree)
-        self._has_space_again(worker)
+        self._end_wait_for_space(worker)
         stopped = self._background.ready(name, lambda: self._launch(launch, running))
         if stopped is not None:
             self._preparation.release(name, running.scratch)
@@ -469,7 +469,7 @@ class AttemptRunner:
             evidence = _evidence_of_error(
                 running, f"cannot commit the changes of the worker: {error}"
             )
-        self._has_space_again(worker)
+        self._end_wait_for_space(worker)
         self._attempt_gates.begin(running, job, exit, evidence, self._post_end)
 
     def _evidence_unless_moved(

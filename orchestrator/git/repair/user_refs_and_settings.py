@@ -108,7 +108,7 @@ class RepositoryRestore:
             return RestoreState.CHANGED_SINCE, ""
         if change.kind in _FILES and before and " " not in before:
             return RestoreState.BY_HAND, "the former content is not stored"
-        if change.kind is ChangedKind.BRANCH and (why := self._is_in_use(change)):
+        if change.kind is ChangedKind.BRANCH and (why := self._restore_obstacle(change)):
             return RestoreState.BY_HAND, why
         return RestoreState.CAN_BE_RESTORED, ""
 
@@ -126,7 +126,7 @@ class RepositoryRestore:
         where = "hooks" if change.kind is ChangedKind.HOOK else "."
         return self._common / where / change.name
 
-    def _is_in_use(self, change: RepositoryChange) -> str:
+    def _restore_obstacle(self, change: RepositoryChange) -> str:
         """Return the reason why a branch cannot be restored; "" if the branch can be restored.
 
         A checked-out branch cannot be restored, because the checked-out files would not change.
