@@ -54,7 +54,9 @@ _TEMPLATE = """\
     "or it is a diff with comments in lines that begin with '#'.",
 )
 @click.option("--edit", is_flag=True, help="Write comments into the diff, in $EDITOR.")
-@click.option("--agent", metavar="NAME", help="Agent of the next attempt (default: the same).")
+@click.option(
+    "--agent", metavar="NAME", help="Agent of the next attempt (default: WORKER's agent)."
+)
 @click.option(
     "--commit",
     metavar="COMMIT",

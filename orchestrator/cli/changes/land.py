@@ -55,7 +55,7 @@ _HAS_RESULT = frozenset({MergeState.MERGED, MergeState.IN_PART})
     "--attempt",
     type=Count(min=1),
     metavar="N",
-    help="Show the state of WORKER at the end of attempt N, even if rolled back.",
+    help="Show the changes of WORKER at the end of attempt N, also after a rollback.",
 )
 @project_option
 @pass_cli_context

@@ -138,8 +138,8 @@ class Demo:
                 stdin=subprocess.DEVNULL,
                 # With --json, standard output has one document only.
                 stdout=subprocess.DEVNULL if self._as_json else None,
-                # The command gets signals only from this process, because the terminal would send
-                # them a second time.
+                # Only this process forwards signals to the command. Otherwise, the command would
+                # get the terminal's signals twice.
                 start_new_session=True,
             )
         except OSError as error:

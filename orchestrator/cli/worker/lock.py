@@ -100,7 +100,7 @@ def parser(command: str) -> argparse.ArgumentParser:
             "--check",
             type=int,
             metavar="NUMBER",
-            help="only check if the lease with this number is active",
+            help="check if the lease with this number is active; acquire no lock",
         )
     made.add_argument("--json", action="store_true", help="print the server's answer as JSON")
     return made
