@@ -49,7 +49,7 @@ _FAILURE = (
     Key(
         "checkpoint",
         str,
-        "checkpoint from which the next attempt starts; empty: the present files",
+        "checkpoint from which the next attempt starts; empty if no files are restored",
         False,
     ),
     Key("kept", str, "checkpoint with the attempt's changes; empty without a worktree", False),
@@ -150,7 +150,7 @@ class EventKind(StrEnum):
         "A task waits for a person.",
         _TASK,
         Key("question", str, "text of the question"),
-        Key("due_at", float | None, "time at which the timeout answers, in seconds since 1970"),
+        Key("due_at", float | None, "time of the answer by timeout, in seconds since 1970"),
     )
     QUESTION_ANSWERED = (
         "question_answered",
@@ -162,13 +162,13 @@ class EventKind(StrEnum):
     )
     JOB_REOPENED = (
         "job_reopened",
-        "An ended job runs again: after a retry, or for feedback.",
+        "An ended job runs again, because of a retry or of feedback.",
         _BY,
         _RUN,
     )
     AGENT_PASSED_OVER = (
         "agent_passed_over",
-        "Agent fallback of a job or of one worker: the login of the best agent failed. The "
+        "Agent fallback of a job or of one worker: the login of the best agent failed, so the "
         "next-best agent runs the tasks for which the user named no agent.",
         Key("agent", str, "the agent whose login failed"),
         Key("instead", str, "the agent that runs the tasks"),
@@ -249,16 +249,15 @@ class EventKind(StrEnum):
     )
     GATES_STARTED = (
         "gates_started",
-        "An attempt has no failure so far, and its gates begin. There is no such event if the "
-        "attempt changed no file that a gate checks.",
+        "The gates of an attempt begin. The event is omitted if the attempt failed before its gates, "
+        "or changed no file that a gate checks.",
         _ATTEMPT,
         Key("gates", list[str], "names of the gates that have changed files to check"),
     )
     GATE_RUN_STARTED = "gate_run_started", "A run of a gate begins.", _GATE, _ON
     GATE_RUN_ENDED = (
         "gate_run_ended",
-        "A run of a gate has ended. On the base commit, a gate may run twice; one event reports "
-        "both runs.",
+        "A run of a gate has ended. Two runs of a gate on the base commit have one event.",
         _GATE,
         _ON,
         Key("seconds", float, "duration in seconds"),
@@ -268,7 +267,7 @@ class EventKind(StrEnum):
         "A gate has judged an attempt.",
         _ATTEMPT,
         _GATE,
-        Key("status", str, "`passed`, `failed`, `known`, `skipped`, or `broken`"),
+        Key("status", str, "`passed`, `failed`, `known` (pre-existing), `skipped`, or `broken`"),
         Key("outcome", str, "`passed`, `failed`, or `did_not_run`"),
         Key("cause", str | None, "why the gate has no verdict: `no_tests`, ..."),
         Key("required", bool, "true if the gate can reject the change"),
