@@ -101,15 +101,16 @@ def _lines(*sentences: str) -> Sequence[str]:
 
 _COLUMNS = 128
 _INTRODUCTION = (
-    "This page has the results of the benchmarks. If other work ran on the machine, wall times are "
-    "too long; CPU times and ratios change less. p50, p95, and p99 are percentiles: p99 is the "
-    "measured value that 99 of 100 values do not exceed."
+    "This page has the results of the benchmarks. Other work on the machine makes wall times too "
+    "long; CPU times and ratios change less. p50, p95, and p99 are percentiles: 99 of 100 measured "
+    "values are at most p99."
 )
 _WORK_OF_DISPATCH = (
     "Each program runs `/bin/true` many times on 4 slots, with a log file for each task. Times "
     f"exclude the start of the program. The times of {OURS} include its reports, except in the row "
-    '"until the last worker ended". A ratio is the median of the ratios of all rounds, so it can '
-    "differ from the ratio of the two times in the table."
+    '"until the last worker ended". The last two columns are ratios: the time of a program, '
+    f"divided by the time of {OURS}. Each ratio is the median of all rounds, so it can differ from "
+    "the ratio of the times in the table."
 )
 
 
@@ -166,10 +167,16 @@ def _compared(rows: Sequence[_Row]) -> Iterator[str]:
 
 #: What the rows of a benchmark's table measure, by the benchmark's name.
 _MEANINGS = {
+    "commands": (
+        "CPU time to start `/bin/true`, given as separate arguments, as a string, or as a string "
+        'that needs bash. "A string, arguments = 1" is the second time, divided by the first.'
+    ),
     "growth": (
         '"CPU, 100 = 1" is the CPU time per worker, divided by the CPU time per worker of a job of '
-        '100 workers. The rows "per worker, job of 1,000 / of 100" are ratios of the same kind.'
+        '100 workers. The rows "per worker, job of 1,000 / of 100" compare a job of 1,000 workers '
+        "with a job of 100 workers in the same way."
     ),
+    "latency": '"Submit" and "status" are the times of one submission and of one read of a status.',
     "git": (
         '"Plain" is the same work by git alone: add, reset, commit, merge, and remove worktrees. '
         "`/dev/shm` is a directory in memory."

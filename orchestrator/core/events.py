@@ -249,8 +249,8 @@ class EventKind(StrEnum):
     )
     GATES_STARTED = (
         "gates_started",
-        "The gates of an attempt begin. The event is omitted if the attempt failed before its gates, "
-        "or changed no file that a gate checks.",
+        "The gates of an attempt begin. The event is omitted if the attempt has already failed, or "
+        "changed no file that a gate checks.",
         _ATTEMPT,
         Key("gates", list[str], "names of the gates that have changed files to check"),
     )
