@@ -59,8 +59,8 @@ def find_job(job_id: str) -> Job:
 def test_what_has_begun_again_is_not_removed() -> None:
     opened = OpenedWorktrees()
     opened.note_opened(worker(2))
-    assert not opened.is_due(worker(1))
-    assert opened.is_due(worker(2))
+    assert not opened.may_remove(worker(1))
+    assert opened.may_remove(worker(2))
 
 
 def test_of_worktrees_that_are_gone_nothing_stays_in_memory(host: Host) -> None:
