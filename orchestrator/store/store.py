@@ -97,7 +97,32 @@ class Recent(Generic[Value]):
                 self._values.move_to_end(job_id)
                 return self._values[job_id]
             self._readings[job_id] = reading
-        value = read()
+        return self._end_read(job_id, read(), reading)
+
+    def get_all(
+        self, job_ids: Collection[str], read: Callable[[Sequence[str]], Mapping[str, Value]]
+    ) -> Mapping[str, Value]:
+        """Return the values of several jobs.
+
+        ``read`` is called at most once, with the ids of the jobs that are not cached.
+        """
+        with self._lock:
+            found = {each: self._values[each] for each in job_ids if each in self._values}
+            for job_id in found:
+                self._values.move_to_end(job_id)
+            missing = [each for each in job_ids if each not in found]
+            readings: dict[str, list[Callable[[Value], Value | None]]] = {
+                each: [] for each in missing
+            }
+            self._readings |= readings
+        for job_id, value in (read(missing) if missing else {}).items():
+            found[job_id] = self._end_read(job_id, value, readings[job_id])
+        return found
+
+    def _end_read(
+        self, job_id: str, value: Value, reading: Sequence[Callable[[Value], Value | None]]
+    ) -> Value:
+        """Cache a value that was read. Return it with the changes that came during the read."""
         with self._lock:
             if self._readings.get(job_id) is reading:
                 del self._readings[job_id]
@@ -109,28 +134,6 @@ class Recent(Generic[Value]):
                     value = changed
                 self._keep(job_id, value)
         return value
-
-    def get_all(
-        self, job_ids: Collection[str], read: Callable[[Sequence[str]], Mapping[str, Value]]
-    ) -> Mapping[str, Value]:
-        """Return the values of several jobs.
-
-        ``read`` is called at most once, with the ids of the jobs that are not cached.
-        """
-        reading: list[Callable[[Value], Value | None]] = []
-        with self._lock:
-            found = {each: self._values[each] for each in job_ids if each in self._values}
-            for job_id in found:
-                self._values.move_to_end(job_id)
-            missing = [each for each in job_ids if each not in found]
-            self._readings |= dict.fromkeys(missing, reading)
-        for job_id, value in (read(missing) if missing else {}).items():
-            found[job_id] = value
-            with self._lock:
-                if self._readings.get(job_id) is reading:
-                    del self._readings[job_id]
-                    self._keep(job_id, value)
-        return found
 
     def _keep(self, job_id: str, value: Value) -> None:
         self._values[job_id] = value

@@ -339,7 +339,7 @@ def _size_key(each: Candidate) -> tuple[float, ...]:
 
 def _size_words(best: Candidate, other: Candidate) -> str:
     if other.delivers_nothing and not best.delivers_nothing:
-        return "no changes"
+        return "no changes" if best.lines or best.files else "no output"
     if other.lines == best.lines:
         return _more(other.files - best.files, "file")
     if other.lines is None or best.lines is None:

@@ -38,7 +38,9 @@ def set_files(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) 
     HEAD and HEAD's branch stay unchanged.
     """
     entries = _entries(git, base, sorted({each for each in swap.values() if each}))
-    lines = [_index_line(path, entries.get(source or "")) for path, source in swap.items()]
+    # An entry with zeros removes the path. Object ids are longer in a repository with SHA-256.
+    removed = f"0 {'0' * len(commit)}"
+    lines = [f"{entries.get(source or '', removed)}\t{path}" for path, source in swap.items()]
     tree = edited_tree(git, commit, with_nul(lines))
     git.run("read-tree", "--reset", "-u", tree)
 
@@ -51,10 +53,6 @@ def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
             entry, path = field.split("\t", 1)
             found[path] = entry
     return found
-
-
-def _index_line(path: str, entry: str | None) -> str:
-    return f"{entry}\t{path}" if entry else f"0 {'0' * 40}\t{path}"
 
 
 def restore(git: Git, commit: str) -> None:

@@ -1,5 +1,7 @@
 """The store's cache of its latest reads."""
 
+from collections.abc import Mapping, Sequence
+
 from orchestrator.store.store import Recent
 
 
@@ -73,3 +75,14 @@ def test_a_value_that_a_change_made_unknown_is_not_kept() -> None:
 
     assert recent.get("a", overtaken) == 1
     assert recent.get("a", lambda: 2) == 2
+
+
+def test_changes_during_a_read_of_several_jobs_are_applied_to_the_values_read() -> None:
+    recent: Recent[int] = Recent(2)
+
+    def overtaken(job_ids: Sequence[str]) -> Mapping[str, int]:
+        recent.change("a", lambda value: value * 10)
+        return dict.fromkeys(job_ids, 1)
+
+    assert recent.get_all(["a", "b"], overtaken) == {"a": 10, "b": 1}
+    assert recent.get_all(["a", "b"], lambda _: {}) == {"a": 10, "b": 1}

@@ -61,6 +61,7 @@ TABLE: tuple[tuple[dict[str, Any], dict[str, Any], Criterion, str], ...] = (
     ),
     ({"review": 1}, {}, Criterion.REVIEW, "not reviewed"),
     ({"lines": 500}, {"delivers_nothing": True, "lines": 0}, Criterion.SIZE, "no changes"),
+    ({}, {"delivers_nothing": True}, Criterion.SIZE, "no output"),
     ({"lines": 8}, {"lines": 50}, Criterion.SIZE, "42 more lines"),
     ({"lines": 8, "files": 1}, {"lines": 8, "files": 2}, Criterion.SIZE, "1 more file"),
     ({"lines": 8}, {}, Criterion.SIZE, "size of the change unknown"),
