@@ -28,7 +28,8 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
     """Yield living processes of attempts of this workspace that no shim runs any more.
 
     Omits processes that this user may not inspect, and processes of the caller's own attempt. A
-    process without a marker is found only if it is an orphan in a worker's directory.
+    process without a marker is found only if it is an orphan in a worker's directory. Such an
+    orphan is also found while its worker runs.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)
