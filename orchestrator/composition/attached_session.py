@@ -110,8 +110,8 @@ class AttachedSession:
 
         ``start``: a function that runs the given command, and returns the command's exit code.
 
-        Raise Conflict if the worker has no session to resume, if the session is attached to another
-        terminal, or if git has no user to commit as. Raise RepositoryError if git fails.
+        Raise Conflict if the worker has no session to resume or is attached to another terminal,
+        or if git has no user to commit as. Raise RepositoryError if git fails.
         """
         found, user = self._resumable_session(), self._git_user()
         with self._held() as lock:

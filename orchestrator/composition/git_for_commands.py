@@ -30,8 +30,9 @@ def worker_difference(
 ) -> bytes:
     """Return the patch of one worker's changes. Raise NotFound if no branch has the changes.
 
-    ``attempt``: number of an attempt; return the changes as they were at its end. None: return the
-    latest changes. If ``stat`` is True, return changed files and line counts instead of the patch.
+    ``attempt``: number of an attempt, to return the changes as they were when the attempt ended;
+    None: return the latest changes. ``stat``: True to return changed files and line counts instead
+    of the patch.
     """
     settings = load(folder, environ=environ).settings
     project = project_root(settings, folder)
@@ -63,8 +64,8 @@ def discard_removed_job(folder: Path, environ: Mapping[str, str], root_id: str) 
 def repository_restore(folder: Path, environ: Mapping[str, str], root_id: str) -> RepositoryRestore:
     """Return the object that undoes a root job's changes to the user's repository.
 
-    The object restores git settings, refs, stash entries, hooks, and other files of git. It does
-    not change the job's own branches.
+    The object restores git settings, refs, stash entries, hooks, and other files of git. The
+    object does not change the job's own branches.
     """
     settings = load(folder, environ=environ).settings
     directory = WorkspaceLayout(settings.orchestrator.workspace_root).job_directory(root_id)

@@ -138,8 +138,8 @@ def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]
 #: Maximum characters of all workers' output in FINAL_RESULT.md. The maximum exists because GitHub
 #: shows no Markdown file above 512 kB.
 FINAL_ROOM = 120_000
-#: Least and greatest limit for one worker's output in FINAL_RESULT.md, in characters. Between them,
-#: the limit is ``FINAL_ROOM`` divided by the number of workers.
+#: Minimum and maximum of the limit for one worker's output in FINAL_RESULT.md, in characters. The
+#: limit is ``FINAL_ROOM`` divided by the number of workers, within this range.
 FINAL_SHARE = (8_000, 40_000)
 #: Maximum characters of output in the report of a depth or of a job: per worker, and in total.
 LEVEL_ROOM = (20_000, 300_000)
@@ -504,8 +504,8 @@ class Reports:
     ) -> list[Path]:
         """Write the reports of a job, and return their paths.
 
-        For a root job, also write the reports of its child jobs again, because all facts about the
-        child jobs are known only at the root job's end.
+        For a root job, also write the reports of its child jobs again. Some facts about a child job
+        are known only at the root job's end.
 
         ``directory``: the root job's directory, which must exist. ``notice``: Markdown for the top
         of each report. ``merges``: the outcome of each job's merge, by job id.

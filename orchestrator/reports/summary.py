@@ -77,7 +77,7 @@ _WORDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unsuccessful:
-    """The unsuccessful workers with one status. ``title`` names the status."""
+    """The unsuccessful workers that have the same status. ``title`` names the status."""
 
     title: str
     workers: Sequence[WorkerView]

@@ -26,8 +26,8 @@ _SEQUENCE = lazy_pattern(
     r"|\x1b[ -/]*[0-~]?"
 )
 _LINE_END = lazy_pattern(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-#: Control characters except tab and newline; characters that change the direction of writing; the
-#: byte order mark.
+#: Matches control characters other than tab and newline, characters that change the direction of
+#: writing, and the byte order mark.
 _CONTROL = lazy_pattern(
     r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
 )

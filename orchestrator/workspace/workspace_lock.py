@@ -1,6 +1,6 @@
 """Lock of a workspace, so that only one server at a time uses the workspace.
 
-The kernel releases the lock when its holder exits.
+The kernel releases the lock when the process that holds the lock exits.
 """
 
 import fcntl

@@ -68,7 +68,7 @@ def _exit(why: str) -> None:
 
 
 class ServerLease:
-    """The lease that this server holds. One thread renews the lease, and one watches its end."""
+    """The lease that this server holds. One thread renews the lease. Another waits for its end."""
 
     def __init__(
         self,

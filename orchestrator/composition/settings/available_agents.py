@@ -284,8 +284,8 @@ def _installed() -> Iterator[tuple[str, Agent]]:
 def _may_be_installed() -> bool:
     """True if an installed package may define agents.
 
-    The check only searches ``sys.path``. It is faster than ``entry_points``, which reads the
-    metadata of every package.
+    This check only searches ``sys.path``. The check is faster than ``entry_points``, which reads
+    the metadata of every package.
     """
     for folder in sys.path:
         if os.path.isfile(folder):

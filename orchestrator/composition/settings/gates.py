@@ -37,8 +37,8 @@ def gate_plans_of(repository: Repository, settings: Settings) -> GatePlans:
     return GatePlans(repository, finder, is_on=settings.gates.run is GatesByDefault.AUTO)
 
 
-# The functions below import ``orchestrator.gates`` only when they are called, because the package
-# has many parsers, which a server does not need before the first gate runs.
+# The functions below import ``orchestrator.gates`` when they are called. The package has many
+# parsers, which a server does not need before the first gate runs.
 
 
 def _resolver(settings: Settings) -> "GateResolver":

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def repository_of(folder: Path, settings: Settings, workspace: Path) -> "GitRepository":
-    """Return the project's ``GitRepository``. It also exists for a project without git."""
+    """Return the ``GitRepository`` of the project. A project without git has one, too."""
     from orchestrator.git import CopyRules, GitRepository, NeverCommit
 
     git = settings.git

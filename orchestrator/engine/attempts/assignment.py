@@ -43,8 +43,8 @@ GATE_CHARACTERS = 6000
 
 #: Text for an agent that continues the work of another agent.
 OTHER_AGENT = (
-    "Another agent began this task, and then its login failed. The files of that agent are still "
-    "in the directory: read them first."
+    "Another agent began this task, and then the login of that agent failed. The files of that "
+    "agent are still in the directory: read them first."
 )
 #: Advice for an agent after a failure, by the cause of the failure. The prompt also has the facts.
 ADVICE = {

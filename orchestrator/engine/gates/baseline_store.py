@@ -1,8 +1,8 @@
 """Stores results of gates on base commits for later jobs: one small file for each result.
 
-The key of a result is the commit, the gate's definition, the programs that its command names, and
-the project's installed packages. A result expires after a day, because it may also depend on an
-external service or the time.
+The key of a result is made of the commit, the gate's definition, the programs that the gate's
+command names, and the project's installed packages. A result expires after a day, because the
+result may also depend on an external service or on the time.
 """
 
 import json
@@ -30,7 +30,7 @@ MOST_BYTES = 64 * 1024 * 1024
 #: Maximum number of words of a command that are checked for programs.
 MOST_WORDS = 50
 _WORD = re.compile(r"[\w.+/-]+")
-#: Patterns of files that show which packages are installed. They are relative to a virtual
+#: Patterns of files that show which packages are installed. The patterns are relative to a virtual
 #: environment, or to another directory that contains packages.
 _INSTALLED = ("lib*/python*/site-packages/*.dist-info", "pyvenv.cfg")
 _ENVIRONMENTS = (".venv", "venv")
@@ -94,8 +94,8 @@ class BaselineStore:
             return
 
     def _result_path(self, commit: str, gate: Gate) -> Path:
-        # The key has everything that affects the gate's findings, but not the settings that only
-        # decide whether findings count.
+        # The key contains everything that affects the findings of the gate. Settings that only
+        # decide whether findings count are not part of the key.
         seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._toolchain(gate)]
         name = sha256(json.dumps(seen, default=str).encode()).hexdigest()
         return self._folder / f"{name[:32]}.json"

@@ -1,4 +1,4 @@
-"""Runs gates as processes. Each run is one command in one directory, under a shim like a worker."""
+"""Runs gates as processes. A gate is one command in one directory, and runs under a shim."""
 
 import logging
 import os
@@ -85,7 +85,7 @@ class GateProcess:
 
 
 def prefix(owner: str) -> str:
-    """Return the text with which the names of an owner's gate runs begin. It ends with a dot."""
+    """Return the prefix of the names of an owner's gate runs, such as ``gate_worker_1.``."""
     return f"gate_{owner}."
 
 

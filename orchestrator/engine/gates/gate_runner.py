@@ -5,8 +5,8 @@ Steps of one gate:
 1. Run the gate on the state.
 2. If the gate has findings, ask ``BaselineRuns`` for its findings on the base commit.
 3. If the gate rejects a merged result, run it again to confirm the findings.
-4. If the worker altered files that decide how the gate judges, such as tests, run the gate again
-   with the base's versions of these files.
+4. If the worker altered judging files, such as tests, run the gate again with the base's versions
+   of these files.
 
 Each step ends with a callback, which begins the next step or adds the result.
 """

@@ -215,8 +215,8 @@ class BranchMerge:
     ) -> Iterator[str]:
         """Yield the ids of merged workers whose changes are all missing in the result.
 
-        Check only workers on which other workers depend, because those other workers can undo the
-        changes without a conflict.
+        Check only workers on which another worker depends. Only a dependent worker can undo changes
+        without a conflict.
 
         ``inside``: the merged workers. ``files``: the changed files of the result; keys: paths in
         the project, values: paths in the repository. ``result``: the commit of the result.
@@ -394,8 +394,8 @@ class BranchMerge:
     def _merge_step(self, job: Job, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
         """Merge a worker's branch heads into the commit ``tip``, except heads that conflict.
 
-        Return the step with the new merged state. ``may_unite``: True if the merge may keep both
-        sides' lines if both sides added lines in the same place.
+        Return the step with the new merged state. ``may_unite``: True to allow a merge that keeps
+        the lines of both sides, if both sides added lines in the same place.
         """
         force = job.config.merge_strategy == Strategy.THEIRS
         union = may_unite and job.config.merge_strategy == Strategy.AUTO
@@ -572,8 +572,8 @@ def _skipped_gates(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     why = f"the job was cancelled before the gate ran; to run the gate: {COMMAND} merge {job.id}"
     gates = (each for each in job.config.gates if not each.is_secret_scan)
     results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
-    # A skipped gate does not block the merge. It need not, because a cancelled job never counts as
-    # successful.
+    # A skipped gate does not block the merge. Blocking is unnecessary, because a cancelled job
+    # never counts as successful.
     return tuple(replace(each, status=GateStatus.SKIPPED) for each in results)
 
 

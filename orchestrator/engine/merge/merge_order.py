@@ -21,10 +21,10 @@ class MergePart:
 def in_order(
     parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
-    """Return the parts, with those that contain other workers' changes at the end.
+    """Sort parts so that parts with other workers' changes are at the end.
 
     Parts that depend on such a part are also moved to the end. Otherwise, the given order is kept.
-    ``built_on_others``: returns True if the part of a worker contains other workers' changes.
+    ``built_on_others``: returns True if a worker's part contains changes of other workers.
     """
     early: list[MergePart] = []
     late: list[MergePart] = []

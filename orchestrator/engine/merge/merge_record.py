@@ -17,8 +17,8 @@ from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum number of paths that a sentence names.
 MOST_PATHS = 10
-#: Reason of a worker whose changes no longer exist, in records of earlier versions. Those records
-#: have no field ``gone``.
+#: Reason of a worker whose changes no longer exist, in a record of an earlier version. Such a
+#: record has no field ``gone``.
 _GONE_ONCE = "its branch was removed, and its checkpoints, too"
 #: Maximum size of a record in bytes. A larger file is not read.
 _MOST_BYTES = 64 * 2**20
@@ -179,8 +179,8 @@ def _missing_as_excluded(record: MergeRecord) -> tuple[Missing, ...]:
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
     """Return the hunks of merged workers that the result lacks, grouped by the writer of the hunks.
 
-    The result lacks a hunk if another worker's hunk replaced it, or if the parent worker of a child
-    job undid the child job's hunk.
+    The result lacks a hunk if another worker's hunk replaced the hunk, or if it is a child job's
+    hunk that the parent worker undid.
     """
     return (*_replaced_hunks(record), *_undone_hunks(record))
 

@@ -401,7 +401,7 @@ def _exclude_by_choice(
 ) -> None:
     """Exclude a worker from the result, because a person requested this.
 
-    If gates or a conflict excluded the worker in the earlier merge, keep this cause. It applies
+    If gates or a conflict excluded the worker in the earlier merge, keep this cause, which applies
     again if the person withdraws the request. ``before``: the record of the earlier merge.
     ``by_hand``: True if the job has the merge strategy ``manual``.
     """

@@ -73,9 +73,9 @@ def _letter_number(marker: re.Match[str]) -> int | None:
 
 
 def _list_markers(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
-    """Return those of the possible markers ``marked`` that number a list: 1, 2, 3, and so on.
+    """Return the markers that number the items of a list: 1, 2, 3, and so on.
 
-    Any other number in ``marked`` is part of an item's text.
+    ``marked``: possible markers, with their numbers. Other numbers are part of an item's text.
     """
     chosen: list[re.Match[str]] = []
     for index, (marker, number) in enumerate(marked):
@@ -223,7 +223,7 @@ class _Parts:
 
 
 class RulesPlanner:
-    """The planner that splits requests by rules. It needs no AI agent."""
+    """The planner that splits requests by rules, without an AI agent."""
 
     name = "rules"
 

@@ -1,4 +1,4 @@
-"""The clock of jobs. It does not jump when a person or the network sets the machine's clock."""
+"""The clock of jobs, which does not jump when a person or the network sets the machine's clock."""
 
 import json
 import math

@@ -1,6 +1,6 @@
-"""This machine's resources for workers: memory, disk space, and descriptors.
+"""This machine's resources for workers: memory, disk space, and file descriptors.
 
-Starts pause while one of these resources is short.
+No worker starts while one of these resources is short.
 """
 
 import errno
@@ -180,9 +180,8 @@ class Headroom:
 
     Only one thread may call the methods. Any thread may read ``paused``.
 
-    The machine's values are read at most twice a second. They do not yet include the memory of a
-    worker that has just started. Therefore, the memory that the worker is expected to use counts as
-    used for some seconds.
+    The machine's resources are read at most twice a second. A worker that has just started does not
+    use all its memory yet. Therefore, the worker's expected memory counts as used for some seconds.
     """
 
     def __init__(
@@ -214,8 +213,8 @@ class Headroom:
         self._read_at = float("-inf")
         self._memory: int | None = None
         self._pressure: float | None = None
-        #: Number of free file descriptors; None: unknown. This is the latest reading, minus the
-        #: descriptors of workers that have started since.
+        #: Number of free file descriptors: the latest reading, minus the descriptors of workers
+        #: that have started since. None: unknown.
         self._descriptors: int | None = None
         #: Memory reserved for recently started workers: pairs (end of the reservation, bytes).
         self._expected: deque[tuple[float, int]] = deque()
@@ -251,7 +250,7 @@ class Headroom:
             return
         needed = self._forecast(agent)
         # Reservations do not name their workers, so remove the oldest reservation of the same size.
-        # Another worker's memory may then stay reserved a little too long, but not too short.
+        # Some memory may then stay reserved too long, but no memory is released too early.
         for at, (_, expected) in enumerate(self._expected):
             if expected == needed:
                 del self._expected[at]

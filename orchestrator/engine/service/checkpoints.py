@@ -79,7 +79,7 @@ class CheckpointCalls:
     def roll_back(
         self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
     ) -> RolledBack:
-        """Restore a worker's branch to a checkpoint, and also its worktree if one exists.
+        """Restore a worker's branch, and the worktree if it exists, to a checkpoint.
 
         ``checkpoint``: name of the checkpoint; None: the checkpoint before the latest attempt.
         First save the present state as a checkpoint. Raise Conflict if the worker is running, is

@@ -118,7 +118,10 @@ class LandingCalls:
         return moved
 
     def record_pull_request(self, job: Job, error: str) -> None:
-        """Store why a job's pull request could not be opened. ``error``: "" for an open one."""
+        """Store why a job's pull request could not be opened.
+
+        ``error``: the reason; "" if the pull request is open now.
+        """
         self._trees.amend(job.root_id, lambda tree: tree.set_pull_request_error(job.id, error))
         self._trees.report(job.root_id, [job.id])
 

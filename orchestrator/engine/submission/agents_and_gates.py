@@ -156,7 +156,7 @@ class AgentChoice:
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """The gates of a job. They are stored with the job, so later changes of files do not matter."""
+    """The gates of a job, which are stored with the job: later changes of files have no effect."""
 
     gates: tuple[Gate, ...] = ()
     is_off: bool = False

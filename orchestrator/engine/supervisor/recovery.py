@@ -28,8 +28,8 @@ logger = logging.getLogger(__name__)
 #: Reasons why attempts on the server's machine ended without an exit record.
 RESTARTED = "the machine was restarted during the attempt"
 REPLACED = "the server's machine was lost during the attempt"
-#: Maximum number of successive attempts of one worker that may fail to begin. Each further one
-#: counts as a retry.
+#: Number of successive attempts of a worker that may fail to begin without counting as retries.
+#: Each further such attempt counts as a retry.
 MOST_NEVER_BEGAN = 3
 
 

@@ -1,8 +1,12 @@
 """The supervisor: the one loop that owns the state of jobs.
 
-Each turn takes messages from the ``Inbox``, and lets the scheduler decide. After it has stored the
-changes, it executes commands, and answers callers. The ``Publisher`` passes stored changes to
-observers.
+The loop runs in turns. Each turn has these steps:
+
+1. Take messages from the ``Inbox``, and let the scheduler decide.
+2. Store the changes.
+3. Execute the scheduler's commands, and answer the callers.
+
+The ``Publisher`` passes stored changes to observers.
 """
 
 import logging

@@ -102,7 +102,7 @@ class Checkpoints:
         """Create the checkpoint after an attempt. Idempotent.
 
         ``tip``: the branch head, which must already contain the attempt's changes; "" if the
-        changes could not be committed. The checkpoint then has those files that git can add.
+        changes could not be committed. The checkpoint then has only files that git can add.
 
         ``interrupted``: the branch head before a rebase that the attempt began, but did not finish;
         "" if there is no such rebase.

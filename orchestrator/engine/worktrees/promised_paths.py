@@ -129,7 +129,7 @@ def _has_file(path: str) -> bool:
 
 
 def is_hollow(directory: str, path: str) -> bool:
-    """True if ``path`` is a link to a target outside of ``directory``, or to no existing file.
+    """True if ``path`` is a link whose target is missing, or is outside of ``directory``.
 
     A commit then contains the link, but not the file.
     """

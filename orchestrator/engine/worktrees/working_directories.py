@@ -232,13 +232,13 @@ class Worktrees:
     def base_of_child_job(
         self, parent: Job, worker: Worker, tasks: Sequence[TaskSpec], agent: str | None
     ) -> Base:
-        """Return the base for a worker's child job; empty if no task of it needs a worktree.
+        """Return the base for a worker's child job; empty if no task in ``tasks`` needs a worktree.
 
         The base is the first commit in this list that exists:
 
-        1. the present state of the worker's worktree, with uncommitted work
-        2. the base of the worker's job
-        3. the present commit of the project
+        1. The present state of the worker's worktree, with uncommitted work.
+        2. The base of the worker's job, which is ``parent``.
+        3. The present commit of the project.
 
         Raise Unavailable if the worktree is on a node that cannot be reached, or if the worker is
         ending on such a node.

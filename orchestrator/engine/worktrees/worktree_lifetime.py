@@ -39,7 +39,7 @@ class WorktreeRule:
     def asked_for(self, tasks: Sequence[TaskSpec], agent: str, git: str) -> bool:
         """True if one of the tasks requests a worktree.
 
-        ``agent``: the agent for tasks that name none. ``git``: the job's setting ``git``.
+        ``agent``: the agent of tasks that name no agent. ``git``: the job's setting ``git``.
         """
         pairs = ((task, name) for task in tasks for name in task.agents or (agent,))
         return any(self._wants_worktree(name, task, git) for task, name in pairs)

@@ -41,7 +41,7 @@ class WorkerMessageCalls:
     ) -> None:
         """``copy_to_node``: copies a file of a running worker to the worker's node, if necessary.
 
-        This function does not block. It raises OSError if the file cannot be read.
+        The function does not block. The function raises OSError if the file cannot be read.
         """
         self._supervisor = supervisor
         self._access = access

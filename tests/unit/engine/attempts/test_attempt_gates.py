@@ -88,5 +88,5 @@ def test_an_adviser_in_place_of_another_is_not_shown_the_others_refused_login() 
     result = WorkerResult(output="Your plan was rejected: invalid x-api-key")
     worker = replace(a_worker(), attempt=2, failure=HANDED_ON, result=result)
 
-    assert "its login failed" in _previous_failure(worker)
+    assert "the login of that agent failed" in _previous_failure(worker)
     assert _previous_failure(replace(worker, kind=WorkerKind.PLANNER)) == ""
