@@ -42,7 +42,7 @@ TERMS = """Terms of these tables:
   keeper serves the existing shims.
 - A *failpoint* is a place in the code where tests crash the server.
 - A *node* is another machine that runs workers. Its *lease* is the time that its workers may run
-  without an answer of the server ([cluster.md](../cluster.md#faults)).
+  without an answer from the server ([cluster.md](../cluster.md#faults)).
 
 """
 
@@ -106,21 +106,21 @@ def outcome_of(case: ElementTree.Element) -> str:
 def page(results: Results) -> str:
     total = sum((results[each] for each in all_tests() if each in results), Counter())
     ran = f"{platform.system()}, Python {platform.python_version()}"
-    ran += f": {in_words(total)}. A test of several rows counts once."
+    ran += f": {in_words(total)}. A test of several rows is counted once."
     lines = [HEAD, f"Run on {ran}\n\n", TERMS, promises()]
     for title, numbers in SECTIONS.items():
         lines += [f"## {title}\n\n"]
         lines += ["| # | Fault | Injected by | Promise | Result |\n", "| --- " * 5 + "|\n"]
         rows = (row for row in TABLE if row.number in numbers)
         lines += [*(f"{facts(row)} {result(row, results)} |\n" for row in rows), "\n"]
-    lines += ["## Tests\n\n", "The numbers are those of the rows.\n\n"]
+    lines += ["## Tests\n\n", "Each number is the number of a row.\n\n"]
     lines += [f"{row.number}. {named(row)}\n" for row in TABLE]
     return "".join(lines)
 
 
 def promises() -> str:
     """Return the section of the page that names, for each promise, its tests."""
-    lines = [f"- **{words}** {in_code(tests)}\n" for words, tests in PROMISES.items()]
+    lines = [f"- **{words.rstrip('.')}**: {in_code(tests)}\n" for words, tests in PROMISES.items()]
     return "".join([ABOUT_PROMISES, *lines, "\n"])
 
 

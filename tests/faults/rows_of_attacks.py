@@ -68,7 +68,7 @@ ROWS = (
         number=40,
         fault="hostile text in a worker's output",
         injection="templates, HTML, Markdown, control sequences",
-        promise="no effect in reports, pages, and terminals; in prompts, it is never a template",
+        promise="reports, pages, and terminals show it as text; in prompts, it is never a template",
         tests=(
             "unit/reports/test_template_filters.py::test_a_workers_markdown_holds_nothing_active",
             (
@@ -83,7 +83,7 @@ ROWS = (
         number=41,
         fault="secrets that are split or encoded",
         injection="a secret cut at each position; base64, URL, JSON",
-        promise="never in logs, events, reports, or files of an attempt",
+        promise="the secret is never in logs, events, reports, or files of an attempt",
         tests=(
             "unit/security/secrets/test_masking.py::test_a_secret_never_appears_however_the_stream_is_cut",
             "fuzz/test_text.py::test_an_encoded_secret_is_masked_wherever_it_is_cut",
@@ -194,7 +194,7 @@ ROWS = (
         number=48,
         fault="PostgreSQL is unavailable",
         injection="connections are closed; no database for seconds",
-        promise="no run of a worker is lost or repeated; calls get at worst 503",
+        promise="no run of a worker is lost or repeated; calls fail at worst with 503",
         tests=(
             (
                 "integration/store/database/test_jobs_on_postgresql.py::"
@@ -250,7 +250,7 @@ ROWS = (
     Row(
         number=55,
         fault="worker forges its exit record",
-        injection="a worker writes a record of success, with a guessed secret of the shim, or none",
+        injection="the worker writes a record of success, with a guessed secret or with none",
         promise="the attempt is lost; its reason names the forged record",
         tests=(
             (

@@ -44,9 +44,9 @@ ROWS = (
         fault="shim killed",
         injection="alone, or with the spawner, the keeper, or the server",
         promise=(
-            "the worker is never a success; no process of the worker survives, unless spawner and "
-            "keeper are killed, too; `status` and `doctor` name the remaining processes that they "
-            "find"
+            "the attempt never counts as a success; no process of the worker survives. If spawner "
+            "and keeper are also killed, processes may survive; `status` and `doctor` name those "
+            "that they find"
         ),
         tests=(
             (
@@ -185,7 +185,7 @@ ROWS = (
         number=12,
         fault="much output without a line end",
         injection="300 kB without a newline",
-        promise="the worker does not block; the log has all of it",
+        promise="the worker does not block; the log has all output",
         tests=(
             (
                 "integration/launchers/local/test_launcher_runs.py::"

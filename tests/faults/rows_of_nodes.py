@@ -225,8 +225,8 @@ ROWS = (
         fault="connection breaks during a transfer",
         injection="a relay ends the connection",
         promise=(
-            "a transfer to the node: the attempt starts again, and no retry is used; a transfer to "
-            "the server: it continues"
+            "transfer to the node: the attempt starts again, and no retry is used; transfer to the "
+            "server: the transfer continues"
         ),
         tests=(
             f"{OWN_FILES}::test_a_link_that_breaks_before_the_start_costs_no_retry",

@@ -254,7 +254,7 @@ ROWS = (
         number=31,
         fault="a cycle of child jobs",
         injection="a descendant repeats an ancestor's request",
-        promise="rejected",
+        promise="the child job is rejected",
         tests=(
             "integration/core/limits/test_limits.py::test_what_an_ancestor_was_asked_is_refused",
             "integration/core/limits/test_limits.py::test_a_worker_cannot_hand_on_its_own_task_as_it_is",
@@ -307,7 +307,7 @@ ROWS = (
         number=35,
         fault="a repeated submission",
         injection="one `Idempotency-Key`, ten times at once",
-        promise="one job",
+        promise="one job is created",
         tests=("integration/core/limits/test_limits.py::test_one_idempotency_key_makes_one_job",),
     ),
     Row(
