@@ -380,7 +380,7 @@ class Pages:
         """Return a worker without the details that FINAL_RESULT.md already has.
 
         ``described``: length of the worker's output in FINAL_RESULT.md, in characters; None if
-        FINAL_RESULT.md does not describe the worker.
+        FINAL_RESULT.md does not describe the worker. ``room``: space for the output.
         """
         rest = worker if described is None else worker.without_final_details()
         if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):

@@ -118,7 +118,8 @@ def summary_of(
 ) -> Summary:
     """Return the content of the first screen of a job's result.
 
-    ``missed``: unsuccessful workers, if no other candidate of their task succeeded.
+    ``outside``: changes that are not in the result. ``missed``: unsuccessful workers, if no other
+    candidate of their task succeeded.
     """
     in_result = index.unmerged_changes.in_result(job) if merge.branch else ()
     merged = [each.id for each in in_result]
@@ -155,8 +156,8 @@ def next_steps(
 ) -> list[Step]:
     """Return the commands that most readers of a root job's result need, in the order of use.
 
-    ``has_loose_files``: True if successful workers created files in their own plain directories,
-    which are not worktrees.
+    ``outside``, ``missed``: as in ``summary_of``. ``has_loose_files``: True if successful workers
+    created files in their own plain directories, which are not worktrees.
     """
     ways = merge_steps(unmerged(outside))[:MOST_COMMANDS]
     retry = _retry(job, status, missed)

@@ -105,7 +105,7 @@ class Templates:
             self._shipped.get_template(name)
 
     def fill(self, name: str, context: Mapping[str, object]) -> str:
-        """Return the filled template.
+        """Return the text of the template ``name``, filled with the values in ``context``.
 
         If the user's template fails, fill the shipped template, and add a note on the error.
         """

@@ -318,7 +318,10 @@ JOB_WORDS = {
 
 
 def duration(seconds: float | None) -> str:
-    """Return text such as ``0.04 s``, ``1.2 s``, ``3 min 04 s``, ``2 h 03 min 04 s``."""
+    """Format a duration, such as ``1.2 s``, ``3 min 04 s``, or ``2 h 03 min 04 s``.
+
+    Return "unknown" for None.
+    """
     if seconds is None:
         return UNKNOWN
     if seconds < 0.005:
@@ -335,7 +338,7 @@ def duration(seconds: float | None) -> str:
 
 
 def size(count: float | None) -> str:
-    """Return a size in decimal units: ``512 B``, ``12.3 MB``."""
+    """Format a number of bytes in decimal units, such as ``12.3 MB``; None: "unknown"."""
     if count is None:
         return UNKNOWN
     if count < 1000:
@@ -362,14 +365,14 @@ def percent(share: float | None) -> str:
 
 
 def moment(at: float | None) -> str:
-    """Return the time in ISO 8601, in UTC, to the second."""
+    """Format a Unix time in ISO 8601, in UTC, to the second. Return "unknown" for None."""
     if at is None:
         return UNKNOWN
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def sum_of_known(total: Total, shown: str) -> str:
-    """Return the text ``shown`` of a sum, with a note if the values of some workers are unknown."""
+    """Return ``shown``, the text of the sum ``total``. Add a note if some values are unknown."""
     if total.value is None or not total.unknown:
         return shown
     started = total.known + total.unknown

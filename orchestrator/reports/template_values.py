@@ -446,8 +446,9 @@ def made_files(
 ) -> Sequence[MadeFile]:
     """Return every created, changed, or removed file once, with all its workers.
 
-    ``in_project``: workers that created their files in ``project``, a path relative to the root
-    job's directory. ``lines``: numbers of added and removed lines of the merged result, by file.
+    ``in_project``: ids of workers that created their files in ``project``, a path relative to the
+    root job's directory. ``lines``: numbers of added and removed lines of the merged result, by
+    file. ``unmerged``: ids of workers whose changes are not merged.
     """
     makers: dict[str, list[Maker]] = {path: [] for path in lines}
     for worker in workers:

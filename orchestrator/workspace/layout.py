@@ -227,8 +227,9 @@ def _files(
 ) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield the path of each file below a directory, with the file's size and mtime (nanoseconds).
 
-    If ``later`` is a list, omit the files in directories with a name in ``INSTALLED``. Add these
-    directories to ``later`` instead.
+    ``prefix``: text before each returned path. ``hidden``: returned paths to omit. If ``later`` is
+    a list, omit the files in directories with a name in ``INSTALLED``. Add these directories to
+    ``later`` instead.
     """
     try:
         with os.scandir(directory) as found:

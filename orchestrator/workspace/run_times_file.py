@@ -35,7 +35,10 @@ def read(workspace: Path) -> list[tuple[str, float]]:
 
 
 def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
-    """Add run times to the file. Errors are only logged, because later jobs add run times, too."""
+    """Add pairs (name, seconds) to the file.
+
+    Errors are only logged, because the loss of run times does little harm.
+    """
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         handle = os.open(workspace / NAME, flags, 0o600)

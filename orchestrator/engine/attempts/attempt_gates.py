@@ -36,7 +36,7 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     A gate of the task replaces a gate of the job with the same name. If gates are switched off for
     the job, gates that only the planner requested are omitted.
 
-    A worker without a worktree gets fewer gates:
+    Without a worktree (``has_worktree`` is False), the worker gets fewer gates:
 
     - The worker gets only gates that a person requested.
     - If the job has a base commit, the worker gets no gate of the job. The job's gates then run

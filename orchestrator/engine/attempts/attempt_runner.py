@@ -142,7 +142,10 @@ class AttemptRunner:
         return self._background.space.reason
 
     def start(self, command: Start, issued: Issued) -> None:
-        """Prepare and launch an attempt. If the attempt cannot start, report it as ended."""
+        """Prepare and launch an attempt. If the attempt cannot start, report it as ended.
+
+        ``issued``: the attempt's API key and node.
+        """
         if command.preload:
             self._preload(command, issued)
             return
@@ -454,7 +457,8 @@ class AttemptRunner:
     def _report(self, running: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
         """Save the attempt's work, run the gates, and report the attempt's end.
 
-        If the disk is full, or if the workspace or project was moved, retry later.
+        If the disk is full, or if the workspace or project was moved, retry later. ``changes``: the
+        attempt's changes; None: find the changes.
         """
         worker = running.worker
         job = self._scheduler.view.jobs.get(worker.job_id)

@@ -94,6 +94,7 @@ class LaunchPreparation:
     ) -> tuple[Launch, RunningAttempt]:
         """Create the attempt's directory and files. Return the launch with its environment.
 
+        ``worktree``: the worker's worktree; None for a plain directory or the user's checkout.
         Raise OSError.
         """
         worker, task = assignment.worker, assignment.task

@@ -149,7 +149,10 @@ class GateProcesses:
             self.set_up(run, partial(self._after_setup, run, on_ran, named), named)
 
     def set_up(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
-        """Run the setup commands (``git.setup``) in the worktree of ``run``. Raise OSError."""
+        """Run the setup commands (``git.setup``) in the worktree of ``run``. Raise OSError.
+
+        ``on_ran``: called with the result. ``named``: called with the name of the process.
+        """
         own = replace(run, gate=self._setup.gate, judges=False)
         self._begin_run(own, partial(self._setup_ended, own, on_ran), named)
 

@@ -157,7 +157,7 @@ class GateRunner:
         on_ran: Callable[[FinishedRun | None], None],
         named: Callable[[str], None],
     ) -> None:
-        """Run the setup commands in a worktree. First stop a setup that an earlier server began.
+        """Run setup commands in the worktree of ``run``. First stop a setup of an earlier server.
 
         ``on_ran``: called in any thread with the result, or with None if the setup was stopped.
         ``named``: called with the name of the setup's process, which ``stop_set_up`` needs.
@@ -175,7 +175,11 @@ class GateRunner:
         return self._runs.is_set_up(worktree)
 
     def stop_set_up(self, process: str, ended_by: str, stopped_by: str) -> None:
-        """Stop a setup; ``process`` is the name that ``set_up`` passed to ``named``. Idempotent."""
+        """Stop a setup. Idempotent. ``process``: the name that ``set_up`` passed to ``named``.
+
+        ``ended_by``: kind of the stop, an ``EndedBy``. ``stopped_by``: the person or event that
+        stopped the setup, for messages.
+        """
         self._runs.stop(process, ended_by, stopped_by)
 
     def stop(self, root_id: str, name: str, ended_by: str, stopped_by: str) -> bool:

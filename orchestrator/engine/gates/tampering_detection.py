@@ -96,7 +96,8 @@ class SecondRuns:
     def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
         """Prepare the worktree for the second run: restore the base's versions of judging files.
 
-        The caller must restore the worktree after the second run.
+        ``cwd``: the project in the worktree. ``altered``: the result of ``of``. The caller must
+        restore the worktree after the second run.
         """
         project = os.path.relpath(cwd, check.directory)
         swap = {
@@ -133,7 +134,8 @@ def permissions_from(
 ) -> tuple[AlterationPermission, ...]:
     """Return the permissions of the check's tasks to alter tests and other judging files.
 
-    Paths in the result are relative to the project.
+    Paths in the result are relative to the project. ``cwd``: the project in the worktree.
+    ``touched``: the changed paths, relative to ``cwd``.
     """
     project = os.path.relpath(cwd, check.directory)
 

@@ -246,8 +246,9 @@ class BranchMerge:
 
         If the files are unknown, the second value is empty.
 
-        ``inside``: the workers whose changes are merged. ``files``: the changed files; keys: paths
-        in the project, values: paths in the repository. ``has_unrun``: True if gates were skipped.
+        ``search``: has the results of the gates. ``inside``: the workers whose changes are merged.
+        ``files``: the changed files; keys: paths in the project, values: paths in the repository.
+        ``has_unrun``: True if gates were skipped.
         """
         # A job without gates requires no judgment.
         if not job.config.gates:
@@ -360,7 +361,8 @@ class BranchMerge:
     ) -> Judge:
         """Return a function that runs the gates on a commit and returns their results.
 
-        ``unrun``: results of skipped gates, which the returned function adds to its results.
+        ``parts``: the changes to merge, whose tasks decide which tests may change. ``unrun``:
+        results of skipped gates, which the returned function adds to its results.
         """
         sound: set[str] = set()
         allowed = self._allowed_changes(tree, job, parts)

@@ -163,6 +163,7 @@ class CulpritSearch:
         """Return the earlier part that causes the failures of the latest two culprits, or None.
 
         Without the returned part, the gates pass on both culprits with all other earlier parts.
+        ``good``: number of steps after which the gates pass. The next step fails.
         """
         if not good or len(self._culprits) == self._final:
             return None

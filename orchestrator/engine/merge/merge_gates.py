@@ -82,8 +82,8 @@ class MergeGates:
     ) -> Sequence[GateResult]:
         """Return the results of the job's gates on ``commit``, which was created from ``base``.
 
-        ``sound``: names of gates that are known to pass on ``base``. This method adds further names
-        to the set.
+        ``allowed``: the changes of tests that do not count as tampering. ``sound``: names of gates
+        that are known to pass on ``base``. This method adds further names to the set.
 
         Raise Abandoned if ``halted`` returns True. Raise GateUnfit if a required gate also fails on
         ``base``.

@@ -69,6 +69,8 @@ class MergeQueue:
     ) -> Future[None]:
         """Merge an ended job again, in a background thread. ``then`` is called with the outcome.
 
+        ``choice``: the person's choices for this merge, such as workers to exclude.
+
         The returned future completes when the merge has ended. Its result raises the merge's error,
         if any. Raise Conflict if another merge of the job waits or runs.
         """

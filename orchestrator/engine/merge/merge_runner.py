@@ -175,7 +175,7 @@ class MergeRunner:
 
         For a root job, also search for changes in the user's checkout. For a job that does not use
         git, only search for promised files that were removed. An error of a step is stored in the
-        merge record. Idempotent.
+        merge record. Idempotent. ``halted``: returns True if the merge is no longer needed.
         """
         job = _job(tree, job_id)
         base = _base_commit(tree, job)
@@ -270,6 +270,9 @@ class MergeRunner:
         self, tree: Tree, job_id: str, choice: MergeChoice, halted: Halted
     ) -> MergeOutcome:
         """Merge the branches of an ended job again. Set a ref that protects the earlier result.
+
+        ``choice``: the person's choices for this merge. ``halted``: returns True if the merge is no
+        longer needed.
 
         Raise RepositoryError, or Conflict if the merge is not possible. After a Conflict, nothing
         is changed.

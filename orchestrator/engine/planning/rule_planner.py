@@ -365,7 +365,7 @@ def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
     """True if ``line`` begins the text below the list; False if ``line`` belongs to ``item``.
 
     Text below the list is not indented. Such text follows an empty line, or is an instruction for
-    all items.
+    all items. ``outermost``: indentation of the list's items, in characters.
     """
     if not line.strip() or _indent(line) > outermost or _FENCE.match(line):
         return False

@@ -46,6 +46,7 @@ class SpaceWaits:
         """Run ``work`` after a pause. Return True if no work with this name was waiting before.
 
         At its end, ``work`` must call ``done`` after success, or ``hold`` again after a failure.
+        ``reason``: why the work waits, for the log and the status.
         """
         with self._changed:
             present = self._waits.get(name)

@@ -287,6 +287,7 @@ def _check_branch(job_id: str, plan: LandPlan, onto: str) -> None:
     """Raise OtherBranch if the current branch is not the branch ``onto``.
 
     ``onto``: name of the branch in the request; empty: the branch from which the job started.
+    ``plan``: the plan of the landing, which names the current branch.
     """
     if onto not in ("", plan.branch_name):
         raise OtherBranch(

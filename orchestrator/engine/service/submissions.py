@@ -47,7 +47,8 @@ class JobBases:
     def of_root(self, config: ConfigRequest, tasks: Sequence[TaskSpec], agent: str) -> Base:
         """Return the base of a root job. Raise InvalidRequest.
 
-        The base is empty if no task changes files and the request names no base.
+        The base is empty if no task changes files and the request names no base. ``agent``: the
+        agent of tasks that name no agent.
         """
         asked, git = _requested_field(config), config.values.git
         if git == GitUse.OFF:
@@ -217,7 +218,10 @@ class SubmissionCalls:
         return self._store.find_idempotent(caller.full_name, idempotency_key)
 
     def retry(self, caller: Caller, job_id: str, config: ConfigRequest) -> Job:
-        """Retry the unsuccessful tasks of a job. Raise Conflict if there are none."""
+        """Retry the unsuccessful tasks of a job. Raise Conflict if there are no such tasks.
+
+        ``config``: settings that replace settings of the job.
+        """
         job = self._access.workable(caller, job_id)
         self._check_not_moved()
         check_not_discarded(job, f"retry job {job_id}")

@@ -41,7 +41,7 @@ class AgentChoice:
         self._check_machine = check_machine
 
     def check_names(self, asked: ConfigRequest) -> None:
-        """Raise UnknownAgent if the settings name an unknown agent, even if no task uses it.
+        """Raise UnknownAgent if ``asked`` names an unknown agent, even if no task uses this agent.
 
         Raise InvalidRequest if an agent cannot work, or cannot resolve conflicts.
         """

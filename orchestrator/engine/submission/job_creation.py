@@ -148,11 +148,17 @@ class SubmissionBuilder:
         return agent in self._agents.names() and self._agents.uses_model(agent)
 
     def retry_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
-        """Return a job's settings for its retry. Raise InvalidRequest or Refused."""
+        """Return the job's settings ``config``, changed as the request for a retry asks.
+
+        Raise InvalidRequest or Refused.
+        """
         return retry_config(config, asked, self._ceilings)
 
     def raised_config(self, config: JobConfig, asked: ConfigRequest) -> JobConfig:
-        """Return a job's settings with raised limits. Raise InvalidRequest or Refused."""
+        """Return the job's settings ``config``, with limits raised as the request asks.
+
+        Raise InvalidRequest or Refused.
+        """
         return raised_config(config, asked, self._ceilings)
 
     def _is_to_build(self, asked: ResolvedSubmission) -> bool:
@@ -255,7 +261,8 @@ class SubmissionBuilder:
     ) -> list[Worker]:
         """Return new workers for the planned tasks of a job.
 
-        Raise InvalidRequest or Refused if the job cannot have these tasks.
+        ``refused``: names of agents whose login failed recently. Raise InvalidRequest or Refused if
+        the job cannot have these tasks.
         """
         already = scheduler.view.size_of(job).workers
         return self._admitted_workers(job, tasks, already, _next_number(scheduler, job), refused)

@@ -93,7 +93,7 @@ class BranchTips:
     def merge(
         self, job: Job, ours: str, theirs: str, message: str, *, union: bool = False
     ) -> Merge:
-        """Merge two commits with the job's merge strategy.
+        """Merge the commit ``theirs`` into the commit ``ours`` with the job's merge strategy.
 
         ``union``: True to allow the strategy ``auto`` to keep the added lines of both sides.
         """
@@ -115,6 +115,8 @@ def without_secrets(
 
     Without the squash, a secret that a later commit removed would remain in the merged history.
     Return the new branch head. Checkpoints still have the former head. Idempotent.
+
+    ``start``, ``tip``: the worker's start commit and branch head.
     """
     is_refused = any(SECRETS in failure.gates for failure in worker.failures)
     if not is_refused or not start or list(repository.first_parent_commits(start, tip)) == [tip]:

@@ -200,9 +200,10 @@ class UsersCheckout:
 
 
 def _changed_entries(before: Mapping[str, object], after: Mapping[str, str]) -> dict[str, str]:
-    """Return the entries that differ from ``before``, with their present values ("" if removed).
+    """Return the entries that differ between two states, with the values in ``after``.
 
-    Git settings are not compared if an earlier version recorded the state without them.
+    The value of a removed entry is "". Git settings are not compared if an earlier version recorded
+    the state ``before`` without them.
     """
     names = {*before, *after}
     if not any(each.startswith(SETTING) for each in before):

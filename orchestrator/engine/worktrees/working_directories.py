@@ -240,8 +240,8 @@ class Worktrees:
         2. The base of the worker's job, which is ``parent``.
         3. The present commit of the project.
 
-        Raise Unavailable if the worktree is on a node that cannot be reached, or if the worker is
-        ending on such a node.
+        ``agent``: the agent that the request names, or None. Raise Unavailable if the worktree is
+        on a node that cannot be reached, or if the worker is ending on a node.
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
@@ -511,7 +511,8 @@ class Worktrees:
     ) -> tuple[MergedSideWork, bool]:
         """Commit the attempt's work on the worker's branch.
 
-        Return the commit, and True if the attempt changed anything.
+        Return the commit, and True if the attempt changed anything. ``start``: the worker's start
+        commit. ``last``: the commit before the attempt.
         """
         words = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
         message = worker_commit_message(cut(words, 72), worker)

@@ -84,9 +84,10 @@ class PlanCalls:
         return self._access.job(caller, job_id)
 
     def approve(self, caller: Caller, job_id: str, comment: str = "") -> Job:
-        """Start the tasks of a planned job.
+        """Approve the plan of a job that waits for approval, and start its tasks.
 
-        Raise Conflict if the job does not wait for approval.
+        ``comment``: the person's comment, which is stored. Raise Conflict if the job does not wait
+        for approval.
         """
         job = self._access.changeable(caller, job_id)
         self._access.check_person(caller)
