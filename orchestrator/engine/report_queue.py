@@ -49,8 +49,8 @@ class ReportQueue:
         #: Notice for the top of a tree's reports if the project was only surveyed.
         self._nothing_built = nothing_built
         self._post = post
-        #: Function that returns merge reports by job id. If a job's changes are not merged yet, it
-        #: first merges them.
+        #: Function that returns merge reports by job id. The function first merges a job's changes
+        #: if they are not merged yet.
         self._merge_reports = merge_reports
         self._queue: SimpleQueue[Render | _ForEndedJob | None] = SimpleQueue()
         #: Requests to retry after a full disk, by job id.

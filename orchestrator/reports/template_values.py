@@ -109,7 +109,7 @@ class WorkerView:
     attempts: int
     #: The latest retried attempts.
     earlier_attempts: Sequence[EarlierAttempt]
-    #: The classified failure of the last attempt, if it failed.
+    #: The classified failure of the last attempt; None if the attempt did not fail.
     failure: Failure | None
     #: The latest session of the worker's AI tool, if the worker had several attempts.
     session: Session | None
@@ -268,9 +268,9 @@ class ReportSpace:
         self._endings: set[str] = set()
 
     def without_repeated_ending(self, text: str) -> str:
-        """Return a worker's output. Replace its last section by "as above" if it is a repetition.
+        """Return a worker's output. Replace a repeated last section by "as above".
 
-        A section is a repetition if an earlier output in the report has the same last section.
+        The last section is repeated if an earlier output in the report has the same last section.
         """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:

@@ -56,7 +56,7 @@ class WorkspaceLock:
     def seize(self) -> None:
         """Acquire the lock although a server on a lost machine may still hold it.
 
-        The caller must be sure that this server no longer runs. The lock file is replaced, because
+        The caller must be sure that the other server no longer runs. The file is replaced, because
         a shared file system may release the lock of a lost machine late or never. Raise Unavailable
         if the lock file cannot be written.
         """

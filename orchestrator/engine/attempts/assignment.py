@@ -115,7 +115,8 @@ class AssignmentBuilder:
     ) -> dict[str, DependencyResult]:
         found: dict[str, DependencyResult] = {}
         tasks = scheduler.view.tasks_of(worker.job_id)
-        # A question has no result, so ``sources`` returns the question's own dependencies instead.
+        # ``sources`` replaces a question by the question's dependencies, because a question has no
+        # result. ``depends_on`` also has the question, whose answer the agent needs.
         for needed in dict.fromkeys((*sources(tasks, task), *task.depends_on)):
             best = chosen(scheduler.view.candidates_of(worker.job_id, needed))
             assert best is not None, "a dependency has succeeded"
@@ -129,7 +130,7 @@ class AssignmentBuilder:
         commit = worker.delivery.commit if worker.delivery else ""
         return DependencyResult(
             worker_id=worker.id,
-            # Do not name a dependency's worktree here, because it is removed after the attempt.
+            # Name the worker's directory, because a worktree is removed after the attempt.
             directory=self._workspace.worker_directory(worker),
             branch=short(worker_branch(worker)) if commit else "",
             commit=commit,

@@ -142,7 +142,7 @@ class AttemptRunner:
         return self._background.space.reason
 
     def start(self, command: Start, issued: Issued) -> None:
-        """Prepare and launch an attempt. If the attempt cannot start, report it as ended.
+        """Prepare and launch an attempt. If the attempt cannot start, report the attempt's end.
 
         ``issued``: the attempt's API key and node.
         """
@@ -530,7 +530,8 @@ class AttemptRunner:
                 "cannot read the evidence of an attempt", extra={"worker": running.worker.id}
             )
             if running.worktree is not None:
-                # The worktree may have a file that git cannot add. Save a checkpoint without it.
+                # The worktree may have a file that git cannot add. Save a checkpoint without this
+                # file.
                 with suppress(RepositoryError, OSError):
                     place = self._worktrees.place_of(running.worker)
                     self._worktrees.checkpoints.end(place, "", "")
@@ -612,8 +613,8 @@ def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
         exit = replace(exit, cause=ExitCause.SHUTDOWN)
     if exit.ended_by is EndedBy.CANCEL and exit.code == 0 and exit.cause in _MAY_FINISH:
         return replace(exit, ended_by=EndedBy.EXIT, stopped_by="")
-    # While it was being stopped, the worker may also have exceeded a limit. The stop came first, so
-    # the limit does not decide.
+    # A worker may exceed a limit while it is being stopped. The stop came first, so the limit does
+    # not decide.
     stopped = exit.ended_by is EndedBy.CANCEL or exit.cause is ExitCause.SHUTDOWN
     why = _NOT_ASKED.get(exit.cause) if stopped else None
     return replace(exit, ended_by=EndedBy.LOST, error=why) if why else exit

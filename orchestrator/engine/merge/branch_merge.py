@@ -223,8 +223,8 @@ class BranchMerge:
         """
         needed = {each for task in tree.tasks[job.id] for each in task.depends_on}
         for worker in (each for each in inside if each.task_id in needed):
-            # First check the stored paths, which may be incomplete, because reading all paths
-            # requires a git process.
+            # Check the stored paths first, because reading all paths requires a git process. The
+            # stored paths may be incomplete.
             if not files.keys().isdisjoint(worker.touched_files):
                 continue
             made = {*self._worktrees.touched(worker)}

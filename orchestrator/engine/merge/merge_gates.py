@@ -51,7 +51,7 @@ class AllowedTestChanges:
 
 
 class Abandoned(Exception):
-    """Raised if the results of a check are no longer needed, because its job was stopped."""
+    """Raised if the results of a check are no longer needed, because the job was stopped."""
 
 
 class GateUnfit(Exception):

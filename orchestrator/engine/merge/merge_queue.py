@@ -91,7 +91,7 @@ class MergeQueue:
             )
 
     def stop(self, job_id: str) -> None:
-        """Make the merge of a stopped job end soon: it skips its long steps. Idempotent."""
+        """Make the merge of a stopped job end soon, without its long steps. Idempotent."""
         with self._lock:
             if job_id in self._under_way:
                 self._under_way[job_id].stop.set()

@@ -179,8 +179,8 @@ def _missing_as_excluded(record: MergeRecord) -> tuple[Missing, ...]:
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
     """Return the hunks of merged workers that the result lacks, grouped by the writer of the hunks.
 
-    The result lacks a hunk if another worker's hunk replaced the hunk, or if it is a child job's
-    hunk that the parent worker undid.
+    Two causes exist: another worker's hunk replaced the hunk, or the parent worker of a child job
+    undid the child job's hunk.
     """
     return (*_replaced_hunks(record), *_undone_hunks(record))
 

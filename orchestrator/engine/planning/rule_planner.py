@@ -100,7 +100,7 @@ def _is_after_end_of_sentence(text: str, marker: re.Match[str]) -> bool:
 def _items_between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
     """Yield the items of the list: the text after each marker.
 
-    If an item ends with "and", "or", "then", or a comma, remove this end, because it only
+    If an item ends with "and", "or", "then", or a comma, remove this word or comma, which only
     introduces the next item. After a removed "then", the next item begins with "then".
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
@@ -136,7 +136,7 @@ _SMALL_THING = lazy_pattern(
     r"|migration|model|page|error|message|log|check|fix|change|patch|bug|typo|sort|loop|difference)s?$",
     re.IGNORECASE,
 )
-#: Beginnings of a phrase that describes a property of the whole product, not a part of it.
+#: Matches phrases that describe a property of the whole product, not a part of the product.
 _PROPERTY = lazy_pattern(
     r"(?:no|not|without|good|great|proper|minimal|high|low|full|clean|only|just|care|caution|love|as|at"
     r"|more|less|better|fewer|max(?:imum)?|min(?:imum)?|speed|patience|ease|all|any|respect|help)\b"

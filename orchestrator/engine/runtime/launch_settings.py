@@ -22,7 +22,8 @@ class LaunchSettings:
     project_root: Path
     #: Directory with the ``orchestrator`` command.
     bin: Path
-    #: The environment of the server. Workers get only a part of it (see ``allowed_environment``).
+    #: The environment of the server. Workers get only some of these variables (see
+    #: ``allowed_environment``).
     environment: Mapping[str, str]
     workspace: Path
     grace_seconds: float

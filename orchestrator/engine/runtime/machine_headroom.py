@@ -74,7 +74,7 @@ def free_disk_bytes(directory: Path) -> int | None:
 def memory_and_disk(directory: Path) -> tuple[int | None, int | None]:
     """Return the available memory, and the free space on a directory's disk, in bytes.
 
-    A value is None if it is unknown.
+    An unknown value is None.
     """
     return available_memory_bytes(), free_disk_bytes(directory)
 

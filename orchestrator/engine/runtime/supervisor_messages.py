@@ -18,7 +18,7 @@ from orchestrator.core.scheduler.scheduler import Scheduler
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function to run on the state. The caller gets its result after the changes were stored."""
+    """A function to run on the state. The caller gets the result after the changes are stored."""
 
     action: Callable[[Scheduler, float], Any]
     answer: Future[Any]

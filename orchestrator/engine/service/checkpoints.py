@@ -157,7 +157,7 @@ class CheckpointCalls:
 
 
 def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback]) -> str:
-    """Return the name of the checkpoint with the branch's present content; "" if none has it.
+    """Return the name of the checkpoint with the branch's present content; "" without a match.
 
     ``names``: all checkpoints, in order. ``same``: the checkpoints with the present content.
 

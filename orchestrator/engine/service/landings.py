@@ -193,7 +193,7 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return the message that a completed job has nothing to land; "" if it may have changes.
+        """Return the message that a completed job has nothing to land; otherwise "".
 
         A job has nothing to land if it changed no files, or only files in the user's checkout.
         """

@@ -60,7 +60,7 @@ class MergeCalls:
         self._rewrite_report = rewrite_report
 
     def merge(self, caller: Caller, job_id: str, choice: MergeChoice) -> bool:
-        """Merge an ended job again. Return True if the merge has ended, False if it still runs.
+        """Merge an ended job again. Return True if the merge has ended, or False if it still runs.
 
         Raise Conflict if no merge is possible. Raise InvalidRequest if the choice names workers of
         other jobs.

@@ -65,7 +65,7 @@ class JobBases:
     def of_child(
         self, config: ConfigRequest, tasks: Sequence[TaskSpec], parent: Job, worker: Worker
     ) -> Base:
-        """Return the base of a child job: the present state of the worker that starts it.
+        """Return the base of a child job: the present state of the parent worker's files.
 
         ``parent``: the job of this worker. Its setting ``git`` also applies to the child job. Raise
         InvalidRequest or RepositoryError.
@@ -114,7 +114,7 @@ class JobBases:
 def check_child(config: ConfigRequest) -> None:
     """Raise InvalidRequest if a child job requests a start commit.
 
-    A child job always starts from the files of the worker that starts it.
+    A child job always starts from the files of its parent worker.
     """
     asked = _requested_field(config)
     if asked:
@@ -174,7 +174,7 @@ class SubmissionCalls:
         self._check_url = check_url
 
     def submit(self, caller: Caller, submission: Submission) -> Accepted:
-        """Store a new job, so that it runs. Idempotent for the same Idempotency-Key.
+        """Store a new job, which the supervisor then runs. Idempotent for the same Idempotency-Key.
 
         Raise Forbidden, InvalidRequest, Refused, Conflict, or Unavailable. After an error, no job
         is stored.
@@ -287,7 +287,7 @@ class SubmissionCalls:
 
     def _same_submission(self, job: Job, submission: Submission) -> Accepted:
         asked = job_admission.digest(submission.request, submission.tasks)
-        # Jobs of older versions have no fingerprint of their settings. Do not compare it then.
+        # A job of an older version has no fingerprint of its settings, so do not compare them.
         settings = job.config.requested and job_admission.settings_digest(submission)
         if (job.digest, job.config.requested) != (asked, settings):
             raise InvalidRequest(

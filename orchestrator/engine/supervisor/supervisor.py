@@ -224,8 +224,8 @@ class Inbox(Generic[T]):
 
     def put(self, item: T) -> None:
         self._queue.put(item)
-        # Do not wake the thread that waits if it puts the message itself, because it then checks
-        # the queue anyway.
+        # Do not wake the waiting thread if this thread is the waiting thread, because this thread
+        # checks the queue next.
         if self._waiting not in (0, threading.get_ident()):
             self._launcher.wake()
 
@@ -328,9 +328,10 @@ class Supervisor:
         return by or self._headroom.paused or self._attempts.waits_for_space
 
     def heard_from(self, attempt: Attempt) -> None:
-        """Record that a worker has called the API: if its launch was preloaded, it has begun.
+        """Record that a worker has called the API. The call proves that its launch has begun.
 
-        The worker's call may arrive before the shim's report that the launch has begun.
+        A preloaded launch begins without the server. The worker's call may arrive before the shim
+        reports that the launch has begun.
         """
         if self._scheduler.view.is_preloaded(attempt.key):
             self.call(lambda scheduler, now: scheduler.heard_from(attempt.key, now))

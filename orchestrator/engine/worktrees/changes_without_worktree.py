@@ -164,10 +164,10 @@ class ChangesWithoutWorktree:
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
     ) -> Changes:
-        """Return the changes of a worker in a plain directory: there, and in the project.
+        """Return a worker's changes in its plain directory and in the project.
 
-        Changes in the project are found only if ``watch`` recorded the project's state before the
-        attempt.
+        Changes in the project are found only if ``watch`` has recorded the project's state before
+        the attempt.
 
         ``before``: the files of the directory before the attempt. ``builds``: True if the agent's
         work is to change files. If False, files in the directory are judged by gates only if the

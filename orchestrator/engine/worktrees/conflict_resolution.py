@@ -46,9 +46,9 @@ def begin(repository: Repository, job: Job, worker: Worker, result: str) -> str:
 
 
 def own_tip(repository: Repository, worker: Worker) -> str:
-    """Return the worker's branch head; after an unsuccessful attempt to resolve, the head before.
+    """Return the worker's branch head, without an unsuccessful attempt to resolve conflicts.
 
-    An attempt is unsuccessful if it did not resolve all conflicts.
+    If an attempt did not resolve all conflicts, return the branch head before this attempt.
     """
     tip = repository.commit_of(worker_branch(worker))
     return repository.commit_of(resolving_ref(worker)) if unresolved(repository, worker) else tip

@@ -53,8 +53,8 @@ class LostChildChanges:
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
         """Yield the ids of child jobs whose results a worker has discarded completely.
 
-        A result is discarded if it was added to the worker's files, but has no change left in the
-        commit ``tip``, a later state of these files. Raise RepositoryError.
+        A result is discarded if it was added to the worker's files, and a later state of these
+        files (``tip``) has none of the result's changes. Raise RepositoryError.
         """
         results = self._results_by_job(worker)
         for child_id in results.keys() & {*child_ids}:

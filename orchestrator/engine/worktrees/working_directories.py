@@ -363,7 +363,7 @@ class Worktrees:
         )
 
     def with_tools(self, worktree: WorkerWorktree) -> WorkerWorktree:
-        """Return a copy of ``worktree``, with the project's programs that are installed in it now.
+        """Return ``worktree`` with the project's programs that are now installed in the worktree.
 
         The setup commands may have installed some of these programs.
         """
@@ -388,7 +388,7 @@ class Worktrees:
         return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
     def existing(self, worker: Worker) -> WorkerWorktree | None:
-        """Return the worker's worktree, which an earlier server opened; None if there is none."""
+        """Return the worktree of a worker that an earlier server opened; None if it is missing."""
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None

@@ -102,7 +102,10 @@ Kind = TypeVar("Kind", WorkerStatus, JobStatus)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Total:
-    """A sum over started workers: see the module's docstring."""
+    """A sum over the started workers whose value is known.
+
+    ``known``, ``unknown``: numbers of started workers whose value is known or unknown.
+    """
 
     value: float | None
     known: int
@@ -147,7 +150,7 @@ class JobFigures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Analytics:
-    """The content of ``analytics.json``: see the module's docstring."""
+    """The content of ``analytics.json``. The module's docstring describes the fields."""
 
     schema: int
     job_id: str

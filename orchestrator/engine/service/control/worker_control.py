@@ -41,7 +41,7 @@ class WorkerControlCalls:
         self._moved = moved
 
     def retry(self, caller: Caller, job_id: str, worker_id: str) -> Job:
-        """Retry one unsuccessful worker, and run the tasks that were skipped because of it.
+        """Retry one unsuccessful worker, and the tasks that were skipped because the worker failed.
 
         The worker's job may be running, or may have ended. Raise Forbidden if the caller is a
         worker. Raise Conflict if the worker succeeded, has not ended, or cannot run again.

@@ -98,7 +98,7 @@ class Feed:
         return self._last
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` each time items were added. Return a function that removes it."""
+        """Call ``listener`` after each addition of items. Return a function to end this."""
         with self._lock:
             self._listeners.append(listener)
 

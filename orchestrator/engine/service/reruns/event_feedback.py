@@ -192,7 +192,7 @@ class EventFeedback:
             shutil.rmtree(group)
 
     def _give_to_workers(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
-        """Send each worker of the job the remarks on its files, and return True.
+        """Send each worker of the job the remarks on the worker's files, and return True.
 
         Idempotent for the same ``key``. Raise an OrchestratorError if a remark could not be sent.
         """
