@@ -227,7 +227,7 @@ def message_command(context: CliContext, job_id: str, worker_id: str, text: str)
     "default_timeout",
     type=SECONDS,
     metavar="S",
-    help="Timeout of one attempt, in seconds, also of tasks that set their own.",
+    help="Timeout of one attempt, in seconds; replaces the timeout that a task sets.",
 )
 @click.option(
     "--max-workers",

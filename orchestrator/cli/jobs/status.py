@@ -138,7 +138,9 @@ def _stored_status(context: CliContext, job_id: str, error: ApiError) -> dict[st
     except NotFound:
         raise error from None
     stamp = time.strftime("%H:%M:%S", time.localtime(at))
-    click.echo(f"the server cannot read the job ({error.message}); status of {stamp}:", err=True)
+    click.echo(
+        f"the server cannot read the job ({error.message}); stored status, from {stamp}:", err=True
+    )
     return answer
 
 

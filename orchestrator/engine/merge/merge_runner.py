@@ -330,7 +330,7 @@ class MergeRunner:
             tips = self._worktrees.tips_of(job, name) if worker else []
             if worker is None or tips in ([], [self._repository.commit_of(start_ref(worker))]):
                 raise Conflict(
-                    f"cannot merge {name}: no branch has its changes; nothing was changed; "
+                    f"cannot merge {name}: no branch has changes of this worker; nothing was merged; "
                     f"list the workers: {COMMAND} status {job.id}"
                 )
 

@@ -415,8 +415,8 @@ def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
     wanted = [task.id for task in tasks if task.works_in_project]
     if wanted and not parent.works_in_project:
         raise InvalidRequest(
-            f"task {wanted[0]}: a child job may use 'workdir: project' only if its parent worker "
-            "uses it; remove 'workdir: project'"
+            f"task {wanted[0]}: a child job may use 'workdir: project' only if its parent task "
+            "has it; remove 'workdir: project'"
         )
 
 

@@ -48,7 +48,7 @@ def on_windows(call: AgentCall, inputs: CallInputs, directory: Path) -> AgentCal
     lacking = missing_programs()
     if lacking:
         raise OrchestratorError(
-            f"execution_mode 'windows' requires {' and '.join(lacking)} of WSL on the PATH; "
+            f"execution_mode 'windows' requires {' and '.join(lacking)} on the PATH of WSL; "
             f"check it: {COMMAND} doctor"
         )
     prompt = inputs.directory / "prompt.md" if call.prompt_on_stdin else None

@@ -128,8 +128,8 @@ class ChangeReads:
         found = next(filter(None, map(self._reader.tip, names)), "")
         if not found:
             raise NotFound(
-                f"no branch has changes of {worker.id}: it had no worktree, has not started, or "
-                "its branches were removed"
+                f"no branch has changes of {worker.id}: the worker has not started, has no "
+                "worktree, or its branches were removed"
             )
         return found
 

@@ -80,7 +80,7 @@ class ServerFiles:
             if files.worktree is not None:
                 if self._worktrees is None:
                     raise UnusableFiles(
-                        "the server cannot send the worktree, because it has no git repository"
+                        "the server cannot send the worktree, because the project has no git repository"
                     )
                 commits = self._worktrees.pack(files.worktree, known, extra)
                 chosen = files.worktree.directory, self._worktrees.files_outside_git(files.worktree)
@@ -140,7 +140,7 @@ class ServerFiles:
         """
         if self._worktrees is None:
             raise UnusableFiles(
-                "the server cannot send the worktree, because it has no git repository"
+                "the server cannot send the worktree, because the project has no git repository"
             )
         extra = f"{path}.extra"
         remove(extra)

@@ -579,7 +579,10 @@ def test_what_cannot_be_merged_again_is_told(made: MakeProject) -> None:
 
     assert "no worker worker_9" in refused(job, take=["worker_9"])[1]
     status, said = refused(job, take=["worker_2"])
-    assert (status, "cannot merge worker_2: no branch has its changes" in said) == (409, True)
+    assert (status, "cannot merge worker_2: no branch has changes of this worker" in said) == (
+        409,
+        True,
+    )
     assert project.show(f"orchestrator/{job}/result", "a.txt") == "a"
     assert refused(job, strategy="ours")[0] == 422
     assert "did not use git worktrees" in refused(plain)[1]

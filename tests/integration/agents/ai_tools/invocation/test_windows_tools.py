@@ -113,7 +113,7 @@ def test_without_the_launchers_of_wsl_the_reason_says_so(
     [row] = ended["results"]["tasks"]
     assert row["status"] == "failed"
     assert (
-        "requires powershell.exe of WSL on the PATH; check it: bin/orchestrator doctor"
+        "requires powershell.exe on the PATH of WSL; check it: bin/orchestrator doctor"
         in row["reason"]
     )
 
