@@ -63,7 +63,8 @@ def _condition(name: str, value: object) -> Condition:
     allowed = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not allowed or any(isinstance(each, list | dict) for each in allowed):
         raise ValueError(
-            f"when.{name} must be one value or a list of values; lists and mappings inside the list are not allowed"
+            f"when.{name} must be one value or a list of values; "
+            "lists and mappings inside the list are not allowed"
         )
     return Condition(
         name=name, path=None if name == KIND else EventPath.parse(name), allowed=allowed

@@ -330,8 +330,8 @@ class MergeRunner:
             tips = self._worktrees.tips_of(job, name) if worker else []
             if worker is None or tips in ([], [self._repository.commit_of(start_ref(worker))]):
                 raise Conflict(
-                    f"cannot merge {name}: no branch has changes of this worker; nothing was merged; "
-                    f"list the workers: {COMMAND} status {job.id}"
+                    f"cannot merge {name}: no branch has changes of this worker; "
+                    f"nothing was merged; list the workers: {COMMAND} status {job.id}"
                 )
 
     def _check_included_jobs(self, jobs: MergeChoice, workers: Sequence[Worker]) -> None:

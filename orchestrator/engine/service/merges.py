@@ -158,8 +158,8 @@ class MergeCalls:
     def _begin_resolving(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
         if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
             raise InvalidRequest(
-                "'resolve' cannot be combined with 'include', 'exclude', or a 'strategy' other than "
-                "'auto'; remove 'resolve', or the other options"
+                "'resolve' cannot be combined with 'include', 'exclude', or a 'strategy' "
+                "other than 'auto'; remove 'resolve', or the other options"
             )
         self._submission_builder.choice.check_names(ConfigRequest(resolve=choice.resolve))
         self._merge_queue.check_idle(job.id)

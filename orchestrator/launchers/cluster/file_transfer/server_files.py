@@ -80,7 +80,8 @@ class ServerFiles:
             if files.worktree is not None:
                 if self._worktrees is None:
                     raise UnusableFiles(
-                        "the server cannot send the worktree, because the project has no git repository"
+                        "the server cannot send the worktree, because the project has no git "
+                        "repository"
                     )
                 commits = self._worktrees.pack(files.worktree, known, extra)
                 chosen = files.worktree.directory, self._worktrees.files_outside_git(files.worktree)
