@@ -17,7 +17,7 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.outbox import Subscription, Topic
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.engine.supervisor.outbox_entries import Outbox
@@ -46,7 +46,7 @@ def measure(options: Options) -> Findings:
         for turn in range(turns):
             for number, outbox in outboxes.items():
                 job = _job(f"j{turn}_{number}")
-                store.save(Change(new_jobs=[job]))
+                store.save(StateChange(new_jobs=[job]))
                 view = cast(SchedulerView, SimpleNamespace(jobs={job.id: job}, workers={}))
                 change = _end(job)
                 began = time.thread_time()
@@ -102,7 +102,7 @@ def _job(name: str) -> Job:
     return Job(id=name, root_id=name, depth=0, request="Do it", config=CONFIG, created_at=1.0)
 
 
-def _end(job: Job) -> Change:
+def _end(job: Job) -> StateChange:
     event = Event(
         root_id=job.id,
         seq=1,
@@ -118,4 +118,4 @@ def _end(job: Job) -> Change:
             "ended_at": 2.0,
         }
     )
-    return Change(jobs=[ended], events=[event])
+    return StateChange(jobs=[ended], events=[event])

@@ -20,7 +20,7 @@ from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.repository.change_reader import DiffRequest
 from orchestrator.engine.supervisor.supervisor import merged
 from orchestrator.git.commits.change_reader import GitChangeReader
@@ -69,7 +69,7 @@ def _store(server: Server, workers: int, jobs: int) -> None:
     store.close()
 
 
-def job_of(name: str, workers: int, *, rich: bool) -> Change:
+def job_of(name: str, workers: int, *, rich: bool) -> StateChange:
     """Return an ended job. ``rich``: its tasks have dependencies, and its agents report usage."""
     job = Job(
         id=name,
@@ -82,7 +82,7 @@ def job_of(name: str, workers: int, *, rich: bool) -> Change:
         started_at=BEGAN,
         ended_at=BEGAN + 900,
     )
-    return Change(
+    return StateChange(
         new_jobs=[job],
         new_tasks=[(name, at, _task(at, rich)) for at in range(workers)],
         new_workers=[_worker(name, at, rich) for at in range(workers)],

@@ -20,7 +20,7 @@ from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.store import SqlStore, sqlite_url
 
@@ -44,19 +44,19 @@ def worker(root: str, index: int) -> Worker:
     )
 
 
-def submission(root: str, count: int) -> Change:
-    return Change(
+def submission(root: str, count: int) -> StateChange:
+    return StateChange(
         new_jobs=[job(root)],
         new_tasks=[(root, i, TaskSpec(id=f"t{i}", command="true")) for i in range(count)],
         new_workers=[worker(root, i) for i in range(count)],
     )
 
 
-def turn(number: int) -> Change:
+def turn(number: int) -> StateChange:
     """A turn in which one worker ends and the next worker starts."""
     ended, started = worker("a", number), worker("a", number + 1)
     result = WorkerResult(output="done", exit_code=0, work_seconds=0.1)
-    return Change(
+    return StateChange(
         workers=[replace(ended, status=WorkerStatus.SUCCESS, result=result)],
         new_attempts=[attempt(started)],
         attempts=[attempt(ended, Exit(ended_by=EndedBy.EXIT, code=0, ended_at=2.0))],
@@ -170,7 +170,7 @@ def measure_turns(directory: Path) -> None:
     store = SqlStore(sqlite_url(path))
     store.open()
     store.save(submission("a", TURNS + 1))
-    store.save(Change(new_attempts=[attempt(worker("a", 0))]))
+    store.save(StateChange(new_attempts=[attempt(worker("a", 0))]))
     changes = [turn(number) for number in range(TURNS)]
     raw = Raw(empty_copy(path, directory / "raw.db"), durable=changes[0].durable)
     ours = clocked(partial(store.save, change) for change in changes)
@@ -206,7 +206,7 @@ def measure_reads(directory: Path) -> None:
     store = SqlStore(sqlite_url(directory / "reads.db"))
     store.open()
     store.save(submission("a", 5))
-    store.save(Change(events=[event(i + 1, worker("a", 0)) for i in range(10)]))
+    store.save(StateChange(events=[event(i + 1, worker("a", 0)) for i in range(10)]))
     reads: dict[str, Callable[[], object]] = {
         "job": lambda: store.job("a"),
         "5 workers": lambda: store.workers("a"),

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
-from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports import StateChange, Tree
 
 #: Maximum number of workers of a tree in memory. Larger trees are read from the database.
 MOST_WORKERS = 5_000
@@ -39,7 +39,7 @@ class JobTreeCache:
         #: Root jobs that have ended, in the order of their ends.
         self._ended: dict[str, None] = {}
 
-    def apply(self, change: Change) -> None:
+    def apply(self, change: StateChange) -> None:
         """Apply a change. Call this only when the change can be read from the database."""
         with self._lock:
             for job_id in change.replaced_plans:
@@ -94,7 +94,7 @@ class JobTreeCache:
             rows.jobs[job.id] = job
             self._of_job[job.id] = rows
 
-    def _take_over(self, change: Change) -> None:
+    def _take_over(self, change: StateChange) -> None:
         for job_id, position, task in change.new_tasks:
             if (rows := self._of_job.get(job_id)) is not None:
                 known = rows.tasks.setdefault(job_id, [])

@@ -33,7 +33,7 @@ from orchestrator.core.locks.lock_table import Grant, LockLease
 from orchestrator.core.model.attempt.attempt_result import Usage
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.ports import Change, Page, StoreStats, Tree
+from orchestrator.core.ports import Page, StateChange, StoreStats, Tree
 from orchestrator.core.ports.read_models import (
     FirstFailure,
     JobFilter,
@@ -46,7 +46,7 @@ from orchestrator.core.ports.read_models import (
     WorkerPage,
 )
 from orchestrator.store import lock_leases
-from orchestrator.store.database import change_writer, job_queries, postgresql, server_lease
+from orchestrator.store.database import job_queries, postgresql, server_lease, state_writer
 from orchestrator.store.database.connections import (
     SUPPORTED_URLS,
     Connections,
@@ -376,7 +376,7 @@ class SqlStore:
         with as_store_errors(self._where):
             connections.close()
 
-    def save(self, change: Change) -> None:
+    def save(self, change: StateChange) -> None:
         connections = self._opened()
         with as_store_errors(self._where):
             connections.write(change)
@@ -399,7 +399,7 @@ class SqlStore:
     def forget(self, root_ids: Collection[str]) -> None:
         connections = self._opened()
         with as_store_errors(self._where), connections.durable_writer().begin():
-            change_writer.delete_jobs(connections.writer, root_ids)
+            state_writer.delete_jobs(connections.writer, root_ids)
         failpoints.reached("store: forgotten")
         self._forget_reads()
 

@@ -14,7 +14,7 @@ from orchestrator.core.errors import StoreError
 from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.outcome.shortage_errors import is_shortage
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.text.formatting import cut
 from orchestrator.security.files.untrusted_files import open_log, open_plain, read_tail
 from orchestrator.workspace.layout import WorkspaceLayout, iso, write_all
@@ -59,7 +59,7 @@ class JobLog:
         self._closed = False
         self._lock = threading.Lock()
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: StateChange) -> None:
         news: defaultdict[str, list[Event]] = defaultdict(list)
         for event in change.events:
             news[event.root_id].append(event)
@@ -120,7 +120,7 @@ class JobLog:
     def _try_again(self) -> None:
         with self._lock:
             self._timer = None
-        self(Change())
+        self(StateChange())
 
     def _append(self, root_id: str, events: Sequence[Event]) -> None:
         if not events and not self._events(root_id, 0, 1):

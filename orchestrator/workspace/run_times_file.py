@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.ports import Change, Observer
+from orchestrator.core.ports import Observer, StateChange
 from orchestrator.security.files.untrusted_files import read_tail, replace_file
 
 logger = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ def recorder(workspace: Path) -> Observer:
     """
     learned: list[tuple[str, float]] = []
 
-    def record(change: Change) -> None:
+    def record(change: StateChange) -> None:
         learned.extend(change.run_times)
         if any(each.kind is EventKind.JOB_ENDED for each in change.events):
             add(workspace, learned)

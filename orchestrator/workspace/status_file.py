@@ -38,7 +38,7 @@ from orchestrator.core.outcome.job.job_outcome import (
 from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.outcome.shortage_errors import is_shortage
-from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports import StateChange, Tree
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 from orchestrator.workspace.layout import WorkspaceLayout, iso
 
@@ -130,7 +130,7 @@ class StatusFiles:
         if tree is not None:
             self._try_to_write(_state_in(tree))
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: StateChange) -> None:
         with self._lock:
             roots = self._take_in(change)
             ended = {root for root in roots if self._watched[root].root.status.ended}
@@ -141,7 +141,7 @@ class StatusFiles:
         for watched in finished:
             self._try_to_write(watched)
 
-    def _take_in(self, change: Change) -> set[str]:
+    def _take_in(self, change: StateChange) -> set[str]:
         roots: set[str] = set()
         for job in change.new_jobs:
             if job.is_root:

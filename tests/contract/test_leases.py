@@ -10,7 +10,7 @@ import pytest
 from orchestrator.core.locks.lock_table import LockLease
 from orchestrator.core.model.job import Attempt, Worker
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.ports import Change, Store
+from orchestrator.core.ports import StateChange, Store
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import a_job, a_worker, an_attempt
@@ -37,7 +37,7 @@ def running(store: Store, *names: str) -> list[Attempt]:
         replace(a_worker(job), id=name, index=at) for at, name in enumerate(names)
     ]
     attempts = [an_attempt(worker) for worker in workers]
-    store.save(Change(new_jobs=[job], new_workers=workers, new_attempts=attempts))
+    store.save(StateChange(new_jobs=[job], new_workers=workers, new_attempts=attempts))
     return attempts
 
 
@@ -137,7 +137,7 @@ def test_a_lease_ends_with_its_attempt(store: Store) -> None:
     one, two = running(store, "worker_1", "worker_2")
     store.take_leases(one, ["db"], 5.0)
 
-    store.save(Change(attempts=[replace(one, ended_at=9.0)]))
+    store.save(StateChange(attempts=[replace(one, ended_at=9.0)]))
 
     assert store.leases() == []
     assert store.take_leases(two, ["db"], 10.0).leases
@@ -146,7 +146,7 @@ def test_a_lease_ends_with_its_attempt(store: Store) -> None:
 def test_the_leases_of_a_job_go_with_it(store: Store) -> None:
     (one,) = running(store, "worker_1")
     store.take_leases(one, ["db"], 5.0)
-    store.save(Change(jobs=[replace(a_job(), status=JobStatus.COMPLETED)]))
+    store.save(StateChange(jobs=[replace(a_job(), status=JobStatus.COMPLETED)]))
 
     store.forget(["a"])
 

@@ -14,7 +14,7 @@ from orchestrator.core.model.attempt.failure import ASKED, Failure, FailureKind,
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.model.worker_result import CandidateRank, Criterion, WorkerResult
-from orchestrator.core.ports import Change, Store
+from orchestrator.core.ports import StateChange, Store
 from orchestrator.core.ports.read_models import (
     JobFilter,
     TaskLabel,
@@ -67,7 +67,7 @@ def test_a_snapshot_has_the_figures_of_every_worker(store: Store) -> None:
     )
     planner = a_worker(job, -1, id="worker_planner", kind=WorkerKind.PLANNER)
     store.save(
-        Change(
+        StateChange(
             new_jobs=[job],
             new_tasks=[
                 ("a", 0, TaskSpec(id="t0", title=HARD_TEXT, depends_on=("x", "y"))),
@@ -102,8 +102,8 @@ def test_a_snapshot_has_the_tree_with_parents_first(store: Store) -> None:
     below = a_child("b", child, created_at=0.1)
     for job in (root, child, below):
         worker = a_worker(job, 0, id=f"worker_{job.id}")
-        store.save(Change(new_jobs=[job], new_tasks=[(job.id, 0, TaskSpec(id="t0"))]))
-        store.save(Change(new_workers=[worker]))
+        store.save(StateChange(new_jobs=[job], new_tasks=[(job.id, 0, TaskSpec(id="t0"))]))
+        store.save(StateChange(new_workers=[worker]))
 
     found = store.snapshot("a")
 
@@ -118,7 +118,7 @@ def test_there_is_no_snapshot_of_what_does_not_exist(store: Store) -> None:
 
 
 def test_a_job_without_workers_has_empty_columns(store: Store) -> None:
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
 
     found = store.snapshot("a")
 
@@ -136,7 +136,7 @@ def page_of(store: Store, **wanted: Any) -> list[str]:
 def test_jobs_are_found_by_text_label_status_and_time(store: Store) -> None:
     labels = {"team": "Red%_", "odd": HARD_TEXT}
     store.save(
-        Change(
+        StateChange(
             new_jobs=[
                 a_job("a", request="Fix the Parser\n100%", created_at=1.0),
                 a_job("b", config=replace(CONFIG, labels=labels), created_at=2.0),
@@ -169,7 +169,7 @@ def test_workers_are_counted_by_job_and_status_with_what_they_used(store: Store)
         a_worker(root, -1, id="worker_0", kind=WorkerKind.PLANNER, status=WorkerStatus.SUCCESS),
         a_worker(child, 0, id="worker_1_1"),
     ]
-    store.save(Change(new_jobs=[root, child, a_job("z")], new_workers=workers))
+    store.save(StateChange(new_jobs=[root, child, a_job("z")], new_workers=workers))
 
     found = store.status_counts(["a", "z"])
 
@@ -178,7 +178,7 @@ def test_workers_are_counted_by_job_and_status_with_what_they_used(store: Store)
         ("a", "c", "pending", 1, None, None, False),
     ]
     assert found["z"] == []
-    store.save(Change(workers=[replace(workers[3], status=WorkerStatus.RUNNING)]))
+    store.save(StateChange(workers=[replace(workers[3], status=WorkerStatus.RUNNING)]))
     assert {each.status for each in store.status_counts(["a"])["a"]} == {"success", "running"}
 
 
@@ -192,7 +192,7 @@ def test_the_first_failed_worker_of_a_job_has_its_reason_in_one_line(store: Stor
         a_worker(root, 1, status=WorkerStatus.TIMEOUT, reason=long),
         a_worker(child, 0, id="worker_1_1", status=WorkerStatus.FAILED, reason="x" * 1000),
     ]
-    store.save(Change(new_jobs=[root, child, a_job("z")], new_workers=workers))
+    store.save(StateChange(new_jobs=[root, child, a_job("z")], new_workers=workers))
 
     found = store.first_failures(["a", "c", "z"])
 
@@ -223,12 +223,12 @@ def test_jobs_with_needs_are_found_with_the_rivals_of_their_workers(store: Store
     rival = a_worker(asking, 1, task_id="t0")
     other = a_worker(asking, 2)
     jobs = [asking, waiting, a_job("c")]
-    store.save(Change(new_jobs=jobs, new_workers=[asked, rival, other]))
+    store.save(StateChange(new_jobs=jobs, new_workers=[asked, rival, other]))
 
     assert store.needy(["a"], None) == [(asking, [asked, rival])]
     assert store.needy(None, "me") == [(waiting, [])]
     assert sorted(job.id for job, _ in store.needy(None, None)) == ["a", "b"]
-    store.save(Change(jobs=[replace(waiting, awaits_approval=False)]))
+    store.save(StateChange(jobs=[replace(waiting, awaits_approval=False)]))
     assert [job.id for job, _ in store.needy(None, None)] == ["a"]
 
 
@@ -248,7 +248,7 @@ def test_workers_come_by_page_filter_and_order(store: Store) -> None:
         {"status": WorkerStatus.PENDING},
     ]
     store.save(
-        Change(
+        StateChange(
             new_jobs=[job],
             new_tasks=[("a", 3, TaskSpec(id="t3", title="Write Docs", model="m", role="docs"))],
             new_workers=[a_worker(job, at, **row) for at, row in enumerate(rows)],
@@ -282,7 +282,7 @@ def test_the_order_of_ended_workers_follows_each_change(store: Store) -> None:
         a_worker(job, 0, status=WorkerStatus.SUCCESS, **ended),
         a_worker(job, 1, status=WorkerStatus.FAILED, agent="claude", **ended),
     ]
-    store.save(Change(new_jobs=[job], new_workers=workers))
+    store.save(StateChange(new_jobs=[job], new_workers=workers))
     attention = {"order": WorkerOrder.ATTENTION}
 
     for _ in range(2):
@@ -294,13 +294,13 @@ def test_the_order_of_ended_workers_follows_each_change(store: Store) -> None:
     assert ([each.id for each in page.workers], page.total) == (["worker_1"], 2)
 
     again = replace(workers[1], status=WorkerStatus.RUNNING, ended_at=None)
-    store.save(Change(workers=[again]))
+    store.save(StateChange(workers=[again]))
     assert workers_of(store, statuses=["failed"], **attention) == []
     first, second = (
         replace(each, status=status, ended_at=3.0)
         for each, status in zip(workers, (WorkerStatus.FAILED, WorkerStatus.SUCCESS), strict=True)
     )
-    store.save(Change(workers=[first, second]))
+    store.save(StateChange(workers=[first, second]))
     assert workers_of(store, **attention) == ["worker_1", "worker_2"]
 
 
@@ -325,20 +325,20 @@ def test_each_order_follows_the_changes_of_running_workers(
         a_worker(job, 3),
     ]
     attempt = replace(an_attempt(workers[0], 1), started_at=5.0, ended_at=None)
-    store.save(Change(new_jobs=[job], new_workers=workers, new_attempts=[attempt]))
+    store.save(StateChange(new_jobs=[job], new_workers=workers, new_attempts=[attempt]))
     check_orders(store)
     dear = WorkerResult(usage=Usage(cost_usd=2.0))
     changes = [
-        Change(workers=[replace(workers[3], status=WorkerStatus.RUNNING, started_at=1.5)]),
-        Change(workers=[replace(workers[1], status=WorkerStatus.FAILED, ended_at=98.0)]),
-        Change(workers=[replace(workers[2], result=dear, agent="claude")]),
-        Change(
+        StateChange(workers=[replace(workers[3], status=WorkerStatus.RUNNING, started_at=1.5)]),
+        StateChange(workers=[replace(workers[1], status=WorkerStatus.FAILED, ended_at=98.0)]),
+        StateChange(workers=[replace(workers[2], result=dear, agent="claude")]),
+        StateChange(
             workers=[replace(workers[0], attempt=2)],
             attempts=[replace(attempt, ended_at=7.0)],
             new_attempts=[replace(an_attempt(workers[0], 2), started_at=97.0)],
         ),
-        Change(new_workers=[a_worker(job, 4, status=WorkerStatus.TIMEOUT)]),
-        Change(jobs=[replace(job, reason="no worker changes")]),
+        StateChange(new_workers=[a_worker(job, 4, status=WorkerStatus.TIMEOUT)]),
+        StateChange(jobs=[replace(job, reason="no worker changes")]),
     ]
     for change in changes:
         store.save(change)
@@ -358,7 +358,7 @@ def test_the_time_of_a_worker_is_that_of_its_attempts(store: Store) -> None:
         for worker, number, start, end in times
     ]
     workers = [again, running, once]
-    store.save(Change(new_jobs=[job], new_workers=workers, new_attempts=attempts))
+    store.save(StateChange(new_jobs=[job], new_workers=workers, new_attempts=attempts))
 
     found = store.snapshot("a")
 
@@ -385,7 +385,7 @@ def test_usage_is_summed_by_key_and_bucket(store: Store) -> None:
         a_worker(other, 0, agent="codex", ended_at=3 * day, result=one),
     ]
     tasks = [("a", 0, TaskSpec(id="t0", model="large"))]
-    store.save(Change(new_jobs=[red, child, other], new_tasks=tasks, new_workers=workers))
+    store.save(StateChange(new_jobs=[red, child, other], new_tasks=tasks, new_workers=workers))
 
     claude, codex = store.usage(UsageFilter(by=UsageBy.AGENT))
     assert (claude.key, claude.jobs, claude.workers, claude.succeeded) == ("claude", 2, 2, 2)
@@ -409,13 +409,13 @@ def test_usage_is_summed_by_key_and_bucket(store: Store) -> None:
 def test_a_change_replaces_what_is_in_memory(store: Store) -> None:
     job = a_job()
     workers = [a_worker(job, at) for at in range(3)]
-    store.save(Change(new_jobs=[job], new_workers=workers, events=[an_event(job, 1)]))
+    store.save(StateChange(new_jobs=[job], new_workers=workers, events=[an_event(job, 1)]))
     before, version = store.workers("a"), store.version("a")
     assert (store.job("a"), store.last_seq("a")) == (job, 1)
 
     running = replace(workers[1], status=WorkerStatus.RUNNING)
     started = replace(job, status=JobStatus.RUNNING)
-    store.save(Change(jobs=[started], workers=[running], events=[an_event(job, 2)]))
+    store.save(StateChange(jobs=[started], workers=[running], events=[an_event(job, 2)]))
 
     assert store.workers("a") == [workers[0], running, workers[2]]
     assert store.workers("a")[1] is running
@@ -442,7 +442,7 @@ def test_ten_thousand_workers_are_read_in_columns_and_pages(store: Store) -> Non
         )
         for at in range(MANY)
     ]
-    store.save(Change(new_jobs=[job], new_tasks=tasks, new_workers=workers))
+    store.save(StateChange(new_jobs=[job], new_tasks=tasks, new_workers=workers))
 
     found = store.snapshot("a")
 

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.core.model.job import PLANNER_INDEX, TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.store import SqlStore, job_tree_cache
 from orchestrator.store.job_tree_cache import MOST_ENDED, JobTreeCache
 from tests.contract.store_adapters import ADAPTERS, database
@@ -24,24 +24,24 @@ RUNNING = replace(OWN[0], status=WorkerStatus.RUNNING, attempt=1)
 ENDED = replace(RUNNING, status=WorkerStatus.SUCCESS, result=WorkerResult(output="text"))
 #: The life of a tree, change by change.
 CHANGES = (
-    Change(
+    StateChange(
         new_jobs=[ROOT, CHILD],
         new_tasks=[("a", 0, TaskSpec(id="t0")), ("a", 1, TaskSpec(id="t1"))],
         new_workers=[*OWN, PLANNER, BELOW],
         events=[an_event(ROOT, 1), an_event(CHILD, 2)],
     ),
-    Change(
+    StateChange(
         workers=[RUNNING],
         new_attempts=[an_attempt(OWN[0], 2), an_attempt(OWN[0]), an_attempt(BELOW)],
     ),
-    Change(
+    StateChange(
         workers=[ENDED],
         attempts=[an_attempt(OWN[0], ended_at=3.0)],
         dropped_attempts=[(OWN[0].key, 2)],
         events=[an_event(ROOT, 3)],
     ),
-    Change(jobs=[replace(ROOT, status=JobStatus.COMPLETED, ended_at=4.0)]),
-    Change(
+    StateChange(jobs=[replace(ROOT, status=JobStatus.COMPLETED, ended_at=4.0)]),
+    StateChange(
         jobs=[replace(ROOT, status=JobStatus.RUNNING)],
         workers=[replace(ENDED, status=WorkerStatus.PENDING)],
     ),
@@ -87,7 +87,7 @@ def test_a_replaced_plan_is_read_from_the_database(stores: tuple[SqlStore, SqlSt
 
     new = a_worker(ROOT, 0, id="worker_9")
     store.save(
-        Change(replaced_plans=["a"], new_tasks=[("a", 0, TaskSpec(id="n"))], new_workers=[new])
+        StateChange(replaced_plans=["a"], new_tasks=[("a", 0, TaskSpec(id="n"))], new_workers=[new])
     )
 
     assert memory_of(store).tree("a") is None
@@ -112,9 +112,9 @@ def test_only_the_latest_ended_trees_and_no_large_tree_stay_in_memory(
     monkeypatch.setattr(job_tree_cache, "MOST_WORKERS", 1)
     trees = JobTreeCache()
     jobs = [a_job(f"job{number}") for number in range(MOST_ENDED + 1)]
-    trees.apply(Change(new_jobs=[*jobs, ROOT], new_workers=OWN))
+    trees.apply(StateChange(new_jobs=[*jobs, ROOT], new_workers=OWN))
 
-    trees.apply(Change(jobs=[replace(each, status=JobStatus.COMPLETED) for each in jobs]))
+    trees.apply(StateChange(jobs=[replace(each, status=JobStatus.COMPLETED) for each in jobs]))
 
     assert trees.tree("a") is None
     assert [each.id for each in jobs if trees.tree(each.id) is None] == ["job0"]

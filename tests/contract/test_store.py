@@ -17,7 +17,7 @@ from orchestrator.core.model.human_input import Pause, PauseCause, RunningMode
 from orchestrator.core.model.job import PLANNER_INDEX, Job, TaskSpec, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports import Change, Cost, Page, Store
+from orchestrator.core.ports import Cost, Page, StateChange, Store
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.store import SqlStore
 from tests.contract.store_adapters import ADAPTERS, database
@@ -49,7 +49,7 @@ def listed(store: Store, *, offset: int = 0, limit: int = 50, **wanted: Any) -> 
 def test_what_was_saved_is_there_after_a_restart(url: str) -> None:
     first = SqlStore(url)
     first.open()
-    first.save(Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)]))
+    first.save(StateChange(new_jobs=[a_job()], events=[an_event(a_job(), 1)]))
     first.close()
 
     second = SqlStore(url)
@@ -61,7 +61,7 @@ def test_what_was_saved_is_there_after_a_restart(url: str) -> None:
 
 
 def test_opening_and_closing_twice_does_no_harm(store: SqlStore) -> None:
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
 
     store.open()
     assert store.job("a") == a_job()
@@ -78,7 +78,7 @@ def test_a_closed_store_says_so(store: Store) -> None:
     with pytest.raises(StoreError, match="not open"):
         store.job("a")
     with pytest.raises(StoreError, match="not open"):
-        store.save(Change())
+        store.save(StateChange())
 
 
 def test_what_does_not_exist_is_none_or_empty(store: Store) -> None:
@@ -90,7 +90,7 @@ def test_what_does_not_exist_is_none_or_empty(store: Store) -> None:
 
 
 def test_an_empty_change_changes_nothing(store: Store) -> None:
-    store.save(Change())
+    store.save(StateChange())
 
     assert store.stats().attempts == 0
 
@@ -100,7 +100,7 @@ def test_a_change_is_stored_as_a_whole_with_its_own_new_rows(store: Store) -> No
     running = replace(worker, status=WorkerStatus.RUNNING, attempt=1)
 
     store.save(
-        Change(
+        StateChange(
             new_jobs=[job],
             new_tasks=[("a", 0, TaskSpec(id="t0"))],
             new_workers=[worker],
@@ -126,7 +126,7 @@ def test_an_ended_root_job_can_be_forgotten_with_everything_below_it(store: Stor
     worker = a_worker(root)
     other = a_job("z")
     store.save(
-        Change(
+        StateChange(
             new_jobs=[root, child, grandchild, other],
             new_tasks=[("a", 0, TaskSpec(id="t0"))],
             new_workers=[worker],
@@ -149,7 +149,7 @@ def test_ended_root_jobs_are_found_by_their_end_the_latest_first(store: Store) -
         a_job(id, ended_at=at, **ended) for id, at in (("x", 5.0), ("y", 4.0), ("z", 9.0))
     )
     child = a_child("c", old, ended_at=5.0, **ended)
-    store.save(Change(new_jobs=[old, older, late, child, a_job("runs")]))
+    store.save(StateChange(new_jobs=[old, older, late, child, a_job("runs")]))
 
     assert store.ended(9.0, 10) == [old, older]
     assert store.ended(10.0, 1) == [late]
@@ -158,18 +158,18 @@ def test_ended_root_jobs_are_found_by_their_end_the_latest_first(store: Store) -
 def test_a_child_job_may_stand_before_its_root_in_the_tree_it_is_saved_with(store: Store) -> None:
     root = a_job()
 
-    store.save(Change(new_jobs=[root, a_child("b", root)]))
+    store.save(StateChange(new_jobs=[root, a_child("b", root)]))
 
     assert store.job("b") == a_child("b", root)
 
 
 def test_an_event_that_is_there_already_undoes_the_whole_change(store: Store) -> None:
     job = a_job()
-    store.save(Change(new_jobs=[job], events=[an_event(job, 1)]))
+    store.save(StateChange(new_jobs=[job], events=[an_event(job, 1)]))
 
     with pytest.raises(StoreError):
         store.save(
-            Change(
+            StateChange(
                 new_jobs=[a_job("b")],
                 new_workers=[a_worker(job)],
                 jobs=[replace(job, status=JobStatus.FAILED)],
@@ -184,24 +184,24 @@ def test_an_event_that_is_there_already_undoes_the_whole_change(store: Store) ->
 
 
 def test_changing_what_does_not_exist_undoes_the_whole_change(store: Store) -> None:
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
 
     with pytest.raises(StoreError, match="1 of 1 rows of workers cannot be changed"):
-        store.save(Change(new_jobs=[a_job("b")], workers=[a_worker(a_job())]))
+        store.save(StateChange(new_jobs=[a_job("b")], workers=[a_worker(a_job())]))
 
     assert store.job("b") is None
 
 
 def test_a_worker_without_its_job_is_refused(store: Store) -> None:
     with pytest.raises(StoreError):
-        store.save(Change(new_workers=[a_worker(a_job())]))
+        store.save(StateChange(new_workers=[a_worker(a_job())]))
 
 
 def test_the_store_goes_on_after_a_refused_change(store: Store) -> None:
     with pytest.raises(StoreError):
-        store.save(Change(events=[an_event(a_job(), 1)]))
+        store.save(StateChange(events=[an_event(a_job(), 1)]))
 
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
 
     assert store.job("a") == a_job()
 
@@ -209,8 +209,8 @@ def test_the_store_goes_on_after_a_refused_change(store: Store) -> None:
 def test_an_update_may_be_stored_again(store: Store) -> None:
     job, worker = a_job(), a_worker(a_job())
     attempt = an_attempt(worker)
-    store.save(Change(new_jobs=[job], new_workers=[worker], new_attempts=[attempt]))
-    ended = Change(
+    store.save(StateChange(new_jobs=[job], new_workers=[worker], new_attempts=[attempt]))
+    ended = StateChange(
         jobs=[replace(job, status=JobStatus.COMPLETED, reason="done", ended_at=5.0)],
         workers=[replace(worker, status=WorkerStatus.SUCCESS, result=WorkerResult(output="x"))],
         attempts=[replace(attempt, ended_at=5.0, exit=Exit(ended_by=EndedBy.EXIT, code=0))],
@@ -241,19 +241,19 @@ def test_what_is_made_of_failures_comes_back_as_it_was(store: Store) -> None:
     )
     result = WorkerResult(failures=(replace(failure, attempt=1), failure), good="1-after")
     worker = replace(a_worker(job), result=result)
-    store.save(Change(new_jobs=[job], new_workers=[worker]))
+    store.save(StateChange(new_jobs=[job], new_workers=[worker]))
     assert store.workers("a") == [worker]
 
 
 def test_jobs_are_listed_newest_first_and_then_by_id(store: Store) -> None:
     times = {"a": 1.0, "b": 3.0, "c": 2.0, "d": 3.0}
-    store.save(Change(new_jobs=[a_job(id, created_at=at) for id, at in times.items()]))
+    store.save(StateChange(new_jobs=[a_job(id, created_at=at) for id, at in times.items()]))
 
     assert ids(listed(store)) == ["d", "b", "c", "a"]
 
 
 def test_a_page_tells_how_many_jobs_there_are_in_all(store: Store) -> None:
-    store.save(Change(new_jobs=[a_job(f"j{n}", created_at=float(n)) for n in range(7)]))
+    store.save(StateChange(new_jobs=[a_job(f"j{n}", created_at=float(n)) for n in range(7)]))
 
     page = listed(store, offset=2, limit=3)
 
@@ -263,7 +263,7 @@ def test_a_page_tells_how_many_jobs_there_are_in_all(store: Store) -> None:
 
 def test_numbers_out_of_all_bounds_may_be_asked_for(store: Store) -> None:
     job = a_job()
-    store.save(Change(new_jobs=[job], events=[an_event(job, 1)]))
+    store.save(StateChange(new_jobs=[job], events=[an_event(job, 1)]))
 
     assert ids(listed(store, offset=10**30, limit=10**30)) == []
     assert ids(listed(store, offset=-5, limit=10**30)) == ["a"]
@@ -278,7 +278,7 @@ def test_jobs_are_listed_by_status_parent_and_root(store: Store) -> None:
     root = a_job("a", status=JobStatus.RUNNING)
     child = a_child("b", root, status=JobStatus.COMPLETED, created_at=2.0)
     grandchild = a_child("c", child, created_at=3.0)
-    store.save(Change(new_jobs=[root, child, grandchild, a_job("d", created_at=4.0)]))
+    store.save(StateChange(new_jobs=[root, child, grandchild, a_job("d", created_at=4.0)]))
 
     assert ids(listed(store, statuses=["pending"])) == ["d", "c"]
     assert ids(listed(store, parent="a")) == ["b"]
@@ -291,7 +291,7 @@ def test_jobs_are_listed_by_status_parent_and_root(store: Store) -> None:
 
 def test_a_job_is_found_by_its_submitter_and_key(store: Store) -> None:
     mine = a_job("a", submitted_by="alice", idempotency_key="k")
-    store.save(Change(new_jobs=[mine, a_job("b", submitted_by="bob", idempotency_key="k2")]))
+    store.save(StateChange(new_jobs=[mine, a_job("b", submitted_by="bob", idempotency_key="k2")]))
 
     assert store.find_idempotent("alice", "k") == mine
     assert store.find_idempotent("bob", "k") is None
@@ -300,8 +300,8 @@ def test_a_job_is_found_by_its_submitter_and_key(store: Store) -> None:
 
 def test_unfinished_are_the_root_jobs_that_have_not_ended(store: Store) -> None:
     jobs = [a_job(status.value, status=status) for status in JobStatus]
-    store.save(Change(new_jobs=jobs))
-    store.save(Change(new_jobs=[a_child("child", jobs[0])]))
+    store.save(StateChange(new_jobs=jobs))
+    store.save(StateChange(new_jobs=[a_child("child", jobs[0])]))
 
     assert sorted(store.unfinished()) == ["pending", "planning", "running"]
 
@@ -310,7 +310,7 @@ def test_workers_come_in_order_of_index(store: Store) -> None:
     job = a_job()
     workers = [a_worker(job, index) for index in range(12)]
 
-    store.save(Change(new_jobs=[job], new_workers=list(reversed(workers))))
+    store.save(StateChange(new_jobs=[job], new_workers=list(reversed(workers))))
 
     assert store.workers("a") == workers
 
@@ -320,7 +320,7 @@ def test_a_planner_is_in_no_list_of_workers(store: Store) -> None:
     worker = a_worker(job)
     planner = a_worker(job, PLANNER_INDEX, kind=WorkerKind.PLANNER, id="planner", task_id="planner")
     attempts = [an_attempt(planner), an_attempt(worker)]
-    store.save(Change(new_jobs=[job], new_workers=[planner, worker], new_attempts=attempts))
+    store.save(StateChange(new_jobs=[job], new_workers=[planner, worker], new_attempts=attempts))
 
     tree = store.tree("a")
     assert tree is not None
@@ -339,7 +339,7 @@ def test_reviewers_are_in_no_list_of_workers(store: Store) -> None:
         a_worker(job, PLANNER_INDEX - number, kind=WorkerKind.REVIEWER, id=f"reviewer_{number}")
         for number in (2, 1)
     )
-    store.save(Change(new_jobs=[job], new_workers=[*workers, second, first]))
+    store.save(StateChange(new_jobs=[job], new_workers=[*workers, second, first]))
 
     tree = store.tree("a")
     assert tree is not None
@@ -364,7 +364,7 @@ def test_what_was_used_is_that_of_the_latest_workers_that_succeeded(store: Store
         for index, (agent, status) in enumerate(ends)
     ]
     planner = replace(workers[0], id="planner", index=PLANNER_INDEX, kind=WorkerKind.PLANNER)
-    store.save(Change(new_jobs=[job], new_workers=[*workers, planner]))
+    store.save(StateChange(new_jobs=[job], new_workers=[*workers, planner]))
 
     assert store.recent_usage("a", 9) == [Usage(steps=3), Usage(steps=0)]
     assert store.recent_usage("a", 1) == [Usage(steps=3)]
@@ -376,7 +376,7 @@ def test_attempts_come_in_order_of_number(store: Store) -> None:
     attempts = [an_attempt(worker, number) for number in range(1, 12)]
 
     store.save(
-        Change(new_jobs=[a_job()], new_workers=[worker], new_attempts=list(reversed(attempts)))
+        StateChange(new_jobs=[a_job()], new_workers=[worker], new_attempts=list(reversed(attempts)))
     )
 
     assert store.attempts(worker.key) == attempts
@@ -388,18 +388,18 @@ def test_a_key_opens_its_attempt_only_while_it_runs(store: Store) -> None:
     worker = a_worker(a_job())
     over = an_attempt(worker, 1, token_hash="old", ended_at=2.0)
     live = an_attempt(worker, 2, token_hash="new")
-    store.save(Change(new_jobs=[a_job()], new_workers=[worker], new_attempts=[over, live]))
+    store.save(StateChange(new_jobs=[a_job()], new_workers=[worker], new_attempts=[over, live]))
 
     assert store.attempt_by_token("old") is None
     assert store.attempt_by_token("new") == live
-    store.save(Change(attempts=[replace(live, ended_at=3.0)]))
+    store.save(StateChange(attempts=[replace(live, ended_at=3.0)]))
     assert store.attempt_by_token("new") is None
 
 
 def test_an_empty_key_opens_nothing(store: Store) -> None:
     worker = a_worker(a_job())
     store.save(
-        Change(
+        StateChange(
             new_jobs=[a_job()],
             new_workers=[worker],
             new_attempts=[an_attempt(worker, token_hash="")],
@@ -412,7 +412,7 @@ def test_an_empty_key_opens_nothing(store: Store) -> None:
 def test_events_come_in_order_after_the_one_that_is_named(store: Store) -> None:
     job, other = a_job(), a_job("b")
     events = [an_event(job, seq) for seq in range(1, 12)]
-    store.save(Change(new_jobs=[job, other], events=[*reversed(events), an_event(other, 5)]))
+    store.save(StateChange(new_jobs=[job, other], events=[*reversed(events), an_event(other, 5)]))
 
     assert store.events("a", 0, 100) == events
     assert store.events("a", 3, 2) == events[3:5]
@@ -428,7 +428,7 @@ def grown_tree(store: Store) -> tuple[Job, Job, Job]:
         a_worker(job, index, id=f"worker_{job.id}_{index}") for job in jobs for index in (1, 0)
     ]
     store.save(
-        Change(
+        StateChange(
             new_jobs=[*jobs, a_job("other")],
             new_tasks=[
                 (job.id, place, TaskSpec(id=f"t{place}")) for job in jobs for place in (1, 0)
@@ -496,17 +496,17 @@ def test_stats_add_up_what_is_known_of_costs(store: Store) -> None:
     ]
     assert store.stats().cost == Cost()
 
-    store.save(Change(new_jobs=[job], new_workers=workers))
+    store.save(StateChange(new_jobs=[job], new_workers=workers))
     assert store.stats().cost == Cost(usd=0.75, estimated=True)
 
     unknown = replace(workers[0], result=WorkerResult(usage=Usage(steps=1)))
-    store.save(Change(workers=[unknown]))
+    store.save(StateChange(workers=[unknown]))
     assert store.stats().cost == Cost(usd=0.5, estimated=True, partial=True)
 
 
 def test_stats_count_everything(store: Store) -> None:
     grown_tree(store)
-    store.save(Change(jobs=[a_job("other", status=JobStatus.FAILED)]))
+    store.save(StateChange(jobs=[a_job("other", status=JobStatus.FAILED)]))
 
     found = store.stats()
 
@@ -520,7 +520,7 @@ def test_ten_thousand_tasks_fit_into_one_change(store: Store) -> None:
     workers = [a_worker(job, index) for index in range(10_000)]
 
     store.save(
-        Change(
+        StateChange(
             new_jobs=[job],
             new_tasks=[("a", place, TaskSpec(id=f"t{place}")) for place in range(10_000)],
             new_workers=workers,
@@ -534,7 +534,7 @@ def test_ten_thousand_tasks_fit_into_one_change(store: Store) -> None:
 
 def test_readers_see_whole_changes_while_they_are_written(store: Store) -> None:
     job = a_job()
-    store.save(Change(new_jobs=[job]))
+    store.save(StateChange(new_jobs=[job]))
     torn: list[object] = []
     over = Signal()
 
@@ -551,7 +551,9 @@ def test_readers_see_whole_changes_while_they_are_written(store: Store) -> None:
     for reader in readers:
         reader.start()
     for number in range(100):
-        store.save(Change(new_workers=[a_worker(job, number)], events=[an_event(job, number + 1)]))
+        store.save(
+            StateChange(new_workers=[a_worker(job, number)], events=[an_event(job, number + 1)])
+        )
     over.set()
     for reader in readers:
         reader.join(30)
@@ -570,8 +572,8 @@ def test_a_root_jobs_descendants_are_listed_as_submitted_with_it(store: Store) -
         parent_worker_id="worker_1",
         submitted_by="a/worker_1",
     )
-    store.save(Change(new_jobs=[mine, a_job("b", submitted_by="bob")]))
-    store.save(Change(new_jobs=[child]))
+    store.save(StateChange(new_jobs=[mine, a_job("b", submitted_by="bob")]))
+    store.save(StateChange(new_jobs=[child]))
 
     assert sorted(ids(listed(store, submitted_by="alice"))) == ["a", "c"]
     assert listed(store, submitted_by="alice").total == 2
@@ -585,12 +587,14 @@ def test_a_replaced_plan_leaves_the_planner_and_other_jobs(store: Store) -> None
     old = [a_worker(job, 0, task_id="x"), a_worker(job, 1, task_id="y")]
     kept = a_worker(other, 0)
     tasks = [("a", 0, TaskSpec(id="x")), ("a", 1, TaskSpec(id="y")), ("b", 0, TaskSpec(id="z"))]
-    store.save(Change(new_jobs=[job, other], new_tasks=tasks, new_workers=[planner, *old, kept]))
+    store.save(
+        StateChange(new_jobs=[job, other], new_tasks=tasks, new_workers=[planner, *old, kept])
+    )
     assert len(store.workers("a")) == 2
 
     new = a_worker(job, 0, task_id="only")
     edited = replace(job, plan_version=2)
-    change = Change(
+    change = StateChange(
         replaced_plans=["a"],
         new_tasks=[("a", 0, TaskSpec(id="only"))],
         new_workers=[new],
@@ -609,7 +613,7 @@ def test_the_pause_of_everything_is_stored(store: Store) -> None:
     assert store.pause() is None
     pause = Pause(at=1.5, by="admin", running=RunningMode.STOP, cause=PauseCause.EVERYTHING)
 
-    store.save(Change(pauses=[None, pause]))
+    store.save(StateChange(pauses=[None, pause]))
     assert store.pause() == pause
-    store.save(Change(pauses=[None]))
+    store.save(StateChange(pauses=[None]))
     assert store.pause() is None

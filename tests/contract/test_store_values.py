@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.ports import Change, Store
+from orchestrator.core.ports import StateChange, Store
 from orchestrator.core.ports.read_models import JobFilter
 from orchestrator.store import SqlStore
 from tests.contract import store_strategies as values
@@ -42,7 +42,7 @@ def store(
 
 def saved_job(store: Store) -> Job:
     job = a_job(secrets.token_hex(8))
-    store.save(Change(new_jobs=[job]))
+    store.save(StateChange(new_jobs=[job]))
     return job
 
 
@@ -51,7 +51,7 @@ def saved_job(store: Store) -> Job:
 def test_a_job_comes_back_as_it_was_saved(store: Store, data: st.DataObject) -> None:
     job = data.draw(values.jobs(secrets.token_hex(8)))
 
-    store.save(Change(new_jobs=[job]))
+    store.save(StateChange(new_jobs=[job]))
 
     assert store.job(job.id) == job
 
@@ -61,7 +61,7 @@ def test_a_job_comes_back_as_it_was_saved(store: Store, data: st.DataObject) -> 
 def test_tasks_come_back_as_they_were_saved(store: Store, tasks: list[TaskSpec]) -> None:
     job = saved_job(store)
 
-    store.save(Change(new_tasks=[(job.id, place, task) for place, task in enumerate(tasks)]))
+    store.save(StateChange(new_tasks=[(job.id, place, task) for place, task in enumerate(tasks)]))
 
     assert store.tasks(job.id) == tasks
     assert all(isinstance(task.agents, tuple) for task in store.tasks(job.id))
@@ -72,7 +72,7 @@ def test_tasks_come_back_as_they_were_saved(store: Store, tasks: list[TaskSpec])
 def test_a_worker_comes_back_as_it_was_saved(store: Store, data: st.DataObject) -> None:
     worker = data.draw(values.workers(saved_job(store)))
 
-    store.save(Change(new_workers=[worker]))
+    store.save(StateChange(new_workers=[worker]))
 
     assert store.worker(worker.key) == worker
 
@@ -85,8 +85,8 @@ def test_a_changed_worker_comes_back_as_it_was_changed(store: Store, data: st.Da
     made_for = ("id", "task_id", "index", "kind", "depth")
     first = a_worker(job, **{name: getattr(changed, name) for name in made_for})
 
-    store.save(Change(new_workers=[first]))
-    store.save(Change(workers=[changed]))
+    store.save(StateChange(new_workers=[first]))
+    store.save(StateChange(workers=[changed]))
 
     assert store.worker(changed.key) == changed
 
@@ -97,7 +97,7 @@ def test_an_attempt_comes_back_as_it_was_saved(store: Store, data: st.DataObject
     worker = a_worker(saved_job(store))
     attempt = data.draw(values.attempts(worker))
 
-    store.save(Change(new_workers=[worker], new_attempts=[attempt]))
+    store.save(StateChange(new_workers=[worker], new_attempts=[attempt]))
 
     assert store.attempts(worker.key) == [attempt]
 
@@ -108,7 +108,7 @@ def test_an_event_comes_back_as_it_was_saved(store: Store, data: st.DataObject) 
     job = saved_job(store)
     event = data.draw(values.events(job))
 
-    store.save(Change(events=[event]))
+    store.save(StateChange(events=[event]))
 
     assert store.events(job.id, event.seq - 1, 10) == [event]
 
@@ -129,7 +129,7 @@ def test_huge_texts_come_back_whole(store: Store) -> None:
     event = an_event(job, 1, data={"request": HUGE})
 
     store.save(
-        Change(
+        StateChange(
             new_jobs=[job],
             new_tasks=[(job.id, 0, TaskSpec(id="t", prompt=HUGE))],
             new_workers=[worker],

@@ -18,10 +18,10 @@ from orchestrator.core.ports.agents import (
     SharedContexts,
 )
 from orchestrator.core.ports.store import (
-    Change,
     Cost,
     Observer,
     Page,
+    StateChange,
     Store,
     StoreStats,
     Tree,
@@ -36,7 +36,6 @@ __all__ = [
     "Agent",
     "Agents",
     "Assignment",
-    "Change",
     "Cost",
     "DependencyResult",
     "Invocation",
@@ -50,6 +49,7 @@ __all__ = [
     "ReviewedCandidate",
     "Roles",
     "SharedContexts",
+    "StateChange",
     "Store",
     "StoreStats",
     "Tree",

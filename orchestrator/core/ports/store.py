@@ -25,7 +25,7 @@ from orchestrator.core.ports.read_models import (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class StateChange:
     """The changes of one turn of the supervisor, stored in one transaction."""
 
     new_jobs: Sequence[Job] = ()
@@ -123,7 +123,7 @@ class Store(Protocol):
 
     def close(self) -> None: ...
 
-    def save(self, change: Change) -> None:
+    def save(self, change: StateChange) -> None:
         """Store the whole change or nothing, in one transaction.
 
         After ``save`` has returned, a crash of this process loses nothing. A power loss can lose
@@ -270,4 +270,4 @@ class Store(Protocol):
 
 
 #: Called with each stored change. A failure does not affect jobs.
-Observer = Callable[[Change], None]
+Observer = Callable[[StateChange], None]

@@ -15,7 +15,7 @@ from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.job_facts import Landed
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.reason import reason_of
-from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports import StateChange, Tree
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import shortfall_of
 
@@ -112,7 +112,7 @@ class ManualChanges:
 Amend = Callable[[ManualChanges], None]
 
 
-def amended(tree: Tree, amend: Amend) -> Change:
+def amended(tree: Tree, amend: Amend) -> StateChange:
     """Change a tree that no scheduler has in memory. Return the changes to store.
 
     ``amend``: a function that changes the tree by calls of ``ManualChanges``.

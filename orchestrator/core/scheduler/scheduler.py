@@ -32,7 +32,7 @@ from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, 
 from orchestrator.core.outcome.failure_classifier import classify, with_failure
 from orchestrator.core.outcome.logins_and_throttles import CredentialLookup
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
-from orchestrator.core.ports import Change, Prompting, Tree
+from orchestrator.core.ports import Prompting, StateChange, Tree
 from orchestrator.core.scheduler.lock_leases import LeaseManager
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.slots_and_start_holds import Slots
@@ -79,7 +79,7 @@ class Scheduler:
         quotas: Quotas | None = None,
         run_times: Iterable[tuple[str, float]] = (),
     ) -> None:
-        """``run_times``: stored values of ``Change.run_times``, oldest first."""
+        """``run_times``: stored values of ``StateChange.run_times``, oldest first."""
         quotas = quotas or Quotas()
         slots = Slots(
             max_workers=max_workers,
@@ -669,7 +669,7 @@ class Scheduler:
                 self._preloads.begin(report.key, report.at, now)
                 self._pauses.stop_again(self._unit_of_work.workers[report.key])
 
-    def take_changes(self) -> Change:
+    def take_changes(self) -> StateChange:
         """Return the changes since the previous call.
 
         The caller must store the changes before it executes the commands of the turn.

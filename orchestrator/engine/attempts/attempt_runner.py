@@ -54,7 +54,11 @@ from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.setup_commands import why_failed
 from orchestrator.engine.worktrees.user_checkout_changes import TICK_SECONDS
-from orchestrator.engine.worktrees.working_directories import Changes, WorkerWorktree, Worktrees
+from orchestrator.engine.worktrees.working_directories import (
+    WorkerChanges,
+    WorkerWorktree,
+    Worktrees,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -454,7 +458,9 @@ class AttemptRunner:
         present, job = view.workers.get(worker.key, worker), view.jobs.get(worker.job_id)
         return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
 
-    def _report(self, running: RunningAttempt, exit: Exit, changes: Changes | None = None) -> None:
+    def _report(
+        self, running: RunningAttempt, exit: Exit, changes: WorkerChanges | None = None
+    ) -> None:
         """Save the attempt's work, run the gates, and report the attempt's end.
 
         If the disk is full, or if the workspace or project was moved, retry later. ``changes``: the
@@ -477,7 +483,7 @@ class AttemptRunner:
         self._attempt_gates.begin(running, job, exit, evidence, self._post_end)
 
     def _evidence_unless_moved(
-        self, running: RunningAttempt, exit: Exit, changes: Changes | None
+        self, running: RunningAttempt, exit: Exit, changes: WorkerChanges | None
     ) -> Evidence:
         """Return the attempt's evidence.
 
@@ -498,7 +504,7 @@ class AttemptRunner:
         self._post(AttemptEnded(running.worker.key, running.worker.attempt, exit, evidence))
 
     def _evidence(
-        self, running: RunningAttempt, exit: Exit, changes: Changes | None = None
+        self, running: RunningAttempt, exit: Exit, changes: WorkerChanges | None = None
     ) -> Evidence:
         """Return the evidence of an attempt. Raise an error only if a disk is full.
 
@@ -557,7 +563,7 @@ class AttemptRunner:
         workers = [chosen(view.candidates_of(job_id, each)) for each in needed]
         return self._worktrees.omitted(running.worker, [each.id for each in workers if each])
 
-    def _changes_in_project(self, running: RunningAttempt) -> Changes:
+    def _changes_in_project(self, running: RunningAttempt) -> WorkerChanges:
         """Return the changes of an attempt that works in the user's checkout.
 
         The field ``touched`` has the files that the attempt's gates must judge. If a child job's
@@ -574,7 +580,7 @@ class AttemptRunner:
         )
         return replace(changes, touched=tuple(left))
 
-    def _own_changes(self, running: RunningAttempt) -> Changes:
+    def _own_changes(self, running: RunningAttempt) -> WorkerChanges:
         worker, task = running.worker, running.task
         builds = self._worktrees.rule.changes_files(worker.agent, task)
         changes = self._without_worktree.own_changes(worker, task, running.before, builds=builds)

@@ -20,7 +20,7 @@ from orchestrator.core.ports import Agents, Workspace
 from orchestrator.engine.attempts.launch_preparation import RunningAttempt
 from orchestrator.engine.planning.task_intent import intent_of_task
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
-from orchestrator.engine.worktrees.working_directories import Changes
+from orchestrator.engine.worktrees.working_directories import WorkerChanges
 
 #: Tolerance for times of files, in seconds. A file system may store a time that is slightly too
 #: early.
@@ -29,7 +29,7 @@ CLOCK_SECONDS = 2.0
 MOST_CODE = 100
 
 #: The changes of an attempt whose directory was empty before and after the attempt.
-_NOTHING = Changes((), changed=False, has_work=False)
+_NOTHING = WorkerChanges((), changed=False, has_work=False)
 
 #: Function that masks secrets (first argument) in a text (second argument), in every encoding.
 Mask = Callable[[Sequence[str], str], str]
@@ -44,7 +44,7 @@ class EvidenceReader:
         self._settings = settings
         self._mask = mask
 
-    def changes_if_empty(self, running: RunningAttempt) -> Changes | None:
+    def changes_if_empty(self, running: RunningAttempt) -> WorkerChanges | None:
         """Return the changes of an attempt whose directory is empty, without a scan.
 
         Return None if a scan is needed, for example because the attempt works in a worktree.
@@ -65,7 +65,7 @@ class EvidenceReader:
         self,
         running: RunningAttempt,
         exit: Exit,
-        changes: Changes | None = None,
+        changes: WorkerChanges | None = None,
         *,
         has_open_children: bool = False,
     ) -> Evidence:
@@ -96,7 +96,7 @@ class EvidenceReader:
             evidence = replace(evidence, session=session)
         if changes is None:
             now = self._workspace.snapshot(worker, running.task.writes)
-            changes = Changes(tuple(now), now != running.before, has_work=bool(now))
+            changes = WorkerChanges(tuple(now), now != running.before, has_work=bool(now))
         if changes.faults is not None:
             faults = tuple(self._mask(running.secrets, fault) for fault in changes.faults)
             state = WorktreeState(faults=faults, has_conflicts=changes.has_conflicts)
@@ -163,7 +163,7 @@ class EvidenceReader:
 def _with_delivery(
     evidence: Evidence,
     running: RunningAttempt,
-    changes: Changes,
+    changes: WorkerChanges,
     outside: Sequence[str],
     *,
     builds: bool,
@@ -222,7 +222,7 @@ def _with_delivery(
     return evidence if deferred else replace(evidence, final_text=final)
 
 
-def _side_work(running: RunningAttempt, changes: Changes) -> tuple[SideWork, ...]:
+def _side_work(running: RunningAttempt, changes: WorkerChanges) -> tuple[SideWork, ...]:
     work = [replace(each, name=_clean_name(each.name, running)) for each in changes.side_work]
     worker = running.worker
     delivery = worker.delivery

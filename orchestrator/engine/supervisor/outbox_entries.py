@@ -10,7 +10,7 @@ from orchestrator.core.events import Event, EventKind
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.human_needs import kind_of_worker, kinds_of_job
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.outbox import CALLBACK, OutboxEntry, Subscription, Topic
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 
@@ -53,7 +53,7 @@ class Outbox:
     def is_off(self, endpoint: str) -> bool:
         return endpoint in self._off
 
-    def with_entries(self, change: Change, view: SchedulerView) -> Change:
+    def with_entries(self, change: StateChange, view: SchedulerView) -> StateChange:
         """Return the change with outbox entries: at most one per event and endpoint."""
         found = [entry for event in change.events for entry in self._entries(event, view)]
         return replace(change, outbox=_first_needs(found)) if found else change

@@ -37,7 +37,7 @@ from orchestrator.core.model.scheduler_commands import (
     TakePlan,
 )
 from orchestrator.core.outcome.job.unmerged_changes import lacks_worktrees, may_lack_promised
-from orchestrator.core.ports import Change, Observer, Store
+from orchestrator.core.ports import Observer, StateChange, Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
@@ -87,7 +87,7 @@ FIRST_RETRY_SECONDS = 0.02
 #: thread, and delay the next change.
 PAUSE_SECONDS = 0.003
 
-_PARTS = tuple(Change.__dataclass_fields__)
+_PARTS = tuple(StateChange.__dataclass_fields__)
 _parts = attrgetter(*_PARTS)
 
 
@@ -95,9 +95,9 @@ class Publisher:
     """Notifies observers of stored changes, in order, from a background thread."""
 
     def __init__(self) -> None:
-        self._queue: SimpleQueue[Change | None] = SimpleQueue()
-        #: Pairs: an observer, and a field of ``Change``. The observer gets only changes in which
-        #: this field has values; if the field is empty, all changes.
+        self._queue: SimpleQueue[StateChange | None] = SimpleQueue()
+        #: Pairs: an observer, and a field of ``StateChange``. The observer gets only changes in
+        #: which this field has values; if the field is empty, all changes.
         self._observers: list[tuple[Observer, str]] = []
         self._lock = threading.Lock()
         self._delivered_more = threading.Condition()
@@ -117,8 +117,8 @@ class Publisher:
     def add(self, observer: Observer, part: str = "") -> Callable[[], None]:
         """Add an observer; return a function that removes it.
 
-        ``part``: a field of ``Change``, such as "outbox". The observer gets only changes in which
-        this field has values. If ``part`` is empty, the observer gets all changes.
+        ``part``: a field of ``StateChange``, such as "outbox". The observer gets only changes in
+        which this field has values. If ``part`` is empty, the observer gets all changes.
         """
         added = observer, part
         with self._lock:
@@ -138,12 +138,12 @@ class Publisher:
         """
         self._announced += 1
 
-    def publish(self, change: Change) -> None:
+    def publish(self, change: StateChange) -> None:
         self._queue.put(change)
 
     def withdraw(self) -> None:
         """Cancel the announcement of a change that could not be stored."""
-        self._queue.put(Change())
+        self._queue.put(StateChange())
 
     def catch_up(self, seconds: float) -> bool:
         """Wait until observers have received all stored changes. Return False after ``seconds``.
@@ -165,12 +165,12 @@ class Publisher:
                 if not ended:
                     time.sleep(PAUSE_SECONDS)
 
-    def _queued_changes(self) -> Iterator[Change | None]:
+    def _queued_changes(self) -> Iterator[StateChange | None]:
         with suppress(Empty):
             while True:
                 yield self._queue.get_nowait()
 
-    def _deliver(self, change: Change, count: int) -> None:
+    def _deliver(self, change: StateChange, count: int) -> None:
         with self._lock:
             observers = list(self._observers)
         for observer, part in observers:
@@ -186,7 +186,7 @@ class Publisher:
             self._delivered_more.notify_all()
 
 
-def merged(changes: Sequence[Change]) -> Change:
+def merged(changes: Sequence[StateChange]) -> StateChange:
     """Merge changes into one change.
 
     If several changes store the same row, all versions of the row remain, the latest last.
@@ -194,7 +194,9 @@ def merged(changes: Sequence[Change]) -> Change:
     if len(changes) == 1:
         return changes[0]
     columns = zip(*map(_parts, changes), strict=True)
-    return Change(**{name: list(chain(*each)) for name, each in zip(_PARTS, columns, strict=True)})
+    return StateChange(
+        **{name: list(chain(*each)) for name, each in zip(_PARTS, columns, strict=True)}
+    )
 
 
 class EventSource(Protocol):
@@ -494,7 +496,7 @@ class Supervisor:
         self._scheduler.keys_issued(start.key, hash_key(issued.key), issued.proof.digest)
         return issued
 
-    def _save(self, change: Change) -> None:
+    def _save(self, change: StateChange) -> None:
         """Store the changes of a turn, before the turn's commands are executed.
 
         If the store fails, wait and retry. Raise StoreError if the supervisor is stopped before the

@@ -20,7 +20,11 @@ from orchestrator.core.repository.repository import Checkout, Repository
 from orchestrator.core.text.path_patterns import matches
 from orchestrator.engine.worktrees.promised_paths import is_hollow, is_inside
 from orchestrator.engine.worktrees.user_checkout_changes import TICK_SECONDS
-from orchestrator.engine.worktrees.working_directories import MOST_FILES, REPORT_NAMES, Changes
+from orchestrator.engine.worktrees.working_directories import (
+    MOST_FILES,
+    REPORT_NAMES,
+    WorkerChanges,
+)
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 logger = logging.getLogger(__name__)
@@ -92,7 +96,7 @@ class ChangesWithoutWorktree:
                 "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
             )
 
-    def changes(self, worker: Worker, task: TaskSpec) -> Changes:
+    def changes(self, worker: Worker, task: TaskSpec) -> WorkerChanges:
         """Return the changes in the project since the worker's first attempt.
 
         The field ``changed`` is True if work has changed since the start of the latest attempt.
@@ -104,7 +108,7 @@ class ChangesWithoutWorktree:
         promises = [
             self._promise_state(worker, each, str(self.project), found) for each in task.writes
         ]
-        return Changes(
+        return WorkerChanges(
             tuple(files[:MOST_FILES]),
             changed=latest,
             has_work=bool(judged) or _Promise.WRITTEN in promises,
@@ -112,7 +116,7 @@ class ChangesWithoutWorktree:
             touched=judged,
         )
 
-    def with_shared(self, changes: Changes, others: Sequence[Worker]) -> Changes:
+    def with_shared(self, changes: WorkerChanges, others: Sequence[Worker]) -> WorkerChanges:
         """Return ``changes`` with the files that ``others`` may have changed (field ``checkout``).
 
         ``others``: workers that ran at the same time. Removed files are always included, because
@@ -163,7 +167,7 @@ class ChangesWithoutWorktree:
 
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
-    ) -> Changes:
+    ) -> WorkerChanges:
         """Return a worker's changes in its plain directory and in the project.
 
         Changes in the project are found only if ``watch`` has recorded the project's state before
@@ -192,7 +196,7 @@ class ChangesWithoutWorktree:
         work, work_before = self._without_caches(now), self._without_caches(before)
         is_result = builds or (bool(now) and not self._repository.exists())
         result = work if is_result else ()
-        return Changes(
+        return WorkerChanges(
             tuple(now),
             changed=work != work_before or latest,
             has_work=bool(work or judged) or _Promise.WRITTEN in promises,

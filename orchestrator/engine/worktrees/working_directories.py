@@ -149,7 +149,7 @@ class WorkerWorktree:
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class WorkerChanges:
     #: Files that the worker created or changed in all attempts; at most ``MOST_FILES``.
     files: tuple[str, ...]
     #: True if the latest attempt created or changed files.
@@ -473,7 +473,9 @@ class Worktrees:
             ours = self._repository.create_merge_commit(now, began, "State before", merger_of(job))
         return self._tips.merge(job, ours, result, f"Merge job {job.id}")
 
-    def close_attempt(self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree) -> Changes:
+    def close_attempt(
+        self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree
+    ) -> WorkerChanges:
         """Commit the attempt's changes on the worker's branch, even if the worktree is damaged.
 
         Return the worker's changes. Idempotent.
@@ -488,7 +490,9 @@ class Worktrees:
             )
             return self._close_attempt(worker, task, worktree)
 
-    def _close_attempt(self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree) -> Changes:
+    def _close_attempt(
+        self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree
+    ) -> WorkerChanges:
         self.checkout.restore_git_files(worker.root_id)
         self._undo_gates(worker, worktree)
         start = self._restore_start(worker, worktree)
@@ -542,7 +546,7 @@ class Worktrees:
         start: str,
         work: MergedSideWork,
         changed: bool,
-    ) -> Changes:
+    ) -> WorkerChanges:
         """Return the changes of all attempts of the worker.
 
         ``work``: the commit of the latest attempt's work. ``changed``: True if this attempt changed
@@ -557,7 +561,7 @@ class Worktrees:
         size = self._repository.change_size(start or tip, tip) if len(task.agents) > 1 else None
         has_work = bool(files) or (bool(start) and tip != start and bool(touched))
         kept = self._promises.check(worker, task, worktree.directory, start, tip)
-        return Changes(
+        return WorkerChanges(
             own,
             changed,
             size=size,

@@ -15,7 +15,7 @@ from orchestrator.core.errors import UnknownAgent
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.states import GitUse
-from orchestrator.core.ports import Agents, Change, Workspace
+from orchestrator.core.ports import Agents, StateChange, Workspace
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 
 #: Name of the worktree in a worker's directory. The worker's input and output are next to it.
@@ -126,7 +126,7 @@ class WorktreeRemoval:
         self._workspace = workspace
         self._threads = PrestartedThreadPool(1, "worktree removal")
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: StateChange) -> None:
         for event in change.events:
             if event.kind is EventKind.JOB_ENDED and event.job_id == event.root_id:
                 # Also check the directory, because an earlier server may have left a worktree.

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 from orchestrator.core.errors import StoreError
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.outbox import OutboxEntry, OutboxStore
 
 logger = logging.getLogger(__name__)
@@ -76,7 +76,7 @@ class OutboxDispatcher:
         if waiting:
             self.wake()
 
-    def observe(self, change: Change) -> None:
+    def observe(self, change: StateChange) -> None:
         """Wake the thread. Call this method after each stored change that has new entries."""
         self.wake()
 

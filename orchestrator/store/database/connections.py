@@ -18,9 +18,9 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError, Timeo
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import StoreAway, StoreError
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.store.database import database_lock, job_queries, postgresql
-from orchestrator.store.database.change_writer import ChangeWriter
+from orchestrator.store.database.state_writer import StateWriter
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +146,7 @@ class Connections:
             postgresql.take_for_one_writer(self._write_engine, self.fence)
             postgresql.share_with_writer(self._second_engine, self.fence)
         self.writer = self._write_engine.connect()
-        self._writings = ChangeWriter(self.writer.dialect)
+        self._writings = StateWriter(self.writer.dialect)
         driver: Any = self.writer.dialect.loaded_dbapi
         self._driver_error = driver.Error
         self._lost_error = (driver.OperationalError, driver.InterfaceError)
@@ -194,7 +194,7 @@ class Connections:
         self._write_engine.dispose()
         database_lock.release(self._locks)
 
-    def write(self, change: Change) -> None:
+    def write(self, change: StateChange) -> None:
         """Write a change completely or not at all.
 
         Idempotent: after a lost connection, the caller may write the same change again.
@@ -219,7 +219,7 @@ class Connections:
     def _driver(self) -> Any:
         return self.writer.connection.driver_connection
 
-    def _is_stored(self, change: Change) -> bool:
+    def _is_stored(self, change: StateChange) -> bool:
         """True if the change was stored before.
 
         Only the first event of the change is searched, because a change is always stored
@@ -235,7 +235,7 @@ class Connections:
             (first.seq, first.kind, first.at)
         ]
 
-    def _write(self, driver: Any, change: Change) -> None:
+    def _write(self, driver: Any, change: StateChange) -> None:
         with closing(driver.cursor()) as cursor:
             if self._waits is not None:
                 cursor.execute("BEGIN IMMEDIATE")

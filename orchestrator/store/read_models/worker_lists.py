@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.states import WorkerKind, WorkerStatus
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.read_models import (
     TaskLabel,
     WorkerFilter,
@@ -178,7 +178,7 @@ class WorkerOrders:
             self.kept.move_to_end(key)
             return found
 
-    def changed(self, change: Change) -> None:
+    def changed(self, change: StateChange) -> None:
         """Record changed workers. Call this only when the change can be read from the database."""
         with self._lock:
             orders = list(self.kept.items())
@@ -204,7 +204,7 @@ class WorkerOrders:
             self.kept.clear()
 
 
-def _changed_workers(change: Change) -> Iterator[WorkerKey]:
+def _changed_workers(change: StateChange) -> Iterator[WorkerKey]:
     for worker in change.workers:
         yield worker.key
     # The time of a worker depends on its attempts.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.engine.job_removal import JobRemoval
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import WorkspaceJobFiles
@@ -122,7 +122,7 @@ def test_files_that_a_crash_left_old_are_put_right_by_the_next_server(
 def test_a_job_that_has_not_ended_is_never_removed(tmp_path: Path) -> None:
     store = SqlStore(sqlite_url(tmp_path / "state.db"))
     store.open()
-    store.save(Change(new_jobs=[a_job("busy")]))
+    store.save(StateChange(new_jobs=[a_job("busy")]))
     (tmp_path / "job_busy").mkdir()
     files = WorkspaceJobFiles(tmp_path)
     removal = JobRemoval(store, files)

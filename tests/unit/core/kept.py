@@ -3,7 +3,7 @@
 from orchestrator.core.events import Event
 from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
-from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports import StateChange, Tree
 from tests.support.event_data import check_event
 
 
@@ -26,7 +26,7 @@ class Kept:
         #: Names and run times of tasks; only a file has them, so this is no part of the store.
         self.run_times: list[tuple[str, float]] = []
 
-    def save(self, change: Change) -> None:
+    def save(self, change: StateChange) -> None:
         self._save_jobs(change)
         self._save_workers(change)
         self._save_attempts(change)
@@ -37,7 +37,7 @@ class Kept:
         self.run_times += change.run_times
         self.days |= {(each.day, each.key_name): each.cost_usd for each in change.spent_days}
 
-    def _save_jobs(self, change: Change) -> None:
+    def _save_jobs(self, change: StateChange) -> None:
         for job in change.new_jobs:
             assert job.id not in self.jobs
             self.jobs[job.id] = job
@@ -56,7 +56,7 @@ class Kept:
             assert index == len(self.tasks[job_id])
             self.tasks[job_id].append(task)
 
-    def _save_workers(self, change: Change) -> None:
+    def _save_workers(self, change: StateChange) -> None:
         for worker in change.new_workers:
             assert worker.key not in self.workers
             self.workers[worker.key] = worker
@@ -64,7 +64,7 @@ class Kept:
             assert worker.key in self.workers
             self.workers[worker.key] = worker
 
-    def _save_attempts(self, change: Change) -> None:
+    def _save_attempts(self, change: StateChange) -> None:
         for row in change.dropped_attempts:
             assert self.attempts.pop(row).ended_at is None
         for attempt in change.new_attempts:

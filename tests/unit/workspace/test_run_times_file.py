@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.workspace import run_times_file
 from orchestrator.workspace.run_times_file import MOST_BYTES, NAME, add, read, recorder
 from tests.contract.store_values import a_job, an_event
@@ -45,11 +45,11 @@ def test_a_long_file_is_shortened(tmp_path: Path) -> None:
 def test_the_recorder_adds_run_times_when_a_job_has_ended(tmp_path: Path) -> None:
     record, job = recorder(tmp_path), a_job()
     ended = an_event(job, 2, kind=EventKind.WORKER_STARTED)
-    record(Change(events=[ended], run_times=[("a" * 16, 1.5)]))
+    record(StateChange(events=[ended], run_times=[("a" * 16, 1.5)]))
     assert read(tmp_path) == []
 
     over = an_event(job, 3, kind=EventKind.JOB_ENDED)
-    record(Change(events=[over], run_times=[("b" * 16, 2.5)]))
-    record(Change(events=[over]))
+    record(StateChange(events=[over], run_times=[("b" * 16, 2.5)]))
+    record(StateChange(events=[over]))
 
     assert read(tmp_path) == [("a" * 16, 1.5), ("b" * 16, 2.5)]

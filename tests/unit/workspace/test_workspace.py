@@ -18,7 +18,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS
-from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports import StateChange, Tree
 from orchestrator.security.files.untrusted_files import NotPlain
 from orchestrator.workspace import JobLog, StatusFiles, WorkspaceLayout, WorkspaceLock, layout
 from orchestrator.workspace.job_log import line_of
@@ -110,7 +110,7 @@ class Told:
     def __call__(self, root_id: str, after: int, limit: int) -> list[Event]:
         return [e for e in self.events if e.root_id == root_id and e.seq > after][:limit]
 
-    def add(self, *kinds: EventKind, root: str = "abc") -> Change:
+    def add(self, *kinds: EventKind, root: str = "abc") -> StateChange:
         """Add an event, as a stored change does."""
         first = len(self(root, 0, 9999)) + 1
         new = [
@@ -118,7 +118,7 @@ class Told:
             for seq, kind in enumerate(kinds, first)
         ]
         self.events += new
-        return Change(events=new)
+        return StateChange(events=new)
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_a_log_that_cannot_be_written_costs_no_other_its_lines_and_follows_later
     monkeypatch.setattr("orchestrator.workspace.job_log.write_all", write)
     log = JobLog(WorkspaceLayout(tmp_path), told)
     both = [*told.add(SUBMITTED, ENDED).events, *told.add(SUBMITTED, root="def").events]
-    log(Change(events=both))
+    log(StateChange(events=both))
     assert lines_of(tmp_path, "def") == [1]
 
     full = False
@@ -215,7 +215,7 @@ def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
     workspace.job_directory("abc").symlink_to(elsewhere)
 
     JobLog(workspace, told)(told.add(SUBMITTED))
-    StatusFiles(workspace, stored)(Change(new_jobs=[replace(JOB, status=JobStatus.COMPLETED)]))
+    StatusFiles(workspace, stored)(StateChange(new_jobs=[replace(JOB, status=JobStatus.COMPLETED)]))
     with pytest.raises(NotPlain, match="a link has replaced it"):
         workspace.prepare_worker(WORKER, {"task.json": "{}"})
 
@@ -252,7 +252,7 @@ def test_what_has_changed_is_written_before_the_files_stop(
 ) -> None:
     files.start()
     for status in (WorkerStatus.PENDING, WorkerStatus.RUNNING):
-        files(Change(new_jobs=[JOB], new_workers=[replace(WORKER, status=status)]))
+        files(StateChange(new_jobs=[JOB], new_workers=[replace(WORKER, status=status)]))
 
     files.stop()
 
@@ -260,10 +260,10 @@ def test_what_has_changed_is_written_before_the_files_stop(
 
 
 def test_the_last_word_on_a_job_is_written_at_once(files: StatusFiles, tmp_path: Path) -> None:
-    files(Change(new_jobs=[JOB], new_workers=[WORKER]))
+    files(StateChange(new_jobs=[JOB], new_workers=[WORKER]))
     done = replace(WORKER, status=WorkerStatus.SUCCESS)
 
-    files(Change(jobs=[replace(JOB, status=JobStatus.COMPLETED)], workers=[done]))
+    files(StateChange(jobs=[replace(JOB, status=JobStatus.COMPLETED)], workers=[done]))
 
     assert written(tmp_path)["status"] == "completed"
     assert written(tmp_path)["counts"] == {"success": 1}
@@ -281,9 +281,9 @@ def test_the_file_of_a_larger_job_lists_its_failures_and_names_the_file_of_all_w
     below = replace(WORKER, id=f"{parent.id}_1", job_id=child.id, status=WorkerStatus.FAILED)
     done = [replace(worker, status=WorkerStatus.SUCCESS) for worker in workers]
     done = [done[0], parent, *done[2:-1], replace(done[-1], status=WorkerStatus.TIMEOUT)]
-    files(Change(new_jobs=[JOB, child], new_workers=[*workers, below]))
+    files(StateChange(new_jobs=[JOB, child], new_workers=[*workers, below]))
 
-    files(Change(jobs=[replace(JOB, status=JobStatus.PARTIAL)], workers=[*done, below]))
+    files(StateChange(jobs=[replace(JOB, status=JobStatus.PARTIAL)], workers=[*done, below]))
 
     told = written(tmp_path)
     rows = {row["worker_id"]: row for row in told["results"]["tasks"]}
@@ -307,10 +307,10 @@ def test_a_job_that_runs_again_is_written_with_all_its_workers(
     failed = replace(JOB, status=JobStatus.PARTIAL)
     done = replace(WORKER, status=WorkerStatus.SUCCESS)
     stored.tree = Tree(jobs=[failed], tasks={}, workers=[done, other])
-    files(Change(jobs=[replace(JOB, status=JobStatus.RUNNING)]))
+    files(StateChange(jobs=[replace(JOB, status=JobStatus.RUNNING)]))
 
     files(
-        Change(
+        StateChange(
             jobs=[replace(JOB, status=JobStatus.COMPLETED)],
             workers=[replace(other, status=WorkerStatus.SUCCESS)],
         )
@@ -324,7 +324,7 @@ def test_a_stale_file_is_mended_whatever_its_workers_came_to(
 ) -> None:
     worker = replace(WORKER, status=WorkerStatus.CANCELLED)
     running = replace(JOB, status=JobStatus.RUNNING)
-    files(Change(new_jobs=[running], new_workers=[worker]))
+    files(StateChange(new_jobs=[running], new_workers=[worker]))
     files.start()
     files.stop()
     assert written(tmp_path)["status"] == "running"
@@ -340,12 +340,12 @@ def test_a_write_that_fails_does_not_end_the_writing(files: StatusFiles, tmp_pat
     directory = tmp_path / "job_abc"
     directory.write_text("in the way")
     files.start()
-    files(Change(new_jobs=[JOB]))
+    files(StateChange(new_jobs=[JOB]))
     failing = threading.Event()
     assert not failing.wait(0.3)
     directory.unlink()
 
-    files(Change(jobs=[replace(JOB, status=JobStatus.RUNNING)]))
+    files(StateChange(jobs=[replace(JOB, status=JobStatus.RUNNING)]))
     files.stop()
 
     assert written(tmp_path)["status"] == "running"

@@ -17,7 +17,7 @@ from orchestrator.core.model.states import (
     check_job_move,
     check_worker_move,
 )
-from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports import StateChange, Tree
 
 AttemptKey = tuple[WorkerKey, int]
 
@@ -192,10 +192,10 @@ class UnitOfWork:
             )
         )
 
-    def take(self) -> Change:
+    def take(self) -> StateChange:
         pending, self._pending = self._pending, _Pending.empty()
         ended, self._ended_attempts = self._ended_attempts, {}
-        return Change(
+        return StateChange(
             new_jobs=[self.jobs[job_id] for job_id in pending.new_jobs],
             replaced_plans=list(pending.replaced_plans),
             new_tasks=pending.new_tasks,

@@ -17,7 +17,7 @@ from orchestrator.core.gates.gate import GateOutcome
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.outcome.job.human_needs import Need, kind_of_worker, kinds_of_job, needs_in
-from orchestrator.core.ports import Change, Store
+from orchestrator.core.ports import StateChange, Store
 from orchestrator.core.ports.read_models import Progress
 from orchestrator.engine.runtime import clock
 
@@ -129,12 +129,12 @@ class Feed:
                 return None
             return [item for item in self._items if item.number > number]
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: StateChange) -> None:
         with self._working:
             self._add_items_of(change)
         self._notify()
 
-    def _add_items_of(self, change: Change) -> None:
+    def _add_items_of(self, change: StateChange) -> None:
         for event in change.events:
             if event.kind in PASSED_ON:
                 self._add_item(event.kind, event.root_id, event.job_id, event.at, data=event.data)
@@ -229,7 +229,7 @@ class Feed:
             listener()
 
 
-def _with_changed_needs(change: Change, known: Mapping[str, object]) -> set[str]:
+def _with_changed_needs(change: StateChange, known: Mapping[str, object]) -> set[str]:
     jobs: Sequence[Job] = (*change.new_jobs, *change.jobs)
     workers: Sequence[Worker] = (*change.new_workers, *change.workers)
     marked = {job.root_id for job in jobs if kinds_of_job(job)}
@@ -252,7 +252,7 @@ class Throughput:
         self._ends: dict[str, deque[float]] = {name: deque() for name in _COUNTED.values()}
         self._gates: Counter[str] = Counter({str(outcome): 0 for outcome in GateOutcome})
 
-    def __call__(self, change: Change) -> None:
+    def __call__(self, change: StateChange) -> None:
         for event in change.events:
             if event.kind in _COUNTED:
                 self._ends[_COUNTED[event.kind]].append(event.at)

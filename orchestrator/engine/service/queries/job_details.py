@@ -11,7 +11,7 @@ from orchestrator.core.events import Event
 from orchestrator.core.limits.usage_budgets import Estimate, estimate
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, with_descendants
-from orchestrator.core.ports import Change, Store, Tree, Workspace
+from orchestrator.core.ports import StateChange, Store, Tree, Workspace
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.repository import record_name
 from orchestrator.core.text.command_name import COMMAND
@@ -138,7 +138,7 @@ class JobDetails:
         Return a function that ends the subscription.
         """
 
-        def observer(change: Change) -> None:
+        def observer(change: StateChange) -> None:
             if change.events:
                 listener(change.events)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from orchestrator.core.ports.store import Change
+from orchestrator.core.ports.store import StateChange
 from tests.integration.conftest import MakeSite
 from tests.integration.site import HOLD, KEY, InProcess, marked, shell, until
 
@@ -277,7 +277,7 @@ def test_a_repeated_idempotency_key_of_a_job_of_an_older_version_gets_this_job(
     job = store.job(job_id)
     assert job is not None
     # An older version stored no fingerprint of the settings.
-    store.save(Change(jobs=[replace(job, config=replace(job.config, requested=""))]))
+    store.save(StateChange(jobs=[replace(job, config=replace(job.config, requested=""))]))
     same = post({"max_retries": 1}).json()
     assert (same["job_id"], same["duplicate"]) == (job_id, True)
 

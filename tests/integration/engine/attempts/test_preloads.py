@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.core.events import EventKind
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.scheduler.transitions.running_workers import preloaded_launches
 from orchestrator.engine.supervisor import supervisor
 from orchestrator.launchers.local import shim_pool
@@ -165,7 +165,7 @@ def test_one_transaction_stores_the_ends_of_several_workers(
     site, ends = make_site(), list[int]()
     save = site.manager.parts.store.save
 
-    def counted(change: Change) -> None:
+    def counted(change: StateChange) -> None:
         save(change)
         ends.append(sum(each.kind is EventKind.WORKER_ENDED for each in change.events))
 

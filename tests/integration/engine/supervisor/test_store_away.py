@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.core.errors import StoreAway
 from orchestrator.core.model.job import Job
-from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports import StateChange, Tree
 from orchestrator.store import SqlStore
 from tests.integration.conftest import MakeSite
 from tests.integration.site import shell, until
@@ -46,7 +46,7 @@ def test_a_store_that_cannot_be_reached_is_logged_in_one_line_and_so_is_its_retu
     site = make_site()
     save, failures = SqlStore.save, 5
 
-    def away_at_first(store: SqlStore, change: Change) -> None:
+    def away_at_first(store: SqlStore, change: StateChange) -> None:
         nonlocal failures
         if failures:
             failures -= 1
@@ -98,7 +98,7 @@ def test_a_server_that_lost_its_lease_rejects_changes_with_the_reason(
     supervisor = site.manager.parts.supervisor
     saving = threading.Event()
 
-    def away(store: SqlStore, change: Change) -> None:
+    def away(store: SqlStore, change: StateChange) -> None:
         saving.set()
         raise StoreAway("the connection is lost")
 

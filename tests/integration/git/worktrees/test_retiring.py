@@ -8,7 +8,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.engine.worktrees.worktree_lifetime import (
     OpenedWorktrees,
     WorktreeRemoval,
@@ -97,7 +97,7 @@ def test_worktrees_of_base_commits_go_after_their_root_job(tmp_path: Path) -> No
     ]
 
     def dropped(baselines: Baselines) -> list[str]:
-        WorktreeRemoval(Seen(), baselines, workspace, find_job)(Change(events=ends))
+        WorktreeRemoval(Seen(), baselines, workspace, find_job)(StateChange(events=ends))
         return baselines.dropped
 
     assert dropped(Baselines()) == []
@@ -118,8 +118,8 @@ def test_what_may_still_be_at_work_stays(tmp_path: Path) -> None:
         worker(4, status=WorkerStatus.SUCCESS, result=ended),
         replace(worker(5, status=WorkerStatus.SUCCESS, result=ended), job_id="plain"),
     ]
-    worktree_removal(Change(workers=workers))
+    worktree_removal(StateChange(workers=workers))
     until(lambda: len(seen.removed) == 2, "both are removed")
     worktree_removal.close()
     assert seen.removed == [3, 4]
-    worktree_removal(Change(workers=workers))
+    worktree_removal(StateChange(workers=workers))

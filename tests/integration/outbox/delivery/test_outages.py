@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job_facts import JobFacts, Landed
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.delivery_retries import after_attempt
@@ -50,7 +50,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
     with database(request.param, tmp_path) as url:
         store = SqlStore(url, alone=True)
         store.open()
-        store.save(Change(new_jobs=[a_job()]))
+        store.save(StateChange(new_jobs=[a_job()]))
         yield store
         store.close()
 
@@ -58,7 +58,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
 def keep(store: SqlStore, *entries: OutboxEntry) -> None:
     kind = EventKind.JOB_ENDED
     events = [an_event(a_job(), each.seq, kind=kind) for each in entries]
-    store.save(Change(events=events, outbox=entries))
+    store.save(StateChange(events=events, outbox=entries))
 
 
 def test_entries_are_stored_with_their_event_and_come_back_when_due(store: SqlStore) -> None:
@@ -82,7 +82,7 @@ def test_entries_are_stored_with_their_event_and_come_back_when_due(store: SqlSt
 def test_a_message_names_the_branches_with_the_result(store: SqlStore) -> None:
     landed = Landed(branch="main", commit="c", before="b", at=1.0, by="me")
     facts = JobFacts(landed=(landed,), landed_on=("earlier", "main"))
-    store.save(Change(new_jobs=[a_job("b", facts=facts)]))
+    store.save(StateChange(new_jobs=[a_job("b", facts=facts)]))
 
     body = Messages(store, str, str).of(replace(an_entry(1), root_id="b", job_id="b"))
 
@@ -143,7 +143,7 @@ def test_a_receiver_that_hangs_holds_up_no_other(tmp_path: Path) -> None:
     with database("sqlite", tmp_path) as url:
         store = SqlStore(url)
         store.open()
-        store.save(Change(new_jobs=[a_job()]))
+        store.save(StateChange(new_jobs=[a_job()]))
         release, most, now_hanging = threading.Event(), [0], [0]
         lock = threading.Lock()
         delivered: list[str] = []

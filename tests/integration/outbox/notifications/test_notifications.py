@@ -19,7 +19,7 @@ from orchestrator.core.model.attempt.failure import LOGIN, Failure, FailureKind,
 from orchestrator.core.model.job import Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.outbox import EntryState, OutboxEntry, Topic
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.http_sender import HttpSender
@@ -89,7 +89,7 @@ class Desk:
 
     def keep(self, entries: Sequence[OutboxEntry], workers: Sequence[Worker] = ()) -> None:
         events = [an_event(JOB, each.seq, kind=EventKind.WORKER_ENDED) for each in entries]
-        self.store.save(Change(new_workers=workers, events=events, outbox=entries))
+        self.store.save(StateChange(new_workers=workers, events=events, outbox=entries))
 
     def state(self, entry: OutboxEntry) -> OutboxEntry:
         found = self.store.outbox.entry(entry.id)
@@ -101,7 +101,7 @@ class Desk:
 def desk(tmp_path: Path) -> Iterator[Desk]:
     store = SqlStore(sqlite_url(tmp_path / "orchestrator.db"))
     store.open()
-    store.save(Change(new_jobs=[JOB]))
+    store.save(StateChange(new_jobs=[JOB]))
     with receiving() as receiver:
         yield Desk(store, receiver)
     store.close()

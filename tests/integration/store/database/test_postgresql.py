@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
 
 from orchestrator.core.errors import StoreAway, StoreError
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.store import SqlStore
 from orchestrator.store.database import postgresql
 from tests.contract.store_adapters import database
@@ -42,15 +42,15 @@ def cut_off(url: str) -> None:
 def test_a_lost_connection_fails_one_save_and_no_read(url: str) -> None:
     store = SqlStore(url)
     store.open()
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
     assert store.job("a") == a_job()
 
     cut_off(url)
 
     assert store.job("a") == a_job()
     with pytest.raises(StoreError):
-        store.save(Change(new_jobs=[a_job("b")]))
-    store.save(Change(new_jobs=[a_job("b")]))
+        store.save(StateChange(new_jobs=[a_job("b")]))
+    store.save(StateChange(new_jobs=[a_job("b")]))
     assert store.job("b") == a_job("b")
     store.close()
 
@@ -66,14 +66,14 @@ def test_a_change_whose_commit_was_not_answered_is_not_stored_twice(
         commit(connection)
         raise psycopg.OperationalError("the connection is lost")
 
-    change = Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
+    change = StateChange(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
     with monkeypatch.context() as patch:
         patch.setattr(psycopg.Connection, "commit", committed_but_cut_off)
         with pytest.raises(StoreError):
             store.save(change)
 
     store.save(change)
-    store.save(Change(events=[an_event(a_job(), 2)]))
+    store.save(StateChange(events=[an_event(a_job(), 2)]))
     assert [event.seq for event in store.events("a", 0, 10)] == [1, 2]
     store.close()
 
@@ -83,7 +83,7 @@ def test_a_change_whose_commit_never_came_is_stored(
 ) -> None:
     store = SqlStore(url)
     store.open()
-    change = Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
+    change = StateChange(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
 
     def cut_off_before(connection: psycopg.Connection[Any]) -> None:
         connection.close()
@@ -116,7 +116,7 @@ def succeeds(call: Callable[[], object]) -> bool:
     return False
 
 
-def saved(store: SqlStore, change: Change) -> bool:
+def saved(store: SqlStore, change: StateChange) -> bool:
     return succeeds(lambda: store.save(change))
 
 
@@ -149,13 +149,13 @@ def test_a_change_whose_commit_is_still_under_way_is_not_stored_twice(
             end.shutdown(socket.SHUT_RDWR)
         commit(connection)
 
-    change = Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
+    change = StateChange(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
     with monkeypatch.context() as patch:
         patch.setattr(psycopg.Connection, "commit", cut_off_during)
         assert not saved(store, change)
 
     until(lambda: saved(store, change), "it is stored")
-    store.save(Change(events=[an_event(a_job(), 2)]))
+    store.save(StateChange(events=[an_event(a_job(), 2)]))
     assert [event.seq for event in store.events("a", 0, 10)] == [1, 2]
     store.close()
 
@@ -168,7 +168,7 @@ def test_one_server_at_a_time_has_the_database(url: str, monkeypatch: pytest.Mon
     with pytest.raises(StoreError, match="another server"):
         second.open()
     cut_off(url)
-    until(lambda: saved(first, Change(new_jobs=[a_job()])), "it takes it again")
+    until(lambda: saved(first, StateChange(new_jobs=[a_job()])), "it takes it again")
     with pytest.raises(StoreError, match="another server"):
         second.open()
 
@@ -184,7 +184,7 @@ def test_a_table_that_is_locked_holds_up_nothing_for_long(
     monkeypatch.setattr("orchestrator.store.database.postgresql.LOCK_SECONDS", 0.2)
     store = SqlStore(url, alone=True)
     store.open()
-    change = Change(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
+    change = StateChange(new_jobs=[a_job()], events=[an_event(a_job(), 1)])
     with psycopg.connect(make_url(url).set(drivername="postgresql").render_as_string(False)) as own:
         own.execute("LOCK TABLE jobs, events IN ACCESS EXCLUSIVE MODE")
         for call in (lambda: store.save(change), lambda: store.events("a", 0, 10)):
@@ -214,11 +214,11 @@ def test_a_server_waits_until_its_lost_connection_is_closed(url: str) -> None:
         assert found == (True,)
 
         with pytest.raises(StoreError):
-            store.save(Change(new_jobs=[a_job()]))
+            store.save(StateChange(new_jobs=[a_job()]))
         with pytest.raises(StoreAway, match="has not closed this server's former connection"):
-            store.save(Change(new_jobs=[a_job()]))
+            store.save(StateChange(new_jobs=[a_job()]))
 
-    until(lambda: succeeds(lambda: store.save(Change(new_jobs=[a_job()]))), "the lock is free")
+    until(lambda: succeeds(lambda: store.save(StateChange(new_jobs=[a_job()]))), "the lock is free")
     store.close()
 
 
@@ -239,7 +239,7 @@ def test_a_server_that_is_away_is_told_by_every_call_and_forgotten_when_it_is_ba
     store = SqlStore(through(gateway, url), alone=True)
     store.open()
     worker = a_worker(a_job())
-    change = Change(
+    change = StateChange(
         new_jobs=[a_job()], new_workers=[worker], new_attempts=[an_attempt(worker)], events=[]
     )
     store.save(change)
@@ -247,7 +247,7 @@ def test_a_server_that_is_away_is_told_by_every_call_and_forgotten_when_it_is_ba
         lambda: store.take_leases(an_attempt(worker), ["db"], 5.0),
         lambda: store.end_leases(worker.key, ["other"]),
         lambda: store.forget(["none"]),
-        lambda: store.save(Change(events=[an_event(a_job(), 1)])),
+        lambda: store.save(StateChange(events=[an_event(a_job(), 1)])),
         lambda: store.events("a", 0, 10),
     )
     for call in calls:

@@ -8,7 +8,7 @@ from sqlalchemy import make_url
 
 from orchestrator.composition.server.server_lease_renewal import LeaseObserver
 from orchestrator.core.errors import StoreError, WorkspaceBusy
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.store import SqlStore
 from orchestrator.store.database.server_lease import Claimant, HeldLease
 from tests.contract.store_adapters import database
@@ -40,7 +40,7 @@ def lease_in(url: str) -> HeldLease:
 def test_a_replaced_server_writes_nothing(url: str) -> None:
     first, second = server(url, "one"), server(url, "two")
     first.open()
-    first.save(Change(new_jobs=[a_job()]))
+    first.save(StateChange(new_jobs=[a_job()]))
     first.outbox.fail_pending("x", "", 0)
     ended = lease_in(url)
 
@@ -48,16 +48,16 @@ def test_a_replaced_server_writes_nothing(url: str) -> None:
 
     for _ in range(2):
         with pytest.raises(StoreError):
-            first.save(Change(new_jobs=[a_job("late")]))
+            first.save(StateChange(new_jobs=[a_job("late")]))
         with pytest.raises(StoreError):
             first.outbox.fail_pending("x", "", 0)
-    second.save(Change(new_jobs=[a_job("b")]))
+    second.save(StateChange(new_jobs=[a_job("b")]))
     assert second.job("late") is None
     assert second.claimed is not None and second.claimed.recovers
     second.close()
     # Also when no other server runs any more.
     with pytest.raises(StoreError, match="another server has replaced this server"):
-        first.save(Change(new_jobs=[a_job("late")]))
+        first.save(StateChange(new_jobs=[a_job("late")]))
     assert first.job("late") is None
     first.close()
 
@@ -77,8 +77,8 @@ def test_a_lease_that_was_renewed_since_is_not_ended(url: str) -> None:
     second.close()
     # The first server's session was ended, and it continues with another one.
     with pytest.raises(StoreError):
-        first.save(Change(new_jobs=[a_job()]))
-    first.save(Change(new_jobs=[a_job()]))
+        first.save(StateChange(new_jobs=[a_job()]))
+    first.save(StateChange(new_jobs=[a_job()]))
     first.close()
     session.close()
 

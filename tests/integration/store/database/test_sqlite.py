@@ -20,7 +20,7 @@ from sqlalchemy.dialects import sqlite
 
 from orchestrator.core.errors import StoreError
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.store.database import connections, job_queries
 from tests.contract.store_values import a_job, a_worker, an_attempt, an_event
@@ -96,7 +96,7 @@ def test_kill_9_loses_nothing_that_was_acknowledged(path: Path) -> None:
 
 
 def test_the_files_are_for_their_owner_alone(store: SqlStore, path: Path) -> None:
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
 
     modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
 
@@ -116,10 +116,10 @@ def test_the_writer_checks_references_and_does_not_hold_up_readers(store: SqlSto
 def test_only_a_durable_change_waits_for_the_disk(store: SqlStore) -> None:
     full, normal = 2, 1
     job, worker = a_job(), a_worker(a_job())
-    submission = Change(new_jobs=[job], new_workers=[worker])
-    start = Change(new_attempts=[an_attempt(worker)])
-    refused = Change(new_workers=[worker])
-    end = Change(jobs=[replace(job, status=JobStatus.COMPLETED)])
+    submission = StateChange(new_jobs=[job], new_workers=[worker])
+    start = StateChange(new_attempts=[an_attempt(worker)])
+    refused = StateChange(new_workers=[worker])
+    end = StateChange(jobs=[replace(job, status=JobStatus.COMPLETED)])
     assert [change.durable for change in (submission, start, end)] == [True, False, True]
 
     store.save(submission)
@@ -149,10 +149,10 @@ def test_other_changes_reach_it_a_moment_later(
     store: SqlStore, path: Path, synced: list[str]
 ) -> None:
     worker = a_worker(a_job())
-    store.save(Change(new_jobs=[a_job()], new_workers=[worker]))
+    store.save(StateChange(new_jobs=[a_job()], new_workers=[worker]))
     assert synced == []
 
-    store.save(Change(new_attempts=[an_attempt(worker)]))
+    store.save(StateChange(new_attempts=[an_attempt(worker)]))
 
     deadline = time.monotonic() + 60
     while not synced and time.monotonic() < deadline:
@@ -161,10 +161,10 @@ def test_other_changes_reach_it_a_moment_later(
 
 
 def test_many_changes_reach_the_disk_at_once(store: SqlStore, synced: list[str]) -> None:
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
 
     for number in range(500):
-        store.save(Change(new_workers=[a_worker(a_job(), number)]))
+        store.save(StateChange(new_workers=[a_worker(a_job(), number)]))
     store.close()
 
     assert 1 <= len(synced) < 250
@@ -177,8 +177,8 @@ def test_a_log_that_cannot_be_brought_to_the_disk_is_told(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", broken)
-    store.save(Change(new_jobs=[a_job()]))
-    store.save(Change(new_workers=[a_worker(a_job())]))
+    store.save(StateChange(new_jobs=[a_job()]))
+    store.save(StateChange(new_workers=[a_worker(a_job())]))
     store.close()
 
     assert "to the disk: Input/output error" in caplog.text
@@ -225,7 +225,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> Non
 
 
 def test_a_damaged_database_is_refused_with_its_path(store: SqlStore, path: Path) -> None:
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
     store.close()
     size = path.stat().st_size
     with path.open("r+b") as file:
@@ -237,7 +237,7 @@ def test_a_damaged_database_is_refused_with_its_path(store: SqlStore, path: Path
 
 
 def test_a_value_that_makes_no_sense_is_told_with_the_path(store: SqlStore, path: Path) -> None:
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE jobs SET status = 'nonsense'")
     connection.close()
@@ -286,10 +286,10 @@ def test_another_programs_lock_is_told_and_then_forgotten(
     other.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(StoreError, match=rf"{path} is locked by another program"):
-        store.save(Change(new_jobs=[a_job()]))
+        store.save(StateChange(new_jobs=[a_job()]))
     assert store.job("a") is None
     other.execute("ROLLBACK")
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
 
     assert store.job("a") == a_job()
     other.close()
@@ -304,7 +304,7 @@ def test_one_server_at_a_time_has_the_file_whatever_its_path(path: Path) -> None
 
     with pytest.raises(StoreError, match=f"another server uses {link}; stop it, or use another"):
         second.open()
-    first.save(Change(new_jobs=[a_job()]))
+    first.save(StateChange(new_jobs=[a_job()]))
 
     first.close()
     second.open()
@@ -327,7 +327,7 @@ def test_one_server_at_a_time_has_the_file_also_without_its_lock_file(tmp_path: 
 
 
 def test_a_full_disk_is_told_and_leaves_what_was_there(store: SqlStore, path: Path) -> None:
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
     driver = store._opened().writer.connection.driver_connection
     assert driver is not None
     # For SQLite, a database that may not grow is a full disk.
@@ -335,21 +335,21 @@ def test_a_full_disk_is_told_and_leaves_what_was_there(store: SqlStore, path: Pa
     driver.execute(f"PRAGMA max_page_count={pages}")
 
     with pytest.raises(StoreError, match=rf"the disk of {path} is full"):
-        store.save(Change(new_jobs=[a_job("b", request="x" * 1_000_000)]))
+        store.save(StateChange(new_jobs=[a_job("b", request="x" * 1_000_000)]))
     assert (store.job("a"), store.job("b")) == (a_job(), None)
-    store.save(Change(new_jobs=[a_job("c", request="x" * 1_000_000)]))
+    store.save(StateChange(new_jobs=[a_job("c", request="x" * 1_000_000)]))
 
     assert store.job("c") is not None
 
 
 def test_a_reader_in_the_midst_of_a_read_does_not_hold_up_the_writer(store: SqlStore) -> None:
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
     with store._opened()._readers.connect() as reader:
         count = "SELECT count(*) FROM jobs"
         assert reader.exec_driver_sql(count).scalar_one() == 1
 
         begun = time.monotonic()
-        store.save(Change(new_jobs=[a_job("b")]))
+        store.save(StateChange(new_jobs=[a_job("b")]))
 
         assert time.monotonic() - begun < connections.LOCK_TIMEOUT / 2
         assert reader.exec_driver_sql(count).scalar_one() == 1
@@ -407,7 +407,7 @@ def _target(link: Path) -> str:
 
 def test_the_folder_may_be_copied_as_a_backup(store: SqlStore, path: Path, tmp_path: Path) -> None:
     job = a_job()
-    store.save(Change(new_jobs=[job], new_workers=[a_worker(job)], events=[an_event(job, 1)]))
+    store.save(StateChange(new_jobs=[job], new_workers=[a_worker(job)], events=[an_event(job, 1)]))
     copy = tmp_path / "copy"
     shutil.copytree(path.parent, copy, ignore=shutil.ignore_patterns("copy"))
 

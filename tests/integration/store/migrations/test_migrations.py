@@ -22,7 +22,7 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_facts import NO_FACTS, JobFacts, Missing
 from orchestrator.core.model.states import JobStatus, MergeState, StopCause, WorkerKind
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports import Change, Cost
+from orchestrator.core.ports import Cost, StateChange
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.store.database import migrate
 from orchestrator.store.schema.tables import metadata
@@ -43,7 +43,7 @@ def connection(url: str) -> Iterator[Connection]:
     """Return a connection to a database that a store has created and closed."""
     store = SqlStore(url)
     store.open()
-    store.save(Change(new_jobs=[a_job()]))
+    store.save(StateChange(new_jobs=[a_job()]))
     store.close()
     with connected(url) as connection:
         yield connection
@@ -130,7 +130,7 @@ def test_what_older_workers_have_cost_is_found_in_their_results(url: str) -> Non
     store = SqlStore(url)
     store.open()
     workers = [a_worker(a_job(), index) for index in range(len(told))]
-    store.save(Change(new_jobs=[a_job()], new_workers=workers))
+    store.save(StateChange(new_jobs=[a_job()], new_workers=workers))
     store.close()
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
@@ -253,7 +253,7 @@ def test_what_reasons_told_is_found_in_columns(url: str) -> None:
     ]
     kinds = {0: WorkerKind.TASK, -1: WorkerKind.PLANNER, -2: WorkerKind.REVIEWER}
     workers = [a_worker(jobs[0], index, id=f"w{-index}") for index in kinds]
-    store.save(Change(new_jobs=jobs, new_workers=workers))
+    store.save(StateChange(new_jobs=jobs, new_workers=workers))
     store.close()
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
@@ -284,7 +284,7 @@ def test_figures_of_older_workers_are_found_in_their_results(url: str) -> None:
     ]
     store = SqlStore(url)
     store.open()
-    change = Change(
+    change = StateChange(
         new_jobs=[job],
         new_tasks=[("a", at, task) for at, task in enumerate(tasks)],
         new_workers=[

@@ -20,7 +20,7 @@ from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerKind
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.schemas.answers.job_list import JobSummary
 from orchestrator.workspace import StatusFiles, WorkspaceLayout
 from tests.unit.cli.conftest import Orchestrator
@@ -95,9 +95,9 @@ def test_the_usage_and_caps_of_a_job_and_of_its_child_job_are_shown_without_a_se
     planner = replace(worker, id="planner", task_id="", kind=WorkerKind.PLANNER, child_job_ids=())
     files = StatusFiles(WorkspaceLayout(folder / "workspace"), lambda root_id: None)
 
-    files(Change(new_jobs=[root, child], new_workers=[worker, below, planner]))
+    files(StateChange(new_jobs=[root, child], new_workers=[worker, below, planner]))
     ended = [replace(each, status=JobStatus.FAILED) for each in (root, child)]
-    files(Change(jobs=ended))
+    files(StateChange(jobs=ended))
 
     orchestrator("status", "abc")
     shown = capsys.readouterr().out

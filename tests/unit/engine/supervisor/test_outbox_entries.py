@@ -11,7 +11,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Callback, Job
 from orchestrator.core.model.job_facts import JobFacts, Missing
 from orchestrator.core.model.states import JobStatus
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.outbox import CALLBACK, Subscription, Topic
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.engine.supervisor.outbox_entries import Outbox
@@ -32,7 +32,7 @@ def told(
 ) -> list[tuple[str, str]]:
     """Return the endpoints and topics of messages about an event of the last job."""
     view = cast(SchedulerView, SimpleNamespace(jobs={job.id: job for job in jobs}, workers={}))
-    change = Change(events=[an_event(jobs[-1], 7, kind=kind, at=100.0)])
+    change = StateChange(events=[an_event(jobs[-1], 7, kind=kind, at=100.0)])
     found = (outbox or Outbox(subscriptions)).with_entries(change, view).outbox
     return [(each.endpoint, str(each.topic)) for each in found]
 
@@ -42,7 +42,7 @@ def ended(**given: Any) -> Job:
 
 
 def test_without_receivers_a_change_is_passed_on_as_it_is() -> None:
-    change = Change(events=[an_event(ended(), 1, kind=EventKind.JOB_ENDED)])
+    change = StateChange(events=[an_event(ended(), 1, kind=EventKind.JOB_ENDED)])
     view = cast(SchedulerView, SimpleNamespace(jobs={"a": ended()}, workers={}))
 
     assert Outbox().with_entries(change, view) is change
@@ -61,7 +61,7 @@ def test_the_end_of_a_child_job_is_not_reported() -> None:
 
 def test_a_message_has_the_same_id_whenever_it_is_made() -> None:
     view = cast(SchedulerView, SimpleNamespace(jobs={"a": ended()}, workers={}))
-    change = Change(events=[an_event(ended(), 7, kind=EventKind.JOB_ENDED)])
+    change = StateChange(events=[an_event(ended(), 7, kind=EventKind.JOB_ENDED)])
 
     (entry,) = Outbox([CI]).with_entries(change, view).outbox
 

@@ -2,7 +2,7 @@
 
 import threading
 
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.engine.supervisor.supervisor import Publisher, merged
 from tests.unit.core.factories import a_job, a_worker
 
@@ -10,7 +10,9 @@ from tests.unit.core.factories import a_job, a_worker
 def test_changes_that_came_together_are_told_as_one_in_their_order() -> None:
     first, second = a_job(), a_job()
 
-    told = merged([Change(new_jobs=[first]), Change(jobs=[first]), Change(jobs=[second])])
+    told = merged(
+        [StateChange(new_jobs=[first]), StateChange(jobs=[first]), StateChange(jobs=[second])]
+    )
 
     assert (told.new_jobs, told.jobs) == ([first], [first, second])
 
@@ -19,7 +21,7 @@ def test_what_comes_while_an_observer_is_busy_is_told_and_waited_for() -> None:
     publisher, busy, go_on = Publisher(), threading.Event(), threading.Event()
     told: list[str] = []
 
-    def observer(change: Change) -> None:
+    def observer(change: StateChange) -> None:
         busy.set()
         assert go_on.wait(10)
         told.extend(job.id for job in change.jobs)
@@ -29,7 +31,7 @@ def test_what_comes_while_an_observer_is_busy_is_told_and_waited_for() -> None:
     jobs = [a_job() for _ in range(5)]
     for job in jobs:
         publisher.announce()
-        publisher.publish(Change(jobs=[job]))
+        publisher.publish(StateChange(jobs=[job]))
     assert busy.wait(10)
     assert not publisher.catch_up(0)
     go_on.set()
@@ -40,10 +42,10 @@ def test_what_comes_while_an_observer_is_busy_is_told_and_waited_for() -> None:
 
 
 def test_an_observer_of_one_part_gets_only_changes_with_values_in_this_part() -> None:
-    publisher, seen = Publisher(), list[Change]()
+    publisher, seen = Publisher(), list[StateChange]()
     remove = publisher.add(seen.append, "workers")
     publisher.start()
-    with_job, with_worker = Change(jobs=[a_job()]), Change(workers=[a_worker()])
+    with_job, with_worker = StateChange(jobs=[a_job()]), StateChange(workers=[a_worker()])
 
     for change in (with_job, with_worker):
         publisher.announce()

@@ -12,7 +12,7 @@ from orchestrator.git.command.git_config import SETTLED_SECONDS
 from orchestrator.git.command.runner import Git
 from tests.support.project import Project
 
-Change = Callable[[Project], object]
+StateChange = Callable[[Project], object]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def _overwrite(path: Path) -> None:
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
-CHANGES: dict[str, Change] = {
+CHANGES: dict[str, StateChange] = {
     "a file": lambda project: project.write("a.txt", "changed\n"),
     "a file of the same size and time": lambda project: _overwrite(project.path / "a.txt"),
     "a mode": lambda project: (project.path / "a.txt").chmod(0o755),
@@ -89,7 +89,7 @@ CHANGES: dict[str, Change] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_change_is_seen(checkout: Project, change: Change) -> None:
+def test_a_change_is_seen(checkout: Project, change: StateChange) -> None:
     for _ in range(3):
         _status(checkout)
     change(checkout)

@@ -13,7 +13,7 @@ from orchestrator.git.command import user_repository
 from orchestrator.git.command.git_config import SETTLED_SECONDS
 from tests.support.project import Project
 
-Change = Callable[[Project], object]
+StateChange = Callable[[Project], object]
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_change_is_noticed(
     project: Project,
     repository: GitRepository,
     noted: dict[str, str],
-    change: Change,
+    change: StateChange,
     told: str,
 ) -> None:
     change(project)

@@ -10,7 +10,7 @@ from orchestrator.git import GitRepository
 from tests.support.project import Project
 from tests.unit.git.conftest import WHO
 
-Change = Callable[[Project], object]
+StateChange = Callable[[Project], object]
 
 LONG = "".join(f"line {number}\n" for number in range(20))
 FILES = {
@@ -22,19 +22,19 @@ FILES = {
 COMMITS = ["1" * 40, "2" * 40]
 
 
-def write(name: str, text: str) -> Change:
+def write(name: str, text: str) -> StateChange:
     return lambda project: project.write(name, text)
 
 
-def move(name: str, to: str) -> Change:
+def move(name: str, to: str) -> StateChange:
     return lambda project: project.git("mv", name, to)
 
 
-def remove(name: str) -> Change:
+def remove(name: str) -> StateChange:
     return lambda project: project.git("rm", "-q", name)
 
 
-def link(name: str, target: str) -> Change:
+def link(name: str, target: str) -> StateChange:
     def change(project: Project) -> None:
         (project.path / name).unlink(missing_ok=True)
         (project.path / name).symlink_to(target)
@@ -42,7 +42,7 @@ def link(name: str, target: str) -> Change:
     return change
 
 
-def directory(name: str, text: str) -> Change:
+def directory(name: str, text: str) -> StateChange:
     def change(project: Project) -> None:
         (project.path / name).unlink(missing_ok=True)
         project.write(f"{name}/x", text)
@@ -50,7 +50,7 @@ def directory(name: str, text: str) -> Change:
     return change
 
 
-def executable(name: str, text: str) -> Change:
+def executable(name: str, text: str) -> StateChange:
     def change(project: Project) -> None:
         project.write(name, text)
         (project.path / name).chmod(0o755)
@@ -58,21 +58,21 @@ def executable(name: str, text: str) -> Change:
     return change
 
 
-def binary(name: str, content: bytes) -> Change:
+def binary(name: str, content: bytes) -> StateChange:
     return lambda project: (project.path / name).write_bytes(content)
 
 
-def both(*changes: Change) -> Change:
+def both(*changes: StateChange) -> StateChange:
     return lambda project: [each(project) for each in changes]
 
 
-def submodule(commit: str) -> Change:
+def submodule(commit: str) -> StateChange:
     return lambda project: project.git("update-index", "--add", "--cacheinfo", f"160000,{commit},s")
 
 
 #: Mode and first line by name of each conflicting path; None: removed.
 Expected = Mapping[str, str | None]
-KINDS: Mapping[str, tuple[Change, Change, list[str], Expected]] = {
+KINDS: Mapping[str, tuple[StateChange, StateChange, list[str], Expected]] = {
     "modify/modify": (
         write("a.txt", "x\n" + LONG),
         write("a.txt", "y\n" + LONG),
@@ -209,7 +209,7 @@ UNITED: Mapping[str, str] = {
 }
 
 
-def side(project: Project, name: str, change: Change) -> str:
+def side(project: Project, name: str, change: StateChange) -> str:
     project.git("checkout", "-q", "-b", name, "main")
     project.path.joinpath("s").mkdir(exist_ok=True) if name.startswith("s") else None
     change(project)

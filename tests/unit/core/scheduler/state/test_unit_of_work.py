@@ -6,7 +6,7 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import JobStatus, WorkerStatus
-from orchestrator.core.ports import Change, Tree
+from orchestrator.core.ports import StateChange, Tree
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 from tests.unit.core.factories import EXIT_0, START, a_job, a_task, a_worker
 
@@ -30,7 +30,7 @@ def a_ledger() -> tuple[UnitOfWork, Job]:
 
 def test_nothing_changed_is_an_empty_change() -> None:
     unit_of_work, _ = a_ledger()
-    assert unit_of_work.take() == Change(
+    assert unit_of_work.take() == StateChange(
         new_jobs=[],
         new_tasks=[],
         new_workers=[],

@@ -28,7 +28,7 @@ from orchestrator.core.model.human_input import Pause
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.states import ENDED_JOB, WorkerKind
 from orchestrator.core.outcome.job.human_needs import kind_of_worker, kinds_of_job
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.column_types import PlainText, TextCodec, escape
 from orchestrator.store.schema.tables import (
@@ -219,7 +219,7 @@ def _plan_removals() -> tuple[Delete, Delete]:
     )
 
 
-class ChangeWriter:
+class StateWriter:
     """The prepared statements that write a change.
 
     Each statement is compiled at its first use, because a short job needs only half of them.
@@ -239,7 +239,7 @@ class ChangeWriter:
         removal = delete(tables.attempts).where(*(each == bindparam(each.key) for each in columns))
         return str(removal.compile(dialect=self._dialect))
 
-    def write(self, cursor: DBAPICursor, change: Change) -> None:
+    def write(self, cursor: DBAPICursor, change: StateChange) -> None:
         for removal in self._old_plans if change.replaced_plans else ():
             cursor.executemany(removal, [(job_id,) for job_id in change.replaced_plans])
         if change.dropped_attempts:
@@ -256,7 +256,7 @@ class ChangeWriter:
         return self._prepared[key]
 
 
-def _parts(change: Change) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
+def _parts(change: StateChange) -> Iterator[tuple[Prepare, Table, Sequence[object]]]:
     """Yield the parts of a change: the kind of statement, the table, and the values to write.
 
     Referenced rows come before the rows that refer to them.

@@ -4,7 +4,7 @@ import sqlite3
 
 from sqlalchemy.dialects.sqlite import dialect
 
-from orchestrator.store.database.change_writer import updating
+from orchestrator.store.database.state_writer import updating
 from orchestrator.store.schema import tables
 from orchestrator.store.schema.tables import metadata
 
