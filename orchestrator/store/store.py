@@ -3,25 +3,18 @@
 The state of running jobs is cached, because most reads request this state.
 """
 
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 from sqlalchemy import (
     URL,
-    BindParameter,
-    ColumnElement,
     Connection,
     NullPool,
-    Select,
-    bindparam,
     create_engine,
     make_url,
-    select,
 )
 from sqlalchemy.exc import ArgumentError
 
@@ -53,10 +46,11 @@ from orchestrator.store.database.connections import (
     as_store_errors,
     as_unreadable,
 )
-from orchestrator.store.database.job_queries import last_seq, snapshot, values
+from orchestrator.store.database.job_queries import last_seq, snapshot
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession
-from orchestrator.store.job_tree_cache import JobTreeCache, tree_of
+from orchestrator.store.job_cache import JobCache, JobVersions
+from orchestrator.store.job_tree_cache import JobTreeCache
 from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.read_models.job_list import (
     first_failures,
@@ -67,216 +61,10 @@ from orchestrator.store.read_models.job_list import (
 )
 from orchestrator.store.read_models.usage import usage
 from orchestrator.store.read_models.worker_lists import SortedWorkers, WorkerOrders, worker_page
-from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
-
-Value = TypeVar("Value")
-
-
-class Recent(Generic[Value]):
-    """A cache of values by job id. Any thread may call.
-
-    The least recently used value is removed first.
-    """
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._lock = threading.Lock()
-        self._values: OrderedDict[str, Value] = OrderedDict()
-        #: Reads in progress, by job. Each has the changes since the read began. ``replace`` and
-        #: ``drop`` remove the read of a job, because the value that it returns may be outdated.
-        self._readings: dict[str, list[Callable[[Value], Value | None]]] = {}
-
-    def get(self, job_id: str, read: Callable[[], Value]) -> Value:
-        """Return the cached value of a job. If no value is cached, cache and return ``read()``.
-
-        The result is not cached if ``replace`` or ``drop`` is called for the job during the read.
-        """
-        reading: list[Callable[[Value], Value | None]] = []
-        with self._lock:
-            if job_id in self._values:
-                self._values.move_to_end(job_id)
-                return self._values[job_id]
-            self._readings[job_id] = reading
-        return self._end_read(job_id, read(), reading)
-
-    def get_all(
-        self, job_ids: Collection[str], read: Callable[[Sequence[str]], Mapping[str, Value]]
-    ) -> Mapping[str, Value]:
-        """Return the values of several jobs.
-
-        ``read`` is called at most once, with the ids of the jobs that are not cached.
-        """
-        with self._lock:
-            found = {each: self._values[each] for each in job_ids if each in self._values}
-            for job_id in found:
-                self._values.move_to_end(job_id)
-            missing = [each for each in job_ids if each not in found]
-            readings: dict[str, list[Callable[[Value], Value | None]]] = {
-                each: [] for each in missing
-            }
-            self._readings |= readings
-        for job_id, value in (read(missing) if missing else {}).items():
-            found[job_id] = self._end_read(job_id, value, readings[job_id])
-        return found
-
-    def _end_read(
-        self, job_id: str, value: Value, reading: Sequence[Callable[[Value], Value | None]]
-    ) -> Value:
-        """Cache a value that was read. Return it with the changes that came during the read."""
-        with self._lock:
-            if self._readings.get(job_id) is reading:
-                del self._readings[job_id]
-                for make in reading:
-                    # The value may already contain the change. Repeating a change does no harm.
-                    changed = make(value)
-                    if changed is None:
-                        return value
-                    value = changed
-                self._keep(job_id, value)
-        return value
-
-    def _keep(self, job_id: str, value: Value) -> None:
-        self._values[job_id] = value
-        if len(self._values) > self._most:
-            self._values.popitem(last=False)
-
-    def replace(self, values: Mapping[str, Value]) -> None:
-        """Replace cached values. A job without a cached value is ignored.
-
-        ``values``: the new values by job id. Call this only when the change can be read from the
-        database.
-        """
-        with self._lock:
-            for job_id, value in values.items():
-                self._readings.pop(job_id, None)
-                if job_id in self._values:
-                    self._values[job_id] = value
-
-    def change(self, job_id: str, make: Callable[[Value], Value | None]) -> None:
-        """Replace the cached value by the result of ``make``, or remove it if the result is None.
-
-        ``make`` must be idempotent. Call this only when the change can be read from the database.
-        """
-        with self._lock:
-            if job_id in self._readings:
-                self._readings[job_id].append(make)
-            if job_id in self._values:
-                value = make(self._values.pop(job_id))
-                if value is not None:
-                    self._values[job_id] = value
-
-    def drop(self, job_ids: Iterable[str]) -> None:
-        """Remove the values of changed jobs.
-
-        Call this only when the change can be read from the database.
-        """
-        with self._lock:
-            for job_id in job_ids:
-                self._values.pop(job_id, None)
-                self._readings.pop(job_id, None)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._values.clear()
-            self._readings.clear()
-
-
-class Versions:
-    """Version numbers of root jobs. A job's number grows with each change of the job's rows.
-
-    Any thread may call. In a new process, all numbers are 0.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._numbers: dict[str, int] = {}
-        self._last = 0
-
-    def of(self, root_id: str) -> int:
-        return self._numbers.get(root_id, 0)
-
-    def changed(self, root_ids: Iterable[str]) -> None:
-        with self._lock:
-            for root_id in root_ids:
-                self._last += 1
-                self._numbers[root_id] = self._last
-
-
-#: Maximum number of jobs that a statement names, because databases limit the length of a statement.
-#: For more jobs, the whole tree is read.
-MOST_NAMED_JOBS = 500
-
-
-class _Loading:
-    def __init__(self, *, named: bool) -> None:
-        def within(column: ColumnElement[str]) -> list[ColumnElement[bool]]:
-            return [column.in_(bindparam("named", expanding=True))] if named else []
-
-        root: BindParameter[str] = bindparam("root_id")
-        self.jobs = (
-            select(*value_columns(jobs))
-            .where(jobs.c.root_id == root, *within(jobs.c.id))
-            .order_by(jobs.c.created_at, jobs.c.id)
-        )
-        self.tasks = (
-            select(tasks.c.job_id, tasks.c.task)
-            .join(jobs, jobs.c.id == tasks.c.job_id)
-            .where(jobs.c.root_id == root, *within(tasks.c.job_id))
-            .order_by(tasks.c.job_id, tasks.c.position)
-        )
-        self.workers = select(*value_columns(workers)).where(
-            workers.c.root_id == root, *within(workers.c.job_id)
-        )
-        self.attempts = select(attempts).where(
-            attempts.c.root_id == root, *within(attempts.c.job_id)
-        )
-
-
-_whole = _Loading(named=False)
-_named = _Loading(named=True)
-
-
-def tree(
-    connection: Connection, root_id: str, job_ids: Collection[str] | None = None
-) -> Tree | None:
-    named = None if job_ids is None else frozenset(job_ids)
-    given: dict[str, object] = {"root_id": root_id}
-    loading = _whole
-    if named is not None and len(named) <= MOST_NAMED_JOBS:
-        given["named"] = list(named)
-        loading = _named
-    found = values(connection, Job, loading.jobs, **given)
-    mine = [job for job in found if named is None or job.id in named]
-    return _loaded_tree(connection, loading, given, mine) if mine else None
-
-
-def _loaded_tree(
-    connection: Connection, loading: _Loading, given: Mapping[str, object], mine: Sequence[Job]
-) -> Tree:
-    return tree_of(
-        mine,
-        _tasks(connection, loading.tasks, given, mine),
-        values(connection, Worker, loading.workers, **given),
-        values(connection, Attempt, loading.attempts, **given),
-        last_seq(connection, str(given["root_id"])),
-    )
-
-
-def _tasks(
-    connection: Connection,
-    statement: Select[Any],
-    given: Mapping[str, object],
-    mine: Sequence[Job],
-) -> dict[str, Sequence[TaskSpec]]:
-    found: dict[str, list[TaskSpec]] = {job.id: [] for job in mine}
-    for job_id, task in connection.execute(statement, given):
-        if job_id in found:
-            found[job_id].append(task)
-    return dict(found)
-
+from orchestrator.store.tree_queries import tree
 
 Result = TypeVar("Result")
-#: Maximum number of jobs whose latest state is cached.
+#: Maximum number of jobs whose present state is cached.
 _RECENT = 64
 #: Maximum number of root jobs whose numbers of workers are cached.
 _RECENT_COUNTS = 2000
@@ -311,14 +99,14 @@ class SqlStore:
         #: This server's claim of the database; None if the database is a file or is not open.
         self.claimed: HeldLease | None = None
         self._connections: Connections | None = None
-        self._jobs: Recent[Job | None] = Recent(_RECENT)
-        self._workers: Recent[Sequence[Worker]] = Recent(_RECENT)
-        self._counts: Recent[Sequence[StatusCount]] = Recent(_RECENT_COUNTS)
-        self._seqs: Recent[int] = Recent(_RECENT_COUNTS)
+        self._jobs: JobCache[Job | None] = JobCache(_RECENT)
+        self._workers: JobCache[Sequence[Worker]] = JobCache(_RECENT)
+        self._counts: JobCache[Sequence[StatusCount]] = JobCache(_RECENT_COUNTS)
+        self._seqs: JobCache[int] = JobCache(_RECENT_COUNTS)
         self._orders = WorkerOrders()
         #: Trees of this server; None if another process may also write to the database.
         self._trees = JobTreeCache() if alone else None
-        self._versions = Versions()
+        self._versions = JobVersions()
         #: Messages to external receivers.
         self.outbox: Final = SqlOutbox(self._read, self._write_separately)
 

@@ -72,7 +72,7 @@ def _in_the_way(tried: Merge, advice: str) -> InTheWay:
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class ChangedPath:
     """A changed path, relative to the top of the repository."""
 
     path: str
@@ -83,18 +83,18 @@ class Changed:
     kind: str
 
 
-def changed(git: Git, base: str, result: str) -> Iterator[Changed]:
+def changed(git: Git, base: str, result: str) -> Iterator[ChangedPath]:
     quiet = ("--no-renames", "--raw", "-r", "-z", "--no-abbrev")
     fields = iter(git.run("diff-tree", *quiet, base, result, "--").fields)
     for words in fields:
         _, mode, _, blob, status = words.removeprefix(":").split(" ")
         is_deleted = status.startswith("D")
-        yield Changed(
+        yield ChangedPath(
             next(fields), mode == "100755", "" if is_deleted else blob, _KINDS.get(mode, "")
         )
 
 
-def content(git: Git, found: Changed) -> bytes:
+def content(git: Git, found: ChangedPath) -> bytes:
     """Return the content of a changed file as a checkout would write it.
 
     Raise OSError if the content is not available.
@@ -243,7 +243,7 @@ class Landing:
     def _has(self, commit: str, ancestor: str) -> bool:
         return self._git.ask("merge-base", commit, ancestor) == ancestor
 
-    def changed(self) -> Iterator[tuple[Changed, Callable[[], bytes]]]:
+    def changed(self) -> Iterator[tuple[ChangedPath, Callable[[], bytes]]]:
         """Yield every path that the job changed, with a function that returns its content."""
         for found in changed(self._git, self._start(), self.result()):
             yield found, partial(content, self._git, found)

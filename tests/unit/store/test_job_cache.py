@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.store.store import Recent
+from orchestrator.store.job_cache import JobCache
 
 
 def test_what_is_kept_is_not_read_again() -> None:
-    recent: Recent[int] = Recent(2)
+    recent: JobCache[int] = JobCache(2)
 
     assert recent.get("a", lambda: 1) == 1
     assert recent.get("a", lambda: 2) == 1
 
 
 def test_what_has_changed_is_read_again() -> None:
-    recent: Recent[int] = Recent(2)
+    recent: JobCache[int] = JobCache(2)
     recent.get("a", lambda: 1)
 
     recent.drop(["a", "unknown"])
@@ -22,7 +22,7 @@ def test_what_has_changed_is_read_again() -> None:
 
 
 def test_a_change_that_comes_while_it_is_read_is_not_missed() -> None:
-    recent: Recent[int] = Recent(2)
+    recent: JobCache[int] = JobCache(2)
 
     def overtaken() -> int:
         recent.drop(["a"])
@@ -33,7 +33,7 @@ def test_a_change_that_comes_while_it_is_read_is_not_missed() -> None:
 
 
 def test_the_later_of_two_readers_keeps_what_it_found() -> None:
-    recent: Recent[int] = Recent(2)
+    recent: JobCache[int] = JobCache(2)
 
     def slower() -> int:
         recent.get("a", lambda: 2)
@@ -44,7 +44,7 @@ def test_the_later_of_two_readers_keeps_what_it_found() -> None:
 
 
 def test_the_longest_unused_one_goes_first() -> None:
-    recent: Recent[int] = Recent(2)
+    recent: JobCache[int] = JobCache(2)
     for name in ("a", "b", "a", "c"):
         recent.get(name, lambda: 1)
 
@@ -55,7 +55,7 @@ def test_the_longest_unused_one_goes_first() -> None:
 
 
 def test_changes_that_come_while_it_is_read_are_made_to_what_was_read() -> None:
-    recent: Recent[int] = Recent(2)
+    recent: JobCache[int] = JobCache(2)
 
     def overtaken() -> int:
         recent.change("a", lambda value: value * 10)
@@ -67,7 +67,7 @@ def test_changes_that_come_while_it_is_read_are_made_to_what_was_read() -> None:
 
 
 def test_a_value_that_a_change_made_unknown_is_not_kept() -> None:
-    recent: Recent[int] = Recent(2)
+    recent: JobCache[int] = JobCache(2)
 
     def overtaken() -> int:
         recent.change("a", lambda value: None)
@@ -78,7 +78,7 @@ def test_a_value_that_a_change_made_unknown_is_not_kept() -> None:
 
 
 def test_changes_during_a_read_of_several_jobs_are_applied_to_the_values_read() -> None:
-    recent: Recent[int] = Recent(2)
+    recent: JobCache[int] = JobCache(2)
 
     def overtaken(job_ids: Sequence[str]) -> Mapping[str, int]:
         recent.change("a", lambda value: value * 10)

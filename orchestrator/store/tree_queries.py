@@ -1,0 +1,83 @@
+"""Loads a job tree, or some jobs of it, from the database."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindparam, select
+
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
+from orchestrator.core.ports import Tree
+from orchestrator.store.database.job_queries import last_seq, values
+from orchestrator.store.job_tree_cache import tree_of
+from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
+
+#: Maximum number of jobs that a statement names, because databases limit the length of a statement.
+#: For more jobs, the whole tree is read.
+MOST_NAMED_JOBS = 500
+
+
+class _TreeStatements:
+    """The statements that load a tree. ``named``: True to load only jobs of the list ``named``."""
+
+    def __init__(self, *, named: bool) -> None:
+        def within(column: ColumnElement[str]) -> list[ColumnElement[bool]]:
+            return [column.in_(bindparam("named", expanding=True))] if named else []
+
+        root: BindParameter[str] = bindparam("root_id")
+        self.jobs = (
+            select(*value_columns(jobs))
+            .where(jobs.c.root_id == root, *within(jobs.c.id))
+            .order_by(jobs.c.created_at, jobs.c.id)
+        )
+        self.tasks = (
+            select(tasks.c.job_id, tasks.c.task)
+            .join(jobs, jobs.c.id == tasks.c.job_id)
+            .where(jobs.c.root_id == root, *within(tasks.c.job_id))
+            .order_by(tasks.c.job_id, tasks.c.position)
+        )
+        self.workers = select(*value_columns(workers)).where(
+            workers.c.root_id == root, *within(workers.c.job_id)
+        )
+        self.attempts = select(attempts).where(
+            attempts.c.root_id == root, *within(attempts.c.job_id)
+        )
+
+
+_whole = _TreeStatements(named=False)
+_named = _TreeStatements(named=True)
+
+
+def tree(
+    connection: Connection, root_id: str, job_ids: Collection[str] | None = None
+) -> Tree | None:
+    """Return the tree of a root job, or only the jobs ``job_ids``; None if no job was found."""
+    named = None if job_ids is None else frozenset(job_ids)
+    parameters: dict[str, object] = {"root_id": root_id}
+    statements = _whole
+    if named is not None and len(named) <= MOST_NAMED_JOBS:
+        parameters["named"] = list(named)
+        statements = _named
+    loaded = values(connection, Job, statements.jobs, **parameters)
+    selected = [job for job in loaded if named is None or job.id in named]
+    if not selected:
+        return None
+    return tree_of(
+        selected,
+        _tasks(connection, statements.tasks, parameters, selected),
+        values(connection, Worker, statements.workers, **parameters),
+        values(connection, Attempt, statements.attempts, **parameters),
+        last_seq(connection, root_id),
+    )
+
+
+def _tasks(
+    connection: Connection,
+    statement: Select[Any],
+    parameters: Mapping[str, object],
+    selected: Sequence[Job],
+) -> dict[str, Sequence[TaskSpec]]:
+    found: dict[str, list[TaskSpec]] = {job.id: [] for job in selected}
+    for job_id, task in connection.execute(statement, parameters):
+        if job_id in found:
+            found[job_id].append(task)
+    return dict(found)
