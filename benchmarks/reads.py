@@ -22,7 +22,7 @@ from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import StateChange
 from orchestrator.core.repository.change_reader import DiffRequest
-from orchestrator.engine.supervisor.supervisor import merged
+from orchestrator.engine.supervisor.publisher import merged
 from orchestrator.git.commits.change_reader import GitChangeReader
 from orchestrator.store import SqlStore, sqlite_url
 

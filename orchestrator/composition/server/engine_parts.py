@@ -60,9 +60,11 @@ from orchestrator.engine.runtime.running_processes import RunningProcesses
 from orchestrator.engine.runtime.supervisor_messages import Message
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
+from orchestrator.engine.supervisor.inbox import Inbox
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import Outbox
-from orchestrator.engine.supervisor.supervisor import Inbox, Publisher, Supervisor
+from orchestrator.engine.supervisor.publisher import Publisher
+from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.working_directories import Worktrees
 from orchestrator.launchers.local.local_launcher import LocalLauncher

@@ -11,14 +11,9 @@ The ``Publisher`` passes stored changes to observers.
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from itertools import chain
-from operator import attrgetter
-from queue import Empty, SimpleQueue
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from orchestrator.core import failpoints
 from orchestrator.core.errors import OrchestratorError, StoreAway, StoreError, Unavailable
@@ -37,7 +32,7 @@ from orchestrator.core.model.scheduler_commands import (
     TakePlan,
 )
 from orchestrator.core.outcome.job.unmerged_changes import lacks_worktrees, may_lack_promised
-from orchestrator.core.ports import Observer, StateChange, Store
+from orchestrator.core.ports import StateChange, Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
@@ -60,8 +55,10 @@ from orchestrator.engine.runtime.supervisor_messages import (
     StopLoop,
 )
 from orchestrator.engine.submission.agent_plan import AgentPlans
+from orchestrator.engine.supervisor.inbox import Inbox
 from orchestrator.engine.supervisor.lock_calls import LockCalls
 from orchestrator.engine.supervisor.outbox_entries import Outbox
+from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.security.secrets.api_keys import hash_key, new_key, new_proof
 
 logger = logging.getLogger(__name__)
@@ -82,178 +79,6 @@ _STOPPING = "the server is stopping, or has failed; retry later"
 #: Seconds until the first retry of a failed save. The time is short, because a lost connection to
 #: the database can often be restored at once.
 FIRST_RETRY_SECONDS = 0.02
-#: Seconds for which changes are collected before observers get them. Otherwise, each change would
-#: wake the observers' thread. That thread would compete for the interpreter with the supervisor's
-#: thread, and delay the next change.
-PAUSE_SECONDS = 0.003
-
-_PARTS = tuple(StateChange.__dataclass_fields__)
-_parts = attrgetter(*_PARTS)
-
-
-class Publisher:
-    """Notifies observers of stored changes, in order, from a background thread."""
-
-    def __init__(self) -> None:
-        self._queue: SimpleQueue[StateChange | None] = SimpleQueue()
-        #: Pairs: an observer, and a field of ``StateChange``. The observer gets only changes in
-        #: which this field has values; if the field is empty, all changes.
-        self._observers: list[tuple[Observer, str]] = []
-        self._lock = threading.Lock()
-        self._delivered_more = threading.Condition()
-        self._announced = 0
-        self._delivered = 0
-        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Deliver the queued changes to the observers, then end the thread."""
-        self._queue.put(None)
-        if self._thread.is_alive():
-            self._thread.join()
-
-    def add(self, observer: Observer, part: str = "") -> Callable[[], None]:
-        """Add an observer; return a function that removes it.
-
-        ``part``: a field of ``StateChange``, such as "outbox". The observer gets only changes in
-        which this field has values. If ``part`` is empty, the observer gets all changes.
-        """
-        added = observer, part
-        with self._lock:
-            self._observers.append(added)
-
-        def remove() -> None:
-            with self._lock:
-                if added in self._observers:
-                    self._observers.remove(added)
-
-        return remove
-
-    def announce(self) -> None:
-        """Count a change that is about to be stored, so that ``catch_up`` waits for it.
-
-        The caller must then call ``publish`` or ``withdraw``.
-        """
-        self._announced += 1
-
-    def publish(self, change: StateChange) -> None:
-        self._queue.put(change)
-
-    def withdraw(self) -> None:
-        """Cancel the announcement of a change that could not be stored."""
-        self._queue.put(StateChange())
-
-    def catch_up(self, seconds: float) -> bool:
-        """Wait until observers have received all stored changes. Return False after ``seconds``.
-
-        The publisher's own thread must not call this method.
-        """
-        announced = self._announced
-        with self._delivered_more:
-            return self._delivered_more.wait_for(lambda: self._delivered >= announced, seconds)
-
-    def _run(self) -> None:
-        ended = False
-        while not ended:
-            changes = [self._queue.get(), *self._queued_changes()]
-            ended = None in changes
-            present = [change for change in changes if change is not None]
-            if present:
-                self._deliver(merged(present), len(present))
-                if not ended:
-                    time.sleep(PAUSE_SECONDS)
-
-    def _queued_changes(self) -> Iterator[StateChange | None]:
-        with suppress(Empty):
-            while True:
-                yield self._queue.get_nowait()
-
-    def _deliver(self, change: StateChange, count: int) -> None:
-        with self._lock:
-            observers = list(self._observers)
-        for observer, part in observers:
-            if part and not getattr(change, part):
-                continue
-            try:
-                observer(change)
-            except Exception:
-                # An observer's failure must not affect jobs.
-                logger.exception("an observer failed", extra={"observer": repr(observer)})
-        with self._delivered_more:
-            self._delivered += count
-            self._delivered_more.notify_all()
-
-
-def merged(changes: Sequence[StateChange]) -> StateChange:
-    """Merge changes into one change.
-
-    If several changes store the same row, all versions of the row remain, the latest last.
-    """
-    if len(changes) == 1:
-        return changes[0]
-    columns = zip(*map(_parts, changes), strict=True)
-    return StateChange(
-        **{name: list(chain(*each)) for name, each in zip(_PARTS, columns, strict=True)}
-    )
-
-
-class EventSource(Protocol):
-    """The launcher, as a source of events for the inbox. For the contracts, see ``Launcher``."""
-
-    def listen(self, seconds: float | None) -> bool: ...
-
-    def gather(self, seconds: float) -> None: ...
-
-    def wake(self) -> None: ...
-
-
-class Inbox(Generic[T]):
-    """A queue of messages to one thread. While this thread waits, it also listens to the launcher.
-
-    Any thread may put messages, but only one thread may take them. The same thread also listens to
-    the launcher. A second thread would compete for the interpreter each time a worker ends.
-    """
-
-    def __init__(self, launcher: EventSource) -> None:
-        self._launcher = launcher
-        self._queue: SimpleQueue[T] = SimpleQueue()
-        #: Id of the thread that waits; 0 if no thread waits.
-        self._waiting = 0
-        #: Time of the latest read of the launcher's events, in monotonic seconds.
-        self._listened_at = 0.0
-
-    def put(self, item: T) -> None:
-        self._queue.put(item)
-        # Do not wake the waiting thread if this thread is the waiting thread, because this thread
-        # checks the queue next.
-        if self._waiting not in (0, threading.get_ident()):
-            self._launcher.wake()
-
-    def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
-        """Return all queued items. If there are none, wait for items for at most ``seconds``.
-
-        ``seconds``: None means to wait without a limit. ``gather_seconds``: minimum seconds between
-        two reads of the launcher's events, so that one read gets many events. If another thread
-        puts an item into the queue, do not wait any longer.
-        """
-        self._waiting = threading.get_ident()
-        gather_seconds += self._listened_at - time.monotonic()
-        if gather_seconds > 0 and self._queue.empty():
-            self._launcher.gather(gather_seconds)
-        self._listened_at = time.monotonic()
-        self._launcher.listen(seconds if self._queue.empty() else 0.0)
-        self._waiting = 0
-        return self.rest()
-
-    def rest(self) -> list[T]:
-        items: list[T] = []
-        try:
-            while True:
-                items.append(self._queue.get_nowait())
-        except Empty:
-            return items
 
 
 class Supervisor:

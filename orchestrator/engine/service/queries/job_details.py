@@ -21,7 +21,8 @@ from orchestrator.engine.merge.merge_record import record_of
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
-from orchestrator.engine.supervisor.supervisor import Publisher, Supervisor
+from orchestrator.engine.supervisor.publisher import Publisher
+from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Maximum seconds for which an answer waits until observers have written their files.

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from orchestrator.engine.supervisor.supervisor import Inbox
+from orchestrator.engine.supervisor.inbox import Inbox
 
 HANG_SECONDS = 30.0
 

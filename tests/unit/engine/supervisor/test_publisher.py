@@ -3,7 +3,7 @@
 import threading
 
 from orchestrator.core.ports import StateChange
-from orchestrator.engine.supervisor.supervisor import Publisher, merged
+from orchestrator.engine.supervisor.publisher import Publisher, merged
 from tests.unit.core.factories import a_job, a_worker
 
 

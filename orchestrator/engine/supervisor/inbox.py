@@ -1,0 +1,65 @@
+"""The inbox: a queue of messages to one thread, which also listens to the launcher."""
+
+import threading
+import time
+from queue import Empty, SimpleQueue
+from typing import Generic, Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class EventSource(Protocol):
+    """The launcher, as a source of events for the inbox. For the contracts, see ``Launcher``."""
+
+    def listen(self, seconds: float | None) -> bool: ...
+
+    def gather(self, seconds: float) -> None: ...
+
+    def wake(self) -> None: ...
+
+
+class Inbox(Generic[T]):
+    """A queue of messages to one thread. While this thread waits, it also listens to the launcher.
+
+    Any thread may put messages, but only one thread may take them. The same thread also listens to
+    the launcher. A second thread would compete for the interpreter each time a worker ends.
+    """
+
+    def __init__(self, launcher: EventSource) -> None:
+        self._launcher = launcher
+        self._queue: SimpleQueue[T] = SimpleQueue()
+        #: Id of the thread that waits; 0 if no thread waits.
+        self._waiting = 0
+        #: Time of the latest read of the launcher's events, in monotonic seconds.
+        self._listened_at = 0.0
+
+    def put(self, item: T) -> None:
+        self._queue.put(item)
+        # Do not wake the waiting thread if this thread is the waiting thread, because this thread
+        # checks the queue next.
+        if self._waiting not in (0, threading.get_ident()):
+            self._launcher.wake()
+
+    def wait(self, seconds: float | None, gather_seconds: float = 0.0) -> list[T]:
+        """Return all queued items. If there are none, wait for items for at most ``seconds``.
+
+        ``seconds``: None means to wait without a limit. ``gather_seconds``: minimum seconds between
+        two reads of the launcher's events, so that one read gets many events. If another thread
+        puts an item into the queue, do not wait any longer.
+        """
+        self._waiting = threading.get_ident()
+        gather_seconds += self._listened_at - time.monotonic()
+        if gather_seconds > 0 and self._queue.empty():
+            self._launcher.gather(gather_seconds)
+        self._listened_at = time.monotonic()
+        self._launcher.listen(seconds if self._queue.empty() else 0.0)
+        self._waiting = 0
+        return self.rest()
+
+    def rest(self) -> list[T]:
+        items: list[T] = []
+        try:
+            while True:
+                items.append(self._queue.get_nowait())
+        except Empty:
+            return items

@@ -1,0 +1,130 @@
+"""The publisher: passes stored changes to observers, from a background thread."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import chain
+from operator import attrgetter
+from queue import Empty, SimpleQueue
+
+from orchestrator.core.ports import Observer, StateChange
+
+logger = logging.getLogger(__name__)
+
+#: Seconds for which changes are collected before observers get them. Otherwise, each change would
+#: wake the observers' thread. That thread would compete for the interpreter with the supervisor's
+#: thread, and delay the next change.
+PAUSE_SECONDS = 0.003
+
+_PARTS = tuple(StateChange.__dataclass_fields__)
+_parts = attrgetter(*_PARTS)
+
+
+class Publisher:
+    """Notifies observers of stored changes, in order, from a background thread."""
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[StateChange | None] = SimpleQueue()
+        #: Pairs: an observer, and a field of ``StateChange``. The observer gets only changes in
+        #: which this field has values; if the field is empty, all changes.
+        self._observers: list[tuple[Observer, str]] = []
+        self._lock = threading.Lock()
+        self._delivered_more = threading.Condition()
+        self._announced = 0
+        self._delivered = 0
+        self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Deliver the queued changes to the observers, then end the thread."""
+        self._queue.put(None)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def add(self, observer: Observer, part: str = "") -> Callable[[], None]:
+        """Add an observer; return a function that removes it.
+
+        ``part``: a field of ``StateChange``, such as "outbox". The observer gets only changes in
+        which this field has values. If ``part`` is empty, the observer gets all changes.
+        """
+        added = observer, part
+        with self._lock:
+            self._observers.append(added)
+
+        def remove() -> None:
+            with self._lock:
+                if added in self._observers:
+                    self._observers.remove(added)
+
+        return remove
+
+    def announce(self) -> None:
+        """Count a change that is about to be stored, so that ``catch_up`` waits for it.
+
+        The caller must then call ``publish`` or ``withdraw``.
+        """
+        self._announced += 1
+
+    def publish(self, change: StateChange) -> None:
+        self._queue.put(change)
+
+    def withdraw(self) -> None:
+        """Cancel the announcement of a change that could not be stored."""
+        self._queue.put(StateChange())
+
+    def catch_up(self, seconds: float) -> bool:
+        """Wait until observers have received all stored changes. Return False after ``seconds``.
+
+        The publisher's own thread must not call this method.
+        """
+        announced = self._announced
+        with self._delivered_more:
+            return self._delivered_more.wait_for(lambda: self._delivered >= announced, seconds)
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            changes = [self._queue.get(), *self._queued_changes()]
+            ended = None in changes
+            present = [change for change in changes if change is not None]
+            if present:
+                self._deliver(merged(present), len(present))
+                if not ended:
+                    time.sleep(PAUSE_SECONDS)
+
+    def _queued_changes(self) -> Iterator[StateChange | None]:
+        with suppress(Empty):
+            while True:
+                yield self._queue.get_nowait()
+
+    def _deliver(self, change: StateChange, count: int) -> None:
+        with self._lock:
+            observers = list(self._observers)
+        for observer, part in observers:
+            if part and not getattr(change, part):
+                continue
+            try:
+                observer(change)
+            except Exception:
+                # An observer's failure must not affect jobs.
+                logger.exception("an observer failed", extra={"observer": repr(observer)})
+        with self._delivered_more:
+            self._delivered += count
+            self._delivered_more.notify_all()
+
+
+def merged(changes: Sequence[StateChange]) -> StateChange:
+    """Merge changes into one change.
+
+    If several changes store the same row, all versions of the row remain, the latest last.
+    """
+    if len(changes) == 1:
+        return changes[0]
+    columns = zip(*map(_parts, changes), strict=True)
+    return StateChange(
+        **{name: list(chain(*each)) for name, each in zip(_PARTS, columns, strict=True)}
+    )
