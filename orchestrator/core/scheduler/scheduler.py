@@ -35,7 +35,7 @@ from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Prompting, StateChange, Tree
 from orchestrator.core.scheduler.lock_leases import LeaseManager
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
-from orchestrator.core.scheduler.queue.slots_and_start_holds import Slots
+from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback

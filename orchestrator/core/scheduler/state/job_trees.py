@@ -26,7 +26,8 @@ from orchestrator.core.scheduler.queue.ready_queue import (
     RunTimes,
     ranks,
 )
-from orchestrator.core.scheduler.queue.slots_and_start_holds import Slots, StartHolds
+from orchestrator.core.scheduler.queue.slots import Slots
+from orchestrator.core.scheduler.queue.start_holds import StartHolds
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
 #: Seconds after which the wall time of a job is checked again while the job waits for a person.

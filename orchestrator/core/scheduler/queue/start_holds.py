@@ -1,0 +1,124 @@
+"""Holds: they delay the starts of a job's workers until two conditions are met.
+
+- The job's shared context exists.
+- The first worker of the same agent has an answer from the model. The other workers then find the
+  beginning of their prompts in the provider's cache, and an invalid login fails only once.
+"""
+
+from collections.abc import Iterable
+from dataclasses import field
+
+from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.job import Worker, WorkerKey
+from orchestrator.core.ports import Prompting
+
+
+@dataclass(slots=True)
+class _Group:
+    """Workers of one job and agent that wait until the model answers the worker ``first``.
+
+    The wait ends at the time ``until`` even without an answer.
+    """
+
+    first: Worker
+    until: float
+    behind: list[WorkerKey] = field(default_factory=list)
+
+
+class StartHolds:
+    def __init__(self, prompting: Prompting) -> None:
+        self._prompting = prompting
+        self.reads_prompt = prompting.reads
+        #: Jobs whose shared context exists.
+        self._prepared: set[str] = set()
+        #: Workers that wait for their job's shared context, by job.
+        self._unprepared: dict[str, list[WorkerKey]] = {}
+        #: By job and agent: the group whose first worker has no answer yet.
+        self._ahead: dict[tuple[str, str], _Group] = {}
+        #: Pairs (job, agent) whose shared beginning of prompts is probably in the provider's cache.
+        self._heard: set[tuple[str, str]] = set()
+
+    # -- the shared context ---------------------------------------------------------------------
+
+    def lacks_context(self, worker: Worker) -> bool:
+        return self._prompting.reads(worker.agent) and worker.job_id not in self._prepared
+
+    def wait_for_context(self, worker: Worker) -> bool:
+        """Hold the worker until its job's context exists.
+
+        Return True for the first worker of the job: the caller must then request the context.
+        """
+        is_first = worker.job_id not in self._unprepared
+        self._unprepared.setdefault(worker.job_id, []).append(worker.key)
+        return is_first
+
+    def prepared(self, job_id: str) -> list[WorkerKey]:
+        """Record that the job's context exists. Return the workers that waited for the context."""
+        if job_id not in self._unprepared:  # The job has ended since the request.
+            return []
+        self._prepared.add(job_id)
+        return self._unprepared.pop(job_id)
+
+    # -- the first worker ----------------------------------------------------------------------
+
+    def ahead_of(self, worker: Worker) -> Worker | None:
+        """Return the worker of the same job and agent that the model must answer first.
+
+        The other workers of the job and agent wait for this answer. Return None if they need not
+        wait.
+        """
+        group = self._ahead.get((worker.job_id, worker.agent))
+        return group.first if group else None
+
+    def wait_behind(self, worker: Worker) -> None:
+        self._ahead[worker.job_id, worker.agent].behind.append(worker.key)
+
+    def caches(self, agent: str) -> bool:
+        return self._prompting.caches(agent)
+
+    def started(self, worker: Worker, now: float, doubtful: bool = False) -> None:
+        """Record a worker's start. ``doubtful``: True if the agent's login is not known to work."""
+        group, first = (worker.job_id, worker.agent), doubtful or self.caches(worker.agent)
+        if first and group not in self._ahead and group not in self._heard:
+            self._ahead[group] = _Group(worker, now + self._prompting.ahead_seconds)
+
+    def heard(self, worker: Worker) -> list[WorkerKey]:
+        """Record that the model has answered the worker. Return the workers that may start now."""
+        group = worker.job_id, worker.agent
+        if group not in self._ahead and not self.caches(worker.agent):
+            return []
+        self._heard.add(group)
+        return self._dissolve_group(group)
+
+    def process_ended(self, worker: Worker) -> list[WorkerKey]:
+        """Record that the worker's process has ended. Return the workers that may start now.
+
+        These workers waited for the model's first answer to the ended worker.
+        """
+        group = self._ahead.get((worker.job_id, worker.agent))
+        if group is None or group.first.key != worker.key:
+            return []
+        return self._dissolve_group((worker.job_id, worker.agent))
+
+    def overdue(self, now: float) -> list[WorkerKey]:
+        late = [each for each, group in self._ahead.items() if group.until <= now]
+        self._heard.update(late)
+        return [key for each in late for key in self._dissolve_group(each)]
+
+    @property
+    def next_time(self) -> float | None:
+        waited_for = (group.until for group in self._ahead.values() if group.behind)
+        return min(waited_for, default=None)
+
+    def forget(self, job_ids: Iterable[str]) -> None:
+        gone = set(job_ids)
+        self._prepared -= gone
+        self._heard = {each for each in self._heard if each[0] not in gone}
+        for group in [each for each in self._ahead if each[0] in gone]:
+            del self._ahead[group]
+        for job_id in gone:
+            self._unprepared.pop(job_id, None)
+
+    def _dissolve_group(self, group: tuple[str, str]) -> list[WorkerKey]:
+        ended = self._ahead.pop(group, None)
+        return ended.behind if ended else []
