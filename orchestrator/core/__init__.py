@@ -5,7 +5,7 @@
 - ``limits``: Limits of jobs: admission, ceilings on settings, quotas, and caps
 - ``locks``: Locks: their names, the lock table, the order of grants, and deadlocks
 - ``model``: The values that all packages share: jobs, tasks, workers, machines, and their states
-- ``outcome``: Outcomes of attempts, jobs, and merges; the decision on a retry; agents' logins
+- ``outcome``: Outcomes of attempts, jobs, and merges; the decision on a retry
 - ``ports``: Protocols of the services that the engine needs; adapters implement them
 - ``repository``: The port to the project's repository, and the names of a job's branches and refs
 - ``scheduler``: The pure state machine: events in, commands out

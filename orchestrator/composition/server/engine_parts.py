@@ -35,9 +35,9 @@ from orchestrator.config.fields.choices import (
 )
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.machines import Machine, check_machines
-from orchestrator.core.outcome.logins_and_throttles import CredentialLookup
 from orchestrator.core.ports import Prompting
 from orchestrator.core.ports.attempt_files import NodeWorktree
+from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder

@@ -1,4 +1,4 @@
-"""Outcomes of attempts, jobs, and merges; the decision on a retry; agents' logins and throttles.
+"""Outcomes of attempts, jobs, and merges; the decision on a retry.
 
 - ``job``: Outcome of a job: its status, its reason, and what its result lacks
 """

@@ -14,7 +14,7 @@ from orchestrator.core.model.human_input import Question
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.human_needs import Need, WorkerAction
-from orchestrator.core.outcome.logins_and_throttles import LoginState
+from orchestrator.core.ports.credentials import LoginState
 
 Login = Literal["yes", "no", "unknown"]
 

@@ -30,9 +30,9 @@ from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import StopCause, WaitKind
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, with_failure
-from orchestrator.core.outcome.logins_and_throttles import CredentialLookup
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Prompting, StateChange, Tree
+from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.scheduler.lock_leases import LeaseManager
 from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.slots import Slots

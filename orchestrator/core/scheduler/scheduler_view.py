@@ -20,7 +20,7 @@ from orchestrator.core.model.job_settings import CAPS, JobConfig
 from orchestrator.core.model.machines import Machine
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import has_judged
-from orchestrator.core.outcome.logins_and_throttles import LoginState
+from orchestrator.core.ports.credentials import LoginState
 from orchestrator.core.scheduler.queue.placement import could_run
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd

@@ -18,7 +18,7 @@ from orchestrator.core.model.machines import (
     name_of,
 )
 from orchestrator.core.model.states import GitUse
-from orchestrator.core.outcome.logins_and_throttles import KNOWN_SECONDS
+from orchestrator.core.ports.credentials import KNOWN_SECONDS
 from orchestrator.core.text.command_name import COMMAND
 
 

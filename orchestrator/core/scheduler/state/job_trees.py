@@ -16,8 +16,8 @@ from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKe
 from orchestrator.core.model.scheduler_commands import Command
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
-from orchestrator.core.outcome.logins_and_throttles import AgentLogins, CredentialLookup
 from orchestrator.core.ports import Prompting
+from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.scheduler.queue.placement import MachineSlots
 from orchestrator.core.scheduler.queue.ready_queue import (
     NO_RANK,
@@ -28,6 +28,7 @@ from orchestrator.core.scheduler.queue.ready_queue import (
 )
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.queue.start_holds import StartHolds
+from orchestrator.core.scheduler.state.agent_logins import AgentLogins
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
 #: Seconds after which the wall time of a job is checked again while the job waits for a person.

@@ -10,7 +10,7 @@ from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.model.machines import HERE, Machine
 from orchestrator.core.model.scheduler_commands import Start
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
-from orchestrator.core.outcome.logins_and_throttles import KNOWN_SECONDS
+from orchestrator.core.ports.credentials import KNOWN_SECONDS
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import PLACEMENT_SECONDS
 from tests.unit.core.factories import EXIT_1, LOST, a_task
 from tests.unit.core.story import Story

@@ -11,7 +11,7 @@ from orchestrator.core.model.scheduler_commands import (
     Start,
 )
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
-from orchestrator.core.outcome.logins_and_throttles import AgentThrottle
+from orchestrator.core.scheduler.queue.agent_throttle import AgentThrottle
 from orchestrator.core.scheduler.queue.placement import (
     MachineRequirements,
     Unplaced,

@@ -4,7 +4,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import ErrorClass, Evidence
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.logins_and_throttles import (
+from orchestrator.core.scheduler.queue.agent_throttle import (
     FIRST_PAUSE_SECONDS,
     LONGEST_RESET_SECONDS,
     AgentThrottle,

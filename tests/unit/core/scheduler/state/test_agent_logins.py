@@ -9,8 +9,8 @@ from orchestrator.core.model.dag import planner_of
 from orchestrator.core.model.job import Job, WorkerKey
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.human_needs import NeedKind, kind_of_worker
-from orchestrator.core.outcome.logins_and_throttles import KNOWN_SECONDS, CredentialLookup
 from orchestrator.core.ports import Prompting
+from orchestrator.core.ports.credentials import KNOWN_SECONDS, CredentialLookup
 from tests.unit.core.factories import EXIT_1, a_job, a_task, workers_for
 from tests.unit.core.story import Story
 
