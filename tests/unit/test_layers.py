@@ -46,7 +46,7 @@ ROOMS: Mapping[str, Sequence[str]] = {
     ),
     "engine": (
         "runtime",
-        "worktrees job_removal report_queue",
+        "observers worktrees job_removal report_queue",
         "housekeeping",
         "planning",
         "gates",

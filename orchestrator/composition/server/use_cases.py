@@ -12,6 +12,8 @@ from orchestrator.composition.settings.repository import change_reader, landing_
 from orchestrator.composition.settings.settings_map import api_keys
 from orchestrator.core.model.job import Worker
 from orchestrator.engine.merge.merge_record import MergeRecords
+from orchestrator.engine.observers.feed import Feed
+from orchestrator.engine.observers.throughput import Throughput
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.service.access.authorization import Access
@@ -26,7 +28,6 @@ from orchestrator.engine.service.control.worker_messages import WorkerMessageCal
 from orchestrator.engine.service.landings import LandingCalls
 from orchestrator.engine.service.locks import LockService
 from orchestrator.engine.service.merges import MergeCalls
-from orchestrator.engine.service.queries.feed_and_throughput import Feed, Throughput
 from orchestrator.engine.service.queries.job_details import JobDetails
 from orchestrator.engine.service.queries.job_files import ChangeReads, WorkerFiles
 from orchestrator.engine.service.queries.job_lists import JobLists

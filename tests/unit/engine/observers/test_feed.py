@@ -10,8 +10,8 @@ import pytest
 from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job
 from orchestrator.core.ports import StateChange
-from orchestrator.engine.service.queries import feed_and_throughput as feed_module
-from orchestrator.engine.service.queries.feed_and_throughput import Feed, FeedKind
+from orchestrator.engine.observers import feed as feed_module
+from orchestrator.engine.observers.feed import Feed, FeedKind
 from orchestrator.store import SqlStore, sqlite_url
 from tests.contract.store_values import a_job, a_worker, an_event
 

@@ -1,0 +1,1 @@
+"""Observers of stored changes: the feed of events, and the throughput."""

@@ -1,1 +1,0 @@
-"""Use cases that list many jobs or workers."""
