@@ -1,37 +1,15 @@
-"""A pool of background threads that prepare attempts, and a retry loop for an unavailable store."""
+"""A pool of background threads that prepare attempts."""
 
 import logging
 import os
 import threading
 from collections.abc import Callable
-from typing import TypeVar
 
-from orchestrator.core.errors import StoreAway
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.engine.runtime.full_disk_retries import SpaceWaits
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
-RETRY_SECONDS = 0.5
-
-
-def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
-    """Call ``read`` until it succeeds, and return its result. Retry after StoreAway.
-
-    If ``given_up`` is set, do not retry: raise StoreAway.
-    """
-    is_logged = False
-    while True:
-        try:
-            return read()
-        except StoreAway as error:
-            if not is_logged:
-                logger.warning("the store is unavailable; retrying: %s", error)
-            is_logged = True
-            if given_up.wait(RETRY_SECONDS):
-                raise
 
 
 class BackgroundPool:
