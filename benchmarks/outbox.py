@@ -20,7 +20,7 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.outbox import Subscription, Topic
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
-from orchestrator.engine.supervisor.outbox_entries import Outbox
+from orchestrator.engine.supervisor.outbox_entries import OutboxEntries
 from orchestrator.store import SqlStore, sqlite_url
 
 MOST_MICROSECONDS = 30.0
@@ -37,7 +37,7 @@ CONFIG = JobConfig(
 
 def measure(options: Options) -> Findings:
     turns = options.pick(2_000, 50)
-    outboxes = {number: Outbox(_subscriptions(number)) for number in ENDPOINTS}
+    outboxes = {number: OutboxEntries(_subscriptions(number)) for number in ENDPOINTS}
     seconds: dict[int, list[float]] = {number: [] for number in ENDPOINTS}
     idle: list[float] = []
     with tempfile.TemporaryDirectory() as directory:

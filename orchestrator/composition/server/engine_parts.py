@@ -62,7 +62,7 @@ from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.inbox import Inbox
 from orchestrator.engine.supervisor.lock_calls import LockCalls
-from orchestrator.engine.supervisor.outbox_entries import Outbox
+from orchestrator.engine.supervisor.outbox_entries import OutboxEntries
 from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.engine.supervisor.supervisor import Supervisor
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
@@ -240,7 +240,7 @@ class EngineParts:
                 None if self.settings.cluster.listen is None else self._machines,
             ),
             lock_calls=self.lock_calls,
-            outbox=self._outbox,
+            outbox_entries=self._outbox_entries,
         )
 
     # Messages to receivers outside
@@ -250,8 +250,8 @@ class EngineParts:
         return receivers(self.settings)
 
     @cached_property
-    def _outbox(self) -> Outbox:
-        return Outbox(self._receivers.subscriptions)
+    def _outbox_entries(self) -> OutboxEntries:
+        return OutboxEntries(self._receivers.subscriptions)
 
     @cached_property
     def outbox_service(self) -> OutboxService:
@@ -259,7 +259,7 @@ class EngineParts:
             self.settings,
             self._receivers,
             self.store,
-            self._outbox,
+            self._outbox_entries,
             lambda: self.preparation.api_url,
         )
         self.publisher.add(service.dispatcher.observe, "outbox")

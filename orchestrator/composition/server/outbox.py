@@ -8,7 +8,7 @@ from orchestrator.composition.settings.settings_map import masked, own_secrets
 from orchestrator.composition.settings.webhooks_and_notifications import Receivers
 from orchestrator.config import Settings
 from orchestrator.engine.runtime import clock
-from orchestrator.engine.supervisor.outbox_entries import Outbox
+from orchestrator.engine.supervisor.outbox_entries import OutboxEntries
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy
 from orchestrator.outbox.delivery.http_sender import HttpSender
 from orchestrator.outbox.delivery.messages import Messages
@@ -22,7 +22,7 @@ def create_outbox_service(
     settings: Settings,
     receivers: Receivers,
     store: SqlStore,
-    switch: Outbox,
+    switch: OutboxEntries,
     api_url: Callable[[], str],
 ) -> OutboxService:
     """Create the service that sends the outbox's messages. The caller must start its dispatcher.

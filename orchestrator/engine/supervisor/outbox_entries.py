@@ -32,7 +32,7 @@ _OF_WORKERS = frozenset((EventKind.WORKER_ENDED, EventKind.PLANNER_ENDED, EventK
 _OF_ROOTS = frozenset((Topic.JOB_STARTED, Topic.JOB_ENDED))
 
 
-class Outbox:
+class OutboxEntries:
     """Adds outbox entries to the changes that the supervisor stores.
 
     Only the supervisor's thread may call ``with_entries``. Any thread may call the other methods.

@@ -57,7 +57,7 @@ from orchestrator.engine.runtime.supervisor_messages import (
 from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.supervisor.inbox import Inbox
 from orchestrator.engine.supervisor.lock_calls import LockCalls
-from orchestrator.engine.supervisor.outbox_entries import Outbox
+from orchestrator.engine.supervisor.outbox_entries import OutboxEntries
 from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.security.secrets.api_keys import hash_key, new_key, new_proof
 
@@ -101,12 +101,12 @@ class Supervisor:
         publisher: Publisher,
         headroom: Headroom,
         lock_calls: LockCalls,
-        outbox: Outbox,
+        outbox_entries: OutboxEntries,
     ) -> None:
         self._scheduler = scheduler
         #: The state, for reading. ``SchedulerView`` states what other threads may read.
         self.view: Final = scheduler.view
-        self._outbox = outbox
+        self._outbox_entries = outbox_entries
         self._lock_calls = lock_calls
         self._store = store
         self._attempts = attempts
@@ -234,8 +234,8 @@ class Supervisor:
         issued = {start.key: self._issue_keys(start) for start in starts}
         change = self._scheduler.take_changes()
         # Without a receiver of messages, which is the usual case, no outbox entries are needed.
-        if self._outbox.subscriptions or self._scheduler.view.has_callback(change.events):
-            change = self._outbox.with_entries(change, self._scheduler.view)
+        if self._outbox_entries.subscriptions or self._scheduler.view.has_callback(change.events):
+            change = self._outbox_entries.with_entries(change, self._scheduler.view)
         self._save(change)
         for command in commands:
             if not (isinstance(command, Start) and command.preload):

@@ -14,7 +14,7 @@ from orchestrator.core.model.states import JobStatus
 from orchestrator.core.ports import StateChange
 from orchestrator.core.ports.outbox import CALLBACK, Subscription, Topic
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
-from orchestrator.engine.supervisor.outbox_entries import Outbox
+from orchestrator.engine.supervisor.outbox_entries import OutboxEntries
 from tests.contract.store_values import CONFIG, a_child, a_job, an_event
 
 CI = Subscription(endpoint="webhook:ci", topics=(Topic.JOB_ENDED,))
@@ -28,12 +28,15 @@ ME = Subscription(
 
 
 def told(
-    subscriptions: Sequence[Subscription], kind: EventKind, *jobs: Job, outbox: Outbox | None = None
+    subscriptions: Sequence[Subscription],
+    kind: EventKind,
+    *jobs: Job,
+    outbox: OutboxEntries | None = None,
 ) -> list[tuple[str, str]]:
     """Return the endpoints and topics of messages about an event of the last job."""
     view = cast(SchedulerView, SimpleNamespace(jobs={job.id: job for job in jobs}, workers={}))
     change = StateChange(events=[an_event(jobs[-1], 7, kind=kind, at=100.0)])
-    found = (outbox or Outbox(subscriptions)).with_entries(change, view).outbox
+    found = (outbox or OutboxEntries(subscriptions)).with_entries(change, view).outbox
     return [(each.endpoint, str(each.topic)) for each in found]
 
 
@@ -45,7 +48,7 @@ def test_without_receivers_a_change_is_passed_on_as_it_is() -> None:
     change = StateChange(events=[an_event(ended(), 1, kind=EventKind.JOB_ENDED)])
     view = cast(SchedulerView, SimpleNamespace(jobs={"a": ended()}, workers={}))
 
-    assert Outbox().with_entries(change, view) is change
+    assert OutboxEntries().with_entries(change, view) is change
 
 
 def test_the_end_of_a_root_job_is_reported() -> None:
@@ -63,7 +66,7 @@ def test_a_message_has_the_same_id_whenever_it_is_made() -> None:
     view = cast(SchedulerView, SimpleNamespace(jobs={"a": ended()}, workers={}))
     change = StateChange(events=[an_event(ended(), 7, kind=EventKind.JOB_ENDED)])
 
-    (entry,) = Outbox([CI]).with_entries(change, view).outbox
+    (entry,) = OutboxEntries([CI]).with_entries(change, view).outbox
 
     assert (entry.id, entry.seq) == ("msg_a_7_ci", 7)
 
@@ -114,7 +117,7 @@ def test_short_jobs_and_other_statuses_are_not_notified(
 
 
 def test_an_endpoint_that_is_off_gets_nothing() -> None:
-    outbox = Outbox([CI])
+    outbox = OutboxEntries([CI])
     outbox.turn_off("webhook:ci")
 
     assert told([], EventKind.JOB_ENDED, ended(), outbox=outbox) == []
