@@ -70,7 +70,7 @@ def registry(
         agents[each.name] = _known_agent(each, settings, common, found, environ)
     agents.update(_installed())
     for name, user in settings.agents.items():
-        if not (_is_change(name, user) and isinstance(agents[name], DrivenAgent)):
+        if not (_adjusts_known_tool(name, user) and isinstance(agents[name], DrivenAgent)):
             looks.pop(name, None)
             if user.class_ is not None:
                 agents[name] = _loaded(name, user.class_)
@@ -122,7 +122,7 @@ def _common_settings(folder: Path, settings: Settings) -> CommonSettings:
     )
 
 
-def _is_change(name: str, user: UserAgent) -> bool:
+def _adjusts_known_tool(name: str, user: UserAgent) -> bool:
     return known(name) is not None and not user.command and user.class_ is None
 
 

@@ -74,7 +74,9 @@ class Promises:
         if not lacking:
             return KeptPromises()
         ignored = self._repository.ignored_files(directory, [normalized(each) for each in lacking])
-        missing = [each for each in lacking if not _exists(directory, place, normalized(each))]
+        missing = [
+            each for each in lacking if not _is_fulfilled(directory, place, normalized(each))
+        ]
         committed = self._repository.gate_files(tip).paths() if ignored else ()
         uncommitted = (
             each for each in lacking if held_by(each, ignored) and not held_by(each, committed)
@@ -117,7 +119,8 @@ class Promises:
         return [path for path in paths if _copy_file(f"{place}/{path}", f"{home}/{path}", place)]
 
 
-def _exists(directory: str, place: str, path: str) -> bool:
+def _is_fulfilled(directory: str, place: str, path: str) -> bool:
+    """True if a promised path, which may be a pattern, has a file in the worktree."""
     found = (f"{place}/{each}" for each in iglob(path, root_dir=place, recursive=True))
     paths = chain([f"{place}/{path}"], found)
     return any(is_inside(each, directory) and _has_file(each) for each in paths)
