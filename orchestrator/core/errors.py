@@ -36,7 +36,7 @@ from collections.abc import Mapping, Sequence
 
 
 def summary_of(kind: type[BaseException]) -> str:
-    """Return the first line of the docstring of an error's class, which users see."""
+    """Return the first line of the docstring of an error's class. Users see this line."""
     return (kind.__doc__ or "").strip().partition("\n")[0]
 
 

@@ -186,9 +186,9 @@ def _candidate(
 def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[str, ...]]:
     """Return the new tests that count for the choice of a candidate, by worker id.
 
-    A new test counts if the task names it, or if it passes on two candidates. Other new tests do
-    not count, because they are easy to pass for the candidate that wrote them. ``words``: text of
-    the task.
+    A new test counts if the task names the test, or if the test passes on two candidates. Other new
+    tests do not count, because a candidate easily passes tests that it wrote itself. ``words``:
+    text of the task.
     """
     own = {each.id: {test for gate in each.gates for test in gate.new_tests} for each in workers}
     passing = Counter(
@@ -219,10 +219,12 @@ def _has_verdict(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if a gate judged another candidate of the task, but not this candidate.
+    """True if the gate did not run for this candidate, but judged another candidate of the task.
 
-    False if this candidate's changes do not concern the gate. ``gate``: the gate's result for this
-    candidate. ``result_gates``: names of the gates that judged at least one candidate.
+    False if the gate did not run because this candidate's changes do not concern the gate.
+
+    ``gate``: the gate's result for this candidate. ``result_gates``: names of the gates that judged
+    at least one candidate.
     """
     needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _has_verdict(gate)
     return needs_it and gate.name in result_gates

@@ -351,8 +351,8 @@ class Gates(Protocol):
     ) -> None:
         """Run the gates of a check one after another. Any thread may call.
 
-        ``begun`` is called before ``done``, from any thread, with the names of the gates that have
-        changed files to check. ``begun`` is not called if there are no such gates.
+        ``begun`` is called before ``done``, from any thread, with the names of the gates that the
+        changed files concern. ``begun`` is not called if the changed files concern no gate.
 
         ``done`` is called once, from any thread, with one result per gate, in order. ``done`` is
         not called if the server stops first.

@@ -267,9 +267,9 @@ def _lost_tests_that_count(
 ) -> list[str]:
     """Return the missing tests that make the gate fail.
 
-    If no changed file can remove tests, and the run has no finding, return only skipped tests. The
-    tests that are not returned probably run under new names, because the code under test can change
-    the parameters in a test's name.
+    A missing test that was not skipped may run under a new name, because the code under test can
+    change the parameters in a test's name. Therefore such tests are omitted, unless a changed file
+    can remove tests or the run has a finding.
     """
     if gate.tests_may_vanish:
         return []

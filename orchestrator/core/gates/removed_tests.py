@@ -33,10 +33,11 @@ class RemovalPermission:
         return [each for each in tests if not self._allows(each)]
 
     def outside(self, tests: Sequence[str], known: Sequence[str]) -> list[str]:
-        """Return the given tests that are in none of the files in ``self.files``.
+        """Return the given tests that no file of ``self.files`` can affect.
 
-        The result is empty if one of these files contains no tests. Such a file can affect any
-        test; an example is a helper that many tests import. ``known``: all tests of the base.
+        A file with tests affects only its own tests. A file without tests, such as a helper that
+        many tests import, can affect any test; the result is then empty. ``known``: all tests of
+        the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):

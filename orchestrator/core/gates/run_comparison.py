@@ -2,8 +2,8 @@
 
 A finding is certain only if two runs on the same state have it.
 
-A candidate must not win by tests that it added itself. Therefore the base's tests are counted
-separately, with the base's versions of tests and configuration.
+A candidate must not win by tests that it added itself. Therefore a separate run on the candidate
+uses the base's tests and configuration, and only this run's tests are counted.
 """
 
 from collections import Counter
@@ -51,10 +51,11 @@ def combined_on_base(first: FinishedRun, second: FinishedRun) -> FinishedRun:
 
 
 def of_files_in_both(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
-    """Yield the findings of ``other`` in files in which ``one`` also has findings.
+    """Yield the findings of ``other`` whose files also have findings in ``one``.
 
-    ``one``, ``other``: the places in tracked files that two runs changed. Only the files are
-    compared, because a gate may write different content into a file in each run.
+    ``one``, ``other``: the findings of two runs. Each finding is a place that the run changed in a
+    tracked file. Only the files are compared, because a gate may write different content into a
+    file in each run.
     """
     paths = {each.text for each in one}
     return (each for each in other if each.text in paths)

@@ -162,11 +162,12 @@ def alteration(
     """Return how the work altered the tests and settings with which the gate judges it.
 
     ``touched``: the changed paths; the value is True if the base has the path. ``moves``: moved
-    files, by new path. ``equal``: changed files in which the part that configures gates is
-    unchanged. ``removed``: the paths of ``touched`` that the work removed.
+    files, by new path. ``equal``: changed files with unchanged gate settings. ``removed``: the
+    paths of ``touched`` that the work removed.
 
-    ``is_compared``: True for a candidate. The second run then omits the candidate's new tests, even
-    if the candidate altered no other test and no gate setting.
+    The gate runs a second time if the result has files to swap, such as altered tests.
+    ``is_compared``: True for a candidate. New tests are then also files to swap, so that the second
+    run omits them.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
@@ -385,7 +386,7 @@ def comments_of(command: str) -> re.Pattern[str] | None:
 def switched_off(
     comments: re.Pattern[str], now: Mapping[str, str], before: Iterable[str]
 ) -> Iterator[str]:
-    """Yield the places of new comments that match ``comments``, such as ``a.py:3``.
+    """Yield the place, such as ``a.py:3``, of each new comment that matches ``comments``.
 
     ``now``: texts of the files, by path. ``before``: their texts before the change. A comment that
     was moved, or whose line was changed, is not new.

@@ -212,7 +212,7 @@ class Landed:
 class JobFacts:
     """All facts about one job's outcome.
 
-    A new fact is a field with a default, so that facts that an earlier version stored can be
+    Give the field of a new fact a default. Otherwise, facts from an earlier version cannot be
     loaded. A fact about the outcome also needs a sentence in ``core.outcome.job.reason``.
     """
 

@@ -217,9 +217,9 @@ def push_of(move: RefMove) -> RepositoryChange:
 
 
 def state_name(change: RepositoryChange) -> str:
-    """Return the key of the changed object in ``Repository.checkout_state``.
+    """Return the changed object's key in the result of ``Repository.checkout_state``.
 
-    ``change_of`` does the reverse: its argument ``name`` is this key.
+    ``change_of`` takes this key as ``name``.
     """
     prefixes = {
         ChangedKind.SETTING: SETTING,

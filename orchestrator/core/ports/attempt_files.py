@@ -52,8 +52,9 @@ class NodeWorktree(Protocol):
     """The worktree of a running attempt on a node with its own file system.
 
     The attempt does not end while the caller holds the worktree. If the node is not connected,
-    ``bring`` and ``fetch`` wait for the node. However, ``fetch`` raises Unavailable if the caller
-    acquired the worktree without waiting. Both methods raise Unavailable while the server stops.
+    ``bring`` and ``fetch`` wait for the node. If the caller acquired the worktree with ``waits``
+    False, ``fetch`` raises Unavailable instead of waiting. Both methods raise Unavailable while the
+    server stops.
     """
 
     def fetch(self) -> bool:
@@ -88,8 +89,9 @@ class ServerWorktrees(Protocol):
     def take(self, worktree: WorktreeFiles, path: str) -> None:
         """Update a worktree and its branch to the state in the directory ``path``.
 
-        The directory comes from a node, and is not trusted. After RepositoryError or OSError, the
-        branch is unchanged, or a repeated call completes the change. Idempotent.
+        The directory comes from a node, and is not trusted. Raise RepositoryError or OSError. The
+        branch is then unchanged, or only part of the change is done; a repeated call completes the
+        change. Idempotent.
         """
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:

@@ -31,7 +31,7 @@ def start_ref(worker: Worker) -> str:
 
 
 def dirty_ref(root_id: str) -> str:
-    """Return the ref of a root job's base commit with uncommitted changes of the user."""
+    """Return the ref of a base commit that contains the user's uncommitted changes."""
     return f"{hidden(root_id)}dirty"
 
 
@@ -44,12 +44,15 @@ def base_ref(root_id: str) -> str:
 
 
 def sent_ref(worker: Worker) -> str:
-    """Return the ref of the job's result that is merged into a rejected worker's next attempt."""
+    """Return the ref of the job's result so far, for a rejected worker's next attempt.
+
+    Before this attempt, the result is merged into the worker's branch.
+    """
     return f"{hidden(worker.root_id)}sent/{worker.id}"
 
 
 def adopted_result_ref(worker: Worker) -> str:
-    """Return the ref of the job's result that was merged into a rejected worker's branch."""
+    """Return the ref of the commit of the job's result that a rejected worker's branch contains."""
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 
@@ -147,15 +150,16 @@ def kept_refs(root_id: str) -> str:
 def abandoned_refs(root_id: str, worker_id: str) -> str:
     """Return the prefix of refs with former heads of a worker's branch.
 
-    A former head is saved if the worker switched its worktree to another branch.
+    A former head is saved here if the worker switched its worktree to another branch.
     """
     return f"{hidden(root_id)}aside/{worker_id}/"
 
 
 def deleted_refs(abandoned: str) -> str:
-    """Return the prefix of refs with former heads of a branch that its worker deleted.
+    """Return the prefix of refs with former heads of a worker's branch.
 
-    ``abandoned``: as ``abandoned_refs`` returns it.
+    A former head is saved here if the worker deleted or renamed the branch. ``abandoned``: the
+    result of ``abandoned_refs``.
     """
     return f"{abandoned}deleted/"
 

@@ -106,7 +106,7 @@ class ResultLanding(Protocol):
         ...
 
     def check_holds(self, recorded: str) -> None:
-        """Raise Conflict if the result branch was reset to a commit without ``recorded``.
+        """Raise Conflict if the result branch was reset, so that it no longer has ``recorded``.
 
         ``recorded``: the commit of the result in the merge record.
         """

@@ -207,7 +207,7 @@ class Merge:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UndonePlace:
-    """Lines of a file that a child job changed, and that its parent worker's result lacks."""
+    """Lines that a child job changed, but that its parent worker's result lacks."""
 
     path: str
     #: Number of the first line, from 1. Lines are counted in the child job's file. If the child job
@@ -268,8 +268,10 @@ class Repository(Protocol):
     def open_worktree(self, directory: str, branch: str, start: str, above: str = "") -> None:
         """Check out ``branch`` in ``directory``. Create the branch at ``start`` if it is missing.
 
-        Ignored files are copied from the worktree ``above``, if it exists, and then from the user's
-        checkout. Idempotent: a complete worktree stays, and an incomplete one is recreated.
+        Ignored files are copied from the worktree ``above``, if it exists. Ignored files that are
+        missing there are copied from the user's checkout.
+
+        Idempotent: a complete worktree stays, and an incomplete worktree is recreated.
         """
 
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
@@ -316,7 +318,7 @@ class Repository(Protocol):
         signature: Signature,
         promised: Sequence[str] = (),
     ) -> MergedSideWork:
-        """Merge a worker's side work into its branch: branches, worktrees, and stash entries.
+        """Merge a worker's side work (branches, worktrees, stash entries) into the worker's branch.
 
         ``tip``: the branch head, which must include all changes in the worktree. Conflicting side
         work is saved on refs below ``kept_refs``. The user's stash list is unchanged. Idempotent.
@@ -367,10 +369,10 @@ class Repository(Protocol):
         ...
 
     def new_ignored_files(self, kept: str, earlier: str) -> Sequence[str]:
-        """Return the files of ``kept`` that ``earlier`` and the user's checkout lack.
+        """Return the files that are in ``kept``, but not in ``earlier`` or the user's checkout.
 
-        ``kept`` and ``earlier`` are commits that ``commit_ignored`` created. ``earlier`` may be
-        empty. Paths are relative to the project.
+        ``kept`` and ``earlier`` are commits that ``commit_ignored`` created; ``earlier`` may be "".
+        Paths are relative to the project.
         """
         ...
 
@@ -383,9 +385,9 @@ class Repository(Protocol):
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         """Reset a branch and its worktree to a commit.
 
-        Ignored files are restored from the commit ``kept``; "" restores none. Ignored files that
-        ``commit_ignored`` does not save stay unchanged. All other untracked files are removed.
-        Idempotent.
+        Untracked files, including ignored files, are removed. Ignored files are then restored from
+        the commit ``kept``; "" restores none. Ignored files that ``commit_ignored`` does not save,
+        such as large directories, are not removed. Idempotent.
         """
 
     def update_files(self, directory: str, now: str, then: str) -> None:
@@ -466,8 +468,9 @@ class Repository(Protocol):
     ) -> None:
         """Set a worktree's files to ``commit``, except the files in ``swap``.
 
-        The branch stays unchanged. ``swap``: files that get other content, by path. The value is
-        the path of this content in ``base``, or None to remove the file.
+        The branch stays unchanged. ``swap``: files that get content from the commit ``base``. The
+        key is the file's path in the worktree. The value is the path in ``base``, or None to remove
+        the file.
         """
 
     def changed_places(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
@@ -562,9 +565,10 @@ class Repository(Protocol):
         """
 
     def merged_by_drivers(self, start: str, tip: str) -> Sequence[str]:
-        """Return files that a merge driver of the user merged in a commit after ``start``.
+        """Return files that one of the user's merge drivers merged.
 
-        Only merge commits up to ``tip`` are checked. A driver may omit the changes of one side.
+        The merge commits after ``start``, up to ``tip``, are checked. The files need a check,
+        because a merge driver may omit the changes of one side.
         """
 
     def undone_changes(
