@@ -99,8 +99,8 @@ class Housekeeping:
     def _name_unknown(self) -> None:
         """Log the names of directories that belong to no job in the database.
 
-        The jobs of these directories may be lost: if SQLite's write-ahead log is damaged, SQLite
-        ignores the damaged part without an error.
+        The database may have lost the jobs of these directories: if SQLite's write-ahead log is
+        damaged, SQLite ignores the changes in the damaged part without an error.
         """
         if unknown := self._removal.unknown_directories():
             logger.warning(

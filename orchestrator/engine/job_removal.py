@@ -94,9 +94,9 @@ class JobRemoval:
     def finish(self, root_id: str) -> None:
         """Delete the rows of an interrupted removal. ``delete_files`` removes the directory later.
 
-        A person may have restored an older copy of the store, in which the job is unfinished. Then
-        restore the job's directory, and delete nothing. Only the thread that calls ``begin`` may
-        call this method. Raise OSError or StoreError.
+        If the job is unfinished, because a person restored an older copy of the store, restore the
+        job's directory and delete nothing. Only the thread that calls ``begin`` may call this
+        method. Raise OSError or StoreError.
         """
         job = self._store.job(root_id)
         if job is not None and not job.status.ended:

@@ -137,7 +137,7 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
 
 
 def _program_stamps(path: Path) -> Iterator[object]:
-    """Yield values that change if the program's file changes, or a package next to the file.
+    """Yield values that change if the program's file or a package next to the file changes.
 
     The file alone is not enough: the start script of a Python program is often the same for all
     versions of the program's package.

@@ -375,11 +375,10 @@ class GateProcesses:
 
 
 def _executed_files(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
-    """Return the files of the worktree, and the packages outside of it, that a gate executed.
+    """Return which files of the worktree and which packages of the user's checkout a gate executed.
 
-    ``path``: path of the file ``SOURCES``. The returned files are relative to ``run.cwd``, or None
-    if unknown. A gate that executed a package of the user's checkout did not judge the worktree's
-    version of this package.
+    The files are relative to ``run.cwd``, or None if unknown. Of these packages, the gate did not
+    judge the worktree's versions. ``path``: path of the file ``SOURCES``.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:
@@ -404,7 +403,7 @@ def _top_package(path: str) -> str:
 
 
 class _Countdown:
-    """A counter that calls ``then`` at call number ``count`` of ``down``, in the same thread."""
+    """A counter. After ``count`` calls of ``down``, the last call also calls ``then``."""
 
     def __init__(self, count: int, then: Callable[[], None]) -> None:
         self._count = count

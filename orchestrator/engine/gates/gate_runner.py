@@ -175,7 +175,7 @@ class GateRunner:
         return self._runs.is_set_up(worktree)
 
     def stop_set_up(self, process: str, ended_by: str, stopped_by: str) -> None:
-        """Stop a setup. Idempotent. ``process``: the name that ``set_up`` passed to ``named``.
+        """Stop a setup. Idempotent. ``process``: the name with which ``set_up`` called ``named``.
 
         ``ended_by``: kind of the stop, an ``EndedBy``. ``stopped_by``: the person or event that
         stopped the setup, for messages.

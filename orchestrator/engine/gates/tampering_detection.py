@@ -96,8 +96,8 @@ class SecondRuns:
     def lay_out(self, check: Check, cwd: str, altered: JudgeAlteration) -> None:
         """Prepare the worktree for the second run: restore the base's versions of judging files.
 
-        ``cwd``: the project in the worktree. ``altered``: the result of ``of``. The caller must
-        restore the worktree after the second run.
+        ``cwd``: the project in the worktree. ``altered``: the result of the method ``of``. The
+        caller must restore the worktree after the second run.
         """
         project = os.path.relpath(cwd, check.directory)
         swap = {
@@ -132,7 +132,7 @@ def _needs_second_run(check: Check, result: GateResult) -> bool:
 def permissions_from(
     check: Check, cwd: str, gate: Gate, touched: Mapping[str, bool]
 ) -> tuple[AlterationPermission, ...]:
-    """Return the permissions of the check's tasks to alter tests and other judging files.
+    """Return which tests and other judging files the check's tasks may alter.
 
     Paths in the result are relative to the project. ``cwd``: the project in the worktree.
     ``touched``: the changed paths, relative to ``cwd``.

@@ -97,7 +97,7 @@ class Feed:
         return self._last
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` after each addition of items. Return a function to end this."""
+        """Call ``listener`` after each addition of items. Return a function that ends the calls."""
         with self._lock:
             self._listeners.append(listener)
 
@@ -190,7 +190,7 @@ class Feed:
             )
 
     def _add_figures(self, at_once: Iterable[str] = ()) -> None:
-        """Add an item with the present figures of each changed job tree. See ``FeedItem``.
+        """For each changed job tree, add an item with the tree's present figures. See ``FeedItem``.
 
         ``at_once``: ids of root jobs whose item is added without delay. Any other tree gets at most
         one item per second.

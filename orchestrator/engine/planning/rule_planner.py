@@ -1,6 +1,6 @@
 """Splits a request into tasks by rules, without AI.
 
-This module also decides if a model should split a request instead of the rules.
+This module also decides whether the rules or a model should split a request.
 
 The rules split a request by the first of these structures that the request contains:
 
@@ -101,7 +101,7 @@ def _items_between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]
     """Yield the items of the list: the text after each marker.
 
     If an item ends with "and", "or", "then", or a comma, remove this word or comma, which only
-    introduces the next item. After a removed "then", the next item begins with "then".
+    introduces the next item. A removed "then" moves to the beginning of the next item.
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
     then = ""

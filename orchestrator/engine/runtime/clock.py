@@ -25,8 +25,9 @@ def now() -> float:
 def keep(path: Path, *, going_on: bool) -> bool:
     """Store this clock's state in the file ``path``, for the clock of the next server.
 
-    Call this function before ``now``. ``going_on``: True if jobs of the earlier server continue. If
-    so, and if the machine was not restarted since, this clock continues the earlier server's clock.
+    Call this function before ``now``. ``going_on``: True if jobs of the earlier server continue. In
+    this case, this clock continues the earlier server's clock, unless the machine has restarted
+    after the earlier server.
 
     Return True if jobs continue and the machine was restarted; otherwise False.
     """

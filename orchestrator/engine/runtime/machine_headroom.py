@@ -150,7 +150,7 @@ class DiskReserve:
             os.close(handle)
 
     def release(self) -> bool:
-        """Remove the reserve file with a warning in the log. Return True if the file existed."""
+        """Remove the reserve file, and log a warning. Return True if the file existed."""
         given = self.drop()
         if given:
             logger.warning("the state cannot be saved: removed %s to free space", self._path)

@@ -14,7 +14,7 @@ _RANGES = (LAST - FIRST) // SIZE
 class PortRanges:
     """Allocates ranges of ports to the workers of one server. Any thread may call.
 
-    A range that a worker of an earlier server uses is recognised by its open ports.
+    Workers of an earlier server may still use ranges. Open ports show which ranges they use.
     """
 
     def __init__(self) -> None:

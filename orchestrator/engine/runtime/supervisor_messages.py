@@ -26,8 +26,9 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class AttemptHeld:
-    """An attempt waits for disk space or a moved directory, or has stopped waiting.
+    """An attempt has begun or stopped waiting.
 
+    The attempt waits because the disk is full, or because the workspace or project was moved.
     The wait is before the attempt's start, or after the end of the attempt's process.
     """
 
@@ -56,7 +57,7 @@ class AttemptBegun:
 
 @dataclass(frozen=True, slots=True)
 class AttemptReturned:
-    """A preloaded launch was returned: no shim has started it, and no shim will start it."""
+    """A preloaded launch is not used: no shim has started it, and no shim will start it."""
 
     key: WorkerKey
     attempt: int

@@ -165,9 +165,9 @@ class LandingCalls:
         return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
-        """Return the message that a job which is not completed has nothing to land.
+        """Return a message if a job that is not completed has nothing to land.
 
-        Raise Incomplete if the job has changes to land. Raise Conflict or NotFound as
+        If the job may have changes to land, raise Incomplete. Raise Conflict or NotFound as
         ``_without_result`` does.
         """
         if job.status is not JobStatus.PARTIAL or job.facts.discarded:
@@ -193,7 +193,7 @@ class LandingCalls:
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
-        """Return the message that a completed job has nothing to land; otherwise "".
+        """Return a message if the job is completed and has nothing to land; otherwise "".
 
         A job has nothing to land if it changed no files, or only files in the user's checkout.
         """
@@ -242,7 +242,7 @@ class LandingCalls:
         self._report(begun)
 
     def _report(self, begun: BegunLanding) -> None:
-        """Rewrite the job's reports, which show landings, and the next command (land or undo)."""
+        """Rewrite the job's reports. They show landings and the next command (land or undo)."""
         job = self._store.job(begun.job_id)
         # If the record of the merge is missing, the reporter would repeat the merge.
         if job is not None and self._records.read(job) is not None:
@@ -260,7 +260,7 @@ class LandingCalls:
                     self._journal.end(begun.job_id)
 
     def _complete_landing(self, begun: BegunLanding) -> bool:
-        """Store the outcome of a landing or undo that was interrupted, if git has completed it.
+        """Store the outcome of an interrupted landing or undo, if git's part of it is complete.
 
         Return True if the outcome is now known; False if git may still be moving the branch.
         """

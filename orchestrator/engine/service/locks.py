@@ -57,7 +57,7 @@ class LockService:
         """Return the acquired leases; None if the call still waits.
 
         If the call failed, raise its error. ``final``: True if the client stops waiting after this
-        answer. Instead of None, raise Locked then.
+        answer. If the call still waits in this case, raise Locked.
         """
         return self._supervisor.call(
             lambda scheduler, now: self._lock_calls.answer(call, now, final=final)
@@ -70,8 +70,9 @@ class LockService:
     def unlock(self, caller: Caller, names: Sequence[str]) -> Sequence[str]:
         """End the leases on ``names``: all of them or none. Return ``names``.
 
-        A worker ends its own leases. A person ends leases of workers. Raise NotFound if there is no
-        such lease, Conflict if a task claims the lock, or Forbidden.
+        A worker ends its own leases. A person ends leases of workers. Raise NotFound if one of the
+        names has no lease. If a task claims this name, raise Conflict instead for a person. Raise
+        Forbidden if the caller may not change the job of a lease.
         """
         attempt = caller.attempt
         if attempt is not None:

@@ -124,8 +124,8 @@ class ServerStatus:
     def nodes(self, caller: Caller) -> Sequence[NodeState]:
         """Return the nodes of the cluster.
 
-        Raise NotFound for a worker. Raise Forbidden for any other caller that does not see all
-        jobs.
+        Raise NotFound if the caller is a worker. Raise Forbidden for any other caller that does not
+        see all jobs.
         """
         self._access.check_statistics(caller)
         return self._nodes()

@@ -96,7 +96,7 @@ class JobBases:
     def keep(self, job: Job, config: ConfigRequest) -> None:
         """Set a ref that protects the base commit of a new job.
 
-        Without the ref, git could remove the commit after the user deletes the branch with it.
+        Without the ref, git could remove the commit after the user deletes the commit's branch.
         """
         if not (job.config.base and job.is_root and _requested_field(config)):
             return

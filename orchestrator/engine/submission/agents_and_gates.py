@@ -1,7 +1,7 @@
 """Selects the agents and gates of a job.
 
 An agent runs a task, plans the job, or reviews candidates. Gates are selected once. The files of
-the root job's base commit define them.
+the root job's base commit define the gates.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -111,8 +111,9 @@ class AgentChoice:
     def _default_for(self, task: TaskSpec, name: str) -> str:
         """Return the agent of a task that names no agent: usually ``name``, the job's agent.
 
-        If this agent cannot run commands, a task with a command gets ``auto``, and therefore runs
-        with ``shell``. A plan with prompts and commands then need not name an agent in each task.
+        If this agent cannot run commands, a task with a command gets ``auto``, which selects
+        ``shell`` for a command. A plan with prompts and commands then need not name an agent in
+        each task.
         """
         if not task.command or name == AUTO:
             return name
@@ -143,7 +144,7 @@ class AgentChoice:
         return replace(task, review=name, review_by_any=task.review == AUTO)
 
     def record_fallback(self, scheduler: Scheduler, job: Job, now: float) -> None:
-        """Record an agent fallback if the best agent is not used because of a failed login."""
+        """Record an agent fallback if a failed login prevents the use of the best agent."""
         refused = scheduler.view.logins_refused(now)
         if not refused:
             return
@@ -156,7 +157,11 @@ class AgentChoice:
 
 @dataclass(frozen=True, slots=True)
 class GatePlan:
-    """The gates of a job, which are stored with the job: later changes of files have no effect."""
+    """The gates of a job.
+
+    They are stored with the job, so that later changes of the files that define gates have no
+    effect on the job.
+    """
 
     gates: tuple[Gate, ...] = ()
     is_off: bool = False
@@ -191,9 +196,9 @@ class GatePlans:
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
-        """Return two values: the gates of a new job, and the commit that defines gates of tasks.
+        """Return two values: the gates of a new job, and a commit.
 
-        The files of this commit define the gates that the tasks of the job name.
+        The tasks of the job may name further gates. The files of the commit define these gates.
 
         ``parent``: the worker that requests the job; None for a root job. ``base``: the commit from
         which the job starts.

@@ -61,7 +61,7 @@ def same_child(
 ) -> Job | None:
     """Return the latest child job of ``parent`` with the request fingerprint ``digest``, or None.
 
-    Ignore child jobs that were stopped, or that failed or completed only in part.
+    Ignore child jobs that were stopped, failed, or are partial.
 
     ``discarded``: ids of child jobs to ignore, because ``parent`` discarded their results.
     """
@@ -104,7 +104,7 @@ class SubmissionBuilder:
     ) -> None:
         """``check_machine``: raises InvalidRequest if no machine can run a task with its agents.
 
-        ``defaults``: the settings of a job that the request does not set.
+        ``defaults``: values for the settings that a request does not set.
         """
         self._agents = agents
         self._choice = AgentChoice(agents, roles, check_machine)
@@ -272,7 +272,8 @@ class SubmissionBuilder:
     ) -> tuple[Sequence[TaskSpec], list[Worker]]:
         """Return the tasks and new workers for an edited plan, which replaces the present plan.
 
-        No worker of the present plan may have started. Raise InvalidRequest or Refused.
+        Call this method only if no worker of the present plan has started. Raise InvalidRequest or
+        Refused.
         """
         check_timeouts(tasks, self._ceilings)
         refused = scheduler.view.logins_refused(now)

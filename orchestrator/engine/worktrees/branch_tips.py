@@ -1,7 +1,7 @@
 """Branch heads of ended workers, with the results of their child jobs merged in.
 
-This module also rewrites branches, to remove secrets, files that are never committed, and rejected
-attempts.
+This module also rewrites branches, to remove secrets, files that must never be committed, and
+rejected attempts.
 """
 
 from collections.abc import Sequence
@@ -50,8 +50,9 @@ class BranchTips:
 
         Return two values: the merged commit, and the results that conflict.
 
-        ``may_have_results``: True if ``tip`` may already have the content of results, because the
-        server adds results to a waiting worker's files.
+        ``may_have_results``: True if ``tip`` may already have the content of results. While a
+        worker waits, the server adds results of child jobs to the worker's files, which are later
+        committed.
         """
         alone: list[str] = []
         for child in child_results(

@@ -139,10 +139,10 @@ class ChangesWithoutWorktree:
     def removed(self, worker: Worker, task: TaskSpec, others: Iterable[Worker]) -> tuple[str, ...]:
         """Return the promised files that the worker wrote, and that were removed later.
 
-        A file counts as removed if it is not in the project, in the worker's directory, or in a
-        directory of the ``others``. Files that existed before the worker began are omitted, because
-        their removal is a visible change of the project. After an error, which is logged, return
-        no files.
+        A file counts as removed if it is in none of these places: the project, the worker's
+        directory, and the directories of the ``others``. Files that existed before the worker began
+        are omitted, because their removal is a visible change of the project. After an error, which
+        is logged, return no files.
         """
         missing = worker.delivery.missing if worker.delivery else task.writes
 
@@ -174,8 +174,8 @@ class ChangesWithoutWorktree:
         the attempt.
 
         ``before``: the files of the directory before the attempt. ``builds``: True if the agent's
-        work is to change files. If False, files in the directory are judged by gates only if the
-        project has no git repository.
+        work is to change files. Gates then judge files in the directory. If ``builds`` is False,
+        gates judge these files only in a project without git.
         """
         now = self._workspace.snapshot(worker, task.writes)
         try:

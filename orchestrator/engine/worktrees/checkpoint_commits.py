@@ -206,7 +206,7 @@ class Checkpoints:
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
         """Return the ignored files that each checkpoint lacks.
 
-        Keys are the names of checkpoints. Values have the missing files: path, and reason.
+        Keys are the names of checkpoints. Each value maps the path of a missing file to the reason.
         """
         found = self._ignored_of(worker)
         return {name: self.repository.omitted_ignored(commit) for name, commit in found.items()}
@@ -252,8 +252,8 @@ class Checkpoints:
 def pending(worker: Worker, present: Mapping[str, str]) -> Failure | None:
     """Return the failure whose planned rollback has not run; None if no rollback is pending.
 
-    ``present``: the worker's checkpoints. If a later attempt or a later rollback by a person has
-    created a checkpoint, the planned rollback has run or is no longer needed.
+    ``present``: the worker's checkpoints. No rollback is pending if one of the checkpoints is from
+    an attempt after the failure, or from a person's rollback after the failure.
     """
     for failure in reversed(worker.failures):
         later = (_is_of_later_attempt(name, failure.attempt) for name in present)

@@ -1,8 +1,8 @@
 """Conflict resolution: further attempts of workers, in which an agent resolves conflict markers.
 
-The agent that the job's setting ``resolve`` names runs the attempt in the worker's worktree. The
-attempt counts as a retry of the worker. A file that still has markers is unresolved. If conflicts
-remain unresolved, the branch head from before the attempt is merged.
+The job's setting ``resolve`` names an agent. This agent runs the attempt in the worker's worktree.
+The attempt counts as a retry of the worker. A file that still has markers is unresolved. If
+conflicts remain unresolved, the merge uses the branch head that existed before the attempt.
 """
 
 from collections.abc import Iterator, Sequence
@@ -79,7 +79,7 @@ MOST_CHARACTERS, MOST_OF_ONE = 24_000, 1_500
 
 
 def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment:
-    """Return the assignment, for a worker that resolves conflicts with the text of each conflict.
+    """Return the assignment. If the worker resolves conflicts, add the text of each conflict.
 
     This function runs git, so the supervisor's thread must not call it. Raise RepositoryError.
     """

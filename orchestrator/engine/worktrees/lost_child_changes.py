@@ -24,7 +24,7 @@ class LostChildChanges:
         self._worktrees = worktrees
 
     def of(self, tree: Tree, worker: Worker, left: Collection[str]) -> Iterator[dict[str, Any]]:
-        """Yield a record for each child job of which the parent worker's branch lacks changes.
+        """Yield a record for each child job with changes that the parent worker's branch lacks.
 
         ``worker``: the parent worker. ``left``: ids of child jobs that a person chose to exclude.
         Raise RepositoryError.

@@ -147,10 +147,10 @@ class UsersCheckout:
         return bool(self._recorded_state(root_id))
 
     def _settled(self, before: Mapping[str, object]) -> tuple[dict[str, str], Mapping[str, str]]:
-        """Return the entries that differ from the recorded state, and the whole present state.
+        """Return two mappings: the entries that differ from the recorded state, and all entries.
 
-        An entry is, for example, a ref or a file of the checkout. The value is the entry's present
-        value; "" for a removed entry. Lock files of running git commands are omitted.
+        An entry is, for example, a ref or a file of the checkout. Each value is the entry's present
+        value; "" for a removed entry. Lock files of running git commands do not count as different.
         """
         state = self._repository.checkout_state()
         found = _changed_entries(before, state)
@@ -202,8 +202,8 @@ class UsersCheckout:
 def _changed_entries(before: Mapping[str, object], after: Mapping[str, str]) -> dict[str, str]:
     """Return the entries that differ between two states, with the values in ``after``.
 
-    The value of a removed entry is "". Git settings are not compared if an earlier version recorded
-    the state ``before`` without them.
+    The value of a removed entry is "". Git settings are compared only if ``before`` has some:
+    states from earlier versions of this program lack git settings.
     """
     names = {*before, *after}
     if not any(each.startswith(SETTING) for each in before):

@@ -388,7 +388,7 @@ class Worktrees:
         return CheckpointPlace(worker, worker_branch(worker), directory, os.path.lexists(directory))
 
     def existing(self, worker: Worker) -> WorkerWorktree | None:
-        """Return the worktree of a worker that an earlier server opened; None if it is missing."""
+        """Return the worktree that an earlier server opened for a worker; None if it is missing."""
         directory = self.directory(worker)
         if not os.path.lexists(directory):
             return None
@@ -406,7 +406,9 @@ class Worktrees:
         return commit
 
     def omitted(self, worker: Worker, dependencies: Sequence[str]) -> tuple[str, ...]:
-        """Return the dependencies whose changes the worker's start commit lacks after a conflict.
+        """Return the dependencies whose changes are not in the worker's start commit.
+
+        These changes conflict with changes of other dependencies.
 
         ``dependencies``: ids of the workers of these dependencies. Raise RepositoryError.
         """
@@ -671,7 +673,7 @@ class Worktrees:
         return child_results(self._repository.commits_below(child_refs(worker.root_id, worker.id)))
 
     def drop_spares(self, root_id: str) -> None:
-        """Remove the job tree's spare worktrees: removed worktrees that were stored for reuse."""
+        """Remove the job tree's spare worktrees: worktrees of ended workers, stored for reuse."""
         self._repository.remove_spare_worktrees(str(self._workspace.job_directory(root_id)))
 
     def remove(self, worker: Worker) -> None:

@@ -73,8 +73,8 @@ class StoredTrees:
     def amend(self, root_id: str, change: Amend) -> None:
         """Change the stored state of a job tree, even after the tree's end.
 
-        Without a running server, change the store directly. The caller must then have locked the
-        workspace. If the tree does not exist, do nothing.
+        Without a running server, change the store directly. In this case, the caller must hold the
+        lock of the workspace. If the tree does not exist, do nothing.
         """
 
         def action(scheduler: Scheduler, now: float) -> None:

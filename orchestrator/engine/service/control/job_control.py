@@ -126,7 +126,7 @@ class BudgetCalls:
         self._submission_builder = submission_builder
 
     def raise_budget(self, caller: Caller, job_id: str, limits: ConfigRequest) -> Job:
-        """Raise limits of a job. A job that was paused because of such a limit continues.
+        """Increase limits of a job. If one of these limits paused the job, the job continues.
 
         Raise Conflict for a job that has ended. Raise InvalidRequest if a new limit is not larger
         than the present limit. Raise Refused if a new limit exceeds a ceiling.

@@ -36,9 +36,9 @@ BASE, RESULT = "base", "result"
 class ChangeReads:
     """Implements the calls that show changes.
 
-    Callers cannot pass a commit, so they can read only commits that the job's own refs or merge
-    record name. Every method raises NoRepository for a job without git, and TooLarge if the answer
-    would be too large.
+    Callers cannot pass a commit. Therefore they can read only commits that are named in the job's
+    own refs or in its merge record. Every method raises NoRepository for a job without git, and
+    TooLarge if the answer would be too large.
     """
 
     def __init__(

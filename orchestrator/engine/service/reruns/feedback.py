@@ -68,7 +68,7 @@ class FeedbackCalls:
     def give(
         self, caller: Caller, job_id: str, worker_id: str, request: FeedbackRequest
     ) -> FeedbackGiven:
-        """Send comments on an ended worker's change to this worker, for another attempt.
+        """Send an ended worker comments on its change, for another attempt.
 
         Idempotent for the same Idempotency-Key. Raise Forbidden for a caller that is a worker.
         Raise Outdated if the worker's branch has moved. Raise InvalidRequest for lines that do not
