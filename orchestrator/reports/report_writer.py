@@ -118,8 +118,8 @@ def _replace(folder: int, name: str, content: bytes) -> None:
 def write_all(directory: Path, reports: Iterable[tuple[str, str]]) -> list[Path]:
     """Write reports, given as pairs (name, text). Return the paths of the files.
 
-    Raise ReportError if a report cannot be written. First write all other reports, unless the disk
-    is full.
+    If a report cannot be written, write the other reports, and then raise ReportError. If the disk
+    is full, raise ReportError at once.
     """
     written, errors = [], []
     for name, text in reports:
@@ -511,8 +511,8 @@ class Reports:
         of each report. ``merges``: the outcome of each job's merge, by job id.
 
         Idempotent: existing reports are replaced. Raise KeyError for a job that is not in the tree.
-        Raise ReportError if a report cannot be written. First write all other reports, unless the
-        disk is full.
+        If a report cannot be written, write the other reports, and then raise ReportError. If the
+        disk is full, raise ReportError at once.
         """
         index = JobTreeIndex(tree)
         job = index.job(job_id)

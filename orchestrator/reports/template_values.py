@@ -270,7 +270,8 @@ class ReportSpace:
     def without_repeated_ending(self, text: str) -> str:
         """Return a worker's output. Replace a repeated last section by "as above".
 
-        The last section is repeated if an earlier output in the report has the same last section.
+        A last section counts as repeated if an earlier output in the report ends with the same
+        section.
         """
         beginning, head, ending = text.rpartition(SECTION)
         if head + ending not in self._endings:

@@ -18,7 +18,7 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``usable_slots``: the minimum of ``slots``, ``processors``, and the number of started workers.
 - ``parallel_efficiency``: ``busy_slots / usable_slots``, but at most 1. The quotient itself may be
   above 1, because a worker needs no processor while it waits.
-- ``caps``: the caps that the job has, of ``max_steps``, ``max_tokens``, and ``max_cost_usd``.
+- ``caps``: the job's caps: each of ``max_steps``, ``max_tokens``, and ``max_cost_usd`` that is set.
 - ``critical_path``: ``seconds`` and ``steps``. A step has ``worker_id``, ``job_id``, ``task_id``,
   and ``seconds`` of own work; see ``job_tree_index.py``.
 - ``bottleneck``: id of the worker with the longest step.
@@ -40,27 +40,27 @@ seconds, memory is bytes, and null means unknown, never zero.
 - Tokens, ``cost_usd``, and ``steps`` include planners and reviewers that started.
 - Tokens are as the agents report them. ``input_tokens`` exclude ``cache_read_tokens``, which a
   provider read from its cache.
-- ``prompt_bytes``: size of all prompts. ``prompt_bytes_shared``: size of the beginnings of prompts
-  that an earlier worker of the same job and agent also received. A provider may have cached these
-  beginnings. ``prompt_bytes_left_out``: size of results of other tasks that the prompts omit. The
-  prompts contain only the paths of these results.
+- ``prompt_bytes``: size of all prompts. ``prompt_bytes_shared``: size of the text with which a
+  prompt and the prompt of an earlier worker of the same job and agent both begin. A provider may
+  have cached this text. ``prompt_bytes_left_out``: size of the results of other tasks of which the
+  prompts contain only the paths.
 - ``peak_memory_bytes``, ``peak_memory_worker``: the highest peak of one worker, and its id.
 - ``workers_by_status``, ``jobs_by_status``: counts.
 - ``depths``: for each depth, ``depth``, ``jobs``, ``workers``, ``workers_by_status``, and
   ``work_seconds``.
 - ``jobs``: for each job, parents first, ``job_id``, ``parent_worker_id``, ``depth``, ``status``,
   ``wall_seconds``, and ``workers``. If there are more than 1,000 jobs, the list has only 1,000 of
-  them. The job that the figures describe and jobs that did not complete are preferred.
+  them. The job ``job_id`` and jobs that did not complete are selected first.
 - ``jobs_omitted``: only with ``schema`` 2. ``count`` is the number of jobs that ``jobs`` lacks.
   ``tree`` is the API call that shows all jobs.
 - ``workers``: for each worker, in order of depth, the fields of ``WorkerFigures``. If there are
-  more than 1,000 workers, the list has only 1,000 of them. Failed workers are preferred.
+  more than 1,000 workers, the list has only 1,000 of them. Failed workers are selected first.
 - ``workers_omitted``: only with ``schema`` 2. ``count`` is the number of workers that ``workers``
-  lacks. The other fields are API calls, which show all workers. The answer of ``all`` has columns,
-  the answer of ``pages`` has one page, and the answer of ``results`` has ``files_created``.
+  lacks. The other fields are API calls that show all workers: ``all`` as columns, ``pages`` page by
+  page, and ``results`` with ``files_created``.
 - ``comparisons``: for each task with candidates, the fields of
   ``core.candidates.comparison.Comparison``. The listed comparisons have at most 1,000 candidates
-  together. Tasks without a chosen candidate are preferred.
+  together. Tasks without a chosen candidate are selected first.
 - ``comparisons_omitted``: only with ``schema`` 2. ``count`` is the number of comparisons that
   ``comparisons`` lacks. ``each`` is the API call that shows one comparison.
 """

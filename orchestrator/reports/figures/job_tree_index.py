@@ -1,10 +1,10 @@
 """Index of a job tree for all reports: relations, times, workers' figures, and critical paths.
 
-The critical path is the longest chain of workers in which each worker must wait for the worker
-before. Even with unlimited slots, a job takes at least as long as its critical path.
+The critical path is the longest chain of workers in which each worker must wait for the previous
+worker. Even with unlimited slots, a job takes at least as long as its critical path.
 
-In the path, a task comes after its dependencies. A worker adds its own work and the critical paths
-of its child jobs. If child jobs run in parallel, only the longest of their paths is added.
+In the path, a task comes after its dependencies. A worker lengthens the path by its own work and by
+the critical paths of its child jobs. If child jobs run in parallel, only their longest path counts.
 """
 
 from collections import Counter, defaultdict
@@ -97,7 +97,10 @@ class JobTreeIndex:
         return self._tasks.get((worker.job_id, worker.task_id)) or TaskSpec(id=worker.task_id)
 
     def label(self, worker: Worker) -> str:
-        """Return the task's title, or without a title the prompt, command, or id, on one line."""
+        """Return the title of the worker's task, on one line.
+
+        Without a title, return the task's prompt, command, or id.
+        """
         if worker.id not in self._labels:
             # Cache the label, because several reports show it.
             task = self.task(worker)
@@ -290,7 +293,7 @@ def critical_path(index: JobTreeIndex, job: Job) -> CriticalPath:
 
 
 def own_seconds(index: JobTreeIndex, worker: Worker) -> float:
-    """Return the seconds of a worker's attempts, without the time of unfinished child jobs."""
+    """Return the seconds of a worker's attempts, without periods with unfinished child jobs."""
     runs, waits = index.runs(worker), index.child_job_periods(worker)
     elapsed = sum([end - start for start, end in runs], 0.0)
     return max(0.0, elapsed - overlap_seconds(runs, waits)) if waits else elapsed
