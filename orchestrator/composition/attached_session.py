@@ -63,7 +63,7 @@ class SessionChanges:
 
 @contextmanager
 def _leftover_processes_ended() -> Iterator[None]:
-    """Kill the AI tool's leftover processes, such as the daemon of codex, when the block ends.
+    """At the end of the block, kill the AI tool's leftover processes, such as the daemon of codex.
 
     A leftover process could still change the worktree, and would keep the worktree locked.
     """

@@ -142,8 +142,8 @@ class WorkspaceLayout:
         """Write ``files`` into the worker's directory. Return the path of the directory.
 
         ``files``: texts by file name. If ``files`` is empty, do not create the directory: the
-        process that starts the worker creates it later. Creating a directory on a disk takes as
-        long as all other work of this process for a short worker.
+        process that starts the worker creates it later. For a short worker, the creation would
+        double the time that this process needs.
         """
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
@@ -294,7 +294,10 @@ class Place:
         self._noted: Mapping[str, tuple[int, int]] = {}
 
     def note(self) -> None:
-        """Remember which directories the workspace and the project are now, for ``moved``."""
+        """Record the present directories of the workspace and the project.
+
+        ``moved`` compares later directories with them.
+        """
         self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
 
     def moved(self) -> str:
@@ -362,9 +365,9 @@ class WorkspaceJobFiles:
         the directory's new path. ``forget`` returns the names of the remaining git refs, and must
         be idempotent.
 
-        ``secure`` is a function that saves a job's work that must outlive the removal. The
-        arguments are the job's id and the path of its directory. ``secure`` raises OSError if the
-        disk lacks space.
+        ``secure`` is a function that saves work of a job before the removal. The arguments are the
+        job's id and the path of the job's directory. ``secure`` raises OSError if the disk lacks
+        space.
         """
         self._root = root
         self._forget = forget

@@ -36,8 +36,8 @@ def cluster_launcher(
 
     ``places``: the paths of ``home``, ``project``, and ``python``, which workers on nodes use.
     ``described``: descriptions of agents, with which a node finds the agents' programs.
-    ``demand``: a function that returns how many waiting workers could run on more machines of a
-    kind. Arguments: a machine of this kind, and the maximum to return.
+    ``demand(machine, most)``: returns how many waiting workers could start if there were more
+    machines like ``machine``. The result is at most ``most``.
     """
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")

@@ -154,7 +154,10 @@ class EngineParts:
         )
 
     def _visible(self) -> Sequence[str]:
-        """Return the paths that a sandbox must show, even below /tmp; empty without a sandbox."""
+        """Return the paths that a sandbox must show; empty without a sandbox.
+
+        A sandbox hides all other paths below the host's /tmp.
+        """
         if self.settings.workers.containment is not Containment.SANDBOX:
             return ()
         shared = self.launch_settings

@@ -203,8 +203,9 @@ class LeaseObserver:
     def look(self) -> HeldLease | None:
         """Read and return the lease of a server on another machine; None if there is no such lease.
 
-        Raise StoreError. After a StoreError, the full duration of the lease counts again from the
-        next call, because the database may have lost a renewal.
+        Raise StoreError. During a StoreError, the other server may have renewed its lease, and the
+        database may have lost the renewal. Therefore the wait for the lease's end starts again with
+        the next successful call.
         """
         try:
             found = self._session.read()

@@ -219,7 +219,10 @@ def _agent_of_user(
 
 
 def _agent_with_reader(agent: CommandAgent, user: UserAgent, common: CommonSettings) -> DrivenAgent:
-    """Return ``agent`` as an AI tool whose program prints the events of a known AI tool."""
+    """Return ``agent`` with a reader for the events that its program prints.
+
+    ``user.reader``: the format of the events.
+    """
     return DrivenAgent(
         name=agent.name,
         tool="custom",

@@ -1,7 +1,7 @@
 """Objects for the project's repository.
 
-Each function imports the package ``git`` itself, because that package has sixty modules, and a
-server does not need them before its first job.
+Each function imports the package ``git`` only when it is called. The package has sixty modules, and
+a server does not need them before its first job.
 """
 
 from pathlib import Path

@@ -46,7 +46,7 @@ class Receivers:
 class _Checks:
     """Checks the settings of receivers, and collects the errors.
 
-    Empty values are not checked, because an unset environment variable makes a value empty.
+    An empty value is not an error, because an unset environment variable makes a value empty.
     """
 
     def __init__(self, allowed_hosts: Sequence[str]) -> None:
