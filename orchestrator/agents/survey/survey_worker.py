@@ -13,7 +13,7 @@ from orchestrator.agents.survey.analysis.result import (
 )
 from orchestrator.agents.survey.assignment.request_words import (
     NOTHING_BUILT,
-    asks_to_build,
+    may_ask_to_build,
     named_places,
 )
 from orchestrator.agents.survey.assignment.survey_task import SurveyEnvironment, SurveyTask
@@ -40,10 +40,10 @@ def survey(task: SurveyTask, environment: SurveyEnvironment) -> list[PartRow]:
         # results.
         (environment.directory / name).unlink(missing_ok=True)
     listing = list_files(environment, task.files)
-    if not task.files and asks_to_build(task.request or task.prompt):
+    task, listing = _narrowed(task, listing)
+    if not task.files and may_ask_to_build(task.request or task.prompt):
         say(f"surveying {_task_place(task)}: {plural(len(listing.files), 'file')}")
         return _survey_for_building(task, environment, listing)
-    task, listing = _narrowed(task, listing)
     say(f"surveying {_task_place(task)}: {plural(len(listing.files), 'file')}")
     result, missing = _survey_with_child_jobs(task, environment, listing)
     write_result(result, environment.directory)

@@ -209,7 +209,7 @@ class EngineParts:
             self.agents,
             self._roles,
             *limits(self.settings),
-            request_words.asks_to_build,
+            request_words.may_ask_to_build,
             refuses_unpriced=self.settings.workers.unknown_price is UnknownPrice.REFUSE,
             check_machine=self._check_machine,
         )

@@ -277,8 +277,8 @@ class JobFacts:
     unpriced: tuple[str, ...] = ()
     #: Number of rejected child jobs of the job's workers and of the workers below them.
     rejected_child_jobs: int = 0
-    #: True if the request asks for a change, but the project was only surveyed: no AI agent worked
-    #: on it.
+    #: True if the request may ask for a change, but the project was only surveyed: no AI agent
+    #: worked on it.
     nothing_built: bool = False
     #: Changes of the job in the user's repository, outside its own branches.
     repository_changes: tuple[RepositoryChange, ...] = ()

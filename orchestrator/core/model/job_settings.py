@@ -418,7 +418,7 @@ class JobConfig:
         default={},
         child=Inheritance.BOTH,
     )
-    #: True if the request asks to create or change something.
+    #: True if the request may ask to create or change something.
     asks_to_build: bool = False
     #: Fingerprint of the requested settings and callback address, for a repeated Idempotency-Key.
     requested: str = ""

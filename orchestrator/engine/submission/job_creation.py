@@ -113,7 +113,7 @@ class SubmissionBuilder:
         #: What to do with a job that has a cost cap and a model of unknown price. True: reject the
         #: job. False: stop the job after the first worker with this model has ended.
         self._refuses_unpriced = refuses_unpriced
-        #: Function that returns True if a request asks to create or change something.
+        #: Function that returns True if a request may ask to create or change something.
         self._asks_to_build = asks_to_build
 
     @property

@@ -13,16 +13,19 @@ from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import lazy_pattern
 
-#: Remark in the terminal and at the top of the report, for a request that asks to build something.
+#: Remark in the terminal and at the top of the report, for a request that may ask to build.
 NOTHING_BUILT = (
-    "Nothing was built: the request asks for a change, but no AI agent worked on it. The parts of"
-    " the project that it concerns were surveyed instead. To connect an agent, install its tool"
+    "Nothing was built: no AI agent worked on the request. The parts of the project that the"
+    " request concerns were surveyed instead. To connect an agent, install its tool"
     f" and log in; for instructions, run `{COMMAND} agents`. Then run the request again. The"
     " best available agent is used, or the one that you name, such as `--agent claude`. To add"
     " your own agent, use `agents:` in config.yaml."
 )
 
 _WORD = lazy_pattern(r"[A-Za-z][A-Za-z'+#]*")
+#: Matches a clause that begins with a new thing, such as "A small web app ...".
+_NEW_THING = lazy_pattern(r"\W*(?:an?|new)\b", re.IGNORECASE)
+_LIKE_A_PATH = lazy_pattern(r"[/.]\w")
 _CLAUSE = lazy_pattern(
     r"[.;:!?\n]+|,?\s+(?:and|then|but)\s+(?:then\s+|also\s+)?|,\s+", re.IGNORECASE
 )
@@ -70,27 +73,37 @@ def _vocabulary() -> _Vocabulary:
     return _Vocabulary(families=families, **lists)
 
 
-def asks_to_build(request: str) -> bool:
-    """True if ``request`` asks to create or change something.
+def may_ask_to_build(request: str) -> bool:
+    """True if ``request`` may ask to create or change something.
 
-    One of its clauses must begin with a verb such as "build", or with a new product such as "an
-    app". Words such as "please" before the verb are ignored.
+    False only if the request clearly asks for information. It then begins with a word such as
+    "explain" or "what", or it only names paths, and no later clause begins with a verb such as
+    "build", or with a new product such as "an app". Words such as "please" are ignored.
     """
     text = re.sub(r"[^\S\n]+", " ", request)[:MOST_READ_LETTERS]
+    if all(map(_LIKE_A_PATH.search, text.split())):
+        return False
     text = re.sub(r"\bset up\b", "setup", _ACCOUNT.sub("survey", text), flags=re.IGNORECASE)
-    return any(_clause_builds(clause) for clause in _CLAUSE.split(text) if clause)
+    clauses = _CLAUSE.split(text)
+    first = next(filter(None, map(_words_with_meaning, clauses)), None)
+    asks_for_information = first is not None and first[0] in _vocabulary().looking
+    return not asks_for_information or any(map(_clause_builds, clauses))
+
+
+def _words_with_meaning(clause: str) -> list[str]:
+    """Return a clause's words in lower case, without words such as "please"."""
+    fillers = _vocabulary().fillers
+    return [word for word in map(str.lower, _WORD.findall(clause)) if word not in fillers]
 
 
 def _clause_builds(clause: str) -> bool:
-    words = [word.lower() for word in _WORD.findall(clause)]
-    known = _vocabulary()
-    meaning = [word for word in words if word not in known.fillers]
-    if not meaning or meaning[0] in known.looking:
+    words, known = _words_with_meaning(clause), _vocabulary()
+    if not words or words[0] in known.looking:
         return False
-    if meaning[0] in known.building:
-        return True
-    names_new_thing = words[0] in ("a", "an", "new")
-    return names_new_thing and not known.products.isdisjoint(meaning[:_WORDS_BEFORE_A_PRODUCT])
+    names_new_thing = _NEW_THING.match(clause) is not None
+    return words[0] in known.building or (
+        names_new_thing and not known.products.isdisjoint(words[:_WORDS_BEFORE_A_PRODUCT])
+    )
 
 
 def stem(word: str) -> str:
