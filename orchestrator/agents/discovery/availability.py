@@ -128,10 +128,10 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     credentials: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if the environment has a credential for the service that variable ``name`` selects.
+    """True if the variable ``name`` holds a key, or selects a service that has a credential.
 
-    ``credentials``: variables and login files of the service, any of which is enough. None means
-    that ``name`` itself holds a key, so the result is True.
+    ``credentials``: the service's variables and login files, any of which is enough; None if
+    ``name`` itself holds a key.
     """
     if credentials is None:
         return True

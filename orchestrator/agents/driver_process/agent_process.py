@@ -29,10 +29,12 @@ class AgentProcess:
         prompt: Path | None,
         open_input: bool,
     ) -> None:
-        """``prompt``: the file for standard input; None: this process's own standard input.
+        """Start the program. The arguments decide its standard input.
 
-        ``prompt_on_stdin``: if False, standard input is empty. ``open_input``: if True, standard
-        input is instead a pipe that ``say`` writes to.
+        - If ``open_input`` is True: a pipe that ``say`` writes to.
+        - Otherwise, if ``prompt_on_stdin`` is True: the file ``prompt``; None means this process's
+          own standard input.
+        - Otherwise: empty.
         """
         with contextlib.ExitStack() as opened:
             given = opened.enter_context(prompt.open("rb")) if prompt else None

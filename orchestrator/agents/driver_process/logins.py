@@ -47,7 +47,7 @@ def link(logins: Sequence[AgentLogin]) -> list[LinkedLogin]:
 
 
 def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]) -> None:
-    """Copy logins that killed attempts renewed to the user's login files.
+    """Copy renewed logins of killed attempts to the user's login files.
 
     ``control``: this attempt's control directory. ``earlier``: the control directories of the
     worker's earlier attempts.
@@ -73,9 +73,10 @@ def copy_renewed(linked: Iterable[LinkedLogin]) -> None:
 
 
 def finish(linked: Sequence[LinkedLogin]) -> None:
-    """Copy renewed logins to the user's login files, and replace the tool's copies by links.
+    """Copy renewed logins to the user's login files, and restore the links.
 
-    A copy stays if the user's file is missing or has another login. Never raises OSError.
+    A tool that renews a login may have replaced the link by its own file. This file stays if the
+    user's file is missing or has a different login. Never raises OSError.
     """
     copy_renewed(linked)
     for each in linked:

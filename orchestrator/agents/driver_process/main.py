@@ -139,7 +139,8 @@ class Driver:
     def report_total(self, usage: Usage) -> None:
         """Send the last reports and the total usage to the server.
 
-        After a SIGTERM, each of the three waits lasts at most _REPORT_SECONDS.
+        This method waits for the report of delivered messages, for a running usage report, and for
+        the report of the total usage. After a SIGTERM, each wait lasts at most _REPORT_SECONDS.
         """
         seconds = _REPORT_SECONDS if self.termed else CALL_SECONDS
         self._receipts.close(seconds)
@@ -299,8 +300,9 @@ def call_inputs(
 def _shared_directory(attempt_spec: Spec, environ: Mapping[str, str]) -> Path | None:
     """Return the directory that all attempts of the tool on this machine share.
 
-    Return None if the directory cannot be used. Each node has its own directory, because each node
-    has its own logins, and two machines must not use one database at the same time.
+    Return None if there is no usable directory. The directory contains the logins and the database
+    of the tool. So each node has its own directory: nodes have different logins, and two machines
+    must not use one database at the same time.
     """
     if not attempt_spec.shared:
         return None
@@ -390,7 +392,7 @@ def load_reader(name: str, attempt_spec: Spec) -> Reader:
 def price_of(attempt_spec: Spec) -> Price:
     """Return a function that computes the cost of a usage.
 
-    The first call of this function loads the price table.
+    The first call of the returned function loads the price table.
     """
 
     def price(usage: Usage) -> float | None:

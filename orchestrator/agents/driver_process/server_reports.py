@@ -39,8 +39,8 @@ class ServerReporter(ABC):
     def _send(self, is_last: bool) -> bool:
         """Send the reports. Return True if the next call may follow without a pause.
 
-        ``is_last``: True if the reporter is closing. The background thread then ends as soon as the
-        result is False.
+        After False, the background thread pauses before the next call, or ends if ``is_last`` is
+        True. ``is_last``: True if the reporter is closing.
         """
 
     @property

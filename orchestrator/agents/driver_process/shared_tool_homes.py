@@ -76,8 +76,8 @@ def _lock(descriptor: int) -> bool:
 def _run_setup(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
     """Run the setup. Return True if it has exited, and False if it was killed.
 
-    The setup is killed once ``over`` returns True. The result is True even if the setup failed,
-    because a repeated setup would fail again.
+    The setup is killed once ``over`` returns True. A failed setup also returns True. It is not
+    repeated, because it would fail again.
     """
     nothing = subprocess.DEVNULL
     with subprocess.Popen(

@@ -140,7 +140,7 @@ def feedback(rounds: Sequence[Feedback]) -> str:
 
 
 def committed(work: BranchWork | None) -> str:
-    """Return the commits of earlier attempts and their changed files as text; "" if none."""
+    """Return the commits of earlier attempts as text, with the changed files; "" if none."""
     if work is None:
         return ""
     lines = [f"{commit} {subject}" for commit, subject in work.commits]

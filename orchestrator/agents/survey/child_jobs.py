@@ -29,7 +29,7 @@ _ENDED = frozenset({0, 1, 6})
 class ChildJobs:
     """Results of the child jobs, and the parts that they surveyed, with their workers' statuses.
 
-    ``refused``: the divisions for which no child job was started, each with the reason.
+    ``refused``: the directories for which no child job was started, each with the reason.
     """
 
     results: list[SurveyResult] = field(default_factory=list)

@@ -151,10 +151,10 @@ def _user_additions(
 
 
 def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
-    """Return the user's decisions to allow hooks, with the paths of the attempt's copies.
+    """Return the user's decisions to allow hooks, with each path changed for the attempt.
 
     Codex stores each decision under the path of the file that defines the hook. The attempt has
-    copies of these files. So ``config``, the attempt's directory, replaces the user's directory
+    copies of these files in its directory ``config``. So ``config`` replaces the user's directory
     ``own`` in each path.
     """
     places = {f"{place}/" for place in (own, own.resolve())}

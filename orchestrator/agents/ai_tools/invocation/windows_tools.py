@@ -1,8 +1,8 @@
 """Calls a tool on the Windows side from WSL, with the paths of Windows.
 
-PowerShell starts the tool, because cmd.exe cannot start in a directory of WSL, and npm installs
-tools as scripts. The command is in base64, because Linux, Windows, and PowerShell quote
-differently. The tool uses the configuration and the login of the Windows user.
+A shell starts the tool, because npm installs tools as scripts. The shell is PowerShell, because
+cmd.exe cannot start in a directory of WSL. The command is in base64, because Linux, Windows, and
+PowerShell quote differently. The tool uses the configuration and the login of the Windows user.
 """
 
 import base64
@@ -94,8 +94,8 @@ def quoted(text: str) -> str:
 def _native(word: str) -> str:
     """Return the word as an argument that Windows PowerShell passes to a program unchanged.
 
-    A word with special characters gets quotation marks. Between quotation marks, cmd.exe (which
-    runs batch files) changes only ``%NAME%``.
+    A word with special characters gets quotation marks. Exception: if the program is a batch file,
+    cmd.exe replaces ``%NAME%`` even between quotation marks.
     """
     if word and not _HAS_MEANING.search(word):
         return word

@@ -120,12 +120,13 @@ def _next_time(found: re.Match[str], now: datetime) -> float:
 
 
 def _time_today(when: datetime, now: datetime) -> datetime:
-    """Return the moment that a message means by a time of day, which has no seconds.
+    """Return the moment that a time of day in a message means.
 
     ``when`` is this time today.
 
     - If ``when`` is in the future: ``when``.
-    - If ``when`` passed less than two minutes ago: the end of that minute.
+    - If ``when`` passed less than two minutes ago: one minute later, because messages omit the
+      seconds.
     - Otherwise: the same time tomorrow.
     """
     if when > now:

@@ -15,7 +15,7 @@ def log_line(words: str, limit: int = LINE_CHARS) -> str:
 
 
 def plain_error(words: str) -> str:
-    """Return the message of the API error that ``words`` contains as JSON, otherwise ``words``."""
+    """If ``words`` contains an API error as JSON, return its message, otherwise ``words``."""
     start, end = words.find("{"), words.rfind("}")
     inner = parsed(words[start : end + 1]) if 0 <= start < end else None
     return text(inner, "error", "message") or words

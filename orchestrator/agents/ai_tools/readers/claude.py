@@ -177,7 +177,7 @@ class ClaudeReader:
         return [ToolEvent(did.tool, did.summary, denied=True) for did in refused]
 
     def _forget_old_tools(self, keep: str) -> None:
-        """Forget the oldest tool calls, but never the call ``keep``, to limit memory."""
+        """To limit memory, forget the oldest tool calls, but never the call ``keep``."""
         for name in list(self._tools)[: max(0, len(self._tools) - _MOST_TOOLS)]:
             if name != keep:
                 del self._tools[name]
@@ -235,7 +235,7 @@ class ClaudeReader:
 
 
 def _answer(result: Object) -> str:
-    """Return Claude's final text, or as text the JSON value that the prompt requested."""
+    """Return Claude's final text, or the JSON value that the prompt requested, as text."""
     words, value = json_values.text(result, "result"), json_values.dig(result, "structured_output")
     return words if not value or json_values.parsed(words) == value else json_values.dumped(value)
 

@@ -102,15 +102,15 @@ class CodexSession:
 
     @property
     def steps(self) -> int:
-        """Number of answered model calls; 0 if this release of Codex reports no single calls."""
+        """Number of answered model calls; 0 if this release of Codex does not report each call."""
         return len(self._answers)
 
     @property
     def total(self) -> Usage:
         """Usage of the session: the sum of its answered model calls, or of its files' totals.
 
-        Each value is the larger of both sums, because the totals come late, and some releases of
-        Codex report no single model calls.
+        Either sum may be too small: the totals come late, and some releases of Codex do not report
+        each model call. So each value is the larger of the two.
         """
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))

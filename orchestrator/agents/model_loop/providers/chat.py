@@ -56,7 +56,7 @@ def _arguments(value: object) -> tuple[Mapping[str, Any], str]:
 
 
 def shown(use: Use) -> dict[str, Any]:
-    """Return a tool call of the model as JSON, for the next request, which repeats the call."""
+    """Return a tool call of the model as JSON. The next request must contain the call."""
     function = {"name": use.name, "arguments": json.dumps(dict(use.arguments))}
     return {"id": use.id, "type": "function", "function": function}
 

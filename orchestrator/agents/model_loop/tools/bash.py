@@ -158,7 +158,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _is_dead(pid: int) -> bool:
-    """True if the process has exited. The process is not reaped, so that its id is not reused.
+    """True if the process has exited. The process stays a zombie, so that its id is not reused.
 
     Always False on macOS, where Python has no ``os.waitid``.
     """

@@ -64,7 +64,7 @@ class Counts:
 
 @dataclass
 class SurveyTotals(Counts):
-    """Counts of a whole survey, and of files whose lines were not counted."""
+    """Totals of a whole survey, and numbers of files whose lines were not counted."""
 
     bytes: int = 0
     binary: int = 0

@@ -1,6 +1,6 @@
-"""Reads a request: its keywords, whether it asks to build, and the paths that it names.
+"""Finds the keywords and the paths in a request, and whether the request asks to build.
 
-The words are in ``vocabulary.toml``.
+The lists of known words are in ``vocabulary.toml``.
 """
 
 import re
@@ -124,7 +124,7 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return {stem: word}: the stem of each word, and the stems of its related words.
+    """Return {stem: word}. The keys are the stems of ``words`` and of their related words.
 
     ``word`` is the item of ``words`` to which the stem belongs.
     """

@@ -114,10 +114,10 @@ def _structure(result: SurveyResult) -> list[str]:
 
 
 def _totals_by_directory(result: SurveyResult) -> dict[str, Counts]:
-    """Return {directory: totals} for the upper levels of the surveyed files.
+    """Return {directory: totals} for the upper directories of the survey.
 
-    The first level is the deepest directory that contains all files. The result has this level and
-    the next _STRUCTURE_LEVELS levels.
+    The first directory is the one that contains all surveyed files. The result also has the next
+    _STRUCTURE_LEVELS levels of directories below it.
     """
     base = os.path.commonpath(result.directories) if result.directories else ""
     depth = len(base.split("/")) if base and base != "." else 0

@@ -8,7 +8,7 @@ Differences from pygount:
 
 - Blank lines at the start and end of a file count. Empty files and generated files count.
 - In ``"{a}:{b}" "rest"``, the second string is code; pygount counts it as a docstring.
-- Some lines may differ in a file with an f-string that contains the same quotes (Python 3.12).
+- Some lines may differ in a file with an f-string such as ``f"{row["key"]}"`` (Python 3.12).
 """
 
 import re
@@ -39,7 +39,7 @@ _IGNORED = _WHITE + _PUNCTUATION + COMMENT_MARK
 class LineCount:
     """Numbers of lines by kind.
 
-    ``bare``: blank lines that contain brackets, punctuation, or ``pass``.
+    ``bare``: lines with only brackets, punctuation, or ``pass``. They also count as ``blank``.
     """
 
     code: int = 0
@@ -55,8 +55,8 @@ NO_LINES = LineCount()
 def mask_comments(text: str, language: str) -> str:
     """Return ``text`` with COMMENT_MARK in place of each character of a comment.
 
-    Line breaks stay. This function is for texts that no grammar can read. It takes a comment marker
-    inside a multi-line string for a comment.
+    Line breaks stay. This function is for texts that no grammar can read. A comment marker inside a
+    multi-line string is wrongly treated as a comment.
     """
     syntax = syntax_of(language)
     if syntax.prose:
@@ -75,7 +75,7 @@ def _comment_or_string(match: re.Match[str]) -> str:
 def fill(text: str, mark: str) -> str:
     """Return ``text`` with ``mark`` in place of each character except line breaks.
 
-    An empty line gets one mark, so that the line counts as part of the comment.
+    An empty line also gets one mark. Otherwise, an empty line in a comment would count as blank.
     """
     filled = "\n".join(mark * max(len(line), 1) for line in text.split("\n"))
     return filled[:-1] if text.endswith("\n") else filled
