@@ -134,8 +134,9 @@ def _for_no_project(parent: Path, environ: Mapping[str, str]) -> str:
 def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
     """Return the project that contains ``home``, the directory ``.orchestrator/local``.
 
-    The installed package has such a home in each project. Raise ProjectUnknown if the project would
-    be a shared directory, such as a home directory or /tmp.
+    With the installed package, each project has its own ``.orchestrator/local``. Raise
+    ProjectUnknown if the project would be a shared directory, such as /tmp or a user's home
+    directory.
     """
     project = home.parents[1]
     if reason := _for_no_project(project, environ):

@@ -50,7 +50,7 @@ class Author(StrEnum):
 
 
 class Attempts(StrEnum):
-    """Handling of the commits of an attempt that gates rejected."""
+    """What happens to an attempt's commits after gates have rejected the attempt."""
 
     #: the commits become a part of the next attempt's first commit
     FOLD = "fold"

@@ -93,9 +93,9 @@ AUTO = "auto"
 
 
 class Processors(int):
-    """The number of processors that this process may use: the value of a setting with ``auto``.
+    """The value of a setting that is ``auto``: the number of processors that this process may use.
 
-    The separate type shows that the user did not set this number.
+    Unlike an ``int``, this type shows that the user did not set the number.
     """
 
     @classmethod

@@ -29,7 +29,7 @@ class TriggerAction(StrEnum):
 
 
 class TriggerSettings(Section):
-    """One trigger. The other service calls POST /api/v1/triggers/NAME."""
+    """One trigger: another service sends events to POST /api/v1/triggers/NAME."""
 
     verify: Annotated[Verification, Field(strict=False)]
     """Verification of the sender: github, gitlab, standard (Standard Webhooks), or bearer."""

@@ -43,10 +43,10 @@ def _api(value: object) -> dict[str, object]:
 
 
 def _edits(text: str, entry: str) -> Iterator[str]:
-    """Yield copies of ``text``, each with ``entry``, the line of the key, at another place.
+    """Yield copies of ``text`` with ``entry`` inserted, each copy at a different place.
 
-    The copy with the best place comes first. A copy may be invalid YAML, so the caller must check
-    each copy.
+    ``entry``: the line with the key. The copy with the best place comes first. A copy may be
+    invalid YAML, so the caller must check each copy.
     """
     positions = read_yaml(text).positions
     first = next((place for path, place in positions.items() if path[:-1] == ("api",)), None)

@@ -87,8 +87,9 @@ def _words(line: str) -> list[str]:
 
 
 def _has_end(line: Sequence[str]) -> bool:
-    """True if the line has a word of _MAY_END. Any command may then decide the exit code.
+    """True if the line has a word of _MAY_END.
 
+    With such a word, any command of the script may decide the exit code, not only the last command.
     The command ``exit 0`` does not count, because it always succeeds.
     """
     return any(word in _MAY_END and (word, value) != ("exit", "0") for word, value in _pairs(line))

@@ -49,8 +49,7 @@ def gates(files: GateFiles) -> Iterator[Gate]:
 def by_name(name: str, files: GateFiles) -> Gate | None:
     """Return the gate with this name: a test runner, or a script of the project.
 
-    Return None if the name is neither a test runner nor an existing script with a command that can
-    fail.
+    Return None for any other name, and for a script whose command can never fail.
     """
     if name in _RUNNERS:
         return _runner(name, "requested by name")

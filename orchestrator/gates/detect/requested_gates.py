@@ -86,7 +86,7 @@ class GateResolver:
         return is_command and Calls(files).always_succeed(gate.script)
 
     def _with_all_fields(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
-        """Yield the gates, with the defaults of the settings in fields that are not set.
+        """Yield the gates. Fields that are not set get their defaults from the settings.
 
         The scripts that a gate runs are added to the gate's configuration files.
         """
@@ -114,8 +114,8 @@ class GateResolver:
 def _resolved(asked: Gate, files: GateFiles) -> Gate:
     """Return the requested gate ``asked`` with its name and its command.
 
-    The request may have only one of both. Raise InvalidRequest for an unknown name, or if the
-    requested command always succeeds.
+    The request may have only a name, only a command, or both. Raise InvalidRequest for an unknown
+    name, or if the requested command always succeeds.
     """
     name = asked.name if not asked.run else asked.run
     known = None if asked.name and asked.run else _known_gate(name, files)

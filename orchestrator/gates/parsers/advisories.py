@@ -1,4 +1,4 @@
-"""Parses reports of bandit, and of tools that request advisories about packages from a server.
+"""Parses reports of bandit, and of tools that ask a server for advisories about packages.
 
 A tool that got no answer from its server has checked nothing: ``NoAdvisories`` is then raised.
 """

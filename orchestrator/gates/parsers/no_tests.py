@@ -101,8 +101,8 @@ _FAILED = re.compile(
 def read(printed: bytes) -> Reading:
     """Return what the output of a gate shows about tests.
 
-    ``passed`` of the result is empty if no test ran, otherwise None. ``failed_tests`` is the last
-    summary of a test runner if this summary reports failed tests, otherwise "".
+    If no test ran, ``passed`` of the result is an empty tuple, otherwise None. If the last summary
+    of a test runner reports failed tests, ``failed_tests`` is this summary, otherwise "".
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     if _SOME.search(text) is None:

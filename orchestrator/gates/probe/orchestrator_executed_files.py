@@ -21,8 +21,8 @@ def begin() -> None:
     """Begin to record executed Python files: their paths are appended to the gate's report file.
 
     Only files of the worktree or of the user's checkout are recorded. A path is appended as soon as
-    the file is executed, because Python may end with ``os._exit``. Only files that were imported
-    through a link are appended at Python's exit.
+    the file is executed, because Python may end with ``os._exit``. Exception: the path of a file
+    that was imported through a link is appended at Python's exit.
     """
     names = ("SOURCES", "WORKTREE", "CHECKOUT", "LEFT_OUT")
     given = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]
