@@ -199,8 +199,8 @@ def _log_failure(entry: OutboxEntry) -> None:
 def _most_at_once(endpoint: str) -> int:
     """Return the maximum number of messages that are sent to an endpoint in parallel.
 
-    A target of notifications gets one message at a time. Notifications that arrive while a message
-    is being sent become one later message.
+    A target of notifications gets one message at a time. While a message is being sent, new
+    notifications wait. They are then sent together as one message.
     """
     return 1 if endpoint.startswith(notes.PREFIX) else MOST_OF_ENDPOINT
 

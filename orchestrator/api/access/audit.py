@@ -63,7 +63,7 @@ class AuditLog:
     def note(self, key_name: str, method: str, target: str) -> None:
         """Log a change that is no HTTP call, such as a landing by the command line. Never raises.
 
-        ``key_name``: the actor, in place of the name of a key, such as ``(land)``.
+        ``key_name``: the actor, such as ``(land)``. The log shows it in place of a key's name.
         """
         self._put({"at": _now(), "key": key_name, "method": method, "target": target})
 

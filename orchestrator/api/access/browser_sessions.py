@@ -1,7 +1,7 @@
 """Browser sessions: a cookie replaces the API key on the pages of this server.
 
-A session belongs to one API key. A session ends at the logout, when its key is removed, after 12
-hours without a call, or 7 days after the login. A file in the workspace has the sessions, so they
+A session belongs to one API key. A session ends at the logout, at the removal of its key, 12 hours
+after the latest call, or 7 days after the login. A file in the workspace has the sessions, so they
 survive a restart. The file contains only hashes, so that a reader of the file cannot use the
 sessions.
 

@@ -57,7 +57,7 @@ class ClientCalls:
 def object_of(response: TransportReply) -> Answer:
     """Return the JSON object in a response.
 
-    Raise ClientError for any other response: the answer of a program that is not this product.
+    Any other response comes from a different program than the server. Raise ClientError for it.
     """
     try:
         answer = response.json()

@@ -77,8 +77,9 @@ class OrchestratorClient(FollowCalls):
         the running server of ``folder``, the directory with ``config.yaml`` and the workspace.
         Raises NoServer if no server runs.
 
-        The default of ``folder`` is the portable folder that contains this package. With an
-        installed package, it is usually ``.orchestrator/local`` of the current project.
+        The default of ``folder``: the portable folder that contains this package. An installed
+        package is in no portable folder. The default is then usually ``.orchestrator/local`` of the
+        current project.
         """
         environ = os.environ if environ is None else environ
         address = find_address(folder or home_here(environ), environ)
@@ -96,9 +97,9 @@ class OrchestratorClient(FollowCalls):
     ) -> Answer:
         """Submit a job. Returns at once with its ``job_id``.
 
-        ``workdir`` is the default start directory of workers. ``callback_url`` gets a message when
-        the job ends, or at the ``callback_events``. Further arguments are keys of the request's
-        ``config``, such as ``max_workers=4``; None means "not given".
+        ``workdir`` is the default start directory of workers. ``callback_url`` gets a message for
+        each of the ``callback_events``; by default, only when the job ends. Further arguments are
+        keys of the request's ``config``, such as ``max_workers=4``; None means "not given".
 
         A repeated call with the same ``idempotency_key`` creates no second job.
         """

@@ -125,7 +125,7 @@ class QuotaError(ApiError):
     def free_at(self) -> str | None:
         """Time at which quota is free again, in ISO 8601, UTC.
 
-        None if the time is unknown: the quota becomes free at the end of a job.
+        None if the quota becomes free when a job ends, because this time is unknown.
         """
         return self.problem.get("free_at")
 

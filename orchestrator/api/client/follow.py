@@ -24,9 +24,9 @@ class FollowCalls(ClientCalls):
     def wait(self, job_id: str, timeout: float | None = None, run: int = 1) -> Answer:
         """Wait for a job's end, and return its status.
 
-        ``timed_out`` is true if ``timeout`` seconds pass first. ``run``: the number of the run to
-        wait for; the end of a later run also ends the wait. The wait continues through a restart of
-        the server that is shorter than ``timeout``.
+        ``timed_out`` is true if the job has not ended after ``timeout`` seconds. ``run``: the
+        number of the run to wait for; the end of a later run also ends the wait. If the server
+        restarts, the wait continues, unless the restart takes longer than ``timeout``.
         """
         deadline = math.inf if timeout is None else time.monotonic() + timeout
         while True:

@@ -107,7 +107,7 @@ def read_record(workspace: Path) -> ServerRecord | None:
 def setting(folder: Path, environ: Mapping[str, str], section: str, key: str) -> str | None:
     """Return the text of one setting from the environment or ``config.yaml``; None if not set.
 
-    Works without PyYAML and pydantic, which a program that only calls the server may lack.
+    Does not need PyYAML or pydantic. They may be missing in a program that only calls the server.
     """
     given = environ.get(f"ORCHESTRATOR_{section}__{key}".upper())
     if given is not None:

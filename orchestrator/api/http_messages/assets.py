@@ -1,8 +1,9 @@
 """The dashboard's files.
 
-A file's address changes with the file's content, so that browsers can cache the file. All
-modules are sent as one file, and all stylesheets as another file: on a slow connection, 60 files
-take ten times as long as six, because a browser opens only six connections.
+A file's address changes with the file's content, so that browsers can cache the file. All modules
+are sent as one file, and all stylesheets as another file. A browser opens only six connections, so
+many small files would wait for each other: on a slow connection, 60 files take ten times as long as
+six.
 """
 
 import hashlib
@@ -65,8 +66,8 @@ def version() -> str:
 def page(version: str, has_session: bool) -> str:
     """Return the dashboard's page, in which the address of each file contains ``version``.
 
-    ``has_session``: True if the browser has a session. The page then makes the browser request
-    ``/api/v1/session`` at the same time as the files.
+    ``has_session``: True if the browser has a session. The browser then loads ``/api/v1/session``
+    at the same time as the files.
     """
     text = (STATIC / "index.html").read_text("utf-8").replace('"/static/', f'"{PREFIX}{version}/')
     return text.replace("</head>", f"{_SESSION}</head>") if has_session else text

@@ -1,4 +1,7 @@
-"""The answer to a poll, which the server's event loop may send again to the same request."""
+"""The answer to a poll.
+
+If the same request comes again, the server's event loop may answer it without the application.
+"""
 
 from collections.abc import Callable, Sequence
 

@@ -43,7 +43,8 @@ def body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
 def text_body(model: type[BodyModel], *, optional: bool = False) -> BodyModel:
     """Return the request's body, which contains a text that a person wrote.
 
-    Raise the same errors as ``body``, but a 413 if the only faults are too long texts.
+    Raise the same errors as ``body``, with one exception: if all faults are texts that are too
+    long, raise a 413.
     """
     try:
         return body(model, optional=optional)

@@ -327,7 +327,7 @@ class EventLoop:
 
     A loop has to know for which events (data to read, room to write) each connection waits.
     ``poll2`` is slow, because it asks all connections before each wait. ``EventLoop`` asks them
-    only after a change. Other threads wake the loop through waitress' trigger.
+    only if their answers may have changed. Other threads wake the loop through waitress' trigger.
     """
 
     def __init__(self, server_map: dict[int, Any]) -> None:
@@ -335,7 +335,7 @@ class EventLoop:
         self._waiting: select.poll | None = None
 
     def ask_again(self) -> None:
-        """Let the next turn ask all connections for the events that they wait for."""
+        """Let the next ``turn`` ask each connection whether it wants to read or to write."""
         self._waiting = None
 
     def turn(self, seconds: float) -> None:
@@ -470,8 +470,8 @@ class Acceptor:
 def _first_kept() -> int:
     """Return the lowest descriptor number that is reserved for vital requests.
 
-    The kernel always assigns the lowest free number. A connection with a reserved number therefore
-    shows that few descriptors remain.
+    The kernel always assigns the lowest free number. If a connection gets a reserved number, all
+    lower numbers are therefore in use.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft - min(MOST_KEPT, soft // KEPT_SHARE)

@@ -1,8 +1,9 @@
 """TLS for waitress, which does not support TLS.
 
 One thread relays data between each caller and one end of a socket pair. Waitress gets the other
-end, with the caller's address. Its limits, timeouts, and proxy settings therefore apply as without
-TLS. An unfinished TLS handshake looks to waitress like a request with an incomplete head.
+end, with the caller's address. The limits, timeouts, and proxy settings of waitress therefore work
+as for plain HTTP. An unfinished TLS handshake looks to waitress like a request with an incomplete
+head.
 """
 
 import asyncio
@@ -65,10 +66,10 @@ class Relay:
     """Decrypts connections for waitress in one thread, which ``start`` starts."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit``: the number of connections above which the relay ends connections.
+        """``limit``: the number of connections up to which the relay ends none.
 
-        For each new connection above the limit, the relay ends the connection of a client that does
-        not read its answers: the client that has not read for the longest time.
+        For each new connection above the limit, the relay ends one connection whose client does not
+        read its answers. It chooses the client that has not read for the longest time.
         """
         self._context = context
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)

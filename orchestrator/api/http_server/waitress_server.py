@@ -266,8 +266,8 @@ def serve(
     - ``tls``: TLS context for ``host`` and ``port``.
     - ``local_port``: port of a second address with plain HTTP, for programs on this machine; None:
       no second address.
-    - ``keeps_forwarded``: True to keep the headers ``X-Forwarded-*``, because ``app`` checks their
-      sender.
+    - ``keeps_forwarded``: True if ``app`` checks the sender of the headers ``X-Forwarded-*``. The
+      headers are then kept.
     """
     public = bind(host, port)
     try:

@@ -90,8 +90,8 @@ def _answers_as_sent(schemas: Schema) -> Schema:
 def without_nulls(schema: Any) -> Any:
     """Return ``schema``, which describes an answer, without its null types.
 
-    Answers omit a field without a value, so no field of an answer is null, except fields marked
-    with ``AS_NULL``.
+    In answers, only fields marked with ``AS_NULL`` can be null. Other fields without a value are
+    omitted.
     """
     if isinstance(schema, list):
         return [without_nulls(item) for item in schema]

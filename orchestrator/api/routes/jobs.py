@@ -143,10 +143,10 @@ def _repeated_status(
 
 
 def _let_repeat(current: Again) -> None:
-    """Let the server's event loop answer later requests that equal the current request.
+    """Let the server's event loop answer later requests that are equal to this request.
 
-    The loop calls ``current`` for the body of each such answer. Any thread may call ``current``.
-    Each answer counts toward the caller's rate limit.
+    The loop gets the body of each of these answers from the function ``current``. Any thread may
+    call ``current``. Each of the answers counts toward the caller's rate limit.
     """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     metrics: Metrics = current_app.extensions["orchestrator.metrics"]

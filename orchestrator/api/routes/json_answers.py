@@ -143,7 +143,8 @@ class _Tagged:
 def _tagged(answer: BaseModel) -> _Tagged:
     """Return the encoded answer and its weak ETag.
 
-    The tag ignores the remaining time, so that its decrease alone does not cause a new answer.
+    The remaining quota is not part of the tag. Otherwise, a client would get a new answer whenever
+    only the remaining time has decreased.
     """
     lasting = tagged(encoded(answer, without=RUNNING_DOWN))
     left = getattr(answer, "left", None)

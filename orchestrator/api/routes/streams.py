@@ -146,7 +146,7 @@ def wait_for_job(job_id: str) -> Response:
 def waiting_reply(
     job: Job, seconds: float, check: Checking, answer: Answering, stopping: Reply
 ) -> Response:
-    """Return a response that is sent once ``check`` returns the job, or after ``seconds``.
+    """Return a response that is sent when ``check`` returns the job, or after ``seconds``.
 
     ``answer`` returns the reply. If the server stops first, the reply is ``stopping``. Raise
     Unavailable if too many calls wait.

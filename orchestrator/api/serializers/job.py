@@ -1,4 +1,4 @@
-"""Answers that describe a complete job, including its workers' locks, or a job tree."""
+"""Answers that describe a job tree, or one job with all its parts, such as its workers' locks."""
 
 from __future__ import annotations
 

@@ -35,8 +35,8 @@ class LatestCards:
     ) -> Sequence[bytes]:
         """Return the encoded rows of ``jobs``, without deleted jobs.
 
-        ``jobs`` maps each job to the version of its tree, read before this call. ``make`` is called
-        once, for the jobs that are not in the cache.
+        ``jobs`` maps each job to the version of its tree. The caller must read the versions before
+        this call. ``make`` is called once, for the jobs that are not in the cache.
         """
         with self._lock:
             found = {job.id: self._cached_row(job.id, version) for job, version in jobs.items()}

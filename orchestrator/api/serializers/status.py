@@ -253,7 +253,8 @@ def _task_results(
 ) -> list[answers.status.TaskResult]:
     """Return the task results of ``job``, or of its descendant ``job_id``.
 
-    The list is empty until a worker has ended, and for jobs nested deeper than DEEPEST_NESTING.
+    The list is empty if no worker has ended yet, or if the job is nested deeper than
+    DEEPEST_NESTING.
     """
     own = workers.get(job_id or job.id, ()) if depth <= DEEPEST_NESTING else ()
     if not any(worker.status.ended for worker in own):

@@ -102,7 +102,8 @@ class JobRows:
     def at(self, version: int, asked: Asked) -> "StatusBody | None":
         """Return the answer for this ``version`` of the tree; None if the version is not cached.
 
-        Does not wait for ``lock``, which another thread may hold for as long as it encodes rows.
+        Does not wait for ``lock``. Another thread may hold the lock for a long time, while it
+        encodes rows.
         """
         current = self.current
         if current is None or version != current.version:
@@ -146,7 +147,8 @@ class StatusRows:
     def known(self, job_id: str) -> JobRows:
         """Return a job's cached rows; empty rows if none are cached.
 
-        Unlike ``of``, this call does not add the job to the cache, and does not count as its use.
+        Unlike ``of``, this call does not change the cache: it adds no job, and does not mark the
+        job as recently used.
         """
         return self._jobs.get(job_id) or JobRows()
 
@@ -166,8 +168,8 @@ def quick_status_bytes(
 ) -> tuple[StatusBody, Mapping[str, object]] | None:
     """Return the status answer and the remaining quota, if only a few rows have changed.
 
-    Return None if the answer may need a query, or more than about 1 ms. Examples are a large job,
-    and a job with child jobs.
+    Return None if the answer may need a query, or more than about 1 ms, such as for a large job or
+    a job with child jobs.
     """
     earlier = known.current
     if earlier is None or not 0 < len(earlier.rows) <= MOST_QUICK_ROWS:

@@ -38,7 +38,7 @@ class LatestColumns:
     def of(self, job_id: str, version: int, make: Callable[[], bytes]) -> bytes:
         """Return the body of a job's answer from the cache, or from ``make``.
 
-        ``version``: the version of the job's tree, read before this call.
+        ``version``: the version of the job's tree. The caller must read it before this call.
         """
         with self._lock:
             if self._kept.get(job_id, (-1, b""))[0] == version:
@@ -112,7 +112,7 @@ def _packed(column: Column) -> Any:
 
 
 def _numbered(values: Column, names: Sequence[str] = ()) -> tuple[Sequence[str], Column]:
-    """Return the distinct values of ``values``, and the index of each value in this list.
+    """Return the distinct values, and for each of ``values`` its index in the distinct values.
 
     ``names``: the distinct values, if the caller knows them.
     """

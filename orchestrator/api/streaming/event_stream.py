@@ -51,8 +51,9 @@ class EventPage:
     def may_have_more_after(self) -> bool:
         """True if the store may have more events after this page.
 
-        A root job's page is the last page if it is not full. A child job's page omits events of
-        other jobs, so it is the last page only if it has no event.
+        A root job's page is the last page if it is not full. A child job's page may be short
+        because events of other jobs were removed from it. So only an empty page is the last page of
+        a child job.
         """
         return len(self.events) >= PAGE_EVENTS or (self.members is not None and bool(self.events))
 
@@ -95,7 +96,7 @@ class Frames:
 class EventStream(WaitingConnection):
     """Sends stored events page by page, then published events.
 
-    While stored pages are sent, newly published events are also read from the store.
+    Until the last stored page is sent, new events are read from the store, too.
     """
 
     def __init__(

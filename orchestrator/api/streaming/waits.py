@@ -150,7 +150,7 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 
 
 def _dropped(done: Future[None]) -> None:
-    """Do nothing after a lock request was dropped, even if dropping it failed.
+    """Ignore whether a lock request could be dropped.
 
-    In case of a failure, the lock request stays until the end of the worker's attempt.
+    After a failure, the lock request stays until the end of the worker's attempt.
     """

@@ -20,8 +20,8 @@ blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")
 def check_caller() -> None:
     """Identify the caller. Raise a 401 without a key, and a 403 for a wrong or a worker's key.
 
-    Clients of ``/api/v1/tasks`` expect a 403 for a wrong key. A worker has no tasks, because its
-    child jobs are no tasks.
+    Clients of ``/api/v1/tasks`` expect a 403 for a wrong key. A worker's key also gets a 403,
+    because a worker starts child jobs, not tasks.
     """
     try:
         check_request()

@@ -113,9 +113,10 @@ def _agent(cli_name: str) -> str:
 def _obstacles(
     assignments: Sequence[CliAssignment], agents: Mapping[str, Availability]
 ) -> Mapping[int, str]:
-    """Return why tools are unavailable, by the tool's position in the task.
+    """Return {position: reason} for the tools that are unavailable.
 
-    Raise a 422 for an unknown tool, or if no tool is available.
+    A position is the index in ``assignments``. Raise a 422 for an unknown tool, or if no tool is
+    available.
     """
     known = sorted({*agents, *AGENT_OF, AUTO, AUTO_CLAUDE} - {SHELL})
     unknown = [

@@ -37,7 +37,7 @@ class Notifications:
         self._local_time = local_time
 
     def deliver(self, entry: OutboxEntry) -> Sequence[OutboxEntry]:
-        """Send one notification for an entry and all other pending entries of its target and tree.
+        """Send one notification for ``entry`` and all pending entries with its target and job tree.
 
         In quiet hours, send nothing: the entries become due at the end of the quiet hours. Return
         the entries with their new states.

@@ -103,7 +103,8 @@ def _is_safe(command: str) -> bool:
 def _is_safe_argument(word: str) -> bool:
     """True if ``word`` is a known option, or a relative path inside the project.
 
-    False for a plain word, because a sentence may begin like a command: "pytest passes".
+    False for a plain word, because it may belong to a sentence that begins like a command. Example:
+    "passes" in "pytest passes".
     """
     if word.startswith("-"):
         return _OPTIONS.fullmatch(word) is not None

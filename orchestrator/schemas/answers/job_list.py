@@ -1,4 +1,4 @@
-"""Lists of jobs, what jobs need from a person, and the usage of jobs by key, agent, and model."""
+"""Lists of jobs, of actions that jobs need from a person, and of usage by key, agent, and model."""
 
 from datetime import datetime
 

@@ -180,8 +180,10 @@ class MissingAnswer(Answer):
 
 
 class OutsideAnswer(Answer):
-    """Changes of any worker that are not in the result, also of a failed worker or of a candidate
-    that was not chosen."""
+    """Changes of a worker that are not in the result.
+
+    The worker may have failed, or it may be a candidate that was not chosen.
+    """
 
     worker_id: str
     job_id: str
@@ -218,7 +220,7 @@ class UnjudgedGateAnswer(Answer):
 
 
 class UnjudgedFileAnswer(Answer):
-    """A source file that a job's result changes, and that no gate judged."""
+    """A source file that was changed by a job's result and judged by no gate."""
 
     path: str
     language: str

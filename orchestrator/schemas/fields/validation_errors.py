@@ -78,7 +78,7 @@ class Fault:
 def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
     """Return all validation errors of input for ``model``.
 
-    The texts contain no free text of the input, but possibly names, ids, paths, and line numbers.
+    The errors quote no free text of the input. They may quote names, ids, paths, and line numbers.
     """
     found = error.errors(include_url=False, include_input=False)
     every = [_fault(dict(item), model) for item in found]

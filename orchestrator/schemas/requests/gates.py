@@ -92,8 +92,8 @@ class GateRequest(Wire):
     def to_gate(self, *, new_only: bool) -> Gate:
         """Return the gate.
 
-        ``new_only``: if False, the default of ``baseline`` is ``none`` for a command that is judged
-        by its exit code. In all other cases, the default is ``new-only``.
+        The default of ``baseline`` is ``none`` if ``new_only`` is False and the gate is a command
+        that is judged by its exit code. Otherwise, the default is ``new-only``.
         """
         default = new_only or self.report != "exit" or self.run is None
         return Gate(

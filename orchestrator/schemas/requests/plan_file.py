@@ -16,7 +16,7 @@ def parse_plan(text: str, source: str, default_request: str = "") -> Orchestrate
     ``default_request``: the request for a plan that contains no request; empty: a plan without a
     request is invalid.
 
-    Raise InvalidRequest with one ``source:line:column: error`` per line.
+    Raise InvalidRequest. Its message has one line ``source:line:column: error`` for each error.
     """
     value, root = read(text, source)
     if value is None and default_request:

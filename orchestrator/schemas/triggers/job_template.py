@@ -136,7 +136,7 @@ def _may_have_values(place: Place) -> bool:
 
 
 def _texts(value: object, place: Place) -> Iterator[tuple[Place, str]]:
-    """Yield every text of a document with its place, including the keys of mappings."""
+    """Yield each text of a document, and each mapping key with a placeholder, with its place."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, Mapping):

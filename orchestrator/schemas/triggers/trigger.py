@@ -82,9 +82,9 @@ class Trigger:
 
     @property
     def caller_name(self) -> str:
-        """The name under which the trigger submits its jobs.
+        """The name under which the trigger submits its jobs, such as ``trigger:github``.
 
-        No API key can have this name, because it contains a colon.
+        The name contains a colon, so it differs from the names of all API keys.
         """
         return f"trigger:{self.name}"
 
