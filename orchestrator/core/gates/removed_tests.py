@@ -15,7 +15,7 @@ MOST_ADVISED = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RemovalPermission:
-    """Permission of a change to remove tests of the base commit.
+    """Permission for a change to remove tests of the base commit.
 
     The tasks that made the change give the permission.
     """

@@ -291,8 +291,9 @@ def hidden_flaws(
 def _hidden_test_flaws(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
     """Return what ``hidden_flaws`` returns, for a gate that reports tests.
 
-    A test that the second run lacks is returned only if the test passed on the base. Otherwise, it
-    may be a new test of the worker, which the second run cannot have.
+    A test that the second run lacks is returned only if the test passed on the base. Any other test
+    may be new. The second run has no new tests, because it uses the base's versions of the test
+    files.
     """
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
@@ -340,8 +341,8 @@ def with_rewrites(
 def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
-    ``touched``: files that the worker changed. A touched file is also returned if the gate changes
-    the file in both runs, but now in an additional place.
+    ``touched``: files that the worker changed. If the gate changes one of these files in both runs,
+    the file is returned only if the gate now changes an additional place in it.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

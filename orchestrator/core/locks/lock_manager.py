@@ -233,7 +233,8 @@ class LockManager:
     def due_requests(self) -> list[LockEntry]:
         """Return the queued requests that can be granted, and for which a client waits.
 
-        Empty if no lock has changed and ``recheck_all`` was not called since the previous call.
+        The list is empty unless a lock has changed, or ``recheck_all`` was called, since the
+        previous call.
         """
         if not self._changed:
             return []

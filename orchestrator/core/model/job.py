@@ -167,10 +167,11 @@ class TaskSpec:
         return replace(self, timeout=timeout, candidate_settings=own)
 
     def with_settings_of_retry(self, config: JobConfig) -> "TaskSpec":
-        """Return the task, with its timeout and retries replaced if a retry of the job set them.
+        """Return the task with the new timeout and retries, if a retry of the job has set them.
 
-        ``config``: the job's settings. They have the new values, and show which value a retry set.
-        A question keeps its timeout, because this timeout is not the timeout of an attempt.
+        ``config``: the job's settings. They contain the new values, and say which of them come from
+        a retry. A question keeps its timeout, because this timeout is not the timeout of an
+        attempt.
         """
         task = self
         if config.timeout_replaced and not (task.timeout is None or task.approve):

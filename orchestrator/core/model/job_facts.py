@@ -146,7 +146,7 @@ class UnjudgedCause(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnjudgedFile:
-    """A source file that a job's result changes, and that no gate judged."""
+    """A source file that was changed by a job's result and judged by no gate."""
 
     #: Path relative to the project, as in tasks.
     path: str
@@ -174,7 +174,7 @@ class CheckoutChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnjudgedWork:
-    """Code that a worker without a worktree changed, and that no gate judged."""
+    """Code that was changed by a worker without a worktree and judged by no gate."""
 
     worker_id: str
     files: tuple[str, ...]

@@ -166,8 +166,9 @@ def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlterat
     ``before`` and ``after``: the object's entries; "" if the object had no entry.
 
     For kinds in ``_ENTRIES``, an object in its normal state has no entry. A new or removed entry of
-    such a kind therefore means that the object was changed. For reflogs, an entry exists only while
-    they are empty. A new entry therefore means that the reflogs were removed.
+    such a kind therefore means that the object was changed. For reflogs, the opposite applies: an
+    entry means that there are no reflogs. A new entry therefore means that the reflogs were
+    removed.
     """
     if kind is ChangedKind.REFLOGS:
         return RepositoryAlteration.REMOVED if after else RepositoryAlteration.ADDED

@@ -369,8 +369,8 @@ def evidence_after_child_jobs(
     """Return the exit and the evidence with which a worker is judged after its child jobs' end.
 
     A worker with child jobs is judged twice. The first judgment, at the end of its process, covers
-    all facts except its changes and its final text. This second judgment covers only these two
-    facts, so the returned exit is a success.
+    all facts except its changes and its final text. The second judgment covers only these two
+    facts. The returned exit is a success, because the first judgment already covered the exit.
     """
     evidence = Evidence(
         output=output,

@@ -218,8 +218,8 @@ class SharedContexts(Protocol):
     def make_plain(self, job: Job, root: Job) -> None:
         """If the context is missing, create the context in this process. Raise OSError.
 
-        The context then lacks the project digest and the files, which only the process of
-        ``command`` adds.
+        This context has no project digest and no files. Only the process from ``command`` adds
+        them.
         """
 
     def read(self, job: Job) -> str:

@@ -57,7 +57,7 @@ def adopted_result_ref(worker: Worker) -> str:
 
 
 def resolving_ref(worker: Worker) -> str:
-    """Return the ref of a worker's branch head before an attempt to resolve conflicts."""
+    """Return the ref that saves a worker's branch head before an attempt resolves conflicts."""
     return f"{hidden(worker.root_id)}resolving/{worker.id}"
 
 

@@ -341,7 +341,8 @@ class Repository(Protocol):
     def has_conflicts(self, directory: str) -> bool:
         """True if a worktree's index has conflicts, or an operation such as a merge is unfinished.
 
-        After a commit, the index has no conflicts, so only an unfinished operation counts.
+        If files with conflicts are committed, the index has no conflicts any more. Then only an
+        unfinished operation gives True.
         """
 
     def abort_operation(self, directory: str) -> None:
@@ -519,14 +520,15 @@ class Repository(Protocol):
         """
 
     def paths_in_history(self, start: str, tip: str, paths: Sequence[str]) -> Collection[str]:
-        """Return the given paths that any commit after ``start`` up to ``tip`` changed."""
+        """Return those of ``paths`` that were changed by a commit after ``start`` up to ``tip``."""
 
     def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
         """Squash several commits into one commit. Return the new tip.
 
-        The squashed commits are the commits after ``onto`` up to ``refused``, and the next commit.
-        Later commits up to ``tip`` stay separate. The new commit has ``message``. If subjects of
-        squashed commits differ from the subject of ``message``, a list of these subjects follows.
+        The squashed commits are all commits after ``onto`` up to ``refused``, and the one commit
+        that follows ``refused``. Later commits up to ``tip`` stay separate. The new commit has
+        ``message``. If subjects of squashed commits differ from the subject of ``message``, a list
+        of these subjects follows.
 
         Return ``tip`` unchanged if ``tip`` does not build on ``onto`` and ``refused``, or if a
         commit to squash is a merge.
@@ -579,8 +581,8 @@ class Repository(Protocol):
         The child job's changes are the difference between ``base`` and ``result``. Lines that were
         edited, moved, or partly replaced do not count as lost.
 
-        ``earlier``: further commits, in addition to ``base``, to which the worker may have reset
-        files. ``others``: changes of other child jobs, as ``<base>..<result>``.
+        ``earlier``: older commits. The worker may have reset files to one of them, or to ``base``.
+        ``others``: changes of other child jobs, as ``<base>..<result>``.
         """
         ...
 
@@ -589,8 +591,9 @@ class Repository(Protocol):
     ) -> Merge:
         """Apply the changes between ``base`` and ``result`` to ``tip`` again.
 
-        This is for changes that ``tip`` had merged and then lost, which a normal merge would not
-        restore. Return ``tip`` unchanged if it still has all of the changes.
+        This is for changes that ``tip`` merged and later lost. A normal merge would not restore
+        them, because git considers them merged. Return ``tip`` unchanged if it still has all of the
+        changes.
         """
 
     def merge_with_markers(self, ours: str, theirs: str, message: str, signature: Signature) -> str:

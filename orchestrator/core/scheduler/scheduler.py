@@ -381,11 +381,11 @@ class Scheduler:
     def _begin_preloaded(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
     ) -> bool:
-        """Begin a preloaded attempt whose end is reported before its start.
+        """Record the start of a preloaded attempt whose end is reported before its start.
 
-        Return True if the attempt has begun; the caller must then process its end. If the launch
-        never began, end the attempt and return False. If the worker waits for a slot, store the
-        report for a later turn and return False.
+        - If no shim ever began the attempt: end the attempt, and return False.
+        - If the worker waits for a slot: store the report for a later turn, and return False.
+        - Otherwise: record the start, and return True. The caller must then process the end.
         """
         if exit.cause is ExitCause.NEVER_BEGAN:
             self._preloads.never_began(key, exit, now)

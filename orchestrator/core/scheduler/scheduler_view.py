@@ -204,9 +204,10 @@ class SchedulerView:
         return self._accounting.is_capped(key)
 
     def changed_below(self, worker: Worker) -> Sequence[str] | None:
-        """Return the files that a worker's child jobs changed, at any depth; None if none changed.
+        """Return the files that a worker's child jobs changed, at any depth.
 
-        The result includes files that a shell command created in the directory of its worker.
+        None if the child jobs changed no file. The result includes files that a shell command
+        created in its worker's directory.
         """
         return self._trees.changed_below(worker, own_directories=True)
 
@@ -226,8 +227,8 @@ class SchedulerView:
     def judged_below(self, worker: Worker) -> Mapping[str, float]:
         """Return the judged code files that a worker's child jobs changed in the project.
 
-        A code file is judged if gates checked the change. Keys are paths. A value is the Unix time
-        at which the latest task that changed the file ended. Files of deeper child jobs are
+        A code file is judged if gates checked the change. Keys are paths. Each value is the end
+        (Unix time) of the latest task that changed the file. Files of deeper child jobs are
         included if their parent worker worked in the project.
         """
         found: dict[str, float] = {}

@@ -37,8 +37,9 @@ class HeldBackRule(StrEnum):
     def is_of_a_file(self) -> bool:
         """True if the rule applies only to single files, not to directories.
 
-        If such a rule excludes a file from the commit, the file is saved in the worker's directory,
-        because no command can recreate it.
+        If one of these rules excludes a file from the commit, the file is saved in the worker's
+        directory. Unlike a cache or a virtual environment, this file cannot be recreated by a
+        command.
         """
         return self in (HeldBackRule.CORE, HeldBackRule.SIZE)
 

@@ -105,8 +105,8 @@ def is_unjudged(
     """True if a merged change has code that no gate judged.
 
     If a gate judged the merged state, the result is False. Otherwise, the workers decide. The
-    result is True if no gate judged one of the workers, and this worker changed code or has a child
-    job in ``unjudged_jobs``.
+    result is True if at least one worker was judged by no gate, and changed code or has a child job
+    in ``unjudged_jobs``.
 
     ``touched``: paths of the change. ``results``: gate results on the merged state. ``workers``:
     the workers of the change. ``unjudged_jobs``: jobs whose results have unjudged code.
@@ -134,7 +134,7 @@ def unjudged_files(
     workers: Sequence[Worker],
     below: Sequence[JobFacts] = (),
 ) -> tuple[UnjudgedFile, ...]:
-    """Return the sources of a merged change that no gate judged.
+    """Return the source files of a merged change that were not judged by any gate.
 
     Call this only if at least one gate judged the change. A gate result on the merged state covers
     all files. A gate result of one worker covers only this worker's files.

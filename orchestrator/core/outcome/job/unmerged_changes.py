@@ -319,10 +319,11 @@ def merge_commands(how: str, job_id: str, above: Sequence[str]) -> str:
 
 
 def include_commands(worker_id: str, job_id: str, above: Sequence[str]) -> str:
-    """Return commands that merge a worker's excluded changes, and then each job above again.
+    """Return commands that merge a worker's excluded changes, and then merge each job above again.
 
-    The commands are joined by ``;``. After ``&&``, the second command would not run, because the
-    first command does not return exit code 0: a job with a failed worker stays partial.
+    The commands are joined by ``;``, not by ``&&``. The first command does not return exit code 0,
+    because a job with a failed worker stays partial. After ``&&``, the second command would not
+    run.
     """
     return "; ".join([f"{COMMAND} merge {job_id}{_INCLUDE}{worker_id}", *_commands_above(above)])
 
@@ -513,10 +514,10 @@ class UnmergedChanges:
         return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
 
     def _jobs_below(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
-        """Yield the job, and the jobs below whose changes could be in the result, each with a flag.
+        """Yield ``job`` and its descendants whose changes could be in its result, each with a flag.
 
-        The flag is True if the lost changes of the yielded job are among the facts of the top job.
-        ``counts``: the flag of ``job`` itself.
+        The flag is True if the lost changes of the yielded job are listed in the facts of the first
+        yielded job. ``counts``: the flag of ``job`` itself.
         """
         yield job, counts
         for worker in self.workers.get(job.id, ()):

@@ -144,9 +144,10 @@ class JobTrees:
         return [self.unit_of_work.workers[key] for key in self.plans[job_id].workers]
 
     def changed_below(self, worker: Worker, *, own_directories: bool) -> list[str] | None:
-        """Return the files that a worker's child jobs changed, at any depth; None if none changed.
+        """Return the files that a worker's child jobs changed, at any depth.
 
-        ``own_directories``: True to include files that a command created in its worker's directory.
+        None if the child jobs changed no file. ``own_directories``: True to include files that a
+        command created in its worker's directory.
         """
         found: list[str] = []
         any_changed = False

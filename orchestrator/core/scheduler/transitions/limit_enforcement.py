@@ -206,9 +206,10 @@ class Accounting:
         return by if self._limit_handler.hit(job_id, limit, StopCause.LIMIT, by, now) else ""
 
     def check_price(self, worker: Worker, now: float) -> None:
-        """Stop a job whose cost cap cannot be enforced, because the ended worker's cost is unknown.
+        """Stop the job whose cost cap cannot be enforced, if there is one.
 
-        If several jobs have such a cap, stop the job nearest to the root.
+        Call this if ``worker`` has ended with an unknown cost. If several jobs have a cost cap,
+        stop the job nearest to the root.
         """
         job = self._trees.job_of(worker)
         for above in (*reversed(self._trees.ancestors(job)), job):

@@ -75,7 +75,7 @@ class Pauses:
             self._resume_each(paused, by, now)
 
     def begun(self, job: Job, now: float) -> Job:
-        """Return a job that is about to start, paused if its parent job or all jobs are paused."""
+        """Pause ``job`` at its start if its parent job or all jobs are paused. Return the job."""
         pause = self._trees.pause_above(job)
         if pause is None:
             return job

@@ -262,8 +262,9 @@ class WorkerEnd:
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
         """Return a successful verdict if the failed attempt had to resolve merge conflicts.
 
-        In this case, also record the worker's conflicts as unresolved. Otherwise, or if the job is
-        being stopped, return ``verdict`` unchanged.
+        The worker's result is then its work from before the conflicts, and the conflicts are
+        recorded as unresolved. Otherwise, or if the job is being stopped, return ``verdict``
+        unchanged.
         """
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):

@@ -1,8 +1,8 @@
 """Preloaded launches: starts that the server passes to busy shims in advance.
 
 A shim begins a preloaded launch when its present worker has ended, without waiting for the server.
-Preloading is for many short tasks of the same kind. Nothing is preloaded if the server must make a
-decision between two starts, such as the grant of a lock.
+Preloading is for many short tasks of the same kind. Nothing is preloaded if the server must decide
+something after one start and before the next, such as the grant of a lock.
 """
 
 from collections import Counter
