@@ -15,9 +15,10 @@ from orchestrator.core.ports import Prompting
 
 @dataclass(slots=True)
 class _Group:
-    """Workers of one job and agent that wait until the model answers the worker ``first``.
+    """Workers of one job and agent that wait for the model's first answer to one of them.
 
-    The wait ends at the time ``until`` even without an answer.
+    The worker ``first`` gets this answer. The wait ends at the time ``until`` even without an
+    answer.
     """
 
     first: Worker
