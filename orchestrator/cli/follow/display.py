@@ -18,7 +18,14 @@ from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.standard_streams import reader_may_leave
 from orchestrator.cli.output.status_answer import SUCCEEDED
 from orchestrator.cli.output.style import Style, style_of
-from orchestrator.cli.output.terminal_text import duration, is_plain, moment, pasteable, printable
+from orchestrator.cli.output.terminal_text import (
+    duration,
+    is_plain,
+    moment,
+    pasteable,
+    printable,
+    wrapped,
+)
 from orchestrator.cli.output.text_width import columns, fit, padded
 from orchestrator.core.events import EventKind
 
@@ -82,6 +89,8 @@ SHOWN_WORKERS = 8
 REDRAW_SECONDS = 0.1
 #: Columns of the time before a line.
 STAMP_COLUMNS = 10
+#: Minimum columns beside the time to wrap lines at words. A narrower terminal wraps lines itself.
+LEAST_WRAPPED_COLUMNS = 20
 
 
 class Display:
@@ -156,18 +165,19 @@ class LiveDisplay(Display):
         return line if self._style.is_on else click.unstyle(line)
 
     def say(self, message: str) -> None:
-        self._staying.append(pasteable(message))
+        width = self._region.size[0] - 1
+        self._staying += [row for line in message.split("\n") for row in rows_of(line, width)]
         self._draw()
 
     def event(self, event: Event) -> None:
-        width = self._region.size[0] - 1
-        line = self._progress.take(event, width - STAMP_COLUMNS)
+        line = self._progress.take(event)
         at = _moment(event)
         self._began = at if self._began is None else self._began
         self._is_open = True
         if line and is_permanent(event) and at >= self.silent_until:
-            text = timed_line(at - self._began, pasteable(line), event, self._style)
-            self._staying.append(fit(text, width))
+            first, *others = rows_of(line, self._region.size[0] - 1 - STAMP_COLUMNS)
+            self._staying.append(timed_line(at - self._began, first, event, self._style))
+            self._staying += [f"{' ' * STAMP_COLUMNS}{row}" for row in others]
         if time.monotonic() >= self._due:
             self._draw()
 
@@ -232,6 +242,17 @@ class LiveDisplay(Display):
             yield f"{style.waiting(start) if is_waiting else style.busy(start)} {style.dim(text)}"
         if len(busy) > len(shown):
             yield self._style.dim(f"... and {len(busy) - len(shown)} more")
+
+
+def rows_of(line: str, width: int) -> list[str]:
+    """Return a line as printable rows of at most ``width`` columns; further rows are indented.
+
+    Words and commands are not broken, so a row with a long path has more columns.
+    """
+    text = pasteable(line)
+    if columns(text) <= width or width < LEAST_WRAPPED_COLUMNS:
+        return [text]
+    return wrapped(line, width, " " * (len(line) - len(line.lstrip())))
 
 
 def timed_line(seconds: float, line: str, event: Event, style: Style) -> str:

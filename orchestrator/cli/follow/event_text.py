@@ -9,8 +9,6 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.text.formatting import plural
 
 REASON_CHARACTERS = 160
-#: Minimum columns for a reason on a narrow terminal.
-LEAST_REASON = 12
 NAME_CHARACTERS = 80
 #: Minimum duration of a gate's run on the base commit or on the merged result, in seconds. The end
 #: of a shorter run gets no line.
@@ -216,17 +214,6 @@ _TEXTS: Mapping[str, Callable[[str, Facts], str | None]] = {
 }
 #: Events of jobs. If such an event has a worker, the worker is the planner or the reviewer.
 _OF_JOBS = (EventKind.PLANNER_STARTED, EventKind.PLANNER_RETRYING, EventKind.REVIEWER_STARTED)
-
-
-def with_shorter_reason(event: Event, characters: int) -> Event:
-    """Return the event with a reason that has ``characters`` fewer characters.
-
-    A reason is not cut to fewer than LEAST_REASON characters.
-    """
-    facts = event.get("data") or {}
-    reason = first_line(facts.get("reason"), REASON_CHARACTERS)
-    shorter = first_line(reason, max(LEAST_REASON, len(reason) - characters))
-    return {**event, "data": {**facts, "reason": shorter}}
 
 
 def indent(worker_id: str) -> str:

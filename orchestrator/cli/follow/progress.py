@@ -5,10 +5,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import field
 
-from orchestrator.cli.follow.event_text import Event, Facts, awaited, line_of, with_shorter_reason
+from orchestrator.cli.follow.event_text import Event, Facts, awaited, line_of
 from orchestrator.cli.output.status_answer import SUCCEEDED
 from orchestrator.cli.output.terminal_text import first_line, moment
-from orchestrator.cli.output.text_width import columns
 from orchestrator.core.events import EventKind
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.states import ENDED_WORKER, SUCCEEDED_WORKER, WorkerStatus
@@ -49,14 +48,9 @@ class ProgressLines:
     _finished_seconds: list[float] = field(default_factory=list)
     _most_running: int = 0
 
-    def take(self, event: Event, room: int | None = None) -> str | None:
-        """Record an event. Return the event's line, or None if the user need not see the event.
-
-        If the line has more than ``room`` columns, the reason in the line is shortened.
-        """
+    def take(self, event: Event) -> str | None:
+        """Record an event. Return the event's line, or None if the user need not see the event."""
         line = line_of(event, self)
-        if line is not None and room is not None and (excess := columns(line) - room) > 0:
-            line = line_of(with_shorter_reason(event, excess), self)
         kind, facts = str(event["kind"]), event.get("data") or {}
         job = self.jobs.setdefault(str(event["job_id"]), JobPart())
         worker = str(event.get("worker_id") or "")

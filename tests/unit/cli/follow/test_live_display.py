@@ -19,7 +19,13 @@ import pyte
 import pytest
 
 from orchestrator.cli.command_context import CliContext
-from orchestrator.cli.follow.display import LiveDisplay, PlainDisplay, display_for
+from orchestrator.cli.follow.display import (
+    STAMP_COLUMNS,
+    LiveDisplay,
+    PlainDisplay,
+    display_for,
+)
+from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.style import Style
 
 #: All sequences that the display may send: styles, start of line and clear, lines up, no wrapping.
@@ -222,6 +228,53 @@ def test_no_line_wraps_on_a_narrow_terminal_or_after_a_resize(
     assert "running" not in terminal.rows()[-1]
 
 
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_permanent_line_wraps_with_an_indent_and_is_never_cut(
+    terminal: Terminal, live: LiveDisplay, width: int
+) -> None:
+    terminal.resize(width, 24)
+    path = "shop/pages/of_the_customers/orders.py"
+    begin(live)
+    live.event(
+        event(
+            "worker_retrying",
+            "worker_2_1",
+            attempt=1,
+            reason=f"gate tests failed: exit code 1: test_negative ({path})",
+            delay_seconds=0.5,
+        )
+    )
+    live.event(event("question_asked", "worker_1", question="Publish the pages?", task_id="ask"))
+    live.say(f"waiting for approval of the plan of job j1; start its tasks: {COMMAND} approve j1")
+    live.close()
+
+    rows = terminal.rows()
+    assert " ".join(" ".join(rows).split()) == (
+        "0.0s worker_2_1 attempt 1 failed: gate tests failed: exit code 1: test_negative "
+        f"({path}); retrying in 0.5 s "
+        f"0.0s worker_1 asks a person: Publish the pages? (task ask); to answer: {COMMAND} inbox "
+        f"waiting for approval of the plan of job j1; start its tasks: {COMMAND} approve j1"
+    )
+    begins = [row for row in rows if not row.startswith(" " * STAMP_COLUMNS)]
+    assert re.match(r" +0\.\ds    worker_2_1 attempt 1 failed: ", begins[0])
+    assert re.match(r" +0\.\ds  worker_1 asks a person: ", begins[1])
+    after_first = rows[1 : rows.index(begins[1])]
+    assert all(re.match(" {14}[^ ]", row) for row in after_first), "deeper than the first row"
+    assert any(f"{COMMAND} inbox" in row for row in rows), "a command stays in one row"
+
+
+def test_a_word_that_is_longer_than_the_terminal_stays_whole(
+    terminal: Terminal, live: LiveDisplay
+) -> None:
+    path = "/".join(["directory"] * 12)
+    begin(live)
+    live.event(event("worker_ended", "worker_1", status="failed", reason=f"conflict in {path}"))
+    live.close()
+
+    terminal.rows()
+    assert path in terminal.sent, "the terminal wraps it, so that the user can copy it"
+
+
 def test_output_of_workers_cannot_steer_the_terminal(
     terminal: Terminal, live: LiveDisplay, tmp_path: Path
 ) -> None:
@@ -241,7 +294,7 @@ def test_output_of_workers_cannot_steer_the_terminal(
     assert "good" in terminal.sent
     assert not re.search(r"[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f]", OWN.sub("", terminal.sent))
     assert not re.search("[\u202a-\u202e\u2066-\u2069]", terminal.sent)
-    assert len(rows) == 2 and "worker_1 failed" in rows[0]
+    assert len(rows) == 3 and "worker_1 failed" in rows[0], "the line, wrapped, and the message"
 
 
 @pytest.mark.slow

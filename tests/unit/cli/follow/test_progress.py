@@ -260,16 +260,6 @@ def test_lines_of_rare_events_name_the_object_and_the_cause() -> None:
     )
 
 
-def test_a_line_that_is_too_long_loses_a_part_of_its_reason_only() -> None:
-    failed = event("worker_retrying", "worker_4", attempt=1, reason="x" * 99, delay_seconds=2)
-
-    line = ProgressLines().take(failed, 70)
-
-    assert line is not None and len(line) == 70
-    assert line.startswith("worker_4 attempt 1 failed: xxx")
-    assert line.endswith("...; retrying in 2.0 s")
-
-
 def test_the_time_left_comes_from_tasks_of_the_job_that_are_done() -> None:
     progress = ProgressLines()
     progress.take(event("job_submitted", at=100.0, tasks=6))
