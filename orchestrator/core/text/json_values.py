@@ -23,12 +23,17 @@ def parsed(line: str) -> Object | None:
     return value if isinstance(value, dict) else None
 
 
+def value_in(content: str | bytes) -> Any:
+    """Return the JSON value that is the whole content; None if the content is not JSON."""
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
 def object_in(content: str | bytes | None) -> dict[str, Any]:
     """Return the JSON object that is the whole content; an empty object for any other content."""
-    try:
-        value = json.loads(content or b"{}")
-    except (ValueError, RecursionError):
-        return {}
+    value = value_in(content or b"{}")
     return value if isinstance(value, dict) else {}
 
 
