@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from orchestrator.core.repository.landing import BegunLanding
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.untrusted_files import replace_file
 
 #: Name of the directory with the records, in the workspace. Each job has a separate file.
 NAME = ".landings"
@@ -26,10 +27,9 @@ class FileLandingJournal:
 
     def begun(self) -> Iterator[BegunLanding]:
         for path in sorted(self._directory.glob("*.json")):
-            content = read_regular(path, _MOST_BYTES)
             # Skip a file that is damaged, or that another version wrote.
-            with suppress(TypeError, ValueError):
-                yield BegunLanding(**json.loads(content or b""))
+            with suppress(TypeError):
+                yield BegunLanding(**(read_object(path, _MOST_BYTES) or {}))
 
     def end(self, job_id: str) -> None:
         self._path(job_id).unlink(missing_ok=True)

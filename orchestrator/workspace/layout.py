@@ -11,13 +11,11 @@ import errno
 import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import chain, islice
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.delivered_work import normalized
@@ -29,11 +27,11 @@ from orchestrator.core.model.human_input import (
 )
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import (
     NotPlain,
     open_log,
-    read_regular,
     read_tail,
     replace_file,
 )
@@ -315,7 +313,7 @@ class Place:
 
         Also set ``former`` to the former paths of the project.
         """
-        before = self._read()
+        before = read_object(self._record, _MOST_BYTES) or {}
         self.former = tuple(before.get("former", ()))
         was, (workspace, project) = before.get("project", ""), map(os.path.realpath, self._paths)
         if was and was != project and not os.path.lexists(was):
@@ -327,13 +325,6 @@ class Place:
         workspace, project = map(os.path.realpath, self._paths)
         record = {"workspace": workspace, "project": project, "former": self.former}
         replace_file(self._record, json.dumps(record).encode())
-
-    def _read(self) -> dict[str, Any]:
-        with suppress(ValueError):
-            found = json.loads(read_regular(self._record, _MOST_BYTES) or b"{}")
-            if isinstance(found, dict):
-                return found
-        return {}
 
 
 def _identity(path: str) -> tuple[int, int] | None:

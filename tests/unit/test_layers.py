@@ -157,6 +157,7 @@ LIGHT = frozenset(
         "security",
         "security.control_sequences",
         "security.files",
+        "security.files.state_file",
         "security.files.untrusted_files",
         "security.http_client.http_exchange",
         "security.http_client.http_retry",

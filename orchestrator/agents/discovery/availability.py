@@ -98,7 +98,7 @@ def installed_version(path: str) -> str:
             try:
                 document = json.loads((folder / "package.json").read_text(encoding="utf-8"))
                 return str(document["version"])
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
                 return ""
     return ""
 

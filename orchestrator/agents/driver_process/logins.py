@@ -122,7 +122,7 @@ def _recover_one(target: Path, source: Path) -> None:
 def _complete_content(path: Path) -> bytes | None:
     """Return a login file's content; None if the content is incomplete, so that it is no JSON."""
     content = path.read_bytes() if 0 < path.stat().st_size < _LARGEST_BYTES else b""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         return content if json.loads(content) else None
     return None
 

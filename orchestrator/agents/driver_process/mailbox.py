@@ -6,7 +6,6 @@ attempt ends.
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ from orchestrator.core.model.human_input import (
     message_file_name,
 )
 from orchestrator.core.text.formatting import fence
+from orchestrator.security.files.state_file import read_object
 
 _MOST_BYTES = 256 * 1024
 
@@ -101,9 +101,7 @@ class Mailbox:
 
 
 def _message(path: Path) -> WorkerMessage | None:
-    with suppress(OSError, ValueError, TypeError):
-        # A worker may have put a link or a FIFO in the place of the file.
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(handle, "rb") as file:
-            return WorkerMessage(**json.loads(file.read(_MOST_BYTES)))
+    # A worker may have put a link or a FIFO in the place of the file.
+    with suppress(TypeError):
+        return WorkerMessage(**(read_object(path, _MOST_BYTES) or {}))
     return None

@@ -79,7 +79,10 @@ def to_json(spec: Spec) -> str:
 
 def read(control: Path) -> Spec:
     """Return the driver's input. Raise OSError, ValueError, KeyError, or TypeError."""
-    document = json.loads((control / NAME).read_text(encoding="utf-8"))
+    try:
+        document = json.loads((control / NAME).read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError(f"{NAME} is nested too deeply") from None
     document["command"] = tuple(document["command"])
     document["inherit"] = tuple(document.get("inherit", ()))
     document["limits"] = CallLimits(**document["limits"])

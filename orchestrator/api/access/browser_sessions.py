@@ -156,6 +156,6 @@ class BrowserSessions:
         content = read_regular(self._path, FILE_BYTES) if self._path else None
         try:
             return [BrowserSession(**each) for each in json.loads(content or b"[]")]
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             logger.warning("cannot read browser sessions; browsers must log in again: %s", error)
             return []

@@ -12,7 +12,7 @@ from orchestrator import IS_INSTALLED
 from orchestrator.api.client.errors import NoServer
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.security.files.untrusted_files import read_regular
+from orchestrator.security.files.state_file import read_object
 
 CONFIG_NAME = "config.yaml"
 RECORD_NAME = "server.json"
@@ -89,8 +89,8 @@ def configured_key(folder: Path, environ: Mapping[str, str]) -> str | None:
 
 def read_record(workspace: Path) -> ServerRecord | None:
     """Return the content of ``server.json``; None if it is missing or invalid."""
+    record = read_object(workspace / RECORD_NAME, RECORD_BYTES) or {}
     try:
-        record = json.loads(read_regular(workspace / RECORD_NAME, RECORD_BYTES) or b"")
         started_at = record.get("started_at")
         return ServerRecord(
             url=str(record["url"]),
@@ -100,7 +100,7 @@ def read_record(workspace: Path) -> ServerRecord | None:
             version=str(record.get("version") or ""),
             former_ports=tuple(int(port) for port in record.get("former_ports", ())),
         )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 

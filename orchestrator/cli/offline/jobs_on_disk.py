@@ -219,7 +219,7 @@ def _status(directory: Path, name: str = "status.json") -> Answer | None:
         return None
     try:
         status = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         click.echo(f"{path} is damaged; its job is not listed: {error}", err=True)
         return None
     return status if isinstance(status, dict) and "job_id" in status else None

@@ -12,7 +12,8 @@ from pathlib import Path
 from orchestrator.api.server_options import OtherServer
 from orchestrator.cli.offline.server_record import is_same_process
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -89,8 +90,8 @@ class _Record:
 
 
 def _read(path: Path) -> _Record | None:
+    found = read_object(path, LARGEST_FILE_BYTES) or {}
     try:
-        found = json.loads(read_regular(path, LARGEST_FILE_BYTES) or b"")
         record = _Record(
             str(found["url"]), str(found["project"]), int(found["pid"]), float(found["started_at"])
         )

@@ -19,7 +19,8 @@ from typing import Any
 from orchestrator.core.gates.findings import FinishedRun, Flaw, Reading
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.gates.gate_results import has_no_details
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.untrusted_files import replace_file
 
 #: Name of the directory with the results, in the workspace.
 FOLDER = "base_results"
@@ -73,8 +74,8 @@ class BaselineStore:
         try:
             if time.time() - path.stat().st_mtime > MOST_AGE:
                 return None
-            content = read_regular(path, MOST_BYTES)
-            return _ran_of(json.loads(content)) if content else None
+            content = read_object(path, MOST_BYTES)
+            return _ran_of(content) if content else None
         except (OSError, ValueError, TypeError, KeyError):
             return None
 

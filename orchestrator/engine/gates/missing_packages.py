@@ -3,13 +3,12 @@
 If a package is missing, a gate that needs the package cannot judge the project.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.security.files.untrusted_files import read_regular
+from orchestrator.security.files.state_file import read_object
 
 #: Files that show that packages are installed. Yarn writes the ``.pnp`` files instead of the
 #: directory.
@@ -52,11 +51,8 @@ def _missing_names(cwd: str, top: str) -> set[str]:
 
 
 def _named_in(file: Path) -> set[str]:
-    try:
-        package = json.loads(read_regular(file, _MOST_BYTES) or b"{}")
-    except (ValueError, RecursionError):
-        return set()
-    parts = [package.get(name) for name in _NAMED] if isinstance(package, dict) else []
+    package = read_object(file, _MOST_BYTES) or {}
+    parts = [package.get(name) for name in _NAMED]
     return {name for part in parts if isinstance(part, dict) for name in part}
 
 

@@ -13,7 +13,7 @@ from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.git_refs import result_branch, short, worker_branch
 from orchestrator.core.repository.repository import FileConflict, FileWay, Strategy, record_name
 from orchestrator.core.text.formatting import listed
-from orchestrator.security.files.untrusted_files import read_regular
+from orchestrator.security.files.state_file import read_object
 
 #: Maximum number of paths that a sentence names.
 MOST_PATHS = 10
@@ -101,10 +101,7 @@ class MergeRecords:
 
     def read(self, job: Job) -> MergeRecord | None:
         """Return the job's merge record; None if the file does not exist or is unreadable."""
-        try:
-            return record_of(json.loads(read_regular(self._path(job), _MOST_BYTES) or b""))
-        except (ValueError, RecursionError):
-            return None
+        return record_of(read_object(self._path(job), _MOST_BYTES) or {})
 
     def forget(self, job: Job) -> None:
         """Remove the record of a job that is about to be merged again. Idempotent."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.security import process_table
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.state_file import read_list
+from orchestrator.security.files.untrusted_files import replace_file
 
 _MOST_BYTES = 1000
 
@@ -45,9 +46,9 @@ def keep(path: Path, *, going_on: bool) -> bool:
 
 def _stored_start(path: Path) -> tuple[str, float] | None:
     try:
-        boot, began = json.loads(read_regular(path, _MOST_BYTES) or b"")
+        boot, began = read_list(path, _MOST_BYTES) or []
         return (str(boot), float(began)) if math.isfinite(began) else None
-    except (ValueError, TypeError, OverflowError, RecursionError):
+    except (ValueError, TypeError, OverflowError):
         return None
 
 

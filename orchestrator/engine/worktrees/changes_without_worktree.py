@@ -25,7 +25,8 @@ from orchestrator.engine.worktrees.working_directories import (
     REPORT_NAMES,
     WorkerChanges,
 )
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.untrusted_files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -284,13 +285,11 @@ class ChangesWithoutWorktree:
         return Checkout(dict(islice(walk, MOST_COMPARED)))
 
     def _recorded_state(self, worker: Worker, attempt: int) -> Checkout | None:
+        found = read_object(self._record_path(worker, attempt), RECORD_BYTES) or {}
         try:
-            found = json.loads(
-                read_regular(Path(self._record_path(worker, attempt)), RECORD_BYTES) or b""
-            )
             files: Mapping[str, str] = found["files"]
             return Checkout(files, str(found["commit"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError):
             return None
 
     def _record_path(self, worker: Worker, attempt: int) -> str:

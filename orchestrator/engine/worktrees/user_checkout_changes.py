@@ -23,8 +23,8 @@ from orchestrator.core.model.repository_changes import (
 from orchestrator.core.ports import Workspace
 from orchestrator.core.repository.repository import Repository
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.json_values import object_in
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.untrusted_files import replace_file
 
 #: Name of the file with the checkout's state before the job, in a root job's directory.
 BEFORE = "checkout.json"
@@ -95,7 +95,7 @@ class UsersCheckout:
         The value is None if the entry did not exist at the run's end.
         """
         directory = self._workspace.job_directory(root_id)
-        noted = object_in(read_regular(directory / AFTER, BEFORE_BYTES, within=directory))
+        noted = read_object(directory / AFTER, BEFORE_BYTES, within=directory) or {}
         return {name: each[1] or None for name, each in noted.items() if isinstance(each, list)}
 
     def restore_git_files(self, root_id: str) -> Sequence[str]:
@@ -196,7 +196,7 @@ class UsersCheckout:
             return None
         # A worker may have replaced the file, for example by a pipe. The result is then empty, and
         # all changes are reported.
-        return object_in(read_regular(directory / BEFORE, BEFORE_BYTES, within=directory))
+        return read_object(directory / BEFORE, BEFORE_BYTES, within=directory) or {}
 
 
 def _changed_entries(before: Mapping[str, object], after: Mapping[str, str]) -> dict[str, str]:

@@ -24,7 +24,7 @@ from orchestrator.core.model.attempt.delivered_work import (
 from orchestrator.core.text.path_patterns import literal, matches
 from orchestrator.git.command.runner import Git
 from orchestrator.git.commits.staged_entries import LINK, Staged
-from orchestrator.security.files.untrusted_files import read_regular
+from orchestrator.security.files.state_file import read_object
 
 #: Name of the file with the list of held-back files. The file is in the worktree's git directory
 #: (``.git/worktrees/NAME``).
@@ -198,12 +198,12 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 
     Both are empty if nothing was saved, or if the saved values are unreadable.
     """
+    about = read_object(admin / NAME, _MOST_BYTES) or {}
     try:
-        about = json.loads(read_regular(admin / NAME, _MOST_BYTES) or b"{}")
         listed = about.get("found", ())
         found = (HeldBack(**{**each, "rule": HeldBackRule(each["rule"])}) for each in listed)
         return tuple(found), tuple(map(str, about.get("promised", ())))
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError):
         return (), ()
 
 

@@ -15,6 +15,7 @@ from orchestrator.git.command import git_config
 from orchestrator.git.command.git_sessions import shared_part
 from orchestrator.git.command.runner import Git, GitOutput
 from orchestrator.git.repair.broken_worktrees import is_head
+from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.untrusted_files import read_regular
 
 #: Settings that decide whether git recognizes the directory as this repository.
@@ -173,8 +174,9 @@ def _content_and_mode(path: str) -> tuple[str, int] | None:
 
 
 def read(path: Path) -> GitDirectorySnapshot | None:
-    with suppress(ValueError, TypeError, KeyError, AttributeError):
-        found = json.loads(read_regular(path, _MOST_BYTES) or b"")
+    """Return the snapshot in a file; None if the file is missing or damaged."""
+    found = read_object(path, _MOST_BYTES) or {}
+    with suppress(ValueError, TypeError, LookupError, AttributeError):
         files = {name: each and each[0].encode("latin-1") for name, each in found["files"].items()}
         modes = {name: each[1] for name, each in found["files"].items() if each}
         where = {each: found[each] for each in ("top", "common", "where", "admin")}

@@ -20,7 +20,8 @@ from orchestrator.core.model.repository_changes import (
 )
 from orchestrator.git.command import user_repository
 from orchestrator.git.command.runner import ITSELF, Git
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.state_file import read_object
+from orchestrator.security.files.untrusted_files import replace_file
 
 _MOST_BYTES = 256 << 20
 #: Maximum numbers that are shown: lines of a file's difference, and commits of a branch's
@@ -73,11 +74,8 @@ class RepositoryRestore:
 
     @cached_property
     def _states(self) -> Mapping[str, Sequence[str]]:
-        try:
-            found = json.loads(read_regular(self.noted, _MOST_BYTES) or b"")
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
+        found = read_object(self.noted, _MOST_BYTES)
+        if found is None:
             raise Conflict(
                 f"cannot restore: {self.noted}, the record of the states before the job, is "
                 "missing or damaged; restore the changes by hand"

@@ -40,6 +40,7 @@ from orchestrator.git.command.runner import ITSELF, Git, with_nul
 from orchestrator.git.commits.commit_creation import commit_tree, contains, tree_of
 from orchestrator.git.worktrees.worktree_files import bring
 from orchestrator.git.worktrees.worktrees import refill
+from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
 
 #: Names of files in the directory that one machine sends to the other.
@@ -160,12 +161,12 @@ class _State:
 
 
 def _state_of(directory: str) -> _State:
+    found = read_object(f"{directory}/{_STATE}", _MOST_STATE_BYTES) or {}
     try:
-        found = json.loads(read_regular(f"{directory}/{_STATE}", _MOST_STATE_BYTES) or b"")
         state = _State(found["head"], found["changes"])
         if _ID.fullmatch(state.head) and _ID.fullmatch(state.changes):
             return state
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         pass
     raise RepositoryError(
         f"the transfer of a worktree has no valid file {_STATE} with the worker's commits; check "
@@ -199,14 +200,14 @@ def _side_work_of(directory: str) -> _SideWork:
     path = f"{directory}/{_SIDE_WORK}"
     if not os.path.lexists(path):
         return _SideWork({}, [], [])
+    found = read_object(path, _MOST_SIDE_WORK_BYTES) or {}
     try:
-        found = json.loads(read_regular(path, _MOST_SIDE_WORK_BYTES) or b"")
         side = _SideWork({**found["refs"]}, [*found["left"]], [*found["entries"]])
         names = (part_of_ref(name) == name and _SIDE_REF.fullmatch(name) for name in side.refs)
         lines = map(_LOG_ENTRY.fullmatch, side.entries)
         if all(names) and all(lines) and all(map(_ID.fullmatch, side.commits)):
             return side
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError):
         pass
     raise RepositoryError(
         f"the transfer of a worktree has no valid file {_SIDE_WORK} with the worker's branches; "

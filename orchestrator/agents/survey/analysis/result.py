@@ -300,7 +300,7 @@ def read_result(directory: Path) -> SurveyResult:
         return _from_json(content)
     except OSError as error:
         raise SurveyError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise SurveyError(f"{path} is not the result of a survey") from error
 
 

@@ -45,7 +45,7 @@ def read_task(directory: Path) -> SurveyTask:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SurveyError(f"cannot read {path}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SurveyError(f"{path} is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise SurveyError(f"{path} must hold one JSON object")

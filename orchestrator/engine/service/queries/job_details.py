@@ -15,7 +15,6 @@ from orchestrator.core.ports import StateChange, Store, Tree, Workspace
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.core.repository.repository import record_name
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.json_values import object_in
 from orchestrator.engine.merge.merge_messages import outcome_lines
 from orchestrator.engine.merge.merge_record import record_of
 from orchestrator.engine.runtime import clock
@@ -23,7 +22,7 @@ from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.publisher import Publisher
 from orchestrator.engine.supervisor.supervisor import Supervisor
-from orchestrator.security.files.untrusted_files import read_regular
+from orchestrator.security.files.state_file import read_object
 
 #: Maximum seconds for which an answer waits until observers have written their files.
 CATCH_UP_SECONDS = 5.0
@@ -197,7 +196,7 @@ class JobDetails:
         directory = self._workspace.job_directory(job.root_id)
         path = directory / "reports" / record_name(job_id)
         # The content may be invalid, because a worker may have written the file.
-        return object_in(read_regular(path, RECORD_BYTES, within=directory))
+        return read_object(path, RECORD_BYTES, within=directory) or {}
 
     def changes(self, caller: Caller, job: Job) -> Sequence[str]:
         """Return lines of text about the merge of an ended job; empty for a job without changes.

@@ -279,7 +279,7 @@ def _stored_remarks(group: Path) -> Iterator[_Stored]:
         try:
             found: Mapping[str, Any] = json.loads(file.read_bytes())
             yield _Stored(**{name: found[name] for name in _Stored.__slots__})
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             logger.error("the file %s is damaged; the comment in the file is omitted", file)
 
 

@@ -161,7 +161,7 @@ class NodeRegistry:
             content = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{self._path} is damaged: {error}; restore a copy") from error
         if not isinstance(content, dict):
             raise ConfigError(f"{self._path} is damaged: it is no JSON object; restore a copy")

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.core.errors import ConfigError
+from orchestrator.security.files.state_file import read_object
+
+_MOST_BYTES = 1024 * 1024
 
 
 class ServerAddresses:
@@ -78,11 +81,8 @@ class ServerAddresses:
         }
 
     def _stored(self) -> dict[str, Any]:
-        try:
-            found = json.loads(self._path.read_text(encoding="utf-8"))
-            return found if found.keys() == self._fields().keys() and found["used"] else {}
-        except (OSError, ValueError, AttributeError):
-            return {}
+        found = read_object(self._path, _MOST_BYTES) or {}
+        return found if found.keys() == self._fields().keys() and found["used"] else {}
 
 
 def host_and_port(address: str) -> tuple[str, int]:

@@ -23,8 +23,9 @@ from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Window, 
 from orchestrator.launchers.cluster.file_transfer import archive
 from orchestrator.launchers.cluster.file_transfer.archive import ArchiveFigures, UnusableFiles
 from orchestrator.launchers.cluster.file_transfer.node_files import attempt_files
+from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.tree_removal import remove
-from orchestrator.security.files.untrusted_files import read_regular, replace_file
+from orchestrator.security.files.untrusted_files import replace_file
 
 _MOST_LIST_BYTES = 16 * 1024 * 1024
 
@@ -163,11 +164,9 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
     Removes the archive that the node has sent so far. The node sends the archive again.
     """
     _unlink(archive_path(exit_path))
-    content = read_regular(_sibling(exit_path, "files.json"), _MOST_LIST_BYTES)
-    if content is None:
-        return None
+    content = read_object(_sibling(exit_path, "files.json"), _MOST_LIST_BYTES)
     try:
-        return attempt_files(json.loads(content))
+        return attempt_files(content or {})
     except (ValueError, KeyError, TypeError):
         return None
 

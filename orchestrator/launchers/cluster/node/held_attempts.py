@@ -16,6 +16,7 @@ from orchestrator.core.ports.attempt_files import AttemptFiles
 from orchestrator.launchers.cluster.connection.link import CHUNK, Message
 from orchestrator.launchers.cluster.file_transfer.node_files import RETURNED, attempt_files
 from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
+from orchestrator.security.files.state_file import read_object
 
 #: Output files that are sent to the server: paths below the attempt's directory.
 FILES = {"log": "log", "raw": "raw/log"}
@@ -24,6 +25,7 @@ FILES = {"log": "log", "raw": "raw/log"}
 _NAMES = {**FILES, "files": RETURNED}
 #: Maximum number of empty directories that remain for later attempts.
 _MOST_SPARES = 64
+_MOST_LAUNCH_BYTES = 32 * 1024 * 1024
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -72,8 +74,8 @@ class HeldAttempt:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
 
     def load(self) -> None:
-        with suppress(OSError, ValueError, KeyError):
-            kept = json.loads(Path(self.directory, "launch.json").read_text(encoding="ascii"))
+        kept = read_object(f"{self.directory}/launch.json", _MOST_LAUNCH_BYTES) or {}
+        with suppress(ValueError, KeyError, TypeError):
             self.digest, self.bases = kept["digest"], kept["bases"]
             self.scratch = kept["scratch"]
             if kept["files"] is not None:

@@ -45,7 +45,7 @@ class JoinFile:
         """Read a join file. Raise ConfigError if it is unusable."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             why = getattr(error, "strerror", None) or "the file is not a join file"
             raise ConfigError(
                 f"cannot read {path}: {why}; create it: {COMMAND} nodes add NAME"

@@ -9,6 +9,9 @@ from typing import Any
 
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
+from orchestrator.security.files.state_file import read_object
+
+_MOST_BYTES = 64 * 1024
 
 
 class NodeLease:
@@ -44,9 +47,10 @@ class NodeLease:
         self._terms = new_terms
 
     def _stored_terms(self) -> NodeLeaseTerms | None:
+        stored = read_object(self._directory / "terms.json", _MOST_BYTES)
         try:
-            return NodeLeaseTerms(**json.loads((self._directory / "terms.json").read_text()))
-        except (OSError, ValueError, TypeError):
+            return None if stored is None else NodeLeaseTerms(**stored)
+        except TypeError:
             return None
 
     def connected(self, sent: float) -> None:
