@@ -167,6 +167,27 @@ LIGHT = frozenset(
         "security.secrets.masking",
     )
 )
+FILE_READERS = frozenset(("open_plain", "read_bytes", "read_regular", "read_tail", "read_text"))
+JSON_PARSERS = frozenset(("json.load", "json.loads", "object_in", "value_in"))
+#: Functions that read and parse a JSON file, with the reason why they may.
+OTHER_JSON_READERS: Mapping[str, str] = {
+    "agents.discovery.availability.installed_version": "package managers create hard links",
+    "agents.driver_process.logins._complete_content": "any JSON value counts",
+    "agents.driver_process.spec_file.read": "raises: without the input, the driver cannot start",
+    "agents.prices.price_table._table": "a file of the product",
+    "agents.survey.analysis.result.read_result": "raises an error with the cause",
+    "agents.survey.assignment.survey_task.read_task": "raises an error with the cause",
+    "api.access.browser_sessions._stored": "logs the cause",
+    "api.mcp.tools_file.definitions": "a file of the product",
+    "cli.demo.story.of": "a file of the demo",
+    "cli.offline.jobs_on_disk._status": "prints the cause",
+    "cli.setup.integrations.triggers.test_command": "the user names the file",
+    "engine.service.reruns.event_feedback._stored_remarks": "a failed read is repeated later",
+    "launchers.cluster.connection.node_registry._read": "raises: nodes must not be lost silently",
+    "launchers.cluster.node.join_file.read": "raises: the user names the file",
+    "launchers.exit_record.exit_record.holder": "only the first line counts",
+    "security.files.state_file._value": "the function that the others use",
+}
 KILLERS = frozenset({"kill", "killpg", "pidfd_send_signal"})
 KILLING_PACKAGES = frozenset({"launchers", "composition", "cli"})
 #: The driver stops the program that it started, in the program's own process group, because only
@@ -576,6 +597,27 @@ def is_callable_type(node: ast.expr, aliases: frozenset[str]) -> bool:
             return is_callable_type(left, aliases) or is_callable_type(right, aliases)
         case _:
             return False
+
+
+def test_json_files_are_read_by_one_function() -> None:
+    found = {
+        f"{module.name.removeprefix(f'{TOP}.')}.{node.name}"
+        for module in modules().values()
+        for node in module.nodes
+        if isinstance(node, ast.FunctionDef) and reads_json(node)
+    }
+    assert found - OTHER_JSON_READERS.keys() == set(), (
+        "use security/files/state_file.py, or name the reason in OTHER_JSON_READERS"
+    )
+    assert OTHER_JSON_READERS.keys() - found == set(), "these functions no longer read JSON"
+
+
+def reads_json(function: ast.FunctionDef) -> bool:
+    """True if the function itself reads a file and parses JSON."""
+    calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
+    names = {each.attr if isinstance(each, ast.Attribute) else ast.unparse(each) for each in calls}
+    parses = {ast.unparse(each).removeprefix("json_values.") for each in calls} & JSON_PARSERS
+    return bool(parses and names & FILE_READERS)
 
 
 def called(node: ast.Call) -> str:
