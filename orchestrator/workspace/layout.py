@@ -27,6 +27,7 @@ from orchestrator.core.model.human_input import (
 )
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.text.command_name import COMMAND
+from orchestrator.core.text.json_values import sequence
 from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import (
@@ -314,9 +315,9 @@ class Place:
         Also set ``former`` to the former paths of the project.
         """
         before = read_object(self._record, _MOST_BYTES) or {}
-        self.former = tuple(before.get("former", ()))
+        self.former = tuple(each for each in sequence(before, "former") if isinstance(each, str))
         was, (workspace, project) = before.get("project", ""), map(os.path.realpath, self._paths)
-        if was and was != project and not os.path.lexists(was):
+        if isinstance(was, str) and was and was != project and not os.path.lexists(was):
             self.former = (*self.former, was)
         return (before.get("workspace"), was) != (workspace, project)
 

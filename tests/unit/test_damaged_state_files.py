@@ -278,6 +278,37 @@ def test_a_damaged_file_counts_as_missing_or_is_rejected(
     check(reader, tmp_path, before)
 
 
+INFINITE, TOO_LARGE = float("inf"), 10**400
+WRONG_FIELDS = [
+    ("the server", {**RECORD, "pid": INFINITE}),
+    ("the server", {**RECORD, "former_ports": [INFINITE]}),
+    ("servers of the user", {**RECORD, "started_at": 1.0, "pid": INFINITE}),
+    ("servers of the user", {**RECORD, "started_at": TOO_LARGE}),
+    ("location", {"former": 5}),
+    ("location", {"former": [5]}),
+    ("location", {"project": 5}),
+    ("snapshot of the git directory", {**SNAPSHOT, "files": {"a": ["x"]}}),
+    ("held-back files", {"found": 5}),
+    ("held-back files", {"found": [5], "promised": ["b"]}),
+    ("clock", ["boot", INFINITE]),
+    ("clock", ["boot"]),
+    ("clock", ["boot", TOO_LARGE]),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), WRONG_FIELDS)
+def test_a_file_with_wrong_fields_counts_as_missing(
+    name: str, content: object, tmp_path: Path
+) -> None:
+    reader = READERS[name]
+    path = made_path(reader, tmp_path)
+    before = missing(reader, tmp_path)
+
+    path.write_text(json.dumps(content))
+
+    check(reader, tmp_path, before)
+
+
 @pytest.mark.parametrize(
     "reader", [pytest.param(each, id=name) for name, each in READERS.items() if each.is_plain]
 )

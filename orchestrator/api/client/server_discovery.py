@@ -100,7 +100,7 @@ def read_record(workspace: Path) -> ServerRecord | None:
             version=str(record.get("version") or ""),
             former_ports=tuple(int(port) for port in record.get("former_ports", ())),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
 
 

@@ -95,6 +95,6 @@ def _read(path: Path) -> _Record | None:
         record = _Record(
             str(found["url"]), str(found["project"]), int(found["pid"]), float(found["started_at"])
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return None
     return record if record.url.startswith(("http://", "https://")) else None
