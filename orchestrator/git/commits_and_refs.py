@@ -87,8 +87,8 @@ _MARKER = re.compile(rb"^\+[<=>|]", re.MULTILINE)
 def may_add_markers(git: Git, start: str, end: str) -> bool:
     """True if ``end`` may add conflict markers to ``start``. False if ``end`` adds no markers.
 
-    After True, the caller must search for markers with git. This function reads only a patch, which
-    is cached for the worker's gates.
+    This function reads only a patch, which is cached for the worker's gates. If the result is True,
+    the caller must search for markers with git.
     """
     if not _is_next(git, start, end):
         return True

@@ -101,8 +101,8 @@ def _uncommitted(
     """Yield a name and a commit for each worktree in which a crash left uncommitted files.
 
     ``tips``: the head of each worker's branch. If the commit contains this head, the name is the
-    worker's name. Otherwise, the name ends with ``+worktree``, so that the caller saves both
-    commits. ``directory``, ``present``: see ``keep``.
+    worker's name. Otherwise, ``+worktree`` is added to the name, so that the caller saves the head
+    and the commit under different names. ``directory``, ``present``: see ``keep``.
     """
     for found in worktrees.below(directory):
         moved = f"{present}{found.directory.removeprefix(directory)}"
@@ -184,8 +184,8 @@ def remove(place: GitLocation, root_id: str, directory: str, present: str) -> Se
 def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
     """Return the commits of a root job that are on no branch of the user, by full ref name.
 
-    A worktree that remains after a full disk or a crash is included, too. The key is the worktree's
-    path, and the value is ``UNCOMMITTED``.
+    Each worktree that remains after a full disk or a crash has its path as key, and ``UNCOMMITTED``
+    as value.
     """
     git = place.git
     branches = f"refs/heads/{BRANCHES}/{root_id}/"

@@ -130,8 +130,8 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
     """Yield the names and values of git settings that make every push fail. Fetching still works.
 
-    Git applies the setting with the longest matching address. Therefore each remote gets a setting
-    for its full address, so that none of the user's own settings allows a push.
+    Git applies the setting with the longest matching address, so the user's own settings could
+    allow a push. Therefore each remote gets a setting for its full address.
     """
     listed = os.fsdecode(git_config.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]

@@ -236,7 +236,8 @@ def commit_all(
 def _keep(module: Submodule, commit: str, name: str) -> None:
     """Fetch a commit into the user's submodule repository, as the ref ``name``.
 
-    The commit is fetched, because a push would run the user's hooks. Raise RepositoryError.
+    The commit is fetched instead of pushed, because a push would run the user's hooks. Raise
+    RepositoryError.
     """
     source = module.source
     if source is None:
@@ -272,9 +273,9 @@ def snapshot(
 ) -> Mapping[str, str]:
     """Create a commit of each submodule with uncommitted changes. Return these commits by path.
 
-    The files, index, and HEAD of each submodule stay unchanged. The user's repository of each
-    submodule gets a ref below ``name``. The ref points to the new commit, or to HEAD's commit if
-    there are no uncommitted changes.
+    The files, index, and HEAD of each submodule stay unchanged. For each submodule, the repository
+    in the user's checkout gets a ref below ``name``. The ref points to the new commit, or to HEAD's
+    commit if there are no uncommitted changes.
     """
     found = {}
     for module in _with_files(git, admin, top):

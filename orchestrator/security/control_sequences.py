@@ -48,8 +48,8 @@ class Cleaner:
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
         """Return the clean text of a chunk, and a part of the chunk's original text.
 
-        Until the first removal from the stream, the original text is b"". In the chunk with this
-        removal, the original text begins at the first removed byte. Later, it is the whole chunk.
+        The original text is b"" until a byte of the stream is removed. From this byte on, all
+        returned original texts together are the original stream.
         """
         stream = self._held + chunk
         # First hold back a sequence that the chunk's end cuts. If the sequence is a color, nothing
@@ -69,7 +69,8 @@ class Cleaner:
     def finish(self) -> bytes:
         """End the stream. Return the bytes of an incomplete sequence that are still held back.
 
-        Return b"" after any removal, because ``feed`` then returned these bytes as original text.
+        Return b"" if ``feed`` has removed anything from the stream: then ``feed`` has already
+        returned the held bytes as original text.
         """
         held, self._held = self._held, b""
         return b"" if self._has_removed else held

@@ -106,8 +106,8 @@ def _grant(
     """Return the lease of ``owner`` on one lock: its present lease, or a new lease.
 
     ``held``: the owner's present lease, and True if another worker has acquired an overlapping lock
-    since then; None without a present lease. If the value is True, the present lease gets the new
-    ``number``, otherwise it stays unchanged. A new or changed lease is stored.
+    after the owner; None without a present lease. If the value is True, the present lease gets the
+    new ``number``, otherwise it stays unchanged. A new or changed lease is stored.
     """
     if held is not None and not held[1]:
         return held[0]

@@ -48,10 +48,10 @@ class _State:
     files: FileStamps
 
     def is_settled(self, read_at: float) -> bool:
-        """True if no file was changed later than SETTLED_SECONDS before the time ``read_at``.
+        """True if the last change of every file is more than SETTLED_SECONDS before ``read_at``.
 
-        ``read_at``: Unix time. Within SETTLED_SECONDS after a change, another change may leave the
-        file's times unchanged.
+        ``read_at``: Unix time. Two changes within SETTLED_SECONDS may give a file the same times,
+        so that the second change would not be noticed.
         """
         limit = int((read_at - SETTLED_SECONDS) * 1e9)
         rules = (max(each[2:]) for each in self.rules if each)

@@ -90,8 +90,8 @@ def _cache(
 ) -> None:
     """Cache a configuration that was read at the time ``began``.
 
-    The configuration is not cached if one of its files changed less than SETTLED_SECONDS before
-    ``began``, or later. It is not cached either if a setting's name matches ``excluded``.
+    The configuration is not cached in two cases: one of its files changed after ``began`` or
+    shortly before (SETTLED_SECONDS), or a setting's name matches ``excluded``.
     """
     names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))

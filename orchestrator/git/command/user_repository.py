@@ -269,8 +269,8 @@ def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """Yield the moves of refs that a root job's workers made. Fetches are excluded.
 
     Several moves of one ref by one worker become one move, from the first commit to the last. A
-    move is omitted if it was undone later: the ref returned to its commit before the move, for
-    example by ``restore``. Pushes and moves of HEAD are never omitted. Only logs that changed after
+    move is omitted if the ref later returned to the commit from which the move began, for example
+    by ``restore``. Pushes and moves of HEAD are never omitted. Only logs that changed after
     ``since`` (Unix time) are read.
     """
     logs = common / "logs"
@@ -318,7 +318,8 @@ def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
 def _without_undone(found: Mapping[str, RefMove], commit: str) -> dict[str, RefMove]:
     """Return the moves that remain after the ref has moved back to ``commit``.
 
-    The first move that began at ``commit`` is undone, and so are all later moves.
+    The ref's return to ``commit`` has undone the first move that began at ``commit``, and all moves
+    after it.
     """
     kept: dict[str, RefMove] = {}
     for worker_id, move in found.items():
@@ -329,7 +330,7 @@ def _without_undone(found: Mapping[str, RefMove], commit: str) -> dict[str, RefM
 
 
 def _parsed_entry(head: str, address: str) -> tuple[str, str, str]:
-    """Return the commit before a logged move, the commit after the move, and the worker.
+    """Return the old commit, the new commit, and the worker of an entry in a ref's log.
 
     A missing value is "". ``address``: end of the email address of the job's workers.
     """

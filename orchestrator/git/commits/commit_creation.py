@@ -249,9 +249,10 @@ def _write_tree(
     """Write the tree of a commit.
 
     ``add``: adds the files to an index. ``modules``: the new commits of submodules, by path. Return
-    the tree's id, and the nested repositories and held-back files. The first try also stores
-    the objects of held-back files, because omitting them would need one more process per commit. If
-    the disk is full, a second try omits these objects.
+    the tree's id, and the nested repositories and held-back files.
+
+    Held-back files are not in the tree, but their objects are stored. Omitting the objects would
+    need one more process per commit. Only if the disk is full, a second try omits these objects.
     """
     try:
         return _write_tree_once(git, rules, add, modules)

@@ -146,8 +146,8 @@ def _is_file(directory: str, name: str) -> bool:
 def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
     """Yield nested repositories that contain files in ``changed``.
 
-    Git adds a nested repository as a link only if the index has none of the repository's files.
-    Otherwise git adds the files, and only this function finds the repository.
+    If the index already has files of a nested repository, git adds the nested repository's files
+    instead of a link. Only this function finds such a nested repository.
     """
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:
@@ -234,7 +234,8 @@ def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
 def _without_history(git: Git, head: str) -> _Source:
     """Return the content of HEAD as a commit without history.
 
-    Fetching a shallow history would make the user's repository shallow, too.
+    The user's repository fetches the returned commit. Fetching the history of a shallow clone would
+    make the user's repository shallow, too.
     """
     when = git.run("show", "--no-patch", "--format=%at %ct", head).text.split(" ")
     dates = zip(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), when, strict=True)

@@ -210,6 +210,6 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 def clean_exclusions(admin: Path) -> list[str]:
     """Return options that make ``git clean`` keep held-back files.
 
-    Held-back files stay because the worker's own checks may have used them.
+    Held-back files stay, because checks that the worker runs may need these files.
     """
     return [f"--exclude=/{literal(each.path)}" for each in noted(admin)[0]]

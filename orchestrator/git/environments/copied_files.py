@@ -109,7 +109,8 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
     """Copy ignored files from ``above``, the worktree of the parent worker.
 
     Call this before ``carry``, which does not replace existing files. ``top``: the user's checkout.
-    Only regular files are copied, because the parent worker may change its files at any time.
+    Only regular files are copied: the parent worker may still run, and could replace a file with a
+    link.
     """
     to = worktree.directory
     try:

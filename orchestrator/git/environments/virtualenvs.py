@@ -35,9 +35,9 @@ class PathMove:
     after: str
 
     def of(self, path: str) -> str:
-        """Return the path with ``after`` in place of ``before``.
+        """Return the path after the move of ``before`` to ``after``.
 
-        Return the path unchanged if it is neither ``before`` nor a path below ``before``.
+        A path that is neither ``before`` nor below ``before`` is returned unchanged.
         """
         if within(path, self.before):
             return self.after + path[len(self.before) :]

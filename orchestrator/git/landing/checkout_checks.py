@@ -56,9 +56,9 @@ def check_clean(git: Git) -> None:
 
 
 def is_between(git: Git, before: str, after: str) -> bool:
-    """True if tracked files have uncommitted changes, and these files differ between two commits.
+    """True if tracked files are changed, and each changed file differs between two commits.
 
-    ``before`` and ``after``: the two commits. False if a changed file is equal in both commits.
+    ``before`` and ``after``: the two commits. A changed file has uncommitted changes.
     """
     changed = {path_of(each) for each in _changed(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}

@@ -20,9 +20,10 @@ def is_locked(git: Git) -> bool:
 
 
 def has_only_added(git: Git, before: str, after: str) -> bool:
-    """True if a killed git wrote files that only ``after`` has, but did not add them to the index.
+    """True if a killed git wrote new files of ``after``, but did not add these files to the index.
 
-    Git lists such files as untracked.
+    New files are in the commit ``after``, but not in the commit ``before``. Git lists such files as
+    untracked.
     """
     return is_locked(git) and any(_existing(git, before, after, "A"))
 
@@ -49,7 +50,8 @@ def _existing(git: Git, before: str, after: str, kinds: str) -> list[str]:
 def _has_later_changes(git: Git, before: str, after: str) -> bool:
     """True if a file was changed after the interruption.
 
-    Such a file matches neither commit, and is not a partly written file of ``after``.
+    Such a file differs from its versions in both commits. A partly written file does not count: its
+    content is the beginning of its version in ``after``.
     """
     others = {*_existing(git, before, after, "ADMT")}
     for commit, absent in ((before, "A"), (after, "D")):

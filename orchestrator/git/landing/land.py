@@ -43,8 +43,9 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise InTheWay.
 
     ``dirt``: a commit of the work that was uncommitted at the job's start. This commit is the merge
-    base, because the user may have committed the work since then. With an earlier base, a worker's
-    changes to lines of this work would conflict.
+    base. The user may have committed the same work after the start: with an earlier base, the work
+    would count as a change of both sides, and would conflict with a worker's changes of the same
+    lines.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)
@@ -358,9 +359,10 @@ class Landing:
     def _with_rewritten(self, head: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
 
-        If an earlier result of the job was landed as rewritten commits, return a temporary merge of
-        ``head`` with the earlier result. A merge with ``head`` would report conflicts in lines that
-        both results have.
+        If an earlier result of the job was landed as rewritten commits, git does not know that
+        ``head`` already has the earlier result. Then return a temporary merge of ``head`` with the
+        earlier result. Without this merge, git would report conflicts in lines of the earlier
+        result.
         """
         earlier = self._git.resolve(self._rewritten_ref)
         if not earlier or not self._rewritten_on(head, earlier):

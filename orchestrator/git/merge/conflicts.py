@@ -43,9 +43,9 @@ def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
 def with_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Side]) -> str:
     """Return the merged tree with the ``theirs`` version at every conflicting path.
 
-    A file that ``theirs`` removed is removed. A file that ``ours`` renamed keeps the new name. A
-    path that neither side has, because git derived it from a renamed directory, keeps the merged
-    content.
+    A file that ``theirs`` removed is removed. A file that ``ours`` renamed keeps the new name. If
+    one side renamed a directory, git may move a file to a path that neither side has. Such a file
+    keeps the merged content.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
     kept = [*entries_at(git, theirs, paths)]
@@ -65,8 +65,8 @@ def _at_old_paths(
 ) -> Iterator[Entry]:
     """Yield the ``theirs`` version of each file that ``ours`` renamed to a path in ``kept``.
 
-    Another file in ``kept`` occupies the new path. Therefore the version gets the file's old path,
-    and is not lost.
+    The entry in ``kept`` occupies the new path. Therefore the version is yielded with the path from
+    before the rename, so that the version is not lost.
     """
     places = {path for *_, path in kept}
     above = _with_parents(places)

@@ -80,9 +80,9 @@ def contents(
 ) -> Iterator[Content]:
     """Yield the merged content of each file whose text conflicts. ``tree`` is git's merged tree.
 
-    ``unites`` returns True if the merge may keep the lines of both sides in a file. Both sides'
-    lines are kept if both sides only added lines at the conflicting places. ``forces``: True to
-    select the lines of ``theirs`` in all other conflicts.
+    The lines of both sides are kept if ``unites`` returns True for the file, and if both sides only
+    added lines at the conflicting places. ``forces``: True to select the lines of ``theirs`` in all
+    other conflicts.
     """
     files = list(_conflicted_files(git, tree, sides))
     ours, theirs = _edits(git, files)

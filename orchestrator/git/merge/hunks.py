@@ -49,7 +49,7 @@ def key(line: bytes) -> bytes:
 
 
 def edits_of(diff: bytes) -> list[Edit]:
-    """Return the edits in ``diff``, the output of git for one file without context lines."""
+    """Return the edits in ``diff``: git's patch of one file, without context lines."""
     found: list[Edit] = []
     for match in _HEADER.finditer(diff):
         numbers = [1 if each is None else int(each) for each in match.groups()]
@@ -108,10 +108,10 @@ def _pop_group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Ed
 
 
 def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
-    """Return the span of one side's text that corresponds to the span ``base`` of the base text.
+    """Return the lines of one side (a span) that stand for the lines ``base`` of the base text.
 
-    ``edits``: the side's edits in this span. ``at``: the first line of the returned span if there
-    are no edits.
+    ``edits``: the side's edits of these lines. ``at``: the first line of the returned span; used
+    only if ``edits`` is empty.
     """
     low, high = base
     if not edits:

@@ -214,8 +214,9 @@ def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     """Return the files that conflict between two commits, and that ``commit`` does not resolve.
 
     A file is unresolved if it has conflict markers that neither side has, or if git invented the
-    file's name. If ``commit`` has the same files as the result of ``merge_with_markers``, all files
-    are unresolved, because conflicts of binary files and deletions have no markers.
+    file's name. If ``commit`` has the same files as the result of ``merge_with_markers``, no
+    conflict was resolved. Then all files are unresolved, even binary and deleted files, which have
+    no markers.
     """
     made = trial_merge(git, ours, theirs)
     paths = list(dict.fromkeys(path for *_, path in made.sides))

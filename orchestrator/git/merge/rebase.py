@@ -67,8 +67,8 @@ def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
 
     Return "" if the changes conflict, or if the commit has no parent.
 
-    The trees are merged as temporary commits with a common parent, because ``merge-tree`` of git
-    2.39 has no option for the merge base.
+    ``merge-tree`` of git 2.39 has no option for the merge base. Therefore ``tree`` and the commit's
+    files become two temporary commits. The parent of both has the files of the commit's parent.
     """
     if not facts.parent:
         return ""
@@ -94,7 +94,7 @@ def _committed(git: Git, tree: str, parent: str, facts: _CommitFacts, signature:
 
 
 def paths_in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
-    """Return the paths in ``paths`` that a commit after ``start`` up to ``tip`` changed."""
+    """Return those ``paths`` that were changed in the commits ``start..tip``."""
     how = ("rev-list", "-n1", "--full-history", tip, f"^{start}", "--")
     return [path for path in paths if git.run(*how, path).text]
 
@@ -104,8 +104,9 @@ def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) 
 
     All later commits are rewritten. Return the rewritten ``tip``.
 
-    The squashed commit gets ``message``, with a list of the commits' subjects that differ from the
-    subject of ``message``. Without such subjects, it gets the message of the next commit.
+    The squashed commit gets ``message`` and a list of the subjects of the squashed commits.
+    Subjects equal to the subject of ``message`` are omitted. If no subject remains, the squashed
+    commit gets the message of the next commit instead.
 
     Return ``tip`` unchanged if it is not a descendant of ``onto`` and ``refused``, or if a commit
     to squash is a merge.

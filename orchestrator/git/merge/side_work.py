@@ -3,8 +3,8 @@
 Side work is merged into the worker's branch if a ref log proves that the worker created it. The
 proof is either the worker's email address in the log of the ref, or an entry in the log of HEAD in
 the worker's worktree. If the logs were emptied, the email address in the commit decides. All other
-branches, worktrees, and stash entries stay unchanged. After a crash, each step can be repeated,
-because git does not merge the same changes a second time.
+branches, worktrees, and stash entries stay unchanged. After a crash, each step can be repeated: git
+merges nothing that is already merged.
 """
 
 import logging
@@ -233,7 +233,7 @@ class _SideWorkMerge:
 
         If a file prevents the change, move nothing, and return False; otherwise return True. After
         a crash between the two steps, the next attempt commits the new files as the worker's
-        changes, and merges the side work again.
+        changes, and merges the side work again. The resulting files are the same.
         """
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)
@@ -286,7 +286,10 @@ class _SideWorkMerge:
 
 @contextmanager
 def _logged(kind: str, name: str) -> Iterator[None]:
-    """Log errors of the block, so that unreadable side work does not fail the worker's own work."""
+    """Log errors of the ``with`` block instead of raising them.
+
+    Otherwise, unreadable side work would make the worker's own work fail.
+    """
     try:
         yield
     except RepositoryError as error:
@@ -323,9 +326,9 @@ def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
 def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str]) -> list[str]:
     """Return the commits that the worker made on a detached HEAD and then left by a checkout.
 
-    Like ``git switch -``, this function recognizes a checkout by the text of its log entry. Commits
-    in the histories of ``merged`` are omitted, and so are commits that the worker's branch had for
-    some time.
+    Like ``git switch -``, this function recognizes a checkout by the text of its log entry. Two
+    kinds of commits are omitted: commits in the histories of ``merged``, and commits to which the
+    worker's branch has pointed.
     """
     left = {commit for name, commit in log.checkouts if name == commit}
     if left:
@@ -380,8 +383,8 @@ def _own_branches(
     """Return two mappings. Each maps a branch to the worker's last commit on the branch.
 
     The first mapping has the worker's own branches. The second mapping has branches of the user.
-    The second mapping omits a branch if its log has the email address of a worker in the entry for
-    the commit, because the job's report already names this branch.
+    A branch of the user is omitted if its log shows that a worker moved the branch to the commit.
+    The job's report already names such a branch.
     """
     found, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
     for ref, tip in branches.items():
@@ -409,7 +412,8 @@ def _own_branches(
 def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[LogEntry]:
     """Yield the entries of a branch's log, except entries of other workers and of the user.
 
-    The log has such entries if another worker or the user commits on the branch later.
+    The log has such other entries if another worker or the user commits on the branch after this
+    worker.
     """
     users = {each.email for each in entries(_log_of(home, "HEAD"))}
     yield from (
@@ -418,7 +422,7 @@ def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[L
 
 
 def _made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
-    """Return the last commit that the worker made on a branch in its worktree; "" if none.
+    """Return the worker's last commit on a branch, if made in the worker's worktree; otherwise "".
 
     ``tip``: the branch's present commit. Another worker may have added commits.
     """
@@ -429,7 +433,7 @@ def _made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
 
 
 def _by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
-    """Return the refs in ``refs`` whose commit has the worker's email address, with the commit."""
+    """Return {ref: commit} for those ``refs`` whose commit has the worker's email address."""
     if not refs:
         return {}
     how = "--format=%(refname) %(objectname) %(committeremail)"
@@ -442,8 +446,8 @@ def _by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
 def _is_own(home: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
     """True if the log of a branch shows that the worker created the branch, or if the log is empty.
 
-    Any worker may have emptied all logs, for example by ``git reflog expire --expire=now --all``.
-    Then only the commits themselves show who made them.
+    An empty log proves nothing, because any worker may have emptied all logs, for example by ``git
+    reflog expire --expire=now --all``. Then the caller must check who made the commits.
     """
     ways = tuple(f"Branch: {how} {home.branch} to " for how in ("renamed", "copied"))
     return (

@@ -122,7 +122,7 @@ def _clear_flags(git: Git, marked: Sequence[tuple[str, str]]) -> None:
     """Clear the flags by which git overlooks changes: ``assume-unchanged``, ``skip-worktree``.
 
     ``marked``: for each file, its tag in ``ls-files -v``, and its path. In a sparse checkout,
-    ``skip-worktree`` stays, because git itself clears it for files that exist.
+    ``skip-worktree`` is left to git, which clears this flag if the file exists.
     """
     hidden = {"--no-assume-unchanged": [path for tag, path in marked if tag.islower()]}
     skipped = [path for tag, path in marked if tag in "Ss"]

@@ -256,8 +256,9 @@ class _Restoration:
     def _restore_refs(self, all_gone: bool) -> None:
         """Restore refs to their state before the job.
 
-        ``all_gone``: True if the directory of the refs was missing. Otherwise, the packed-refs file
-        is broken: refs in its readable lines keep their commits. Other missing refs are restored.
+        ``all_gone``: True if the directory of the refs was missing. False if the packed-refs file
+        is broken: then only missing refs are restored. A missing ref gets the commit in its line of
+        the packed-refs file. If this line is unreadable, the ref gets its commit before the job.
         """
         git, path = Git(self.before.top, {}), self.before.packed_refs
         refs = listed(read_regular(self.broken_files.job / REFS, _MOST_BYTES) or b"")

@@ -407,8 +407,8 @@ class NodeRepository:
 def _side_work(git: Git, directory: str, own: str, branch: str, head: str) -> _SideWork:
     """Return a worker's side work: its newest branches, stash entries, and entries of HEAD's log.
 
-    Branches and stash entries whose commit HEAD contains are omitted. ``own``: the directory of the
-    worker's repository. ``git`` reads the objects of this repository, but not its settings.
+    A branch or stash entry is omitted if HEAD contains its commit. ``own``: the directory of the
+    worker's repository. ``git`` reads the objects of the worker's repository, but not its settings.
     """
     log = HeadLog(own)
     heads = tips(Git(directory, {"GIT_DIR": own}), Path(own), _HEADS)

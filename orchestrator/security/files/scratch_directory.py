@@ -1,7 +1,7 @@
 """A private directory for temporary files of one attempt, or of one run of a gate.
 
-The directory is not below the worker's own directory, because the path of a Unix socket may have
-only about 100 characters.
+Programs create Unix sockets in this directory, and the path of a socket may have only about 100
+characters. Below the worker's own directory, such a path could be too long.
 """
 
 import logging
@@ -50,9 +50,9 @@ def remove(directory: str) -> None:
 
 
 def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
-    """Remove all directories of a workspace's attempts that are not in ``keep``.
+    """Remove the directories of a workspace's attempts, except the directories in ``keep``.
 
-    Crashed servers have left these directories.
+    Crashed servers have left the removed directories.
     """
     root, prefix = _root(), _prefix(workspace)
     try:

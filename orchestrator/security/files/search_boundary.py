@@ -96,8 +96,8 @@ _GIT_SETTINGS = {
 def git_settings(environment: Mapping[str, str], more: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return the variables that give a worker its git settings.
 
-    The result keeps the git settings in the variables ``environment``, and adds settings after
-    them. ``more``: names and values of further settings; a name may occur several times.
+    The git settings in the variables ``environment`` come first, then the settings of this module,
+    then ``more``: names and values of further settings. A name may occur several times.
     """
     given = environment.get("GIT_CONFIG_COUNT", "")
     first = int(given) if given.isdigit() else 0

@@ -46,8 +46,8 @@ class Retry:
     def pause(self, asked: float | None = None) -> bool:
         """Sleep until the next retry is due, and return True.
 
-        Return False at once if the window would end during the sleep. ``asked``: the delay in
-        seconds for which the server asked.
+        Return False at once if the time for all retries would end during the sleep. ``asked``: the
+        delay in seconds for which the server asked.
         """
         delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)
         left = self._deadline - time.monotonic()

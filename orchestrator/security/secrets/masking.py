@@ -80,7 +80,7 @@ class Masker:
     def release(self) -> bytes:
         """Return the held bytes if they are at most a quarter of a secret, otherwise b"".
 
-        If further bytes of the secret follow, they are masked. Idempotent.
+        If the rest of the secret follows later, the rest is masked. Idempotent.
         """
         if not self.holds_back or not self._reveals_little(self._held):
             return b""
@@ -164,7 +164,7 @@ class _Unbroken:
         self.text = joined.translate(None, b"\r\n")
 
     def span(self, at: int, length: int) -> _Span:
-        """Return the span of the original stream that has the bytes ``text[at : at + length]``.
+        """Return where the original stream has the bytes ``text[at : at + length]``: a span.
 
         The span neither begins nor ends with a line break.
         """
@@ -204,7 +204,10 @@ def _united(spans: list[_Span]) -> list[_Span]:
 
 
 def _shared(stream: bytes, form: bytes) -> int:
-    """Return the length of the longest proper prefix of ``form`` at the end of ``stream``."""
+    """Return how many bytes at the end of ``stream`` are an incomplete ``form``.
+
+    Example: 2 if ``stream`` ends with ``se``, and ``form`` is ``secret``.
+    """
     tail = stream[-(len(form) - 1) :]
     for at in _positions(form[:1], tail):
         if form.startswith(tail[at:]):

@@ -87,9 +87,9 @@ class Fence:
     The *epoch* is a number in the database. Each new server increments the epoch while it holds the
     writer's lock. Each new session for writing acquires a lock, and then checks the epoch.
 
-    A server that replaces a lost server ends all other sessions with such a lock
-    (``end_writers``). After that, no session of a former epoch can commit. Therefore a commit needs
-    no check.
+    A server that replaces a lost server increments the epoch, and then ends all other sessions with
+    such a lock (``end_writers``). A new session of the lost server fails its check. Therefore no
+    session of a former epoch can commit, and a commit needs no check.
     """
 
     def __init__(self) -> None:
@@ -108,9 +108,9 @@ class Fence:
 def take_for_one_writer(engine: Engine, fence: Fence) -> None:
     """Make each new connection of the engine lock the database. Raise StoreError.
 
-    PostgreSQL grants the lock only after it has closed the connection that held the lock before. By
-    then, the last changes of the former connection are stored or lost. The lock also excludes a
-    second server, which would run the same jobs again.
+    PostgreSQL grants the lock only when the connection of the former holder is closed. Therefore no
+    change of the former holder can still arrive: its last changes are stored or lost. The lock also
+    excludes a second server, which would run the same jobs again.
     """
     #: The first connection waits for the lock of a killed server. Later connections do not wait,
     #: because the caller repeats a failed write.
