@@ -197,8 +197,8 @@ class ClusterLauncher:
         """Copy a small file of a running worker to its node, if the node has its own file system.
 
         ``path`` must be in a directory that the node received before the attempt's start. The node
-        gets the file again each time it reconnects, so a repeated copy must do no harm. Does not
-        block. Raise OSError if the file cannot be read.
+        gets the file again each time it reconnects. Therefore only pass files that may be copied
+        several times. Does not block. Raise OSError if the file cannot be read.
         """
         self._ask("copy_to_node", worker, path, Path(path).read_bytes())
 

@@ -166,7 +166,7 @@ def store_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
 
     ``record``: the exit record that the node sent; empty if the node sent none. For a lost attempt
     without a genuine record, store a tombstone: an exit record that prevents another start. Return
-    the end in the server's exit record; ``exit`` if the server has none.
+    the end in the exit record that the server then has; ``exit`` if the server still has no record.
     """
     try:
         if exit.ended_by is EndedBy.LOST and not _is_proof(record, attempt.digest):

@@ -42,8 +42,7 @@ _COPY_BYTES = 1024 * 1024
 class GivenUpAttempt:
     """An attempt that counts as lost, because its node was lost.
 
-    ``paths``, ``had``, and ``rest`` are mappings with a key for each output file of the attempt:
-    ``log`` and ``raw``.
+    The keys of each mapping are the output files of the attempt: ``log`` and ``raw``.
     """
 
     attempt_id: str
@@ -60,10 +59,10 @@ class GivenUpAttempt:
     rest: dict[str, int] = field(default_factory=dict)
 
     def begin(self, bases: Mapping[str, int]) -> Mapping[str, int]:
-        """Return, for each output file, the position from which the node must send the output.
+        """Return {file: position in the attempt's output from which the node must send}.
 
-        ``bases``: for each file, the position in the server's file at which the attempt's output
-        begins.
+        ``bases``: {file: position in the server's file at which the attempt's output begins}.
+        Earlier attempts may have written to the same file.
         """
         if self.had is None:
             self.had = {
@@ -154,11 +153,11 @@ class LateEnds:
     def connected(
         self, node: str, known: Mapping[str, Mapping[str, int]]
     ) -> Mapping[str, Mapping[str, int]]:
-        """Return, for each attempt and file, the position from which the node must send the output.
+        """Return {attempt: {file: position in the attempt's output from which the node must send}}.
 
-        ``known``: for each attempt that the node knows and each file, the position in the server's
-        file at which the attempt's output begins. Lost attempts that the node does not know are
-        forgotten.
+        ``known``: {attempt: {file: position}} for the attempts that the node knows. The attempt's
+        output begins at this position of the server's file. Lost attempts that the node does not
+        know are forgotten.
         """
         found = self._given_up.pop(node, {})
         arriving = {each: late for each, late in found.items() if each in known}
@@ -203,8 +202,8 @@ def longest_lease(
     """Return how many seconds a node's workers may still run after this server's start.
 
     A node may know only a former address of the server. If this address refuses a connection, the
-    node may assume that no server runs, and extend its lease. ``addresses``: the addresses at which
-    nodes may reach the server.
+    node possibly concludes that no server runs, and extends its lease. Then its workers may run
+    longer. ``addresses``: the addresses at which nodes may reach the server.
     """
     known = tuple(addresses) if entry is None else entry.addresses
     # Earlier releases store no addresses, and have only one address.
@@ -225,9 +224,10 @@ def is_lost(node: ConnectedNode, now: float) -> bool:
 def lost_attempts(node: ConnectedNode, late: LateEnds) -> list[tuple[NodeAttempt, Exit]]:
     """Return the attempts of a lost node, each with the end to report.
 
-    If the node shares the server's files, ``late`` stores the attempts, because the node may
-    connect again. If an attempt's worktree or files are in use, this call omits the attempt, and a
-    later call returns it.
+    If the node shares the server's files, ``late`` stores the attempts: their results count if the
+    node connects again. Otherwise, the attempts' files on the server are incomplete, and late
+    results do not count. If an attempt's worktree or files are in use, this call omits the attempt,
+    and a later call returns it.
     """
     lost = [each for each in node.attempts.values() if not each.is_taking]
     for attempt in lost:

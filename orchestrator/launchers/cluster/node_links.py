@@ -523,10 +523,10 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record when all workers of the node have ended, if the next answer is the server's last.
+        """Record when the node's workers have ended at the latest, if the next answer is the last.
 
-        Call this before the server sends this answer. Otherwise, the node could already have a
-        longer lease than the server has recorded.
+        The next answer extends the node's lease. Call this before the server sends the answer.
+        Otherwise, the node could already have a longer lease than the server has recorded.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 

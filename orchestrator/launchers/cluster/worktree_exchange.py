@@ -44,10 +44,10 @@ class WorktreeExchange:
         attempt.turn.release()
 
     async def fetch(self, attempt: NodeAttempt, *, waits: bool) -> bool:
-        """Update the worktree on the server, and the worker's branch, to the state on the node.
+        """Copy the state on the node to the server's worktree and to the worker's branch.
 
         Return False if the attempt is ending. ``waits``: True to wait for a disconnected node,
-        False to raise Unavailable instead. Raise RepositoryError or OSError. Call ``hold`` before.
+        False to raise Unavailable instead. Raise RepositoryError or OSError. Call ``hold`` first.
         """
         while (node := await self._connected(attempt, waits=waits)) is not None:
             assert node.link is not None and attempt.worktree is not None
@@ -66,7 +66,7 @@ class WorktreeExchange:
         """Change files of the worktree on the node. HEAD and the index stay unchanged.
 
         Return "" on success, otherwise the reason for the failure. Raise RepositoryError or
-        OSError. Call ``hold`` before.
+        OSError. Call ``hold`` first.
         """
         node = await self._connected(attempt, waits=True)
         if node is None:

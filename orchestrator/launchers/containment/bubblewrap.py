@@ -112,7 +112,7 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
 
 
 def _options_to_show(paths: list[str], covers: list[str]) -> Iterator[str]:
-    """Yield bubblewrap's options that show each of ``paths`` that is below a hidden path.
+    """Yield bubblewrap's options that make ``paths`` below hidden paths visible again.
 
     ``covers``: the hidden paths. A path that is not below a hidden path needs no option. Each path
     is shown under its given name and its real name.

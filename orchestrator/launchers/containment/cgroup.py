@@ -137,9 +137,10 @@ def read(path: str) -> str:
 def limit_hit(directory: str, wanted: Message) -> str:
     """Return the limit that the worker reached, as text; "" if none.
 
-    ``wanted``: the limits of the worker. The counter ``oom`` shows that the group reached its own
-    memory limit. If the machine runs out of memory, the kernel increases only ``oom_kill``
-    (https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.events).
+    ``wanted``: the limits of the worker. If the group reaches its own memory limit, the kernel
+    increases the counter ``oom``. If the whole machine runs out of memory, the kernel increases
+    only ``oom_kill`` (https://docs.kernel.org/admin-guide/cgroup-v2.html, memory.events). Therefore
+    only ``oom`` is checked.
     """
     if wanted.get("memory") and _count(f"{directory}/memory.events", "oom"):
         return worker_limits.memory_words(wanted["memory"])

@@ -1,6 +1,7 @@
 """Self-test of a containment mode: starts a worker with a child process, and kills both.
 
-The test runs in a separate process, because a process cannot stop being a subreaper.
+The test makes its process a subreaper, which cannot be undone. Therefore the test runs in a
+separate process.
 """
 
 import json

@@ -70,7 +70,7 @@ class Subreaper:
 
     @property
     def is_empty(self) -> bool:
-        """True if no process of the attempt remained at the latest ``reap``."""
+        """True if the most recent ``reap`` found that no process of the attempt remained."""
         return self._no_child
 
     def reap(self) -> Iterator[tuple[int, int, struct_rusage]]:
@@ -99,8 +99,9 @@ class Subreaper:
     def unreaped(self, spare: Collection[int]) -> list[process_table.Process]:
         """Return the direct children, including zombies, except the PIDs in ``spare``.
 
-        An empty list means that there are no such children. A list with a zombie may lack the
-        zombie's children, which this process adopts at the zombie's exit.
+        An empty list means that there are no such children. If a child exits during this call, the
+        list has the child as a zombie, but may lack the zombie's children, which this process has
+        just adopted.
         """
         found = (process_table.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None]

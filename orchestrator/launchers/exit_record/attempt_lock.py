@@ -162,7 +162,10 @@ def encoded(content: Mapping[str, Any]) -> bytes:
 
 @cache
 def _identity(pid: int) -> bytes:
-    """Return the fields that identify a process: a JSON object without the opening brace."""
+    """Return the fields that identify a process, as JSON without the opening brace.
+
+    The caller adds a brace and other fields before them.
+    """
     ticks = process_table.start_ticks(pid)
     return encoded({"shim": pid, "shim_start": ticks, "boot_id": process_table.boot_id()})[1:]
 

@@ -111,8 +111,8 @@ def tombstone(
 def break_lock(exit_path: str) -> None:
     """Release the lock of an attempt whose machine was lost, and whose shim certainly does not run.
 
-    The file is replaced by a copy, because a shared file system may never release the lock of a
-    lost machine. Raise OSError. Idempotent.
+    A shared file system may never release the lock of a lost machine. Therefore the locked file is
+    replaced by a copy, which has no lock. Raise OSError. Idempotent.
     """
     path = Path(run_path(exit_path))
     try:
@@ -195,7 +195,7 @@ def _tombstone_mark(digest: str) -> str:
 
 
 def exit_from(record: dict[str, Any]) -> Exit:
-    """Return the attempt's end in a shim's exit record.
+    """Convert a shim's exit record to an Exit.
 
     Raise ValueError, KeyError, TypeError, or AttributeError if the record is invalid. A worker may
     have written an invalid record.
@@ -288,8 +288,8 @@ def _inspect_once(exit_path: str, digest: str) -> State | None:
 def _surviving_shim(exit_path: str) -> RunningRecord | None:
     """Return the shim that holds the lock of an attempt with an exit record; None if none does.
 
-    If a shim holds the lock, a worker has forged the record, because a shim publishes its record by
-    renaming the locked file.
+    A shim publishes its record by renaming the locked file. If a record exists and a shim still
+    holds the lock, a worker has forged the record.
     """
     return _holder_of_lock(exit_path) if os.path.lexists(run_path(exit_path)) else None
 

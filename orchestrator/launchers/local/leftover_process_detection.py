@@ -25,11 +25,11 @@ class Leftover:
 
 
 def leftovers(workspace: Path) -> Iterator[Leftover]:
-    """Yield living processes of attempts of this workspace that no shim runs any more.
+    """Yield living processes of this workspace's attempts, if no shim runs the attempt any more.
 
     Omits processes that this user may not inspect, and processes of the caller's own attempt. A
-    process without a marker is found only if it is an orphan in a worker's directory. Such an
-    orphan is also found while its worker runs.
+    process without a marker is found only if it is an orphan in a worker's directory. Caution: the
+    worker of such an orphan may still run.
     """
     yield from _marked(workspace)
     yield from _unmarked(workspace)

@@ -490,9 +490,9 @@ class LocalLauncher:
     ) -> None:
         """Find the end of an attempt that no connected shim runs, in the background.
 
-        If the attempt still runs, watch it until its shim exits. There are two such cases: its shim
-        has not exited yet; or an earlier shim runs the attempt, and a power loss has removed the
-        record of this earlier start.
+        If the attempt still runs, watch it until its shim exits. The attempt still runs if its
+        latest shim has not exited yet. It also still runs if it was started before, by another
+        shim, and a power loss removed the record of that start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
             asked = partial(_find_end, launch, strays, has_begun, with_server)
@@ -557,7 +557,10 @@ class Listener:
         self._thread = threading.Thread(target=self._listen, name="listener", daemon=True)
 
     def start(self) -> None:
-        """Start the listening thread now, because a later start may fail. Idempotent."""
+        """Start the listening thread. Idempotent.
+
+        Call this early: a later start may fail, for example for lack of memory.
+        """
         if self._thread.ident is None:
             self._thread.start()
 

@@ -40,8 +40,9 @@ def settle(
 ) -> Exit:
     """Return the end of an attempt whose shim has exited: its published record, or LOST.
 
-    If the attempt is lost, also kill its processes, and prevent another start. If another process
-    runs the attempt, return LOST, and change nothing.
+    If there is no record, the attempt is lost: also kill its processes, and prevent another start.
+    If another process runs the attempt, its outcome is unknown: return LOST, but kill and change
+    nothing.
 
     - ``strays``: leftover processes that are already killed.
     - ``masker`` masks secrets in the command lines of killed processes.

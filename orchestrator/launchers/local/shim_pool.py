@@ -98,7 +98,7 @@ class ShimLink:
         self._channel.queue({"launch": self._message(launch), "kept_seconds": KEPT_SECONDS})
 
     def take_back(self, attempt_id: str) -> None:
-        """Request the return of a preloaded launch. A launch that has begun is not returned."""
+        """Ask the shim to return a preloaded launch. A launch that has begun is not returned."""
         self._channel.send({"return": attempt_id})
 
     def record_next_launch(self, attempt_id: str) -> None:
@@ -136,7 +136,7 @@ class ShimLink:
         stopped_by: str,
         cause: ExitCause = ExitCause.NONE,
     ) -> None:
-        """Stop a running attempt. For a preloaded launch, request its return.
+        """Stop a running attempt. If its launch is preloaded, ask the shim to return the launch.
 
         Only the first call for a running attempt decides how and why the attempt ended.
         """
@@ -290,7 +290,7 @@ class ShimPool:
     def release(self, link: ShimLink) -> None:
         """Keep an idle shim for the next attempt. Close the shim if its spawner was replaced.
 
-        A replaced spawner would not adopt the processes of the next attempt.
+        A replaced spawner would not adopt and kill leftover processes of the shim's next attempt.
         """
         if link.spawner is not self._spawner:
             self._drop(link)
@@ -318,8 +318,8 @@ class ShimPool:
     def handle_closed_socket(self, link: ShimLink) -> bool:
         """Handle the closed socket of a shim that has exited.
 
-        Return True if the shim was busy, and no spawner will report the end of its leftover
-        processes.
+        Return True if the shim was busy, and if no spawner will report when the shim's leftover
+        processes have ended.
         """
         self._drop(link)
         if link in self._idle:

@@ -1,6 +1,6 @@
 """The lease file of a node or a server, which contains the end of its lease. Standard library only.
 
-The holder of the lease extends the lease before it ends. A shim reads the file if the launch of its
+The holder extends the lease before the lease ends. A shim reads the file if the launch of its
 attempt names the file. A lock cannot replace the lease, because a process that hangs holds its
 locks forever.
 """

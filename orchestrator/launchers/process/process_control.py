@@ -70,7 +70,11 @@ def set_title(title: str) -> None:
 
 
 def signal_at_parents_end(number: int) -> None:
-    """Request a signal to this process at its parent's exit. The parent must have one thread."""
+    """Request a signal to this process at its parent's exit.
+
+    The parent must have only one thread: the kernel sends the signal as soon as the thread that
+    started this process exits.
+    """
     _prctl(_PR_SET_PDEATHSIG, number)
 
 

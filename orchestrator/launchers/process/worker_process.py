@@ -55,8 +55,8 @@ def start_worker(
     """Start a program as the leader of a new session, and return its PID. Raise SpawnFailed.
 
     ``source`` and ``output`` are descriptors. The new process calls ``enter`` just before the exec,
-    to join a group or to set limits. This process must have one thread, because the start changes
-    the directory of this process.
+    to join a group or to set limits. This process must have only one thread: the start changes the
+    directory of this process for a moment, which would affect other threads.
     """
     # Without ``enter``, posix_spawn is used, which takes 40 % of the time of fork and exec. It
     # cannot set a working directory. Therefore this process, which has only one thread, changes its
@@ -128,8 +128,9 @@ def _begin(
 class _OwnScore:
     """The OOM score of this process, which a new process inherits.
 
-    Raising this score during a start is five times as fast as ``offer_to_oom_killer``, because the
-    kernel creates no files in /proc for the new process.
+    During a start, this process raises its own score, so that the new process inherits the raised
+    score. ``offer_to_oom_killer`` would take five times as long: it writes the new process's score,
+    for which the kernel must first create the new process's files in /proc.
     """
 
     def __init__(self, descriptor: int, own: bytes, raised: bytes) -> None:

@@ -169,7 +169,8 @@ class ShimAttempt:
     def reject_start(self, now: float) -> int:
         """End the attempt without a start, because its lease has ended. Return 0.
 
-        The attempt's lock is not acquired, because another server may acquire it now.
+        The attempt's lock is not acquired: another server may already need the lock to start the
+        attempt.
         """
         self.record["started_at"] = time.time()
         why = "not started: the lease of its server or node had ended"
@@ -213,8 +214,8 @@ class ShimAttempt:
     def end_lease(self, now: float) -> None:
         """Stop the attempt because its lease has ended. Idempotent.
 
-        The remaining grace time is at most ``LEASE_GRACE_SECONDS``, because another attempt may
-        start on another machine.
+        The remaining grace time is at most ``LEASE_GRACE_SECONDS``. Otherwise, this attempt could
+        still run when another machine starts the next attempt.
         """
         self.stop("cancel", "", ExitCause.LEASE_ENDED, now)
         if self._phase is _Phase.STOPPING:
@@ -387,7 +388,10 @@ class ShimAttempt:
 
 @contextmanager
 def _umask(number: int | None) -> Iterator[None]:
-    """Set the umask that a started process inherits. A shim has one thread."""
+    """Set the umask that a process inherits if it is started in the ``with`` block.
+
+    The umask belongs to the whole process. Changing it is safe, because a shim has only one thread.
+    """
     if number is None:
         yield
         return

@@ -22,9 +22,9 @@ _BELOW_WORKSPACE = 3
 class WorkerLog:
     """Writes the output of a worker to a log file that is safe to show on a terminal.
 
-    The log has no control sequences other than colors. If the worker prints other control
-    sequences, a second file ``raw/<log>`` gets the original output from the first of these
-    sequences on. Secrets are masked in both files.
+    The log has no control sequences other than colors. If the worker prints another control
+    sequence, the original output from this sequence on is also written to a second file,
+    ``raw/<log>``. Secrets are masked in both files.
     """
 
     def __init__(self, path: str, limit_bytes: int, masker: Masker) -> None:

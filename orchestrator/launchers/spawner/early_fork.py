@@ -60,7 +60,8 @@ def _run(control: int) -> None:
 def _leave_server(control: int) -> None:
     """Discard inherited descriptors and variables of the server, except ``control``.
 
-    The variables remain readable in /proc until the spawner hides its memory, at its first step.
+    Other processes can still read the discarded variables in /proc, until the spawner's first step
+    hides its memory.
     """
     process_control.set_title(TITLE)
     os.setsid()

@@ -24,7 +24,7 @@ class ServerWatch:
     MILLISECONDS = LOOK_SECONDS * 1000
 
     def __init__(self, server: dict[str, Any], keeper: int, now: float) -> None:
-        """``server``: see ``SpawnerProcess.begin``. ``keeper``: the PID of the spared keeper."""
+        """``server``: see ``SpawnerProcess.begin``. ``keeper``: PID of the keeper, never killed."""
         self._pid, self._ticks = server["pid"], server["ticks"]
         self._spared = {keeper, os.getpid(), *server["keepers"]}
         self._watch = LeaseWatch(server["lease_file"], now)

@@ -18,6 +18,10 @@ snapshot {attempt, n, ...}: the worktree          snapshot {attempt, n}, had {by
                                                   file {attempt, path, data}: written later
 brought {attempt, n, error}                       result {attempt, n, at, data}, bring {attempt, n}
 
+``had`` and ``got`` confirm received bytes. ``unfit`` reports why the node cannot run workers.
+``expect`` asks an idle node for more heartbeats. ``waiting`` reports if the attempt's worker waits
+for a child job. After ``again``, the node sends the attempt's files again.
+
 A node repeats ``ended`` on each new connection until the server has answered ``kept``. If the
 server expects an attempt that the node does not know, the attempt never started on the node:
 ``start`` was lost with the connection.
@@ -233,8 +237,8 @@ def is_filled(path: Path) -> bool:
 def tcp_socket(family: int) -> socket.socket:
     """Return a new TCP socket to listen on.
 
-    asyncio disables Nagle's algorithm only if a socket was created with an explicit protocol. The
-    algorithm would delay a small message for up to 40 ms.
+    The socket is created with an explicit protocol. Otherwise, asyncio would not disable Nagle's
+    algorithm, which delays a small message for up to 40 ms.
     """
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
 

@@ -7,9 +7,10 @@ from orchestrator.core.lazy_dataclass import dataclass
 class NodeLeaseTerms:
     """Times of a node's lease, in seconds.
 
-    The server's answer to a heartbeat extends the lease. The extension counts from the time at
-    which the node sent the heartbeat. Therefore the lease never ends later than the server assumes,
-    even if the answer is late (Gray and Cheriton, "Leases", 1989).
+    The server's answer to a heartbeat extends the lease. The node counts the extension from the
+    time at which it sent the heartbeat. The server counts from the later time at which the
+    heartbeat arrived. Therefore the lease never ends later than the server assumes, even if the
+    answer is late (Gray and Cheriton, "Leases", 1989).
     """
 
     #: Interval between two heartbeats of a node that has workers.
@@ -32,12 +33,12 @@ class NodeLeaseTerms:
     def idle_beat(self) -> float:
         """The interval between two heartbeats of a node without workers.
 
-        The interval is at most half of the lease, so that enough of the lease always remains to
-        start a worker.
+        Each heartbeat extends the lease. The interval is at most half of the lease, so that about
+        half of the lease always remains, which is enough to start a worker.
         """
         return max(self.beat, min(8 * self.beat, self.lease / 2))
 
     @property
     def fenced_after(self) -> float:
-        """Seconds from the server's last answer to a node until the node's workers have ended."""
+        """Maximum seconds for which a node's workers run after the server's last answer."""
         return self.lease * 1.01 + self.slack

@@ -139,7 +139,7 @@ class NodeRegistry:
         """Return why a node must not connect; "" if it may connect.
 
         ``serial``: the serial number of the node's certificate. ``instance``: the id of the node's
-        state directory, which is stored at the node's first accepted connection.
+        state directory. When the node is accepted for the first time, the registry stores this id.
         """
         entry = self.entries().get(name)
         if entry is None or entry.serial != serial:

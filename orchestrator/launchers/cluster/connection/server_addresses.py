@@ -16,8 +16,8 @@ class ServerAddresses:
 
     The node starts with the addresses in the join file. On each connection, the server sends a list
     of its addresses. If the list contains the address that the connection uses, the list replaces
-    the node's addresses. Otherwise, the node's addresses stay unchanged, because the connection may
-    use a relay or tunnel.
+    the node's addresses. Otherwise, the connection may use a relay or tunnel, and the node possibly
+    cannot reach the addresses in the list. Therefore the node keeps its addresses.
 
     ``addresses.json`` in the node's state directory stores the addresses for the node's next
     process.

@@ -1,8 +1,8 @@
 """Starts nodes on the workers of a Dask cluster.
 
 The server lets each Dask worker run one command, which starts a node. The command contains only the
-path of a join file, so that Dask gets no attempts and no keys. The node then connects to the server
-directly. Only this folder imports the package ``distributed``, of the extra ``cluster``.
+path of a join file. Therefore attempts and keys never pass through Dask. The node then connects to
+the server directly. Only this folder imports the package ``distributed``, of the extra ``cluster``.
 """
 
 import asyncio
@@ -78,8 +78,8 @@ def _is_loopback(host: str) -> bool:
 def node_name(worker: str, host: str) -> str:
     """Return the name of the node on the Dask worker ``worker`` of the machine ``host``.
 
-    The name contains both names; if ``worker`` is an address, only the address. A Dask worker that
-    restarts with the same name keeps its node.
+    The name contains ``host`` and ``worker``. If ``worker`` is an address, the name contains only
+    the address. A Dask worker that restarts with the same name keeps its node.
     """
     text = worker.rpartition("//")[2] if "://" in worker else f"{host}-{worker}"
     return "dask-" + re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-")[-58:].strip("-")
@@ -211,9 +211,9 @@ class DaskNodes:
     ) -> None:
         """Restart nodes that have not reconnected, because their processes may have exited.
 
-        If the former process of a node still runs, the process holds a lock, so that the new
-        process exits at once. A node that a person has removed is not restarted. ``started``: names
-        of nodes, ``found``: Dask's data; both by address of the Dask worker.
+        If the former process of a node still runs, it holds a lock, and the new process exits at
+        once. A node that a person has removed is not restarted. ``started``: {address of the Dask
+        worker: name of the node}. ``found``: Dask's data about the worker, with the same keys.
         """
         now, entries = self._loop.time(), self._registry.entries()
         connected = {each.name for each in self._states() if each.state in ("up", "drained")}
@@ -263,7 +263,7 @@ class DaskNodes:
         """Release nodes whose Dask workers are lost, so that no more attempts start on these nodes.
 
         ``gone``: the names of the nodes. Running attempts continue. If a node is already released
-        and has no attempts, remove the node, and its name from ``gone``.
+        and has no attempts, remove the node. Also remove the names of removed nodes from ``gone``.
         """
         entries = self._registry.entries()
         used = {each.name for each in self._states() if each.running or each.waiting}

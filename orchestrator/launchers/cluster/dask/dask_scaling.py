@@ -213,7 +213,7 @@ class DaskScaling:
             )
 
     async def _long_waiting(self, slots: float) -> int:
-        """Return how many workers have waited for a machine at least since the previous call.
+        """Return how many workers waited for a machine at the previous call, and still wait.
 
         ``slots``: how many workers one machine can run. The result is at most the number of workers
         that the largest allowed Dask cluster can run.

@@ -92,7 +92,7 @@ def open_private(path: str, flags: int) -> int:
 def _entries(
     root: str, prefix: str, leave_out: frozenset[str]
 ) -> Iterator[tuple[str, "os.DirEntry[str]"]]:
-    """Yield the path relative to ``root`` of each entry below ``root``/``prefix``, and the entry.
+    """Yield each entry below ``root``/``prefix``: its path relative to ``root``, and the entry.
 
     A directory comes before its entries. The absolute paths ``leave_out`` are omitted.
     """
@@ -267,8 +267,8 @@ def _stays_inside(name: str, target: str) -> bool:
     """True if the link at the relative path ``name`` leads to a path in the same root directory.
 
     ``target``: the path that the link contains. ``..`` is allowed only at the beginning of
-    ``target``. Later in ``target``, ``..`` could follow the name of another link, and lead to an
-    unknown directory.
+    ``target``. After a name, as in ``a/../b``, ``..`` is not allowed: ``a`` may be another link, so
+    that ``a/..`` is an unknown directory.
     """
     if not target or target.startswith("/") or "\0" in target:
         return False

@@ -159,7 +159,7 @@ def archive_path(exit_path: str) -> str:
 
 
 def stored_files(exit_path: str) -> AttemptFiles | None:
-    """Return the files of an attempt that an earlier server sent to a node; None if it sent none.
+    """Return the files that an earlier server sent to a node for an attempt; None if none.
 
     Removes the archive that the node has sent so far. The node sends the archive again.
     """

@@ -145,7 +145,7 @@ class HeldAttempts(dict[str, HeldAttempt]):
                 yield held
 
     def stored(self) -> list[HeldAttempt]:
-        """Return the attempts of an earlier process of this node. This mapping stays unchanged."""
+        """Return the attempts of an earlier process of this node. Add nothing to this object."""
         found = [
             HeldAttempt(unquote(each.name), str(each))
             for each in (self._directory / "attempts").iterdir()

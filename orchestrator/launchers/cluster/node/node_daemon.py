@@ -242,7 +242,7 @@ class NodeDaemon:
     def leave(self) -> None:
         """Stop all workers. Idempotent.
 
-        After that, ``run`` returns when the server has received the ends of all workers, or after a
+        After that, ``run`` returns when the server knows that all workers have ended, or after a
         timeout.
         """
         if self._is_leaving:
@@ -856,7 +856,7 @@ class NodeDaemon:
             link.abort()
 
     def _send_piece(self, link: Link, attempt_id: str) -> None:
-        """Send the next piece of an attempt's files, or its end if no piece remains."""
+        """Send the next piece of an attempt's files, or the attempt's end if no piece remains."""
         held = self._held.get(attempt_id)
         if held is None or held.is_reported or held.is_unwanted:
             self._grown.pop(attempt_id, None)

@@ -80,8 +80,9 @@ class NodeLease:
         """Extend the lease after all addresses refused the connection, so that workers continue.
 
         This is safe because a refused connection shows that no server runs. No other machine starts
-        this node's attempts, and a new server waits for the end of the lease. ``dialled``:
-        ``boot_time()`` before the node tried the first address.
+        this node's attempts, and a new server waits for the end of the lease. ``dialled``: the
+        ``boot_time()`` at which the node began to try the addresses. The extension counts from this
+        time.
         """
         terms = self._terms
         if terms is None or not terms.refusal_is_absence:

@@ -88,7 +88,10 @@ class WorktreeRequests:
                 )  # fmt: skip
 
     def receive_result(self, link: Link, message: Message) -> None:
-        """Store a piece of a child job's result, and confirm it. ``bring`` reports an error."""
+        """Store a piece of a child job's result, and confirm it.
+
+        If storing fails, the answer to the later message ``bring`` reports the error.
+        """
         held, data = self._held.get(message["attempt"]), unpacked(message["data"])
         if held is not None:
             if message["at"] == 0:
