@@ -164,9 +164,9 @@ def _by_path(
 ) -> Mapping[str, ApplySource]:
     """Return one source file for each path. ``found`` may have several for a path.
 
-    ``take``: ids of the workers whose versions are selected if workers made different versions of a
-    file. If none of these workers made the file, return a source with the reason in ``refused``.
-    Raise InvalidRequest if ``take`` names a worker without files.
+    ``take``: ids of workers whose versions of a file are selected. If workers made different
+    versions, and no worker in ``take`` made the file, return a source with the reason in
+    ``refused``. Raise InvalidRequest if ``take`` names a worker without files.
     """
     by_path: dict[str, list[ApplySource]] = {}
     for each in found:

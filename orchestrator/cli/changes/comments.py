@@ -90,11 +90,11 @@ def comments_of_diff(text: str) -> Comments:
 
 
 def _lines_with_comments(text: str) -> Iterator[tuple[Comment | None, list[str]]]:
-    """Yield (place, comment) for each line of a diff. The comment is below the line.
+    """Yield (place, comment below it) for the top of a diff, and for each line.
 
-    ``comment``: the comment's lines; [] if the line has no comment. The first item has the comment
-    above the whole diff. A line outside of hunks has the place of the previous hunk's last line.
-    Before the first hunk, the place is None.
+    ``comment``: the comment's lines; [] if there is no comment. ``place``: None at the top and
+    before the first hunk. After a hunk, lines outside of hunks have the place of the hunk's last
+    line.
     """
     place: Comment | None = None
     lines: list[str] = []

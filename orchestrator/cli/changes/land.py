@@ -68,8 +68,8 @@ def diff_command(
 ) -> None:
     """Show the merged changes of JOB as a patch.
 
-    With WORKER, shows the changes of one worker of JOB, compared with the worker's base. WORKER may
-    have failed or timed out, and its commits need not be merged.
+    With WORKER, shows the changes of one worker of JOB, compared with the worker's base. This also
+    works if WORKER failed or timed out, or if its commits were not merged.
     """
     context.work_on_project_of(job_id)
     if not worker_id and attempt is not None:
@@ -226,8 +226,8 @@ def _print_missing_changes(
 ) -> int:
     """Print what the result of an incomplete job lacks. Return the exit code of the job's status.
 
-    Return FAILED if the job has not ended. ``error``: why the job cannot be landed. Raise ``error``
-    again if it does not report an incomplete result.
+    ``error``: why the job cannot be landed. If the cause is not an incomplete result, raise
+    ``error`` again. If the job has not ended, return FAILED.
     """
     if getattr(error, "slug", error.kind) != Incomplete.kind:
         raise error

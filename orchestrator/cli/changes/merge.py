@@ -61,8 +61,8 @@ def merge_command(
     """Repeat the merge of JOB's worker branches.
 
     JOB must have ended. --include adds the commits of a worker that failed, timed out, or was not
-    the chosen candidate. The worker stays included until --exclude names it. With the id of a child
-    job, --include restores changes that the child job's parent worker discarded. The previous
+    the chosen candidate. The worker stays included until --exclude names it. If --include names a
+    child job, it restores the child job's changes, which the parent worker discarded. The previous
     result stays on a ref. With --resolve, JOB runs again: each worker in conflict gets another
     attempt. The exit code is that of `status JOB`. Starts a server if none runs.
     """

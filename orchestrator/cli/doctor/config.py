@@ -19,8 +19,8 @@ def config_checks(
 ) -> Iterator[tuple[HealthCheck, "Settings | None"]]:
     """Yield the checks of the configuration, each with the settings or None.
 
-    The settings come with the check that they are valid, if this check passes. All other checks
-    come with None.
+    Only one check comes with the settings: the check that the settings are valid, if it passes. All
+    other checks come with None.
     """
     path = folder / "config.yaml"
     if not path.exists():

@@ -1,8 +1,8 @@
 """Doctor's check that the project's tools, such as linters, do not read the product's folder.
 
-Some tools skip the folder because of files in it: pytest and pyright (``pyvenv.cfg``,
-``bin/activate``), ruff (``[tool.ruff]``), and go (``workspace/go.mod``). Any other tool needs a
-line in the project's settings. This module checks if the line exists.
+Some tools skip the folder because it contains certain files: ``pyvenv.cfg`` and ``bin/activate``
+for pytest and pyright, a file with ``[tool.ruff]`` for ruff, and ``workspace/go.mod`` for go. Any
+other tool needs a line in the project's settings. This module checks if the line exists.
 """
 
 import configparser

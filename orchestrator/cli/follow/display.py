@@ -40,8 +40,8 @@ LINE_END = "\r\n"
 class Region:
     """The last lines on a terminal, which are redrawn in place. Permanent lines are above.
 
-    Between two draws, the cursor is at the start of the region's first line. A draw therefore works
-    even after a resize of the terminal has wrapped lines. If the process is killed, the shell's
+    Between two draws, the cursor is at the start of the region's first line. Therefore a draw works
+    even if the terminal was resized, and lines were wrapped. If the process is killed, the shell's
     prompt overwrites the region.
     """
 
@@ -256,7 +256,7 @@ def rows_of(line: str, width: int) -> list[str]:
 
 
 def timed_line(seconds: float, line: str, event: Event, style: Style) -> str:
-    """Return an event's line, colored by the event's kind, with the time ``seconds`` before it."""
+    """Return the time ``seconds``, followed by an event's line in the color of the event's kind."""
     head, colon, rest = line.partition(": ")
     paint = style.of(_style_name(event))
     return f"{style.dim(f'{seconds:7.1f}s')}  {paint(head)}{colon}{rest}"

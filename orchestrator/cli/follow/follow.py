@@ -206,9 +206,9 @@ class FollowListener:
 
 @contextmanager
 def stop_signals_interrupt() -> Iterator[None]:
-    """While the block runs, SIGTERM and a closed terminal act like Ctrl-C.
+    """Within the ``with`` block, SIGTERM and a closed terminal act like Ctrl-C.
 
-    This also holds for a background job of a shell, which ignores Ctrl-C.
+    This is also true if a shell started this process in the background, so that Ctrl-C was ignored.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:

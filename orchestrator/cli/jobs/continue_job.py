@@ -93,7 +93,7 @@ def _base(context: CliContext, job_id: str) -> dict[str, Any]:
 
 
 def _cause(context: CliContext, job_id: str, error: NotFound) -> str:
-    """Return why a job has no result: a person discarded the job, or the text of ``error``."""
+    """Return why a job has no result: ``error``'s text, unless a person discarded the job."""
     try:
         check_not_discarded(context, job_id)
     except NotFound as discarded:

@@ -250,8 +250,8 @@ def retry_command(
     """Retry the tasks of JOB that did not succeed.
 
     With WORKER, retries only this worker and the tasks that were skipped because of this worker.
-    JOB may then still be running. Options change the settings of JOB, and cannot be combined with
-    WORKER. Starts a server if none runs.
+    This is possible even while JOB runs. Options change the settings of JOB, and cannot be combined
+    with WORKER. Starts a server if none runs.
     """
     from orchestrator.cli.server.background_server import client_for
 

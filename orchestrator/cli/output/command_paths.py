@@ -1,7 +1,7 @@
 """The product's commands, as the user types them in the current directory.
 
 Messages of the command line use this form. Stored texts, such as reports, contain the commands as
-typed in the portable folder, because the reader of a report may be in any directory.
+typed in the portable folder: the current directory of a report's reader is unknown.
 """
 
 import os

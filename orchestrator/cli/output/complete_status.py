@@ -53,7 +53,7 @@ def _earlier_child_jobs(job: Answer) -> Iterator[str]:
 
 
 def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
-    """Return a worker of the tree in the form of the status, with the workers of its child jobs.
+    """Convert a worker of a job tree to its form in a status. Add the workers of its child jobs.
 
     ``known``: {worker id: the worker's fields in the status}. ``first``: index of the first child
     job whose workers are included.

@@ -58,7 +58,7 @@ def of_job(status: str) -> ExitCode:
 def of_error(error: OrchestratorError) -> ExitCode:
     """Return the exit code for an error, by the ``kind`` of the error's class.
 
-    If the kind has no exit code, the nearest base class whose kind has an exit code decides.
+    If the kind has no exit code, use the kind of the nearest base class that has an exit code.
     Without such a base class, return FAILED.
     """
     kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)

@@ -108,8 +108,8 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
     """Return the last lines about a job: reasons, then commands that merge missing changes.
 
     The reasons are the job's reason and, if the job is unsuccessful, the reasons of failed workers.
-    ``above``: lines about workers that are already printed. A reason that one of these lines
-    contains completely is omitted.
+    ``above``: lines about workers that are already printed. A reason is omitted if one of these
+    lines contains the whole reason.
     """
     lines = list[str]()
     if answer.get("reason"):
@@ -142,7 +142,8 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
 def _answer_without_changes(task: Answer) -> str:
     """Return the answer of a failed worker that changed no file; "" for any other worker.
 
-    Such an answer usually explains the failure. Return "" if the worker's reason has the answer.
+    Such an answer usually explains the failure. Return "" if the reason of the worker's failure
+    already contains the answer.
     """
     output = " ".join(lines_of(task.get("output"))) if task.get("unchanged") else ""
     # Do not print a text twice: the reason of a failed login already has the whole answer.
@@ -158,7 +159,8 @@ def _has_files_to_copy(task: Answer) -> bool:
 def _missing_change_commands(answer: Answer) -> Iterator[str]:
     """Yield at most SHOWN_COMMANDS commands, each of which merges or shows missing changes.
 
-    Omit the commands for files that no worker created, because the job's reason has these commands.
+    Commands for files that no worker created are omitted: the text of the job's reason already
+    contains these commands.
     """
     lost = (each for each in answer.get("missing") or () if each.get("command"))
     made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
@@ -299,7 +301,7 @@ def purpose(loss: Answer) -> str:
 
 
 def place_of(loss: Answer) -> str:
-    """Return the branch with the missing changes of ``loss``, in parentheses.
+    """Return the name of the branch that has the missing changes of ``loss``, in parentheses.
 
     Return "" if ``loss`` is about a file that no worker created.
     """

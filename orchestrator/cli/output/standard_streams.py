@@ -13,7 +13,7 @@ from typing import TextIO
 
 @contextmanager
 def reader_may_leave(stream: TextIO) -> Iterator[None]:
-    """Let the reader of ``stream`` exit while the block writes to ``stream``.
+    """Within the ``with`` block, tolerate that the reader of ``stream`` exits.
 
     If a pipe has no reader, all further output to the pipe is discarded. If the terminal no longer
     exists, the process gets SIGHUP.

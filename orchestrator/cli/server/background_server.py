@@ -63,7 +63,7 @@ CHECKED_BYTES = 64 * 1024
 def server_at(context: CliContext, say: Say, keep: bool, plan: Path | None = None) -> Iterator[str]:
     """Yield the URL in ORCHESTRATOR_API_URL; if it is not set, the URL that ``server_for`` yields.
 
-    First call ``say`` with a message that names the project.
+    Before the URL is yielded, ``say`` is called with a message that names the project.
     """
     if url := context.environ.get("ORCHESTRATOR_API_URL"):
         say(project_line(context))

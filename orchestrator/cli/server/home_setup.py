@@ -104,8 +104,8 @@ def _write_companions(folder: Path) -> None:
 def _exclude(folder: Path) -> str:
     """Exclude the home from the project's git. Return a text about it for the user.
 
-    Return "" if nothing was changed. Raise ConfigError if git tracks files of the home: they may
-    come from another person, and settings can run programs.
+    Return "" if nothing was changed. Raise ConfigError if git tracks files of the home: another
+    person may have written these files, and their settings can run programs.
     """
     from orchestrator.git.command.user_repository import exclude, tracked_below
 

@@ -34,7 +34,7 @@ MOST_ATTEMPTS, RETRY_SECONDS = 3, 30.0
 def record_of(workspace: Path, job_id: str, run: int) -> Path:
     """Return the path of the file with the output of ``land --pr`` for a run of a job.
 
-    After the last failed attempt, the file has the error output.
+    If the last try fails, the file has the error output.
     """
     return workspace / DIRECTORY / f"{job_id}-{run}"
 
@@ -121,7 +121,7 @@ class PullRequests:
     def _land_if_due(self, job: Job, note: Path) -> None:
         """Run ``land --pr`` for a job if it is due. Write the outcome to the file ``note``.
 
-        A failure is written only after the last attempt.
+        A failure is written only after the last try.
         """
         attempts, due = self._failures.get(note.name, (0, 0.0))
         if time.monotonic() < due:
