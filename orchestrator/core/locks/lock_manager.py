@@ -233,8 +233,7 @@ class LockManager:
     def due_requests(self) -> list[LockEntry]:
         """Return the queued requests that can be granted, and for which a client waits.
 
-        The list is empty unless a lock has changed, or ``recheck_all`` was called, since the
-        previous call.
+        A repeated call returns nothing until a lock changes or ``recheck_all`` is called.
         """
         if not self._changed:
             return []

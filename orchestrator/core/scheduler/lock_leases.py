@@ -68,7 +68,7 @@ class LeaseManager:
     def due(self) -> Sequence[LockEntry]:
         """Return the queued requests that no lock blocks now, and for which a call waits.
 
-        Empty if no lock has changed and ``recheck_all`` was not called since the previous call.
+        A repeated call returns nothing until a lock changes or ``recheck_all`` is called.
         """
         return self._locks.due_requests()
 

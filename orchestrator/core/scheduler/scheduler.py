@@ -155,9 +155,10 @@ class Scheduler:
     ) -> None:
         """Add an admitted job. If the job is a child job, its parent worker begins to wait.
 
-        If the job has a planner, ``plan_adopted`` adds the job's tasks later. Raise Deadlock,
-        without a change, if a child job needs a lock whose holder waits for the child job's parent
-        worker.
+        If the job has a planner, ``plan_adopted`` adds the job's tasks later.
+
+        Raise Deadlock, without a change, if a child job needs a lock whose holder waits for the
+        parent worker. The parent worker would wait for the child job, so no worker could continue.
         """
         self.check_locks(job, tasks)
         if self._trees.pause_above(job):

@@ -34,7 +34,7 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     """Return the gates for a worker's result: the task's own gates, and the job's gates.
 
     A gate of the task replaces a gate of the job with the same name. If gates are switched off for
-    the job, gates that only the planner requested are omitted.
+    the job, the task keeps its gates, except gates that only the planner requested.
 
     Without a worktree (``has_worktree`` is False), the worker gets fewer gates:
 
@@ -160,7 +160,7 @@ class AttemptGates:
     ) -> Evidence:
         """Return the evidence of a late result. No gates run for a late result.
 
-        If the attempt has gates to run, the returned evidence shows a failure.
+        A late result that gates would have to check therefore counts as failed.
         """
         if not self._gates_to_run(running, job, exit, evidence):
             return evidence

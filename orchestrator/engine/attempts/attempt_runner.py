@@ -606,10 +606,10 @@ def _evidence_of_error(running: RunningAttempt, why: str) -> Evidence:
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
     """Return the exit of an attempt that no caller cancelled, with the correct ``ended_by``.
 
-    - EXIT: a shutdown or a pause stopped the attempt, and the exit code is 0. The attempt had
-      finished its work.
-    - LOST: a shutdown, a signal from outside, the orphan timeout, or the end of the node's lease
-      stopped the attempt.
+    - EXIT: a shutdown or a pause stopped the attempt, but the exit code 0 shows that the attempt
+      had finished its work.
+    - LOST: otherwise, if a shutdown, a signal from outside, the orphan timeout, or the end of the
+      node's lease stopped the attempt.
     - Unchanged: all other cases.
 
     ``adopted``: True if an earlier server started the attempt. Servers stop the shims of such

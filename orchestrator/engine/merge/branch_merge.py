@@ -290,7 +290,7 @@ class BranchMerge:
     ) -> dict[str, Worker]:
         """Return the candidates that were not chosen and have changes. The keys are branch heads.
 
-        ``inside``: the workers whose changes are merged, which are omitted.
+        ``inside``: the workers whose changes are merged. These workers are omitted.
         """
         losers = (each for each in tree.workers if each.job_id == job.id and each.chosen is False)
         tips = {self._repository.commit_of(worker_branch(each)): each for each in losers}
@@ -566,7 +566,7 @@ def _skipped_gates(tree: Tree, job: Job) -> tuple[GateResult, ...]:
     """Return a result for each gate that is skipped because the job tree was cancelled.
 
     The scan for secrets is never skipped. Return no results if the job's own outcome is not
-    ``cancelled``, for example because all its tasks had succeeded before.
+    ``cancelled``. An example is a job whose tasks had all succeeded when the tree was cancelled.
     """
     own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
     if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:

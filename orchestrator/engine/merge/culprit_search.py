@@ -141,8 +141,10 @@ class CulpritSearch:
         """Exclude the part that makes the gates fail. Return the number of steps to keep.
 
         The gates pass after the first ``good`` steps, and fail after the next step. The culprit is
-        the part of this next step, or an earlier part that is the real cause. If the part was
-        merged as a union, do not exclude the part: merge it again without the union.
+        the part of this next step, or an earlier part that is the real cause.
+
+        If the part of the next step was merged as a union, exclude no part: merge this part again
+        without the union.
         """
         culprit, results = self._steps[good].part, self._results_after(good + 1)
         if self._steps[good].has_union:
@@ -162,7 +164,7 @@ class CulpritSearch:
     def _common_cause(self, good: int) -> MergePart | None:
         """Return the earlier part that causes the failures of the latest two culprits, or None.
 
-        Without the returned part, the gates pass on both culprits with all other earlier parts.
+        The gates pass on a merge of both culprits and all earlier parts except the returned part.
         ``good``: number of steps after which the gates pass. The next step fails.
         """
         if not good or len(self._culprits) == self._final:
@@ -175,10 +177,10 @@ class CulpritSearch:
         return suspect if not builds_on_it and self._passes(others) else None
 
     def _interacting_part(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
-        """Return the first part of ``before`` with which the gates fail on the culprit.
+        """Return the part in ``before`` that makes the gates fail together with the culprit.
 
-        The gates pass on the culprit with all parts before the returned part. After the returned
-        part is added, the gates fail.
+        The gates pass on a merge of the culprit and all parts that come before the returned part.
+        If the returned part is added, the gates fail.
         """
         good, bad = 0, len(before)
         while bad - good > 1:

@@ -40,7 +40,7 @@ Halted = Callable[[], bool]
 
 @dataclass(frozen=True, slots=True)
 class AllowedTestChanges:
-    """The changes of tests that are allowed for the workers whose changes are merged."""
+    """The changes of tests that the tasks of the merged workers allow."""
 
     permissions: tuple[AlterationPermission, ...]
     #: Names of gates whose tests may be removed, because at least one task allows this.

@@ -129,8 +129,8 @@ def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
 def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
     """Return the changes that the result lacks.
 
-    The result lacks changes of excluded workers, and changes of child jobs that the parent worker
-    discarded.
+    These are the changes of excluded workers, and the discarded changes of child jobs. A parent
+    worker or a person has discarded them.
     """
     return (*_missing_as_excluded(record), *_missing_as_discarded(record))
 
@@ -272,7 +272,7 @@ def paths_in_words(paths: Sequence[str]) -> str:
 
 
 def _children_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
-    """Return a text that names the child jobs whose changes conflict; "" if no child job's do."""
+    """Return a text that names the child jobs whose changes conflict; "" if there are none."""
     children: dict[str, list[str]] = {}
     for each in conflicts:
         if child := each.get("child_job_id"):

@@ -448,9 +448,9 @@ def _jobs_above(tree: Tree, job: Job) -> Iterator[str]:
 
 
 def _base_commit(tree: Tree, job: Job) -> str:
-    """Return the job's base commit, or without one the base commit of a descendant.
+    """Return the job's base commit. If there is none, return the base commit of a descendant.
 
-    Return "" if the job and its descendants have no base commit.
+    Return "" if neither the job nor a descendant has a base commit.
     """
     if job.config.base:
         return job.config.base

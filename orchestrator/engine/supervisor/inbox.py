@@ -21,8 +21,8 @@ class EventSource(Protocol):
 class Inbox(Generic[T]):
     """A queue of messages to one thread. While this thread waits, it also listens to the launcher.
 
-    Any thread may put messages, but only one thread may take them. The same thread also listens to
-    the launcher. A second thread would compete for the interpreter each time a worker ends.
+    Any thread may put messages, but only one thread may take them. A second thread for the launcher
+    would be slower: both threads would wait for Python's interpreter lock each time a worker ends.
     """
 
     def __init__(self, launcher: EventSource) -> None:

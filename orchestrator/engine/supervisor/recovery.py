@@ -67,9 +67,9 @@ def adopt_attempts(
     once, so gates on their changes may start before this call returns.
 
     ``found``: the attempts. ``cut_off``: why attempts on the server's machine ended without an exit
-    record (``RESTARTED`` or ``REPLACED``); "" if the machine kept running. Retries after such ends
-    do not count. ``break_lock``: called for each attempt that did not run on a node, with the path
-    of the attempt's exit record.
+    record (``RESTARTED`` or ``REPLACED``); "" if the machine kept running. After such an end, the
+    worker's next attempt does not count as a retry. ``break_lock``: called for each attempt that
+    did not run on a node, with the path of the attempt's exit record.
     """
     for attempt in found:
         if not attempt.node:
@@ -138,8 +138,8 @@ def _adopt(
 def _never_begins(worker: Worker) -> bool:
     """True if none of the worker's latest ``MOST_NEVER_BEGAN`` attempts has begun.
 
-    The next attempt then counts as a retry. Otherwise, a worker that removes its own files would be
-    retried forever.
+    If an attempt has not begun, the next attempt usually does not count as a retry. If the result
+    is True, it counts. Otherwise, a worker that removes its own files would be retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
     return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)

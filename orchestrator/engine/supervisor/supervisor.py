@@ -155,7 +155,7 @@ class Supervisor:
         return by or self._headroom.paused or self._attempts.waits_for_space
 
     def heard_from(self, attempt: Attempt) -> None:
-        """Record that a worker has called the API. The call proves that its launch has begun.
+        """Record that a worker has called the API. The call proves that the worker has begun.
 
         A preloaded launch begins without the server. The worker's call may arrive before the shim
         reports that the launch has begun.

@@ -505,5 +505,5 @@ SENTENCES: tuple[Callable[[Job], str], ...] = (
 
 
 def approval_wait_fields(job: Job) -> dict[str, Any]:
-    """Return the new values of a job's fields, by name, as its tasks begin to wait for approval."""
+    """Return the job fields to change, with values, when the job begins to wait for approval."""
     return {"awaits_approval": True, "reason": reason_of(changed(job, awaits_approval=True))}

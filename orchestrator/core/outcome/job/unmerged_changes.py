@@ -48,7 +48,7 @@ def lacks_worktrees(job: Job, tasks: Iterable[TaskSpec]) -> bool:
 def may_lack_promised(worker: Worker) -> bool:
     """True if promised files were missing at the worker's end, or may have been removed since.
 
-    The files may exist now, because another worker may have created them.
+    The result is also True if the files exist now because another worker created them.
     """
     delivery = worker.delivery
     if delivery is None:
@@ -59,9 +59,10 @@ def may_lack_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Yield the changes of workers that succeeded without the worktree that their tasks require.
+    """Yield the changes of workers that succeeded although their tasks require a missing worktree.
 
-    A submission with such a task is rejected, so only a planner can create such tasks.
+    A submission is rejected if one of its tasks requires a worktree and none can be created.
+    Therefore only a planner can create such a task.
     """
     if not lacks_worktrees(job, tasks.values()):
         return
@@ -84,8 +85,8 @@ def not_made(
     Only workers with ``Worker.belongs_to_result`` are checked. ``present``: files that the result
     changes. ``removed``: by worker, promised files that were removed after the worker's end.
 
-    A promised path counts as missing if the worker created it as a link out of the worktree. In
-    this case, the result has the file only if another worker created it.
+    A promised path counts as missing if the worker created a link out of the worktree at this path,
+    unless another worker created the file.
     """
     for worker in workers:
         delivery = worker.delivery
@@ -114,7 +115,7 @@ def ignored_promises(
     """Yield the promised files that the result lacks because git ignores them.
 
     ``workers``: workers whose changes belong to the result. ``present``: files that the result
-    changes; another worker may have added a promised file.
+    changes. Promised files in ``present`` are not yielded; another worker may have added them.
     """
     for worker in workers:
         delivery = worker.delivery
@@ -180,8 +181,9 @@ def _without_links(
 ) -> Sequence[str]:
     """Return ``present`` without the paths that only the worker ``worker_id`` changed.
 
-    Used to search for the worker's missing promised files. If such a file's path is among the
-    worker's changes, the path is a link out of the worktree, and the file is still missing.
+    The result is used to search for promised files that were missing at the worker's end. If the
+    worker's changes include the path of a missing file, the path is a link out of the worktree. The
+    file itself is then still missing, although its path is in ``present``.
     """
     others = {path for each in workers if each.id != worker_id for path in each.touched_files}
     own = {path for each in workers if each.id == worker_id for path in each.touched_files}
@@ -221,7 +223,7 @@ def counting_child_jobs(worker: Worker, children: Sequence[Job]) -> Iterator[Job
 
 
 def not_replaced(children: Sequence[Job]) -> Iterator[Job]:
-    """Yield the child jobs that were not withdrawn, and that no later child job replaced.
+    """Yield the child jobs, except withdrawn and replaced child jobs.
 
     A child job is replaced if a later child job with the same request completed. ``children``: all
     child jobs of one worker, in their order.
@@ -250,14 +252,17 @@ class MergeCommand:
 
 
 def merge_command(missing: Missing, top: Job, above: Sequence[str]) -> MergeCommand:
-    """Return the command that merges missing changes; if there is none, a command that shows them.
+    """Return the command that merges missing changes.
+
+    If no command can merge the changes, return a command that shows them. For promised files that
+    no worker created, return a command that starts work to create the files.
 
     ``top``: the job whose result lacks the changes. ``above``: the jobs above the worker's job,
     from its parent to ``top``, as arguments of the command ``merge``.
 
-    Changes that gates rejected need another attempt, because a merge runs the gates again. A worker
-    of a child job gets no further attempt by ``retry``, so the command only shows its rejected
-    changes.
+    A merge cannot add changes that gates rejected, because the merge runs the gates again. Such
+    changes need another attempt. ``retry`` starts no attempt for the worker of a child job, so that
+    worker's rejected changes are only shown.
     """
     if not missing.is_made:
         return _way_to_create(missing, top)
@@ -310,8 +315,9 @@ def merge_commands(how: str, job_id: str, above: Sequence[str]) -> str:
 
     ``how``: options of the first command. ``above``: the jobs above the job, from its parent on.
 
-    If a job above has a failed worker, the commands are joined by ``;``. After ``&&``, the next
-    command would not run, because ``merge`` of such a job never returns exit code 0.
+    If a job above has a failed worker, the commands are joined by ``;``. The reason is that
+    ``merge`` of a job with a failed worker never returns exit code 0. With ``&&``, the next command
+    would not run.
     """
     has_failed_worker = any(_INCLUDE in each for each in above)
     commands = [f"{COMMAND} merge {job_id}{how}", *_commands_above(above)]

@@ -1,7 +1,7 @@
 """Slots: limits on running workers and on processes.
 
-Slots limit the server's processes. They also limit the running workers of the server, of each API
-key, and of each job together with the jobs below it.
+Slots limit the number of processes on the server. They also limit the number of running workers:
+on the server, for each API key, and for each job (including the jobs below it).
 """
 
 from collections import Counter

@@ -32,9 +32,9 @@ class AgentLogins:
             self._seen[agent] = LoginState(True, "", now)
 
     def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
-        """Record a failed login or an account without credit that the verdict reports.
+        """If the verdict reports a failed login or an account without credit, record this.
 
-        Return the verdict. If the remedy is known, the verdict's reason then also states the
+        Return the verdict. If the remedy is known, the returned verdict's reason also states the
         remedy.
         """
         if not verdict.login_refused:

@@ -92,9 +92,8 @@ class LimitHandler:
 
         The limits of the jobs below grow by the same amounts, with two exceptions:
 
-        - If a job below requested its own caps, these caps do not grow.
-        - If the wall time of a job below ends before the raised job's wall time, this wall time
-          does not grow.
+        - Caps that a job below requested itself do not grow.
+        - The wall time of a job below does not grow if it ends before the raised job's wall time.
         """
         job = self._unit_of_work.jobs[job_id]
         more = dict(_raised_by(job.config, config))
@@ -222,8 +221,8 @@ class Accounting:
     def enforce_daily_limits(self, now: float) -> None:
         """Stop each root job whose daily limit on costs is reached.
 
-        The limit belongs to the job's API key or to the server. A root job without unfinished
-        workers that use a model is not stopped.
+        The limit belongs to the job's API key or to the server. A root job is stopped only if one
+        of its unfinished workers uses a model.
         """
         for root_id in self._trees.roots:
             job = self._unit_of_work.jobs[root_id]

@@ -132,7 +132,7 @@ def _files_without_worktree(workers: Sequence[Worker]) -> Iterator[str]:
 
 
 def _with_earlier_landings(facts: JobFacts) -> JobFacts:
-    """Return a job's facts after a merge has replaced the landed result.
+    """Return the facts that a job has after a merge has replaced the landed result.
 
     The branches in the field ``landed`` move to the field ``landed_on``.
     """

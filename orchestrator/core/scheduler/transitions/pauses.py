@@ -146,7 +146,10 @@ class Pauses:
                 unfinished.stopping = worker.cancelled_by is not None
 
     def discount_approval(self, job: Job, now: float) -> None:
-        """Exclude from the job's wall time the time in which the job only waited for approval."""
+        """Exclude the job's wait for approval from the job's wall time.
+
+        Only the time in which the job did nothing else is excluded.
+        """
         since = self._trees.waits_for_approval_since(job)
         seconds = 0.0 if since is None else (job.pause.at if job.pause else now) - since
         if seconds > 0:

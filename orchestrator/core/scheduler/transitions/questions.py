@@ -135,9 +135,10 @@ class Questions:
         return self._unit_of_work.workers[worker.key]
 
     def _exclude_wait(self, job: Job, worker: Worker, now: float) -> None:
-        """Exclude the wait for the worker's answer from the job's wall time.
+        """Exclude the wait for a person's answer from the job's wall time.
 
-        Only the time in which no worker of the job ran is excluded.
+        ``worker``: the worker with the question. Only the time in which no worker of the job ran is
+        excluded.
         """
         question = worker.question
         if question is None or self._trees.slots.running_in(job.id):

@@ -119,9 +119,9 @@ class Retries:
     ) -> None:
         """Queue another attempt.
 
-        ``reason``: the worker's new reason. ``why``: the reason of the retry, for the event.
-        ``delay``: seconds until the attempt may start. ``is_free``: True if the attempt does not
-        count as a retry. ``changes``: new values of other fields of the worker.
+        ``reason``: the new value of ``Worker.reason``. ``why``: the cause of the retry, for the
+        event. ``delay``: seconds until the attempt may start. ``is_free``: True if the attempt does
+        not count as a retry. ``changes``: new values of other fields of the worker.
         """
         if is_free:
             changes["budget_from"] = worker.budget_from + 1
@@ -192,7 +192,7 @@ class AttemptEnd:
         self._retries.begin(worker, why, why, 0.0, now, is_free=True)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
-        """Return the outcome of a stopped worker whose attempt a pause has ended; otherwise None.
+        """If a pause ended the attempt of a stopped worker, return the worker's outcome, else None.
 
         A worker counts as stopped if a stop of the worker or of its job was requested.
         """
@@ -205,7 +205,10 @@ class AttemptEnd:
             self.settle(worker.key, verdict, now)
 
     def wait_again(self, worker: Worker, verdict: Verdict, now: float) -> None:
-        """After a restart, let a worker whose process has ended wait again for its child jobs."""
+        """After a restart, make a worker wait again for its child jobs.
+
+        The worker's own process has already ended.
+        """
         unfinished, stopped = self._trees.unfinished[worker.key], self._stops.verdict_on(worker)
         unfinished.stopping, unfinished.verdict = stopped is not None, stopped or verdict
         if not unfinished.open_children:

@@ -72,7 +72,7 @@ class LateResults:
     def _is_due_after_end(self, worker: Worker, now: float) -> bool:
         """True if the worker has ended, its job runs, and exit records should be read again.
 
-        A late result of such a worker is not used. The job's reports only name it.
+        A late result of an ended worker is not used. The job's reports only mention the result.
         """
         if now < self._look_again_at or not worker.status.ended:
             return False

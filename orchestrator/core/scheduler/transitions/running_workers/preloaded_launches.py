@@ -110,7 +110,7 @@ class Preloads:
         self._plain: dict[str, tuple[PlanProgress, bool]] = {}
 
     def job_added(self, job: Job, plan: PlanProgress) -> None:
-        """Begin preloading with the job's first turn if its tasks were short in earlier jobs."""
+        """Begin to preload at the job's first turn if the same tasks were short in earlier jobs."""
         seconds = plan.longest_seconds
         if job.is_root and seconds is not None and seconds <= SHORT_SECONDS:
             self._short[job.id] = SHORT_BEFORE

@@ -57,8 +57,8 @@ class RunningWorkers:
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
         """Return the workers that will resume soon.
 
-        The child jobs of such a worker lack only their reports, which take almost no time. Child
-        jobs with a base do not count, because their merge may take long.
+        These workers wait only for reports of their child jobs, which take almost no time. A worker
+        is omitted if all these child jobs have a base commit, because their merges may take long.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
