@@ -183,7 +183,7 @@ class Transport:
             problem = problem_of(response)
             busy = response.status_code in BUSY
             wait = response.headers.get("Retry-After") or response.headers.get("retry-after")
-            if not (busy and retry.pause(seconds_until(wait))):
+            if not (busy and retry.pause(seconds_until(wait, time.time()))):
                 raise error_of(problem)
 
 

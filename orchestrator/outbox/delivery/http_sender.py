@@ -1,7 +1,6 @@
 """Sends messages by HTTP, only to allowed addresses, and without redirects and proxies."""
 
 from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -9,6 +8,7 @@ from orchestrator import __version__
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.outbox.delivery.allowed_addresses import AddressPolicy, ForbiddenUrl, Unresolved
 from orchestrator.outbox.delivery.deadline import Deadline
+from orchestrator.security.http_client.http_retry import seconds_until
 
 if TYPE_CHECKING:
     import requests
@@ -133,7 +133,7 @@ class HttpSender:
             status=status,
             error=f"HTTP {status} {self._mask(str(why or ''))[:100]}".strip(),
             answer=answer,
-            retry_after=self._retry_after(response.headers.get("Retry-After")),
+            retry_after=seconds_until(response.headers.get("Retry-After"), self._now()),
         )
 
     def _beginning(self, response: "requests.Response") -> str:
@@ -143,16 +143,6 @@ class HttpSender:
         except Exception:
             return ""
         return self._mask(raw.decode("utf-8", "replace"))[:MOST_ANSWER]
-
-    def _retry_after(self, text: str | None) -> float | None:
-        if not text:
-            return None
-        if text.isdecimal():
-            return float(text[:9])
-        try:
-            return max(0.0, parsedate_to_datetime(text).timestamp() - self._now())
-        except (ValueError, TypeError, OverflowError):
-            return None
 
 
 def _reason(error: Exception) -> str:

@@ -92,17 +92,25 @@ def call_with_retries(
             raise trouble
 
 
-def seconds_until(retry_after: str | None) -> float | None:
-    """Return a ``Retry-After`` header (seconds or a date) as seconds; None if it is unusable."""
-    if retry_after is None:
-        return None
-    if retry_after.strip().isdigit():
-        return float(retry_after)
-    # Imported here, because few calls need this module, and its import takes a tenth of the time in
-    # which a command starts.
-    from email.utils import parsedate_to_datetime
+def seconds_until(retry_after: str | None, now: float) -> float | None:
+    """Return a ``Retry-After`` header (seconds or a date) as seconds; None if it is unusable.
 
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+    ``now``: the present time, in seconds since the epoch.
+    """
+    if not retry_after:
         return None
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        # Imported here, because few calls need these modules, and their import takes a tenth of the
+        # time in which a command starts.
+        from datetime import UTC
+        from email.utils import parsedate_to_datetime
+
+        try:
+            date = parsedate_to_datetime(retry_after)
+            # A date without an offset is in GMT.
+            return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now)
+        except (ValueError, TypeError, OverflowError):
+            return None
+    return seconds if 0 <= seconds < float("inf") else None

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 from orchestrator.agents.ai_tools.reader_parts.rate_limit_reset import (
     resets_at as in_words,
 )
 from orchestrator.core.text import json_values
+from orchestrator.security.http_client.http_retry import seconds_until
 
 _EPOCH = ("anthropic-ratelimit-unified-reset",)
 _DATES = (
@@ -29,12 +29,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     exact = json_values.number(headers.get("retry-after-ms"))
     if exact is not None:
         return exact / 1000
-    header = headers.get("retry-after", "")
-    seconds = json_values.number(header)
-    if seconds is not None:
-        return seconds
-    at = _http_date(header)
-    return None if at is None else max(0.0, at - now)
+    return seconds_until(headers.get("retry-after"), now)
 
 
 def resets_at(headers: Mapping[str, str], message: str, now: float) -> float | None:
@@ -73,11 +68,3 @@ def _iso_date(text: str) -> float | None:
     except ValueError:
         return None
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-
-
-def _http_date(text: str) -> float | None:
-    try:
-        at = parsedate_to_datetime(text)
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None

@@ -98,7 +98,20 @@ def test_patience_begins_with_the_first_failure(pauses: list[float]) -> None:
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [(None, None), ("7", 7.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", None)],
+    [
+        (None, None),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("1.5", 1.5),
+        ("-5", None),
+        ("nan", None),
+        ("9" * 400, None),
+        ("Thu, 01 Jan 1970 00:00:30 GMT", 20.0),
+        ("Thu, 01 Jan 1970 00:00:30", 20.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("Thu, 99 Jan 1970 00:00:00 GMT", None),
+        ("soon", None),
+    ],
 )
 def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
-    assert seconds_until(header) == seconds
+    assert seconds_until(header, 10.0) == seconds
