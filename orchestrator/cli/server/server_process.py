@@ -134,7 +134,7 @@ def _open(
 ) -> bool:
     """Open ``manager``. If its database does not answer, retry for ``patience`` seconds.
 
-    Return True if ``manager`` is open, and False if ``stop`` was set before.
+    Return True if ``manager`` is open, and False if ``stop`` was set first.
     """
     ends_at, is_noted = time.monotonic() + patience, False
     while not stop.wait(RETRY_SECONDS if is_noted else 0.0):

@@ -28,9 +28,9 @@ def open_after_others(
 ) -> bool:
     """Wait until no other server uses the workspace, then open ``manager``, and return True.
 
-    Return False if ``stop`` is set before. ``on_lost``: see ``ServerLease.begin``. Raise Conflict
-    if a server on another machine uses the workspace, and this server cannot observe the end of
-    that server. Raise StoreError or Unavailable if the workspace cannot be opened.
+    Return False if ``stop`` is set first. ``on_lost``: see ``ServerLease.begin``. Raise Conflict if
+    a server on another machine uses the workspace, and this server cannot observe the end of that
+    server. Raise StoreError or Unavailable if the workspace cannot be opened.
     """
     observer = manager.lease.observer if manager.lease is not None else None
     known_at, free_at, waits = time.monotonic(), 0.0, False

@@ -1,7 +1,7 @@
 """Stamps of all files below a directory: mode, inode, size, and times.
 
 Equal stamps mean that git would find no change. Every change of a file also changes its stamp: the
-kernel sets ``ctime``, the time of the last change, and no process can set ``ctime`` back.
+kernel sets ``ctime``, the time of the last change. No process can set ``ctime`` back.
 """
 
 import os

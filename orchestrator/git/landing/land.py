@@ -43,9 +43,9 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise InTheWay.
 
     ``dirt``: a commit of the work that was uncommitted at the job's start. This commit is the merge
-    base. The user may have committed the same work after the start: with an earlier base, the work
-    would count as a change of both sides, and would conflict with a worker's changes of the same
-    lines.
+    base. The user may have committed the same work after the start. With an earlier base, the work
+    would count as a change of both sides. It would then conflict with a worker's changes of the
+    same lines.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)
@@ -470,7 +470,8 @@ class Landing:
         """Restore the files of HEAD if ``land`` or ``undo`` was killed while changing files.
 
         Return False if there was nothing to restore. Raise Conflict if the files cannot be
-        restored, because a file was changed since then, or because another git may be running.
+        restored, because a file was changed after the interruption, or because another git may be
+        running.
         """
         before, after = self._noted_move()
         if not before or not after:

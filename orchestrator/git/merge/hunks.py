@@ -90,8 +90,8 @@ def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) 
 def _pop_group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
     """Remove the next group of edits from both lists. The edits of a group touch each other.
 
-    Return the group's edits of the left side, its edits of the right side, and the span of base
-    lines that the group covers.
+    Return the left side's edits in the group, the right side's edits, and the group's span of base
+    lines.
     """
     low = min(each[0][0][0] for each in (left, right) if each)
     taken_left: list[Edit] = []

@@ -1,10 +1,10 @@
 """Side work: branches, worktrees, and stash entries that an agent creates.
 
 Side work is merged into the worker's branch if a ref log proves that the worker created it. The
-proof is either the worker's email address in the log of the ref, or an entry in the log of HEAD in
-the worker's worktree. If the logs were emptied, the email address in the commit decides. All other
-branches, worktrees, and stash entries stay unchanged. After a crash, each step can be repeated: git
-merges nothing that is already merged.
+proof is the worker's email address in the ref's log, or an entry in the log of HEAD in the worker's
+worktree. If the logs were emptied, the email address in the commit decides. All other branches,
+worktrees, and stash entries stay unchanged. After a crash, each step can be repeated: git merges
+nothing that is already merged.
 """
 
 import logging
@@ -91,8 +91,8 @@ class _Piece:
 
 @dataclass(frozen=True, slots=True)
 class _Refs:
-    #: Branches that the worker created, and refs that save commits that the worker removed from its
-    #: own branch. A value is the ref's commit.
+    #: Branches that the worker created, and refs of commits that the worker removed from its own
+    #: branch. A value is the ref's commit.
     side: dict[str, str]
     #: The worker's last commit on each branch of the user. These commits are saved, but not merged.
     of_users: dict[str, str]

@@ -219,7 +219,7 @@ class ConnectedNode:
     #: Loop time by which all workers of the node have ended, if the node stays disconnected.
     fenced_at: float = 0.0
     heard_at: float | None = None
-    #: Loop time at which the connection is closed, unless a message arrives before.
+    #: Loop time at which the connection is closed if no message arrives.
     silent_at: float = 0.0
     #: True if the node sends few heartbeats, because it has no workers.
     is_idle: bool = False

@@ -1,7 +1,7 @@
 """Decides which attempts of a node are lost, and accepts their late results.
 
 If a node's lease ends while the node is disconnected, the server counts the node's attempts as
-lost, and makes sure that these attempts never start again.
+lost. The server makes sure that lost attempts never start again.
 
 If the node connects again, it sends the results of these attempts: first the output that the server
 lacks, then the exit record. The output is appended to the worker's log, unless a newer attempt uses

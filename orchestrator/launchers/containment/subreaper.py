@@ -100,8 +100,8 @@ class Subreaper:
         """Return the direct children, including zombies, except the PIDs in ``spare``.
 
         An empty list means that there are no such children. If a child exits during this call, the
-        list has the child as a zombie, but may lack the zombie's children, which this process has
-        just adopted.
+        list has the child as a zombie. The list may then lack the zombie's children, which this
+        process has just adopted.
         """
         found = (process_table.look_up(pid) for pid in self._children(spare))
         return [process for process in found if process is not None]

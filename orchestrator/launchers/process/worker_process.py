@@ -129,8 +129,8 @@ class _OwnScore:
     """The OOM score of this process, which a new process inherits.
 
     During a start, this process raises its own score, so that the new process inherits the raised
-    score. ``offer_to_oom_killer`` would take five times as long: it writes the new process's score,
-    for which the kernel must first create the new process's files in /proc.
+    score. ``offer_to_oom_killer``, which writes the new process's score, would take five times as
+    long: the kernel must first create the new process's files in /proc.
     """
 
     def __init__(self, descriptor: int, own: bytes, raised: bytes) -> None:

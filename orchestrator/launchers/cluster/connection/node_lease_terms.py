@@ -33,8 +33,8 @@ class NodeLeaseTerms:
     def idle_beat(self) -> float:
         """The interval between two heartbeats of a node without workers.
 
-        Each heartbeat extends the lease. The interval is at most half of the lease, so that about
-        half of the lease always remains, which is enough to start a worker.
+        Each heartbeat extends the lease. The interval is at most half of the lease, so that enough
+        of the lease remains between two heartbeats to start a worker.
         """
         return max(self.beat, min(8 * self.beat, self.lease / 2))
 

@@ -103,8 +103,8 @@ class DaskNodes:
         scheduler_address(address)
         self._address, self._directory, self._states = address, directory, states
         self._scaling = scaling
-        #: By address of a Dask worker: the time of the next start of its node if the node is
-        #: disconnected, and the pause after this start, in seconds.
+        #: {address of a Dask worker: (time of the next start of its node, pause in seconds after
+        #: this start)}. Only a disconnected node is started.
         self._starts: dict[str, tuple[float, float]] = {}
         try:
             import distributed

@@ -1,8 +1,8 @@
 """The server's side of file transfer with nodes that have their own file systems.
 
 Sends and receives the files of attempts. While an attempt runs, the list of its files and the
-archive from the node are in the directory to which the exit record will be written. The list and
-the archive are removed at the attempt's end.
+archive from the node are in the exit record's directory. The list and the archive are removed at
+the attempt's end.
 """
 
 import asyncio
