@@ -3,8 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.human_input import PERSON
-from orchestrator.core.model.job import SURVEY, Job
+from orchestrator.core.model.job import Job
 from orchestrator.core.model.job_facts import Landed, LossCause
 from orchestrator.core.model.states import JobStatus, WorkerStatus
 from orchestrator.core.outcome.job.unmerged_changes import OutsideCause, OutsideWork
@@ -55,9 +54,6 @@ def headline(
 MOST_NAMED = 5
 #: Maximum number of commands that merge changes.
 MOST_COMMANDS = 4
-#: Agents without a model, which cost nothing: ``shell``, ``survey``, and the person that answers a
-#: question.
-_FREE = frozenset({"shell", SURVEY, PERSON})
 
 #: Causes why a successful worker's changes are unmerged. Excluded are the causes that a reader
 #: expects: a failed worker, a candidate that was not chosen, and a rolled-back attempt.
@@ -96,7 +92,7 @@ class Summary:
     unsuccessful: Sequence[Unsuccessful]
     #: Number of workers in ``merged`` that also have unmerged changes.
     in_part: int
-    #: True if a worker has cost money, or if an unknown cost is possible.
+    #: True if a worker reported a cost, or tokens whose cost may be unknown.
     has_cost: bool
 
 
@@ -136,7 +132,7 @@ def summary_of(
             if (found := [each for each in missed if each.status is status])
         ],
         has_cost=bool(figures.cost_usd.value)
-        or any(each.agent not in _FREE for each in figures.workers),
+        or bool(figures.input_tokens.value or figures.output_tokens.value),
     )
 
 

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from orchestrator.core.model.states import JobStatus
 from orchestrator.core.text.formatting import cut, lazy_pattern, plural, ticks
+from orchestrator.core.text.formatting import dollars as cost_text
 from orchestrator.core.text.formatting import fence as code_block
 from orchestrator.reports.figures.analytics import Total
 
@@ -355,9 +356,7 @@ def number(count: float | None) -> str:
 
 
 def dollars(amount: float | None) -> str:
-    if amount is None:
-        return UNKNOWN
-    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+    return UNKNOWN if amount is None else cost_text(amount)
 
 
 def percent(share: float | None) -> str:

@@ -50,6 +50,11 @@ def listed(texts: Sequence[str], most: int = MOST_LISTED, between: str = ", ") -
     return between.join(texts[:most]) + more
 
 
+def dollars(amount: float) -> str:
+    """Return a cost such as ``$1.26``; below one dollar with four decimals, such as ``$0.0712``."""
+    return f"${amount:,.2f}" if amount >= 1 or amount == 0 else f"${amount:.4f}"
+
+
 def fence(text: str, language: str = "") -> str:
     """Return the text as a Markdown code block.
 
