@@ -36,7 +36,7 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def demo_command(context: CliContext, keep: Path | None) -> int:
     """Run a job with scripted agents in a separate repository.
 
-    Takes about 20 seconds. Needs git. Needs no AI tool, key, or network. Four workers run in
+    Takes about 10 seconds. Needs git. Needs no AI tool, key, or network. Four workers run in
     parallel: one starts a child job, one is rejected by a gate and repairs its work, and one
     resolves a merge conflict. The result is landed. Your repository, config.yaml, and workspace do
     not change. The demo's files remain. The last lines of the output have commands to show and to
