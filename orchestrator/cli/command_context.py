@@ -241,7 +241,7 @@ def project_option(command: Command) -> Command:
         callback=remember,
         expose_value=False,
         metavar="DIR",
-        help="Directory of the project (default: see Which project in README.md).",
+        help="Directory of the project (default: the repository around orchestrator's folder).",
     )
     return option(command)
 

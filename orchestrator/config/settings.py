@@ -232,7 +232,7 @@ class GateSettings(Section):
     tests_may_vanish: bool = False
     """Allow all tasks to remove tests; false: only tasks that list the test files under writes."""
     unjudged: Annotated[Unjudged, Field(strict=False)] = Unjudged.TELL
-    """Effect of code that gates have not judged: tell (in the job's reason) or fail (the job)."""
+    """Effect of changes that no gate checked: tell (a note in the reason) or fail (the job)."""
 
 
 class Recursion(Section):

@@ -59,7 +59,7 @@ def test_an_incomplete_result_is_landed_after_a_warning(page: Page, site: Site) 
     expect(page.get_by_role("button", name="Undo the landing")).to_have_count(0)
     page.get_by_role("button", name="Land", exact=True).click()
     dialog = page.get_by_role("dialog", name="Land the incomplete result")
-    expect(dialog).to_contain_text("did not succeed: worker_2")
+    expect(dialog).to_contain_text("worker_2 did not succeed")
     dialog.get_by_role("button", name="Land", exact=True).click()
     expect(page.locator(".jobhead")).to_contain_text("Landed on main ·")
     assert (site.project.path / "part.txt").read_text() == "made\n"

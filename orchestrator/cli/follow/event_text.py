@@ -6,6 +6,7 @@ from typing import Any, Protocol
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.terminal_text import duration, first_line, moment
 from orchestrator.core.events import EventKind
+from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.text.formatting import plural
 
 REASON_CHARACTERS = 160
@@ -83,9 +84,12 @@ def _rolled_back(subject: str, facts: Facts) -> str:
 
 
 def _ended(subject: str, facts: Facts, at: float | None, began: float | None) -> str:
-    status = str(facts.get("status") or "ended").replace("_", " ")
+    status = str(facts.get("status") or "ended")
+    with_jobs = status == WorkerStatus.RECURSIVE_SUCCESS
+    status = WorkerStatus.SUCCESS.value if with_jobs else status
     took = "" if at is None or began is None else f" after {duration(at - began)}"
-    return f"{subject} {status}{took}{because(facts)}"
+    children = " (with child jobs)" if with_jobs else ""
+    return f"{subject} {status}{took}{children}{because(facts)}"
 
 
 def _gates(subject: str, facts: Facts) -> str | None:

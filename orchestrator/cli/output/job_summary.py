@@ -31,7 +31,7 @@ from orchestrator.core.model.states import (
     OutsideCause,
     WorkerStatus,
 )
-from orchestrator.core.text.formatting import cut, listed, plural
+from orchestrator.core.text.formatting import cut, dollars, listed, plural
 
 #: Separator between the first and the last line of a worker's answer.
 BETWEEN = " ... "
@@ -46,6 +46,7 @@ ANSWER_CHARACTERS = 500
 SHOWN_COMMANDS = 3
 #: Maximum number of characters of a task's id in the line of its worker.
 SHOWN_ID = 24
+NO_CHANGE = "no file changed"
 STATUS_WIDTH = len("recursive_success")
 _HAS_RESULT = {MergeState.MERGED, MergeState.IN_PART}
 
@@ -129,7 +130,7 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
             if not _is_whole(task, above):
                 lines += wrapped(cut(text, FAILURE_CHARACTERS), width, "  ")
             if answered := _answer_without_changes(task):
-                text = f"answer of {task['worker_id']}: {answered}"
+                text = f"output of {task['worker_id']}: {answered}"
                 lines += wrapped(cut(text, ANSWER_CHARACTERS), width, "  ")
         if len(failed) > SHOWN_FAILURES:
             lines.append(
@@ -143,9 +144,11 @@ def _answer_without_changes(task: Answer) -> str:
     """Return the answer of a failed worker that changed no file; "" for any other worker.
 
     Such an answer usually explains the failure. Return "" if the reason of the worker's failure
-    already contains the answer.
+    already contains the answer, or if the worker was stopped, because the reason then explains the
+    stop.
     """
-    output = " ".join(lines_of(task.get("output"))) if task.get("unchanged") else ""
+    is_cause = task.get("unchanged") and task.get("status") == WorkerStatus.FAILED
+    output = " ".join(lines_of(task.get("output"))) if is_cause else ""
     # Do not print a text twice: the reason of a failed login already has the whole answer.
     printed = pasteable(str(task.get("reason")))
     return "" if output in printed else output
@@ -232,7 +235,7 @@ def _cost(usage: Answer) -> str:
         return "cost unknown"
     lacking = usage.get("partial") or usage.get("cost_partial")
     estimated = " (estimated)" if usage.get("cost_estimated") else ""
-    return f"{'at least ' if lacking else ''}{usage['cost_usd']:.4f} USD{estimated}"
+    return f"{'at least ' if lacking else ''}{dollars(usage['cost_usd'])}{estimated}"
 
 
 def summary_line(task: Answer, width: int) -> str:
@@ -242,10 +245,11 @@ def summary_line(task: Answer, width: int) -> str:
     reason = pasteable(str(task.get("reason") or ""))
     # A failure's reason already names the failure.
     is_failure = bool(reason) and task.get("status") not in SUCCEEDED
-    marks += "no changes: " if task.get("unchanged") and not is_failure else ""
-    room = max(20, width - len(marks))
+    end = NO_CHANGE if task.get("unchanged") and not is_failure else ""
+    room = max(20, width - len(marks) - len(f" ({end})"))
     text = first_line(reason, room) if reason else _answer(task, room)
-    return (marks + text).removesuffix(": ")
+    parts = (text, f"({end})" if text else end) if end else (text,)
+    return (marks + " ".join(filter(None, parts))).removesuffix(": ")
 
 
 def _answer(task: Answer, width: int) -> str:

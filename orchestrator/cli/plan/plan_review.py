@@ -235,4 +235,4 @@ def estimate_line(found: Mapping[str, Any]) -> str:
 def _money(cost: float | None) -> str:
     if cost is None:
         return "cost unknown"
-    return "less than 0.01 USD" if 0 < cost < 0.01 else f"about {cost:.2f} USD"
+    return "less than $0.01" if 0 < cost < 0.01 else f"about ${cost:.2f}"

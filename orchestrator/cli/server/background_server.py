@@ -377,11 +377,11 @@ def _stop(process: subprocess.Popen[bytes], say: Say, context: CliContext) -> No
     if process.poll() is not None:
         return
     if unfinished := _unfinished(context):
-        others = "1 job runs" if unfinished == 1 else f"{unfinished} jobs run"
         record = read_record(context.workspace)
         with suppress(OSError):
             replace_file(_leftover_mark(context), _identity(record).encode())
-        say(f"server keeps running, because {others}; stop it: kill {process.pid}")
+        jobs = plural(unfinished, "job")
+        say(f"server keeps running for {jobs}; a run that ends after them stops the server")
         return
     process.terminate()
     try:

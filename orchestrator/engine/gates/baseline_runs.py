@@ -184,7 +184,7 @@ class BaselineRuns:
 
     def _run_ended(self, site: _Site, ran: FinishedRun | None) -> None:
         wanted = site.running
-        assert wanted is not None, "a gate of the site has just ended"
+        assert wanted is not None, "a baseline run of this worktree has just ended"
         directory = self._worktree_directory(site)
         if ran is not None:
             ran = replace(ran, rewritten=gate_rewrites(self._repository, directory, site.commit))

@@ -170,7 +170,7 @@ class LockCalls:
     def turn(self, now: float) -> list[Callable[[], None]]:
         """Grant free locks to waiting calls.
 
-        Return functions that notify the clients. Call these functions after the turn is stored.
+        Return functions that notify the clients. Call these functions after the state is stored.
         """
         if self.retry_at is not None and self.retry_at <= now:
             self.retry_at = None

@@ -251,7 +251,7 @@ class Supervisor:
         self._scheduler.forget_ended()
 
     def _apply(self, item: Message, now: float) -> Callable[[], None]:
-        """Pass a message to the scheduler. Return a function to call after the turn is stored.
+        """Pass a message to the scheduler. Return a function to call after the state is stored.
 
         For a ``Call``, the function answers the caller. For a ``JobMerged``, the function requests
         the job's reports. For any other message, the function does nothing.

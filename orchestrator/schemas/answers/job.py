@@ -65,7 +65,7 @@ class FailureAnswer(Answer):
     """How the next attempt starts; escalate: no automatic retry."""
     reason: str
     confidence: float
-    """Estimated probability, from 0 to 1, that cause and strategy fit the failure."""
+    """Confidence in cause and strategy, from 0 to 1."""
     checkpoint: str
     """Checkpoint of the rollback; empty: the next attempt continues with the present files."""
     saved_as: str

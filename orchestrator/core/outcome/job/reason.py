@@ -167,7 +167,7 @@ def _plan(job: Job) -> str:
 def _unsuccessful(job: Job) -> str:
     names = [each for each in job.facts.unsuccessful if each not in job.facts.taken]
     shown = job.stop_cause is None and job.status in (JobStatus.PARTIAL, JobStatus.FAILED)
-    return f"did not succeed: {listed(names)}" if shown and names else ""
+    return f"{listed(names)} did not succeed" if shown and names else ""
 
 
 def _discarded(job: Job) -> str:
@@ -407,7 +407,11 @@ def _merged_unjudged(job: Job) -> str:
         return "no gate checks the changed files"
     asked = all(each.is_secret_scan and each.is_asked_for for each in job.config.gates)
     only = job.config.gates and asked
-    return f"only the gate {SECRETS} was requested" if only else "no tests found"
+    return (
+        f"only the gate {SECRETS} was requested"
+        if only
+        else "no gate tested the changes (no tests found)"
+    )
 
 
 def _unjudged_files(job: Job) -> str:

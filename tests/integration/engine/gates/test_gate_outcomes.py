@@ -241,13 +241,21 @@ def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProjec
     asked = site.run("z", [edit(BREAKS, gates=["grep -q 2 app.py"])])
     failing = site.run("w", [edit(BREAKS)], unjudged="fail")
 
-    assert (code["status"], code["reason"]) == ("completed", "not judged: no tests found")
+    assert (code["status"], code["reason"]) == (
+        "completed",
+        "not judged: no gate tested the changes (no tests found)",
+    )
     assert code["not_judged"] == "no tests found"
-    assert "Note: not judged: no tests found" in summary_lines(code, 100)
-    assert "not judged: no tests found" in merge(site, code)
+    assert "Note: not judged: no gate tested the changes (no tests found)" in summary_lines(
+        code, 100
+    )
+    assert "not judged: no gate tested the changes (no tests found)" in merge(site, code)
     assert (documents["status"], documents["reason"]) == ("completed", "")
     assert (asked["status"], asked["reason"]) == ("completed", "")
-    assert (failing["status"], failing["reason"]) == ("failed", "not judged: no tests found")
+    assert (failing["status"], failing["reason"]) == (
+        "failed",
+        "not judged: no gate tested the changes (no tests found)",
+    )
 
 
 def test_a_requested_gate_that_always_succeeds_does_not_count_as_passed(made: MakeProject) -> None:

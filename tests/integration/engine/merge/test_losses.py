@@ -111,7 +111,9 @@ def test_code_at_depth_2_that_no_gate_judged_is_named_at_the_root(made: MakeProj
     jobs = jobs_of(site, ended["job_id"])
     found = [site.status(each["job_id"]) for each in jobs]
     assert {each["status"] for each in found} == {"completed"}
-    assert [each["reason"] for each in found] == ["not judged: no tests found"] * 3
+    assert [each["reason"] for each in found] == [
+        "not judged: no gate tested the changes (no tests found)"
+    ] * 3
 
 
 @pytest.mark.parametrize("link", ["", "; ln -s /nonexistent b.md"])
@@ -277,7 +279,7 @@ def test_land_does_not_name_merged_changes_of_a_failed_worker_as_lacking(
     assert command(site, "land", job, "--yes") == 6
     assert capfd.readouterr().err == (
         f"{start}. The job's result lacks:\n  worker_3 (failed): exit code 1\n"
-        f"Why: did not succeed: worker_3; merged by a person: worker_2\n{end}"
+        f"Why: worker_3 did not succeed; merged by a person: worker_2\n{end}"
     )
     merge(site, job, take=["worker_3"])
     assert command(site, "land", job, "--yes") == 6

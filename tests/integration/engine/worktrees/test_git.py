@@ -262,7 +262,7 @@ def test_a_removed_file_is_a_change_of_the_worker_that_removed_it(made: MakeProj
 
     job = ended["job_id"]
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
-    assert "not judged: no tests found" in ended["reason"]
+    assert "not judged: no gate tested the changes (no tests found)" in ended["reason"]
     assert "README.md echo done | editor | done | 2 |" in final
     assert "| README.md | +0 −1 | [worker_1](depth_0/worker_1/) |" in final
     who = "[worker_1](depth_0/worker_1/); not merged: [worker_2](depth_0/worker_2/)"

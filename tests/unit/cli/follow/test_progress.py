@@ -87,7 +87,7 @@ def test_a_worker_is_told_from_start_to_end() -> None:
         "  worker_2_1 failed after 1.5 s: no",
         None,
         "worker_2 resumed (child job c1 completed)",
-        "worker_2 recursive success after 20 s",
+        "worker_2 success after 20 s (with child jobs)",
         None,
     ]
 

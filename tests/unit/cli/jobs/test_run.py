@@ -142,7 +142,7 @@ def test_a_server_is_started_and_stopped_again(product: Path, start: Run, port: 
     assert f"started the server at http://127.0.0.1:{port}" in err
     assert "worker_1 started (shell)" in err
     assert "job j1: completed after 0.0 s; 1 worker, 1 succeeded" in out
-    assert "Used:   2 steps, 0.5000 USD\n" in out
+    assert "Used:   2 steps, $0.5000\n" in out
     assert "Result:    /w/job_j1/FINAL_RESULT.md" in out
     assert server_of(product) is None, err
     assert "serving at" in (product / "logs" / "server.log").read_text()
@@ -412,7 +412,7 @@ def test_the_server_goes_on_for_the_jobs_of_others(product: Path, start: Run) ->
     assert finish(start("cancel", "j1"))[0] == ExitCode.OK
     _, _, err = finish(process)
 
-    assert "server keeps running, because 1 job runs" in err
+    assert "server keeps running for 1 job; " in err
     assert server_of(product)
 
 

@@ -101,9 +101,9 @@ def test_the_usage_and_caps_of_a_job_and_of_its_child_job_are_shown_without_a_se
 
     orchestrator("status", "abc")
     shown = capsys.readouterr().out
-    assert "Used:   9 steps, 3,600 input tokens, 0.7500 USD\nCaps:   $2.00\n" in shown
+    assert "Used:   9 steps, 3,600 input tokens, $0.7500\nCaps:   $2.00\n" in shown
     orchestrator("status", "c1")
-    assert "Used:   3 steps, 1,200 input tokens, 0.2500 USD\nCaps:" in capsys.readouterr().out
+    assert "Used:   3 steps, 1,200 input tokens, $0.2500\nCaps:" in capsys.readouterr().out
 
 
 def test_workers_that_the_status_omits_are_read_from_the_file_of_all_workers(

@@ -49,11 +49,11 @@ from tests.unit.core.factories import a_job
         ({}, ""),
         (
             {"steps": 1400, "input_tokens": 10, "output_tokens": 2, "cost_usd": 0.5},
-            "Used:   1,400 steps, 10 input tokens, 2 output tokens, 0.5000 USD",
+            "Used:   1,400 steps, 10 input tokens, 2 output tokens, $0.5000",
         ),
         (
             {"steps": 1, "cost_usd": 0.5, "cost_estimated": True, "cost_partial": True},
-            "Used:   1 step, at least 0.5000 USD (estimated)",
+            "Used:   1 step, at least $0.5000 (estimated)",
         ),
         (
             {"steps": 2, "cache_read_tokens": 7, "cache_write_tokens": 3},
@@ -73,7 +73,7 @@ def test_caps_are_told_in_a_line() -> None:
 
 @pytest.mark.parametrize(
     ("cost", "words"),
-    [(0.004, "less than 0.01 USD"), (0.25, "about 0.25 USD"), (None, "cost unknown")],
+    [(0.004, "less than $0.01"), (0.25, "about $0.25"), (None, "cost unknown")],
 )
 def test_an_estimate_of_little_is_not_nothing(cost: float | None, words: str) -> None:
     found = {"tokens": 1000, "cost_usd": cost, "from_workers": 2, "workers": 3}
@@ -172,7 +172,7 @@ def test_files_in_plain_directories_have_the_command_that_copies_them(
 def test_the_summary_shows_the_usage() -> None:
     usage = {"steps": 2, "cost_usd": 0.5}
     answer = {"job_id": "a", "status": "completed", "results": {}, "usage": usage}
-    assert summary_lines(answer, 80)[1] == "Used:   2 steps, 0.5000 USD"
+    assert summary_lines(answer, 80)[1] == "Used:   2 steps, $0.5000"
 
 
 def test_the_answer_of_a_worker_that_failed_without_changes_is_shown() -> None:
@@ -189,10 +189,11 @@ def test_the_answer_of_a_worker_that_failed_without_changes_is_shown() -> None:
         return ending_lines(answer, 80)
 
     failed = "  worker_1 failed: no file was changed"
-    assert lines() == [failed, "  answer of worker_1: The function already exists."]
+    assert lines() == [failed, "  output of worker_1: The function already exists."]
     assert lines(unchanged=False) == lines(output="") == [failed]
+    assert lines(status="timeout") == ["  worker_1 timeout: no file was changed"]
     answer = {"job_id": "a", "status": "failed", "results": {"tasks": [task]}}
-    assert "  answer of worker_1: The function already exists." in summary_lines(answer, 80)
+    assert "  output of worker_1: The function already exists." in summary_lines(answer, 80)
     reason = "the agent's login failed: Invalid API key"
     assert lines(reason=reason, output="Invalid API key") == [f"  worker_1 failed: {reason}"]
     assert len(" ".join(lines(output="word " * 1000))) < 600
@@ -219,8 +220,8 @@ def test_a_failed_candidate_of_a_task_that_succeeded_is_not_retried() -> None:
 
 def test_a_worker_without_changes_and_without_an_answer_is_shown_without_a_colon() -> None:
     task = {"worker_id": "worker_1", "status": "success", "unchanged": True}
-    assert line_of(**task) == "no changes"
-    assert line_of(**task, output="done") == "no changes: done"
+    assert line_of(**task) == "no file changed"
+    assert line_of(**task, output="done") == "done (no file changed)"
 
 
 def test_a_long_first_line_leaves_room_for_the_last_one() -> None:
@@ -230,16 +231,16 @@ def test_a_long_first_line_leaves_room_for_the_last_one() -> None:
     assert len(unstyle(status_lines(answer, 80)[1])) <= 80
 
 
-def test_that_nothing_was_changed_stands_before_the_answer() -> None:
+def test_that_nothing_was_changed_stands_after_the_answer() -> None:
     task = {
         "worker_id": "worker_1",
         "status": "success",
         "output": "It is fine.",
         "unchanged": True,
     }
-    assert line_of(**task) == "no changes: It is fine."
+    assert line_of(**task) == "It is fine. (no file changed)"
     assert line_of(**{**task, "unchanged": False}) == "It is fine."
-    assert line_of(**{**task, "reason": "a note"}) == "no changes: a note"
+    assert line_of(**{**task, "reason": "a note"}) == "a note (no file changed)"
     assert line_of(**{**task, "status": "failed", "reason": "why"}) == "why"
 
 
@@ -333,12 +334,12 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
     "nothing_built": (True, ["nothing was built: no AI agent", "bin/orchestrator agents"]),
     "landed_on": (("main",), ["main has an earlier result"]),
     "discarded": (True, ["the job's branches and checkpoints were discarded"]),
-    "unjudged": (True, ["not judged: no tests found"]),
+    "unjudged": (True, ["not judged: no gate tested the changes (no tests found)"]),
     "caps_passed": ((CapPassed(limit="max_steps", most=1, used=2),), ["step cap exceeded: 2 of 1"]),
     "rejected_child_jobs": (2, ["2 child jobs rejected because of a limit or a cycle"]),
     "unpriced": (("worker_9",), ["cost cap not enforced for worker_9"]),
     "pull_request_error": ("no network", ["no pull request was opened: no network"]),
-    "unsuccessful": (("worker_2", "worker_3"), ["did not succeed: worker_2, worker_3"]),
+    "unsuccessful": (("worker_2", "worker_3"), ["worker_2, worker_3 did not succeed"]),
 }
 
 
@@ -363,11 +364,11 @@ def test_every_fact_of_a_job_reaches_the_last_lines(lines: Any, fact: str) -> No
 
 
 def test_the_reasons_of_failed_workers_follow_the_reason_of_the_job() -> None:
-    answer = {"job_id": "j", "status": "partial", "reason": "did not succeed: worker_1"}
+    answer = {"job_id": "j", "status": "partial", "reason": "worker_1 did not succeed"}
     task = {"worker_id": "worker_1", "status": "failed", "reason": "exit code 1"}
 
     assert ending_lines({**answer, "results": {"tasks": [task]}}, 80) == [
-        "Why: did not succeed: worker_1",
+        "Why: worker_1 did not succeed",
         "  worker_1 failed: exit code 1",
     ]
 
@@ -376,7 +377,7 @@ def test_a_failure_is_explained_again_only_if_its_line_is_cut() -> None:
     long = f"exit code 2: {'because ' * 40}of the end"
     rows = [("worker_1", "exit code 1"), ("worker_2", long)]
     tasks = [{"worker_id": name, "status": "failed", "reason": why} for name, why in rows]
-    reason = "did not succeed: worker_1, worker_2"
+    reason = "worker_1, worker_2 did not succeed"
     answer = {"job_id": "j", "status": "failed", "reason": reason, "results": {"tasks": tasks}}
 
     for lines in (summary_lines(answer, 80), status_lines(answer, 80)):

@@ -306,7 +306,7 @@ def test_a_failure_skips_all_that_needs_it_and_nothing_else() -> None:
     assert story.job_status(root) is JobStatus.PARTIAL
     assert story.worker(story.key(root, 2)).reason == "dependency 'a' did not succeed"
     assert story.worker(story.key(root, 3)).reason == "dependency 'b' did not succeed"
-    assert story.job(root.id).reason == "did not succeed: worker_1"
+    assert story.job(root.id).reason == "worker_1 did not succeed"
 
 
 @pytest.mark.slow
