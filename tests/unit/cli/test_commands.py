@@ -939,4 +939,4 @@ def test_status_is_read_from_the_files_while_the_server_cannot_read_its_database
     assert orchestrator("status", "abc", "--json") == ExitCode.OK
     printed = capsys.readouterr()
     assert json.loads(printed.out)["status"] == "running"
-    assert "the database does not answer" in printed.err and "status of " in printed.err
+    assert "the database does not answer" in printed.err and "stored status" in printed.err

@@ -245,7 +245,7 @@ def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProjec
         "completed",
         "not judged: no gate tested the changes (no tests found)",
     )
-    assert code["not_judged"] == "no tests found"
+    assert code["not_judged"] == "no gate tested the changes (no tests found)"
     assert "Note: not judged: no gate tested the changes (no tests found)" in summary_lines(
         code, 100
     )
