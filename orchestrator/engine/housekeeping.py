@@ -28,7 +28,7 @@ CHECKED_JOBS = 1000
 #: Pause before the check of each job's files, in seconds. Without the pause, an API call during the
 #: checks takes ten times as long, because the checks compete with the call for the interpreter.
 CHECK_PAUSE_SECONDS = 0.005
-#: Maximum number of directories without a job that a message names.
+#: Maximum number of directories that a message names. These directories belong to no job.
 MOST_NAMED = 10
 #: Maximum number of jobs that are removed between two checks.
 AT_ONCE = 100

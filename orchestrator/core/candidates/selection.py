@@ -23,7 +23,7 @@ from orchestrator.core.text.formatting import plural
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
 #: Maximum number of gates that a sentence names.
 MOST_NAMED = 3
-#: A new test that the task does not name counts only if it passes on this many candidates.
+#: Number of candidates on which a new test must pass to count, unless the task names the test.
 FEWEST_AGREEING = 2
 
 

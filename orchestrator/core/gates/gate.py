@@ -198,8 +198,8 @@ class GateResult:
     digest: str = ""
     #: True if the gate reports places in files, as a linter does.
     is_of_files: bool = False
-    #: For a merged state: names of findings that do not count, because only one of two runs had
-    #: them. The name "" means that the whole gate failed in only one run.
+    #: For a merged state: names of findings that only one of two runs had. These findings do not
+    #: count. The name "" means that the whole gate failed in only one run.
     flaky: tuple[str, ...] = ()
     #: For a candidate: number of the base's tests that pass, run with the base's versions of tests
     #: and configuration.

@@ -341,8 +341,8 @@ def with_rewrites(
 def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
-    ``touched``: files that the worker changed. If the gate changes one of these files in both runs,
-    the file is returned only if the gate now changes an additional place in it.
+    ``touched``: files that the worker changed. Of these files, a file that the gate also changes on
+    the base is returned if the gate now changes an additional place in the file.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (

@@ -114,7 +114,7 @@ class PlanFallback:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateFact:
-    """A gate that did not run on a job's result, or failed without blocking it."""
+    """A gate that did not run on a job's result, or that failed but did not block the result."""
 
     name: str
     #: Why the gate did not run; None: it failed.

@@ -110,7 +110,7 @@ class RepositoryChange:
 
     @property
     def is_of_job(self) -> bool:
-        """True if a worker made the change, or if git has no record of who made it."""
+        """True if a worker made the change, or if git does not record who made such a change."""
         removed = self.kind in _REMOVED and self.alteration is RepositoryAlteration.REMOVED
         return bool(self.worker_id) or self.kind in SHARED or removed
 

@@ -19,8 +19,8 @@ SLOT_RELEASED_AFTER_SECONDS = 1.0
 #: Seconds for which a request keeps its place in the queue after its call was answered with "not
 #: granted yet". The client must repeat the call within this time.
 PLACE_KEPT_SECONDS = 5.0
-#: Maximum number of lock events per attempt, so that a worker that locks in a loop does not fill
-#: the store.
+#: Maximum number of lock events per attempt. Otherwise, a worker could fill the store by acquiring
+#: locks in a loop.
 MOST_LEASE_EVENTS = 100
 
 

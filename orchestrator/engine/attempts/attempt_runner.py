@@ -566,8 +566,8 @@ class AttemptRunner:
     def _changes_in_project(self, running: RunningAttempt) -> WorkerChanges:
         """Return the changes of an attempt that works in the user's checkout.
 
-        The field ``touched`` has the files that the attempt's gates must judge. If a child job's
-        gates have judged a file, the file is included only if it has changed since then.
+        The field ``touched`` has the files that the attempt's gates must judge. Files that a child
+        job's gates have judged are omitted, unless they were changed afterwards.
         """
         changes = self._without_worktree.changes(running.worker, running.task)
         others = self._scheduler.view.concurrent_with(running.worker)

@@ -214,10 +214,10 @@ class GatePlans:
         return self.of_child(asked, self._with_default_gates(job.config, base), first), first
 
     def _with_default_gates(self, parent: JobConfig, base: str) -> JobConfig:
-        """Return the parent job's settings, in some cases with the default gates of ``base``.
+        """Return the parent job's settings, if necessary with the default gates of ``base``.
 
-        The default gates are added if the parent job has no base commit, has no gates, and has not
-        switched gates off.
+        Default gates are necessary if the parent job has neither a base commit nor gates, and has
+        not switched gates off.
         """
         if parent.base or parent.gates or parent.gates_off:
             return parent

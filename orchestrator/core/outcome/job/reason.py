@@ -372,7 +372,7 @@ def _unjudged(job: Job) -> str:
 def not_judged(job: Job) -> str:
     """Return why no gate judged the changed code, or why gates judged only a part of it.
 
-    If gates judged a part, the text names the gates that did not run, and the files that no gate
+    In the second case, the text names the gates that did not run, and the files that were not
     judged.
     """
     return "; ".join(filter(None, (_merged_unjudged(job), _without_worktree(job))))

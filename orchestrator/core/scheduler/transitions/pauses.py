@@ -62,7 +62,8 @@ class Pauses:
     def resume_all(self, by: str, now: float) -> None:
         """End the pause of all jobs. Idempotent.
 
-        A job stays paused if a limit or a person also paused the job or a job above it.
+        A job stays paused if there is also another pause of the job or of a job above it. Such a
+        pause comes from a limit or a person.
         """
         self._set_server_pause(None)
         for root_id in self._trees.roots:
