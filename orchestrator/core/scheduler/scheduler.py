@@ -6,16 +6,12 @@ engine. ``view`` answers queries.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
 from typing import Final
 
 from orchestrator.core.errors import Refused
-from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateRun
-from orchestrator.core.limits.usage_budgets import DaySpent, Quotas, is_unpriced
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, Usage
-from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.dag import plan_of
+from orchestrator.core.limits.usage_budgets import DaySpent, Quotas
+from orchestrator.core.model.attempt.attempt_result import Evidence, Exit, Usage
 from orchestrator.core.model.human_input import (
     Decision,
     Feedback,
@@ -23,13 +19,10 @@ from orchestrator.core.model.human_input import (
     RunningMode,
     WorkerMessage,
 )
-from orchestrator.core.model.job import Attempt, Job, TaskSpec, WaitingFor, Worker, WorkerKey
+from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker, WorkerKey
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.machines import UNLIMITED, Capacity
 from orchestrator.core.model.scheduler_commands import Command
-from orchestrator.core.model.states import StopCause, WaitKind
-from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
-from orchestrator.core.outcome.failure_classifier import classify, with_failure
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.ports import Prompting, StateChange, Tree
 from orchestrator.core.ports.credentials import CredentialLookup
@@ -38,11 +31,13 @@ from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.attempt_exits import AttemptExits
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
 from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd, Retries
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd, WorkerEnd
+from orchestrator.core.scheduler.transitions.job_submission import JobSubmission
 from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRestore
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitHandler
 from orchestrator.core.scheduler.transitions.merge_completion import MergeCompletion
@@ -54,18 +49,11 @@ from orchestrator.core.scheduler.transitions.reruns import Reruns
 from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import (
     Began,
-    Ended,
     Preloads,
 )
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
-
-#: Maximum number of events about rejected child jobs of one worker. Without this maximum, a worker
-#: that repeats a rejected call could fill the store.
-MOST_REFUSAL_EVENTS = 10
-#: Maximum number of characters of the request in an event about a rejected child job.
-REQUEST_CHARACTERS = 300
 
 
 class Scheduler:
@@ -97,8 +85,8 @@ class Scheduler:
         running = self._running = RunningWorkers(trees)
         task_locks = self._task_locks = TaskLocks(trees)
         preloads = self._preloads = Preloads(trees, running)
-        self._gate_events = GateEvents(trees)
-        self._messages = WorkerMessages(trees)
+        gate_events = self._gate_events = GateEvents(trees)
+        messages = self._messages = WorkerMessages(trees)
         #: Events and queries about the locks that workers acquire and release while they run.
         self.leases: Final = LeaseManager(trees, running)
 
@@ -108,15 +96,31 @@ class Scheduler:
         job_end = self._job_end = JobEnd(trees)
         worker_end = self._worker_end = WorkerEnd(trees, task_locks, fallback, job_end)
         stops = self._stops = Stops(trees, worker_end, job_end)
-        attempt_end = self._attempt_end = AttemptEnd(trees, worker_end, stops, retries)
+        attempt_end = self._attempt_end = AttemptEnd(
+            trees, running, task_locks, worker_end, stops, retries
+        )
         late = self._late = LateResults(trees, attempt_end)
 
         # People, limits, and plans
         questions = self._questions = Questions(trees, running, worker_end)
         pauses = self._pauses = Pauses(trees, questions)
         limit_handler = self._limit_handler = LimitHandler(trees, stops, pauses)
-        self._accounting = Accounting(trees, stops, limit_handler)
+        accounting = self._accounting = Accounting(trees, stops, limit_handler)
         planning = self._planning = Planning(trees, job_end, pauses)
+        self._submission = JobSubmission(trees, task_locks, running, preloads, pauses, job_end)
+        self._attempt_exits = AttemptExits(
+            trees=trees,
+            running=running,
+            preloads=preloads,
+            gate_events=gate_events,
+            messages=messages,
+            tool_starts=retries.tool_starts,
+            attempt_end=attempt_end,
+            late=late,
+            accounting=accounting,
+            pauses=pauses,
+            release_leases=self.leases.attempt_ended,
+        )
 
         # Ended jobs: merging and further runs
         self._merge_completion = MergeCompletion(trees)
@@ -160,26 +164,7 @@ class Scheduler:
         Raise Deadlock, without a change, if a child job needs a lock whose holder waits for the
         parent worker. The parent worker would wait for the child job, so no worker could continue.
         """
-        self.check_locks(job, tasks)
-        if self._trees.pause_above(job):
-            job = self._pauses.begun(job, now)
-        self._unit_of_work.add_job(job, tasks, [planner] if planner else workers)
-        payload = {"request": job.request, "parent_worker_id": job.parent_worker_id}
-        self._unit_of_work.emit(
-            EventKind.JOB_SUBMITTED, job, now, depth=job.depth, tasks=len(tasks), **payload
-        )
-        plan = plan_of(tasks, workers, planner)
-        self._trees.register(job, plan, planner.key if planner else None)
-        self._preloads.job_added(job, plan)
-        if job.parent_key is not None:
-            parent = self._unit_of_work.workers[job.parent_key]
-            self._unit_of_work.update_worker(
-                parent.key,
-                child_job_ids=(*parent.child_job_ids, job.id),
-                child_workers=parent.child_workers + len(workers),
-            )
-            self.attach(parent.key, job.id, now)
-        self._job_end.check_job(job.id, now)
+        self._submission.submit(job, tasks, workers, planner, now)
 
     def plan_adopted(
         self,
@@ -250,8 +235,7 @@ class Scheduler:
 
         Do nothing if ``job`` is a root job.
         """
-        if any(task.locks for task in tasks):
-            self._task_locks.check(job, tasks)
+        self._task_locks.check(job, tasks)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
         """Make the worker wait for a child job, unless the child job has ended. Idempotent."""
@@ -262,25 +246,7 @@ class Scheduler:
 
         Only the first MOST_REFUSAL_EVENTS rejections of a worker emit events.
         """
-        worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
-        unfinished.refused_child_jobs += 1
-        before = worker.result.refused_child_jobs if worker.result else 0
-        number = unfinished.refused_child_jobs + before
-        if number > MOST_REFUSAL_EVENTS:
-            return
-        detail = error.message
-        if number == MOST_REFUSAL_EVENTS:
-            detail += " (further rejections of this worker are counted, but not reported)"
-        self._unit_of_work.emit(
-            EventKind.CHILD_JOB_REFUSED,
-            self._trees.job_of(worker),
-            now,
-            worker.id,
-            limit=error.kind,
-            detail=detail,
-            request=request[:REQUEST_CHARACTERS],
-            number=number,
-        )
+        self._submission.child_job_refused(key, request, error, now)
 
     def context_prepared(self, job_id: str) -> None:
         """Record that the job's shared context exists, so that its workers can start.
@@ -316,13 +282,7 @@ class Scheduler:
 
     def set_disk_wait(self, key: WorkerKey, attempt: int, reason: str) -> None:
         """Record that an attempt waits for disk space; an empty ``reason`` ends the wait."""
-        current = self._unit_of_work.attempts.get(key)
-        if current is None or current.number != attempt:
-            return
-        if reason:
-            self._unit_of_work.hold_worker(key, WaitingFor(WaitKind.DISK), reason)
-        else:
-            self._unit_of_work.update_worker(key, reason="")
+        self._running.set_disk_wait(key, attempt, reason)
 
     def gate_ran(self, run: GateRun, now: float) -> None:
         self._gate_events.ran(run, now)
@@ -341,8 +301,7 @@ class Scheduler:
 
         Call this before ``exited``.
         """
-        spent = self._unit_of_work.workers[key].budget_from
-        self._unit_of_work.update_worker(key, budget_from=spent + 1, failure="")
+        self._retries.make_next_free(self._unit_of_work.workers[key])
 
     def launch_begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
@@ -361,8 +320,7 @@ class Scheduler:
 
     def launch_returned(self, key: WorkerKey, attempt: int, now: float) -> None:
         """Record that a preloaded launch was returned: no shim will begin it. Idempotent."""
-        if self._preloads.returned(key, attempt):
-            self._attempt_end.returned(self._unit_of_work.workers[key], now)
+        self._attempt_exits.launch_returned(key, attempt, now)
 
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
@@ -371,115 +329,7 @@ class Scheduler:
 
         Ignore an attempt that is not its worker's current attempt.
         """
-        current = self._unit_of_work.attempts.get(key)
-        if current is None or current.number != attempt:
-            return
-        if key not in self._trees.preloaded or self._begin_preloaded(
-            key, attempt, exit, evidence, now
-        ):
-            self._end_attempt(key, exit, evidence, now)
-
-    def _begin_preloaded(
-        self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
-    ) -> bool:
-        """Record the start of a preloaded attempt whose end is reported before its start.
-
-        - If no shim ever began the attempt: end the attempt, and return False.
-        - If the worker waits for a slot: store the report for a later turn, and return False.
-        - Otherwise: record the start, and return True. The caller must then process the end.
-        """
-        if exit.cause is ExitCause.NEVER_BEGAN:
-            self._preloads.never_began(key, exit, now)
-            self._attempt_end.returned(self._unit_of_work.workers[key], now)
-            return False
-        if self._preloads.waits_for_slot(key):
-            self._preloads.report(Ended(key, attempt, exit, evidence))
-            return False
-        self._preloads.begin(key, exit.started_at, now)
-        return True
-
-    def _end_attempt(self, key: WorkerKey, exit: Exit, evidence: Evidence, now: float) -> None:
-        current = self._unit_of_work.attempts[key]
-        worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
-        if self._trees.locks.is_used:
-            self.leases.attempt_ended(key, now)
-        self._running.process_gone(worker, unfinished)
-        verdict = self._with_login(worker, judge(exit, evidence), now)
-        if exit.ended_by is EndedBy.EXIT and not verdict.not_started:
-            self._retries.tool_starts.began(worker.agent)
-        unfinished.ended_at = ended_at(current, exit, evidence, now)
-        ended = self._unit_of_work.end_attempt(
-            key,
-            ended_at=unfinished.ended_at,
-            exit=exit,
-            reason=verdict.reason,
-            session=evidence.session,
-        )
-        if exit.ended_by is EndedBy.LOST or key in self._trees.lost_attempts:
-            self._late.ended(ended)
-        took = unfinished.ended_at - current.started_at
-        self._preloads.task_ended(
-            worker, took if evidence.gates else exit.ended_at - exit.started_at
-        )
-        result = result_of(worker.result, current, exit, evidence, took)
-        if not verdict.succeeded:
-            result = with_failure(result, classify(worker, exit, evidence, verdict))
-        refused, unfinished.refused_child_jobs = unfinished.refused_child_jobs, 0
-        if refused:
-            refused += result.refused_child_jobs
-            result = replace(result, refused_child_jobs=refused)
-        had = worker.usage
-        self._trees.spend(worker, had, result.usage, now)
-        self._unit_of_work.update_worker(key, result=result)
-        if evidence.gates:
-            self._gate_events.ended(key, current.number, evidence.gates, now)
-        if evidence.messages:
-            self._messages.read(key, current.number, evidence.messages, now)
-        self._decide_after_end(worker, verdict, exit, evidence, now)
-        if had != result.usage:
-            self._accounting.check_limits(worker, now)
-        if is_unpriced(result.usage):
-            self._accounting.check_price(worker, now)
-
-    def _with_login(self, worker: Worker, verdict: Verdict, now: float) -> Verdict:
-        """Record a failed login, if the verdict reports one. Return the verdict that applies.
-
-        If another machine can run the worker, the login counts as failed only on the worker's
-        present machine. The returned verdict then has ``moves`` set, so that the worker moves to
-        another machine.
-        """
-        if verdict.login_refused:
-            task, why = self._trees.task_of(worker), verdict.reason
-            config = self._trees.job_of(worker).config
-            if self._trees.machine_slots.login_failed(worker, task, config, why, now):
-                return replace(verdict, moves=True)
-        return self._trees.logins.record(worker.agent, verdict, now)
-
-    def _decide_after_end(
-        self, worker: Worker, verdict: Verdict, exit: Exit, evidence: Evidence, now: float
-    ) -> None:
-        stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
-        if exit.cause is ExitCause.PAUSED and not stopped and not verdict.succeeded:
-            self._attempt_end.paused(worker.key, now)
-        else:
-            verdict = self._attempt_end.as_stopped(worker, exit) or verdict
-            until = self._update_throttle(worker, verdict, evidence, now)
-            self._attempt_end.settle(worker.key, verdict, now, until)
-
-    def _update_throttle(
-        self, worker: Worker, verdict: Verdict, evidence: Evidence, now: float
-    ) -> float | None:
-        """Record in the agent's throttle whether a rate limit stopped the worker's attempt.
-
-        Return the time at which this rate limit ends; None if no rate limit stopped the attempt.
-        """
-        throttle = self._running.throttle
-        if verdict.rate_limited:
-            return throttle.record_rate_limit(worker.agent, evidence.resets_at, now)
-        if verdict.succeeded:
-            throttle.succeeded(worker.agent)
-            self._trees.logins.record_success(worker.agent, now)
-        return None
+        self._attempt_exits.exited(key, attempt, exit, evidence, now)
 
     def lost_attempts_to_read(self, now: float) -> Sequence[Attempt]:
         """Return the lost attempts whose exit records the caller should read now.
@@ -504,10 +354,7 @@ class Scheduler:
         ``by``: the caller as text. ``worker_key``: the calling worker; None if the caller is
         not a worker.
         """
-        cause = StopCause.USER if worker_key is None else StopCause.PARENT
-        if worker_key is not None and worker_key == self._unit_of_work.jobs[job_id].parent_key:
-            cause = StopCause.WITHDRAWN
-        self._stops.stop_tree(job_id, cause, by, now)
+        self._stops.cancel(job_id, by, now, worker_key)
 
     def answer(
         self, key: WorkerKey, decision: Decision, by: str, comment: str, now: float
@@ -584,7 +431,7 @@ class Scheduler:
         if job.parent_key is None:
             self._ended_roots.append(job_id)
         else:
-            self._child_ended(job.parent_key, job_id, now)
+            self._attempt_end.child_ended(job.parent_key, job_id, now)
 
     def update_config(self, job_id: str, config: JobConfig) -> None:
         self._unit_of_work.update_job(job_id, config=config)
@@ -647,28 +494,11 @@ class Scheduler:
             self._questions.turn(now)
         if self._trees.locks.is_used:
             self.leases.turn(now)
-        self._take_preloaded(now)
+        self._attempt_exits.process_reports(now)
         self._running.fill_free_slots(now, room, self._job_end.rendering)
         self._preloads.turn(now, room)
         commands, self._trees.commands = self._trees.commands, []
         return self._preloads.withdrawals_first(commands)
-
-    def _take_preloaded(self, now: float) -> None:
-        """Process the stored reports of preloaded workers.
-
-        If a report states that a worker has begun, the report stays stored until the worker has a
-        slot.
-        """
-        for report in self._preloads.take_reports():
-            if isinstance(report, Ended):
-                self.exited(report.key, report.attempt, report.exit, report.evidence, now)
-            elif self._trees.preloaded.get(report.key) != report.attempt:
-                continue  # The worker has called or ended since the report.
-            elif self._preloads.waits_for_slot(report.key):
-                self._preloads.report(report)
-            else:
-                self._preloads.begin(report.key, report.at, now)
-                self._pauses.stop_again(self._unit_of_work.workers[report.key])
 
     def take_changes(self) -> StateChange:
         """Return the changes since the previous call.
@@ -711,14 +541,3 @@ class Scheduler:
         ended, otherwise when it ends.
         """
         return self._restoring.restore(tree, now)
-
-    def _child_ended(self, key: WorkerKey, child_job_id: str, now: float) -> None:
-        unfinished = self._trees.unfinished[key]
-        unfinished.open_children.discard(child_job_id)
-        if unfinished.open_children:
-            return
-        self._task_locks.children_ended(self._unit_of_work.workers[key], now)
-        if unfinished.verdict is not None:
-            self._attempt_end.settle(key, unfinished.verdict, now)
-        elif unfinished.alive and not unfinished.has_slot and not unfinished.waits_for_lock:
-            self._running.wait_for_slot(self._unit_of_work.workers[key])

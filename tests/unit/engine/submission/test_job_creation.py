@@ -14,7 +14,8 @@ from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import default_config
 from orchestrator.core.model.scheduler_commands import Start
 from orchestrator.core.model.submission import Accepted, ConfigRequest, Submission
-from orchestrator.core.scheduler.scheduler import MOST_REFUSAL_EVENTS, Scheduler
+from orchestrator.core.scheduler.scheduler import Scheduler
+from orchestrator.core.scheduler.transitions.job_submission import MOST_REFUSAL_EVENTS
 from orchestrator.engine.submission.job_creation import (
     ResolvedSubmission,
     SubmissionBuilder,

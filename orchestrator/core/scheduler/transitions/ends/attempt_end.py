@@ -26,7 +26,10 @@ from orchestrator.core.scheduler.transitions.ends.agent_fallback import (
 from orchestrator.core.scheduler.transitions.ends.stops import Stops, stop_verdict
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import WorkerEnd
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
-from orchestrator.core.scheduler.transitions.running_workers.worker_start import waits_for_account
+from orchestrator.core.scheduler.transitions.running_workers.worker_start import (
+    RunningWorkers,
+    waits_for_account,
+)
 
 #: Seconds until the next attempt of a worker whose tool could not be started. The n-th value
 #: applies after the n-th such attempt in a row. These attempts do not count as retries.
@@ -71,6 +74,9 @@ class Retries:
         self._task_locks = task_locks
         self._fallback = fallback
         self.tool_starts = ToolStarts(trees.unit_of_work)
+
+    def make_next_free(self, worker: Worker) -> None:
+        self._unit_of_work.update_worker(worker.key, budget_from=worker.budget_from + 1, failure="")
 
     def on_another_machine(self, worker: Worker, verdict: Verdict, now: float) -> bool:
         """Retry on another machine if the login failed only on the worker's machine.
@@ -140,10 +146,18 @@ class Retries:
 
 class AttemptEnd:
     def __init__(
-        self, trees: JobTrees, worker_end: WorkerEnd, stops: Stops, retries: Retries
+        self,
+        trees: JobTrees,
+        running: RunningWorkers,
+        task_locks: TaskLocks,
+        worker_end: WorkerEnd,
+        stops: Stops,
+        retries: Retries,
     ) -> None:
         self._trees = trees
         self._unit_of_work = trees.unit_of_work
+        self._running = running
+        self._task_locks = task_locks
         self._worker_end = worker_end
         self._stops = stops
         self._retries = retries
@@ -180,6 +194,18 @@ class AttemptEnd:
             self._worker_end.wait_for_child_jobs(worker, unfinished, verdict, stopping=stopping)
         else:
             self._worker_end.end(worker, self._with_result_of_child_jobs(worker, verdict), now)
+
+    def child_ended(self, key: WorkerKey, child_job_id: str, now: float) -> None:
+        """Record the end of a child job. After its last child job, the worker continues or ends."""
+        unfinished = self._trees.unfinished[key]
+        unfinished.open_children.discard(child_job_id)
+        if unfinished.open_children:
+            return
+        self._task_locks.children_ended(self._unit_of_work.workers[key], now)
+        if unfinished.verdict is not None:
+            self.settle(key, unfinished.verdict, now)
+        elif unfinished.alive and not unfinished.has_slot and not unfinished.waits_for_lock:
+            self._running.wait_for_slot(self._unit_of_work.workers[key])
 
     def paused(self, key: WorkerKey, now: float) -> None:
         """Queue a worker again after a pause stopped its attempt.

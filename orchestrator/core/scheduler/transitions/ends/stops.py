@@ -6,7 +6,7 @@ from orchestrator.core.errors import Conflict
 from orchestrator.core.events import EventKind
 from orchestrator.core.lazy_dataclass import changed
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.core.model.job import Worker
+from orchestrator.core.model.job import Worker, WorkerKey
 from orchestrator.core.model.scheduler_commands import Stop, StopMerging
 from orchestrator.core.model.states import StopCause, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
@@ -22,6 +22,12 @@ class Stops:
         self._unit_of_work = trees.unit_of_work
         self._worker_end = worker_end
         self._job_end = job_end
+
+    def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None) -> None:
+        cause = StopCause.USER if worker_key is None else StopCause.PARENT
+        if worker_key is not None and worker_key == self._unit_of_work.jobs[job_id].parent_key:
+            cause = StopCause.WITHDRAWN
+        self.stop_tree(job_id, cause, by, now)
 
     def stop_tree(self, job_id: str, cause: StopCause, by: str, now: float) -> None:
         """Stop a job and all jobs below it, deepest first. Idempotent.

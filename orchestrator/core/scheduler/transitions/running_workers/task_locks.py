@@ -76,7 +76,7 @@ class TaskLocks:
 
         Do nothing if ``job`` is a root job.
         """
-        if job.parent_key is None:
+        if job.parent_key is None or not any(task.locks for task in tasks):
             return
         parent = self._trees.party_of(self._unit_of_work.workers[job.parent_key])
         for task in tasks:

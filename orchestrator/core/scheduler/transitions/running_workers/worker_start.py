@@ -219,6 +219,15 @@ class RunningWorkers:
         if unfinished.alive and not unfinished.has_slot and not unfinished.open_children:
             self.wait_for_slot(self._unit_of_work.workers[key])
 
+    def set_disk_wait(self, key: WorkerKey, attempt: int, reason: str) -> None:
+        current = self._unit_of_work.attempts.get(key)
+        if current is None or current.number != attempt:
+            return
+        if reason:
+            self._unit_of_work.hold_worker(key, WaitingFor(WaitKind.DISK), reason)
+        else:
+            self._unit_of_work.update_worker(key, reason="")
+
     def process_gone(self, worker: Worker, unfinished: UnfinishedWorker) -> None:
         unfinished.alive = unfinished.waits_for_lock = False
         self._slots.process_gone()
