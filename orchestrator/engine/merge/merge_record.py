@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, field, fields
+from dataclasses import MISSING, Field, asdict, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -112,18 +112,32 @@ class MergeRecords:
 
 
 def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
-    """Return the merge record in ``values``; None if ``values`` lacks a required field.
+    """Return the merge record in ``values``.
 
-    Unknown fields, which other versions wrote, are ignored.
+    Return None if ``values`` lacks a required field, or if a field has another type. Unknown
+    fields, which other versions wrote, are ignored.
     """
-    known = {each.name for each in fields(MergeRecord)}
+    known = {each.name: each for each in fields(MergeRecord)}
+    given = {name: value for name, value in values.items() if name in known}
+    if not all(_has_type_of(known[name], value) for name, value in given.items()):
+        return None
     try:
-        record = MergeRecord(**{name: values[name] for name in values if name in known})
+        record = MergeRecord(**given)
     except TypeError:
         return None
     if "gone" not in values:
         record.gone = [name for name, why in record.reasons.items() if why == _GONE_ONCE]
     return record
+
+
+def _has_type_of(declared: Field[Any], value: object) -> bool:
+    if declared.default_factory is not MISSING:
+        return isinstance(value, type(declared.default_factory()))
+    if declared.default is None:
+        return value is None or isinstance(value, dict)
+    if isinstance(declared.default, float):
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, str if declared.default is MISSING else type(declared.default))
 
 
 def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
