@@ -210,6 +210,6 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 def clean_exclusions(admin: Path) -> list[str]:
     """Return options that make ``git clean`` keep held-back files.
 
-    Held-back files stay, because checks that the worker runs may need these files.
+    Held-back files stay: the worker's checks may have used these files, and may need them again.
     """
     return [f"--exclude=/{literal(each.path)}" for each in noted(admin)[0]]

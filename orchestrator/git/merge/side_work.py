@@ -233,7 +233,7 @@ class _SideWorkMerge:
 
         If a file prevents the change, move nothing, and return False; otherwise return True. After
         a crash between the two steps, the next attempt commits the new files as the worker's
-        changes, and merges the side work again. The resulting files are the same.
+        changes, and merges the side work again, so that no change is lost.
         """
         try:
             self._git.run("read-tree", "-m", "-u", self.tip, merged)

@@ -559,7 +559,7 @@ class Listener:
     def start(self) -> None:
         """Start the listening thread. Idempotent.
 
-        Call this early: a later start may fail, for example for lack of memory.
+        Call this early: later, the system may have no free thread.
         """
         if self._thread.ident is None:
             self._thread.start()
