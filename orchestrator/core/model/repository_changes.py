@@ -69,7 +69,7 @@ _NAMED_BY_KIND = {
     ChangedKind.SUBMODULE: "submodule ",
     ChangedKind.FILE: "file ",
 }
-#: Objects that all worktrees share. Nothing proves which worker changed such an object.
+#: Objects that all worktrees share. Nothing proves which worker changed one of them.
 SHARED = frozenset({ChangedKind.SETTING, ChangedKind.HOOK, ChangedKind.GIT_FILE, ChangedKind.LOCK})
 #: Kinds for which an entry exists only while the object differs from its normal state.
 _ENTRIES = frozenset({ChangedKind.FILE, ChangedKind.FLAGS, ChangedKind.WAYS_TO_MERGE})
@@ -110,7 +110,7 @@ class RepositoryChange:
 
     @property
     def is_of_job(self) -> bool:
-        """True if a worker made the change, or if git does not record who made such a change."""
+        """True if a worker made the change, or if git does not record who made it."""
         removed = self.kind in _REMOVED and self.alteration is RepositoryAlteration.REMOVED
         return bool(self.worker_id) or self.kind in SHARED or removed
 
@@ -165,8 +165,8 @@ def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlterat
 
     ``before`` and ``after``: the object's entries; "" if the object had no entry.
 
-    For kinds in ``_ENTRIES``, an object in its normal state has no entry. A new or removed entry of
-    such a kind therefore means that the object was changed. For reflogs, the opposite applies: an
+    For kinds in ``_ENTRIES``, an object has no entry while it is in its normal state. A new or
+    removed entry therefore means that the object was changed. For reflogs, the opposite applies: an
     entry means that there are no reflogs. A new entry therefore means that the reflogs were
     removed.
     """

@@ -201,7 +201,7 @@ def worker_commit_message(subject: str, worker: Worker) -> str:
 
 
 def job_commit_message(subject: str, job_id: str) -> str:
-    """Return the message of a commit that belongs to a job, but to no single worker."""
+    """Return the message of a commit that belongs to a whole job, not to one worker."""
     return _with_trailers(subject, {"Orchestrator-Job": job_id})
 
 

@@ -132,7 +132,8 @@ def _answer(payload: object) -> tuple[str, str, int | None]:
 def usage_in_report(usage: Object | None) -> Usage:
     """Return the usage in a report of Codex.
 
-    Codex counts cache reads and writes as input. This function subtracts both from the input.
+    Codex counts cache reads and writes as input. This function subtracts the cache reads and writes
+    from the input.
     """
     total = json_values.count(usage, "input_tokens")
     cached = json_values.count(usage, "cached_input_tokens")

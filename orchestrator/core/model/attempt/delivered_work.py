@@ -91,7 +91,7 @@ def _held_back_in_words(each: HeldBack) -> str:
 class SideWorkKind(StrEnum):
     """Kind of git object that an agent created.
 
-    The value is a part of the name of the ref on which such an object is saved.
+    The value is a part of the name of the ref that saves the object.
     """
 
     #: A branch in addition to the worker's own branch.
@@ -179,8 +179,8 @@ def merge_of(ref: str, *, is_stash: bool) -> str:
 BUILDING_ROLES = frozenset(
     {"backend", "frontend", "infrastructure", "testing", "documentation", "integration"}
 )
-#: Roles whose work is their output. For such a task, files that a plan names are not promised
-#: files.
+#: Roles whose work is their output. Files that a plan names for a task with one of these roles are
+#: not promised files.
 REPORTING_ROLES = frozenset({"reviewer", "analyst", "planner"})
 #: First words of the sentence on files that a worker promised and did not create.
 PROMISED = "promised files are missing"
