@@ -176,8 +176,16 @@ class WorkspaceLayout:
         path = self.log(worker)
         # The log of the attempt before may end in the middle of a line.
         newline = "" if read_tail(path, 1, self.root) in (b"", b"\n") else "\n"
+        rejections = "".join(self._rejections(worker, number - 1))
         with os.fdopen(open_log(path), "ab") as log:
-            log.write((newline + ATTEMPT_MARK.format(number=number)).encode())
+            log.write((newline + rejections + ATTEMPT_MARK.format(number=number)).encode())
+
+    def _rejections(self, worker: Worker, attempt: int) -> Iterator[str]:
+        failure = worker.failure_of(attempt)
+        for gate, path in failure.rejections if failure else ():
+            if path:
+                output = f"{self._of_job(worker)}/{path}"
+                yield f"gate {gate} rejected attempt {attempt}; output: {output}\n"
 
     def attempt_output(self, worker: Worker, number: int) -> str:
         tail = read_tail(self.log(worker), OUTPUT_LIMIT_BYTES, self.root)

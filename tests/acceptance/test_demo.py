@@ -98,6 +98,13 @@ def check_gate(demo: Demo) -> None:
         if each["failures"]
     }
     assert rejected == {"worker_2": [["tests"]]}
+    proof = "logs/gate_worker_2.tests.1.log"
+    assert "FAIL: test_negative" in (demo.directory / proof).read_text()
+    for report, link in {
+        "FINAL_RESULT.md": proof,
+        "depth_0/LEVEL_0_REPORT.md": f"../{proof}",
+    }.items():
+        assert f"[tests]({link})" in (demo.directory / report).read_text(), report
 
 
 def check_conflict(demo: Demo) -> None:
@@ -140,6 +147,7 @@ def check_commands(demo: Demo) -> None:
         assert ran.stdout, command
         if " logs " in command:
             assert "wrote shop/money.py" in ran.stdout
+            assert f"output: {demo.directory}/logs/gate_worker_2.tests.1.log\n" in ran.stdout
 
 
 def test_the_demo_shows_what_it_promises_and_can_be_removed(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from orchestrator.core.gates.gate import GateResult
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, ErrorClass, Evidence, Exit
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING
@@ -60,8 +61,8 @@ class Case:
         return self.evidence.worktree.faults if self.evidence.worktree else ()
 
     @property
-    def blocking(self) -> Sequence[str]:
-        return [gate.name for gate in self.evidence.gates if gate.blocks]
+    def blocking(self) -> Sequence[GateResult]:
+        return [gate for gate in self.evidence.gates if gate.blocks]
 
     @property
     def has_result(self) -> bool:
@@ -199,7 +200,7 @@ TABLE: tuple[FailureRow, ...] = (
         lambda case: bool(case.blocking),
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.9), (_S.RETRY_CURRENT, 0.7), (_S.ROLLBACK_SAFE, 0.6)),
-        lambda case: f"gates reject the result: {', '.join(case.blocking)}",
+        lambda case: f"gates reject the result: {', '.join(gate.name for gate in case.blocking)}",
     ),
     FailureRow(
         "timeout",
@@ -276,7 +277,8 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
         strategy=strategy,
         reason=row.reason(case),
         confidence=confidence,
-        gates=tuple(case.blocking),
+        gates=tuple(gate.name for gate in case.blocking),
+        gate_logs=tuple(gate.log for gate in case.blocking),
         cause=row.cause,
         checkpoint=_checkpoint_for(strategy, worker),
         kept=after(worker.attempt) if kept else "",

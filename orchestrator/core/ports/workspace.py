@@ -48,7 +48,10 @@ class Workspace(Protocol):
         """
 
     def mark_attempt(self, worker: Worker, number: int) -> None:
-        """Mark the start of an attempt in the worker's log."""
+        """Mark the start of an attempt in the worker's log.
+
+        The line before the mark names the log of each gate that rejected the previous attempt.
+        """
 
     def attempt_output(self, worker: Worker, number: int) -> str:
         """Return the last part of an attempt's output."""

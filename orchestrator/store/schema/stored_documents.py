@@ -160,8 +160,8 @@ def _read_side_work(found: Found, name: str = "side_work") -> tuple[SideWork, ..
 
 def _read_failure(found: Found) -> Failure:
     kind, strategy = FailureKind(found["kind"]), RetryStrategy(found["strategy"])
-    gates = tuple(found.get("gates", ()))
-    return Failure(**{**found, "kind": kind, "strategy": strategy, "gates": gates})
+    listed = {name: tuple(found.get(name, ())) for name in ("gates", "gate_logs")}
+    return Failure(**{**found, "kind": kind, "strategy": strategy, **listed})
 
 
 def read_facts(found: Found) -> JobFacts:

@@ -112,6 +112,8 @@ def test_links_lead_to_what_is_there_and_nothing_else_is_active(case: str, tmp_p
         (tmp_path / f"depth_{worker.depth}" / worker.id).mkdir(parents=True)
         (tmp_path / "logs").mkdir(exist_ok=True)
         (tmp_path / f"logs/depth_{worker.depth}_{worker.id}.log").touch()
+        for path in (path for each in worker.failures for path in each.gate_logs):
+            (tmp_path / path).touch()
     (tmp_path / "status.json").touch()
     for report in written:
         if report.suffix == ".md":

@@ -1,5 +1,7 @@
 """Trees to render."""
 
+from dataclasses import replace
+
 from planted import START, Planted
 
 from orchestrator.core.gates.gate import GateOutcome, GateResult, GateStatus
@@ -358,13 +360,20 @@ def retries() -> Tree:
             ),
             Failure(
                 attempt=2,
-                kind=FailureKind.TRANSIENT,
+                kind=FailureKind.LOGIC_ERROR,
                 strategy=RetryStrategy.RETRY_CURRENT,
-                reason="the model's service failed; the work so far is kept",
+                reason="gates reject the result: tests, lint",
                 confidence=0.9,
+                gates=("tests", "lint"),
+                gate_logs=("logs/gate_worker_1.tests.1.log", "logs/gate_worker_1.lint.1.log"),
+                cause="gates",
                 kept="2-after",
             ),
         ),
+    )
+    planted.attempts[1] = replace(
+        planted.attempts[1],
+        reason="gate tests failed: 1 failure: test_rows; gate lint failed: get.py:3: unused import",
     )
     planted.worker(
         job,

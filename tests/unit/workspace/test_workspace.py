@@ -14,9 +14,11 @@ import pytest
 from orchestrator.api.serializers.answer_parts import moment
 from orchestrator.core.errors import WorkspaceBusy
 from orchestrator.core.events import Event, EventKind
+from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
 from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.job.job_outcome import LISTED_WORKERS
 from orchestrator.core.ports import StateChange, Tree
 from orchestrator.security.files.untrusted_files import NotPlain
@@ -74,6 +76,33 @@ def test_the_line_that_marks_an_attempt_begins_in_the_log_s_first_column(
     layout.mark_attempt(WORKER, 2)
 
     assert log.read_text() == f"{after}--- attempt 2 ---\n"
+
+
+def test_the_log_names_the_output_of_the_gates_that_rejected_the_attempt_before(
+    tmp_path: Path,
+) -> None:
+    layout = WorkspaceLayout(tmp_path)
+    log = Path(layout.log(WORKER))
+    log.parent.mkdir(parents=True)
+    log.write_text("first")
+    failure = Failure(
+        attempt=1,
+        kind=FailureKind.LOGIC_ERROR,
+        strategy=RetryStrategy.RETRY_CURRENT,
+        reason="gates reject the result: tests, secrets",
+        confidence=0.9,
+        gates=("tests", "secrets"),
+        gate_logs=("logs/gate_worker_1.tests.1.log", ""),
+    )
+    worker = replace(WORKER, result=WorkerResult(failures=(failure,)))
+
+    layout.mark_attempt(worker, 2)
+    log.write_text(f"{log.read_text()}second")
+
+    gate_log = log.parent / "gate_worker_1.tests.1.log"
+    line = f"gate tests rejected attempt 1; output: {gate_log}"
+    assert log.read_text() == f"first\n{line}\n--- attempt 2 ---\nsecond"
+    assert layout.attempt_output(worker, 2) == "second"
 
 
 @pytest.mark.parametrize(

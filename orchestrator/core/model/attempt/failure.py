@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from itertools import zip_longest
 
 from orchestrator.core.lazy_dataclass import dataclass
 
@@ -115,6 +116,9 @@ class Failure:
     confidence: float
     #: The names of the gates that failed.
     gates: tuple[str, ...] = ()
+    #: Paths of the logs of ``gates`` in the same order, below the root job's directory; "": no log.
+    #: Empty in rows of earlier releases.
+    gate_logs: tuple[str, ...] = ()
     #: Name of a row in ``core.outcome.failure_classifier``. Similar failures have the same row.
     cause: str = ""
     #: The checkpoint from which the next attempt starts; empty: from this attempt's state.
@@ -124,6 +128,11 @@ class Failure:
     #: True if the next attempt starts without the changes of this attempt. The changes are then
     #: only in the checkpoint ``kept``.
     undone: bool = False
+
+    @property
+    def rejections(self) -> tuple[tuple[str, str], ...]:
+        """Name and log of each gate that rejected the attempt; the log may be empty."""
+        return tuple(zip_longest(self.gates, self.gate_logs, fillvalue=""))
 
     def payload(self) -> Mapping[str, object]:
         return {

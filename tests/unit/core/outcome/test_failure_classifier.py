@@ -183,6 +183,14 @@ def test_every_row_has_an_example() -> None:
     assert {row.cause for row in TABLE} == {cause for cause, *_ in EXAMPLES}
 
 
+def test_a_failure_has_the_logs_of_the_gates_that_rejected_the_attempt() -> None:
+    gates = (replace(RED, log="logs/gate_worker_1.pytest.2.log"), GREEN, replace(RED, name="mypy"))
+    failed = fail(a_worker(), EXIT_0, replace(TREE, gates=gates))
+
+    [failure] = failed.failures
+    assert failure.rejections == (("pytest", "logs/gate_worker_1.pytest.2.log"), ("mypy", ""))
+
+
 def test_success_and_a_cancel_are_no_failures() -> None:
     for exit in (EXIT_0, CANCELLED):
         assert classify(a_worker(), exit, DONE, judge(exit, DONE)) is None
