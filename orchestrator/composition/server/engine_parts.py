@@ -41,6 +41,7 @@ from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder
+from orchestrator.engine.attempts.attempt_changes import AttemptChanges
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.evidence_reader import EvidenceReader
 from orchestrator.engine.attempts.launch_preparation import LaunchPreparation
@@ -333,18 +334,35 @@ class EngineParts:
             self.launcher,
             self.processes,
             self.preparation,
-            EvidenceReader(self.agents, self.workspace, self.launch_settings, masked),
+            self._evidence_reader,
             self.workspace,
             AssignmentBuilder(self.workspace, self._contexts, self._roles, remaining_quota_for),
             self._contexts,
-            self._agent_plans,
             self.worktrees,
             self.gate_runner,
-            ReviewPrompts(self.scheduler, self.worktrees),
+            self._review_prompts,
             self._without_worktree,
             self._inbox.put,
             self.place.moved,
         )
+
+    @cached_property
+    def _evidence_reader(self) -> EvidenceReader:
+        view = self.scheduler.view
+        return EvidenceReader(
+            self.agents,
+            self.workspace,
+            self.launch_settings,
+            masked,
+            AttemptChanges(view, self.workspace, self.worktrees, self._without_worktree),
+            view,
+            self._agent_plans,
+            self._review_prompts,
+        )
+
+    @cached_property
+    def _review_prompts(self) -> ReviewPrompts:
+        return ReviewPrompts(self.scheduler, self.worktrees)
 
     @cached_property
     def _without_worktree(self) -> ChangesWithoutWorktree:

@@ -2,20 +2,16 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
 from orchestrator.core import failpoints
-from orchestrator.core.candidates.selection import chosen
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.gates.findings import FinishedRun
 from orchestrator.core.gates.gate import Gate
 from orchestrator.core.lazy_dataclass import changed, dataclass
-from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit, WorktreeState
-from orchestrator.core.model.attempt.delivered_work import held_by
+from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.dag import sources
 from orchestrator.core.model.job import Attempt, TaskSpec, Worker
 from orchestrator.core.model.scheduler_commands import (
     MakeContext,
@@ -30,7 +26,7 @@ from orchestrator.core.ports.launcher import Launch, Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder
 from orchestrator.engine.attempts.attempt_gates import AttemptGates
-from orchestrator.engine.attempts.evidence_reader import EvidenceReader
+from orchestrator.engine.attempts.evidence_reader import EvidenceReader, evidence_of_error
 from orchestrator.engine.attempts.launch_preparation import (
     Issued,
     LaunchPreparation,
@@ -50,10 +46,8 @@ from orchestrator.engine.runtime.supervisor_messages import (
     AttemptReturned,
     Post,
 )
-from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.setup_commands import why_failed
-from orchestrator.engine.worktrees.user_checkout_changes import TICK_SECONDS
 from orchestrator.engine.worktrees.working_directories import (
     WorkerChanges,
     WorkerWorktree,
@@ -106,7 +100,6 @@ class AttemptRunner:
         workspace: Workspace,
         assignments: AssignmentBuilder,
         contexts: SharedContextRuns,
-        agent_plans: AgentPlans,
         worktrees: Worktrees,
         gate_runner: GateRunner,
         review_prompts: ReviewPrompts,
@@ -128,7 +121,6 @@ class AttemptRunner:
         self._preparation = preparation
         self._evidence_reader = evidence_reader
         self._workspace = workspace
-        self._agent_plans = agent_plans
         self._worktrees = worktrees
         self._review_prompts = review_prompts
         self._without_worktree = without_worktree
@@ -424,7 +416,7 @@ class AttemptRunner:
                 task = self._scheduler.view.task_of(worker)
                 own = replace(worker, attempt=attempt.number)
                 running, job = self._adopted_attempt(own, task), self._scheduler.view.job_of(worker)
-                evidence = self._evidence(running, exit)
+                evidence = self._evidence_reader.read(running, exit)
             except OSError as error:
                 # Do not log a full disk here: each check would log the error again, and other code
                 # reports a full disk.
@@ -447,7 +439,7 @@ class AttemptRunner:
         if not self._is_cancelled(running.worker):
             exit = _unless_cancelled(exit, adopted=adopted)
         self._attempt_gates.record_process_end(running.worker)
-        nothing = self._evidence_reader.changes_if_empty(running)
+        nothing = self._evidence_reader.changes.if_empty(running)
         if nothing is None:
             self._background.later(partial(self._report, running, exit))
         else:
@@ -476,7 +468,7 @@ class AttemptRunner:
                 if self._attempt_gates.is_stopped(worker):
                     self._background.space.wake(worker.attempt_id)
                 return
-            evidence = _evidence_of_error(
+            evidence = evidence_of_error(
                 running, f"cannot commit the changes of the worker: {error}"
             )
         self._end_wait_for_space(worker)
@@ -493,7 +485,7 @@ class AttemptRunner:
         # another directory may be at the old path, and the commit would be created there.
         if running.worktree is not None and (moved := self._moved()):
             raise OSError(moved)
-        evidence = self._evidence(running, exit, changes)
+        evidence = self._evidence_reader.read(running, exit, changes)
         if moved := self._moved():
             # A directory was moved while the evidence was read. Files may therefore be missing that
             # the attempt has created.
@@ -502,105 +494,6 @@ class AttemptRunner:
 
     def _post_end(self, running: RunningAttempt, exit: Exit, evidence: Evidence) -> None:
         self._post(AttemptEnded(running.worker.key, running.worker.attempt, exit, evidence))
-
-    def _evidence(
-        self, running: RunningAttempt, exit: Exit, changes: WorkerChanges | None = None
-    ) -> Evidence:
-        """Return the evidence of an attempt. Raise an error only if a disk is full.
-
-        After any other error, return evidence of a failure.
-        """
-        try:
-            if running.worktree is not None:
-                changes = replace(
-                    self._worktrees.close_attempt(running.worker, running.task, running.worktree),
-                    checkout=self._changed_in_checkout(running.worker, exit),
-                    omitted=self._omitted_dependencies(running),
-                )
-            elif running.task.works_in_project:
-                changes = self._changes_in_project(running)
-            elif changes is None and not running.worker.is_adviser:
-                changes = self._own_changes(running)
-            evidence = self._evidence_reader.read(
-                running, exit, changes, has_open_children=self._has_open_children(running.worker)
-            )
-            if running.worker.is_planner and exit.code == 0:
-                return self._agent_plans.checked(running.worker, evidence)
-            if running.worker.is_reviewer:
-                return self._review_prompts.checked(running.worker, evidence)
-            return evidence
-        except Exception as error:
-            if is_full_disk(error):
-                raise
-            logger.exception(
-                "cannot read the evidence of an attempt", extra={"worker": running.worker.id}
-            )
-            if running.worktree is not None:
-                # The worktree may have a file that git cannot add. Save a checkpoint without this
-                # file.
-                with suppress(RepositoryError, OSError):
-                    place = self._worktrees.place_of(running.worker)
-                    self._worktrees.checkpoints.end(place, "", "")
-            return _evidence_of_error(running, f"cannot read the result of the worker: {error}")
-
-    def _changed_in_checkout(self, worker: Worker, exit: Exit) -> tuple[str, ...]:
-        """Return the files of the user's checkout that changed during an attempt.
-
-        The result is empty if any task of the job tree may change the checkout.
-        """
-        if any(
-            each.works_in_project for each in self._scheduler.view.tasks_of_tree(worker.root_id)
-        ):
-            return ()
-        checkout = self._worktrees.checkout
-        with suppress(RepositoryError, OSError):
-            return tuple(checkout.changed_files(worker.root_id, exit.started_at - TICK_SECONDS))
-        return ()
-
-    def _omitted_dependencies(self, running: RunningAttempt) -> tuple[str, ...]:
-        view, job_id = self._scheduler.view, running.worker.job_id
-        needed = sources(view.tasks_of(job_id), running.task)
-        workers = [chosen(view.candidates_of(job_id, each)) for each in needed]
-        return self._worktrees.omitted(running.worker, [each.id for each in workers if each])
-
-    def _changes_in_project(self, running: RunningAttempt) -> WorkerChanges:
-        """Return the changes of an attempt that works in the user's checkout.
-
-        The field ``touched`` has the files that the attempt's gates must judge. Files that a child
-        job's gates have judged are omitted, unless they were changed afterwards.
-        """
-        changes = self._without_worktree.changes(running.worker, running.task)
-        others = self._scheduler.view.concurrent_with(running.worker)
-        changes = self._without_worktree.with_shared(changes, others)
-        judged = self._scheduler.view.judged_below(running.worker)
-        left = (
-            each
-            for each in changes.touched
-            if each not in judged or not self._without_worktree.is_older(each, judged[each])
-        )
-        return replace(changes, touched=tuple(left))
-
-    def _own_changes(self, running: RunningAttempt) -> WorkerChanges:
-        worker, task = running.worker, running.task
-        builds = self._worktrees.rule.changes_files(worker.agent, task)
-        changes = self._without_worktree.own_changes(worker, task, running.before, builds=builds)
-        below = self._scheduler.view.changed_below(worker)
-        if below is None:
-            return changes
-        missing = tuple(each for each in changes.missing if not held_by(each, below))
-        return replace(changes, has_work=True, missing=missing)
-
-    def _has_open_children(self, worker: Worker) -> bool:
-        """True if unfinished child jobs may still create the files that the worker promised."""
-        view = self._scheduler.view
-        present = view.workers.get(worker.key)
-        children = present.child_job_ids if present else ()
-        return any(not view.jobs[job_id].status.ended for job_id in children)
-
-
-def _evidence_of_error(running: RunningAttempt, why: str) -> Evidence:
-    broken = WorktreeState(faults=(why,)) if running.worktree else None
-    return Evidence(claimed_success=False, error=why, worktree=broken)
 
 
 def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:

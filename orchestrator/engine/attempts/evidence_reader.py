@@ -1,5 +1,6 @@
 """Reads the evidence of an ended attempt, and compares its changes with its task."""
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,11 +17,19 @@ from orchestrator.core.model.attempt.delivered_work import (
 )
 from orchestrator.core.model.attempt.failure import after
 from orchestrator.core.model.attempt.final_text import FinalText, final_text
+from orchestrator.core.model.job import Worker
+from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.ports import Agents, Workspace
+from orchestrator.core.scheduler.scheduler_view import SchedulerView
+from orchestrator.engine.attempts.attempt_changes import NOTHING, AttemptChanges
 from orchestrator.engine.attempts.launch_preparation import RunningAttempt
+from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.planning.task_intent import intent_of_task
 from orchestrator.engine.runtime.launch_settings import LaunchSettings
+from orchestrator.engine.submission.agent_plan import AgentPlans
 from orchestrator.engine.worktrees.working_directories import WorkerChanges
+
+logger = logging.getLogger(__name__)
 
 #: Tolerance for times of files, in seconds. A file system may store a time that is slightly too
 #: early.
@@ -28,52 +37,75 @@ CLOCK_SECONDS = 2.0
 #: Maximum number of stored paths of code that no gate judged.
 MOST_CODE = 100
 
-#: The changes of an attempt whose directory was empty before and after the attempt.
-_NOTHING = WorkerChanges((), changed=False, has_work=False)
-
 #: Function that masks secrets (first argument) in a text (second argument), in every encoding.
 Mask = Callable[[Sequence[str], str], str]
 
 
 class EvidenceReader:
     def __init__(
-        self, agents: Agents, workspace: Workspace, settings: LaunchSettings, mask: Mask
+        self,
+        agents: Agents,
+        workspace: Workspace,
+        settings: LaunchSettings,
+        mask: Mask,
+        changes: AttemptChanges,
+        view: SchedulerView,
+        agent_plans: AgentPlans,
+        review_prompts: ReviewPrompts,
     ) -> None:
         self._agents = agents
         self._workspace = workspace
         self._settings = settings
         self._mask = mask
-
-    def changes_if_empty(self, running: RunningAttempt) -> WorkerChanges | None:
-        """Return the changes of an attempt whose directory is empty, without a scan.
-
-        Return None if a scan is needed, for example because the attempt works in a worktree.
-        """
-        worker = running.worker
-        special = (
-            running.worktree is not None
-            or running.task.works_in_project
-            or bool(running.task.writes)
-            or worker.is_planner
-            or worker.is_reviewer
-        )
-        if special or not self._workspace.is_bare(worker):
-            return None
-        return replace(_NOTHING, changed=True) if running.before else _NOTHING
+        self.changes = changes
+        self._view = view
+        self._agent_plans = agent_plans
+        self._review_prompts = review_prompts
 
     def read(
-        self,
-        running: RunningAttempt,
-        exit: Exit,
-        changes: WorkerChanges | None = None,
-        *,
-        has_open_children: bool = False,
+        self, running: RunningAttempt, exit: Exit, changes: WorkerChanges | None = None
+    ) -> Evidence:
+        """Return the evidence of an attempt. If the attempt has a worktree, commit its changes.
+
+        Raise an error only if a disk is full. After any other error, return evidence of a failure.
+
+        ``changes``: the attempt's changes; None: find the changes.
+        """
+        try:
+            if changes is None:
+                changes = self.changes.find(running, exit)
+            deferred = self._has_open_children(running.worker)
+            return self._checked(running, exit, self._read(running, exit, changes, deferred))
+        except Exception as error:
+            if is_full_disk(error):
+                raise
+            logger.exception(
+                "cannot read the evidence of an attempt", extra={"worker": running.worker.id}
+            )
+            if running.worktree is not None:
+                self.changes.save_checkpoint(running.worker)
+            return evidence_of_error(running, f"cannot read the result of the worker: {error}")
+
+    def _has_open_children(self, worker: Worker) -> bool:
+        """True if unfinished child jobs may still create the files that the worker promised."""
+        present = self._view.workers.get(worker.key)
+        children = present.child_job_ids if present else ()
+        return any(not self._view.jobs[job_id].status.ended for job_id in children)
+
+    def _checked(self, running: RunningAttempt, exit: Exit, evidence: Evidence) -> Evidence:
+        """Return the evidence, with a checked plan or review if the worker is an adviser."""
+        if running.worker.is_planner and exit.code == 0:
+            return self._agent_plans.checked(running.worker, evidence)
+        if running.worker.is_reviewer:
+            return self._review_prompts.checked(running.worker, evidence)
+        return evidence
+
+    def _read(
+        self, running: RunningAttempt, exit: Exit, changes: WorkerChanges, deferred: bool
     ) -> Evidence:
         """Return the evidence of an attempt. Change nothing.
 
-        ``changes``: the attempt's changes; None: find the changes by a comparison of the worker's
-        directory with its state before the attempt. ``has_open_children``: True if the worker has
-        unfinished child jobs.
+        ``deferred``: True if unfinished child jobs may still create the promised files.
 
         Raise UnknownAgent if an earlier server started the attempt, and config.yaml no longer has
         the attempt's agent.
@@ -83,7 +115,7 @@ class EvidenceReader:
         # Most successful commands print nothing. Their logs are empty, and need not be read.
         silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
         known: Evidence | None = getattr(agent, "evidence_of_nothing", None)
-        if silent and changes is _NOTHING and known is not None:
+        if silent and changes is NOTHING and known is not None:
             return known
         directory = Path(self._workspace.worker_directory(worker))
         printed = "" if silent else self._workspace.attempt_output(worker, worker.attempt)
@@ -94,9 +126,6 @@ class EvidenceReader:
             kept = after(worker.attempt) if running.worktree else ""
             session = replace(evidence.session, attempt=worker.attempt, checkpoint=kept)
             evidence = replace(evidence, session=session)
-        if changes is None:
-            now = self._workspace.snapshot(worker, running.task.writes)
-            changes = WorkerChanges(tuple(now), now != running.before, has_work=bool(now))
         if changes.faults is not None:
             faults = tuple(self._mask(running.secrets, fault) for fault in changes.faults)
             state = WorktreeState(faults=faults, has_conflicts=changes.has_conflicts)
@@ -113,7 +142,7 @@ class EvidenceReader:
         outside = self._files_outside(evidence.outside, exit)
         builds = evidence.output_required and bool(getattr(agent, "changes_files", True))
         evidence = _with_delivery(
-            evidence, running, changes, outside, builds=builds, deferred=has_open_children
+            evidence, running, changes, outside, builds=builds, deferred=deferred
         )
         return self._without_secrets(evidence, running, printed)
 
@@ -158,6 +187,11 @@ class EvidenceReader:
             error=clean(evidence.error),
             files_created=tuple(_clean_name(each, running) for each in evidence.files_created),
         )
+
+
+def evidence_of_error(running: RunningAttempt, why: str) -> Evidence:
+    broken = WorktreeState(faults=(why,)) if running.worktree else None
+    return Evidence(claimed_success=False, error=why, worktree=broken)
 
 
 def _with_delivery(
