@@ -42,6 +42,7 @@ from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder
 from orchestrator.engine.attempts.attempt_changes import AttemptChanges
+from orchestrator.engine.attempts.attempt_gates import AttemptGates
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.attempts.evidence_reader import EvidenceReader
 from orchestrator.engine.attempts.launch_preparation import LaunchPreparation
@@ -328,7 +329,6 @@ class EngineParts:
 
     @cached_property
     def attempts(self) -> AttemptRunner:
-        remaining_quota_for = self.submission_builder.remaining_quota_for
         return AttemptRunner(
             self.scheduler,
             self.launcher,
@@ -336,14 +336,32 @@ class EngineParts:
             self.preparation,
             self._evidence_reader,
             self.workspace,
-            AssignmentBuilder(self.workspace, self._contexts, self._roles, remaining_quota_for),
+            self._assignments,
             self._contexts,
             self.worktrees,
             self.gate_runner,
-            self._review_prompts,
-            self._without_worktree,
+            self._attempt_gates,
             self._inbox.put,
             self.place.moved,
+        )
+
+    @cached_property
+    def _assignments(self) -> AssignmentBuilder:
+        return AssignmentBuilder(
+            self.workspace,
+            self._contexts,
+            self._roles,
+            self.submission_builder.remaining_quota_for,
+            self.worktrees,
+            self._without_worktree,
+            self._review_prompts,
+        )
+
+    @cached_property
+    def _attempt_gates(self) -> AttemptGates:
+        project = str(self.launch_settings.project_root)
+        return AttemptGates(
+            self.gate_runner, self.worktrees, self.workspace, project, self._inbox.put
         )
 
     @cached_property

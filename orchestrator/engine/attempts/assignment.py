@@ -31,8 +31,10 @@ from orchestrator.core.repository.git_refs import short, worker_branch
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import cut_bytes
 from orchestrator.engine.attempts.attempt_gates import gates_of
-from orchestrator.engine.attempts.review_prompt import entries_for
+from orchestrator.engine.attempts.review_prompt import ReviewPrompts, entries_for
 from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
+from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
+from orchestrator.engine.worktrees.working_directories import WorkerWorktree, Worktrees
 
 #: Maximum bytes in a prompt for the results of all other tasks together.
 RESULTS_BYTES = 16 * 1024
@@ -79,12 +81,22 @@ class AssignmentBuilder:
     """Composes assignments for workers' agents."""
 
     def __init__(
-        self, workspace: Workspace, contexts: SharedContextRuns, roles: Roles, left: Left
+        self,
+        workspace: Workspace,
+        contexts: SharedContextRuns,
+        roles: Roles,
+        left: Left,
+        worktrees: Worktrees,
+        without_worktree: ChangesWithoutWorktree,
+        review_prompts: ReviewPrompts,
     ) -> None:
         self._workspace = workspace
         self._contexts = contexts
         self._roles = roles
         self._left = left
+        self._worktrees = worktrees
+        self._without_worktree = without_worktree
+        self._review_prompts = review_prompts
 
     def assignment_for(self, scheduler: Scheduler, worker: Worker, now: float) -> Assignment:
         """Return the worker's task, with all information for its agent. Raise OSError."""
@@ -109,6 +121,44 @@ class AssignmentBuilder:
             previous=_previous_session(worker),
             sessions=self._workspace.sessions(worker) if shared else "",
         )
+
+    def takes_long(self, assignment: Assignment) -> bool:
+        """True if ``completed`` is slow, and must therefore run in a background thread."""
+        task, worker = assignment.task, assignment.worker
+        wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
+        return (
+            wanted
+            or worker.is_reviewer
+            or task.works_in_project
+            or self._may_change_project(worker, task)
+        )
+
+    def completed(self, assignment: Assignment) -> tuple[Assignment, WorkerWorktree | None]:
+        """Return the completed assignment, and the attempt's worktree; None without a worktree.
+
+        - A reviewer's assignment gets the candidates' patches.
+        - A worktree is opened, and the assignment refers to its files.
+        - For an attempt that may change the user's checkout, the state of the checkout is recorded.
+
+        Raise RepositoryError or OSError.
+        """
+        if assignment.worker.is_reviewer:
+            return self._review_prompts.with_patches(assignment), None
+        if assignment.task.works_in_project:
+            self._without_worktree.begin(assignment.worker)
+            return assignment, None
+        rule = self._worktrees.rule
+        if not rule.wanted(assignment.job, assignment.task, assignment.worker):
+            if self._may_change_project(assignment.worker, assignment.task):
+                self._without_worktree.watch(assignment.worker)
+            return assignment, None
+        worktree = self._worktrees.open(assignment)
+        return self._worktrees.assignment_in_worktree(assignment, worktree), worktree
+
+    def _may_change_project(self, worker: Worker, task: TaskSpec) -> bool:
+        """True if an attempt in a plain directory may nevertheless change files of the project."""
+        builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
+        return builds and not worker.is_adviser
 
     def _dependency_results(
         self, scheduler: Scheduler, worker: Worker, task: TaskSpec

@@ -32,7 +32,6 @@ from orchestrator.engine.attempts.launch_preparation import (
     LaunchPreparation,
     RunningAttempt,
 )
-from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.attempts.shared_context_runs import SharedContextRuns
 from orchestrator.engine.gates.gate_process import GateProcess
 from orchestrator.engine.gates.gate_runner import GateRunner
@@ -46,7 +45,6 @@ from orchestrator.engine.runtime.supervisor_messages import (
     AttemptReturned,
     Post,
 )
-from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
 from orchestrator.engine.worktrees.setup_commands import why_failed
 from orchestrator.engine.worktrees.working_directories import (
     WorkerChanges,
@@ -102,8 +100,7 @@ class AttemptRunner:
         contexts: SharedContextRuns,
         worktrees: Worktrees,
         gate_runner: GateRunner,
-        review_prompts: ReviewPrompts,
-        without_worktree: ChangesWithoutWorktree,
+        attempt_gates: AttemptGates,
         post: Post,
         moved: Callable[[], str],
     ) -> None:
@@ -122,13 +119,9 @@ class AttemptRunner:
         self._evidence_reader = evidence_reader
         self._workspace = workspace
         self._worktrees = worktrees
-        self._review_prompts = review_prompts
-        self._without_worktree = without_worktree
         self._background = BackgroundPool()
         self._gate_runner = gate_runner
-        self._attempt_gates = AttemptGates(
-            gate_runner, worktrees, workspace, str(without_worktree.project), post
-        )
+        self._attempt_gates = attempt_gates
         #: Names of the setup processes that prepare worktrees, by attempt id.
         self._setting_up: dict[str, str] = {}
 
@@ -148,7 +141,7 @@ class AttemptRunner:
         worker = self._scheduler.view.workers[command.key]
         try:
             assignment = self._assignments.assignment_for(self._scheduler, worker, clock.now())
-            if self._takes_long(assignment):
+            if self._assignments.takes_long(assignment):
                 self._background.begin(
                     worker.attempt_id, partial(self._start_in_background, assignment, issued)
                 )
@@ -176,7 +169,7 @@ class AttemptRunner:
         name = worker.attempt_id
         try:
             assignment = self._assignments.assignment_for(self._scheduler, worker, clock.now())
-            if self._takes_long(assignment):
+            if self._assignments.takes_long(assignment):
                 self._post(returned)
                 return
             launch, running = self._preparation.prepare(assignment, issued)
@@ -202,22 +195,6 @@ class AttemptRunner:
     def take_back(self, command: TakeBack) -> None:
         self._launcher.take_back(command.key.attempt_id(command.attempt))
 
-    def _takes_long(self, assignment: Assignment) -> bool:
-        """True if the preparation is slow, and must therefore run in a background thread."""
-        task, worker = assignment.task, assignment.worker
-        wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
-        return (
-            wanted
-            or worker.is_reviewer
-            or task.works_in_project
-            or self._may_change_project(worker, task)
-        )
-
-    def _may_change_project(self, worker: Worker, task: TaskSpec) -> bool:
-        """True if an attempt in a plain directory may nevertheless change files of the project."""
-        builds = bool(task.writes) or self._worktrees.rule.changes_files(worker.agent, task)
-        return builds and not worker.is_adviser
-
     def _launch(self, launch: Launch, running: RunningAttempt) -> None:
         failpoints.reached("launch: prepared")
         self._processes.expect(launch.attempt_id, partial(self._process_ended, running))
@@ -237,7 +214,7 @@ class AttemptRunner:
             self._stopped_before(worker)
             return
         try:
-            assignment, worktree = self._assignment_and_worktree(assignment)
+            assignment, worktree = self._assignments.completed(assignment)
             if worktree is None or self._gate_runner.is_set_up(worktree.directory):
                 self._prepare_and_launch(assignment, issued, worktree)
                 return
@@ -329,22 +306,6 @@ class AttemptRunner:
         if stopped is not None:
             self._preparation.release(name, running.scratch)
             self._post(AttemptEnded(worker.key, worker.attempt, stopped, Evidence()))
-
-    def _assignment_and_worktree(
-        self, assignment: Assignment
-    ) -> tuple[Assignment, WorkerWorktree | None]:
-        if assignment.worker.is_reviewer:
-            return self._review_prompts.with_patches(assignment), None
-        if assignment.task.works_in_project:
-            self._without_worktree.begin(assignment.worker)
-            return assignment, None
-        rule = self._worktrees.rule
-        if not rule.wanted(assignment.job, assignment.task, assignment.worker):
-            if self._may_change_project(assignment.worker, assignment.task):
-                self._without_worktree.watch(assignment.worker)
-            return assignment, None
-        worktree = self._worktrees.open(assignment)
-        return self._worktrees.assignment_in_worktree(assignment, worktree), worktree
 
     def stop(self, command: Stop) -> None:
         attempt = command.key.attempt_id(command.attempt)
