@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent
 COMMAND = HERE.parents[1] / "bin" / "orchestrator"
 #: What the first frame shows as typed.
 TYPED = "$ bin/orchestrator demo"
-COLUMNS, LINES = 100, 28
+COLUMNS, LINES = 106, 28
 #: Between two frames at least, and at most: long pauses are cut.
 LEAST_SECONDS, MOST_SECONDS = 0.25, 0.6
 #: Of the first frame, of the last frame, and of all others together.
