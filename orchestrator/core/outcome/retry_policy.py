@@ -1,12 +1,158 @@
-"""Decides whether a failed attempt is retried. Each worker has a maximum number of retries."""
+"""Decides whether another attempt follows a failed attempt, when it starts, and with which agent.
 
-from orchestrator.core.model.job import TaskSpec, Worker
+``next_attempt`` returns the decision as a value. Each worker has a maximum number of retries. A
+free attempt does not count as a retry, because the worker did not cause the failure.
+"""
+
+from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.attempt.failure import HANDED_ON, NOT_STARTED
+from orchestrator.core.model.job import TaskSpec, WaitingFor, Worker
 from orchestrator.core.model.job_settings import JobConfig
-from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.model.states import WaitKind, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict
+from orchestrator.core.outcome.failure_classifier import NEVER_RAN
 
 #: Maximum seconds between two attempts.
 MAX_DELAY_SECONDS = 60.0
+#: Seconds until the next attempt of a worker whose tool could not be started. The n-th value
+#: applies after the n-th such attempt in a row. These attempts do not count as retries.
+TOOL_START_DELAYS = (2.0, 5.0, 15.0)
+#: Maximum number of attempts of a worker that moves to other agents or machines after failed
+#: logins: enough to try each agent.
+MOST_ATTEMPTS = 12
+#: Number of successive attempts of a worker that may fail to begin without counting as retries.
+#: Each further such attempt counts as a retry.
+MOST_NEVER_BEGAN = 3
+#: Causes for which the worker is not responsible. The next attempt does not count as a retry.
+FREE_RETRY = frozenset(
+    {ExitCause.NO_ROOM, ExitCause.ORPHAN_TIMEOUT, ExitCause.SHUTDOWN, ExitCause.LEASE_ENDED}
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryFacts:
+    """Facts that decide on the next attempt, in addition to the worker and its verdict."""
+
+    #: Seconds until the agent's account may be used again; None if no rate limit stopped the
+    #: attempt.
+    account_delay_seconds: float | None = None
+    #: True if the agent's tool has started before.
+    tool_worked: bool = False
+    #: The agent that can replace the worker's agent after a failed login; "" if there is none.
+    other_agent: str = ""
+    #: True if a child job of the worker failed.
+    child_failed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RetryDecision:
+    #: True if another attempt follows. Otherwise, no other field is set.
+    retries: bool = True
+    #: Seconds until the attempt may start.
+    delay_seconds: float = 0.0
+    #: The worker's reason until the attempt starts.
+    reason: str = ""
+    #: The cause of the retry, for the event.
+    cause: str = ""
+    #: True if the attempt does not count as a retry.
+    is_free: bool = False
+    #: The agent that replaces the worker's agent; "" if the agent stays.
+    agent: str = ""
+    #: The agent or machine that continues the worker's files, as text; "" if neither changes.
+    handed_to: str = ""
+    #: The new value of the worker's ``failure``; None if the value stays.
+    failure: str | None = None
+    #: What the worker waits for until the attempt starts; None if it waits only for the delay.
+    waiting_for: WaitingFor | None = None
+
+
+NO_RETRY = RetryDecision(retries=False)
+_PAUSED = "stopped because the job is paused; the worker runs again when the job resumes"
+#: The decision after a pause stopped an attempt.
+AFTER_PAUSE = RetryDecision(reason=_PAUSED, cause=_PAUSED, is_free=True)
+
+
+def next_attempt(
+    worker: Worker, task: TaskSpec, config: JobConfig, verdict: Verdict, facts: RetryFacts
+) -> RetryDecision:
+    """Return whether and how another attempt follows a failed attempt of a worker.
+
+    The caller checks first that neither the worker nor its job is being stopped.
+    """
+    if facts.account_delay_seconds is not None:
+        return _after_rate_limit(worker.agent, facts.account_delay_seconds)
+    tool_delay = tool_start_delay(worker) if verdict.not_started and facts.tool_worked else None
+    if tool_delay is not None:
+        return _after_delay(verdict, tool_delay, is_free=True)
+    if verdict.moves and worker.attempt < MOST_ATTEMPTS:
+        reason = f"{verdict.reason}; retrying on another machine"
+        return _handed_on("another machine", reason, verdict.reason)
+    if facts.other_agent:
+        reason = fallback_reason(facts.other_agent, worker.agent, verdict.reason)
+        return _handed_on(facts.other_agent, reason, reason, agent=facts.other_agent)
+    if not may_retry(worker, task, config, verdict, facts.child_failed):
+        return NO_RETRY
+    # An attempt that never ran is retried at once, without back-off.
+    delay = 0.0 if verdict.never_began else retry_delay(worker, config.retry_backoff_seconds)
+    return _after_delay(verdict, delay, failure=verdict.failure)
+
+
+def _after_rate_limit(agent: str, delay: float) -> RetryDecision:
+    reason, waiting = waits_for_account(agent, delay), WaitingFor(WaitKind.ACCOUNT, agent)
+    return RetryDecision(
+        delay_seconds=delay, reason=reason, cause=reason, is_free=True, waiting_for=waiting
+    )
+
+
+def _after_delay(
+    verdict: Verdict, delay: float, *, is_free: bool = False, failure: str | None = None
+) -> RetryDecision:
+    return RetryDecision(
+        delay_seconds=delay,
+        reason=f"{verdict.reason}; retrying in {delay:g} s",
+        cause=verdict.reason,
+        is_free=is_free,
+        failure=failure,
+    )
+
+
+def _handed_on(to: str, reason: str, cause: str, *, agent: str = "") -> RetryDecision:
+    return RetryDecision(
+        reason=reason, cause=cause, is_free=True, agent=agent, handed_to=to, failure=HANDED_ON
+    )
+
+
+def waits_for_account(agent: str, seconds: float) -> str:
+    return f"waiting: {agent} is rate-limited; retrying in {max(0.0, seconds):.0f} s"
+
+
+def fallback_reason(agent: str, other: str, why: str) -> str:
+    return f"using {agent} instead of {other} ({why})"
+
+
+def tool_start_delay(worker: Worker) -> float | None:
+    """Return the seconds until the next attempt of a worker whose tool worked before.
+
+    Return None if the latest attempt did not fail to start the tool, or if all
+    ``TOOL_START_DELAYS`` are used up.
+    """
+    times = 0
+    for failure in reversed(worker.result.failures if worker.result else ()):
+        if failure.cause != NOT_STARTED:
+            break
+        times += 1
+    return TOOL_START_DELAYS[times - 1] if 0 < times <= len(TOOL_START_DELAYS) else None
+
+
+def never_begins(worker: Worker) -> bool:
+    """True if none of the worker's latest ``MOST_NEVER_BEGAN`` attempts has begun.
+
+    The next attempt then counts as a retry. Otherwise, a worker that removes its own files would be
+    retried forever.
+    """
+    latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
+    return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)
 
 
 def may_retry(

@@ -10,10 +10,10 @@ from dataclasses import replace
 
 from orchestrator.core import failpoints
 from orchestrator.core.model.attempt.attempt_result import EndedBy
-from orchestrator.core.model.attempt.exit_cause import FREE_RETRY, ExitCause
-from orchestrator.core.model.job import Attempt, Worker, WorkerKey
+from orchestrator.core.model.attempt.exit_cause import ExitCause
+from orchestrator.core.model.job import Attempt, WorkerKey
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.failure_classifier import NEVER_RAN
+from orchestrator.core.outcome.retry_policy import FREE_RETRY, never_begins
 from orchestrator.core.ports import Store, Tree, Workspace
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
@@ -28,9 +28,6 @@ logger = logging.getLogger(__name__)
 #: Reasons why attempts on the server's machine ended without an exit record.
 RESTARTED = "the machine was restarted during the attempt"
 REPLACED = "the server's machine was lost during the attempt"
-#: Number of successive attempts of a worker that may fail to begin without counting as retries.
-#: Each further such attempt counts as a retry.
-MOST_NEVER_BEGAN = 3
 
 
 def restore(
@@ -124,7 +121,7 @@ def _adopt(
                 is_free = False  # For a preloaded attempt, the scheduler never counts a retry.
             else:
                 # If the cause is in FREE_RETRY, the supervisor does not count the retry.
-                is_free = (never_began and not _never_begins(worker)) or (
+                is_free = (never_began and not never_begins(worker)) or (
                     is_cut_off and exit.cause not in FREE_RETRY
                 )
             if is_free:
@@ -133,13 +130,3 @@ def _adopt(
         processes.ended(name, exit)
     failpoints.reached("recovery: attempt taken up")
     logger.info("attempt of an earlier server found", extra={"attempt": name, "lives": lives})
-
-
-def _never_begins(worker: Worker) -> bool:
-    """True if none of the worker's latest ``MOST_NEVER_BEGAN`` attempts has begun.
-
-    If an attempt has not begun, the next attempt usually does not count as a retry. If the result
-    is True, it counts. Otherwise, a worker that removes its own files would be retried forever.
-    """
-    latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
-    return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)

@@ -18,7 +18,6 @@ from typing import Final, TypeVar
 from orchestrator.core import failpoints
 from orchestrator.core.errors import OrchestratorError, StoreAway, StoreError, Unavailable
 from orchestrator.core.gates.gate import GateRun
-from orchestrator.core.model.attempt.exit_cause import FREE_RETRY
 from orchestrator.core.model.job import Attempt, WorkerKey
 from orchestrator.core.model.scheduler_commands import (
     Command,
@@ -32,6 +31,7 @@ from orchestrator.core.model.scheduler_commands import (
     TakePlan,
 )
 from orchestrator.core.outcome.job.unmerged_changes import lacks_worktrees, may_lack_promised
+from orchestrator.core.outcome.retry_policy import FREE_RETRY
 from orchestrator.core.ports import StateChange, Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.command_name import COMMAND

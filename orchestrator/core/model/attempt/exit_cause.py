@@ -38,7 +38,3 @@ class ExitCause(StrEnum):
 
 #: Causes of an end before the attempt ran anything.
 RAN_NOTHING = frozenset({ExitCause.NEVER_BEGAN, ExitCause.NO_ROOM})
-#: Causes for which the worker is not responsible. The next attempt does not count as a retry.
-FREE_RETRY = frozenset(
-    {ExitCause.NO_ROOM, ExitCause.ORPHAN_TIMEOUT, ExitCause.SHUTDOWN, ExitCause.LEASE_ENDED}
-)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.supervisor.recovery import MOST_NEVER_BEGAN
+from orchestrator.core.outcome.retry_policy import MOST_NEVER_BEGAN
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.engine.gates.test_gates import FILES, MakeProject, made, programs, results
 from tests.integration.site import Site, marked, shell, until

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import TABLE, OutcomeRow
-from orchestrator.core.scheduler.transitions.ends.attempt_end import TOOL_START_DELAYS
+from orchestrator.core.outcome.retry_policy import TOOL_START_DELAYS
 
 PAGE = Path(__file__).parents[4] / "docs" / "agents.md"
 FREE = {

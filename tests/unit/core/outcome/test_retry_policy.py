@@ -5,12 +5,30 @@ from typing import Any
 import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
-from orchestrator.core.model.job import Worker
+from orchestrator.core.model.attempt.failure import (
+    HANDED_ON,
+    NOT_STARTED,
+    Failure,
+    FailureKind,
+    RetryStrategy,
+)
+from orchestrator.core.model.job import WaitingFor, Worker
+from orchestrator.core.model.states import WaitKind, WorkerStatus
+from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.outcome.attempt_outcome import Verdict, judge
+from orchestrator.core.outcome.failure_classifier import NEVER_RAN
 from orchestrator.core.outcome.retry_policy import (
     MAX_DELAY_SECONDS,
+    MOST_ATTEMPTS,
+    MOST_NEVER_BEGAN,
+    NO_RETRY,
+    TOOL_START_DELAYS,
+    RetryDecision,
+    RetryFacts,
     failure_reason,
     may_retry,
+    never_begins,
+    next_attempt,
     retry_delay,
 )
 from tests.unit.core.factories import CANCELLED, EXIT_1, LOST, TIMED_OUT, a_config, a_task, a_worker
@@ -18,7 +36,7 @@ from tests.unit.core.factories import CANCELLED, EXIT_1, LOST, TIMED_OUT, a_conf
 FAILURE = judge(EXIT_1, Evidence(output="x"))
 OTHER_FAILURE = judge(EXIT_1, Evidence(output="y"))
 TIMEOUT = judge(TIMED_OUT, Evidence())
-NOT_STARTED = judge(Exit(ended_by=EndedBy.SPAWN_FAILED), Evidence())
+UNSTARTABLE = judge(Exit(ended_by=EndedBy.SPAWN_FAILED), Evidence())
 
 
 def may(
@@ -105,8 +123,8 @@ def test_a_cancelled_attempt_is_never_tried_again() -> None:
 
 
 def test_a_program_that_cannot_be_started_is_never_tried_again() -> None:
-    assert not may(NOT_STARTED)
-    assert not may(NOT_STARTED, retries=5)
+    assert not may(UNSTARTABLE)
+    assert not may(UNSTARTABLE, retries=5)
 
 
 def test_a_lost_attempt_is_tried_again() -> None:
@@ -154,3 +172,104 @@ def test_the_reason_says_that_it_stopped_at_the_same_failure() -> None:
 def test_the_reason_of_a_cancelled_worker_is_left_as_it_is() -> None:
     verdict = judge(CANCELLED, Evidence())
     assert reason(a_worker(attempt=3), verdict) == "cancelled by user"
+
+
+# The decision on the next attempt
+
+
+def failed(reason: str = "bad", **fields: Any) -> Verdict:
+    return Verdict(status=WorkerStatus.FAILED, reason=reason, **fields)
+
+
+def after(*causes: str, **fields: Any) -> Worker:
+    """Return a worker whose attempts failed with these causes, in order."""
+    failures = tuple(
+        Failure(
+            attempt=number,
+            kind=FailureKind.UNKNOWN,
+            strategy=RetryStrategy.RETRY_CURRENT,
+            reason="",
+            confidence=0.5,
+            cause=cause,
+        )
+        for number, cause in enumerate(causes, 1)
+    )
+    given = {"attempt": max(1, len(causes)), "result": WorkerResult(failures=failures), **fields}
+    return a_worker(agent="claude", **given)
+
+
+def free(delay: float, reason: str, cause: str, **fields: Any) -> RetryDecision:
+    return RetryDecision(delay_seconds=delay, reason=reason, cause=cause, is_free=True, **fields)
+
+
+def counted(delay: float, failure: str = "") -> RetryDecision:
+    reason = f"bad; retrying in {delay:g} s"
+    return RetryDecision(delay_seconds=delay, reason=reason, cause="bad", failure=failure)
+
+
+def handed_on(to: str, reason: str, cause: str, agent: str = "") -> RetryDecision:
+    return free(0.0, reason, cause, handed_to=to, agent=agent, failure=HANDED_ON)
+
+
+LIMITED = "waiting: claude is rate-limited; retrying in 7 s"
+BY_ACCOUNT = free(7.0, LIMITED, LIMITED, waiting_for=WaitingFor(WaitKind.ACCOUNT, "claude"))
+USING = "using codex instead of claude (bad)"
+BY_AGENT = handed_on("codex", USING, USING, "codex")
+BY_MACHINE = handed_on("another machine", "bad; retrying on another machine", "bad")
+TOOL_DELAYS = [free(each, f"bad; retrying in {each:g} s", "bad") for each in TOOL_START_DELAYS]
+RETRY = failed(retry=True, failure="f")
+TOOL = failed(not_started=True)
+MOVES = failed(login_refused=True, moves=True)
+LOGIN = failed(login_refused=True)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "worker", "facts", "expected"),
+    [
+        (RETRY, after(), RetryFacts(), counted(1.0, "f")),
+        (RETRY, after("x", "y"), RetryFacts(), counted(2.0, "f")),
+        (RETRY, after("x", "y", "z"), RetryFacts(), NO_RETRY),
+        (RETRY, after("x", failure="f"), RetryFacts(), NO_RETRY),
+        (RETRY, after(), RetryFacts(child_failed=True), NO_RETRY),
+        (failed(), after(), RetryFacts(), NO_RETRY),
+        (failed(retry=True, never_began=True), after("x", "y"), RetryFacts(), counted(0.0)),
+        # A wait for an account is free, also after the last retry. It comes before all others.
+        (RETRY, after("x", "y", "z"), RetryFacts(account_delay_seconds=7.0), BY_ACCOUNT),
+        (MOVES, after(), RetryFacts(account_delay_seconds=7.0), BY_ACCOUNT),
+        # A tool that worked before is tried again after each delay.
+        (TOOL, after(NOT_STARTED), RetryFacts(tool_worked=True), TOOL_DELAYS[0]),
+        (TOOL, after("x", *[NOT_STARTED] * 2), RetryFacts(tool_worked=True), TOOL_DELAYS[1]),
+        (TOOL, after(*[NOT_STARTED] * 3), RetryFacts(tool_worked=True), TOOL_DELAYS[2]),
+        (TOOL, after(*[NOT_STARTED] * 4), RetryFacts(tool_worked=True), NO_RETRY),
+        (TOOL, after(NOT_STARTED, "x"), RetryFacts(tool_worked=True), NO_RETRY),
+        (TOOL, after(NOT_STARTED), RetryFacts(), NO_RETRY),
+        (RETRY, after(NOT_STARTED), RetryFacts(tool_worked=True), counted(1.0, "f")),
+        # After a failed login, another machine comes before another agent.
+        (MOVES, after("x"), RetryFacts(other_agent="codex"), BY_MACHINE),
+        (MOVES, after(attempt=MOST_ATTEMPTS - 1), RetryFacts(), BY_MACHINE),
+        (MOVES, after(attempt=MOST_ATTEMPTS), RetryFacts(), NO_RETRY),
+        (LOGIN, after("x"), RetryFacts(other_agent="codex"), BY_AGENT),
+        (LOGIN, after("x"), RetryFacts(), NO_RETRY),
+    ],
+)
+def test_the_next_attempt_follows_from_the_verdict_and_the_facts(
+    verdict: Verdict, worker: Worker, facts: RetryFacts, expected: RetryDecision
+) -> None:
+    config = a_config(max_retries=2, retry_backoff_seconds=1.0)
+    assert next_attempt(worker, a_task(), config, verdict, facts) == expected
+
+
+@pytest.mark.parametrize(
+    ("causes", "expected"),
+    [
+        ([], False),
+        ([NEVER_RAN] * (MOST_NEVER_BEGAN - 1), False),
+        ([NEVER_RAN] * MOST_NEVER_BEGAN, True),
+        ([NEVER_RAN] * MOST_NEVER_BEGAN + ["x"], False),
+        (["x"] + [NEVER_RAN] * MOST_NEVER_BEGAN, True),
+    ],
+)
+def test_a_worker_never_begins_after_several_attempts_in_a_row(
+    causes: list[str], expected: bool
+) -> None:
+    assert never_begins(after(*causes)) is expected

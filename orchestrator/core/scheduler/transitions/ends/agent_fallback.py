@@ -4,10 +4,8 @@ from orchestrator.core.events import EventKind
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.model.job_settings import AUTO
 from orchestrator.core.outcome.attempt_outcome import Verdict
+from orchestrator.core.outcome.retry_policy import MOST_ATTEMPTS, fallback_reason
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-
-#: Maximum number of attempts of a worker with agent fallbacks: enough to try each agent.
-MOST_ATTEMPTS = 12
 
 
 class AgentFallback:
@@ -44,10 +42,6 @@ class AgentFallback:
         self._unit_of_work.update_job(
             planner.job_id, plan_source=agent, reason=f"being planned by {agent}"
         )
-
-
-def fallback_reason(agent: str, other: str, why: str) -> str:
-    return f"using {agent} instead of {other} ({why})"
 
 
 def _may_be_any(worker: Worker, task: TaskSpec, job: Job) -> bool:

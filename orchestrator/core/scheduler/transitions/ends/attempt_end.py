@@ -5,143 +5,23 @@ A retry follows, or the worker waits for its child jobs, or the worker ends.
 
 from dataclasses import replace
 
-from orchestrator.core.events import EventKind
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.delivered_work import with_children
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.core.model.attempt.failure import HANDED_ON, NOT_STARTED
-from orchestrator.core.model.job import Job, WaitingFor, Worker, WorkerKey
-from orchestrator.core.model.states import JobStatus, StopCause, WaitKind, WorkerStatus
+from orchestrator.core.model.job import Job, Worker, WorkerKey
+from orchestrator.core.model.states import JobStatus, StopCause, WorkerStatus
 from orchestrator.core.outcome.attempt_outcome import Verdict, evidence_after_child_jobs, judge
-from orchestrator.core.outcome.failure_classifier import classify, with_failure, with_files_kept
+from orchestrator.core.outcome.failure_classifier import classify, with_failure
 from orchestrator.core.outcome.job.job_outcome import tasks_succeeded
-from orchestrator.core.outcome.retry_policy import may_retry, retry_delay
-from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker
-from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
-from orchestrator.core.scheduler.transitions.ends.agent_fallback import (
-    MOST_ATTEMPTS,
-    AgentFallback,
-    fallback_reason,
-)
+from orchestrator.core.outcome.retry_policy import AFTER_PAUSE
+from orchestrator.core.scheduler.state.job_trees import JobTrees
+from orchestrator.core.scheduler.transitions.ends.retries import Retries
 from orchestrator.core.scheduler.transitions.ends.stops import Stops, stop_verdict
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import WorkerEnd
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import (
     RunningWorkers,
-    waits_for_account,
 )
-
-#: Seconds until the next attempt of a worker whose tool could not be started. The n-th value
-#: applies after the n-th such attempt in a row. These attempts do not count as retries.
-TOOL_START_DELAYS = (2.0, 5.0, 15.0)
-
-
-class ToolStarts:
-    """Finds tools that worked earlier, but fail to start now, for example during an update."""
-
-    def __init__(self, unit_of_work: UnitOfWork) -> None:
-        self._unit_of_work = unit_of_work
-        self._began: set[str] = set()
-
-    def began(self, agent: str) -> None:
-        self._began.add(agent)
-
-    def delay(self, worker: Worker) -> float | None:
-        """Return the seconds until the next attempt of a worker whose tool did not start.
-
-        Return None if the tool has never worked, or if all ``TOOL_START_DELAYS`` are used up.
-        """
-        if worker.result is None or not self._has_worked(worker.agent):
-            return None
-        times = 0
-        for failure in reversed(worker.result.failures):
-            if failure.cause != NOT_STARTED:
-                break
-            times += 1
-        return TOOL_START_DELAYS[times - 1] if 0 < times <= len(TOOL_START_DELAYS) else None
-
-    def _has_worked(self, agent: str) -> bool:
-        found = self._unit_of_work.workers.values()
-        return agent in self._began or any(
-            each.agent == agent and each.status.succeeded for each in found
-        )
-
-
-class Retries:
-    def __init__(self, trees: JobTrees, task_locks: TaskLocks, fallback: AgentFallback) -> None:
-        self._trees = trees
-        self._unit_of_work = trees.unit_of_work
-        self._task_locks = task_locks
-        self._fallback = fallback
-        self.tool_starts = ToolStarts(trees.unit_of_work)
-
-    def make_next_free(self, worker: Worker) -> None:
-        self._unit_of_work.update_worker(worker.key, budget_from=worker.budget_from + 1, failure="")
-
-    def on_another_machine(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """Retry on another machine if the login failed only on the worker's machine.
-
-        Return True if the worker is retried. The new attempt does not count as a retry.
-        """
-        if not verdict.moves or worker.attempt >= MOST_ATTEMPTS:
-            return False
-        reason = f"{verdict.reason}; retrying on another machine"
-        worker = self._keep_files(worker, "another machine")
-        self.begin(worker, reason, verdict.reason, 0.0, now, is_free=True, failure=HANDED_ON)
-        return True
-
-    def _keep_files(self, worker: Worker, to: str) -> Worker:
-        failed = worker.failure_of(worker.attempt)
-        if not failed or not worker.result:
-            return worker
-        result = with_failure(worker.result, with_files_kept(failed, to))
-        return self._unit_of_work.update_worker(worker.key, result=result)
-
-    def with_another_agent(self, worker: Worker, verdict: Verdict, now: float) -> bool:
-        """After a failed login, retry with the next-best agent if the user chose no agent.
-
-        Return True if the worker is retried. The new attempt does not count as a retry.
-        """
-        other = self._fallback.agent_for(worker, verdict, now)
-        if not other:
-            return False
-        reason = fallback_reason(other, worker.agent, verdict.reason)
-        worker = self._keep_files(worker, other)
-        self.begin(worker, reason, reason, 0.0, now, is_free=True, agent=other, failure=HANDED_ON)
-        if worker.is_planner:
-            self._fallback.plans_now(worker, other)
-        return True
-
-    def begin(
-        self,
-        worker: Worker,
-        reason: str,
-        why: str,
-        delay: float,
-        now: float,
-        *,
-        is_free: bool = False,
-        **changes: object,
-    ) -> None:
-        """Queue another attempt.
-
-        ``reason``: the new value of ``Worker.reason``. ``why``: the cause of the retry, for the
-        event. ``delay``: seconds until the attempt may start. ``is_free``: True if the attempt does
-        not count as a retry. ``changes``: new values of other fields of the worker.
-        """
-        if is_free:
-            changes["budget_from"] = worker.budget_from + 1
-        again = self._unit_of_work.move_worker(
-            worker.key, WorkerStatus.PENDING, reason=reason, not_before=now + delay, **changes
-        )
-        unfinished = self._trees.unfinished[worker.key]
-        unfinished.verdict = unfinished.ended_at = None
-        self._task_locks.begins_again(again, unfinished, now)
-        payload: dict[str, object] = {"attempt": worker.attempt, "reason": why}
-        failed, job = worker.failure_of(worker.attempt), self._trees.job_of(worker)
-        payload |= {"delay_seconds": delay, **(failed.payload() if failed else {})}
-        self._unit_of_work.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **payload)
-        self._trees.queue(again)
 
 
 class AttemptEnd:
@@ -183,7 +63,7 @@ class AttemptEnd:
             # Apply the cancel even if the worker has succeeded in the meantime. Otherwise a child
             # job could outlive the worker.
             verdict = self._stops.verdict_on(worker) or verdict
-        if not verdict.succeeded and self._retry(worker, unfinished, verdict, now, limited_until):
+        if not verdict.succeeded and self._retry(worker, verdict, now, limited_until):
             return
         if not verdict.succeeded:
             for child in sorted(unfinished.open_children):
@@ -214,8 +94,7 @@ class AttemptEnd:
         """
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.stopping = False
-        why = "stopped because the job is paused; the worker runs again when the job resumes"
-        self._retries.begin(worker, why, why, 0.0, now, is_free=True)
+        self._retries.begin(worker, AFTER_PAUSE, now)
 
     def as_stopped(self, worker: Worker, exit: Exit) -> Verdict | None:
         """If a pause ended the attempt of a stopped worker, return the worker's outcome, else None.
@@ -241,50 +120,19 @@ class AttemptEnd:
             self.settle(worker.key, unfinished.verdict, now)
 
     def _retry(
-        self,
-        worker: Worker,
-        unfinished: UnfinishedWorker,
-        verdict: Verdict,
-        now: float,
-        limited_until: float | None,
+        self, worker: Worker, verdict: Verdict, now: float, limited_until: float | None
     ) -> bool:
         """Queue another attempt if the worker may have one. Return True if it is queued."""
-        task, job = self._trees.task_of(worker), self._trees.job_of(worker)
-        if job.stop_cause is not None or worker.cancelled_by is not None or unfinished.stopping:
+        stopping = self._trees.unfinished[worker.key].stopping
+        if stopping or worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause:
             return False
-        if limited_until is not None:
-            # Waiting for a rate-limited account does not count as a retry.
-            delay = limited_until - now
-            reason = waits_for_account(worker.agent, delay)
-            self._retries.begin(
-                worker,
-                reason,
-                reason,
-                delay,
-                now,
-                is_free=True,
-                waiting_for=WaitingFor(WaitKind.ACCOUNT, worker.agent),
-            )
-            return True
-        tool_delay = self._retries.tool_starts.delay(worker) if verdict.not_started else None
-        if tool_delay is not None:
-            # Waiting for the end of the tool's update does not count as a retry.
-            reason = f"{verdict.reason}; retrying in {tool_delay:g} s"
-            self._retries.begin(worker, reason, verdict.reason, tool_delay, now, is_free=True)
-            return True
-        if self._retries.on_another_machine(worker, verdict, now):
-            return True
-        if self._retries.with_another_agent(worker, verdict, now):
-            self._worker_end.replace_refused_agent(worker, verdict, now)
-            return True
         child_failed = self._failed_child(worker) is not None
-        if not may_retry(worker, task, job.config, verdict, child_failed):
+        decision = self._retries.decide(worker, verdict, limited_until, child_failed, now)
+        if not decision.retries:
             return False
-        # The attempt never ran, so retry at once, without back-off.
-        backoff = job.config.retry_backoff_seconds
-        delay = 0.0 if verdict.never_began else retry_delay(worker, backoff)
-        reason = f"{verdict.reason}; retrying in {delay:g} s"
-        self._retries.begin(worker, reason, verdict.reason, delay, now, failure=verdict.failure)
+        self._retries.begin(worker, decision, now)
+        if decision.agent:
+            self._worker_end.replace_refused_agent(worker, verdict, now)
         return True
 
     def _with_second_judgment(self, worker: Worker, verdict: Verdict) -> Verdict:

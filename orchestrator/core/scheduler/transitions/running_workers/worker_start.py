@@ -11,6 +11,7 @@ from orchestrator.core.model.scheduler_commands import (
     Start,
 )
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
+from orchestrator.core.outcome.retry_policy import waits_for_account
 from orchestrator.core.scheduler.queue.agent_throttle import AgentThrottle
 from orchestrator.core.scheduler.queue.placement import (
     MachineRequirements,
@@ -362,10 +363,6 @@ def waits_behind(first: Worker, *, cached: bool) -> str:
         "filling the provider's prompt cache" if cached else f"checking the login of {first.agent}"
     )
     return f"waiting: {first.id} is {task}"
-
-
-def waits_for_account(agent: str, seconds: float) -> str:
-    return f"waiting: {agent} is rate-limited; retrying in {max(0.0, seconds):.0f} s"
 
 
 def attempt_of(worker: Worker, number: int, now: float, machine: str = HERE) -> Attempt:
