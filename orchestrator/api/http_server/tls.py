@@ -48,8 +48,9 @@ def tls_context(certificate: Path, key: Path) -> ssl.SSLContext:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except ssl.SSLError as error:
         raise BadCertificate(
-            f"api.tls: {key} and {certificate} do not match, the key has a password, or a file is "
-            "not in PEM form; give a certificate and its key in PEM form, without a password"
+            f"api.tls: cannot use {key} and {certificate}: either they do not match, or the key "
+            "has a password, or a file is not in PEM form; give a certificate and its key in PEM "
+            "form, without a password"
         ) from error
     return context
 

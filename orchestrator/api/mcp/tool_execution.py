@@ -216,11 +216,13 @@ def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
     found = desk.service.job_details.workers_in_tree(desk.caller, job_id)
     worker = next((each for each in found if each.id == worker_id), None)
     if worker is None:
-        raise NotFound(f"job {job_id} has no worker {worker_id!r}; list its workers: call status")
+        raise NotFound(
+            f"job {job_id} has no worker {worker_id!r}; list its workers with the tool 'status'"
+        )
     delivery = worker.delivery
     if delivery is None or not delivery.commit:
         raise Conflict(
-            f"{worker_id} has no commit to comment on; read its result: call result",
+            f"{worker_id} has no commit to comment on; read its result with the tool 'result'",
             kind="no-repository",
         )
     return delivery.commit

@@ -138,7 +138,7 @@ class SocketLoop:
         self._start()
         if len(self._waiting) >= self.options.open_streams_limit:
             raise Unavailable(
-                f"limit of {self.options.open_streams_limit} open streams and waits reached; "
+                f"limit reached: {self.options.open_streams_limit} open streams and waiting calls; "
                 "close some of them, or retry later"
             )
 

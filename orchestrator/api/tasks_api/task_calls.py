@@ -139,7 +139,9 @@ def _job(task: str) -> Job:
     """
     job = service().access.job(caller(), job_id_of(task))
     if not is_task(job):
-        raise NotFound(f"job {job.id} was not submitted as a task; see GET /api/v1/jobs/{job.id}")
+        raise NotFound(
+            f"job {job.id} was not submitted with POST /api/v1/tasks; see GET /api/v1/jobs/{job.id}"
+        )
     return job
 
 

@@ -46,7 +46,7 @@ STRATEGIES = click.Choice(["auto", "theirs", "manual"])
 @click.option(
     "--resolve",
     metavar="worker|AGENT",
-    help="Agent that resolves the conflicts; worker: each worker's own agent.",
+    help="Agent that resolves the conflicts. The value worker means each worker's own agent.",
 )
 @json_option
 @pass_cli_context

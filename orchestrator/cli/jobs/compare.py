@@ -29,7 +29,9 @@ ONLY_ONE = "the task has one candidate"
 @click.command("compare")
 @job_argument
 @click.argument("task_id", metavar="TASK")
-@click.option("--diff", is_flag=True, help="Show the differences from the chosen candidate.")
+@click.option(
+    "--diff", is_flag=True, help="Show how each other candidate differs from the chosen candidate."
+)
 @json_option
 @project_option
 @pass_cli_context
@@ -77,8 +79,8 @@ def _from_reports(context: CliContext, job_id: str, task_id: str) -> Answer:
             }
     if figures.get("comparisons_omitted"):
         raise Conflict(
-            f"the reports of job {root_id} do not list all candidates; start the server: "
-            f"{COMMAND} serve"
+            f"the reports of job {root_id} do not list all candidates; the server has the "
+            f"complete list; start it: {COMMAND} serve"
         )
     raise NotFound(
         f"job {job_id} has no candidates of a task {task_id!r}; "
@@ -195,8 +197,8 @@ def _differences(context: CliContext, found: Answer) -> Iterator[tuple[str, byte
     show = f"{COMMAND} compare {found['job_id']} {found['task_id']}"
     if best is None:
         raise Conflict(
-            "no differences to show: no candidate is chosen, because some have not ended, or none "
-            f"succeeded; show their status: {show}"
+            "no differences to show: no candidate is chosen yet, or none succeeded; show the "
+            f"candidates: {show}"
         )
     if not best["branch"]:
         raise Conflict(

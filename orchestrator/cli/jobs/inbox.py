@@ -34,7 +34,7 @@ def inbox_command(context: CliContext) -> None:
     if found["total"] > len(found["needs"]):
         rest = found["total"] - len(found["needs"])
         click.echo(
-            f"{rest} more needs are not shown; show all: {COMMAND} open; or GET "
+            f"{rest} further entries are not shown; show all: {COMMAND} open; or GET "
             f"/api/v1/needs?page=2&page_size={PAGE_SIZE}",
             err=True,
         )

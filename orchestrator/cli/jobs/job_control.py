@@ -98,7 +98,10 @@ _job_or_all = click.argument("job_id", metavar="[JOB]", required=False)
 @click.command("pause")
 @_job_or_all
 @click.option(
-    "--all", "everything", is_flag=True, help="All jobs, and jobs that are submitted later."
+    "--all",
+    "everything",
+    is_flag=True,
+    help="Apply to all present jobs, and to jobs that are submitted later.",
 )
 @click.option("--stop", is_flag=True, help="Stop running attempts; they run again later.")
 @json_option
@@ -239,7 +242,7 @@ def message_command(context: CliContext, job_id: str, worker_id: str, text: str)
     "--max-retries",
     type=Count(min=0),
     metavar="N",
-    help="Maximum number of retries of a failed worker, also of tasks that set their own.",
+    help="Maximum number of retries of a failed worker; replaces the number that a task sets.",
 )
 @cap_options
 @json_option

@@ -138,7 +138,7 @@ def _print_kept(job_id: str, kept: Sequence[str]) -> None:
     for name in kept:
         click.echo(f"  {name}", err=True)
     if kept:
-        click.echo("  to merge the changes on a ref: git merge REF", err=True)
+        click.echo("  to merge the changes that a ref contains: git merge REF", err=True)
         click.echo(f"  to remove the refs: {COMMAND} discard {job_id}", err=True)
 
 

@@ -58,7 +58,10 @@ def lease_path(workspace: Path) -> Path:
     except OSError as error:
         raise Unavailable(f"cannot create {directory}: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise Unavailable(f"{directory} must be a directory that you own, with mode 700; remove it")
+        raise Unavailable(
+            f"{directory} is no directory, or has another owner or mode than yours and 700; remove "
+            "it, then start the server again"
+        )
     return directory / f"{name}.lease"
 
 

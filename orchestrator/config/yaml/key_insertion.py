@@ -20,8 +20,8 @@ def with_key(text: str, key: str) -> str:
         if _differs_only_by_key(text, edited, key):
             return edited
     raise ValueError(
-        f'{FILE_NAME}: the key cannot be added automatically; add two lines: "api:", and below it, '
-        f'indented: "api_key: {key}"'
+        f"{FILE_NAME}: the key cannot be added automatically; add these two lines:\n"
+        f'api:\n  api_key: "{key}"'
     )
 
 

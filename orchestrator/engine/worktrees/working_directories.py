@@ -465,8 +465,8 @@ class Worktrees:
                 if held is not None:
                     return brought
         raise RepositoryError(
-            f"cannot add the result of child job {job.id} to the files of its parent {parent.id} "
-            f"on another node: {why}; the result is on branch {short(branch)}"
+            f"the files of {parent.id} are on another node, and the result of its child job "
+            f"{job.id} cannot be added to them: {why}; the result is on branch {short(branch)}"
         )
 
     def _merge_result(self, job: Job, now: str, began: str, result: str) -> Merge:

@@ -130,7 +130,7 @@ def _resolved(asked: Gate, files: GateFiles) -> Gate:
     if asked.source is GateSource.ASKED and _is_constant(asked):
         raise InvalidRequest(
             f"gate {one_line(asked.run)!r} always succeeds, so it judges nothing; use a command "
-            "that can fail, or off for no gates",
+            "that can fail, or, to run no gates, 'off'",
             kind=KIND,
         )
     return asked if asked.name else replace(asked, name=_name_of(asked.run))

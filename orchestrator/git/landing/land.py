@@ -176,9 +176,9 @@ class Landing:
         # rebased it. Reject it at an earlier result, and at a commit in the history of HEAD.
         if self._has(recorded, result) or self._has(head, result):
             raise Conflict(
-                f"branch {self.head} was moved, and no longer contains {recorded[:12]}, the result "
-                f"of job {self.job_id}; nothing was changed; restore the branch (it must not be "
-                f"checked out): git branch -f {self.head} {recorded[:12]}"
+                f"branch {self.head} was moved: it no longer contains commit {recorded[:12]}, the "
+                f"result of job {self.job_id}; nothing was changed; restore the branch while "
+                f"another branch is checked out: git branch -f {self.head} {recorded[:12]}"
             )
 
     def _why_not(self) -> str:

@@ -95,9 +95,8 @@ class PullRequest:
         places = " or ".join(f"{tool} ({_TOOLS[tool][1]})" for tool in wanted)
         push = join(["git", "push", remote, f"{self.commit[:12]}:refs/heads/{self.head}"])
         raise Conflict(
-            f"no program to open a pull request at {remote}; nothing was changed; install "
-            f"{places}, "
-            f"or push and open the pull request by hand: {push}"
+            f"no program was found that can open a pull request at {remote}; nothing was "
+            f"changed; install {places}, or push and open the pull request by hand: {push}"
         )
 
     @property

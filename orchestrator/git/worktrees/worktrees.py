@@ -80,7 +80,7 @@ def _create_entry(entries: Path, name: str) -> Path:
         with suppress(FileExistsError):
             admin.mkdir()
             return admin
-    raise FileExistsError(f"no unused name in {entries}")
+    raise FileExistsError(f"all possible names in {entries} are used")
 
 
 def _registration_files(admin: Path, directory: str, branch: str) -> Iterator[tuple[Path, bytes]]:

@@ -685,7 +685,8 @@ class NodeLinks:
             ) from attempt.files_error
         if attempt.had["files"] > MOST_BYTES:
             raise UnusableFiles(
-                f"the worker's files have more than {MOST_BYTES} bytes; let the task delete files"
+                f"the worker's files have more than {MOST_BYTES} bytes; change the "
+                "task so that it deletes files that are not needed"
             )
         sent = ArchiveFigures(int(answer["bytes"]), str(answer["digest"]))
         await asyncio.to_thread(self._exchange.take, files, attempt.exit_path, sent)

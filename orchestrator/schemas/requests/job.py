@@ -293,7 +293,10 @@ class TaskRequest(Wire):
 
     def _check_workdir(self, workdir: str | None) -> None:
         if workdir == Workdir.PROJECT and self.git == "on":
-            raise ValueError("'workdir: project' is the checkout itself; remove 'git: on'")
+            raise ValueError(
+                "'git: on' needs a worktree, but 'workdir: project' is the checkout; "
+                "remove 'git: on'"
+            )
         if workdir == Workdir.WORKTREE and self.git in ("off", "auto"):
             raise ValueError(f"'workdir: worktree' means 'git: on'; remove 'git: {self.git}'")
         if workdir == Workdir.PROJECT and len(self.agent or ()) > 1:

@@ -56,8 +56,9 @@ class JobTemplate:
             if names and not _may_have_values(place):
                 raise self._invalid(
                     place,
-                    f"has {{{{{names[0]}}}}}; values of an event are allowed only in request, "
-                    "labels, and in title, prompt, description, context, and approve of tasks",
+                    f"has {{{{{names[0]}}}}}; values of an event are allowed only in 'request', "
+                    "in 'labels', and in these fields of a task: title, prompt, description, "
+                    "context, approve",
                 )
             for name in names:
                 if name not in params:

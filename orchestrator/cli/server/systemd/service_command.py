@@ -53,7 +53,7 @@ def unit_options(command: Command) -> Command:
 def _unit_name(_: click.Context, __: click.Parameter, name: str) -> str:
     bare = name.removesuffix(".service")
     if not re.fullmatch(r"[A-Za-z0-9:_.@-]{1,200}", bare) or "@" in bare:
-        raise click.BadParameter("letters, digits, ':', '-', '_' and '.'")
+        raise click.BadParameter("use only letters, digits, ':', '-', '_', and '.'")
     return bare
 
 
@@ -170,8 +170,8 @@ def _check_manager(context: CliContext, manager: Manager) -> None:
         )
     raise Unavailable(
         "systemd does not run on this machine; nothing was changed; "
-        f"start the server without it: {shlex.join([*program, 'serve'])}; "
-        f"write the unit for another machine: {show} > orchestrator.service"
+        f"to start the server without systemd: {shlex.join([*program, 'serve'])}; "
+        f"or, to write the unit for another machine: {show} > orchestrator.service"
     )
 
 

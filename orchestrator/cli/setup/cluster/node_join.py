@@ -30,7 +30,8 @@ def node_command() -> None:
 @click.option(
     "--own-files",
     is_flag=True,
-    help="Copy each worker's files, because this machine does not share the server's files.",
+    help="Copy each worker's files. Use this option if this machine cannot open the server's "
+    "files.",
 )
 @pass_cli_context
 def join_command(

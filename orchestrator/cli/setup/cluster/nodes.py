@@ -174,7 +174,10 @@ def add_command(
     if context.as_json:
         click.echo(json.dumps({"name": name, "join_file": str(path), "copy": copy, "join": join}))
         return
-    click.echo(f"On {name}, if it has this folder and the workspace at the same paths:", err=True)
+    click.echo(
+        f"On {name}, if its paths of this folder and of the workspace are those of this machine:",
+        err=True,
+    )
     click.echo(join)
     click.echo("Otherwise, copy the join file, which has a private key:", err=True)
     click.echo(copy)

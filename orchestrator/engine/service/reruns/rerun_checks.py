@@ -136,7 +136,7 @@ def _check_parent(scheduler: Scheduler, job: Job) -> None:
         return
     if not scheduler.view.is_open(job.parent_key):
         raise Conflict(
-            f"cannot retry job {job.id}: the worker that started it has ended; list the missing "
+            f"cannot retry job {job.id}: the worker that started it has ended; list the unmerged "
             f"changes, and the commands that merge them: {COMMAND} status {job.root_id}"
         )
     parent = scheduler.view.workers[job.parent_key]

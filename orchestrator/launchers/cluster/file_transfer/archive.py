@@ -27,7 +27,10 @@ _MOST_HEADER = 64 * 1024
 _COPY_BYTES = 1024 * 1024
 #: A disk with less free space, in bytes, counts as full.
 _FULL_BYTES = 1024 * 1024
-_TOO_MANY = f"the worker has more than {MOST_RECORDS} files; let the task delete files"
+_TOO_MANY = (
+    f"the worker has more than {MOST_RECORDS} files; change the task so that it deletes files that "
+    "are not needed"
+)
 _LENGTH = struct.Struct(">I")
 _FILE, _DIRECTORY, _LINK, _END = "file", "directory", "link", "end"
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -132,7 +135,8 @@ class _Writer:
             raise UnusableFiles(_TOO_MANY)
         if self._bytes > self._most:
             raise UnusableFiles(
-                f"the worker's files have more than {self._most} bytes; let the task delete files"
+                f"the worker's files have more than {self._most} bytes; change the "
+                "task so that it deletes files that are not needed"
             )
         self._file.write(_LENGTH.pack(len(text)) + text)
 

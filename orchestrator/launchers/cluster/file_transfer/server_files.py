@@ -123,7 +123,7 @@ class ServerFiles:
         """
         if self._worktrees is None:
             raise UnusableFiles(
-                "the server cannot receive the worktree, because it has no git repository"
+                "the server cannot receive the worktree, because the project has no git repository"
             )
         if archive.figures_of(path) != figures:
             raise UnusableFiles("the files that the node sent arrived incomplete or damaged")

@@ -189,7 +189,7 @@ class HeldAttempts(dict[str, HeldAttempt]):
         spare = f"{self._directory}/spare/{held.watch}"
         try:
             if len(self._spares) >= _MOST_SPARES:
-                raise OSError("no more spare directories are needed")
+                raise OSError("there are enough spare directories")
             for each in os.listdir(held.directory):
                 os.unlink(f"{held.directory}/{each}")
             os.rename(held.directory, spare)

@@ -284,8 +284,8 @@ def test_a_result_branch_that_was_moved_back_is_not_landed(made: MakeProject, to
     told = refused(call(site, job, "land"), 409, "conflict")["detail"]
 
     assert told == (
-        f"branch {branch} was moved, and no longer contains {result[:12]}, the result of job "
-        f"{job}; nothing was changed; restore the branch (it must not be checked out): "
+        f"branch {branch} was moved: it no longer contains commit {result[:12]}, the result of job "
+        f"{job}; nothing was changed; restore the branch while another branch is checked out: "
         f"git branch -f {branch} {result[:12]}"
     )
     project.git("branch", "-f", branch, result[:12])

@@ -483,4 +483,4 @@ def test_a_comparison_that_the_reports_omit_needs_a_server(
     (reports / "analytics.json").write_text(json.dumps(figures))
 
     assert orchestrator("compare", "big", "t1") == ExitCode.FAILED
-    assert "do not list all candidates; start the server" in capsys.readouterr().err
+    assert "do not list all candidates; the server has the complete list" in capsys.readouterr().err

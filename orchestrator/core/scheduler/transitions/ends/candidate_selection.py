@@ -154,8 +154,8 @@ def check_choosable(worker: Worker, candidates: Sequence[Worker]) -> None:
     """Raise Conflict if the worker is not a candidate, or did not succeed."""
     if worker.is_adviser or len(candidates) < 2:
         raise Conflict(
-            f"cannot choose {worker.id}: it is not one of several candidates for task "
-            f"{worker.task_id!r}; nothing was changed"
+            f"cannot choose {worker.id}: task {worker.task_id!r} does not have several candidates; "
+            "nothing was changed"
         )
     if not worker.status.succeeded:
         raise Conflict(
