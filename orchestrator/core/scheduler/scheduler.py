@@ -31,29 +31,8 @@ from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.attempt_exits import AttemptExits
-from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
-from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
-from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
-from orchestrator.core.scheduler.transitions.ends.retries import Retries
-from orchestrator.core.scheduler.transitions.ends.stops import Stops
-from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd, WorkerEnd
-from orchestrator.core.scheduler.transitions.job_submission import JobSubmission
-from orchestrator.core.scheduler.transitions.job_tree_restore import JobTreeRestore
-from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting, LimitHandler
-from orchestrator.core.scheduler.transitions.merge_completion import MergeCompletion
-from orchestrator.core.scheduler.transitions.merge_rejections import MergeRejections
-from orchestrator.core.scheduler.transitions.pauses import Pauses
-from orchestrator.core.scheduler.transitions.planning import Planning
-from orchestrator.core.scheduler.transitions.questions import Questions
-from orchestrator.core.scheduler.transitions.reruns import Reruns
-from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents
-from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import (
-    Began,
-    Preloads,
-)
-from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
-from orchestrator.core.scheduler.transitions.running_workers.worker_messages import WorkerMessages
+from orchestrator.core.scheduler.transitions.parts import Parts
+from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import Began
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
 
 
@@ -80,69 +59,14 @@ class Scheduler:
         self._unit_of_work = trees.unit_of_work
         self._ended_roots: list[str] = []
 
-        # The parts below change ``trees``. A part calls only parts that are created before it.
-
-        # Running workers
-        running = self._running = RunningWorkers(trees)
-        task_locks = self._task_locks = TaskLocks(trees)
-        preloads = self._preloads = Preloads(trees, running)
-        gate_events = self._gate_events = GateEvents(trees)
-        messages = self._messages = WorkerMessages(trees)
+        running = RunningWorkers(trees)
         #: Events and queries about the locks that workers acquire and release while they run.
         self.leases: Final = LeaseManager(trees, running)
-
-        # Ends of attempts, workers, and jobs
-        fallback = self._fallback = AgentFallback(trees)
-        retries = self._retries = Retries(trees, task_locks, fallback)
-        job_end = self._job_end = JobEnd(trees)
-        worker_end = self._worker_end = WorkerEnd(trees, task_locks, fallback, job_end)
-        stops = self._stops = Stops(trees, worker_end, job_end)
-        attempt_end = self._attempt_end = AttemptEnd(
-            trees, running, task_locks, worker_end, stops, retries
-        )
-        late = self._late = LateResults(trees, attempt_end)
-
-        # People, limits, and plans
-        questions = self._questions = Questions(trees, running, worker_end)
-        pauses = self._pauses = Pauses(trees, questions)
-        limit_handler = self._limit_handler = LimitHandler(trees, stops, pauses)
-        accounting = self._accounting = Accounting(trees, stops, limit_handler)
-        planning = self._planning = Planning(trees, job_end, pauses)
-        self._submission = JobSubmission(trees, task_locks, running, preloads, pauses, job_end)
-        self._attempt_exits = AttemptExits(
-            trees=trees,
-            running=running,
-            preloads=preloads,
-            gate_events=gate_events,
-            messages=messages,
-            tool_starts=retries.tool_starts,
-            attempt_end=attempt_end,
-            late=late,
-            accounting=accounting,
-            pauses=pauses,
-            release_leases=self.leases.attempt_ended,
-        )
-
-        # Ended jobs: merging and further runs
-        self._merge_completion = MergeCompletion(trees)
-        self._merge_rejections = MergeRejections(trees, stops, job_end, task_locks)
-        self._reruns = Reruns(trees, planning, job_end, running.attach)
-
-        self._restoring = JobTreeRestore(
-            trees=trees,
-            running=running,
-            task_locks=task_locks,
-            attempt_end=attempt_end,
-            stops=stops,
-            job_end=job_end,
-            late=late,
-            preloads=preloads,
-            pauses=pauses,
-            questions=questions,
-            limit_handler=limit_handler,
-        )
+        parts = self._parts = Parts(trees, running, self.leases.attempt_ended)
         #: Read-only view for queries.
-        self.view: Final = SchedulerView(trees, job_end, self._accounting, limit_handler)
+        self.view: Final = SchedulerView(
+            trees, parts.job_end, parts.accounting, parts.limit_handler
+        )
 
     def next_time(self) -> float | None:
         """Return the time of the next turn that is due without an event; None if none is due."""
@@ -165,7 +89,7 @@ class Scheduler:
         Raise Deadlock, without a change, if a child job needs a lock whose holder waits for the
         parent worker. The parent worker would wait for the child job, so no worker could continue.
         """
-        self._submission.submit(job, tasks, workers, planner, now)
+        self._parts.submission.submit(job, tasks, workers, planner, now)
 
     def plan_adopted(
         self,
@@ -181,28 +105,28 @@ class Scheduler:
         ``reason``: why the requested planner created no plan; empty if ``source`` is the requested
         planner.
         """
-        self._planning.adopted(job_id, tasks, workers, source, reason, now)
+        self._parts.planning.adopted(job_id, tasks, workers, source, reason, now)
 
     def plan_impossible(self, job_id: str, reason: str, now: float) -> None:
         """End a job that has no tasks, because no planner could create a plan.
 
         ``reason``: the cause as text.
         """
-        self._planning.impossible(job_id, reason, now)
+        self._parts.planning.impossible(job_id, reason, now)
 
     def approve_plan(self, job_id: str, by: str, now: float, comment: str = "") -> None:
         """Approve a job's plan, so that its tasks can start.
 
         Raise Conflict if the job does not wait for approval.
         """
-        self._planning.approve(job_id, by, now, comment)
+        self._parts.planning.approve(job_id, by, now, comment)
 
     def check_plan(self, job_id: str, version: int) -> None:
         """Raise Conflict if the job does not wait for approval.
 
         Also raise Conflict if the plan's version is not ``version``.
         """
-        self._planning.check_version(job_id, version)
+        self._parts.planning.check_version(job_id, version)
 
     def edit_plan(
         self,
@@ -213,14 +137,14 @@ class Scheduler:
         now: float,
     ) -> None:
         """Replace the plan of a job that waits for approval. Call ``check_plan`` first."""
-        self._planning.edit(job_id, tasks, workers, by, now)
+        self._parts.planning.edit(job_id, tasks, workers, by, now)
 
     def reject_plan(self, job_id: str, by: str, now: float, comment: str) -> None:
         """End a job that waits for approval.
 
         Raise Conflict if the job does not wait for approval.
         """
-        self._planning.check_waits(job_id)
+        self._parts.planning.check_waits(job_id)
         why = f": {comment}" if comment else ""
         self.cancel(job_id, f"{by}: the plan was rejected{why}", now)
 
@@ -229,25 +153,25 @@ class Scheduler:
 
         ``best``: the agent that was replaced. ``instead``: the fallback agent.
         """
-        self._fallback.record_fallback(job, best, instead, why, now)
+        self._parts.fallback.record_fallback(job, best, instead, why, now)
 
     def check_locks(self, job: Job, tasks: Sequence[TaskSpec]) -> None:
         """Raise Deadlock if a task of ``job`` could never acquire its locks.
 
         Do nothing if ``job`` is a root job.
         """
-        self._task_locks.check(job, tasks)
+        self._parts.task_locks.check(job, tasks)
 
     def attach(self, key: WorkerKey, child_job_id: str, now: float) -> None:
         """Make the worker wait for a child job, unless the child job has ended. Idempotent."""
-        self._running.attach(key, child_job_id, now)
+        self._parts.running.attach(key, child_job_id, now)
 
     def child_job_refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
         """Record that the worker ``key`` requested a child job, and that a limit rejected it.
 
         Only the first MOST_REFUSAL_EVENTS rejections of a worker emit events.
         """
-        self._submission.child_job_refused(key, request, error, now)
+        self._parts.submission.child_job_refused(key, request, error, now)
 
     def context_prepared(self, job_id: str) -> None:
         """Record that the job's shared context exists, so that its workers can start.
@@ -261,32 +185,32 @@ class Scheduler:
 
         Return why the attempt must stop; "" if it may continue.
         """
-        return self._accounting.used(key, attempt, usage, now)
+        return self._parts.accounting.used(key, attempt, usage, now)
 
     def message(self, key: WorkerKey, message: WorkerMessage) -> Worker:
         """Store a message to a worker. Idempotent by the message's id.
 
         Raise Conflict if the worker has ended, or has the maximum number of messages.
         """
-        return self._messages.send(key, message)
+        return self._parts.messages.send(key, message)
 
     def messages_read(self, key: WorkerKey, attempt: int, ids: Collection[str], now: float) -> None:
         """Record that an attempt's agent has read messages. Idempotent."""
-        self._messages.read(key, attempt, ids, now)
+        self._parts.messages.read(key, attempt, ids, now)
 
     def gates_begun(self, key: WorkerKey, attempt: int, gates: Sequence[str], now: float) -> None:
         """Record that the gates of an attempt begin, because the attempt has no failure so far.
 
         ``gates``: names of the gates.
         """
-        self._gate_events.begun(key, attempt, gates, now)
+        self._parts.gate_events.begun(key, attempt, gates, now)
 
     def set_disk_wait(self, key: WorkerKey, attempt: int, reason: str) -> None:
         """Record that an attempt waits for disk space; an empty ``reason`` ends the wait."""
-        self._running.set_disk_wait(key, attempt, reason)
+        self._parts.running.set_disk_wait(key, attempt, reason)
 
     def gate_ran(self, run: GateRun, now: float) -> None:
-        self._gate_events.ran(run, now)
+        self._parts.gate_events.ran(run, now)
 
     def keys_issued(self, key: WorkerKey, token_hash: str, record_hash: str) -> None:
         """Store the hashes of an attempt's API key and of its exit record's secret.
@@ -302,7 +226,7 @@ class Scheduler:
 
         Call this before ``exited``.
         """
-        self._retries.make_next_free(self._unit_of_work.workers[key])
+        self._parts.retries.make_next_free(self._unit_of_work.workers[key])
 
     def launch_begun(self, key: WorkerKey, attempt: int, at: float) -> None:
         """Record that a shim has begun a preloaded launch. Idempotent.
@@ -310,18 +234,18 @@ class Scheduler:
         The worker counts as running as soon as a slot is free. If the end of the shim's previous
         worker is not reported yet, a slot may become free only later.
         """
-        self._preloads.report(Began(key, attempt, at))
+        self._parts.preloads.report(Began(key, attempt, at))
 
     def heard_from(self, key: WorkerKey, now: float) -> None:
         """Record that a worker has called the API. Idempotent.
 
         If the worker was preloaded, the call proves that the worker has begun.
         """
-        self._preloads.begin(key, now, now)
+        self._parts.preloads.begin(key, now, now)
 
     def launch_returned(self, key: WorkerKey, attempt: int, now: float) -> None:
         """Record that a preloaded launch was returned: no shim will begin it. Idempotent."""
-        self._attempt_exits.launch_returned(key, attempt, now)
+        self._parts.attempt_exits.launch_returned(key, attempt, now)
 
     def exited(
         self, key: WorkerKey, attempt: int, exit: Exit, evidence: Evidence, now: float
@@ -330,24 +254,24 @@ class Scheduler:
 
         Ignore an attempt that is not its worker's current attempt.
         """
-        self._attempt_exits.exited(key, attempt, exit, evidence, now)
+        self._parts.attempt_exits.exited(key, attempt, exit, evidence, now)
 
     def lost_attempts_to_read(self, now: float) -> Sequence[Attempt]:
         """Return the lost attempts whose exit records the caller should read now.
 
         The caller must call ``late_result`` for each exit record that exists.
         """
-        return self._late.attempts_to_read(now) if self._trees.lost_attempts else ()
+        return self._parts.late.attempts_to_read(now) if self._trees.lost_attempts else ()
 
     def lost_attempts(self) -> Sequence[Attempt]:
         """Return the lost attempts of unfinished job trees. A late result may still arrive."""
-        return self._late.lost
+        return self._parts.late.lost
 
     def late_result(
         self, attempt: Attempt, exit: Exit, evidence: Evidence, record: str, now: float
     ) -> None:
         """Process the late result of a lost attempt. ``record``: path of its exit record."""
-        self._late.arrived(attempt, exit, evidence, record, now)
+        self._parts.late.arrived(attempt, exit, evidence, record, now)
 
     def cancel(self, job_id: str, by: str, now: float, worker_key: WorkerKey | None = None) -> None:
         """Stop a job and all jobs below it. Idempotent.
@@ -355,7 +279,7 @@ class Scheduler:
         ``by``: the caller as text. ``worker_key``: the calling worker; None if the caller is
         not a worker.
         """
-        self._stops.cancel(job_id, by, now, worker_key)
+        self._parts.stops.cancel(job_id, by, now, worker_key)
 
     def answer(
         self, key: WorkerKey, decision: Decision, by: str, comment: str, now: float
@@ -365,7 +289,7 @@ class Scheduler:
         Raise Conflict if the worker has no open question.
         """
         worker = self._unit_of_work.workers[key]
-        return self._questions.answer(worker, decision, by, comment, now)
+        return self._parts.questions.answer(worker, decision, by, comment, now)
 
     def pause(self, job_id: str, by: str, running: RunningMode, now: float) -> None:
         """Start nothing new in an unfinished job and the jobs below it. Idempotent.
@@ -373,30 +297,30 @@ class Scheduler:
         ``running`` decides whether running attempts finish or stop. The wall time does not include
         the pause.
         """
-        self._pauses.pause(job_id, by, running, now)
+        self._parts.pauses.pause(job_id, by, running, now)
 
     def resume(self, job_id: str, by: str, now: float) -> None:
         """Resume a paused job and the jobs below it. Idempotent.
 
         Raise Conflict if a limit or ``pause_all`` paused the job.
         """
-        self._pauses.resume(job_id, by, now)
-        self._limit_handler.check(job_id, now)
+        self._parts.pauses.resume(job_id, by, now)
+        self._parts.limit_handler.check(job_id, now)
 
     def raise_budget(self, job_id: str, config: JobConfig, by: str, now: float) -> None:
         """Replace the limits of an unfinished job with larger limits.
 
         If the job is paused because it reached a limit, resume it.
         """
-        self._limit_handler.raise_budget(job_id, config, by, now)
+        self._parts.limit_handler.raise_budget(job_id, config, by, now)
 
     def pause_all(self, by: str, running: RunningMode, now: float) -> None:
         """Pause every job, including jobs that are submitted later. Idempotent."""
-        self._pauses.pause_all(by, running, now)
+        self._parts.pauses.pause_all(by, running, now)
 
     def resume_all(self, by: str, now: float) -> None:
         """End the pause of all jobs. Idempotent."""
-        self._pauses.resume_all(by, now)
+        self._parts.pauses.resume_all(by, now)
 
     def load_pause(self, pause: Pause | None) -> None:
         """Load the stored pause of all jobs. Call this before ``restore``."""
@@ -407,32 +331,32 @@ class Scheduler:
 
         ``by``: the caller as text. Raise Conflict while the job's plan waits for approval.
         """
-        self._stops.stop_worker(worker, by, now)
+        self._parts.stops.stop_worker(worker, by, now)
 
     def merge_refused(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry the workers whose branches the merge has rejected.
 
         Return True if at least one worker is retried.
         """
-        return self._merge_rejections.retry_rejected(job_id, refusals, now)
+        return self._parts.merge_rejections.retry_rejected(job_id, refusals, now)
 
     def merged(self, job_id: str, merged: MergeOutcome) -> None:
         """Store the outcome of a job's merge, before its reports are written."""
-        self._merge_completion.merged(job_id, merged)
+        self._parts.merge_completion.merged(job_id, merged)
 
     def merged_later(self, job_id: str, merged: MergeOutcome, now: float) -> None:
         """Replace the merge outcome of an ended job, because the job was merged again."""
-        self._merge_completion.merged_later(job_id, merged, now)
+        self._parts.merge_completion.merged_later(job_id, merged, now)
 
     def reports_written(self, job_id: str, now: float) -> None:
         """End a job whose reports were written, or could not be written."""
-        job = self._job_end.end(job_id, now)
+        job = self._parts.job_end.end(job_id, now)
         if job is None:
             return
         if job.parent_key is None:
             self._ended_roots.append(job_id)
         else:
-            self._attempt_end.child_ended(job.parent_key, job_id, now)
+            self._parts.attempt_end.child_ended(job.parent_key, job_id, now)
 
     def update_config(self, job_id: str, config: JobConfig) -> None:
         self._unit_of_work.update_job(job_id, config=config)
@@ -443,14 +367,14 @@ class Scheduler:
         Call ``check_rerun`` first. If a task succeeded, its failed candidates are not retried.
         Return the number of workers that run again.
         """
-        return self._reruns.retry(job_id, by, now)
+        return self._parts.reruns.retry(job_id, by, now)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
         """Run one unsuccessful worker again, and the tasks that were skipped because of the worker.
 
         The job may be running or ended. Return the number of workers that run again.
         """
-        return self._reruns.retry_worker(worker, by, now)
+        return self._parts.reruns.retry_worker(worker, by, now)
 
     def give_feedback(
         self,
@@ -466,18 +390,18 @@ class Scheduler:
         The job may be running or ended. ``agent``: the agent of the new attempt; empty: the
         worker's present agent. ``landed``: the user's branches that contain the job's result.
         """
-        self._reruns.give_feedback(worker, feedback, agent, landed, now)
+        self._parts.reruns.give_feedback(worker, feedback, agent, landed, now)
 
     def choose(self, worker: Worker, by: str, now: float, reason: str = "") -> None:
         """Store a person's choice of a candidate of an ended job.
 
         Raise Conflict for a worker that cannot be chosen.
         """
-        self._worker_end.selection.overrule(worker, by, now, reason)
+        self._parts.worker_end.selection.overrule(worker, by, now, reason)
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
         """Merge an ended job again. Workers whose changes conflict then get new attempts."""
-        self._reruns.resolve_again(job_id, by, now)
+        self._parts.reruns.resolve_again(job_id, by, now)
 
     def turn(self, now: float, *, room: Capacity = UNLIMITED) -> Sequence[Command]:
         """Choose the workers that start or resume within the limits. Return the engine's commands.
@@ -486,20 +410,20 @@ class Scheduler:
         ``take_changes`` returns the changed rows to store. ``room``: the machine's free capacity.
         """
         for job in self._trees.jobs_out_of_time(now):
-            self._limit_handler.wall_time_over(job, now)
+            self._parts.limit_handler.wall_time_over(job, now)
         if self._trees.limit_questions_due:
-            self._limit_handler.turn(now)
+            self._parts.limit_handler.turn(now)
         if self._trees.quotas.limits_days:
-            self._accounting.enforce_daily_limits(now)
+            self._parts.accounting.enforce_daily_limits(now)
         if self._trees.to_ask or self._trees.questions_due:
-            self._questions.turn(now)
+            self._parts.questions.turn(now)
         if self._trees.locks.is_used:
             self.leases.turn(now)
-        self._attempt_exits.process_reports(now)
-        self._running.fill_free_slots(now, room, self._job_end.rendering)
-        self._preloads.turn(now, room)
+        self._parts.attempt_exits.process_reports(now)
+        self._parts.running.fill_free_slots(now, room, self._parts.job_end.rendering)
+        self._parts.preloads.turn(now, room)
         commands, self._trees.commands = self._trees.commands, []
-        return self._preloads.withdrawals_first(commands)
+        return self._parts.preloads.withdrawals_first(commands)
 
     def take_changes(self) -> StateChange:
         """Return the changes since the previous call.
@@ -525,7 +449,7 @@ class Scheduler:
     def forget(self, root_id: str) -> None:
         """Drop a restored tree from memory. The tree must not have changed since its restore."""
         self._trees.forget(root_id)
-        self._preloads.forget(root_id)
+        self._parts.preloads.forget(root_id)
 
     def forget_after_turn(self, root_id: str) -> None:
         """Drop a tree from memory after this turn. The tree was restored only for one change."""
@@ -541,4 +465,4 @@ class Scheduler:
         The caller must call ``exited`` for each of these attempts: at once if the attempt has
         ended, otherwise when it ends.
         """
-        return self._restoring.restore(tree, now)
+        return self._parts.restoring.restore(tree, now)

@@ -24,8 +24,8 @@ def state_of(scheduler: Scheduler) -> Mapping[str, object]:
         "running": {each: scheduler._trees.slots.running_in(each) for each in unit_of_work.jobs},
         "resuming": set(trees.ready._resuming),
         "startable": startable(scheduler),
-        "rendering": set(scheduler._job_end.rendering),
-        "planning": set(scheduler._job_end.planning),
+        "rendering": set(scheduler._parts.job_end.rendering),
+        "planning": set(scheduler._parts.job_end.planning),
         "pause": trees.pause,
         "to ask": _to_ask(scheduler),
         "seq": dict(unit_of_work._last_seq),
@@ -79,11 +79,7 @@ def memory_of(scheduler: Scheduler) -> Mapping[str, Sized]:
         scheduler._trees.slots,
         scheduler._trees.ready,
         scheduler._trees.holds,
-        scheduler._job_end,
-        scheduler._worker_end,
-        scheduler._stops,
-        scheduler._attempt_end,
-        scheduler._running,
+        *vars(scheduler._parts).values(),
     )
     held = {
         f"{type(part).__name__}.{name}": value

@@ -214,7 +214,7 @@ class Story:
         if self.kept.pause:
             self.resume_all()
         for job in [each for each in self.kept.jobs.values() if each.pause]:
-            self.scheduler._pauses.lift(job.id, "user", self.now)
+            self.scheduler._parts.pauses.lift(job.id, "user", self.now)
             self.turn()
 
     def retry(self, job: Job) -> int:

@@ -19,9 +19,7 @@ from orchestrator.core.scheduler.transitions.ends.retries import Retries
 from orchestrator.core.scheduler.transitions.ends.stops import Stops, stop_verdict
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import WorkerEnd
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
-from orchestrator.core.scheduler.transitions.running_workers.worker_start import (
-    RunningWorkers,
-)
+from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
 
 
 class AttemptEnd:
@@ -123,8 +121,8 @@ class AttemptEnd:
         self, worker: Worker, verdict: Verdict, now: float, limited_until: float | None
     ) -> bool:
         """Queue another attempt if the worker may have one. Return True if it is queued."""
-        stopping = self._trees.unfinished[worker.key].stopping
-        if stopping or worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause:
+        job, stopping = self._trees.job_of(worker), self._trees.unfinished[worker.key].stopping
+        if stopping or worker.cancelled_by is not None or job.stop_cause is not None:
             return False
         child_failed = self._failed_child(worker) is not None
         decision = self._retries.decide(worker, verdict, limited_until, child_failed, now)
