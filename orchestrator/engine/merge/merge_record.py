@@ -89,6 +89,16 @@ class MergeRecord:
     #: Errors, as text.
     errors: list[str] = field(default_factory=list)
 
+    def exclude(self, worker: Worker, why: str, cause: LossCause) -> None:
+        """Record that a worker is excluded. The changes stay on the worker's branch.
+
+        ``why``: the reason for readers; may be empty.
+        """
+        self.left_out[worker.id] = short(worker_branch(worker))
+        self.causes[worker.id] = cause
+        if why:
+            self.reasons[worker.id] = why
+
 
 class MergeRecords:
     def __init__(self, workspace: Workspace, write: Write) -> None:

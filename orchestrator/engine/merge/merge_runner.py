@@ -34,7 +34,7 @@ from orchestrator.core.repository.git_refs import (
 from orchestrator.core.repository.merge_report import MergeReport
 from orchestrator.core.repository.repository import FileConflict, MergeChoice, Repository, Strategy
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.merge.branch_merge import BranchMerge, exclude
+from orchestrator.engine.merge.job_merge import JobMerge
 from orchestrator.engine.merge.merge_gates import Halted, MergeGates
 from orchestrator.engine.merge.merge_messages import merge_report_of
 from orchestrator.engine.merge.merge_record import (
@@ -45,6 +45,7 @@ from orchestrator.engine.merge.merge_record import (
     overruled_above,
 )
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
+from orchestrator.engine.worktrees.lost_child_changes import LostChildChanges
 from orchestrator.engine.worktrees.user_checkout_changes import at_work
 from orchestrator.engine.worktrees.working_directories import Worktrees
 
@@ -148,7 +149,7 @@ class MergeRunner:
         self._worktrees = worktrees
         self._gates = gates
         self._records = records
-        self._merging = BranchMerge(repository, worktrees, gates)
+        self._children = LostChildChanges(repository, worktrees)
         self._folding = ChildResultMerge(repository, worktrees)
 
     def reports(self, tree: Tree, job_id: str) -> Mapping[str, MergeReport]:
@@ -302,7 +303,7 @@ class MergeRunner:
             _exclude_by_choice(record, before, worker, by_hand=by_hand)
         if before:
             record.leaks, record.put_back = before.leaks, before.put_back
-        merged = self._merging.merge(record, tree, job, wanted, halted, jobs.leave)
+        merged = self._merge(record, tree, job, halted).run(wanted, jobs.leave)
         if merged.error:
             raise Conflict(merged.error)
         by_person = tuple(each.id for each in wanted if each.id not in counting)
@@ -336,7 +337,7 @@ class MergeRunner:
 
     def _check_included_jobs(self, jobs: MergeChoice, workers: Sequence[Worker]) -> None:
         for child in jobs.take:
-            if not any(self._merging.children.has_result(each, child) for each in workers):
+            if not any(self._children.has_result(each, child) for each in workers):
                 raise Conflict(
                     f"cannot merge child job {child}: it has no result branch; nothing was "
                     "changed; check it: "
@@ -348,15 +349,17 @@ class MergeRunner:
     ) -> MergeOutcome:
         try:
             self._worktrees.checkout.check_ways_to_merge(job.root_id)
-            merged = self._merging.merge(
-                record, tree, job, list(_workers_to_merge(tree, job, job.facts.taken)), halted
-            )
+            workers = list(_workers_to_merge(tree, job, job.facts.taken))
+            merged = self._merge(record, tree, job, halted).run(workers)
             self._folding.fold(record, tree, job)
         except RepositoryError as error:
             _record_error(record, error)
             return MergeOutcome(error=error.message)
         failpoints.reached("merge: stored")
         return _with_conflicts_above(merged, record, job)
+
+    def _merge(self, record: MergeRecord, tree: Tree, job: Job, halted: Halted) -> JobMerge:
+        return JobMerge(self._repository, self._worktrees, self._gates, record, tree, job, halted)
 
     def _guarded(self, record: MergeRecord, step: Callable[[], T]) -> T | None:
         try:
@@ -413,7 +416,7 @@ def _exclude_by_choice(
     cause = LossCause.MANUAL if by_hand else LossCause.CHOSEN
     if earlier and earlier.cause in (LossCause.CONFLICT, LossCause.REFUSED):
         cause = earlier.cause
-    exclude(record, worker, "excluded by you", cause)
+    record.exclude(worker, "excluded by you", cause)
     record.chosen.append(worker.id)
     if earlier and earlier.resolvable and cause is LossCause.CONFLICT:
         record.resolvable.append(worker.id)

@@ -5,7 +5,7 @@ For any other worker with conflicts, records why the worker gets no attempt."""
 from collections.abc import Iterator
 
 from orchestrator.core.model.attempt.failure import SENT_BACK
-from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.model.job import Job, Worker
 from orchestrator.core.model.job_settings import RESOLVE_WORKER
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.merge_outcome import MergeRejection
@@ -23,18 +23,27 @@ MOST_CONFLICTS = 100
 
 
 class ResolverSelection:
-    def __init__(self, repository: Repository, worktrees: Worktrees) -> None:
+    def __init__(
+        self,
+        repository: Repository,
+        worktrees: Worktrees,
+        record: MergeRecord,
+        tree: Tree,
+        job: Job,
+    ) -> None:
         self._repository = repository
         self._worktrees = worktrees
+        self._record = record
+        self._job = job
+        self._tasks = {task.id: task for task in tree.tasks[job.id]}
 
-    def rejections(
-        self, record: MergeRecord, job: Job, search: SearchResult
-    ) -> Iterator[MergeRejection]:
+    def rejections(self, search: SearchResult) -> Iterator[MergeRejection]:
         """Yield a merge rejection for each worker that gets an attempt to resolve its conflicts.
 
         Yield nothing if the job's setting ``resolve`` is off, if a person repeats the merge, or if
         nothing was merged.
         """
+        record, job = self._record, self._job
         if not job.config.resolve or record.again or not record.commit:
             return
         by_itself = job.config.resolve == RESOLVE_WORKER
@@ -53,28 +62,26 @@ class ResolverSelection:
                 required=False,
             )
 
-    def note_hindrances(
-        self, record: MergeRecord, tree: Tree, job: Job, search: SearchResult
-    ) -> None:
-        tasks = {task.id: task for task in tree.tasks[job.id]}
-        for worker in _in_conflict(record, search):
-            hindrance = self._hindrance(job, worker, tasks[worker.task_id])
-            if hindrance is None and record.again:
+    def note_hindrances(self, search: SearchResult) -> None:
+        for worker in _in_conflict(self._record, search):
+            hindrance = self._hindrance(worker)
+            if hindrance is None and self._record.again:
                 hindrance = Hindrance.NOT_ASKED
             if hindrance is not None:
-                record.hindrances[worker.id] = hindrance
-                self.note_resolvable(record, job, worker)
+                self._record.hindrances[worker.id] = hindrance
+                self.note_resolvable(worker)
 
-    def note_resolvable(self, record: MergeRecord, job: Job, worker: Worker) -> None:
-        """Add the worker to ``record.resolvable`` if another attempt could still resolve conflicts.
+    def note_resolvable(self, worker: Worker) -> None:
+        """Record the worker as resolvable if another attempt could still resolve conflicts.
 
         Workers of child jobs get no such attempt, because their parent worker has ended.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or is_refused(worker))
-        if counts and job.is_root and self._worktrees.rule.can_resolve(worker):
-            record.resolvable.append(worker.id)
+        if counts and self._job.is_root and self._worktrees.rule.can_resolve(worker):
+            self._record.resolvable.append(worker.id)
 
-    def _hindrance(self, job: Job, worker: Worker, task: TaskSpec) -> Hindrance | None:
+    def _hindrance(self, worker: Worker) -> Hindrance | None:
+        job, task = self._job, self._tasks[worker.task_id]
         by_itself = job.config.resolve in ("", RESOLVE_WORKER)
         if by_itself and not self._worktrees.rule.can_resolve(worker):
             return Hindrance.NO_AGENT
