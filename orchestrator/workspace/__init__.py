@@ -4,7 +4,8 @@ from orchestrator.workspace.attach_lock import attach, is_attached
 from orchestrator.workspace.inode_allocation import spread
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
-from orchestrator.workspace.layout import Place, WorkspaceJobFiles, WorkspaceLayout
+from orchestrator.workspace.layout import WorkspaceJobFiles, WorkspaceLayout
+from orchestrator.workspace.location import WorkspaceLocation
 from orchestrator.workspace.status_file import StatusFiles
 from orchestrator.workspace.workspace_lock import LOCK_NAME, WorkspaceLock
 
@@ -12,10 +13,10 @@ __all__ = [
     "LOCK_NAME",
     "FileLandingJournal",
     "JobLog",
-    "Place",
     "StatusFiles",
     "WorkspaceJobFiles",
     "WorkspaceLayout",
+    "WorkspaceLocation",
     "WorkspaceLock",
     "attach",
     "is_attached",

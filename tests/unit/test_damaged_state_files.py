@@ -56,7 +56,7 @@ from orchestrator.launchers.cluster.node.join_file import JoinFile
 from orchestrator.launchers.cluster.node.node_lease import NodeLease
 from orchestrator.workspace.landing_journal import NAME as LANDINGS
 from orchestrator.workspace.landing_journal import FileLandingJournal
-from orchestrator.workspace.layout import Place
+from orchestrator.workspace.location import WorkspaceLocation
 
 NESTED = b"[" * 60_000
 DAMAGED = {
@@ -117,7 +117,7 @@ def held(folder: Path) -> object:
 
 
 def place(folder: Path) -> object:
-    found = Place(folder, folder / "project")
+    found = WorkspaceLocation(folder, folder / "project")
     found.is_new()
     return found.former
 

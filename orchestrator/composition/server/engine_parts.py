@@ -76,10 +76,10 @@ from orchestrator.reports import Reports, write_report
 from orchestrator.store import SqlStore, sqlite_url
 from orchestrator.workspace import (
     JobLog,
-    Place,
     StatusFiles,
     WorkspaceJobFiles,
     WorkspaceLayout,
+    WorkspaceLocation,
     run_times_file,
 )
 
@@ -115,7 +115,7 @@ class EngineParts:
         self.processes = RunningProcesses()
         self._inbox = Inbox[Message](self.launcher)
         self.publisher = Publisher()
-        self.place = Place(self.workspace.root, self.launch_settings.project_root)
+        self.location = WorkspaceLocation(self.workspace.root, self.launch_settings.project_root)
 
     def _new_repository(self, folder: Path) -> "GitRepository":
         repository = repository_of(folder, self.settings, self.workspace.root)
@@ -241,7 +241,7 @@ class EngineParts:
                 self.agents,
                 self.workspace,
                 self._git_directories,
-                self.place.moved,
+                self.location.moved,
                 None if self.settings.cluster.listen is None else self._machines,
             ),
             lock_calls=self.lock_calls,
@@ -342,7 +342,7 @@ class EngineParts:
             self.gate_runner,
             self._attempt_gates,
             self._inbox.put,
-            self.place.moved,
+            self.location.moved,
         )
 
     @cached_property

@@ -75,7 +75,7 @@ class JobManager:
             if ended is not None:
                 self.lock.seize()
             spread(parts.workspace.root)
-            parts.place.note()
+            parts.location.note()
             search_boundary.write(parts.workspace.root)
             if self.lease is not None and parts.store.claimed is not None:
                 self.lease.begin(parts.store.claimed.epoch, on_lost)
@@ -93,7 +93,7 @@ class JobManager:
         parts = self.parts
         parts.outbox_service.check_settings()
         parts.preparation.api_url = api_url
-        self._take_place()
+        self._record_location()
         under_way = bool(parts.store.unfinished())
         root = parts.workspace.root
         restarted = clock.keep(root / ".clock", going_on=under_way)
@@ -136,15 +136,15 @@ class JobManager:
         parts.outbox_service.dispatcher.start()
         parts.housekeeping.start(removed)
 
-    def _take_place(self) -> None:
+    def _record_location(self) -> None:
         parts = self.parts
-        if not parts.place.is_new():
+        if not parts.location.is_new():
             return
         try:
             # A new workspace has nothing to relocate, and needs no repository yet.
             if any(parts.workspace.root.glob("job_*")):
                 parts.repository.relocate()
-            parts.place.keep()
+            parts.location.keep()
         except (RepositoryError, OSError) as error:
             logger.warning("cannot check if the project was moved: %s", error)
 
