@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -187,20 +187,33 @@ def age(_: click.Context, __: click.Parameter, value: str) -> int:
     return int(found[1]) * _SECONDS_OF[found[2]]
 
 
-class Count(click.IntRange):
+class _Range:
+    """Describes a range of numbers as text, such as ``1 or more``, in errors and in the help."""
+
+    def _describe_range(self: Any) -> str:
+        if self.max is None:
+            return f"more than {self.min}" if self.min_open else f"{self.min} or more"
+        return f"{self.min} to {self.max}"
+
+    def fail(self: Any, message: str, *given: Any) -> NoReturn:
+        message = message.replace("is not in the range", "is out of range; use")
+        raise click.ParamType.fail(self, message, *given)
+
+
+class Count(_Range, click.IntRange):
     """Type of an option whose value is a whole number."""
 
     #: Name of the type in error messages such as "'x' is not a valid whole number".
     name = "whole number"
 
 
-class Amount(click.FloatRange):
+class Amount(_Range, click.FloatRange):
     """Type of an option whose value is a number, such as an amount of money."""
 
     name = "number"
 
 
-class Seconds(click.FloatRange):
+class Seconds(_Range, click.FloatRange):
     """Type of an option whose value is a number of seconds.
 
     Rejects "nan" and "inf", which Python's ``float`` accepts.

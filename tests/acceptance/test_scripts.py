@@ -408,7 +408,7 @@ def test_the_server_goes_on_with_the_python_of_venv(installed: Path, tmp_path: P
 def test_the_server_takes_the_options_of_serve(server_folder: Path) -> None:
     wrong = run(sys.executable, server_folder / "api_server.py", "--bogus")
     assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert "No such option" in wrong.stderr
+    assert "no such option" in wrong.stderr
     shown = run(sys.executable, server_folder / "api_server.py", "--help")
     assert shown.returncode == 0 and "--port" in shown.stdout
 

@@ -33,7 +33,7 @@ class CommandGroup(click.Group):
         """``modules``: {name of a command: module of the command}.
 
         ``sections``: {title of a section in ``--help``: names of the section's commands}.
-        ``otherwise``: hint for an unknown command, such as ``To show a job: orchestrator status``.
+        ``otherwise``: hint for an unknown command, such as ``show a job: orchestrator status``.
         The unknown word is appended to the hint.
         """
         super().__init__(*args, **kwargs)
@@ -77,12 +77,12 @@ class CommandGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         try:
             return super().resolve_command(ctx, args)
-        except click.UsageError as error:
+        except click.NoSuchCommand as error:
             near = get_close_matches(args[0], self.modules, cutoff=0.7)
             if near:
-                hint = f"Did you mean {' or '.join(near)}?"
+                hint = f"did you mean {' or '.join(map(repr, near))}?"
             elif self._otherwise:
                 hint = f"{self._otherwise} {shlex.quote(args[0])}"
             else:
-                raise
-            raise click.UsageError(f"{error.message} {hint}", error.ctx) from error
+                hint = f"list all commands: {COMMAND} help"
+            raise click.UsageError(f"unknown command {args[0]!r}; {hint}", error.ctx) from error

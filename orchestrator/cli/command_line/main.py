@@ -16,7 +16,7 @@ from orchestrator.cli.command_line.command_group import COMPLETE_VARIABLE, Comma
 from orchestrator.cli.command_line.command_table import COMMANDS, FIRST, GROUPS, SECTIONS
 from orchestrator.cli.output import exit_codes
 from orchestrator.cli.output.command_paths import COMMAND, INSTALL_COMMAND
-from orchestrator.cli.output.error_messages import report_error
+from orchestrator.cli.output.error_messages import report_error, report_usage_error
 from orchestrator.cli.output.exit_codes import ExitCode
 from orchestrator.cli.output.standard_streams import reader_may_leave
 from orchestrator.cli.output.style import wants_color
@@ -64,7 +64,7 @@ def _group(name: str) -> CommandGroup:
         name,
         modules={each: COMMANDS[each] for names in sections.values() for each in names},
         sections=sections,
-        otherwise=f"To show a job: {COMMAND} status" if name == "job" else "",
+        otherwise=f"show a job: {COMMAND} status" if name == "job" else "",
         help=f"{purpose}\n\nEach command also works without `{name}`: {COMMAND} {example}",
     )
 
@@ -107,7 +107,7 @@ def execute(arguments: Sequence[str] | None, context: CliContext) -> int:
     except click.Abort:
         return ExitCode.INTERRUPTED
     except click.ClickException as error:
-        error.show()
+        report_usage_error(error)
         return error.exit_code
     except OrchestratorError as error:
         return report_error(error, context.as_json)

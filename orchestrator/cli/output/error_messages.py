@@ -1,6 +1,7 @@
 """Prints an error with the command to type next, and selects the exit code."""
 
 import json
+import re
 from typing import Any
 
 import click
@@ -18,6 +19,8 @@ _NEXT_STEP = {
     "workspace-busy": f"use the running server: {COMMAND} submit '...'",
     "config": f"list all settings, with their defaults: {COMMAND} config template",
 }
+#: Click's suggestion of similar names.
+_SUGGESTION = re.compile(r"\. \(?Did you mean (.*\?)\)?$")
 
 
 def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
@@ -31,6 +34,23 @@ def report_error(error: OrchestratorError, as_json: bool) -> ExitCode:
     if step := _next_step(error):
         click.echo(step, err=True)
     return code
+
+
+def report_usage_error(error: click.ClickException) -> None:
+    """Print an error in the command line that the user typed, with the usage of the command."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None:
+        usage = context.get_usage()
+        click.echo(f"{usage}\nHelp: {context.command_path} --help\n", err=True)
+    click.echo(f"Error: {_without_capitals(error.format_message())}", err=True)
+
+
+def _without_capitals(message: str) -> str:
+    """Write Click's sentences as parts between "; "."""
+    message = message.replace("No such command", "unknown command")
+    message = _SUGGESTION.sub(r"; did you mean \1", message).removesuffix(".")
+    is_sentence = message[:1].isupper() and not message[1:2].isupper()
+    return message[:1].lower() + message[1:] if is_sentence else message
 
 
 def _next_step(error: OrchestratorError) -> str | None:

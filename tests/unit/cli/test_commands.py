@@ -157,19 +157,41 @@ def test_the_group_of_a_job_says_how_to_show_the_job(
 ) -> None:
     assert orchestrator("job", "bcb80250") == ExitCode.USAGE
     assert capsys.readouterr().err.endswith(
-        "No such command 'bcb80250'. To show a job: bin/orchestrator status bcb80250\n"
+        "Error: unknown command 'bcb80250'; show a job: bin/orchestrator status bcb80250\n"
     )
     assert orchestrator("job", "stauts", "bcb80250") == ExitCode.USAGE
-    assert capsys.readouterr().err.endswith("Did you mean status?\n")
+    assert capsys.readouterr().err.endswith("; did you mean 'status'?\n")
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"), [("stauts", "Did you mean status?"), ("zzzz", "No such command 'zzzz'.")]
+    ("typed", "told"),
+    [
+        (["stauts"], "Error: unknown command 'stauts'; did you mean 'status'?"),
+        (["zzzz"], "Error: unknown command 'zzzz'; list all commands: bin/orchestrator help"),
+        (
+            ["keys", "zzzz"],
+            "Error: unknown command 'zzzz'",
+        ),
+        (["status", "--jsn"], "Error: no such option '--jsn'; did you mean '--json'?"),
+        (["logs"], "Error: missing argument 'JOB'"),
+        (
+            ["jobs", "--limit", "0"],
+            "Error: invalid value for '--limit': 0 is out of range; use 1 to 1000",
+        ),
+        (
+            ["retry", "j", "--max-retries", "-1"],
+            "Error: invalid value for '--max-retries': -1 is out of range; use 0 or more",
+        ),
+        (
+            ["wait", "j", "--timeout", "-1"],
+            "Error: invalid value for '--timeout': -1.0 is out of range; use 0 or more",
+        ),
+    ],
 )
 def test_a_mistyped_command_is_told_with_what_is_near(
-    orchestrator: Orchestrator, capsys: Capture, typed: str, told: str
+    orchestrator: Orchestrator, capsys: Capture, typed: list[str], told: str
 ) -> None:
-    assert orchestrator(typed) == ExitCode.USAGE
+    assert orchestrator(*typed) == ExitCode.USAGE
     assert capsys.readouterr().err.rstrip().endswith(told)
 
 
@@ -308,7 +330,7 @@ def test_a_value_of_another_kind_is_named(
     orchestrator: Orchestrator, capsys: Capture, arguments: tuple[str, ...], kind: str
 ) -> None:
     assert orchestrator(*arguments) == ExitCode.USAGE
-    assert f"'{arguments[-1]}' is not a valid {kind}." in capsys.readouterr().err
+    assert f"'{arguments[-1]}' is not a valid {kind}\n" in capsys.readouterr().err
 
 
 def test_a_long_value_does_not_widen_the_table_of_settings(
@@ -598,7 +620,7 @@ def test_the_commands_of_a_group_are_those_of_the_top_level(
     assert orchestrator("job", "wait", "j1") == orchestrator("wait", "j1") == ExitCode.OK
     assert capsys.readouterr().out == "completed\ncompleted\n"
     assert orchestrator("job", "stauts") == ExitCode.USAGE
-    assert capsys.readouterr().err.endswith("Did you mean status?\n")
+    assert capsys.readouterr().err.endswith("; did you mean 'status'?\n")
 
 
 @pytest.mark.parametrize("group", [(), ("help",), ("job",), ("worker",), ("config",), ("keys",)])

@@ -91,6 +91,14 @@ def nodes_command(context: CliContext, click_context: click.Context) -> None:
         _list(context)
 
 
+@nodes_command.command("list")
+@json_option
+@pass_cli_context
+def list_command(context: CliContext) -> None:
+    """List the machines, as `nodes` does without a command."""
+    _list(context)
+
+
 @nodes_command.command("init")
 @click.option(
     "--address",

@@ -78,7 +78,7 @@ def test_a_printed_command_runs_in_the_directory_from_which_it_was_printed(tmp_p
         check=False,
     )
 
-    [usage, program] = re.findall(r"(?:Usage: |Try ')(\S+)", done.stderr)
+    [usage, program] = re.findall(r"(?:Usage: |Help: )(\S+)", done.stderr)
     assert usage == program == f"{FOLDER.name}/bin/orchestrator"
     assert (FOLDER.parent / program).exists()
 
