@@ -335,8 +335,9 @@ set_up_key() {
 # Prints each package of a former release that is a module in this release. If this release was copied over the former
 # release, Python would import the former package.
 packages_of_former_release() {
-  find orchestrator -mindepth 2 -name __init__.py 2>/dev/null | while IFS= read -r file; do
-    [ ! -f "${file%/__init__.py}.py" ] || printf '%s\n' "${file%/__init__.py}"
+  local package
+  for package in orchestrator/{*,*/*,*/*/*,*/*/*/*,*/*/*/*/*}; do
+    [ ! -f "$package/__init__.py" ] || [ ! -f "$package.py" ] || printf '%s\n' "$package"
   done
 }
 

@@ -278,9 +278,9 @@ _REPEAT = (
     "```",
     "",
     *_lines(
-        "Use a machine without other work. A benchmark writes its results to",
-        "`benchmarks/results.json`.",
-        "[How it is measured](../benchmarks/README.md#how-it-is-measured) has the details.",
+        "The benchmarks need a clone of the repository. Use a machine without other work. A",
+        "benchmark writes its results to `benchmarks/results.json`.",
+        "`benchmarks/README.md` has the details.",
     ),
 )
 

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import posixpath
+import shlex
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -217,10 +218,7 @@ class GitRepository(CommitsAndRefs):
 
     def _base(self, revision: str, *, dirty: bool) -> Base:
         if not has_repository(self._project):
-            why = (
-                "the project is not a git repository; create one: "
-                "git init && git add -A && git commit"
-            )
+            why = f"the project is not a git repository; create one: {self._create_command()}"
             if revision or dirty:
                 raise RepositoryError(why)
             return Base(hindrance=why)
@@ -246,6 +244,13 @@ class GitRepository(CommitsAndRefs):
             # The note is stored as text, but file names in it may contain invalid UTF-8.
             note=os.fsencode("; ".join(notes)).decode("utf-8", "replace"),
         )
+
+    def _create_command(self) -> str:
+        """Return the command that creates the repository, without the product in it."""
+        home, project = os.path.realpath(self._home), os.path.realpath(self._project)
+        line = user_repository.exclude_line(home, project)
+        exclude = f"echo {shlex.quote(line)} >> .git/info/exclude && " if line else ""
+        return f"git init && {exclude}git add -A && git commit"
 
     def _ours(self, place: GitLocation) -> list[str]:
         return [os.path.relpath(each, place.top) for each in (self._home, self._workspace)]

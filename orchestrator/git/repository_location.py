@@ -81,8 +81,11 @@ def check_has_files(git: Git) -> None:
 
 
 def check_version(git: Git) -> None:
-    """Raise RepositoryError if git is too old. Each installed git is checked once."""
-    program = shutil.which("git") or "git"
+    """Raise RepositoryError if git is missing or too old. Each installed git is checked once."""
+    program = shutil.which("git")
+    if program is None:
+        oldest = ".".join(map(str, OLDEST))
+        raise RepositoryError(f"git is not on the PATH; install git {oldest} or newer")
     with suppress(OSError):
         _check_program(program, os.stat(program).st_mtime_ns, git.directory)
         return

@@ -550,13 +550,17 @@ def test_an_incomplete_copy_is_explained(folder: Path) -> None:
     assert "config.template.yaml is missing" in result.stderr
 
 
-def test_a_release_that_was_copied_over_a_former_one_is_explained(installed: Path) -> None:
+def test_a_release_that_was_copied_over_a_former_one_is_explained(
+    installed: Path, tmp_path: Path
+) -> None:
     # Python prefers the former release's package to the module of the same name.
     former = installed / "orchestrator" / "core" / "errors"
     former.mkdir()
     (former / "__init__.py").touch()
+    # A minimal system has no program `find`.
+    path = programs(tmp_path / "bin", *(each for each in TOOLS if each != "find"))
 
-    result = run(installed / "install.sh")
+    result = run(installed / "install.sh", PATH=path)
 
     assert result.returncode == 1
     assert "rm -r orchestrator/core/errors" in result.stderr

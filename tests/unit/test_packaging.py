@@ -39,6 +39,19 @@ def test_the_wheel_has_each_file_at_its_path_in_the_folder() -> None:
     assert all((FOLDER / name).exists() for name in names())
 
 
+def test_links_of_the_portable_folders_pages_stay_in_the_folder() -> None:
+    tops = {PACKAGE, *(name.split("/")[0] for name in names())}
+    pages = [page for each in names() for page in (FOLDER / each, *(FOLDER / each).rglob("*.md"))]
+    leaving = [
+        f"{page.relative_to(FOLDER)}: {link}"
+        for page in pages
+        if page.suffix == ".md"
+        for link in re.findall(r"\]\(([^)#:\s]+)[^)\s:]*\)", page.read_text("utf-8"))
+        if Path(os.path.relpath(page.parent / link, FOLDER)).parts[0] not in tops
+    ]
+    assert leaving == []
+
+
 def test_an_archive_is_the_portable_folder() -> None:
     command = ["git", "archive", "--worktree-attributes", "HEAD"]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, check=False)

@@ -22,7 +22,7 @@ from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.exit_codes import ExitCode, of_job
 from orchestrator.cli.plan.job_options import cap_options
 from orchestrator.cli.worker_names import worker_of
-from orchestrator.core.model.states import ENDED_JOB
+from orchestrator.core.model.states import ENDED_JOB, JobStatus
 
 SECONDS = Seconds(min=0)
 
@@ -195,8 +195,12 @@ def cancel_command(context: CliContext, job_id: str, worker_id: str | None) -> N
         worker_id = worker_id and worker_of(context, job_id, worker_id)
         answer = client.cancel_worker(job_id, worker_id) if worker_id else client.cancel(job_id)
         print_status(context, answer)
-    if not (worker_id or context.as_json) and answer["status"] not in ENDED_JOB:
+    if worker_id or context.as_json:
+        return
+    if answer["status"] not in ENDED_JOB:
         click.echo(f"stopping job {job_id}; wait for its end: {COMMAND} wait {job_id}", err=True)
+    elif answer["status"] != JobStatus.CANCELLED:
+        click.echo(f"job {job_id} has already ended; nothing was cancelled", err=True)
 
 
 @click.command("message")

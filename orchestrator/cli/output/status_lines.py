@@ -1,7 +1,7 @@
 """The status of a job as lines of text: outcome, tree of workers, usage, and what to do next."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.cli.output.command_paths import COMMAND
 from orchestrator.cli.output.job_summary import (
@@ -59,7 +59,8 @@ def status_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     if answer.get("request"):
         lines.append(f"  {first_line(answer['request'], width - 2)}")
     lines += _outside_lines(answer, width)
-    tree = list(_tree(tasks_of(answer), 1, width))
+    tasks = tasks_of(answer)
+    tree = list(_tree(tasks, 1, width, _columns_of(tasks, width)))
     lines += tree[:MAX_LINES]
     if len(tree) > MAX_LINES:
         lines.append(f"  ... and {len(tree) - MAX_LINES} more lines; {_show_all(answer)}")
@@ -84,10 +85,47 @@ def _session_line(task: Mapping[str, Any], indent: str) -> Iterator[str]:
         yield f"{indent}attempt {session['attempt']}: {how} {session['id']}"
 
 
-def _tree(tasks: list[Mapping[str, Any]], depth: int, width: int) -> Iterator[str]:
+class _Columns(NamedTuple):
+    name: int
+    status: int
+
+
+def _columns_of(tasks: list[Mapping[str, Any]], width: int) -> _Columns:
+    """Return the widths of the columns: the usual ones, or the necessary ones if there is no room.
+
+    Columns of the usual widths do not move while a job runs.
+    """
+    if width >= sum(USUAL_COLUMNS) + 2 + LEAST_NOTE:
+        return USUAL_COLUMNS
+    rows = list(_names_and_statuses(tasks, 1))
+    return _Columns(
+        name=max((len(name) for name, _ in rows), default=0),
+        status=max((len(status) for _, status in rows), default=0),
+    )
+
+
+def _names_and_statuses(tasks: list[Mapping[str, Any]], depth: int) -> Iterator[tuple[str, str]]:
     for task in tasks:
-        name = "  " * depth + str(task.get("worker_id") or "")
-        note = summary_line(task, max(20, width - 25 - STATUS_WIDTH))
-        yield f"{name:<22} {paint(str(task.get('status')), STATUS_WIDTH)} {note}".rstrip()
+        yield _name(task, depth), str(task.get("status"))
+        yield from _names_and_statuses(task.get("child_results") or [], depth + 1)
+
+
+def _name(task: Mapping[str, Any], depth: int) -> str:
+    return "  " * depth + str(task.get("worker_id") or "")
+
+
+def _tree(
+    tasks: list[Mapping[str, Any]], depth: int, width: int, columns: _Columns
+) -> Iterator[str]:
+    room = max(LEAST_NOTE, width - sum(columns) - 3)
+    for task in tasks:
+        name, status = _name(task, depth), paint(str(task.get("status")), columns.status)
+        yield f"{name:<{columns.name}} {status} {summary_line(task, room)}".rstrip()
         yield from _session_line(task, "  " * (depth + 1))
-        yield from _tree(task.get("child_results") or [], depth + 1, width)
+        yield from _tree(task.get("child_results") or [], depth + 1, width, columns)
+
+
+#: Usual widths of the columns with the worker's name and its status.
+USUAL_COLUMNS = _Columns(name=22, status=STATUS_WIDTH)
+#: Minimum columns for the last part of a worker's line.
+LEAST_NOTE = 20

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -29,7 +30,7 @@ def agents_command(context: CliContext) -> None:
     if context.as_json:
         click.echo(json.dumps({"agents": agents}, indent=2))
         return
-    click.echo(_table(agents, terminal_width()))
+    click.echo(_table(agents, _width(context)))
     for agent in agents:
         for words in filter(None, (agent.get("login_refused"), *agent.get("fix", ()))):
             click.echo(f"{agent['name']}: {pasteable(words)}", err=True)
@@ -79,6 +80,12 @@ def _usable_text(agent: Mapping[str, Any]) -> str:
         return "yes" if here else "no"
     first, *more = agent["nodes"]
     return f"on {first}" + (f" and {len(more)} more" if more else "")
+
+
+def _width(context: CliContext) -> int:
+    """Return the width of the output. A file or pipe without a given width has no limit."""
+    has_width = sys.stdout.isatty() or context.environ.get("COLUMNS")
+    return terminal_width() if has_width else sys.maxsize
 
 
 def _table(agents: Sequence[Mapping[str, Any]], width: int) -> str:

@@ -94,7 +94,20 @@ def _show_folder(context: CliContext, folder: Path, dry_run: bool) -> int:
         return ExitCode.OK
     start = shlex.quote(os.path.join(os.curdir, folder, "quick-start.sh"))
     click.echo(f'created {folder.absolute()}; try: {start} "Survey this repository"')
+    if command := _exclude_command(folder):
+        click.echo(f"keep the folder out of your commits: {command}")
     return ExitCode.OK
+
+
+def _exclude_command(folder: Path) -> str:
+    """Return the command that makes git ignore the folder; "" if there is no repository."""
+    from orchestrator.core.errors import RepositoryError
+    from orchestrator.git.command.user_repository import exclude_command
+
+    try:
+        return exclude_command(folder)
+    except (RepositoryError, OSError):
+        return ""
 
 
 def _host_project(context: CliContext) -> Path:

@@ -127,8 +127,8 @@ def _checked_base(base: Base, tasks: Sequence[TaskSpec], git: str) -> Base:
     if base.commit or not any(task.needs_worktree(git) for task in tasks):
         return base
     raise InvalidRequest(
-        f"cannot create a worktree (git: on): {base.hindrance}; fix this, or remove 'git: on' and "
-        "'workdir: worktree'",
+        f"cannot create a worktree (git: on): {base.hindrance}; otherwise remove 'git: on' or "
+        "'workdir: worktree' from the task",
         kind="base",
     )
 

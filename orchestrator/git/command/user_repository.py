@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import os
+import shlex
 import stat
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -213,6 +214,34 @@ def hide(git: Git, top: str, common: Path, directory: str) -> bool:
     with path.open("ab") as file:
         file.write((b"" if not present or present.endswith(b"\n") else b"\n") + line)
     return True
+
+
+def exclude_line(directory: str, top: str) -> str:
+    """Return the line for ``info/exclude`` that makes git ignore a directory of a checkout.
+
+    ``top``: the checkout. Return "" if the directory is outside of the checkout, or is the
+    checkout.
+    """
+    relative = os.path.relpath(directory, top)
+    return "" if relative.split(os.sep)[0] in (os.curdir, os.pardir) else f"/{literal(relative)}/"
+
+
+def exclude_command(directory: Path) -> str:
+    """Return a shell command that makes git ignore a directory; "" if no command is necessary.
+
+    Raise RepositoryError or OSError.
+    """
+    git = Git(str(directory.absolute().parent), {})
+    top, file = git.ask("rev-parse", "--show-toplevel"), git.ask(*_EXCLUDE_FILE)
+    target = str(directory.resolve())
+    line = exclude_line(target, top) if top else ""
+    if not line or ignored(Git(top, {}), [f"{os.path.relpath(target, top)}/x"]):
+        return ""
+    path = os.path.relpath(os.path.join(git.directory, file))
+    return f"echo {shlex.quote(line)} >> {shlex.quote(path)}"
+
+
+_EXCLUDE_FILE = ("rev-parse", "--git-path", "info/exclude")
 
 
 def ignored(git: Git, paths: Sequence[str]) -> list[str]:

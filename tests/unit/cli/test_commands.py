@@ -343,6 +343,17 @@ def test_a_long_value_does_not_widen_the_table_of_settings(
     assert max(map(len, lines.values())) > 100, "no value is cut"
 
 
+def test_cancelling_a_job_that_has_ended_says_that_nothing_was_cancelled(
+    served: FakeApi, orchestrator: Orchestrator, capsys: Capture
+) -> None:
+    orchestrator("submit", "x")
+    assert orchestrator("cancel", "j1") == ExitCode.OK
+
+    out, err = capsys.readouterr()
+    assert out == "j1\ncompleted\n"
+    assert err == "job j1 has already ended; nothing was cancelled\n"
+
+
 def test_watch_into_a_pipe_prints_only_what_is_new(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -104,7 +104,7 @@ def test_a_worker_is_shown_with_the_first_and_the_last_line_of_its_answer() -> N
     assert line_of(**task) == "Added the cart ... The price of zero is open."
     assert line_of(**{**task, "output": said + "\n| a | table |\n"}) == line_of(**task)
     assert line_of(60, **task) == "Added the cart"
-    assert line_of(60, **{**task, "output": said.removeprefix("# ")}) == "The price of zero..."
+    assert line_of(40, **{**task, "output": said.removeprefix("# ")}) == "The price of zero..."
     assert line_of(60, **{**task, "output": "Yes\nNo"}) == "Yes ... No"
     assert line_of(**{**task, "output": "one line\n"}) == "one line"
     assert line_of(**{**task, "output": ""}) != ""
@@ -207,6 +207,22 @@ def test_a_summary_that_omits_workers_begins_with_the_unsuccessful_ones() -> Non
     _, first, second, *_ = summary_lines(answer, 80)
 
     assert first.startswith("  worker_35 ") and second.startswith("  worker_0 ")
+
+
+def test_a_narrow_terminal_shows_the_note_of_each_worker() -> None:
+    child = {"worker_id": "worker_1_1", "status": "running", "output": "compiling"}
+    task = {
+        "worker_id": "worker_1",
+        "status": "waiting",
+        "output": "plan",
+        "child_results": [child],
+    }
+    answer = {"job_id": "a", "status": "running", "results": {"tasks": [task]}}
+
+    assert [unstyle(line) for line in status_lines(answer, 40)[1:3]] == [
+        "  worker_1     waiting plan",
+        "    worker_1_1 running compiling",
+    ]
 
 
 def test_a_failed_candidate_of_a_task_that_succeeded_is_not_retried() -> None:

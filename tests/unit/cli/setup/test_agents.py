@@ -41,12 +41,23 @@ def test_the_table_is_not_wider_than_the_terminal(
     columns: int,
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
+    claude["COLUMNS"] = str(columns)
 
     assert orchestrator("agents") == 0
 
     head, *rows = capsys.readouterr().out.splitlines()
     assert ("DESCRIPTION" in head) is (columns >= 80) and "INHERITS" not in head
     assert max(map(len, rows)) <= max(columns, len(head))
+
+
+def test_no_description_is_cut_in_a_pipe(
+    orchestrator: Orchestrator, claude: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    claude.pop("COLUMNS", None)
+
+    assert orchestrator("agents") == 0
+
+    assert "..." not in capsys.readouterr().out
 
 
 def test_agents_are_told_as_json(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.project import Project
 from tests.unit.cli.conftest import Orchestrator
 
 FILES = [f"{home}/skills/orchestrate/SKILL.md" for home in (".agents", ".claude")]
@@ -130,3 +131,20 @@ def test_a_place_that_cannot_be_written_is_told(
 
     assert "cannot be written: Not a directory" in capsys.readouterr().out
     assert sorted(os.listdir((project / FILES[0]).parent)) == ["SKILL.md"]
+
+
+def test_a_new_folder_in_a_repository_comes_with_the_command_that_excludes_it(
+    orchestrator: Orchestrator,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    top = Project(tmp_path / "project").begin({"app.py": ""}).path
+    monkeypatch.chdir(top)
+
+    for folder, lines in (("tools/orch", 2), ("../plain", 1)):
+        assert orchestrator("init", "--folder", folder) == 0
+        first, *others = capsys.readouterr().out.splitlines()
+        assert first.startswith("created ") and len(others) == lines - 1
+        for line in others:
+            assert line.endswith(": echo /tools/orch/ >> .git/info/exclude")

@@ -1,6 +1,7 @@
 """Detected changes in the user's checkout while a job runs."""
 
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -165,3 +166,54 @@ def test_a_workers_move_of_a_branch_that_was_undone_is_not_the_workers(
     assert moves() == [("worker_2", at, again)]
     by("worker_2", "reset", "-q", "--keep", at)
     assert moves() == []
+
+
+def test_the_advice_to_create_a_repository_excludes_the_products_folder(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    home = project / "my tools" / "orchestrator"
+    home.mkdir(parents=True)
+    (home / "file").touch()
+    (project / "app.py").touch()
+
+    def advice(home: Path) -> str:
+        why = GitRepository(project, home / "workspace", home).base().hindrance
+        return why.partition("create one: ")[2]
+
+    assert advice(tmp_path) == "git init && git add -A && git commit"
+    shown = advice(home)
+    assert shown == (
+        "git init && echo '/my\\ tools/orchestrator/' >> .git/info/exclude && git add -A && "
+        "git commit"
+    )
+    names = "-c user.name=a -c user.email=a@b"
+    run = shown.replace("git commit", f"git {names} commit -qm first")
+    subprocess.run(run, shell=True, cwd=project, check=True, capture_output=True)
+    listed = subprocess.run(["git", "ls-files"], cwd=project, check=True, capture_output=True)
+    assert listed.stdout == b"app.py\n"
+
+
+def test_the_command_that_excludes_a_directory_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path / "project").begin({"app.py": ""})
+    folder = project.path / "tools" / "a copy"
+    folder.mkdir(parents=True)
+    (folder / "file").touch()
+    monkeypatch.chdir(folder.parent)
+
+    command = user_repository.exclude_command(folder)
+
+    assert command == "echo '/tools/a\\ copy/' >> ../.git/info/exclude"
+    subprocess.run(command, shell=True, check=True)
+    assert project.git("status", "--porcelain") == ""
+    assert user_repository.exclude_command(folder) == ""
+    assert user_repository.exclude_command(tmp_path / "outside") == ""
+
+
+def test_a_missing_git_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = Project(tmp_path / "project").begin({"app.py": ""})
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    base = GitRepository(project.path, tmp_path / "workspace", tmp_path).base()
+
+    assert base.hindrance == "git is not on the PATH; install git 2.38 or newer"
