@@ -69,9 +69,9 @@ def _always_succeeds(text: str, called: Called, *, stops: bool) -> bool:
         lines = [_words(line) for line in text.splitlines()]
     except ValueError:
         return False
-    may_end = stops or text.startswith("#!") or any(map(_has_end, lines))
+    any_decides = stops or text.startswith("#!") or any(map(_has_end, lines))
     follow = partial(_runs_nothing, text, called)
-    return all(_succeeds(line, follow, may_end=may_end) for line in lines)
+    return all(_succeeds(line, follow, any_decides=any_decides) for line in lines)
 
 
 def _words(line: str) -> list[str]:
@@ -131,7 +131,7 @@ def _wrapped(words: Sequence[str]) -> list[str]:
     """Return the command that ``time``, ``nice``, or ``timeout 60`` runs.
 
     Return all other commands unchanged. ``timeout`` itself fails if the time expires. This failure
-    is ignored here, because it does not depend on the change that the gate checks.
+    is ignored here: a gate that fails only because of the time does not check the change.
     """
     left = list(words)
     while left and left[0] in _WRAPPERS:
@@ -167,23 +167,23 @@ def _shell_script(words: Sequence[str]) -> tuple[str, Collection[str]] | None:
     return None
 
 
-def _succeeds(line: Sequence[str], called: Called, *, may_end: bool) -> bool:
+def _succeeds(line: Sequence[str], called: Called, *, any_decides: bool) -> bool:
     """True if a line of commands always succeeds.
 
-    ``may_end``: True if any command of the line may decide the exit code; False if only the last
-    command of each sequence or pipe decides.
+    ``any_decides``: True if any failed command of the line may decide the exit code. Otherwise,
+    only the last command of each sequence or pipe decides.
     """
-    plain = _without_subshells(line, called, may_end=may_end)
+    plain = _without_subshells(line, called, any_decides=any_decides)
     if {"(", ")", "!"} & {*plain}:
         return False
     sequence = [each for each in _split(plain, _SEQUENCE) if each]
     return all(
-        _list_succeeds(each, called, may_end=may_end)
-        for each in (sequence if may_end else sequence[-1:])
+        _list_succeeds(each, called, any_decides=any_decides)
+        for each in (sequence if any_decides else sequence[-1:])
     )
 
 
-def _without_subshells(line: Sequence[str], called: Called, *, may_end: bool) -> list[str]:
+def _without_subshells(line: Sequence[str], called: Called, *, any_decides: bool) -> list[str]:
     """Return the words, with each subshell replaced by the command ``true`` or ``false``.
 
     ``true`` replaces a subshell that always succeeds; ``false`` replaces a subshell that may fail.
@@ -205,19 +205,19 @@ def _without_subshells(line: Sequence[str], called: Called, *, may_end: bool) ->
         if not is_command or not all(each in _OPERATORS or each in _REDIRECTS for each in after):
             break
         inner = words[begin + 1 : end]
-        succeeds = bool(inner) and _succeeds(inner, called, may_end=may_end)
+        succeeds = bool(inner) and _succeeds(inner, called, any_decides=any_decides)
         words[begin : end + 1] = ["true" if succeeds else "false"]
     return words
 
 
-def _list_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bool:
+def _list_succeeds(words: Sequence[str], called: Called, *, any_decides: bool) -> bool:
     """True if a list of pipes, joined by ``&&`` and ``||``, always succeeds.
 
     The shell evaluates the list from left to right.
     """
     operators = [word for word in words if word in (_OR, _AND)]
     pipes = list(_split(words, {_OR, _AND}))
-    first, *rest = (_pipe_succeeds(each, called, may_end=may_end) for each in pipes)
+    first, *rest = (_pipe_succeeds(each, called, any_decides=any_decides) for each in pipes)
     if any(word in _ENDS and value != "0" for word, value in _pairs(words)):
         # The shell exits at this word, so a later command such as "|| true" has no effect.
         return first and all(rest)
@@ -226,9 +226,9 @@ def _list_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bo
     return first
 
 
-def _pipe_succeeds(words: Sequence[str], called: Called, *, may_end: bool) -> bool:
+def _pipe_succeeds(words: Sequence[str], called: Called, *, any_decides: bool) -> bool:
     commands = list(_split(words, _PIPES))
-    if may_end:
+    if any_decides:
         return all(_is_constant(each, called) for each in commands)
     last = commands[-1]
     is_filter = len(commands) > 1 and bool(last) and last[0] in _FILTERS

@@ -88,7 +88,7 @@ class GateResolver:
     def _with_all_fields(self, gates: Iterable[Gate], files: GateFiles) -> Iterator[Gate]:
         """Yield the gates. Fields that are not set get their defaults from the settings.
 
-        The scripts that a gate runs are added to the gate's configuration files.
+        The gate's list of configuration files also gets the scripts that the gate runs.
         """
         for gate in gates:
             known = (*gate.configured_by, *scripts_in(gate.run, files))

@@ -101,8 +101,11 @@ _FAILED = re.compile(
 def read(printed: bytes) -> Reading:
     """Return what the output of a gate shows about tests.
 
-    If no test ran, ``passed`` of the result is an empty tuple, otherwise None. If the last summary
-    of a test runner reports failed tests, ``failed_tests`` is this summary, otherwise "".
+    Two fields of the result are set:
+
+    - ``passed``: an empty tuple if no test ran; otherwise None.
+    - ``failed_tests``: the last summary of a test runner if the summary reports failed tests;
+      otherwise "".
     """
     text = _COLORS.sub("", printed.decode("utf-8", "replace"))
     if _SOME.search(text) is None:

@@ -21,12 +21,11 @@ class _Part:
     by_id: dict[str, dict[str, Any]]
 
     def rule(self, name: str, index: object) -> dict[str, Any]:
-        """Return the rule at ``index`` if its id fits ``name``, otherwise a rule whose id fits.
+        """Return the rule with the id ``name``; an empty dict if the report does not describe it.
 
-        A rule's id fits if it equals ``name``, or if ``name`` is its sub-id: ``CA1000/1`` is a
-        sub-id of ``CA1000``. If ``name`` is empty, return the rule at ``index``.
-
-        Return an empty dict if the report does not describe the rule.
+        A sub-id as ``name`` also selects the rule: ``CA1000/1`` is a sub-id of ``CA1000``. If
+        several rules have the id, the rule at ``index`` has priority. If ``name`` is empty, return
+        the rule at ``index``.
         """
         if isinstance(index, int) and 0 <= index < len(self.rules):
             found = self.rules[index]
