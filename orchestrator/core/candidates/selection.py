@@ -219,9 +219,9 @@ def _has_verdict(gate: GateResult) -> bool:
 
 
 def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
-    """True if the gate did not run for this candidate, but judged another candidate of the task.
+    """True if the gate judged another candidate of the task, but did not run for this candidate.
 
-    False if the gate did not run because this candidate's changes do not concern the gate.
+    Exception: False if this candidate's changes do not concern the gate.
 
     ``gate``: the gate's result for this candidate. ``result_gates``: names of the gates that judged
     at least one candidate.

@@ -2,8 +2,8 @@
 
 As in PostgreSQL, there are two kinds of waits. A hard wait is a wait for the holder of a lock. A
 soft wait is a wait for an earlier request in the queue. A cycle of hard waits is a deadlock, and is
-always rejected. If a cycle has a soft wait, the waiting request is granted before the earlier
-request for which it waits. This breaks the cycle.
+always rejected. A cycle with a soft wait is broken: if request B waits softly for the earlier
+request A, B is granted before A.
 
 A worker with unfinished child jobs also waits for all workers of these jobs, at any depth.
 """

@@ -228,10 +228,10 @@ class PlanProgress:
         yield from self.reviewers.values()
 
     def ended(self, task_id: str, succeeded: bool) -> Sequence[str]:
-        """Record a worker's end. Return the dependent tasks that can start now or can never start.
+        """Record a worker's end. Return the dependent tasks that this end decides.
 
-        To distinguish them, call ``is_ready`` with the id of a returned task: the result is True if
-        the task can start now.
+        Each returned task can start now, or can never start. ``is_ready`` of its id is True if the
+        task can start now.
         """
         self._open[task_id] -= 1
         self.open_workers -= 1

@@ -166,9 +166,8 @@ def _alteration(kind: ChangedKind, before: str, after: str) -> RepositoryAlterat
     ``before`` and ``after``: the object's entries; "" if the object had no entry.
 
     For kinds in ``_ENTRIES``, an object has no entry while it is in its normal state. A new or
-    removed entry therefore means that the object was changed. For reflogs, the opposite applies: an
-    entry means that there are no reflogs. A new entry therefore means that the reflogs were
-    removed.
+    removed entry therefore means that the object was changed. Reflogs have an entry only while they
+    are missing. A new entry therefore means that the reflogs were removed.
     """
     if kind is ChangedKind.REFLOGS:
         return RepositoryAlteration.REMOVED if after else RepositoryAlteration.ADDED

@@ -52,7 +52,10 @@ def sent_ref(worker: Worker) -> str:
 
 
 def adopted_result_ref(worker: Worker) -> str:
-    """Return the ref of the commit of the job's result that a rejected worker's branch contains."""
+    """Return the ref of the job's result at the time it was merged into a rejected worker's branch.
+
+    The ref stores the result's commit.
+    """
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 

@@ -523,12 +523,13 @@ class Repository(Protocol):
         """Return those of ``paths`` that were changed by a commit after ``start`` up to ``tip``."""
 
     def squash(self, onto: str, refused: str, tip: str, message: str) -> str:
-        """Squash several commits into one commit. Return the new tip.
+        """Squash the commits after ``onto`` up to ``refused`` into the next commit.
 
-        The squashed commits are all commits after ``onto`` up to ``refused``, and the one commit
-        that follows ``refused``. Later commits up to ``tip`` stay separate. The new commit has
-        ``message``. If subjects of squashed commits differ from the subject of ``message``, a list
-        of these subjects follows.
+        Later commits up to ``tip`` stay separate. Return the new tip.
+
+        The message of the new commit is ``message``, followed by the subjects of the squashed
+        commits. A subject that equals the subject of ``message`` is omitted. If no subject remains,
+        the new commit keeps the message of the next commit.
 
         Return ``tip`` unchanged if ``tip`` does not build on ``onto`` and ``refused``, or if a
         commit to squash is a merge.

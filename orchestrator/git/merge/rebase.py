@@ -100,13 +100,13 @@ def paths_in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> li
 
 
 def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
-    """Squash the commits after ``onto`` up to ``refused``, and the next commit, into one commit.
+    """Squash the commits after ``onto`` up to ``refused`` into the next commit.
 
     All later commits are rewritten. Return the rewritten ``tip``.
 
-    The squashed commit gets ``message`` and a list of the subjects of the squashed commits.
-    Subjects equal to the subject of ``message`` are omitted. If no subject remains, the squashed
-    commit gets the message of the next commit instead.
+    The message of the new commit is ``message``, followed by the subjects of the squashed commits.
+    A subject that equals the subject of ``message`` is omitted. If no subject remains, the new
+    commit keeps the message of the next commit.
 
     Return ``tip`` unchanged if it is not a descendant of ``onto`` and ``refused``, or if a commit
     to squash is a merge.

@@ -85,8 +85,8 @@ def not_made(
     Only workers with ``Worker.belongs_to_result`` are checked. ``present``: files that the result
     changes. ``removed``: by worker, promised files that were removed after the worker's end.
 
-    A promised path counts as missing if the worker created a link out of the worktree at this path,
-    unless another worker created the file.
+    A promised file also counts as missing if the worker created only a link at its path, and the
+    link's target is outside of the worktree. Exception: another worker created the file.
     """
     for worker in workers:
         delivery = worker.delivery
@@ -154,7 +154,10 @@ def unmerged_side_work(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]
 
 
 def earlier_parts(workers: Iterable[Worker]) -> Iterator[EarlierPart]:
-    """Yield the committed changes of successful workers, before these workers are retried."""
+    """Yield the changes that successful workers have committed.
+
+    Call this function before the workers are retried: a retry resets their status.
+    """
     for worker in workers:
         delivery = worker.delivery
         if worker.status.succeeded and delivery and delivery.has_worktree and delivery.changed:

@@ -69,11 +69,11 @@ class RunTimes:
 def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
     """Return, by task id, the three names under which run times of a task may be stored.
 
-    Two tasks have the same name in these cases:
+    The names are made from these values, so tasks with equal values have the same name:
 
-    - First name: the ids of the tasks and the plans of their jobs are equal.
-    - Second name: the ids of the tasks and the requests of their jobs are equal.
-    - Third name: the agents of the tasks are equal, and also their commands or prompts.
+    - First name: the task's id, and the plan of its job.
+    - Second name: the task's id, and the request of its job.
+    - Third name: the task's agents, and its command or prompt.
     """
     works = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"

@@ -93,7 +93,8 @@ class LimitHandler:
         The limits of the jobs below grow by the same amounts, with two exceptions:
 
         - Caps that a job below requested itself do not grow.
-        - The wall time of a job below does not grow if it ends before the raised job's wall time.
+        - The wall time of a job below does not grow if it would expire before the raised job's
+          present wall time expires.
         """
         job = self._unit_of_work.jobs[job_id]
         more = dict(_raised_by(job.config, config))

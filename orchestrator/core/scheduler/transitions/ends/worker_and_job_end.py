@@ -276,8 +276,9 @@ class WorkerEnd:
     def replace_refused_agent(self, first: Worker, verdict: Verdict, now: float) -> None:
         """Replace an agent whose login failed.
 
-        ``first``: the worker whose login failed. Every worker of the job tree that waits for a
-        start with this agent gets another agent. If no other agent can be used, the worker fails.
+        ``first``: the worker whose login failed. Other workers of its job tree may still wait to
+        start with the same agent. Each of these workers gets another agent, or fails if no other
+        agent can be used.
         """
         why = f"not started: {verdict.reason} (reported by {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):

@@ -58,8 +58,9 @@ class RunningWorkers:
     def _about_to_resume(self, rendering: Set[str]) -> list[Worker]:
         """Return the workers that will resume soon.
 
-        These workers wait only for reports of their child jobs, which take almost no time. A worker
-        is omitted if all these child jobs have a base commit, because their merges may take long.
+        These workers wait only for reports of their child jobs, which take almost no time. But a
+        child job with a base commit is merged first, which may take long. A worker is omitted if
+        all its child jobs in ``rendering`` have a base commit.
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
