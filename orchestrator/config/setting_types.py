@@ -29,7 +29,10 @@ def setting_paths() -> list[tuple[str, str]]:
 
 
 def is_text(path: KeyPath) -> bool:
-    """True if the setting at ``path`` is text. A text such as ``on`` must not be read as YAML."""
+    """True if the setting at ``path`` is text.
+
+    The value of such a setting must not be read as YAML: ``on`` would become True.
+    """
     kinds = _kinds(path) - {NoneType}
     return bool(kinds) and all(isinstance(each, type) and issubclass(each, _TEXT) for each in kinds)
 

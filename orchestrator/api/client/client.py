@@ -77,9 +77,8 @@ class OrchestratorClient(FollowCalls):
         the running server of ``folder``, the directory with ``config.yaml`` and the workspace.
         Raises NoServer if no server runs.
 
-        The default of ``folder``: the portable folder that contains this package. An installed
-        package is in no portable folder. The default is then usually ``.orchestrator/local`` of the
-        current project.
+        The default of ``folder`` is the portable folder that contains this package. If the package
+        is installed instead, the default is usually ``.orchestrator/local`` of the current project.
         """
         environ = os.environ if environ is None else environ
         address = find_address(folder or home_here(environ), environ)

@@ -125,7 +125,7 @@ def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
 
 
 def events_of(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield the ``data`` of each complete event that is a JSON object."""
+    """Yield the ``data`` of each complete event, if the data is a JSON object."""
     data: list[str] = []
     for line in text_lines(pieces):
         field, _, value = line.partition(":")

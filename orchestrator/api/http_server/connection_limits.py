@@ -470,8 +470,8 @@ class Acceptor:
 def _first_kept() -> int:
     """Return the lowest descriptor number that is reserved for vital requests.
 
-    The kernel always assigns the lowest free number. If a connection gets a reserved number, all
-    lower numbers are therefore in use.
+    All higher numbers are reserved too. The kernel always assigns the lowest free number, so a
+    connection gets a reserved number only if all other numbers are in use.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return soft - min(MOST_KEPT, soft // KEPT_SHARE)

@@ -67,7 +67,7 @@ class Relay:
     """Decrypts connections for waitress in one thread, which ``start`` starts."""
 
     def __init__(self, context: ssl.SSLContext, limit: int) -> None:
-        """``limit``: the number of connections up to which the relay ends none.
+        """``limit``: the number of connections above which the relay starts to end connections.
 
         For each new connection above the limit, the relay ends one connection whose client does not
         read its answers. It chooses the client that has not read for the longest time.

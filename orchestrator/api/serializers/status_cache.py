@@ -168,8 +168,8 @@ def quick_status_bytes(
 ) -> tuple[StatusBody, Mapping[str, object]] | None:
     """Return the status answer and the remaining quota, if only a few rows have changed.
 
-    Return None if the answer may need a query, or more than about 1 ms, such as for a large job or
-    a job with child jobs.
+    Return None if the answer may need a query, or may take more than about 1 ms. This is so for a
+    large job, and for a job with child jobs.
     """
     earlier = known.current
     if earlier is None or not 0 < len(earlier.rows) <= MOST_QUICK_ROWS:

@@ -150,7 +150,7 @@ def _decided(service: Service, call: LockCall) -> Job | None:
 
 
 def _dropped(done: Future[None]) -> None:
-    """Ignore whether a lock request could be dropped.
+    """Ignore an error of dropping a lock request.
 
-    After a failure, the lock request stays until the end of the worker's attempt.
+    A lock request that was not dropped stays until the end of the worker's attempt.
     """

@@ -93,7 +93,7 @@ AUTO = "auto"
 
 
 class Processors(int):
-    """The value of a setting that is ``auto``: the number of processors that this process may use.
+    """The number of processors that this process may use. It replaces the value ``auto``.
 
     Unlike an ``int``, this type shows that the user did not set the number.
     """

@@ -41,7 +41,8 @@ def review_schema() -> str:
 def review_in(text: str, candidates: Collection[str]) -> Review:
     """Return the review in an agent's answer: the last JSON object with ``ranking``.
 
-    Raise InvalidRequest with all errors, also if a candidate is missing or ranked twice.
+    Raise InvalidRequest, which lists the errors, if the review is invalid. A review is also invalid
+    if a candidate is missing or ranked twice.
     """
     found = None
     for value in objects_in(text):
