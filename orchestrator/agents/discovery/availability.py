@@ -128,10 +128,11 @@ def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
 def _reaches_its_service(
     credentials: Sequence[str] | None, name: str, environ: Mapping[str, str]
 ) -> bool:
-    """True if the variable ``name`` holds a key, or selects a service that has a credential.
+    """True if the agent has a credential for the service that a variable selects.
 
-    ``credentials``: the service's variables and login files, any of which is enough; None if
-    ``name`` itself holds a key.
+    ``name``: the variable. ``credentials``: the service's variables and login files; one that is
+    set or exists is enough. None if the variable ``name`` is itself a credential; the result is
+    then True.
     """
     if credentials is None:
         return True

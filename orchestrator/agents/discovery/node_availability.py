@@ -64,8 +64,9 @@ def description(
 ) -> Description:
     """Return the description of a known agent for the nodes.
 
-    The description has some of the server's environment variables, because workers on nodes get
-    these variables.
+    The description includes the server's environment variables that show if the agent has a
+    credential. The node must consider them, because its workers get these variables from the
+    server.
     """
     return {
         "name": agent.name,

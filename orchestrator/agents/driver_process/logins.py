@@ -73,10 +73,10 @@ def copy_renewed(linked: Iterable[LinkedLogin]) -> None:
 
 
 def finish(linked: Sequence[LinkedLogin]) -> None:
-    """Copy renewed logins to the user's login files, and restore the links.
+    """Copy renewed logins to the user's login files, and restore the links. Never raises OSError.
 
-    A tool that renews a login may have replaced the link by its own file. This file stays if the
-    user's file is missing or has a different login. Never raises OSError.
+    A tool may have replaced a link by a new file. The link is restored only if the user's file has
+    the same content as the new file. Otherwise, the new file stays, so that its login is not lost.
     """
     copy_renewed(linked)
     for each in linked:
@@ -120,7 +120,7 @@ def _recover_one(target: Path, source: Path) -> None:
 
 
 def _complete_content(path: Path) -> bytes | None:
-    """Return a login file's content; None if the content is incomplete, so that it is no JSON."""
+    """Return a login file's content; None if it is not valid JSON, such as a half-written file."""
     content = path.read_bytes() if 0 < path.stat().st_size < _LARGEST_BYTES else b""
     with contextlib.suppress(ValueError, RecursionError):
         return content if json.loads(content) else None

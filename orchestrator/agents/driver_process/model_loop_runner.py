@@ -127,9 +127,10 @@ def child_jobs(spec: Spec) -> tuple[str, ...]:
 
 
 def service(tool: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return settings of the model service, from the user's variables; {} for other tools.
+    """Return settings of the model service of a tool, from the user's variables.
 
     ``base_url``: the address, if it is set. ``api_key_env``: the name of the variable with the key.
+    The result is empty if ``tool`` is neither ``anthropic`` nor ``openai-compatible``.
     """
     if tool == "anthropic":
         token = not environ.get("ANTHROPIC_API_KEY") and environ.get("ANTHROPIC_AUTH_TOKEN")

@@ -37,10 +37,11 @@ class ServerReporter(ABC):
 
     @abstractmethod
     def _send(self, is_last: bool) -> bool:
-        """Send the reports. Return True if the next call may follow without a pause.
+        """Send the reports. Return True if the thread may call this method again without a pause.
 
-        After False, the background thread pauses before the next call, or ends if ``is_last`` is
-        True. ``is_last``: True if the reporter is closing.
+        If the result is False, the background thread pauses before it calls this method again.
+        Exception: if ``is_last`` is True, the thread ends. ``is_last``: True if the reporter is
+        closing.
         """
 
     @property
@@ -107,7 +108,7 @@ class UsageReporter(ServerReporter):
     def close(self, usage: Usage, seconds: float = CALL_SECONDS) -> None:
         """Wait at most ``seconds`` for a running report. Then send the final totals.
 
-        The timeout of this last call is ``seconds``, but at most LAST_CALL_SECONDS.
+        Sending the final totals has its own timeout: ``seconds``, but at most LAST_CALL_SECONDS.
         """
         self._stop(seconds)
         if self._is_reachable and usage != Usage():

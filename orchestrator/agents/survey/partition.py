@@ -1,7 +1,7 @@
 """Division of a large project: the directories that become child jobs, and their parts.
 
-A part of a directory is a direct subdirectory, all files directly in the directory, or a bundle of
-small parts. Each file of the directory is in exactly one part.
+A part of a directory is a direct subdirectory, or consists of all files directly in the directory.
+Several small parts are bundled into one part. Each file of the directory is in exactly one part.
 """
 
 import os

@@ -124,9 +124,9 @@ def _policy(inputs: CallInputs, servers: Collection[str]) -> list[str]:
 def _login_variable(inputs: CallInputs, own: Path) -> dict[str, str]:
     """Return the environment variable that makes Claude use the user's login.
 
-    ``own``: the user's directory for Claude. With the variable, Claude renews the login under a
-    lock in ``own``, as the user's other sessions do. If ``own`` is read-only, the result is empty,
-    and Claude gets only a link to the login file.
+    ``own``: the user's directory for Claude. With the variable, Claude creates a lock in ``own``
+    before it renews the login, as the user's other sessions do. Claude cannot create the lock if
+    ``own`` is read-only. The result is then empty, and Claude gets only a link to the login file.
     """
     if inputs.windows or _STORAGE in inputs.environ or not os.access(own, os.W_OK):
         return {}

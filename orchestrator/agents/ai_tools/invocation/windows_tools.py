@@ -94,7 +94,7 @@ def quoted(text: str) -> str:
 def _native(word: str) -> str:
     """Return the word as an argument that Windows PowerShell passes to a program unchanged.
 
-    A word with special characters gets quotation marks. Exception: if the program is a batch file,
+    A word with special characters gets quotation marks. Only a batch file may get a changed word:
     cmd.exe replaces ``%NAME%`` even between quotation marks.
     """
     if word and not _HAS_MEANING.search(word):

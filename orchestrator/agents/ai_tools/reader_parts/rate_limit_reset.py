@@ -125,8 +125,8 @@ def _time_today(when: datetime, now: datetime) -> datetime:
     ``when`` is this time today.
 
     - If ``when`` is in the future: ``when``.
-    - If ``when`` passed less than two minutes ago: one minute later, because messages omit the
-      seconds.
+    - If ``when`` passed less than two minutes ago: one minute after ``when``. The message omits the
+      seconds, so the reset may be up to one minute after ``when``.
     - Otherwise: the same time tomorrow.
     """
     if when > now:

@@ -1,4 +1,4 @@
-"""Tool calls of an agent's program: the files that they write, and their lines in a log."""
+"""Tool calls of an agent's program: the files that a call writes, and the log line of a call."""
 
 from collections.abc import Mapping
 

@@ -107,10 +107,11 @@ class CodexSession:
 
     @property
     def total(self) -> Usage:
-        """Usage of the session: the sum of its answered model calls, or of its files' totals.
+        """Usage of the session. Each number in it is the larger number of two sums.
 
+        One sum is of the answered model calls, the other is of the totals in the session's files.
         Either sum may be too small: the totals come late, and some releases of Codex do not report
-        each model call. So each value is the larger of the two.
+        each model call.
         """
         answers, totals = _sum(self._answers.values()), _sum(self._totals.values())
         return plus(totals, minus(answers, totals))

@@ -21,8 +21,8 @@ NO_HISTORY = "no git history"
 def add_history(result: SurveyResult, root: Path, paths: Sequence[str], files: Set[str]) -> None:
     """Add the churn and the owners of ``files`` below ``paths`` to ``result``.
 
-    Churn counts the commits that change a file. Commits more than HISTORY_DAYS days older than the
-    newest commit are ignored.
+    Churn counts the commits that change a file. A commit is ignored if it is more than HISTORY_DAYS
+    days older than the newest commit.
     """
     newest = ask_git(root, ["log", "-1", "--format=%ct"])
     if not newest or not newest.strip().isdigit():

@@ -11,11 +11,12 @@ field           one row (or object)
 ==============  ==================================================================================
 schema          1
 mode            ``survey`` or ``build request``
-built           build requests only: false
+built           build requests only: always false, because a survey builds nothing
 surveyed        the requested paths; empty: the whole project
 rule            how lines are counted, as text
 totals          files, bytes, code, comment, blank, bare, binary, too_large, unreadable, links,
-                special; ``bare`` is part of ``blank``
+                special. ``bare``: lines with only brackets, punctuation, or ``pass``; they also
+                count as ``blank``
 languages       language, files, code, comment, blank, bare
 directories     path, files, code, comment, blank, bare of the files directly in it
 modules         path, language, name (dotted, Python only), code, comment, blank, bare, is_test

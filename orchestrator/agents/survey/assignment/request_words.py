@@ -76,9 +76,14 @@ def _vocabulary() -> _Vocabulary:
 def may_ask_to_build(request: str) -> bool:
     """True if ``request`` may ask to create or change something.
 
-    False only if the request clearly asks for information. It then begins with a word such as
-    "explain" or "what", or it only names paths, and no later clause begins with a verb such as
-    "build", or with a new product such as "an app". Words such as "please" are ignored.
+    False only in two cases:
+
+    - Each word of the request looks like a path, such as "src/a.py".
+    - The request begins with a word such as "explain" or "what", and no clause asks to build
+      something. Such a clause begins with a verb such as "build", or with a new product such as
+      "an app".
+
+    Words such as "please" are ignored.
     """
     text = re.sub(r"[^\S\n]+", " ", request)[:MOST_READ_LETTERS]
     if all(map(_LIKE_A_PATH.search, text.split())):
@@ -124,9 +129,10 @@ def keywords(text: str) -> list[str]:
 
 
 def related(words: Iterable[str]) -> dict[str, str]:
-    """Return {stem: word}. The keys are the stems of ``words`` and of their related words.
+    """Return the stems of ``words`` and of related words, each with its item of ``words``.
 
-    ``word`` is the item of ``words`` to which the stem belongs.
+    Example: "login" has the related word "session". For ``["login"]``, the result includes
+    ``{"login": "login", "session": "login"}``.
     """
     stems: dict[str, str] = {}
     for word in words:

@@ -3,8 +3,9 @@
 The grammars are optional packages: the extra ``survey`` of pyproject.toml.
 
 Each grammar has a query in ``queries/``. The query's captures are ``comment``, ``import``,
-``main``, ``test``, and kinds of public symbols. Captures that begin with ``_`` serve only
-conditions inside the query. Captures ``top.<kind>`` count only in files that export nothing.
+``main``, ``test``, and kinds of public symbols. Captures that begin with ``_`` are used only in
+conditions of the query. Captures ``top.<kind>`` are top-level symbols. They are public only if the
+file exports nothing.
 """
 
 from __future__ import annotations
