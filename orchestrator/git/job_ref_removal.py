@@ -40,10 +40,10 @@ _ATTEMPT = "+attempt-"
 def keep(
     git: Git, worktrees: GitWorktrees, root_id: str, directory: str, present: str
 ) -> Sequence[str]:
-    """Create a ref for each commit whose changes the job's removal would lose. Return the refs.
+    """Create a ref for each commit with changes that would be lost with the job. Return the refs.
 
-    ``directory``: path of the job's directory before the removal renamed the directory.
-    ``present``: present path of the job's directory.
+    ``directory``: path of the job's directory when its worktrees were created. ``present``: the
+    directory's present path, which differs if the caller has renamed the directory.
     """
     starts = _refs_below(git, f"{hidden(root_id)}start/")
     results, tips = _results_and_tips(git, root_id)
@@ -184,8 +184,8 @@ def remove(place: GitLocation, root_id: str, directory: str, present: str) -> Se
 def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
     """Return the commits of a root job that are on no branch of the user, by full ref name.
 
-    Each worktree that remains after a full disk or a crash has its path as key, and ``UNCOMMITTED``
-    as value.
+    The result also has an item for each worktree that remains after a full disk or a crash. The
+    item's key is the worktree's path, and its value is ``UNCOMMITTED``.
     """
     git = place.git
     branches = f"refs/heads/{BRANCHES}/{root_id}/"

@@ -131,8 +131,9 @@ _REMOTES = r"^remote\..*\.(url|pushurl)$"
 def refusals(git: Git) -> Iterator[tuple[str, str]]:
     """Yield the names and values of git settings that make every push fail. Fetching still works.
 
-    Git applies the setting with the longest matching address, so the user's own settings could
-    allow a push. Therefore each remote gets a setting for its full address.
+    Each setting replaces addresses that begin with the setting's value. If the values of several
+    settings match an address, git applies the setting with the longest value. Therefore each remote
+    gets a setting with its full address: no setting of the user has a longer match.
     """
     listed = os.fsdecode(git_config.matching(git, _REMOTES)).split("\0")[:-1]
     found = [each.partition("\n") for each in listed]

@@ -46,10 +46,10 @@ class Cleaner:
         self._has_removed = False
 
     def feed(self, chunk: bytes) -> tuple[bytes, bytes]:
-        """Return the clean text of a chunk, and a part of the chunk's original text.
+        """Return two values: the clean text of a chunk, and original bytes of the stream.
 
-        The original text is b"" until a byte of the stream is removed. From this byte on, all
-        returned original texts together are the original stream.
+        The second value is b"" until a byte of the stream is removed. All second values together
+        are the original stream from its first removed byte on.
         """
         stream = self._held + chunk
         # First hold back a sequence that the chunk's end cuts. If the sequence is a color, nothing
@@ -67,10 +67,10 @@ class Cleaner:
         return stays, stream[begins_at:] if self._has_removed else b""
 
     def finish(self) -> bytes:
-        """End the stream. Return the bytes of an incomplete sequence that are still held back.
+        """End the stream. Return the held-back bytes of an incomplete sequence, or b"".
 
-        Return b"" if ``feed`` has removed anything from the stream: then ``feed`` has already
-        returned the held bytes as original text.
+        Return b"" if ``feed`` has removed anything from the stream. In that case, the second values
+        of ``feed`` already contain the held-back bytes.
         """
         held, self._held = self._held, b""
         return b"" if self._has_removed else held

@@ -57,7 +57,7 @@ def at(git: Git, path: str) -> Nested:
 def is_worktree(git: Git, path: str) -> bool:
     """True if the path is another worktree of the same repository.
 
-    ``git.merge.side_work`` merges the work of such a worktree.
+    ``git.merge.side_work`` merges the work of this other worktree.
     """
     link = read_regular(Path(git.directory, path, ".git"), _MOST_LINK_BYTES) or b""
     leads = os.fsdecode(link.removeprefix(b"gitdir:").strip())
@@ -68,7 +68,7 @@ def is_worktree(git: Git, path: str) -> bool:
 def unborn(git: Git) -> list[str]:
     """Return the paths of nested repositories that have no commit.
 
-    While the worktree contains such a repository, git adds no file.
+    While the worktree contains a repository without a commit, git adds no file.
     """
     found = []
     for parent, names, _ in os.walk(git.directory):
@@ -146,8 +146,9 @@ def _is_file(directory: str, name: str) -> bool:
 def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
     """Yield nested repositories that contain files in ``changed``.
 
-    If the index already has files of a nested repository, git adds the nested repository's files
-    instead of a link. Only this function finds such a nested repository.
+    Usually git adds a nested repository as a link, which shows that the repository exists. If the
+    index already has files of the nested repository, git adds no link, but more files. Only this
+    function finds the nested repository in that case.
     """
     directories = {posixpath.dirname(each.path) for each in changed}
     while directories:

@@ -40,12 +40,14 @@ _NOBODY = Signature(name="orchestrator", email="merge@orchestrator.invalid")
 
 
 def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
-    """Return a commit on ``head`` with the changes of ``result`` since ``dirt``. Raise InTheWay.
+    """Return a commit on ``head`` with the changes of ``result`` since ``dirt``.
 
-    ``dirt``: a commit of the work that was uncommitted at the job's start. This commit is the merge
-    base. The user may have committed the same work after the start. With an earlier base, the work
-    would count as a change of both sides. It would then conflict with a worker's changes of the
-    same lines.
+    Raise InTheWay if the changes conflict.
+
+    ``dirt``: the commit that the job started from. It contains work that the user had not committed
+    before. ``dirt`` is the merge base, because the user may have committed this work since. With an
+    earlier merge base, both sides would have added the work, and a worker's changes of the same
+    lines would conflict.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
     tried = merge_tree.merge(git, evolved, result, message, _NOBODY)

@@ -108,10 +108,10 @@ def _pop_group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Ed
 
 
 def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
-    """Return the lines of one side (a span) that stand for the lines ``base`` of the base text.
+    """Return the span of one side that corresponds to the span ``base`` of the base text.
 
-    ``edits``: the side's edits of these lines. ``at``: the first line of the returned span; used
-    only if ``edits`` is empty.
+    ``edits``: the side's edits in the span ``base``. ``at``: the first line of the returned span;
+    used only if ``edits`` is empty.
     """
     low, high = base
     if not edits:

@@ -43,7 +43,7 @@ MOST_PLACES = 100
 
 
 def with_origin_commits(git: Git, commit: str, conflict: FileConflict) -> FileConflict:
-    """Return a copy of ``conflict`` whose lost hunks name the commits that added their lines.
+    """Return a copy of ``conflict`` with the commits that added the lines of each lost hunk.
 
     A lost hunk is a change of ``ours`` that is not in the merge result. The commits are searched in
     the history of ``commit``, for at most ``MOST_PLACES`` hunks.

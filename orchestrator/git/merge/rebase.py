@@ -67,8 +67,9 @@ def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
 
     Return "" if the changes conflict, or if the commit has no parent.
 
-    ``merge-tree`` of git 2.39 has no option for the merge base. Therefore ``tree`` and the commit's
-    files become two temporary commits. The parent of both has the files of the commit's parent.
+    ``merge-tree`` of git 2.39 has no option for the merge base. Therefore this function creates
+    three temporary commits: a merge base with the files of ``facts.parent``, and two children with
+    the files of ``tree`` and of ``facts.tree``.
     """
     if not facts.parent:
         return ""
@@ -108,8 +109,12 @@ def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) 
     A subject that equals the subject of ``message`` is omitted. If no subject remains, the new
     commit keeps the message of the next commit.
 
-    Return ``tip`` unchanged if it is not a descendant of ``onto`` and ``refused``, or if a commit
-    to squash is a merge.
+    Return ``tip`` unchanged in these cases:
+
+    - There is no commit after ``onto`` up to ``refused``.
+    - ``tip`` is not a descendant of ``refused``.
+    - A commit to squash is a merge.
+    - A commit up to ``refused`` has two children.
     """
     above = _parents(git, refused, onto)
     after = _parents(git, tip, refused)

@@ -383,8 +383,8 @@ def _own_branches(
     """Return two mappings. Each maps a branch to the worker's last commit on the branch.
 
     The first mapping has the worker's own branches. The second mapping has branches of the user.
-    A branch of the user is omitted if its log shows that a worker moved the branch to the commit.
-    The job's report already names such a branch.
+    A branch of the user is omitted if its log shows that a worker moved the branch to this last
+    commit, because the job's report already names the branches that workers moved.
     """
     found, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
     for ref, tip in branches.items():
@@ -412,7 +412,7 @@ def _own_branches(
 def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[LogEntry]:
     """Yield the entries of a branch's log, except entries of other workers and of the user.
 
-    The log has such other entries if another worker or the user commits on the branch after this
+    The log has entries of others if another worker or the user commits on the branch after this
     worker.
     """
     users = {each.email for each in entries(_log_of(home, "HEAD"))}
@@ -424,7 +424,8 @@ def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[L
 def _made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
     """Return the worker's last commit on a branch, if made in the worker's worktree; otherwise "".
 
-    ``tip``: the branch's present commit. Another worker may have added commits.
+    ``tip``: the branch's present commit. It is newer than the result if another worker has added
+    commits.
     """
     left = log.left_at(ref)
     if not left or tip in log.created:

@@ -1,4 +1,4 @@
-"""Union merge: decides which files may contain the added lines of both sides.
+"""Union merge: decides in which files the added lines of both sides are kept.
 
 Files that programs read must stay valid. Therefore JSON, TOML, YAML, XML, and Python files are
 united only if the result can be parsed and has no duplicate names. Lock files are never united.
@@ -25,7 +25,7 @@ _SETS = re.compile(
     r"(^|/)(\.[a-z]*ignore|\.gitattributes|\.mailmap|go\.sum|MANIFEST\.in|CODEOWNERS|AUTHORS|"
     r"CONTRIBUTORS|[^/]*requirements[^/]*\.(txt|in))$"
 )
-#: Files that both sides may create, each with its own lines.
+#: Files that are united even if both sides created them.
 _OF_LINES = re.compile(r"\.(txt|log)$")
 #: Matches imports: lines that a file needs only once.
 _IMPORT = re.compile(
@@ -34,7 +34,7 @@ _IMPORT = re.compile(
 
 
 def may_unite(path: str, *, is_new: bool) -> bool:
-    """True if the merge of this file may contain the added lines of both sides.
+    """True if it is allowed to merge this file by keeping the added lines of both sides.
 
     ``is_new``: True if both sides created the file.
     """

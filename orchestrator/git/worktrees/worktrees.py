@@ -250,7 +250,10 @@ class GitWorktrees:
         return found
 
     def note_sound(self, found: Found) -> None:
-        """Record that a worktree is sound: git can read its HEAD and index, and has no conflict."""
+        """Record that a worktree is sound.
+
+        Git can read the HEAD and the index of a sound worktree, and the index has no conflict.
+        """
         seen = _head_and_index(found.admin)
         if seen is not None:
             self._sound[found.admin] = seen

@@ -50,9 +50,9 @@ def remove(directory: str) -> None:
 
 
 def sweep(workspace: os.PathLike[str] | str, keep: Collection[str]) -> None:
-    """Remove the directories of a workspace's attempts, except the directories in ``keep``.
+    """Remove leftover directories of a workspace's attempts, except the directories in ``keep``.
 
-    Crashed servers have left the removed directories.
+    A directory is left over if its server crashed.
     """
     root, prefix = _root(), _prefix(workspace)
     try:

@@ -111,7 +111,8 @@ def git_settings(environment: Mapping[str, str], more: Iterable[tuple[str, str]]
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
     """Return the variables that keep Go and pytest from using a directory above a worktree.
 
-    A tool is not limited if its settings are in a directory from ``cwd`` up to the worktree's top.
+    A tool with settings in a directory from ``cwd`` up to the worktree's top needs no limit,
+    because it uses these settings and searches no further.
     """
     places = list(_directories_up(cwd, worktree))
     has_own = any(os.path.exists(f"{place}/go.work") for place in places)
