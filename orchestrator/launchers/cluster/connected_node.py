@@ -165,8 +165,10 @@ def store_end(attempt: NodeAttempt, exit: Exit, record: str) -> Exit:
     """Store an attempt's end on the server, unless the server has an exit record of the attempt.
 
     ``record``: the exit record that the node sent; empty if the node sent none. For a lost attempt
-    without a genuine record, store a tombstone: an exit record that prevents another start. Return
-    the end in the exit record that the server then has; ``exit`` if the server still has no record.
+    without a genuine record, store a tombstone: an exit record that prevents another start.
+
+    Return the end that the server's exit record describes after this call; ``exit`` if the server
+    has no exit record.
     """
     try:
         if exit.ended_by is EndedBy.LOST and not _is_proof(record, attempt.digest):
@@ -286,7 +288,7 @@ def state_of(
     """Return the state of a node, for display. ``entry``: None if the node was removed.
 
     ``fenced_after``: seconds after which all workers of the node have ended, if the node gets no
-    more answers of the server.
+    more answers from the server.
     """
     seen = None if node.heard_at is None else now - node.heard_at
     state = "up"

@@ -59,7 +59,7 @@ class GivenUpAttempt:
     rest: dict[str, int] = field(default_factory=dict)
 
     def begin(self, bases: Mapping[str, int]) -> Mapping[str, int]:
-        """Return {file: position in the attempt's output from which the node must send}.
+        """Return how many bytes of the attempt's output the node need not send again, by file.
 
         ``bases``: {file: position in the server's file at which the attempt's output begins}.
         Earlier attempts may have written to the same file.
@@ -153,10 +153,10 @@ class LateEnds:
     def connected(
         self, node: str, known: Mapping[str, Mapping[str, int]]
     ) -> Mapping[str, Mapping[str, int]]:
-        """Return {attempt: {file: position in the attempt's output from which the node must send}}.
+        """Return how many bytes of output the node need not send again, by attempt and file.
 
-        ``known``: {attempt: {file: position}} for the attempts that the node knows. The attempt's
-        output begins at this position of the server's file. Lost attempts that the node does not
+        ``known``: the attempts that the node knows. For each attempt: {file: position in the
+        server's file at which the attempt's output begins}. Lost attempts that the node does not
         know are forgotten.
         """
         found = self._given_up.pop(node, {})

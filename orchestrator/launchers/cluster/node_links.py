@@ -523,10 +523,11 @@ class NodeLinks:
         }
 
     def _grant(self, node: ConnectedNode) -> None:
-        """Record when the node's workers have ended at the latest, if the next answer is the last.
+        """Record that the server's next answer to the node extends the node's lease.
 
-        The next answer extends the node's lease. Call this before the server sends the answer.
-        Otherwise, the node could already have a longer lease than the server has recorded.
+        ``node.fenced_at`` becomes the latest time at which the node's workers can still run if no
+        further answer follows. Call this before the server sends the answer. Otherwise, the node
+        could already have a longer lease than the server has recorded.
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 

@@ -171,8 +171,8 @@ def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
 
     Return the names of the controllers in ``wanted`` that are enabled.
 
-    A group that limits its subgroups must not contain a process. Therefore, this process and its
-    children may move from ``base`` to a subgroup first.
+    The kernel refuses this while ``base`` itself contains a process. In that case, this function
+    moves this process and its children from ``base`` to a subgroup, and retries.
     """
     for controller in wanted:
         try:

@@ -318,8 +318,8 @@ class ShimPool:
     def handle_closed_socket(self, link: ShimLink) -> bool:
         """Handle the closed socket of a shim that has exited.
 
-        Return True if the shim was busy, and if no spawner will report when the shim's leftover
-        processes have ended.
+        Return False if the shim was idle, or if its spawner will report the end of the shim's
+        leftover processes later (see ``ended_shims``). Otherwise return True.
         """
         self._drop(link)
         if link in self._idle:

@@ -158,7 +158,10 @@ def _total(pid: int, name: str, *fields: bytes) -> int:
 
 
 def _mapped(pid: int, files: dict[File, int]) -> int:
-    """Return the bytes of ``files`` in a process's memory: the process's share of their pages."""
+    """Return a process's share of the memory of ``files``, in bytes.
+
+    A page of a file that several processes have mapped is divided equally among the processes.
+    """
     total, counts = 0, False
     for line in process_table.read(f"/proc/{pid}/smaps").splitlines():
         words = line.split()

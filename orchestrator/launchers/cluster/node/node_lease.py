@@ -79,10 +79,12 @@ class NodeLease:
     def server_is_absent(self, dialled: float) -> None:
         """Extend the lease after all addresses refused the connection, so that workers continue.
 
-        This is safe because a refused connection shows that no server runs. No other machine starts
-        this node's attempts, and a new server waits for the end of the lease. ``dialled``: the
-        ``boot_time()`` at which the node began to try the addresses. The extension counts from this
-        time.
+        The extension cannot cause an attempt to run twice. A refused connection shows that no
+        server runs, and only a server starts attempts on another machine. A new server first waits
+        for the end of the lease.
+
+        ``dialled``: the ``boot_time()`` at which the node began to try the addresses. The extension
+        counts from this time.
         """
         terms = self._terms
         if terms is None or not terms.refusal_is_absence:
