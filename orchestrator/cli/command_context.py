@@ -166,8 +166,8 @@ class CliContext:
 def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
     """Return the error for an action that the user has not confirmed.
 
-    ``verb``: the action, such as ``remove``. ``undone``: the last word of the message that nothing
-    was changed, such as ``removed``.
+    ``verb``: the action, such as ``remove``. ``undone``: the word after "nothing was" in the
+    message, such as ``removed``.
     """
     return Conflict(
         f"refusing to {verb} without confirmation; nothing was {undone}; confirm with: "

@@ -105,9 +105,10 @@ def _grant(
 ) -> LockLease:
     """Return the lease of ``owner`` on one lock: its present lease, or a new lease.
 
-    ``held``: the owner's present lease, and True if another worker has acquired an overlapping lock
-    after the owner; None without a present lease. If the value is True, the present lease gets the
-    new ``number``, otherwise it stays unchanged. A new or changed lease is stored.
+    ``held``: None if the owner has no present lease; otherwise a pair. The first value is the
+    present lease. The second value is True if another worker has acquired an overlapping lock after
+    the owner. If True, the present lease gets the new ``number``; otherwise it stays unchanged. A
+    new or changed lease is stored.
     """
     if held is not None and not held[1]:
         return held[0]

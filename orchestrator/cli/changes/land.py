@@ -152,7 +152,7 @@ def land_command(
 
     Fast-forwards the branch if possible; otherwise creates a merge commit. Never overwrites
     uncommitted changes or untracked files. A partial job needs --partial. If JOB started from
-    another branch, --yes is not enough: also pass --onto BRANCH, with the current branch.
+    another branch, --yes is not enough: also pass --onto with the name of the current branch.
 
     With --pr, your branch does not change. The result branch is pushed to the remote of the branch
     that JOB started from. Then gh or glab opens a pull request to that branch, or to the branch

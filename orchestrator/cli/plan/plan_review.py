@@ -75,7 +75,7 @@ def local_plan(context: CliContext, job: JobOptions) -> Draft:
 def rough_estimate(
     context: CliContext, job: JobOptions, tasks: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    """Return an estimate of the tasks' usage that uses no measurements of earlier workers."""
+    """Return an estimate of the tasks' usage, without measurements of earlier workers."""
     from orchestrator.composition import estimate_of
 
     default = job.config.get("agent") or "auto"

@@ -324,9 +324,9 @@ def _ports(
     """Return the ports to try, the preferred port first; 0 means any free port.
 
     The previous server's port is included, because that server's workers still call it.
-    ``is_flag``: True if a flag of the command sets ``api.port``. If the flag's port is not 0, the
-    previous server's port is not tried. Exception: if workers call a separate local address, the
-    flag has no effect on the local port, and the previous server's port is tried.
+    ``is_flag``: True if a flag of the command sets ``api.port``. In that case, the previous
+    server's port is included only if the flag's port is 0, or if workers call a separate local
+    address. The flag does not set the port of the separate local address.
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port

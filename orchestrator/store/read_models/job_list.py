@@ -90,7 +90,7 @@ def _of_lists(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def submitted_by(name: str) -> ColumnElement[bool]:
-    """Return the SQL condition that the caller ``name`` submitted the job's root job."""
+    """Return the SQL condition for jobs whose root job was submitted by the caller ``name``."""
     return _jobs.root_id.in_(select(_jobs.id).where(_jobs.submitted_by == name))
 
 
