@@ -331,7 +331,7 @@ def merged_by_drivers(git: Git, ours: str, theirs: str) -> list[str]:
 
 
 def merged_by_drivers_since(git: Git, start: str, tip: str) -> list[str]:
-    """Return the files of ``merged_by_drivers`` for all merge commits after ``start`` up to ``tip``.
+    """Return the files of ``merged_by_drivers`` for all merge commits in ``start..tip``.
 
     Each file has a configured merge driver, and both parents of a merge commit changed the file.
     The files are sorted. Without a configured merge driver, no git process is started.
