@@ -36,8 +36,8 @@ class RemovalPermission:
         """Return the given tests that no file of ``self.files`` can affect.
 
         A file with tests affects only its own tests. A file without tests, such as a helper that
-        many tests import, can affect any test; the result is then empty. ``known``: all tests of
-        the base.
+        many tests import, can affect any test. If ``self.files`` has a file without tests, the
+        result is therefore empty. ``known``: all tests of the base.
         """
         apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
         if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
@@ -45,15 +45,15 @@ class RemovalPermission:
         return apart
 
     def advice(self, tests: Iterable[str]) -> str:
-        """Return what to type so that a task may remove these tests: a setting or an option."""
+        """Return advice for the user: the settings that allow a task to remove the tests."""
         found = (path for each in tests for path in self._files_of(each))
         return how_to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
 
     def _allows(self, test: str) -> bool:
         """True if the tasks may remove the test.
 
-        If the test's file is unknown, the tasks must be allowed to alter every file that may
-        contain the test.
+        If the test's file is unknown, the result is True only if the tasks may alter every file
+        that can contain the test.
         """
         found = self._files_of(test)
         return bool(found) and all(self.files[path] for path in found)
@@ -68,7 +68,7 @@ VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 
 def how_to_allow(paths: Sequence[str], setting: str) -> str:
-    """Return what to type so that a task may alter the files ``paths``: a setting or an option."""
+    """Return advice for the user: the settings that allow a task to alter the files ``paths``."""
     named = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
     general = f"set {setting}: true in config.yaml" if setting else ""
     return f"to allow this change: {', or '.join(filter(None, [named, general]))}"

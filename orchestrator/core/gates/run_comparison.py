@@ -30,8 +30,8 @@ def combined_on_base(first: FinishedRun, second: FinishedRun) -> FinishedRun:
 
     The result has the findings that both runs have, and the tests that passed in both runs.
 
-    If the second run has no verdict, return the second run. In this case, all findings of the
-    change count as new.
+    If the second run has no verdict, return the second run. There are then no certain findings of
+    the base, so all findings of the change count as new.
     """
     if second.broken:
         return second

@@ -165,9 +165,9 @@ def alteration(
     files, by new path. ``equal``: changed files with unchanged gate settings. ``removed``: the
     paths of ``touched`` that the work removed.
 
-    The gate runs a second time if the result has files to swap, such as altered tests.
-    ``is_compared``: True for a candidate. New tests are then also files to swap, so that the second
-    run omits them.
+    If ``swap`` of the result is not empty, the gate runs a second time. In this run, altered tests
+    and settings have the base's content, and new tests are removed. ``is_compared``: True for a
+    candidate. A candidate has this second run even if it only adds tests.
     """
     left = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
@@ -291,9 +291,8 @@ def hidden_flaws(
 def _hidden_test_flaws(gate: Gate, now: Reading, second: Reading, base: Reading) -> list[Flaw]:
     """Return what ``hidden_flaws`` returns, for a gate that reports tests.
 
-    A test that the second run lacks is returned only if the test passed on the base. Any other test
-    may be new. The second run has no new tests, because it uses the base's versions of the test
-    files.
+    The second run uses the base's test files, so it lacks all new tests. Therefore a test that did
+    not run in the second run is returned only if the test passed on the base.
     """
     failing = {each.key for each in now.flaws}
     passing = {_own_name(name) for name in now.passed or ()}
@@ -341,8 +340,8 @@ def with_rewrites(
 def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection[str]) -> list[str]:
     """Return the files that the gate changes now, but does not change on the base.
 
-    ``touched``: files that the worker changed. Of these files, a file that the gate also changes on
-    the base is returned if the gate now changes an additional place in the file.
+    Exception: a file of ``touched`` is also returned if the gate changes it on the base, but now
+    changes an additional place. ``touched``: files that the worker changed.
     """
     before = base.rewritten if base is not None else ()
     own, own_before = (
