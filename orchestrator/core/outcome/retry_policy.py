@@ -148,8 +148,8 @@ def tool_start_delay(worker: Worker) -> float | None:
 def never_begins(worker: Worker) -> bool:
     """True if none of the worker's latest ``MOST_NEVER_BEGAN`` attempts has begun.
 
-    The next attempt then counts as a retry. Otherwise, a worker that removes its own files would be
-    retried forever.
+    In this case, the next attempt counts as a retry, although the latest attempt has not begun.
+    Without this rule, a worker that removes its own files would be retried forever.
     """
     latest = worker.result.failures[-MOST_NEVER_BEGAN:] if worker.result else ()
     return len(latest) == MOST_NEVER_BEGAN and all(each.cause == NEVER_RAN for each in latest)

@@ -96,7 +96,7 @@ def kind_of_worker(worker: Worker) -> NeedKind | None:
 def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
     """Return the needs of one job.
 
-    ``workers``: at least all workers of the tasks that have a need.
+    ``workers``: workers of the job. If a worker has a need, all workers of its task must be given.
     """
     own = list(workers)
     return [*_needs_from_job(job), *_needs_from_workers(job, own)]
@@ -105,7 +105,7 @@ def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
 def needs_in(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
     """Return the needs of several jobs.
 
-    ``found``: each job, with at least all workers of its tasks that have a need.
+    ``found``: each job with its workers, as for ``needs_of``.
     """
     return [need for job, workers in found for need in needs_of(job, workers)]
 

@@ -104,9 +104,9 @@ def is_unjudged(
 ) -> bool:
     """True if a merged change has code that no gate judged.
 
-    If a gate judged the merged state, the result is False. Otherwise, the workers decide. The
-    result is True if at least one worker was judged by no gate, and changed code or has a child job
-    in ``unjudged_jobs``.
+    If a gate judged the merged state, the result is False. Otherwise, the workers that no gate
+    judged decide. The result is True if one of them changed code, or has a child job in
+    ``unjudged_jobs``.
 
     ``touched``: paths of the change. ``results``: gate results on the merged state. ``workers``:
     the workers of the change. ``unjudged_jobs``: jobs whose results have unjudged code.
@@ -140,9 +140,9 @@ def unjudged_files(
     all files. A gate result of one worker covers only this worker's files.
 
     ``present``: the changed files that still exist. Each key is a file's path in the project. The
-    value is the path of the same file in ``files_created`` of a worker's result. ``below``: facts
-    of the workers' child jobs. A file that only child jobs changed counts as judged, unless
-    ``below`` lists it as unjudged.
+    value is its path in the repository, as in ``files_created`` of a worker's result. ``below``:
+    facts of the workers' child jobs. A file that only child jobs changed counts as judged, unless
+    ``below`` lists the file as unjudged.
     """
     names = {each.name for each in results}
     of_result = [each for each in results if _is_judge(each)]
@@ -217,7 +217,7 @@ def flaky_gates(results: Iterable[GateResult]) -> tuple[FlakyGate, ...]:
 def suppressing_comments(
     results: Iterable[GateResult], workers: Iterable[Worker]
 ) -> tuple[SwitchedOff, ...]:
-    """Return the new comments in code that switch off findings, with one item for each gate.
+    """Return the new code comments that switch off findings, grouped by gate.
 
     If a gate ran on the merged state, only comments in the merged state count. Otherwise, the
     comments of the first worker with this gate count.

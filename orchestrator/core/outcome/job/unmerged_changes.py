@@ -59,10 +59,9 @@ def may_lack_promised(worker: Worker) -> bool:
 def lost_without_worktree(
     job: Job, tasks: Mapping[str, TaskSpec], workers: Sequence[Worker]
 ) -> Iterator[Missing]:
-    """Yield the changes of workers that succeeded although their tasks require a missing worktree.
+    """Yield the changes of successful workers that lacked the worktree which their task requires.
 
-    A submission is rejected if one of its tasks requires a worktree and none can be created.
-    Therefore only a planner can create such a task.
+    Only a planner can create such tasks, because a submission with such tasks is rejected.
     """
     if not lacks_worktrees(job, tasks.values()):
         return
@@ -184,9 +183,10 @@ def _without_links(
 ) -> Sequence[str]:
     """Return ``present`` without the paths that only the worker ``worker_id`` changed.
 
-    The result is used to search for promised files that were missing at the worker's end. If the
-    worker's changes include the path of a missing file, the path is a link out of the worktree. The
-    file itself is then still missing, although its path is in ``present``.
+    The result is used to search for promised files that were missing at the worker's end. At the
+    path of a missing file, the worker may have created a link out of the worktree. The path is then
+    in ``present``, but the file is still missing. If another worker changed the path, the file
+    exists.
     """
     others = {path for each in workers if each.id != worker_id for path in each.touched_files}
     own = {path for each in workers if each.id == worker_id for path in each.touched_files}
@@ -264,8 +264,8 @@ def merge_command(missing: Missing, top: Job, above: Sequence[str]) -> MergeComm
     from its parent to ``top``, as arguments of the command ``merge``.
 
     A merge cannot add changes that gates rejected, because the merge runs the gates again. Such
-    changes need another attempt. ``retry`` starts no attempt for the worker of a child job, so that
-    worker's rejected changes are only shown.
+    changes need another attempt. But ``retry`` cannot start an attempt for a worker of a child job.
+    Therefore the rejected changes of a child job's worker are only shown.
     """
     if not missing.is_made:
         return _way_to_create(missing, top)
@@ -396,7 +396,10 @@ class UnmergedChanges:
         return [each for each in self._counting_workers(job) if each.id not in lacking]
 
     def made_not_in_result(self, job: Job) -> list[OutsideWork]:
-        """Return existing changes of workers, at any depth, that the result lacks."""
+        """Return the changes that still exist, but are not in the job's result.
+
+        Changes by workers of descendants are included.
+        """
         if job.facts.discarded:
             return []
         found = [self._missing_work(each, job) for each in job.facts.lacking if each.is_made]
@@ -523,10 +526,10 @@ class UnmergedChanges:
         return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
 
     def _jobs_below(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
-        """Yield ``job`` and its descendants whose changes could be in its result, each with a flag.
+        """Yield ``job``, and its descendants whose changes could be in the result of ``job``.
 
-        The flag is True if the lost changes of the yielded job are listed in the facts of the first
-        yielded job. ``counts``: the flag of ``job`` itself.
+        Each yielded job has a flag. The flag of a descendant is True if the facts of ``job`` list
+        the changes that the descendant lost. ``counts``: the flag of ``job``.
         """
         yield job, counts
         for worker in self.workers.get(job.id, ()):
