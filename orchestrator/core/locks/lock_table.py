@@ -22,8 +22,9 @@ MOST_NAMES = 100
 def lock_name(text: str) -> str:
     """Return the canonical spelling of a lock name: ``./src//api/`` becomes ``src/api``.
 
-    A pattern becomes its directory: ``src/**/*.py`` becomes ``src``, because two different patterns
-    may match the same file. Raise ValueError with the cause if the name is invalid.
+    A pattern becomes its directory: ``src/**/*.py`` becomes ``src``. Otherwise, locks on two
+    different patterns would not conflict, although both may match the same file. Raise ValueError
+    with the cause if the name is invalid.
     """
     if not 0 < len(text) <= LONGEST_NAME:
         raise ValueError(

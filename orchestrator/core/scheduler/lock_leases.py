@@ -122,9 +122,9 @@ class LeaseManager:
             self._emit_event(EventKind.LOCK_RELEASED, key, names, now, by=by)
 
     def attempt_ended(self, key: WorkerKey, now: float) -> None:
-        """Release the leases of an ended attempt in memory.
+        """Remove the leases of an ended attempt from memory.
 
-        The store itself ends leases when it saves the end of their attempt.
+        The store ends the stored leases itself, when it saves the attempt's end.
         """
         names = self._locks.attempt_ended(key)
         if names:
@@ -145,7 +145,7 @@ class LeaseManager:
         return True
 
     def turn(self, now: float) -> None:
-        """Drop requests whose call was not repeated within PLACE_KEPT_SECONDS.
+        """Drop requests that their worker has not repeated within PLACE_KEPT_SECONDS.
 
         Also release the slot of each worker that has waited for a lease for
         SLOT_RELEASED_AFTER_SECONDS.

@@ -228,8 +228,8 @@ class SchedulerView:
         """Return the judged code files that a worker's child jobs changed in the project.
 
         A code file is judged if gates checked the change. Keys are paths. Each value is the end
-        (Unix time) of the latest task that changed the file. Files of deeper child jobs are
-        included if their parent worker worked in the project.
+        (Unix time) of the latest task that changed the file. Files of a deeper child job are
+        included only if this job's parent worker worked in the project.
         """
         found: dict[str, float] = {}
         present = self.workers.get(worker.key, worker)

@@ -127,8 +127,8 @@ class Slots:
     def all_wait(self) -> bool:
         """True if no worker runs: every worker with a process waits.
 
-        Only a new worker can then finish the work for which the waiting workers wait. Therefore,
-        the start of a new worker may exceed the limits for processes and memory.
+        The workers then wait for work that only a new worker can do. Therefore, the start of a new
+        worker may exceed the limits for processes and memory. Otherwise, all would wait forever.
         """
         return self._total == 0
 

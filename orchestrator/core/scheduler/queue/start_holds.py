@@ -63,7 +63,7 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the worker of the same job and agent that the model must answer first.
+        """Return the first worker of the same job and agent, while it has no answer of the model.
 
         The other workers of the job and agent wait for this answer. Return None if they need not
         wait.

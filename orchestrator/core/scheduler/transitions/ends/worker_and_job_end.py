@@ -260,11 +260,11 @@ class WorkerEnd:
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
-        """Return a successful verdict if the failed attempt had to resolve merge conflicts.
+        """Return a successful verdict if the attempt failed to resolve merge conflicts.
 
-        The worker's result is then its work from before the conflicts, and the conflicts are
-        recorded as unresolved. Otherwise, or if the job is being stopped, return ``verdict``
-        unchanged.
+        The worker succeeded before it was asked to resolve the conflicts. It keeps this earlier
+        work as its result, and the conflicts are recorded as unresolved. In all other cases, return
+        ``verdict`` unchanged; also if the job is being stopped.
         """
         result = worker.result
         if verdict.succeeded or job.stop_cause is not None or not (result and result.conflicts):

@@ -181,8 +181,8 @@ class Preloads:
     def withdrawals_first(self, commands: Sequence[Command]) -> Sequence[Command]:
         """Return the commands, sorted so that withdrawals of preloaded launches come first.
 
-        If the stop of a running worker came first, its shim could begin a preloaded launch after
-        the worker's end.
+        If a running worker were stopped first, its shim would be free. The shim could then begin a
+        preloaded launch before the withdrawal of this launch.
         """
         if not self._preloaded:
             return commands
@@ -195,8 +195,8 @@ class Preloads:
     def waits_for_slot(self, key: WorkerKey) -> bool:
         """True if the worker is preloaded, and no slot is free for it.
 
-        A shim may begin a preloaded worker before the server has recorded the end of the shim's
-        previous worker.
+        This happens if a shim begins the worker while the shim's previous worker still has the
+        slot, because the server has not yet recorded the previous worker's end.
         """
         if key not in self._preloaded:
             return False
