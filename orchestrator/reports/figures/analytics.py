@@ -40,10 +40,11 @@ seconds, memory is bytes, and null means unknown, never zero.
 - Tokens, ``cost_usd``, and ``steps`` include planners and reviewers that started.
 - Tokens are as the agents report them. ``input_tokens`` exclude ``cache_read_tokens``, which a
   provider read from its cache.
-- ``prompt_bytes``: size of all prompts. ``prompt_bytes_shared``: size of the text with which a
-  prompt and the prompt of an earlier worker of the same job and agent both begin. A provider may
-  have cached this text. ``prompt_bytes_left_out``: size of the results of other tasks of which the
-  prompts contain only the paths.
+- ``prompt_bytes``: size of all prompts.
+- ``prompt_bytes_shared``: size of the beginnings that prompts have in common with the prompt of an
+  earlier worker of the same job and agent. A provider may have cached this text.
+- ``prompt_bytes_left_out``: size of the text that was cut from the results of dependencies in
+  prompts. A prompt then contains only the beginning of the result.
 - ``peak_memory_bytes``, ``peak_memory_worker``: the highest peak of one worker, and its id.
 - ``workers_by_status``, ``jobs_by_status``: counts.
 - ``depths``: for each depth, ``depth``, ``jobs``, ``workers``, ``workers_by_status``, and

@@ -384,7 +384,7 @@ class WorkerFigures:
     prompt_bytes: int | None
     #: Size of the prompt's beginning that an earlier worker of this job and agent also received.
     prompt_bytes_shared: int | None
-    #: Size of results of other tasks that the prompt omits. The prompt contains only their paths.
+    #: Size of the text that was cut from the results of dependencies in the prompt.
     prompt_bytes_left_out: int | None
     strays: int
     refused_child_jobs: int

@@ -138,7 +138,7 @@ class PromptSize:
     whole: int
     #: Size of the shared beginning, which is the same for every worker of the job.
     shared: int = 0
-    #: Size of omitted results of other tasks. The prompt contains only the paths of these results.
+    #: Size of the text that was cut from the results of dependencies in the prompt.
     left_out: int = 0
 
 
