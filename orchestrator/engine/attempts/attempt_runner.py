@@ -466,8 +466,9 @@ def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
       node's lease stopped the attempt.
     - Unchanged: all other cases.
 
-    ``adopted``: True if an earlier server started the attempt. Servers stop the shims of such
-    attempts by a signal. For such an attempt, a signal therefore counts as a shutdown.
+    ``adopted``: True if an earlier server started the attempt. The shutdown of a server stops the
+    shim of an adopted attempt by a signal. So for an adopted attempt, a signal counts as a
+    shutdown.
     """
     if exit.cause is ExitCause.SIGNAL and adopted:
         exit = replace(exit, cause=ExitCause.SHUTDOWN)

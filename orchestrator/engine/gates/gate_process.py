@@ -377,8 +377,9 @@ class GateProcesses:
 def _executed_files(path: Path, run: GateProcess) -> tuple[frozenset[str] | None, list[str]]:
     """Return which files of the worktree and which packages of the user's checkout a gate executed.
 
-    The files are relative to ``run.cwd``, or None if unknown. Of these packages, the gate did not
-    judge the worktree's versions. ``path``: path of the file ``SOURCES``.
+    The files are relative to ``run.cwd``, or None if unknown. The gate executed the checkout's
+    versions of the packages, so it did not judge the worktree's versions. ``path``: path of the
+    file ``SOURCES``.
     """
     content = read_regular(path, _MOST_SOURCES_BYTES)
     if content is None:
@@ -403,7 +404,7 @@ def _top_package(path: str) -> str:
 
 
 class _Countdown:
-    """A counter. After ``count`` calls of ``down``, the last call also calls ``then``."""
+    """A counter of calls of ``down``. Call number ``count`` of ``down`` also calls ``then``."""
 
     def __init__(self, count: int, then: Callable[[], None]) -> None:
         self._count = count

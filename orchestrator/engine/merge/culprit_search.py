@@ -64,8 +64,9 @@ class CulpritSearch:
     def __init__(self, base: str, parts: Sequence[MergePart], add: Add, judge: Judge) -> None:
         """``base``: the commit to merge into. The gates are assumed to pass on ``base``.
 
-        ``add`` may merge a part as a union, which keeps the lines of both sides. If the gates then
-        fail, the part is merged again without a union. ``add`` then reports a conflict.
+        ``add`` may merge a part as a union, which keeps the lines of both sides instead of
+        reporting a conflict. If the gates fail after a union, ``add`` is called again without
+        permission for a union, and then reports the conflict.
         """
         self._base = base
         self._all = list(parts)

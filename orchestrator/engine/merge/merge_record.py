@@ -198,10 +198,10 @@ def _missing_as_excluded(record: MergeRecord) -> tuple[Missing, ...]:
 
 
 def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """Return the hunks of merged workers that the result lacks, grouped by the writer of the hunks.
+    """Return the hunks that merged workers wrote and the result lacks, grouped by their writer.
 
-    Two causes exist: another worker's hunk replaced the hunk, or the parent worker of a child job
-    undid the child job's hunk.
+    A hunk is lost if another worker's hunk replaced it, or if it belongs to a child job whose
+    parent worker undid it.
     """
     return (*_replaced_hunks(record), *_undone_hunks(record))
 

@@ -83,8 +83,8 @@ class ResultFacts:
     def _undone_workers(self, files: Mapping[str, str]) -> Iterator[str]:
         """Yield the ids of merged workers whose changes are all missing in the result.
 
-        Check only workers on which another worker depends. Only a dependent worker can undo changes
-        without a conflict.
+        A worker's changes can be undone without a conflict only by a worker that started from these
+        changes. So only workers with dependent workers are checked.
 
         ``files``: the changed files of the result; keys: paths in the project, values: paths in the
         repository.
@@ -105,9 +105,10 @@ class ResultFacts:
     def _unjudged_code(
         self, files: Mapping[str, str], has_unrun: bool
     ) -> tuple[bool, Sequence[UnjudgedFile]]:
-        """Return two values: True if no gate judged the code, and the files that no gate judged.
+        """Return which changed code no gate judged, as two values.
 
-        If the files are unknown, the second value is empty.
+        1. True if no gate judged any changed code.
+        2. The changed files that no gate judged; empty if the files are unknown.
 
         ``files``: the changed files; keys: paths in the project, values: paths in the repository.
         ``has_unrun``: True if gates were skipped.

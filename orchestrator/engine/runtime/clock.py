@@ -26,9 +26,9 @@ def now() -> float:
 def keep(path: Path, *, going_on: bool) -> bool:
     """Store this clock's state in the file ``path``, for the clock of the next server.
 
-    Call this function before ``now``. ``going_on``: True if jobs of the earlier server continue. In
-    this case, this clock continues the earlier server's clock, unless the machine has restarted
-    after the earlier server.
+    Call this function before the first call of the function ``now``. ``going_on``: True if jobs of
+    the earlier server continue. This clock then continues the earlier server's clock. If the
+    machine was restarted since then, this clock is independent of the earlier clock.
 
     Return True if jobs continue and the machine was restarted; otherwise False.
     """

@@ -1,4 +1,4 @@
-"""Ranges of ports for workers. Servers that two workers start then do not use the same port."""
+"""Ranges of ports: each worker has its own, so that test servers of two workers do not conflict."""
 
 import os
 import socket

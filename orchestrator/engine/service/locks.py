@@ -71,8 +71,8 @@ class LockService:
         """End the leases on ``names``: all of them or none. Return ``names``.
 
         A worker ends its own leases. A person ends leases of workers. Raise NotFound if one of the
-        names has no lease. If a task claims this name, raise Conflict instead for a person. Raise
-        Forbidden if the caller may not change the job of a lease.
+        names has no lease. But if the caller is a person and a task claims the name, raise
+        Conflict. Raise Forbidden if the caller may not change the job of a lease.
         """
         attempt = caller.attempt
         if attempt is not None:

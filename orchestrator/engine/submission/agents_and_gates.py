@@ -196,9 +196,9 @@ class GatePlans:
     def of_job(
         self, store: Store, parent: WorkerKey | None, config: ConfigRequest, base: str
     ) -> tuple[GatePlan, str]:
-        """Return two values: the gates of a new job, and a commit.
+        """Return the gates of a new job, and the commit that defines further gates.
 
-        The tasks of the job may name further gates. The files of the commit define these gates.
+        Tasks of the job may name these further gates. The files of the commit define them.
 
         ``parent``: the worker that requests the job; None for a root job. ``base``: the commit from
         which the job starts.

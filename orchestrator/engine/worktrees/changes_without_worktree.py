@@ -174,9 +174,9 @@ class ChangesWithoutWorktree:
         Changes in the project are found only if ``watch`` has recorded the project's state before
         the attempt.
 
-        ``before``: the files of the directory before the attempt. ``builds``: True if the agent's
-        work is to change files. Gates then judge files in the directory. If ``builds`` is False,
-        gates judge these files only in a project without git.
+        ``before``: the files of the directory before the attempt. ``builds``: True if the agent is
+        expected to change files. Gates judge the files in the directory if ``builds`` is True, or
+        if the project has no git repository.
         """
         now = self._workspace.snapshot(worker, task.writes)
         try:
@@ -212,11 +212,13 @@ class ChangesWithoutWorktree:
         """Return three values about changes in the project.
 
         1. All paths that have changed since the worker's first attempt.
-        2. True if a path that counts as work has changed since the latest attempt's start.
-        3. The paths that count as work, sorted.
+        2. True if a path of the third value has changed since the latest attempt's start.
+        3. The paths of the first value, without new files that are never committed, such as caches
+           of tools. Sorted.
 
-        If the project's state was not recorded, the values are empty. ``reports``: names of the
-        worker's reports. If the worker wrote them into the project, move them to its directory.
+        If the project's state was not recorded, the values are empty or False. ``reports``: names
+        of the worker's reports. If the worker wrote reports into the project, move the reports to
+        its directory, and omit their paths.
         """
         before = self._recorded_state(worker, worker.attempt)
         if before is None:

@@ -134,8 +134,8 @@ def _with_env(
 ) -> tuple[TaskSpec, ...]:
     """Return the edited tasks. A task keeps its stored environment if its id is in ``keeps``.
 
-    ``present``: the tasks before the edit, by id. A caller cannot send the environments itself,
-    because the API's answers omit environments.
+    ``present``: the tasks before the edit, by id. The API's answers omit environments, so a caller
+    that edits a plan cannot send them back.
     """
     return tuple(
         replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task

@@ -222,8 +222,9 @@ class JobDetails:
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         """Return the job if its run number ``run``, or a later run, has ended; otherwise None.
 
-        None means that the caller must wait. A worker that waits releases its slot. Therefore, also
-        return None until a calling worker has a slot again.
+        None means that the caller must wait. A calling worker releases its slot during the wait. It
+        may continue only with a slot. So after the run's end, the result is still None until the
+        worker has a slot again.
         """
         job = self._access.job(caller, job_id)
         key = caller.worker_key
