@@ -206,9 +206,9 @@ class LeaseObserver:
     def look(self) -> HeldLease | None:
         """Read and return the lease of a server on another machine; None if there is no such lease.
 
-        Raise StoreError. During a StoreError, the other server may have renewed its lease, and the
-        database may have lost the renewal. Therefore the wait for the lease's end starts again with
-        the next successful call.
+        Raise StoreError. After a StoreError, the wait for the lease's end starts again at the next
+        successful call. Otherwise, the wait could be too short: before that call, the other server
+        may have renewed its lease, and the database may have lost the renewal.
         """
         try:
             found = self._session.read()

@@ -103,8 +103,8 @@ class WorkerResult:
     #: Files in which the worker's changes conflict. Set when an agent is asked to resolve the
     #: conflicts.
     conflicts: tuple[str, ...] = ()
-    #: True if the agent that was asked to resolve the conflicts finally failed. The worker's result
-    #: is then its work from before the conflicts.
+    #: True if the agent finally failed to resolve the conflicts. The worker's result is then the
+    #: work that the worker had before the agent was asked.
     unresolved: bool = False
     #: Size of the worker's changes; known for candidates that have a worktree.
     change: ChangeSize | None = None

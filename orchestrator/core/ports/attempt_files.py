@@ -89,9 +89,8 @@ class ServerWorktrees(Protocol):
     def take(self, worktree: WorktreeFiles, path: str) -> None:
         """Update a worktree and its branch to the state in the directory ``path``.
 
-        The directory comes from a node, and is not trusted. Raise RepositoryError or OSError. The
-        branch is then unchanged, or only part of the change is done; a repeated call completes the
-        change. Idempotent.
+        The directory comes from a node, and is not trusted. Raise RepositoryError or OSError. After
+        an error, the update may be incomplete; a repeated call completes it. Idempotent.
         """
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:

@@ -386,9 +386,9 @@ class Repository(Protocol):
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         """Reset a branch and its worktree to a commit.
 
-        Untracked files, including ignored files, are removed. Ignored files are then restored from
-        the commit ``kept``; "" restores none. Ignored files that ``commit_ignored`` does not save,
-        such as large directories, are not removed. Idempotent.
+        Untracked files are removed, and also the ignored files that ``commit_ignored`` saves. Other
+        ignored files, such as large directories, stay. ``kept``: commit from which the ignored
+        files are then restored, or "". Idempotent.
         """
 
     def update_files(self, directory: str, now: str, then: str) -> None:
@@ -451,8 +451,8 @@ class Repository(Protocol):
         """Prepare the project's installed programs for use in a worktree.
 
         ``programs``: a directory for copies of programs. Its earlier content is removed.
-        ``search``: the ordinary search path. ``trusted``: True to ignore programs that a worker
-        installed.
+        ``search``: the ordinary search path. ``trusted``: True to use only trusted programs; the
+        programs that a worker installed are then ignored.
         """
 
     def remove_detached_worktree(self, directory: str) -> None:

@@ -13,9 +13,9 @@ _ESCAPED = "\\*?[]! #"
 def matches(path: str, patterns: Iterable[str]) -> bool:
     """True if the patterns select the path.
 
-    The last pattern that matches decides; ``!`` excludes the path. If no pattern matches, the path
-    is selected if the first pattern starts with ``!``: the only pattern ``!*.md`` selects ``a.py``.
-    A pattern without a slash matches a name at any depth.
+    The last pattern that matches decides; ``!`` excludes the path. If no pattern matches, the first
+    pattern decides: it selects the path if it starts with ``!``. For example, ``["!*.md"]`` selects
+    ``a.py``. A pattern without a slash matches a name at any depth.
     """
     wanted = tuple(patterns)
     fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]

@@ -175,7 +175,8 @@ class InstalledPackages:
         """Return the directories to put at the start of a search path, and variables to set.
 
         ``programs``: a directory for programs, which this method empties and fills. ``search``: the
-        rest of the search path. ``trusted``: True to ignore programs that a worker installed.
+        rest of the search path. ``trusted``: True to use only trusted programs; the programs that a
+        worker installed are then ignored.
         """
         path: list[str] = []
         variables: dict[str, str] = {}

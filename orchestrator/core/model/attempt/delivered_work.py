@@ -137,10 +137,10 @@ class SideWork:
 def by_attempt(
     work: Iterable[SideWork], before: Iterable[SideWork], attempt: int
 ) -> tuple[SideWork, ...]:
-    """Return ``work``, with the number of the attempt that created each object.
+    """Return ``work``; each item gets the number of the attempt that created it.
 
-    ``before``: the side work of earlier attempts, with their numbers. All other objects were
-    created by ``attempt``.
+    ``before``: the side work of earlier attempts, with their numbers. Items that are not in
+    ``before`` get the number ``attempt``.
     """
     first = {each.ref: each.attempt for each in before if each.ref}
     return tuple(replace(each, attempt=first.get(each.ref, attempt)) for each in work)
