@@ -26,8 +26,8 @@ MOST_JOBS, MOST_BODIES = 16, 64
 MOST_QUICK_ROWS, MOST_QUICK_CHANGES = 1000, 25
 #: zlib's ``level`` (the fastest) and ``wbits`` (the gzip format).
 _LEVEL, _GZIP = 1, 31
-#: The tasks that the caller requests. With CHANGED, the number is that of an event: the caller
-#: requests the tasks that changed after this event. Otherwise, the number is unused.
+#: The tasks that the caller requests, and the number of an event. With CHANGED, the caller requests
+#: the tasks that changed after this event. Otherwise, the number is unused.
 Asked = tuple[StatusTasks, int]
 #: JSON of an empty list of tasks. JSON escapes the quotation marks in a text, so no text of the
 #: answer contains these bytes.

@@ -23,7 +23,7 @@ from orchestrator.core.text.formatting import plural
 _UNCHANGED = (GateCause.NOTHING_CHANGED, None)
 #: Maximum number of gates that a sentence names.
 MOST_NAMED = 3
-#: Number of candidates on which a new test must pass to count, unless the task names the test.
+#: A new test counts if it passes on at least this number of candidates, or if the task names it.
 FEWEST_AGREEING = 2
 
 

@@ -119,8 +119,8 @@ def _as_not_run(gate: Gate, cause: GateCause, note: str, result: GateResult) -> 
     return replace(result, status=unrun.status, note=unrun.note, cause=cause)
 
 
-#: Causes of a missing verdict for which the change may be responsible. If the run on the base has
-#: no verdict either, the change is not responsible.
+#: Causes of a missing verdict. The change may be responsible for these causes, unless the run on
+#: the base has no verdict either.
 _MAY_BE_CAUSED = frozenset(
     {GateCause.ERROR, GateCause.KILLED, GateCause.TIMEOUT, GateCause.REPORT_UNREADABLE}
 )

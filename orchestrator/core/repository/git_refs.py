@@ -52,10 +52,7 @@ def sent_ref(worker: Worker) -> str:
 
 
 def adopted_result_ref(worker: Worker) -> str:
-    """Return the ref of the job's result at the time it was merged into a rejected worker's branch.
-
-    The ref stores the result's commit.
-    """
+    """Return the ref of the job's result that was last merged into a rejected worker's branch."""
     return f"{hidden(worker.root_id)}taken/{worker.id}"
 
 

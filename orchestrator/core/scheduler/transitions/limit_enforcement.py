@@ -22,8 +22,7 @@ from orchestrator.core.scheduler.transitions.pauses import Pauses
 
 #: Value of the setting ``on_limit`` with which a job asks a person.
 ASK = "ask"
-#: If the wall times of a child job and its parent job end within this many seconds, they count as
-#: ending at the same time.
+#: Wall times of two jobs count as ending at the same time if they end within this many seconds.
 SAME_END_SECONDS = 1.0
 
 
