@@ -39,6 +39,7 @@ from orchestrator.core.ports.read_models import (
     WorkerPage,
 )
 from orchestrator.store import lock_leases
+from orchestrator.store.caches import JobCache, JobTreeCache, JobVersions
 from orchestrator.store.database import job_queries, postgresql, server_lease, state_writer
 from orchestrator.store.database.connections import (
     SUPPORTED_URLS,
@@ -49,8 +50,6 @@ from orchestrator.store.database.connections import (
 from orchestrator.store.database.job_queries import last_seq, snapshot
 from orchestrator.store.database.migrate import migrate
 from orchestrator.store.database.server_lease import Claimant, HeldLease, LeaseSession
-from orchestrator.store.job_cache import JobCache, JobVersions
-from orchestrator.store.job_tree_cache import JobTreeCache
 from orchestrator.store.outbox import SqlOutbox
 from orchestrator.store.read_models.job_list import (
     first_failures,

@@ -7,8 +7,8 @@ from sqlalchemy import BindParameter, ColumnElement, Connection, Select, bindpar
 
 from orchestrator.core.model.job import Attempt, Job, TaskSpec, Worker
 from orchestrator.core.ports import Tree
+from orchestrator.store.caches import tree_of
 from orchestrator.store.database.job_queries import last_seq, values
-from orchestrator.store.job_tree_cache import tree_of
 from orchestrator.store.schema.tables import attempts, jobs, tasks, value_columns, workers
 
 #: Maximum number of jobs that a statement names, because databases limit the length of a statement.

@@ -10,8 +10,8 @@ from orchestrator.core.model.job import PLANNER_INDEX, TaskSpec
 from orchestrator.core.model.states import JobStatus, WorkerKind, WorkerStatus
 from orchestrator.core.model.worker_result import WorkerResult
 from orchestrator.core.ports import StateChange
-from orchestrator.store import SqlStore, job_tree_cache
-from orchestrator.store.job_tree_cache import MOST_ENDED, JobTreeCache
+from orchestrator.store import SqlStore, caches
+from orchestrator.store.caches import MOST_ENDED, JobTreeCache
 from tests.contract.store_adapters import ADAPTERS, database
 from tests.contract.store_values import a_child, a_job, a_worker, an_attempt, an_event
 
@@ -109,7 +109,7 @@ def test_a_deleted_job_is_not_in_memory(stores: tuple[SqlStore, SqlStore]) -> No
 def test_only_the_latest_ended_trees_and_no_large_tree_stay_in_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(job_tree_cache, "MOST_WORKERS", 1)
+    monkeypatch.setattr(caches, "MOST_WORKERS", 1)
     trees = JobTreeCache()
     jobs = [a_job(f"job{number}") for number in range(MOST_ENDED + 1)]
     trees.apply(StateChange(new_jobs=[*jobs, ROOT], new_workers=OWN))

@@ -1,8 +1,8 @@
-"""The store's cache of its latest reads."""
+"""The caches of the store."""
 
 from collections.abc import Mapping, Sequence
 
-from orchestrator.store.job_cache import JobCache
+from orchestrator.store.caches import JobCache
 
 
 def test_what_is_kept_is_not_read_again() -> None:
