@@ -182,7 +182,7 @@ class BranchWork:
 class ConflictText:
     """One conflicting place of a file.
 
-    If all texts are empty, the whole file conflicts, such as a binary file.
+    If all texts are empty, the whole file conflicts. An example is a binary file.
     """
 
     path: str
@@ -545,9 +545,8 @@ class Repository(Protocol):
     ) -> str:
         """Replay commits on top of ``onto``, with their authors and messages.
 
-        Return the last new commit, which has the content of ``final``. If ``final`` has changes
-        that none of the commits has, the last new commit contains these changes and has the message
-        ``message``.
+        Return the last new commit, which has the whole content of ``final``. If ``commits`` is
+        empty, there is one new commit, with the message ``message``.
         """
 
     def merge(
