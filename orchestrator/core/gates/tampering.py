@@ -3,7 +3,8 @@
 - Changes of files that decide how gates judge, such as tests and their configuration. A gate that
   passed runs a second time, with the base's versions of these files. A test that fails only in the
   second run is a finding.
-- Changes by a gate itself. Such a gate fails, because a gate must only judge, and not repair.
+- Changes of files by a gate itself. The gate then fails, because a gate must only judge, and not
+  repair.
 - Comments that switch off a tool's findings in a line or a file.
 """
 

@@ -107,8 +107,8 @@ def compatible(one: LockEntry, other: LockEntry) -> bool:
     """True if both entries may be held at the same time, even with the same name.
 
     A child job works for its parent worker, so a worker never blocks its ancestors or descendants.
-    All candidates of a task share the task's claims. Therefore, an entry with these claims blocks
-    neither the entries of the candidates nor the entries of their descendants.
+    All candidates of a task share the task's claims. Therefore, a claim of the task blocks neither
+    the candidates nor their descendants.
     """
     if one.key in other.party.line or other.key in one.party.line:
         return True

@@ -60,8 +60,8 @@ class NodeWorktree(Protocol):
     def fetch(self) -> bool:
         """Update the server's copy of the worktree, and its branch, to the state on the node.
 
-        Return False if the attempt is ending, because the node then sends the files with the
-        attempt's end. Raise RepositoryError or OSError.
+        Return False, without an update, if the attempt is ending. The node then sends the files
+        with the attempt's end. Raise RepositoryError or OSError.
         """
 
     def bring(self, change: FileChange) -> str:

@@ -66,7 +66,7 @@ class LeaseManager:
         return self._locks.present_obstacle(entry)
 
     def due(self) -> Sequence[LockEntry]:
-        """Return the queued requests that no lock blocks now, and for which a call waits.
+        """Return the queued requests that have a waiting call, and that no lock blocks now.
 
         A repeated call returns nothing until a lock changes or ``recheck_all`` is called.
         """

@@ -112,8 +112,8 @@ class AgentChoice:
         """Return the agent of a task that names no agent: usually ``name``, the job's agent.
 
         If this agent cannot run commands, a task with a command gets ``auto``, which selects
-        ``shell`` for a command. A plan with prompts and commands then need not name an agent in
-        each task.
+        ``shell`` for a command. So a plan may mix prompts and commands, without an agent in each
+        task.
         """
         if not task.command or name == AUTO:
             return name
