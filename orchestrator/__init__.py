@@ -1,4 +1,4 @@
-"""A recursive, hierarchical job orchestrator with a filesystem workspace.
+"""Runs many AI agents and commands in parallel on one project; merges and reports their results.
 
 - ``agents``: Agents: each turns a task into a command, and the command's results into evidence
 - ``api``: The HTTP server, the client library, and the Model Context Protocol
