@@ -25,7 +25,7 @@ NOTHING_BUILT = (
 _WORD = lazy_pattern(r"[A-Za-z][A-Za-z'+#]*")
 #: Matches a clause that begins with a new thing, such as "A small web app ...".
 _NEW_THING = lazy_pattern(r"\W*(?:an?|new)\b", re.IGNORECASE)
-_LIKE_A_PATH = lazy_pattern(r"[/.]\w")
+_LIKE_A_PATH = lazy_pattern(r"/|\.\w")
 _CLAUSE = lazy_pattern(
     r"[.;:!?\n]+|,?\s+(?:and|then|but)\s+(?:then\s+|also\s+)?|,\s+", re.IGNORECASE
 )

@@ -98,6 +98,7 @@ LOOKS = [
     "overview of the code",
     "Please: an overview of this project",
     "src/flask docs/a.md",
+    "src/ docs/",
     "",
     "   \n",
 ]
