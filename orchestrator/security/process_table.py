@@ -244,7 +244,7 @@ def _environment_addresses(pid: int) -> tuple[int, int]:
 
 
 def living_processes() -> Iterator[Process]:
-    """Yield every living process of this machine; none without /proc."""
+    """Yield every living process of this machine. Without /proc, yield nothing."""
     for pid in all_pids():
         process = look_up(pid)
         if process is not None and process.alive:

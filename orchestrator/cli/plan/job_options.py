@@ -49,7 +49,7 @@ class JobOptions:
 
     @property
     def given_tasks(self) -> tuple[Mapping[str, Any], ...] | None:
-        """The tasks of the plan file; None if there are none, so that a planner makes the tasks."""
+        """The tasks of the plan file. Without tasks, None: then a planner creates the tasks."""
         return self.tasks or None
 
 

@@ -33,7 +33,7 @@ class StartSettings:
 
 
 class _NotPlain(Exception):
-    """The settings have no simple form, so all settings must be loaded."""
+    """config.yaml has a value that only the complete loader can read."""
 
 
 def start_settings(
@@ -77,7 +77,7 @@ def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
 
 
 def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSettings:
-    """Return the settings if they have a simple form, otherwise raise _NotPlain.
+    """Return the settings, or raise _NotPlain if a value needs the complete loader.
 
     Also raise _NotPlain if the API key is missing, too short, or an example.
     """
@@ -99,7 +99,7 @@ def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSett
 def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, default: str) -> str:
     """Return the text of the setting ``section.key``, or ``default``.
 
-    Raise _NotPlain if the setting has no simple form.
+    Raise _NotPlain if the value needs the complete loader.
     """
     value = setting(folder, environ, section, key)
     text = _text(folder)

@@ -162,7 +162,7 @@ class LockManager:
     def obstacle(self, entry: LockEntry) -> str:
         """Return why a request has to wait; "" if it can be granted.
 
-        Raise Deadlock if the wait, or the grant, would close a cycle.
+        Raise Deadlock if workers would then wait for each other, in a cycle.
         """
         blocker = self._blocker(entry)
         if blocker is None:

@@ -662,8 +662,8 @@ class Repository(Protocol):
     def discard_job(self, root_id: str, directory: str) -> Sequence[str]:
         """Remove worktrees and refs of a root job, including a result that was not landed.
 
-        Refs below ``kept_refs`` are removed, too. Landed results stay, with the refs that ``undo``
-        needs. Return the full names of the removed branches and of the removed refs below
+        Refs below ``kept_refs`` are removed, too. Landed results and the refs that ``undo`` needs
+        stay. Return the full names of the removed branches and of the removed refs below
         ``kept_refs``. Idempotent.
         """
 

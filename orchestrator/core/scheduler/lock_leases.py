@@ -54,7 +54,7 @@ class LeaseManager:
     def obstacle(self, entry: LockEntry) -> str:
         """Return why a request has to wait; "" if it can be granted.
 
-        Raise Deadlock if the wait, or the grant, would close a cycle of waits.
+        Raise Deadlock if workers would then wait for each other, in a cycle.
         """
         return self._locks.obstacle(entry)
 

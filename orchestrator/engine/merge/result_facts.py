@@ -90,13 +90,14 @@ class ResultFacts:
         repository.
         """
         needed = {each for task in self._tree.tasks[self._job.id] for each in task.depends_on}
+        changed = {*files.values()}
         for worker in (each for each in self._inside if each.task_id in needed):
             # Check the stored paths first, because reading all paths requires a git process. The
             # stored paths may be incomplete.
-            if not files.keys().isdisjoint(worker.touched_files):
+            if not changed.isdisjoint(worker.touched_files):
                 continue
             made = {*self._worktrees.touched(worker)}
-            if made and made.isdisjoint(files.values()):
+            if made and made.isdisjoint(changed):
                 result, branch = self._search.commit, worker_branch(worker)
                 differing = self._repository.differing_paths(result, branch)
                 if made <= {*differing}:

@@ -236,7 +236,7 @@ class GatePlans:
     def of_child(self, asked: Sequence[Gate] | None, parent: JobConfig, root_base: str) -> GatePlan:
         """Return the gates of a child job: the parent job's gates, and the requested gates.
 
-        ``asked``: the requested gates, or None. ``root_base``: the commit that defines these gates.
+        ``asked``: the requested gates, or None. ``root_base``: start commit of the root job.
         """
         names = {gate.name for gate in parent.gates}
         more = [

@@ -1,4 +1,4 @@
-"""The inbox: a queue of messages to one thread, which also listens to the launcher."""
+"""The inbox: a queue of messages to one thread. The thread also waits for launcher events."""
 
 import threading
 import time

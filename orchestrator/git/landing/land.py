@@ -417,7 +417,7 @@ class Landing:
     def check_undoable(self) -> None:
         """Raise NotFound if the job was not landed, and Conflict if ``undo`` is impossible.
 
-        Uncommitted changes of the checkout are not checked. Changes nothing.
+        The method does not look at uncommitted files of the checkout. It changes nothing.
         """
         branch = self.branch()
         before, after = self._noted_move()

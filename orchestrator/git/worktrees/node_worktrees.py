@@ -86,7 +86,7 @@ def write_for_node(
     ``commit``: the worker's start commit. ``changes``: the worktree's files as a commit; equal to
     ``commit`` if no file has changed. ``known``: commits that the node already has; their objects
     are omitted. Return the commits that the node has after the transfer: ``commit``, and the
-    ``known`` commits that exist here. Raise RepositoryError or OSError.
+    ``known`` commits that exist in this repository. Raise RepositoryError or OSError.
     """
     present = write_commits(git, (commit, changes), known, directory)
     _write_state(directory, commit, changes)
@@ -98,7 +98,7 @@ def write_commits(
 ) -> Sequence[str]:
     """Write the objects of commits into a directory. Objects of ``known`` commits are omitted.
 
-    Return the ``known`` commits that exist here. Raise RepositoryError or OSError.
+    Return the ``known`` commits that exist in this repository. Raise RepositoryError or OSError.
     """
     theirs = [each for each in known if _ID.fullmatch(each)]
     present = [each for each in git.resolve_all([f"{each}^{{commit}}" for each in theirs]) if each]

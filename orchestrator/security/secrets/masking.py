@@ -78,9 +78,10 @@ class Masker:
         return self._advance(stream, len(stream) - self._possible_beginning(stream))
 
     def release(self) -> bytes:
-        """Return the held bytes if they are at most a quarter of a secret, otherwise b"".
+        """Return the held bytes if they are too short to reveal a secret; otherwise b"".
 
-        If the rest of the secret follows later, the rest is masked. Idempotent.
+        They are too short if a secret that begins with them is at least four times as long. If the
+        other bytes of the secret follow later, these are masked. Idempotent.
         """
         if not self.holds_back or not self._reveals_little(self._held):
             return b""

@@ -63,10 +63,9 @@ class StartHolds:
     # -- the first worker ----------------------------------------------------------------------
 
     def ahead_of(self, worker: Worker) -> Worker | None:
-        """Return the first worker of the same job and agent, while it has no answer of the model.
+        """Return the worker for whose first model answer this worker has to wait; None if none.
 
-        The other workers of the job and agent wait for this answer. Return None if they need not
-        wait.
+        It is the first worker of the same job and agent.
         """
         group = self._ahead.get((worker.job_id, worker.agent))
         return group.first if group else None

@@ -86,9 +86,9 @@ class AttemptEnd:
             self._running.wait_for_slot(self._unit_of_work.workers[key])
 
     def paused(self, key: WorkerKey, now: float) -> None:
-        """Queue a worker again after a pause stopped its attempt.
+        """Queue a worker whose attempt was stopped by a pause.
 
-        The new attempt does not count as a retry.
+        Its new attempt does not count as a retry.
         """
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.stopping = False
