@@ -57,7 +57,7 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
     "restart": ("Restart after a kill -9", restart.measure),
     "worktrees": ("Worktrees and merges, by number of files", worktrees.measure),
     "git": ("CPU time and processes of git, against git itself", cpu.git),
-    "commands": ("CPU time of a command as a string", cpu.commands),
+    "commands": ("CPU time to start a command, as arguments or as a string", cpu.commands),
     "starts": ("CPU time of commands and of a server's start", cpu.starts),
     "counts": ("System calls, transactions, and wake-ups per worker", counts.measure),
     "walk": ("Files of the product that a request crosses", walk.measure),

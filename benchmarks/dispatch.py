@@ -53,9 +53,8 @@ def measure(options: Options) -> Findings:
         rows += _rows(name, runs, count)
         figures += _ratios(name, runs)
         notes.update(dict.fromkeys(said))
-    notes[f"CPU time of all processes, by {method()}; {count} tasks; rounds: {options.rounds}."] = (
-        None
-    )
+    counts = f"Tasks: {count}; rounds: {options.rounds}."
+    notes[f"CPU time of all processes is measured with {method()}. {counts}"] = None
     return Findings(rows=rows, figures=figures, notes=list(notes))
 
 

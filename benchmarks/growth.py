@@ -65,7 +65,10 @@ def measure(options: Options) -> Findings:
             run_job(client, ["/bin/true"], WARM_UP_WORKERS, SLOTS)
             for size in order:
                 costs[size].append(_cost_at(size, client, server, group))
-    note = f"CPU of all processes, by {method()}; medians over the rounds: {options.many_rounds}."
+    note = (
+        f"CPU time of all processes is measured with {method()}. Costs per worker are medians of "
+        f"the rounds; rounds: {options.many_rounds}."
+    )
     figures = [*_growths(costs), *_rendering(options), *_memories(options)]
     return Findings(rows=list(_rows(costs)), figures=figures, notes=[note])
 

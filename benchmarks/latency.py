@@ -60,7 +60,7 @@ def measure(options: Options) -> Findings:
         ],
         notes=[
             f"{pollers} clients at {POLLS_PER_SECOND} Hz: {len(status)} reads of the status; "
-            f"{len(submissions.milliseconds)} jobs of one worker were submitted, and ended."
+            f"{len(submissions.milliseconds)} jobs with one worker each were submitted, and ended."
         ],
     )
 

@@ -189,15 +189,16 @@ def _compared(rows: Sequence[_Row]) -> Iterator[str]:
 #: What the rows of a benchmark's table measure, by the benchmark's name.
 _MEANINGS = {
     "commands": (
-        "CPU time to start `/bin/true`, given as separate arguments, as a string, or as a string "
-        'that needs bash. "A string, arguments = 1" is the second time, divided by the first.'
+        "The table has the CPU time to start `/bin/true`, given as separate arguments, as a "
+        'string, or as a string that needs bash. The last row is the time of "a string", divided '
+        'by the time of "arguments".'
     ),
     "growth": (
         '"CPU, 100 = 1" is the CPU time per worker, divided by the CPU time per worker of a job of '
-        '100 workers. The rows "per worker, job of 1,000 / of 100" compare a job of 1,000 workers '
-        "with a job of 100 workers in the same way."
+        '100 workers. In the second table, "job of 1,000 / of 100" is such a ratio.'
     ),
     "latency": '"Submit" and "status" are the times of one submission and of one read of a status.',
+    "counts": '"Shims" are the processes that start and watch the workers.',
     "git": (
         '"Plain" is the same work by git alone: add, reset, commit, merge, and remove worktrees. '
         "`/dev/shm` is a directory in memory."
@@ -206,7 +207,8 @@ _MEANINGS = {
         '"Event to client" is the time from an event to its arrival at a watcher of the job.'
     ),
     "reads": (
-        '"Columns" is `GET /api/v1/jobs/{job_id}/columns`, for a job of commands or of agents. A '
+        '"Columns" is the answer of `GET /api/v1/jobs/{job_id}/columns`: all workers, with one '
+        "array per field. It is measured for a job of commands and for a job of agents. A "
         '"page" is one page of the sorted list of workers. A "difference" is the diff of two '
         'commits. "Best" is the shortest time of all reads.'
     ),
