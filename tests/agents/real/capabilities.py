@@ -32,7 +32,7 @@ CAPABILITIES: Mapping[str, Mapping[str, str]] = {
     "4 workers get 429, and all succeed after a retry": dict.fromkeys(AGENTS, "yes"),
     "`max_steps` enforced": dict.fromkeys(AGENTS, "yes"),
     "`max_tokens` enforced during the attempt": dict.fromkeys(AGENTS, "yes"),
-    "`read-only`: the agent cannot write, and the worker fails": dict.fromkeys(AGENTS, "yes"),
+    "`read-only`: a worker that should write cannot, and fails": dict.fromkeys(AGENTS, "yes"),
     INHERITED: {**dict.fromkeys(TOOLS, "yes"), "opencode": "no hooks"},
 }
 

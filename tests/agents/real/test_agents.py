@@ -182,7 +182,7 @@ def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
 
 
 @each_with(
-    "`read-only`: the agent cannot write, and the worker fails", nightly=("gemini", "opencode")
+    "`read-only`: a worker that should write cannot, and fails", nightly=("gemini", "opencode")
 )
 def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: str) -> None:
     job = looking_site.run(agent, f"{agent}-looking", scripts.trespass(agent))
