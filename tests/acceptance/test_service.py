@@ -29,7 +29,7 @@ PAGE = (PRODUCT / "docs" / "service.md").read_text("utf-8")
 #: The exposure of each kind is below this figure, of 10.
 EXPOSURES = dict(re.findall(r"^\| ([^|]+) \| below (\d\.\d)", PAGE, re.MULTILINE))
 #: The kind with lines that the page has for a service of a user.
-WITH_LINES = "service of a user with the lines below"
+WITH_LINES = "service of a user, after you add the lines below to its unit"
 LINES_OF_A_USER = re.findall(r"```ini\n(.*?)```", PAGE, re.DOTALL)
 
 #: Prefix of a command: the command runs where the directory that systemd creates at boot exists.
