@@ -5,7 +5,7 @@
 - ``merge``: Merges the branches of a job's workers, and runs gates on the merged state
 - ``observers``: Observers of stored changes: the feed of events, and the throughput
 - ``planning``: Splits requests into tasks by rules
-- ``runtime``: Messages, processes, clock, threads, memory, disk, and ports of the server
+- ``runtime``: The server's messages, processes, clock, threads, memory, and disk; port numbers
 - ``service``: Use cases that the API and the command line call
 - ``submission``: Selects a new job's agents and gates, checks its plan, and stores the job
 - ``supervisor``: The loop that owns the state of jobs, with recovery and lock calls

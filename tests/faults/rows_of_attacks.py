@@ -244,7 +244,7 @@ ROWS = (
         number=60,
         fault="a power cut",
         injection="all processes are killed; the kernel's boot id changes",
-        promise="interrupted workers run again, and no retry is used",
+        promise="interrupted workers run again, and no retry is counted",
         tests=("faults/test_recovery.py::test_what_ended_with_the_machine_costs_no_retry",),
     ),
     Row(

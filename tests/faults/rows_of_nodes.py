@@ -176,7 +176,7 @@ ROWS = (
         fault="full disk: a node",
         injection="the file system of the node's directory (`node join --state`) is filled",
         promise=(
-            "no worker starts, and no retry is used; a running worker whose log is incomplete "
+            "no worker starts, and no retry is counted; a running worker whose log is incomplete "
             "fails, as in row 19"
         ),
         tests=(
@@ -225,8 +225,8 @@ ROWS = (
         fault="connection breaks during a transfer",
         injection="a relay ends the connection",
         promise=(
-            "transfer to the node: the attempt starts again, and no retry is used; transfer to the "
-            "server: the transfer continues"
+            "transfer to the node: the attempt starts again, and no retry is counted; "
+            "transfer to the server: the transfer continues"
         ),
         tests=(
             f"{OWN_FILES}::test_a_link_that_breaks_before_the_start_costs_no_retry",
@@ -260,7 +260,7 @@ ROWS = (
         fault="full disk: a node, during a transfer",
         injection="the file system of the node's directory (`node join --state`) is filled",
         promise=(
-            "if the worker had not started, it starts again, and no retry is used; if it had "
+            "if the worker had not started, it starts again, and no retry is counted; if it had "
             "ended, the node waits up to 60 s for space"
         ),
         tests=(
@@ -288,7 +288,7 @@ ROWS = (
         fault="server's machine lost, standby server elsewhere",
         injection="the machine's processes are killed, or stopped for longer than the server lease",
         promise=(
-            "the second server starts unfinished workers again, and no retry is used; a machine "
+            "the second server starts unfinished workers again, and no retry is counted; a machine "
             "that wakes changes nothing"
         ),
         tests=(
@@ -303,7 +303,8 @@ ROWS = (
         fault="server hangs or loses its database, standby server elsewhere",
         injection="SIGSTOP; PostgreSQL refuses connections",
         promise=(
-            "workers and server stop before the second server starts the workers; no retry is used"
+            "workers and server stop before the second server starts the workers; "
+            "no retry is counted"
         ),
         tests=(
             f"{ELSEWHERE}::test_a_server_that_hangs_is_killed_before_it_is_replaced",

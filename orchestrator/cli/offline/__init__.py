@@ -1,1 +1,1 @@
-"""Reads files without a server: jobs, logs, and the record of a running server."""
+"""Reads files without a call to the server: jobs, logs, and the record of a running server."""
