@@ -244,7 +244,7 @@ ROWS = (
         number=60,
         fault="a power cut",
         injection="all processes are killed; the kernel's boot id changes",
-        promise="interrupted workers run again, and no retry is counted",
+        promise="interrupted workers run again; this does not count as a retry",
         tests=("faults/test_recovery.py::test_what_ended_with_the_machine_costs_no_retry",),
     ),
     Row(

@@ -176,8 +176,8 @@ ROWS = (
         fault="full disk: a node",
         injection="the file system of the node's directory (`node join --state`) is filled",
         promise=(
-            "no worker starts, and no retry is counted; a running worker whose log is incomplete "
-            "fails, as in row 19"
+            "no worker starts (this does not count as a retry); a running worker whose log is "
+            "incomplete fails, as in row 19"
         ),
         tests=(
             f"{SHORT}::test_nothing_starts_on_a_node_with_a_full_disk_and_it_costs_no_retry",
@@ -225,7 +225,7 @@ ROWS = (
         fault="connection breaks during a transfer",
         injection="a relay ends the connection",
         promise=(
-            "transfer to the node: the attempt starts again, and no retry is counted; "
+            "transfer to the node: the attempt starts again (this does not count as a retry); "
             "transfer to the server: the transfer continues"
         ),
         tests=(
@@ -260,8 +260,8 @@ ROWS = (
         fault="full disk: a node, during a transfer",
         injection="the file system of the node's directory (`node join --state`) is filled",
         promise=(
-            "if the worker had not started, it starts again, and no retry is counted; if it had "
-            "ended, the node waits up to 60 s for space"
+            "if the worker had not started, it starts again (this does not count as a retry); "
+            "if it had ended, the node waits up to 60 s for space"
         ),
         tests=(
             f"{OWN}::test_a_start_whose_files_find_no_space_on_the_node_uses_no_retry",
@@ -288,8 +288,8 @@ ROWS = (
         fault="server's machine lost, standby server elsewhere",
         injection="the machine's processes are killed, or stopped for longer than the server lease",
         promise=(
-            "the second server starts unfinished workers again, and no retry is counted; a machine "
-            "that wakes changes nothing"
+            "the second server starts unfinished workers again (this does not count as a retry); a "
+            "machine that wakes changes nothing"
         ),
         tests=(
             f"{ELSEWHERE}::test_a_standby_replaces_a_lost_machine",
@@ -303,8 +303,8 @@ ROWS = (
         fault="server hangs or loses its database, standby server elsewhere",
         injection="SIGSTOP; PostgreSQL refuses connections",
         promise=(
-            "workers and server stop before the second server starts the workers; "
-            "no retry is counted"
+            "workers and server stop before the second server starts the workers; this "
+            "does not count as a retry"
         ),
         tests=(
             f"{ELSEWHERE}::test_a_server_that_hangs_is_killed_before_it_is_replaced",
