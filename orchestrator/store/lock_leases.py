@@ -1,8 +1,8 @@
 """The leases of locks, as rows of the database.
 
 A row counts only while its attempt runs, so a lease ends with its attempt. Another table has one
-row with the greatest fencing number. Each acquisition first increments this number, and thereby
-locks its row. Therefore acquisitions run one after another, also on PostgreSQL.
+row with the greatest fencing number. Each acquisition first increments this number. The update
+locks the row, so acquisitions run one after another, also on PostgreSQL.
 """
 
 from collections.abc import Collection, Iterable, Sequence

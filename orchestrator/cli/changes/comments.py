@@ -38,7 +38,7 @@ def comment_of_option(text: str) -> Comment:
     if found is None:
         raise InvalidRequest(
             f"--comment {text[:60]!r} names no line; write PATH:LINE:TEXT, such as "
-            "src/app.py:12:use the constant"
+            "'src/app.py:12:use the constant'"
         )
     return _comment(found, [found["text"], *text.split("\n")[1:]])
 

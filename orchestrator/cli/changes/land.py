@@ -55,7 +55,7 @@ _HAS_RESULT = frozenset({MergeState.MERGED, MergeState.IN_PART})
     "--attempt",
     type=Count(min=1),
     metavar="N",
-    help="Show the changes of WORKER at the end of attempt N, also after a rollback.",
+    help="Show the changes that WORKER had at the end of attempt N (also if rolled back later).",
 )
 @project_option
 @pass_cli_context

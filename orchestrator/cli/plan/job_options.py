@@ -179,7 +179,9 @@ def job_of_options(
         plan = plan or read_plan(plan_path, request)
         if plan.lists_none:
             name = plan_path.name
-            click.echo(f"{name}: 'tasks' is empty; the request is split into tasks", err=True)
+            click.echo(
+                f"{name}: 'tasks' is empty, so a planner splits the request into tasks", err=True
+            )
         words = request or plan.request
         config = {**plan.config, **given}
         tasks = with_review(plan.tasks, review) if review else plan.tasks

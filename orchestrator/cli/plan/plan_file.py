@@ -33,8 +33,8 @@ class PlanFile:
 def read_plan(path: Path, request: str | None) -> PlanFile:
     """Read and check a plan file. The path ``-`` means standard input.
 
-    ``request``: the request if the file has none. Raise InvalidRequest with the file, line, and
-    column of each error.
+    ``request``: the request for a file without the field ``request``. Raise InvalidRequest with the
+    file, line, and column of each error.
     """
     name = "standard input" if path == STANDARD_INPUT else path.name
     return _plan_in(_text(path), name, request)

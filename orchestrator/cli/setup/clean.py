@@ -53,8 +53,8 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
     Also removes results of gates on base commits, if the results are older than AGE. Never removes
     unfinished jobs. A merged result that has not landed stays on its branch. Other changes that
     have not landed stay on git refs. The output lists these branches and refs, and `discard`
-    removes them. Files of workers without a worktree are removed: copy them before, with `apply`.
-    Works with the server up or down.
+    removes them. If a worker has no worktree, its files are removed; to save them, type `apply`
+    first. Works with the server up or down.
     """
     workspace = context.workspace
     before = time.time() - older_than

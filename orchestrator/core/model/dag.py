@@ -75,9 +75,10 @@ def _check_known(task: TaskSpec, known: set[str]) -> None:
 
 
 def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
-    """Return the ids of the tasks whose work a task continues: its dependencies.
+    """Return the ids of the tasks on whose changes a task builds.
 
-    A question does no work. Instead of a question, the result has the dependencies of the question.
+    These are the task's dependencies. A dependency that is a question has no changes, so the
+    dependencies of the question replace it.
     """
     found: dict[str, None] = {}
     for needed in task.depends_on:

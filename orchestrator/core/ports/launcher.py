@@ -66,7 +66,7 @@ class Launch:
 
 
 class LauncherEvents(Protocol):
-    """Handler of a launcher's events. The thread that calls ``listen`` calls these methods."""
+    """Handler of a launcher's events. ``listen`` calls the methods, in the thread of its caller."""
 
     def started(self, attempt_id: str, pid: int) -> None: ...
 

@@ -69,7 +69,7 @@ class Scheduler:
         )
 
     def next_time(self) -> float | None:
-        """Return the time of the next turn that is due without an event; None if none is due."""
+        """Return when the scheduler must run next if no event comes first; None if never."""
         leases = self.leases.next_time if self._trees.locks.is_used else None
         times = (self._trees.next_time(), leases)
         return min((time for time in times if time is not None), default=None)

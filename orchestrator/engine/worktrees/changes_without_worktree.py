@@ -64,7 +64,7 @@ class ChangesWithoutWorktree:
         space: Workspace,
         never_commit: Sequence[str],
     ) -> None:
-        """``never_commit``: patterns of new files that are not work, such as caches of tools."""
+        """``never_commit``: patterns of new files that are no changes, such as caches of tools."""
         self.project = project
         self._never_commit = never_commit
         self._home = home

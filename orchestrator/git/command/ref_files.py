@@ -61,7 +61,7 @@ class UnusualRefs(Exception):
 
 
 def tips(git: Git, common: Path, *places: str, without: str = "") -> dict[str, str]:
-    """Return the object ids of refs by ref name, sorted.
+    """Return the object id of each ref. The keys are the names of the refs, in sorted order.
 
     ``places``: names of refs, or directories of refs with a trailing slash. ``without``: a
     directory of refs to exclude, with a trailing slash; "" for none.

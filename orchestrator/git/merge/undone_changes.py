@@ -120,7 +120,7 @@ class _Search:
     def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
         """True if the branch adds at least half of the hunks' lines, possibly in another file.
 
-        The worker has then moved these lines, and not undone them.
+        If so, the worker has moved these lines, and not undone them.
         """
         lines = list(_comparable(line for each in hunks for line in each.added))
         return bool(lines) and 2 * sum(each in self._added for each in lines) >= len(lines)

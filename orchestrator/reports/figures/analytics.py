@@ -9,8 +9,7 @@ seconds, memory is bytes, and null means unknown, never zero.
 - ``job_id``, ``root_id``, ``status``, ``created_at``, ``started_at``, ``ended_at``: of the job that
   the figures describe.
 - ``wall_seconds``: from ``started_at`` to ``ended_at``.
-- ``work_seconds``: sum of the durations of all attempts, without the time in which a worker's child
-  jobs were unfinished.
+- ``work_seconds``: sum of the durations of all attempts. Waits for child jobs do not count.
 - ``slots``: ``max_workers`` of the root job.
 - ``busy_slots``: ``work_seconds / wall_seconds``.
 - ``efficiency``: ``busy_slots / slots``.
@@ -41,24 +40,24 @@ seconds, memory is bytes, and null means unknown, never zero.
 - Tokens are as the agents report them. ``input_tokens`` exclude ``cache_read_tokens``, which a
   provider read from its cache.
 - ``prompt_bytes``: size of all prompts.
-- ``prompt_bytes_shared``: size of the beginnings that prompts have in common with the prompt of an
-  earlier worker of the same job and agent. A provider may have cached this text.
-- ``prompt_bytes_left_out``: size of the text that was cut from the results of dependencies in
-  prompts. A prompt then contains only the beginning of the result.
+- ``prompt_bytes_shared``: size of all text that a provider may have cached, because the prompt of
+  an earlier worker of the same job and agent begins with the same text.
+- ``prompt_bytes_left_out``: size of text that prompts lack, because a prompt contains only the
+  beginning of a dependency's long result.
 - ``peak_memory_bytes``, ``peak_memory_worker``: the highest peak of one worker, and its id.
 - ``workers_by_status``, ``jobs_by_status``: counts.
 - ``depths``: for each depth, ``depth``, ``jobs``, ``workers``, ``workers_by_status``, and
   ``work_seconds``.
 - ``jobs``: for each job, parents first, ``job_id``, ``parent_worker_id``, ``depth``, ``status``,
   ``wall_seconds``, and ``workers``. If there are more than 1,000 jobs, the list has only 1,000 of
-  them. The job ``job_id`` and jobs that did not complete are selected first.
+  them. The described job, and jobs that did not complete, are selected first.
 - ``jobs_omitted``: only with ``schema`` 2. ``count`` is the number of jobs that ``jobs`` lacks.
   ``tree`` is the API call that shows all jobs.
 - ``workers``: for each worker, in order of depth, the fields of ``WorkerFigures``. If there are
   more than 1,000 workers, the list has only 1,000 of them. Failed workers are selected first.
 - ``workers_omitted``: only with ``schema`` 2. ``count`` is the number of workers that ``workers``
-  lacks. The other fields are API calls that show all workers: ``all`` as columns, ``pages`` page by
-  page, and ``results`` with ``files_created``.
+  lacks. The other fields are API calls that show all workers: ``all`` returns columns, ``pages``
+  returns pages, and ``results`` includes ``files_created``.
 - ``comparisons``: for each task with candidates, the fields of
   ``core.candidates.comparison.Comparison``. The listed comparisons have at most 1,000 candidates
   together. Tasks without a chosen candidate are selected first.

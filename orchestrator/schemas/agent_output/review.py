@@ -49,7 +49,7 @@ def review_in(text: str, candidates: Collection[str]) -> Review:
         found = value if "ranking" in value else found
     if found is None:
         raise InvalidRequest(
-            'the answer has no JSON object with "ranking"; answer with the review as JSON',
+            'the answer has no JSON object with the field "ranking"; write such an object',
             kind=KIND,
         )
     try:

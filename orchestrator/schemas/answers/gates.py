@@ -17,7 +17,7 @@ from orchestrator.schemas.answers.answer import Answer, no_items
 
 
 class GateAnswer(Answer):
-    """A gate, with the fields of a request."""
+    """A gate. The fields are those of a gate in a request."""
 
     name: str
     run: str | None = None

@@ -133,7 +133,7 @@ def test_a_plan_whose_tasks_are_empty_is_split_and_says_so(
     assert orchestrator("submit", "--plan", str(plan)) == ExitCode.OK
 
     assert served.jobs["j1"].body["request"] == "Build"
-    told = "plan.yaml: 'tasks' is empty; the request is split into tasks\n"
+    told = "plan.yaml: 'tasks' is empty, so a planner splits the request into tasks\n"
     assert capsys.readouterr().err == (told if is_shown else "")
 
 

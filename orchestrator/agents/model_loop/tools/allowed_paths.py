@@ -39,7 +39,9 @@ class AllowedPaths:
         """
         place = self.find(given)
         if self.confined and ".git" in place.relative_to(self.root).parts:
-            raise ToolRefused(f"{given} belongs to git, which this agent may not change")
+            raise ToolRefused(
+                f"{given} is a file of git, and this agent may not change git's files"
+            )
         return place
 
     def shown(self, place: Path) -> str:

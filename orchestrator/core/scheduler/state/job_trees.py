@@ -386,7 +386,7 @@ class JobTrees:
                 yield job
 
     def next_time(self) -> float | None:
-        """Return the time of the next turn that is due without an event; None if none is due."""
+        """Return when the scheduler must run next if no event comes first; None if never."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
         ask = self.limit_questions_due[0][0] if self.limit_questions_due else None

@@ -185,7 +185,7 @@ class AttemptExits:
         self._preloads.task_ended(worker, ended.seconds if evidence.gates else own_seconds)
 
     def _record_result(self, ended: _JudgedAttempt, now: float) -> Usage:
-        """Store the worker's result with the attempt's work. Return the worker's usage so far."""
+        """Add the attempt's work to the worker's result. Return the worker's usage so far."""
         worker, exit, evidence = ended.worker, ended.exit, ended.evidence
         result = result_of(worker.result, ended.attempt, exit, evidence, ended.seconds)
         if not ended.verdict.succeeded:

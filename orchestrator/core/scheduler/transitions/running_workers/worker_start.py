@@ -195,7 +195,7 @@ class RunningWorkers:
             self._wait_for_child_jobs(key, unfinished, now)
 
     def wait_for_lock(self, key: WorkerKey, names: Sequence[str], why: str, now: float) -> None:
-        """Release the worker's slot until its lease on ``names`` is granted.
+        """Release the slot of a worker that waits for a lease on ``names``.
 
         ``why``: the reason for the wait, as text.
         """
