@@ -1,72 +1,21 @@
-"""Admission of a job: whether the job may start, and with which settings. Pure.
-
-A job's settings stay within the server's ceilings, and within the parent job's settings. The
-ceilings also limit the size of job trees.
-"""
+"""Admission of a job: whether the job may start, and the remaining quota of its workers. Pure."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, field, fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass
 from operator import attrgetter
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
-from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.limits.settings_inheritance import Ancestry, Ceilings
+from orchestrator.core.model.job import Job, TaskSpec
 from orchestrator.core.model.job_settings import (
-    CAPS,
-    RESOLVE_OFF,
-    SETTINGS,
-    Inheritance,
     JobConfig,
-    Setting,
 )
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.text.formatting import one_line, plural
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ceilings:
-    """The highest values that requests may set, and limits on the size of job trees."""
-
-    max_depth: int = 10
-    max_workers: int = 100
-    max_child_jobs_per_worker: int = 20
-    max_child_jobs_per_root: int = 1000
-    max_tasks_per_job: int = 10_000
-    max_wall_seconds: float = 86_400.0
-    #: Limits on agents' usage; None means no limit.
-    max_steps: int | None = None
-    max_tokens: int | None = None
-    max_cost_usd: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ancestry:
-    """The stored ancestors of a new child job.
-
-    Limits are checked with the stored values, because a caller could report wrong values.
-    """
-
-    #: The job of the calling worker.
-    parent_job: Job
-    parent: Worker
-    #: The ancestors, from the parent job to the root job.
-    ancestors: Sequence[Job]
-    #: A digest for each prompt and each title of the tasks of the calling worker and of the workers
-    #: above it.
-    worker_digests: frozenset[str]
-    child_jobs_in_root: int
-    workers_in_root: int
-    #: What remains of the caps of the calling worker's job, by the name of the cap.
-    remaining_caps: Mapping[str, float] = field(default_factory=dict)
-    now: float
-
-    @property
-    def root(self) -> Job:
-        return self.ancestors[-1]
 
 
 def remaining_quota(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
@@ -114,198 +63,6 @@ def remaining_quota_of(
     for name, rest in remaining_caps.items():
         left[name.removeprefix("max_")] = round(rest, 6)
     return left
-
-
-N = TypeVar("N", int, float)
-
-#: Settings that this module derives from requests, defaults, and parents. ``engine/submission``
-#: computes the other settings.
-_DECIDED = tuple(each for each in SETTINGS if not each.resolved)
-_ON_RETRY = tuple(each for each in SETTINGS if each.on_retry)
-
-
-def root_config(asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings) -> JobConfig:
-    """Return the settings of a root job. Raise Refused if a ceiling is exceeded."""
-    values = {each.name: _root_value(each, asked, defaults, ceilings) for each in _DECIDED}
-    depth, claimed = values["max_depth"], values["claimed_depth"]
-    if claimed > depth:
-        raise MaxDepthReached(
-            f"current_depth {claimed} is above max_recursion_depth {depth}; send {depth} or less, "
-            "or omit current_depth",
-            {"depth": 0},
-        )
-    values["max_depth"] = depth - claimed
-    values["retries_asked"] = "max_retries" in asked.given
-    return _config(values)
-
-
-def _root_value(
-    setting: Setting, asked: ConfigRequest, defaults: JobConfig, ceilings: Ceilings
-) -> Any:
-    if setting.name not in asked.given:
-        default = getattr(defaults, setting.name)
-        # A default above the ceiling is lowered to the ceiling.
-        return _smaller(default, getattr(ceilings, setting.ceiling)) if setting.ceiling else default
-    value = getattr(asked.values, setting.name)
-    _check_ceiling(setting, value, ceilings)
-    return value
-
-
-def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
-    """Return a child job's settings.
-
-    ``Setting.child`` defines how the parent job's value and the requested value are combined.
-    """
-    above, remaining = line.parent_job.config, _remaining_config(line)
-    values = {each.name: _child_value(each, asked, remaining) for each in _DECIDED}
-    if "max_depth" in asked.given:
-        deepest = asked.values.max_depth - above.claimed_depth
-        values["max_depth"] = min(above.max_depth, max(0, deepest))
-    longest = line.root.config.max_wall_seconds
-    values["default_timeout"] = min(values["default_timeout"], longest)
-    values["retries_asked"] = above.retries_asked or "max_retries" in asked.given
-    values["budget_asked"] = not asked.given.isdisjoint(CAPS)
-    return _config(values)
-
-
-def _remaining_config(line: Ancestry) -> JobConfig:
-    above = line.parent_job.config
-    caps = {name: line.remaining_caps.get(name) for name in CAPS}
-    return replace(
-        above,
-        max_wall_seconds=max(0.0, line.root.remaining_wall_seconds(line.now)),
-        max_steps=_as_integer(_smaller(caps["max_steps"], above.max_steps)),
-        max_tokens=_as_integer(_smaller(caps["max_tokens"], above.max_tokens)),
-        max_cost_usd=_smaller(caps["max_cost_usd"], above.max_cost_usd),
-    )
-
-
-def _child_value(setting: Setting, asked: ConfigRequest, parent: JobConfig) -> Any:
-    value, above = asked.get(setting.name), getattr(parent, setting.name)
-    match setting.child:
-        case Inheritance.PARENT:
-            return above
-        case Inheritance.NONE:
-            return setting.default if value is None else value
-        case Inheritance.BOTH:
-            return {**above, **(value or {})}
-        case Inheritance.AT_MOST:
-            return _smaller(value, above)
-        case Inheritance.AT_LEAST:
-            return max(value or above, above, key=setting.choices.index)
-        case Inheritance.ASKED:
-            return above if value is None else value
-
-
-def _config(values: dict[str, Any]) -> JobConfig:
-    if values["resolve"] == RESOLVE_OFF:
-        values["resolve"] = ""
-    return JobConfig(**values)
-
-
-def retry_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
-    """Return a job's settings for its retry.
-
-    A requested timeout or maximum of retries also replaces the tasks' own values.
-
-    Raise InvalidRequest for a setting that a retry may not change. Raise Refused for a value above
-    a ceiling.
-    """
-    fixed = [each.wire for each in SETTINGS if each.name in asked.given and not each.on_retry]
-    if fixed:
-        can_change = ", ".join(each.wire for each in _ON_RETRY)
-        raise InvalidRequest(
-            f"a retry cannot change {', '.join(fixed)}; a retry can change {can_change}"
-        )
-    values = {each.name: _retry_value(each, asked, config, ceilings) for each in _ON_RETRY}
-    retries, timeout = "max_retries" in asked.given, "default_timeout" in asked.given
-    return replace(
-        config,
-        **values,
-        retries_asked=config.retries_asked or retries,
-        retries_replaced=config.retries_replaced or retries,
-        timeout_replaced=config.timeout_replaced or timeout,
-    )
-
-
-def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -> JobConfig:
-    """Return a job's settings with raised limits.
-
-    Raise InvalidRequest for a limit that the job does not have, or for a value that does not raise
-    the limit. Raise Refused for a value above a ceiling.
-    """
-    values: dict[str, Any] = {}
-    for setting in (each for each in SETTINGS if each.name in asked.given):
-        present, wanted = getattr(config, setting.name), getattr(asked.values, setting.name)
-        if present is None or wanted <= present:
-            raise InvalidRequest(
-                f"cannot raise {setting.wire}: the job has no such limit; nothing was changed"
-                if present is None
-                else f"{setting.wire} {wanted:.15g} does not raise the limit {present:.15g}; "
-                f"nothing was changed; use more than {present:.15g}"
-            )
-        _check_ceiling(setting, wanted, ceilings)
-        values[setting.name] = wanted
-    return replace(config, **values)
-
-
-def _retry_value(
-    setting: Setting, asked: ConfigRequest, config: JobConfig, ceilings: Ceilings
-) -> Any:
-    value = getattr(asked.values if setting.name in asked.given else config, setting.name)
-    if value is None:
-        return _ceiling_of(setting, ceilings)
-    _check_ceiling(setting, value, ceilings)
-    return value
-
-
-def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
-    """Raise Refused if a task of a root job has a timeout above the ceiling on wall time."""
-    for task in tasks:
-        own = (each.timeout for each in task.candidate_settings)
-        for timeout in (task.timeout, *own):
-            if timeout is not None:
-                most, whose = ceilings.max_wall_seconds, f" of task {task.id!r}"
-                _check_value("timeout", timeout, "max_wall_seconds", most, whose)
-
-
-def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, ...]:
-    """Return the tasks of a child job, with timeouts of at most the root job's wall time.
-
-    ``root``: settings of the root job.
-    """
-    most = root.max_wall_seconds
-    return tuple(task.with_timeouts(lambda timeout: min(timeout, most)) for task in tasks)
-
-
-def _check_value(name: str, value: float, limit: str, ceiling: float, whose: str = "") -> None:
-    if value > ceiling:
-        raise Refused(
-            f"{name}{whose} is {value:.15g}, above the server limit {ceiling:.15g}; "
-            f"use {ceiling:.15g} or less, or raise limits.{limit} in config.yaml",
-            kind="limit-" + limit.removeprefix("max_").replace("_seconds", ""),
-            left={name: ceiling},
-        )
-
-
-def _ceiling_of(setting: Setting, ceilings: Ceilings) -> Any:
-    return getattr(ceilings, setting.ceiling) if setting.ceiling else None
-
-
-def _check_ceiling(setting: Setting, value: Any, ceilings: Ceilings) -> None:
-    ceiling = _ceiling_of(setting, ceilings)
-    if ceiling is not None:
-        _check_value(setting.wire, value, setting.ceiling, ceiling)
-
-
-def _as_integer(amount: float | None) -> int | None:
-    return None if amount is None else int(amount)
-
-
-def _smaller(asked: N | None, most: N | None) -> N | None:
-    if asked is None or most is None:
-        return asked if most is None else most
-    return min(asked, most)
 
 
 #: Task fields that are newer than some stored digests, with their defaults. A digest includes such

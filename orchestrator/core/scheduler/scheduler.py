@@ -31,9 +31,9 @@ from orchestrator.core.scheduler.manual_changes import Amend, ManualChanges
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.scheduler_view import SchedulerView
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.parts import Parts
 from orchestrator.core.scheduler.transitions.running_workers.preloaded_launches import Began
 from orchestrator.core.scheduler.transitions.running_workers.worker_start import RunningWorkers
+from orchestrator.core.scheduler.transitions.scheduler_parts import Parts
 
 
 class Scheduler:

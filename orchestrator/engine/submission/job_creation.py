@@ -7,7 +7,9 @@ from dataclasses import field, replace
 from orchestrator.core.errors import Conflict, InvalidRequest, Refused
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.limits import job_admission
-from orchestrator.core.limits.job_admission import (
+from orchestrator.core.limits.settings_inheritance import (
+    Ancestry,
+    Ceilings,
     check_timeouts,
     child_config,
     raised_config,
@@ -34,7 +36,7 @@ from orchestrator.engine.submission.agents_and_gates import AgentChoice, GatePla
 _STARTED_AGAIN = frozenset({JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED})
 
 
-def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> job_admission.Ancestry:
+def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> Ancestry:
     view = scheduler.view
     parent = view.workers[key]
     parent_job = view.job_of(parent)
@@ -42,7 +44,7 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> job_admissi
     above = [view.workers[job.parent_key] for job in ancestors if job.parent_key]
     tasks = [view.task_of(worker) for worker in (parent, *above)]
     size = view.size_of(parent_job)
-    return job_admission.Ancestry(
+    return Ancestry(
         parent_job=parent_job,
         parent=parent,
         ancestors=ancestors,
@@ -96,7 +98,7 @@ class SubmissionBuilder:
         agents: Agents,
         roles: Roles,
         defaults: JobConfig,
-        ceilings: job_admission.Ceilings,
+        ceilings: Ceilings,
         asks_to_build: Callable[[str], bool] = lambda request: False,
         *,
         refuses_unpriced: bool = True,
@@ -319,7 +321,11 @@ class SubmissionBuilder:
                 )
 
     def _accepted_child(
-        self, scheduler: Scheduler, job: Job, line: job_admission.Ancestry, duplicate: bool = False
+        self,
+        scheduler: Scheduler,
+        job: Job,
+        line: Ancestry,
+        duplicate: bool = False,
     ) -> Accepted:
         return Accepted(
             job=job,
@@ -344,7 +350,7 @@ class SubmissionBuilder:
     ) -> dict[str, object]:
         return self._remaining_quota(ancestry_of(scheduler, worker.key, now))
 
-    def _remaining_quota(self, line: job_admission.Ancestry) -> dict[str, object]:
+    def _remaining_quota(self, line: Ancestry) -> dict[str, object]:
         return job_admission.remaining_quota(line, self._ceilings)
 
     def _new_workers(

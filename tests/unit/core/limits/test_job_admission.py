@@ -5,7 +5,6 @@ import pytest
 
 from orchestrator.core.errors import InvalidRequest, Refused
 from orchestrator.core.limits.job_admission import (
-    Ceilings,
     check_child,
     check_cycle,
     check_size,
@@ -14,6 +13,7 @@ from orchestrator.core.limits.job_admission import (
     digest,
     remaining_quota,
 )
+from orchestrator.core.limits.settings_inheritance import Ceilings
 from orchestrator.core.model.job import TaskSpec
 from orchestrator.core.model.job_settings import default_config
 from orchestrator.core.model.submission import ConfigRequest

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.agents.agent_registry import AgentRegistry, built_in
 from orchestrator.agents.prompts.role_prompts import RolePrompts
 from orchestrator.core.errors import InvalidRequest, Refused, Unauthorized, UnknownAgent
-from orchestrator.core.limits import job_admission
+from orchestrator.core.limits import job_admission, settings_inheritance
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Evidence, Exit
 from orchestrator.core.model.caller import Caller, Scope
 from orchestrator.core.model.job import TaskSpec
@@ -32,7 +32,7 @@ class Desk:
         self.scheduler = Scheduler(max_workers=4)
         agents = AgentRegistry(built_in())
         self._submission_builder = SubmissionBuilder(
-            agents, RolePrompts(), default_config(), job_admission.Ceilings(**ceilings)
+            agents, RolePrompts(), default_config(), settings_inheritance.Ceilings(**ceilings)
         )
         self._number = 0
 
