@@ -140,9 +140,12 @@ class DaskNodes:
 
     def _run(self) -> None:
         assert self._watching is not None
-        with suppress(asyncio.CancelledError):
-            self._loop.run_until_complete(self._watching)
-        self._loop.close()
+        # At its end, the runner cancels the tasks that Dask's client has left, and closes the loop.
+        with (
+            asyncio.Runner(loop_factory=lambda: self._loop) as runner,
+            suppress(asyncio.CancelledError),
+        ):
+            runner.get_loop().run_until_complete(self._watching)
 
     async def _watch(self) -> None:
         pause, is_logged = _AGAIN_SECONDS, False

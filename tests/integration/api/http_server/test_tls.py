@@ -290,7 +290,7 @@ def test_files_that_are_no_certificate_and_key_are_refused_by_name(
         ((tmp_path / "none.pem", key), f"{tmp_path / 'none.pem'} cannot be read: No such file"),
         ((certificate, tmp_path), "cannot be read: Is a directory"),
         ((key, certificate), "not in PEM form"),
-        ((certificate, other), f"{other} and {certificate} do not match"),
+        ((certificate, other), f"cannot use {other} and {certificate}: either they do not match"),
         ((certificate, locked), "has a password"),
     ):
         with pytest.raises(BadCertificate, match=words):

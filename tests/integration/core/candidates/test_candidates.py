@@ -441,8 +441,8 @@ def test_differences_that_cannot_be_shown_are_explained(
         return capfd.readouterr().err
 
     assert (
-        "no candidate is chosen, because some have not ended, or none succeeded; show their "
-        f"status: {COMMAND} compare {job} failed\n"
+        "no candidate is chosen yet, or none succeeded; show the candidates: "
+        f"{COMMAND} compare {job} failed\n"
     ) in refusal("failed")
     assert (
         "the chosen candidate worker_2 has no branch with changes; compare the candidates' "

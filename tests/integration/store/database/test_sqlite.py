@@ -27,7 +27,7 @@ from tests.contract.store_values import a_job, a_worker, an_attempt, an_event
 
 SAVES_FOR_EVER = """
 import sys
-from orchestrator.core.ports import Change
+from orchestrator.core.ports import StateChange
 from orchestrator.core.model.states import JobStatus
 from orchestrator.store import SqlStore
 from tests.contract.store_values import a_job, a_worker, an_event
@@ -36,9 +36,9 @@ store = SqlStore(sys.argv[1])
 store.open()
 job, first = a_job(), store.events("a", 0, 10**9)
 if not first:
-    store.save(Change(new_jobs=[job]))
+    store.save(StateChange(new_jobs=[job]))
 for number in range(len(first), 10**9):
-    store.save(Change(new_workers=[a_worker(job, number)], events=[an_event(job, number + 1)]))
+    store.save(StateChange(new_workers=[a_worker(job, number)], events=[an_event(job, number + 1)]))
     print(number + 1, flush=True)
 """
 
