@@ -113,7 +113,7 @@ def context(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Brows
 
 @pytest.fixture
 def page(
-    chromium: Browser, session: StorageState, request: pytest.FixtureRequest
+    chromium: Browser, session: StorageState, site: Site, request: pytest.FixtureRequest
 ) -> Iterator[Page]:
     """A page with a login. Errors of its scripts, and what the policy refuses, fail the test."""
     with chromium.new_context(storage_state=session, **SEEN) as context:
@@ -140,6 +140,8 @@ def page(
             print("complaints:", *complaints, sep="\n")
             print("requests without an answer:", *(each.url for each in unanswered), sep="\n")
             print("navigations, and failed requests:", *failures, sep="\n")
+            log = site.server.folder / "logs" / "orchestrator.log"
+            print("the server's log:", log.read_text()[-6000:] if log.exists() else "none")
         assert complaints == []
 
 
