@@ -141,7 +141,9 @@ class WorkspaceLayout:
         self.refuse_link(worker.root_id)
         directory = self.worker_directory(worker)
         depth = os.path.dirname(directory)
-        if not os.path.isdir(depth):
+        # The creation of a worktree also creates ``depth``, possibly before the job's directories.
+        # ``prepare_job`` creates the directory "reports" last.
+        if not (os.path.isdir(depth) and os.path.isdir(f"{self._of_job(worker)}/reports")):
             self.prepare_job(worker.root_id)
             os.makedirs(depth, 0o700, exist_ok=True)
         if files:

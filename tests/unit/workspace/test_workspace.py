@@ -251,6 +251,18 @@ def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
     assert [path.name for path in elsewhere.rglob("*")] == ["logs"]
 
 
+def test_a_worker_whose_worktree_exists_already_gets_the_directories_of_its_job(
+    tmp_path: Path,
+) -> None:
+    """A worktree is created first. Its worker's log must have a directory nevertheless."""
+    workspace = WorkspaceLayout(tmp_path)
+    os.makedirs(f"{workspace.worker_directory(WORKER)}/worktree")
+
+    workspace.prepare_worker(WORKER, {})
+
+    assert Path(workspace.log(WORKER)).parent.is_dir()
+
+
 class Stored:
     """A stand-in for the store that returns an ended tree."""
 
