@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,8 @@ def test_a_printed_command_runs_in_the_directory_from_which_it_was_printed(tmp_p
         check=False,
     )
 
-    [usage, program] = re.findall(r"(?:Usage: |Help: )(\S+)", done.stderr)
+    lines = re.findall(r"(?:Usage: |Help: )(.+)", done.stderr)
+    [usage, program] = [shlex.split(line)[0] for line in lines]
     assert usage == program == f"{FOLDER.name}/bin/orchestrator"
     assert (FOLDER.parent / program).exists()
 
