@@ -1,0 +1,168 @@
+"""The paths of a job's files; present and former locations of workspace and project."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.api.serializers.answer_parts import moment
+from orchestrator.core.model.attempt.failure import Failure, FailureKind, RetryStrategy
+from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job_settings import JobConfig
+from orchestrator.core.model.worker_result import WorkerResult
+from orchestrator.workspace import WorkspaceLayout, WorkspaceLocation, layout
+from orchestrator.workspace.layout import iso
+
+CONFIG = JobConfig(
+    max_workers=2, default_timeout=10, max_retries=0, max_depth=3, max_wall_seconds=99
+)
+JOB = Job(id="abc", root_id="abc", depth=0, request="x", config=CONFIG, created_at=1.0)
+WORKER = Worker(
+    id="worker_1", job_id="abc", root_id="abc", task_id="a", index=0, depth=0, agent="shell"
+)
+
+
+def test_nothing_is_found_behind_a_link_in_place_of_a_workers_directory(tmp_path: Path) -> None:
+    workspace, elsewhere = WorkspaceLayout(tmp_path), tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "file").touch()
+    directory = Path(workspace.worker_directory(WORKER))
+    directory.parent.mkdir(parents=True)
+    directory.symlink_to(elsewhere)
+
+    assert workspace.is_bare(WORKER) and workspace.snapshot(WORKER) == {}
+
+
+def test_files_that_package_managers_install_take_no_place_of_others_in_the_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "MAX_FILES", 3)
+    workspace = WorkspaceLayout(tmp_path)
+    directory = Path(workspace.worker_directory(WORKER))
+    for name in ("a/node_modules/1.js", "a/node_modules/2.js", ".venv/3.py", "a/x.js", "src/y.js"):
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).touch()
+
+    assert list(workspace.snapshot(WORKER)) == ["a/x.js", "src/y.js", ".venv/3.py"]
+
+
+@pytest.mark.parametrize(("before", "after"), [("end", "end\n"), ("end\n", "end\n"), ("", "")])
+def test_the_line_that_marks_an_attempt_begins_in_the_log_s_first_column(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    layout = WorkspaceLayout(tmp_path)
+    log = Path(layout.log(WORKER))
+    log.parent.mkdir(parents=True)
+    log.write_text(before)
+
+    layout.mark_attempt(WORKER, 2)
+
+    assert log.read_text() == f"{after}--- attempt 2 ---\n"
+
+
+def test_the_log_names_the_output_of_the_gates_that_rejected_the_attempt_before(
+    tmp_path: Path,
+) -> None:
+    layout = WorkspaceLayout(tmp_path)
+    log = Path(layout.log(WORKER))
+    log.parent.mkdir(parents=True)
+    log.write_text("first")
+    failure = Failure(
+        attempt=1,
+        kind=FailureKind.LOGIC_ERROR,
+        strategy=RetryStrategy.RETRY_CURRENT,
+        reason="gates reject the result: tests, secrets",
+        confidence=0.9,
+        gates=("tests", "secrets"),
+        gate_logs=("logs/gate_worker_1.tests.1.log", ""),
+    )
+    worker = replace(WORKER, result=WorkerResult(failures=(failure,)))
+
+    layout.mark_attempt(worker, 2)
+    log.write_text(f"{log.read_text()}second")
+
+    gate_log = log.parent / "gate_worker_1.tests.1.log"
+    line = f"gate tests rejected attempt 1; output: {gate_log}"
+    assert log.read_text() == f"first\n{line}\n--- attempt 2 ---\nsecond"
+    assert layout.attempt_output(worker, 2) == "second"
+
+
+def test_a_worker_whose_worktree_exists_already_gets_the_directories_of_its_job(
+    tmp_path: Path,
+) -> None:
+    """A worktree is created first. Its worker's log must have a directory nevertheless."""
+    workspace = WorkspaceLayout(tmp_path)
+    os.makedirs(f"{workspace.worker_directory(WORKER)}/worktree")
+
+    workspace.prepare_worker(WORKER, {})
+
+    assert Path(workspace.log(WORKER)).parent.is_dir()
+
+
+def test_a_report_is_looked_for_where_reports_are(tmp_path: Path) -> None:
+    workspace = WorkspaceLayout(tmp_path)
+    reports = tmp_path / "job_abc" / "reports"
+
+    assert workspace.report(JOB, "tree.txt") == reports / "tree.txt"
+    assert workspace.report(JOB, "LEVEL_2_REPORT.md") == (
+        tmp_path / "job_abc" / "depth_2" / "LEVEL_2_REPORT.md"
+    )
+    for name in ("", "..", ".hidden", "a/b", "../config.yaml", "LEVEL_x_REPORT.md"):
+        assert workspace.report(JOB, name) is None
+
+
+def test_times_are_those_of_the_api() -> None:
+    for at in (1_764_180_000.123, 1_764_180_000.1239998, 1_764_180_000.9999998):
+        assert iso(at) == moment(at).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def test_a_project_that_was_moved_is_known_by_its_former_paths(tmp_path: Path) -> None:
+    host = tmp_path / "host"
+    (host / "workspace").mkdir(parents=True)
+    first = WorkspaceLocation(host / "workspace", host)
+    assert first.is_new() and not first.former
+    first.keep()
+    assert not WorkspaceLocation(host / "workspace", host).is_new()
+
+    moved = host.rename(tmp_path / "moved")
+    second = WorkspaceLocation(moved / "workspace", moved)
+    assert second.is_new() and second.former == (str(host),)
+    second.keep()
+
+    third = WorkspaceLocation(moved / "workspace", moved)
+    assert not third.is_new() and third.former == (str(host),)
+
+
+def test_another_project_is_no_former_one_while_it_is_there(tmp_path: Path) -> None:
+    for name in ("workspace", "one", "two"):
+        (tmp_path / name).mkdir()
+    one = WorkspaceLocation(tmp_path / "workspace", tmp_path / "one")
+    assert one.is_new()
+    one.keep()
+
+    two = WorkspaceLocation(tmp_path / "workspace", tmp_path / "two")
+
+    assert two.is_new() and not two.former
+
+
+def test_what_is_moved_or_replaced_is_noticed(tmp_path: Path) -> None:
+    project = tmp_path / "a project"
+    project.mkdir()
+    location = WorkspaceLocation(tmp_path, project)
+    location.note()
+    assert location.moved() == ""
+
+    moved = project.rename(tmp_path / "moved")
+    assert location.moved().startswith(f"{project} was moved")
+    project.mkdir()
+    assert location.moved(), "another one in its place"
+    project.rmdir()
+    moved.rename(project)
+    assert location.moved() == ""
+
+
+def test_a_record_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    for content in (b"", b"no json", b"[1]"):
+        (tmp_path / ".place").write_bytes(content)
+        assert WorkspaceLocation(tmp_path, tmp_path).is_new()
