@@ -16,8 +16,7 @@ from orchestrator.engine.observers.feed import Feed
 from orchestrator.engine.observers.throughput import Throughput
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime.lazy_object import lazy
-from orchestrator.engine.service.access.authorization import Access
-from orchestrator.engine.service.access.callers import Callers
+from orchestrator.engine.service.access.authorization import Access, Callers
 from orchestrator.engine.service.access.stored_trees import StoredTrees
 from orchestrator.engine.service.checkpoints import CheckpointCalls
 from orchestrator.engine.service.control.job_control import BudgetCalls, JobControlCalls
