@@ -16,9 +16,8 @@ from orchestrator.core.model.job import Attempt, Worker, WorkerKey
 from orchestrator.core.outcome.attempt_outcome import Verdict, ended_at, judge, result_of
 from orchestrator.core.outcome.failure_classifier import classify, with_failure
 from orchestrator.core.scheduler.state.job_trees import JobTrees
-from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
+from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd, ToolStarts
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
-from orchestrator.core.scheduler.transitions.ends.retries import ToolStarts
 from orchestrator.core.scheduler.transitions.limit_enforcement import Accounting
 from orchestrator.core.scheduler.transitions.pauses import Pauses
 from orchestrator.core.scheduler.transitions.running_workers.gate_events import GateEvents

@@ -6,9 +6,8 @@ from orchestrator.core.model.job import WorkerKey
 from orchestrator.core.scheduler.state.job_trees import JobTrees
 from orchestrator.core.scheduler.transitions.attempt_exits import AttemptExits
 from orchestrator.core.scheduler.transitions.ends.agent_fallback import AgentFallback
-from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd
+from orchestrator.core.scheduler.transitions.ends.attempt_end import AttemptEnd, Retries
 from orchestrator.core.scheduler.transitions.ends.late_results import LateResults
-from orchestrator.core.scheduler.transitions.ends.retries import Retries
 from orchestrator.core.scheduler.transitions.ends.stops import Stops
 from orchestrator.core.scheduler.transitions.ends.worker_and_job_end import JobEnd, WorkerEnd
 from orchestrator.core.scheduler.transitions.job_submission import JobSubmission
