@@ -5,7 +5,7 @@ commands (``core.model.scheduler_commands``), ``view`` answers queries, and ``le
 events and queries about leases. The module ``manual_changes`` applies a person's changes to a job
 tree. No other package imports the folders of this package:
 
-- ``queue``: Order, slots, holds, throttles, and placement of the workers that wait for a start
-- ``state``: The scheduler's state in memory: job trees, agents' logins, and the unit of work
+- ``queue``: Order, slots, holds, and placement of the workers that wait for a start
+- ``state``: The scheduler's state in memory: job trees, agents' accounts, and the unit of work
 - ``transitions``: One module for each kind of event that changes state
 """

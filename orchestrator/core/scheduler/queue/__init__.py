@@ -1,1 +1,1 @@
-"""Order, slots, holds, throttles, and placement of the workers that wait for a start."""
+"""Order, slots, holds, and placement of the workers that wait for a start."""

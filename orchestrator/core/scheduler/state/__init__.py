@@ -1,1 +1,1 @@
-"""The scheduler's state in memory: job trees, agents' logins, and the unit of work."""
+"""The scheduler's state in memory: job trees, agents' accounts, and the unit of work."""

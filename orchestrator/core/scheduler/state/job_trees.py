@@ -28,7 +28,7 @@ from orchestrator.core.scheduler.queue.ready_queue import (
 )
 from orchestrator.core.scheduler.queue.slots import Slots
 from orchestrator.core.scheduler.queue.start_holds import StartHolds
-from orchestrator.core.scheduler.state.agent_logins import AgentLogins
+from orchestrator.core.scheduler.state.agent_accounts import AgentLogins
 from orchestrator.core.scheduler.state.unit_of_work import UnitOfWork
 
 #: Seconds after which the wall time of a job is checked again while the job waits for a person.

@@ -12,12 +12,12 @@ from orchestrator.core.model.scheduler_commands import (
 )
 from orchestrator.core.model.states import JobStatus, WaitKind, WorkerStatus
 from orchestrator.core.outcome.retry_policy import waits_for_account
-from orchestrator.core.scheduler.queue.agent_throttle import AgentThrottle
 from orchestrator.core.scheduler.queue.placement import (
     MachineRequirements,
     Unplaced,
     needs_server_files,
 )
+from orchestrator.core.scheduler.state.agent_accounts import AgentThrottle
 from orchestrator.core.scheduler.state.job_trees import JobTrees, UnfinishedWorker, began
 from orchestrator.core.scheduler.transitions.running_workers.task_locks import TaskLocks
 

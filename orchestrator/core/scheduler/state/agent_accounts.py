@@ -1,0 +1,179 @@
+"""Accounts of agents, as recent workers observed them: logins, credit, and rate limits.
+
+All workers of an agent share an account, and so its login and its throttle.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.outcome.attempt_outcome import Verdict
+from orchestrator.core.ports.credentials import KNOWN_SECONDS, CredentialLookup, LoginState
+
+#: What to do if the account of an agent has no credit.
+ADD_CREDIT = "add credit to the account, or choose another agent: --agent NAME"
+
+#: Seconds without starts after a rate limit whose end the provider does not name. The first value
+#: is for the first rate limit. The seconds double with each further one, up to the second value.
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 5.0, 300.0
+#: Maximum seconds to wait if a provider names the end of a rate limit. A later end is not trusted.
+LONGEST_RESET_SECONDS = 6 * 3600.0
+#: Seconds until a worker is checked again if the throttle delayed its start.
+LOOK_AGAIN_SECONDS = 5.0
+
+
+class AgentLogins:
+    """States of logins, by agent.
+
+    Until an agent's login is known to work, a job starts only one worker of the agent. If the login
+    fails, the other workers of the agent end without a start, because each would get the same
+    error.
+    """
+
+    def __init__(self, credentials: CredentialLookup) -> None:
+        self._credentials = credentials
+        self._seen: dict[str, LoginState] = {}
+
+    def doubtful(self, agent: str, now: float) -> bool:
+        """True if the agent requires a login, and the login is not known to work."""
+        seen = self._valid_state(agent, now)
+        return self._credentials.login(agent) and not (seen and seen.works)
+
+    def record_success(self, agent: str, now: float) -> None:
+        """Record that the agent's login works. Agents without a login are ignored."""
+        if self._credentials.login(agent):
+            self._seen[agent] = LoginState(True, "", now)
+
+    def record(self, agent: str, verdict: Verdict, now: float) -> Verdict:
+        """If the verdict reports a failed login or an account without credit, record this.
+
+        Return the verdict. If the remedy is known, the returned verdict's reason also states the
+        remedy.
+        """
+        if not verdict.login_refused:
+            return verdict
+        fix = ADD_CREDIT if verdict.lacks_credit else self._credentials.fix(agent)
+        credential = self._credentials.credential(agent)
+        self._seen[agent] = LoginState(False, verdict.reason, now, credential, fix)
+        if not fix:
+            return verdict
+        # The service's message may end with a period.
+        reason = verdict.reason.removesuffix(".")
+        todo = fix if verdict.lacks_credit else f"to fix the login: {fix}"
+        return replace(verdict, reason=f"{reason}; {todo}")
+
+    def seen(self, now: float) -> Mapping[str, LoginState]:
+        """Return the known states of logins, by agent.
+
+        Old states are omitted. A failed login is also omitted if the agent's credential has changed
+        since the failure.
+        """
+        return {
+            agent: seen for agent in tuple(self._seen) if (seen := self._valid_state(agent, now))
+        }
+
+    def failures(self, now: float) -> Mapping[str, str]:
+        """Return agents whose login failed recently, with reasons. Any thread may call."""
+        return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
+
+    def fallback(self, agent: str, now: float) -> str:
+        """Return the best agent whose login has not failed, in place of ``agent``.
+
+        Return "" if ``agent`` itself is the best agent, or if there is none.
+        """
+        found = self._credentials.best_without(self.failures(now))
+        return "" if found == agent else found
+
+    def _valid_state(self, agent: str, now: float) -> LoginState | None:
+        seen = self._seen.get(agent)
+        if seen is None or now - seen.at >= KNOWN_SECONDS:
+            return None
+        if seen.works or seen.credential == self._credentials.credential(agent):
+            return seen
+        return None
+
+
+@dataclass(slots=True)
+class _Account:
+    """The throttle of one agent's account."""
+
+    #: Number of workers that may run at the same time.
+    limit: float
+    #: The value of ``limit`` before the first rate limit. When ``limit`` is above this value, the
+    #: throttle is removed.
+    before: int
+    paused_until: float
+    pause: float = FIRST_PAUSE_SECONDS
+
+
+class AgentThrottle:
+    """Throttles of agents after rate limits (back-off), by agent.
+
+    After a rate limit, no worker of the agent starts for some time. After that time, a throttle
+    limits how many workers of the agent run at the same time. The limit grows by addition and
+    shrinks by division (Chiu and Jain, 1989), as in TCP. An agent has a throttle only after a rate
+    limit.
+    """
+
+    def __init__(self) -> None:
+        self._running: dict[str, int] = {}
+        self._accounts: dict[str, _Account] = {}
+
+    @property
+    def is_limiting(self) -> bool:
+        return bool(self._accounts)
+
+    def started(self, agent: str) -> None:
+        self._running[agent] = self._running.get(agent, 0) + 1
+
+    def worker_ended(self, agent: str) -> None:
+        self._running[agent] -= 1
+
+    def record_rate_limit(self, agent: str, resets_at: float | None, now: float) -> float:
+        """Record that a rate limit ended a worker. Return when to use the agent again (Unix time).
+
+        ``resets_at``: end of the rate limit; None if the provider names none. Call ``worker_ended``
+        for the worker first.
+        """
+        running = self._running.get(agent, 0) + 1
+        account = self._accounts.get(agent)
+        if account is None:
+            account = self._accounts[agent] = _Account(running, running, now)
+        # Several rate limits at about the same time halve the number only once.
+        if now >= account.paused_until:
+            account.limit = max(1.0, min(account.limit, running) / 2)
+            until = _trusted_reset(resets_at, now) or now + account.pause
+            account.paused_until = until
+            account.pause = min(account.pause * 2, LONGEST_PAUSE_SECONDS)
+        elif resets_at is not None:
+            account.paused_until = max(account.paused_until, _trusted_reset(resets_at, now) or now)
+        return account.paused_until
+
+    def succeeded(self, agent: str) -> None:
+        """Record a success of the agent, which raises the limit or removes the throttle."""
+        account = self._accounts.get(agent)
+        if account is None:
+            return
+        account.limit += 1 / account.limit
+        account.pause = FIRST_PAUSE_SECONDS
+        if account.limit > account.before:
+            del self._accounts[agent]
+
+    def held_until(self, agent: str, now: float) -> float | None:
+        """Return when another worker of the agent may start; None: now.
+
+        At the returned time, call again, because the worker may have to wait longer.
+        """
+        account = self._accounts.get(agent)
+        if account is None:
+            return None
+        if now < account.paused_until:
+            return account.paused_until
+        full = self._running.get(agent, 0) >= max(1, int(account.limit))
+        return now + LOOK_AGAIN_SECONDS if full else None
+
+
+def _trusted_reset(resets_at: float | None, now: float) -> float | None:
+    if resets_at is None or resets_at <= now:
+        return None
+    return min(resets_at, now + LONGEST_RESET_SECONDS)
