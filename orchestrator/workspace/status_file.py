@@ -31,11 +31,11 @@ from orchestrator.core.outcome.job.job_outcome import (
     LISTED_WORKERS,
     all_workers_call,
     listed_workers,
+    outcome_fields,
     tasks_succeeded,
     wall_seconds,
     worker_pages_call,
 )
-from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.outcome.job.unmerged_changes import UnmergedChanges
 from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import StateChange, Tree
@@ -319,8 +319,7 @@ def status_document(
         "labels": dict(root.config.labels),
         "base_branch": root.config.base_branch,
         "project": root.config.project,
-        **_change_fields(root),
-        **_gate_fields(root),
+        **outcome_fields(root),
         **_merge_fields(root, unmerged_changes),
         "depths": max(job.depth for job in jobs) + 1,
         "child_jobs": [_child_job(job, unmerged_changes, used) for job in jobs if not job.is_root],
@@ -388,30 +387,15 @@ def _question(question: Question) -> dict[str, Any]:
     }
 
 
-def _change_fields(job: Job) -> dict[str, Any]:
-    return {"changed_nothing": changed_nothing(job), "nothing_built": job.facts.nothing_built}
-
-
-def _gate_fields(job: Job) -> dict[str, Any]:
-    gates = job.facts.unjudged_gates
-    return {
-        "not_judged": not_judged(job) or None,
-        "unjudged_gates": [{"name": e.name, "cause": e.cause, "why": e.why} for e in gates],
-        "unjudged_files": [asdict(each) for each in job.facts.unjudged_files],
-    }
-
-
 def _merge_fields(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
     missing = [(each, unmerged_changes.merge_command(each, job)) for each in job.facts.lacking]
     missing_rows = [{**asdict(each), **asdict(way)} for each, way in missing]
     outside = unmerged_changes.made_not_in_result(job) if job.status.ended else []
     return {
-        "merge_state": job.merge_state,
         "missing": missing_rows,
         "made_not_in_result": [asdict(each) for each in outside],
         "repository_changes": [asdict(each) for each in job.facts.repository_changes],
         "landed": [{**asdict(each), "at": iso(each.at)} for each in job.facts.landed],
-        "discarded": job.facts.discarded,
     }
 
 
@@ -434,8 +418,7 @@ def _child_job(
         "request": job.request[:REQUEST_LIMIT],
         "labels": dict(job.config.labels),
         **_used(job, used),
-        **_change_fields(job),
-        **_gate_fields(job),
+        **outcome_fields(job),
         **_merge_fields(job, unmerged_changes),
         "created_at": iso(job.created_at),
         "started_at": iso(job.started_at),

@@ -60,18 +60,6 @@ def plan_fallback_answer(job: Job) -> answers.status.PlanFallbackAnswer | None:
     )
 
 
-def unjudged_gates(job: Job) -> list[answers.status.UnjudgedGateAnswer]:
-    return [
-        answers.status.UnjudgedGateAnswer(name=each.name, cause=each.cause, why=each.why)
-        for each in job.facts.unjudged_gates
-        if each.cause
-    ]
-
-
-def unjudged_files(job: Job) -> list[answers.status.UnjudgedFileAnswer]:
-    return [answers.status.UnjudgedFileAnswer(**asdict(each)) for each in job.facts.unjudged_files]
-
-
 def moment_or_none(seconds: float | None) -> datetime | None:
     return None if seconds is None else moment(seconds)
 

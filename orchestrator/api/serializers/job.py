@@ -21,8 +21,6 @@ from orchestrator.api.serializers.answer_parts import (
     result_of,
     seconds_between,
     task_answer,
-    unjudged_files,
-    unjudged_gates,
     usage_answer,
     worker_seconds,
 )
@@ -36,10 +34,8 @@ from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.human_input import Feedback, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
-from orchestrator.core.outcome.job.job_outcome import wall_seconds
+from orchestrator.core.outcome.job.job_outcome import outcome_fields, wall_seconds
 from orchestrator.core.outcome.job.reason import (
-    changed_nothing,
-    not_judged,
     remarks_beside_workers,
 )
 from orchestrator.core.ports import Tree
@@ -113,7 +109,6 @@ def job_answer(
         reviewers=[worker_answer(service, job, one, attempts[one.id]) for one in detail.reviewers],
         estimate=answers.job.EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
         landed=landed_branches(job),
-        discarded=job.facts.discarded,
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
         usage=usage_answer([result_of(worker).usage for worker in everybody]),
         remaining=dict(detail.left),
@@ -133,12 +128,7 @@ def _state_of(job: Job) -> dict[str, Any]:
         "submitted_by": job.submitted_by,
         "cancelled_by": job.cancelled_by,
         "stop_cause": job.stop_cause,
-        "merge_state": job.merge_state,
-        "not_judged": not_judged(job) or None,
-        "changed_nothing": changed_nothing(job),
-        "nothing_built": job.facts.nothing_built,
-        "unjudged_gates": unjudged_gates(job),
-        "unjudged_files": unjudged_files(job),
+        **outcome_fields(job),
         "paused": paused_answer(job.pause),
         "awaits_approval": job.awaits_approval,
         "plan_source": job.plan_source,

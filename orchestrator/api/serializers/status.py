@@ -20,8 +20,6 @@ from orchestrator.api.serializers.answer_parts import (
     paused_answer,
     plan_fallback_answer,
     result_of,
-    unjudged_files,
-    unjudged_gates,
     worker_seconds,
 )
 from orchestrator.core.candidates.comparison import compared
@@ -29,8 +27,7 @@ from orchestrator.core.errors import Conflict, NotFound
 from orchestrator.core.model.attempt.agent_session import Session
 from orchestrator.core.model.caller import Caller
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.outcome.job.job_outcome import wall_seconds
-from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
+from orchestrator.core.outcome.job.job_outcome import outcome_fields, wall_seconds
 from orchestrator.core.outcome.job.unmerged_changes import (
     UnmergedChanges,
     has_worktree,
@@ -115,16 +112,11 @@ def _status(
         run=job.run,
         reason=job.reason,
         paused=paused_answer(job.pause),
-        not_judged=not_judged(job) or None,
-        changed_nothing=changed_nothing(job),
-        nothing_built=job.facts.nothing_built,
-        unjudged_gates=unjudged_gates(job),
-        unjudged_files=unjudged_files(job),
+        **outcome_fields(job),
         plan_fallback=plan_fallback_answer(job),
         request=job.request[:SUMMARY_CHARACTERS],
         results=found,
         workers=own,
-        merge_state=job.merge_state,
         missing=missing_changes(service, caller, job),
         not_in_parent=list(job.facts.not_in_parent),
         made_not_in_result=outside_work(service, caller, job, by_job),
@@ -133,7 +125,6 @@ def _status(
             for each in job.facts.repository_changes
         ],
         landed=landed_branches(job),
-        discarded=job.facts.discarded,
         counts=counts(_with_all_below(job.id, by_job)) if len(by_job) > 1 else dict(own),
         remaining=dict(detail.left),
         left=dict(detail.left),

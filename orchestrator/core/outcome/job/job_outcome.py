@@ -1,7 +1,8 @@
-"""Status of an ended job, facts about its gates, and shortened lists of its workers."""
+"""Status of an ended job, facts about its result and gates, and shortened lists of its workers."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from dataclasses import asdict
+from typing import Any, Protocol, TypeVar
 
 from orchestrator.core.gates.file_kinds import code_in, has_code, language_of
 from orchestrator.core.gates.gate import SECRETS, GateCause, GateOutcome, GateResult
@@ -15,6 +16,7 @@ from orchestrator.core.model.job_facts import (
     UnjudgedFile,
 )
 from orchestrator.core.model.states import JobStatus, WorkerStatus
+from orchestrator.core.outcome.job.reason import changed_nothing, not_judged
 from orchestrator.core.text.path_patterns import matches
 
 
@@ -55,6 +57,27 @@ def final_status(job: Job, workers: Iterable[Worker]) -> JobStatus:
         incomplete=job.lacks_changes,
         fails_unjudged=job.fails_unjudged,
     )
+
+
+def outcome_fields(job: Job) -> dict[str, Any]:
+    """Return what a job's result contains and lacks, as fields of ``status.json`` and of answers.
+
+    Before the job's end, the values are empty.
+    """
+    facts = job.facts
+    return {
+        "changed_nothing": changed_nothing(job),
+        "nothing_built": facts.nothing_built,
+        "not_judged": not_judged(job) or None,
+        "unjudged_gates": [
+            {"name": gate.name, "cause": gate.cause, "why": gate.why}
+            for gate in facts.unjudged_gates
+            if gate.cause
+        ],
+        "unjudged_files": [asdict(file) for file in facts.unjudged_files],
+        "merge_state": job.merge_state,
+        "discarded": facts.discarded,
+    }
 
 
 def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
