@@ -49,7 +49,7 @@ class JobTreeCache:
             for job in change.new_jobs:
                 self._add(job)
             if self._trees:
-                self._take_over(change)
+                self._update_rows(change)
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
         """Return the tree of a root job; None if the tree must be read from the database.
@@ -78,9 +78,9 @@ class JobTreeCache:
             rows = self._of_job.get(job_id)
             if rows is None:
                 return None
-            found = list(rows.workers.values())
-        own = [each for each in found if each.job_id == job_id and not each.is_adviser]
-        return sorted(own, key=lambda each: each.index)
+            workers = list(rows.workers.values())
+        job_workers = [each for each in workers if each.job_id == job_id and not each.is_adviser]
+        return sorted(job_workers, key=lambda each: each.index)
 
     def clear(self) -> None:
         with self._lock:
@@ -96,14 +96,14 @@ class JobTreeCache:
             rows.jobs[job.id] = job
             self._of_job[job.id] = rows
 
-    def _take_over(self, change: StateChange) -> None:
+    def _update_rows(self, change: StateChange) -> None:
         for job_id, position, task in change.new_tasks:
             if (rows := self._of_job.get(job_id)) is not None:
-                known = rows.tasks.setdefault(job_id, [])
-                if position != len(known):
+                tasks = rows.tasks.setdefault(job_id, [])
+                if position != len(tasks):
                     self._drop(job_id)
                     continue
-                known.append(task)
+                tasks.append(task)
         for worker in (*change.new_workers, *change.workers):
             if (rows := self._trees.get(worker.root_id)) is not None:
                 rows.workers[worker.id] = worker
@@ -151,9 +151,9 @@ def tree_of(
 
     ``tasks``: the tasks of each job, by job id. ``last_seq``: the number of the tree's last event.
     """
-    place = {job.id: position for position, job in enumerate(jobs)}
-    mine = (worker for worker in workers if worker.job_id in place)
-    ordered = sorted(mine, key=lambda worker: (place[worker.job_id], worker.index))
+    positions = {job.id: position for position, job in enumerate(jobs)}
+    selected = (worker for worker in workers if worker.job_id in positions)
+    ordered = sorted(selected, key=lambda worker: (positions[worker.job_id], worker.index))
     return Tree(
         jobs=jobs,
         tasks=tasks,
@@ -165,10 +165,10 @@ def tree_of(
     )
 
 
-def _ordered_attempts(found: Iterable[Attempt], workers: Sequence[Worker]) -> list[Attempt]:
-    place = {worker.id: position for position, worker in enumerate(workers)}
-    mine = (attempt for attempt in found if attempt.worker_id in place)
-    return sorted(mine, key=lambda attempt: (place[attempt.worker_id], attempt.number))
+def _ordered_attempts(attempts: Iterable[Attempt], workers: Sequence[Worker]) -> list[Attempt]:
+    positions = {worker.id: position for position, worker in enumerate(workers)}
+    selected = (attempt for attempt in attempts if attempt.worker_id in positions)
+    return sorted(selected, key=lambda attempt: (positions[attempt.worker_id], attempt.number))
 
 
 Value = TypeVar("Value")
@@ -209,17 +209,17 @@ class JobCache(Generic[Value]):
         ``read`` is called at most once, with the ids of the jobs that are not cached.
         """
         with self._lock:
-            found = {each: self._values[each] for each in job_ids if each in self._values}
-            for job_id in found:
+            values = {each: self._values[each] for each in job_ids if each in self._values}
+            for job_id in values:
                 self._values.move_to_end(job_id)
-            missing = [each for each in job_ids if each not in found]
+            missing = [each for each in job_ids if each not in values]
             readings: dict[str, list[Callable[[Value], Value | None]]] = {
                 each: [] for each in missing
             }
             self._readings |= readings
         for job_id, value in (read(missing) if missing else {}).items():
-            found[job_id] = self._end_read(job_id, value, readings[job_id])
-        return found
+            values[job_id] = self._end_read(job_id, value, readings[job_id])
+        return values
 
     def _end_read(
         self, job_id: str, value: Value, reading: Sequence[Callable[[Value], Value | None]]
@@ -228,16 +228,16 @@ class JobCache(Generic[Value]):
         with self._lock:
             if self._readings.get(job_id) is reading:
                 del self._readings[job_id]
-                for make in reading:
+                for change in reading:
                     # The value may already contain the change. Repeating a change does no harm.
-                    changed = make(value)
+                    changed = change(value)
                     if changed is None:
                         return value
                     value = changed
-                self._keep(job_id, value)
+                self._cache(job_id, value)
         return value
 
-    def _keep(self, job_id: str, value: Value) -> None:
+    def _cache(self, job_id: str, value: Value) -> None:
         self._values[job_id] = value
         if len(self._values) > self._most:
             self._values.popitem(last=False)

@@ -49,10 +49,10 @@ def acquire(
         step.rollback()
         return Grant(blocked_by=blocked_by)
     held = {lease.name: (lease, passed) for lease, passed in related if lease.key == owner.key}
-    given = [_grant(connection, held.get(name), owner, name, number, at) for name in names]
+    granted = [_grant(connection, held.get(name), owner, name, number, at) for name in names]
     _note_passed_on(connection, owner.key, (lease for lease, _ in related))
     failpoints.reached("store: leases before the commit")
-    return Grant(leases=given)
+    return Grant(leases=granted)
 
 
 def release(connection: Connection, key: WorkerKey, names: Collection[str]) -> None:
@@ -60,8 +60,8 @@ def release(connection: Connection, key: WorkerKey, names: Collection[str]) -> N
 
 
 def active(connection: Connection) -> Sequence[LockLease]:
-    found = connection.execute(select(*_shown).where(_is_active).order_by(leases.c.number))
-    return [LockLease(**row._mapping) for row in found]
+    rows = connection.execute(select(*_shown).where(_is_active).order_by(leases.c.number))
+    return [LockLease(**row._mapping) for row in rows]
 
 
 def _next_number(connection: Connection) -> int:
@@ -77,14 +77,14 @@ def _related(connection: Connection, names: Sequence[str]) -> list[tuple[LockLea
     the lease was acquired. Only an ancestor or descendant of the holder can acquire such a lock.
     """
     statement = select(leases).where(_may_overlap(names))
-    found = []
+    related = []
     for row in connection.execute(statement):
         values = dict(row._mapping)
         passed_on = bool(values.pop("passed_on"))
         # Compare again, because some databases ignore the case of letters in comparisons.
         if any(overlap(values["name"], name) for name in names):
-            found.append((LockLease(**values), passed_on))
-    return found
+            related.append((LockLease(**values), passed_on))
+    return related
 
 
 def _may_overlap(names: Sequence[str]) -> ColumnElement[bool]:
@@ -113,8 +113,8 @@ def _grant(
     if held is not None and not held[1]:
         return held[0]
     if held is not None:
-        here = and_(_held_by(owner.key), leases.c.name == name)
-        connection.execute(update(leases).where(here).values(number=number, passed_on=0))
+        condition = and_(_held_by(owner.key), leases.c.name == name)
+        connection.execute(update(leases).where(condition).values(number=number, passed_on=0))
         return replace(held[0], number=number)
     lease = LockLease(
         name=name,
@@ -133,8 +133,8 @@ def _grant(
 def _note_passed_on(connection: Connection, key: WorkerKey, related: Iterable[LockLease]) -> None:
     for lease in related:
         if lease.key != key:
-            here = and_(_held_by(lease.key), leases.c.name == lease.name)
-            connection.execute(update(leases).where(here).values(passed_on=1))
+            condition = and_(_held_by(lease.key), leases.c.name == lease.name)
+            connection.execute(update(leases).where(condition).values(passed_on=1))
 
 
 def _held_by(key: WorkerKey) -> ColumnElement[bool]:

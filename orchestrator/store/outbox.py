@@ -55,12 +55,12 @@ class SqlOutbox:
 
     def next_due(self) -> float | None:
         statement = select(func.min(_columns.due_at)).where(_is_pending)
-        found: float | None = self._read(lambda connection: connection.scalar(statement))
-        return found
+        due_at: float | None = self._read(lambda connection: connection.scalar(statement))
+        return due_at
 
     def pending(self, endpoint: str, root_id: str) -> Sequence[OutboxEntry]:
-        wanted = and_(_is_pending, _columns.endpoint == endpoint, _columns.root_id == root_id)
-        return self._entries(select(deliveries).where(wanted).order_by(_columns.seq))
+        condition = and_(_is_pending, _columns.endpoint == endpoint, _columns.root_id == root_id)
+        return self._entries(select(deliveries).where(condition).order_by(_columns.seq))
 
     def record(self, entries: Sequence[OutboxEntry]) -> None:
         rows = [
@@ -89,8 +89,8 @@ class SqlOutbox:
         parts = entry_id.split("_", 3)
         if len(parts) < 4:
             return None
-        wanted = and_(_columns.root_id == parts[1], _columns.id == entry_id)
-        return next(iter(self._entries(select(deliveries).where(wanted))), None)
+        condition = and_(_columns.root_id == parts[1], _columns.id == entry_id)
+        return next(iter(self._entries(select(deliveries).where(condition))), None)
 
     def page(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage:
         conditions = [
@@ -102,8 +102,8 @@ class SqlOutbox:
             if value
         ]
         if wanted.job_id:
-            mine = (_columns.job_id == wanted.job_id) | (_columns.root_id == wanted.job_id)
-            conditions.append(mine)
+            is_of_job = (_columns.job_id == wanted.job_id) | (_columns.root_id == wanted.job_id)
+            conditions.append(is_of_job)
         rows = select(deliveries).where(*conditions)
         total = select(func.count()).select_from(deliveries).where(*conditions)
         latest = rows.order_by(_columns.created_at.desc(), _columns.id.desc())
@@ -116,18 +116,18 @@ class SqlOutbox:
         statement = select(_columns.endpoint, _columns.state, func.count()).group_by(
             _columns.endpoint, _columns.state
         )
-        found: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
         for endpoint, state, number in self._read(
             lambda connection: connection.execute(statement).all()
         ):
-            found.setdefault(endpoint, {})[str(state)] = number
-        return found
+            counts.setdefault(endpoint, {})[str(state)] = number
+        return counts
 
     def _entries(self, statement: Select[Any]) -> Sequence[OutboxEntry]:
-        found: Sequence[OutboxEntry] = self._read(
+        entries: Sequence[OutboxEntry] = self._read(
             lambda connection: job_queries.values(connection, OutboxEntry, statement)
         )
-        return found
+        return entries
 
     def _change(self, action: Callable[[Connection], object]) -> None:
         with self._lock:

@@ -112,8 +112,8 @@ class SqlStore:
     @property
     def file(self) -> Path | None:
         """The database's file; None for PostgreSQL."""
-        named = self._url.database if self._url.get_backend_name() == "sqlite" else None
-        return Path(named) if named else None
+        database = self._url.database if self._url.get_backend_name() == "sqlite" else None
+        return Path(database) if database else None
 
     def lease_session(self, seconds: float) -> LeaseSession | None:
         """Return a session for the server's lease; None if the database is a file.
@@ -249,9 +249,9 @@ class SqlStore:
         return self._workers.get(job_id, lambda: self._read_workers(job_id))
 
     def _read_workers(self, job_id: str) -> Sequence[Worker]:
-        known = self._trees.workers(job_id) if self._trees else None
-        if known is not None:
-            return known
+        cached = self._trees.workers(job_id) if self._trees else None
+        if cached is not None:
+            return cached
         return self._read(lambda connection: job_queries.workers(connection, job_id))
 
     def recent_usage(self, agent: str, most: int) -> Sequence[Usage]:
@@ -286,8 +286,8 @@ class SqlStore:
         return self._read(lambda connection: job_queries.attempt_by_token(connection, token_hash))
 
     def tree(self, root_id: str, job_ids: Collection[str] | None = None) -> Tree | None:
-        known = self._trees.tree(root_id, job_ids) if self._trees else None
-        return known or self._read(lambda connection: tree(connection, root_id, job_ids))
+        cached = self._trees.tree(root_id, job_ids) if self._trees else None
+        return cached or self._read(lambda connection: tree(connection, root_id, job_ids))
 
     def snapshot(self, root_id: str) -> TreeSnapshot | None:
         return self._read(lambda connection: snapshot(connection, root_id))
@@ -359,24 +359,24 @@ class SqlStore:
 
 
 def _by_job(workers: Sequence[Worker]) -> Mapping[str, Sequence[Worker]]:
-    found: dict[str, list[Worker]] = {}
+    workers_by_job: dict[str, list[Worker]] = {}
     for worker in workers:
         if not worker.is_adviser:
-            found.setdefault(worker.job_id, []).append(worker)
-    return found
+            workers_by_job.setdefault(worker.job_id, []).append(worker)
+    return workers_by_job
 
 
-def _with_changed(known: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
+def _with_changed(workers: Sequence[Worker], changed: Sequence[Worker]) -> Sequence[Worker] | None:
     """Return a job's workers, in which each changed worker replaces its former value.
 
     Return None if the position of a changed worker is not its ``index``.
     """
-    found = list(known)
+    updated = list(workers)
     for worker in changed:
-        if worker.index >= len(found) or found[worker.index].id != worker.id:
+        if worker.index >= len(updated) or updated[worker.index].id != worker.id:
             return None
-        found[worker.index] = worker
-    return found
+        updated[worker.index] = worker
+    return updated
 
 
 def _location(url: URL) -> str:

@@ -51,14 +51,14 @@ def tree(
     connection: Connection, root_id: str, job_ids: Collection[str] | None = None
 ) -> Tree | None:
     """Return the tree of a root job, or only the jobs ``job_ids``; None if no job was found."""
-    named = None if job_ids is None else frozenset(job_ids)
+    requested_ids = None if job_ids is None else frozenset(job_ids)
     parameters: dict[str, object] = {"root_id": root_id}
     statements = _whole
-    if named is not None and len(named) <= MOST_NAMED_JOBS:
-        parameters["named"] = list(named)
+    if requested_ids is not None and len(requested_ids) <= MOST_NAMED_JOBS:
+        parameters["named"] = list(requested_ids)
         statements = _named
     loaded = values(connection, Job, statements.jobs, **parameters)
-    selected = [job for job in loaded if named is None or job.id in named]
+    selected = [job for job in loaded if requested_ids is None or job.id in requested_ids]
     if not selected:
         return None
     return tree_of(
@@ -76,8 +76,8 @@ def _tasks(
     parameters: Mapping[str, object],
     selected: Sequence[Job],
 ) -> dict[str, Sequence[TaskSpec]]:
-    found: dict[str, list[TaskSpec]] = {job.id: [] for job in selected}
+    tasks_by_job: dict[str, list[TaskSpec]] = {job.id: [] for job in selected}
     for job_id, task in connection.execute(statement, parameters):
-        if job_id in found:
-            found[job_id].append(task)
-    return dict(found)
+        if job_id in tasks_by_job:
+            tasks_by_job[job_id].append(task)
+    return dict(tasks_by_job)

@@ -227,12 +227,12 @@ class Connections:
         """
         if not change.events:
             return False
-        first = change.events[0]
-        found = self.read(
-            lambda reader: job_queries.events(reader, first.root_id, first.seq - 1, 1)
+        first_event = change.events[0]
+        stored_events = self.read(
+            lambda reader: job_queries.events(reader, first_event.root_id, first_event.seq - 1, 1)
         )
-        return [(each.seq, each.kind, each.at) for each in found] == [
-            (first.seq, first.kind, first.at)
+        return [(each.seq, each.kind, each.at) for each in stored_events] == [
+            (first_event.seq, first_event.kind, first_event.at)
         ]
 
     def _write(self, driver: Any, change: StateChange) -> None:
@@ -355,7 +355,7 @@ def as_store_errors(where: str) -> Iterator[None]:
         ) from error
     except SQLAlchemyError as error:
         kind = StoreAway if _may_pass(error) else StoreError
-        raise kind(_sentence(where, error)) from error
+        raise kind(_error_message(where, error)) from error
 
 
 @contextmanager
@@ -384,7 +384,7 @@ def _may_pass(error: SQLAlchemyError) -> bool:
     return not _LOST.isdisjoint(kind.__name__ for kind in type(cause).__mro__)
 
 
-def _sentence(where: str, error: SQLAlchemyError) -> str:
+def _error_message(where: str, error: SQLAlchemyError) -> str:
     cause = error.orig if isinstance(error, DBAPIError) else error
     # Use only the first line: further lines of PostgreSQL contain the statement, and `/health` is
     # public.

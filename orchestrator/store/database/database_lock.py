@@ -28,12 +28,12 @@ def acquire(path: str) -> list[int]:
     file ends SQLite's own locks.
     """
     # Use the target of all links, because SQLite does so, too.
-    real = os.path.realpath(path)
-    separate = _open(real + SUFFIX, os.O_CREAT | os.O_NOFOLLOW)
-    handles = [separate]
+    real_path = os.path.realpath(path)
+    lock_handle = _open(real_path + SUFFIX, os.O_CREAT | os.O_NOFOLLOW)
+    handles = [lock_handle]
     try:
-        fcntl.flock(separate, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        handles.append(_open(real))
+        fcntl.flock(lock_handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        handles.append(_open(real_path))
         _lock_inside(handles[-1])
     except (OSError, StoreError) as error:
         release(handles)
@@ -55,9 +55,9 @@ def release(handles: list[int]) -> None:
         os.close(handles.pop())
 
 
-def _open(path: str, more: int = 0) -> int:
+def _open(path: str, flags: int = 0) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CLOEXEC | more, 0o600)
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
     except OSError as error:
         raise StoreError(f"cannot open {path}: {error.strerror}") from error
 
@@ -67,9 +67,9 @@ def _lock_inside(handle: int) -> None:
 
     Does nothing on file systems without such locks.
     """
-    wanted = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
+    lock = struct.pack("hhqqi0q", fcntl.F_WRLCK, os.SEEK_SET, _BYTE, 1, 0)
     try:
-        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, wanted)
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, lock)
     except OSError as error:
         if error.errno in _HELD:
             raise

@@ -39,19 +39,19 @@ _UNFINISHED = [status for status in JobStatus if status not in ENDED_JOB]
 
 
 def values(
-    connection: Connection, kind: type[Value], statement: Select[Any], /, **given: object
+    connection: Connection, kind: type[Value], statement: Select[Any], /, **parameters: object
 ) -> list[Value]:
     """Return the rows of a statement as objects of ``kind``.
 
     The fields of ``kind`` have the names of the columns.
     """
-    found = connection.execute(statement, given)
-    names = tuple(found.keys())
-    return [kind(**dict(zip(names, row, strict=True))) for row in found]
+    result = connection.execute(statement, parameters)
+    names = tuple(result.keys())
+    return [kind(**dict(zip(names, row, strict=True))) for row in result]
 
 
-def _first(found: Sequence[Value]) -> Value | None:
-    return found[0] if found else None
+def _first(rows: Sequence[Value]) -> Value | None:
+    return rows[0] if rows else None
 
 
 def _rows_by(table: Table, *names: str) -> Select[Any]:
@@ -142,8 +142,8 @@ def job(connection: Connection, job_id: str) -> Job | None:
 
 
 def idempotent(connection: Connection, submitted_by: str, idempotency_key: str) -> Job | None:
-    given = {"submitted_by": submitted_by, "idempotency_key": idempotency_key}
-    return _first(values(connection, Job, _idempotent, **given))
+    parameters = {"submitted_by": submitted_by, "idempotency_key": idempotency_key}
+    return _first(values(connection, Job, _idempotent, **parameters))
 
 
 def tasks(
@@ -155,9 +155,9 @@ def tasks(
 
 
 def task(connection: Connection, job_id: str, task_id: str) -> TaskSpec | None:
-    given = {"job_id": job_id, "task_id": task_id}
-    found: TaskSpec | None = connection.execute(_task, given).scalars().first()
-    return found
+    parameters = {"job_id": job_id, "task_id": task_id}
+    spec: TaskSpec | None = connection.execute(_task, parameters).scalars().first()
+    return spec
 
 
 def workers(connection: Connection, job_id: str) -> list[Worker]:
@@ -165,8 +165,8 @@ def workers(connection: Connection, job_id: str) -> list[Worker]:
 
 
 def recent_usage(connection: Connection, agent: str, most: int) -> list[Usage]:
-    found = connection.scalars(_recent_results, {"agent": agent, "most": bounded(most)})
-    return [result.usage for result in found if result is not None]
+    results = connection.scalars(_recent_results, {"agent": agent, "most": bounded(most)})
+    return [result.usage for result in results if result is not None]
 
 
 def day_spending(connection: Connection, day: int) -> list[DaySpent]:
@@ -208,15 +208,15 @@ def attempt_by_token(connection: Connection, token_hash: str) -> Attempt | None:
 
 
 def events(connection: Connection, root_id: str, after: int, limit: int) -> list[Event]:
-    given = {"root_id": root_id, "after": bounded(after), "most": bounded(limit)}
-    return values(connection, Event, _events, **given)
+    parameters = {"root_id": root_id, "after": bounded(after), "most": bounded(limit)}
+    return values(connection, Event, _events, **parameters)
 
 
 def latest_event(
     connection: Connection, root_id: str, job_id: str, kind: EventKind
 ) -> Event | None:
-    given = {"root_id": root_id, "job_id": job_id, "kind": kind}
-    return _first(values(connection, Event, _latest_event, **given))
+    parameters = {"root_id": root_id, "job_id": job_id, "kind": kind}
+    return _first(values(connection, Event, _latest_event, **parameters))
 
 
 def is_read_only(connection: Connection) -> bool:
@@ -250,18 +250,18 @@ def pause(connection: Connection) -> Pause | None:
 
 def stats(connection: Connection) -> StoreStats:
     counting = select(func.count()).select_from(tables.attempts)
-    found = connection.execute(_summary).all()
+    rows = connection.execute(_summary).all()
     workers: Counter[str] = Counter()
-    for row in found:
+    for row in rows:
         workers[row.status] += row.number
-    marks = [row.cost_marks for row in found]
-    known = [row.cost_usd for row in found if row.cost_usd is not None]
+    marks = [row.cost_marks for row in rows]
+    costs = [row.cost_usd for row in rows if row.cost_usd is not None]
     return StoreStats(
         jobs={row.status: row.number for row in connection.execute(_jobs_by_status)},
         workers=dict(+workers),
         attempts=connection.execute(counting).scalar_one(),
         cost=Cost(
-            usd=round(sum(known), 6) if known else None,
+            usd=round(sum(costs), 6) if costs else None,
             estimated=any(each & ESTIMATED for each in marks),
             partial=any(each & INCOMPLETE for each in marks),
         ),
@@ -376,18 +376,20 @@ _last_seq = select(func.max(tables.events.c.seq)).where(tables.events.c.root_id 
 
 
 def snapshot(connection: Connection, root_id: str) -> TreeSnapshot | None:
-    given = {"root_id": root_id}
-    jobs = [JobNode._make(row) for row in connection.execute(_of_jobs, given)]
+    parameters = {"root_id": root_id}
+    jobs = [JobNode._make(row) for row in connection.execute(_of_jobs, parameters)]
     if not jobs:
         return None
-    place = {job.id: at for at, job in enumerate(jobs)}
-    rows = connection.execute(_of_workers, given).fetchall()
-    ordered = sorted(rows, key=lambda row: (place[row[_PLACE_OF_JOB]], row[_PLACE_OF_INDEX]))
+    positions = {job.id: position for position, job in enumerate(jobs)}
+    rows = connection.execute(_of_workers, parameters).fetchall()
+    ordered = sorted(rows, key=lambda row: (positions[row[_PLACE_OF_JOB]], row[_PLACE_OF_INDEX]))
     return TreeSnapshot(
         jobs=jobs,
         tasks=[
-            TaskRow(job_id, name, unescape(title), names_of(needed))
-            for job_id, name, title, needed in connection.execute(_of_tasks, given).fetchall()
+            TaskRow(job_id, name, unescape(title), names_of(depends_on))
+            for job_id, name, title, depends_on in connection.execute(
+                _of_tasks, parameters
+            ).fetchall()
         ],
         workers=worker_columns(ordered),
         last_seq=last_seq(connection, root_id),
@@ -401,10 +403,10 @@ def last_seq(connection: Connection, root_id: str) -> int:
 def worker_columns(rows: Sequence[Any]) -> WorkerColumns:
     if not rows:
         return WorkerColumns(*([] for _ in WORKER_COLUMNS))
-    found = WorkerColumns._make(zip(*rows, strict=True))
-    names: Any = found.child_job_ids
-    return found._replace(
-        reason=[unescape(text) for text in found.reason],
+    columns = WorkerColumns._make(zip(*rows, strict=True))
+    names: Any = columns.child_job_ids
+    return columns._replace(
+        reason=[unescape(text) for text in columns.reason],
         child_job_ids=[names_of(text) for text in names],
-        chosen=[None if each is None else bool(each) for each in found.chosen],
+        chosen=[None if each is None else bool(each) for each in columns.chosen],
     )

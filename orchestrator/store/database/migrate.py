@@ -36,11 +36,11 @@ def migrate(connection: Connection, where: str) -> None:
 
     Raise StoreError if a newer release of the product has changed the schema.
     """
-    found = _revisions(connection)
-    if found == {LATEST}:
+    revisions = _revisions(connection)
+    if revisions == {LATEST}:
         return
-    if found:
-        upgrade(connection, where, found)
+    if revisions:
+        upgrade(connection, where, revisions)
     else:
         create(connection)
     failpoints.reached("migration: before the commit")

@@ -54,16 +54,16 @@ def timeout_arguments(url: URL, seconds: float = 0.0) -> dict[str, int | str]:
 
     ``seconds``: time after which an unreachable database server is an error; 0: the default time.
     """
-    given = url.query.get("options", "")
-    of_url = given if isinstance(given, str) else " ".join(given)
+    query_options = url.query.get("options", "")
+    url_options = query_options if isinstance(query_options, str) else " ".join(query_options)
     # If an option is given twice, the last one is used.
-    options = f"-c lock_timeout={round(LOCK_SECONDS * 1000)} {of_url}".strip()
-    limits = {name: value for name, value in _TIMEOUTS.items() if name not in url.query}
+    options = f"-c lock_timeout={round(LOCK_SECONDS * 1000)} {url_options}".strip()
+    timeouts = {name: value for name, value in _TIMEOUTS.items() if name not in url.query}
     if seconds:
         # The client library rounds a timeout of 1 s up to 2 s.
-        limits |= {"connect_timeout": max(2, int(seconds))}
-        limits |= {"tcp_user_timeout": round(seconds * 1000)}
-    return {**limits, "options": options}
+        timeouts |= {"connect_timeout": max(2, int(seconds))}
+        timeouts |= {"tcp_user_timeout": round(seconds * 1000)}
+    return {**timeouts, "options": options}
 
 
 def is_locked(error: Exception) -> bool:
@@ -100,8 +100,8 @@ class Fence:
         """Raise StoreError if another server has claimed the database after this server."""
         if self.epoch is None:
             return
-        found = connection.execute("SELECT epoch FROM server_lease").fetchone()
-        if found is None or found[0] != self.epoch:
+        row = connection.execute("SELECT epoch FROM server_lease").fetchone()
+        if row is None or row[0] != self.epoch:
             raise StoreError("another server has replaced this server; restart this server")
 
 

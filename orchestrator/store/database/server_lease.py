@@ -62,17 +62,17 @@ def claim(connection: Connection, claimant: Claimant, ended: HeldLease | None) -
     ``ended``: a lease that has certainly ended; None if the caller knows of no such lease. If a
     server on another machine has a lease other than ``ended``, raise WorkspaceBusy.
     """
-    found = read(connection, lock=True)
-    is_elsewhere = found.seconds > 0 and found.machine != claimant.machine
-    if is_elsewhere and found != ended:
-        raise busy(found)
+    latest = read(connection, lock=True)
+    is_elsewhere = latest.seconds > 0 and latest.machine != claimant.machine
+    if is_elsewhere and latest != ended:
+        raise busy(latest)
     claimed = HeldLease(
-        epoch=found.epoch + 1,
+        epoch=latest.epoch + 1,
         machine=claimant.machine if claimant.seconds else "",
         holder=claimant.name,
         seconds=claimant.seconds,
         renewals=0,
-        recovers=int(is_elsewhere or found.recovers > 0),
+        recovers=int(is_elsewhere or latest.recovers > 0),
     )
     values = {name: getattr(claimed, name) for name in HeldLease.__dataclass_fields__}
     connection.execute(update(server_lease).values(values))

@@ -78,8 +78,8 @@ def labels_text(job: Job) -> str:
 
 
 def _lines(texts: Iterable[str]) -> str:
-    found = "\n".join(texts)
-    return line_in(found) if found else ""
+    joined = "\n".join(texts)
+    return line_in(joined) if joined else ""
 
 
 def cost_marks(worker: Worker) -> int:
@@ -87,9 +87,9 @@ def cost_marks(worker: Worker) -> int:
     usage = worker.usage
     if usage is NO_USAGE:
         return 0
-    known = usage.cost_usd is not None
-    lacks = usage.partial or (not known and usage != NO_USAGE)
-    return ESTIMATED * (known and usage.cost_estimated) + INCOMPLETE * lacks
+    has_cost = usage.cost_usd is not None
+    is_incomplete = usage.partial or (not has_cost and usage != NO_USAGE)
+    return ESTIMATED * (has_cost and usage.cost_estimated) + INCOMPLETE * is_incomplete
 
 
 #: Functions that compute a column from the whole stored value, by table and column.
@@ -121,22 +121,24 @@ class TableWriter:
         self._table = table
         self._text = str(compiled)
         sources = [table.c[name].info.get("source", name) for name in names]
-        self._fields = attrgetter(*(each for each in sources if each != COMPUTED))
+        self._fields = attrgetter(*(source for source in sources if source != COMPUTED))
         #: Positions of columns that are computed from the whole value, each with its function.
         self._computed = [
-            (at, _COMPUTED[table.name, names[at]])
-            for at, each in enumerate(sources)
-            if each == COMPUTED
+            (position, _COMPUTED[table.name, names[position]])
+            for position, source in enumerate(sources)
+            if source == COMPUTED
         ]
-        kinds = [(at, table.c[name].type) for at, name in enumerate(names)]
+        kinds = [(position, table.c[name].type) for position, name in enumerate(names)]
         #: Positions of text columns. ``_converted`` has other columns that need a conversion.
-        self._texts = [at for at, kind in kinds if isinstance(kind, PlainText)]
-        others = ((at, kind) for at, kind in kinds if not isinstance(kind, PlainText))
-        convert = (
-            (at, kind.write if isinstance(kind, TextCodec) else kind.bind_processor(dialect))
-            for at, kind in others
+        self._texts = [position for position, kind in kinds if isinstance(kind, PlainText)]
+        other_kinds = (
+            (position, kind) for position, kind in kinds if not isinstance(kind, PlainText)
         )
-        self._converted = [(at, each) for at, each in convert if each]
+        converters = (
+            (position, kind.write if isinstance(kind, TextCodec) else kind.bind_processor(dialect))
+            for position, kind in other_kinds
+        )
+        self._converted = [(position, source) for position, source in converters if source]
 
     def run(self, cursor: DBAPICursor, values: Sequence[object]) -> None:
         """Write all values. Raise StoreError if a row that is to be changed does not exist."""
@@ -150,15 +152,15 @@ class TableWriter:
 
     def _row(self, value: object) -> list[Any]:
         row = list(self._fields(value))
-        for at, compute in self._computed:
-            row.insert(at, compute(value))
+        for position, compute in self._computed:
+            row.insert(position, compute(value))
         # This repeats the check in ``escape``, because most texts then need no call of ``escape``.
-        for at in self._texts:
-            if (text := row[at]) is not None and not text.isprintable():
-                row[at] = escape(text)
-        for at, convert in self._converted:
-            if (own := row[at]) is not None:
-                row[at] = convert(own)
+        for position in self._texts:
+            if (text := row[position]) is not None and not text.isprintable():
+                row[position] = escape(text)
+        for position, convert in self._converted:
+            if (field := row[position]) is not None:
+                row[position] = convert(field)
         return row
 
 
@@ -182,12 +184,12 @@ def replacing(table: Table, dialect: Dialect) -> TableWriter:
     if dialect.name == "sqlite":
         from sqlalchemy.dialects import sqlite
 
-        made: Any = sqlite.insert(table)
+        insertion: Any = sqlite.insert(table)
     else:
         from sqlalchemy.dialects import postgresql as dialect_of_postgresql
 
-        made = dialect_of_postgresql.insert(table)
-    statement = made.values({name: bindparam(name) for name in names})
+        insertion = dialect_of_postgresql.insert(table)
+    statement = insertion.values({name: bindparam(name) for name in names})
     keys = [column.key for column in table.primary_key]
     changing = {name: statement.excluded[name] for name in names if name not in keys}
     upsert = statement.on_conflict_do_update(index_elements=keys, set_=changing)
@@ -212,10 +214,10 @@ def updating(table: Table, dialect: Dialect) -> TableWriter:
 
 def _plan_removals() -> tuple[Delete, Delete]:
     tasks, workers = tables.tasks, tables.workers
-    of_tasks = workers.c.kind == literal_column(f"'{WorkerKind.TASK}'")
+    is_task = workers.c.kind == literal_column(f"'{WorkerKind.TASK}'")
     return (
         delete(tasks).where(tasks.c.job_id == bindparam("job_id")),
-        delete(workers).where(workers.c.job_id == bindparam("job_id"), of_tasks),
+        delete(workers).where(workers.c.job_id == bindparam("job_id"), is_task),
     )
 
 
@@ -262,7 +264,7 @@ def _parts(change: StateChange) -> Iterator[tuple[Prepare, Table, Sequence[objec
     Referenced rows come before the rows that refer to them.
     """
     yield inserting, tables.jobs, change.new_jobs
-    yield inserting, tables.tasks, [PlacedTask(*given) for given in change.new_tasks]
+    yield inserting, tables.tasks, [PlacedTask(*row) for row in change.new_tasks]
     yield inserting, tables.workers, change.new_workers
     yield updating, tables.jobs, change.jobs
     yield updating, tables.workers, change.workers
@@ -304,8 +306,8 @@ def delete_jobs(connection: Connection, root_ids: Collection[str]) -> None:
 
 def _delete_rows(connection: Connection, root_id: str) -> None:
     depths = sorted(connection.scalars(_depths, {"root": root_id}), reverse=True)
-    *belongings, of_jobs = _DELETIONS
-    for deletion in belongings:
+    *other_deletions, job_deletion = _DELETIONS
+    for deletion in other_deletions:
         connection.execute(deletion, {"root": root_id})
     for depth in depths:
-        connection.execute(of_jobs, {"root": root_id, "at_depth": depth})
+        connection.execute(job_deletion, {"root": root_id, "at_depth": depth})

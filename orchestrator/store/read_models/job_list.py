@@ -67,26 +67,26 @@ def job_conditions(wanted: JobFilter) -> list[ColumnElement[bool]]:
         (_jobs.root_id, wanted.root),
         (_jobs.depth, wanted.depth),
     )
-    found: list[ColumnElement[bool]] = [
+    conditions: list[ColumnElement[bool]] = [
         column == value for column, value in equal if value is not None
     ]
-    return [*found, *_of_lists(wanted)]
+    return [*conditions, *_other_conditions(wanted)]
 
 
-def _of_lists(wanted: JobFilter) -> Iterator[ColumnElement[bool]]:
-    if wanted.statuses:
-        yield _jobs.status.in_(list(wanted.statuses))
-    if wanted.submitted_by is not None:
-        yield submitted_by(wanted.submitted_by)
-    if wanted.since is not None:
-        yield _jobs.created_at >= wanted.since
-    if wanted.ids is not None:
-        yield _jobs.id.in_(list(wanted.ids))
-    for name, value in wanted.labels:
+def _other_conditions(job_filter: JobFilter) -> Iterator[ColumnElement[bool]]:
+    if job_filter.statuses:
+        yield _jobs.status.in_(list(job_filter.statuses))
+    if job_filter.submitted_by is not None:
+        yield submitted_by(job_filter.submitted_by)
+    if job_filter.since is not None:
+        yield _jobs.created_at >= job_filter.since
+    if job_filter.ids is not None:
+        yield _jobs.id.in_(list(job_filter.ids))
+    for name, value in job_filter.labels:
         yield has_text(_jobs.labels, line_in(label_line(name, value)))
-    if wanted.text:
+    if job_filter.text:
         columns = (_jobs.request, _jobs.id)
-        yield or_(*(has_text(lowered(each), lowered(wanted.text)) for each in columns))
+        yield or_(*(has_text(lowered(each), lowered(job_filter.text)) for each in columns))
 
 
 def submitted_by(name: str) -> ColumnElement[bool]:
@@ -95,14 +95,14 @@ def submitted_by(name: str) -> ColumnElement[bool]:
 
 
 def has_text(column: ColumnElement[Any], text: ColumnElement[Any] | str) -> ColumnElement[bool]:
-    given = _as_literal(text) if isinstance(text, str) else text
-    return PlaceIn(column, given).op(">", return_type=Boolean())(0)
+    expression = _as_literal(text) if isinstance(text, str) else text
+    return PlaceIn(column, expression).op(">", return_type=Boolean())(0)
 
 
 def lowered(text: ColumnElement[Any] | str) -> ColumnElement[Any]:
     """Return the SQL expression for a text in lower case, by the rules of the database."""
-    given = _as_literal(text) if isinstance(text, str) else text
-    return func.lower(given, type_=_jobs.request.type)
+    expression = _as_literal(text) if isinstance(text, str) else text
+    return func.lower(expression, type_=_jobs.request.type)
 
 
 def _as_literal(text: str) -> ColumnElement[Any]:
@@ -150,32 +150,30 @@ _needy_workers = select(_workers.job_id).where(_workers.need.is_not(None))
 
 def job_page(connection: Connection, wanted: JobFilter, offset: int, limit: int) -> Page:
     columns = tables.value_columns(tables.jobs)
-    found = values(connection, Job, _newest(columns, wanted, offset, limit))
-    return Page(jobs=found, total=_total(connection, wanted))
+    jobs = values(connection, Job, _newest(columns, wanted, offset, limit))
+    return Page(jobs=jobs, total=_total(connection, wanted))
 
 
 def listed_page(connection: Connection, wanted: JobFilter, offset: int, limit: int) -> ListedPage:
     statement = _newest((_jobs.id, _jobs.root_id), wanted, offset, limit)
-    found = connection.execute(statement)
-    return ListedPage(
-        jobs=[ListedJob._make(row) for row in found], total=_total(connection, wanted)
-    )
+    rows = connection.execute(statement)
+    return ListedPage(jobs=[ListedJob._make(row) for row in rows], total=_total(connection, wanted))
 
 
 def _newest(
-    columns: Sequence[Column[Any]], wanted: JobFilter, offset: int, limit: int
+    columns: Sequence[Column[Any]], job_filter: JobFilter, offset: int, limit: int
 ) -> Select[Any]:
     return (
         select(*columns)
-        .where(*job_conditions(wanted))
+        .where(*job_conditions(job_filter))
         .order_by(_jobs.created_at.desc(), _jobs.id.desc())
         .offset(bounded(offset))
         .limit(bounded(limit))
     )
 
 
-def _total(connection: Connection, wanted: JobFilter) -> int:
-    counting = select(func.count()).select_from(tables.jobs).where(*job_conditions(wanted))
+def _total(connection: Connection, job_filter: JobFilter) -> int:
+    counting = select(func.count()).select_from(tables.jobs).where(*job_conditions(job_filter))
     return connection.execute(counting).scalar_one()
 
 
@@ -186,20 +184,20 @@ def status_counts(
 
     A root job without workers has an empty list.
     """
-    found: dict[str, list[StatusCount]] = {root_id: [] for root_id in root_ids}
+    counts: dict[str, list[StatusCount]] = {root_id: [] for root_id in root_ids}
     for row in connection.execute(_counts, {"root_ids": list(root_ids)}):
-        root_id, job_id, status, number, cost, used, lacks = row
+        root_id, job_id, status, number, cost, used, lacks_cost = row
         total = None if used is None else int(used)
-        counted = StatusCount(root_id, job_id, status, int(number), cost, total, bool(lacks))
-        found[root_id].append(counted)
-    return dict(found)
+        count = StatusCount(root_id, job_id, status, int(number), cost, total, bool(lacks_cost))
+        counts[root_id].append(count)
+    return dict(counts)
 
 
 def first_failures(connection: Connection, job_ids: Collection[str]) -> dict[str, FirstFailure]:
-    found = connection.execute(_first_failures, {"job_ids": list(job_ids)})
+    rows = connection.execute(_first_failures, {"job_ids": list(job_ids)})
     return {
         job_id: FirstFailure(worker_id, reason.partition("\n")[0])
-        for job_id, worker_id, reason in found
+        for job_id, worker_id, reason in rows
     }
 
 
@@ -213,20 +211,20 @@ def needy(
     if by is not None:
         statement = statement.where(submitted_by(by))
     jobs = values(connection, Job, statement)
-    own: dict[str, list[Worker]] = defaultdict(list)
+    candidates: dict[str, list[Worker]] = defaultdict(list)
     for worker in (
         values(connection, Worker, _other_candidates([job.id for job in jobs])) if jobs else ()
     ):
-        own[worker.job_id].append(worker)
-    return [(job, own[job.id]) for job in jobs]
+        candidates[worker.job_id].append(worker)
+    return [(job, candidates[job.id]) for job in jobs]
 
 
 def _other_candidates(job_ids: Sequence[str]) -> Select[Any]:
     other = tables.workers.alias()
-    same = and_(other.c.job_id == _workers.job_id, other.c.task_id == _workers.task_id)
-    needed = select(other.c.id).where(same, other.c.need.is_not(None)).exists()
+    same_task = and_(other.c.job_id == _workers.job_id, other.c.task_id == _workers.task_id)
+    has_need = select(other.c.id).where(same_task, other.c.need.is_not(None)).exists()
     return (
         select(*tables.value_columns(tables.workers))
-        .where(_workers.job_id.in_(job_ids), needed)
+        .where(_workers.job_id.in_(job_ids), has_need)
         .order_by(_workers.job_id, _workers["index"])
     )

@@ -85,16 +85,18 @@ def usage(connection: Connection, wanted: UsageFilter) -> Sequence[UsageRow]:
     return sorted(rows, key=lambda row: (row.at or 0, row.key))
 
 
-def _statement(wanted: UsageFilter) -> Select[Any]:
+def _statement(usage_filter: UsageFilter) -> Select[Any]:
     bucket: ColumnElement[Any] = literal(None)
-    if wanted.bucket_seconds:
-        bucket = Whole(_at / wanted.bucket_seconds)
-    key = _KEYS.get(wanted.by, literal(""))
-    statement = select(key.label("key"), bucket.label("bucket"), literal(wanted.bucket_seconds))
-    statement = statement.add_columns(*_FIGURES).where(_at.is_not(None), *_conditions(wanted))
-    if wanted.by is UsageBy.MODEL:
-        same = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)
-        statement = statement.select_from(tables.workers.outerjoin(tables.tasks, same))
+    if usage_filter.bucket_seconds:
+        bucket = Whole(_at / usage_filter.bucket_seconds)
+    key = _KEYS.get(usage_filter.by, literal(""))
+    statement = select(
+        key.label("key"), bucket.label("bucket"), literal(usage_filter.bucket_seconds)
+    )
+    statement = statement.add_columns(*_FIGURES).where(_at.is_not(None), *_conditions(usage_filter))
+    if usage_filter.by is UsageBy.MODEL:
+        same_task = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)
+        statement = statement.select_from(tables.workers.outerjoin(tables.tasks, same_task))
     return statement.group_by("key", "bucket")
 
 
@@ -106,16 +108,16 @@ _KEYS: dict[UsageBy, ColumnElement[Any]] = {
 }
 
 
-def _conditions(wanted: UsageFilter) -> list[ColumnElement[bool]]:
-    found = []
-    if wanted.since is not None:
-        found.append(_at >= wanted.since)
-    if wanted.until is not None:
-        found.append(_at < wanted.until)
-    if wanted.submitted_by is not None:
-        mine = select(_jobs.id).where(submitted_by(wanted.submitted_by))
-        found.append(_workers.job_id.in_(mine))
-    return found
+def _conditions(usage_filter: UsageFilter) -> list[ColumnElement[bool]]:
+    conditions = []
+    if usage_filter.since is not None:
+        conditions.append(_at >= usage_filter.since)
+    if usage_filter.until is not None:
+        conditions.append(_at < usage_filter.until)
+    if usage_filter.submitted_by is not None:
+        submitted_jobs = select(_jobs.id).where(submitted_by(usage_filter.submitted_by))
+        conditions.append(_workers.job_id.in_(submitted_jobs))
+    return conditions
 
 
 def _usage_row(key: str, bucket: int | None, seconds: int, *figures: Any) -> UsageRow:
@@ -150,8 +152,8 @@ def _by_label(connection: Connection, rows: Iterable[UsageRow], name: str) -> li
 
 def _label_value(text: str, name: str) -> str:
     for line in unescape(text).strip("\n").split("\n"):
-        found, _, value = str(json.loads(line)).partition(":")
-        if found == name:
+        label, _, value = str(json.loads(line)).partition(":")
+        if label == name:
             return value
     return ""
 

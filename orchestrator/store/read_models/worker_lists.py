@@ -120,37 +120,37 @@ class SortedWorkers:
         with self._noting:
             changed, self._changed = self._changed, set()
         changed |= self._growing
-        known, self._entries = self._entries, None
-        if known is None or len(changed) > MOST_CHANGED:
-            known, found = [], self._read(connection, now, None)
+        former, self._entries = self._entries, None
+        if former is None or len(changed) > MOST_CHANGED:
+            former, rows = [], self._read(connection, now, None)
         else:
-            found = self._read(connection, now, changed) if changed else []
+            rows = self._read(connection, now, changed) if changed else []
         # Create a new list, because other threads may read the old list.
-        entries = [entry for entry in known if entry[-1] not in changed] if changed else known
-        if found:
-            entries += map(self._sorting.entry, found)
+        entries = [entry for entry in former if entry[-1] not in changed] if changed else former
+        if rows:
+            entries += map(self._sorting.entry, rows)
             entries.sort()
-        if self._wanted.order is WorkerOrder.SECONDS and (found or changed):
-            self._growing = {row[0] for row in found if row[3] is None and row[2] is not None}
+        if self._wanted.order is WorkerOrder.SECONDS and (rows or changed):
+            self._growing = {row[0] for row in rows if row[3] is None and row[2] is not None}
         self._entries = entries
         return entries
 
     def _read(
         self, connection: Connection, now: float, names: set[str] | None
     ) -> Sequence[Sequence[Any]]:
-        wanted, job_id = self._wanted, _workers.job_id
+        worker_filter, job_id = self._wanted, _workers.job_id
         if names is None:
-            which = [job_id == wanted.job_id]
+            conditions = [job_id == worker_filter.job_id]
         else:
-            which = [_workers.root_id == self._root_id, _workers.id.in_(list(names))]
+            conditions = [_workers.root_id == self._root_id, _workers.id.in_(list(names))]
             # Put the column into an expression. Otherwise SQLite would use the column's index, and
             # read all workers of the job instead of the named workers.
-            which.append(func.coalesce(job_id, "") == wanted.job_id)
+            conditions.append(func.coalesce(job_id, "") == worker_filter.job_id)
         statement = select(_workers.id, _workers["index"], *self._sorting.columns).where(
-            *which, *_conditions(wanted)
+            *conditions, *_conditions(worker_filter)
         )
-        given = {"now": now} if self._wanted.order is WorkerOrder.SECONDS else {}
-        return connection.execute(statement, given).all()
+        parameters = {"now": now} if self._wanted.order is WorkerOrder.SECONDS else {}
+        return connection.execute(statement, parameters).all()
 
 
 class WorkerOrders:
@@ -169,14 +169,14 @@ class WorkerOrders:
         filters = map(frozenset, (wanted.statuses, wanted.agents))
         key = (root_id, (wanted.job_id, *filters, wanted.order))
         with self._lock:
-            found = self.kept.get(key)
-            if found is None:
+            order = self.kept.get(key)
+            if order is None:
                 # Store the list before it is read, so that changes during the read are noted in it.
-                found = self.kept[key] = SortedWorkers(root_id, wanted)
+                order = self.kept[key] = SortedWorkers(root_id, wanted)
                 if len(self.kept) > MOST_ORDERS:
                     self.kept.popitem(last=False)
             self.kept.move_to_end(key)
-            return found
+            return order
 
     def changed(self, change: StateChange) -> None:
         """Record changed workers. Call this only when the change can be read from the database."""
@@ -214,23 +214,23 @@ def _changed_workers(change: StateChange) -> Iterator[WorkerKey]:
         yield key
 
 
-def _conditions(wanted: WorkerFilter) -> list[ColumnElement[bool]]:
-    found = [_workers.kind == WorkerKind.TASK]
-    if wanted.statuses:
-        found.append(_workers.status.in_(list(wanted.statuses)))
-    if wanted.agents:
-        found.append(_workers.agent.in_(list(wanted.agents)))
-    if wanted.text:
-        found.append(_mentions(wanted.text))
-    return found
+def _conditions(worker_filter: WorkerFilter) -> list[ColumnElement[bool]]:
+    conditions = [_workers.kind == WorkerKind.TASK]
+    if worker_filter.statuses:
+        conditions.append(_workers.status.in_(list(worker_filter.statuses)))
+    if worker_filter.agents:
+        conditions.append(_workers.agent.in_(list(worker_filter.agents)))
+    if worker_filter.text:
+        conditions.append(_mentions(worker_filter.text))
+    return conditions
 
 
 def _mentions(text: str) -> ColumnElement[bool]:
-    asked = lowered(text)
-    own = (_workers.id, _workers.task_id, _workers.reason)
-    same = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)
-    titled = exists().where(same, has_text(lowered(_tasks.title), asked))
-    return or_(*(has_text(lowered(column), asked) for column in own), titled)
+    lowered_text = lowered(text)
+    columns = (_workers.id, _workers.task_id, _workers.reason)
+    same_task = and_(_tasks.job_id == _workers.job_id, _tasks.id == _workers.task_id)
+    is_in_title = exists().where(same_task, has_text(lowered(_tasks.title), lowered_text))
+    return or_(*(has_text(lowered(column), lowered_text) for column in columns), is_in_title)
 
 
 _names: Any = bindparam("names", expanding=True)
@@ -255,24 +255,24 @@ def worker_page(
 
     ``total``: the number of all workers that match. ``last_seq``: the number of the latest event.
     """
-    found = _rows_named(connection, root_id, names)
+    rows = _rows_named(connection, root_id, names)
     return WorkerPage(
-        workers=found,
-        labels=_labels_of(connection, job_id, {each.task_id for each in found}),
+        workers=rows,
+        labels=_labels_of(connection, job_id, {each.task_id for each in rows}),
         total=total,
         last_seq=last_seq,
     )
 
 
 def _rows_named(connection: Connection, root_id: str, names: Sequence[str]) -> list[WorkerRow]:
-    given = {"root_id": root_id, "names": list(names)}
-    rows = connection.execute(_rows, given).fetchall() if names else []
-    found = {row[0]: WorkerRow._make(row) for row in zip(*worker_columns(rows), strict=True)}
+    parameters = {"root_id": root_id, "names": list(names)}
+    rows = connection.execute(_rows, parameters).fetchall() if names else []
+    rows_by_name = {row[0]: WorkerRow._make(row) for row in zip(*worker_columns(rows), strict=True)}
     # A job may have been removed since its names were read.
-    return [found[name] for name in names if name in found]
+    return [rows_by_name[name] for name in names if name in rows_by_name]
 
 
 def _labels_of(connection: Connection, job_id: str, names: set[str]) -> dict[str, TaskLabel]:
-    given = {"job_id": job_id, "names": sorted(names)}
-    found = connection.execute(_labels, given).fetchall() if names else ()
-    return {name: TaskLabel(title, model, role) for name, title, model, role in found}
+    parameters = {"job_id": job_id, "names": sorted(names)}
+    rows = connection.execute(_labels, parameters).fetchall() if names else ()
+    return {name: TaskLabel(title, model, role) for name, title, model, role in rows}

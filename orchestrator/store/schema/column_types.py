@@ -32,14 +32,14 @@ def escape(text: str) -> str:
     # Printable text has neither control characters nor surrogates.
     if text.isprintable():
         return text
-    return _UNSTORABLE.sub(lambda found: f"{ESCAPE}{ord(found[0]):04x}", text)
+    return _UNSTORABLE.sub(lambda match: f"{ESCAPE}{ord(match[0]):04x}", text)
 
 
 def unescape(text: str) -> str:
     """Return the text from which ``escape`` created ``text``."""
     if ESCAPE not in text:
         return text
-    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
+    return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
 
 
 def _plain(value: Any) -> object:
@@ -73,16 +73,19 @@ def _from_json(text: str) -> Any:
 
 
 def _defaults(kind: type) -> dict[str, object]:
-    made = ((each, each.default_factory) for each in fields(kind))
-    return {each.name: make() if make is not MISSING else each.default for each, make in made}
+    factories = ((each, each.default_factory) for each in fields(kind))
+    return {
+        each.name: factory() if factory is not MISSING else each.default
+        for each, factory in factories
+    }
 
 
 #: Classes whose fields are stored only if they differ from their defaults, because most values
 #: differ in few fields. For each class: the names of its fields, the defaults, and a function that
 #: returns a value's fields. Never change a default, because stored values depend on the default.
 _SPARSE: Mapping[type, tuple[Collection[str], Collection[object], Callable[[Any], Any]]] = {
-    kind: (found.keys(), found.values(), attrgetter(*found))
-    for kind, found in ((each, _defaults(each)) for each in (WorkerResult, TaskSpec))
+    kind: (defaults.keys(), defaults.values(), attrgetter(*defaults))
+    for kind, defaults in ((each, _defaults(each)) for each in (WorkerResult, TaskSpec))
 }
 
 
@@ -92,9 +95,9 @@ def _without_defaults(value: Any) -> Any:
         return value
     names, defaults, fields_of = sparse
     return {
-        name: own
-        for name, own, default in zip(names, fields_of(value), defaults, strict=True)
-        if own is not default and own != default
+        name: field
+        for name, field, default in zip(names, fields_of(value), defaults, strict=True)
+        if field is not default and field != default
     }
 
 

@@ -73,197 +73,197 @@ from orchestrator.core.model.worker_result import CandidateRank, Criterion, Work
 _TUPLES_OF_CONFIG = tuple(each.name for each in SETTINGS if each.values is ValueKind.PATHS)
 _TUPLES_OF_TASK = ("agents", "depends_on", "files", "writes", "locks")
 
-Found = dict[str, Any]
+Fields = dict[str, Any]
 
 
-def read_config(found: Found) -> JobConfig:
+def read_config(fields: Fields) -> JobConfig:
     for name in _TUPLES_OF_CONFIG:
-        if name in found:
-            found[name] = tuple(found[name])
-    return JobConfig(**_with_gates(found))
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    return JobConfig(**_with_gates(fields))
 
 
-def read_task(found: Found) -> TaskSpec:
+def read_task(fields: Fields) -> TaskSpec:
     for name in _TUPLES_OF_TASK:
-        if name in found:
-            found[name] = tuple(found[name])
-    if isinstance(found.get("command"), list):
-        found["command"] = tuple(found["command"])
-    if "candidate_settings" in found:
-        own = found["candidate_settings"]
-        found["candidate_settings"] = tuple(CandidateSettings(**each) for each in own)
-    return TaskSpec(**_with_gates(found))
+        if name in fields:
+            fields[name] = tuple(fields[name])
+    if isinstance(fields.get("command"), list):
+        fields["command"] = tuple(fields["command"])
+    if "candidate_settings" in fields:
+        settings = fields["candidate_settings"]
+        fields["candidate_settings"] = tuple(CandidateSettings(**each) for each in settings)
+    return TaskSpec(**_with_gates(fields))
 
 
-def read_exit(found: Found) -> Exit:
-    ended_by = EndedBy(found["ended_by"])
-    if "cause" in found:
-        cause = ExitCause(found["cause"])
+def read_exit(fields: Fields) -> Exit:
+    ended_by = EndedBy(fields["ended_by"])
+    if "cause" in fields:
+        cause = ExitCause(fields["cause"])
     else:
-        cause = cause_of(ended_by, found.get("error", ""), found.get("stopped_by", ""))
+        cause = cause_of(ended_by, fields.get("error", ""), fields.get("stopped_by", ""))
     return Exit(
         **{
-            **found,
-            "strays": tuple(Stray(**stray) for stray in found.get("strays", ())),
+            **fields,
+            "strays": tuple(Stray(**stray) for stray in fields.get("strays", ())),
             "ended_by": ended_by,
             "cause": cause,
         }
     )
 
 
-def read_result(found: Found) -> WorkerResult:
-    for name, value in found.items():
+def read_result(fields: Fields) -> WorkerResult:
+    for name, value in fields.items():
         if value is not None and name in _OF_RESULT:
-            found[name] = _OF_RESULT[name](value)
-    return WorkerResult(**found)
+            fields[name] = _OF_RESULT[name](value)
+    return WorkerResult(**fields)
 
 
 def _each(read: Callable[[Any], object]) -> Callable[[list[Any]], tuple[object, ...]]:
-    return lambda found: tuple([read(each) for each in found])
+    return lambda documents: tuple([read(each) for each in documents])
 
 
-def _read_standing(found: Found) -> CandidateRank:
-    return CandidateRank(**{**found, "by": Criterion(found["by"])})
+def _read_standing(fields: Fields) -> CandidateRank:
+    return CandidateRank(**{**fields, "by": Criterion(fields["by"])})
 
 
-def _read_feedback(found: Found) -> Feedback:
-    comments = (Comment(**{**each, "side": Side(each["side"])}) for each in found["comments"])
-    return Feedback(**{**found, "comments": tuple(comments)})
+def _read_feedback(fields: Fields) -> Feedback:
+    comments = (Comment(**{**each, "side": Side(each["side"])}) for each in fields["comments"])
+    return Feedback(**{**fields, "comments": tuple(comments)})
 
 
-def read_session(found: Found) -> Session:
-    return Session(**found)
+def read_session(fields: Fields) -> Session:
+    return Session(**fields)
 
 
-def _read_delivery(found: Found) -> DeliveredWork:
-    listed = "missing", "ignored", "saved", "outside", "checkout", "omitted", "code", "removed"
-    paths = {name: tuple(found.get(name, ())) for name in listed}
-    deferred = found.get("deferred")
-    own = {
-        "intent": Intent(found.get("intent", Intent.ANSWER)),
+def _read_delivery(fields: Fields) -> DeliveredWork:
+    list_names = "missing", "ignored", "saved", "outside", "checkout", "omitted", "code", "removed"
+    paths = {name: tuple(fields.get(name, ())) for name in list_names}
+    deferred = fields.get("deferred")
+    converted = {
+        "intent": Intent(fields.get("intent", Intent.ANSWER)),
         "deferred": None if deferred is None else FinalText(deferred),
-        "side_work": _read_side_work(found),
-        "held_back": _read_held_back(found),
+        "side_work": _read_side_work(fields),
+        "held_back": _read_held_back(fields),
     }
-    return DeliveredWork(**{**found, **paths, **own})
+    return DeliveredWork(**{**fields, **paths, **converted})
 
 
-def _read_held_back(found: Found) -> tuple[HeldBack, ...]:
-    listed = found.get("held_back", ())
-    return tuple(HeldBack(**{**each, "rule": HeldBackRule(each["rule"])}) for each in listed)
+def _read_held_back(fields: Fields) -> tuple[HeldBack, ...]:
+    entries = fields.get("held_back", ())
+    return tuple(HeldBack(**{**each, "rule": HeldBackRule(each["rule"])}) for each in entries)
 
 
-def _read_side_work(found: Found, name: str = "side_work") -> tuple[SideWork, ...]:
-    listed = found.get(name, ())
-    return tuple(SideWork(**{**each, "kind": SideWorkKind(each["kind"])}) for each in listed)
+def _read_side_work(fields: Fields, name: str = "side_work") -> tuple[SideWork, ...]:
+    entries = fields.get(name, ())
+    return tuple(SideWork(**{**each, "kind": SideWorkKind(each["kind"])}) for each in entries)
 
 
-def _read_failure(found: Found) -> Failure:
-    kind, strategy = FailureKind(found["kind"]), RetryStrategy(found["strategy"])
-    listed = {name: tuple(found.get(name, ())) for name in ("gates", "gate_logs")}
-    return Failure(**{**found, "kind": kind, "strategy": strategy, **listed})
+def _read_failure(fields: Fields) -> Failure:
+    kind, strategy = FailureKind(fields["kind"]), RetryStrategy(fields["strategy"])
+    lists = {name: tuple(fields.get(name, ())) for name in ("gates", "gate_logs")}
+    return Failure(**{**fields, "kind": kind, "strategy": strategy, **lists})
 
 
-def read_facts(found: Found) -> JobFacts:
-    for name, value in found.items():
+def read_facts(fields: Fields) -> JobFacts:
+    for name, value in fields.items():
         if value is not None and name in _OF_FACTS:
-            found[name] = _OF_FACTS[name](value)
-    return JobFacts(**found)
+            fields[name] = _OF_FACTS[name](value)
+    return JobFacts(**fields)
 
 
-def _read_gate(found: Found) -> GateFact:
-    found.pop("passed", None)  # a field of earlier releases
-    return GateFact(**{**found, "cause": GateCause(found["cause"]) if found["cause"] else None})
+def _read_gate(fields: Fields) -> GateFact:
+    fields.pop("passed", None)  # a field of earlier releases
+    return GateFact(**{**fields, "cause": GateCause(fields["cause"]) if fields["cause"] else None})
 
 
-def _read_flaky(found: Found) -> FlakyGate:
-    return FlakyGate(**{**found, "findings": tuple(found["findings"])})
+def _read_flaky(fields: Fields) -> FlakyGate:
+    return FlakyGate(**{**fields, "findings": tuple(fields["findings"])})
 
 
-def _read_checkout(found: Found) -> CheckoutChange:
-    return CheckoutChange(path=found["path"], workers=tuple(found["workers"]))
+def _read_checkout(fields: Fields) -> CheckoutChange:
+    return CheckoutChange(path=fields["path"], workers=tuple(fields["workers"]))
 
 
-def _read_unjudged_file(found: Found) -> UnjudgedFile:
-    return UnjudgedFile(**{**found, "cause": UnjudgedCause(found["cause"])})
+def _read_unjudged_file(fields: Fields) -> UnjudgedFile:
+    return UnjudgedFile(**{**fields, "cause": UnjudgedCause(fields["cause"])})
 
 
-def _read_switched_off(found: Found) -> SwitchedOff:
-    return SwitchedOff(gate=found["gate"], places=tuple(found["places"]))
+def _read_switched_off(fields: Fields) -> SwitchedOff:
+    return SwitchedOff(gate=fields["gate"], places=tuple(fields["places"]))
 
 
-def _read_unjudged_work(found: Found) -> UnjudgedWork:
+def _read_unjudged_work(fields: Fields) -> UnjudgedWork:
     return UnjudgedWork(
-        worker_id=found["worker_id"],
-        files=tuple(found["files"]),
-        beside=tuple(found.get("beside", ())),
+        worker_id=fields["worker_id"],
+        files=tuple(fields["files"]),
+        beside=tuple(fields.get("beside", ())),
     )
 
 
-def _read_missing(found: Found) -> Missing:
-    cause = LossCause(found.get("cause", LossCause.CONFLICT))
-    return Missing(**{**found, "cause": cause, "paths": tuple(found.get("paths", ()))})
+def _read_missing(fields: Fields) -> Missing:
+    cause = LossCause(fields.get("cause", LossCause.CONFLICT))
+    return Missing(**{**fields, "cause": cause, "paths": tuple(fields.get("paths", ()))})
 
 
-def _read_overruled(found: Found) -> Overruled:
-    return Overruled(**{**found, "places": tuple(found.get("places", ()))})
+def _read_overruled(fields: Fields) -> Overruled:
+    return Overruled(**{**fields, "places": tuple(fields.get("places", ()))})
 
 
-def _read_shortfall(found: Found) -> Shortfall:
+def _read_shortfall(fields: Fields) -> Shortfall:
     names = ("outside", "checkout", "judges", "saved")
-    paths = {name: tuple(found.get(name, ())) for name in names}
+    paths = {name: tuple(fields.get(name, ())) for name in names}
     return Shortfall(
-        worker_id=found["worker_id"],
-        unchanged=bool(found.get("unchanged")),
-        has_worktree=bool(found.get("has_worktree", True)),
-        judges_with_code=bool(found.get("judges_with_code")),
+        worker_id=fields["worker_id"],
+        unchanged=bool(fields.get("unchanged")),
+        has_worktree=bool(fields.get("has_worktree", True)),
+        judges_with_code=bool(fields.get("judges_with_code")),
         **paths,
-        held_back=_read_held_back(found),
-        deleted=_read_side_work(found, "deleted"),
+        held_back=_read_held_back(fields),
+        deleted=_read_side_work(fields, "deleted"),
     )
 
 
-def read_pause(found: Found) -> Pause:
-    running, cause = RunningMode(found["running"]), PauseCause(found["cause"])
-    return Pause(**{**found, "running": running, "cause": cause})
+def read_pause(fields: Fields) -> Pause:
+    running, cause = RunningMode(fields["running"]), PauseCause(fields["cause"])
+    return Pause(**{**fields, "running": running, "cause": cause})
 
 
-def read_callback(found: Found) -> Callback:
-    return Callback(url=found["url"], events=tuple(found["events"]))
+def read_callback(fields: Fields) -> Callback:
+    return Callback(url=fields["url"], events=tuple(fields["events"]))
 
 
-def read_question(found: Found) -> Question:
-    decision = found["decision"]
-    return Question(**{**found, "decision": Decision(decision) if decision else None})
+def read_question(fields: Fields) -> Question:
+    decision = fields["decision"]
+    return Question(**{**fields, "decision": Decision(decision) if decision else None})
 
 
-def read_waiting(found: Found) -> WaitingFor:
-    return WaitingFor(kind=WaitKind(found["kind"]), name=found.get("name", ""))
+def read_waiting(fields: Fields) -> WaitingFor:
+    return WaitingFor(kind=WaitKind(fields["kind"]), name=fields.get("name", ""))
 
 
 #: Functions that convert a field of a result from JSON. Other fields stay unchanged.
 _OF_RESULT: Mapping[str, Callable[[Any], object]] = {
     "files_created": tuple,
-    "usage": lambda found: Usage(**found),
-    "usage_before": lambda found: Usage(**found),
-    "strays": _each(lambda found: Stray(**found)),
-    "prompt": lambda found: PromptSize(**found),
-    "gates": _each(lambda found: _gate_result(found)),
+    "usage": lambda fields: Usage(**fields),
+    "usage_before": lambda fields: Usage(**fields),
+    "strays": _each(lambda fields: Stray(**fields)),
+    "prompt": lambda fields: PromptSize(**fields),
+    "gates": _each(lambda fields: _gate_result(fields)),
     "failures": _each(_read_failure),
-    "rollbacks": _each(lambda found: Rollback(**found)),
+    "rollbacks": _each(lambda fields: Rollback(**fields)),
     "conflicts": tuple,
-    "change": lambda found: ChangeSize(**found),
+    "change": lambda fields: ChangeSize(**fields),
     "delivery": _read_delivery,
     "standing": _read_standing,
     "session": read_session,
     "feedback": _each(_read_feedback),
-    "messages": _each(lambda found: WorkerMessage(**found)),
+    "messages": _each(lambda fields: WorkerMessage(**fields)),
 }
 
 
 #: Functions that convert a field of a job's facts from JSON. Other fields stay unchanged.
 _OF_FACTS: Mapping[str, Callable[[Any], object]] = {
-    "plan_fallback": lambda found: PlanFallback(**found) if found else None,
+    "plan_fallback": lambda fields: PlanFallback(**fields) if fields else None,
     "missing": _each(_read_missing),
     "lost_below": _each(_read_missing),
     "not_in_parent": tuple,
@@ -282,39 +282,39 @@ _OF_FACTS: Mapping[str, Callable[[Any], object]] = {
     "switched_off": _each(_read_switched_off),
     "unjudged_work": _each(_read_unjudged_work),
     "checkout": _each(_read_checkout),
-    "caps_passed": _each(lambda found: CapPassed(**found)),
-    "earlier_parts": _each(lambda found: EarlierPart(**found)),
+    "caps_passed": _each(lambda fields: CapPassed(**fields)),
+    "earlier_parts": _each(lambda fields: EarlierPart(**fields)),
     "landed_on": tuple,
     "unpriced": tuple,
     "unsuccessful": tuple,
     "repository_changes": _each(read_change),
-    "landed": _each(lambda found: Landed(**found)),
+    "landed": _each(lambda fields: Landed(**fields)),
 }
 
 
-def read_names(found: list[str]) -> tuple[str, ...]:
-    return tuple(found)
+def read_names(names: list[str]) -> tuple[str, ...]:
+    return tuple(names)
 
 
-def read_mapping(found: Found) -> Found:
-    return found
+def read_mapping(fields: Fields) -> Fields:
+    return fields
 
 
-def _with_gates(found: Found) -> Found:
-    return {**found, "gates": tuple(_gate(each) for each in found.get("gates", ()))}
+def _with_gates(fields: Fields) -> Fields:
+    return {**fields, "gates": tuple(_gate(each) for each in fields.get("gates", ()))}
 
 
-def _gate(found: Found) -> Gate:
-    lists = {name: tuple(found.get(name, ())) for name in ("when", "configured_by", "looks_at")}
-    report, source = GateReport(found["report"]), found.get("source", GateSource.ASKED)
-    return Gate(**{**found, **lists, "report": report, "source": GateSource(source)})
+def _gate(fields: Fields) -> Gate:
+    lists = {name: tuple(fields.get(name, ())) for name in ("when", "configured_by", "looks_at")}
+    report, source = GateReport(fields["report"]), fields.get("source", GateSource.ASKED)
+    return Gate(**{**fields, **lists, "report": report, "source": GateSource(source)})
 
 
-def _gate_result(found: Found) -> GateResult:
-    found.pop("failed_tests", None)  # a field of earlier releases
-    status, failures = GateStatus(found["status"]), tuple(found["failures"])
-    cause = GateCause(found["cause"]) if found.get("cause") else None
+def _gate_result(fields: Fields) -> GateResult:
+    fields.pop("failed_tests", None)  # a field of earlier releases
+    status, failures = GateStatus(fields["status"]), tuple(fields["failures"])
+    cause = GateCause(fields["cause"]) if fields.get("cause") else None
     names = ("judges", "new_tests", "looks_at", "not_imported", "flaky", "switched_off")
-    lists = {name: tuple(found.get(name, ())) for name in names}
+    lists = {name: tuple(fields.get(name, ())) for name in names}
     lists["failures"] = failures
-    return GateResult(**{**found, **lists, "status": status, "cause": cause})
+    return GateResult(**{**fields, **lists, "status": status, "cause": cause})

@@ -33,18 +33,20 @@ def upgrade() -> None:
         .where(_workers.c.root_id == sa.bindparam("root"), _workers.c.id == sa.bindparam("name"))
         .values(cost_usd=sa.bindparam("usd"), cost_marks=sa.bindparam("marks"))
     )
-    found = list(_found(connection))
-    if found:
-        connection.execute(change, found)
+    costs = list(_costs(connection))
+    if costs:
+        connection.execute(change, costs)
     summary = ["status", "cost_marks", "index", "cost_usd"]
     op.create_index("ix_workers_summary", "workers", summary)
 
 
-def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
-    place = sa.func.instr if connection.dialect.name == "sqlite" else sa.func.strpos
-    at = place(_workers.c.result, _MARK)
-    usage = sa.func.substr(_workers.c.result, at + len(_MARK) - 1, _CHARACTERS)
-    rows = connection.execute(sa.select(_workers.c.root_id, _workers.c.id, usage).where(at > 0))
+def _costs(connection: sa.Connection) -> Iterator[dict[str, object]]:
+    find = sa.func.instr if connection.dialect.name == "sqlite" else sa.func.strpos
+    position = find(_workers.c.result, _MARK)
+    usage = sa.func.substr(_workers.c.result, position + len(_MARK) - 1, _CHARACTERS)
+    rows = connection.execute(
+        sa.select(_workers.c.root_id, _workers.c.id, usage).where(position > 0)
+    )
     for root, name, text in rows:
         usd, marks = _cost(text)
         if usd is not None or marks:
@@ -59,5 +61,5 @@ def _cost(text: str) -> tuple[float | None, int]:
         return None, _INCOMPLETE
     estimated, partial = usage.pop("cost_estimated", False), usage.pop("partial", False)
     has_usage = any(value is not None for value in usage.values())
-    lacks = partial or (usd is None and has_usage)
-    return usd, _ESTIMATED * bool(usd is not None and estimated) + _INCOMPLETE * bool(lacks)
+    is_incomplete = partial or (usd is None and has_usage)
+    return usd, _ESTIMATED * bool(usd is not None and estimated) + _INCOMPLETE * bool(is_incomplete)

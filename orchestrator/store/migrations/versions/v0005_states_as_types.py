@@ -43,9 +43,9 @@ def upgrade() -> None:
         .where(_jobs.c.id == sa.bindparam("job"))
         .values({name: sa.bindparam(f"new_{name}") for name in _NEW})
     )
-    found = list(_found(connection))
-    if found:
-        connection.execute(change, found)
+    rows = list(_new_values(connection))
+    if rows:
+        connection.execute(change, rows)
 
 
 _NEW = ("stop_cause", "merge_state", "awaits_approval", "facts")
@@ -73,7 +73,7 @@ def _add_columns() -> None:
     )
 
 
-def _found(connection: sa.Connection) -> Iterator[dict[str, object]]:
+def _new_values(connection: sa.Connection) -> Iterator[dict[str, object]]:
     columns = _jobs.c
     query = sa.select(*(columns[name] for name in _READ)).where(
         sa.or_(columns.reason != "", columns.cancelled_by.is_not(None))
@@ -126,11 +126,11 @@ def _missing(job_id: str, text: str) -> Iterator[dict[str, object]]:
     for name in names:
         yield {"worker_id": name, "job_id": job_id, "why": "merge_strategy: manual"}
     for each in () if manual else text.split("; "):
-        found = _LACKS.match(each)
-        why = f"conflict in {found['paths']}" if found and found["paths"] else ""
+        match = _LACKS.match(each)
+        why = f"conflict in {match['paths']}" if match and match["paths"] else ""
         yield {
-            "worker_id": found["name"] if found else each,
+            "worker_id": match["name"] if match else each,
             "job_id": job_id,
-            "why": why or (found["why"] if found and found["why"] else ""),
-            "in_part": bool(found and found["part"]),
+            "why": why or (match["why"] if match and match["why"] else ""),
+            "in_part": bool(match and match["part"]),
         }

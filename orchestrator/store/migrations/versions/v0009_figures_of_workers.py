@@ -81,15 +81,18 @@ def _fill(
         .where(*(table.c[key] == sa.bindparam(f"key_{key}") for key in keys))
         .values({name: sa.bindparam(f"new_{name}") for name in names})
     )
-    found = [
-        {**_named("key", dict(zip(keys, row, strict=False))), **_named("new", figures(values))}
+    rows = [
+        {
+            **_prefixed("key", dict(zip(keys, row, strict=False))),
+            **_prefixed("new", figures(values)),
+        }
         for row, values in _documents(connection, table, keys, document)
     ]
-    if found:
-        connection.execute(change, found)
+    if rows:
+        connection.execute(change, rows)
 
 
-def _named(prefix: str, values: dict[str, object]) -> dict[str, object]:
+def _prefixed(prefix: str, values: dict[str, object]) -> dict[str, object]:
     return {f"{prefix}_{name}": value for name, value in values.items()}
 
 
@@ -108,12 +111,12 @@ def _documents(
 
 def _figures(result: dict[str, Any]) -> dict[str, object]:
     usage, standing = result.get("usage") or {}, result.get("standing")
-    found = [_outcome(gate) for gate in result.get("gates") or ()]
+    outcomes = [_outcome(gate) for gate in result.get("gates") or ()]
     return {
         **{name: usage.get(name) for name in _USAGE},
-        "gates_passed": found.count("passed"),
-        "gates_failed": found.count("failed"),
-        "gates_not_run": found.count("did_not_run"),
+        "gates_passed": outcomes.count("passed"),
+        "gates_failed": outcomes.count("failed"),
+        "gates_not_run": outcomes.count("did_not_run"),
         "files": len(result.get("files_created") or ()),
         "chosen": standing.get("place") == 1 if standing else None,
     }

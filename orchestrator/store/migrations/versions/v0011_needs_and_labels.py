@@ -34,8 +34,8 @@ def upgrade() -> None:
         op.add_column("jobs", text)
     op.add_column("workers", sa.Column("need", sa.Text(), nullable=True))
     connection = op.get_bind()
-    _set(connection, _jobs, ("id",), ("needs", "labels"), list(_of_jobs(connection)))
-    _set(connection, _workers, ("root_id", "id"), ("need",), list(_of_workers(connection)))
+    _set(connection, _jobs, ("id",), ("needs", "labels"), list(_job_rows(connection)))
+    _set(connection, _workers, ("root_id", "id"), ("need",), list(_worker_rows(connection)))
     _index("ix_jobs_needs", "jobs", ["root_id"], "needs != ''")
     op.create_index("ix_tasks_labels", "tasks", ["job_id", "id", "title"])
     _index("ix_workers_need", "workers", ["job_id", "need"], "need IS NOT NULL")
@@ -58,12 +58,12 @@ def _set(
         .where(*(table.c[key] == sa.bindparam(f"key_{key}") for key in keys))
         .values({name: sa.bindparam(f"new_{name}") for name in names})
     )
-    given = [*(f"key_{key}" for key in keys), *(f"new_{name}" for name in names)]
+    parameters = [*(f"key_{key}" for key in keys), *(f"new_{name}" for name in names)]
     if rows:
-        connection.execute(change, [dict(zip(given, row, strict=True)) for row in rows])
+        connection.execute(change, [dict(zip(parameters, row, strict=True)) for row in rows])
 
 
-def _of_jobs(connection: sa.Connection) -> Iterator[tuple[str, ...]]:
+def _job_rows(connection: sa.Connection) -> Iterator[tuple[str, ...]]:
     for row in connection.execute(sa.select(_jobs)):
         facts, config = _read(row.facts), _read(row.config)
         labels = [json.dumps(f"{name}:{value}") for name, value in _labels(config)]
@@ -82,12 +82,12 @@ def _needs(row: Any, facts: dict[str, Any]) -> Iterator[str]:
     if row.awaits_approval and not ended:
         yield "approval"
     missing = facts.get("missing") or ()
-    open_ones = [each for each in missing if each.get("resolvable") and not each.get("chosen")]
-    if ended and open_ones and not facts.get("discarded") and row.stop_cause not in _DROPPED:
+    unresolved = [each for each in missing if each.get("resolvable") and not each.get("chosen")]
+    if ended and unresolved and not facts.get("discarded") and row.stop_cause not in _DROPPED:
         yield "conflict"
 
 
-def _of_workers(connection: sa.Connection) -> Iterator[tuple[str, ...]]:
+def _worker_rows(connection: sa.Connection) -> Iterator[tuple[str, ...]]:
     columns = _workers.c
     query = sa.select(columns.root_id, columns.id, columns.attempt, columns.result).where(
         columns.status == "failed", columns.depth == 0, columns.result.is_not(None)
@@ -101,12 +101,12 @@ def _of_workers(connection: sa.Connection) -> Iterator[tuple[str, ...]]:
 
 def _read(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(unescape(text))
+        values = json.loads(unescape(text))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return values if isinstance(values, dict) else {}
 
 
 def _lines(texts: list[str]) -> str:
-    found = "\n".join(texts)
-    return f"\n{found}\n" if found else ""
+    joined = "\n".join(texts)
+    return f"\n{joined}\n" if joined else ""
