@@ -65,30 +65,30 @@ class Additions:
     _parents: int = 1
 
     def blocks(self, pieces: Iterable[bytes]) -> Iterator[Block]:
-        rest, read = b"", 0
+        partial_line, read = b"", 0
         for piece in pieces:
             if read >= self.most:
                 self.is_cut = True
                 break
             read += len(piece)
-            whole, end, begun = (rest + piece).rpartition(b"\n")
-            if end:
-                yield self._block(whole.split(b"\n"))
-            rest = begun
-            if len(rest) > WINDOW_BYTES:
+            whole_lines, newline, last_line = (partial_line + piece).rpartition(b"\n")
+            if newline:
+                yield self._block(whole_lines.split(b"\n"))
+            partial_line = last_line
+            if len(partial_line) > WINDOW_BYTES:
                 # The line continues after this window, so the line is not counted yet. The next
                 # window begins with the end of this window.
-                yield Block(rest, tuple(self._added_in(rest, is_whole=False)))
-                rest = rest[: self._parents] + rest[-OVERLAP_BYTES:]
-        yield self._block([rest])
+                yield Block(partial_line, tuple(self._added_in(partial_line, is_whole=False)))
+                partial_line = partial_line[: self._parents] + partial_line[-OVERLAP_BYTES:]
+        yield self._block([partial_line])
 
     def _block(self, lines: Iterable[bytes]) -> Block:
-        found = tuple(added for line in lines for added in self._added_in(line))
-        return Block(b"\n".join(added.text for added in found), found)
+        added_lines = tuple(added for line in lines for added in self._added_in(line))
+        return Block(b"\n".join(added.text for added in added_lines), added_lines)
 
     def _added_in(self, line: bytes, *, is_whole: bool = True) -> Iterator[Added]:
         if self._left:
-            yield from self._of_file(line, is_whole)
+            yield from self._added_in_hunk(line, is_whole)
         elif line.startswith(b"@@"):
             self._begin_hunk(line)
         elif line.startswith(b"+++ "):
@@ -101,13 +101,13 @@ class Additions:
             yield Added(self._commit, b"", 0, line)
 
     def _begin_hunk(self, head: bytes) -> None:
-        found = _HUNK.match(head)
-        if found:
-            self._parents = len(found[1]) - 1
-            self._number = int(found[2]) - 1
-            self._left = int(found[3] or 1)
+        match = _HUNK.match(head)
+        if match:
+            self._parents = len(match[1]) - 1
+            self._number = int(match[2]) - 1
+            self._left = int(match[3] or 1)
 
-    def _of_file(self, line: bytes, is_whole: bool) -> Iterator[Added]:
+    def _added_in_hunk(self, line: bytes, is_whole: bool) -> Iterator[Added]:
         signs = line[: self._parents]
         if b"-" in signs or signs.startswith(b"\\"):
             return
@@ -163,35 +163,37 @@ class Secrets:
 
     def scan(self, added: Iterable[bytes], known: KnownTexts) -> Reading:
         additions = Additions(self._most_bytes)
-        found: dict[tuple[bytes, Secret], Flaw] = {}
+        flaws_by_key: dict[tuple[bytes, Secret], Flaw] = {}
         for block in additions.blocks(added):
-            for find in _in_block(block):
-                found.setdefault(find.key, find.flaw)
-            if len(found) >= MOST_FOUND:
+            for find in _finds_in_block(block):
+                flaws_by_key.setdefault(find.key, find.flaw)
+            if len(flaws_by_key) >= MOST_FOUND:
                 break
         # A private key is found by its first line, which is the same in all private keys. Therefore
         # ``known`` need not search for this line.
-        seen = {secret.value for _, secret in found if secret.kind != PRIVATE_KEY}
-        there = known(seen)
-        flaws = [flaw for (_, secret), flaw in found.items() if secret.value not in there]
+        values = {secret.value for _, secret in flaws_by_key if secret.kind != PRIVATE_KEY}
+        known_values = known(values)
+        flaws = [
+            flaw for (_, secret), flaw in flaws_by_key.items() if secret.value not in known_values
+        ]
         cut = [f"only the first {self._most_bytes >> 20} MiB of the added text were scanned"]
         notes = [*([ADVICE] if flaws else []), *(cut if additions.is_cut else [])]
         return Reading(flaws=tuple(flaws[:MOST_FOUND]), note="; ".join(notes))
 
 
-def _in_block(block: Block) -> Iterator[_Find]:
+def _finds_in_block(block: Block) -> Iterator[_Find]:
     is_wide = b"\0" in block.text
     kinds = kinds_in(block.text + block.text.replace(b"\0", b"") if is_wide else block.text)
     for added in block.lines:
-        secret = _in_line(added, kinds)
+        secret = _secret_in_line(added, kinds)
         if secret:
             yield _Find(added, secret)
 
 
-def _in_line(added: Added, kinds: Sequence[SecretKind]) -> Secret | None:
+def _secret_in_line(added: Added, kinds: Sequence[SecretKind]) -> Secret | None:
     generic = not _LOCK_FILES.search(added.path)
-    found = found_in(added.text, kinds, generic=generic)
-    if found or added.text.count(b"\0") < _LEAST_WIDE:
-        return found
+    secret = found_in(added.text, kinds, generic=generic)
+    if secret or added.text.count(b"\0") < _LEAST_WIDE:
+        return secret
     texts = (wide[0].replace(b"\0", b"") for wide in _WIDE.finditer(added.text))
     return next(filter(None, (found_in(text, kinds, generic=generic) for text in texts)), None)

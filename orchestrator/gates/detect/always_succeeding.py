@@ -106,19 +106,19 @@ def _runs_nothing(text: str, called: Called, words: Sequence[str]) -> bool:
     The script is the argument of ``bash -c``, or a script of the project. ``text``: the whole text
     that contains the command.
     """
-    rest, names = _wrapped(words), set[str]()
-    while rest and (rest[0] in _ENV or _VARIABLE.fullmatch(rest[0])):
-        names.add(rest.pop(0).partition("=")[0])
-        rest = _wrapped(rest)
-    if not rest or names & _CHANGE_SHELLS:
+    command, variables = _wrapped(words), set[str]()
+    while command and (command[0] in _ENV or _VARIABLE.fullmatch(command[0])):
+        variables.add(command.pop(0).partition("=")[0])
+        command = _wrapped(command)
+    if not command or variables & _CHANGE_SHELLS:
         return False
-    if len(rest) < len(words) and _is_constant(rest, lambda words: False):
+    if len(command) < len(words) and _is_constant(command, lambda words: False):
         return True
-    found = _shell_script(rest)
-    if found is None:
-        return called(rest)
-    script, options = found
-    if "pipefail" in " ".join((script, *options)) and not rest[0].endswith(("bash", "zsh")):
+    call = _shell_script(command)
+    if call is None:
+        return called(command)
+    script, options = call
+    if "pipefail" in " ".join((script, *options)) and not command[0].endswith(("bash", "zsh")):
         return False  # Other shells may not have this option.
     expands = "$" in script or "`" in script
     # Without single quotes, the calling shell expands "$" and "`", so the script is unknown here.
@@ -133,16 +133,16 @@ def _wrapped(words: Sequence[str]) -> list[str]:
     Return all other commands unchanged. ``timeout`` itself fails if the time expires. This failure
     is ignored here: a gate that fails only because of the time does not check the change.
     """
-    left = list(words)
-    while left and left[0] in _WRAPPERS:
-        left.pop(0)
-    if not left or left[0] != "timeout":
-        return left
-    at = 1
-    while at < len(left) and left[at].startswith("-"):
-        at += 2 if left[at] in _TIMEOUT_VALUES else 1
-    has_command = len(left) > at + 1 and _DURATION.fullmatch(left[at])
-    return _wrapped(left[at + 1 :]) if has_command else left
+    command = list(words)
+    while command and command[0] in _WRAPPERS:
+        command.pop(0)
+    if not command or command[0] != "timeout":
+        return command
+    index = 1
+    while index < len(command) and command[index].startswith("-"):
+        index += 2 if command[index] in _TIMEOUT_VALUES else 1
+    has_command = len(command) > index + 1 and _DURATION.fullmatch(command[index])
+    return _wrapped(command[index + 1 :]) if has_command else command
 
 
 def _shell_script(words: Sequence[str]) -> tuple[str, Collection[str]] | None:
@@ -152,15 +152,15 @@ def _shell_script(words: Sequence[str]) -> tuple[str, Collection[str]] | None:
     """
     if not _SHELL.fullmatch(words[0]):
         return None
-    options, left = set[str](), iter(words[1:])
-    for word in left:
+    options, remaining = set[str](), iter(words[1:])
+    for word in remaining:
         if _LETTERS.fullmatch(word):
             names = {"c": "c", "e": "errexit", "u": "nounset"}
             options |= {names[letter] for letter in word if letter in names}
             if "o" in word:
-                options.add(next(left, ""))
+                options.add(next(remaining, ""))
         elif word == "--" or not word.startswith(("-", "+")):
-            script = next(left, None) if word == "--" else word
+            script = next(remaining, None) if word == "--" else word
             return None if script is None or "c" not in options else (script, options)
         elif word not in _NEUTRAL:
             return None
@@ -199,10 +199,14 @@ def _without_subshells(line: Sequence[str], called: Called, *, any_decides: bool
     ]
     while ")" in words:
         end = words.index(")")
-        begin = max((at for at, word in enumerate(words[:end]) if word == "("), default=-1)
-        after = words[end + 1 : end + 2]
+        begin = max(
+            (position for position, word in enumerate(words[:end]) if word == "("), default=-1
+        )
+        next_words = words[end + 1 : end + 2]
         is_command = begin == 0 or (begin > 0 and words[begin - 1] in _OPERATORS)
-        if not is_command or not all(each in _OPERATORS or each in _REDIRECTS for each in after):
+        if not is_command or not all(
+            each in _OPERATORS or each in _REDIRECTS for each in next_words
+        ):
             break
         inner = words[begin + 1 : end]
         succeeds = bool(inner) and _succeeds(inner, called, any_decides=any_decides)
@@ -217,13 +221,13 @@ def _list_succeeds(words: Sequence[str], called: Called, *, any_decides: bool) -
     """
     operators = [word for word in words if word in (_OR, _AND)]
     pipes = list(_split(words, {_OR, _AND}))
-    first, *rest = (_pipe_succeeds(each, called, any_decides=any_decides) for each in pipes)
+    succeeds, *later = (_pipe_succeeds(each, called, any_decides=any_decides) for each in pipes)
     if any(word in _ENDS and value != "0" for word, value in _pairs(words)):
         # The shell exits at this word, so a later command such as "|| true" has no effect.
-        return first and all(rest)
-    for operator, each in zip(operators, rest, strict=True):
-        first = first or each if operator == _OR else first and each
-    return first
+        return succeeds and all(later)
+    for operator, each in zip(operators, later, strict=True):
+        succeeds = succeeds or each if operator == _OR else succeeds and each
+    return succeeds
 
 
 def _pipe_succeeds(words: Sequence[str], called: Called, *, any_decides: bool) -> bool:
@@ -236,14 +240,14 @@ def _pipe_succeeds(words: Sequence[str], called: Called, *, any_decides: bool) -
 
 
 def _split(words: Sequence[str], operators: Container[str]) -> Iterator[list[str]]:
-    found: list[str] = []
+    part: list[str] = []
     for word in words:
         if word in operators:
-            yield found
-            found = []
+            yield part
+            part = []
         else:
-            found.append(word)
-    yield found
+            part.append(word)
+    yield part
 
 
 def _is_constant(words: list[str], called: Called) -> bool:

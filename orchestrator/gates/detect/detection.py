@@ -81,8 +81,8 @@ NAMES = frozenset(
 
 
 def _detected_gate(name: str, files: GateFiles, why: str) -> Gate:
-    made = _MADE[name](files)
-    return Gate(name=name, timeout=0.0, source=GateSource.DETECTED, why=why, **made)
+    fields = _MADE[name](files)
+    return Gate(name=name, timeout=0.0, source=GateSource.DETECTED, why=why, **fields)
 
 
 # -- evidence for a gate
@@ -90,15 +90,15 @@ def _detected_gate(name: str, files: GateFiles, why: str) -> Gate:
 
 
 def _ruff_evidence(files: GateFiles) -> str:
-    own = next((name for name in ("ruff.toml", ".ruff.toml") if name in files.names()), "")
-    return own or ("tool.ruff in pyproject.toml" if "ruff" in _tools(files) else "")
+    config_file = next((name for name in ("ruff.toml", ".ruff.toml") if name in files.names()), "")
+    return config_file or ("tool.ruff in pyproject.toml" if "ruff" in _tools(files) else "")
 
 
 def _mypy_evidence(files: GateFiles) -> str:
-    own = next((name for name in ("mypy.ini", ".mypy.ini") if name in files.names()), "")
-    if not own and "[mypy]" in files.read(_SETUP):
-        own = "[mypy] in setup.cfg"
-    return own or ("tool.mypy in pyproject.toml" if "mypy" in _tools(files) else "")
+    evidence = next((name for name in ("mypy.ini", ".mypy.ini") if name in files.names()), "")
+    if not evidence and "[mypy]" in files.read(_SETUP):
+        evidence = "[mypy] in setup.cfg"
+    return evidence or ("tool.mypy in pyproject.toml" if "mypy" in _tools(files) else "")
 
 
 def _pytest_evidence(files: GateFiles) -> str:
@@ -121,10 +121,10 @@ def _pytest_evidence(files: GateFiles) -> str:
 
 def _tools(files: GateFiles) -> Mapping[str, Any]:
     try:
-        found = tomllib.loads(files.read(_PYPROJECT)).get("tool", {})
+        tables = tomllib.loads(files.read(_PYPROJECT)).get("tool", {})
     except (tomllib.TOMLDecodeError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return tables if isinstance(tables, dict) else {}
 
 
 def _if_present(name: str) -> Callable[[GateFiles], str]:
@@ -148,9 +148,9 @@ _EVIDENCE: Mapping[str, Callable[[GateFiles], str]] = {
 
 def _ruff_fields(files: GateFiles) -> Mapping[str, Any]:
     # Disable the setting "fix" of the project: ruff does not report problems that it has fixed.
-    plain = "--no-fix --no-fix-only --no-cache"
+    options = "--no-fix --no-fix-only --no-cache"
     return {
-        "run": f"ruff check {plain} --output-format=json --output-file={REPORT}",
+        "run": f"ruff check {options} --output-format=json --output-file={REPORT}",
         "report": GateReport.RUFF,
         "program": "ruff",
         "when": (*_PYTHON, "*.ipynb", _PYPROJECT, "ruff.toml", ".ruff.toml"),
@@ -159,14 +159,14 @@ def _ruff_fields(files: GateFiles) -> Mapping[str, Any]:
 
 
 def _mypy_fields(files: GateFiles) -> Mapping[str, Any]:
-    plain = "--no-pretty --hide-error-context --show-error-codes --no-color-output"
+    options = "--no-pretty --hide-error-context --show-error-codes --no-color-output"
     table = _tools(files).get("mypy")
-    named = {*table} if isinstance(table, dict) else set()
+    settings = {*table} if isinstance(table, dict) else set()
     ini = "".join(files.read(name) for name in ("mypy.ini", ".mypy.ini", _SETUP))
-    named |= {*re.findall(r"^(files|packages|modules)\s*=", ini, re.MULTILINE)}
-    target = "" if named & {"files", "packages", "modules"} else " ."
+    settings |= {*re.findall(r"^(files|packages|modules)\s*=", ini, re.MULTILINE)}
+    target = "" if settings & {"files", "packages", "modules"} else " ."
     return {
-        "run": f"mypy {plain} --cache-dir=/dev/null{target}",
+        "run": f"mypy {options} --cache-dir=/dev/null{target}",
         "report": GateReport.MYPY,
         "program": "mypy",
         "when": (*_PYTHON, _PYPROJECT, "mypy.ini", ".mypy.ini", _SETUP),
@@ -192,15 +192,15 @@ def _pytest_fields(files: GateFiles) -> Mapping[str, Any]:
 
 def _plugins(files: GateFiles) -> Iterator[str]:
     """Yield patterns of the project's own modules that pytest loads as plugins."""
-    there = set(files.paths())
+    paths = set(files.paths())
     texts = [files.read(each) for each in ("pytest.ini", _PYPROJECT, _SETUP, "tox.ini")]
-    for found in _PLUGINS.finditer("\n".join([*texts, files.read("conftest.py")])):
-        for module in re.findall(r"[A-Za-z_][\w.]*", found[1] or found[2]):
+    for match in _PLUGINS.finditer("\n".join([*texts, files.read("conftest.py")])):
+        for module in re.findall(r"[A-Za-z_][\w.]*", match[1] or match[2]):
             path = f"{module.replace('.', '/')}.py"
-            yield from (f"/{each}" for each in (path, f"src/{path}") if each in there)
+            yield from (f"/{each}" for each in (path, f"src/{path}") if each in paths)
 
 
-def _plain(
+def _command_fields(
     command: str,
     *configured_by: str,
     when: tuple[str, ...] = (),
@@ -223,20 +223,22 @@ def _plain(
 _MADE: Mapping[str, Callable[[GateFiles], Mapping[str, Any]]] = {
     "ruff": _ruff_fields,
     "mypy": _mypy_fields,
-    "go-vet": _plain("go vet ./...", "go.mod", when=("*.go", "go.mod", "go.sum"), is_of_files=True),
-    "pre-commit": _plain(
+    "go-vet": _command_fields(
+        "go vet ./...", "go.mod", when=("*.go", "go.mod", "go.sum"), is_of_files=True
+    ),
+    "pre-commit": _command_fields(
         "pre-commit run --all-files --color=never",
         ".pre-commit-config.yaml",
         report=GateReport.PRE_COMMIT,
     ),
     "pytest": _pytest_fields,
-    "cargo-test": _plain(
+    "cargo-test": _command_fields(
         "cargo test --no-fail-fast",
         *("Cargo.toml", ".cargo/config.toml", "build.rs", "rust-toolchain*"),
         report=GateReport.CARGO,
         looks_at=patterns_of("Rust"),
     ),
-    "go-test": _plain(
+    "go-test": _command_fields(
         "go test -v ./...",
         *("go.mod", "go.work"),
         report=GateReport.GO,

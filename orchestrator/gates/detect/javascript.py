@@ -40,10 +40,10 @@ CONFIGURED_BY = (
 
 
 def gates(files: GateFiles) -> Iterator[Gate]:
-    scripts = list(_of_scripts(files))
+    scripts = list(_script_gates(files))
     yield from scripts
     if not any(gate.name == SCRIPTS["test"] for gate in scripts):
-        yield from _of_tests(files)
+        yield from _test_gates(files)
 
 
 def by_name(name: str, files: GateFiles) -> Gate | None:
@@ -52,15 +52,15 @@ def by_name(name: str, files: GateFiles) -> Gate | None:
     Return None for any other name, and for a script whose command can never fail.
     """
     if name in _RUNNERS:
-        return _runner(name, "requested by name")
-    return next((gate for gate in _of_scripts(files) if gate.name == name), None)
+        return _runner_gate(name, "requested by name")
+    return next((gate for gate in _script_gates(files) if gate.name == name), None)
 
 
 def has_tests(files: GateFiles) -> bool:
     return any(gate.name in {SCRIPTS["test"], *_RUNNERS} for gate in gates(files))
 
 
-def _of_scripts(files: GateFiles) -> Iterator[Gate]:
+def _script_gates(files: GateFiles) -> Iterator[Gate]:
     """Yield a gate for each script that can fail.
 
     The gate also runs the scripts that npm runs before and after the script.
@@ -84,20 +84,20 @@ def _of_scripts(files: GateFiles) -> Iterator[Gate]:
         )
 
 
-def _of_tests(files: GateFiles) -> Iterator[Gate]:
+def _test_gates(files: GateFiles) -> Iterator[Gate]:
     """Yield at most one gate: the project's test runner, if the project has files with tests."""
     package = package_of(files)
-    needed = {**mapping(package, "dependencies"), **mapping(package, "devDependencies")}
+    dependencies = {**mapping(package, "dependencies"), **mapping(package, "devDependencies")}
     tests = list(own_files(files.paths(), JAVASCRIPT))
-    runner = next((name for name in ("vitest", "jest") if name in needed), "")
+    runner = next((name for name in ("vitest", "jest") if name in dependencies), "")
     if not runner:
-        uses_node = (path for path in tests[:_MOST_READ] if "node:test" in files.read(path))
-        tests, runner = list(uses_node), "node-test"
+        node_tests = (path for path in tests[:_MOST_READ] if "node:test" in files.read(path))
+        tests, runner = list(node_tests), "node-test"
     if tests:
-        yield _runner(runner, tests[0])
+        yield _runner_gate(runner, tests[0])
 
 
-def _runner(name: str, why: str) -> Gate:
+def _runner_gate(name: str, why: str) -> Gate:
     command, report = _RUNNERS[name]
     return Gate(
         name=name,

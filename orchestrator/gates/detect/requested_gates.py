@@ -31,13 +31,13 @@ def own_gates(files: GateFiles) -> tuple[Gate, ...] | None:
     if not text:
         return None
     try:
-        asked = GatesFile.model_validate(loaded_yaml(text)).gates
+        requests = GatesFile.model_validate(loaded_yaml(text)).gates
     except ValidationError as error:
         raise _invalid_file("; ".join(map(str, faults(error, GatesFile)))) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise _invalid_file(one_line(str(error))) from error
     why = f"named in {FILE}"
-    return tuple(replace(gate_of(each), source=GateSource.REPOSITORY, why=why) for each in asked)
+    return tuple(replace(gate_of(each), source=GateSource.REPOSITORY, why=why) for each in requests)
 
 
 def _invalid_file(why: str) -> InvalidRequest:
@@ -72,9 +72,11 @@ class GateResolver:
         self._tests_may_vanish = tests_may_vanish
 
     def default_gates(self, files: GateFiles) -> Sequence[Gate]:
-        own = own_gates(files)
-        gates = list(detected(files) if own is None else self._resolved(own, files))
-        if own and not any(gate.is_secret_scan for gate in gates):
+        project_gates = own_gates(files)
+        gates = list(
+            detected(files) if project_gates is None else self._resolved(project_gates, files)
+        )
+        if project_gates and not any(gate.is_secret_scan for gate in gates):
             gates.insert(0, secrets())
         return _without_duplicates(self._with_all_fields(gates, files))
 
@@ -91,18 +93,18 @@ class GateResolver:
         The gate's list of configuration files also gets the scripts that the gate runs.
         """
         for gate in gates:
-            known = (*gate.configured_by, *scripts_in(gate.run, files))
+            patterns = (*gate.configured_by, *scripts_in(gate.run, files))
             timeout = gate.timeout or self._timeout
             yield replace(
                 gate,
                 timeout=timeout,
-                configured_by=tuple(dict.fromkeys(known)),
+                configured_by=tuple(dict.fromkeys(patterns)),
                 tests_may_change=gate.tests_may_change or self._tests_may_change,
                 tests_may_vanish=gate.tests_may_vanish or self._tests_may_vanish,
             )
 
-    def _resolved(self, asked: Sequence[Gate], files: GateFiles) -> Iterator[Gate]:
-        for gate in asked:
+    def _resolved(self, requests: Sequence[Gate], files: GateFiles) -> Iterator[Gate]:
+        for gate in requests:
             if gate.run == AUTO and gate.source is GateSource.ASKED:
                 yield from (each for each in self.default_gates(files))
             elif gate.run == AUTO:
@@ -111,54 +113,54 @@ class GateResolver:
                 yield _resolved(gate, files)
 
 
-def _resolved(asked: Gate, files: GateFiles) -> Gate:
-    """Return the requested gate ``asked`` with its name and its command.
+def _resolved(request: Gate, files: GateFiles) -> Gate:
+    """Return the requested gate with its name and its command.
 
     The request may have only a name, only a command, or both. Raise InvalidRequest for an unknown
     name, or if the requested command always succeeds.
     """
-    name = asked.name if not asked.run else asked.run
-    known = None if asked.name and asked.run else _known_gate(name, files)
-    if known is not None:
-        return _with_request(known, asked)
-    if not asked.run or name in NAMES:
+    name = request.name if not request.run else request.run
+    known_gate = None if request.name and request.run else _known_gate(name, files)
+    if known_gate is not None:
+        return _with_request(known_gate, request)
+    if not request.run or name in NAMES:
         raise InvalidRequest(
             f"unknown gate {name!r}; use a command, or one of: "
             f"{', '.join(gate.name for gate in detected(files))}",
             kind=KIND,
         )
-    if asked.source is GateSource.ASKED and _is_constant(asked):
+    if request.source is GateSource.ASKED and _is_constant(request):
         raise InvalidRequest(
-            f"gate {one_line(asked.run)!r} always succeeds, so it judges nothing; use a command "
+            f"gate {one_line(request.run)!r} always succeeds, so it judges nothing; use a command "
             "that can fail, or, to run no gates, 'off'",
             kind=KIND,
         )
-    return asked if asked.name else replace(asked, name=_name_of(asked.run))
+    return request if request.name else replace(request, name=_name_of(request.run))
 
 
-def _is_constant(asked: Gate) -> bool:
+def _is_constant(gate: Gate) -> bool:
     """True if the command always succeeds, even if all scripts that it runs fail."""
-    is_exit = asked.report is GateReport.EXIT
-    return is_exit and always_succeeds(asked.script, called=lambda words: False)
+    is_exit = gate.report is GateReport.EXIT
+    return is_exit and always_succeeds(gate.script, called=lambda words: False)
 
 
 def _known_gate(name: str, files: GateFiles) -> Gate | None:
-    own = own_gates(files) or ()
-    mine = next((each for each in own if each.name == name and each.run), None)
-    return mine or by_name(name, files)
+    project_gates = own_gates(files) or ()
+    project_gate = next((each for each in project_gates if each.name == name and each.run), None)
+    return project_gate or by_name(name, files)
 
 
-def _with_request(known: Gate, asked: Gate) -> Gate:
+def _with_request(gate: Gate, request: Gate) -> Gate:
     return replace(
-        known,
-        when=asked.when or known.when,
-        timeout=asked.timeout or known.timeout,
-        required=asked.required and known.required,
-        new_only=known.new_only and (asked.new_only or not asked.name),
-        tests_may_change=asked.tests_may_change or known.tests_may_change,
-        tests_may_vanish=asked.tests_may_vanish or known.tests_may_vanish,
-        source=asked.source,
-        why=asked.why or known.why,
+        gate,
+        when=request.when or gate.when,
+        timeout=request.timeout or gate.timeout,
+        required=request.required and gate.required,
+        new_only=gate.new_only and (request.new_only or not request.name),
+        tests_may_change=request.tests_may_change or gate.tests_may_change,
+        tests_may_vanish=request.tests_may_vanish or gate.tests_may_vanish,
+        source=request.source,
+        why=request.why or gate.why,
     )
 
 
@@ -173,19 +175,19 @@ def _without_duplicates(gates: Iterable[Gate]) -> tuple[Gate, ...]:
     A second gate with the same name gets a number, if its name was made from its command. Raise
     InvalidRequest for any other duplicate name, and for more than MOST_GATES gates.
     """
-    found: list[Gate] = []
+    unique: list[Gate] = []
     names: Counter[str] = Counter()
     for gate in gates:
-        if any(each == gate for each in found):
+        if any(each == gate for each in unique):
             continue
         names[gate.name] += 1
-        again = names[gate.name]
-        found.append(gate if again == 1 else _numbered(gate, again))
-    if len(found) > MOST_GATES:
+        number = names[gate.name]
+        unique.append(gate if number == 1 else _numbered(gate, number))
+    if len(unique) > MOST_GATES:
         raise InvalidRequest(
-            f"too many gates: {len(found)}, maximum {MOST_GATES}; request fewer gates", kind=KIND
+            f"too many gates: {len(unique)}, maximum {MOST_GATES}; request fewer gates", kind=KIND
         )
-    return tuple(found)
+    return tuple(unique)
 
 
 def _numbered(gate: Gate, number: int) -> Gate:

@@ -41,10 +41,10 @@ def scripts_in(text: str, files: GateFiles) -> tuple[str, ...]:
     ``text``: commands, or recipes of a makefile. Files that are only operands of a command are
     omitted.
     """
-    found = dict.fromkeys(_existing_files(text, files))
-    for path in [each for each in found if is_shell(each, files)][:_MOST_READ]:
-        found.update(dict.fromkeys(_existing_files(files.read(path), files)))
-    return tuple(f"/{path}" for path in found)
+    paths = dict.fromkeys(_existing_files(text, files))
+    for path in [each for each in paths if is_shell(each, files)][:_MOST_READ]:
+        paths.update(dict.fromkeys(_existing_files(files.read(path), files)))
+    return tuple(f"/{path}" for path in paths)
 
 
 def is_shell(path: str, files: GateFiles) -> bool:
@@ -114,18 +114,18 @@ class Calls:
         return always_succeeds(_MAKE.sub("make", text), self._called)
 
     def _called(self, words: Sequence[str]) -> bool:
-        plain = [each for each in words if each not in _PLAIN]
-        if plain[0] in _NPM:
-            named = [each for each in plain if each != _IF_PRESENT or plain[0] == "yarn"]
-            script = _script_called(named)
+        command = [each for each in words if each not in _PLAIN]
+        if command[0] in _NPM:
+            npm_command = [each for each in command if each != _IF_PRESENT or command[0] == "yarn"]
+            script = _script_called(npm_command)
             is_absent = bool(script) and not isinstance(self._scripts().get(script), str)
-            if len(named) < len(plain) and is_absent:
+            if len(npm_command) < len(command) and is_absent:
                 return True
             return self._succeeds("npm", script, self._script_texts)
-        if plain[0] == "make" and len(plain) == 2:
-            return self._succeeds("make", plain[1], self._target_texts)
-        path = plain[1] if plain[0] in SHELLS and len(plain) == 2 else plain[0]
-        is_file = len(plain) == 1 or path is not plain[0]
+        if command[0] == "make" and len(command) == 2:
+            return self._succeeds("make", command[1], self._target_texts)
+        path = command[1] if command[0] in SHELLS and len(command) == 2 else command[0]
+        is_file = len(command) == 1 or path is not command[0]
         path = path.removeprefix("./")
         if is_file and path.split("/")[0] in self._files.names() and is_shell(path, self._files):
             return self._succeeds("file", path, self._file_texts)
@@ -140,8 +140,8 @@ class Calls:
         key = f"{kind} {name}"
         if key not in self._verdicts:
             self._verdicts[key] = True
-            found = texts(name)
-            verdict = found is not None and all(map(self.always_succeed, found))
+            commands = texts(name)
+            verdict = commands is not None and all(map(self.always_succeed, commands))
             self._verdicts[key] = verdict
         return self._verdicts[key]
 
@@ -164,12 +164,12 @@ class Calls:
 
 def _script_called(words: Sequence[str]) -> str:
     """Return the name of the script that a command such as ``yarn unit`` runs; "" if unknown."""
-    rest = [each for each in words[1:] if each not in _RUN]
-    if len(rest) != 1 or len(words) > 3:
+    operands = [each for each in words[1:] if each not in _RUN]
+    if len(operands) != 1 or len(words) > 3:
         return ""
     # A command such as "npm ci" runs no script.
-    is_named = len(words) == 3 or words[0] != "npm" or rest[0] in _TESTS
-    name = "test" if rest[0] == "t" else rest[0]
+    is_named = len(words) == 3 or words[0] != "npm" or operands[0] in _TESTS
+    name = "test" if operands[0] == "t" else operands[0]
     return name if is_named else ""
 
 
@@ -178,8 +178,8 @@ def package_of(files: GateFiles) -> Mapping[str, Any]:
 
 
 def mapping(package: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = package.get(name)
-    return found if isinstance(found, dict) else {}
+    value = package.get(name)
+    return value if isinstance(value, dict) else {}
 
 
 def texts_of(scripts: Mapping[str, Any], script: str) -> Iterator[str]:
@@ -199,17 +199,17 @@ class Rule:
 
 def rules_of(makefile: str) -> Mapping[str, Rule]:
     rules: dict[str, Rule] = {}
-    present: list[Rule] = []
+    current_rules: list[Rule] = []
     for line in makefile.replace("\\\n", " ").splitlines():
-        names, colon, rest = line.partition("#")[0].partition(":")
-        is_variable = "=" in names or rest.lstrip(":").startswith("=")
+        names, colon, definition = line.partition("#")[0].partition(":")
+        is_variable = "=" in names or definition.lstrip(":").startswith("=")
         if line.startswith("\t"):
-            for rule in present:
+            for rule in current_rules:
                 rule.recipe.append(_recipe(line))
         elif colon and not is_variable and not line[:1].isspace():
-            needs, _, command = rest.lstrip(":").partition(";")
-            present = [rules.setdefault(name, Rule()) for name in names.split()]
-            for rule in present:
+            needs, _, command = definition.lstrip(":").partition(";")
+            current_rules = [rules.setdefault(name, Rule()) for name in names.split()]
+            for rule in current_rules:
                 rule.needs.extend(each for each in needs.split() if each != "|")
                 rule.recipe.append(_recipe(command))
     return rules
@@ -229,15 +229,15 @@ def recipes_of(target: str, rules: Mapping[str, Rule]) -> list[str] | None:
 
     Return None if one of these targets has no rule.
     """
-    left, seen, found = [target], {target}, list[str]()
-    while left:
-        rule = rules.get(left.pop())
+    remaining, seen, recipes = [target], {target}, list[str]()
+    while remaining:
+        rule = rules.get(remaining.pop())
         if rule is None:
             return None
-        found += rule.recipe
-        left += [each for each in dict.fromkeys(rule.needs) if each not in seen]
+        recipes += rule.recipe
+        remaining += [each for each in dict.fromkeys(rule.needs) if each not in seen]
         seen.update(rule.needs)
-    return found
+    return recipes
 
 
 def is_constant_target(target: str, makefile: str, files: GateFiles) -> bool:

@@ -71,8 +71,8 @@ def _mentioned(*words: str, needs: tuple[str, ...] = ()) -> Callable[[GateFiles]
     def evidence(files: GateFiles) -> str:
         if needs and not any(name in files.names() for name in needs):
             return ""
-        found = (name for name in _RUNS for word in words if word in files.read(name))
-        name = next(found, "")
+        matches = (name for name in _RUNS for word in words if word in files.read(name))
+        name = next(matches, "")
         return f"{words[0]} in {name}" if name else ""
 
     return evidence
@@ -91,15 +91,15 @@ def _bandit_table(files: GateFiles) -> str:
 
 
 def _bandit_command(files: GateFiles) -> str:
-    own = _first_file_of(*_BANDIT)(files) or (_PYPROJECT if _bandit_table(files) else "")
-    config = f" -c {own}" if own else ""
+    config_file = _first_file_of(*_BANDIT)(files) or (_PYPROJECT if _bandit_table(files) else "")
+    config = f" -c {config_file}" if config_file else ""
     return f"bandit -q -r . -x ./.venv,./venv,./node_modules{config} -f json -o {_REPORT}"
 
 
 def _semgrep_command(files: GateFiles) -> str:
-    own = _first_file_of(*_SEMGREP)(files) or _SEMGREP[0]
-    plain = "--metrics=off --disable-version-check --quiet"
-    return f"semgrep scan --config {own} {plain} --sarif --output {_REPORT} ."
+    config_file = _first_file_of(*_SEMGREP)(files) or _SEMGREP[0]
+    options = "--metrics=off --disable-version-check --quiet"
+    return f"semgrep scan --config {config_file} {options} --sarif --output {_REPORT} ."
 
 
 def _pip_audit_command(files: GateFiles) -> str:

@@ -17,29 +17,29 @@ _LONGEST_PATH = 4096
 
 def read_bandit(content: bytes, cwd: str) -> Reading:
     """Parse a report of ``bandit -f json``. Raise UnreadableReport."""
-    found = mapping(parsed(content, "JSON of bandit"))
-    if "results" not in found:
+    report = mapping(parsed(content, "JSON of bandit"))
+    if "results" not in report:
         raise UnreadableReport(
             "the report is JSON, but not a report of bandit: the key results is missing"
         )
     return Reading(
-        flaws=tuple(_bandit_flaw(mapping(each), cwd) for each in _list(found, "results"))
+        flaws=tuple(_bandit_flaw(mapping(each), cwd) for each in _list(report, "results"))
     )
 
 
-def _bandit_flaw(each: dict[str, Any], cwd: str) -> Flaw:
-    path = relative(text(each.get("filename"), _LONGEST_PATH), cwd).removeprefix("./")
-    rule, message = text(each.get("test_id")), text(each.get("issue_text"))
-    line = number(each.get("line_number"))
+def _bandit_flaw(issue: dict[str, Any], cwd: str) -> Flaw:
+    path = relative(text(issue.get("filename"), _LONGEST_PATH), cwd).removeprefix("./")
+    rule, message = text(issue.get("test_id")), text(issue.get("issue_text"))
+    line = number(issue.get("line_number"))
     return flaw_at(path, line, rule, message)
 
 
 def read_npm(content: bytes) -> Reading:
     """Parse a report of ``npm audit --json``. Raise NoAdvisories if it has no results."""
-    found = _answer(content, "vulnerabilities")
+    report = _answer(content, "vulnerabilities")
     flaws = {}
-    for name, each in mapping(found["vulnerabilities"]).items():
-        for via in sequence(mapping(each).get("via")):
+    for name, vulnerability in mapping(report["vulnerabilities"]).items():
+        for via in sequence(mapping(vulnerability).get("via")):
             if isinstance(via, dict):
                 title = text(via.get("title")) or "vulnerable"
                 key = f"{text(name)}|{text(via.get('url')) or title}"
@@ -60,28 +60,33 @@ def read_pip(content: bytes) -> Reading:
     if packages and len(skipped) == len(packages):
         raise NoAdvisories(f"pip-audit skipped all packages: {text(skipped[0]['skip_reason'])}")
     note = f"pip-audit skipped {plural(len(skipped), 'package')}" if skipped else ""
-    return Reading(flaws=tuple(_of_packages(packages)), note=note)
+    return Reading(flaws=tuple(_package_flaws(packages)), note=note)
 
 
-def _of_packages(packages: list[dict[str, Any]]) -> Iterator[Flaw]:
+def _package_flaws(packages: list[dict[str, Any]]) -> Iterator[Flaw]:
     for package in packages:
         name, version = text(package.get("name")), text(package.get("version"))
         for vulnerability in map(mapping, _list(package, "vulns")):
-            known = text(vulnerability.get("id"))
-            yield Flaw(f"{name}|{known}", f"{name} {version}: {known}")
+            advisory_id = text(vulnerability.get("id"))
+            yield Flaw(f"{name}|{advisory_id}", f"{name} {version}: {advisory_id}")
 
 
 def read_cargo(content: bytes) -> Reading:
     """Parse a report of ``cargo audit --json``. Raise NoAdvisories if it has no results."""
-    found = mapping(_answer(content, "vulnerabilities")["vulnerabilities"])
-    return Reading(flaws=tuple(_crate_flaw(mapping(each)) for each in _list(found, "list")))
+    vulnerabilities = mapping(_answer(content, "vulnerabilities")["vulnerabilities"])
+    return Reading(
+        flaws=tuple(_crate_flaw(mapping(each)) for each in _list(vulnerabilities, "list"))
+    )
 
 
-def _crate_flaw(each: dict[str, Any]) -> Flaw:
-    advisory, package = mapping(each.get("advisory")), mapping(each.get("package"))
-    name, known = text(package.get("name")), text(advisory.get("id"))
-    sentence = f"{name} {text(package.get('version'))}: {known} {text(advisory.get('title'))}"
-    return Flaw(f"{name}|{known}", sentence)
+def _crate_flaw(vulnerability: dict[str, Any]) -> Flaw:
+    advisory, package = (
+        mapping(vulnerability.get("advisory")),
+        mapping(vulnerability.get("package")),
+    )
+    name, advisory_id = text(package.get("name")), text(advisory.get("id"))
+    sentence = f"{name} {text(package.get('version'))}: {advisory_id} {text(advisory.get('title'))}"
+    return Flaw(f"{name}|{advisory_id}", sentence)
 
 
 def read_go(content: bytes, cwd: str) -> Reading:
@@ -93,18 +98,18 @@ def read_go(content: bytes, cwd: str) -> Reading:
     return sarif.read(content, cwd)
 
 
-def _answer(content: bytes, wanted: str) -> dict[str, Any]:
-    # Output without the key ``wanted`` means that the tool got no advisories.
-    found: dict[str, Any] = {}
+def _answer(content: bytes, key: str) -> dict[str, Any]:
+    # Output without the key means that the tool got no advisories.
+    report: dict[str, Any] = {}
     try:
-        found = mapping(parsed(content, "JSON"))
+        report = mapping(parsed(content, "JSON"))
     except UnreadableReport as error:
         raise NoAdvisories(f"the tool got no advisories from its server: {error}") from error
-    if wanted not in found:
-        message = text(found.get("message"))
+    if key not in report:
+        message = text(report.get("message"))
         raise NoAdvisories(f"the tool got no advisories from its server: {message}".rstrip(": "))
-    return found
+    return report
 
 
-def _list(found: dict[str, Any], name: str) -> list[Any]:
-    return sequence(found.get(name))
+def _list(document: dict[str, Any], name: str) -> list[Any]:
+    return sequence(document.get(name))

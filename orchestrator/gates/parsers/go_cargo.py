@@ -24,7 +24,7 @@ class _Tests:
 
 
 @dataclass(slots=True)
-class _Found:
+class _TestResults:
     flaws: list[Flaw] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     skipped: list[str] = field(default_factory=list)
@@ -66,7 +66,7 @@ _GO_PACKAGE = re.compile(r"(ok  |FAIL)\t(\S+)(?:\s+\[(.*)\])?")
 def read_go(content: bytes) -> Reading:
     """Parse the output of ``go test -v``. Raise UnreadableReport."""
     # The line with a package's name comes after the lines of its tests.
-    found, tests, running = _Found(), _Tests(), ""
+    results, tests, running = _TestResults(), _Tests(), ""
     for line in _lines(content):
         if begins := _GO_BEGINS.match(line):
             running = begins[1]
@@ -76,19 +76,19 @@ def read_go(content: bytes) -> Reading:
         elif begins_message := _GO_MESSAGE.match(line):
             tests.messages[running] = begins_message[1]
         elif package := _GO_PACKAGE.match(line):
-            _end_package(found, tests, package)
+            _end_package(results, tests, package)
             tests, running = _Tests(), ""
-    return found.reading()
+    return results.reading()
 
 
-def _end_package(found: _Found, tests: _Tests, package: re.Match[str]) -> None:
+def _end_package(results: _TestResults, tests: _Tests, package: re.Match[str]) -> None:
     name = package[2]
-    found.take(name, tests)
+    results.take(name, tests)
     cut_off = next((each for each in tests.begun if each not in tests.ended), "")
     if package[1] == "FAIL" and (cut_off or "FAIL" not in tests.ended.values()):
         # The package could not be built, or it crashed in a test or between tests.
         why = f"{cut_off} did not complete"[:LONGEST] if cut_off else package[3] or "failed"
-        found.flaws.append(Flaw(name, f"{name}: {why}", is_error=not tests.begun))
+        results.flaws.append(Flaw(name, f"{name}: {why}", is_error=not tests.begun))
 
 
 _CARGO_PROGRAM = re.compile(r" +Running .*[/\\]deps[/\\](.+)-[0-9a-f]{16}(?:\.exe)?\)$")
@@ -115,7 +115,7 @@ def read_cargo(content: bytes) -> Reading:
 
 @dataclass(slots=True)
 class _Cargo:
-    found: _Found = field(default_factory=_Found)
+    found: _TestResults = field(default_factory=_TestResults)
     tests: _Tests = field(default_factory=_Tests)
     program: str = ""
     #: Name of the failed test whose output is being read; empty for none.

@@ -15,21 +15,21 @@ _FAILED, _PASSED = "failed", "passed"
 
 def read(content: bytes, cwd: str) -> Reading:
     """Parse a report. Paths in the result are relative to ``cwd``. Raise UnreadableReport."""
-    found = parsed(content, "JSON of jest")
-    if not isinstance(found, dict) or not isinstance(found.get("testResults"), list):
+    report = parsed(content, "JSON of jest")
+    if not isinstance(report, dict) or not isinstance(report.get("testResults"), list):
         raise UnreadableReport(
             "the report is JSON, but not a report of jest: the key testResults is missing"
         )
     flaws: list[Flaw] = []
     passed: list[str] = []
     skipped: list[str] = []
-    for each in map(mapping, sequence(found["testResults"])):
-        path = relative(text(each.get("name"), LONGEST_PATH), cwd)
-        tests = [mapping(test) for test in sequence(each.get("assertionResults"))]
-        flaws += _flaws(path, each, tests)
+    for suite in map(mapping, sequence(report["testResults"])):
+        path = relative(text(suite.get("name"), LONGEST_PATH), cwd)
+        tests = [mapping(test) for test in sequence(suite.get("assertionResults"))]
+        flaws += _flaws(path, suite, tests)
         passed += [_name(path, test) for test in tests if test.get("status") == _PASSED]
-        left = (test for test in tests if test.get("status") not in {_PASSED, _FAILED})
-        skipped += [_name(path, test) for test in left]
+        others = (test for test in tests if test.get("status") not in {_PASSED, _FAILED})
+        skipped += [_name(path, test) for test in others]
     return of_tests(flaws, passed, skipped)
 
 
@@ -38,8 +38,8 @@ def _flaws(path: str, suite: dict[str, Any], tests: list[dict[str, Any]]) -> Ite
     for test in failed:
         name, messages = _name(path, test), sequence(test.get("failureMessages"))[:1]
         sentence = text(messages[0]) if messages else ""
-        first = str(messages[0]).strip().partition("\n")[0] if messages else ""
-        yield Flaw(name, f"{name}: {sentence or 'failed'}", failure=first[:LONGEST_FAILURE])
+        first_line = str(messages[0]).strip().partition("\n")[0] if messages else ""
+        yield Flaw(name, f"{name}: {sentence or 'failed'}", failure=first_line[:LONGEST_FAILURE])
     # The file could not be loaded and has no tests, or one of its hooks failed outside of the
     # tests.
     if suite.get("status") == _FAILED and not failed:

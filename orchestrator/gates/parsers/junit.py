@@ -56,10 +56,10 @@ def read(content: bytes) -> Reading:
 def _failure(attributes: dict[str, str]) -> str:
     # Some runners report the exception's type in a separate attribute, and others in the message.
     message = attributes.get("message") or ""
-    first = message.strip().partition("\n")[0]
+    first_line = message.strip().partition("\n")[0]
     kind = attributes.get("type") or ""
-    is_shown = not kind or first.startswith(kind)
-    return (first if is_shown else f"{kind}: {first}")[:LONGEST_NAME]
+    is_shown = not kind or first_line.startswith(kind)
+    return (first_line if is_shown else f"{kind}: {first_line}")[:LONGEST_NAME]
 
 
 def _refuse(*_: object) -> None:
@@ -154,13 +154,13 @@ class _Document:
     def _fail(self, tag: str, attributes: dict[str, str]) -> None:
         # A failure outside of a test may mean that a suite could not be loaded.
         message = attributes.get("message") or attributes.get("type") or "failed"
-        first = one_line(message)[:LONGEST_NAME]
+        first_line = one_line(message)[:LONGEST_NAME]
         if self.name and self.message is None:
-            self.message, self.is_error, self.body = first, tag == "error", ""
+            self.message, self.is_error, self.body = first_line, tag == "error", ""
             self.failure = _failure(attributes)
         elif not self.name:
             suite = next((each.name for each in reversed(self.suites) if each.name), "suite")
-            self.flaws.append(Flaw(suite, f"{suite}: {first}", is_error=True))
+            self.flaws.append(Flaw(suite, f"{suite}: {first_line}", is_error=True))
 
     def _skip(self, attributes: dict[str, str]) -> None:
         # pytest reports a skipped module as one test, whose name is a prefix of the module's test

@@ -33,17 +33,17 @@ def read_ruff(content: bytes, cwd: str) -> Reading:
 
     Paths in the result are relative to ``cwd``.
     """
-    found = parsed(content, "JSON of ruff")
-    if not isinstance(found, list):
+    findings = parsed(content, "JSON of ruff")
+    if not isinstance(findings, list):
         raise UnreadableReport("the report is JSON, but not a report of ruff: it is not a list")
-    return Reading(flaws=tuple(_of_ruff(mapping(each), cwd) for each in sequence(found)))
+    return Reading(flaws=tuple(_ruff_flaw(mapping(each), cwd) for each in sequence(findings)))
 
 
-def _of_ruff(found: dict[str, object], cwd: str) -> Flaw:
-    path = relative(text(found.get("filename"), 4096), cwd)
-    code = text(found.get("code")) or "syntax"
-    message = text(found.get("message"))
-    line = number(mapping(found.get("location")).get("row"))
+def _ruff_flaw(finding: dict[str, object], cwd: str) -> Flaw:
+    path = relative(text(finding.get("filename"), 4096), cwd)
+    code = text(finding.get("code")) or "syntax"
+    message = text(finding.get("message"))
+    line = number(mapping(finding.get("location")).get("row"))
     return flaw_at(path, line, code, message)
 
 
@@ -53,11 +53,11 @@ def read_mypy(content: bytes, cwd: str) -> Reading:
     Paths in the result are relative to ``cwd``.
     """
     flaws = []
-    for found in _MYPY.finditer(content.decode("utf-8", "replace")):
-        path, message, code = relative(found["path"], cwd), found["message"], found["code"] or ""
+    for match in _MYPY.finditer(content.decode("utf-8", "replace")):
+        path, message, code = relative(match["path"], cwd), match["message"], match["code"] or ""
         key = f"{path}|{code}|{_NUMBERED.sub('line', message)}"
         shown = f" [{code}]" if code else ""
-        flaws.append(Flaw(key, f"{path}:{found['line']}: {message}{shown}"))
+        flaws.append(Flaw(key, f"{path}:{match['line']}: {message}{shown}"))
         if len(flaws) > MOST_FINDINGS:
             raise UnreadableReport(
                 f"the report has more than {MOST_FINDINGS:,} findings; check fewer files per gate"
@@ -75,18 +75,18 @@ _MESSAGE = re.compile(r"- (hook id|exit code|files were modified)(.*)")
 def read_pre_commit(content: bytes) -> Reading:
     """Parse the output of pre-commit. A hook without files to check counts as passed."""
     flaws: dict[str, list[str]] = {}
-    passed, last = [], ""
+    passed, hook = [], ""
     for line in content.decode("utf-8", "replace").splitlines():
         ends = _ENDS.match(line) if len(line) <= LONGEST_LINE else None
         if ends and ends["end"] == "Failed":
-            last = ends["name"]
-            flaws.setdefault(last, [])
+            hook = ends["name"]
+            flaws.setdefault(hook, [])
         elif ends:
-            last = ""
+            hook = ""
             passed.append(ends["name"])
-        elif last and _MESSAGE.match(line):
-            flaws[last].append(line.removeprefix("- "))
-    listed = [
+        elif hook and _MESSAGE.match(line):
+            flaws[hook].append(line.removeprefix("- "))
+    hook_flaws = [
         Flaw(name, f"{name}: {', '.join(messages) or 'failed'}") for name, messages in flaws.items()
     ]
-    return of_tests(listed, passed)
+    return of_tests(hook_flaws, passed)

@@ -24,12 +24,12 @@ def parsed(content: bytes, what: str) -> Any:
 
 
 def sequence(value: object) -> list[Any]:
-    found = json_values.sequence(value)
-    if len(found) > MOST_FINDINGS:
+    values = json_values.sequence(value)
+    if len(values) > MOST_FINDINGS:
         raise UnreadableReport(
             f"the report has more than {MOST_FINDINGS:,} findings; check fewer files per gate"
         )
-    return found
+    return values
 
 
 def text(value: object, longest: int = 500) -> str:

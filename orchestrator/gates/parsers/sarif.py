@@ -25,11 +25,11 @@ LONGEST_PATH = 4096
 
 def read(content: bytes, cwd: str) -> Reading:
     """Parse a SARIF report. Paths in the result are relative to ``cwd``. Raise UnreadableReport."""
-    found = parsed(content, "SARIF")
-    if not isinstance(found, dict) or not isinstance(found.get("runs"), list):
+    report = parsed(content, "SARIF")
+    if not isinstance(report, dict) or not isinstance(report.get("runs"), list):
         raise UnreadableReport("the report is JSON, but not SARIF: it has no runs")
     flaws: list[Flaw] = []
-    for flaw in _flaws(found["runs"], cwd):
+    for flaw in _flaws(report["runs"], cwd):
         flaws.append(flaw)
         if len(flaws) > MOST_FINDINGS:
             raise UnreadableReport(
@@ -41,20 +41,20 @@ def read(content: bytes, cwd: str) -> Reading:
 def _flaws(runs: object, cwd: str) -> Iterator[Flaw]:
     for each in sequence(runs):
         run = mapping(each)
-        rules, found = Rules(run), False
+        rules, has_flaw = Rules(run), False
         for result in map(mapping, sequence(run.get("results"))):
             if _counts(result, rules.level(result)):
-                found = True
+                has_flaw = True
                 yield _flaw(run, rules, result, cwd)
-        if not found:
+        if not has_flaw:
             _check_ended(run)
 
 
 def _check_ended(run: dict[str, Any]) -> None:
     # If the tool crashed, its list of results is incomplete.
-    for each in map(mapping, sequence(run.get("invocations"))):
-        if each.get("executionSuccessful") is False:
-            notes = sequence(each.get("toolExecutionNotifications"))
+    for invocation in map(mapping, sequence(run.get("invocations"))):
+        if invocation.get("executionSuccessful") is False:
+            notes = sequence(invocation.get("toolExecutionNotifications"))
             messages = [
                 text(mapping(mapping(note).get("message")).get("text")) for note in notes[:1]
             ]
@@ -70,8 +70,8 @@ def _counts(result: dict[str, Any], level: str) -> bool:
 
 def _is_suppressed(result: dict[str, Any]) -> bool:
     # A suppression that was only proposed, or that was rejected, does not count.
-    found = map(mapping, sequence(result.get("suppressions")))
-    return any(text(each.get("status")) in {"", "accepted"} for each in found)
+    suppressions = map(mapping, sequence(result.get("suppressions")))
+    return any(text(each.get("status")) in {"", "accepted"} for each in suppressions)
 
 
 def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -> Flaw:
@@ -86,7 +86,7 @@ def _flaw(run: dict[str, Any], rules: Rules, result: dict[str, Any], cwd: str) -
 def _uri(run: dict[str, Any], location: dict[str, Any]) -> str:
     # A location without an address refers to the file by its index in the run's list of files.
     index, files = location.get("index"), sequence(run.get("artifacts"))
-    own = text(location.get("uri"), LONGEST_PATH)
-    if own or not isinstance(index, int) or not 0 <= index < len(files):
-        return own
+    uri = text(location.get("uri"), LONGEST_PATH)
+    if uri or not isinstance(index, int) or not 0 <= index < len(files):
+        return uri
     return text(mapping(mapping(files[index]).get("location")).get("uri"), LONGEST_PATH)

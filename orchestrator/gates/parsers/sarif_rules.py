@@ -28,11 +28,11 @@ class _Part:
         the rule at ``index``.
         """
         if isinstance(index, int) and 0 <= index < len(self.rules):
-            found = self.rules[index]
-            known = text(found.get("id"))
+            rule = self.rules[index]
+            rule_id = text(rule.get("id"))
             # ``CA1000/1`` is a sub-id of ``CA1000``.
-            if not name or name == known or name.startswith(f"{known}/"):
-                return found
+            if not name or name == rule_id or name.startswith(f"{rule_id}/"):
+                return rule
         while name and name not in self.by_id:
             name = name.rpartition("/")[0]
         return self.by_id.get(name, {})
@@ -47,8 +47,8 @@ class Rules:
 
     def id_of(self, result: dict[str, Any]) -> str:
         """Return the id of a result's rule; "" if the result has no rule."""
-        own = text(result.get("ruleId")) or text(mapping(result.get("rule")).get("id"))
-        return own or text(self._rule(_reference(result))[1].get("id"))
+        rule_id = text(result.get("ruleId")) or text(mapping(result.get("rule")).get("id"))
+        return rule_id or text(self._rule(_reference(result))[1].get("id"))
 
     def level(self, result: dict[str, Any]) -> str:
         """Return the level of a result.
@@ -56,23 +56,23 @@ class Rules:
         The first of these levels counts: the result's own level, the level that the run sets for
         the result's rule, the rule's default level.
         """
-        own = text(result.get("level"))
+        result_level = text(result.get("level"))
         rule = self._rule(_reference(result))[1]
         level = self._overrides_for(result).get(text(rule.get("id")) or self.id_of(result), "")
-        return own or level or _level(rule.get("defaultConfiguration"))
+        return result_level or level or _level(rule.get("defaultConfiguration"))
 
     def message(self, result: dict[str, Any]) -> str:
         message = mapping(result.get("message"))
-        own = text(message.get("text")) or text(message.get("markdown"))
-        if own or "id" not in message:
-            return own
+        own_text = text(message.get("text")) or text(message.get("markdown"))
+        if own_text or "id" not in message:
+            return own_text
         part, rule = self._rule(_reference(result))
         name = text(message.get("id"))
         for strings in (rule.get("messageStrings"), part.described.get("globalMessageStrings")):
-            found = mapping(mapping(strings).get(name))
-            if found:
+            string = mapping(mapping(strings).get(name))
+            if string:
                 words = [text(each) for each in sequence(message.get("arguments"))]
-                return _filled(text(found.get("text")) or text(found.get("markdown")), words)
+                return _filled(text(string.get("text")) or text(string.get("markdown")), words)
         return name
 
     def _rule(self, reference: dict[str, Any]) -> tuple[_Part, dict[str, Any]]:
@@ -81,7 +81,7 @@ class Rules:
         If no part defines the rule, the returned rule is an empty dict.
         """
         name, index = text(reference.get("id")), reference.get("index")
-        for part in self._parts_meant(mapping(reference.get("toolComponent"))):
+        for part in self._referenced_parts(mapping(reference.get("toolComponent"))):
             rule = part.rule(name, index)
             if rule:
                 return part, rule
@@ -89,26 +89,26 @@ class Rules:
             index = None
         return self._parts[0], {}
 
-    def _parts_meant(self, component: dict[str, Any]) -> list[_Part]:
+    def _referenced_parts(self, component: dict[str, Any]) -> list[_Part]:
         index = component.get("index")
         if isinstance(index, int) and 0 <= index < len(self._parts) - 1:
             return [self._parts[index + 1]]
-        wanted = {key: component[key] for key in ("guid", "name") if component.get(key)}
-        named = [
+        identity = {key: component[key] for key in ("guid", "name") if component.get(key)}
+        matches = [
             part
             for part in self._parts
-            if wanted and all(part.described.get(key) == wanted[key] for key in wanted)
+            if identity and all(part.described.get(key) == identity[key] for key in identity)
         ]
-        return named or self._parts
+        return matches or self._parts
 
     def _levels(self, invocation: dict[str, Any]) -> dict[str, str]:
-        found = {}
+        levels = {}
         for each in sequence(invocation.get("ruleConfigurationOverrides")):
             descriptor = mapping(mapping(each).get("descriptor"))
             rule = self._rule(descriptor)[1]
             name = text(rule.get("id")) or text(descriptor.get("id"))
-            found[name] = _level(mapping(each).get("configuration"))
-        return found
+            levels[name] = _level(mapping(each).get("configuration"))
+        return levels
 
     def _overrides_for(self, result: dict[str, Any]) -> dict[str, str]:
         # A result may name no invocation. If the run has only one invocation, the result belongs to
@@ -137,10 +137,10 @@ def _level(configuration: object) -> str:
 
 
 def _filled(words: str, arguments: list[str]) -> str:
-    def piece(found: re.Match[str]) -> str:
-        if found[1] is None:
-            return found[0][0]
-        place = int(found[1])
-        return arguments[place] if place < len(arguments) else found[0]
+    def piece(match: re.Match[str]) -> str:
+        if match[1] is None:
+            return match[0][0]
+        index = int(match[1])
+        return arguments[index] if index < len(arguments) else match[0]
 
     return _PLACEHOLDERS.sub(piece, words)

@@ -25,12 +25,12 @@ def begin() -> None:
     that was imported through a link is appended at Python's exit.
     """
     names = ("SOURCES", "WORKTREE", "CHECKOUT", "LEFT_OUT")
-    given = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]
-    if not all(given[:3]):
+    variables = [os.environ.get("ORCHESTRATOR_GATE_" + name, "") for name in names]
+    if not all(variables[:3]):
         return
-    target, worktree, checkout, left = given
-    places = [*left.split(os.pathsep), sys.prefix, sys.base_prefix]
-    report = _Report(target, [worktree, realpath(worktree)], checkout, places)
+    target, worktree, checkout, left_out = variables
+    excluded = [*left_out.split(os.pathsep), sys.prefix, sys.base_prefix]
+    report = _Report(target, [worktree, realpath(worktree)], checkout, excluded)
     if hasattr(sys, "addaudithook"):
         sys.addaudithook(report.hear)
     atexit.register(report.end)
@@ -38,12 +38,12 @@ def begin() -> None:
 
 class _Report:
     def __init__(
-        self, target: str, worktrees: "list[str]", checkout: str, left: "list[str]"
+        self, target: str, worktrees: "list[str]", checkout: str, excluded: "list[str]"
     ) -> None:
         self._target = target
         self._worktrees = _beginnings(worktrees)
         self._own = (*self._worktrees, *_beginnings([checkout]))
-        self._left = _beginnings(left)
+        self._left = _beginnings(excluded)
         self._seen = set()  # type: set[str]
 
     def hear(self, event: str, arguments: "tuple[object, ...]") -> None:
