@@ -57,8 +57,8 @@ def _child(schema: Schema, part: str | int) -> Schema:
     return _subschema(schema.get("properties", {}).get(part, by_pattern))
 
 
-def _subschema(found: object) -> Schema:
-    return found if isinstance(found, Mapping) else {}
+def _subschema(value: object) -> Schema:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _resolved(schema: Schema) -> Schema:

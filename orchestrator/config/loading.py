@@ -73,12 +73,14 @@ def _validated(layer: Layer) -> Settings:
     try:
         settings = Settings.of_sections(layer.values)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
+        errors = error.errors(include_url=False, include_context=False)
         # For a list with invalid entries, Pydantic also reports that the list is too short, because
         # it does not count these entries. Ignore such reports.
-        places = {item["loc"][:size] for item in found for size in range(len(item["loc"]))}
-        real = [x for x in found if x["type"] != "too_short" or x["loc"] not in places]
-        _raise_if_any([*layer.problems, *(_problem_of(item, layer) for item in real)])
+        places = {item["loc"][:size] for item in errors for size in range(len(item["loc"]))}
+        causes = [
+            item for item in errors if item["type"] != "too_short" or item["loc"] not in places
+        ]
+        _raise_if_any([*layer.problems, *(_problem_of(item, layer) for item in causes)])
         raise
     _raise_if_any(layer.problems)
     return settings
@@ -136,7 +138,8 @@ def _with_absolute_paths(section: Any, folder: Path) -> Any:
 
 
 def _origins(settings: Settings, layer: Layer) -> Mapping[str, str]:
-    named = [(section, name) for section in NAMED for name in getattr(settings, section)]
+    entry_paths = [(section, name) for section in NAMED for name in getattr(settings, section)]
     return {
-        dotted(path): str(layer.origins.get(path, "default")) for path in [*setting_paths(), *named]
+        dotted(path): str(layer.origins.get(path, "default"))
+        for path in [*setting_paths(), *entry_paths]
     }

@@ -99,11 +99,11 @@ def _text(path: Path) -> str:
 
 def main(arguments: list[str]) -> int:
     try:
-        made = ensure_key(Path(arguments[0]))
+        was_added = ensure_key(Path(arguments[0]))
     except (ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
-    if made:
+    if was_added:
         print(f"Wrote a new API key into {FILE_NAME}.", file=sys.stderr)
     return 0
 

@@ -105,11 +105,11 @@ class _Siblings:
     @classmethod
     def of(cls, folder: Path) -> "_Siblings":
         try:
-            found = [each for each in os.scandir(folder.parent) if each.name != folder.name]
+            entries = [each for each in os.scandir(folder.parent) if each.name != folder.name]
         except OSError:
             return cls((), False, is_readable=False)
-        directories = tuple(Path(each.path) for each in found if each.is_dir())
-        return cls(directories, len(directories) < len(found))
+        directories = tuple(Path(each.path) for each in entries if each.is_dir())
+        return cls(directories, len(directories) < len(entries))
 
 
 def _reason_against(parent: Path, siblings: _Siblings, environ: Mapping[str, str]) -> str:
@@ -118,11 +118,11 @@ def _reason_against(parent: Path, siblings: _Siblings, environ: Mapping[str, str
         ("holds other repositories", lambda: any(map(is_repository, siblings.directories))),
         ("holds only directories", lambda: bool(siblings.directories) and not siblings.has_file),
     )
-    found = _for_no_project(parent, environ)
-    return found or next((reason for reason, holds in reasons if holds()), "")
+    place_reason = _reason_against_place(parent, environ)
+    return place_reason or next((reason for reason, holds in reasons if holds()), "")
 
 
-def _for_no_project(parent: Path, environ: Mapping[str, str]) -> str:
+def _reason_against_place(parent: Path, environ: Mapping[str, str]) -> str:
     reasons: tuple[tuple[str, Callable[[], bool]], ...] = (
         ("is /", lambda: parent == parent.parent),
         ("is a home directory", lambda: _is_home(parent, environ)),
@@ -139,7 +139,7 @@ def _project_of_home(home: Path, environ: Mapping[str, str]) -> Project:
     directory.
     """
     project = home.parents[1]
-    if reason := _for_no_project(project, environ):
+    if reason := _reason_against_place(project, environ):
         raise ProjectUnknown(
             f"unknown project: {project} {reason}; type one of these commands:\n  cd "
             f'/path/to/project && {COMMAND} run "..."\n  {COMMAND} run --project '
@@ -154,15 +154,15 @@ def _is_home(parent: Path, environ: Mapping[str, str]) -> bool:
     if str(parent.parent) in HOMES or str(parent) == "/root":
         return True
     try:
-        own = pwd.getpwuid(os.getuid()).pw_dir
+        own_home = pwd.getpwuid(os.getuid()).pw_dir
     except KeyError:  # a container's user may have no entry
-        own = ""
-    return _is_any_of(parent, (own, environ.get("HOME", "")))
+        own_home = ""
+    return _is_any_of(parent, (own_home, environ.get("HOME", "")))
 
 
 def _is_temporary(parent: Path, environ: Mapping[str, str]) -> bool:
-    named = (environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP"))
-    return _is_any_of(parent, (*SHARED_TEMPORARY, *named))
+    configured = (environ.get(name, "") for name in ("TMPDIR", "TEMP", "TMP"))
+    return _is_any_of(parent, (*SHARED_TEMPORARY, *configured))
 
 
 def _is_any_of(directory: Path, others: Iterable[str]) -> bool:

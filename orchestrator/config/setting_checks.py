@@ -41,7 +41,7 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Co
     Each conflict has the origin of the setting to change. If ``require_key`` is True, a missing API
     key is also a conflict.
     """
-    found = [
+    problems = [
         *_above_bound(settings),
         *_host(settings),
         *_proxies(settings),
@@ -51,16 +51,16 @@ def conflicts(settings: Settings, layer: Layer, *, require_key: bool) -> list[Co
         *_store(settings),
         *_directories(settings),
     ]
-    found += _key(settings.api.api_key.get_secret_value(), require_key)
-    found += _keys(settings.api.keys)
-    found += _agents(settings.agents)
-    found += _inherited(settings)
-    found += _triggers(settings.triggers, require_key=require_key)
+    problems += _key(settings.api.api_key.get_secret_value(), require_key)
+    problems += _keys(settings.api.keys)
+    problems += _agents(settings.agents)
+    problems += _inherited(settings)
+    problems += _triggers(settings.triggers, require_key=require_key)
     return [
         ConfigProblem(
             layer.origins.get(path, Origin(source=FILE_NAME)), f"{dotted(path)}: {reason}"
         )
-        for path, reason in found
+        for path, reason in problems
     ]
 
 
@@ -99,11 +99,11 @@ def _host(settings: Settings) -> Iterator[Conflict]:
 
 
 def _proxies(settings: Settings) -> Iterator[Conflict]:
-    for each in settings.api.trusted_proxies:
+    for proxy in settings.api.trusted_proxies:
         try:
-            ipaddress.ip_network(each, strict=False)
+            ipaddress.ip_network(proxy, strict=False)
         except ValueError:
-            reason = f"{each!r} is not an address or network, such as 10.0.0.5 or 10.0.0.0/24"
+            reason = f"{proxy!r} is not an address or network, such as 10.0.0.5 or 10.0.0.0/24"
             yield ("api", "trusted_proxies"), reason
 
 
@@ -138,13 +138,13 @@ def _cluster(settings: Settings) -> Iterator[Conflict]:
 
 
 def _origins(settings: Settings) -> Iterator[Conflict]:
-    for each in settings.api.allowed_origins:
-        if not ORIGIN.fullmatch(each.lower()):
-            reason = f"{each!r} is not an origin, such as https://app.example.org"
+    for origin in settings.api.allowed_origins:
+        if not ORIGIN.fullmatch(origin.lower()):
+            reason = f"{origin!r} is not an origin, such as https://app.example.org"
             yield ("api", "allowed_origins"), f"{reason}; write scheme and host, without a path"
-    public = settings.api.public_url
-    if public is not None and not ORIGIN.fullmatch(public.lower()):
-        reason = f"{public!r} is not an address, such as https://jobs.example.org"
+    public_url = settings.api.public_url
+    if public_url is not None and not ORIGIN.fullmatch(public_url.lower()):
+        reason = f"{public_url!r} is not an address, such as https://jobs.example.org"
         yield ("api", "public_url"), f"{reason}; write scheme and host, without a path"
 
 
@@ -195,17 +195,17 @@ def _agents(agents: Mapping[str, UserAgent]) -> Iterator[Conflict]:
 
 def _inherited(settings: Settings) -> Iterator[Conflict]:
     for name, agent in settings.agents.items():
-        can = INHERITABLE.get(name, ())
-        lacking = ", ".join(kind for kind in agent.inherit if kind not in can)
+        inheritable = INHERITABLE.get(name, ())
+        lacking = ", ".join(kind for kind in agent.inherit if kind not in inheritable)
         if not agent.inherit:
             continue
         if agent.command or agent.class_:
             reason = "has its own command or class, and so cannot inherit configuration"
-        elif settings.orchestrator.execution_mode is ExecutionMode.WINDOWS and can:
+        elif settings.orchestrator.execution_mode is ExecutionMode.WINDOWS and inheritable:
             reason = "runs on Windows, and so cannot inherit configuration from WSL"
         elif lacking:
             reason = f"cannot inherit {lacking}"
-            reason += f"; possible values: {', '.join(can)}" if can else ""
+            reason += f"; possible values: {', '.join(inheritable)}" if inheritable else ""
         else:
             continue
         yield ("agents", name), f"{reason}; change agents.{name}.inherit"

@@ -37,7 +37,7 @@ def read_file(path: Path) -> Layer:
     except FileNotFoundError:
         return layer
     except UnicodeDecodeError as error:
-        layer.refuse(_not_utf8(path, error), "not UTF-8 text; save the file as UTF-8")
+        layer.refuse(_origin_of_invalid_byte(path, error), "not UTF-8 text; save the file as UTF-8")
         return layer
     except OSError as error:
         layer.refuse(Origin(source=path.name), f"cannot be read: {error.strerror}")
@@ -68,9 +68,9 @@ def read_environment(environ: Mapping[str, str]) -> Layer:
 def _take_secret_file(
     layer: Layer, path: tuple[str, str], name: str, environ: Mapping[str, str]
 ) -> None:
-    origin, plain = Origin(source=name), name.removesuffix(IN_FILE)
-    if plain in environ:
-        layer.refuse(origin, f"{plain} is also set; set only one of them")
+    origin, plain_name = Origin(source=name), name.removesuffix(IN_FILE)
+    if plain_name in environ:
+        layer.refuse(origin, f"{plain_name} is also set; set only one of them")
         return
     try:
         text = Path(environ[name]).read_text("utf-8").strip()
@@ -144,10 +144,10 @@ def read_flags(flags: Mapping[str, str]) -> Layer:
     return layer
 
 
-def _not_utf8(path: Path, error: UnicodeDecodeError) -> Origin:
-    before = error.object[: error.start]
-    column = error.start - (before.rfind(b"\n") + 1) + 1
-    return Origin(source=path.name, line=before.count(b"\n") + 1, column=column)
+def _origin_of_invalid_byte(path: Path, error: UnicodeDecodeError) -> Origin:
+    valid_bytes = error.object[: error.start]
+    column = error.start - (valid_bytes.rfind(b"\n") + 1) + 1
+    return Origin(source=path.name, line=valid_bytes.count(b"\n") + 1, column=column)
 
 
 def _take_document(layer: Layer, source: str, document: YamlText) -> None:
@@ -156,7 +156,7 @@ def _take_document(layer: Layer, source: str, document: YamlText) -> None:
 
     for position, reason in document.faults:
         layer.refuse(origin(position), reason)
-    layer.origins = {path: origin(found) for path, found in document.positions.items()}
+    layer.origins = {path: origin(place) for path, place in document.positions.items()}
     if isinstance(document.value, dict):
         for section, keys in document.value.items():
             _take_section(layer, section, keys)

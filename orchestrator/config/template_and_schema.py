@@ -107,8 +107,8 @@ def _with_former_names(kind: Mapping[str, object]) -> Mapping[str, object]:
 def _or_null(section: Mapping[str, object]) -> Mapping[str, object]:
     if "$ref" not in section:
         return section
-    rest = {name: value for name, value in section.items() if name != "$ref"}
-    return {"anyOf": [{"$ref": section["$ref"]}, {"type": "null"}], **rest}
+    other_keys = {name: value for name, value in section.items() if name != "$ref"}
+    return {"anyOf": [{"$ref": section["$ref"]}, {"type": "null"}], **other_keys}
 
 
 def visible(settings: Settings) -> dict[str, object]:
@@ -152,8 +152,8 @@ def _template_lines(settings: Settings) -> Iterator[str]:
         if isinstance(section, Section):
             yield f"\n# {section.__doc__}\n{name}:\n"
             yield from _key_lines(type(section), {}, "  ")
-    for name, (named, kind, example) in NAMED.items():
-        yield f"\n# {Settings.description_of(name)} For example:\n#   {named}:\n"
+    for name, (example_name, kind, example) in NAMED.items():
+        yield f"\n# {Settings.description_of(name)} For example:\n#   {example_name}:\n"
         yield from ("# " + line for line in _key_lines(kind, dict(example), "    "))
         yield f"{name}: {{}}\n"
 

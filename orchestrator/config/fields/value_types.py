@@ -103,9 +103,9 @@ class Processors(int):
         return cls(len(os.sched_getaffinity(0)))
 
 
-def _count_or_auto(value: object, checked: ValidatorFunctionWrapHandler) -> int:
-    found: int = Processors.available() if value == AUTO else checked(value)
-    return found
+def _count_or_auto(value: object, validate: ValidatorFunctionWrapHandler) -> int:
+    count: int = Processors.available() if value == AUTO else validate(value)
+    return count
 
 
 CountOrAuto = Annotated[

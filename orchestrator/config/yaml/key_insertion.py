@@ -34,10 +34,10 @@ def lacks_key(text: str) -> bool:
     if document.faults:
         position, reason = document.faults[0]
         raise ValueError(f"{FILE_NAME}:{position.line}:{position.column}: {reason}")
-    return _api(document.value).get("api_key") in PLACEHOLDERS
+    return _api_section(document.value).get("api_key") in PLACEHOLDERS
 
 
-def _api(value: object) -> dict[str, object]:
+def _api_section(value: object) -> dict[str, object]:
     api = value.get("api") if isinstance(value, dict) else None
     return api if isinstance(api, dict) else {}
 
@@ -49,13 +49,15 @@ def _edits(text: str, entry: str) -> Iterator[str]:
     invalid YAML, so the caller must check each copy.
     """
     positions = read_yaml(text).positions
-    first = next((place for path, place in positions.items() if path[:-1] == ("api",)), None)
+    first_position = next(
+        (place for path, place in positions.items() if path[:-1] == ("api",)), None
+    )
     if ("api", "api_key") in positions:
         start = _offset(text, positions["api", "api_key"])
         yield text[:start] + PLACEHOLDER.sub(entry, text[start:], count=1)
-    elif first:
-        start = _offset(text, first)
-        yield text[:start] + entry + "\n" + " " * (first.column - 1) + text[start:]
+    elif first_position:
+        start = _offset(text, first_position)
+        yield text[:start] + entry + "\n" + " " * (first_position.column - 1) + text[start:]
         yield text[:start] + entry + ", " + text[start:]
     elif ("api",) in positions:
         start = _offset(text, positions["api",])
@@ -73,12 +75,12 @@ def _offset(text: str, position: Position) -> int:
 
 def _differs_only_by_key(text: str, edited: str, key: str) -> bool:
     before, after = read_yaml(text), read_yaml(edited)
-    if after.faults or _api(after.value).get("api_key") != key:
+    if after.faults or _api_section(after.value).get("api_key") != key:
         return False
     return _without_key(before.value) == _without_key(after.value)
 
 
 def _without_key(value: object) -> dict[str, object]:
     sections = dict(value) if isinstance(value, dict) else {}
-    api = {name: setting for name, setting in _api(value).items() if name != "api_key"}
+    api = {name: setting for name, setting in _api_section(value).items() if name != "api_key"}
     return {**sections, "api": api}

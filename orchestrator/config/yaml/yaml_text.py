@@ -95,10 +95,10 @@ class _Reader:
             self._fault(node, "a key must be plain text")
             return None
         key = str(node.value)
-        first = self._result.positions.setdefault((*path, key), _position(node.start_mark))
-        if first != _position(node.start_mark):
+        first_position = self._result.positions.setdefault((*path, key), _position(node.start_mark))
+        if first_position != _position(node.start_mark):
             name = dotted((*path, key))
-            self._fault(node, f"{name}: set twice (first in line {first.line})")
+            self._fault(node, f"{name}: set twice (first in line {first_position.line})")
             return None
         return key
 
@@ -125,8 +125,8 @@ def _position(mark: yaml.Mark | None) -> Position:
 
 
 def _position_of_offset(text: str, offset: int) -> Position:
-    before = text[:offset]
-    return Position(before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1)
+    preceding_text = text[:offset]
+    return Position(preceding_text.count("\n") + 1, offset - (preceding_text.rfind("\n") + 1) + 1)
 
 
 def _unprintable(error: yaml.reader.ReaderError) -> str:
@@ -136,8 +136,8 @@ def _unprintable(error: yaml.reader.ReaderError) -> str:
 
 def _cause(error: yaml.MarkedYAMLError) -> yaml.Mark | None:
     # PyYAML reports these two errors at a later line than the line with the mistake.
-    late = error.problem in (_NO_COLON, _NO_END)
-    return error.context_mark if late and error.context_mark else error.problem_mark
+    is_late = error.problem in (_NO_COLON, _NO_END)
+    return error.context_mark if is_late and error.context_mark else error.problem_mark
 
 
 def _syntax_fault(text: str, error: yaml.MarkedYAMLError) -> str:
