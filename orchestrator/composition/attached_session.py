@@ -73,11 +73,11 @@ def _leftover_processes_ended() -> Iterator[None]:
     try:
         yield
     finally:
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            for each in _leftover_processes():
-                process_control.send_signal(each, number)
-            until = time.monotonic() + STOP_SECONDS
-            while _leftover_processes() and time.monotonic() < until:
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+            for process in _leftover_processes():
+                process_control.send_signal(process, signal_number)
+            deadline = time.monotonic() + STOP_SECONDS
+            while _leftover_processes() and time.monotonic() < deadline:
                 time.sleep(_LOOK_SECONDS)
 
 
@@ -113,19 +113,21 @@ class AttachedSession:
         Raise Conflict if the worker has no session to resume or is attached to another terminal,
         or if git has no user to commit as. Raise RepositoryError if git fails.
         """
-        found, user = self._resumable_session(), self._git_user()
-        with self._held() as lock:
-            before = self._repository.commit_of(self._branch)
-            self._repository.open_worktree(self._directory, self._branch, before)
+        resumption, user = self._resumable_session(), self._git_user()
+        with self._locked_worktree() as lock:
+            start_commit = self._repository.commit_of(self._branch)
+            self._repository.open_worktree(self._directory, self._branch, start_commit)
             try:
-                with in_terminal(found, self._inherited(), self._agent_variables(found)) as call:
+                with in_terminal(
+                    resumption, self._environment_variables(), self._agent_variables(resumption)
+                ) as call:
                     argv, environ = call
                     cwd = self._repository.project_path(self._directory)
                     with _leftover_processes_ended():
-                        code = start(Terminal(argv, environ, cwd, found.session.id, lock))
+                        code = start(Terminal(argv, environ, cwd, resumption.session.id, lock))
             finally:
-                taken = self._take_back(before, user)
-        return SessionChanges(*taken, exit_code=code)
+                committed = self._commit_changes(start_commit, user)
+        return SessionChanges(*committed, exit_code=code)
 
     def _resumable_session(self) -> Resumable:
         worker = self._worker
@@ -135,28 +137,30 @@ class AttachedSession:
                 "worker has no worktree, or the job was removed"
             )
         attempts = self._workspace.job_directory(worker.root_id) / "attempts"
-        found = resumable(attempts, worker.id)
-        if found is None:
-            place = f"../{worker.root_id}-{worker.id}"
-            add = f"git -C {quote(str(self._project))} worktree add {place} {short(self._branch)}"
+        resumption = resumable(attempts, worker.id)
+        if resumption is None:
+            directory = f"../{worker.root_id}-{worker.id}"
+            add = (
+                f"git -C {quote(str(self._project))} worktree add {directory} {short(self._branch)}"
+            )
             raise Conflict(
                 f"{worker.id} ({worker.agent}) has no session that can be resumed; "
                 f"work on its branch: {add}; then merge the branch: "
                 f"{COMMAND} merge {worker.job_id} --include {worker.id}"
             )
-        return found
+        return resumption
 
     def _git_user(self) -> Signature:
-        found = signature_of_user(self._repository.place().git)
-        if found is None:
+        signature = signature_of_user(self._repository.place().git)
+        if signature is None:
             raise Conflict(
                 "git has no user to commit as; no session was opened; set "
                 "`git config user.name NAME` and `git config user.email ADDRESS`"
             )
-        return found
+        return signature
 
     @contextmanager
-    def _held(self) -> Iterator[int]:
+    def _locked_worktree(self) -> Iterator[int]:
         home = os.path.dirname(self._directory)
         os.makedirs(home, 0o700, exist_ok=True)
         lock = attach(home)
@@ -167,21 +171,21 @@ class AttachedSession:
         finally:
             os.close(lock)
 
-    def _agent_variables(self, found: Resumable) -> Mapping[str, str]:
+    def _agent_variables(self, resumption: Resumable) -> Mapping[str, str]:
         try:
-            agent = self._agents.get(found.session.agent)
+            agent = self._agents.get(resumption.session.agent)
         except UnknownAgent:
             return {}
         return agent.env if isinstance(agent, DrivenAgent) else {}
 
-    def _inherited(self) -> Mapping[str, str]:
-        own = {n: value for n, value in self._environ.items() if not n.startswith(_OURS)}
-        search = own.get("PATH") or os.defpath
+    def _environment_variables(self) -> Mapping[str, str]:
+        variables = {n: value for n, value in self._environ.items() if not n.startswith(_OURS)}
+        search = variables.get("PATH") or os.defpath
         programs = f"{self._directory}{PROGRAMS}"
         tools = self._repository.tools(self._directory, programs, search, trusted=False)
         cwd = self._repository.project_path(self._directory)
         return {
-            **own,
+            **variables,
             **search_boundary.variables(self._workspace.root),
             **search_boundary.variables_of(self._directory, cwd),
             **tools.variables,
@@ -189,17 +193,17 @@ class AttachedSession:
             "ORCHESTRATOR_WORKER_DIR": os.path.dirname(self._directory),
         }
 
-    def _take_back(
-        self, before: str, user: Signature
+    def _commit_changes(
+        self, start_commit: str, user: Signature
     ) -> tuple[str, str, Sequence[str], Sequence[str]]:
-        place = self._directory, self._branch
-        self._repository.repair_worktree(*place, before)
+        worktree = self._directory, self._branch
+        self._repository.repair_worktree(*worktree, start_commit)
         message = worker_commit_message(
             f"Changes in an attached session of {self._worker.id}", self._worker
         )
-        tip = self._repository.commit(*place, message, user)
-        folded = self._repository.merge_side_work(*place, tip, message, user)
-        files = self._repository.differing_paths(before, folded.commit)
-        self._repository.close_worktree(*place, user)
-        held_back = tuple(each.path for each in folded.held_back)
-        return short(self._branch), folded.commit, tuple(files), held_back
+        tip = self._repository.commit(*worktree, message, user)
+        merged = self._repository.merge_side_work(*worktree, tip, message, user)
+        files = self._repository.differing_paths(start_commit, merged.commit)
+        self._repository.close_worktree(*worktree, user)
+        held_back = tuple(each.path for each in merged.held_back)
+        return short(self._branch), merged.commit, tuple(files), held_back

@@ -22,10 +22,10 @@ def plan(folder: Path, request: str, agent: str) -> Split:
     """
     settings = load(folder, environ=os.environ).settings
     agents = registry(folder, settings)
-    made = split(request)
-    check_tasks(made.tasks)
-    tasks = [replace(task, agents=(agents.resolve(agent, task),)) for task in made.tasks]
-    return replace(made, tasks=tasks)
+    draft = split(request)
+    check_tasks(draft.tasks)
+    tasks = [replace(task, agents=(agents.resolve(agent, task),)) for task in draft.tasks]
+    return replace(draft, tasks=tasks)
 
 
 def check_dependencies(tasks: Sequence[Mapping[str, object]]) -> None:
@@ -46,9 +46,9 @@ def roles(folder: Path) -> Sequence[Role]:
 def role_text(folder: Path, name: str) -> str:
     """Return the text of the role ``name``, as an agent gets it. Raise UnknownRole."""
     settings = load(folder, environ=os.environ).settings
-    found = RolePrompts(roles_directory(settings, folder))
-    found.check(name)
-    return found.text(name)
+    prompts = RolePrompts(roles_directory(settings, folder))
+    prompts.check(name)
+    return prompts.text(name)
 
 
 def planner_of(folder: Path, planner: str | None, agent: str | None, request: str) -> str:
@@ -58,10 +58,10 @@ def planner_of(folder: Path, planner: str | None, agent: str | None, request: st
     """
     settings = load(folder, environ=os.environ).settings
     workers = settings.workers
-    wanted = planner or workers.planner
-    if wanted == "auto" and not worth_planning(request):
+    planner_name = planner or workers.planner
+    if planner_name == "auto" and not worth_planning(request):
         return "rules"
-    return registry(folder, settings).planner(wanted, agent or workers.agent)
+    return registry(folder, settings).planner(planner_name, agent or workers.agent)
 
 
 def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -> Estimate:
@@ -70,8 +70,9 @@ def estimate_of(folder: Path, agents: Sequence[str], reviewers: Sequence[str]) -
     The estimate does not use the measured usage of earlier workers.
     """
     settings = load(folder, environ=os.environ).settings
-    known = registry(folder, settings)
+    agent_registry = registry(folder, settings)
     workers, reviewing = (
-        [known.resolve(name, TaskSpec(id="any")) for name in names] for names in (agents, reviewers)
+        [agent_registry.resolve(name, TaskSpec(id="any")) for name in names]
+        for names in (agents, reviewers)
     )
-    return estimate(workers, known.uses_model, lambda agent: (), reviewing)
+    return estimate(workers, agent_registry.uses_model, lambda agent: (), reviewing)

@@ -42,7 +42,7 @@ def cluster_launcher(
     cluster, workers = settings.cluster, settings.workers
     host, port = host_and_port(cluster.listen or "")
     slots = int(workers.max_workers) if cluster.slots_here is None else cluster.slots_here
-    own = ClusterSettings(
+    cluster_settings = ClusterSettings(
         host=host,
         port=port,
         directory=cluster.certificates,
@@ -62,11 +62,13 @@ def cluster_launcher(
     )
 
     def unavailable_here() -> Mapping[str, str]:
-        found = agents.available()
-        return {each.name: each.hindrance_here for each in found if not each.works_here}
+        availabilities = agents.available()
+        return {each.name: each.hindrance_here for each in availabilities if not each.works_here}
 
     def api() -> tuple[str, int]:
-        found = urlsplit(api_url())
-        return found.hostname or "127.0.0.1", found.port or 80
+        url = urlsplit(api_url())
+        return url.hostname or "127.0.0.1", url.port or 80
 
-    return ClusterLauncher(local, own, described, unavailable_here, api, worktrees, demand)
+    return ClusterLauncher(
+        local, cluster_settings, described, unavailable_here, api, worktrees, demand
+    )

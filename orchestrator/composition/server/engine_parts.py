@@ -107,7 +107,9 @@ class EngineParts:
         has_lease = settings.cluster.server_lease is not None
         self.lease_path = lease_path(self.workspace.root) if has_lease else None
         local = LocalLauncher(
-            containment(folder, settings, self._visible()), str(self.lease_path or ""), spawner
+            containment(folder, settings, self._visible_paths()),
+            str(self.lease_path or ""),
+            spawner,
         )
         self.local = local
         self.cluster = self._cluster_launcher(folder, local)
@@ -155,25 +157,27 @@ class EngineParts:
             lambda scheduler, now: scheduler.view.waiting_for_machines(now, most, machine)
         )
 
-    def _visible(self) -> Sequence[str]:
+    def _visible_paths(self) -> Sequence[str]:
         """Return the paths that a sandbox must show; empty without a sandbox.
 
         A sandbox hides all other paths below the host's /tmp.
         """
         if self.settings.workers.containment is not Containment.SANDBOX:
             return ()
-        shared = self.launch_settings
-        own = map(str, (shared.home, shared.project_root, shared.workspace))
-        return [*own, *self.repository.directories()]
+        launch_settings = self.launch_settings
+        paths = map(
+            str, (launch_settings.home, launch_settings.project_root, launch_settings.workspace)
+        )
+        return [*paths, *self.repository.directories()]
 
     # Values and stores
 
     @cached_property
     def store(self) -> SqlStore:
         url = self.settings.store.url
-        own = sqlite_url(self.workspace.root / DATABASE_NAME)
+        default_url = sqlite_url(self.workspace.root / DATABASE_NAME)
         return SqlStore(
-            url.get_secret_value() if url else own,
+            url.get_secret_value() if url else default_url,
             alone=True,
             claimant=claimant(self.settings.cluster.server_lease),
         )
@@ -315,10 +319,10 @@ class EngineParts:
 
     @cached_property
     def _contexts(self) -> SharedContextRuns:
-        shared = JobContexts(self.workspace.job_directory)
+        contexts = JobContexts(self.workspace.job_directory)
         reads_prompt = self.agents.reads_prompt
         return SharedContextRuns(
-            shared,
+            contexts,
             reads_prompt,
             self.launcher,
             self.processes,
@@ -436,8 +440,8 @@ class EngineParts:
     def _job_files(self) -> WorkspaceJobFiles:
         return WorkspaceJobFiles(
             self.workspace.root,
-            lambda *given: self.repository.remove_job_refs(*given),
-            lambda *given: self.repository.secure(*given),
+            lambda *arguments: self.repository.remove_job_refs(*arguments),
+            lambda *arguments: self.repository.secure(*arguments),
         )
 
     @cached_property

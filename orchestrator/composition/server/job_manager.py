@@ -94,9 +94,9 @@ class JobManager:
         parts.outbox_service.check_settings()
         parts.preparation.api_url = api_url
         self._record_location()
-        under_way = bool(parts.store.unfinished())
+        has_unfinished_jobs = bool(parts.store.unfinished())
         root = parts.workspace.root
-        restarted = clock.keep(root / ".clock", going_on=under_way)
+        restarted = clock.keep(root / ".clock", going_on=has_unfinished_jobs)
         for observer in (parts.job_log, parts.status_files, self._worktree_removal):
             parts.publisher.add(observer)
         parts.publisher.start()
@@ -107,20 +107,20 @@ class JobManager:
         today = day_of(clock.now())
         parts.scheduler.load_spending(parts.store.day_spending(today))
         parts.scheduler.load_pause(parts.store.pause())
-        found = restore(parts.scheduler, parts.store, parts.status_files.load, clock.now())
+        attempts = restore(parts.scheduler, parts.store, parts.status_files.load, clock.now())
         claimed = parts.store.claimed
         recovers = claimed is not None and claimed.recovers
-        kept = {scratch_directory.directory_of(root, each.id) for each in found}
+        used_directories = {scratch_directory.directory_of(root, each.id) for each in attempts}
         # Remove old directories before the recovery of attempts, because recovered gates create new
         # directories.
-        scratch_directory.sweep(root, kept)
+        scratch_directory.sweep(root, used_directories)
         adopt_attempts(
             parts.scheduler,
             parts.attempts,
             parts.launcher,
             parts.processes,
             parts.workspace,
-            found,
+            attempts,
             cut_off=REPLACED if recovers else RESTARTED if restarted else "",
             break_lock=break_lock if recovers else lambda exit_path: None,
         )
@@ -132,7 +132,7 @@ class JobManager:
             parts.supervisor.call(lambda scheduler, now: None)
             self.lease.record_recovery()
         self.service.landings.recover()
-        self.service.worker_messages.pass_on_again(found)
+        self.service.worker_messages.pass_on_again(attempts)
         parts.outbox_service.dispatcher.start()
         parts.housekeeping.start(removed)
 

@@ -33,8 +33,8 @@ def create_outbox_service(
     mask = partial(masked, own_secrets(settings))
     policy = AddressPolicy(settings.webhooks.allow_hosts)
     http_sender = HttpSender(policy, settings.webhooks.timeout, time.time, mask)
-    public = settings.api.public_url
-    messages = Messages(store, lambda: public or api_url(), mask)
+    public_url = settings.api.public_url
+    messages = Messages(store, lambda: public_url or api_url(), mask)
     return OutboxService(
         store=store.outbox,
         webhooks=Webhooks(

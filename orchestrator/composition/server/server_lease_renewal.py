@@ -54,10 +54,10 @@ def lease_path(workspace: Path) -> Path:
     name = hashlib.sha256(f"{workspace.resolve()} {machine()}".encode()).hexdigest()[:16]
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
-        found = directory.lstat()
+        status = directory.lstat()
     except OSError as error:
         raise Unavailable(f"cannot create {directory}: {error.strerror}") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise Unavailable(
             f"{directory} is no directory, or has another owner or mode than yours and 700; remove "
             "it, then start the server again"
@@ -65,8 +65,8 @@ def lease_path(workspace: Path) -> Path:
     return directory / f"{name}.lease"
 
 
-def _exit(why: str) -> None:
-    logger.error("the server exits: %s", why)
+def _exit(reason: str) -> None:
+    logger.error("the server exits: %s", reason)
     os._exit(1)
 
 
@@ -95,7 +95,7 @@ class ServerLease:
         self._ends_at = 0.0
         self._lock = threading.Lock()
         self._ending = threading.Event()
-        self._renewing = threading.Thread(target=self._renew_on, name="lease", daemon=True)
+        self._renewing = threading.Thread(target=self._keep_renewing, name="lease", daemon=True)
 
     def begin(self, epoch: int, on_lost: Callable[[str], None] | None = None) -> None:
         """Renew the lease, and start the threads that keep renewing it.
@@ -153,7 +153,7 @@ class ServerLease:
             self._ends_at = sent_at + self._seconds
         return True
 
-    def _renew_on(self) -> None:
+    def _keep_renewing(self) -> None:
         pause, has_failed = min(_RENEWAL_SECONDS, self._seconds / _RENEWALS), False
         while not self._ending.wait(pause):
             try:
@@ -211,15 +211,15 @@ class LeaseObserver:
         may have renewed its lease, and the database may have lost the renewal.
         """
         try:
-            found = self._session.read()
+            lease = self._session.read()
         except StoreError:
             self._found = None
             raise
-        if found is None or not found.seconds or found.machine == self._machine:
+        if lease is None or not lease.seconds or lease.machine == self._machine:
             self._found = None
-        elif found != self._found:
+        elif lease != self._found:
             self.is_renewed = self._found is not None
-            self._found, self._since = found, boot_time()
+            self._found, self._since = lease, boot_time()
         return self._found
 
     def wait(self) -> HeldLease | None:
@@ -228,8 +228,8 @@ class LeaseObserver:
         Return None at once if there is no such lease. Raise WorkspaceBusy if the other server
         renews its lease. Raise StoreError.
         """
-        while (found := self.look()) is not None and not self.has_ended:
+        while (lease := self.look()) is not None and not self.has_ended:
             if self.is_renewed:
-                raise busy(found)
+                raise busy(lease)
             time.sleep(_RENEWAL_SECONDS / 4)
-        return found
+        return lease

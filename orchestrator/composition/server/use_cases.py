@@ -246,8 +246,8 @@ class UseCases:
         )
 
     def _landing(self, project: str, root_id: str, job_id: str, as_user: bool | None) -> "Landing":
-        where = Path(project or self._parts.launch_settings.project_root)
-        return landing_of(self._parts.settings, where, root_id, job_id, as_user)
+        directory = Path(project or self._parts.launch_settings.project_root)
+        return landing_of(self._parts.settings, directory, root_id, job_id, as_user)
 
     @cached_property
     def _server_status(self) -> ServerStatus:

@@ -33,18 +33,21 @@ def check_agents(folder: Path, settings: Settings) -> None:
 
 
 def _named_agents(folder: Path, settings: Settings) -> Iterator[tuple[str, str]]:
-    for each in _SETTINGS:
-        yield f"workers.{each}", getattr(settings.workers, each)
+    for setting in _SETTINGS:
+        yield f"workers.{setting}", getattr(settings.workers, setting)
     try:
-        found = triggers(folder, settings)
+        configured_triggers = triggers(folder, settings)
     except ConfigError:
         return
-    for trigger in found:
+    for trigger in configured_triggers:
         if trigger.template is None:
             continue
         job = trigger.template.render(dict.fromkeys(trigger.params, "example")).to_submission()
-        for each in _SETTINGS:
-            yield f"triggers.{trigger.name}: config.{each}", getattr(job.config.values, each) or ""
+        for setting in _SETTINGS:
+            yield (
+                f"triggers.{trigger.name}: config.{setting}",
+                getattr(job.config.values, setting) or "",
+            )
         for task in job.tasks:
             for name in task.agents:
                 yield f"triggers.{trigger.name}: task {task.id}", name

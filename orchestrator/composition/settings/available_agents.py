@@ -55,29 +55,29 @@ def registry(
     looks: dict[str, Look] = {}
     program_looks: dict[str, Look] = {}
     agents: dict[str, Agent] = {each.name: each for each in built_in()}
-    for each in KNOWN:
-        fresh = AvailabilityCache(
+    for tool in KNOWN:
+        cache = AvailabilityCache(
             partial(
                 look,
-                each,
-                settings.orchestrator.command_of(each),
+                tool,
+                settings.orchestrator.command_of(tool),
                 environ,
                 windows=str(settings.orchestrator.execution_mode) == "windows",
-                inherit=_inherited_parts(settings, each),
+                inherit=_inherited_parts(settings, tool),
             )
         )
-        looks[each.name] = found = AgentOnNodes(fresh, machines)
-        agents[each.name] = _known_agent(each, settings, common, found, environ)
-    agents.update(_installed())
+        looks[tool.name] = on_nodes = AgentOnNodes(cache, machines)
+        agents[tool.name] = _known_agent(tool, settings, common, on_nodes, environ)
+    agents.update(_installed_agents())
     for name, user in settings.agents.items():
         if not (_adjusts_known_tool(name, user) and isinstance(agents[name], DrivenAgent)):
             looks.pop(name, None)
             if user.class_ is not None:
-                agents[name] = _loaded(name, user.class_)
+                agents[name] = _agent_of_class(name, user.class_)
                 continue
-            found = AgentOnNodes(_program_look(name, user, common, environ), machines)
-            program_looks[name] = found
-            agents[name] = _agent_of_user(name, user, common, found)
+            on_nodes = AgentOnNodes(_program_look(name, user, common, environ), machines)
+            program_looks[name] = on_nodes
+            agents[name] = _agent_of_user(name, user, common, on_nodes)
     return AgentRegistry(agents.values(), settings.workers.agent, looks, program_looks)
 
 
@@ -126,50 +126,50 @@ def _adjusts_known_tool(name: str, user: UserAgent) -> bool:
     return known(name) is not None and not user.command and user.class_ is None
 
 
-def _inherited_parts(settings: Settings, each: KnownTool) -> tuple[str, ...]:
-    user = settings.agents.get(each.name)
+def _inherited_parts(settings: Settings, tool: KnownTool) -> tuple[str, ...]:
+    user = settings.agents.get(tool.name)
     return tuple(user.inherit) if user is not None else ()
 
 
 def _known_agent(
-    each: KnownTool,
+    tool: KnownTool,
     settings: Settings,
     common: CommonSettings,
-    found: AgentOnNodes,
+    on_nodes: AgentOnNodes,
     environ: Mapping[str, str],
 ) -> DrivenAgent:
-    command = settings.orchestrator.command_of(each)
+    command = settings.orchestrator.command_of(tool)
     agent = DrivenAgent(
-        name=each.name,
-        tool=each.name,
+        name=tool.name,
+        tool=tool.name,
         common=common,
-        description=each.description,
-        argv=argv_of(command) if each.program else (),
-        pass_env=each.pass_env,
-        env=each.env,
-        caches_prompts=each.caches_prompts,
-        plans=each.plans,
-        login=each.login if needs_login(each) else "",
-        memory_bytes=each.memory_bytes,
-        model=partial(_model, each, environ),
-        more={"base_url": local_url(each, environ)} if each.local_url else {},
-        credential=partial(found.credential, partial(credential_stamp, each, environ)),
-        hindrance=found.hindrance,
+        description=tool.description,
+        argv=argv_of(command) if tool.program else (),
+        pass_env=tool.pass_env,
+        env=tool.env,
+        caches_prompts=tool.caches_prompts,
+        plans=tool.plans,
+        login=tool.login if needs_login(tool) else "",
+        memory_bytes=tool.memory_bytes,
+        model=partial(_model, tool, environ),
+        more={"base_url": local_url(tool, environ)} if tool.local_url else {},
+        credential=partial(on_nodes.credential, partial(credential_stamp, tool, environ)),
+        hindrance=on_nodes.hindrance,
     )
-    user = settings.agents.get(each.name)
+    user = settings.agents.get(tool.name)
     return agent if user is None else _with_changes(agent, user)
 
 
 def _with_changes(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
-    passed, given = _passed_and_set_variables(user)
+    passed_names, set_variables = _passed_and_set_variables(user)
     return replace(
         agent,
         model=(lambda: user.model) if user.model else agent.model,
         policy=user.policy or "",
         inherit=tuple(user.inherit),
         description=user.description or agent.description,
-        pass_env=(*agent.pass_env, *passed),
-        env={**agent.env, **given},
+        pass_env=(*agent.pass_env, *passed_names),
+        env={**agent.env, **set_variables},
         caches_prompts=user.caches_prompts or agent.caches_prompts,
         memory_bytes=agent.memory_bytes if user.memory_bytes is None else user.memory_bytes,
         plans=agent.plans if user.plans is None else user.plans,
@@ -177,11 +177,11 @@ def _with_changes(agent: DrivenAgent, user: UserAgent) -> DrivenAgent:
     )
 
 
-def _model(each: KnownTool, environ: Mapping[str, str]) -> str:
-    named = next((environ[name] for name in each.model_variables if environ.get(name)), "")
-    if named or each.model or not each.local_url:
-        return named or each.model
-    return next(iter(local_models(local_url(each, environ))), "")
+def _model(tool: KnownTool, environ: Mapping[str, str]) -> str:
+    model = next((environ[name] for name in tool.model_variables if environ.get(name)), "")
+    if model or tool.model or not tool.local_url:
+        return model or tool.model
+    return next(iter(local_models(local_url(tool, environ))), "")
 
 
 def _program_look(
@@ -196,26 +196,26 @@ def _program_look(
 
 
 def _agent_of_user(
-    name: str, user: UserAgent, common: CommonSettings, found: AgentOnNodes
+    name: str, user: UserAgent, common: CommonSettings, on_nodes: AgentOnNodes
 ) -> Agent:
-    passed, given = _passed_and_set_variables(user)
+    passed_names, set_variables = _passed_and_set_variables(user)
     agent = CommandAgent(
         name=name,
         argv=tuple(user.command),
         description=user.description,
-        pass_env=passed,
-        env=given,
+        pass_env=passed_names,
+        env=set_variables,
         output_from_log=user.output is AgentOutput.LOG,
         caches_prompts=user.caches_prompts,
         memory_bytes=_MEMORY_BYTES if user.memory_bytes is None else user.memory_bytes,
         plans=user.plans,
         changes_files=user.changes_files,
-        hindrance=found.hindrance,
+        hindrance=on_nodes.hindrance,
     )
     if user.reader is not None:
         return _agent_with_reader(agent, user, common)
-    own = {} if "BASH_ENV" in passed else {"BASH_ENV": str(LOGIN_SHELL)}
-    return replace(agent, env={**own, **given})
+    shell_variables = {} if "BASH_ENV" in passed_names else {"BASH_ENV": str(LOGIN_SHELL)}
+    return replace(agent, env={**shell_variables, **set_variables})
 
 
 def _agent_with_reader(agent: CommandAgent, user: UserAgent, common: CommonSettings) -> DrivenAgent:
@@ -251,11 +251,11 @@ def _agent_with_reader(agent: CommandAgent, user: UserAgent, common: CommonSetti
 
 
 def _passed_and_set_variables(user: UserAgent) -> tuple[tuple[str, ...], dict[str, str]]:
-    given = dict(each.split("=", 1) for each in user.env if "=" in each)
-    return tuple(each for each in user.env if "=" not in each), given
+    set_variables = dict(each.split("=", 1) for each in user.env if "=" in each)
+    return tuple(each for each in user.env if "=" not in each), set_variables
 
 
-def _loaded(name: str, path: str) -> Agent:
+def _agent_of_class(name: str, path: str) -> Agent:
     module, _, attribute = path.partition(":")
     try:
         agent: Agent = getattr(import_module(module), attribute)()
@@ -275,16 +275,16 @@ def _checked(agent: Agent, name: str, where: str) -> Agent:
     return agent
 
 
-def _installed() -> Iterator[tuple[str, Agent]]:
-    if not _may_be_installed():
+def _installed_agents() -> Iterator[tuple[str, Agent]]:
+    if not _agents_may_be_installed():
         return
     from importlib.metadata import entry_points
 
     for point in entry_points(group=GROUP):
-        yield point.name, _loaded(point.name, point.value)
+        yield point.name, _agent_of_class(point.name, point.value)
 
 
-def _may_be_installed() -> bool:
+def _agents_may_be_installed() -> bool:
     """True if an installed package may define agents.
 
     This check only searches ``sys.path``. The check is faster than ``entry_points``, which reads
@@ -293,8 +293,8 @@ def _may_be_installed() -> bool:
     for folder in sys.path:
         if os.path.isfile(folder):
             return True  # An archive, such as a zip file, may contain packages.
-        with suppress(OSError), os.scandir(folder or os.curdir) as found:
-            if any(map(_has_agents, found)):
+        with suppress(OSError), os.scandir(folder or os.curdir) as entries:
+            if any(map(_has_agents, entries)):
                 return True
     return False
 

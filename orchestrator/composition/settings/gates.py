@@ -123,6 +123,6 @@ def gate_runner_of(
         setup.commands,
     )
     baselines = BaselineRuns(runs, repository, workspace, results, background)
-    clean = partial(masked, launch_settings.secrets)
+    mask = partial(masked, launch_settings.secrets)
     finder = lazy(lambda: _resolver(settings))
-    return GateRunner(runs, baselines, repository, finder, lazy(_secrets), clean, background, post)
+    return GateRunner(runs, baselines, repository, finder, lazy(_secrets), mask, background, post)

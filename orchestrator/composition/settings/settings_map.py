@@ -37,10 +37,10 @@ from orchestrator.workspace import (
 
 def limits(settings: Settings) -> tuple[JobConfig, Ceilings]:
     """Return the default settings of a job, and the ceilings that no request may exceed."""
-    found = {each.name: _default(settings, each) for each in SETTINGS if each.server}
-    found["enable_recursion"] = found["enable_recursion"] and not _is_offline(settings)
+    defaults = {each.name: _default(settings, each) for each in SETTINGS if each.server}
+    defaults["enable_recursion"] = defaults["enable_recursion"] and not _is_offline(settings)
     ceilings = {each.name: getattr(settings.limits, each.name) for each in fields(Ceilings)}
-    return default_config(**found), Ceilings(**ceilings)
+    return default_config(**defaults), Ceilings(**ceilings)
 
 
 def _default(settings: Settings, setting: Setting) -> Any:
@@ -103,20 +103,20 @@ def headroom(
 
 def api_keys(settings: Settings) -> ApiKeys:
     holders = dict(ApiKeys.single(settings.api.api_key.get_secret_value()).holders)
-    for each in settings.api.keys:
-        found = each.key_hash or hash_key(each.key.get_secret_value() if each.key else "")
-        holders.setdefault(found, Holder(each.name, frozenset(each.scopes)))
+    for key in settings.api.keys:
+        key_hash = key.key_hash or hash_key(key.key.get_secret_value() if key.key else "")
+        holders.setdefault(key_hash, Holder(key.name, frozenset(key.scopes)))
     return ApiKeys(holders)
 
 
 def own_secrets(settings: Settings) -> tuple[str, ...]:
     """Return secrets of the server that must not appear in a log or a report."""
     keys = [settings.api.api_key, *(each.key for each in settings.api.keys)]
-    found = [key.get_secret_value() for key in keys if key is not None]
-    found += [each.secret.get_secret_value() for each in settings.triggers.values()]
+    secrets = [key.get_secret_value() for key in keys if key is not None]
+    secrets += [each.secret.get_secret_value() for each in settings.triggers.values()]
     if settings.store.url is not None:
-        found.append(unquote(urlsplit(settings.store.url.get_secret_value()).password or ""))
-    return tuple(filter(None, [*found, *secrets_of(settings)]))
+        secrets.append(unquote(urlsplit(settings.store.url.get_secret_value()).password or ""))
+    return tuple(filter(None, [*secrets, *secrets_of(settings)]))
 
 
 def masked(secrets: Sequence[str], text: str) -> str:

@@ -21,16 +21,16 @@ LONGEST_TITLE = 120
 
 def triggers(folder: Path, settings: Settings) -> Sequence[Trigger]:
     """Return all triggers. Raise ConfigError with one line for each invalid trigger."""
-    found, problems = [], []
-    for name, each in settings.triggers.items():
+    parsed_triggers, problems = [], []
+    for name, entry in settings.triggers.items():
         try:
-            found.append(_trigger(name, each, folder))
+            parsed_triggers.append(_trigger(name, entry, folder))
         except (InvalidRequest, ValueError, OSError, yaml.YAMLError) as error:
-            words = " ".join(_error_text(error).split())
-            problems.append(f"config.yaml: triggers.{name}: {words}")
+            reason = " ".join(_error_text(error).split())
+            problems.append(f"config.yaml: triggers.{name}: {reason}")
     if problems:
         raise ConfigError("\n".join(problems))
-    return found
+    return parsed_triggers
 
 
 def _error_text(error: Exception) -> str:
@@ -39,22 +39,22 @@ def _error_text(error: Exception) -> str:
     return str(error)
 
 
-def _trigger(name: str, given: TriggerSettings, folder: Path) -> Trigger:
-    params = {key: EventPath.parse(path) for key, path in given.params.items()}
+def _trigger(name: str, entry: TriggerSettings, folder: Path) -> Trigger:
+    params = {key: EventPath.parse(path) for key, path in entry.params.items()}
     trigger = Trigger(
         name=name,
-        verify=given.verify,
-        secret=given.secret.get_secret_value(),
-        when=tuple(_condition(key, value) for key, value in given.when.items()),
+        verify=entry.verify,
+        secret=entry.secret.get_secret_value(),
+        when=tuple(_condition(key, value) for key, value in entry.when.items()),
         params=params,
-        dedupe=_path_or_header(given.dedupe),
-        max_per_hour=given.max_per_hour,
-        pull_request=given.pull_request,
-        settle_seconds=given.settle_seconds,
+        dedupe=_path_or_header(entry.dedupe),
+        max_per_hour=entry.max_per_hour,
+        pull_request=entry.pull_request,
+        settle_seconds=entry.settle_seconds,
     )
-    if given.action is TriggerAction.FEEDBACK:
+    if entry.action is TriggerAction.FEEDBACK:
         return trigger
-    template = _template(name, given, folder)
+    template = _template(name, entry, folder)
     template.check(params)
     return replace(trigger, template=template)
 
@@ -71,26 +71,26 @@ def _condition(name: str, value: object) -> Condition:
     )
 
 
-def _path_or_header(given: str | None) -> str | EventPath | None:
-    if given is None:
+def _path_or_header(text: str | None) -> str | EventPath | None:
+    if text is None:
         return None
-    return EventPath.parse(given) if given.startswith("$") else given.lower()
+    return EventPath.parse(text) if text.startswith("$") else text.lower()
 
 
-def _template(name: str, given: TriggerSettings, folder: Path) -> JobTemplate:
-    if given.plan is None:
+def _template(name: str, entry: TriggerSettings, folder: Path) -> JobTemplate:
+    if entry.plan is None:
         # One task, so that no planner splits the text of the event into tasks.
-        title = cut(given.request.strip().partition("\n")[0], LONGEST_TITLE)
-        document: dict[str, Any] = {"request": given.request}
-        document["tasks"] = [{"title": title, "prompt": given.request}]
+        title = cut(entry.request.strip().partition("\n")[0], LONGEST_TITLE)
+        document: dict[str, Any] = {"request": entry.request}
+        document["tasks"] = [{"title": title, "prompt": entry.request}]
         source = ""
     else:
-        source = given.plan.name
-        found = loaded_yaml((folder / given.plan).read_text("utf-8"))
-        if not isinstance(found, Mapping):
+        source = entry.plan.name
+        plan = loaded_yaml((folder / entry.plan).read_text("utf-8"))
+        if not isinstance(plan, Mapping):
             raise ValueError(f"{source}: a plan is a mapping with the keys 'request' and 'tasks'")
-        document = {**found}
-    config = {**(document.get("config") or {}), **given.config}
-    labels = {**(config.get("labels") or {}), **given.labels}
+        document = {**plan}
+    config = {**(document.get("config") or {}), **entry.config}
+    labels = {**(config.get("labels") or {}), **entry.labels}
     document["config"] = {**config, **({"labels": labels} if labels else {})}
     return JobTemplate(trigger=name, document=document, source=source)

@@ -123,35 +123,35 @@ def _name_faults(where: str, names: Sequence[str]) -> Iterator[str]:
         yield f"{where}: the name {CALLBACK} is reserved; rename it"
 
 
-def _endpoint(given: WebhookEndpoint, checks: _Checks) -> hooks.Endpoint:
-    where = f"webhooks.endpoints[{given.name}]"
-    url = given.url.get_secret_value()
+def _endpoint(entry: WebhookEndpoint, checks: _Checks) -> hooks.Endpoint:
+    where = f"webhooks.endpoints[{entry.name}]"
+    url = entry.url.get_secret_value()
     checks.address(f"{where}.url", url)
     return hooks.Endpoint(
-        name=given.name,
+        name=entry.name,
         url=url,
         keys=(
-            *checks.key(f"{where}.secret", given.secret),
-            *checks.key(f"{where}.old_secret", given.old_secret),
+            *checks.key(f"{where}.secret", entry.secret),
+            *checks.key(f"{where}.old_secret", entry.old_secret),
         ),
         headers=checks.headers(
             f"{where}.headers",
-            {name: value.get_secret_value() for name, value in given.headers.items()},
+            {name: value.get_secret_value() for name, value in entry.headers.items()},
         ),
     )
 
 
-def _target(given: NotifyTarget, checks: _Checks) -> Target:
-    where, url = f"notify.targets[{given.name}].url", given.url.get_secret_value()
-    asked = "slack" if given.kind == "mattermost" else given.kind
-    kind = kind_of(url) if asked == "auto" else TargetKind(asked)
+def _target(entry: NotifyTarget, checks: _Checks) -> Target:
+    where, url = f"notify.targets[{entry.name}].url", entry.url.get_secret_value()
+    kind_name = "slack" if entry.kind == "mattermost" else entry.kind
+    kind = kind_of(url) if kind_name == "auto" else TargetKind(kind_name)
     if kind is TargetKind.SMTP:
         checks.address(where, url, mail.check)
     elif kind is TargetKind.APPRISE:
         checks.address(where, url, _check_scheme)
     elif kind is not TargetKind.DESKTOP:
         checks.address(where, url)
-    return Target(name=given.name, kind=kind, url=url, quiet=_quiet_minutes(given.quiet))
+    return Target(name=entry.name, kind=kind, url=url, quiet=_quiet_minutes(entry.quiet))
 
 
 def _check_scheme(url: str) -> None:
@@ -172,21 +172,21 @@ def _quiet_minutes(text: str | None) -> tuple[int, int] | None:
     return begin, end
 
 
-def _endpoint_subscription(given: WebhookEndpoint) -> Subscription:
+def _endpoint_subscription(entry: WebhookEndpoint) -> Subscription:
     return Subscription(
-        endpoint=f"{hooks.PREFIX}{given.name}",
-        topics=given.events,
-        labels=tuple(given.labels.items()),
+        endpoint=f"{hooks.PREFIX}{entry.name}",
+        topics=entry.events,
+        labels=tuple(entry.labels.items()),
     )
 
 
-def _target_subscription(given: NotifyTarget) -> Subscription:
+def _target_subscription(entry: NotifyTarget) -> Subscription:
     return Subscription(
-        endpoint=f"{notes.PREFIX}{given.name}",
-        topics=given.events,
-        labels=tuple(given.labels.items()),
-        statuses=given.on,
-        min_seconds=given.min_seconds,
+        endpoint=f"{notes.PREFIX}{entry.name}",
+        topics=entry.events,
+        labels=tuple(entry.labels.items()),
+        statuses=entry.on,
+        min_seconds=entry.min_seconds,
         delay_seconds=JOIN_SECONDS,
     )
 
@@ -196,15 +196,15 @@ def secrets_of(settings: Settings) -> Iterator[str]:
 
     The secrets are signature keys, values of secret headers, and passwords and tokens in addresses.
     """
-    hidden = [settings.webhooks.callback_secret]
-    for each in settings.webhooks.endpoints:
-        hidden += [each.secret, each.old_secret]
-        for name, value in each.headers.items():
+    secrets = [settings.webhooks.callback_secret]
+    for endpoint in settings.webhooks.endpoints:
+        secrets += [endpoint.secret, endpoint.old_secret]
+        for name, value in endpoint.headers.items():
             if _SECRET_HEADER.search(name):
                 # In a value such as "Bearer TOKEN", the token alone is a secret, too.
                 yield from (value.get_secret_value(), value.get_secret_value().split(" ")[-1])
-        yield from tokens_of(each.url.get_secret_value())
-    for secret in filter(None, hidden):
+        yield from tokens_of(endpoint.url.get_secret_value())
+    for secret in filter(None, secrets):
         # Some tools show the secret without its prefix.
         yield from (secret.get_secret_value(), secret.get_secret_value().removeprefix(KEY_PREFIX))
     for target in settings.notify.targets:
