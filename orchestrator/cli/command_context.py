@@ -92,10 +92,10 @@ class CliContext:
         """Use the project of a job in this command, unless the option ``--project`` was given."""
         from orchestrator.cli.offline.jobs_on_disk import project_of_job
 
-        named = project_of_job(self.workspace, job_id) if self.project is None else None
-        if named:
-            self.project = Path(named)
-            self.environ = {**self.environ, PROJECT_VARIABLE: named}
+        directory = project_of_job(self.workspace, job_id) if self.project is None else None
+        if directory:
+            self.project = Path(directory)
+            self.environ = {**self.environ, PROJECT_VARIABLE: directory}
 
     def use_home(self, named: Path) -> None:
         """Use the directory ``named``, the value of ``--home``, as the home.
@@ -159,8 +159,8 @@ class CliContext:
         from orchestrator.api.access.audit import AuditLog
         from orchestrator.config import load
 
-        found = load(self.folder, environ=self.environ)
-        return AuditLog(found.settings.logging.log_dir, lambda text: text)
+        loaded = load(self.folder, environ=self.environ)
+        return AuditLog(loaded.settings.logging.log_dir, lambda text: text)
 
 
 def unconfirmed(verb: str, undone: str = "changed") -> Conflict:
@@ -181,10 +181,10 @@ _SECONDS_OF = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 def age(_: click.Context, __: click.Parameter, value: str) -> int:
     """Convert an age such as ``7d`` to seconds. Raise BadParameter for an invalid age."""
-    found = _AGE.fullmatch(value.strip())
-    if found is None:
+    match = _AGE.fullmatch(value.strip())
+    if match is None:
         raise click.BadParameter("must be a number and a unit, such as 7d (units: s, m, h, d, w)")
-    return int(found[1]) * _SECONDS_OF[found[2]]
+    return int(match[1]) * _SECONDS_OF[match[2]]
 
 
 class _Range:
@@ -195,9 +195,9 @@ class _Range:
             return f"more than {self.min}" if self.min_open else f"{self.min} or more"
         return f"{self.min} to {self.max}"
 
-    def fail(self: Any, message: str, *given: Any) -> NoReturn:
+    def fail(self: Any, message: str, *arguments: Any) -> NoReturn:
         message = message.replace("is not in the range", "is out of range; use")
-        raise click.ParamType.fail(self, message, *given)
+        raise click.ParamType.fail(self, message, *arguments)
 
 
 class Count(_Range, click.IntRange):

@@ -19,7 +19,7 @@ def worker_of(context: CliContext, job_id: str, name: str) -> str:
     """
     if _WORKER_ID.fullmatch(name):
         return name
-    by_task = _by_task(context, job_id)
+    by_task = _workers_by_task(context, job_id)
     if name not in by_task:
         near = get_close_matches(name, by_task, n=1)
         raise NotFound(
@@ -37,7 +37,7 @@ def workers_of(context: CliContext, job_id: str, names: Sequence[str]) -> list[s
     """
     if all(map(_WORKER_ID.fullmatch, names)):
         return list(names)
-    by_task = _by_task(context, job_id)
+    by_task = _workers_by_task(context, job_id)
     return [_only_worker(by_task.get(name, [name]), name, job_id) for name in names]
 
 
@@ -49,14 +49,14 @@ def _only_worker(workers: Sequence[str], task_id: str, job_id: str) -> str:
     return workers[0]
 
 
-def _by_task(context: CliContext, job_id: str) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for row in _workers(context, job_id):
-        found.setdefault(str(row.get("task_id")), []).append(str(row["worker_id"]))
-    return found
+def _workers_by_task(context: CliContext, job_id: str) -> dict[str, list[str]]:
+    workers_by_task: dict[str, list[str]] = {}
+    for row in _worker_rows(context, job_id):
+        workers_by_task.setdefault(str(row.get("task_id")), []).append(str(row["worker_id"]))
+    return workers_by_task
 
 
-def _workers(context: CliContext, job_id: str) -> list[dict[str, Any]]:
+def _worker_rows(context: CliContext, job_id: str) -> list[dict[str, Any]]:
     client = context.client_if_running()
     if client is not None:
         with client:

@@ -107,23 +107,23 @@ def apply_command(
     if target is None and not dry_run:
         context.check_user("apply without --to")
     take = workers_of(context, job_id, take)
-    place = _existing_directory(target or _project(context, job_id))
-    sources = _by_path(_sources(context, job_id), job_id, take)
-    placing = SafeWriter(place)
-    plan = [(each, _step(placing, each)) for _, each in sorted(sources.items())]
+    directory = _existing_directory(target or _project(context, job_id))
+    sources = _sources_by_path(_sources(context, job_id), job_id, take)
+    writer = SafeWriter(directory)
+    plan = [(source, _planned_step(writer, source)) for _, source in sorted(sources.items())]
     if all(step.action == REFUSED for _, step in plan):
         # Check the job only if no file can be copied. A discarded job may still have the files of
         # workers without worktrees. A running job with worktrees has no merged files yet.
         check_not_discarded(context, job_id)
         _check_ended(context, job_id)
     if not dry_run:
-        _ask(context, place, [step for _, step in plan], yes)
-        plan = [(each, _carry_out(placing, each, step)) for each, step in plan]
-    _print(context, job_id, place, [step for _, step in plan], dry_run)
-    if there := made_in_project(whole_job(context.workspace, job_id)):
-        click.echo(printable(already(there)), err=True)
+        _ask(context, directory, [step for _, step in plan], yes)
+        plan = [(source, _run_step(writer, source, step)) for source, step in plan]
+    _print(context, job_id, directory, [step for _, step in plan], dry_run)
+    if workers_in_project := made_in_project(whole_job(context.workspace, job_id)):
+        click.echo(printable(already(workers_in_project)), err=True)
     refused = any(step.action == REFUSED for _, step in plan)
-    if any(each.worker_id for each in sources.values()):
+    if any(source.worker_id for source in sources.values()):
         home, tasks = directory_of(context.workspace, job_id), whole_job(context.workspace, job_id)
         for line in _notes_on_cut_lists(home, all_tasks(tasks_of(tasks))):
             click.echo(printable(line), err=True)
@@ -159,38 +159,38 @@ def _existing_directory(target: Path) -> Path:
     return target.resolve()
 
 
-def _by_path(
-    found: Iterator[ApplySource], job_id: str, take: Sequence[str]
+def _sources_by_path(
+    sources: Iterator[ApplySource], job_id: str, take: Sequence[str]
 ) -> Mapping[str, ApplySource]:
-    """Return one source file for each path. ``found`` may have several for a path.
+    """Return one source file for each path. ``sources`` may have several for a path.
 
     ``take``: ids of workers whose versions of a file are selected. If workers made different
     versions, and no worker in ``take`` made the file, return a source with the reason in
     ``refused``. Raise InvalidRequest if ``take`` names a worker without files.
     """
     by_path: dict[str, list[ApplySource]] = {}
-    for each in found:
-        by_path.setdefault(each.path, []).append(each)
-    made_by = {each.worker_id for sources in by_path.values() for each in sources}
+    for source in sources:
+        by_path.setdefault(source.path, []).append(source)
+    made_by = {source.worker_id for versions in by_path.values() for source in versions}
     if unknown := sorted({*take} - made_by):
-        known = ", ".join(sorted(made_by)[:20]) or "none"
-        raise InvalidRequest(f"{unknown[0]} has no files to copy; workers with files: {known}")
-    return {path: _selected_version(sources, job_id, take) for path, sources in by_path.items()}
+        names = ", ".join(sorted(made_by)[:20]) or "none"
+        raise InvalidRequest(f"{unknown[0]} has no files to copy; workers with files: {names}")
+    return {path: _selected_version(versions, job_id, take) for path, versions in by_path.items()}
 
 
 def _selected_version(
     sources: Sequence[ApplySource], job_id: str, take: Sequence[str]
 ) -> ApplySource:
     last = sources[-1]
-    wanted = [each for each in sources if each.worker_id in take]
-    if wanted or not _differ(sources):
-        return wanted[-1] if wanted else last
+    selected = [each for each in sources if each.worker_id in take]
+    if selected or not _differ(sources):
+        return selected[-1] if selected else last
     names = list(dict.fromkeys(each.worker_id for each in sources))
-    why = (
+    reason = (
         f"{', '.join(names)} made different versions; to copy the version of {names[-1]}: "
         f"{COMMAND} apply {job_id} --take {names[-1]}"
     )
-    return replace(last, worker_id="", refused=why)
+    return replace(last, worker_id="", refused=reason)
 
 
 def _differ(sources: Sequence[ApplySource]) -> bool:
@@ -216,8 +216,8 @@ def _sources_of_result(context: CliContext, job_id: str) -> Iterator[ApplySource
     # Yields nothing without a merged result or a repository.
     landing = landing_of(context, job_id)
     with suppress(RepositoryError, NotFound):
-        for each, content in landing.changed():
-            yield ApplySource(each.path, "", each.executable, content, each.kind, not each.blob)
+        for file, content in landing.changed():
+            yield ApplySource(file.path, "", file.executable, content, file.kind, not file.blob)
 
 
 def _files_of_workers(
@@ -238,16 +238,16 @@ def _files_of_workers(
         for path in files if isinstance(files, list) else []:
             yield _file_of_worker(str(directory), str(path), worker_id)
         for path in _links(directory):
-            why = "apply copies no symbolic links"
-            yield ApplySource(path, worker_id, executable=False, content=bytes, refused=why)
+            reason = "apply copies no symbolic links"
+            yield ApplySource(path, worker_id, executable=False, content=bytes, refused=reason)
 
 
 def _links(directory: Path) -> Iterator[str]:
     """Yield the symbolic links in a worker's directory, except links of installed packages."""
-    for place, names, files in os.walk(directory):
+    for folder, names, files in os.walk(directory):
         for name in (*names, *files):
-            if os.path.islink(f"{place}/{name}"):
-                yield os.path.relpath(f"{place}/{name}", directory)
+            if os.path.islink(f"{folder}/{name}"):
+                yield os.path.relpath(f"{folder}/{name}", directory)
         names[:] = [each for each in names if each not in INSTALLED and each != ".git"]
 
 
@@ -256,15 +256,17 @@ def _notes_on_cut_lists(job_directory: Path, tasks: Iterable[Mapping[str, Any]])
     for task in tasks:
         is_long = len(task.get("files_created") or ()) >= MAX_FILES
         if is_long and task["status"] in SUCCEEDED_WORKER:
-            found = next(job_directory.glob(f"depth_*/{task['worker_id']}"), job_directory)
-            others = f"only the first {MAX_FILES} are listed; copy the others yourself from {found}"
-            yield f"{task['worker_id']} has more than {MAX_FILES} files; {others}"
+            directory = next(job_directory.glob(f"depth_*/{task['worker_id']}"), job_directory)
+            hint = (
+                f"only the first {MAX_FILES} are listed; copy the others yourself from {directory}"
+            )
+            yield f"{task['worker_id']} has more than {MAX_FILES} files; {hint}"
 
 
 def _file_of_worker(directory: str, path: str, worker_id: str) -> ApplySource:
-    whole = f"{directory}/{path}"
-    executable = os.path.isfile(whole) and os.access(whole, os.X_OK)
-    return ApplySource(path, worker_id, executable, partial(_read, whole, directory))
+    full_path = f"{directory}/{path}"
+    executable = os.path.isfile(full_path) and os.access(full_path, os.X_OK)
+    return ApplySource(path, worker_id, executable, partial(_read, full_path, directory))
 
 
 def _read(path: str, directory: str) -> bytes:
@@ -275,28 +277,28 @@ def _read(path: str, directory: str) -> bytes:
     return content
 
 
-def _step(placing: SafeWriter, source: ApplySource) -> ApplyStep:
+def _planned_step(writer: SafeWriter, source: ApplySource) -> ApplyStep:
     step = partial(ApplyStep, source.path, worker_id=source.worker_id)
     if source.refused:
         return step(REFUSED, reason=source.refused)
     try:
-        present = placing.present(source.path)
+        present_content = writer.present(source.path)
         if source.gone:
-            removed = "the job deleted this file; delete it yourself"
-            return step(KEPT, reason=removed) if present is not None else step(SAME)
-        if present is None:
+            reason = "the job deleted this file; delete it yourself"
+            return step(KEPT, reason=reason) if present_content is not None else step(SAME)
+        if present_content is None:
             source.content()
             return step(NEW)
-        return step(SAME if present == source.content() else OVERWRITE)
+        return step(SAME if present_content == source.content() else OVERWRITE)
     except OSError as error:
         return step(REFUSED, reason=_reason(error))
 
 
-def _carry_out(placing: SafeWriter, source: ApplySource, step: ApplyStep) -> ApplyStep:
+def _run_step(writer: SafeWriter, source: ApplySource, step: ApplyStep) -> ApplyStep:
     if step.action not in (NEW, OVERWRITE):
         return step
     try:
-        placing.put(source.path, source.content(), executable=source.executable)
+        writer.put(source.path, source.content(), executable=source.executable)
     except OSError as error:
         return ApplyStep(step.path, REFUSED, step.worker_id, _reason(error))
     return step
@@ -306,35 +308,37 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _ask(context: CliContext, place: Path, steps: Sequence[ApplyStep], yes: bool) -> None:
+def _ask(context: CliContext, directory: Path, steps: Sequence[ApplyStep], yes: bool) -> None:
     """Ask the user to confirm that files are overwritten. Raise Conflict if the user declines.
 
     Ask nothing if ``yes`` is True, or if no file is overwritten.
     """
-    over = [step.path for step in steps if step.action == OVERWRITE]
-    if not over or yes:
+    overwritten = [step.path for step in steps if step.action == OVERWRITE]
+    if not overwritten or yes:
         return
-    click.echo(printable("\n".join(f"overwrite {path}" for path in over)), err=True)
-    files = "this file" if len(over) == 1 else f"these {len(over)} files"
-    if context.as_json or not confirmed(f"Overwrite {files} in {place}?"):
+    click.echo(printable("\n".join(f"overwrite {path}" for path in overwritten)), err=True)
+    files = "this file" if len(overwritten) == 1 else f"these {len(overwritten)} files"
+    if context.as_json or not confirmed(f"Overwrite {files} in {directory}?"):
         raise unconfirmed("overwrite", "copied")
 
 
 def _print(
-    context: CliContext, job_id: str, place: Path, steps: Sequence[ApplyStep], dry_run: bool
+    context: CliContext, job_id: str, directory: Path, steps: Sequence[ApplyStep], dry_run: bool
 ) -> None:
     if context.as_json:
         files = [asdict(step) for step in steps]
-        payload = {"job_id": job_id, "target": str(place), "dry_run": dry_run, "files": files}
+        payload = {"job_id": job_id, "target": str(directory), "dry_run": dry_run, "files": files}
         click.echo(json.dumps(payload))
         return
     for step in steps:
         worker = f" ({step.worker_id})" if step.worker_id else ""
-        why = f": {step.reason}" if step.reason else ""
-        click.echo(printable(f"{step.action} {step.path}{worker}{why}".replace("\n", "?")))
+        reason = f": {step.reason}" if step.reason else ""
+        click.echo(printable(f"{step.action} {step.path}{worker}{reason}".replace("\n", "?")))
     copied = sum(step.action in (NEW, OVERWRITE) for step in steps)
     if not steps:
         click.echo(f"nothing to copy: job {job_id} created no files", err=True)
     else:
-        number = plural(copied, "file")
-        click.echo(f"{number} {'would be copied' if dry_run else 'copied'} to {place}", err=True)
+        count_text = plural(copied, "file")
+        click.echo(
+            f"{count_text} {'would be copied' if dry_run else 'copied'} to {directory}", err=True
+        )

@@ -37,16 +37,16 @@ def checkpoints_command(context: CliContext, job_id: str, worker_id: str | None)
     context.work_on_project_of(job_id)
     worker_id = worker_id and worker_of(context, job_id, worker_id)
     answer = _checkpoints(context, job_id)
-    found = [each for each in answer["checkpoints"] if worker_id in (None, each["worker_id"])]
+    checkpoints = [each for each in answer["checkpoints"] if worker_id in (None, each["worker_id"])]
     if context.as_json:
-        click.echo(json.dumps({**answer, "checkpoints": found}, indent=2))
-    elif found:
-        click.echo(table([_HEADINGS, *map(_row, found)]))
+        click.echo(json.dumps({**answer, "checkpoints": checkpoints}, indent=2))
+    elif checkpoints:
+        click.echo(table([_HEADINGS, *map(_row, checkpoints)]))
     else:
         if worker_id is not None and answer["checkpoints"]:
-            known = ", ".join(dict.fromkeys(each["worker_id"] for each in answer["checkpoints"]))
+            names = ", ".join(dict.fromkeys(each["worker_id"] for each in answer["checkpoints"]))
             raise NotFound(
-                f"job {job_id} has no checkpoints of {worker_id}; workers with checkpoints: {known}"
+                f"job {job_id} has no checkpoints of {worker_id}; workers with checkpoints: {names}"
             )
         click.echo("no checkpoints: only workers with a worktree have checkpoints", err=True)
 
@@ -68,8 +68,8 @@ def rollback_command(
     running. The worker's present state is saved as another checkpoint.
     """
     worker_id = worker_of(context, job_id, worker_id)
-    to = checkpoint or "the checkpoint before its latest attempt"
-    if not yes and not confirmed(f"Restore {worker_id} of job {job_id} to {to}?"):
+    target = checkpoint or "the checkpoint before its latest attempt"
+    if not yes and not confirmed(f"Restore {worker_id} of job {job_id} to {target}?"):
         raise unconfirmed("roll back")
     context.work_on_project_of(job_id)
     answer = _rolled_back(context, job_id, worker_id, checkpoint)
@@ -86,19 +86,19 @@ def rollback_command(
     )
 
 
-def _row(found: Answer) -> tuple[object, ...]:
-    ignored = "yes" if found["ignored"] else "-"
-    if found["not_kept"]:
-        ignored += f" except {', '.join(found['not_kept'])}"
+def _row(checkpoint: Answer) -> tuple[object, ...]:
+    ignored = "yes" if checkpoint["ignored"] else "-"
+    if checkpoint["not_kept"]:
+        ignored += f" except {', '.join(checkpoint['not_kept'])}"
     return (
-        found["worker_id"],
-        found["name"],
-        local_time(found.get("at")),
-        found["files_changed"],
+        checkpoint["worker_id"],
+        checkpoint["name"],
+        local_time(checkpoint.get("at")),
+        checkpoint["files_changed"],
         ignored,
-        found["gates"] or "-",
-        found["commit"][:12],
-        "<- current" if found["current"] else "",
+        checkpoint["gates"] or "-",
+        checkpoint["commit"][:12],
+        "<- current" if checkpoint["current"] else "",
     )
 
 

@@ -34,13 +34,13 @@ class Comments:
 
 def comment_of_option(text: str) -> Comment:
     """Parse ``text``, the value of ``--comment PATH:LINE:TEXT``. Raise InvalidRequest."""
-    found = _PLACE.fullmatch(text.partition("\n")[0])
-    if found is None:
+    match = _PLACE.fullmatch(text.partition("\n")[0])
+    if match is None:
         raise InvalidRequest(
             f"--comment {text[:60]!r} names no line; write PATH:LINE:TEXT, such as "
             "'src/app.py:12:use the constant'"
         )
-    return _comment(found, [found["text"], *text.split("\n")[1:]])
+    return _comment(match, [match["text"], *text.split("\n")[1:]])
 
 
 def comments_of_file(text: str) -> Comments:
@@ -50,14 +50,14 @@ def comments_of_file(text: str) -> Comments:
     """
     if any(_HUNK.match(line) for line in text.splitlines()):
         return comments_of_diff(text)
-    begun: list[tuple[re.Match[str] | None, list[str]]] = [(None, [])]
+    blocks: list[tuple[re.Match[str] | None, list[str]]] = [(None, [])]
     for line in text.splitlines():
-        if found := _PLACE.fullmatch(line):
-            begun.append((found, [found["text"]]))
+        if match := _PLACE.fullmatch(line):
+            blocks.append((match, [match["text"]]))
         else:
-            begun[-1][1].append(line)
-    summary = "\n".join(begun[0][1]).strip()
-    return Comments([_comment(place, lines) for place, lines in begun if place], summary)
+            blocks[-1][1].append(line)
+    summary = "\n".join(blocks[0][1]).strip()
+    return Comments([_comment(place, lines) for place, lines in blocks if place], summary)
 
 
 def _comment(place: re.Match[str], lines: list[str]) -> Comment:
@@ -79,13 +79,13 @@ def comments_of_diff(text: str) -> Comments:
     """
     comments = Comments()
     for place, lines in _lines_with_comments(text):
-        sentence = "\n".join(lines).strip()
-        if not sentence:
+        comment_text = "\n".join(lines).strip()
+        if not comment_text:
             continue
         if place is None:
-            comments.summary = sentence
+            comments.summary = comment_text
         else:
-            comments.found.append({**place, "text": sentence})
+            comments.found.append({**place, "text": comment_text})
     return comments
 
 
@@ -149,9 +149,9 @@ class _Walk:
         return place
 
 
-def _path_in_header(shown: str) -> str:
+def _path_in_header(path: str) -> str:
     # Git quotes a path with special characters.
-    shown = shown.rstrip("\t\r")
-    if shown.startswith('"') and shown.endswith('"'):
-        shown = shown[1:-1].encode().decode("unicode_escape").encode("latin-1").decode("utf-8")
-    return shown.partition("/")[2] if shown.startswith(("a/", "b/")) else shown
+    path = path.rstrip("\t\r")
+    if path.startswith('"') and path.endswith('"'):
+        path = path[1:-1].encode().decode("unicode_escape").encode("latin-1").decode("utf-8")
+    return path.partition("/")[2] if path.startswith(("a/", "b/")) else path

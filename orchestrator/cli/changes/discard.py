@@ -38,13 +38,15 @@ def discard_command(context: CliContext, job_id: str, yes: bool) -> None:
 
     context.check_user("discard")
     context.work_on_project_of(job_id)
-    lost = unlanded(context.folder, context.environ, job_id)
-    job = _job_of(context, job_id, lost)
+    lost_commits = unlanded(context.folder, context.environ, job_id)
+    job = _job_of(context, job_id, lost_commits)
     if job:
         _check_discardable(job)
-    if lost:
+    if lost_commits:
         click.echo("these commits are not on your branches, and will be lost:", err=True)
-        click.echo(table((f"  {name}", commit[:12]) for name, commit in lost.items()), err=True)
+        click.echo(
+            table((f"  {name}", commit[:12]) for name, commit in lost_commits.items()), err=True
+        )
         if not yes and not confirmed(f"Discard the branches and refs of job {job_id}?"):
             raise unconfirmed("discard", "removed")
     removed = _discarded(context, job_id, is_known=bool(job))
@@ -61,15 +63,17 @@ def discard_command(context: CliContext, job_id: str, yes: bool) -> None:
     click.echo(text, err=True)
 
 
-def _job_of(context: CliContext, job_id: str, lost: Mapping[str, str]) -> Mapping[str, Any] | None:
-    """Return the job; None if the job was removed, and only its commits (``lost``) remain.
+def _job_of(
+    context: CliContext, job_id: str, lost_commits: Mapping[str, str]
+) -> Mapping[str, Any] | None:
+    """Return the job; None if the job was removed, and only its commits (``lost_commits``) remain.
 
-    Raise NotFound if the job does not exist, and ``lost`` is empty.
+    Raise NotFound if the job does not exist, and ``lost_commits`` is empty.
     """
     try:
         return whole_job(context.workspace, job_id)
     except NotFound:
-        if lost:
+        if lost_commits:
             return None
         raise
 

@@ -82,55 +82,55 @@ def feedback_command(
     The prompt of the next attempt has the path, line, code, and text of each comment. An ended JOB
     runs and is merged again. Needs a running server.
     """
-    given = Comments([comment_of_option(each) for each in comments], message or "")
+    feedback = Comments([comment_of_option(each) for each in comments], message or "")
     if file is not None:
-        given.add(comments_of_file(file.read()))
+        feedback.add(comments_of_file(file.read()))
     with context.client() as client:
         worker_id = worker_of(context, job_id, worker_id)
-        commit = commit or _commit(client.job(job_id), worker_id)
+        commit = commit or _latest_commit(client.job(job_id), worker_id)
         if edit:
-            given.add(_edited(context, job_id, worker_id, commit))
-        if not given.found and not given.summary.strip():
+            feedback.add(_edited_comments(context, job_id, worker_id, commit))
+        if not feedback.found and not feedback.summary.strip():
             raise InvalidRequest(
                 "no comments; nothing was sent; to write comments: "
                 f"{COMMAND} feedback {job_id} {worker_id} --edit"
             )
         answer = client.feedback(
-            job_id, worker_id, given.found, commit=commit, summary=given.summary, agent=agent
+            job_id, worker_id, feedback.found, commit=commit, summary=feedback.summary, agent=agent
         )
-    click.echo(json.dumps(answer) if context.as_json else _answer_text(answer, given))
+    click.echo(json.dumps(answer) if context.as_json else _answer_text(answer, feedback))
 
 
-def _commit(job: Answer, worker_id: str) -> str:
+def _latest_commit(job: Answer, worker_id: str) -> str:
     """Return the latest commit of the worker's branch.
 
     Raise NotFound for an unknown worker, and Conflict for a worker without a commit.
     """
-    found = next((each for each in job["workers"] if each["worker_id"] == worker_id), None)
-    if found is None:
+    worker = next((each for each in job["workers"] if each["worker_id"] == worker_id), None)
+    if worker is None:
         names = ", ".join(each["worker_id"] for each in job["workers"][:20])
         raise NotFound(f"job {job['job_id']} has no worker {worker_id!r}; workers: {names}")
-    if not found["commit"]:
+    if not worker["commit"]:
         raise Conflict(
-            f"{worker_id} ({found['status']}) has no commit to comment on; see its files: "
+            f"{worker_id} ({worker['status']}) has no commit to comment on; see its files: "
             f"{COMMAND} status {job['job_id']}"
         )
-    return str(found["commit"])
+    return str(worker["commit"])
 
 
-def _edited(context: CliContext, job_id: str, worker_id: str, commit: str) -> Comments:
+def _edited_comments(context: CliContext, job_id: str, worker_id: str, commit: str) -> Comments:
     """Open the worker's diff in the user's editor. Return the comments that the user has added."""
     from orchestrator.cli.changes.land import diff_of_worker
 
     context.work_on_project_of(job_id)
     diff = diff_of_worker(context, job_id, worker_id, None, False).decode("utf-8", "replace")
     text = _TEMPLATE.format(worker=worker_id, job=job_id, commit=commit[:12], diff=diff)
-    changed = click.edit(text, extension=".diff")
-    return comments_of_diff(changed or "")
+    edited_text = click.edit(text, extension=".diff")
+    return comments_of_diff(edited_text or "")
 
 
-def _answer_text(answer: Answer, given: Comments) -> str:
-    count = len(given.found) + bool(given.summary)
+def _answer_text(answer: Answer, feedback: Comments) -> str:
+    count = len(feedback.found) + bool(feedback.summary)
     lines = [
         f"{answer['worker_id']}: attempt {answer['attempt']} gets {plural(count, 'comment')} "
         f"(run {answer['run']} of the job)",

@@ -78,15 +78,15 @@ def diff_command(
         worker_id = worker_of(context, job_id, worker_id)
     try:
         if worker_id:
-            shown = diff_of_worker(context, job_id, worker_id, attempt, stat)
+            patch = diff_of_worker(context, job_id, worker_id, attempt, stat)
         else:
-            shown = landing_of(context, job_id).diff(stat=stat)
+            patch = landing_of(context, job_id).diff(stat=stat)
     except NotFound:
         check_not_discarded(context, job_id)
         if not worker_id:
             _check_ended(context, job_id)
         raise
-    echo_patch(shown)
+    echo_patch(patch)
 
 
 def diff_of_worker(
@@ -159,16 +159,16 @@ def land_command(
     that --onto names.
     """
     context.check_user("land")
-    how = _chosen_method(ff_only=ff_only, no_ff=no_ff, squash=squash)
-    if pr and how:
+    flags = _chosen_method(ff_only=ff_only, no_ff=no_ff, squash=squash)
+    if pr and flags:
         raise click.UsageError(
-            f"--pr and --{how[0].replace('_', '-')} conflict, because the hosting service merges "
+            f"--pr and --{flags[0].replace('_', '-')} conflict, because the hosting service merges "
             "a pull request; pass one of them"
         )
     landing = landing_of(context, job_id)
-    asked: dict[str, Any] = {**dict.fromkeys(how, True), "partial": partial}
+    fields: dict[str, Any] = {**dict.fromkeys(flags, True), "partial": partial}
     try:
-        plan = _land(context, job_id, {**asked, "check": True})
+        plan = _land(context, job_id, {**fields, "check": True})
     except (Incomplete, ConflictError) as error:
         return _print_missing_changes(context, job_id, error)
     job = whole_job(context.workspace, job_id)
@@ -179,19 +179,19 @@ def land_command(
         return ExitCode.OK
     if not pr and landing.is_landed():
         # Nothing will change, so the user is not asked.
-        asked["onto"] = onto or plan["branch"].split(" ")[0]
-        click.echo(_land(context, job_id, asked)["text"])
+        fields["onto"] = onto or plan["branch"].split(" ")[0]
+        click.echo(_land(context, job_id, fields)["text"])
         return ExitCode.OK
     click.echo(printable(landing.diff(stat=True).decode("utf-8", "replace")), err=True, nl=False)
     for line in ending_lines(job, terminal_width()):
         click.echo(line, err=True)
-    for each in _continued_jobs(context, job):
-        if found := incomplete(each):
-            click.echo(f"Note: this also lands an incomplete result: {found}", err=True)
+    for continued_job in _continued_jobs(context, job):
+        if description := incomplete(continued_job):
+            click.echo(f"Note: this also lands an incomplete result: {description}", err=True)
     if pr:
         return _open_pull_request(context, landing, job, onto or plan["base_branch"], yes=yes)
-    asked["onto"] = _ask(job["job_id"], plan, onto=onto, yes=yes)
-    click.echo(_land(context, job_id, asked)["text"])
+    fields["onto"] = _ask(job["job_id"], plan, onto=onto, yes=yes)
+    click.echo(_land(context, job_id, fields)["text"])
     return ExitCode.OK
 
 
@@ -200,9 +200,9 @@ def _continued_jobs(context: CliContext, job: Mapping[str, Any]) -> Iterator[Map
 
     Stop before the first job that was landed or removed. Older jobs are not yielded either.
     """
-    seen = {job["job_id"]}
-    while (job_id := (job.get("labels") or {}).get(CONTINUES)) and job_id not in seen:
-        seen.add(job_id)
+    visited_ids = {job["job_id"]}
+    while (job_id := (job.get("labels") or {}).get(CONTINUES)) and job_id not in visited_ids:
+        visited_ids.add(job_id)
         try:
             job = whole_job(context.workspace, job_id)
             if landing_of(context, job_id).is_landed():
@@ -256,7 +256,7 @@ def _open_pull_request(
             f"job {job_id} did not start from a branch; nothing was changed; name the target: "
             f"{COMMAND} land {job_id} --pr --onto BRANCH"
         )
-    asked = PullRequest(
+    pull_request = PullRequest(
         project=landing.project,
         environ=context.environ,
         commit=landing.to_push(),
@@ -265,11 +265,11 @@ def _open_pull_request(
         title=landing.title(request),
         body=_body(job, request, landing.diff(stat=True).decode("utf-8", "replace")),
     )
-    remote, tool = asked.check()
+    remote, tool = pull_request.check()
     question = f"Push {landing.head} to {remote} and open a pull request onto {base}?"
     if not yes and not confirmed(question):
         raise unconfirmed("push")
-    click.echo(printable(asked.open(remote, tool)))
+    click.echo(printable(pull_request.open(remote, tool)))
     record_opened(context.workspace, job["job_id"], job["run"])
     return ExitCode.OK
 
@@ -297,11 +297,11 @@ def _ask(job_id: str, plan: Mapping[str, Any], *, onto: str | None, yes: bool) -
         if is_named and not yes and not confirmed(f"Land job {job_id} on {branch}?"):
             raise unconfirmed("land")
         return onto
-    given = command_with("--onto", name, *(() if yes else ("--yes",)))
+    command = command_with("--onto", name, *(() if yes else ("--yes",)))
     if not confirmed(f"Job {job_id} started from {base}. Land it on {branch} instead?"):
         raise OtherBranch(
             f"job {job_id} started from branch {base}, but the current branch is {branch}; "
-            f"nothing was changed; to land it on {name}: {given}"
+            f"nothing was changed; to land it on {name}: {command}"
         )
     return str(name)
 
@@ -313,28 +313,28 @@ def _chosen_method(**options: bool) -> list[str]:
     """
     chosen = [name for name, is_given in options.items() if is_given]
     if len(chosen) > 1:
-        named = " and ".join(f"--{each.replace('_', '-')}" for each in chosen)
-        raise click.UsageError(f"{named} conflict; pass one of them")
+        names = " and ".join(f"--{each.replace('_', '-')}" for each in chosen)
+        raise click.UsageError(f"{names} conflict; pass one of them")
     return chosen
 
 
 def _lines_on_missing_changes(job: Mapping[str, Any]) -> Iterator[str]:
     missing = [each for each in job.get("missing") or () if not each["chosen"]]
-    found = list(_lines_of_losses(missing))
-    named = {each["worker_id"] for each in missing}
-    present = named | _workers_in_result(job)
+    lines = list(_lines_of_losses(missing))
+    missing_ids = {each["worker_id"] for each in missing}
+    covered_ids = missing_ids | _workers_in_result(job)
     # If a candidate succeeded, the result does not lack the other candidates of its task.
-    done = {each["task_id"] for each in tasks_of(job) if each["status"] in SUCCEEDED_WORKER}
+    done_tasks = {each["task_id"] for each in tasks_of(job) if each["status"] in SUCCEEDED_WORKER}
     for task in tasks_of(job):
-        if task["task_id"] not in done and task["worker_id"] not in present:
-            found.append(f"  {task['worker_id']} ({task['status']}): {task.get('reason') or ''}")
+        if task["task_id"] not in done_tasks and task["worker_id"] not in covered_ids:
+            lines.append(f"  {task['worker_id']} ({task['status']}): {task.get('reason') or ''}")
     text = f"Error: job {job['job_id']} is {job['status']}; nothing was changed"
-    if not found:
+    if not lines:
         yield f"{text}: {job['reason']}" if job.get("reason") else text
         return
     yield f"{text}. The job's result lacks:"
-    yield from found
-    if not named and job.get("reason"):
+    yield from lines
+    if not missing_ids and job.get("reason"):
         yield f"Why: {job['reason']}"
 
 
@@ -346,16 +346,16 @@ def _workers_in_result(job: Mapping[str, Any]) -> set[str]:
     """
     if not JobStatus(job["status"]).ended or job.get("merge_state") not in _HAS_RESULT:
         return set()
-    outside = {each["worker_id"] for each in job.get("made_not_in_result") or ()}
-    made = {each["worker_id"] for each in tasks_of(job) if each.get("files_created")}
-    return made - outside
+    not_in_result = {each["worker_id"] for each in job.get("made_not_in_result") or ()}
+    workers_with_files = {each["worker_id"] for each in tasks_of(job) if each.get("files_created")}
+    return workers_with_files - not_in_result
 
 
 def _lines_of_losses(missing: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    for each in missing:
-        yield f"  {each['worker_id']}{place_of(each)}: {each['why']}"
-        if each["command"]:
-            yield f"    to {purpose(each)}: {each['command']}"
+    for loss in missing:
+        yield f"  {loss['worker_id']}{place_of(loss)}: {loss['why']}"
+        if loss["command"]:
+            yield f"    to {purpose(loss)}: {loss['command']}"
 
 
 @click.command("undo")
@@ -376,25 +376,25 @@ def undo_command(context: CliContext, job_id: str, yes: bool) -> None:
     click.echo(_undo(context, job_id)["text"])
 
 
-def _land(context: CliContext, job_id: str, asked: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Execute the API's call ``land`` with the fields ``asked``, and return the answer.
+def _land(context: CliContext, job_id: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Execute the API's call ``land`` with ``fields``, and return the answer.
 
     The running server executes the call. If no server runs, this process executes the call.
     """
     client = context.client_if_running()
     if client is not None:
         with client:
-            return client.land(job_id, **asked)
+            return client.land(job_id, **fields)
     from orchestrator.api.serializers.landing import land_answer, landing_plan_answer
     from orchestrator.schemas.calls.merge_and_landing import LandBody
 
-    body = LandBody(**asked)
-    answer = landing_plan_answer if body.check else land_answer
+    body = LandBody(**fields)
+    serialize = landing_plan_answer if body.check else land_answer
     with context.local_service() as (service, caller):
-        found = answer(service, caller, job_id, body.to_request()).as_json()
+        answer = serialize(service, caller, job_id, body.to_request()).as_json()
     if not body.check:
         _note_in_audit_log(context, job_id, "land")
-    return found
+    return answer
 
 
 def _undo(context: CliContext, job_id: str) -> Mapping[str, Any]:
@@ -405,9 +405,9 @@ def _undo(context: CliContext, job_id: str) -> Mapping[str, Any]:
     from orchestrator.api.serializers.landing import undo_answer
 
     with context.local_service() as (service, caller):
-        found = undo_answer(service, caller, job_id).as_json()
+        answer = undo_answer(service, caller, job_id).as_json()
     _note_in_audit_log(context, job_id, "undo")
-    return found
+    return answer
 
 
 def _note_in_audit_log(context: CliContext, job_id: str, action: str) -> None:

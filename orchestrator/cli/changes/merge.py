@@ -70,16 +70,16 @@ def merge_command(
 
     take, leave = workers_of(context, job_id, take), workers_of(context, job_id, leave)
     choice = {"take": take, "leave": leave, "strategy": strategy, "resolve": resolve}
-    asked = {name: value for name, value in choice.items() if value}
+    options = {name: value for name, value in choice.items() if value}
     with client_for(context, job_id) as client:
-        before = client.conflicts(job_id) if asked.keys() == {"take"} else {}
-        record = client.merge(job_id, **asked)
+        previous = client.conflicts(job_id) if options.keys() == {"take"} else {}
+        record = client.merge(job_id, **options)
     # An unchanged commit means that nothing was merged.
-    already = take if before and before["commit"] == record["commit"] else ()
+    unchanged_workers = take if previous and previous["commit"] == record["commit"] else ()
     lines = [
         f"{each} is already merged"
-        for each in already
-        if each in {*before["merged"]} - {*before["left_out"]}
+        for each in unchanged_workers
+        if each in {*previous["merged"]} - {*previous["left_out"]}
     ]
     text = pasteable("\n".join([*lines, _record_text(record)]))
     click.echo(json.dumps(record) if context.as_json else text)
@@ -114,11 +114,11 @@ def _record_text(record: Mapping[str, Any]) -> str:
     lines = [
         f"{record['branch']} {record['commit'][:12]}" if record["branch"] else "no merged result"
     ]
-    lost = [*_replaced_hunks(record)]
-    hunks = Counter(worker for workers, _ in lost for worker in workers)
-    lines += [f"merged: {worker}{_except_hunks(hunks[worker])}" for worker in record["merged"]]
-    lines += [line for _, line in lost[:MOST_HUNKS]]
-    lines += [f"... and {len(lost) - MOST_HUNKS} more hunks"] if lost[MOST_HUNKS:] else []
+    hunks = [*_replaced_hunks(record)]
+    counts = Counter(worker for workers, _ in hunks for worker in workers)
+    lines += [f"merged: {worker}{_except_hunks(counts[worker])}" for worker in record["merged"]]
+    lines += [line for _, line in hunks[:MOST_HUNKS]]
+    lines += [f"... and {len(hunks) - MOST_HUNKS} more hunks"] if hunks[MOST_HUNKS:] else []
     lines += [f"not merged{_missing_text(record, each)}" for each in record["missing"]]
     lines += [f"previous result: {record['earlier']}"] if record["earlier"] else []
     return "\n".join([*lines, *(f"failed: {error}" for error in record["errors"])])
@@ -134,21 +134,21 @@ def _replaced_hunks(record: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], 
     ``workers``: the workers that wrote the hunk. ``line``: the line to print about the hunk.
     """
     for conflict in record["conflicts"]:
-        for each in conflict["lost"] if conflict["resolved"] else ():
-            whose = f" of {', '.join(each['workers'])}" if each["workers"] else ""
-            text = f": {' | '.join(each['text'])}" if each["text"] else ""
+        for hunk in conflict["lost"] if conflict["resolved"] else ():
+            authors = f" of {', '.join(hunk['workers'])}" if hunk["workers"] else ""
+            text = f": {' | '.join(hunk['text'])}" if hunk["text"] else ""
             path, winner = conflict["path"], conflict["worker_id"]
-            place = f":{each['first']}" if each["first"] else ""
+            position = f":{hunk['first']}" if hunk["first"] else ""
             yield (
-                each["workers"],
-                f"replaced: {path}{place}{whose} by the version of {winner}{text}",
+                hunk["workers"],
+                f"replaced: {path}{position}{authors} by the version of {winner}{text}",
             )
 
 
 def _missing_text(record: Mapping[str, Any], loss: Mapping[str, Any]) -> str:
-    of = f" of job {loss['job_id']}" if loss["job_id"] != record["job_id"] else ""
-    part = " (in part)" if loss["in_part"] else ""
-    line = f"{part}: {loss['worker_id']}{of}{place_of(loss)}: {loss['why']}"
+    job = f" of job {loss['job_id']}" if loss["job_id"] != record["job_id"] else ""
+    extent = " (in part)" if loss["in_part"] else ""
+    line = f"{extent}: {loss['worker_id']}{job}{place_of(loss)}: {loss['why']}"
     if not loss["command"]:
         return line
     return f"{line}\n  to {purpose(loss)}: {loss['command']}"

@@ -51,51 +51,53 @@ def restore_command(context: CliContext, job_id: str, yes: bool) -> int:
     if not changes:
         click.echo(f"nothing to restore: job {root_id} changed only its own branches")
         return ExitCode.OK
-    work = repository_restore(context.folder, context.environ, root_id)
-    found = work.look(changes)
-    _show(work, found)
-    can = [each for each in found if each.standing is RestoreState.CAN_BE_RESTORED]
-    if can and not yes and not confirmed(f"Restore {len(can)} of these changes?"):
+    restoration = repository_restore(context.folder, context.environ, root_id)
+    items = restoration.look(changes)
+    _show(restoration, items)
+    restorable = [each for each in items if each.standing is RestoreState.CAN_BE_RESTORED]
+    if restorable and not yes and not confirmed(f"Restore {len(restorable)} of these changes?"):
         raise unconfirmed("restore")
-    return _restored(work, found, can)
+    return _restored(restoration, items, restorable)
 
 
-def _show(work: "RepositoryRestore", found: Sequence["Restorable"]) -> None:
+def _show(restoration: "RepositoryRestore", items: Sequence["Restorable"]) -> None:
     from orchestrator.git import RestoreState
 
-    for each in found:
-        hint = f": {each.hint}" if each.hint else ""
-        click.echo(pasteable(f"{each.change} ({each.standing}{hint})"), err=True)
-        is_as_before = each.standing is RestoreState.AS_BEFORE
-        for line in () if is_as_before else work.difference(each):
+    for item in items:
+        hint = f": {item.hint}" if item.hint else ""
+        click.echo(pasteable(f"{item.change} ({item.standing}{hint})"), err=True)
+        is_as_before = item.standing is RestoreState.AS_BEFORE
+        for line in () if is_as_before else restoration.difference(item):
             click.echo(printable(f"    {line}"), err=True)
 
 
 def _restored(
-    work: "RepositoryRestore", found: Sequence["Restorable"], can: Sequence["Restorable"]
+    restoration: "RepositoryRestore",
+    items: Sequence["Restorable"],
+    restorable: Sequence["Restorable"],
 ) -> ExitCode:
-    """Undo the changes in ``can``. Return FAILED if a change in ``found`` remains, otherwise OK.
+    """Undo the changes in ``restorable``. Return OK, or FAILED if a change in ``items`` remains.
 
     Pushes are not undone, and do not make the command fail.
     """
     from orchestrator.git import RestoreState
 
-    left = [
-        each.change
-        for each in found
-        if each.change.kind is not ChangedKind.PUSH
-        and each.standing in (RestoreState.CHANGED_SINCE, RestoreState.BY_HAND)
+    remaining = [
+        item.change
+        for item in items
+        if item.change.kind is not ChangedKind.PUSH
+        and item.standing in (RestoreState.CHANGED_SINCE, RestoreState.BY_HAND)
     ]
-    for each in can:
+    for item in restorable:
         try:
-            work.restore(each)
-            was = f" (before: {each.change.after[:12]})" if each.change.after else ""
-            click.echo(printable(f"restored: {each.change.kind} {each.change.name}{was}"))
+            restoration.restore(item)
+            note = f" (before: {item.change.after[:12]})" if item.change.after else ""
+            click.echo(printable(f"restored: {item.change.kind} {item.change.name}{note}"))
         except Conflict as error:
             click.echo(pasteable(error.message), err=True)
-            left.append(each.change)
-    for change in left:
+            remaining.append(item.change)
+    for change in remaining:
         click.echo(printable(f"not restored: {change}"), err=True)
-    if not can and not left:
+    if not restorable and not remaining:
         click.echo("nothing to restore")
-    return ExitCode.FAILED if left else ExitCode.OK
+    return ExitCode.FAILED if remaining else ExitCode.OK

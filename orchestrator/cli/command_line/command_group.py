@@ -60,13 +60,13 @@ class CommandGroup(click.Group):
         self, ctx: click.Context, formatter: click.HelpFormatter, sections: Sections
     ) -> None:
         longest = max(len(name) for names in sections.values() for name in names)
-        room = formatter.width - 6 - longest
+        text_width = formatter.width - 6 - longest
         for title, names in sections.items():
             commands = [(name, self.get_command(ctx, name)) for name in names]
             with formatter.section(title):
                 formatter.write_dl(
                     [
-                        (name.ljust(longest), command.get_short_help_str(room))
+                        (name.ljust(longest), command.get_short_help_str(text_width))
                         for name, command in commands
                         if command is not None
                     ]
