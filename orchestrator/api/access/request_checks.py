@@ -1,15 +1,31 @@
 """Checks of each request that needs a key: its caller, read-only keys, and rate limits.
 
-The use cases check which jobs a caller may see and change
+The caller is known by API key or browser session. A request without a valid key or session is
+rejected with status 401. The use cases check which jobs a caller may see and change
 (``engine/service/access/authorization.py``).
 """
 
-from flask import g, request
+import hmac
+import shlex
+from http import HTTPStatus
 
-from orchestrator.api.access.audit import READING
-from orchestrator.api.access.authentication import authenticate, caller, service
+from flask import Request, current_app, g, request
+
+from orchestrator.api.access.audit import CALLER, READING
+from orchestrator.api.access.browser_sessions import BrowserSession, BrowserSessions
 from orchestrator.api.access.rate_limits import check_rate
+from orchestrator.api.http_messages.problems import ProblemError
+from orchestrator.core.errors import Unauthorized
+from orchestrator.core.model.caller import Caller
+from orchestrator.engine.service.service import Service
+from orchestrator.security.secrets.api_keys import hash_key
 
+KEY_HEADER = "X-API-Key"
+#: Header with the session's token. A change needs the token, because a page of another port may
+#: have the session's cookie, but never has the token.
+TOKEN_HEADER = "X-Session-Token"
+LONGEST_SHOWN_BODY = 1000
+CHALLENGE = 'ApiKey realm="orchestrator", header="X-API-Key", Bearer realm="orchestrator"'
 #: Flask's names of the calls that count toward the limit of submissions.
 SUBMISSIONS = frozenset({"job_control.orchestrate", "job_control.retry_job", "tasks.create_task"})
 
@@ -27,3 +43,112 @@ def check_request() -> None:
     if not reads:
         service().access.check_change(g.caller)
     check_rate(caller().full_name, reads=reads, submits=request.endpoint in SUBMISSIONS)
+
+
+def service() -> Service:
+    found: Service = current_app.extensions["orchestrator.service"]
+    return found
+
+
+def caller() -> Caller:
+    """Return the caller of the current request. Call ``authenticate`` first."""
+    known: Caller = g.caller
+    return known
+
+
+def authenticate() -> None:
+    """Identify the caller of the request by key or browser session, for ``caller()``.
+
+    Raise a 401 for an unknown caller. Raise a 403 if a browser session requests a change without
+    the session's token.
+    """
+    if request.method == "OPTIONS":
+        return
+    key = given_key(request)
+    try:
+        g.caller = _session_caller() if key is None else None
+        g.caller = g.caller or service().callers.of_key(key)
+    except Unauthorized as error:
+        raise _unauthorized(error, key) from None
+    request.environ[CALLER] = g.caller.full_name
+
+
+def _session_caller() -> Caller | None:
+    """Return the caller of the request's browser session; None without a session cookie.
+
+    Raise Unauthorized for an ended session, and a 403 for a change without the session's token.
+    """
+    cookie = given_cookie(request)
+    if cookie is None:
+        return None
+    session = browser_sessions().find(cookie)
+    found = service().callers.of_key_hash(session.key_hash)
+    if request.method not in READING and not _has_token(session):
+        raise ProblemError(
+            status=HTTPStatus.FORBIDDEN,
+            type="session-token",
+            detail=f"missing or wrong header {TOKEN_HEADER} in a browser session; log in again",
+        )
+    return found
+
+
+def _has_token(session: BrowserSession) -> bool:
+    given = hash_key(request.headers.get(TOKEN_HEADER, ""))
+    return hmac.compare_digest(given, session.token_hash)
+
+
+def browser_sessions() -> BrowserSessions:
+    found: BrowserSessions = current_app.extensions["orchestrator.sessions"]
+    return found
+
+
+def given_cookie(given: Request) -> str | None:
+    return given.cookies.get(cookie_name(given)) or None
+
+
+def cookie_name(given: Request) -> str:
+    """Return the name of the session's cookie.
+
+    The name contains the port, because a browser sends cookies of ``localhost`` to every port.
+    """
+    port = given.host.rpartition(":")[2]
+    suffix = f"_{port}" if port.isdigit() else ""
+    return f"{'__Host-orchestrator' if given.is_secure else 'orchestrator_session'}{suffix}"
+
+
+def given_key(given: Request) -> str | None:
+    key = given.headers.get(KEY_HEADER)
+    if key is not None:
+        return key.strip() or None
+    scheme, _, token = given.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
+    what = "invalid API key" if key else f"missing header {KEY_HEADER}"
+    return ProblemError(
+        status=HTTPStatus.UNAUTHORIZED,
+        type=error.kind,
+        detail=f"{what}; use api.api_key from config.yaml, or $ORCHESTRATOR_API_KEY in a worker",
+        headers={"WWW-Authenticate": CHALLENGE},
+        more={"example": same_call_with_key(request)},
+    )
+
+
+def same_call_with_key(given: Request) -> str:
+    """Return a request as a curl command, with a placeholder for the API key."""
+    words = ["curl"]
+    if given.method not in ("GET", "HEAD"):
+        words += ["-X", given.method]
+    words += ["-H", f"{KEY_HEADER}: YOUR_KEY"]
+    if body := _shown_body(given):
+        words += ["-H", "Content-Type: application/json", "--data", body]
+    return shlex.join([*words, given.url])
+
+
+def _shown_body(given: Request) -> str:
+    if given.method not in ("POST", "PUT", "PATCH") or not given.content_length:
+        return ""
+    if given.content_length > LONGEST_SHOWN_BODY:
+        return "@request.json"
+    return given.get_data(as_text=True)
