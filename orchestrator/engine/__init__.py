@@ -3,7 +3,6 @@
 - ``attempts``: Prepares, starts, and stops attempts, runs their gates, and reads their results
 - ``gates``: Runs gates as processes, on changes and on base commits
 - ``merge``: Merges the branches of a job's workers, and runs gates on the merged state
-- ``observers``: Observers of stored changes: the feed of events, and the throughput
 - ``planning``: Splits requests into tasks by rules
 - ``runtime``: The server's messages, processes, clock, threads, memory, and disk; port numbers
 - ``service``: Use cases that the API and the command line call

@@ -12,8 +12,7 @@ from orchestrator.composition.settings.repository import change_reader, landing_
 from orchestrator.composition.settings.settings_map import api_keys
 from orchestrator.core.model.job import Worker
 from orchestrator.engine.merge.merge_record import MergeRecords
-from orchestrator.engine.observers.feed import Feed
-from orchestrator.engine.observers.throughput import Throughput
+from orchestrator.engine.observers import Feed, Throughput
 from orchestrator.engine.planning.rule_planner import RulesPlanner
 from orchestrator.engine.runtime.lazy_object import lazy
 from orchestrator.engine.service.access.authorization import Access, Callers

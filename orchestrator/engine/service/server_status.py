@@ -10,7 +10,7 @@ from orchestrator.core.model.caller import Caller
 from orchestrator.core.ports import Store
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.ports.read_models import Availability, Health, NodeState, with_login
-from orchestrator.engine.observers.throughput import Throughput
+from orchestrator.engine.observers import Throughput
 from orchestrator.engine.service.access.authorization import Access
 from orchestrator.engine.submission.job_creation import SubmissionBuilder
 from orchestrator.engine.supervisor.supervisor import Supervisor

@@ -1,1 +1,0 @@
-"""Observers of stored changes: the feed of events, and the throughput."""
