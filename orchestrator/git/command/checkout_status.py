@@ -76,19 +76,19 @@ def status(git: Git, top: str, ours: Sequence[str]) -> Sequence[str]:
     The result is empty if git fails. ``ours``: the product's own folders, relative to ``top``.
     Entries for files in these folders may be out of date.
     """
-    kept = _kept.get(top)
-    fields = kept.fields if kept else ()
+    cached = _kept.get(top)
+    fields = cached.fields if cached else ()
     began, without = time.time(), _unread_directories(fields, ours)
     state = _state(git, top, without)
-    if kept is None or state is None or kept.state != state or time.monotonic() > kept.until:
+    if cached is None or state is None or cached.state != state or time.monotonic() > cached.until:
         # If git fails, for example in a filter, the job must not fail. ``top`` is set as the work
         # tree, because a worker may have changed ``core.worktree`` to a huge directory.
         answer = git.run("status", *_HOW, env={"GIT_WORK_TREE": top}, accept=range(256))
         fields = answer.fields if answer.code == 0 else ()
         is_current = answer.code == 0 and _unread_directories(fields, ours) == without
         is_settled = is_current and state is not None and state.is_settled(began)
-        until = time.monotonic() + KEPT_SECONDS
-        _kept.put(top, _Kept(until, state if is_settled else None, fields))
+        expiry = time.monotonic() + KEPT_SECONDS
+        _kept.put(top, _Kept(expiry, state if is_settled else None, fields))
     # Omit entries of directories, because this module does not read a directory's content.
     return [each for each in fields if not each.endswith("/")]
 
@@ -124,8 +124,8 @@ def _files_with_rules(settings: Sequence[bytes], common: str, top: str) -> Itera
     yield from (f"{common}/{each}" for each in _DECIDING)
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     yield from (f"{home}/git/ignore", f"{home}/git/attributes", "/etc/gitattributes")
-    named = (each.partition(b"\n") for each in settings)
-    paths = (os.path.expanduser(os.fsdecode(path)) for name, _, path in named if name in _NAMING)
+    pairs = (each.partition(b"\n") for each in settings)
+    paths = (os.path.expanduser(os.fsdecode(path)) for name, _, path in pairs if name in _NAMING)
     yield from (os.path.join(top, each) for each in paths)
 
 

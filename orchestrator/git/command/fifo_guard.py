@@ -41,19 +41,21 @@ def release(directory: str, env: Mapping[str, str]) -> bool:
     ``directory``, ``env``: the command's directory and variables. Return True if a FIFO or device
     was found. The search is slow, so call this only after the command has run for a while.
     """
-    own = _own_part(directory, env)
-    common = own.parent.parent if own.parent.name == "worktrees" else own
-    places = [common / part for part in _PARTS] + ([own] if "GIT_DIR" in env else [])
+    git_directory = _git_directory(directory, env)
+    common = (
+        git_directory.parent.parent if git_directory.parent.name == "worktrees" else git_directory
+    )
+    places = [common / part for part in _PARTS] + ([git_directory] if "GIT_DIR" in env else [])
     files = _paths_below(Path(env["GIT_WORK_TREE"])) if "GIT_WORK_TREE" in env else ()
-    read = (path for path in files if os.path.basename(path).startswith(_READ))
-    return _remove_special_files(chain(*map(_paths_below, places), read))
+    git_files = (path for path in files if os.path.basename(path).startswith(_READ))
+    return _remove_special_files(chain(*map(_paths_below, places), git_files))
 
 
-def _own_part(directory: str, env: Mapping[str, str]) -> Path:
+def _git_directory(directory: str, env: Mapping[str, str]) -> Path:
     if "GIT_DIR" in env:
         return Path(env["GIT_DIR"])
-    leads = read_regular(os.path.join(directory, ".git"), _LONGEST_LINK) or b""
-    return Path(directory, os.fsdecode(leads).removeprefix("gitdir: ").strip() or ".git")
+    link = read_regular(os.path.join(directory, ".git"), _LONGEST_LINK) or b""
+    return Path(directory, os.fsdecode(link).removeprefix("gitdir: ").strip() or ".git")
 
 
 def _paths_below(directory: Path) -> Iterator[str]:
@@ -64,11 +66,11 @@ def _paths_below(directory: Path) -> Iterator[str]:
 
 
 def _remove_special_files(paths: Iterable[str]) -> bool:
-    found = [path for path in paths if is_special(path)]
-    for path in found:
+    special = [path for path in paths if is_special(path)]
+    for path in special:
         with suppress(OSError):
             _remove(path)
-    return bool(found)
+    return bool(special)
 
 
 def is_special(path: str) -> bool:

@@ -26,33 +26,33 @@ def stamps(directory: str, without: Collection[str]) -> FileStamps | None:
     repository, or an unreadable directory.
     ``without``: relative paths of directories that are omitted.
     """
-    found: dict[str, tuple[int, ...]] = {}
+    by_path: dict[str, tuple[int, ...]] = {}
     try:
-        _add_stamps(directory, "", without, found)
+        _add_stamps(directory, "", without, by_path)
     except (_TooComplex, OSError):
         return None
-    return found
+    return by_path
 
 
 def _add_stamps(
-    directory: str, prefix: str, without: Collection[str], found: dict[str, tuple[int, ...]]
+    directory: str, prefix: str, without: Collection[str], by_path: dict[str, tuple[int, ...]]
 ) -> None:
     with os.scandir(directory) as entries:
         for entry in entries:
             path = f"{prefix}{entry.name}"
             if path == ".git":
                 continue
-            seen = entry.stat(follow_symlinks=False)
-            if entry.name == ".git" or len(found) >= MOST_ENTRIES:
+            status = entry.stat(follow_symlinks=False)
+            if entry.name == ".git" or len(by_path) >= MOST_ENTRIES:
                 raise _TooComplex
-            if not stat.S_ISDIR(seen.st_mode):
-                times = seen.st_mtime_ns, seen.st_ctime_ns
-                found[path] = seen.st_mode, seen.st_ino, seen.st_size, *times
+            if not stat.S_ISDIR(status.st_mode):
+                times = status.st_mtime_ns, status.st_ctime_ns
+                by_path[path] = status.st_mode, status.st_ino, status.st_size, *times
             elif path not in without:
                 # Omit the times of a directory: they change only if its entries change, and the
                 # entries have their own stamps.
-                found[path] = (seen.st_mode,)
-                _add_stamps(entry.path, f"{path}/", without, found)
+                by_path[path] = (status.st_mode,)
+                _add_stamps(entry.path, f"{path}/", without, by_path)
 
 
 def are_older(files: FileStamps, nanoseconds: int) -> bool:

@@ -59,14 +59,18 @@ class FrozenConfig:
 
     def of(self, git: Git) -> Git:
         """Return ``git`` with the saved settings instead of the present configuration."""
-        noted = read_regular(self.noted, _MOST_BYTES)
-        present = _present_settings(git)
-        if noted is None or noted == present:
+        saved_text = read_regular(self.noted, _MOST_BYTES)
+        present_text = _present_settings(git)
+        if saved_text is None or saved_text == present_text:
             return git
-        before, now = _parsed(noted), _parsed(present)
-        given = {name: before.get(name, _default(name)) for name in {**before, **now}}
-        other = {n: value for n, value in given.items() if value != now.get(n, _default(n))}
-        return Git(git.directory, {**git.env, **_settings_as_variables(other)})
+        saved, present = _parsed(saved_text), _parsed(present_text)
+        values = {name: saved.get(name, _default(name)) for name in {**saved, **present}}
+        differing = {
+            name: value
+            for name, value in values.items()
+            if value != present.get(name, _default(name))
+        }
+        return Git(git.directory, {**git.env, **_settings_as_variables(differing)})
 
 
 def _default(name: str) -> str:
@@ -84,10 +88,10 @@ def _parsed(listed: bytes) -> Mapping[str, str]:
 
 
 def _settings_as_variables(values: Mapping[str, str]) -> Mapping[str, str]:
-    found = {"GIT_CONFIG_COUNT": str(len(values))}
+    variables = {"GIT_CONFIG_COUNT": str(len(values))}
     for number, (name, value) in enumerate(values.items()):
-        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-    return found
+        variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return variables
 
 
 #: Name of the file in a root job's directory.
@@ -105,7 +109,8 @@ class FrozenIgnoreRules:
     def note(self, git: Git) -> None:
         """Save the ignore rules. Idempotent: only the first call saves them."""
         note_once(
-            self.noted, lambda: _content(_of_user(git)) + b"\n" + _content(self._exclude_file)
+            self.noted,
+            lambda: _content(_user_ignore_file(git)) + b"\n" + _content(self._exclude_file),
         )
 
     def add_hidden(self, git: Git, excluded: Collection[str]) -> bool:
@@ -139,12 +144,12 @@ class FrozenIgnoreRules:
         return self.common / "info" / "exclude"
 
 
-def _of_user(git: Git) -> Path:
-    named = git_config.value(git, "core.excludesfile")
-    if named.startswith(("~", "%")):
-        named = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line
+def _user_ignore_file(git: Git) -> Path:
+    path = git_config.value(git, "core.excludesfile")
+    if path.startswith(("~", "%")):
+        path = git.run("config", "--path", "core.excludesFile", accept=(0, 1)).line
     home = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return Path(git.directory, named or f"{home}/git/ignore")
+    return Path(git.directory, path or f"{home}/git/ignore")
 
 
 def _content(path: Path) -> bytes:

@@ -39,31 +39,31 @@ def matching(git: Git, pattern: str) -> bytes:
     The format is that of ``git config -z --get-regexp``.
     """
     expression = re.compile(pattern.encode())
-    found = [each for each in listed(git) if expression.search(each.partition(b"\n")[0])]
-    return b"".join(each + b"\0" for each in found)
+    settings = [each for each in listed(git) if expression.search(each.partition(b"\n")[0])]
+    return b"".join(each + b"\0" for each in settings)
 
 
 def value(git: Git, name: str) -> str:
     """Return the last value of a setting; "" if it is not set. ``name`` must be in lower case."""
-    begin = f"{name}\n".encode()
-    found = [each for each in listed(git) if each.startswith(begin)]
-    return os.fsdecode(found[-1][len(begin) :]) if found else ""
+    prefix = f"{name}\n".encode()
+    values = [each for each in listed(git) if each.startswith(prefix)]
+    return os.fsdecode(values[-1][len(prefix) :]) if values else ""
 
 
 def of_file(path: Path) -> Sequence[bytes] | None:
     """Return all settings of a file, without included files; None if git cannot read the file."""
     key = str(path), False
-    kept = _kept.get(key)
+    cached = _kept.get(key)
     now = time.monotonic()
-    if kept is None or kept.stamps != _stamps(kept.stamps):
+    if cached is None or cached.stamps != _stamps(cached.stamps):
         began, stamps = time.time(), _stamps([key[0]])
-        how = ("--file", key[0], "--no-includes", "--list", "-z")
-        answer = Git("/", {"GIT_DIR": os.devnull}).run("config", *how, accept=range(256))
+        options = ("--file", key[0], "--no-includes", "--list", "-z")
+        answer = Git("/", {"GIT_DIR": os.devnull}).run("config", *options, accept=range(256))
         if answer.code:
             return None
-        kept = _Kept(now + KEPT_SECONDS, stamps, answer.out.split(b"\0")[:-1])
-        _cache(key, kept, began)
-    return kept.settings
+        cached = _Kept(now + KEPT_SECONDS, stamps, answer.out.split(b"\0")[:-1])
+        _cache(key, cached, began)
+    return cached.settings
 
 
 def listed(git: Git) -> Sequence[bytes]:
@@ -72,32 +72,35 @@ def listed(git: Git) -> Sequence[bytes]:
     if part is None or "GIT_CONFIG_COUNT" in git.env:
         return _settings_and_files(git)[0]
     key = part.common, has_lfs()
-    kept = _kept.get(key)
+    cached = _kept.get(key)
     now = time.monotonic()
-    if kept is None or now > kept.until or kept.stamps != _stamps(kept.stamps):
+    if cached is None or now > cached.until or cached.stamps != _stamps(cached.stamps):
         began = time.time()
         settings, files = _settings_and_files(git)
         # Take the stamps after the read. If a file has changed since the read, its stamp is recent,
         # so the configuration is not cached.
         stamps = _stamps([*files, *_usual_files(part.common)])
-        kept = _Kept(now + KEPT_SECONDS, stamps, settings)
-        _cache(key, kept, began, _INCLUDING)
-    return kept.settings
+        cached = _Kept(now + KEPT_SECONDS, stamps, settings)
+        _cache(key, cached, began, _INCLUDING)
+    return cached.settings
 
 
 def _cache(
-    key: tuple[str, bool], found: _Kept, began: float, excluded: re.Pattern[str] | None = None
+    key: tuple[str, bool],
+    configuration: _Kept,
+    began: float,
+    excluded: re.Pattern[str] | None = None,
 ) -> None:
     """Cache a configuration that was read at the time ``began``.
 
     The configuration is not cached in two cases: one of its files changed after ``began`` or
     shortly before (SETTLED_SECONDS), or a setting's name matches ``excluded``.
     """
-    names = (os.fsdecode(each.partition(b"\n")[0]) for each in found.settings)
+    names = (os.fsdecode(each.partition(b"\n")[0]) for each in configuration.settings)
     has_excluded = excluded is not None and any(map(excluded.search, names))
-    changed = max((max(each[2:]) for each in found.stamps.values() if each), default=0)
+    changed = max((max(each[2:]) for each in configuration.stamps.values() if each), default=0)
     if not has_excluded and changed < (began - SETTLED_SECONDS) * 1e9:
-        _kept.put(key, found)
+        _kept.put(key, configuration)
     else:
         _kept.drop(key)
 
@@ -111,8 +114,8 @@ def _settings_and_files(git: Git) -> tuple[Sequence[bytes], list[str]]:
 
 def _usual_files(common: str) -> list[str]:
     home = Path.home()
-    other = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
-    return [f"{common}/config", "/etc/gitconfig", f"{home}/.gitconfig", f"{other}/git/config"]
+    config_home = os.environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    return [f"{common}/config", "/etc/gitconfig", f"{home}/.gitconfig", f"{config_home}/git/config"]
 
 
 def _stamps(paths: Iterable[str]) -> dict[str, Stamp | None]:

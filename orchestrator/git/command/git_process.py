@@ -48,11 +48,14 @@ class GitProcess:
         self._poll = select.poll()
         #: Descriptor of git's input; -1 if it is closed.
         self._input = -1
-        passed: list[int] = []
+        child_ends: list[int] = []
         try:
-            passed.append(self._open_input())
-            self._out, self._errors = (self._open_output(passed) for _ in range(2))
-            actions = [(os.POSIX_SPAWN_DUP2, own, at) for at, own in enumerate(passed)]
+            child_ends.append(self._open_input())
+            self._out, self._errors = (self._open_output(child_ends) for _ in range(2))
+            actions = [
+                (os.POSIX_SPAWN_DUP2, descriptor, number)
+                for number, descriptor in enumerate(child_ends)
+            ]
             words = ["git", "-C", directory, *arguments]
             if umask is not None:  # posix_spawn cannot set a umask
                 words = ["sh", "-c", 'umask "$0" && exec "$@"', f"{umask:04o}", *words]
@@ -63,7 +66,7 @@ class GitProcess:
             self._close()
             raise
         finally:
-            for descriptor in passed:
+            for descriptor in child_ends:
                 os.close(descriptor)
 
     def _open_input(self) -> int:
@@ -74,12 +77,12 @@ class GitProcess:
         self._poll.register(self._input, select.POLLOUT)
         return source
 
-    def _open_output(self, passed: list[int]) -> list[bytes]:
+    def _open_output(self, child_ends: list[int]) -> list[bytes]:
         reading, writing = os.pipe()
-        passed.append(writing)
+        child_ends.append(writing)
         self._poll.register(reading, select.POLLIN)
-        found = self._output[reading] = list[bytes]()
-        return found
+        pieces = self._output[reading] = list[bytes]()
+        return pieces
 
     @property
     def out(self) -> bytes:
@@ -95,10 +98,10 @@ class GitProcess:
         Return True if git has ended, and False if git still runs after ``seconds``. After False,
         call this again to continue.
         """
-        until = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds
         while self._output:
-            left = max(0.0, until - time.monotonic())
-            ready = self._poll.poll(left * 1000)
+            remaining = max(0.0, deadline - time.monotonic())
+            ready = self._poll.poll(remaining * 1000)
             if not ready:
                 return False
             for descriptor, _ in ready:

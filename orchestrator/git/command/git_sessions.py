@@ -53,8 +53,8 @@ class SharedPart:
 
         Only a name that begins with HEAD is changed, because each worktree has its own HEAD.
         """
-        own = name.startswith("HEAD") and name[4:5] in ("", "^", "~", ":")
-        return f"{self.head}{name}" if own else name
+        is_head = name.startswith("HEAD") and name[4:5] in ("", "^", "~", ":")
+        return f"{self.head}{name}" if is_head else name
 
     def stamp(self) -> Stamp | None:
         """Return a value that identifies the repository and the state of its configuration file.
@@ -63,10 +63,10 @@ class SharedPart:
         Return None if the repository or the file is missing.
         """
         try:
-            found = os.stat(self.common), os.stat(f"{self.common}/config")
+            statuses = os.stat(self.common), os.stat(f"{self.common}/config")
         except OSError:
             return None
-        return found[0].st_ino, *stamp_of(found[1])
+        return statuses[0].st_ino, *stamp_of(statuses[1])
 
 
 def stamp_of(found: os.stat_result) -> Stamp:
@@ -89,21 +89,21 @@ def shared_part(directory: str, env: Mapping[str, str]) -> SharedPart | None:
     """
     if "GIT_OBJECT_DIRECTORY" in env:
         return None
-    own = env.get("GIT_DIR") or f"{directory}/.git"
+    git_directory = env.get("GIT_DIR") or f"{directory}/.git"
     # Do not use a session for another user's repository, because git itself must check
     # safe.directory.
-    if "GIT_DIR" not in env and not _are_own(directory, own):
+    if "GIT_DIR" not in env and not _belong_to_user(directory, git_directory):
         return None
-    if os.path.isfile(own):
-        leads = read_regular(own, _LONGEST_LINK) or b""
-        own = os.path.join(directory, os.fsdecode(leads).removeprefix("gitdir: ").strip())
-    parent, name = os.path.split(own)
+    if os.path.isfile(git_directory):
+        link = read_regular(git_directory, _LONGEST_LINK) or b""
+        git_directory = os.path.join(directory, os.fsdecode(link).removeprefix("gitdir: ").strip())
+    parent, name = os.path.split(git_directory)
     if os.path.basename(parent) == "worktrees":
         return SharedPart(os.path.dirname(parent), f"worktrees/{name}/")
-    return SharedPart(own, "") if os.path.isdir(f"{own}/objects") else None
+    return SharedPart(git_directory, "") if os.path.isdir(f"{git_directory}/objects") else None
 
 
-def _are_own(*paths: str) -> bool:
+def _belong_to_user(*paths: str) -> bool:
     try:
         return all(os.stat(each).st_uid == os.geteuid() for each in paths)
     except OSError:
@@ -130,17 +130,17 @@ class _Session:
             self.process.stdin.write(given)
         except OSError as error:
             raise SessionFailed from error
-        handle, found = self.process.stdout.fileno(), b""
-        waiting = select.poll()
-        waiting.register(handle, select.POLLIN)
-        while found.count(b"\n") < lines:
-            if not waiting.poll(seconds * 1000):
+        handle, output = self.process.stdout.fileno(), b""
+        poller = select.poll()
+        poller.register(handle, select.POLLIN)
+        while output.count(b"\n") < lines:
+            if not poller.poll(seconds * 1000):
                 raise SessionFailed
             piece = os.read(handle, _PIECE_BYTES)
             if not piece:
                 raise SessionFailed
-            found += piece
-        answers = found.split(b"\n")
+            output += piece
+        answers = output.split(b"\n")
         if len(answers) != lines + 1 or answers[-1]:
             raise SessionFailed
         return answers[:-1]
@@ -213,13 +213,13 @@ class Sessions:
         env: Callable[[], Mapping[str, str]],
     ) -> _Session:
         with self._guard:
-            present = self._open.get(key)
-            if present is not None:
-                is_current = present.stamp == stamp and not present.is_closed
-                if is_current and time.monotonic() < present.began + AGE_SECONDS:
-                    present.used = time.monotonic()
-                    return present
-                self._retire(key, present)
+            session = self._open.get(key)
+            if session is not None:
+                is_current = session.stamp == stamp and not session.is_closed
+                if is_current and time.monotonic() < session.began + AGE_SECONDS:
+                    session.used = time.monotonic()
+                    return session
+                self._retire(key, session)
             try:
                 process = subprocess.Popen(
                     command,
@@ -235,7 +235,7 @@ class Sessions:
             except OSError as error:
                 raise SessionFailed from error
             now = time.monotonic()
-            self._open[key] = found = _Session(process, stamp, now, now)
+            self._open[key] = new_session = _Session(process, stamp, now, now)
             if self._closer is None:
                 self._closer = threading.Thread(
                     target=self._close_unused, name="git-sessions", daemon=True
@@ -246,7 +246,7 @@ class Sessions:
                     self._closer.start()
                 if not self._closer.is_alive():
                     self._closer = None
-            return found
+            return new_session
 
     def _retire(self, key: tuple[str, ...], session: _Session) -> None:
         del self._open[key]
@@ -257,10 +257,10 @@ class Sessions:
     def _close_unused(self) -> None:
         while True:
             with self._guard:
-                before = time.monotonic() - IDLE_SECONDS
+                idle_since = time.monotonic() - IDLE_SECONDS
                 for key, each in list(self._open.items()):
                     # A session that is in use is checked again later.
-                    if each.used < before and each.lock.acquire(blocking=False):
+                    if each.used < idle_since and each.lock.acquire(blocking=False):
                         del self._open[key]
                         if not each.is_closed:
                             each.close()

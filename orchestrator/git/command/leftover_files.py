@@ -30,8 +30,8 @@ def blocking_lock(errors: str) -> str:
 
     ``errors``: git's error output.
     """
-    found = _HELD.search(errors)
-    return found["path"] if found else ""
+    match = _HELD.search(errors)
+    return match["path"] if match else ""
 
 
 def lock_advice(errors: str) -> str:
@@ -59,9 +59,9 @@ def remove_leftover_lock(errors: str) -> bool:
     path = blocking_lock(errors)
     if not _OURS.search(path) or os.path.isdir(path):
         return False
-    before = _stamp(path)
+    stamp = _stamp(path)
     clear([path])
-    return before is None or _stamp(path) != before
+    return stamp is None or _stamp(path) != stamp
 
 
 def clear(paths: Iterable[str]) -> None:
@@ -69,22 +69,22 @@ def clear(paths: Iterable[str]) -> None:
 
     A lock file that does not change belongs to a killed git. If ``paths`` is empty, return at once.
     """
-    before = {path: _stamp(path) for path in paths}
-    if not before:
+    stamps = {path: _stamp(path) for path in paths}
+    if not stamps:
         return
     time.sleep(LEFT_SECONDS)
-    for path, seen in before.items():
-        if seen is not None and _stamp(path) == seen:
+    for path, stamp in stamps.items():
+        if stamp is not None and _stamp(path) == stamp:
             with suppress(OSError):
                 os.unlink(path)
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 #: Maximum seconds between the closing and the renaming of a temporary file by git.
@@ -101,16 +101,16 @@ def sweep(objects: Path, since: float) -> list[Path]:
     ``objects``: the repository's directory of objects. ``since``: Unix time. Open files and files
     of other users stay. If the system does not show which files are open, all files stay.
     """
-    found = dict(_temporary_files(objects, since))
-    if not found:
+    files = dict(_temporary_files(objects, since))
+    if not files:
         return []
     time.sleep(SETTLE_SECONDS)
-    present = dict(_temporary_files(objects, since))
-    opened = _open_files()
-    left = [path for path in found if present.get(path) == found[path]]
+    files_now = dict(_temporary_files(objects, since))
+    open_files = _open_files()
+    unchanged = [path for path in files if files_now.get(path) == files[path]]
     removed = []
-    for path in left if opened is not None else ():
-        if found[path][:2] not in (opened or ()):
+    for path in unchanged if open_files is not None else ():
+        if files[path][:2] not in (open_files or ()):
             with suppress(OSError):
                 path.unlink()
                 removed.append(path)
@@ -123,9 +123,9 @@ def _temporary_files(
     for pattern in _PATTERNS:
         for path in objects.glob(pattern):
             with suppress(OSError):
-                seen = path.lstat()
-                if seen.st_mtime >= since - _TICK_SECONDS and seen.st_uid == os.geteuid():
-                    yield path, (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns)
+                status = path.lstat()
+                if status.st_mtime >= since - _TICK_SECONDS and status.st_uid == os.geteuid():
+                    yield path, (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _open_files() -> set[tuple[int, int]] | None:
@@ -135,10 +135,10 @@ def _open_files() -> set[tuple[int, int]] | None:
     """
     if not process_table.has_proc():
         return None
-    found = set()
+    files = set()
     for pid in process_table.all_pids():
         for path in process_table.open_files(pid):
             with suppress(OSError):
-                seen = os.stat(path)
-                found.add((seen.st_dev, seen.st_ino))
-    return found
+                status = os.stat(path)
+                files.add((status.st_dev, status.st_ino))
+    return files

@@ -52,22 +52,22 @@ class RecentCommits:
 
         Return None if only git can answer. ``name``: a result of ``SharedPart.named``.
         """
-        matched = _NAME.fullmatch(name)
-        if matched is None:
+        match = _NAME.fullmatch(name)
+        if match is None:
             return None
         try:
-            commit = _commit_of(part.common, matched["ref"])
+            commit = _commit_of(part.common, match["ref"])
         except _Unknown:
             return None
-        read = self._read.get((part.common, commit))
-        is_recent = read is not None and self._clock() < read + AGE_SECONDS
+        read_at = self._read.get((part.common, commit))
+        is_recent = read_at is not None and self._clock() < read_at + AGE_SECONDS
         return commit if is_recent or not commit else None
 
 
 def _commit_of(common: str, ref: str) -> str:
     content = read_regular(f"{common}/{ref}", _LONGEST)
     if content is None:
-        return _packed(common, ref)
+        return _packed_commit(common, ref)
     if content.startswith(_SYMBOLIC) and ref.endswith("HEAD"):
         branch = os.fsdecode(content.removeprefix(_SYMBOLIC)).removesuffix("\n")
         if branch.startswith("refs/heads/") and _NAME.fullmatch(branch):
@@ -77,7 +77,7 @@ def _commit_of(common: str, ref: str) -> str:
     return content.decode("ascii").removesuffix("\n")
 
 
-def _packed(common: str, ref: str) -> str:
+def _packed_commit(common: str, ref: str) -> str:
     """Return a ref's commit from the file ``packed-refs``; "" if the ref does not exist.
 
     Raise _Unknown if only git can answer.
@@ -94,10 +94,10 @@ def _packed(common: str, ref: str) -> str:
     end = content.find(f" {ref}\n".encode())
     if end < 0:
         return ""
-    found = content[content.rfind(b"\n", 0, end) + 1 : end]
-    if not _OBJECT_ID.fullmatch(found):
+    object_id = content[content.rfind(b"\n", 0, end) + 1 : end]
+    if not _OBJECT_ID.fullmatch(object_id):
         raise _Unknown
-    return found.decode("ascii")
+    return object_id.decode("ascii")
 
 
 def _is_directory_or_missing(path: str) -> bool:

@@ -40,8 +40,8 @@ def listed_refs(git: Git, *how: str) -> dict[str, str]:
 
     ``how``: names and prefixes of refs, and options of ``git for-each-ref``.
     """
-    shown = git.run("for-each-ref", "--format=%(refname) %(objectname)", *how).text
-    return dict(line.split(" ") for line in shown.splitlines())
+    output = git.run("for-each-ref", "--format=%(refname) %(objectname)", *how).text
+    return dict(line.split(" ") for line in output.splitlines())
 
 
 def is_users(git: Git, commit: str, *places: str) -> bool:
@@ -50,9 +50,10 @@ def is_users(git: Git, commit: str, *places: str) -> bool:
     ``places``: directories of refs, such as ``refs/heads``. Branches of jobs do not count, because
     they are not the user's.
     """
-    own = f"refs/heads/{BRANCHES}/"
+    job_branches = f"refs/heads/{BRANCHES}/"
     return any(
-        not each.startswith(own) for each in listed_refs(git, f"--contains={commit}", *places)
+        not each.startswith(job_branches)
+        for each in listed_refs(git, f"--contains={commit}", *places)
     )
 
 
@@ -67,19 +68,19 @@ def tips(git: Git, common: Path, *places: str, without: str = "") -> dict[str, s
     directory of refs to exclude, with a trailing slash; "" for none.
     """
     try:
-        found = _tips_in_files(common, places, without)
+        refs = _tips_in_files(common, places, without)
     except UnusualRefs:
-        found = listed_refs(git, *places)
-    return {name: found[name] for name in sorted(found) if not _is_below(name, without)}
+        refs = listed_refs(git, *places)
+    return {name: refs[name] for name in sorted(refs) if not _is_below(name, without)}
 
 
 def _tips_in_files(common: Path, places: Sequence[str], without: str) -> dict[str, str]:
     if os.path.lexists(common / "reftable"):
         raise UnusualRefs
     # Read loose refs first, because git packs a ref before it removes the ref's file.
-    loose = {name: tip for each in places for name, tip in _loose(str(common), each, without)}
+    loose = {name: tip for each in places for name, tip in _loose_refs(str(common), each, without)}
     content = _read_packed(common / "packed-refs")
-    packed = {name: tip for each in places for name, tip in _packed(content, each)}
+    packed = {name: tip for each in places for name, tip in _packed_refs(content, each)}
     return {**packed, **loose}
 
 
@@ -87,7 +88,7 @@ def _is_below(name: str, directory: str) -> bool:
     return bool(directory) and name.startswith(directory)
 
 
-def _loose(common: str, place: str, without: str) -> Iterator[tuple[str, str]]:
+def _loose_refs(common: str, place: str, without: str) -> Iterator[tuple[str, str]]:
     if _is_below(place, without):
         return
     if not place.endswith("/"):
@@ -104,11 +105,11 @@ def _loose(common: str, place: str, without: str) -> Iterator[tuple[str, str]]:
     for entry in entries:
         name = f"{place}{entry.name}"
         if entry.is_dir(follow_symlinks=False):
-            yield from _loose(common, f"{name}/", without)
+            yield from _loose_refs(common, f"{name}/", without)
         elif _INVALID.search(entry.name):
             raise UnusualRefs
         elif not name.endswith(".lock"):
-            yield from _loose(common, name, without)
+            yield from _loose_refs(common, name, without)
 
 
 def _content(path: str) -> bytes | None:
@@ -118,10 +119,10 @@ def _content(path: str) -> bytes | None:
         return None
     except OSError as error:
         raise UnusualRefs from error
-    found = read_regular(path, 256) if is_file else None
-    if found is None and os.path.lexists(path):
+    content = read_regular(path, 256) if is_file else None
+    if content is None and os.path.lexists(path):
         raise UnusualRefs
-    return found
+    return content
 
 
 def _read_packed(path: Path) -> bytes:
@@ -133,15 +134,15 @@ def _read_packed(path: Path) -> bytes:
     return content
 
 
-def _packed(content: bytes, place: str) -> Iterator[tuple[str, str]]:
-    sign = b" " + os.fsencode(place) + (b"" if place.endswith("/") else b"\n")
-    at = content.find(sign)
-    while at >= 0:
-        begin, end = content.rfind(b"\n", 0, at) + 1, content.find(b"\n", at)
+def _packed_refs(content: bytes, place: str) -> Iterator[tuple[str, str]]:
+    pattern = b" " + os.fsencode(place) + (b"" if place.endswith("/") else b"\n")
+    position = content.find(pattern)
+    while position >= 0:
+        begin, end = content.rfind(b"\n", 0, position) + 1, content.find(b"\n", position)
         if end < 0:
             raise UnusualRefs
-        yield os.fsdecode(content[at + 1 : end]), _object_id(content[begin:at])
-        at = content.find(sign, end)
+        yield os.fsdecode(content[position + 1 : end]), _object_id(content[begin:position])
+        position = content.find(pattern, end)
 
 
 def _object_id(content: bytes) -> str:
@@ -179,10 +180,10 @@ class LogEntry:
     @property
     def creates(self) -> bool:
         """True if the logged command created the commit ``after``."""
-        command, _, rest = self.words.partition(": ")
+        command, _, details = self.words.partition(": ")
         if command.startswith("commit"):
             return True
-        moves = rest.lower() == "fast-forward" or any(each in command for each in _STEPS)
+        moves = details.lower() == "fast-forward" or any(each in command for each in _STEPS)
         return self.words.startswith(_CREATING) and not moves
 
 
@@ -190,10 +191,10 @@ def entries(path: Path) -> Iterator[LogEntry]:
     """Yield the entries of a ref's log, the oldest first. Damaged entries are omitted."""
     for line in (read_regular(path, _MOST_BYTES) or b"").splitlines():
         head, _, words = os.fsdecode(line).partition("\t")
-        ids, _, rest = head.partition(" <")
+        ids, _, email_and_time = head.partition(" <")
         before, after, *_ = (*ids.split(" "), "", "")
-        email, _, when = rest.rpartition("> ")
-        seconds = when.partition(" ")[0]
+        email, _, time = email_and_time.rpartition("> ")
+        seconds = time.partition(" ")[0]
         if after and seconds.isdecimal():
             yield LogEntry(before, after, email, int(seconds), words)
 
@@ -220,8 +221,8 @@ class HeadLog:
 
         If HEAD was detached, the first value is the commit's id.
         """
-        found = (each for each in self._entries if each.words.startswith(_CHECKOUT))
-        moves = ((each.words.removeprefix(_CHECKOUT), each.before) for each in found)
+        switches = (each for each in self._entries if each.words.startswith(_CHECKOUT))
+        moves = ((each.words.removeprefix(_CHECKOUT), each.before) for each in switches)
         return [(words.partition(" to ")[0], commit) for words, commit in moves]
 
     def left_at(self, branch: str) -> str:
@@ -230,7 +231,7 @@ class HeadLog:
         ``branch``: full name. The commit may have been removed since then.
         """
         name = branch.removeprefix("refs/heads/")
-        return next((commit for left, commit in reversed(self.checkouts) if left == name), "")
+        return next((commit for former, commit in reversed(self.checkouts) if former == name), "")
 
     def stashed(self, stash: Sequence[LogEntry]) -> dict[str, str]:
         """Return the stash entries that were probably created in this worktree.
@@ -238,14 +239,14 @@ class HeadLog:
         A key is the commit of an entry. The value is the commit on which the entry is based.
         ``stash``: the log of the stash.
         """
-        found = dict[str, str]()
+        bases = dict[str, str]()
         for reset in (each for each in self._entries if each.words == _STASHED):
             for entry in reversed(stash):
                 if entry.email == reset.email and entry.seconds <= reset.seconds:
                     if reset.seconds - entry.seconds <= _STASH_SECONDS:
-                        found[entry.after] = reset.after
+                        bases[entry.after] = reset.after
                     break
-        return found
+        return bases
 
 
 def created(found: Iterable[LogEntry]) -> Iterator[str]:

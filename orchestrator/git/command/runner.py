@@ -108,9 +108,9 @@ def has_lfs() -> bool:
 
 @lru_cache(maxsize=4)
 def _has_lfs(search: str, _second: int) -> bool:
-    found = (os.path.join(each, "git-lfs") for each in search.split(os.pathsep))
+    programs = (os.path.join(each, "git-lfs") for each in search.split(os.pathsep))
     # ``shutil.which`` takes three times as long.
-    return any(os.access(each, os.X_OK) and os.path.isfile(each) for each in found)
+    return any(os.access(each, os.X_OK) and os.path.isfile(each) for each in programs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +173,14 @@ class Git:
 
     def _remove_temporary(self, env: Mapping[str, str], since: float) -> None:
         # Git itself does not remove incomplete temporary files.
-        where = Git(self.directory, env).ask("rev-parse", "--git-path", "objects")
-        if where:
-            leftover_files.sweep(Path(self.directory, where), since)
+        objects = Git(self.directory, env).ask("rev-parse", "--git-path", "objects")
+        if objects:
+            leftover_files.sweep(Path(self.directory, objects), since)
 
     def _has_full_disk(self, env: Mapping[str, str]) -> bool:
         # Git's own message does not always name a full disk as the cause.
-        own = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
-        return any(map(_is_full, (self.directory, own)))
+        git_directory = env.get("GIT_DIR") or os.path.join(self.directory, ".git")
+        return any(map(_is_full, (self.directory, git_directory)))
 
     def _run_unblocked(
         self, arguments: Sequence[str], given: bytes, env: Mapping[str, str]
@@ -275,35 +275,35 @@ class Git:
         if part is not None and not any(map(_NO_LINE.search, names)):
             with suppress(SessionFailed):
                 return self._resolved(part, [part.named(each) for each in names])
-        asked = ("rev-parse", "--verify", "--quiet", "--end-of-options")
+        command = ("rev-parse", "--verify", "--quiet", "--end-of-options")
         # The last line is the object id, because some versions of git print the option first.
-        return [self.ask(*asked, each).split("\n")[-1] for each in names]
+        return [self.ask(*command, each).split("\n")[-1] for each in names]
 
     def _resolved(self, part: SharedPart, names: Sequence[str]) -> Sequence[str]:
-        found = [RECENT.named(part, each) for each in names]
-        asked = [name for name, commit in zip(names, found, strict=True) if commit is None]
-        if not asked:
-            return [each or "" for each in found]
-        given = os.fsencode("".join(f"info {each}\n" for each in asked))
-        answers = iter(self._ask_session(part, _READER, given, len(asked)))
-        return [_recorded_id(part, next(answers)) if each is None else each for each in found]
+        commits = [RECENT.named(part, each) for each in names]
+        unknown = [name for name, commit in zip(names, commits, strict=True) if commit is None]
+        if not unknown:
+            return [each or "" for each in commits]
+        request = os.fsencode("".join(f"info {each}\n" for each in unknown))
+        answers = iter(self._ask_session(part, _READER, request, len(unknown)))
+        return [_recorded_id(part, next(answers)) if each is None else each for each in commits]
 
     def point(self, refs: Mapping[str, str], *, new: bool = False) -> None:
         """Set each ref to its commit; delete a ref whose commit is "". All refs change, or none.
 
         ``new``: True if none of the refs exists yet. Raise RepositoryError or OSError.
         """
-        set_ = "create" if new else "update"
+        action = "create" if new else "update"
         changes = [
-            f"{set_} {name} {commit}\n" if commit else f"delete {name}\n"
+            f"{action} {name} {commit}\n" if commit else f"delete {name}\n"
             for name, commit in refs.items()
         ]
         part = shared_part(self.directory, self.env)
         if part is not None and not any(name.startswith("HEAD") for name in refs):
-            given = "".join(("start\n", *changes, "commit\n")).encode()
+            request = "".join(("start\n", *changes, "commit\n")).encode()
             with suppress(SessionFailed):
-                done = self._ask_session(part, _WRITER, given, len(_COMMITTED), CHANGE_SECONDS)
-                if done == _COMMITTED:
+                answers = self._ask_session(part, _WRITER, request, len(_COMMITTED), CHANGE_SECONDS)
+                if answers == _COMMITTED:
                     return
         self.run(*_WRITER, given="".join(changes).encode())
 
@@ -319,8 +319,8 @@ class Git:
             file.write(content)
             file.flush()
             with suppress(SessionFailed):
-                given = os.fsencode(f"{file.name}\n")
-                (answer,) = self._ask_session(part, _HASHER, given, 1, CHANGE_SECONDS)
+                request = os.fsencode(f"{file.name}\n")
+                (answer,) = self._ask_session(part, _HASHER, request, 1, CHANGE_SECONDS)
                 if _OBJECT_ID.fullmatch(answer):
                     RECENT.note(part, answer.decode("ascii"))
                     return answer.decode("ascii")
@@ -330,7 +330,7 @@ class Git:
         self,
         part: SharedPart,
         command: Sequence[str],
-        given: bytes,
+        request: bytes,
         lines: int,
         seconds: float = ANSWER_SECONDS,
     ) -> Sequence[bytes]:
@@ -338,7 +338,7 @@ class Git:
         # affects how refs are read.
         env = {"GIT_DIR": part.common}
         words = ["git", *_OPTIONS, *command]
-        return SESSIONS.ask(part, words, lambda: _with_inherited(env), given, lines, seconds)
+        return SESSIONS.ask(part, words, lambda: _with_inherited(env), request, lines, seconds)
 
 
 _READER = ("cat-file", "--batch-command")
@@ -362,10 +362,10 @@ def _recorded_id(part: SharedPart, answer: bytes) -> str:
     words = answer.split(b" ")
     if len(words) != 3 or words[1] not in _TYPES or not words[2].isdigit():
         return ""
-    found = words[0].decode("ascii")
+    object_id = words[0].decode("ascii")
     if words[1] == b"commit":
-        RECENT.note(part, found)
-    return found
+        RECENT.note(part, object_id)
+    return object_id
 
 
 def _with_inherited(env: Mapping[str, str]) -> Mapping[str, str]:
@@ -381,7 +381,7 @@ def _inherited(_decisive: Sequence[str | None], _second: int) -> Mapping[str, st
     same. Without the cache, reading the environment would take a third of the CPU time of a git
     process's start.
     """
-    return {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+    return {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
 
 def _reports_full_disk(answer: GitOutput) -> bool:

@@ -56,26 +56,26 @@ def state(git: Git, top: str, common: Path, ours: Sequence[str]) -> dict[str, st
     Equal states mean that nothing has changed. ``ours``: the product's own folders, relative to
     ``top``. Changes in these folders do not count.
     """
-    found = {"HEAD": branch(git) or git.resolve("HEAD")}
-    found |= settings(common)
+    texts = {"HEAD": branch(git) or git.resolve("HEAD")}
+    texts |= settings(common)
     for name in _SETTINGS:
         for file in _files_at(common / name):
-            found[f"git {os.path.relpath(file, common)}"] = content(file)
+            texts[f"git {os.path.relpath(file, common)}"] = content(file)
     if _fingerprint(str(common / "logs" / "HEAD")).startswith("0 "):
-        found[REFLOGS] = "empty"
+        texts[REFLOGS] = "empty"
     # Record locks, because a lock of a running or killed git blocks all other git commands.
     for file in (*common.glob("*.lock"), *common.glob("reftable/*.lock")):
-        found[f"git {os.path.relpath(file, common)}"] = _fingerprint(str(file))
+        texts[f"git {os.path.relpath(file, common)}"] = _fingerprint(str(file))
     # Omit branches of jobs, which are not the user's: jobs that were not landed may have many
     # branches.
-    found |= ref_files.tips(git, common, *_REFS, without=f"refs/heads/{BRANCHES}/")
-    found |= stash_entries(common)
-    found |= _flags(git) | {WAYS_TO_MERGE: ways_to_merge(git, common)}
+    texts |= ref_files.tips(git, common, *_REFS, without=f"refs/heads/{BRANCHES}/")
+    texts |= stash_entries(common)
+    texts |= _index_flags(git) | {WAYS_TO_MERGE: ways_to_merge(git, common)}
     for index, field in enumerate(status(git, top, ours)):
         path = path_of(field)
         if index < MOST_FILES and not any(within(path, each) for each in ours):
-            found[f"{FILE}{path}"] = f"{field} {_fingerprint(os.path.join(top, path))}"
-    return found
+            texts[f"{FILE}{path}"] = f"{field} {_fingerprint(os.path.join(top, path))}"
+    return texts
 
 
 def branch(git: Git) -> str:
@@ -98,7 +98,7 @@ def settings(common: Path) -> dict[str, str]:
     values: dict[str, list[str | None]] = {}
     for name, is_set, value in (os.fsdecode(each).partition("\n") for each in listed):
         values.setdefault(name, []).append(value if is_set else None)
-    return {f"{SETTING}{name}": json.dumps(found) for name, found in values.items()}
+    return {f"{SETTING}{name}": json.dumps(all_values) for name, all_values in values.items()}
 
 
 def stash_entries(common: Path) -> dict[str, str]:
@@ -107,7 +107,7 @@ def stash_entries(common: Path) -> dict[str, str]:
     lines = (os.fsdecode(each).partition("\t") for each in log.splitlines())
     # Lines that a worker has damaged have no commit.
     entries = ((head.split(" ")[1:2], message) for head, _, message in lines)
-    return {f"{STASH_ENTRY}{found[0]}": message for found, message in entries if found}
+    return {f"{STASH_ENTRY}{commits[0]}": message for commits, message in entries if commits}
 
 
 def content(path: Path) -> str:
@@ -118,13 +118,13 @@ def content(path: Path) -> str:
     """
     try:
         mode = os.lstat(path).st_mode
-        read = path.read_bytes()
+        raw = path.read_bytes()
     except OSError:
         return ""
-    digest = hashlib.sha256(read).hexdigest()
-    if not stat.S_ISREG(mode) or len(read) > MOST_CONTENT or path.name.endswith(".sample"):
+    digest = hashlib.sha256(raw).hexdigest()
+    if not stat.S_ISREG(mode) or len(raw) > MOST_CONTENT or path.name.endswith(".sample"):
         return digest
-    return f"{stat.S_IMODE(mode):o} {base64.b64encode(read).decode()}"
+    return f"{stat.S_IMODE(mode):o} {base64.b64encode(raw).decode()}"
 
 
 def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
@@ -133,10 +133,10 @@ def files(git: Git, top: str, ours: Sequence[str]) -> dict[str, str]:
     Omits ignored files and the product's own folders.
     """
     fields = [each for each in status(git, top, ours) if not each.startswith("!")]
-    found = {path_of(each): each for each in fields[:MOST_FILES]}
+    entries = {path_of(each): each for each in fields[:MOST_FILES]}
     return {
         path: f"{field} {_fingerprint(os.path.join(top, path))}"
-        for path, field in found.items()
+        for path, field in entries.items()
         if not any(within(path, each) for each in ours)
     }
 
@@ -147,10 +147,12 @@ def files_of(state: Mapping[str, str]) -> dict[str, str] | None:
     ``state``: a result of the function ``state``. Return None if ``state`` may lack files, because
     the checkout had MOST_FILES changed files or more.
     """
-    found = {name.removeprefix(FILE): each for name, each in state.items() if name.startswith(FILE)}
-    if len(found) >= MOST_FILES:
+    entries = {
+        name.removeprefix(FILE): each for name, each in state.items() if name.startswith(FILE)
+    }
+    if len(entries) >= MOST_FILES:
         return None
-    return {path: each for path, each in found.items() if not each.startswith("!")}
+    return {path: each for path, each in entries.items() if not each.startswith("!")}
 
 
 def ways_to_merge(git: Git, common: Path) -> str:
@@ -164,30 +166,30 @@ def ways_to_merge(git: Git, common: Path) -> str:
     return hashlib.sha256(settings).hexdigest() if settings else ""
 
 
-def _flags(git: Git) -> dict[str, str]:
+def _index_flags(git: Git) -> dict[str, str]:
     part = shared_part(git.directory, git.env)
     index = f"{part.common}/{part.head}index" if part else ""
-    before, began = stamp_at(index), time.time()
-    stamp, found = _flags_of.get(index) or (None, {})
-    if stamp is not None and stamp == before:
-        return found
+    stamp, began = stamp_at(index), time.time()
+    cached_stamp, flags = _flags_of.get(index) or (None, {})
+    if cached_stamp is not None and cached_stamp == stamp:
+        return flags
     answer = git.run("ls-files", "-v", "-z", accept=range(256))
     marked = "\0".join(each for each in answer.fields if not each.startswith("H"))
     digest = hashlib.sha256(os.fsencode(marked)).hexdigest()
-    found = {"flags in the index": digest} if marked else {}
+    flags = {"flags in the index": digest} if marked else {}
     # Do not cache the flags of an index that was written a moment ago, because it may change again
     # without a visible difference.
-    if before and not answer.code and max(before[2:]) < (began - SETTLED_SECONDS) * 1e9:
-        _flags_of.put(index, (before, found))
-    return found
+    if stamp and not answer.code and max(stamp[2:]) < (began - SETTLED_SECONDS) * 1e9:
+        _flags_of.put(index, (stamp, flags))
+    return flags
 
 
 def _fingerprint(path: str) -> str:
     try:
-        found = os.lstat(path)
+        file_status = os.lstat(path)
     except OSError:
         return "gone"
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+    return f"{file_status.st_size} {file_status.st_mtime_ns} {file_status.st_ctime_ns}"
 
 
 def _files_at(path: Path) -> list[Path]:
@@ -208,11 +210,11 @@ def hide(git: Git, top: str, common: Path, directory: str) -> bool:
     line = f"/{literal(relative)}/\n".encode("utf-8", "surrogateescape")
     path = common / "info" / "exclude"
     path.parent.mkdir(exist_ok=True)
-    present = path.read_bytes() if path.exists() else b""
-    if line in present.splitlines(keepends=True):
+    rules = path.read_bytes() if path.exists() else b""
+    if line in rules.splitlines(keepends=True):
         return False
     with path.open("ab") as file:
-        file.write((b"" if not present or present.endswith(b"\n") else b"\n") + line)
+        file.write((b"" if not rules or rules.endswith(b"\n") else b"\n") + line)
     return True
 
 
@@ -250,10 +252,10 @@ def ignored(git: Git, paths: Sequence[str]) -> list[str]:
         return []
     # The command has no option for literal paths. After "./", a colon at the beginning of a path is
     # literal.
-    given = with_nul(f"./{path}" for path in paths)
+    literal_paths = with_nul(f"./{path}" for path in paths)
     command = ("--no-literal-pathspecs", "check-ignore", "-z", "--stdin")
-    found = git.run(*command, given=given, accept=(0, 1)).fields
-    return [path.removeprefix("./") for path in found]
+    fields = git.run(*command, given=literal_paths, accept=(0, 1)).fields
+    return [path.removeprefix("./") for path in fields]
 
 
 def exclude(directory: Path) -> bool:
@@ -304,11 +306,11 @@ def ref_moves(common: Path, root_id: str, since: float) -> Iterator[RefMove]:
     """
     logs = common / "logs"
     ours = logs / "refs" / "heads" / BRANCHES
-    below = (_logs_below(logs / each, ours) for each in _PLACES)
-    for path in chain((logs / each for each in _SINGLE), *below):
+    logs_below = (_logs_below(logs / each, ours) for each in _PLACES)
+    for path in chain((logs / each for each in _SINGLE), *logs_below):
         ref = os.path.relpath(path, logs)
         if _is_newer(path, since):
-            yield from _of_log(path, ref, f"@{root_id}{ADDRESSES}")
+            yield from _moves_in_log(path, ref, f"@{root_id}{ADDRESSES}")
 
 
 def _logs_below(directory: Path, without: Path) -> Iterator[Path]:
@@ -325,37 +327,37 @@ def _is_newer(path: Path, since: float) -> bool:
         return False
 
 
-def _of_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
-    found: dict[str, RefMove] = {}
+def _moves_in_log(path: Path, ref: str, address: str) -> Iterator[RefMove]:
+    moves: dict[str, RefMove] = {}
     is_push = ref.startswith("refs/remotes/")
     for line in (read_regular(path, _MOST_BYTES) or b"").splitlines():
         head, _, message = line.partition(b"\t")
         before, after, worker_id = _parsed_entry(os.fsdecode(head), address)
         if worker_id not in ("", _MERGER) and is_push is message.startswith(_PUSHED):
-            earlier = found.get(worker_id)
+            earlier = moves.get(worker_id)
             first = earlier.before if earlier else before
-            found[worker_id] = RefMove(
+            moves[worker_id] = RefMove(
                 worker_id=worker_id, ref=ref, before=first, after=after, is_push=is_push
             )
         # Never omit pushes, because a push cannot be undone here. Never omit moves of HEAD, because
         # HEAD may be at its earlier commit, but on another branch.
         if not is_push and ref != "HEAD" and before != after:
-            found = _without_undone(found, after)
-    yield from found.values()
+            moves = _without_undone(moves, after)
+    yield from moves.values()
 
 
-def _without_undone(found: Mapping[str, RefMove], commit: str) -> dict[str, RefMove]:
+def _without_undone(moves: Mapping[str, RefMove], commit: str) -> dict[str, RefMove]:
     """Return the moves that remain after the ref has moved back to ``commit``.
 
     The ref's return to ``commit`` has undone the first move that began at ``commit``, and all moves
     after it.
     """
-    kept: dict[str, RefMove] = {}
-    for worker_id, move in found.items():
+    remaining: dict[str, RefMove] = {}
+    for worker_id, move in moves.items():
         if move.before == commit:
             break
-        kept[worker_id] = move
-    return kept
+        remaining[worker_id] = move
+    return remaining
 
 
 def _parsed_entry(head: str, address: str) -> tuple[str, str, str]:
@@ -364,7 +366,7 @@ def _parsed_entry(head: str, address: str) -> tuple[str, str, str]:
     A missing value is "". ``address``: end of the email address of the job's workers.
     """
     before, _, rest = head.partition(" ")
-    after, _, rest = rest.partition(" ")
-    email = rest.rpartition(" <")[2].partition(">")[0]
+    after, _, author = rest.partition(" ")
+    email = author.rpartition(" <")[2].partition(">")[0]
     worker_id = email.removesuffix(address) if email.endswith(address) else ""
     return before.strip("0") and before, after.strip("0") and after, worker_id
