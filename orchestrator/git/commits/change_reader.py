@@ -32,7 +32,7 @@ def file_patches(patch: bytes) -> list[bytes]:
 
     A file whose type changes has two parts.
     """
-    starts = [found.start() for found in _FILE.finditer(patch)]
+    starts = [match.start() for match in _FILE.finditer(patch)]
     ends = [*starts[1:], len(patch)][: len(starts)]
     return [patch[start:end] for start, end in zip(starts, ends, strict=True)]
 
@@ -42,10 +42,10 @@ def hunks_of(part: bytes) -> Iterator[ChangedHunk]:
     lines: list[str] = []
     # Split only at line feeds, because the text of a line may contain other line endings.
     for line in part.decode("utf-8", "replace").removesuffix("\n").split("\n"):
-        if line.startswith("@@ ") and (found := _HUNK.match(line)):
+        if line.startswith("@@ ") and (match := _HUNK.match(line)):
             if head:
                 yield _hunk(head, lines)
-            head, lines = found.groups(), []
+            head, lines = match.groups(), []
         elif head:
             lines.append(line)
     if head:
@@ -113,29 +113,29 @@ class GitChangeReader:
     def versions(self, path: str, blobs: Blobs) -> ConflictVersions:
         sides = blobs.base, blobs.ours, blobs.theirs
         base, ours, theirs = (self._blob(path, each) for each in sides)
-        present = [each for each in (base, ours, theirs) if each is not None]
-        if any(b"\0" in each[:_LOOKED_AT] for each in present):
+        existing = [each for each in (base, ours, theirs) if each is not None]
+        if any(b"\0" in each[:_LOOKED_AT] for each in existing):
             return ConflictVersions(path=path)
         return ConflictVersions(
             path=path,
             base=_decoded(base),
             ours=_decoded(ours),
             theirs=_decoded(theirs),
-            merged=self._merged(base, ours, theirs, blobs),
+            merged=self._merged_text(base, ours, theirs, blobs),
         )
 
     def _git(self) -> Git:
         return Git(str(self._project), {})
 
-    def _at_top(self, asked: DiffRequest) -> Git:
+    def _git_at_top(self, request: DiffRequest) -> Git:
         # The request's path is relative to the top, even if the project is in a subdirectory.
         git = self._git()
-        return Git(git.run("rev-parse", "--show-toplevel").line, {}) if asked.path else git
+        return Git(git.run("rev-parse", "--show-toplevel").line, {}) if request.path else git
 
-    def _files(self, base: str, commit: str, asked: DiffRequest) -> list[ChangedFile]:
-        named, git = _paths(asked), self._at_top(asked)
-        raw = git.run("diff", *_PLAIN, "--raw", "-z", base, commit, "--", *named).fields
-        counts = git.run("diff", *_PLAIN, "--numstat", "-z", base, commit, "--", *named).fields
+    def _files(self, base: str, commit: str, request: DiffRequest) -> list[ChangedFile]:
+        paths, git = _paths(request), self._git_at_top(request)
+        raw = git.run("diff", *_PLAIN, "--raw", "-z", base, commit, "--", *paths).fields
+        counts = git.run("diff", *_PLAIN, "--numstat", "-z", base, commit, "--", *paths).fields
         return [
             _with_line_counts(*each)
             for each in zip(_changed_files(raw), _line_counts(counts), strict=True)
@@ -147,16 +147,25 @@ class GitChangeReader:
         return replace(file, hunks=tuple(hunk for part in parts for hunk in hunks_of(part)))
 
     def _patch(
-        self, files: Sequence[ChangedFile], base: str, commit: str, asked: DiffRequest, *how: str
+        self,
+        files: Sequence[ChangedFile],
+        base: str,
+        commit: str,
+        request: DiffRequest,
+        *more_options: str,
     ) -> bytes:
         paths = [each.path for each in files]
         if sum(each.additions + each.deletions for each in files) > MOST_LINES:
             raise TooLarge("the diff is too large for one answer", paths)
-        options = (*_PLAIN, *how, "--patch", f"-U{asked.context}")
-        found = self._at_top(asked).run("diff", *options, base, commit, "--", *_paths(asked)).out
-        if len(found) > self._limits.answer:
+        options = (*_PLAIN, *more_options, "--patch", f"-U{request.context}")
+        patch = (
+            self._git_at_top(request)
+            .run("diff", *options, base, commit, "--", *_paths(request))
+            .out
+        )
+        if len(patch) > self._limits.answer:
             raise TooLarge("the diff is too large for one answer", paths)
-        return found
+        return patch
 
     def _blob(self, path: str, name: str) -> bytes | None:
         if not name:
@@ -170,7 +179,7 @@ class GitChangeReader:
             )
         return git.run("cat-file", "blob", name).out
 
-    def _merged(
+    def _merged_text(
         self, base: bytes | None, ours: bytes | None, theirs: bytes | None, blobs: Blobs
     ) -> str | None:
         """Return the merged text, with conflict markers; None if ours or theirs lacks the file."""
@@ -182,10 +191,10 @@ class GitChangeReader:
                 paths.append(os.path.join(directory, name))
                 Path(paths[-1]).write_bytes(content)
             labels = [f"-L{blobs.names.get(name, name)}" for name in ("ours", "base", "theirs")]
-            shown = self._git().run(
+            answer = self._git().run(
                 "merge-file", "-p", "--diff3", *labels, *paths, accept=_CONFLICTS
             )
-        return shown.out.decode("utf-8", "replace")
+        return answer.out.decode("utf-8", "replace")
 
 
 def _part_count(file: ChangedFile) -> int:
@@ -197,30 +206,30 @@ def _decoded(content: bytes | None) -> str | None:
     return None if content is None else content.decode("utf-8", "replace")
 
 
-def _paths(asked: DiffRequest) -> list[str]:
-    return [asked.path] if asked.path else []
+def _paths(request: DiffRequest) -> list[str]:
+    return [request.path] if request.path else []
 
 
 def _changed_files(fields: Sequence[str]) -> Iterator[ChangedFile]:
-    rest = iter(fields)
-    for head in rest:
+    remaining = iter(fields)
+    for head in remaining:
         letter = head.rsplit(" ", 1)[1][:1]
         status = _STATUSES.get(letter, FileStatus.MODIFIED)
-        path = next(rest)
+        path = next(remaining)
         if letter in "RC":
-            old, path = path, next(rest)
+            old, path = path, next(remaining)
             yield ChangedFile(path=path, old_path=old, status=status)
         else:
             yield ChangedFile(path=path, status=status)
 
 
 def _line_counts(fields: Sequence[str]) -> Iterator[tuple[str, str]]:
-    rest = iter(fields)
-    for field in rest:
+    remaining = iter(fields)
+    for field in remaining:
         added, removed, path = field.split("\t", 2)
         if not path:  # For a renamed file, both paths follow.
-            next(rest)
-            next(rest)
+            next(remaining)
+            next(remaining)
         yield added, removed
 
 

@@ -55,13 +55,13 @@ _MOST_IMPOSSIBLE = 20
 def commit_tree(
     git: Git, tree: str, parents: Sequence[str], message: str, signature: Signature
 ) -> str:
-    above = [word for parent in parents for word in ("-p", parent)]
+    parent_options = [word for parent in parents for word in ("-p", parent)]
     text = message.encode("utf-8", "replace")
     if _is_plain(tree, parents, text, signature) and _have_all(git, tree, parents):
         commit = git.store_commit(_commit_object(tree, parents, text, signature))
         if commit:
             return commit
-    return git.run("commit-tree", *above, tree, given=text, env=signed(signature)).text
+    return git.run("commit-tree", *parent_options, tree, given=text, env=signed(signature)).text
 
 
 def _is_plain(tree: str, parents: Sequence[str], text: bytes, signature: Signature) -> bool:
@@ -79,8 +79,8 @@ def _have_all(git: Git, tree: str, parents: Sequence[str]) -> bool:
 
 def _commit_object(tree: str, parents: Sequence[str], text: bytes, signature: Signature) -> bytes:
     now = time.localtime()
-    at = f"{int(time.mktime(now))} {time.strftime('%z', now)}"
-    identity = f"{signature.name} <{signature.email}> {at}"
+    timestamp = f"{int(time.mktime(now))} {time.strftime('%z', now)}"
+    identity = f"{signature.name} <{signature.email}> {timestamp}"
     lines = (
         f"tree {tree}",
         *(f"parent {each}" for each in parents),
@@ -140,31 +140,31 @@ def commit_changes(
     Then set ``branch`` to this commit, and HEAD to ``branch``. Return HEAD's commit after these
     changes, and the nested repositories and held-back files.
     """
-    worked_on, present, current = _head(git)
+    worked_on, head_tree, head_branch = _head(git)
     start = git.resolve(f"{rules.start}^{{commit}}")
     rules = replace(rules, start=start) if start else rules
-    tree, found = _tree_of_files(git, rules, _add_all)
+    tree, added = _tree_of_files(git, rules, _add_all)
     head = worked_on
-    if tree != present:
+    if tree != head_tree:
         head = commit_tree(git, tree, [worked_on], message, signature)
     if start and worked_on != start and _is_rewritten(git, start, head):
         # Put the tree directly on the start commit, because a merge would keep files that the agent
         # removed, and changed files would conflict.
         head = commit_tree(git, tree, [start], message, signature)
-    if start and found.differences is not None:
+    if start and added.differences is not None:
         # Cache the differences, because they are read next, and reading them would start a process.
-        remember(git, start, head, found.differences)
+        remember(git, start, head, added.differences)
     # The agent may have switched to a branch of its own, or have moved ``branch``.
-    if current != branch:
+    if head_branch != branch:
         _keep_abandoned(git, branch, head, rules.abandoned)
     git.point({branch: head})
-    if current != branch:
+    if head_branch != branch:
         # Set HEAD last. Otherwise a crash could leave HEAD on ``branch`` while ``branch`` is still
         # at its old commit. Files that only the old commit has would then look as if the worker had
         # removed them.
         failpoints.reached("worktree: branch and HEAD differ")
         git.run("symbolic-ref", "-m", "orchestrator: back to the worker's branch", "HEAD", branch)
-    return head, found
+    return head, added
 
 
 def _is_rewritten(git: Git, start: str, head: str) -> bool:
@@ -189,8 +189,8 @@ def _is_rewritten(git: Git, start: str, head: str) -> bool:
         return True
     if not (is_reset or any(_is_known_in(git, start, each) for each in bases)):
         return False
-    how = ("diff", "--name-only", "--no-renames", "-z", base)
-    changed = ({*git.run(*how, each).fields} for each in (start, head))
+    command = ("diff", "--name-only", "--no-renames", "-z", base)
+    changed = ({*git.run(*command, each).fields} for each in (start, head))
     return bool(set.intersection(*changed))
 
 
@@ -209,9 +209,9 @@ def _head(git: Git) -> tuple[str, str, str]:
     commit, tree = git.resolve_all(["HEAD^{commit}", "HEAD^{tree}"])
     if is_plain and tree and not branch.endswith("/.invalid"):
         return commit, tree, branch.removeprefix("ref: ")
-    asked = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
+    revisions = ("HEAD^{commit}", "HEAD^{tree}", "--symbolic-full-name", "HEAD")
     # Git does not print the last value if an agent has named a branch HEAD.
-    commit, tree, *names = git.run("rev-parse", *asked).text.split("\n")
+    commit, tree, *names = git.run("rev-parse", *revisions).text.split("\n")
     return commit, tree, names[0] if names else ""
 
 
@@ -225,8 +225,8 @@ def _keep_abandoned(git: Git, branch: str, head: str, prefix: str) -> None:
     if not old:
         # The agent has deleted or renamed the branch.
         prefix = prefix and deleted_refs(prefix)
-        left = HeadLog(git.env["GIT_DIR"]).left_at(branch)
-        old = git.resolve(f"{left}^{{commit}}") if left else ""
+        last_commit = HeadLog(git.env["GIT_DIR"]).left_at(branch)
+        old = git.resolve(f"{last_commit}^{{commit}}") if last_commit else ""
     if prefix and old and not contains(git, head, old):
         git.run("update-ref", *ITSELF, f"{prefix}{old[:12]}", old)
 
@@ -257,10 +257,10 @@ def _write_tree(
     try:
         return _write_tree_once(git, rules, add, modules)
     except OSError as error:
-        without = _held_beforehand(git, rules) if is_full_disk(error) else ()
-        if not without:
+        held = _held_beforehand(git, rules) if is_full_disk(error) else ()
+        if not held:
             raise
-        return _write_tree_once(git, rules, add, modules, without)
+        return _write_tree_once(git, rules, add, modules, held)
 
 
 def _held_beforehand(git: Git, rules: CommitRules) -> Sequence[Staged]:
@@ -277,12 +277,12 @@ def _write_tree_once(
     modules: Mapping[str, str],
     without: Sequence[Staged] = (),
 ) -> tuple[str, AddedFiles]:
-    with object_quarantine.opened(git) as apart:
-        found = add(apart.git, rules, without)
-        apart.drop(found.unwanted)
-        _leave_out(apart.git, rules.without)
-        put_modules(apart.git, modules)
-        return apart.git.run("write-tree").text, found
+    with object_quarantine.opened(git) as quarantine:
+        added = add(quarantine.git, rules, without)
+        quarantine.drop(added.unwanted)
+        _remove_from_index(quarantine.git, rules.without)
+        put_modules(quarantine.git, modules)
+        return quarantine.git.run("write-tree").text, added
 
 
 def _add_all(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
@@ -302,31 +302,31 @@ def _add(git: Git, rules: CommitRules, without: Sequence[Staged]) -> AddedFiles:
     unborn: Sequence[str] = ()
     excluded = [each.path for each in without]
     try:
-        _add_but(git, excluded)
+        _add_except(git, excluded)
     except RepositoryError:
         unborn = nested.unborn(git)
         if not unborn:
             raise
-        _add_but(git, [*excluded, *unborn])
+        _add_except(git, [*excluded, *unborn])
     changed = staged(git, rules.start)
     links = [each.path for each in changed if each.is_new_link]
     others = [each for each in links if nested.is_worktree(git, each)]
     if others:
-        _leave_out(git, others)
+        _remove_from_index(git, others)
         links = [each for each in links if each not in others]
     submodules = nested.declared(git) if links else set()
     entered = nested.enter(git, [*unborn, *(each for each in links if each not in submodules)])
-    kept = (nested.at(git, each) for each in links if each in submodules)
-    inner = [*entered, *kept, *nested.among(git, changed)]
-    hidden = rules.patterns.add_hidden(git, excluded)
-    changed = staged(git, rules.start) if entered or hidden else changed
+    declared = (nested.at(git, each) for each in links if each in submodules)
+    inner = [*entered, *declared, *nested.among(git, changed)]
+    added_hidden = rules.patterns.add_hidden(git, excluded)
+    changed = staged(git, rules.start) if entered or added_hidden else changed
     held = never_commit.held(git, rules.never, rules.start, [*changed, *without], rules.promised)
-    _leave_out(git, held.files)
-    out = {*held.files}
-    unwanted = {each.object for each in changed if each.path in out}
-    unwanted -= {each.object for each in changed if each.path not in out}
-    removed = any(within(each.path, path) for path in rules.without for each in changed)
-    is_whole = not (others or out or without or removed)
+    _remove_from_index(git, held.files)
+    held_paths = {*held.files}
+    unwanted = {each.object for each in changed if each.path in held_paths}
+    unwanted -= {each.object for each in changed if each.path not in held_paths}
+    excludes_paths = any(within(each.path, path) for path in rules.without for each in changed)
+    is_whole = not (others or held_paths or without or excludes_paths)
     differences = [(each.kind, each.path) for each in changed] if is_whole else None
     return AddedFiles(inner, held.found, unwanted, differences)
 
@@ -357,17 +357,17 @@ def _unaddable(git: Git, paths: Sequence[str]) -> Iterator[str]:
     except RepositoryError:
         middle = len(paths) // 2
         parts = (paths[:middle], paths[middle:]) if middle else ()
-        found = chain.from_iterable(_unaddable(git, each) for each in parts)
-        yield from islice(found, _MOST_IMPOSSIBLE + 1) if parts else paths
+        unaddable = chain.from_iterable(_unaddable(git, each) for each in parts)
+        yield from islice(unaddable, _MOST_IMPOSSIBLE + 1) if parts else paths
 
 
-def _add_but(git: Git, paths: Sequence[str]) -> None:
+def _add_except(git: Git, paths: Sequence[str]) -> None:
     if not paths:
         git.run("add", "--all", "--sparse", "--", ".")
         return
-    given = with_nul([".", *(f":(exclude,top,literal){each}" for each in paths)])
-    how = ("add", "--all", "--sparse", *FROM_INPUT)
-    git.run("--no-literal-pathspecs", *how, given=given)
+    pathspecs = with_nul([".", *(f":(exclude,top,literal){each}" for each in paths)])
+    command = ("add", "--all", "--sparse", *FROM_INPUT)
+    git.run("--no-literal-pathspecs", *command, given=pathspecs)
 
 
 def make_readable(directory: str) -> None:
@@ -386,9 +386,9 @@ def make_readable(directory: str) -> None:
 
 def _add_permissions(path: str, mode: int) -> None:
     with suppress(FileNotFoundError):
-        present = os.lstat(path).st_mode
-        if not stat.S_ISLNK(present) and present & mode != mode:
-            os.chmod(path, present & 0o7777 | mode)
+        present_mode = os.lstat(path).st_mode
+        if not stat.S_ISLNK(present_mode) and present_mode & mode != mode:
+            os.chmod(path, present_mode & 0o7777 | mode)
 
 
 def unused_name(name: str) -> str:
@@ -399,10 +399,10 @@ def unused_name(name: str) -> str:
     return f"{name}-{number}"
 
 
-def _leave_out(git: Git, paths: Sequence[str]) -> None:
+def _remove_from_index(git: Git, paths: Sequence[str]) -> None:
     if paths:
-        how = ("-r", "-q", "--cached", "--force", "--sparse", "--ignore-unmatch")
-        git.run("rm", *how, *FROM_INPUT, given=with_nul(paths))
+        options = ("-r", "-q", "--cached", "--force", "--sparse", "--ignore-unmatch")
+        git.run("rm", *options, *FROM_INPUT, given=with_nul(paths))
 
 
 def put_modules(git: Git, modules: Mapping[str, str], env: Mapping[str, str] | None = None) -> None:
@@ -427,13 +427,13 @@ def snapshot(
 
     ``modules``: the new commits of changed submodules, by path.
     """
-    head, present, _ = _head(git)
+    head, head_tree, _ = _head(git)
     with private_index() as env:
         if (admin / "index").exists():
             shutil.copy2(admin / "index", env["GIT_INDEX_FILE"])
-        inside = Git(git.directory, {**git.env, **env})
-        tree, found = _tree_of_files(inside, rules, _add_possible, modules)
-    return head if tree == present else commit_tree(git, tree, [head], message, signature), found
+        private_git = Git(git.directory, {**git.env, **env})
+        tree, added = _tree_of_files(private_git, rules, _add_possible, modules)
+    return head if tree == head_tree else commit_tree(git, tree, [head], message, signature), added
 
 
 def tree_of(git: Git, commit: str) -> str:

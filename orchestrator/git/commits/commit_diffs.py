@@ -44,15 +44,15 @@ _kept = BoundedCache[tuple[str, str, str], Differences](_MOST_KEPT)
 
 def differing_paths(git: Git, start: str, end: str) -> Differences:
     key = _cache_key(git, start, end)
-    present = _kept.get(key) if key else None
-    if present is not None:
-        return present
+    cached = _kept.get(key) if key else None
+    if cached is not None:
+        return cached
     fields = git.run(
         "diff-tree", "--name-status", "--no-renames", "-r", "-z", start, end, "--"
     ).fields
-    found = list(zip(fields[::2], fields[1::2], strict=True))
-    _cache(key, found)
-    return found
+    differences = list(zip(fields[::2], fields[1::2], strict=True))
+    _cache(key, differences)
+    return differences
 
 
 def remember(git: Git, start: str, end: str, found: Differences) -> None:
@@ -81,9 +81,9 @@ def commit_key(git: Git, commit: str) -> tuple[str, str] | None:
     return (part.common, commit) if part and is_id else None
 
 
-def _cache(key: tuple[str, str, str] | None, found: Differences) -> None:
-    if key is not None and len(found) <= _MOST_CACHED_PATHS:
-        _kept.put(key, found)
+def _cache(key: tuple[str, str, str] | None, differences: Differences) -> None:
+    if key is not None and len(differences) <= _MOST_CACHED_PATHS:
+        _kept.put(key, differences)
 
 
 def changed(git: Git, start: str, end: str) -> list[str]:
@@ -107,18 +107,18 @@ def moved(git: Git, start: str, end: str) -> dict[str, tuple[str, bool]]:
 
     A value is a pair: the old path, and True if the file's content is unchanged.
     """
-    how = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
-    found = git.run("diff-tree", *how, start, end).fields
-    threes = zip(found[::3], found[1::3], found[2::3], strict=True)
-    return {after: (before, status == "R100") for status, before, after in threes}
+    options = ("--name-status", f"--find-renames={_LEAST_SIMILAR}%", "--diff-filter=R", "-r", "-z")
+    fields = git.run("diff-tree", *options, start, end).fields
+    entries = zip(fields[::3], fields[1::3], fields[2::3], strict=True)
+    return {after: (before, status == "R100") for status, before, after in entries}
 
 
 def work(git: Git, start: str, end: str) -> BranchWork:
     span = ("--first-parent", f"{start}..{end}")
     count = int(git.run("rev-list", "--count", *span, "--").text)
-    shown = git.run("log", "-z", f"-n{MOST_COMMITS}", "--format=%h %s", *span, "--")
-    found = (field.partition(" ") for field in shown.fields)
-    commits = tuple((commit, subject[:SUBJECT_CHARACTERS]) for commit, _, subject in found)
+    log = git.run("log", "-z", f"-n{MOST_COMMITS}", "--format=%h %s", *span, "--")
+    entries = (field.partition(" ") for field in log.fields)
+    commits = tuple((commit, subject[:SUBJECT_CHARACTERS]) for commit, _, subject in entries)
     stat = git.run(
         "diff", *_PLAIN, f"--stat={STAT_WIDTH}", f"--stat-count={MOST_FILES}", start, end, "--"
     )
@@ -130,8 +130,8 @@ def differing(git: Git, kinds: str, before: str, after: str) -> list[str]:
 
     ``kinds``: git's letters for kinds of changes, as for the option --diff-filter.
     """
-    how = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
-    return git.run("diff-tree", *how, before, after, "--").fields
+    options = ("--name-only", f"--diff-filter={kinds}", "--no-renames", "-r", "-z")
+    return git.run("diff-tree", *options, before, after, "--").fields
 
 
 def size(git: Git, start: str, end: str) -> ChangeSize:
@@ -148,9 +148,9 @@ def lines(git: Git, start: str, end: str) -> dict[str, tuple[int, int]]:
 
     Both numbers are 0 for a file that is not text.
     """
-    shown = git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end, "--")
-    found = (field.split("\t", 2) for field in shown.fields)
-    return {path: (_count(added), _count(removed)) for added, removed, path in found}
+    output = git.run("diff-tree", "--numstat", "--no-renames", "-r", "-z", start, end, "--")
+    entries = (field.split("\t", 2) for field in output.fields)
+    return {path: (_count(added), _count(removed)) for added, removed, path in entries}
 
 
 def _count(lines: str) -> int:
@@ -158,11 +158,11 @@ def _count(lines: str) -> int:
 
 
 def patch(git: Git, start: str, end: str, most_bytes: int) -> str:
-    shown = git.run("diff", "--patch", *_PLAIN, start, end, "--").out
-    text = shown[:most_bytes].decode("utf-8", "replace")
-    if len(shown) <= most_bytes:
+    diff = git.run("diff", "--patch", *_PLAIN, start, end, "--").out
+    text = diff[:most_bytes].decode("utf-8", "replace")
+    if len(diff) <= most_bytes:
         return text
-    return f"{text}\n(the diff is cut here: all of it has {len(shown):,} bytes)\n"
+    return f"{text}\n(the diff is cut here: all of it has {len(diff):,} bytes)\n"
 
 
 def between(project: Path, first: str, second: str) -> bytes:
@@ -185,29 +185,29 @@ def of_worker(
     if the attempt has no checkpoint.
     """
     git = Git(str(project), {})
-    how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
+    options = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
     if attempt is not None:
         span = _span_of_attempt(git, root_id, worker_id, attempt)
-        return git.run("diff", *how, *_PLAIN, *span, "--").out
+        return git.run("diff", *options, *_PLAIN, *span, "--").out
     spans = list(_spans(git, root_id, worker_id)) if git.has_repository else []
     if not spans:
         raise NotFound(
             f"no branch of {worker_id} in job {root_id}: the worker had no worktree, has not "
             f"started, or was removed; list the workers: {COMMAND} status {root_id}"
         )
-    return b"".join(git.run("diff", *how, *_PLAIN, *span, "--").out for span in spans)
+    return b"".join(git.run("diff", *options, *_PLAIN, *span, "--").out for span in spans)
 
 
 def _span_of_attempt(git: Git, root_id: str, worker_id: str, attempt: int) -> tuple[str, str]:
     start = git.ask("rev-parse", "-q", "--verify", f"{hidden(root_id)}start/{worker_id}")
     checkpoint = f"{checkpoint_refs(root_id, worker_id)}{after(attempt)}"
-    left = git.resolve(checkpoint)
-    if not start or not left:
+    end = git.resolve(checkpoint)
+    if not start or not end:
         raise NotFound(
             f"no checkpoint after attempt {attempt} of {worker_id} in job {root_id}; list the "
             f"checkpoints: {COMMAND} checkpoints {root_id} {worker_id}"
         )
-    return start, left
+    return start, end
 
 
 def _spans(git: Git, root_id: str, worker_id: str) -> Iterator[tuple[str, str]]:
@@ -243,11 +243,11 @@ def changed_places(git: Git, commit: str) -> dict[str, list[str]]:
     """
     quiet = ("--ignore-submodules=all", *_PLAIN)
     paths = git.run("diff", "--name-only", "-z", *quiet, commit, "--").fields
-    found = {path: [""] for path in paths}
+    places = {path: [""] for path in paths}
     for path in paths[:_MOST_LOOKED_INTO]:
-        shown = git.run("diff", "--unified=0", "--binary", *quiet, commit, "--", path).out
-        found[path] = [sha256(each).hexdigest() for each in _places_in(shown)] or [""]
-    return found
+        diff = git.run("diff", "--unified=0", "--binary", *quiet, commit, "--", path).out
+        places[path] = [sha256(each).hexdigest() for each in _places_in(diff)] or [""]
+    return places
 
 
 def _places_in(patch: bytes) -> list[bytes]:

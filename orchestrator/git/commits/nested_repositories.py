@@ -60,9 +60,9 @@ def is_worktree(git: Git, path: str) -> bool:
     ``git.merge.side_work`` merges the work of this other worktree.
     """
     link = read_regular(Path(git.directory, path, ".git"), _MOST_LINK_BYTES) or b""
-    leads = os.fsdecode(link.removeprefix(b"gitdir:").strip())
+    git_directory = os.fsdecode(link.removeprefix(b"gitdir:").strip())
     entries = os.path.dirname(os.path.realpath(git.env["GIT_DIR"]))
-    return bool(leads) and os.path.dirname(os.path.realpath(leads)) == entries
+    return bool(git_directory) and os.path.dirname(os.path.realpath(git_directory)) == entries
 
 
 def unborn(git: Git) -> list[str]:
@@ -70,14 +70,14 @@ def unborn(git: Git) -> list[str]:
 
     While the worktree contains a repository without a commit, git adds no file.
     """
-    found = []
+    paths = []
     for parent, names, _ in os.walk(git.directory):
         if parent != git.directory and ".git" in names:
             path = os.path.relpath(parent, git.directory)
             if not at(git, path).head:
-                found.append(path)
+                paths.append(path)
         names[:] = [each for each in names if each != ".git"]
-    return found
+    return paths
 
 
 def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
@@ -86,24 +86,24 @@ def enter(git: Git, paths: Sequence[str]) -> Sequence[Nested]:
     Before the call, these entries are links to commits. Return all nested repositories, at any
     depth. The files and the repositories on disk stay unchanged.
     """
-    found: list[Nested] = []
+    repositories: list[Nested] = []
     files: list[str] = []
     for path in paths:
-        _enter(git, at(git, path), found, files)
-    if found:
-        links = with_nul(each.path for each in found)
+        _enter(git, at(git, path), repositories, files)
+    if repositories:
+        links = with_nul(each.path for each in repositories)
         git.run("update-index", "--force-remove", "-z", "--stdin", given=links)
     if files:
         git.run("update-index", "--add", "--replace", "-z", "--stdin", given=with_nul(files))
-    return found
+    return repositories
 
 
-def _enter(git: Git, nested: Nested, found: list[Nested], files: list[str]) -> None:
-    found.append(nested)
+def _enter(git: Git, nested: Nested, repositories: list[Nested], files: list[str]) -> None:
+    repositories.append(nested)
     with private_index() as empty:
         as_top = Git(nested.directory, {**git.env, "GIT_WORK_TREE": nested.directory, **empty})
-        how = ("--others", "--exclude-standard", "-z")
-        listed = as_top.run("ls-files", *how).fields
+        options = ("--others", "--exclude-standard", "-z")
+        listed = as_top.run("ls-files", *options).fields
         tracked = set(nested.git.run("ls-files", "-z", accept=range(256)).fields)
         ignored = _ignored(git, nested.path, {*listed, *tracked}, tracked, empty)
     deeper = [each.rstrip("/") for each in listed if each.endswith("/")]
@@ -112,7 +112,7 @@ def _enter(git: Git, nested: Nested, found: list[Nested], files: list[str]) -> N
     files += (f"{nested.path}/{each}" for each in sorted(plain - ignored))
     for each in deeper:
         if f"{each}/" not in ignored:
-            _enter(git, at(git, f"{nested.path}/{each}"), found, files)
+            _enter(git, at(git, f"{nested.path}/{each}"), repositories, files)
 
 
 def _ignored(
@@ -123,22 +123,22 @@ def _ignored(
     ``tracked``: the files that the nested repository tracks. The nested repository's `.gitignore`
     files do not apply to these files. ``empty``: variables that make git use an empty index.
     """
-    given = with_nul(f"./{path}/{name}" for name in names)
+    paths = with_nul(f"./{path}/{name}" for name in names)
     command = ("--no-literal-pathspecs", "check-ignore", "--no-index", "-v", "-z", "--stdin")
-    fields = git.run(*command, given=given, env=empty, accept=(0, 1)).fields
-    found = set()
-    for source, pattern, path_found in zip(fields[::4], fields[2::4], fields[3::4], strict=True):
-        name = path_found.removeprefix(f"./{path}/")
-        own = posixpath.normpath(source).startswith(f"{path}/")
-        if not pattern.startswith("!") and not (own and name in tracked):
-            found.add(name)
-    return found
+    fields = git.run(*command, given=paths, env=empty, accept=(0, 1)).fields
+    ignored_names = set()
+    for source, pattern, matched_path in zip(fields[::4], fields[2::4], fields[3::4], strict=True):
+        name = matched_path.removeprefix(f"./{path}/")
+        is_own_rule = posixpath.normpath(source).startswith(f"{path}/")
+        if not pattern.startswith("!") and not (is_own_rule and name in tracked):
+            ignored_names.add(name)
+    return ignored_names
 
 
 def _is_file(directory: str, name: str) -> bool:
     place = os.path.join(directory, name)
-    above = os.path.dirname(place)
-    if os.path.realpath(above) != os.path.join(os.path.realpath(directory), os.path.dirname(name)):
+    parent = os.path.dirname(place)
+    if os.path.realpath(parent) != os.path.join(os.path.realpath(directory), os.path.dirname(name)):
         return False
     return os.path.islink(place) or os.path.isfile(place)
 
@@ -161,8 +161,8 @@ def among(git: Git, changed: Iterable[Staged]) -> Iterator[Nested]:
 def declared(git: Git) -> set[str]:
     if not os.path.isfile(f"{git.directory}/.gitmodules"):
         return set()
-    asked = ("config", "-z", "-f", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$")
-    fields = git.run(*asked, accept=range(256)).fields
+    command = ("config", "-z", "-f", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$")
+    fields = git.run(*command, accept=range(256)).fields
     return {each.partition("\n")[2].rstrip("/") for each in fields}
 
 
@@ -190,20 +190,20 @@ def _ref_name(path: str, above: Sequence[str]) -> str:
     outer = next((each for each in reversed(above) if path.startswith(f"{each}/")), "")
     if not outer:
         return part_of_ref(path)
-    rest = path.removeprefix(f"{outer}/")
-    return f"{_ref_name(outer, above[: above.index(outer)])}+/{part_of_ref(rest)}"
+    inner = path.removeprefix(f"{outer}/")
+    return f"{_ref_name(outer, above[: above.index(outer)])}+/{part_of_ref(inner)}"
 
 
 def _keep(git: Git, nested: Nested, ref: str) -> None:
-    refs, present = _refs(nested, ref), listed_refs(git, ref.rpartition("/")[0])
-    wanted = {name: source for name, source in refs.items() if present.get(name) != source.commit}
-    if not wanted:
+    refs, existing = _refs_to_fetch(nested, ref), listed_refs(git, ref.rpartition("/")[0])
+    changed = {name: source for name, source in refs.items() if existing.get(name) != source.commit}
+    if not changed:
         return
-    for name, source in wanted.items():
-        old = present.get(name, "")
+    for name, source in changed.items():
+        old = existing.get(name, "")
         if old and not _contains(nested.git, source.commit, old):
             git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", f"{name}+{old[:12]}", old)
-    specs = [f"{source.ref}:{name}" for name, source in wanted.items()]
+    specs = [f"{source.ref}:{name}" for name, source in changed.items()]
     fetch = ("-c", "protocol.file.allow=always", "fetch", *_QUIET, "--no-auto-maintenance")
     git.run(*fetch, "--", nested.directory, *specs)
 
@@ -214,7 +214,7 @@ class _Source:
     commit: str
 
 
-def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
+def _refs_to_fetch(nested: Nested, ref: str) -> dict[str, _Source]:
     """Return the refs to fetch, by the names that they get in the user's repository.
 
     The refs are HEAD, and each branch or stash with commits that HEAD lacks. For a shallow clone,
@@ -223,13 +223,15 @@ def _refs(nested: Nested, ref: str) -> dict[str, _Source]:
     git, head = nested.git, nested.head
     if git.ask("rev-parse", "--is-shallow-repository") == "true":
         return {ref: _without_history(git, head)} if head else {}
-    lacks = (f"--no-merged={head}",) if head else ()
-    branches = listed_refs(git, f"--count={_MOST_BRANCHES}", *lacks, "refs/heads", "refs/stash")
-    found = {
+    not_in_head = (f"--no-merged={head}",) if head else ()
+    branches = listed_refs(
+        git, f"--count={_MOST_BRANCHES}", *not_in_head, "refs/heads", "refs/stash"
+    )
+    others = {
         f"{ref}+{name.removeprefix('refs/')}": _Source(name, commit)
         for name, commit in branches.items()
     }
-    return {**({ref: _Source("HEAD", head)} if head else {}), **found}
+    return {**({ref: _Source("HEAD", head)} if head else {}), **others}
 
 
 def _without_history(git: Git, head: str) -> _Source:
@@ -238,8 +240,8 @@ def _without_history(git: Git, head: str) -> _Source:
     The user's repository fetches the returned commit. Fetching the history of a shallow clone would
     make the user's repository shallow, too.
     """
-    when = git.run("show", "--no-patch", "--format=%at %ct", head).text.split(" ")
-    dates = zip(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), when, strict=True)
+    times = git.run("show", "--no-patch", "--format=%at %ct", head).text.split(" ")
+    dates = zip(("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"), times, strict=True)
     env = {name: f"@{seconds} +0000" for name, seconds in dates} | _NOBODY
     message = git.run("show", "--no-patch", "--format=%B", head).out
     commit = git.run("commit-tree", f"{head}^{{tree}}", given=message, env=env).text
@@ -248,5 +250,5 @@ def _without_history(git: Git, head: str) -> _Source:
 
 
 def _contains(git: Git, commit: str, ancestor: str) -> bool:
-    known = git.run("merge-base", "--is-ancestor", ancestor, commit, accept=range(256))
-    return known.code == 0
+    answer = git.run("merge-base", "--is-ancestor", ancestor, commit, accept=range(256))
+    return answer.code == 0

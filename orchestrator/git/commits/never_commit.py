@@ -83,7 +83,7 @@ def held(
     roots = _Roots(git.directory, never, new)
     by_root: dict[_Root, list[str]] = {}
     for path in new:
-        root = roots.of(path)
+        root = roots.root_of(path)
         if root is not None and not _is_promised(root, path, promised, never):
             by_root.setdefault(root, []).append(path)
     if not by_root:
@@ -121,18 +121,18 @@ class _Roots:
     def _is_cache(self, path: str) -> bool:
         return _first_bytes(f"{self._top}/{path}", len(_CACHE)) == _CACHE
 
-    def of(self, path: str) -> _Root | None:
-        above = self._of_directory(posixpath.dirname(path))
+    def root_of(self, path: str) -> _Root | None:
+        above = self._root_above(posixpath.dirname(path))
         if above is not None:
             return above
         if matches(path, self._never.patterns):
             return _Root(path, HeldBackRule.NAME)
-        rule = self._by_content(f"{self._top}/{path}")
+        rule = self._rule_by_content(f"{self._top}/{path}")
         return _Root(path, rule) if rule else None
 
-    def _of_directory(self, directory: str) -> _Root | None:
+    def _root_above(self, directory: str) -> _Root | None:
         if directory not in self._known:
-            above = self._of_directory(posixpath.dirname(directory))
+            above = self._root_above(posixpath.dirname(directory))
             self._known[directory] = above or self._root_at(directory)
         return self._known[directory]
 
@@ -142,7 +142,7 @@ class _Roots:
         rule = self._marked.get(directory)
         return _Root(directory, rule) if rule else None
 
-    def _by_content(self, place: str) -> HeldBackRule | None:
+    def _rule_by_content(self, place: str) -> HeldBackRule | None:
         size = _size(place)
         if self._never.patterns and size >= _LEAST_CORE and _is_core(place):
             return HeldBackRule.CORE
@@ -151,8 +151,8 @@ class _Roots:
 
 def _size(place: str) -> int:
     with suppress(OSError):
-        found = os.lstat(place)
-        return found.st_size if stat.S_ISREG(found.st_mode) else 0
+        status = os.lstat(place)
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
     return 0
 
 
@@ -198,11 +198,11 @@ def noted(admin: Path) -> tuple[tuple[HeldBack, ...], tuple[str, ...]]:
 
     Both are empty if nothing was saved, or if the saved values are unreadable.
     """
-    about = read_object(admin / NAME, _MOST_BYTES) or {}
+    saved = read_object(admin / NAME, _MOST_BYTES) or {}
     try:
-        listed = about.get("found", ())
-        found = (HeldBack(**{**each, "rule": HeldBackRule(each["rule"])}) for each in listed)
-        return tuple(found), tuple(map(str, about.get("promised", ())))
+        listed = saved.get("found", ())
+        held_back = (HeldBack(**{**each, "rule": HeldBackRule(each["rule"])}) for each in listed)
+        return tuple(held_back), tuple(map(str, saved.get("promised", ())))
     except (ValueError, TypeError, KeyError):
         return (), ()
 

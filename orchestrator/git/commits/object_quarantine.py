@@ -63,20 +63,20 @@ def opened(git: Git) -> Iterator[Quarantine]:
         directory = tempfile.mkdtemp(prefix=PREFIX, dir=admin)
         _in_use.add(directory)
     try:
-        apart, index = f"{directory}/objects", f"{directory}/index"
-        env = {**git.env, **_object_variables(apart, objects)}
+        new_objects, index = f"{directory}/objects", f"{directory}/index"
+        env = {**git.env, **_object_variables(new_objects, objects)}
         with _writing():
-            os.mkdir(apart)
+            os.mkdir(new_objects)
             if "GIT_INDEX_FILE" not in git.env:
                 env["GIT_INDEX_FILE"] = index
                 _copy_index(f"{admin}/index", index)
-        yield Quarantine(Git(git.directory, env), Path(apart))
+        yield Quarantine(Git(git.directory, env), Path(new_objects))
         failpoints.reached("worktree: objects are written")
         with _writing():
             # Replace the index only after the objects have moved. Otherwise the index would name
             # missing objects, and a ``git gc`` of another process would fail, because it reads all
             # indexes.
-            _move(apart, objects)
+            _move(new_objects, objects)
             with suppress(FileNotFoundError):
                 os.replace(index, f"{admin}/index")
                 # If git changed nothing, both names are hard links to the same file. os.replace
@@ -86,21 +86,21 @@ def opened(git: Git) -> Iterator[Quarantine]:
         # Most quarantine directories are empty now, and removing an empty directory is cheaper than
         # removing a tree.
         with suppress(OSError):
-            os.rmdir(apart)
+            os.rmdir(new_objects)
             os.rmdir(directory)
         if os.path.lexists(directory):
             shutil.rmtree(directory, ignore_errors=True)
         _in_use.discard(directory)
 
 
-def _copy_index(present: str, copy: str) -> None:
+def _copy_index(index: str, copy: str) -> None:
     # A hard link is enough, because git replaces an index, and never writes into it.
     try:
-        os.link(present, copy)
+        os.link(index, copy)
     except FileNotFoundError:
         return
     except OSError:
-        shutil.copy2(present, copy)
+        shutil.copy2(index, copy)
 
 
 @contextmanager
@@ -118,9 +118,9 @@ def _writing() -> Iterator[None]:
 
 def _sweep(admin: str) -> None:
     for name in os.listdir(admin):
-        left = os.path.join(admin, name)
-        if name.startswith(PREFIX) and left not in _in_use:
-            shutil.rmtree(left, ignore_errors=True)
+        path = os.path.join(admin, name)
+        if name.startswith(PREFIX) and path not in _in_use:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _object_variables(directory: str, objects: str) -> Mapping[str, str]:
@@ -150,7 +150,7 @@ def _replace(source: str, directory: str, name: str) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        copied = os.path.join(directory, f"tmp_obj_{name}")
-        shutil.copy2(source, copied)
-        os.replace(copied, target)
+        copy = os.path.join(directory, f"tmp_obj_{name}")
+        shutil.copy2(source, copy)
+        os.replace(copy, target)
         os.unlink(source)

@@ -43,13 +43,13 @@ def staged(git: Git, start: str) -> Sequence[Staged]:
 
     If git cannot read ``start``, compare the index with HEAD.
     """
-    how = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=none")
-    answer = git.run("diff-index", *how, start, "--", accept=(0, 128))
+    options = ("--cached", "--raw", "-z", "--no-renames", "--no-abbrev", "--ignore-submodules=none")
+    answer = git.run("diff-index", *options, start, "--", accept=(0, 128))
     if answer.code:
-        answer = git.run("diff-index", *how, "HEAD", "--")
+        answer = git.run("diff-index", *options, "HEAD", "--")
     fields = answer.fields
     entries = []
-    for about, path in zip(fields[::2], fields[1::2], strict=True):
-        before, mode, _, new, kind = about.removeprefix(":").split(" ")
-        entries.append(Staged(path, before, mode, new, kind))
+    for header, path in zip(fields[::2], fields[1::2], strict=True):
+        before, mode, _, object_id, kind = header.removeprefix(":").split(" ")
+        entries.append(Staged(path, before, mode, object_id, kind))
     return entries
