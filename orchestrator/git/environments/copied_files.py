@@ -97,9 +97,11 @@ def carry(checkout: Git, worktree: Git, admin: Path, rules: CopyRules, ours: Seq
     OSError if the disk is full.
     """
     top, to = checkout.directory, worktree.directory
-    for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included(top)))):
-        found = [each for each in _matching(checkout, patterns) if each.rstrip("/") not in ours]
-        for path in ignored(worktree, [each for each in found if not _is_there(to, each)]):
+    for act, patterns in ((_link, rules.link), (_copy, (*rules.copy, *_included_patterns(top)))):
+        paths = [
+            each for each in _matching_files(checkout, patterns) if each.rstrip("/") not in ours
+        ]
+        for path in ignored(worktree, [each for each in paths if not _exists(to, each)]):
             note(admin, path.rstrip("/"))
             _try(act, os.path.join(top, path.rstrip("/")), os.path.join(to, path.rstrip("/")))
             relocate(os.path.join(to, path), top, to)
@@ -114,10 +116,12 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
     """
     to = worktree.directory
     try:
-        named = [
-            each for each in _matching(above, (*rules.copy, *_included(top))) if each[-1] != "/"
+        paths = [
+            each
+            for each in _matching_files(above, (*rules.copy, *_included_patterns(top)))
+            if each[-1] != "/"
         ]
-        found = ignored(worktree, [each for each in named if not _is_there(to, each)])
+        ignored_paths = ignored(worktree, [each for each in paths if not _exists(to, each)])
     except RepositoryError:
         logger.warning(
             "cannot copy ignored files from the parent worker's worktree %s",
@@ -125,7 +129,7 @@ def inherit(above: Git, top: str, worktree: Git, admin: Path, rules: CopyRules) 
             exc_info=True,
         )
         return
-    for path in found:
+    for path in ignored_paths:
         note(admin, path)
         act = partial(_copy_plain, within=above.directory)
         _try(act, os.path.join(above.directory, path), os.path.join(to, path))
@@ -147,7 +151,7 @@ def carried(admin: Path) -> list[str]:
     return os.fsdecode(listed).split("\0")[:-1]
 
 
-def _included(top: str) -> list[str]:
+def _included_patterns(top: str) -> list[str]:
     try:
         lines = Path(top, INCLUDE).read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
@@ -155,15 +159,17 @@ def _included(top: str) -> list[str]:
     return [line.strip() for line in lines if line.strip() and line.strip()[0] not in "#!"]
 
 
-def _matching(checkout: Git, patterns: Sequence[str]) -> list[str]:
+def _matching_files(checkout: Git, patterns: Sequence[str]) -> list[str]:
     if not patterns:
         return []
-    wanted = [each.strip("/") for each in patterns]
-    listed = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
-    found = [each for each in checkout.run(*listed).fields if _matches(each, wanted)]
+    bare_patterns = [each.strip("/") for each in patterns]
+    command = ("ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory")
+    paths = [each for each in checkout.run(*command).fields if _matches(each, bare_patterns)]
     # The command above does not list files inside directories that are ignored as a whole.
-    deep = [each for pattern in wanted if "/" in pattern for each in _glob(checkout, pattern)]
-    return list(dict.fromkeys([*found, *ignored(checkout, deep)]))
+    deep = [
+        each for pattern in bare_patterns if "/" in pattern for each in _glob(checkout, pattern)
+    ]
+    return list(dict.fromkeys([*paths, *ignored(checkout, deep)]))
 
 
 def _matches(path: str, patterns: Sequence[str]) -> bool:
@@ -180,7 +186,7 @@ def _glob(checkout: Git, pattern: str) -> Iterator[str]:
         yield f"{path.relative_to(checkout.directory)}{slash}"
 
 
-def _is_there(directory: str, path: str) -> bool:
+def _exists(directory: str, path: str) -> bool:
     return os.path.lexists(os.path.join(directory, path.rstrip("/")))
 
 
@@ -204,20 +210,20 @@ def _copy(source: str, target: str) -> None:
         return
     if not stat.S_ISREG(os.stat(source).st_mode):
         return
-    with open(source, "rb") as given:
-        _copy_open(given, target)
+    with open(source, "rb") as file:
+        _copy_open(file, target)
 
 
 def _copy_plain(source: str, target: str, *, within: str) -> None:
-    with open_plain(source, within) as given:
-        _copy_open(given, target)
+    with open_plain(source, within) as file:
+        _copy_open(file, target)
 
 
-def _copy_open(given: BinaryIO, target: str) -> None:
-    executable = os.fstat(given.fileno()).st_mode & stat.S_IXUSR
+def _copy_open(source: BinaryIO, target: str) -> None:
+    executable = os.fstat(source.fileno()).st_mode & stat.S_IXUSR
     descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with open(descriptor, "wb") as file:
-        shutil.copyfileobj(given, file)
+        shutil.copyfileobj(source, file)
         os.fchmod(descriptor, 0o700 if executable else 0o600)
 
 

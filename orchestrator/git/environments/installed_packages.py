@@ -35,14 +35,14 @@ def tracked_manifests(checkout: Git, names: Sequence[str]) -> Sequence[str]:
     part = shared_part(checkout.directory, checkout.env)
     index = f"{part.common}/{part.head}index" if part else ""
     began, stamp = time.time(), stamp_at(index)
-    present = _kept.get(index)
-    if present is not None and present[0] == stamp:
-        return present[1]
-    how = ("--no-literal-pathspecs", "ls-files", "-z", "--")
-    found = checkout.run(*how, *(f":(glob)**/{each}" for each in names)).fields
+    cached = _kept.get(index)
+    if cached is not None and cached[0] == stamp:
+        return cached[1]
+    command = ("--no-literal-pathspecs", "ls-files", "-z", "--")
+    paths = checkout.run(*command, *(f":(glob)**/{each}" for each in names)).fields
     if stamp is not None and max(stamp[2:]) < (began - _SETTLED_SECONDS) * 1e9:
-        _kept.put(index, (stamp, found))
-    return found
+        _kept.put(index, (stamp, paths))
+    return paths
 
 
 NODE_MODULES = "node_modules"
@@ -76,9 +76,9 @@ def derive_node_modules(source: str, target: str, moved: Moved) -> bool:
         elif not entry.is_symlink() and (entry.name == PROGRAMS or entry.name.startswith("@")):
             leads_to_sources |= derive_node_modules(entry.path, to, moved)
         else:
-            inside = moved(os.path.realpath(entry.path)) if entry.is_symlink() else None
-            leads_to_sources |= inside is not None
-            _link(inside or entry.path, to, is_source=inside is not None)
+            worktree_path = moved(os.path.realpath(entry.path)) if entry.is_symlink() else None
+            leads_to_sources |= worktree_path is not None
+            _link(worktree_path or entry.path, to, is_source=worktree_path is not None)
     return leads_to_sources
 
 
@@ -164,10 +164,10 @@ class InstalledPackages:
 
     def _package_directories(self) -> list[str]:
         listed = tracked_manifests(self.checkout, _MANIFESTS)
-        found = dict.fromkeys(["", self.project, *map(os.path.dirname, listed)])
-        mine = (each for each in found if not any(within(each, own) for own in self.ours))
-        there = [each for each in mine if os.path.isdir(os.path.join(self.worktree, each))]
-        return there[:_MOST_PLACES]
+        directories = dict.fromkeys(["", self.project, *map(os.path.dirname, listed)])
+        users = (each for each in directories if not any(within(each, own) for own in self.ours))
+        existing = [each for each in users if os.path.isdir(os.path.join(self.worktree, each))]
+        return existing[:_MOST_PLACES]
 
     # -- programs ------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class InstalledPackages:
         path += self._node_programs(trusted)
         return Tools(path=tuple(path), variables=variables, checkout=self._top)
 
-    def _environment(self, made: str, search: str, trusted: bool) -> str:
+    def _environment(self, derived: str, search: str, trusted: bool) -> str:
         for name in ENVIRONMENTS:
             source, target = self._source_and_target(self.project, name)
             if not self.derives and virtualenvs.is_environment(target):
@@ -199,13 +199,13 @@ class InstalledPackages:
                 if not trusted and not is_linked and virtualenvs.is_environment(target):
                     return target
                 added = virtualenvs.packages_of(target)
-                return made if _try_to_derive(source, made, self._sources, added) else source
+                return derived if _try_to_derive(source, derived, self._sources, added) else source
         if not self.derives:
             return ""
         # Use another environment on the search path only if it leads to the checkout's sources.
         for source in _environments_on(search):
             if virtualenvs.leads_to(source, self._sources):
-                return made if _try_to_derive(source, made, self._sources) else ""
+                return derived if _try_to_derive(source, derived, self._sources) else ""
         return ""
 
     def _node_programs(self, trusted: bool) -> Iterator[str]:
@@ -214,12 +214,12 @@ class InstalledPackages:
             if not self.derives:
                 yield f"{target}/{PROGRAMS}"
                 continue
-            found = f"{source}/{PROGRAMS}"
-            if not os.path.isdir(found):
+            programs = f"{source}/{PROGRAMS}"
+            if not os.path.isdir(programs):
                 continue
-            leads = self._link_modules(source, target)
-            is_own = leads or not trusted
-            yield f"{target}/{PROGRAMS}" if is_own else found
+            leads_to_sources = self._link_modules(source, target)
+            is_own = leads_to_sources or not trusted
+            yield f"{target}/{PROGRAMS}" if is_own else programs
 
 
 def _try_to_derive(source: str, target: str, sources: PathMove, added: Sequence[str] = ()) -> bool:
@@ -237,6 +237,6 @@ def _try_to_derive(source: str, target: str, sources: PathMove, added: Sequence[
 def _environments_on(search: str) -> Iterator[str]:
     for directory in dict.fromkeys(search.split(os.pathsep)):
         if os.path.basename(directory) == "bin" and os.path.isabs(directory):
-            above = os.path.dirname(directory)
-            if virtualenvs.is_environment(above):
-                yield above
+            environment = os.path.dirname(directory)
+            if virtualenvs.is_environment(environment):
+                yield environment

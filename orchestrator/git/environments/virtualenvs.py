@@ -104,25 +104,25 @@ def packages_of(directory: str) -> list[str]:
 
 
 def _site_packages(directory: str) -> Iterator[str]:
-    for found in Path(directory, "lib").glob("python*/site-packages"):
-        if found.is_dir():
-            yield str(found)
+    for packages in Path(directory, "lib").glob("python*/site-packages"):
+        if packages.is_dir():
+            yield str(packages)
 
 
-def _derive_program(source: str, target: str, own: PathMove) -> None:
+def _derive_program(source: str, target: str, move: PathMove) -> None:
     if os.path.islink(source):
-        os.symlink(own.of(os.readlink(source)), target)
+        os.symlink(move.of(os.readlink(source)), target)
         return
-    found = os.lstat(source)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.lstat(source)
+    if not stat.S_ISREG(status.st_mode):
         return
-    script = None if found.st_size > _MOST_BYTES else read_regular(source, _MOST_BYTES)
-    if script is None or b"\0" in script or os.fsencode(own.before) not in script:
+    script = None if status.st_size > _MOST_BYTES else read_regular(source, _MOST_BYTES)
+    if script is None or b"\0" in script or os.fsencode(move.before) not in script:
         os.symlink(source, target)
         return
-    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, found.st_mode & 0o777)
+    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY, status.st_mode & 0o777)
     with open(descriptor, "wb") as file:
-        file.write(_with_shebang(own.text(script)))
+        file.write(_with_shebang(move.text(script)))
 
 
 def _with_shebang(script: bytes) -> bytes:
@@ -167,7 +167,7 @@ def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
         text = os.fsdecode(line.strip())
         if text.startswith(("import ", "import\t")):
             lines.append(sources.text(line))
-            _take_modules(text, os.path.dirname(listed), os.path.dirname(to), sources)
+            _copy_modules(text, os.path.dirname(listed), os.path.dirname(to), sources)
         elif text and not text.startswith("#"):
             path = os.path.normpath(os.path.join(os.path.dirname(listed), text))
             lines.append(os.fsencode(path if within(path, source) else sources.of(path)))
@@ -175,7 +175,7 @@ def _derive_list(listed: str, to: str, source: str, sources: PathMove) -> None:
         Path(to).write_bytes(b"\n".join(lines) + b"\n")
 
 
-def _take_modules(line: str, packages: str, place: str, sources: PathMove) -> None:
+def _copy_modules(line: str, packages: str, place: str, sources: PathMove) -> None:
     for name in re.findall(r"import\s+([\w.]+)", line):
         module = f"{packages}/{name}.py"
         text = read_regular(module, _MOST_BYTES) or b""
