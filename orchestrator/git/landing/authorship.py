@@ -57,15 +57,15 @@ def is_ours(signature: Signature) -> bool:
 
 
 def _commits(git: Git, tip: str, without: Sequence[str]) -> list[_Commit]:
-    how = ("--reverse", "--topo-order", "--date=raw", "--no-show-signature", "--no-color")
+    options = ("--reverse", "--topo-order", "--date=raw", "--no-show-signature", "--no-color")
     spans = [f"^{each}" for each in without]
-    shown = git.run("log", *how, f"--format={_FORMAT}", tip, *spans, "--").out
-    found = []
-    for text in os.fsdecode(shown).split("\0\0\n")[:-1]:
+    log = git.run("log", *options, f"--format={_FORMAT}", tip, *spans, "--").out
+    commits = []
+    for text in os.fsdecode(log).split("\0\0\n")[:-1]:
         name, tree, parents, an, ae, ad, cn, ce, cd, message = text.split("\0", 9)
         author, committer = Signature(name=an, email=ae), Signature(name=cn, email=ce)
-        found.append(_Commit(name, tree, parents.split(), author, ad, committer, cd, message))
-    return found
+        commits.append(_Commit(name, tree, parents.split(), author, ad, committer, cd, message))
+    return commits
 
 
 def _rewrite(git: Git, commit: _Commit, parents: Sequence[str], user: Signature) -> str:
@@ -82,7 +82,7 @@ def _rewrite(git: Git, commit: _Commit, parents: Sequence[str], user: Signature)
     text = os.fsencode(commit.message)
     trailer = coauthor(commit.author) if is_ours(commit.author) else ""
     if trailer:
-        add = ("interpret-trailers", "--no-divider", "--if-exists=addIfDifferent")
-        text = git.run(*add, "--trailer", trailer, given=text).out
-    above = [word for parent in parents for word in ("-p", parent)]
-    return git.run("commit-tree", *above, commit.tree, given=text, env=env).text
+        command = ("interpret-trailers", "--no-divider", "--if-exists=addIfDifferent")
+        text = git.run(*command, "--trailer", trailer, given=text).out
+    parent_options = [word for parent in parents for word in ("-p", parent)]
+    return git.run("commit-tree", *parent_options, commit.tree, given=text, env=env).text

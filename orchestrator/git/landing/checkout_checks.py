@@ -23,18 +23,18 @@ def check_committed(git: Git, dirt: str, job_id: str) -> None:
 
     ``dirt``: the commit that saves the state of these files at the job's start.
     """
-    taken = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
+    saved_paths = git.run("diff-tree", "--name-only", "-r", "-z", f"{dirt}^", dirt, "--").fields
     top = git.run("rev-parse", "--show-toplevel").text
-    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
-    status = Git(top, git.env).run("status", *how).fields
-    still = sorted({path_of(each) for each in status}.intersection(taken))
-    if still:
-        files = "file is" if len(still) == 1 else "files are"
+    options = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    status = Git(top, git.env).run("status", *options).fields
+    uncommitted = sorted({path_of(each) for each in status}.intersection(saved_paths))
+    if uncommitted:
+        files = "file is" if len(uncommitted) == 1 else "files are"
         raise InTheWay(
-            f"cannot land: {len(still)} {files} still uncommitted since the job started: "
-            f"{', '.join(still[:MOST_NAMED])}; nothing was changed; "
-            f"commit first: {_commit_command(top, still)}; then: {COMMAND} land {job_id}",
-            files=still,
+            f"cannot land: {len(uncommitted)} {files} still uncommitted since the job started: "
+            f"{', '.join(uncommitted[:MOST_NAMED])}; nothing was changed; "
+            f"commit first: {_commit_command(top, uncommitted)}; then: {COMMAND} land {job_id}",
+            files=uncommitted,
         )
 
 
@@ -46,7 +46,7 @@ def _commit_command(top: str, paths: Sequence[str]) -> str:
 
 def check_clean(git: Git) -> None:
     """Raise InTheWay if tracked files have uncommitted changes."""
-    changed = [path_of(each) for each in _changed(git)]
+    changed = [path_of(each) for each in _changed_entries(git)]
     if changed:
         raise InTheWay(
             "the checkout has uncommitted changes; nothing was changed; commit or stash them "
@@ -60,11 +60,11 @@ def is_between(git: Git, before: str, after: str) -> bool:
 
     ``before`` and ``after``: the two commits. A changed file has uncommitted changes.
     """
-    changed = {path_of(each) for each in _changed(git)}
+    changed = {path_of(each) for each in _changed_entries(git)}
     return bool(changed) and changed <= {*differing(git, "ADMT", before, after)}
 
 
-def _changed(git: Git) -> list[str]:
+def _changed_entries(git: Git) -> list[str]:
     return git.run("status", "--porcelain=v2", "-z", "--untracked-files=no").fields
 
 
@@ -88,7 +88,7 @@ def check_untracked(git: Git, before: str, after: str) -> None:
     top = git.run("rev-parse", "--show-toplevel").line
     paths = differing(git, "A", before, after)
     tracked = {*git.run("ls-files", "-z", "--full-name", "--", top).fields}
-    places = dict.fromkeys(filter(None, map(partial(_in_the_way, top), paths)))
+    places = dict.fromkeys(filter(None, map(partial(_blocking_path, top), paths)))
     lost = [each for place in places for each in _files_at(top, place) if each not in tracked]
     if lost:
         files, them = ("file", "it") if len(lost) == 1 else ("files", "them")
@@ -99,7 +99,7 @@ def check_untracked(git: Git, before: str, after: str) -> None:
         )
 
 
-def _in_the_way(top: str, path: str) -> str:
+def _blocking_path(top: str, path: str) -> str:
     """Return the existing path that blocks a new file at ``path``; "" if no path blocks it.
 
     The result is either ``path`` itself, or a file or link in place of a directory above ``path``.

@@ -71,8 +71,8 @@ def _is_beginning(git: Git, commit: str, path: str) -> bool:
     place = Path(_top(git), path)
     with suppress(RepositoryError, OSError):
         if stat.S_ISREG(place.lstat().st_mode):
-            whole = git.run("cat-file", "--filters", f"{commit}:{path}").out
-            return whole.startswith(place.read_bytes())
+            expected = git.run("cat-file", "--filters", f"{commit}:{path}").out
+            return expected.startswith(place.read_bytes())
     return False
 
 

@@ -50,12 +50,12 @@ def merged(git: Git, head: str, dirt: str, result: str, message: str) -> str:
     lines would conflict.
     """
     evolved = commit_tree(git, tree_of(git, head), [head, dirt], message, _NOBODY)
-    tried = merge_tree.merge(git, evolved, result, message, _NOBODY)
-    if tried.conflicts:
-        raise _in_the_way(
-            tried, "commit the work that was uncommitted when the job started, or merge by hand"
+    trial = merge_tree.merge(git, evolved, result, message, _NOBODY)
+    if trial.conflicts:
+        raise _conflict_error(
+            trial, "commit the work that was uncommitted when the job started, or merge by hand"
         )
-    return commit_tree(git, tree_of(git, tried.commit), [head, result], message, _NOBODY)
+    return commit_tree(git, tree_of(git, trial.commit), [head, result], message, _NOBODY)
 
 
 _LINK, _MODULE = "120000", "160000"
@@ -64,8 +64,8 @@ _POINTER = b"version https://git-lfs.github.com/spec/"
 _KINDS = {_LINK: "the path is a link", _MODULE: "the path is a submodule"}
 
 
-def _in_the_way(tried: Merge, advice: str) -> InTheWay:
-    paths = [each.path for each in tried.conflicts]
+def _conflict_error(merge: Merge, advice: str) -> InTheWay:
+    paths = [each.path for each in merge.conflicts]
     files = f"{plural(len(paths), 'file')}: {', '.join(paths[:10])}"
     return InTheWay(
         f"cannot land: the job and your branch both changed {files}; {advice}",
@@ -164,38 +164,40 @@ class Landing:
     def result(self) -> str:
         commit = self._git.resolve(self._branch)
         if not commit:
-            raise NotFound(f"job {self.job_id} has no merged result: {self._why_not()}")
+            raise NotFound(
+                f"job {self.job_id} has no merged result: {self._reason_for_no_result()}"
+            )
         return commit
 
     def check_holds(self, recorded: str) -> None:
         result = self.result()
-        if result == recorded or self._has(result, recorded):
+        if result == recorded or self._contains(result, recorded):
             return
         head = self._head()
-        if self._has(head, recorded) or self._rewritten_on(head, recorded):
+        if self._contains(head, recorded) or self._rewritten_on(head, recorded):
             return
         # The branch does not contain the recorded result. Accept the branch if the user may have
         # rebased it. Reject it at an earlier result, and at a commit in the history of HEAD.
-        if self._has(recorded, result) or self._has(head, result):
+        if self._contains(recorded, result) or self._contains(head, result):
             raise Conflict(
                 f"branch {self.head} was moved: it no longer contains commit {recorded[:12]}, the "
                 f"result of job {self.job_id}; nothing was changed; restore the branch while "
                 f"another branch is checked out: git branch -f {self.head} {recorded[:12]}"
             )
 
-    def _why_not(self) -> str:
+    def _reason_for_no_result(self) -> str:
         if not self._git.has_repository:
             copying = f"{COMMAND} apply {self.job_id}"
             return (
                 f"the project is not a git repository; copy the files of the job's workers: "
                 f"{copying}"
             )
-        found = listed_refs(self._git, self._start_prefix)
-        if not found:
+        starts = listed_refs(self._git, self._start_prefix)
+        if not starts:
             return self._no_branch(
                 f"if the job's workers had no worktrees, copy their files: {COMMAND} apply"
             )
-        if not any(map(self._may_have_changes, found)):
+        if not any(map(self._may_have_changes, starts)):
             return "the branches of the job's workers have no changes"
         return self._no_branch(
             "the workers' branches are merged when the job ends; show the job's status, and "
@@ -221,9 +223,9 @@ class Landing:
         """
         result = self.result()
         base = self._start()
-        how = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
+        options = ("--stat=100",) if stat else ("--patch", "--binary", "--full-index")
         quiet = ("--no-color", "--no-ext-diff", "--no-textconv", "--no-renames")
-        return self._git.run("diff", *how, *quiet, base, result, "--").out
+        return self._git.run("diff", *options, *quiet, base, result, "--").out
 
     @property
     def _base_ref(self) -> str:
@@ -243,13 +245,13 @@ class Landing:
         """The commit with the user's uncommitted work at the job's start; "" if there was none."""
         return self._git.ask("rev-parse", "--verify", "--quiet", dirty_ref(self.root_id))
 
-    def _has(self, commit: str, ancestor: str) -> bool:
+    def _contains(self, commit: str, ancestor: str) -> bool:
         return self._git.ask("merge-base", commit, ancestor) == ancestor
 
     def changed(self) -> Iterator[tuple[ChangedPath, Callable[[], bytes]]]:
         """Yield every path that the job changed, with a function that returns its content."""
-        for found in changed(self._git, self._start(), self.result()):
-            yield found, partial(content, self._git, found)
+        for path in changed(self._git, self._start(), self.result()):
+            yield path, partial(content, self._git, path)
 
     def branch(self) -> str:
         name = self._git.ask("symbolic-ref", "--quiet", "HEAD")
@@ -281,15 +283,15 @@ class Landing:
         if how is LandOptions.FAST_FORWARD and common != before:
             raise Conflict(f"cannot fast-forward: {branch} has new commits; land without --ff-only")
         straight = common == before and how is not LandOptions.MERGE
-        after = self._to_land(before, result, straight=straight)
-        landed = "fast-forward" if after == result else "a merge commit"
+        after = self._commit_to_land(before, result, straight=straight)
+        way = "fast-forward" if after == result else "a merge commit"
         if how is LandOptions.SQUASH:
-            after, landed = self._as_one(before, after, result, title), "one commit"
+            after, way = self._squashed(before, after, result, title), "one commit"
         elif self.as_user:
             after = self._as_users(before, after)
-            landed += f", author {self._user().name}"
-        self._move(before, after, "" if self._has(after, result) else result)
-        text = f"{branch} is at {after[:12]} now ({landed}); it was at {before[:12]}"
+            way += f", author {self._user().name}"
+        self._move(before, after, "" if self._contains(after, result) else result)
+        text = f"{branch} is at {after[:12]} now ({way}); it was at {before[:12]}"
         if common != before:
             text += (
                 f"; no gate has judged the result together with the newer commits of {branch}: run "
@@ -322,13 +324,13 @@ class Landing:
         """The name of the result branch."""
         return short(self._branch)
 
-    def _to_land(self, before: str, result: str, *, straight: bool) -> str:
+    def _commit_to_land(self, before: str, result: str, *, straight: bool) -> str:
         """Return the commit to which the user's branch moves when the result is landed.
 
         ``straight``: True to fast-forward the branch to the result.
         """
         words = job_commit_message(f"Merge the result of job {self.job_id}", self.job_id)
-        if self._dirt and not self._has(before, self._dirt):
+        if self._dirt and not self._contains(before, self._dirt):
             # The merge commit that ``merged`` returns needs no further merge.
             return merged(self._git, before, self._dirt, result, words)
         if straight:
@@ -336,18 +338,18 @@ class Landing:
         tree = tree_of(self._git, self._trial_merge(self._with_rewritten(before), result))
         return commit_tree(self._git, tree, [before, result], words, self._signature())
 
-    def _as_one(self, before: str, landed: str, result: str, title: str) -> str:
+    def _squashed(self, before: str, commit: str, result: str, title: str) -> str:
         base = self._git.resolve(self._base_ref)
         span = (result, f"^{before}", *((f"^{base}",) if base else ()))
         author = self._user() if self.as_user else self._signature()
         words = squash.message(self._git, self.job_id, title, span, author)
-        return squash.squash(self._git, landed, before, words, author)
+        return squash.squash(self._git, commit, before, words, author)
 
     def _as_users(self, before: str, after: str) -> str:
         """Make the user the author of all commits after ``before``. Return the new ``after``."""
         earlier = self._git.resolve(self._rewritten_ref)
-        is_there = earlier and self._rewritten_on(before, earlier)
-        without = [before, *filter(None, [earlier if is_there else "", self._dirt])]
+        has_earlier = earlier and self._rewritten_on(before, earlier)
+        without = [before, *filter(None, [earlier if has_earlier else "", self._dirt])]
         return as_users(self._git, after, without, self._user())
 
     def _rewritten_on(self, head: str, result: str) -> str:
@@ -355,8 +357,8 @@ class Landing:
 
         Return "" if no landing in this history rewrote the commits of ``result``.
         """
-        found = squash.landed_at(self._git, self.root_id, self.job_id, result)
-        return next((each for each in found if self._has(head, each)), "")
+        commits = squash.landed_at(self._git, self.root_id, self.job_id, result)
+        return next((each for each in commits if self._contains(head, each)), "")
 
     def _with_rewritten(self, head: str) -> str:
         """Return the commit with which the result is merged: usually ``head``.
@@ -373,14 +375,14 @@ class Landing:
 
     def _move(self, before: str, after: str, rewritten: str) -> None:
         # Record the landing first, so that it can be undone even if a crash interrupts the move.
-        noted = self._noted_move()
-        had = self._git.resolve(self._rewritten_ref)
+        former_move = self._noted_move()
+        former_result = self._git.resolve(self._rewritten_ref)
         self._note_move(before, after, rewritten)
         try:
             update_checkout.move(self._git, before, after, f"orchestrator land {self.job_id}")
         except Exception:
             with suppress(RepositoryError):
-                self._note_move(*noted, had)
+                self._note_move(*former_move, former_result)
             raise
 
     def _noted_move(self) -> tuple[str, str]:
@@ -404,13 +406,13 @@ class Landing:
         if self._head() == before:
             raise self._not_landed()
         is_rewritten = self._git.resolve(self._rewritten_ref)
-        noted = (
+        refs = (
             *((self._rewritten_ref,) if is_rewritten else ()),
             self._before_ref,
             self._after_ref,
         )
         why = f"orchestrator undo {self.job_id}"
-        update_checkout.move(self._git, after, before, why, drop=noted, mark=self._undoing_ref)
+        update_checkout.move(self._git, after, before, why, drop=refs, mark=self._undoing_ref)
         text = f"{branch} is back at {before[:12]}, its commit before the landing"
         return Moved(branch=branch, before=after, after=before, text=text)
 
@@ -441,7 +443,7 @@ class Landing:
     def is_landed(self) -> bool:
         """True if the checked-out branch has the whole result already."""
         head, result = self._head(), self.result()
-        return self._has(head, result) or bool(self._rewritten_on(head, result))
+        return self._contains(head, result) or bool(self._rewritten_on(head, result))
 
     def landed_on(self, branch: str) -> tuple[str, str] | None:
         on_branch = not branch.startswith("HEAD ")
@@ -452,7 +454,7 @@ class Landing:
         )
         if not (tip and before and after) or before == after:
             return None
-        return (before, after) if self._has(tip, after) else None
+        return (before, after) if self._contains(tip, after) else None
 
     def is_moving(self) -> bool:
         return interrupted_checkout.is_locked(self._git)
@@ -462,7 +464,7 @@ class Landing:
         for after, landed in listed_refs(self._git, prefix).items():
             name = after.removeprefix(prefix)
             tip = self._git.ask("rev-parse", f"refs/{name}")
-            if name != "HEAD" and tip and self._has(tip, landed):
+            if name != "HEAD" and tip and self._contains(tip, landed):
                 raise Conflict(
                     f"job {self.job_id} was landed on {short(f'refs/{name}')}, but {branch} is "
                     f"checked out; check out {short(f'refs/{name}')} first"
@@ -481,15 +483,15 @@ class Landing:
         undoing = self._git.resolve(self._undoing_ref)
         head = self._head()
         if head == before:
-            meant, what = after, "landing of"
+            target, what = after, "landing of"
         elif head == after and undoing:
-            meant, what = before, "undo of"
+            target, what = before, "undo of"
         else:
             return False
-        between = is_between(self._git, head, meant)
-        if not between and not interrupted_checkout.has_only_added(self._git, head, meant):
+        between = is_between(self._git, head, target)
+        if not between and not interrupted_checkout.has_only_added(self._git, head, target):
             return False
-        if interrupted_checkout.restore(self._git, head, meant):
+        if interrupted_checkout.restore(self._git, head, target):
             if undoing:
                 self._git.run("update-ref", *ITSELF, "-d", self._undoing_ref)
             return True
@@ -498,7 +500,7 @@ class Landing:
         raise Conflict(
             f"the {what} job {self.job_id} was interrupted, and cannot be rolled back: a file was "
             f"changed since then, or another git process is running; "
-            f"{self._how_to_complete(meant)}"
+            f"{self._how_to_complete(target)}"
         )
 
     def _how_to_complete(self, commit: str) -> str:
@@ -520,20 +522,20 @@ class Landing:
         return self._git.run("rev-parse", "--verify", "HEAD").text
 
     def _trial_merge(self, before: str, result: str) -> str:
-        tried = merge_tree.merge(self._git, before, result, "trial", _NOBODY)
-        if tried.conflicts:
-            raise _in_the_way(tried, f"merge by hand: git merge {short(self._branch)}")
-        return tried.commit
+        trial = merge_tree.merge(self._git, before, result, "trial", _NOBODY)
+        if trial.conflicts:
+            raise _conflict_error(trial, f"merge by hand: git merge {short(self._branch)}")
+        return trial.commit
 
     def _user(self) -> Signature:
         """Return the user's signature. Raise Conflict if git's configuration has no user."""
-        found = self._signature()
-        if found is _NOBODY:
+        signature = self._signature()
+        if signature is _NOBODY:
             raise Conflict(
                 "git.author is 'user', but git has no user; nothing was changed; run "
                 "`git config user.name NAME` and `git config user.email ADDRESS`"
             )
-        return found
+        return signature
 
     def _signature(self) -> Signature:
         return signature_of_user(self._git) or _NOBODY

@@ -60,24 +60,24 @@ class PullRequest:
             )
         command = self._command(tool)
         if tool == "gh":
-            asked = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
-            if known := self._run(["gh", "pr", "list", *asked], captured=True).stdout.strip():
-                return str(known)
-        done = self._run(command, given=self.body if tool == "gh" else "", captured=True)
-        if done.returncode:
+            filters = ["--head", self.head, "--state", "open", "--json", "url", "--jq", ".[].url"]
+            if address := self._run(["gh", "pr", "list", *filters], captured=True).stdout.strip():
+                return str(address)
+        answer = self._run(command, given=self.body if tool == "gh" else "", captured=True)
+        if answer.returncode:
             raise Conflict(
                 f"{self.head} was pushed to {remote}, but no pull request was opened: "
-                f"{join(command[:3])} failed with exit code {done.returncode}"
+                f"{join(command[:3])} failed with exit code {answer.returncode}"
             )
-        return str(done.stdout).strip()
+        return str(answer.stdout).strip()
 
     def _remote(self) -> str:
         git = Git(str(self.project), {})
         remotes = git.run("remote").text.split()
-        own = git.ask("config", f"branch.{self.base}.remote")
-        known = [name for name in (own, "origin") if name in remotes]
-        if known or len(remotes) == 1:
-            return (*known, *remotes)[0]
+        configured = git.ask("config", f"branch.{self.base}.remote")
+        candidates = [name for name in (configured, "origin") if name in remotes]
+        if candidates or len(remotes) == 1:
+            return (*candidates, *remotes)[0]
         if not remotes:
             raise Conflict("the repository has no remote; add one: git remote add origin ADDRESS")
         raise Conflict(
@@ -87,12 +87,14 @@ class PullRequest:
 
     def _tool(self, remote: str) -> str:
         address = Git(str(self.project), {}).ask("remote", "get-url", "--push", remote)
-        named = [tool for tool, (word, _) in _TOOLS.items() if word in _host(address)]
-        found = [tool for tool in named or _TOOLS if shutil.which(tool, path=self._search_path)]
-        if found:
-            return found[0]
-        wanted = named or list(_TOOLS)
-        places = " or ".join(f"{tool} ({_TOOLS[tool][1]})" for tool in wanted)
+        matching = [tool for tool, (word, _) in _TOOLS.items() if word in _host(address)]
+        installed = [
+            tool for tool in matching or _TOOLS if shutil.which(tool, path=self._search_path)
+        ]
+        if installed:
+            return installed[0]
+        suggested = matching or list(_TOOLS)
+        places = " or ".join(f"{tool} ({_TOOLS[tool][1]})" for tool in suggested)
         push = join(["git", "push", remote, f"{self.commit[:12]}:refs/heads/{self.head}"])
         raise Conflict(
             f"no program was found that can open a pull request at {remote}; nothing was "
@@ -137,8 +139,8 @@ def _host(address: str) -> str:
 
     Forms: ``https://host/path``, ``ssh://user@host/path``, and ``user@host:path``.
     """
-    _, has_scheme, rest = address.partition("://")
+    _, has_scheme, location = address.partition("://")
     if has_scheme:
-        return rest.partition("/")[0].rpartition("@")[2].lower()
+        return location.partition("/")[0].rpartition("@")[2].lower()
     place, is_scp, _ = address.partition(":")
     return place.rpartition("@")[2].lower() if is_scp and "/" not in place else ""

@@ -40,18 +40,18 @@ def subject_of(title: str, job_id: str) -> str:
 
 
 def _trailers(git: Git, job_id: str, span: Sequence[str], user: Signature) -> Iterator[str]:
-    found = _log_values(git, span, "%(trailers:only,unfold)")
+    trailers = _log_values(git, span, "%(trailers:only,unfold)")
     authors = (each.split("\0") for each in _log_values(git, span, "%an%x00%ae", "--no-merges"))
     signatures = [Signature(name=name, email=email) for name, email in authors]
     with_authors = [coauthor(each) for each in signatures if each.email != user.email]
-    lines = [f"Orchestrator-Job: {job_id}", *found, *filter(None, with_authors)]
+    lines = [f"Orchestrator-Job: {job_id}", *trailers, *filter(None, with_authors)]
     yield from dict.fromkeys(lines)
 
 
-def _log_values(git: Git, span: Sequence[str], what: str, *how: str) -> list[str]:
+def _log_values(git: Git, span: Sequence[str], what: str, *options: str) -> list[str]:
     order = ("--reverse", "--topo-order", "--no-show-signature", "--no-color")
-    shown = git.run("log", *order, *how, f"--format={what}", *span, "--").text
-    return list(dict.fromkeys(line for line in shown.splitlines() if line.strip()))
+    log = git.run("log", *order, *options, f"--format={what}", *span, "--").text
+    return list(dict.fromkeys(line for line in log.splitlines() if line.strip()))
 
 
 def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]:
@@ -68,5 +68,5 @@ def landed_at(git: Git, root_id: str, job_id: str, result: str) -> Iterator[str]
 
 def is_landed(git: Git, root_id: str, job_id: str, result: str) -> bool:
     """True if ``result`` was landed as rewritten commits that are on a branch of the user."""
-    found = landed_at(git, root_id, job_id, result)
-    return any(is_users(git, commit, "refs/heads") for commit in found)
+    commits = landed_at(git, root_id, job_id, result)
+    return any(is_users(git, commit, "refs/heads") for commit in commits)

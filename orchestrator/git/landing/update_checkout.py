@@ -36,12 +36,12 @@ def move(
     if mark:
         _run_or_conflict(git, "update-ref", mark, before)
     failpoints.reached("landing: about to move")
-    there = _lock_files(git)
+    earlier_locks = _lock_files(git)
     try:
         _run_or_conflict(git, "reset", "--keep", after, env={"GIT_REFLOG_ACTION": why})
     except Conflict:
         # Remove locks that a killed git has left, because they would block the next command.
-        leftover_files.clear(_lock_files(git) - there)
+        leftover_files.clear(_lock_files(git) - earlier_locks)
         # Git moves the branch last. If HEAD is at ``after``, the files and the index are complete.
         if git.ask("rev-parse", "--verify", "HEAD") != after:
             restore(git, before, after)
@@ -57,8 +57,8 @@ def _check_locks(git: Git, before: str, after: str, drop: Sequence[str], mark: s
     # Git itself would notice a locked ref only after it has written all files.
     lines = [f"update HEAD {after} {before}", *(f"delete {ref}" for ref in drop)]
     lines += [f"update {mark} {before}"] if mark else []
-    given = os.fsencode("\n".join(["start", *lines, "prepare", "abort", ""]))
-    _run_or_conflict(git, "update-ref", "--stdin", given=given)
+    request = os.fsencode("\n".join(["start", *lines, "prepare", "abort", ""]))
+    _run_or_conflict(git, "update-ref", "--stdin", given=request)
 
 
 def _run_or_conflict(git: Git, *arguments: str, **more: Any) -> None:
@@ -69,13 +69,13 @@ def _run_or_conflict(git: Git, *arguments: str, **more: Any) -> None:
 
 
 def _drop(git: Git, ref: str) -> None:
-    there = _lock_files(git)
+    earlier_locks = _lock_files(git)
     try:
         git.run("update-ref", "-d", ref)
     except RepositoryError:
         # The checkout has already moved, so retry after removing the lock that a killed git has
         # left on packed refs.
-        leftover_files.clear(_lock_files(git) - there)
+        leftover_files.clear(_lock_files(git) - earlier_locks)
         git.run("update-ref", "-d", ref)
 
 
@@ -92,8 +92,8 @@ def _lock_files(git: Git) -> set[str]:
 
 def is_index_of(git: Git, commit: str) -> bool:
     """True if the index equals the commit."""
-    asked = ("diff-index", "--cached", "--quiet", commit, "--")
-    return git.run(*asked, accept=range(256)).code == 0
+    command = ("diff-index", "--cached", "--quiet", commit, "--")
+    return git.run(*command, accept=range(256)).code == 0
 
 
 def restore(git: Git, before: str, after: str) -> None:
@@ -106,9 +106,9 @@ def restore(git: Git, before: str, after: str) -> None:
     top = git.run("rev-parse", "--show-toplevel").line
     for path in differing(git, "A", before, after):
         _remove(top, path)
-    given = with_nul(differing(git, "a", before, after))
+    paths = with_nul(differing(git, "a", before, after))
     with suppress(RepositoryError):
-        Git(top, git.env, git.umask).run("checkout-index", "-f", "-q", "-z", "--stdin", given=given)
+        Git(top, git.env, git.umask).run("checkout-index", "-f", "-q", "-z", "--stdin", given=paths)
 
 
 def _remove(top: str, path: str) -> None:
