@@ -34,7 +34,7 @@ def _parsed_side(text: str, invented: re.Pattern[str]) -> Side:
 
 def conflicts(sides: Sequence[Side]) -> Iterator[FileConflict]:
     for path in dict.fromkeys(path for *_, path in sides):
-        blobs = {stage: blob for _, blob, stage, where in sides if where == path}
+        blobs = {stage: blob for _, blob, stage, side_path in sides if side_path == path}
         yield FileConflict(
             path=path, base=blobs.get(1, ""), ours=blobs.get(2, ""), theirs=blobs.get(3, "")
         )
@@ -48,66 +48,68 @@ def with_theirs(git: Git, tree: str, ours: str, theirs: str, sides: Sequence[Sid
     keeps the merged content.
     """
     paths = list(dict.fromkeys(path for *_, path in sides))
-    kept = [*entries_at(git, theirs, paths)]
-    known = _with_parents(path for *_, path in (*entries_at(git, ours, paths), *kept))
-    meant = [path for path in paths if path in known]
+    their_entries = [*entries_at(git, theirs, paths)]
+    known_paths = _with_parents(
+        path for *_, path in (*entries_at(git, ours, paths), *their_entries)
+    )
+    real = [path for path in paths if path in known_paths]
     invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
-    gone = [path for *_, path in entries_at(git, tree, [*meant, *invented])]
-    lines = [f"0 {'0' * len(tree)}\t{path}" for path in gone]
-    back = _at_old_paths(git, tree, ours, theirs, kept)
-    entries = (*_at_merged_paths(sides, kept), *back, *kept)
+    removed = [path for *_, path in entries_at(git, tree, [*real, *invented])]
+    lines = [f"0 {'0' * len(tree)}\t{path}" for path in removed]
+    old_entries = _at_old_paths(git, tree, ours, theirs, their_entries)
+    entries = (*_at_merged_paths(sides, their_entries), *old_entries, *their_entries)
     lines += [f"{mode} {name}\t{path}" for mode, name, path in entries]
     return edited_tree(git, tree, with_nul(lines))
 
 
 def _at_old_paths(
-    git: Git, tree: str, ours: str, theirs: str, kept: Sequence[Entry]
+    git: Git, tree: str, ours: str, theirs: str, entries: Sequence[Entry]
 ) -> Iterator[Entry]:
-    """Yield the ``theirs`` version of each file that ``ours`` renamed to a path in ``kept``.
+    """Yield the ``theirs`` version of each file that ``ours`` renamed to a path in ``entries``.
 
-    The entry in ``kept`` occupies the new path. Therefore the version is yielded with the path from
-    before the rename, so that the version is not lost.
+    The entry in ``entries`` occupies the new path. Therefore the version is yielded with the path
+    from before the rename, so that the version is not lost.
     """
-    places = {path for *_, path in kept}
-    above = _with_parents(places)
+    places = {path for *_, path in entries}
+    occupied = _with_parents(places)
     base = git.ask("merge-base", ours, theirs)
-    how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
-    fields = git.run("diff-tree", *how, base, ours).fields if base and places else []
+    options = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
+    fields = git.run("diff-tree", *options, base, ours).fields if base and places else []
     for before, after in zip(fields[1::3], fields[2::3], strict=True):
-        taken = after in above or not places.isdisjoint(_with_parents([after]))
-        if taken and not any(entries_at(git, tree, [before])):
+        is_occupied = after in occupied or not places.isdisjoint(_with_parents([after]))
+        if is_occupied and not any(entries_at(git, tree, [before])):
             yield from entries_at(git, theirs, [before])
 
 
-def _at_merged_paths(sides: Sequence[Side], kept: Sequence[Entry]) -> Iterator[Entry]:
+def _at_merged_paths(sides: Sequence[Side], entries: Sequence[Entry]) -> Iterator[Entry]:
     """Yield the ``theirs`` version of each conflicting file, at the path in ``sides``.
 
-    A file is omitted if ``kept`` has an entry at this path.
+    A file is omitted if ``entries`` has an entry at this path.
     """
-    above = _with_parents(path for *_, path in kept)
+    occupied = _with_parents(path for *_, path in entries)
     for mode, blob, stage, path in sides:
-        if stage == 3 and path not in above:
+        if stage == 3 and path not in occupied:
             yield mode, blob, path
 
 
 def entries_at(git: Git, tree: str, paths: Sequence[str]) -> Iterator[Entry]:
     """Yield the entries of ``tree`` at ``paths``; for a directory, the entries below it."""
-    few, places = len(paths) <= MOST_NAMED, frozenset(paths)
-    listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *(paths if few else ()))
+    are_few, places = len(paths) <= MOST_NAMED, frozenset(paths)
+    listed = git.run("ls-tree", "-r", "-z", "--full-tree", tree, "--", *(paths if are_few else ()))
     for field in listed.fields:
         words, path = field.split("\t", 1)
         mode, _, name = words.split(" ")
-        if few or not places.isdisjoint(_with_parents([path])):
+        if are_few or not places.isdisjoint(_with_parents([path])):
             yield mode, name, path
 
 
 def _with_parents(paths: Iterable[str]) -> set[str]:
-    found: set[str] = set()
+    all_paths: set[str] = set()
     for path in paths:
-        while path and path not in found:
-            found.add(path)
+        while path and path not in all_paths:
+            all_paths.add(path)
             path = path.rpartition("/")[0]
-    return found
+    return all_paths
 
 
 _MARKER_FOUND = ": leftover conflict marker"
@@ -119,8 +121,8 @@ def marked_lines(git: Git, start: str, end: str, *paths: str) -> list[tuple[str,
 
     Each item has the path of the file and the number of the line.
     """
-    how = ("-c", _ONLY_MARKERS, "diff-tree", "--check", "-r")
-    shown = git.run(*how, start, end, "--", *paths, accept=(0, 2))
-    found = (line for line in os.fsdecode(shown.out).splitlines() if line.endswith(_MARKER_FOUND))
-    places = (line.removesuffix(_MARKER_FOUND).rpartition(":") for line in found)
+    command = ("-c", _ONLY_MARKERS, "diff-tree", "--check", "-r")
+    answer = git.run(*command, start, end, "--", *paths, accept=(0, 2))
+    lines = (line for line in os.fsdecode(answer.out).splitlines() if line.endswith(_MARKER_FOUND))
+    places = (line.removesuffix(_MARKER_FOUND).rpartition(":") for line in lines)
     return [(path, number) for path, _, number in places]

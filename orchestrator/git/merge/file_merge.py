@@ -103,14 +103,14 @@ def texts_of(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[ConflictTex
 
 def write_blobs(git: Git, contents: Iterable[Content]) -> list[Entry]:
     """Write the merged texts to the repository as blobs. Return tree entries for the blobs."""
-    there = [(each, each.text) for each in contents if each.text is not None]
+    with_text = [(each, each.text) for each in contents if each.text is not None]
     with tempfile.TemporaryDirectory(prefix="orchestrator-merge-") as name:
-        paths = [Path(name, str(number)) for number in range(len(there))]
-        for path, (_, text) in zip(paths, there, strict=True):
+        paths = [Path(name, str(number)) for number in range(len(with_text))]
+        for path, (_, text) in zip(paths, with_text, strict=True):
             path.write_bytes(text)
-        given = os.fsencode("".join(f"{path}\n" for path in paths))
-        blobs = git.run("hash-object", "-w", "--no-filters", "--stdin-paths", given=given).text
-    pairs = zip(there, blobs.split(), strict=True)
+        path_lines = os.fsencode("".join(f"{path}\n" for path in paths))
+        blobs = git.run("hash-object", "-w", "--no-filters", "--stdin-paths", given=path_lines).text
+    pairs = zip(with_text, blobs.split(), strict=True)
     return [(each.mode, blob, each.path) for (each, _), blob in pairs]
 
 
@@ -132,12 +132,12 @@ class _Merger:
         conflicts = [each for each in self._hunks if each.kind is HunkKind.CONFLICT]
         unites = self._unites and all(each.only_adds for each in conflicts)
         text = self._text(unites)
-        none = Content(self._file.path, self._file.mode, None)
+        unresolved = Content(self._file.path, self._file.mode, None)
         if not conflicts:
             # Without ``forces``, only differences at line ends are resolved here. If git found a
             # conflict for another reason, the conflict stays.
             way = FileWay.LINE_ENDS if self._differs_at_ends and self._file.mode_agrees else None
-            return self._content(text, way) if way or self._forces else none
+            return self._content(text, way) if way or self._forces else unresolved
         if unites and self._file.mode_agrees:
             sides = (self._file.ours, self._file.theirs)
             if union.is_sound(self._file.path, text, sides):
@@ -146,8 +146,8 @@ class _Merger:
             # If both sides created the file, return no text. The caller then uses the whole
             # ``theirs`` version. If ours renamed another file to this path, the caller also
             # restores the ``theirs`` version of that file at its old path.
-            return none
-        lost = tuple(self._lost(each) for each in conflicts)
+            return unresolved
+        lost = tuple(self._lost_hunk(each) for each in conflicts)
         return self._content(self._text(unites=False), None, lost)
 
     def conflict_texts(self) -> Iterator[ConflictText]:
@@ -200,7 +200,7 @@ class _Merger:
         base, ours, theirs = map(_line_end, (self._base, self._ours, self._theirs))
         return theirs if ours == base else ours
 
-    def _lost(self, hunk: Hunk) -> LostHunk:
+    def _lost_hunk(self, hunk: Hunk) -> LostHunk:
         ours = self._ours[slice(*hunk.ours)]
         first, last = _differing_span(ours, self._theirs[slice(*hunk.theirs)])
         if first < last:
@@ -242,14 +242,14 @@ def _joined(lines: Sequence[bytes], line_end: bytes | None, texts: Sequence[Line
     if not lines:
         return b""
     usual = line_end or b"\n"
-    whole = [
+    joined = [
         line.rstrip(b"\r\n") + usual if line_end or not line.endswith(b"\n") else line
         for line in lines
     ]
     open_ended = not any(text and text[-1].endswith(b"\n") for text in texts)
     if open_ended:
-        whole[-1] = whole[-1].rstrip(b"\r\n")
-    return b"".join(whole)
+        joined[-1] = joined[-1].rstrip(b"\r\n")
+    return b"".join(joined)
 
 
 def _line_end(lines: Lines) -> bytes | None:
@@ -265,13 +265,13 @@ def _conflicted_files(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[Co
     stages: dict[str, dict[int, tuple[str, str]]] = {}
     for mode, blob, stage, path in sides:
         stages.setdefault(path, {})[stage] = mode, blob
-    found = {path: each for path, each in stages.items() if _is_regular(each)}
-    places = {path for mode, _, path in entries_at(git, tree, [*found]) if mode in _REGULAR}
-    found = {path: each for path, each in found.items() if path in places}
-    special = _with_drivers(git, [*found])
-    known = _texts(git, {blob for each in found.values() for _, blob in each.values()})
-    for path, each in found.items():
-        texts = {stage: known[blob] for stage, (_, blob) in each.items() if blob in known}
+    files = {path: each for path, each in stages.items() if _is_regular(each)}
+    places = {path for mode, _, path in entries_at(git, tree, [*files]) if mode in _REGULAR}
+    files = {path: each for path, each in files.items() if path in places}
+    special = _paths_with_drivers(git, [*files])
+    blob_texts = _texts(git, {blob for each in files.values() for _, blob in each.values()})
+    for path, each in files.items():
+        texts = {stage: blob_texts[blob] for stage, (_, blob) in each.items() if blob in blob_texts}
         if path not in special and texts.keys() == each.keys():
             mode, agrees = _merged_mode(each)
             yield ConflictedFile(path, mode, agrees, texts.get(1), texts[2], texts[3])
@@ -290,22 +290,24 @@ def _merged_mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
 
 def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
     """Return texts by blob id. Binary files and files that are too large are omitted."""
-    listed = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
-    lines = git.run("cat-file", "--batch-check", given=listed).text.splitlines()
+    request = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
+    lines = git.run("cat-file", "--batch-check", given=request).text.splitlines()
     sizes = {words[0]: int(words[2]) for words in map(str.split, lines) if words[1] == "blob"}
     small = [blob for blob, size in sizes.items() if size <= MOST_BYTES]
-    out = git.run("cat-file", "--batch", given="".join(f"{each}\n" for each in small).encode()).out
-    found, at = {}, 0
+    output = git.run(
+        "cat-file", "--batch", given="".join(f"{each}\n" for each in small).encode()
+    ).out
+    texts, position = {}, 0
     for blob in small:
-        start = out.index(b"\n", at) + 1
-        at = start + sizes[blob] + 1
-        content = out[start : at - 1]
+        start = output.index(b"\n", position) + 1
+        position = start + sizes[blob] + 1
+        content = output[start : position - 1]
         if b"\0" not in content[:_BEGINNING]:
-            found[blob] = content
-    return found
+            texts[blob] = content
+    return texts
 
 
-def _with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
+def _paths_with_drivers(git: Git, paths: Sequence[str]) -> set[str]:
     """Return the paths for which the repository's attributes name a merge driver."""
     usual = ("unspecified", "set", "text")
     return {path for path, driver in _drivers_of(git, paths) if driver not in usual}
@@ -338,16 +340,16 @@ def merged_by_drivers_since(git: Git, start: str, tip: str) -> list[str]:
     """
     if not _configured_drivers(git):
         return []
-    how = ("--merges", "--max-parents=2", "--parents", tip, f"^{start}", "--")
-    merges = map(str.split, git.run("rev-list", *how).text.splitlines())
+    options = ("--merges", "--max-parents=2", "--parents", tip, f"^{start}", "--")
+    merges = map(str.split, git.run("rev-list", *options).text.splitlines())
     return sorted(
         {path for _, ours, theirs in merges for path in merged_by_drivers(git, ours, theirs)}
     )
 
 
 def _configured_drivers(git: Git) -> set[str]:
-    found = map(_DRIVERS.match, git_config.listed(git))
-    return {os.fsdecode(each[1]) for each in found if each}
+    matches = map(_DRIVERS.match, git_config.listed(git))
+    return {os.fsdecode(each[1]) for each in matches if each}
 
 
 def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Edit]], ...]:
@@ -367,9 +369,9 @@ def _edits(git: Git, files: Sequence[ConflictedFile]) -> tuple[dict[int, list[Ed
 
 
 def _diffs(git: Git, side: str) -> dict[int, list[Edit]]:
-    shown = git.run("diff", *_DIFF, "base", side, accept=(0, 1)).out
-    found: dict[int, list[Edit]] = {}
-    for part in (b"\n" + shown).split(b"\ndiff --git ")[1:]:
+    diff = git.run("diff", *_DIFF, "base", side, accept=(0, 1)).out
+    edits: dict[int, list[Edit]] = {}
+    for part in (b"\n" + diff).split(b"\ndiff --git ")[1:]:
         number = part.split(b"\n", 1)[0].rpartition(b"/")[2]
-        found[int(number)] = edits_of(part)
-    return found
+        edits[int(number)] = edits_of(part)
+    return edits

@@ -50,11 +50,11 @@ def key(line: bytes) -> bytes:
 
 def edits_of(diff: bytes) -> list[Edit]:
     """Return the edits in ``diff``: git's patch of one file, without context lines."""
-    found: list[Edit] = []
+    edits: list[Edit] = []
     for match in _HEADER.finditer(diff):
         numbers = [1 if each is None else int(each) for each in match.groups()]
-        found.append((_span(*numbers[:2]), _span(*numbers[2:])))
-    return found
+        edits.append((_span(*numbers[:2]), _span(*numbers[2:])))
+    return edits
 
 
 def _span(first: int, count: int) -> Span:
@@ -73,18 +73,21 @@ def hunks(base: Lines, ours: Lines, theirs: Lines, sides: Sequence[list[Edit]]) 
     that touch each other are one conflict.
     """
     left, right = (list(each) for each in sides)
-    at = [0, 0, 0]
+    positions = [0, 0, 0]
     while left or right:
         taken_left, taken_right, (low, high) = _pop_group(left, right)
-        if unchanged := low - at[0]:
-            yield _same_hunk(at, unchanged)
-            at = [each + unchanged for each in at]
-        spans = [_mapped(at[1], (low, high), taken_left), _mapped(at[2], (low, high), taken_right)]
+        if unchanged := low - positions[0]:
+            yield _same_hunk(positions, unchanged)
+            positions = [each + unchanged for each in positions]
+        spans = [
+            _mapped(positions[1], (low, high), taken_left),
+            _mapped(positions[2], (low, high), taken_right),
+        ]
         kind = _kind(bool(taken_left), bool(taken_right), ours, theirs, spans)
         yield Hunk(kind, (low, high), spans[0], spans[1])
-        at = [high, spans[0][1], spans[1][1]]
-    if len(base) > at[0]:
-        yield _same_hunk(at, len(base) - at[0])
+        positions = [high, spans[0][1], spans[1][1]]
+    if len(base) > positions[0]:
+        yield _same_hunk(positions, len(base) - positions[0])
 
 
 def _pop_group(left: list[Edit], right: list[Edit]) -> tuple[list[Edit], list[Edit], Span]:
@@ -121,8 +124,8 @@ def _mapped(at: int, base: Span, edits: Sequence[Edit]) -> Span:
     return start, last_side[1] + (high - last_base[1])
 
 
-def _same_hunk(at: Sequence[int], count: int) -> Hunk:
-    base, ours, theirs = ((each, each + count) for each in at)
+def _same_hunk(positions: Sequence[int], count: int) -> Hunk:
+    base, ours, theirs = ((each, each + count) for each in positions)
     return Hunk(HunkKind.SAME, base, ours, theirs)
 
 

@@ -52,15 +52,18 @@ def with_origin_commits(git: Git, commit: str, conflict: FileConflict) -> FileCo
     if not places:
         return conflict
     spans = [f"-L{each.first},{each.last}" for each in places]
-    how = ("-c", "blame.ignoreRevsFile=", "blame", "--porcelain", *spans, commit)
-    shown = git.run(*how, "--", conflict.path, accept=(0, 128)).out.decode("utf-8", "replace")
-    origins = {int(number): name for name, number in _LINE.findall(shown)}
+    command = ("-c", "blame.ignoreRevsFile=", "blame", "--porcelain", *spans, commit)
+    blame = git.run(*command, "--", conflict.path, accept=(0, 128)).out.decode("utf-8", "replace")
+    origins = {int(number): name for name, number in _LINE.findall(blame)}
 
-    def known(each: LostHunk) -> LostHunk:
+    def with_commits(each: LostHunk) -> LostHunk:
         names = (origins.get(line, "") for line in range(each.first, each.last + 1))
         return replace(each, commits=tuple(dict.fromkeys(filter(None, names))))
 
-    return replace(conflict, lost=tuple(known(e) if e in places else e for e in conflict.lost))
+    return replace(
+        conflict,
+        lost=tuple(with_commits(each) if each in places else each for each in conflict.lost),
+    )
 
 
 #: Git's message for a file that git moved, because one side had renamed the file's directory.
@@ -94,36 +97,36 @@ def merge(
 ) -> Merge:
     if ours == theirs or git.resolve(f"{theirs}^") == ours:
         return Merge(commit=theirs)
-    made = trial_merge(git, ours, theirs)
+    trial = trial_merge(git, ours, theirs)
     # Search the merge base only in two cases: after a conflict, and if the merged files equal the
     # files of one side. In the second case, one commit may be in the history of the other commit.
     sides = git.resolve_all([f"{each}^{{tree}}" for each in (ours, theirs)])
-    base = git.ask("merge-base", ours, theirs) if made.sides or made.tree in sides else None
+    base = git.ask("merge-base", ours, theirs) if trial.sides or trial.tree in sides else None
     if base == theirs:
         return Merge(commit=ours)
     if base == ours:
         return Merge(commit=theirs)
-    texts = _merged_contents(git, made, how, base or "", (ours, theirs))
-    settled = {path for path, each in texts.items() if not each.lost}
-    found = conflicts([each for each in made.sides if each[-1] not in settled])
-    lost = [_with_lost(each, texts.get(each.path)) for each in found]
+    texts = _merged_contents(git, trial, how, base or "", (ours, theirs))
+    resolved = {path for path, each in texts.items() if not each.lost}
+    unresolved_conflicts = conflicts([each for each in trial.sides if each[-1] not in resolved])
+    lost = [_with_lost(each, texts.get(each.path)) for each in unresolved_conflicts]
     if lost and not how.force:
         return Merge(conflicts=tuple(replace(each, lost=()) for each in lost))
-    tree = _complete_tree(git, made, ours, theirs, texts)
+    tree = _complete_tree(git, trial, ours, theirs, texts)
     commit = commit_tree(git, tree, [ours, theirs], message, signature)
     by_us = tuple(with_origin_commits(git, ours, each) for each in lost)
-    files = [MergedFile(path=path, way=FileWay.DIRECTORY_RENAME) for path in made.moved]
+    files = [MergedFile(path=path, way=FileWay.DIRECTORY_RENAME) for path in trial.moved]
     files += [MergedFile(path=each.path, way=each.way) for each in texts.values() if each.way]
-    contested = {each[-1] for each in made.sides}
+    contested = {each[-1] for each in trial.sides}
     by_driver = [each for each in merged_by_drivers(git, ours, theirs) if each not in contested]
     files += [MergedFile(path=each, way=FileWay.DRIVER) for each in by_driver]
     return Merge(commit=commit, conflicts=by_us, files=tuple(files))
 
 
 def _merged_contents(
-    git: Git, made: TrialMerge, how: MergeOptions, base: str, commits: Sequence[str]
+    git: Git, trial: TrialMerge, how: MergeOptions, base: str, commits: Sequence[str]
 ) -> dict[str, Content]:
-    if not made.sides:
+    if not trial.sides:
         return {}
     renamed = cache(lambda: {path for each in commits for path in _renamed_paths(git, base, each)})
 
@@ -131,24 +134,24 @@ def _merged_contents(
         may = how.union and union.may_unite(path, is_new=is_new)
         return may and not (is_new and path in renamed())
 
-    found = contents(git, made.tree, made.sides, unites=unites, forces=how.force)
-    return {each.path: each for each in found if each.text is not None}
+    merged = contents(git, trial.tree, trial.sides, unites=unites, forces=how.force)
+    return {each.path: each for each in merged if each.text is not None}
 
 
 def _renamed_paths(git: Git, base: str, commit: str) -> list[str]:
-    how = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
-    return git.run("diff-tree", *how, base, commit).fields[2::3] if base else []
+    options = ("-r", "-z", "-M", "--name-status", "--diff-filter=R")
+    return git.run("diff-tree", *options, base, commit).fields[2::3] if base else []
 
 
 def _complete_tree(
-    git: Git, made: TrialMerge, ours: str, theirs: str, texts: Mapping[str, Content]
+    git: Git, trial: TrialMerge, ours: str, theirs: str, texts: Mapping[str, Content]
 ) -> str:
     """Return git's merged tree with a resolution of each conflicting file.
 
     ``texts``: merged content by path. A conflicting file without merged content gets the ``theirs``
     version.
     """
-    tree, others = made.tree, [each for each in made.sides if each[-1] not in texts]
+    tree, others = trial.tree, [each for each in trial.sides if each[-1] not in texts]
     if others:
         tree = with_theirs(git, tree, ours, theirs, others)
     if texts:
@@ -162,22 +165,22 @@ def _with_lost(conflict: FileConflict, content: Content | None) -> FileConflict:
     if content is not None:
         return replace(conflict, lost=content.lost)
     undone = bool(conflict.base and conflict.theirs and not conflict.ours)
-    whole = (LostHunk(removed=undone),) if conflict.ours or undone else ()
-    return replace(conflict, lost=whole)
+    hunks = (LostHunk(removed=undone),) if conflict.ours or undone else ()
+    return replace(conflict, lost=hunks)
 
 
 def trial_merge(git: Git, ours: str, theirs: str) -> TrialMerge:
     # Also merge histories without a common ancestor, because an agent may begin a new history.
-    how = ("--write-tree", "-z", "--messages", "--allow-unrelated-histories")
-    answer = git.run("merge-tree", *how, ours, theirs, accept=(0, 1, 128))
+    options = ("--write-tree", "-z", "--messages", "--allow-unrelated-histories")
+    answer = git.run("merge-tree", *options, ours, theirs, accept=(0, 1, 128))
     # Git also exits with 1 if a commit is missing, but then prints nothing.
     if answer.code == 128 or not answer.out:
         raise failure("merge-tree", answer)
     # The sides of the files end with an empty field. The messages follow.
-    tree, *rest = os.fsdecode(answer.out).split("\0")
-    end = rest.index("")
-    sides = sides_of(rest[:end], ours, theirs) if answer.code else []
-    return TrialMerge(tree, sides, [*_moved_paths(rest[end + 1 :])])
+    tree, *fields = os.fsdecode(answer.out).split("\0")
+    end = fields.index("")
+    sides = sides_of(fields[:end], ours, theirs) if answer.code else []
+    return TrialMerge(tree, sides, [*_moved_paths(fields[end + 1 :])])
 
 
 def _moved_paths(messages: Sequence[str]) -> Iterator[str]:
@@ -197,17 +200,17 @@ def _moved_paths(messages: Sequence[str]) -> Iterator[str]:
 
 def merge_with_markers(git: Git, ours: str, theirs: str, message: str, signature: Signature) -> str:
     """Return a merge commit of two commits. Files that conflict contain conflict markers."""
-    made = trial_merge(git, ours, theirs)
-    return commit_tree(git, made.tree, [ours, theirs], message, signature)
+    trial = trial_merge(git, ours, theirs)
+    return commit_tree(git, trial.tree, [ours, theirs], message, signature)
 
 
 def conflict_texts(git: Git, ours: str, theirs: str) -> list[ConflictText]:
-    made = trial_merge(git, ours, theirs)
-    paths = dict.fromkeys(path for *_, path in made.sides)
-    found: dict[str, list[ConflictText]] = {}
-    for each in texts_of(git, made.tree, made.sides) if paths else ():
-        found.setdefault(each.path, []).append(each)
-    return [each for path in paths for each in found.get(path) or [ConflictText(path=path)]]
+    trial = trial_merge(git, ours, theirs)
+    paths = dict.fromkeys(path for *_, path in trial.sides)
+    texts: dict[str, list[ConflictText]] = {}
+    for each in texts_of(git, trial.tree, trial.sides) if paths else ():
+        texts.setdefault(each.path, []).append(each)
+    return [each for path in paths for each in texts.get(path) or [ConflictText(path=path)]]
 
 
 def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
@@ -218,12 +221,16 @@ def unresolved(git: Git, ours: str, theirs: str, commit: str) -> list[str]:
     conflict was resolved. Then all files are unresolved, even binary and deleted files, which have
     no markers.
     """
-    made = trial_merge(git, ours, theirs)
-    paths = list(dict.fromkeys(path for *_, path in made.sides))
-    if not paths or made.tree == tree_of(git, commit):
+    trial = trial_merge(git, ours, theirs)
+    paths = list(dict.fromkeys(path for *_, path in trial.sides))
+    if not paths or trial.tree == tree_of(git, commit):
         return paths
-    left, also = (marked_lines(git, side, commit, *paths) for side in (ours, theirs))
-    marked_files = dict.fromkeys(path for path, number in left if (path, number) in also)
+    new_to_ours, new_to_theirs = (
+        marked_lines(git, side, commit, *paths) for side in (ours, theirs)
+    )
+    marked_files = dict.fromkeys(
+        path for path, number in new_to_ours if (path, number) in new_to_theirs
+    )
     invented = [f"{path}~{each}" for path in paths for each in (ours, theirs)]
     listed = git.run("ls-tree", "-r", "-z", "--name-only", commit, "--", *invented).fields
     return [*marked_files, *listed]

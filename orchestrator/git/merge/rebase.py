@@ -27,8 +27,8 @@ def first_parent_commits(git: Git, start: str, tip: str) -> list[str]:
 
     The oldest commit comes first. Merge commits are omitted.
     """
-    how = ("--first-parent", "--no-merges", "--reverse", tip, f"^{start}")
-    return git.run("rev-list", *how, "--").text.split()
+    options = ("--first-parent", "--no-merges", "--reverse", tip, f"^{start}")
+    return git.run("rev-list", *options, "--").text.split()
 
 
 def replay(
@@ -45,15 +45,15 @@ def replay(
     for place, commit in enumerate(commits):
         facts = _facts_of(git, commit)
         is_last = place == len(commits) - 1
-        after = goal if is_last else _on_top(git, tree, facts)
+        after = goal if is_last else _tree_on_top(git, tree, facts)
         if after and after != tree:
             tip, tree = _committed(git, after, tip, facts, signature), after
     return tip if tree == goal else commit_tree(git, goal, [tip], message, signature)
 
 
 def _facts_of(git: Git, commit: str) -> _CommitFacts:
-    shown = git.run("show", "-s", "--date=raw", f"--format={_FORMAT}", commit, "--")
-    tree, parents, name, email, date, message = shown.text.split("\0", 5)
+    output = git.run("show", "-s", "--date=raw", f"--format={_FORMAT}", commit, "--")
+    tree, parents, name, email, date, message = output.text.split("\0", 5)
     author = {
         "GIT_AUTHOR_NAME": name,
         "GIT_AUTHOR_EMAIL": email,
@@ -62,7 +62,7 @@ def _facts_of(git: Git, commit: str) -> _CommitFacts:
     return _CommitFacts(commit, tree, parents.split(" ")[0], author, f"{message}\n")
 
 
-def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
+def _tree_on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
     """Return the id of a new tree: ``tree`` with the changes of a commit.
 
     Return "" if the changes conflict, or if the commit has no parent.
@@ -73,15 +73,15 @@ def _on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
     """
     if not facts.parent:
         return ""
-    before = tree_of(git, facts.parent)
-    if before == tree:
+    parent_tree = tree_of(git, facts.parent)
+    if parent_tree == tree:
         return facts.tree
-    common = commit_tree(git, before, [], "common", _NOBODY)
+    common = commit_tree(git, parent_tree, [], "common", _NOBODY)
     ours, theirs = (
         commit_tree(git, each, [common], "side", _NOBODY) for each in (tree, facts.tree)
     )
-    made = trial_merge(git, ours, theirs)
-    return "" if made.sides else made.tree
+    trial = trial_merge(git, ours, theirs)
+    return "" if trial.sides else trial.tree
 
 
 def _committed(git: Git, tree: str, parent: str, facts: _CommitFacts, signature: Signature) -> str:
@@ -96,8 +96,8 @@ def _committed(git: Git, tree: str, parent: str, facts: _CommitFacts, signature:
 
 def paths_in_history(git: Git, start: str, tip: str, paths: Sequence[str]) -> list[str]:
     """Return those ``paths`` that were changed in the commits ``start..tip``."""
-    how = ("rev-list", "-n1", "--full-history", tip, f"^{start}", "--")
-    return [path for path in paths if git.run(*how, path).text]
+    command = ("rev-list", "-n1", "--full-history", tip, f"^{start}", "--")
+    return [path for path in paths if git.run(*command, path).text]
 
 
 def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) -> str:
@@ -116,45 +116,47 @@ def squash_into_next(git: Git, onto: str, refused: str, tip: str, message: str) 
     - A commit to squash is a merge.
     - A commit up to ``refused`` has two children.
     """
-    above = _parents(git, refused, onto)
-    after = _parents(git, tip, refused)
-    inner = {*above} - {refused}
-    is_line = above and all(len(each) == 1 for each in above.values())
-    is_on_top = [each for each in after.values() if refused in each] == [[refused]]
-    if not (is_line and is_on_top) or any(inner & {*each} for each in after.values()):
+    squashed = _parents(git, refused, onto)
+    later = _parents(git, tip, refused)
+    inner = {*squashed} - {refused}
+    is_line = squashed and all(len(each) == 1 for each in squashed.values())
+    is_on_top = [each for each in later.values() if refused in each] == [[refused]]
+    if not (is_line and is_on_top) or any(inner & {*each} for each in later.values()):
         return tip
     renamed = {refused: onto}
     title = message.partition("\n")[0]
-    subjects = _subjects(git, above, title)
-    for commit, parents in after.items():
+    subjects = _subjects(git, squashed, title)
+    for commit, parents in later.items():
         raw = git.run("cat-file", "commit", commit).out
         head, _, text = raw.partition(b"\n\n")
-        known = dict.fromkeys([*subjects, *_subjects(git, [commit], title)])
-        if refused in parents and known:
-            text = _with_subjects(message, known).encode("utf-8", "surrogateescape")
+        all_subjects = dict.fromkeys([*subjects, *_subjects(git, [commit], title)])
+        if refused in parents and all_subjects:
+            text = _with_subjects(message, all_subjects).encode("utf-8", "surrogateescape")
         lines = [_with_new_parent(line, renamed) for line in head.split(b"\n")]
-        given = b"\n".join(lines) + b"\n\n" + text
-        renamed[commit] = git.run("hash-object", "-t", "commit", "-w", "--stdin", given=given).text
+        content = b"\n".join(lines) + b"\n\n" + text
+        renamed[commit] = git.run(
+            "hash-object", "-t", "commit", "-w", "--stdin", given=content
+        ).text
     return renamed[tip]
 
 
 def _parents(git: Git, tip: str, start: str) -> dict[str, list[str]]:
-    how = ("--parents", "--topo-order", "--reverse", tip, f"^{start}")
-    lines = git.run("rev-list", *how, "--").text.splitlines()
+    options = ("--parents", "--topo-order", "--reverse", tip, f"^{start}")
+    lines = git.run("rev-list", *options, "--").text.splitlines()
     return {line.split()[0]: line.split()[1:] for line in lines}
 
 
 def _subjects(git: Git, commits: Iterable[str], title: str) -> list[str]:
     # A commit with the subject ``title`` is the result of an earlier squash. Its message lists the
     # subjects of the squashed commits.
-    how = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
-    found = []
-    for text in git.run("log", *how, *commits, "--").text.split("\0"):
-        subject, _, rest = text.strip().partition("\n")
-        listed = rest.strip().split("\n\n")[0].splitlines()
-        own = [line.removeprefix("- ") for line in listed if line.startswith("- ")]
-        found += own if subject == title else [subject]
-    return [each for each in found if each]
+    options = ("--no-walk=unsorted", "--format=%B%x00", "--no-show-signature", "--no-color")
+    subjects = []
+    for text in git.run("log", *options, *commits, "--").text.split("\0"):
+        subject, _, body = text.strip().partition("\n")
+        listed = body.strip().split("\n\n")[0].splitlines()
+        squashed = [line.removeprefix("- ") for line in listed if line.startswith("- ")]
+        subjects += squashed if subject == title else [subject]
+    return [each for each in subjects if each]
 
 
 def _with_subjects(message: str, subjects: Iterable[str]) -> str:

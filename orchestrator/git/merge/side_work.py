@@ -119,12 +119,12 @@ def merge_side_work(
     or saved.
     """
     log = HeadLog(home.found.admin)
-    refs, own = _refs(home, tip, log), list(_own_worktrees(home, worktrees))
-    stashed = _own_stash_entries(home, worktrees, log)
-    if refs.side or refs.of_users or refs.left or refs.deleted or own or stashed:
+    refs, side_worktrees = _refs(home, tip, log), list(_own_worktrees(home, worktrees))
+    stash_entries = _own_stash_entries(home, worktrees, log)
+    if refs.side or refs.of_users or refs.left or refs.deleted or side_worktrees or stash_entries:
         home = replace(home, git=home.settled(home.git))
     merging = _SideWorkMerge(home, worktrees, refs, tip)
-    merging.run(own, stashed)
+    merging.run(side_worktrees, stash_entries)
     return merging.tip, tuple(merging.work)
 
 
@@ -137,17 +137,19 @@ class _SideWorkMerge:
         self.tip = tip
         self.work: list[SideWork] = []
 
-    def run(self, own: Sequence[Found], stashed: Sequence[tuple[str, str]]) -> None:
+    def run(
+        self, side_worktrees: Sequence[Found], stash_entries: Sequence[tuple[str, str]]
+    ) -> None:
         inner: list[Nested] = []
-        for found in own:
-            with _logged("worktree", found.directory):
-                self._merge_or_save(_of_worktree(self._home, self._worktrees, found, inner))
+        for worktree in side_worktrees:
+            with _logged("worktree", worktree.directory):
+                self._merge_or_save(_worktree_piece(self._home, self._worktrees, worktree, inner))
                 nested_repositories.keep(self._git, inner, f"{self._home.kept}nested/")
                 # Remove a side worktree in the job's directory, because gates would check its
                 # files, too.
-                is_here = found.directory.startswith(f"{os.path.realpath(self._home.job)}/")
-                if is_here or not os.path.lexists(found.directory):
-                    self._worktrees.close(found.directory)
+                is_here = worktree.directory.startswith(f"{os.path.realpath(self._home.job)}/")
+                if is_here or not os.path.lexists(worktree.directory):
+                    self._worktrees.close(worktree.directory)
         for ref, commit in self._refs.side.items():
             with _logged("ref", ref):
                 # An abandoned commit has no branch name, so use the end of its ref as the name.
@@ -166,9 +168,9 @@ class _SideWorkMerge:
                 )
         for ref in self._refs.abandoned:
             self._git.run("update-ref", *ITSELF, "-d", ref)
-        for commit, name in stashed:
+        for commit, name in stash_entries:
             with _logged("stash", name):
-                self._merge_or_save(_of_stash(self._git, commit, name))
+                self._merge_or_save(_stash_piece(self._git, commit, name))
                 _drop_stash_entry(self._home, commit)
         for name, commit in self._refs.deleted.items():
             with _logged("deleted branch", name):
@@ -184,36 +186,36 @@ class _SideWorkMerge:
             contains(self._git, each, piece.commit) for each in (self.tip, *self._refs.checkpoints)
         ):
             return
-        merged = self._merged(piece)
+        merged = self._merge(piece)
         if merged and tree_of(self._git, merged) == tree_of(self._git, self.tip):
             return
-        if merged and self._moved_to(merged):
+        if merged and self._move_to(merged):
             self.work.append(SideWork(kind=piece.kind, name=piece.name))
             return
         self._keep(piece)
 
     def _save_deleted(self, name: str, commit: str) -> None:
         """Save the commits of a deleted branch on a ref, unless their content is already merged."""
-        inside = (self.tip, *self._refs.checkpoints, *_tips(self._home, self._home.kept).values())
-        if any(contains(self._git, each, commit) for each in inside):
+        saved = (self.tip, *self._refs.checkpoints, *_tips(self._home, self._home.kept).values())
+        if any(contains(self._git, each, commit) for each in saved):
             return
         base = self._git.ask("merge-base", commit, self.tip)
         # The content may be merged without the commit, by a squash merge or a cherry-pick. Later
         # commits may have changed this content, so check each of them.
-        how = ("--first-parent", f"--max-count={_MOST_COMPARED}", self.tip, f"^{commit}")
-        for tip in self._git.run("rev-list", *how).text.splitlines() if base else ():
+        options = ("--first-parent", f"--max-count={_MOST_COMPARED}", self.tip, f"^{commit}")
+        for tip in self._git.run("rev-list", *options).text.splitlines() if base else ():
             if not undone(self._git, base, commit, tip, (), ()).places:
                 return
         self._keep(_Piece(kind=SideWorkKind.DELETED, name=name, commit=commit))
 
     def _keep(self, piece: _Piece) -> None:
         ref = self._ref_of(piece)
-        kept = piece.original or piece.commit
-        self._git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", ref, kept)
+        commit = piece.original or piece.commit
+        self._git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", ref, commit)
         failpoints.reached("side work: kept")
         self.work.append(SideWork(kind=piece.kind, name=piece.name, ref=ref))
 
-    def _merged(self, piece: _Piece) -> str:
+    def _merge(self, piece: _Piece) -> str:
         git, signature = self._git, self._home.signature
         message = f"Merge {piece.kind} {piece.name!r} of {self._home.worker_id}\n"
         if not piece.base:
@@ -228,7 +230,7 @@ class _SideWorkMerge:
             return ""
         return commit_tree(git, tree_of(git, merged), [self.tip], message, signature)
 
-    def _moved_to(self, merged: str) -> bool:
+    def _move_to(self, merged: str) -> bool:
         """Change the worktree's files to the commit ``merged``, and then move the branch to it.
 
         If a file prevents the change, move nothing, and return False; otherwise return True. After
@@ -266,17 +268,17 @@ class _SideWorkMerge:
         This side work comes from an earlier attempt, from this attempt before a crash, or from
         nested repositories.
         """
-        known = {each.ref for each in self.work}
+        reported = {each.ref for each in self.work}
         for ref, commit in _tips(self._home, self._home.kept).items():
-            kind, _, rest = ref.removeprefix(self._home.kept).partition("/")
-            is_work = kind in set(SideWorkKind) and ref not in known
-            if is_work and not (kind == SideWorkKind.NESTED and "+" in rest.replace("+/", "/")):
-                name = unquote(rest.replace("+/", "/"))
-                found = SideWork(kind=SideWorkKind(kind), name=name, ref=ref)
-                if found.kind is SideWorkKind.NESTED:
-                    yield replace(found, kind=self._kind_of_nested(name))
+            kind, _, path = ref.removeprefix(self._home.kept).partition("/")
+            is_work = kind in set(SideWorkKind) and ref not in reported
+            if is_work and not (kind == SideWorkKind.NESTED and "+" in path.replace("+/", "/")):
+                name = unquote(path.replace("+/", "/"))
+                work = SideWork(kind=SideWorkKind(kind), name=name, ref=ref)
+                if work.kind is SideWorkKind.NESTED:
+                    yield replace(work, kind=self._kind_of_nested(name))
                 elif not contains(self._git, self.tip, commit):
-                    yield found
+                    yield work
 
     def _kind_of_nested(self, path: str) -> SideWorkKind:
         entry = self._git.run("ls-tree", "-z", self.tip, "--", path).out
@@ -299,20 +301,20 @@ def _logged(kind: str, name: str) -> Iterator[None]:
 
 def _refs(home: EndedWorktree, tip: str, log: HeadLog) -> _Refs:
     # If the worker has no side work, which is the usual case, this function starts no process.
-    before = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
+    checkpoint_tips = _tips(home, checkpoint_refs(home.root_id, home.worker_id))
     prefix = abandoned_refs(home.root_id, home.worker_id)
-    aside = _tips(home, prefix)
-    lost = {ref for ref in aside if ref.startswith(deleted_refs(prefix))}
-    abandoned = {ref: commit for ref, commit in aside.items() if ref not in lost}
+    saved = _tips(home, prefix)
+    lost = {ref for ref in saved if ref.startswith(deleted_refs(prefix))}
+    abandoned = {ref: commit for ref, commit in saved.items() if ref not in lost}
     # Skip branches of jobs: the worker did not create them, and their number grows.
     branches = ref_files.tips(home.git, home.common, _HEADS, without=f"{_HEADS}{BRANCHES}/")
-    checkpoints = [commit for ref, commit in before.items() if ref.endswith("-after")]
+    checkpoints = [commit for ref, commit in checkpoint_tips.items() if ref.endswith("-after")]
     deleted = _deleted_branches(home, log, branches)
     # These commits come from the log of the worker's own worktree, so they are the worker's.
-    deleted |= {home.branch.removeprefix(_HEADS): aside[ref] for ref in lost}
-    own, of_users = _own_branches(home, log, branches)
+    deleted |= {home.branch.removeprefix(_HEADS): saved[ref] for ref in lost}
+    own_branches, of_users = _own_branches(home, log, branches)
     return _Refs(
-        {**own, **abandoned},
+        {**own_branches, **abandoned},
         of_users,
         list(abandoned),
         _abandoned_commits(home, log, [tip, *checkpoints]),
@@ -330,10 +332,10 @@ def _abandoned_commits(home: EndedWorktree, log: HeadLog, merged: Sequence[str])
     kinds of commits are omitted: commits in the histories of ``merged``, and commits to which the
     worker's branch has pointed.
     """
-    left = {commit for name, commit in log.checkouts if name == commit}
-    if left:
-        left -= {each.after for each in entries(_log_of(home, home.branch))}
-    return _own_commits(home, log, left, merged)
+    detached = {commit for name, commit in log.checkouts if name == commit}
+    if detached:
+        detached -= {each.after for each in entries(_log_of(home, home.branch))}
+    return _own_commits(home, log, detached, merged)
 
 
 def _deleted_branches(
@@ -343,15 +345,15 @@ def _deleted_branches(
 
     ``branches``: the existing branches. Branches of jobs are omitted.
     """
-    found = {
+    last_commits = {
         name: commit
         for name, commit in log.checkouts
         if name != commit
         and f"{_HEADS}{name}" not in branches
         and not name.startswith(f"{BRANCHES}/")
     }
-    own = _own_commits(home, log, set(found.values()), ())
-    return {name: commit for name, commit in found.items() if commit in own}
+    own_commits = _own_commits(home, log, set(last_commits.values()), ())
+    return {name: commit for name, commit in last_commits.items() if commit in own_commits}
 
 
 def _own_commits(
@@ -363,13 +365,13 @@ def _own_commits(
     """
     if not commits:
         return []
-    given = "\n".join((*commits, *(f"^{each}" for each in merged), "")).encode()
+    revisions = "\n".join((*commits, *(f"^{each}" for each in merged), "")).encode()
     no_walk = () if merged else ("--no-walk",)
-    how = ("--ignore-missing", "--no-commit-header", "--format=%H %ce", *no_walk, "--stdin")
-    shown = home.git.run("rev-list", *how, given=given).text
-    found = (line.split(" ", 1) for line in shown.splitlines())
-    theirs = home.signature.email
-    own = (commit for commit, email in found if email == theirs or commit in log.created)
+    options = ("--ignore-missing", "--no-commit-header", "--format=%H %ce", *no_walk, "--stdin")
+    output = home.git.run("rev-list", *options, given=revisions).text
+    pairs = (line.split(" ", 1) for line in output.splitlines())
+    address = home.signature.email
+    own = (commit for commit, email in pairs if email == address or commit in log.created)
     return [commit for commit in own if commit in commits]
 
 
@@ -386,7 +388,7 @@ def _own_branches(
     A branch of the user is omitted if its log shows that a worker moved the branch to this last
     commit, because the job's report already names the branches that workers moved.
     """
-    found, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
+    own, of_users, unsure = dict[str, str](), dict[str, str](), list[str]()
     for ref, tip in branches.items():
         path = _log_of(home, ref)
         if not _is_changed(home, path):
@@ -394,19 +396,19 @@ def _own_branches(
         moves = list(entries(path))
         if _is_own(home, moves):
             if tip in log.created or tip in created(_not_of_others(home, moves)):
-                found[ref] = tip
+                own[ref] = tip
             else:
                 unsure.append(ref)
-        elif commit := _made_here(home, log, ref, tip):
-            if moves[0].seconds >= int(_began(home)):
-                found[ref] = commit
+        elif commit := _commit_made_here(home, log, ref, tip):
+            if moves[0].seconds >= int(_start_time(home)):
+                own[ref] = commit
             elif not any(each.after == commit and _is_workers(each) for each in moves):
                 of_users[ref] = commit
-    by_address = _by_address(home, unsure)
+    by_address = _branches_by_address(home, unsure)
     for ref in unsure:
-        if commit := by_address.get(ref) or _made_here(home, log, ref, branches[ref]):
-            found[ref] = commit
-    return found, of_users
+        if commit := by_address.get(ref) or _commit_made_here(home, log, ref, branches[ref]):
+            own[ref] = commit
+    return own, of_users
 
 
 def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[LogEntry]:
@@ -421,27 +423,29 @@ def _not_of_others(home: EndedWorktree, moves: Sequence[LogEntry]) -> Iterator[L
     )
 
 
-def _made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
+def _commit_made_here(home: EndedWorktree, log: HeadLog, ref: str, tip: str) -> str:
     """Return the worker's last commit on a branch, if made in the worker's worktree; otherwise "".
 
     ``tip``: the branch's present commit. It is newer than the result if another worker has added
     commits.
     """
-    left = log.left_at(ref)
-    if not left or tip in log.created:
-        return tip if left else ""
-    return left if left in log.created and contains(home.git, tip, left) else ""
+    last_commit = log.left_at(ref)
+    if not last_commit or tip in log.created:
+        return tip if last_commit else ""
+    return (
+        last_commit if last_commit in log.created and contains(home.git, tip, last_commit) else ""
+    )
 
 
-def _by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
+def _branches_by_address(home: EndedWorktree, refs: Collection[str]) -> dict[str, str]:
     """Return {ref: commit} for those ``refs`` whose commit has the worker's email address."""
     if not refs:
         return {}
-    how = "--format=%(refname) %(objectname) %(committeremail)"
-    shown = home.git.run("for-each-ref", how, *refs).text
-    lines = [line.split(" ", 2) for line in shown.splitlines()]
-    theirs = f"<{home.signature.email}>"
-    return {ref: tip for ref, tip, email in lines if email == theirs and ref in refs}
+    format_ = "--format=%(refname) %(objectname) %(committeremail)"
+    output = home.git.run("for-each-ref", format_, *refs).text
+    lines = [line.split(" ", 2) for line in output.splitlines()]
+    address = f"<{home.signature.email}>"
+    return {ref: tip for ref, tip, email in lines if email == address and ref in refs}
 
 
 def _is_own(home: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
@@ -450,11 +454,11 @@ def _is_own(home: EndedWorktree, moves: Sequence[LogEntry]) -> bool:
     An empty log proves nothing, because any worker may have emptied all logs, for example by ``git
     reflog expire --expire=now --all``. Then the caller must check who made the commits.
     """
-    ways = tuple(f"Branch: {how} {home.branch} to " for how in ("renamed", "copied"))
+    beginnings = tuple(f"Branch: {action} {home.branch} to " for action in ("renamed", "copied"))
     return (
         not moves
         or moves[0].email == home.signature.email
-        or any(each.words.startswith(ways) for each in moves)
+        or any(each.words.startswith(beginnings) for each in moves)
     )
 
 
@@ -466,7 +470,7 @@ def _is_workers(entry: LogEntry) -> bool:
     return entry.email.endswith(ADDRESSES)
 
 
-def _began(home: EndedWorktree) -> float:
+def _start_time(home: EndedWorktree) -> float:
     """Return the time at which the worker's worktree was created (Unix time)."""
     return os.lstat(home.found.admin / "commondir").st_mtime
 
@@ -474,19 +478,19 @@ def _began(home: EndedWorktree) -> float:
 def _is_changed(home: EndedWorktree, log: Path) -> bool:
     """True if a ref's log was written after the worker's worktree was created."""
     try:
-        return os.lstat(log).st_mtime >= _began(home)
+        return os.lstat(log).st_mtime >= _start_time(home)
     except OSError:
         return False
 
 
 def _own_worktrees(home: EndedWorktree, worktrees: GitWorktrees) -> Iterator[Found]:
     directory = os.path.dirname(home.found.directory)
-    for found in worktrees.all():
-        if found.admin == home.found.admin:
+    for worktree in worktrees.all():
+        if worktree.admin == home.found.admin:
             continue
-        moves = entries(found.admin / "logs" / "HEAD")
-        if within(found.directory, directory) or _is_by(home, next(moves, None)):
-            yield found
+        moves = entries(worktree.admin / "logs" / "HEAD")
+        if within(worktree.directory, directory) or _is_by(home, next(moves, None)):
+            yield worktree
 
 
 def _is_by(home: EndedWorktree, entry: LogEntry | None) -> bool:
@@ -497,22 +501,24 @@ def _log_of(home: EndedWorktree, ref: str) -> Path:
     return home.common / "logs" / ref
 
 
-def _of_worktree(
-    home: EndedWorktree, worktrees: GitWorktrees, found: Found, inner: list[Nested]
+def _worktree_piece(
+    home: EndedWorktree, worktrees: GitWorktrees, worktree: Found, inner: list[Nested]
 ) -> _Piece:
-    git = worktrees.git_of(found)
-    kind, name = SideWorkKind.WORKTREE, found.admin.name
-    if not os.path.isdir(found.directory):
+    git = worktrees.git_of(worktree)
+    kind, name = SideWorkKind.WORKTREE, worktree.admin.name
+    if not os.path.isdir(worktree.directory):
         # The agent has removed the worktree's directory.
-        git = Git(str(home.common), {"GIT_DIR": str(found.admin)})
+        git = Git(str(home.common), {"GIT_DIR": str(worktree.admin)})
         commit = git.run("rev-parse", "HEAD^{commit}").text
         # The index still has the staged files, unless the worktree has conflicts.
         tree = git.ask("write-tree") or tree_of(git, commit)
         if tree != tree_of(git, commit):
             commit = commit_tree(git, tree, [commit], home.message, home.signature)
         return _Piece(kind=kind, name=name, commit=commit)
-    worktrees.unlock(found)
-    commit, added = commits.snapshot(git, found.admin, home.message, home.signature, {}, home.rules)
+    worktrees.unlock(worktree)
+    commit, added = commits.snapshot(
+        git, worktree.admin, home.message, home.signature, {}, home.rules
+    )
     inner += added.nested
     return _Piece(kind=kind, name=name, commit=commit)
 
@@ -523,35 +529,35 @@ def _own_stash_entries(
     path = _log_of(home, _STASH)
     if not _is_changed(home, path):
         return []
-    stashed = list(entries(path))
-    if not stashed:
+    stash = list(entries(path))
+    if not stash:
         # Git no longer lists the entries, but the ref still names the latest entry.
         latest = _own_commits(home, log, list(_tips(home, _STASH).values()), ())
         return [(commit, commit[:12]) for commit in latest]
-    here = log.stashed(stashed)
-    admins = [home.common, *(each.admin for each in worktrees.all())] if here else ()
+    bases = log.stashed(stash)
+    admins = [home.common, *(each.admin for each in worktrees.all())] if bases else ()
     for admin in (each for each in admins if each != home.found.admin):
         # Another worker or the user has used the same address at the same time.
-        elsewhere = HeadLog(admin).stashed(stashed)
-        here = {entry: base for entry, base in here.items() if entry not in elsewhere}
-    return [(each.after, each.words) for each in stashed if _is_stashed_here(home, log, each, here)]
+        elsewhere = HeadLog(admin).stashed(stash)
+        bases = {entry: base for entry, base in bases.items() if entry not in elsewhere}
+    return [(each.after, each.words) for each in stash if _is_stashed_here(home, log, each, bases)]
 
 
 def _is_stashed_here(
-    home: EndedWorktree, log: HeadLog, entry: LogEntry, here: Mapping[str, str]
+    home: EndedWorktree, log: HeadLog, entry: LogEntry, bases: Mapping[str, str]
 ) -> bool:
-    """True if the worker created the stash entry. ``here``: a result of ``HeadLog.stashed``."""
+    """True if the worker created the stash entry. ``bases``: a result of ``HeadLog.stashed``."""
     if _is_by(home, entry):
         return True
-    if _is_other_workers(home, entry) or entry.seconds < int(_began(home)):
+    if _is_other_workers(home, entry) or entry.seconds < int(_start_time(home)):
         return False
-    if not (log.created or entry.after in here):
+    if not (log.created or entry.after in bases):
         return False
     base = home.git.resolve(f"{entry.after}^1")
-    return base in log.created or base == here.get(entry.after)
+    return base in log.created or base == bases.get(entry.after)
 
 
-def _of_stash(git: Git, entry: str, name: str) -> _Piece:
+def _stash_piece(git: Git, entry: str, name: str) -> _Piece:
     base, _, *untracked = git.run("rev-list", "--parents", "-n1", entry).text.split(" ")[1:]
     tree = tree_of(git, entry)
     if untracked:

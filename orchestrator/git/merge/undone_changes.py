@@ -48,11 +48,11 @@ def undone(
     git: Git, base: str, result: str, tip: str, earlier: Sequence[str], others: Sequence[str]
 ) -> Undone:
     """Implements ``core.repository.repository.Repository.undone_changes``."""
-    made, after = _changes(git, base, result), _changes(git, result, tip)
-    differing = {path: after[path][1] for path in made if path in after}
+    changes, later_changes = _changes(git, base, result), _changes(git, result, tip)
+    differing = {path: later_changes[path][1] for path in changes if path in later_changes}
     if not differing:
         return Undone()
-    return _Search(git, (base, result, tip), made, earlier, others).undone(differing)
+    return _Search(git, (base, result, tip), changes, earlier, others).undone(differing)
 
 
 class _Search:
@@ -60,24 +60,26 @@ class _Search:
         self,
         git: Git,
         commits: tuple[str, str, str],
-        made: _Changes,
+        changes: _Changes,
         earlier: Sequence[str],
         others: Sequence[str],
     ) -> None:
         self._git = git
         self._base, self._result, self._tip = commits
-        self._made = made
+        self._made = changes
         self._others = others
         self._earlier = [_changes(git, self._base, each) for each in earlier]
         self._hunks = _hunks(git, self._base, self._result)
-        now = _hunks(git, self._base, self._tip)
-        self._is_known = self._hunks is not None and now is not None
+        present_hunks = _hunks(git, self._base, self._tip)
+        self._is_known = self._hunks is not None and present_hunks is not None
         self._added = {
-            key(line) for each in chain.from_iterable((now or {}).values()) for line in each.added
+            key(line)
+            for each in chain.from_iterable((present_hunks or {}).values())
+            for line in each.added
         }
         self._removed = {
-            path: {key(line) for each in found for line in each.removed}
-            for path, found in (now or {}).items()
+            path: {key(line) for each in file_hunks for line in each.removed}
+            for path, file_hunks in (present_hunks or {}).items()
         }
 
     def undone(self, differing: Mapping[str, str]) -> Undone:
@@ -85,9 +87,9 @@ class _Search:
         places: list[UndonePlace] = []
         restored = 0
         for path, entry in differing.items():
-            found = [] if path in moved else list(self._places(path, entry))
-            places += found
-            restored += bool(found) and self._is_as_before(path, entry)
+            undone_places = [] if path in moved else list(self._places(path, entry))
+            places += undone_places
+            restored += bool(undone_places) and self._is_as_before(path, entry)
         is_whole = restored == len(self._made) and not self._was_removed_on_purpose()
         return Undone(places=tuple(places), whole=is_whole)
 
@@ -128,9 +130,9 @@ class _Search:
     def _is_gone(self, path: str, hunk: _Hunk) -> bool:
         added, removed = list(_comparable(hunk.added)), list(_comparable(hunk.removed))
         still_removed = self._removed.get(path, set())
-        left = sum(each in self._added for each in added)
-        left += sum(each in still_removed for each in removed)
-        return left * _LEAST_LEFT < len(added) + len(removed)
+        remaining = sum(each in self._added for each in added)
+        remaining += sum(each in still_removed for each in removed)
+        return remaining * _LEAST_LEFT < len(added) + len(removed)
 
     def _was_removed_on_purpose(self) -> bool:
         # True if a commit of the worker or another child job changed the file, so that the change
@@ -154,8 +156,8 @@ def reapplied(
     Git does not merge a commit twice. Therefore this function merges copies of the commits, which
     have no common history with the originals.
     """
-    below = _copy(git, base, tip, message, signature)
-    ours, theirs = (_copy(git, each, below, message, signature) for each in (tip, result))
+    base_copy = _copy(git, base, tip, message, signature)
+    ours, theirs = (_copy(git, each, base_copy, message, signature) for each in (tip, result))
     merged = merge_tree.merge(
         git, ours, theirs, message, signature, merge_tree.MergeOptions(force=force)
     )
@@ -181,8 +183,8 @@ def _diff_tree(git: Git, start: str, end: str) -> list[str]:
 
 
 def _parsed_entries(fields: Iterable[str]) -> Iterator[tuple[str, str, str]]:
-    present = iter([each for each in fields if each.strip()])
-    for header, path in zip(present, present, strict=True):
+    nonempty = iter([each for each in fields if each.strip()])
+    for header, path in zip(nonempty, nonempty, strict=True):
         old_mode, new_mode, old, new, _ = header.strip().lstrip(":").split(" ")
         yield path, f"{old_mode} {old}", f"{new_mode} {new}"
 
@@ -212,12 +214,12 @@ def _hunks(git: Git, start: str, end: str) -> _Hunks | None:
 
 
 def _parsed_diff(lines: list[bytes]) -> _Hunks:
-    found: dict[str, list[_Hunk]] = {}
+    hunks: dict[str, list[_Hunk]] = {}
     old = path = b""
-    at = 0
-    while at < len(lines):
-        line = lines[at]
-        at += 1
+    position = 0
+    while position < len(lines):
+        line = lines[position]
+        position += 1
         if line.startswith(b"--- "):
             old = line
         elif line.startswith(b"+++ "):
@@ -226,20 +228,20 @@ def _parsed_diff(lines: list[bytes]) -> _Hunks:
             path = name[len(b"+++ a/") :].removesuffix(b"\t")
         elif match := _HEADER.match(line):
             numbers = [1 if each is None else int(each) for each in match.groups()]
-            hunk, at = _hunk(numbers, lines, at)
-            found.setdefault(path.decode(errors="surrogateescape"), []).append(hunk)
-    return found
+            hunk, position = _hunk(numbers, lines, position)
+            hunks.setdefault(path.decode(errors="surrogateescape"), []).append(hunk)
+    return hunks
 
 
-def _hunk(numbers: Sequence[int], lines: Sequence[bytes], at: int) -> tuple[_Hunk, int]:
+def _hunk(numbers: Sequence[int], lines: Sequence[bytes], position: int) -> tuple[_Hunk, int]:
     old_first, old_count, first, count = numbers
     begin, length = (first, count) if count else (old_first, old_count)
     hunk = _Hunk(begin, begin + length - 1)
-    left = old_count + count
-    while left and at < len(lines):
-        line = lines[at]
+    remaining = old_count + count
+    while remaining and position < len(lines):
+        line = lines[position]
         if line.startswith((b"-", b"+")):
             (hunk.added if line.startswith(b"+") else hunk.removed).append(line[1:])
-            left -= 1
-        at += 1
-    return hunk, at
+            remaining -= 1
+        position += 1
+    return hunk, position
