@@ -42,17 +42,17 @@ def repair(worktrees: GitWorktrees, directory: str, branch: str, start: str) -> 
         worktrees.open(directory, branch, start)
         return ["the directory was deleted"]
     broken = list(_repair_link(worktrees, directory, branch))
-    found = worktrees.find(directory)
-    if found is None:
+    worktree = worktrees.find(directory)
+    if worktree is None:
         raise RepositoryError(f"the worktree {directory} no longer exists")
-    worktrees.unlock(found, branch)
-    git = worktrees.git_of(found)
-    index = [] if worktrees.is_sound(found) else _repair_index(git, found)
-    damage = [*_repair_head(git, found, branch, start), *index]
+    worktrees.unlock(worktree, branch)
+    git = worktrees.git_of(worktree)
+    index = [] if worktrees.is_sound(worktree) else _repair_index(git, worktree)
+    damage = [*_repair_head(git, worktree, branch, start), *index]
     if not damage:
-        worktrees.note_sound(found)
+        worktrees.note_sound(worktree)
     broken += damage
-    return broken + [f"unfinished {kind}" for kind in unfinished(found.admin)]
+    return broken + [f"unfinished {kind}" for kind in unfinished(worktree.admin)]
 
 
 def _repair_link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterator[str]:
@@ -60,27 +60,27 @@ def _repair_link(worktrees: GitWorktrees, directory: str, branch: str) -> Iterat
 
     Yield a text for each damage that was found.
     """
-    found = worktrees.find(directory)
-    if found is None:
-        found = worktrees.register_again(directory, branch)
+    worktree = worktrees.find(directory)
+    if worktree is None:
+        worktree = worktrees.register_again(directory, branch)
         yield "the git directory was removed"
-    link, wanted = f"{directory}/.git", f"gitdir: {found.admin}\n".encode()
+    link, content = f"{directory}/.git", f"gitdir: {worktree.admin}\n".encode()
     if not os.path.lexists(link):
         yield ".git was deleted"
     elif os.path.islink(link) or not os.path.isfile(link):
         yield ".git was replaced"
         os.rename(link, unused_name(f"{directory}.git"))
-    elif Path(link).read_bytes().strip() != wanted.strip():
+    elif Path(link).read_bytes().strip() != content.strip():
         yield ".git points to another place"
     else:
         return
-    Path(link).write_bytes(wanted)
+    Path(link).write_bytes(content)
 
 
-def _repair_head(git: Git, found: Found, branch: str, start: str) -> Iterator[str]:
-    if not is_head(found.admin / "HEAD"):
-        (found.admin / "HEAD").unlink(missing_ok=True)
-        (found.admin / "HEAD").write_text(f"ref: {branch}\n")
+def _repair_head(git: Git, worktree: Found, branch: str, start: str) -> Iterator[str]:
+    if not is_head(worktree.admin / "HEAD"):
+        (worktree.admin / "HEAD").unlink(missing_ok=True)
+        (worktree.admin / "HEAD").write_text(f"ref: {branch}\n")
         yield "HEAD was unreadable"
     if git.resolve("HEAD^{commit}"):
         return
@@ -100,15 +100,15 @@ def is_head(path: Path) -> bool:
     return hexadecimal or content.startswith("ref: refs/")
 
 
-def _repair_index(git: Git, found: Found) -> Iterator[str]:
-    if not (found.admin / "index").exists():
+def _repair_index(git: Git, worktree: Found) -> Iterator[str]:
+    if not (worktree.admin / "index").exists():
         git.run("read-tree", "HEAD")
         return
     try:
         # This command lists conflicts as well as flags.
         fields = git.run("ls-files", "-v", "-z").fields
     except RepositoryError:
-        refill(git, found.admin)
+        refill(git, worktree.admin)
         yield "the index was unreadable"
         return
     marked = [(each[0], each[2:]) for each in fields if not each.startswith("H")]

@@ -42,8 +42,8 @@ class BrokenFiles:
     job: Path
 
     def notes(self) -> list[str]:
-        found = read_regular(self.job / BROKEN / _NOTES, _MOST_NOTE_BYTES) or b""
-        return list(dict.fromkeys(found.decode("utf-8", "replace").splitlines()))
+        content = read_regular(self.job / BROKEN / _NOTES, _MOST_NOTE_BYTES) or b""
+        return list(dict.fromkeys(content.decode("utf-8", "replace").splitlines()))
 
     def note(self, line: str) -> None:
         """Record the repair of a file in all jobs whose workers may have broken this file.
@@ -120,8 +120,8 @@ def restore_refs(git: Git, refs: Mapping[str, str], *, missing: bool) -> None:
 
     ``missing``: True to restore only refs that no longer exist.
     """
-    there = listed(refs_as_text(git)) if missing else {}
-    for name in refs.keys() - there.keys():
+    existing = listed(refs_as_text(git)) if missing else {}
+    for name in refs.keys() - existing.keys():
         git.ask("update-ref", *ITSELF, name, refs[name])
 
 
@@ -165,10 +165,10 @@ class RepositoryBackup:
         Return a text for each repair since the job's start. Raise RepositoryError if the repository
         no longer exists.
         """
-        before = read(self.job / NAME)
-        if before is not None and not before.is_untouched():
+        snapshot = read(self.job / NAME)
+        if snapshot is not None and not snapshot.is_untouched():
             with _RESTORING:
-                _Restoration(before, BrokenFiles(self.job)).restore()
+                _Restoration(snapshot, BrokenFiles(self.job)).restore()
         return BrokenFiles(self.job).notes()
 
 
@@ -199,17 +199,17 @@ class _Restoration:
 
     def _make_directories(self) -> bool:
         """Create missing directories. Return True if the directory of the refs was missing."""
-        gone = list(self.before.missing())
-        for path in gone:
-            kept = self.broken_files.keep(path)
+        missing = list(self.before.missing())
+        for path in missing:
+            copy_note = self.broken_files.keep(path)
             if os.path.isfile(path):
                 os.unlink(path)
             os.mkdir(path)
             content = "with its content from before the job" if path.endswith("/refs") else "empty"
-            self._note(path, "was not a directory", f"recreated {content}{kept}")
+            self._note(path, "was not a directory", f"recreated {content}{copy_note}")
         # With a reftable, this directory is always empty.
         in_table = os.path.isdir(f"{self.before.common}/reftable")
-        return f"{self.before.common}/refs" in gone and not in_table
+        return f"{self.before.common}/refs" in missing and not in_table
 
     def _restore_deciding_settings(self, path: str) -> None:
         # Restore only the settings by which git recognizes the repository, because the user may
@@ -218,39 +218,39 @@ class _Restoration:
         names = [name for name in {**now, **then} if now.get(name) != then.get(name)]
         if not names:
             return
-        kept = self.broken_files.keep(path)
+        copy_note = self.broken_files.keep(path)
         for name in names:
             configure(path, name, then.get(name))
         what = f"had invalid values of {', '.join(names)}"
-        self._note(path, what, f"restored to their values before the job{kept}")
+        self._note(path, what, f"restored to their values before the job{copy_note}")
 
     def _exchange_config(self, path: str) -> None:
         # If git still fails with the saved configuration, another file is the cause, so restore the
         # present configuration.
         now = present(path)
-        kept = self._exchange(path)
+        copy_note = self._exchange(path)
         if self.before.works():
             what = "had invalid settings"
-            self._note(path, what, f"restored to its state before the job{kept}")
+            self._note(path, what, f"restored to its state before the job{copy_note}")
         elif now is not None:
             replace_file(Path(path), now, mode=self.before.modes.get(path, 0o644))
 
     def _exchange(self, path: str) -> str:
-        kept, content = self.broken_files.keep(path), self.before.files[path]
+        copy_note, content = self.broken_files.keep(path), self.before.files[path]
         if content is None:
             Path(path).unlink(missing_ok=True)
         else:
             replace_file(Path(path), content, mode=self.before.modes.get(path, 0o644))
-        return kept
+        return copy_note
 
     def _exchange_index(self) -> None:
         path = self.before.index
         content = read_regular(self.broken_files.job / INDEX, _LARGEST_INDEX)
         if content:
-            kept = self.broken_files.keep(path)
+            copy_note = self.broken_files.keep(path)
             replace_file(Path(path), content, mode=0o644)
             self._note(
-                path, "could not be used by git", f"restored to its state before the job{kept}"
+                path, "could not be used by git", f"restored to its state before the job{copy_note}"
             )
 
     def _restore_refs(self, all_gone: bool) -> None:
@@ -266,12 +266,12 @@ class _Restoration:
             restore_refs(git, refs, missing=False)
             return
         packed = listed(read_regular(path, _MOST_BYTES) or b"")
-        kept = self.broken_files.keep(path)
+        copy_note = self.broken_files.keep(path)
         Path(path).unlink(missing_ok=True)
         refs = {**packed, **refs} if all_gone else {**refs, **packed}
         restore_refs(git, refs, missing=not all_gone)
         what = "refs were restored; unreadable refs have their state before the job"
-        self._note(path, "could not be used by git", f"{what}{kept}")
+        self._note(path, "could not be used by git", f"{what}{copy_note}")
 
     def _note(self, path: str, what: str, now: str) -> None:
         self.broken_files.note(f"{os.path.relpath(path, self.before.top)} {what}: {now}")

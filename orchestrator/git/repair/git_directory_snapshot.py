@@ -108,8 +108,8 @@ class GitDirectorySnapshot:
 
 def configure(path: str, name: str, value: str | None) -> None:
     """Set a value in a git configuration file; None removes the setting."""
-    how = ("--unset-all", name) if value is None else ("--replace-all", name, value)
-    _run_config("--file", path, *how)
+    options = ("--unset-all", name) if value is None else ("--replace-all", name, value)
+    _run_config("--file", path, *options)
 
 
 def snapshot_json(git: Git, common: Path) -> bytes:
@@ -134,8 +134,8 @@ def snapshot_json(git: Git, common: Path) -> bytes:
         if _is_plain(path) or not os.path.lexists(path)
     }
     stamps = {path: _stamp(path) for path in (f"{admin}/index", f"{common}/packed-refs")}
-    found = {"top": git.directory, "common": str(common), "where": where, "admin": admin}
-    return json.dumps({**found, "stamps": stamps, "files": files}).encode()
+    places = {"top": git.directory, "common": str(common), "where": where, "admin": admin}
+    return json.dumps({**places, "stamps": stamps, "files": files}).encode()
 
 
 def admin_of(git: Git) -> str:
@@ -151,8 +151,8 @@ def admin_of(git: Git) -> str:
 
 
 def _format_and_top(git: Git) -> str:
-    asked = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
-    return git.run("rev-parse", *asked).line.replace("\n", " ", 1)
+    options = ("--show-object-format", "--path-format=absolute", "--show-toplevel")
+    return git.run("rev-parse", *options).line.replace("\n", " ", 1)
 
 
 def _format_and_top_by_settings(git: Git) -> str:
@@ -175,12 +175,12 @@ def _content_and_mode(path: str) -> tuple[str, int] | None:
 
 def read(path: Path) -> GitDirectorySnapshot | None:
     """Return the snapshot in a file; None if the file is missing or damaged."""
-    found = read_object(path, _MOST_BYTES) or {}
+    values = read_object(path, _MOST_BYTES) or {}
     with suppress(ValueError, TypeError, LookupError, AttributeError):
-        files = {name: each and each[0].encode("latin-1") for name, each in found["files"].items()}
-        modes = {name: each[1] for name, each in found["files"].items() if each}
-        where = {each: found[each] for each in ("top", "common", "where", "admin")}
-        stamps = {path: each and tuple(each) for path, each in found["stamps"].items()}
+        files = {name: each and each[0].encode("latin-1") for name, each in values["files"].items()}
+        modes = {name: each[1] for name, each in values["files"].items() if each}
+        where = {each: values[each] for each in ("top", "common", "where", "admin")}
+        stamps = {path: each and tuple(each) for path, each in values["stamps"].items()}
         return GitDirectorySnapshot(**where, stamps=stamps, files=files, modes=modes)
     return None
 
@@ -192,32 +192,32 @@ def moved(before: GitDirectorySnapshot, top: str, common: str) -> Mapping[str, o
     """
     places = {before.common: common, before.top: top}
 
-    def here(path: str) -> str:
+    def new_path(path: str) -> str:
         for old, new in places.items():
             if within(path, old):
                 return f"{new}{path.removeprefix(old)}"
         return path
 
     files = {
-        here(path): None if content is None else (content.decode("latin-1"), before.modes[path])
+        new_path(path): None if content is None else (content.decode("latin-1"), before.modes[path])
         for path, content in before.files.items()
     }
     return {
         "top": top,
         "common": common,
         "where": before.where.replace(before.top, top),
-        "admin": here(before.admin),
-        "stamps": {here(path): stamp for path, stamp in before.stamps.items()},
+        "admin": new_path(before.admin),
+        "stamps": {new_path(path): stamp for path, stamp in before.stamps.items()},
         "files": files,
     }
 
 
 def _stamp(path: str) -> Stamp:
     try:
-        found = os.lstat(path)
+        status = os.lstat(path)
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns, found.st_ino
+    return status.st_size, status.st_mtime_ns, status.st_ino
 
 
 def _is_id(word: bytes) -> bool:
@@ -237,8 +237,8 @@ def deciding(config: bytes) -> dict[str, str]:
 
     ``config``: content of a configuration file.
     """
-    asked = ("--file", "-", "-z", "--get-regexp", _DECIDING)
-    answer = _run_config(*asked, given=config)
+    options = ("--file", "-", "-z", "--get-regexp", _DECIDING)
+    answer = _run_config(*options, given=config)
     pairs = (each.partition("\n") for each in answer.fields if answer.code == 0)
     return {name: value if sign else "true" for name, sign, value in pairs}
 

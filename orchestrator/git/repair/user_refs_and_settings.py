@@ -74,22 +74,22 @@ class RepositoryRestore:
 
     @cached_property
     def _states(self) -> Mapping[str, Sequence[str]]:
-        found = read_object(self.noted, _MOST_BYTES)
-        if found is None:
+        states = read_object(self.noted, _MOST_BYTES)
+        if states is None:
             raise Conflict(
                 f"cannot restore: {self.noted}, the record of the states before the job, is "
                 "missing or damaged; restore the changes by hand"
             )
-        return found
+        return states
 
     def look(self, changes: Sequence[RepositoryChange]) -> list[Restorable]:
         """Return each change of a job with its present state. Raise Conflict or RepositoryError."""
-        return [self._looked_at(each) for each in changes]
+        return [self._restorable(each) for each in changes]
 
-    def _looked_at(self, change: RepositoryChange) -> Restorable:
+    def _restorable(self, change: RepositoryChange) -> Restorable:
         if change.kind is ChangedKind.PUSH:
             standing = RestoreState.BY_HAND
-            return Restorable(change=change, standing=standing, hint=_of_push(change))
+            return Restorable(change=change, standing=standing, hint=_push_hint(change))
         before, after = (*self._states.get(state_name(change), ()), "", "")[:2]
         standing, hint = self._restore_state(change, before, after)
         return Restorable(change=change, standing=standing, before=before, after=after, hint=hint)
@@ -98,7 +98,7 @@ class RepositoryRestore:
         self, change: RepositoryChange, before: str, after: str
     ) -> tuple[RestoreState, str]:
         if change.kind not in (*_FILES, *_REFS, ChangedKind.SETTING, ChangedKind.STASH_ENTRY):
-            return RestoreState.BY_HAND, _of_other(change)
+            return RestoreState.BY_HAND, _hint_by_hand(change)
         now = self._present_state(change)
         if now == before:
             return RestoreState.AS_BEFORE, ""
@@ -175,15 +175,15 @@ class RepositoryRestore:
             yield from (f"+ {value}" for value in _values(each.after))
         elif change.kind in _FILES:
             before, after = (_decoded(state).splitlines() for state in (each.before, each.after))
-            shown = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
-            yield from shown[:_MOST_LINES]
-            yield from [f"({len(shown) - _MOST_LINES} more lines)"] * (len(shown) > _MOST_LINES)
+            lines = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
+            yield from lines[:_MOST_LINES]
+            yield from [f"({len(lines) - _MOST_LINES} more lines)"] * (len(lines) > _MOST_LINES)
         elif each.before and each.after and change.kind in _REFS:
-            how = ("--oneline", "--no-decorate", "--no-color", "--no-show-signature")
+            options = ("--oneline", "--no-decorate", "--no-color", "--no-show-signature")
             for sign, span in (("-", (each.after, each.before)), ("+", (each.before, each.after))):
                 most = f"--max-count={_MOST_COMMITS}"
-                shown = self._git.ask("log", *how, most, "..".join(span), "--").splitlines()
-                yield from (f"{sign} {line}" for line in shown)
+                commits = self._git.ask("log", *options, most, "..".join(span), "--").splitlines()
+                yield from (f"{sign} {line}" for line in commits)
 
 
 def _write(path: Path, state: str) -> None:
@@ -204,7 +204,7 @@ def _values(state: str) -> list[str]:
     return ["true" if each is None else each for each in json.loads(state)] if state else []
 
 
-def _of_push(change: RepositoryChange) -> str:
+def _push_hint(change: RepositoryChange) -> str:
     remote, name = quote(change.remote), quote(change.name)
     if change.alteration is RepositoryAlteration.ADDED:
         return f"git push {remote} --delete {name}"
@@ -212,7 +212,7 @@ def _of_push(change: RepositoryChange) -> str:
     return f"git push {lease} {remote} {change.before}:{quote(f'refs/heads/{change.name}')}"
 
 
-def _of_other(change: RepositoryChange) -> str:
+def _hint_by_hand(change: RepositoryChange) -> str:
     match change.kind:
         case ChangedKind.HEAD:
             return f"git switch {quote(change.before)}"
