@@ -51,27 +51,27 @@ def keep(git: Git, top: str, message: str, signature: Signature) -> str:
 
     ``top``: directory of the user's checkout.
     """
-    found = look(git, top)
-    if found.is_empty:
+    ignored = look(git, top)
+    if ignored.is_empty:
         return ""
-    note = json.dumps({"not_kept": found.not_kept, "shared": found.shared})
+    note = json.dumps({"not_kept": ignored.not_kept, "shared": ignored.shared})
     with private_index() as env:
-        git.run("update-index", "--add", "-z", "--stdin", given=with_nul(found.files), env=env)
+        git.run("update-index", "--add", "-z", "--stdin", given=with_nul(ignored.files), env=env)
         tree = git.run("write-tree", env=env).text
     return commit_tree(git, tree, [], f"{message}\n\n{_NOTE}{note}\n", signature)
 
 
 def look(git: Git, top: str) -> Ignored:
     """Find the ignored files of a worktree. ``top``: directory of the user's checkout."""
-    found, carried = Ignored(), _copied_paths(git)
-    how = ("--others", "--ignored", "--exclude-standard", "--directory", "-z")
-    for entry in git.run("ls-files", *how).fields:
+    ignored, carried = Ignored(), _copied_paths(git)
+    options = ("--others", "--ignored", "--exclude-standard", "--directory", "-z")
+    for entry in git.run("ls-files", *options).fields:
         name = entry.rstrip("/")
         if name in carried and os.path.isdir(os.path.join(git.directory, name)):
-            found.not_kept[name] = "copied from your checkout"
+            ignored.not_kept[name] = "copied from your checkout"
         else:
-            _add_entry(found, git.directory, name, top)
-    return found
+            _add_entry(ignored, git.directory, name, top)
+    return ignored
 
 
 def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
@@ -79,12 +79,12 @@ def fitting(git: Git, prefix: str, promised: Sequence[str]) -> list[str]:
 
     The patterns and the returned paths are relative to ``prefix``.
     """
-    how = ("--others", "--ignored", "--exclude-standard", "-z", "--")
+    options = ("--others", "--ignored", "--exclude-standard", "-z", "--")
     plain = not any(set(each) & set("*?[") for each in promised)
-    asked = [os.path.normpath(os.path.join(prefix, each)) for each in promised] if plain else ()
+    pathspecs = [os.path.normpath(os.path.join(prefix, each)) for each in promised] if plain else ()
     carried = _copied_paths(git)
-    found = git.run("ls-files", *how, *asked).fields
-    own = (each for each in found if not any(within(each, top) for top in carried))
+    ignored = git.run("ls-files", *options, *pathspecs).fields
+    own = (each for each in ignored if not any(within(each, top) for top in carried))
     paths = [os.path.relpath(each, prefix or ".") for each in own]
     return [path for path in paths if any(held_by(each, [path]) for each in promised)]
 
@@ -93,28 +93,28 @@ def _copied_paths(git: Git) -> frozenset[str]:
     return frozenset(copied_files.carried(Path(git.env["GIT_DIR"])))
 
 
-def _add_entry(found: Ignored, directory: str, entry: str, top: str) -> None:
+def _add_entry(ignored: Ignored, directory: str, entry: str, top: str) -> None:
     files: list[str] = []
     size = 0
-    for path, bytes_ in _sized_files(directory, entry):
-        if bytes_ < 0:
-            found.not_kept[entry] = "nested repository"
+    for path, file_size in _sized_files(directory, entry):
+        if file_size < 0:
+            ignored.not_kept[entry] = "nested repository"
             return
         files.append(path)
-        size += bytes_
-        if _too_much(found, len(files), size):
-            found.not_kept[entry] = "too large"
+        size += file_size
+        if _too_much(ignored, len(files), size):
+            ignored.not_kept[entry] = "too large"
             return
     if len(files) == 1 and _is_shared(f"{directory}/{entry}", f"{top}/{entry}"):
-        found.shared.append(entry)
+        ignored.shared.append(entry)
         return
-    found.files += files
-    found.size += size
+    ignored.files += files
+    ignored.size += size
 
 
-def _too_much(found: Ignored, files: int, size: int) -> bool:
-    in_all = len(found.files) + files > MOST_FILES_IN_ALL
-    in_all = in_all or found.size + size > MOST_BYTES_IN_ALL
+def _too_much(ignored: Ignored, files: int, size: int) -> bool:
+    in_all = len(ignored.files) + files > MOST_FILES_IN_ALL
+    in_all = in_all or ignored.size + size > MOST_BYTES_IN_ALL
     return in_all or files > MOST_FILES or size > MOST_BYTES
 
 
@@ -158,8 +158,8 @@ def note_of(git: Git, commit: str) -> Mapping[str, object]:
     """
     lines = os.fsdecode(git.run("cat-file", "commit", commit).out).split("\n")
     text = next((each for each in lines if each.startswith(_NOTE)), "")
-    found: object = json.loads(text.removeprefix(_NOTE) or "{}")
-    return found if isinstance(found, dict) else {}
+    note: object = json.loads(text.removeprefix(_NOTE) or "{}")
+    return note if isinstance(note, dict) else {}
 
 
 def restore_kept(git: Git, top: str, commit: str) -> None:

@@ -88,9 +88,9 @@ def write_for_node(
     are omitted. Return the commits that the node has after the transfer: ``commit``, and the
     ``known`` commits that exist in this repository. Raise RepositoryError or OSError.
     """
-    present = write_commits(git, (commit, changes), known, directory)
+    existing = write_commits(git, (commit, changes), known, directory)
     _write_state(directory, commit, changes)
-    return (*(each for each in present if each != commit), commit)
+    return (*(each for each in existing if each != commit), commit)
 
 
 def write_commits(
@@ -100,10 +100,10 @@ def write_commits(
 
     Return the ``known`` commits that exist in this repository. Raise RepositoryError or OSError.
     """
-    theirs = [each for each in known if _ID.fullmatch(each)]
-    present = [each for each in git.resolve_all([f"{each}^{{commit}}" for each in theirs]) if each]
-    _write_pack(git, commits, present, f"{directory}/{_COMMITS}")
-    return present
+    ids = [each for each in known if _ID.fullmatch(each)]
+    existing = [each for each in git.resolve_all([f"{each}^{{commit}}" for each in ids]) if each]
+    _write_pack(git, commits, existing, f"{directory}/{_COMMITS}")
+    return existing
 
 
 def is_changed(git: Git) -> bool:
@@ -131,24 +131,26 @@ def take(
     branch is unchanged, or a second call completes the change.
     """
     state, side = _state_of(directory), _side_work_of(directory)
-    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=admin) as apart:
-        commits = _git_for_objects(git, f"{apart}/commits", [objects])
+    with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=admin) as temporary:
+        commits = _git_for_objects(git, f"{temporary}/commits", [objects])
         stored = _index_pack(commits, f"{directory}/{_COMMITS}")
         for each in (state.head, *side.commits):
             _check_complete(commits, each, commit)
-        changes = _git_for_objects(git, f"{apart}/changes", [objects, f"{apart}/commits"])
+        changes = _git_for_objects(git, f"{temporary}/changes", [objects, f"{temporary}/commits"])
         _index_pack(changes, f"{directory}/{_CHANGES}")
         _check_complete(changes, state.changes, state.head)
         if stored:
-            _store_pack(f"{apart}/commits/pack", stored, f"{objects}/pack")
+            _store_pack(f"{temporary}/commits/pack", stored, f"{objects}/pack")
         git.run("symbolic-ref", "HEAD", branch)
         _add_entries(admin, side.entries)
         # An earlier transfer of the attempt may have left refs that no longer exist on the node.
         for ref in listed_refs(git, aside):
             git.run("update-ref", *ITSELF, "-d", ref)
-        git.point({branch: state.head, **{f"{aside}{name}": at for name, at in side.refs.items()}})
-        _write_files(changes, admin, f"{apart}/index", state.changes)
-        _remove_others(changes, f"{apart}/index")
+        git.point(
+            {branch: state.head, **{f"{aside}{name}": tip for name, tip in side.refs.items()}}
+        )
+        _write_files(changes, admin, f"{temporary}/index", state.changes)
+        _remove_others(changes, f"{temporary}/index")
         refill(git, admin)
 
 
@@ -161,9 +163,9 @@ class _State:
 
 
 def _state_of(directory: str) -> _State:
-    found = read_object(f"{directory}/{_STATE}", _MOST_STATE_BYTES) or {}
+    values = read_object(f"{directory}/{_STATE}", _MOST_STATE_BYTES) or {}
     try:
-        state = _State(found["head"], found["changes"])
+        state = _State(values["head"], values["changes"])
         if _ID.fullmatch(state.head) and _ID.fullmatch(state.changes):
             return state
     except (ValueError, LookupError, TypeError):
@@ -200,9 +202,9 @@ def _side_work_of(directory: str) -> _SideWork:
     path = f"{directory}/{_SIDE_WORK}"
     if not os.path.lexists(path):
         return _SideWork({}, [], [])
-    found = read_object(path, _MOST_SIDE_WORK_BYTES) or {}
+    values = read_object(path, _MOST_SIDE_WORK_BYTES) or {}
     try:
-        side = _SideWork({**found["refs"]}, [*found["left"]], [*found["entries"]])
+        side = _SideWork({**values["refs"]}, [*values["left"]], [*values["entries"]])
         names = (part_of_ref(name) == name and _SIDE_REF.fullmatch(name) for name in side.refs)
         lines = map(_LOG_ENTRY.fullmatch, side.entries)
         if all(names) and all(lines) and all(map(_ID.fullmatch, side.commits)):
@@ -220,11 +222,11 @@ def _add_entries(admin: Path, lines: Sequence[str]) -> None:
     if not lines:
         return
     path = admin / "logs" / "HEAD"
-    present = read_regular(path, _MOST_SIDE_WORK_BYTES) or b""
-    known = {*present.splitlines()}
-    new = [os.fsencode(each) for each in lines if os.fsencode(each) not in known]
+    content = read_regular(path, _MOST_SIDE_WORK_BYTES) or b""
+    known_lines = {*content.splitlines()}
+    new = [os.fsencode(each) for each in lines if os.fsencode(each) not in known_lines]
     path.parent.mkdir(exist_ok=True)
-    replace_file(path, present + b"".join(each + b"\n" for each in new))
+    replace_file(path, content + b"".join(each + b"\n" for each in new))
 
 
 def _git_for_objects(git: Git, directory: str, others: Sequence[str]) -> Git:
@@ -279,8 +281,8 @@ def _write_files(git: Git, admin: Path, index: str, commit: str) -> None:
 
 
 def _remove_others(git: Git, index: str) -> None:
-    how = ("ls-files", "--others", "--exclude-standard", "-z")
-    for each in git.run(*how, env={"GIT_INDEX_FILE": index}).fields:
+    command = ("ls-files", "--others", "--exclude-standard", "-z")
+    for each in git.run(*command, env={"GIT_INDEX_FILE": index}).fields:
         if not each.endswith("/"):
             with suppress(FileNotFoundError):
                 os.unlink(f"{git.directory}/{each}")
@@ -314,8 +316,8 @@ class NodeRepository:
     def _stored_commits(self) -> Sequence[str]:
         if not (self._directory / "HEAD").exists():
             return ()
-        how = ("--format=%(objectname)", "--sort=-creatordate")
-        return self._git.ask("for-each-ref", *how, _KNOWN).split()
+        options = ("--format=%(objectname)", "--sort=-creatordate")
+        return self._git.ask("for-each-ref", *options, _KNOWN).split()
 
     def prune(self) -> None:
         stored = self._stored_commits()
@@ -344,40 +346,40 @@ class NodeRepository:
         os.makedirs(directory, 0o700, exist_ok=True)
         _init(directory, kind)
         Path(directory, ".git/objects/info/alternates").write_text(f"{self._objects}\n")
-        own = Git(directory, {"GIT_DIR": f"{directory}/.git", "GIT_WORK_TREE": directory})
-        own.point({worktree.branch: commit})
-        own.run("symbolic-ref", "HEAD", worktree.branch)
-        own.run("reset", "--hard", "--quiet", env=OURS)
+        worker_git = Git(directory, {"GIT_DIR": f"{directory}/.git", "GIT_WORK_TREE": directory})
+        worker_git.point({worktree.branch: commit})
+        worker_git.run("symbolic-ref", "HEAD", worktree.branch)
+        worker_git.run("reset", "--hard", "--quiet", env=OURS)
         changes = _state_of(path).changes
         if changes != commit:
-            bring(own, commit, changes)
+            bring(worker_git, commit, changes)
 
     def _add_pack(self, pack: str) -> None:
         if not os.path.exists(pack):
             return
         os.makedirs(f"{self._objects}/pack", exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
-            received = _git_for_objects(self._git, f"{apart}/objects", [self._objects])
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as temporary:
+            received = _git_for_objects(self._git, f"{temporary}/objects", [self._objects])
             digest = _index_pack(received, pack)
-            _store_pack(f"{apart}/objects/pack", digest, f"{self._objects}/pack")
+            _store_pack(f"{temporary}/objects/pack", digest, f"{self._objects}/pack")
 
     def pack(self, worktree: WorktreeFiles, directory: str, path: str) -> None:
-        own = f"{directory}/.git"
-        if os.path.islink(own) or not os.path.isdir(own):
+        git_directory = f"{directory}/.git"
+        if os.path.islink(git_directory) or not os.path.isdir(git_directory):
             raise RepositoryError(
                 f"the worker removed .git from its worktree {directory}, so its changes cannot be "
                 "sent to the server"
             )
-        env = {"GIT_DIR": own, "GIT_WORK_TREE": directory}
+        env = {"GIT_DIR": git_directory, "GIT_WORK_TREE": directory}
         head = Git(directory, env).run("rev-parse", "--verify", "HEAD^{commit}").text
-        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
+        with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as temporary:
             # Only read the worker's repository, because its settings may name programs.
-            git = self._separate_repository(f"{apart}/git", directory, len(head))
+            git = self._separate_repository(f"{temporary}/git", directory, len(head))
             tree = _tree_of_files(git, directory, head, worktree.promised)
             changes = head
             if tree != tree_of(git, head):
                 changes = commit_tree(git, tree, [head], MESSAGE, WHO)
-            side = _side_work(git, directory, own, worktree.branch, head)
+            side = _side_work(git, directory, git_directory, worktree.branch, head)
             _write_pack(git, [head, *side.commits], [worktree.commit], f"{path}/{_COMMITS}")
             _write_pack(git, [changes], [head], f"{path}/{_CHANGES}")
         _write_state(path, head, changes)
@@ -388,14 +390,16 @@ class NodeRepository:
     def bring(self, worktree: WorktreeFiles, directory: str, path: str, change: FileChange) -> None:
         self._add_pack(f"{path}/{_COMMITS}")
         if change.now != change.then:
-            with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as apart:
-                git = self._separate_repository(f"{apart}/git", directory, len(change.now))
+            with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=self._directory) as temporary:
+                git = self._separate_repository(f"{temporary}/git", directory, len(change.now))
                 bring(git, change.now, change.then)
-        own = f"{directory}/.git"
-        if change.branches and os.path.isdir(own) and not os.path.islink(own):
+        git_directory = f"{directory}/.git"
+        if change.branches and os.path.isdir(git_directory) and not os.path.islink(git_directory):
             # Send the files even if the worker has damaged the branches.
             with suppress(RepositoryError):
-                Git(directory, {"GIT_DIR": own, "GIT_WORK_TREE": directory}).point(change.branches)
+                Git(directory, {"GIT_DIR": git_directory, "GIT_WORK_TREE": directory}).point(
+                    change.branches
+                )
 
     def _separate_repository(self, place: str, directory: str, length: int) -> Git:
         _init(place, "sha256" if length == _SHA256_LENGTH else "sha1", "--bare")
@@ -404,14 +408,15 @@ class NodeRepository:
         return Git(directory, {"GIT_DIR": place, "GIT_WORK_TREE": directory})
 
 
-def _side_work(git: Git, directory: str, own: str, branch: str, head: str) -> _SideWork:
+def _side_work(git: Git, directory: str, git_directory: str, branch: str, head: str) -> _SideWork:
     """Return a worker's side work: its newest branches, stash entries, and entries of HEAD's log.
 
-    A branch or stash entry is omitted if HEAD contains its commit. ``own``: the directory of the
-    worker's repository. ``git`` reads the objects of the worker's repository, but not its settings.
+    A branch or stash entry is omitted if HEAD contains its commit. ``git_directory``: the directory
+    of the worker's repository. ``git`` reads the objects of the worker's repository, but not its
+    settings.
     """
-    log = HeadLog(own)
-    heads = tips(Git(directory, {"GIT_DIR": own}), Path(own), _HEADS)
+    log = HeadLog(git_directory)
+    heads = tips(Git(directory, {"GIT_DIR": git_directory}), Path(git_directory), _HEADS)
     refs = {
         f"branch/{part_of_ref(ref.removeprefix(_HEADS))}": commit
         for ref, commit in heads.items()
@@ -420,24 +425,24 @@ def _side_work(git: Git, directory: str, own: str, branch: str, head: str) -> _S
     }
     if branch in heads:
         refs[f"head/{heads[branch][:12]}"] = heads[branch]
-    elif left := log.left_at(branch):
-        refs[f"deleted/{left[:12]}"] = left
-    for entry in entries(Path(own, "logs", "refs", "stash")):
-        refs[f"stash/{entry.after[:12]}"] = _of_stash(git, entry)
+    elif last_commit := log.left_at(branch):
+        refs[f"deleted/{last_commit[:12]}"] = last_commit
+    for entry in entries(Path(git_directory, "logs", "refs", "stash")):
+        refs[f"stash/{entry.after[:12]}"] = _stash_commit(git, entry)
     refs = {name: each for name, each in refs.items() if each and not contains(git, head, each)}
-    named = dict.fromkeys(commit for _, commit in log.checkouts)
-    present = [each for each in named if git.resolve(f"{each}^{{commit}}")]
-    lines = (read_regular(Path(own, "logs", "HEAD"), _MOST_LOG_BYTES) or b"").splitlines()
+    commits = dict.fromkeys(commit for _, commit in log.checkouts)
+    existing = [each for each in commits if git.resolve(f"{each}^{{commit}}")]
+    lines = (read_regular(Path(git_directory, "logs", "HEAD"), _MOST_LOG_BYTES) or b"").splitlines()
     texts = [line.decode("utf-8", "replace") for line in lines[-_MOST_ENTRIES:]]
     # Git stash adds entries that could be mistaken for entries of a stash on the server.
     sent = [each for each in texts if _LOG_ENTRY.fullmatch(each) and not each.endswith(_NOT_SENT)]
-    return _SideWork(dict([*refs.items()][-_MOST_REFS:]), present[-_MOST_REFS:], sent)
+    return _SideWork(dict([*refs.items()][-_MOST_REFS:]), existing[-_MOST_REFS:], sent)
 
 
-def _of_stash(git: Git, entry: LogEntry) -> str:
+def _stash_commit(git: Git, entry: LogEntry) -> str:
     """Return a commit with the changes of a stash entry; "" if the entry is damaged."""
-    shown = git.run("rev-list", "--parents", "-n1", entry.after, accept=(0, 128)).text
-    base, _, *untracked = (*shown.split(" ")[1:], "", "")
+    output = git.run("rev-list", "--parents", "-n1", entry.after, accept=(0, 128)).text
+    base, _, *untracked = (*output.split(" ")[1:], "", "")
     if not base:
         return ""
     tree = tree_of(git, entry.after)
@@ -448,8 +453,8 @@ def _of_stash(git: Git, entry: LogEntry) -> str:
 
 def _init(directory: str, kind: str, *more: str) -> None:
     os.makedirs(directory, 0o700, exist_ok=True)
-    how = ("--quiet", "--template=", f"--object-format={kind}", *more)
-    Git(directory, {}).run("init", *how, ".")
+    options = ("--quiet", "--template=", f"--object-format={kind}", *more)
+    Git(directory, {}).run("init", *options, ".")
     os.makedirs(f"{directory}/{'' if more else '.git/'}objects/info", exist_ok=True)
 
 
@@ -466,15 +471,15 @@ def _tree_of_files(git: Git, directory: str, head: str, promised: Sequence[str])
         Path(git.env["GIT_DIR"], "info", "exclude").write_bytes(os.fsencode(lines))
     git.run("add", "--all", "--", ".")
     inner = [name for each in nested for name in _files_below(directory, each)]
-    found = [
+    promised_files = [
         name
         for each in promised
         for name in glob.glob(each.strip("/"), root_dir=directory, recursive=True)
         if ".." not in name.split("/")
     ]
-    found = [name for name in found if os.path.lexists(f"{directory}/{name}")]
-    if found:
-        git.run("add", "--force", "--", *found)
+    promised_files = [name for name in promised_files if os.path.lexists(f"{directory}/{name}")]
+    if promised_files:
+        git.run("add", "--force", "--", *promised_files)
     if inner:
         git.run("update-index", "--add", "-z", "--stdin", given=with_nul(inner))
     return git.run("write-tree").text
@@ -499,15 +504,15 @@ def _files_below(directory: str, name: str) -> Iterator[str]:
                 yield os.path.relpath(path, directory)
 
 
-def _write_pack(git: Git, wanted: Sequence[str], had: Sequence[str], path: str) -> None:
-    """Write a pack with the objects that the ``wanted`` commits have and the ``had`` commits lack.
+def _write_pack(git: Git, commits: Sequence[str], known: Sequence[str], path: str) -> None:
+    """Write a pack with the objects that ``commits`` have and the commits in ``known`` lack.
 
     Write no file if there are no such objects. ``path``: the pack file.
     """
-    given = "\n".join((*wanted, *(f"^{each}" for each in had), "")).encode("ascii")
-    if not git.run("rev-list", "--max-count=1", "--stdin", given=given).text:
+    revisions = "\n".join((*commits, *(f"^{each}" for each in known), "")).encode("ascii")
+    if not git.run("rev-list", "--max-count=1", "--stdin", given=revisions).text:
         return
-    with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as apart:
-        git.run("pack-objects", "--revs", "--quiet", f"{apart}/p", given=given)
-        [made] = glob.glob(f"{glob.escape(apart)}/p-*.pack")
-        os.replace(made, path)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as temporary:
+        git.run("pack-objects", "--revs", "--quiet", f"{temporary}/p", given=revisions)
+        [pack] = glob.glob(f"{glob.escape(temporary)}/p-*.pack")
+        os.replace(pack, path)

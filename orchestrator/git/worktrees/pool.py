@@ -75,8 +75,8 @@ class WorktreePool:
         if plain and index.exists() and index.stat().st_size >= LEAST_INDEX_BYTES:
             # Copy the index with its times, because git uses them to detect changes.
             shutil.copy2(index, admin / PRISTINE)
-            own = Git(directory, {"GIT_DIR": str(admin), "GIT_WORK_TREE": directory})
-            commit = own.resolve("HEAD") or own.run("rev-parse", "--verify", "HEAD").text
+            worktree = Git(directory, {"GIT_DIR": str(admin), "GIT_WORK_TREE": directory})
+            commit = worktree.resolve("HEAD") or worktree.run("rev-parse", "--verify", "HEAD").text
             (admin / f"{PRISTINE}.about").write_text(f"{commit} {self._written_by()}")
 
     def put(self, directory: str, admin: Path) -> bool:
@@ -85,12 +85,12 @@ class WorktreePool:
         Return False if the worktree cannot become a spare, for example because the pool is full.
         """
         place = self._pool_directory(directory)
-        noted = (admin / PRISTINE, admin / f"{PRISTINE}.about")
-        if place is None or not all(map(Path.is_file, noted)):
+        records = (admin / PRISTINE, admin / f"{PRISTINE}.about")
+        if place is None or not all(map(Path.is_file, records)):
             return False
         with self._lock:
-            kept = self._spares(place)
-            if len(kept) >= MOST:
+            spares = self._spares(place)
+            if len(spares) >= MOST:
                 return False
             spare = PooledWorktree(place / f"{admin.name}-{os.urandom(4).hex()}")
             spare.path.mkdir(mode=0o700, parents=True)
@@ -113,8 +113,8 @@ class WorktreePool:
         commit, _, written_by = about.partition(" ")
         # Check the content of the file, because a worker may have changed it: for example, to an
         # option of git in place of the commit.
-        known = commit.isalnum() and written_by == self._written_by()
-        if not known or self._filters_differ(commit, start):
+        is_valid = commit.isalnum() and written_by == self._written_by()
+        if not is_valid or self._filters_differ(commit, start):
             discard(spare.path)
             return False
         (spare.files / ".git").unlink(missing_ok=True)
@@ -147,12 +147,12 @@ class WorktreePool:
 
     def _claim_spare(self, place: Path) -> PooledWorktree | None:
         with self._lock:
-            found = next((each for each in self._spares(place) if each.about.exists()), None)
-            if found is None:
+            spare = next((each for each in self._spares(place) if each.about.exists()), None)
+            if spare is None:
                 return None
-            claimed = PooledWorktree(found.path.with_name(f"{found.path.name}.taken"))
+            claimed = PooledWorktree(spare.path.with_name(f"{spare.path.name}.taken"))
             with suppress(OSError):
-                os.rename(found.path, claimed.path)
+                os.rename(spare.path, claimed.path)
                 return claimed
             return None
 
@@ -176,8 +176,8 @@ def restore(git: Git, start: str) -> bool:
     """
     exact = ("-c", "core.trustctime=true", "-c", "core.checkStat=default")
     git.run(*exact, "reset", "--hard", "--quiet", start)
-    cleaned = git.run("clean", "-ffdxq", accept=range(256))
-    if cleaned.code != 0:
+    answer = git.run("clean", "-ffdxq", accept=range(256))
+    if answer.code != 0:
         return False
     return all(os.lstat(each).st_mode & 0o700 == 0o700 for each in _directories(git, start))
 

@@ -25,8 +25,8 @@ def bring(git: Git, now: str, then: str) -> None:
 
     Git checks all files before it changes the first file.
     """
-    with private_index() as own:
-        env = {**own, **_NOT_SPARSE}
+    with private_index() as index_env:
+        env = {**index_env, **_NOT_SPARSE}
         git.run("read-tree", now, env=env)
         git.run("update-index", "--refresh", "-q", env=env, accept=(0, 1))
         git.run("read-tree", "-m", "-u", now, then, env=env)
@@ -46,13 +46,13 @@ def set_files(git: Git, commit: str, base: str, swap: Mapping[str, str | None]) 
 
 
 def _entries(git: Git, commit: str, paths: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
+    entries: dict[str, str] = {}
     for begin in range(0, len(paths), _MOST_PATHS):
-        some = paths[begin : begin + _MOST_PATHS]
-        for field in git.run("ls-tree", "--full-tree", "-z", commit, "--", *some).fields:
+        batch = paths[begin : begin + _MOST_PATHS]
+        for field in git.run("ls-tree", "--full-tree", "-z", commit, "--", *batch).fields:
             entry, path = field.split("\t", 1)
-            found[path] = entry
-    return found
+            entries[path] = entry
+    return entries
 
 
 def restore(git: Git, commit: str) -> None:
@@ -65,6 +65,6 @@ def restore(git: Git, commit: str) -> None:
     git.run("clean", "-ffdq", *exclusions, accept=(0, 1))
     branch = git.ask("symbolic-ref", "--quiet", "HEAD")
     # Move only the worktree's own branch, never a branch of the user that is checked out here.
-    own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
-    if own and git.resolve("HEAD^{commit}") != commit:
+    is_own = not branch or branch.startswith(f"refs/heads/{BRANCHES}/")
+    if is_own and git.resolve("HEAD^{commit}") != commit:
         git.run("update-ref", "-m", "orchestrator: restored a commit", "HEAD", commit)

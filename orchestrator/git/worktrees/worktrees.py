@@ -174,8 +174,8 @@ class GitWorktrees:
         if admin.parent != self._entries or admin.name == "..":
             return None
         with suppress(OSError):
-            found = Found(_registered_link(admin).removesuffix("/.git"), admin)
-            return found if found.directory == directory else None
+            worktree = Found(_registered_link(admin).removesuffix("/.git"), admin)
+            return worktree if worktree.directory == directory else None
         return None
 
     def all(self) -> Iterator[Found]:
@@ -202,32 +202,34 @@ class GitWorktrees:
         returns the Git that writes the files. The contract is that of ``open_worktree`` in
         ``core.repository.repository``.
         """
-        found = self.sound(directory, branch)
-        if found is not None:
-            return found
+        existing = self.sound(directory, branch)
+        if existing is not None:
+            return existing
         with _filling(directory):
             with self._adding:
                 self._drop(directory)
-                made = self._add(directory, branch, start)
+                worktree = self._add(directory, branch, start)
             failpoints.reached("worktree: registered")
-            made = self._filled(made, branch, start, settled)
-            self._spares.note(made.directory, made.admin)
-            self.note_sound(made)
+            worktree = self._filled(worktree, branch, start, settled)
+            self._spares.note(worktree.directory, worktree.admin)
+            self.note_sound(worktree)
             failpoints.reached("worktree: checked out")
-        return made
+        return worktree
 
-    def _filled(self, made: Found, branch: str, start: str, settled: Callable[[Git], Git]) -> Found:
+    def _filled(
+        self, worktree: Found, branch: str, start: str, settled: Callable[[Git], Git]
+    ) -> Found:
         tip = self._git.resolve(branch) or start
-        if self._spares.take(made.directory, made.admin, tip):
+        if self._spares.take(worktree.directory, worktree.admin, tip):
             failpoints.reached("worktree: spare files taken")
             with suppress(RepositoryError, OSError):
-                if restore(settled(self.git_of(made)), tip):
-                    return made
+                if restore(settled(self.git_of(worktree)), tip):
+                    return worktree
             with self._adding:
-                self._drop(made.directory)
-                made = self._add(made.directory, branch, start)
-        settled(self.git_of(made)).run("reset", "--hard", "--quiet", env=OURS)
-        return made
+                self._drop(worktree.directory)
+                worktree = self._add(worktree.directory, branch, start)
+        settled(self.git_of(worktree)).run("reset", "--hard", "--quiet", env=OURS)
+        return worktree
 
     def sound(self, directory: str, branch: str) -> Found | None:
         """Return the worktree in ``directory``; None if its files were not written completely.
@@ -237,26 +239,26 @@ class GitWorktrees:
         """
         if not was_whole(directory):
             return None
-        found = self.find(directory)
-        if found is None and not os.path.isdir(f"{directory}/.git"):
-            found = self._adopt(directory, branch)
-        if found is None:
+        worktree = self.find(directory)
+        if worktree is None and not os.path.isdir(f"{directory}/.git"):
+            worktree = self._adopt(directory, branch)
+        if worktree is None:
             return None
-        self.unlock(found, branch)
-        is_sound = self.is_sound(found)
-        self._sound.pop(found.admin, None)
+        self.unlock(worktree, branch)
+        is_sound = self.is_sound(worktree)
+        self._sound.pop(worktree.admin, None)
         if not is_sound:
-            repair(self.git_of(found), found.admin, branch)
-        return found
+            repair(self.git_of(worktree), worktree.admin, branch)
+        return worktree
 
     def note_sound(self, found: Found) -> None:
         """Record that a worktree is sound.
 
         Git can read the HEAD and the index of a sound worktree, and the index has no conflict.
         """
-        seen = _head_and_index(found.admin)
-        if seen is not None:
-            self._sound[found.admin] = seen
+        state = _head_and_index(found.admin)
+        if state is not None:
+            self._sound[found.admin] = state
 
     def is_sound(self, found: Found) -> bool:
         """True if the worktree's HEAD and index file are unchanged since ``note_sound``."""
@@ -272,32 +274,32 @@ class GitWorktrees:
         moved = f"{directory}.aside"
         with self._adding, _filling(directory):
             os.rename(directory, moved)
-            made = self._add(directory, branch, "")
+            worktree = self._add(directory, branch, "")
             os.replace(f"{directory}/.git", f"{moved}/.git")
             os.rmdir(directory)
             os.rename(moved, directory)
-        refill(self.git_of(made), made.admin)
-        return made
+        refill(self.git_of(worktree), worktree.admin)
+        return worktree
 
     def open_at(self, directory: str, commit: str) -> Found:
         """Return a worktree in ``directory`` with ``commit`` checked out and a detached HEAD.
 
         Create the worktree if it does not exist. Idempotent.
         """
-        found = self.find(directory)
-        if found is not None and found.is_whole:
-            self.unlock(found)
-            return found
+        existing = self.find(directory)
+        if existing is not None and existing.is_whole:
+            self.unlock(existing)
+            return existing
         with _filling(directory):
             with self._adding:
                 self._drop(directory)
                 reason = ("--lock", "--reason", "the orchestrator checks a commit in this worktree")
                 detached = ("--no-checkout", "--detach", *reason)
                 self._git.run("worktree", "add", *detached, "--", directory, commit)
-                made = self.find(directory)
-                assert made is not None, "git has just created the worktree"
-            self.git_of(made).run("reset", "--hard", "--quiet")
-        return made
+                worktree = self.find(directory)
+                assert worktree is not None, "git has just created the worktree"
+            self.git_of(worktree).run("reset", "--hard", "--quiet")
+        return worktree
 
     def register_again(self, directory: str, branch: str) -> Found:
         """Register a worktree whose git directory was removed. The worktree's files stay.
@@ -307,15 +309,15 @@ class GitWorktrees:
         moved = f"{directory}{MOVED_SUFFIX}"
         with self._adding, _filling(directory):
             os.rename(directory, moved)
-            how = ("--no-checkout", "--detach", *_LOCKED)
-            self._git.run("worktree", "add", *how, "--", directory, "HEAD")
+            options = ("--no-checkout", "--detach", *_LOCKED)
+            self._git.run("worktree", "add", *options, "--", directory, "HEAD")
             shutil.rmtree(directory)
             os.rename(moved, directory)
-            found = self.find(directory)
-        assert found is not None, "git has just created the worktree"
+            worktree = self.find(directory)
+        assert worktree is not None, "git has just created the worktree"
         # Use a git command, because HEAD need not be a file.
-        self.git_of(found).run("symbolic-ref", "HEAD", branch)
-        return found
+        self.git_of(worktree).run("symbolic-ref", "HEAD", branch)
+        return worktree
 
     def unlock(self, found: Found, branch: str = "") -> None:
         """Remove the lock files of a killed git. Call this only if the attempt has no process.
@@ -345,18 +347,18 @@ class GitWorktrees:
                 return Found(os.path.realpath(directory), admin)
         name = branch.removeprefix("refs/heads/")
         self._git.run("worktree", "add", "--no-checkout", *_LOCKED, "--", directory, name)
-        found = self.find(directory)
-        assert found is not None, "git has just created the worktree"
-        return found
+        worktree = self.find(directory)
+        assert worktree is not None, "git has just created the worktree"
+        return worktree
 
     def close(self, directory: str, *, spare: bool = False) -> None:
         """Remove the worktree's files and registration. The worktree's branch stays. Idempotent.
 
         ``spare``: the next worktree of the job may reuse the files.
         """
-        found = self.find(directory) if spare else None
-        if found is not None and found.is_whole:
-            self._spares.put(directory, found.admin)
+        worktree = self.find(directory) if spare else None
+        if worktree is not None and worktree.is_whole:
+            self._spares.put(directory, worktree.admin)
         mark = Path(f"{directory}{FILLING}")
         with self._adding:
             if os.path.lexists(directory):
@@ -367,12 +369,12 @@ class GitWorktrees:
         mark.unlink(missing_ok=True)
 
     def _drop(self, directory: str) -> None:
-        found = self.find(directory)
+        worktree = self.find(directory)
         # Remove the entry last, because the command ``clean`` finds the files by the entry.
         remove(directory)
-        if found is not None:
-            self._sound.pop(found.admin, None)
-            remove_entry(found.admin)
+        if worktree is not None:
+            self._sound.pop(worktree.admin, None)
+            remove_entry(worktree.admin)
             with suppress(OSError):
                 self._entries.rmdir()
 
