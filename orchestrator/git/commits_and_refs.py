@@ -52,22 +52,22 @@ def added(git: Git, start: str, end: str, below: str = "") -> Iterator[bytes]:
         part is not None and len(start) in ref_files.ID_LENGTHS and len(end) in ref_files.ID_LENGTHS
     )
     key = part.common if part else "", start, end, below
-    present = _kept.get(key) if is_fixed else None
-    if present is not None:
-        yield present
+    cached = _kept.get(key) if is_fixed else None
+    if cached is not None:
+        yield cached
         return
     lines = [f"{end} {start}"] if _is_next(git, start, end) else _with_parents(git, start, end)
     # Compare a commit that has no parent with ``start``, because part of its content may not be
     # new.
-    given = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
+    request = "".join(f"{line} {start}\n" if " " not in line else f"{line}\n" for line in lines)
     names = (f"--src-prefix=a/{below}", f"--dst-prefix=b/{below}")
-    found = b""
-    for piece in git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=given.encode()):
+    output = b""
+    for piece in git.streamed("diff-tree", "--stdin", *_PLAIN, *names, given=request.encode()):
         # Store at most one byte more than the limit. An output of this length is not cached.
-        found += piece[: MOST_KEPT_BYTES + 1 - len(found)]
+        output += piece[: MOST_KEPT_BYTES + 1 - len(output)]
         yield piece
-    if is_fixed and len(found) <= MOST_KEPT_BYTES:
-        _kept.put(key, found)
+    if is_fixed and len(output) <= MOST_KEPT_BYTES:
+        _kept.put(key, output)
 
 
 def _is_next(git: Git, start: str, end: str) -> bool:
@@ -92,12 +92,12 @@ def may_add_markers(git: Git, start: str, end: str) -> bool:
     """
     if not _is_next(git, start, end):
         return True
-    found = b""
+    patch = b""
     for piece in added(git, start, end):
-        found += piece
-        if len(found) > MOST_KEPT_BYTES:
+        patch += piece
+        if len(patch) > MOST_KEPT_BYTES:
             return True
-    return bool(_MARKER.search(found))
+    return bool(_MARKER.search(patch))
 
 
 def whole(git: Git, commit: str, below: str) -> Iterator[bytes]:
@@ -116,9 +116,9 @@ def present(git: Git, commit: str, texts: Collection[bytes]) -> set[bytes]:
     if not texts:
         return set()
     # Pass the texts on standard input, because other users can read a program's arguments.
-    given = b"".join(text + b"\n" for text in texts)
-    how = ("-a", "-h", "-o", "-F", "--no-color", "-f", "-")
-    answer = git.run("grep", *how, commit, given=given, accept=(0, 1))
+    patterns = b"".join(text + b"\n" for text in texts)
+    options = ("-a", "-h", "-o", "-F", "--no-color", "-f", "-")
+    answer = git.run("grep", *options, commit, given=patterns, accept=(0, 1))
     return set(answer.out.split(b"\n")) & set(texts)
 
 
@@ -136,8 +136,8 @@ class CommitsAndRefs(ABC):
         return broken_worktrees.marker_faults(broken_worktrees.conflict_markers(git, start, end))
 
     def omitted_ignored(self, commit: str) -> Mapping[str, str]:
-        found = ignored_files.note_of(self.place().git, commit).get("not_kept")
-        return found if isinstance(found, dict) else {}
+        omitted = ignored_files.note_of(self.place().git, commit).get("not_kept")
+        return omitted if isinstance(omitted, dict) else {}
 
     def commit_of(self, name: str) -> str:
         return self.place().git.resolve(f"{name}^{{commit}}")

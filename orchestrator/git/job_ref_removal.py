@@ -50,14 +50,14 @@ def keep(
     tips |= dict(_uncommitted(git, worktrees, tips, root_id, directory, present))
     tips |= _rolled_back(git, root_id)
     nested = _refs_below(git, kept_refs(root_id))
-    kept = []
+    refs = []
     for name, commit in tips.items():
         start = starts.get(name.partition("+")[0], "")
         if not _is_safe(git, commit, start, results):
             is_taken = any(each.startswith(f"{name}/") for each in nested)
-            kept.append(f"{kept_refs(root_id)}{name}{_WORK if is_taken else ''}")
-            git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", kept[-1], commit)
-    return [*kept, *(f"{kept_refs(root_id)}{name}" for name in nested if "/" in name)]
+            refs.append(f"{kept_refs(root_id)}{name}{_WORK if is_taken else ''}")
+            git.run("update-ref", *ITSELF, "-m", "orchestrator: kept", refs[-1], commit)
+    return [*refs, *(f"{kept_refs(root_id)}{name}" for name in nested if "/" in name)]
 
 
 def lost_commits(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, str]:
@@ -78,12 +78,14 @@ def lost_commits(git: Git, root_id: str, holders: Sequence[str]) -> dict[str, st
 def _results_and_tips(git: Git, root_id: str) -> tuple[list[str], dict[str, str]]:
     branches = _refs_below(git, f"refs/heads/{BRANCHES}/{root_id}/")
     results = [commit for name, commit in branches.items() if name.startswith(_RESULT)]
-    return results, {n: commit for n, commit in branches.items() if not n.startswith(_RESULT)}
+    return results, {
+        name: commit for name, commit in branches.items() if not name.startswith(_RESULT)
+    }
 
 
 def _rolled_back(git: Git, root_id: str) -> dict[str, str]:
-    found = _refs_below(git, undone_refs(root_id))
-    return {name.replace("/", _ATTEMPT): commit for name, commit in found.items()}
+    refs = _refs_below(git, undone_refs(root_id))
+    return {name.replace("/", _ATTEMPT): commit for name, commit in refs.items()}
 
 
 def _refs_below(git: Git, prefix: str) -> dict[str, str]:
@@ -104,27 +106,27 @@ def _uncommitted(
     worker's name. Otherwise, ``+worktree`` is added to the name, so that the caller saves the head
     and the commit under different names. ``directory``, ``present``: see ``keep``.
     """
-    for found in worktrees.below(directory):
-        moved = f"{present}{found.directory.removeprefix(directory)}"
+    for worktree in worktrees.below(directory):
+        moved = f"{present}{worktree.directory.removeprefix(directory)}"
         if not was_whole(moved):
             continue
-        worker = part_of_ref(os.path.basename(os.path.dirname(found.directory)))
-        git = worktrees.git_of(Found(moved, found.admin))
+        worker = part_of_ref(os.path.basename(os.path.dirname(worktree.directory)))
+        git = worktrees.git_of(Found(moved, worktree.admin))
         try:
-            worktrees.unlock(found, f"refs/heads/{BRANCHES}/none")
+            worktrees.unlock(worktree, f"refs/heads/{BRANCHES}/none")
             message, name = f"Uncommitted files of {worker}", f"{kept_refs(root_id)}{worker}"
-            where = (git, found.admin, users.directory)
-            inner = submodules.snapshot(*where, name, message, _NOBODY)
+            worktree_and_top = (git, worktree.admin, users.directory)
+            inner = submodules.snapshot(*worktree_and_top, name, message, _NOBODY)
             rules = commits.CommitRules(
                 patterns=frozen_config.FrozenIgnoreRules(
-                    found.admin.parents[1], Path(present, frozen_config.IGNORE_RULES)
+                    worktree.admin.parents[1], Path(present, frozen_config.IGNORE_RULES)
                 ),
                 start=f"{hidden(root_id)}start/{worker}",
-                without=carried(found.admin),
+                without=carried(worktree.admin),
             )
-            commit, _ = commits.snapshot(git, found.admin, message, _NOBODY, inner, rules)
+            commit, _ = commits.snapshot(git, worktree.admin, message, _NOBODY, inner, rules)
         except RepositoryError as error:
-            about = {"worktree": found.directory, "error": error.message}
+            about = {"worktree": worktree.directory, "error": error.message}
             logger.warning("cannot save the files of a worktree", extra=about)
             continue
         tip = tips.get(worker, commit)
@@ -152,10 +154,10 @@ def _has_changes_of(git: Git, result: str, commit: str) -> bool:
     # Merge the commit into the result: the result does not change if it contains the commit's
     # changes. These changes are then safe, because the removal keeps a result that is on no branch
     # of the user.
-    tried = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
-    if tried.code != 0:
+    trial = git.run("merge-tree", "--write-tree", "-z", result, commit, accept=(0, 1, 128))
+    if trial.code != 0:
         return False
-    return os.fsdecode(tried.out).partition("\0")[0] == commits.tree_of(git, result)
+    return os.fsdecode(trial.out).partition("\0")[0] == commits.tree_of(git, result)
 
 
 #: Value in place of a commit, for a worktree with uncommitted files.
@@ -168,17 +170,17 @@ def remove(place: GitLocation, root_id: str, directory: str, present: str) -> Se
     Implements ``core.repository.repository.Repository.remove_job_refs``, which has the details.
     """
     directory = os.path.realpath(directory)
-    kept = keep(place.git, place.worktrees, root_id, directory, present)
-    for found in place.worktrees.below(directory):
-        place.worktrees.close(found.directory)
-    kept = [*kept, *_drop_refs(place, root_id)]
+    refs = keep(place.git, place.worktrees, root_id, directory, present)
+    for worktree in place.worktrees.below(directory):
+        place.worktrees.close(worktree.directory)
+    refs = [*refs, *_drop_refs(place, root_id)]
     try:
         submodules.remove_job_refs(place.git, place.top, root_id)
     except RepositoryError as error:
         logger.warning(
             "cannot remove the branches of a job from submodules", extra={"error": error.message}
         )
-    return kept
+    return refs
 
 
 def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]:
@@ -190,11 +192,13 @@ def unlanded(place: GitLocation, root_id: str, directory: str) -> dict[str, str]
     git = place.git
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
     results = _results(git, root_id)
-    wanted = {name: commit for name, commit in results.items() if _is_wanted(git, root_id, name)}
+    unlanded_results = {
+        name: commit for name, commit in results.items() if _is_unlanded_result(git, root_id, name)
+    }
     others = lost_commits(git, root_id, list(results.values()))
-    found = {**wanted, **{f"{branches}{name}": commit for name, commit in others.items()}}
-    left = {each.directory: UNCOMMITTED for each in place.worktrees.below(directory)}
-    return {**found, **listed_refs(git, kept_refs(root_id)), **left}
+    refs = {**unlanded_results, **{f"{branches}{name}": commit for name, commit in others.items()}}
+    remaining = {each.directory: UNCOMMITTED for each in place.worktrees.below(directory)}
+    return {**refs, **listed_refs(git, kept_refs(root_id)), **remaining}
 
 
 def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
@@ -203,9 +207,11 @@ def discard(place: GitLocation, root_id: str, directory: str) -> Sequence[str]:
     Implements ``core.repository.repository.Repository.discard_job``, which has the details.
     """
     git, directory = place.git, os.path.realpath(directory)
-    for found in place.worktrees.below(directory):
-        place.worktrees.close(found.directory)
-    landed = [each for each in _results(git, root_id) if not _is_wanted(git, root_id, each)]
+    for worktree in place.worktrees.below(directory):
+        place.worktrees.close(worktree.directory)
+    landed = [
+        each for each in _results(git, root_id) if not _is_unlanded_result(git, root_id, each)
+    ]
     removed = listed_refs(git, f"refs/heads/{BRANCHES}/{root_id}/").keys() - {*landed}
     # Keep the refs with the former commits of the user's branches for ``undo``.
     notes = listed_refs(git, f"{hidden(root_id)}landed/") if landed else {}
@@ -231,18 +237,18 @@ def _drop_refs(place: GitLocation, root_id: str) -> Sequence[str]:
     """
     branches = f"refs/heads/{BRANCHES}/{root_id}/"
     git = place.git
-    own = listed_refs(git, branches).keys()
-    kept = {name for name in own if _is_wanted(git, root_id, name)}
-    if kept:
+    names = listed_refs(git, branches).keys()
+    remaining = {name for name in names if _is_unlanded_result(git, root_id, name)}
+    if remaining:
         # Keep the work of candidates that were not chosen, too, because a user who has not landed
         # the result may want it.
         others = candidate_refs(root_id)
-        kept |= {name.replace(others, branches, 1) for name in listed_refs(git, others)}
-    _delete(git, [*(own - kept), *listed_refs(git, hidden(root_id))])
-    return sorted(own & kept)
+        remaining |= {name.replace(others, branches, 1) for name in listed_refs(git, others)}
+    _delete(git, [*(names - remaining), *listed_refs(git, hidden(root_id))])
+    return sorted(names & remaining)
 
 
-def _is_wanted(git: Git, root_id: str, name: str) -> bool:
+def _is_unlanded_result(git: Git, root_id: str, name: str) -> bool:
     """True if the ref ``name`` is a result branch whose changes are on no branch of the user.
 
     Changes that were landed as rewritten commits count as changes on a branch of the user.

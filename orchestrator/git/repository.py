@@ -56,18 +56,18 @@ def roll_back(
     ``core.repository.repository``.
     """
     broken_worktrees.repair(worktrees, directory, branch, commit)
-    found = worktrees.find(directory)
-    if found is None:
+    worktree = worktrees.find(directory)
+    if worktree is None:
         raise RepositoryError(f"the worktree {directory} no longer exists")
-    git = worktrees.git_of(found)
+    git = worktrees.git_of(worktree)
     commits.make_readable(directory)
-    left = ignored_files.look(git, top).not_kept
+    not_saved = ignored_files.look(git, top).not_kept
     git.run("symbolic-ref", "-m", "orchestrator: rolled back", "HEAD", branch)
     git.run("update-ref", *ITSELF, "-m", "orchestrator: rolled back", branch, commit)
     failpoints.reached("rollback: branch moved")
-    broken_worktrees.abort_operation(found)
+    broken_worktrees.abort_operation(worktree)
     git.run("reset", "--hard", "--quiet", env=OURS)
-    ignored_files.clear(git, left)
+    ignored_files.clear(git, not_saved)
     failpoints.reached("rollback: files as they were")
     if kept:
         ignored_files.restore_kept(git, top, kept)
@@ -99,8 +99,8 @@ class CommitFiles:
         size = self._git.ask("cat-file", "-s", place)
         if not size.isdigit() or int(size) > MOST_BYTES:
             return ""
-        shown = self._git.run("cat-file", "blob", place, accept=(0, 128))
-        return shown.out.decode("utf-8", "replace") if shown.code == 0 else ""
+        answer = self._git.run("cat-file", "blob", place, accept=(0, 128))
+        return answer.out.decode("utf-8", "replace") if answer.code == 0 else ""
 
     def names(self, directory: str = "") -> Collection[str]:
         return self._names(directory.strip("/"))
@@ -108,17 +108,17 @@ class CommitFiles:
     @cached_property
     def _paths(self) -> Collection[str]:
         place = f"{self._commit}:{self._prefix}".rstrip("/")
-        listed = self._git.run("ls-tree", "-r", "-z", "--name-only", place, accept=(0, 128))
-        found = listed.fields if listed.code == 0 else ()
-        return [each for each in found if not f"{self._prefix}{each}".startswith(self._ours)]
+        answer = self._git.run("ls-tree", "-r", "-z", "--name-only", place, accept=(0, 128))
+        fields = answer.fields if answer.code == 0 else ()
+        return [each for each in fields if not f"{self._prefix}{each}".startswith(self._ours)]
 
     def paths(self) -> Collection[str]:
         return self._paths
 
     def _listed(self, directory: str) -> frozenset[str]:
         place = f"{self._commit}:{self._prefix}{directory}".rstrip("/")
-        listed = self._git.run("ls-tree", "-z", "--name-only", place, accept=(0, 128))
-        return frozenset(listed.fields if listed.code == 0 else ())
+        answer = self._git.run("ls-tree", "-z", "--name-only", place, accept=(0, 128))
+        return frozenset(answer.fields if answer.code == 0 else ())
 
 
 #: Replaces the addresses of pushes, so that every push fails with this text.
@@ -135,9 +135,9 @@ def refusals(git: Git) -> Iterator[tuple[str, str]]:
     settings match an address, git applies the setting with the longest value. Therefore each remote
     gets a setting with its full address: no setting of the user has a longer match.
     """
-    listed = os.fsdecode(git_config.matching(git, _REMOTES)).split("\0")[:-1]
-    found = [each.partition("\n") for each in listed]
-    for name, _, address in found:
+    settings = os.fsdecode(git_config.matching(git, _REMOTES)).split("\0")[:-1]
+    pairs = [each.partition("\n") for each in settings]
+    for name, _, address in pairs:
         # Git does not apply pushInsteadOf to a pushurl.
         rule = "insteadOf" if name.endswith(".pushurl") else "pushInsteadOf"
         if address:
@@ -154,28 +154,28 @@ def relocate(place: GitLocation, workspace: Path) -> None:
 
     Git stores the paths of the worktrees. A file of each job stores the path of the repository.
     """
-    found = list(_moved_worktrees(place, workspace))
-    if found:
+    directories = list(_moved_worktrees(place, workspace))
+    if directories:
         # A worker may have broken a worktree. Git then fails, but still repairs the other
         # worktrees.
-        place.git.run("worktree", "repair", *found, accept=range(256))
+        place.git.run("worktree", "repair", *directories, accept=range(256))
     for job in workspace.glob("job_*"):
         path = job / git_directory_repair.NAME
-        before = read(path)
+        snapshot = read(path)
         if (
-            before is not None
-            and not os.path.lexists(before.common)
+            snapshot is not None
+            and not os.path.lexists(snapshot.common)
             and has_traces(place.common, job.name.removeprefix("job_"))
         ):
-            new = moved(before, place.top, str(place.common))
+            new = moved(snapshot, place.top, str(place.common))
             replace_file(path, json.dumps(new).encode())
 
 
 def _moved_worktrees(place: GitLocation, workspace: Path) -> Iterator[str]:
-    for found in list(place.worktrees.all()):
-        _, sign, inside = found.directory.rpartition(_JOB)
+    for worktree in list(place.worktrees.all()):
+        _, sign, inside = worktree.directory.rpartition(_JOB)
         new = f"{os.path.realpath(workspace)}{_JOB}{inside}"
-        if sign and not os.path.lexists(found.directory) and os.path.lexists(f"{new}/.git"):
+        if sign and not os.path.lexists(worktree.directory) and os.path.lexists(f"{new}/.git"):
             yield new
 
 
@@ -202,7 +202,7 @@ class GitRepository(CommitsAndRefs):
         self._rules = rules
 
     def base(self, revision: str = "", *, dirty: bool = False) -> Base:
-        asked = bool(revision) or dirty
+        is_requested = bool(revision) or dirty
         with suppress(RepositoryError, OSError):
             return self._base(revision, dirty=dirty)
         # A worker of another job may have broken the shared files.
@@ -210,7 +210,7 @@ class GitRepository(CommitsAndRefs):
         try:
             return self._base(revision, dirty=dirty)
         except (RepositoryError, OSError) as error:
-            if asked:
+            if is_requested:
                 raise start_commit.refused(revision, error) from error
             why = str(error)
             return Base(
@@ -230,18 +230,18 @@ class GitRepository(CommitsAndRefs):
         commit = start_commit.commit_of(git, revision)
         start_commit.check(place, commit, revision)
         notes = start_commit.notes(place.git, commit)
-        taken = commit
+        start = commit
         if dirty:
-            taken, left = start_commit.snapshot(place.git, self._ours(place), commit)
-            notes += left
+            start, omitted = start_commit.snapshot(place.git, self._ours(place), commit)
+            notes += omitted
         elif not revision:
             notes += start_commit.not_included(place.git, place.top, self._ours(place))
         branch = start_commit.branch_of(git, revision)
         return Base(
-            commit=taken,
+            commit=start,
             branch=branch,
-            dirty=taken != commit,
-            has_submodules=bool(place.git.resolve(f"{taken}:.gitmodules")),
+            dirty=start != commit,
+            has_submodules=bool(place.git.resolve(f"{start}:.gitmodules")),
             # The note is stored as text, but file names in it may contain invalid UTF-8.
             note=os.fsencode("; ".join(notes)).decode("utf-8", "replace"),
         )
@@ -293,27 +293,27 @@ class GitRepository(CommitsAndRefs):
             # The worktree has files of an attempt, so repair it and never create it again.
             broken_worktrees.repair(place.worktrees, directory, branch, start)
         settings_before = self._settings(directory)
-        found = place.worktrees.open(directory, branch, start, settings_before.of)
-        worktree = place.worktrees.git_of(found)
-        settings_before.note(worktree)
-        submodules.fill(worktree, found.admin, place.top, "HEAD", refill=False)
+        worktree = place.worktrees.open(directory, branch, start, settings_before.of)
+        git = place.worktrees.git_of(worktree)
+        settings_before.note(git)
+        submodules.fill(git, worktree.admin, place.top, "HEAD", refill=False)
         parent = place.worktrees.find(above) if above else None
         if parent is not None:
-            theirs = place.worktrees.git_of(parent)
-            copied_files.inherit(theirs, place.top, worktree, found.admin, self._rules)
-        self._carry(found)
+            parent_git = place.worktrees.git_of(parent)
+            copied_files.inherit(parent_git, place.top, git, worktree.admin, self._rules)
+        self._carry(worktree)
 
-    def _carry(self, found: Found) -> None:
+    def _carry(self, worktree: Found) -> None:
         place = self.place()
-        to = place.worktrees.git_of(found)
-        copied_files.carry(place.git, to, found.admin, self._rules, self._ours(place))
-        self._toolchains(found).derive(found.admin)
+        git = place.worktrees.git_of(worktree)
+        copied_files.carry(place.git, git, worktree.admin, self._rules, self._ours(place))
+        self._toolchains(worktree).derive(worktree.admin)
 
-    def _toolchains(self, found: Found) -> InstalledPackages:
+    def _toolchains(self, worktree: Found) -> InstalledPackages:
         place = self.place()
         project = place.prefix.rstrip("/")
         ours = self._ours(place)
-        return InstalledPackages(place.git, ours, found.directory, project, self._rules.derive)
+        return InstalledPackages(place.git, ours, worktree.directory, project, self._rules.derive)
 
     def tools(self, directory: str, programs: str, search: str, *, trusted: bool) -> Tools:
         chains = self._toolchains(self.place().whole(directory))
@@ -328,27 +328,27 @@ class GitRepository(CommitsAndRefs):
     def close_worktree(self, directory: str, branch: str, signature: Signature) -> None:
         place = self.place()
         if not self._is_committed(directory, branch):
-            found = place.worktrees.sound(directory, branch)
-            if found is not None:
-                self._commit(found, branch, "Uncommitted files of the worktree", signature)
+            worktree = place.worktrees.sound(directory, branch)
+            if worktree is not None:
+                self._commit(worktree, branch, "Uncommitted files of the worktree", signature)
         place.worktrees.close(directory, spare=True)
 
     def _is_committed(self, directory: str, branch: str) -> bool:
         """True if the branch contains all files of the worktree. False if that is uncertain."""
         place = self.place()
-        found = place.worktrees.find(directory) if was_whole(directory) else None
-        if found is None:
+        worktree = place.worktrees.find(directory) if was_whole(directory) else None
+        if worktree is None:
             return False
-        place.worktrees.unlock(found, branch)
-        git, nested = self._git_of(found), nested_refs(*self._worker_of(directory))
-        if submodules.may_have_some(git, found.admin) or self.commits_below(nested):
+        place.worktrees.unlock(worktree, branch)
+        git, nested = self._git_of(worktree), nested_refs(*self._worker_of(directory))
+        if submodules.may_have_some(git, worktree.admin) or self.commits_below(nested):
             return False
         if user_repository.branch(git) != branch or self._ignore_rules(directory).have_changed():
             return False
         # Ignore submodules, because git would run programs that a nested repository's own
         # configuration names.
-        how = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=all")
-        answer = git.run("status", *how, accept=range(256))
+        options = ("--porcelain=v2", "-z", "--untracked-files=all", "--ignore-submodules=all")
+        answer = git.run("status", *options, accept=range(256))
         return answer.code == 0 and not answer.out
 
     def remove_spare_worktrees(self, directory: str) -> None:
@@ -371,12 +371,12 @@ class GitRepository(CommitsAndRefs):
         promised: Sequence[str] = (),
     ) -> str:
         worktrees = self.place().worktrees
-        found = worktrees.sound(directory, branch) or self.place().whole(directory)
-        return self._commit(found, branch, message, signature, promised)
+        worktree = worktrees.sound(directory, branch) or self.place().whole(directory)
+        return self._commit(worktree, branch, message, signature, promised)
 
     def _commit(
         self,
-        found: Found,
+        worktree: Found,
         branch: str,
         message: str,
         signature: Signature,
@@ -387,27 +387,29 @@ class GitRepository(CommitsAndRefs):
         ``promised``: paths of files that the task must create; None: the paths of the previous call
         for this worktree.
         """
-        git, top = self._git_of(found), self.place().top
-        submodules.commit_all(git, found.admin, top, branch, message, signature)
-        rules = self._rules_of(found, promised)
+        git, top = self._git_of(worktree), self.place().top
+        submodules.commit_all(git, worktree.admin, top, branch, message, signature)
+        rules = self._rules_of(worktree, promised)
         tip, added = commits.commit_changes(git, branch, message, signature, rules)
         if added.nested:
             nested_repositories.keep(
-                git, added.nested, nested_refs(*self._worker_of(found.directory))
+                git, added.nested, nested_refs(*self._worker_of(worktree.directory))
             )
-        never_commit.note(found.admin, added.held, rules.promised)
+        never_commit.note(worktree.admin, added.held, rules.promised)
         return tip
 
-    def _rules_of(self, found: Found, promised: Sequence[str] | None = None) -> commits.CommitRules:
+    def _rules_of(
+        self, worktree: Found, promised: Sequence[str] | None = None
+    ) -> commits.CommitRules:
         if promised is None:
-            paths = never_commit.noted(found.admin)[1]
+            paths = never_commit.noted(worktree.admin)[1]
         else:
             paths = tuple(posixpath.join(self.place().prefix, each) for each in promised)
-        root_id, worker_id = self._worker_of(found.directory)
+        root_id, worker_id = self._worker_of(worktree.directory)
         return commits.CommitRules(
-            patterns=self._ignore_rules(found.directory),
+            patterns=self._ignore_rules(worktree.directory),
             start=f"{hidden(root_id)}start/{worker_id}",
-            without=carried(found.admin),
+            without=carried(worktree.admin),
             never=self._rules.never,
             promised=paths,
             abandoned=abandoned_refs(root_id, worker_id),
@@ -423,29 +425,29 @@ class GitRepository(CommitsAndRefs):
         promised: Sequence[str] = (),
     ) -> MergedSideWork:
         place = self.place()
-        found = place.whole(directory)
-        root_id, worker_id = self._worker_of(found.directory)
+        worktree = place.whole(directory)
+        root_id, worker_id = self._worker_of(worktree.directory)
         home = side_work.EndedWorktree(
-            found=found,
-            git=place.worktrees.git_of(found),
-            settled=self._settings(found.directory).of,
+            found=worktree,
+            git=place.worktrees.git_of(worktree),
+            settled=self._settings(worktree.directory).of,
             branch=branch,
             root_id=root_id,
             worker_id=worker_id,
             signature=signature,
             message=message,
-            rules=self._rules_of(found),
+            rules=self._rules_of(worktree),
             job=self._job_directory(directory),
         )
-        folded, work = side_work.merge_side_work(home, place.worktrees, tip)
-        if folded != tip:
+        merged, work = side_work.merge_side_work(home, place.worktrees, tip)
+        if merged != tip:
             # The merged files may include links to nested repositories, so commit again.
-            folded = self._commit(found, branch, message, signature, promised)
-        ours = carried(found.admin)
-        held = never_commit.noted(found.admin)[0]
+            merged = self._commit(worktree, branch, message, signature, promised)
+        copied = carried(worktree.admin)
+        held = never_commit.noted(worktree.admin)[0]
         # Omit files that were copied at the worktree's start, which the worker did not create.
-        theirs = (each for each in held if not any(within(each.path, own) for own in ours))
-        return MergedSideWork(commit=folded, work=work, held_back=tuple(theirs))
+        theirs = (each for each in held if not any(within(each.path, copy) for copy in copied))
+        return MergedSideWork(commit=merged, work=work, held_back=tuple(theirs))
 
     def _worker_of(self, directory: str) -> tuple[str, str]:
         return self._root_of(directory), os.path.basename(os.path.dirname(directory))
@@ -458,19 +460,19 @@ class GitRepository(CommitsAndRefs):
     def _settings(self, directory: str) -> FrozenConfig:
         return FrozenConfig(self._job_directory(directory) / frozen_config.NAME)
 
-    def _git_of(self, found: Found) -> Git:
-        return self._settings(found.directory).of(self.place().worktrees.git_of(found))
+    def _git_of(self, worktree: Found) -> Git:
+        return self._settings(worktree.directory).of(self.place().worktrees.git_of(worktree))
 
     def _job_directory(self, directory: str) -> Path:
         return self._workspace / f"job_{self._root_of(directory)}"
 
     def snapshot(self, directory: str, message: str, signature: Signature) -> str:
-        found = self.place().whole(directory)
+        worktree = self.place().whole(directory)
         place = self.place()
-        git, name = self._git_of(found), f"{hidden(self._root_of(directory))}snapshot"
-        inner = submodules.snapshot(git, found.admin, place.top, name, message, signature)
-        rules = self._rules_of(found)
-        return commits.snapshot(git, found.admin, message, signature, inner, rules)[0]
+        git, name = self._git_of(worktree), f"{hidden(self._root_of(directory))}snapshot"
+        inner = submodules.snapshot(git, worktree.admin, place.top, name, message, signature)
+        rules = self._rules_of(worktree)
+        return commits.snapshot(git, worktree.admin, message, signature, inner, rules)[0]
 
     def _root_of(self, directory: str) -> str:
         inside = os.path.relpath(os.path.realpath(directory), os.path.realpath(self._workspace))
@@ -478,14 +480,14 @@ class GitRepository(CommitsAndRefs):
 
     def repair_worktree(self, directory: str, branch: str, start: str) -> tuple[Sequence[str], str]:
         place = self.place()
-        found = broken_worktrees.repair(place.worktrees, directory, branch, start)
-        return found, broken_worktrees.head_before_rebase(self.place().whole(directory))
+        damage = broken_worktrees.repair(place.worktrees, directory, branch, start)
+        return damage, broken_worktrees.head_before_rebase(self.place().whole(directory))
 
     def has_conflicts(self, directory: str) -> bool:
-        found = self.place().whole(directory)
-        if broken_worktrees.unfinished(found.admin):
+        worktree = self.place().whole(directory)
+        if broken_worktrees.unfinished(worktree.admin):
             return True
-        return bool(broken_worktrees.unmerged(self.place().worktrees.git_of(found)))
+        return bool(broken_worktrees.unmerged(self.place().worktrees.git_of(worktree)))
 
     def abort_operation(self, directory: str) -> None:
         broken_worktrees.abort_operation(self.place().whole(directory))
@@ -501,10 +503,10 @@ class GitRepository(CommitsAndRefs):
         return ignored_files.fitting(git, place.prefix, paths)
 
     def new_ignored_files(self, kept: str, earlier: str) -> Sequence[str]:
-        known = {*self.gate_files(earlier).paths()} if earlier else ()
+        known_paths = {*self.gate_files(earlier).paths()} if earlier else ()
         users = self.project_path(self.place().top)
-        found = (each for each in self.gate_files(kept).paths() if each not in known)
-        return [each for each in found if not os.path.lexists(os.path.join(users, each))]
+        new_paths = (each for each in self.gate_files(kept).paths() if each not in known_paths)
+        return [each for each in new_paths if not os.path.lexists(os.path.join(users, each))]
 
     def restore_ignored(self, directory: str, commit: str) -> None:
         place = self.place()
@@ -515,22 +517,22 @@ class GitRepository(CommitsAndRefs):
     def roll_back(self, directory: str, branch: str, commit: str, kept: str) -> None:
         place = self.place()
         roll_back(place.worktrees, place.top, directory, branch, commit, kept)
-        found = place.whole(directory)
-        self._refill(found, commit)
+        worktree = place.whole(directory)
+        self._refill(worktree, commit)
         # Copy files from the checkout again, because a checkpoint does not record which files were
         # copied.
-        self._carry(found)
+        self._carry(worktree)
 
-    def _refill(self, found: Found, commit: str) -> None:
+    def _refill(self, worktree: Found, commit: str) -> None:
         place = self.place()
-        submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit)
+        submodules.fill(place.worktrees.git_of(worktree), worktree.admin, place.top, commit)
 
     def update_files(self, directory: str, now: str, then: str) -> None:
-        place, found = self.place(), self.place().whole(directory)
-        git = place.worktrees.git_of(found)
-        submodules.check_clean(git, found.admin, place.top, now, then)
+        place, worktree = self.place(), self.place().whole(directory)
+        git = place.worktrees.git_of(worktree)
+        submodules.check_clean(git, worktree.admin, place.top, now, then)
         worktree_files.bring(git, now, then)
-        submodules.move(git, found.admin, place.top, now, then)
+        submodules.move(git, worktree.admin, place.top, now, then)
 
     def gate_files(self, commit: str) -> CommitFiles:
         place = self.place()
@@ -539,24 +541,26 @@ class GitRepository(CommitsAndRefs):
     def open_detached_worktree(self, directory: str, commit: str) -> None:
         place = self.place()
         self._hide(place)
-        found = place.worktrees.open_at(directory, commit)
-        submodules.fill(place.worktrees.git_of(found), found.admin, place.top, commit, refill=False)
-        self._carry(found)
+        worktree = place.worktrees.open_at(directory, commit)
+        submodules.fill(
+            place.worktrees.git_of(worktree), worktree.admin, place.top, commit, refill=False
+        )
+        self._carry(worktree)
 
     # Copies on other machines: implements ``core.ports.attempt_files.ServerWorktrees``.
 
     def pack(self, worktree: WorktreeFiles, known: Sequence[str], path: str) -> Sequence[str]:
-        place, found = self.place(), self.place().whole(worktree.directory)
-        git, changes = place.worktrees.git_of(found), worktree.commit
-        if submodules.may_have_some(git, found.admin):
+        place, registered = self.place(), self.place().whole(worktree.directory)
+        git, changes = place.worktrees.git_of(registered), worktree.commit
+        if submodules.may_have_some(git, registered.admin):
             raise RepositoryError(
                 "submodules of the project are not copied to other machines; run the task on the "
                 "server's machine (node: here)"
             )
         if node_worktrees.is_changed(git):
             # Files have changed since the commit, for example because of a late child job's result.
-            about = node_worktrees.MESSAGE, node_worktrees.WHO
-            changes = self.snapshot(worktree.directory, *about)
+            message_and_author = node_worktrees.MESSAGE, node_worktrees.WHO
+            changes = self.snapshot(worktree.directory, *message_and_author)
         return node_worktrees.write_for_node(place.git, worktree.commit, changes, known, path)
 
     def files_outside_git(self, worktree: WorktreeFiles) -> Sequence[str]:
@@ -564,16 +568,16 @@ class GitRepository(CommitsAndRefs):
         return node_worktrees.other_files(place.worktrees.git_of(place.whole(worktree.directory)))
 
     def take(self, worktree: WorktreeFiles, path: str) -> None:
-        place, found = self.place(), self.place().whole(worktree.directory)
-        place.worktrees.unlock(found, worktree.branch)
+        place, registered = self.place(), self.place().whole(worktree.directory)
+        place.worktrees.unlock(registered, worktree.branch)
         objects = str(place.common / "objects")
-        aside = abandoned_refs(*self._worker_of(worktree.directory))
-        how = (objects, worktree.branch, worktree.commit, aside, path)
-        node_worktrees.take(self._git_of(found), found.admin, *how)
+        prefix = abandoned_refs(*self._worker_of(worktree.directory))
+        arguments = (objects, worktree.branch, worktree.commit, prefix, path)
+        node_worktrees.take(self._git_of(registered), registered.admin, *arguments)
 
     def pack_change(self, change: FileChange, known: Sequence[str], path: str) -> None:
-        wanted = (change.now, change.then, *change.branches.values())
-        node_worktrees.write_commits(self.place().git, tuple(dict.fromkeys(wanted)), known, path)
+        tips = (change.now, change.then, *change.branches.values())
+        node_worktrees.write_commits(self.place().git, tuple(dict.fromkeys(tips)), known, path)
 
     def remove_detached_worktree(self, directory: str) -> None:
         self.place().worktrees.close(directory)
@@ -581,19 +585,19 @@ class GitRepository(CommitsAndRefs):
     def set_files(
         self, directory: str, commit: str, base: str, swap: Mapping[str, str | None]
     ) -> None:
-        found, worktrees = self.place().whole(directory), self.place().worktrees
-        worktrees.unlock(found)
-        worktree_files.set_files(worktrees.git_of(found), commit, base, swap)
+        worktree, worktrees = self.place().whole(directory), self.place().worktrees
+        worktrees.unlock(worktree)
+        worktree_files.set_files(worktrees.git_of(worktree), commit, base, swap)
 
     def changed_places(self, directory: str, commit: str) -> Mapping[str, Sequence[str]]:
-        found = self.place().whole(directory)
-        return commit_diffs.changed_places(self.place().worktrees.git_of(found), commit)
+        worktree = self.place().whole(directory)
+        return commit_diffs.changed_places(self.place().worktrees.git_of(worktree), commit)
 
     def restore_files(self, directory: str, commit: str) -> None:
-        found, worktrees = self.place().whole(directory), self.place().worktrees
-        worktrees.unlock(found)
-        worktree_files.restore(worktrees.git_of(found), commit)
-        self._refill(found, commit)
+        worktree, worktrees = self.place().whole(directory), self.place().worktrees
+        worktrees.unlock(worktree)
+        worktree_files.restore(worktrees.git_of(worktree), commit)
+        self._refill(worktree, commit)
 
     def ways_to_merge(self) -> str:
         place = self.place()
@@ -613,8 +617,8 @@ class GitRepository(CommitsAndRefs):
     def checkout_state(self) -> Mapping[str, str]:
         place = self.place()
         self._hide(place)
-        found = user_repository.state(place.git, place.top, place.common, self._ours(place))
-        return {**found, **dict(submodules.state(place.top, place.git))}
+        state = user_repository.state(place.git, place.top, place.common, self._ours(place))
+        return {**state, **dict(submodules.state(place.top, place.git))}
 
     def exists(self) -> bool:
         return has_repository(self._project)
@@ -627,10 +631,13 @@ class GitRepository(CommitsAndRefs):
             return None
         place = self.place()
         self._hide(place)
-        found = None if state is None else user_repository.files_of(state)
-        if found is None:
-            found = user_repository.files(place.git, place.top, self._ours(place))
-        files = {posixpath.relpath(path, f"./{place.prefix}"): seen for path, seen in found.items()}
+        fingerprints = None if state is None else user_repository.files_of(state)
+        if fingerprints is None:
+            fingerprints = user_repository.files(place.git, place.top, self._ours(place))
+        files = {
+            posixpath.relpath(path, f"./{place.prefix}"): fingerprint
+            for path, fingerprint in fingerprints.items()
+        }
         commit = place.git.resolve("HEAD")
         return Checkout(files, commit, place.prefix, place.top)
 

@@ -33,10 +33,10 @@ class GitLocation:
 
         Raise RepositoryError if the worktree does not exist or is incomplete.
         """
-        found = self.worktrees.find(directory)
-        if found is None or not found.is_whole:
+        worktree = self.worktrees.find(directory)
+        if worktree is None or not worktree.is_whole:
             raise RepositoryError(f"the worktree {directory} no longer exists or is incomplete")
-        return found
+        return worktree
 
 
 def place_of(project: Path, workspace: Path) -> GitLocation:
@@ -61,9 +61,11 @@ def has_repository(project: Path) -> bool:
 
     Checks only files, because git may not be installed.
     """
-    above = Path(os.path.abspath(project))
-    is_bare = all((above / each).exists() for each in ("HEAD", "objects", "refs"))
-    return is_bare or any(os.path.lexists(each / ".git") for each in (above, *above.parents))
+    directory = Path(os.path.abspath(project))
+    is_bare = all((directory / each).exists() for each in ("HEAD", "objects", "refs"))
+    return is_bare or any(
+        os.path.lexists(each / ".git") for each in (directory, *directory.parents)
+    )
 
 
 def check_has_files(git: Git) -> None:
@@ -96,6 +98,6 @@ def check_version(git: Git) -> None:
 def _check_program(program: str, changed: int, directory: str) -> None:
     answer = Git(directory, {}).run("version").text
     numbers = [part for part in answer.split() if part[:1].isdigit()]
-    found = tuple(int(part) for part in (numbers or ["0"])[0].split(".")[:2] if part.isdigit())
-    if found < OLDEST:
+    version = tuple(int(part) for part in (numbers or ["0"])[0].split(".")[:2] if part.isdigit())
+    if version < OLDEST:
         raise RepositoryError(f"{answer} is too old; install git {OLDEST[0]}.{OLDEST[1]} or newer")

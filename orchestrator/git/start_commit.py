@@ -41,16 +41,16 @@ def snapshot(git: Git, ours: Sequence[str], commit: str) -> tuple[str, list[str]
         _copy_index(git, env["GIT_INDEX_FILE"])
         fields = _status(git, env)
         theirs = [each for each in fields if not _is_ours(path_of(each), ours)]
-        left = sorted(_not_in_snapshot(theirs))
-        taken = [each for each in theirs if path_of(each) not in left]
-        removed = [each for each in taken if _is_gone(each)]
+        omitted = sorted(_not_in_snapshot(theirs))
+        included = [each for each in theirs if path_of(each) not in omitted]
+        removed = [each for each in included if _is_gone(each)]
         _update_index(git, env, removed, "--force-remove")
-        there = [each for each in taken if not _is_gone(each)]
-        _update_index(git, env, there, "--add", "--remove", "--replace")
+        existing = [each for each in included if not _is_gone(each)]
+        _update_index(git, env, existing, "--add", "--remove", "--replace")
         tree = git.run("write-tree", env=env).text
     if tree != tree_of(git, commit):
         commit = commit_tree(git, tree, [commit], _MESSAGE, _WHO)
-    return commit, _notes_on_omitted(left)
+    return commit, _notes_on_omitted(omitted)
 
 
 def _copy_index(git: Git, to: str) -> None:
@@ -61,8 +61,8 @@ def _copy_index(git: Git, to: str) -> None:
 
 
 def _status(git: Git, env: dict[str, str]) -> list[str]:
-    how = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
-    fields = git.run("status", *how, env=env).fields
+    options = ("--porcelain=v2", "-z", "--untracked-files=all", "--no-renames")
+    fields = git.run("status", *options, env=env).fields
     unmerged = [path_of(each) for each in fields if each.startswith("u ")]
     if unmerged:
         raise RepositoryError(
@@ -72,9 +72,9 @@ def _status(git: Git, env: dict[str, str]) -> list[str]:
     return fields
 
 
-def _update_index(git: Git, env: dict[str, str], fields: Sequence[str], *how: str) -> None:
-    given = with_nul(path_of(each) for each in fields)
-    git.run("update-index", *how, "-z", "--stdin", given=given, env=env)
+def _update_index(git: Git, env: dict[str, str], fields: Sequence[str], *options: str) -> None:
+    paths = with_nul(path_of(each) for each in fields)
+    git.run("update-index", *options, "-z", "--stdin", given=paths, env=env)
 
 
 def _is_gone(field: str) -> bool:
@@ -99,10 +99,10 @@ def _is_ours(path: str, ours: Sequence[str]) -> bool:
     return any(within(path.rstrip("/"), each) for each in ours)
 
 
-def _notes_on_omitted(left: Sequence[str]) -> list[str]:
-    if not left:
+def _notes_on_omitted(omitted: Sequence[str]) -> list[str]:
+    if not omitted:
         return []
-    paths = ", ".join(left[:_MOST_PATHS])
+    paths = ", ".join(omitted[:_MOST_PATHS])
     return [f"changes in nested repositories are not included: {paths}"]
 
 
@@ -112,13 +112,13 @@ def not_included(git: Git, top: str, ours: Sequence[str]) -> list[str]:
     ``snapshot`` would include these files. ``ours``: the product's own folders.
     """
     fields = [each for each in status(git, top, ours) if not each.startswith("!")]
-    left = {*_not_in_snapshot(fields)}
-    paths = [path for path in map(path_of, fields) if not (path in left or _is_ours(path, ours))]
+    omitted = {*_not_in_snapshot(fields)}
+    paths = [path for path in map(path_of, fields) if not (path in omitted or _is_ours(path, ours))]
     if not paths:
         return []
-    many = "files" if len(paths) > 1 else "file"
+    noun = "files" if len(paths) > 1 else "file"
     return [
-        f"not included: {len(paths)} uncommitted {many} of your checkout ({listed(paths)}); "
+        f"not included: {len(paths)} uncommitted {noun} of your checkout ({listed(paths)}); "
         "to include them: --include-dirty"
     ]
 
@@ -134,22 +134,22 @@ def notes(git: Git, commit: str) -> list[str]:
 
     The kinds are files of submodules, and files in Git LFS.
     """
-    found = []
+    texts = []
     empty = submodules.missing(git, git.directory, commit)
     if empty:
-        found.append(
+        texts.append(
             f"submodules {', '.join(empty[:_MOST_PATHS])} are empty in worktrees, because your "
             "checkout lacks them; fetch them: git submodule update --init"
         )
     attributes = f"{commit}:.gitattributes"
     if git.resolve(attributes) and "filter=lfs" in git.ask("show", attributes):
         if not has_lfs():
-            found.append(_LFS.format("installed here"))
+            texts.append(_LFS.format("installed here"))
         elif not (
             git.ask("config", "filter.lfs.process") or git.ask("config", "filter.lfs.smudge")
         ):
-            found.append(_LFS.format("set up (git lfs install)"))
-    return found
+            texts.append(_LFS.format("set up (git lfs install)"))
+    return texts
 
 
 def commit_of(git: Git, revision: str) -> str:
@@ -178,9 +178,9 @@ def branch_of(git: Git, revision: str) -> str:
 
     For the revision "", return the checked-out branch.
     """
-    how = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
-    named = git.ask("rev-parse", *how, revision) if revision else user_repository.branch(git)
-    name = named.split("\n")[-1]
+    options = ("--symbolic-full-name", "--verify", "--quiet", "--end-of-options")
+    output = git.ask("rev-parse", *options, revision) if revision else user_repository.branch(git)
+    name = output.split("\n")[-1]
     is_users = name.startswith("refs/heads/") and not name.startswith(f"refs/heads/{BRANCHES}/")
     return short(name) if is_users else ""
 
@@ -207,9 +207,9 @@ def _check_files_are_here(git: Git, commit: str) -> None:
     partial = git.ask("config", "--get-regexp", r"^remote\..*\.promisor$")
     if not partial or git.ask("config", "--type=bool", "core.sparseCheckout") == "true":
         return
-    how = ("--objects", "--no-walk", "--missing=print")
-    listed = git.run("rev-list", *how, commit).text.splitlines()
-    missing = sum(line.startswith("?") for line in listed)
+    options = ("--objects", "--no-walk", "--missing=print")
+    objects = git.run("rev-list", *options, commit).text.splitlines()
+    missing = sum(line.startswith("?") for line in objects)
     if missing:
         raise RepositoryError(
             f"{missing} of the commit's files are missing in this partial clone; fetch the files: "

@@ -67,8 +67,8 @@ class Submodule:
         """The user's own repository of the submodule; None if the user has not cloned it."""
         if not os.path.lexists(f"{self.users}/.git"):
             return None
-        found = Git(self.users, {}).ask("rev-parse", "--absolute-git-dir")
-        return Git(found, {"GIT_DIR": found}) if found else None
+        git_directory = Git(self.users, {}).ask("rev-parse", "--absolute-git-dir")
+        return Git(git_directory, {"GIT_DIR": git_directory}) if git_directory else None
 
     @property
     def is_here(self) -> bool:
@@ -85,7 +85,7 @@ def links(git: Git, commit: str) -> dict[str, str]:
     if not _has_modules(git, commit):
         return {}
     entries = (each.partition("\t") for each in git.run("ls-tree", "-r", "-z", commit).fields)
-    return {path: about.split(" ")[2] for about, _, path in entries if about.startswith(LINK)}
+    return {path: header.split(" ")[2] for header, _, path in entries if header.startswith(LINK)}
 
 
 #: Cache of commits without submodules, by the repository's directory and the commit. A job asks
@@ -165,17 +165,17 @@ def _create_repository(module: Submodule) -> bool:
     shutil.rmtree(module.own, ignore_errors=True)
     module.own.parent.mkdir(parents=True, exist_ok=True)
     os.makedirs(module.directory, exist_ok=True)
-    kind = users.run("rev-parse", "--show-object-format").text
+    object_format = users.run("rev-parse", "--show-object-format").text
     # Use no templates, because the user's templates may contain hooks.
-    module.git.run("init", "--quiet", "--template=", f"--object-format={kind}")
-    asked = ("rev-parse", "--path-format=absolute", "--git-path")
+    module.git.run("init", "--quiet", "--template=", f"--object-format={object_format}")
+    command = ("rev-parse", "--path-format=absolute", "--git-path")
     (module.own / "objects" / "info").mkdir(parents=True, exist_ok=True)
-    lines = f"{users.run(*asked, 'objects').line}\n"
+    lines = f"{users.run(*command, 'objects').line}\n"
     (module.own / "objects" / "info" / "alternates").write_bytes(os.fsencode(lines))
-    shallow = users.run(*asked, "shallow").line
+    shallow = users.run(*command, "shallow").line
     if os.path.exists(shallow):
         shutil.copy2(shallow, module.own / "shallow")
-    store = users.run(*asked, "lfs").line
+    store = users.run(*command, "lfs").line
     if os.path.isdir(store):
         module.git.run("config", "lfs.storage", store)
     return True
@@ -183,14 +183,14 @@ def _create_repository(module: Submodule) -> bool:
 
 def _relink(module: Submodule) -> None:
     # A worker may have created its own repository at this path.
-    link, wanted = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
-    if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == wanted:
+    link, content = f"{module.directory}/.git", os.fsencode(f"gitdir: {module.own}\n")
+    if os.path.isfile(link) and not os.path.islink(link) and Path(link).read_bytes() == content:
         return
     if os.path.isdir(link) and not os.path.islink(link):
         os.rename(link, unused_name(f"{module.directory}/dot-git"))
     elif os.path.lexists(link):
         os.unlink(link)
-    Path(link).write_bytes(wanted)
+    Path(link).write_bytes(content)
 
 
 def _with_files(git: Git, admin: Path, top: str) -> Iterator[Submodule]:
@@ -277,22 +277,22 @@ def snapshot(
     in the user's checkout gets a ref below ``name``. The ref points to the new commit, or to HEAD's
     commit if there are no uncommitted changes.
     """
-    found = {}
+    commits = {}
     for module in _with_files(git, admin, top):
         inner = module.git
-        below = snapshot(inner, module.own, module.users, name, message, signature)
+        inner_commits = snapshot(inner, module.own, module.users, name, message, signature)
         head = inner.run("rev-parse", "--verify", "HEAD^{commit}").text
         with private_index() as env:
             inner.run("read-tree", "HEAD", env=env)
             inner.run("add", "--all", "--sparse", "--", ".", env=env)
-            put_modules(inner, below, env)
+            put_modules(inner, inner_commits, env)
             tree = inner.run("write-tree", env=env).text
         commit = head
         if tree != tree_of(inner, head):
             commit = commit_tree(inner, tree, [head], message, signature)
-            found[module.path] = commit
+            commits[module.path] = commit
         _keep(module, commit, f"{name}/{commit}")
-    return found
+    return commits
 
 
 def check_clean(git: Git, admin: Path, top: str, now: str, then: str) -> None:
@@ -330,8 +330,8 @@ def missing(git: Git, top: str, commit: str) -> list[str]:
 
     In worktrees, the directories of these submodules are empty.
     """
-    found = listed(git, Path(top), top, commit)
-    return [each.path for each in found if not each.is_here]
+    modules = listed(git, Path(top), top, commit)
+    return [each.path for each in modules if not each.is_here]
 
 
 def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, str, str]]:
@@ -345,8 +345,8 @@ def added(git: Git, top: str, start: str, end: str) -> Iterator[tuple[Git, str, 
         earlier = before.get(module.path, "")
         source = module.source
         if earlier != module.commit and source is not None and has(source, module.commit):
-            known = bool(earlier) and has(source, earlier)
-            yield source, module.path, earlier if known else "", module.commit
+            has_earlier = bool(earlier) and has(source, earlier)
+            yield source, module.path, earlier if has_earlier else "", module.commit
 
 
 def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
@@ -357,8 +357,8 @@ def state(top: str, git: Git) -> Iterator[tuple[str, str]]:
     for module in listed(git, Path(top), top, "HEAD"):
         source = module.source
         if source is not None:
-            own = ("--exclude=refs/heads/orchestrator/*", "--exclude=refs/orchestrator/*")
-            refs = source.run("rev-parse", *own, "--all", "HEAD", accept=range(256)).out
+            exclusions = ("--exclude=refs/heads/orchestrator/*", "--exclude=refs/orchestrator/*")
+            refs = source.run("rev-parse", *exclusions, "--all", "HEAD", accept=range(256)).out
             config = source.run("config", "--local", "--list", "-z", accept=range(256)).out
             yield f"submodule {module.path}", hashlib.sha256(refs + config).hexdigest()
 
