@@ -36,7 +36,7 @@ def call(inputs: CallInputs) -> AgentCall:
     if inputs.model:
         argv += ["--model", inputs.model]
     url = inputs.environ.get("OPENAI_BASE_URL", "")
-    given = inputs.environ.get("OPENAI_API_BASE", "")
+    api_base = inputs.environ.get("OPENAI_API_BASE", "")
     return AgentCall(
         argv=tuple(argv),
         reader="aider",
@@ -46,7 +46,7 @@ def call(inputs: CallInputs) -> AgentCall:
             "BROWSER": "true",
             # Otherwise aider waits for a price list from the network at each start.
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-            **({"OPENAI_API_BASE": given or url} if given or url else {}),
+            **({"OPENAI_API_BASE": api_base or url} if api_base or url else {}),
             **shell_environment(inputs),
         },
         files={history / "input": "", **shell_files(inputs)},

@@ -41,24 +41,28 @@ _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 def call(inputs: CallInputs) -> AgentCall:
     config = inputs.control / "claude"
-    own = Path(inputs.environ.get("CLAUDE_CONFIG_DIR") or inputs.user_home / ".claude")
-    servers = _servers(inputs, own)
+    user_config = Path(inputs.environ.get("CLAUDE_CONFIG_DIR") or inputs.user_home / ".claude")
+    servers = _servers(inputs, user_config)
     reads_messages = not (inputs.in_terminal or inputs.windows or inputs.schema)
     return AgentCall(
         argv=tuple(_arguments(inputs, config, servers, reads_messages=reads_messages)),
         reader="claude",
         env={
             "CLAUDE_CONFIG_DIR": str(config),
-            **_login_variable(inputs, own),
+            **_login_variable(inputs, user_config),
             # As root, Claude refuses to skip permissions without this variable.
             **({"IS_SANDBOX": "1"} if inputs.root and inputs.policy == "full" else {}),
             **_shell_variables(inputs),
         },
-        files={**_files(inputs, config, own, servers), **shell_files(inputs)},
-        logins=(AgentLogin(source=own / ".credentials.json", target=config / ".credentials.json"),),
+        files={**_files(inputs, config, user_config, servers), **shell_files(inputs)},
+        logins=(
+            AgentLogin(
+                source=user_config / ".credentials.json", target=config / ".credentials.json"
+            ),
+        ),
         links=session_links(inputs, config / "projects", "claude"),
         inherited={
-            config / name: own / name
+            config / name: user_config / name
             for kind, names in _INHERITED.items()
             if kind in inputs.inherit
             for name in names
@@ -115,20 +119,21 @@ def _policy(inputs: CallInputs, servers: Collection[str]) -> list[str]:
     if inputs.policy == "edit":
         tools = [_OWN_TOOLS, *(f"mcp__{_NOT_IN_NAMES.sub('_', name)}" for name in servers)]
         allowed = f"Bash,Edit,Write,MultiEdit,NotebookEdit,{_LOOKING}"
-        given = ",".join((allowed, *dict.fromkeys(tools)))
-        return ["--permission-mode", "acceptEdits", "--allowedTools", given]
+        all_tools = ",".join((allowed, *dict.fromkeys(tools)))
+        return ["--permission-mode", "acceptEdits", "--allowedTools", all_tools]
     denied = "Bash,Edit,Write,MultiEdit,NotebookEdit"
     return ["--allowedTools", _LOOKING, "--disallowedTools", denied]
 
 
-def _login_variable(inputs: CallInputs, own: Path) -> dict[str, str]:
+def _login_variable(inputs: CallInputs, user_config: Path) -> dict[str, str]:
     """Return the environment variable that makes Claude use the user's login.
 
-    ``own``: the user's directory for Claude. With the variable, Claude creates a lock in ``own``
-    before it renews the login, as the user's other sessions do. Claude cannot create the lock if
-    ``own`` is read-only. The result is then empty, and Claude gets only a link to the login file.
+    ``user_config``: the user's directory for Claude. With the variable, Claude creates a lock in
+    this directory before it renews the login, as the user's other sessions do. Claude cannot create
+    the lock if the directory is read-only. The result is then empty, and Claude gets only a link to
+    the login file.
     """
-    if inputs.windows or _STORAGE in inputs.environ or not os.access(own, os.W_OK):
+    if inputs.windows or _STORAGE in inputs.environ or not os.access(user_config, os.W_OK):
         return {}
     # Pass the user's own text; empty means Claude's default directory. On macOS, another spelling
     # of the same directory would select another login.
@@ -143,12 +148,12 @@ def _shell_variables(inputs: CallInputs) -> dict[str, str]:
 
 
 def _files(
-    inputs: CallInputs, config: Path, own: Path, servers: Mapping[str, Mapping[str, Any]]
+    inputs: CallInputs, config: Path, user_config: Path, servers: Mapping[str, Mapping[str, Any]]
 ) -> dict[Path, str]:
-    state = {"hasCompletedOnboarding": True, **kept(_account(inputs, own), _ACCOUNT)}
+    state = {"hasCompletedOnboarding": True, **kept(_account(inputs, user_config), _ACCOUNT)}
     files = {config / ".claude.json": json.dumps(state)}
     names = (*_SETTINGS, "hooks", "disableAllHooks") if "hooks" in inputs.inherit else _SETTINGS
-    settings = kept(json_object(own / "settings.json"), names)
+    settings = kept(json_object(user_config / "settings.json"), names)
     if settings:
         files[config / "settings.json"] = json.dumps(settings)
     if servers:
@@ -156,19 +161,19 @@ def _files(
     return files
 
 
-def _account(inputs: CallInputs, own: Path) -> Mapping[str, Any]:
+def _account(inputs: CallInputs, user_config: Path) -> Mapping[str, Any]:
     # By default, the file is next to the configuration directory. If the user has set the
     # directory, the file is inside it.
-    given = inputs.environ.get("CLAUDE_CONFIG_DIR")
-    return json_object((own if given else inputs.user_home) / ".claude.json")
+    config_dir = inputs.environ.get("CLAUDE_CONFIG_DIR")
+    return json_object((user_config if config_dir else inputs.user_home) / ".claude.json")
 
 
-def _servers(inputs: CallInputs, own: Path) -> dict[str, Mapping[str, Any]]:
-    account = _account(inputs, own) if "mcp" in inputs.inherit else {}
+def _servers(inputs: CallInputs, user_config: Path) -> dict[str, Mapping[str, Any]]:
+    account = _account(inputs, user_config) if "mcp" in inputs.inherit else {}
     project = table(table(account.get("projects")).get(inputs.project))
     servers = {**table(account.get("mcpServers")), **table(project.get("mcpServers"))}
-    found = inherited_servers(inputs, servers)
-    return {**found, OWN_SERVER: _mcp(inputs)} if inputs.recursive else found
+    inherited = inherited_servers(inputs, servers)
+    return {**inherited, OWN_SERVER: _mcp(inputs)} if inputs.recursive else inherited
 
 
 def _mcp(inputs: CallInputs) -> Mapping[str, Any]:

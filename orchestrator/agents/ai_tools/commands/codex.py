@@ -46,8 +46,8 @@ _OWN_KEYS = ("OPENAI_API_KEY", "CODEX_API_KEY")
 
 def call(inputs: CallInputs) -> AgentCall:
     config = inputs.control / "codex"
-    own = Path(inputs.environ.get("CODEX_HOME") or inputs.user_home / ".codex")
-    login = AgentLogin(source=own / "auth.json", target=config / "auth.json")
+    user_config = Path(inputs.environ.get("CODEX_HOME") or inputs.user_home / ".codex")
+    login = AgentLogin(source=user_config / "auth.json", target=config / "auth.json")
     argv = [*inputs.command, "exec", "--json", "--skip-git-repo-check", *_policy(inputs)]
     if inputs.model:
         argv += ["-m", inputs.model]
@@ -56,34 +56,34 @@ def call(inputs: CallInputs) -> AgentCall:
         argv += ["--output-schema", str(schema)]
     if inputs.resume:
         argv += ["resume", inputs.resume]
-    theirs = toml_table(own / "config.toml")
-    settings = _settings(inputs, theirs, login.source.exists())
-    settings |= _user_additions(inputs, theirs, config, own)
+    user_settings = toml_table(user_config / "config.toml")
+    settings = _settings(inputs, user_settings, login.source.exists())
+    settings |= _user_additions(inputs, user_settings, config, user_config)
     return AgentCall(
         argv=(*argv, "-") if not inputs.in_terminal else _resume_command(inputs),
         reader="codex",
         env={"CODEX_HOME": str(config), **_tmpdir(inputs), **shell_environment(inputs)},
         files={
             config / "config.toml": as_toml(settings),
-            _own_temporary(inputs) / ".keep": "",
+            _temporary_directory(inputs) / ".keep": "",
             **({schema: json.dumps(inputs.schema)} if inputs.schema else {}),
-            **_hook_files(inputs, config, own),
+            **_hook_files(inputs, config, user_config),
             **shell_files(inputs),
         },
-        logins=(login, *_server_logins(inputs, config, own)),
+        logins=(login, *_server_logins(inputs, config, user_config)),
         links=session_links(inputs, config / "sessions", "codex"),
-        inherited=_inherited(inputs, config, own),
+        inherited=_inherited(inputs, config, user_config),
         session=SessionFile(config / "sessions", "*/*/*/rollout-*.jsonl"),
         resumes=bool(inputs.resume),
     )
 
 
 def _resume_command(inputs: CallInputs) -> tuple[str, ...]:
-    how = ("-a", "on-request", "-s", "workspace-write")
+    options = ("-a", "on-request", "-s", "workspace-write")
     return (
         *inputs.command,
         "resume",
-        *how,
+        *options,
         *(("-m", inputs.model) if inputs.model else ()),
         inputs.resume,
     )
@@ -94,10 +94,10 @@ def _tmpdir(inputs: CallInputs) -> dict[str, str]:
     # command then fails without a message.
     directory = Path(inputs.environ.get("TMPDIR") or tempfile.gettempdir())
     inside = inputs.control.resolve().is_relative_to(directory.resolve())
-    return {"TMPDIR": str(_own_temporary(inputs))} if inside else {}
+    return {"TMPDIR": str(_temporary_directory(inputs))} if inside else {}
 
 
-def _own_temporary(inputs: CallInputs) -> Path:
+def _temporary_directory(inputs: CallInputs) -> Path:
     return inputs.control / "tmp"
 
 
@@ -107,9 +107,11 @@ def _policy(inputs: CallInputs) -> list[str]:
     return ["-s", "workspace-write" if inputs.policy == "edit" else "read-only"]
 
 
-def _settings(inputs: CallInputs, own: Mapping[str, Any], logged_in: bool) -> dict[str, Any]:
+def _settings(
+    inputs: CallInputs, user_settings: Mapping[str, Any], logged_in: bool
+) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        **kept(own, _ACCOUNT),
+        **kept(user_settings, _ACCOUNT),
         "approval_policy": "never",
         "check_for_update_on_startup": False,
         "analytics": {"enabled": False},
@@ -129,35 +131,35 @@ def _settings(inputs: CallInputs, own: Mapping[str, Any], logged_in: bool) -> di
 
 
 def _user_additions(
-    inputs: CallInputs, theirs: Mapping[str, Any], config: Path, own: Path
+    inputs: CallInputs, user_settings: Mapping[str, Any], config: Path, user_config: Path
 ) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     servers = {
         # In a sandbox Codex would ask a person before each call, and no person is present.
         name: {**server, "default_tools_approval_mode": "approve"}
-        for name, server in inherited_servers(inputs, theirs.get("mcp_servers")).items()
+        for name, server in inherited_servers(inputs, user_settings.get("mcp_servers")).items()
     }
     if inputs.recursive:
         servers[OWN_SERVER] = _mcp(inputs)
     if servers:
         settings["mcp_servers"] = servers
-    hooks = table(theirs.get("hooks")) if "hooks" in inputs.inherit else {}
+    hooks = table(user_settings.get("hooks")) if "hooks" in inputs.inherit else {}
     if hooks:
-        settings["hooks"] = {**hooks, "state": _hook_state(hooks, config, own)}
+        settings["hooks"] = {**hooks, "state": _hook_state(hooks, config, user_config)}
     if "skills" not in inputs.inherit and (foreign := _home_skills(inputs)):
         off = [{"path": str(path), "enabled": False} for path in foreign]
         settings["skills"] = {"config": off}
     return settings
 
 
-def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, Any]:
+def _hook_state(hooks: Mapping[str, Any], config: Path, user_config: Path) -> dict[str, Any]:
     """Return the user's decisions to allow hooks, with each path changed for the attempt.
 
     Codex stores each decision under the path of the file that defines the hook. The attempt has
     copies of these files in its directory ``config``. So ``config`` replaces the user's directory
-    ``own`` in each path.
+    ``user_config`` in each path.
     """
-    places = {f"{place}/" for place in (own, own.resolve())}
+    places = {f"{place}/" for place in (user_config, user_config.resolve())}
     return {
         f"{target}/{key.removeprefix(place)}": state
         for key, state in table(hooks.get("state")).items()
@@ -167,8 +169,8 @@ def _hook_state(hooks: Mapping[str, Any], config: Path, own: Path) -> dict[str, 
     }
 
 
-def _hook_files(inputs: CallInputs, config: Path, own: Path) -> dict[Path, str]:
-    hooks = json_object(own / "hooks.json") if "hooks" in inputs.inherit else {}
+def _hook_files(inputs: CallInputs, config: Path, user_config: Path) -> dict[Path, str]:
+    hooks = json_object(user_config / "hooks.json") if "hooks" in inputs.inherit else {}
     return {config / "hooks.json": json.dumps(hooks)} if hooks else {}
 
 
@@ -179,19 +181,21 @@ def _home_skills(inputs: CallInputs) -> list[Path]:
     )
 
 
-def _inherited(inputs: CallInputs, config: Path, own: Path) -> dict[Path, Path]:
+def _inherited(inputs: CallInputs, config: Path, user_config: Path) -> dict[Path, Path]:
     names: list[str] = []
     if "memory" in inputs.inherit:
         names += ("AGENTS.md", "AGENTS.override.md")
     if "skills" in inputs.inherit:
         # Codex puts its own skills into a subdirectory whose name begins with a dot.
-        names += (f"skills/{path.parent.name}" for path in (own / "skills").glob("[!.]*/SKILL.md"))
-    return {config / name: own / name for name in names}
+        names += (
+            f"skills/{path.parent.name}" for path in (user_config / "skills").glob("[!.]*/SKILL.md")
+        )
+    return {config / name: user_config / name for name in names}
 
 
-def _server_logins(inputs: CallInputs, config: Path, own: Path) -> tuple[AgentLogin, ...]:
+def _server_logins(inputs: CallInputs, config: Path, user_config: Path) -> tuple[AgentLogin, ...]:
     name = ".credentials.json"
-    login = AgentLogin(source=own / name, target=config / name)
+    login = AgentLogin(source=user_config / name, target=config / name)
     return (login,) if "mcp" in inputs.inherit else ()
 
 
@@ -232,10 +236,10 @@ def as_toml(table: Mapping[str, Any]) -> str:
 
 
 def _write_table(table: Mapping[str, Any], path: tuple[str, ...], lines: list[str]) -> None:
-    plain = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
-    if path and (plain or not table):
+    values = {key: value for key, value in table.items() if not isinstance(value, Mapping)}
+    if path and (values or not table):
         lines.append(f"[{'.'.join(map(_quoted, path))}]")
-    lines += [f"{_quoted(key)} = {_toml_value(value)}" for key, value in plain.items()]
+    lines += [f"{_quoted(key)} = {_toml_value(value)}" for key, value in values.items()]
     for key, value in table.items():
         if isinstance(value, Mapping):
             _write_table(value, (*path, key), lines)

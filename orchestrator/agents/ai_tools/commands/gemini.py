@@ -41,7 +41,7 @@ _CHANGING = ["run_shell_command", "write_file", "replace"]
 
 def call(inputs: CallInputs) -> AgentCall:
     config = inputs.control / "gemini"
-    own = Path(inputs.environ.get("GEMINI_CLI_HOME") or inputs.user_home) / ".gemini"
+    user_config = Path(inputs.environ.get("GEMINI_CLI_HOME") or inputs.user_home) / ".gemini"
     argv = [
         *inputs.command,
         "--approval-mode",
@@ -55,7 +55,7 @@ def call(inputs: CallInputs) -> AgentCall:
     # The project of a planner is outside the planner's working directory.
     if inputs.schema and inputs.project:
         argv += ["--include-directories", inputs.project]
-    settings = json.dumps(_settings(inputs, own))
+    settings = json.dumps(_settings(inputs, user_config))
     files = (*_LOGIN_FILES, *((_SERVER_LOGIN,) if "mcp" in inputs.inherit else ()))
     return AgentCall(
         argv=tuple(argv),
@@ -66,15 +66,16 @@ def call(inputs: CallInputs) -> AgentCall:
         session=SessionFile(config / ".gemini" / "tmp", "*/chats/*.jsonl"),
         resumes=bool(inputs.resume),
         logins=tuple(
-            AgentLogin(source=own / name, target=config / ".gemini" / name) for name in files
+            AgentLogin(source=user_config / name, target=config / ".gemini" / name)
+            for name in files
         ),
-        inherited=_inherited(inputs, config, own),
+        inherited=_inherited(inputs, config, user_config),
     )
 
 
-def _settings(inputs: CallInputs, own: Path) -> dict[str, Any]:
+def _settings(inputs: CallInputs, user_config: Path) -> dict[str, Any]:
     settings: dict[str, Any] = {
-        "security": {"auth": {"selectedType": _login_method(inputs.environ, own)}},
+        "security": {"auth": {"selectedType": _login_method(inputs.environ, user_config)}},
         "general": {
             "disableAutoUpdate": True,
             "disableUpdateNag": True,
@@ -92,37 +93,37 @@ def _settings(inputs: CallInputs, own: Path) -> dict[str, Any]:
         **_allowed_tools(inputs.policy),
         "shell": {"inactivityTimeout": COMMAND_SECONDS},
     }
-    theirs = json_object(own / "settings.json") if inputs.inherit else {}
+    user_settings = json_object(user_config / "settings.json") if inputs.inherit else {}
     servers: dict[str, Mapping[str, Any]] = {
         # Without trust, Gemini would ask a person before each call, and no person is present.
         name: {**server, "trust": True}
-        for name, server in inherited_servers(inputs, theirs.get("mcpServers")).items()
+        for name, server in inherited_servers(inputs, user_settings.get("mcpServers")).items()
     }
     if inputs.recursive:
         servers[OWN_SERVER] = _mcp(inputs)
     if servers:
         settings["mcpServers"] = servers
     if "hooks" in inputs.inherit:
-        settings |= kept(theirs, ("hooks", "hooksConfig"))
-    if "memory" in inputs.inherit and (names := _memory_names(theirs)):
+        settings |= kept(user_settings, ("hooks", "hooksConfig"))
+    if "memory" in inputs.inherit and (names := _memory_names(user_settings)):
         settings["context"] = {"fileName": names}
     return settings
 
 
-def _memory_names(theirs: Mapping[str, Any]) -> list[str]:
-    names = table(theirs.get("context")).get("fileName") or []
+def _memory_names(user_settings: Mapping[str, Any]) -> list[str]:
+    names = table(user_settings.get("context")).get("fileName") or []
     return [str(name) for name in ([names] if isinstance(names, str) else names)]
 
 
-def _inherited(inputs: CallInputs, config: Path, own: Path) -> dict[Path, Path]:
-    found: dict[Path, Path] = {}
+def _inherited(inputs: CallInputs, config: Path, user_config: Path) -> dict[Path, Path]:
+    links: dict[Path, Path] = {}
     if "memory" in inputs.inherit:
-        names = _memory_names(json_object(own / "settings.json")) or [_MEMORY]
-        found = {config / ".gemini" / name: own / name for name in names}
+        names = _memory_names(json_object(user_config / "settings.json")) or [_MEMORY]
+        links = {config / ".gemini" / name: user_config / name for name in names}
     if "skills" in inputs.inherit:
-        found[config / ".gemini" / "skills"] = own / "skills"
-        found[config / ".agents" / "skills"] = own.parent / ".agents" / "skills"
-    return found
+        links[config / ".gemini" / "skills"] = user_config / "skills"
+        links[config / ".agents" / "skills"] = user_config.parent / ".agents" / "skills"
+    return links
 
 
 def _allowed_tools(policy: str) -> dict[str, Any]:
@@ -132,20 +133,20 @@ def _allowed_tools(policy: str) -> dict[str, Any]:
     return {"allowed": ["run_shell_command"]} if policy == "edit" else {}
 
 
-def _login_method(environ: Mapping[str, str], own: Path) -> str:
+def _login_method(environ: Mapping[str, str], user_config: Path) -> str:
     """Return the login method that Gemini must use, such as ``vertex-ai``."""
     if environ.get("GEMINI_API_KEY"):
         return "gemini-api-key"
     if environ.get("GOOGLE_API_KEY") or environ.get("GOOGLE_GENAI_USE_VERTEXAI"):
         return "vertex-ai"
-    settings = json_object(own / "settings.json")
+    settings = json_object(user_config / "settings.json")
     chosen: object = settings.get("selectedAuthType")
     for name in ("security", "auth", "selectedType"):
         settings = settings.get(name, {}) if isinstance(settings, Mapping) else {}
     chosen = settings or chosen
     if isinstance(chosen, str):
         return chosen
-    return "oauth-personal" if (own / "oauth_creds.json").exists() else "gemini-api-key"
+    return "oauth-personal" if (user_config / "oauth_creds.json").exists() else "gemini-api-key"
 
 
 def _mcp(inputs: CallInputs) -> dict[str, Any]:

@@ -50,8 +50,8 @@ _SETTINGS = "OPENCODE_CONFIG_CONTENT"
 def call(inputs: CallInputs) -> AgentCall:
     data = Path(inputs.environ.get("XDG_DATA_HOME") or inputs.user_home / ".local" / "share")
     # opencode reports its automatic retries only in its log.
-    how = ("run", "--format", "json", "--print-logs", "--log-level", "ERROR")
-    argv = [*inputs.command, *(() if inputs.in_terminal else how)]
+    options = ("run", "--format", "json", "--print-logs", "--log-level", "ERROR")
+    argv = [*inputs.command, *(() if inputs.in_terminal else options)]
     if inputs.model:
         argv += ["-m", inputs.model]
     if inputs.resume:
@@ -92,53 +92,60 @@ def _shared_home(inputs: CallInputs) -> AgentHome | None:
 
 
 def _settings(inputs: CallInputs) -> dict[str, Any]:
-    own = Path(inputs.environ.get("XDG_CONFIG_HOME") or inputs.user_home / ".config") / "opencode"
-    given = _settings_of_user(inputs.environ)
-    theirs = {**json_object(own / "opencode.json"), **given}
+    user_config = (
+        Path(inputs.environ.get("XDG_CONFIG_HOME") or inputs.user_home / ".config") / "opencode"
+    )
+    environ_settings = _environ_settings(inputs.environ)
+    user_settings = {**json_object(user_config / "opencode.json"), **environ_settings}
     settings = {
-        **kept(theirs, _ACCOUNT),
-        **{name: value for name, value in given.items() if name not in _ADDITIONS},
+        **kept(user_settings, _ACCOUNT),
+        **{name: value for name, value in environ_settings.items() if name not in _ADDITIONS},
         "permission": _permissions(inputs),
         "autoupdate": False,
         "share": "disabled",
     }
-    servers = inherited_servers(inputs, theirs.get("mcp"))
+    servers = inherited_servers(inputs, user_settings.get("mcp"))
     if inputs.recursive:
         servers[OWN_SERVER] = _mcp(inputs)
     if servers:
         settings["mcp"] = servers
     if "memory" in inputs.inherit:
-        settings["instructions"] = _instruction_files(inputs, own, theirs)
+        settings["instructions"] = _instruction_files(inputs, user_config, user_settings)
     if "skills" in inputs.inherit:
-        settings["skills"] = {"paths": _skills(inputs, own, theirs)}
+        settings["skills"] = {"paths": _skills(inputs, user_config, user_settings)}
     return settings
 
 
-def _instruction_files(inputs: CallInputs, own: Path, theirs: Mapping[str, Any]) -> list[str]:
+def _instruction_files(
+    inputs: CallInputs, user_config: Path, user_settings: Mapping[str, Any]
+) -> list[str]:
     """Return the files with the user's instructions.
 
     As in opencode, CLAUDE.md is used only if there is no AGENTS.md.
     """
-    files = (own / "AGENTS.md", inputs.user_home / ".claude" / "CLAUDE.md")
-    first = next((str(path) for path in files if path.is_file()), None)
-    named = theirs.get("instructions")
-    return [*([first] if first else []), *_with_home(inputs, named)]
+    files = (user_config / "AGENTS.md", inputs.user_home / ".claude" / "CLAUDE.md")
+    memory_file = next((str(path) for path in files if path.is_file()), None)
+    instructions = user_settings.get("instructions")
+    return [*([memory_file] if memory_file else []), *_with_home(inputs, instructions)]
 
 
-def _skills(inputs: CallInputs, own: Path, theirs: Mapping[str, Any]) -> list[str]:
+def _skills(inputs: CallInputs, user_config: Path, user_settings: Mapping[str, Any]) -> list[str]:
     home = inputs.user_home
-    places = (own / "skills", own / "skill", home / ".opencode" / "skills")
-    more = (home / ".claude" / "skills", home / ".agents" / "skills")
-    named = table(theirs.get("skills")).get("paths")
-    return [*(str(path) for path in (*places, *more) if path.is_dir()), *_with_home(inputs, named)]
+    places = (user_config / "skills", user_config / "skill", home / ".opencode" / "skills")
+    other_places = (home / ".claude" / "skills", home / ".agents" / "skills")
+    paths = table(user_settings.get("skills")).get("paths")
+    return [
+        *(str(path) for path in (*places, *other_places) if path.is_dir()),
+        *_with_home(inputs, paths),
+    ]
 
 
 def _with_home(inputs: CallInputs, paths: object) -> list[str]:
     # opencode itself would replace ``~`` by the shared home.
-    named = paths if isinstance(paths, list) else []
+    entries = paths if isinstance(paths, list) else []
     return [
         str(inputs.user_home / path[2:]) if path.startswith("~/") else path
-        for path in map(str, named)
+        for path in map(str, entries)
     ]
 
 
@@ -146,16 +153,16 @@ def _permissions(inputs: CallInputs) -> Mapping[str, str]:
     if inputs.in_terminal:
         return _ASKING
     # The project of a planner is outside the planner's working directory.
-    more = {"external_directory": "allow"} if inputs.schema else {}
-    return {**_PERMISSIONS[inputs.policy], **more}
+    additions = {"external_directory": "allow"} if inputs.schema else {}
+    return {**_PERMISSIONS[inputs.policy], **additions}
 
 
-def _settings_of_user(environ: Mapping[str, str]) -> Mapping[str, Any]:
+def _environ_settings(environ: Mapping[str, str]) -> Mapping[str, Any]:
     try:
-        found = json.loads(environ.get(_SETTINGS, "{}"))
+        settings = json.loads(environ.get(_SETTINGS, "{}"))
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return settings if isinstance(settings, dict) else {}
 
 
 def _mcp(inputs: CallInputs) -> dict[str, Any]:

@@ -165,18 +165,18 @@ def inherited_servers(inputs: CallInputs, servers: object) -> dict[str, Mapping[
 
 def mcp_environment(inputs: CallInputs) -> dict[str, str]:
     """Return the environment of the product's MCP server. It contains the worker's API key."""
-    wanted = ("ORCHESTRATOR_",) if inputs.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
-    given = {name: value for name, value in inputs.environ.items() if name.startswith(wanted)}
+    prefixes = ("ORCHESTRATOR_",) if inputs.windows else ("ORCHESTRATOR_", "PATH", "HOME", "LANG")
+    variables = {name: value for name, value in inputs.environ.items() if name.startswith(prefixes)}
     # The tool calls Linux programs with wsl.exe, which passes on the variables that WSLENV names.
-    return {**given, "WSLENV": ":".join(given)} if inputs.windows else given
+    return {**variables, "WSLENV": ":".join(variables)} if inputs.windows else variables
 
 
 def mcp_command(inputs: CallInputs) -> tuple[str, list[str]]:
     program = str(inputs.home / "bin" / "orchestrator")
     if inputs.windows:
         distribution = inputs.environ.get("WSL_DISTRO_NAME", "")
-        chosen = ["-d", distribution] if distribution else []
-        return "wsl.exe", [*chosen, "--exec", program, "mcp"]
+        options = ["-d", distribution] if distribution else []
+        return "wsl.exe", [*options, "--exec", program, "mcp"]
     return program, ["mcp"]
 
 
@@ -185,8 +185,12 @@ def shell_environment(inputs: CallInputs) -> dict[str, str]:
 
 
 def shell_files(inputs: CallInputs) -> dict[Path, str]:
-    own, bin = inputs.environ.get("BASH_ENV", ""), shlex.quote(str(inputs.home / "bin"))
-    lines = [f"[ ! -r {shlex.quote(own)} ] || . {shlex.quote(own)}"] if own else []
+    user_script, bin = inputs.environ.get("BASH_ENV", ""), shlex.quote(str(inputs.home / "bin"))
+    lines = (
+        [f"[ ! -r {shlex.quote(user_script)} ] || . {shlex.quote(user_script)}"]
+        if user_script
+        else []
+    )
     lines.append(f'case ":$PATH:" in *:{bin}:*) ;; *) PATH={bin}:$PATH ;; esac')
     return {_startup_file(inputs): "\n".join(lines) + "\n"}
 

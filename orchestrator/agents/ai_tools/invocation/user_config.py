@@ -10,10 +10,10 @@ _LARGEST_BYTES = 32 * 1024 * 1024
 
 def json_object(path: Path) -> Mapping[str, Any]:
     try:
-        found = json.loads(_text(path))
+        document = json.loads(_text(path))
     except (OSError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def table(found: object) -> Mapping[str, Any]:

@@ -45,10 +45,10 @@ def on_windows(call: AgentCall, inputs: CallInputs, directory: Path) -> AgentCal
 
     Raise OrchestratorError if a program of WSL is missing, or if Windows cannot reach a path.
     """
-    lacking = missing_programs()
-    if lacking:
+    missing = missing_programs()
+    if missing:
         raise OrchestratorError(
-            f"execution_mode 'windows' requires {' and '.join(lacking)} on the PATH of WSL; "
+            f"execution_mode 'windows' requires {' and '.join(missing)} on the PATH of WSL; "
             f"check it: {COMMAND} doctor"
         )
     prompt = inputs.directory / "prompt.md" if call.prompt_on_stdin else None
@@ -69,13 +69,13 @@ def on_windows(call: AgentCall, inputs: CallInputs, directory: Path) -> AgentCal
 
 def _script(argv: Iterable[str], directory: Path, prompt: Path | None) -> str:
     command = command_line(argv)
-    given = f"Get-Content -Raw -Encoding UTF8 -LiteralPath {quoted(windows_path(prompt))}"
+    input_command = f"Get-Content -Raw -Encoding UTF8 -LiteralPath {quoted(windows_path(prompt))}"
     return "\n".join(
         (
             "$ProgressPreference = 'SilentlyContinue'",
             "$OutputEncoding = [Console]::OutputEncoding = New-Object Text.UTF8Encoding $false",
             f"Set-Location -LiteralPath {quoted(windows_path(directory))}",
-            f"{given if prompt else '$null'} | {command}",
+            f"{input_command if prompt else '$null'} | {command}",
             "exit $LASTEXITCODE",
         )
     )
@@ -110,14 +110,19 @@ def windows_path(path: Path | None) -> str:
     """
     if path is None:
         return ""
-    there = next(each for each in (path, *path.parents) if each.exists())
-    rest = path.relative_to(there).parts
-    return "\\".join([_translated(there).rstrip("\\") if rest else _translated(there), *rest])
+    existing = next(each for each in (path, *path.parents) if each.exists())
+    missing_parts = path.relative_to(existing).parts
+    return "\\".join(
+        [
+            _translated(existing).rstrip("\\") if missing_parts else _translated(existing),
+            *missing_parts,
+        ]
+    )
 
 
 def _translated(path: Path) -> str:
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [TRANSLATOR, "-w", str(path)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -127,7 +132,7 @@ def _translated(path: Path) -> str:
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise OrchestratorError(f"{path} has no path on the Windows side: {error}") from error
-    return done.stdout.removesuffix("\n")
+    return completed.stdout.removesuffix("\n")
 
 
 def wslenv(environ: Mapping[str, str | None]) -> str:
@@ -135,13 +140,13 @@ def wslenv(environ: Mapping[str, str | None]) -> str:
 
     ``/p`` after a name means that WSL translates the value as a path.
     """
-    own = [each for each in (environ.get("WSLENV") or "").split(":") if each]
+    entries = [each for each in (environ.get("WSLENV") or "").split(":") if each]
     names = [
         name
         for name, value in environ.items()
         if value and not any(fnmatchcase(name, pattern) for pattern in _LINUX)
     ]
-    return ":".join([*own, *(f"{n}/p" if _is_path(environ[n]) else n for n in sorted(names))])
+    return ":".join([*entries, *(f"{n}/p" if _is_path(environ[n]) else n for n in sorted(names))])
 
 
 def _is_path(value: str | None) -> bool:

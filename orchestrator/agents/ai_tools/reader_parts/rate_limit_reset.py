@@ -44,18 +44,18 @@ def resets_at(text: str, now: float) -> float | None:
     words = clipped(text)
     for read in (_epoch, _stamp, _http_date, _duration, _retry_after, _clock):
         try:
-            found = read(words, now)
+            moment = read(words, now)
         except (ValueError, OverflowError, OSError):
             # A date that does not exist.
             continue
-        if found is not None:
-            return found if found <= now + MAX_AHEAD_SECONDS else None
+        if moment is not None:
+            return moment if moment <= now + MAX_AHEAD_SECONDS else None
     return None
 
 
 def _epoch(text: str, _: float) -> float | None:
-    found = re.search(_EPOCH, text, re.I)
-    return epoch_seconds(float(found[1])) if found else None
+    match = re.search(_EPOCH, text, re.I)
+    return epoch_seconds(float(match[1])) if match else None
 
 
 def epoch_seconds(value: float) -> float:
@@ -64,57 +64,57 @@ def epoch_seconds(value: float) -> float:
 
 
 def _stamp(text: str, _: float) -> float | None:
-    found = re.search(_STAMP, text, re.I)
-    if not found:
+    match = re.search(_STAMP, text, re.I)
+    if not match:
         return None
-    zone = {"Z": "+00:00", "UTC": "+00:00"}.get((found[2] or "").upper(), found[2] or "")
-    return datetime.fromisoformat(found[1] + zone).timestamp()
+    zone = {"Z": "+00:00", "UTC": "+00:00"}.get((match[2] or "").upper(), match[2] or "")
+    return datetime.fromisoformat(match[1] + zone).timestamp()
 
 
 def _http_date(text: str, _: float) -> float | None:
-    found = re.search(_HTTP_DATE, text, re.I)
-    if not found:
+    match = re.search(_HTTP_DATE, text, re.I)
+    if not match:
         return None
-    when = datetime.strptime(found[1], "%a, %d %b %Y %H:%M:%S GMT")
+    when = datetime.strptime(match[1], "%a, %d %b %Y %H:%M:%S GMT")
     return when.replace(tzinfo=UTC).timestamp()
 
 
 def _duration(text: str, now: float) -> float | None:
-    found = re.search(_DURATION, text, re.I)
-    if not found:
+    match = re.search(_DURATION, text, re.I)
+    if not match:
         return None
-    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|mil|[smhdw])", found[1], re.I)
+    parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|mil|[smhdw])", match[1], re.I)
     units = ((number, unit.lower()) for number, unit in parts)
     return now + sum(float(n) * _SECONDS["ms" if u == "mil" else u] for n, u in units)
 
 
 def _retry_after(text: str, now: float) -> float | None:
-    found = re.search(_RETRY_AFTER, text, re.I)
-    return now + float(found[2]) * (0.001 if found[1] else 1) if found else None
+    match = re.search(_RETRY_AFTER, text, re.I)
+    return now + float(match[2]) * (0.001 if match[1] else 1) if match else None
 
 
 def _clock(text: str, now: float) -> float | None:
-    found = re.search(_CLOCK, text, re.I)
-    if not found:
+    match = re.search(_CLOCK, text, re.I)
+    if not match:
         return None
-    name = found[10] or found[11] or ""
+    name = match[10] or match[11] or ""
     zone = _zone(name) if name else datetime.fromtimestamp(now).astimezone().tzinfo
-    return _next_time(found, datetime.fromtimestamp(now, zone)) if zone else None
+    return _next_time(match, datetime.fromtimestamp(now, zone)) if zone else None
 
 
-def _next_time(found: re.Match[str], now: datetime) -> float:
+def _next_time(match: re.Match[str], now: datetime) -> float:
     """Return the Unix time of a date and a time of day.
 
     Without a date, return the next occurrence of the time of day.
     """
-    hour, minute = _time_of_day(found)
+    hour, minute = _time_of_day(match)
     when = now.replace(hour=hour, minute=minute, second=0, microsecond=0, fold=0)
-    if not found[1]:
+    if not match[1]:
         return _time_today(when, now).timestamp()
     when = when.replace(
-        year=int(found[3] or now.year), month=_MONTHS.index(found[1].lower()) + 1, day=int(found[2])
+        year=int(match[3] or now.year), month=_MONTHS.index(match[1].lower()) + 1, day=int(match[2])
     )
-    if not found[3] and when < now - timedelta(days=1):
+    if not match[3] and when < now - timedelta(days=1):
         when = when.replace(year=now.year + 1)
     return when.timestamp()
 
@@ -135,15 +135,15 @@ def _time_today(when: datetime, now: datetime) -> datetime:
     return when + (timedelta(minutes=1) if just_now else timedelta(days=1))
 
 
-def _time_of_day(found: re.Match[str]) -> tuple[int, int]:
-    if found[9]:
+def _time_of_day(match: re.Match[str]) -> tuple[int, int]:
+    if match[9]:
         return 0, 0
-    if found[7]:
-        return int(found[7]), int(found[8])
-    late = 12 if found[6].lower() == "pm" else 0
-    if int(found[4]) > 12:
-        raise ValueError(found[4])
-    return int(found[4]) % 12 + late, int(found[5] or 0)
+    if match[7]:
+        return int(match[7]), int(match[8])
+    late = 12 if match[6].lower() == "pm" else 0
+    if int(match[4]) > 12:
+        raise ValueError(match[4])
+    return int(match[4]) % 12 + late, int(match[5] or 0)
 
 
 def _zone(name: str) -> tzinfo | None:

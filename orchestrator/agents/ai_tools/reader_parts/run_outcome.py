@@ -55,14 +55,14 @@ def outcome_of_run(report: RunReport, ending: Ending, now: float) -> AgentOutcom
     ``now``: the present Unix time, for texts such as "try again in 20s".
     """
     kind, words = next(filter(None, (row(report, ending) for row in _ROWS)), FINE)
-    used = _without_zero_counts(report.usage)
-    usage_is_complete = report.usage_is_complete and used is report.usage
+    usage = _without_zero_counts(report.usage)
+    usage_is_complete = report.usage_is_complete and usage is report.usage
     return AgentOutcome(
         text=report.text,
         error_class=kind,
         error=log_line(words, ERROR_CHARS),
         # A program with a configuration error called no model, so its usage is complete.
-        usage=replace(used, partial=not usage_is_complete and kind is not ErrorClass.CONFIG),
+        usage=replace(usage, partial=not usage_is_complete and kind is not ErrorClass.CONFIG),
         session=report.session,
         denied=report.denied,
         resets_at=_reset_time(report, ending, now) if kind is ErrorClass.RATE_LIMIT else None,
@@ -84,8 +84,8 @@ def _without_zero_counts(usage: Usage) -> Usage:
 
 def _reset_time(report: RunReport, ending: Ending, now: float) -> float | None:
     texts = (report.fault[1], ending.stopped_because, ending.stderr, report.trace)
-    found = (resets_at(text, now) for text in texts)
-    return report.resets_at or next((each for each in found if each is not None), None)
+    times = (resets_at(text, now) for text in texts)
+    return report.resets_at or next((each for each in times if each is not None), None)
 
 
 def _stopped_by_us(_: RunReport, ending: Ending) -> Fault | None:

@@ -42,10 +42,10 @@ def _sum(one: float | None, other: float | None) -> float | None:
 
 def minus(total: Usage, before: Usage) -> Usage:
     """Return ``total`` minus ``before``. A negative difference becomes 0."""
-    rest: dict[str, Any] = {
+    differences: dict[str, Any] = {
         name: _difference(getattr(total, name), getattr(before, name)) for name in _ALL
     }
-    return replace(total, **rest)
+    return replace(total, **differences)
 
 
 def _difference(total: float | None, before: float | None) -> float | None:
@@ -78,8 +78,8 @@ class Meter:
 
         Return the increase as one event; [] if no value has increased.
         """
-        rest = minus(total, self.total)
-        return self.add(rest) if any(getattr(rest, name) for name in _ALL) else []
+        increase = minus(total, self.total)
+        return self.add(increase) if any(getattr(increase, name) for name in _ALL) else []
 
 
 class Steps:

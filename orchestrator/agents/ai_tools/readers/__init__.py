@@ -14,15 +14,15 @@ from orchestrator.core.errors import InvalidRequest
 def reader(name: str, known: RunFacts | None = None) -> Reader:
     """Return a new reader for one run. Raise InvalidRequest for an unknown name."""
     module = f"{__name__}.{name}"
-    found = import_module(module) if name.isidentifier() and find_spec(module) else None
-    make = getattr(found, f"{name.capitalize()}Reader", None)
-    if make is None:
+    reader_module = import_module(module) if name.isidentifier() and find_spec(module) else None
+    reader_class = getattr(reader_module, f"{name.capitalize()}Reader", None)
+    if reader_class is None:
         # an attempt needs only one of these modules
         from orchestrator.core.model.known_agents import READERS
 
         raise InvalidRequest(f"unknown reader {name!r}; known: {', '.join(sorted(READERS))}")
-    made: Reader = make(known or RunFacts())
-    return made
+    new_reader: Reader = reader_class(known or RunFacts())
+    return new_reader
 
 
 __all__ = ["RunFacts", "reader"]

@@ -79,15 +79,15 @@ class AiderReader:
     def line(self, text: str) -> list[AgentEvent]:
         words = json_values.text({"": text[:LINE_CHARS]}, "").rstrip()
         self._began |= bool(words)
-        tokens, again, did = _TOKENS.match(words), _AGAIN.match(words), _DID.match(words)
+        tokens, retry, action = _TOKENS.match(words), _AGAIN.match(words), _DID.match(words)
         if tokens:
             return self._answered(tokens)
-        if again:
-            return [self._trying_again(again)]
-        if did:
-            tool = "edit" if did[1].startswith("Applied") else "commit"
-            return [ToolEvent(tool, log_line(did[2]))]
-        return self._other(words)
+        if retry:
+            return [self._retry_event(retry)]
+        if action:
+            tool = "edit" if action[1].startswith("Applied") else "commit"
+            return [ToolEvent(tool, log_line(action[2]))]
+        return self._other_line(words)
 
     def session_line(self, text: str, source: str) -> list[AgentEvent]:
         """Read a line of aider's history, to collect the model's answer. Return no events.
@@ -131,15 +131,15 @@ class AiderReader:
         usage = priced(_usage(tokens), self._known.model, self._known.prices)
         return [*self._meter.add(usage)]
 
-    def _trying_again(self, again: re.Match[str]) -> RetryEvent:
+    def _retry_event(self, retry: re.Match[str]) -> RetryEvent:
         kind, words = self._fault
-        seconds = float(again[1]) if again[1].count(".") < 2 and again[1] != "." else None
-        return RetryEvent(log_line(words) or again[0], kind or ErrorClass.API, seconds)
+        seconds = float(retry[1]) if retry[1].count(".") < 2 and retry[1] != "." else None
+        return RetryEvent(log_line(words) or retry[0], kind or ErrorClass.API, seconds)
 
-    def _other(self, words: str) -> list[AgentEvent]:
+    def _other_line(self, words: str) -> list[AgentEvent]:
         error = _ERROR.match(words)
         if error:
-            self._fault = _class_of(error[1], words), words
+            self._fault = _error_class(error[1], words), words
         elif _TOKEN_LIMIT.search(words):
             self._fault = ErrorClass.LIMIT, words
         if error or _CHATTER.match(words):
@@ -148,23 +148,23 @@ class AiderReader:
         return [TextEvent(words)] if words.strip() else []
 
 
-def _class_of(name: str, words: str) -> ErrorClass:
+def _error_class(name: str, words: str) -> ErrorClass:
     # aider reports an account without credit as a rate limit, but waiting does not help.
-    found = ErrorClass.CREDIT if _UNPAID.search(words) else classify(words)
-    if found in (ErrorClass.AUTH, ErrorClass.CREDIT):
-        return found
-    return _BY_NAME.get(name) or found
+    kind = ErrorClass.CREDIT if _UNPAID.search(words) else classify(words)
+    if kind in (ErrorClass.AUTH, ErrorClass.CREDIT):
+        return kind
+    return _BY_NAME.get(name) or kind
 
 
 def _usage(tokens: re.Match[str]) -> Usage:
     # aider's "sent" tokens include cache reads and writes.
-    sent, written, hit, received = (_number(tokens[group]) for group in (1, 2, 3, 4))
+    sent, written, cached, received = (_number(tokens[group]) for group in (1, 2, 3, 4))
     cost = _number(tokens[5])
     return Usage(
         steps=1,
-        input_tokens=None if sent is None else int(max(0, sent - (written or 0) - (hit or 0))),
+        input_tokens=None if sent is None else int(max(0, sent - (written or 0) - (cached or 0))),
         output_tokens=None if received is None else int(received),
-        cache_read_tokens=None if hit is None else int(hit),
+        cache_read_tokens=None if cached is None else int(cached),
         cache_write_tokens=None if written is None else int(written),
         cost_usd=cost,
     )

@@ -138,8 +138,8 @@ class ClaudeReader:
         if not name or total <= counted:
             return []
         self._written[parent] = name, total
-        rest = Usage(output_tokens=total - counted)
-        return [*self._meter.add(priced(rest, self._model, self._known.prices))]
+        increase = Usage(output_tokens=total - counted)
+        return [*self._meter.add(priced(increase, self._model, self._known.prices))]
 
     def _count_usage(self, message: object, model: str, parent: str) -> list[AgentEvent]:
         # Each block of a message repeats the message's usage.
@@ -156,10 +156,10 @@ class ClaudeReader:
     def _block(self, block: Object, parent: str) -> list[AgentEvent]:
         words = json_values.text(block, "text")
         if json_values.text(block, "type") == "tool_use":
-            tool, given = json_values.text(block, "name"), json_values.dig(block, "input")
-            did = ToolEvent(tool, summary(given), writes=written_paths(tool, given))
-            self._tools[json_values.text(block, "id")] = did
-            return [did]
+            tool, arguments = json_values.text(block, "name"), json_values.dig(block, "input")
+            tool_event = ToolEvent(tool, summary(arguments), writes=written_paths(tool, arguments))
+            self._tools[json_values.text(block, "id")] = tool_event
+            return [tool_event]
         if json_values.text(block, "type") != "text" or not words:
             return []
         if not parent:
@@ -172,9 +172,11 @@ class ClaudeReader:
             return [InputReadEvent(json_values.text(event, "uuid"))]
         for block in json_values.objects(event, "message", "content"):
             self._forget_old_tools(json_values.text(block, "tool_use_id"))
-        refused = [self._tools.get(each, ToolEvent("a tool")) for each in _refused_tool_ids(event)]
-        self._denied |= {did.tool: None for did in refused if did.tool not in ASKING}
-        return [ToolEvent(did.tool, did.summary, denied=True) for did in refused]
+        refused_calls = [
+            self._tools.get(each, ToolEvent("a tool")) for each in _refused_tool_ids(event)
+        ]
+        self._denied |= {call.tool: None for call in refused_calls if call.tool not in ASKING}
+        return [ToolEvent(call.tool, call.summary, denied=True) for call in refused_calls]
 
     def _forget_old_tools(self, keep: str) -> None:
         """To limit memory, forget the oldest tool calls, but never the call ``keep``."""
@@ -197,9 +199,9 @@ class ClaudeReader:
         denials = json_values.objects(event, "permission_denials")
         names = (json_values.text(each, "tool_name") for each in denials)
         self._denied |= {name: None for name in names if name and name not in ASKING}
-        last = not self._working_on and not json_values.count(event, "queued_turn_count")
+        is_last = not self._working_on and not json_values.count(event, "queued_turn_count")
         spent = self._meter.raise_to(self._used())
-        return [*spent, FinalAnswerEvent()] if last else [*spent]
+        return [*spent, FinalAnswerEvent()] if is_last else [*spent]
 
     def _used(self) -> Usage:
         if self._result is None or self._behind:

@@ -134,16 +134,16 @@ class CodexReader:
 
     def _tool_completed(self, event: Object) -> list[AgentEvent]:
         name = json_values.text(event, "item", "id")
-        did = _tool_event(event)
+        tool_event = _tool_event(event)
         if self._known.policy == "read-only" and _may_not_write(event):
-            did = replace(did, denied=True)
-        begun = name in self._open
+            tool_event = replace(tool_event, denied=True)
+        was_started = name in self._open
         self._open.discard(name)
-        events: list[AgentEvent] = [] if begun else self._step()
+        events: list[AgentEvent] = [] if was_started else self._step()
         self._steps.end_call()
-        if did.denied:
-            self._denied[did.tool] = None
-        return [*events, did] if did.denied or not begun else events
+        if tool_event.denied:
+            self._denied[tool_event.tool] = None
+        return [*events, tool_event] if tool_event.denied or not was_started else events
 
     def _step(self) -> list[AgentEvent]:
         # The output stream omits some commands, so the session file may have more steps.
@@ -163,7 +163,7 @@ class CodexReader:
         self._error = json_values.text(event, "error", "message") or self._error
         return [FinalAnswerEvent()]
 
-    def _trouble(self, event: Object) -> list[AgentEvent]:
+    def _error_event(self, event: Object) -> list[AgentEvent]:
         words = json_values.text(event, "message")
         if _AGAIN.match(words):
             return [RetryEvent(log_line(words), classify(words))]
@@ -189,8 +189,8 @@ class CodexReader:
         if not self._session_log.line(text, source):
             return []
         used = plus(Usage(steps=self._count), minus(self._session_log.total, self._before))
-        asked = [ToolRequestEvent()] if self._session_log.asks else []
-        return [*self._meter.raise_to(self._priced(used)), *asked]
+        requests = [ToolRequestEvent()] if self._session_log.asks else []
+        return [*self._meter.raise_to(self._priced(used)), *requests]
 
     def resumed(self) -> None:
         """Exclude the usage so far from later totals, because Codex reports the whole session."""
@@ -205,7 +205,7 @@ class CodexReader:
         "turn.failed": _turn_failed,
         "item.started": _item_started,
         "item.completed": _item_completed,
-        "error": _trouble,
+        "error": _error_event,
     }
 
 

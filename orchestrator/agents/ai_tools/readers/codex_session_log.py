@@ -85,9 +85,9 @@ class CodexSession:
         event = json_values.parsed(text)
         payload = json_values.dig(event, "payload")
         if json_values.text(event, "type") == "token_usage_record":
-            self.asks = source in self._asking and _answer(payload) not in self._answers
+            self.asks = source in self._asking and _answer_key(payload) not in self._answers
             self._asking.discard(source)
-            self._answers[_answer(payload)] = usage_in_report(json_values.dig(payload, "usage"))
+            self._answers[_answer_key(payload)] = usage_in_report(json_values.dig(payload, "usage"))
             return True
         self.asks = False
         if json_values.text(payload, "type") in _CALLS:
@@ -117,14 +117,14 @@ class CodexSession:
         return plus(totals, minus(answers, totals))
 
 
-def _sum(each_used: Iterable[Usage]) -> Usage:
-    whole = Usage()
-    for each in each_used:
-        whole = plus(whole, each)
-    return whole
+def _sum(usages: Iterable[Usage]) -> Usage:
+    total = Usage()
+    for usage in usages:
+        total = plus(total, usage)
+    return total
 
 
-def _answer(payload: object) -> tuple[str, str, int | None]:
+def _answer_key(payload: object) -> tuple[str, str, int | None]:
     total = json_values.dig(payload, "thread_token_usage", "total_tokens")
     so_far = total if isinstance(total, int) else None
     return json_values.text(payload, "thread_id"), json_values.text(payload, "response_id"), so_far

@@ -160,13 +160,13 @@ class GeminiReader:
             return []
         self._began = True
         self.session = json_values.text(event, "session_id") or self.session
-        before = [] if json_values.text(event, "type") == "message" else self._flush()
-        return [*before, *read(self, event)]
+        flushed = [] if json_values.text(event, "type") == "message" else self._flush()
+        return [*flushed, *read(self, event)]
 
     def outcome(self, ending: Ending) -> AgentOutcome:
         self._flush()
         if self._result is None:
-            self._document(ending)
+            self._read_document(ending)
         fault = self._fault(ending)
         # With the policy ``full``, gemini offers all tools.
         not_offered = {} if self._known.policy == "full" else self._missing
@@ -192,7 +192,7 @@ class GeminiReader:
         self._text = words
         return [TextEvent(words)]
 
-    def _document(self, ending: Ending) -> None:
+    def _read_document(self, ending: Ending) -> None:
         # If the run failed, the object of ``-o json`` is at the end of standard error.
         errors = ending.stderr[ending.stderr.rfind("\n{") + 1 :]
         document = json_values.parsed("\n".join(self._lines)) or json_values.parsed(errors)
@@ -245,30 +245,30 @@ class GeminiReader:
         words = json_values.text(event, "content")
         if json_values.text(event, "role") != "assistant" or not words:
             return []
-        before = [] if json_values.flag(event, "delta") else self._flush()
+        flushed = [] if json_values.flag(event, "delta") else self._flush()
         self._words.append(words)
-        return [*before, *self._step()]
+        return [*flushed, *self._step()]
 
     def _tool_use(self, event: Object) -> list[AgentEvent]:
         name = json_values.text(event, "tool_name")
-        given = json_values.dig(event, "parameters")
-        did = ToolEvent(name, summary(given), writes=written_paths(name, given))
-        self._tools[json_values.text(event, "tool_id")] = did
-        return [*self._step(), did]
+        arguments = json_values.dig(event, "parameters")
+        tool_event = ToolEvent(name, summary(arguments), writes=written_paths(name, arguments))
+        self._tools[json_values.text(event, "tool_id")] = tool_event
+        return [*self._step(), tool_event]
 
     def _tool_result(self, event: Object) -> list[AgentEvent]:
         # Gemini reports the same error for a tool that the policy excludes and for a name that the
         # model invented. If a later tool call succeeds, the name counts as invented.
         self._steps.end_call()
-        did = self._tools.pop(json_values.text(event, "tool_id"), ToolEvent("a tool"))
+        tool_event = self._tools.pop(json_values.text(event, "tool_id"), ToolEvent("a tool"))
         kind = json_values.text(event, "error", "type")
         if json_values.text(event, "status") == "success":
             self._missing.clear()
         if kind not in ("tool_not_registered", "policy_violation"):
             return []
         refused = self._denied if kind == "policy_violation" else self._missing
-        refused[did.tool] = None
-        return [ToolEvent(did.tool, did.summary, denied=True)]
+        refused[tool_event.tool] = None
+        return [ToolEvent(tool_event.tool, tool_event.summary, denied=True)]
 
     def _error(self, event: Object) -> list[AgentEvent]:
         words = json_values.text(event, "message")

@@ -77,10 +77,10 @@ class OpencodeReader:
         return read(self, event) if read else []
 
     def log_line(self, text: str) -> list[AgentEvent]:
-        found = _RETRIED.search(text)
-        if found is None:
+        match = _RETRIED.search(text)
+        if match is None:
             return []
-        return [RetryEvent(log_line(found["words"]), classify(found["words"]))]
+        return [RetryEvent(log_line(match["words"]), classify(match["words"]))]
 
     def outcome(self, ending: Ending) -> AgentOutcome:
         fault = self._fault()
@@ -130,17 +130,19 @@ class OpencodeReader:
         state = json_values.dig(event, "part", "state")
         name = json_values.text(event, "part", "tool")
         error = json_values.text(state, "error")
-        wanted = json_values.text(state, "input", "tool") if name == "invalid" else ""
-        if wanted in _CHANGING and "unavailable tool" in json_values.text(state, "input", "error"):
-            self._denied[wanted] = None
-            return [ToolEvent(wanted, denied=True)]
+        requested_tool = json_values.text(state, "input", "tool") if name == "invalid" else ""
+        if requested_tool in _CHANGING and "unavailable tool" in json_values.text(
+            state, "input", "error"
+        ):
+            self._denied[requested_tool] = None
+            return [ToolEvent(requested_tool, denied=True)]
         denied = json_values.text(state, "status") == "error" and bool(
             _REFUSED.search(error[:1000])
         )
         if denied:
             self._denied[name] = None
-        given = json_values.dig(state, "input")
-        return [ToolEvent(name, summary(given), denied, written_paths(name, given))]
+        arguments = json_values.dig(state, "input")
+        return [ToolEvent(name, summary(arguments), denied, written_paths(name, arguments))]
 
     def _step_finish(self, event: Object) -> list[AgentEvent]:
         self._within_step = False
@@ -149,8 +151,8 @@ class OpencodeReader:
         return [*spent, FinalAnswerEvent()] if self._reason == "stop" else [*spent, *self._stuck()]
 
     def _stuck(self) -> list[AgentEvent]:
-        vain = self._reason == "unknown" and not self._used_tool
-        self._unended = self._unended + 1 if vain else 0
+        is_unended = self._reason == "unknown" and not self._used_tool
+        self._unended = self._unended + 1 if is_unended else 0
         if self._unended != _MOST_UNENDED:
             return []
         return [StuckEvent(f"the model's last {_MOST_UNENDED} answers ended for an unknown reason")]
@@ -179,8 +181,8 @@ def _tokens(part: object) -> Usage:
     total = json_values.count(part, "tokens", "total")
     if written is not None:
         thought = json_values.count(part, "tokens", "reasoning") or 0
-        rest = (total or 0) - (read or 0) - (cached or 0) - (caching or 0)
-        written += thought if total is None else min(max(rest - written, 0), thought)
+        output_total = (total or 0) - (read or 0) - (cached or 0) - (caching or 0)
+        written += thought if total is None else min(max(output_total - written, 0), thought)
     return Usage(
         input_tokens=read,
         output_tokens=written,
@@ -195,8 +197,8 @@ def _fault(error: Object) -> Fault:
     message = json_values.text(error, "data", "message") or name or "the agent reports a failure"
     # A header has the time of the reset; the body's text separates an account without money from a
     # rate limit.
-    after = json_values.text(error, "data", "responseHeaders", "retry-after")
+    retry_after = json_values.text(error, "data", "responseHeaders", "retry-after")
     body = json_values.text(error, "data", "responseBody")
     kind = _BY_NAME.get(name) or classify(f"{message} {body}", status)
     words = f"{message} (status {status})" if status else message
-    return kind, f"{words}; retry-after: {after}" if after else words
+    return kind, f"{words}; retry-after: {retry_after}" if retry_after else words
