@@ -36,13 +36,13 @@ class AgentProcess:
           own standard input.
         - Otherwise: empty.
         """
-        with contextlib.ExitStack() as opened:
-            given = opened.enter_context(prompt.open("rb")) if prompt else None
+        with contextlib.ExitStack() as stack:
+            prompt_file = stack.enter_context(prompt.open("rb")) if prompt else None
             self._process = subprocess.Popen(
                 argv,
                 stdin=subprocess.PIPE
                 if open_input
-                else given
+                else prompt_file
                 if prompt_on_stdin
                 else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -118,9 +118,9 @@ class AgentProcess:
 
     def rest(self, descriptor: int) -> Iterator[bytes]:
         """Yield the remaining output of an ended program, without waiting."""
-        left = _LAST_BYTES
-        while left > 0 and (data := read(descriptor)):
-            left -= len(data)
+        remaining = _LAST_BYTES
+        while remaining > 0 and (data := read(descriptor)):
+            remaining -= len(data)
             yield data
 
     def close(self) -> None:

@@ -34,7 +34,7 @@ def link(logins: Sequence[AgentLogin]) -> list[LinkedLogin]:
 
     Each link is at the path where the tool reads the login. Missing logins are skipped.
     """
-    made = []
+    linked = []
     for login in logins:
         with contextlib.suppress(OSError):
             # A killed attempt may have left a renewed login here, in the place of the link.
@@ -42,8 +42,8 @@ def link(logins: Sequence[AgentLogin]) -> list[LinkedLogin]:
             status = login.source.stat()
             login.target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _put_link(login)
-            made.append(LinkedLogin(login, status.st_mtime_ns))
-    return made
+            linked.append(LinkedLogin(login, status.st_mtime_ns))
+    return linked
 
 
 def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]) -> None:
@@ -52,9 +52,9 @@ def recover(logins: Iterable[AgentLogin], control: Path, earlier: Iterable[Path]
     ``control``: this attempt's control directory. ``earlier``: the control directories of the
     worker's earlier attempts.
     """
-    found = [each for each in logins if each.target.is_relative_to(control)]
+    attempt_logins = [each for each in logins if each.target.is_relative_to(control)]
     for directory in earlier:
-        for login in found:
+        for login in attempt_logins:
             target = directory / login.target.relative_to(control)
             with contextlib.suppress(OSError):
                 _recover_one(target, login.source)
@@ -90,22 +90,22 @@ def _remove_copy(login: AgentLogin) -> None:
         _put_link(login)
 
 
-def _copy_renewed_one(each: LinkedLogin) -> None:
-    login = each.login
+def _copy_renewed_one(linked: LinkedLogin) -> None:
+    login = linked.login
     status = login.target.lstat()
     if not stat.S_ISREG(status.st_mode):
         # The link is intact, so the tool uses the user's present file.
-        each.source_ns = login.source.stat().st_mtime_ns
+        linked.source_ns = login.source.stat().st_mtime_ns
         return
-    if each.seen == (status.st_mtime_ns, status.st_ino):
+    if linked.seen == (status.st_mtime_ns, status.st_ino):
         return
     content = _complete_content(login.target)
     if content is None:
         return
-    if login.source.stat().st_mtime_ns == each.source_ns:
+    if login.source.stat().st_mtime_ns == linked.source_ns:
         replace_file(login.source.resolve(), content)
-        each.source_ns = login.source.stat().st_mtime_ns
-    each.seen = (status.st_mtime_ns, status.st_ino)
+        linked.source_ns = login.source.stat().st_mtime_ns
+    linked.seen = (status.st_mtime_ns, status.st_ino)
 
 
 def _recover_one(target: Path, source: Path) -> None:

@@ -35,8 +35,8 @@ def words_of(message: WorkerMessage) -> str:
 
 
 def read_ids(control: Path) -> tuple[str, ...]:
-    found = sorted(each.name for each in control.glob(f"{FILE_PREFIX}*{READ_SUFFIX}"))
-    return tuple(each.removeprefix(FILE_PREFIX).removesuffix(READ_SUFFIX) for each in found)
+    names = sorted(each.name for each in control.glob(f"{FILE_PREFIX}*{READ_SUFFIX}"))
+    return tuple(each.removeprefix(FILE_PREFIX).removesuffix(READ_SUFFIX) for each in names)
 
 
 class Mailbox:
@@ -65,18 +65,18 @@ class Mailbox:
 
     def take(self) -> Sequence[WorkerMessage]:
         """Return the messages that no earlier call returned, oldest first; log each message."""
-        found = []
+        messages = []
         for path in self._control.glob(f"{FILE_PREFIX}*{NEW_SUFFIX}"):
             if path.name in self._seen:
                 continue
             self._seen.add(path.name)
             message = _message(path)
             if message is not None and not (self._resumed and message.attempt):
-                found.append(message)
-        for each in sorted(found, key=lambda one: (one.at, one.id)):
+                messages.append(message)
+        for each in sorted(messages, key=lambda one: (one.at, one.id)):
             self._say(f"> message from {each.by}: {each.text}")
             self._open.append(each.id)
-        return sorted(found, key=lambda one: (one.at, one.id))
+        return sorted(messages, key=lambda one: (one.at, one.id))
 
     def take_words(self) -> str:
         return "\n\n".join(words_of(each) for each in self.take())

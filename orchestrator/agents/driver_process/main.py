@@ -162,10 +162,10 @@ class Driver:
         inputs = call_inputs(self._spec, self._control)
         write_files(shell_files(inputs))
         os.environ.update(shell_environment(inputs))
-        running = model_loop_runner.ModelLoop(self._spec, self._watch)
-        self._stop = running.stop
+        loop = model_loop_runner.ModelLoop(self._spec, self._watch)
+        self._stop = loop.stop
         run = model_loop_runner.load(self._spec, self._mailbox)
-        return running.run(run, model_loop_runner.prompt())
+        return loop.run(run, model_loop_runner.prompt())
 
     def _run_program(self) -> AgentOutcome:
         secrets = secrets_in(os.environ)
@@ -178,12 +178,12 @@ class Driver:
                 return outcome
             self._journal.say(f"! cannot resume the session: {outcome.error}")
             self._journal.say("! starting a new session")
-            again = self._run_call(replace(self._spec, resume=""), stream)
-            if not self._watch.answered and again.error_class is outcome.error_class:
+            new_outcome = self._run_call(replace(self._spec, resume=""), stream)
+            if not self._watch.answered and new_outcome.error_class is outcome.error_class:
                 # The new session failed in the same way, so the session was not the cause. Keep the
                 # earlier session for the next attempt.
                 self._record_session(self._spec.resume, resumed=True)
-            return again
+            return new_outcome
         finally:
             stream.close()
 
@@ -191,7 +191,7 @@ class Driver:
         # Save the session now, because this process may be killed before its end.
         if not is_session_id(session):
             return
-        named = Session(
+        record = Session(
             id=session,
             agent=self._spec.agent,
             model=self._spec.model,
@@ -199,7 +199,7 @@ class Driver:
             usable=usable,
         )
         try:
-            session_file.write(self._control, named)
+            session_file.write(self._control, record)
         except OSError as error:
             self._journal.say(
                 f"! cannot save the id of the session; a retry starts a new session: {error}"
@@ -229,7 +229,7 @@ class Driver:
         self._watch.begin()
         logins.recover(call.logins, self._control, earlier_attempts(self._control))
         linked = prepare_files(call)
-        there = litter_of(call)
+        earlier_litter = litter_of(call)
         environ = environment(call)
         try:
             if call.home is not None:
@@ -239,7 +239,7 @@ class Driver:
                 shared_tool_homes.set_up(call.home, environ, lambda: self.termed)
             outcome = program.run(call, environ, on_look=partial(logins.copy_renewed, linked))
         finally:
-            for path in litter_of(call) - there:
+            for path in litter_of(call) - earlier_litter:
                 shutil.rmtree(path, ignore_errors=True)
             logins.finish(linked)
         self._judge_session(program.session or attempt_spec.resume, outcome, resumed=call.resumes)
@@ -328,17 +328,17 @@ def _usable(directory: Path) -> bool:
 
 def prepare_files(call: AgentCall) -> list[logins.LinkedLogin]:
     """Write the files and links that the call needs. Return the linked logins. Raise OSError."""
-    for place, directory in call.links.items():
+    for link, directory in call.links.items():
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # An attempt may run the program twice, and the first run has already created the link.
         with contextlib.suppress(FileExistsError):
-            place.symlink_to(directory)
-    for place, source in call.inherited.items():
+            link.symlink_to(directory)
+    for link, source in call.inherited.items():
         if source.exists():
-            place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            link.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with contextlib.suppress(FileExistsError):
-                place.symlink_to(source)
+                link.symlink_to(source)
     write_files(call.files)
     return logins.link(call.logins)
 
@@ -359,8 +359,8 @@ def write_files(files: Mapping[Path, str]) -> None:
 
 
 def litter_of(call: AgentCall) -> set[Path]:
-    found = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
-    return {path for path in found if path.is_dir() and not path.is_symlink()}
+    paths = (path for pattern in call.litter for path in Path.cwd().glob(pattern))
+    return {path for path in paths if path.is_dir() and not path.is_symlink()}
 
 
 def environment(call: AgentCall, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -384,8 +384,8 @@ def load_reader(name: str, attempt_spec: Spec) -> Reader:
         if (attempt_spec.tool, attempt_spec.policy) == ("custom", "full")
         else attempt_spec.policy
     )
-    known = readers.RunFacts(model=attempt_spec.model, policy=policy, prices=prices)
-    reader: Reader = readers.reader(name, known)
+    facts = readers.RunFacts(model=attempt_spec.model, policy=policy, prices=prices)
+    reader: Reader = readers.reader(name, facts)
     return reader
 
 
@@ -399,13 +399,13 @@ def price_of(attempt_spec: Spec) -> Price:
         if not attempt_spec.model or usage == Usage():
             return None
         module = import_module("orchestrator.agents.prices.price_table")
-        found: float | None = module.cost(
+        cost: float | None = module.cost(
             attempt_spec.model,
             usage,
             attempt_spec.more.get("prices"),
             local=attempt_spec.tool in _LOCAL,
         )
-        return found
+        return cost
 
     return price
 

@@ -153,9 +153,9 @@ def load(spec: Spec, mailbox: Mailbox | None = None) -> Run:
     function runs the loop.
     """
     models = import_module("orchestrator.agents.model_loop")
-    found = models.loop(spec.tool.replace("-", "_"))
-    asks_once = partial(_ask, found.complete, spec.schema)
-    run: Run = asks_once if spec.schema else partial(found.run, mail=mailbox)
+    loop = models.loop(spec.tool.replace("-", "_"))
+    asks_once = partial(_ask, loop.complete, spec.schema)
+    run: Run = asks_once if spec.schema else partial(loop.run, mail=mailbox)
     return run
 
 

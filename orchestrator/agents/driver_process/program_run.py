@@ -147,7 +147,7 @@ class Program:
             return AgentOutcome(error_class=kind, error=text)
         try:
             self._watch_until_exit(child, call, on_look)
-            self._take_rest(child)
+            self._handle_rest(child)
         finally:
             child.kill()
             child.close()
@@ -190,27 +190,29 @@ class Program:
             if child.is_input(key.fd):
                 child.send(selector)
             elif key.fd != child.end:
-                self._take(child, key.fd, selector)
+                self._read_output(child, key.fd, selector)
         if self._follower is not None and self._follower.due(time.monotonic()):
             self._follow(self._follower)
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + _LOOK_SECONDS
             on_look()
-        self._keep_time(child, now)
+        self._enforce_timeouts(child, now)
 
-    def _take(self, child: AgentProcess, descriptor: int, selector: selectors.BaseSelector) -> None:
+    def _read_output(
+        self, child: AgentProcess, descriptor: int, selector: selectors.BaseSelector
+    ) -> None:
         data = read(descriptor)
         if data == b"":
             selector.unregister(descriptor)
         elif data and descriptor == child.stdout:
-            self._take_out(data)
+            self._handle_output(data)
         elif data and descriptor == child.stderr:
-            self._take_err(data)
+            self._handle_error_output(data)
 
     # -- output ---------------------------------------------------------------------------------
 
-    def _take_out(self, data: bytes) -> None:
+    def _handle_output(self, data: bytes) -> None:
         self._heard, self._has_spoken = time.monotonic(), True
         try:
             for line in self._out.add(data):
@@ -218,12 +220,12 @@ class Program:
                 # Save the session's id before the events are handled: the worker may be killed
                 # after this answer, and a later attempt needs the id.
                 self._name_session()
-                self._take_events(events)
+                self._handle_events(events)
         finally:
             # Save the data even if handling a line raises: the raw output must contain this line.
             self._stream.keep(data)
 
-    def _take_events(self, events: Iterable[AgentEvent]) -> None:
+    def _handle_events(self, events: Iterable[AgentEvent]) -> None:
         for event in events:
             if isinstance(event, InputReadEvent):
                 self._mailbox.read(event.id)
@@ -244,64 +246,66 @@ class Program:
     def _follow(self, follower: Follower) -> None:
         if isinstance(self._reader, SessionReader):
             for source, line in follower.lines():
-                self._take_events(self._reader.session_line(line, source))
+                self._handle_events(self._reader.session_line(line, source))
 
-    def _take_err(self, data: bytes) -> None:
+    def _handle_error_output(self, data: bytes) -> None:
         self._heard = time.monotonic()
         self._stderr = (self._stderr + data.decode("utf-8", "replace"))[-_STDERR_BYTES:]
         for line in self._err.add(data):
-            self._take_log(line)
+            self._handle_log_line(line)
 
-    def _take_log(self, line: str) -> None:
+    def _handle_log_line(self, line: str) -> None:
         events = list(self._reader.log_line(line)) if isinstance(self._reader, LogReader) else []
         if events:
-            self._take_events(events)
+            self._handle_events(events)
         else:
             self._journal.say(line)
 
-    def _take_rest(self, child: AgentProcess) -> None:
+    def _handle_rest(self, child: AgentProcess) -> None:
         for data in child.rest(child.stdout):
-            self._take_out(data)
+            self._handle_output(data)
         for data in child.rest(child.stderr):
-            self._take_err(data)
+            self._handle_error_output(data)
         if self._follower is not None:
             self._follow(self._follower)
-        last = self._out.rest()
-        if last:
-            self._take_events(self._reader.line(last))
+        last_line = self._out.rest()
+        if last_line:
+            self._handle_events(self._reader.line(last_line))
             self._name_session()
-        if unended := self._err.rest():
-            self._journal.say(unended)
+        if last_error := self._err.rest():
+            self._journal.say(last_error)
 
     # -- times ----------------------------------------------------------------------------------
 
-    def _keep_time(self, child: AgentProcess, now: float) -> None:
+    def _enforce_timeouts(self, child: AgentProcess, now: float) -> None:
         if self._stopping is not None:
             if now >= self._kill_at:
                 child.kill()
             return
-        asked = self._requested_stop(now)
-        why = asked or self._stop_for_timeout(now)
+        request = self._requested_stop(now)
+        why = request or self._stop_for_timeout(now)
         if why is not None:
             self._stopping = why
-            over = why.reason is ErrorClass.LIMIT
-            self._kill_at = now + min(self._patience.stop, _OVER_SECONDS if over else math.inf)
+            is_at_limit = why.reason is ErrorClass.LIMIT
+            self._kill_at = now + min(
+                self._patience.stop, _OVER_SECONDS if is_at_limit else math.inf
+            )
             self._journal.say(f"! stopped: {why.because}")
             child.ask_to_stop()
 
     def _requested_stop(self, now: float) -> EarlyStop | None:
-        asked = self._asked
-        if asked is None or now < self._stop_at:
+        request = self._asked
+        if request is None or now < self._stop_at:
             return None
         if not self._watch.finished:
-            return asked
-        limited = asked.reason is ErrorClass.LIMIT and asked.patience > 0
-        if not limited and asked.reason is not ErrorClass.KILLED:
-            return asked
+            return request
+        is_at_limit = request.reason is ErrorClass.LIMIT and request.patience > 0
+        if not is_at_limit and request.reason is not ErrorClass.KILLED:
+            return request
         # The final answer is complete. After a limit, let the program exit by itself. If the driver
         # is being stopped, stop the program now, but not as a failure: the driver must still have
         # time to report the answer.
-        return replace(asked, reason=ErrorClass.NONE) if self._killed else None
+        return replace(request, reason=ErrorClass.NONE) if self._killed else None
 
     def _stop_for_timeout(self, now: float) -> EarlyStop | None:
         patience = self._patience

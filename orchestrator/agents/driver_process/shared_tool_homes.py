@@ -28,18 +28,18 @@ def set_up(home: AgentHome, environ: Mapping[str, str], stopped: Callable[[], bo
     Return after at most LONGEST_SECONDS, and soon after ``stopped`` returns True. Never raises
     OSError.
     """
-    until = time.monotonic() + LONGEST_SECONDS
+    deadline = time.monotonic() + LONGEST_SECONDS
 
-    def over() -> bool:
-        return stopped() or time.monotonic() >= until
+    def must_stop() -> bool:
+        return stopped() or time.monotonic() >= deadline
 
     with contextlib.suppress(OSError):
-        stamp, done = _stamp(home.argv[0], environ), home.directory / _DONE
-        if _content(done) == stamp:
+        stamp, done_file = _stamp(home.argv[0], environ), home.directory / _DONE
+        if _content(done_file) == stamp:
             return
-        with _locked(home.directory / _LOCK, over) as locked:
-            if locked and _content(done) != stamp and _run_setup(home, environ, over):
-                done.write_text(stamp)
+        with _locked(home.directory / _LOCK, must_stop) as locked:
+            if locked and _content(done_file) != stamp and _run_setup(home, environ, must_stop):
+                done_file.write_text(stamp)
 
 
 def _stamp(program: str, environ: Mapping[str, str]) -> str:
@@ -54,13 +54,13 @@ def _content(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def _locked(path: Path, over: Callable[[], bool]) -> Iterator[bool]:
+def _locked(path: Path, must_stop: Callable[[], bool]) -> Iterator[bool]:
     """Hold the lock of a file during a ``with`` block. Yield True if the lock was acquired.
 
-    Yield False if ``over`` returned True before the lock was free.
+    Yield False if ``must_stop`` returned True before the lock was free.
     """
     with path.open("a") as file:
-        while not (locked := _lock(file.fileno())) and not over():
+        while not (locked := _lock(file.fileno())) and not must_stop():
             time.sleep(_LOOK_SECONDS)
         yield locked
 
@@ -73,17 +73,17 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _run_setup(home: AgentHome, environ: Mapping[str, str], over: Callable[[], bool]) -> bool:
+def _run_setup(home: AgentHome, environ: Mapping[str, str], must_stop: Callable[[], bool]) -> bool:
     """Run the setup. Return True if it has exited, and False if it was killed.
 
-    The setup is killed once ``over`` returns True. A failed setup also returns True. It is not
+    The setup is killed once ``must_stop`` returns True. A failed setup also returns True. It is not
     repeated, because it would fail again.
     """
-    nothing = subprocess.DEVNULL
+    devnull = subprocess.DEVNULL
     with subprocess.Popen(
-        home.argv, env=environ, stdin=nothing, stdout=nothing, stderr=nothing
+        home.argv, env=environ, stdin=devnull, stdout=devnull, stderr=devnull
     ) as child:
-        while child.poll() is None and not over():
+        while child.poll() is None and not must_stop():
             time.sleep(_LOOK_SECONDS)
         ended = child.returncode is not None
         if not ended:

@@ -96,7 +96,7 @@ class UsageWatch:
         if isinstance(event, RetryEvent) and event.error_class is ErrorClass.RATE_LIMIT:
             self.limited = event.text
         beyond = self._used_up and _continues(event)
-        self._notice(event)
+        self._update_step_state(event)
         if isinstance(event, UsageEvent):
             self._reported = total(self._reported, event.usage)
             self._reporter.report(self.usage)
@@ -108,7 +108,7 @@ class UsageWatch:
         because = self._why or f"used up {self._used_up}"
         return EarlyStop(ErrorClass.LIMIT, because) if beyond else None
 
-    def _notice(self, event: AgentEvent) -> None:
+    def _update_step_state(self, event: AgentEvent) -> None:
         begins = isinstance(event, UsageEvent) and bool(event.usage.steps)
         if begins or isinstance(event, FinalAnswerEvent):
             self.may_be_done, self._uses_tool = True, False
