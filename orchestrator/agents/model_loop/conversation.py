@@ -67,8 +67,8 @@ class Conversation:
         """Run the conversation, and return its outcome. Raises only what ``emit`` raises."""
         try:
             tools = tuple(self._toolbox.tools.values())
-            given = "\n\n".join(filter(None, (prompt, self._mail.take_words())))
-            self._dialect.begin(instructions.system(self._settings), given, tools)
+            full_prompt = "\n\n".join(filter(None, (prompt, self._mail.take_words())))
+            self._dialect.begin(instructions.system(self._settings), full_prompt, tools)
             caller = ModelCaller(self._settings, self._dialect.headers, self._emit)
             while not self._step(caller):
                 pass
@@ -94,9 +94,9 @@ class Conversation:
         if turn.text:
             self._text = turn.text
             self._emit(TextEvent(turn.text))
-        return self._go_on(turn)
+        return self._handle_turn(turn)
 
-    def _go_on(self, turn: Turn) -> bool:
+    def _handle_turn(self, turn: Turn) -> bool:
         if turn.stop is StopReason.REFUSED:
             words = f"the model declined to answer: {turn.text[:300]}".rstrip(": ")
             raise ModelFailure(ErrorClass.API, words)
@@ -106,7 +106,7 @@ class Conversation:
             self._answer_cut_turn(turn)
         elif turn.uses:
             self._useless_answers = 0
-            self._use_all(turn.uses)
+            self._run_tools(turn.uses)
         elif not turn.text.strip():
             self._count_useless_answer(ErrorClass.EMPTY, "the model's last answer is empty")
             self._dialect.add_results([], instructions.EMPTY)
@@ -118,15 +118,15 @@ class Conversation:
             return not words
         return False
 
-    def _use_all(self, uses: Sequence[Use]) -> None:
+    def _run_tools(self, uses: Sequence[Use]) -> None:
         # An API rejects a conversation in which a tool call has no result.
         results = [(use, self._run_tool(use)) for use in uses[:_MOST_USES]]
         too_many = Result(
             f"this tool call was not run: the answer has more than {_MOST_USES} tool calls",
             failed=True,
         )
-        more = [(use, too_many) for use in uses[_MOST_USES:]]
-        self._dialect.add_results([*results, *more], self._mail.take_words())
+        unrun = [(use, too_many) for use in uses[_MOST_USES:]]
+        self._dialect.add_results([*results, *unrun], self._mail.take_words())
 
     def _answer_cut_turn(self, turn: Turn) -> None:
         most = self._settings.max_tokens
@@ -143,18 +143,18 @@ class Conversation:
             raise ModelFailure(kind, words)
 
     def _run_tool(self, use: Use) -> Result:
-        did = ToolEvent(
+        tool_event = ToolEvent(
             use.name[:100],
             self._toolbox.summary(use.name, use.arguments),
             writes=self._toolbox.writes(use.name, use.arguments),
         )
         # Log slow and rejected tools before they run, so that the log shows the present step.
-        ahead = bool(use.problem) or self._toolbox.is_slow(use.name)
-        if ahead:
-            self._emit(did)
+        is_logged_first = bool(use.problem) or self._toolbox.is_slow(use.name)
+        if is_logged_first:
+            self._emit(tool_event)
         result = self._tool_result(use)
-        if not ahead:
-            self._emit(replace(did, denied=result.denied))
+        if not is_logged_first:
+            self._emit(replace(tool_event, denied=result.denied))
         return result
 
     def _tool_result(self, use: Use) -> Result:

@@ -34,12 +34,12 @@ def ask_for_json(
     except ModelFailure as failure:
         return None, failed(failure)
     account = UsageAccount(settings)
-    inside, boxed = object_schema(schema)
+    answer_schema, is_wrapped = object_schema(schema)
     try:
         dialect.begin(settings.system, prompt, ())
-        dialect.require_json(inside)
+        dialect.require_json(answer_schema)
         turn = ask(ModelCaller(settings, dialect.headers, emit), dialect, account, emit)
-        value = unwrapped(_json_of_turn(turn)) if boxed else _json_of_turn(turn)
+        value = unwrapped(_json_of_turn(turn)) if is_wrapped else _json_of_turn(turn)
     except ModelFailure as failure:
         return None, failed(failure, account)
     emit(FinalAnswerEvent())
@@ -71,11 +71,11 @@ def _outcome(turn: Turn, value: object | None, account: UsageAccount) -> AgentOu
 def json_in(text: str) -> object | None:
     """Return ``text`` as JSON, or the longest JSON object or list in it; None if there is none."""
     try:
-        whole: object = json.loads(text)
-        return whole
+        value: object = json.loads(text)
+        return value
     except (ValueError, RecursionError):
-        found = json_values.values_in(text, "{[", _MOST_STARTS)
-        return max(found, key=lambda each: each[0], default=(0, None))[1]
+        candidates = json_values.values_in(text, "{[", _MOST_STARTS)
+        return max(candidates, key=lambda each: each[0], default=(0, None))[1]
 
 
 def object_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
@@ -86,10 +86,10 @@ def object_schema(schema: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
     """
     if schema.get("type") == "object":
         return dict(schema), False
-    inside = {"type": "object", "properties": {"answer": dict(schema)}, "required": ["answer"]}
-    return {**inside, "additionalProperties": False}, True
+    wrapper = {"type": "object", "properties": {"answer": dict(schema)}, "required": ["answer"]}
+    return {**wrapper, "additionalProperties": False}, True
 
 
 def unwrapped(value: object) -> object:
-    found = json_values.mapping(value)
-    return found["answer"] if set(found) == {"answer"} else value
+    fields = json_values.mapping(value)
+    return fields["answer"] if set(fields) == {"answer"} else value

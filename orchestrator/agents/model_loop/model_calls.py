@@ -58,12 +58,12 @@ class ModelCaller:
         Raise ModelFailure if the last retry failed, or if a retry cannot help.
         """
         body = json.dumps(value).encode()
-        for tried in range(self._settings.retries + 1):
+        for retries_made in range(self._settings.retries + 1):
             try:
                 return self._call_once(path, body)
             except ModelFailure as failure:
                 self.lost_answers |= failure.answering
-                pause = self._seconds_to_retry(failure, tried)
+                pause = self._seconds_to_retry(failure, retries_made)
                 if pause is None:
                     raise
                 self._emit(RetryEvent(failure.message, failure.kind, pause))
@@ -72,25 +72,27 @@ class ModelCaller:
 
     def _call_once(self, path: str, body: bytes) -> object:
         times = self._settings.timeouts
-        whole = self._to.path + path
+        full_path = self._to.path + path
         reply = http_post.post(
-            self._to, whole, self._headers, body, connect=times.connect, call=times.call
+            self._to, full_path, self._headers, body, connect=times.connect, call=times.call
         )
         if not 200 <= reply.status < 300:
-            raise failure_of_status(reply.status, reply.headers, reply.body, f"{self._to}{whole}")
+            raise failure_of_status(
+                reply.status, reply.headers, reply.body, f"{self._to}{full_path}"
+            )
         try:
             return json_values.decoded(reply.body)
         except ValueError as error:
-            words = f"{self._to}{whole} returned an answer that is not JSON"
+            words = f"{self._to}{full_path} returned an answer that is not JSON"
             raise ModelFailure(ErrorClass.API, words, again=True, answering=True) from error
 
-    def _seconds_to_retry(self, failure: ModelFailure, tried: int) -> float | None:
+    def _seconds_to_retry(self, failure: ModelFailure, retries_made: int) -> float | None:
         """Return the seconds until the next retry; None for no retry.
 
-        ``tried``: the number of retries so far.
+        ``retries_made``: the number of retries so far.
         """
         times = self._settings.timeouts
-        if not failure.again or tried >= self._settings.retries:
+        if not failure.again or retries_made >= self._settings.retries:
             return None
-        pause = times.pause * 2.0**tried if failure.pause is None else failure.pause
+        pause = times.pause * 2.0**retries_made if failure.pause is None else failure.pause
         return pause if pause <= times.longest_pause else None

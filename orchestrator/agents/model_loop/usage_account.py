@@ -24,12 +24,14 @@ class UsageAccount:
 
         ``characters``: the length of the request, to estimate unreported tokens.
         """
-        known = tokens(reported)
-        silent = reported.input_tokens is None or reported.output_tokens is None
-        self._tokens += max(known, characters // _CHARACTERS) if silent else known
+        reported_tokens = tokens(reported)
+        is_incomplete = reported.input_tokens is None or reported.output_tokens is None
+        self._tokens += (
+            max(reported_tokens, characters // _CHARACTERS) if is_incomplete else reported_tokens
+        )
         cost = cost_of(self._settings, reported)
         spent = replace(
-            reported, steps=1, cost_usd=cost, cost_estimated=cost is not None, partial=silent
+            reported, steps=1, cost_usd=cost, cost_estimated=cost is not None, partial=is_incomplete
         )
         self.usage = total(self.usage, spent)
         return spent

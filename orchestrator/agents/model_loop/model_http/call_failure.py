@@ -73,7 +73,7 @@ def failure_of_status(
             ErrorClass.CONFIG, f"{words}, a redirect to {where}; use this address as the base URL"
         )
     if status in _RATE:
-        return _limited(words, status, headers, detail)
+        return _limit_failure(words, status, headers, detail)
     if _UNPAID.search(detail) or status == 402:
         return ModelFailure(ErrorClass.CREDIT, words, status=status)
     if status in _AUTH:
@@ -88,20 +88,22 @@ def failure_of_status(
     return ModelFailure(classify(detail, status), words, status=status)
 
 
-def _limited(words: str, status: int, headers: Mapping[str, str], detail: str) -> ModelFailure:
+def _limit_failure(
+    words: str, status: int, headers: Mapping[str, str], detail: str
+) -> ModelFailure:
     if _USED_UP.search(detail):
         # Waiting does not help an account without credit.
         return ModelFailure(ErrorClass.CREDIT, words, status=status)
     now = time.time()
     pause = rate_limit_headers.retry_after(headers, now)
-    until = rate_limit_headers.resets_at(headers, detail, now)
+    reset = rate_limit_headers.resets_at(headers, detail, now)
     return ModelFailure(
         ErrorClass.RATE_LIMIT,
         words,
         again=True,
         status=status,
         pause=pause,
-        resets_at=until if until is not None else (now + pause if pause else None),
+        resets_at=reset if reset is not None else (now + pause if pause else None),
     )
 
 
@@ -111,7 +113,7 @@ def unexpected_answer(wanted: str, answer: object) -> ModelFailure:
     ``wanted``: the expected content, as text for the message. Some gateways always send status 200,
     and put the error into the body.
     """
-    status, detail = json_values.count(answer, "error", "code") or 0, _words(answer)[:_LONGEST]
+    status, detail = json_values.count(answer, "error", "code") or 0, _error_text(answer)[:_LONGEST]
     if 400 <= status < 600:
         return failure_of_status(
             status, {}, json.dumps(answer).encode(), "the service (HTTP status 200)"
@@ -131,14 +133,14 @@ def message(body: bytes) -> str:
         value = json_values.decoded(body)
     except ValueError:
         return one_line(body.decode("utf-8", "replace"))[:_LONGEST]
-    return one_line(_words(value))[:_LONGEST]
+    return one_line(_error_text(value))[:_LONGEST]
 
 
-def _words(value: object) -> str:
+def _error_text(value: object) -> str:
     if isinstance(value, list) and value:
         value = value[0]
-    found = json_values.mapping(value)
-    error = found.get("error", found.get("detail", found.get("message", "")))
+    fields = json_values.mapping(value)
+    error = fields.get("error", fields.get("detail", fields.get("message", "")))
     inner = json_values.mapping(error)
     if inner:
         code = json_values.text(inner.get("code") or inner.get("type"))

@@ -112,9 +112,9 @@ def _connection(to: ModelEndpoint, seconds: float) -> http.client.HTTPConnection
     proxy = None if to.loopback else _proxy(to)
     if proxy is None:
         return http.client.HTTPSConnection(to.host, to.port, timeout=seconds)
-    through = http.client.HTTPSConnection(proxy.host, proxy.port, timeout=seconds)
-    through.set_tunnel(to.host, to.port or 443)
-    return through
+    tunnel = http.client.HTTPSConnection(proxy.host, proxy.port, timeout=seconds)
+    tunnel.set_tunnel(to.host, to.port or 443)
+    return tunnel
 
 
 def _proxy(to: ModelEndpoint) -> ModelEndpoint | None:

@@ -38,9 +38,9 @@ def resets_at(headers: Mapping[str, str], message: str, now: float) -> float | N
     A time in ``message``, the error's text, has priority over the headers. If the headers have
     several limits, return the latest reset, because a call must be within all limits.
     """
-    found = in_words(message, now)
-    if found is not None:
-        return found
+    moment = in_words(message, now)
+    if moment is not None:
+        return moment
     windows = [
         *_known_values(headers, _EPOCH, json_values.number),
         *_known_values(headers, _DATES, _iso_date),
@@ -52,19 +52,19 @@ def resets_at(headers: Mapping[str, str], message: str, now: float) -> float | N
 def _known_values(
     headers: Mapping[str, str], names: tuple[str, ...], read: Callable[[str], float | None]
 ) -> list[float]:
-    found = (read(headers[name]) for name in names if name in headers)
-    return [value for value in found if value is not None]
+    values = (read(headers[name]) for name in names if name in headers)
+    return [value for value in values if value is not None]
 
 
 def _seconds_in(text: str) -> float | None:
     """Return the seconds in a text such as "6m0s" or "250ms"; None for any other text."""
-    found = _SPAN.findall(text)
-    return sum(float(amount) * _SECONDS[unit] for amount, unit in found) if found else None
+    parts = _SPAN.findall(text)
+    return sum(float(amount) * _SECONDS[unit] for amount, unit in parts) if parts else None
 
 
 def _iso_date(text: str) -> float | None:
     try:
-        at = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

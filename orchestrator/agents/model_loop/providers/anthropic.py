@@ -87,9 +87,9 @@ class AnthropicMessages:
         return value
 
     def _messages_with_cache_mark(self) -> list[dict[str, Any]]:
-        *before, last = self._messages
-        *blocks, end = last["content"] or [{"type": "text", "text": "-"}]
-        return [*before, {**last, "content": [*blocks, {**end, **_CACHED}]}]
+        *earlier, last = self._messages
+        *blocks, last_block = last["content"] or [{"type": "text", "text": "-"}]
+        return [*earlier, {**last, "content": [*blocks, {**last_block, **_CACHED}]}]
 
     def add_answer(self, answer: object) -> Turn:
         value = json_values.mapping(answer)
@@ -97,14 +97,14 @@ class AnthropicMessages:
         if not isinstance(content, list):
             raise unexpected_answer("a message of Anthropic's API", answer)
         blocks = [json_values.mapping(block) for block in content]
-        kept = list(_blocks(blocks))
-        if kept:
-            self._messages.append({"role": "assistant", "content": kept})
+        answer_blocks = list(_blocks(blocks))
+        if answer_blocks:
+            self._messages.append({"role": "assistant", "content": answer_blocks})
         return Turn(
-            text="\n".join(block["text"] for block in kept if block["type"] == "text"),
+            text="\n".join(block["text"] for block in answer_blocks if block["type"] == "text"),
             uses=tuple(
                 Use(id=block["id"], name=block["name"], arguments=block["input"])
-                for block in kept
+                for block in answer_blocks
                 if block["type"] == "tool_use"
             ),
             usage=_usage(json_values.mapping(value, "usage")),

@@ -39,8 +39,8 @@ _ONLY_JSON = (
 
 
 def system(settings: LoopSettings) -> str:
-    how = _HOW.format(confined=_POLICY[settings.policy])
-    return f"{how}\n\n{settings.system}" if settings.system else how
+    instructions = _HOW.format(confined=_POLICY[settings.policy])
+    return f"{instructions}\n\n{settings.system}" if settings.system else instructions
 
 
 def only_json(schema: Mapping[str, Any]) -> str:

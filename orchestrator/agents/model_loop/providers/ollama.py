@@ -91,8 +91,8 @@ class OllamaChat(Chat):
 
         Return True if the changed request may succeed.
         """
-        had, self._format = self._format, {}
-        return bool(had) and status == 400
+        old_format, self._format = self._format, {}
+        return bool(old_format) and status == 400
 
 
 DIALECT = OllamaChat

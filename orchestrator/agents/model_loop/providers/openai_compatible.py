@@ -61,16 +61,16 @@ class ChatCompletions(Chat):
         if not choices:
             raise unexpected_answer("a chat completion", answer)
         choice = json_values.mapping(choices[0])
-        ended = json_values.text(choice, "finish_reason")
-        if ended in _BROKEN or json_values.mapping(choice, "error"):
+        finish_reason = json_values.text(choice, "finish_reason")
+        if finish_reason in _BROKEN or json_values.mapping(choice, "error"):
             raise unexpected_answer(
-                "complete", {"error": choice.get("error") or f"finish_reason {ended}"}
+                "complete", {"error": choice.get("error") or f"finish_reason {finish_reason}"}
             )
         message = json_values.mapping(choice, "message")
         text = _text_of_content(message.get("content"))
         uses = tuple(self._use(each) for each in json_values.sequence(message, "tool_calls"))
         self._remember(text, uses)
-        stop = _STOPS.get(ended, StopReason.DONE)
+        stop = _STOPS.get(finish_reason, StopReason.DONE)
         refusal = json_values.text(message, "refusal")
         return Turn(
             text=text or refusal,
@@ -97,8 +97,8 @@ class ChatCompletions(Chat):
     def require_json(self, schema: Mapping[str, Any]) -> None:
         words = instructions.only_json(schema)
         self._messages[-1]["content"] += f"\n\n{words}"
-        wanted = {"name": "answer", "schema": dict(schema)}
-        self._format = {"response_format": {"type": "json_schema", "json_schema": wanted}}
+        json_schema = {"name": "answer", "schema": dict(schema)}
+        self._format = {"response_format": {"type": "json_schema", "json_schema": json_schema}}
 
     def change_format(self, status: int | None, detail: str) -> bool:
         """Change a rejected request: use another field for the token limit, or omit the schema.
@@ -110,11 +110,11 @@ class ChatCompletions(Chat):
             return False
         if not self._renamed and ("max_completion_tokens" in detail or "max_tokens" in detail):
             self._renamed = True
-            old = self._most == "max_tokens"
-            self._most = "max_completion_tokens" if old else "max_tokens"
+            has_old_name = self._most == "max_tokens"
+            self._most = "max_completion_tokens" if has_old_name else "max_tokens"
             return True
-        had, self._format = self._format, {}
-        return bool(had)
+        old_format, self._format = self._format, {}
+        return bool(old_format)
 
 
 def _text_of_content(content: object) -> str:

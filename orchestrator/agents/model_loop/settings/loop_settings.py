@@ -106,40 +106,40 @@ def read(spec: Mapping[str, Any], service: ModelService) -> LoopSettings:
 
     Raise ModelFailure (config) if a setting is missing or invalid.
     """
-    known = {
+    values = {
         name: spec[name] for name in LoopSettings.__slots__ if spec.get(name) not in (None, "")
     }
     try:
-        known.update(_environment_settings(known, service))
-        known["limits"] = LoopLimits(**_set_values(spec.get("limits")))
-        known["timeouts"] = Timeouts(**_set_values(spec.get("timeouts")))
-        known["cwd"] = Path(known.get("cwd") or ".").resolve()
-        return _checked(LoopSettings(**known), service)
+        values.update(_environment_settings(values, service))
+        values["limits"] = LoopLimits(**_set_values(spec.get("limits")))
+        values["timeouts"] = Timeouts(**_set_values(spec.get("timeouts")))
+        values["cwd"] = Path(values.get("cwd") or ".").resolve()
+        return _checked(LoopSettings(**values), service)
     except (TypeError, ValueError, OSError) as error:
         raise ModelFailure(ErrorClass.CONFIG, f"invalid settings of the agent: {error}") from error
 
 
-def _environment_settings(known: Mapping[str, Any], service: ModelService) -> dict[str, Any]:
-    base_url = known.get("base_url") or os.environ.get(service.base_url_env) or service.base_url
-    given = known.get("api_key_env", "")
-    held = next((name for name in service.key_envs if os.environ.get(name)), "")
+def _environment_settings(values: Mapping[str, Any], service: ModelService) -> dict[str, Any]:
+    base_url = values.get("base_url") or os.environ.get(service.base_url_env) or service.base_url
+    key_env = values.get("api_key_env", "")
+    set_key_env = next((name for name in service.key_envs if os.environ.get(name)), "")
     return {
         "base_url": base_url,
-        "model": known.get("model") or _default_model(service, base_url),
-        "api_key_env": given or held or next(iter(service.key_envs), ""),
+        "model": values.get("model") or _default_model(service, base_url),
+        "api_key_env": key_env or set_key_env or next(iter(service.key_envs), ""),
         # A user's own server may need no key.
-        "key_needed": bool(given) or (base_url == service.base_url and bool(service.key_envs)),
+        "key_needed": bool(key_env) or (base_url == service.base_url and bool(service.key_envs)),
         "local": service.local,
-        "hidden": frozenset((given, *service.key_envs)),
+        "hidden": frozenset((key_env, *service.key_envs)),
     }
 
 
 def _default_model(service: ModelService, base_url: str) -> str:
     # A local service may exist only on the worker's machine. So this process, not the
     # server, asks the service for its models.
-    named = os.environ.get(service.model_env, "")
-    if named or not service.local:
-        return named
+    model = os.environ.get(service.model_env, "")
+    if model or not service.local:
+        return model
     return next(iter(local_models(base_url)), "")
 
 

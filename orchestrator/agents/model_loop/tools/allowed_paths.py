@@ -24,12 +24,12 @@ class AllowedPaths:
 
         Raise ToolRefused if the policy does not allow the path.
         """
-        place = Path(os.path.realpath(self.root / os.path.expanduser(given)))
-        if self.confined and not place.is_relative_to(self.root):
+        path = Path(os.path.realpath(self.root / os.path.expanduser(given)))
+        if self.confined and not path.is_relative_to(self.root):
             raise ToolRefused(
                 f"{given} is outside of {self.root}, the only directory that this agent may use"
             )
-        return place
+        return path
 
     def to_change(self, given: str) -> Path:
         """Return the absolute path to write, with the same checks as ``find``.
@@ -37,12 +37,12 @@ class AllowedPaths:
         Also raise ToolRefused for git's own files, because git runs the hooks and filters in
         these files.
         """
-        place = self.find(given)
-        if self.confined and ".git" in place.relative_to(self.root).parts:
+        path = self.find(given)
+        if self.confined and ".git" in path.relative_to(self.root).parts:
             raise ToolRefused(
                 f"{given} is a file of git, and this agent may not change git's files"
             )
-        return place
+        return path
 
     def shown(self, place: Path) -> str:
         """Return ``place`` as text, relative to the working directory if it is inside."""

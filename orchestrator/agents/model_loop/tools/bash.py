@@ -36,8 +36,8 @@ def running(cwd: Path, times: Timeouts, hidden: frozenset[str]) -> Tool:
     """
 
     def use(arguments: Mapping[str, Any]) -> str:
-        wanted = number_argument(arguments, "timeout", times.command)
-        seconds = min(max(wanted, 1.0), times.longest_command)
+        timeout = number_argument(arguments, "timeout", times.command)
+        seconds = min(max(timeout, 1.0), times.longest_command)
         environ = {name: value for name, value in os.environ.items() if name not in hidden}
         return _run(text_argument(arguments, "command"), cwd, environ, seconds)
 
@@ -71,14 +71,14 @@ class _Output:
         room = self.half - len(self.start)
         self.start += data[:room]
         self.end += data[room:]
-        over = len(self.end) - self.half
-        if over > 0:
-            del self.end[:over]
-            self.dropped += over
+        excess = len(self.end) - self.half
+        if excess > 0:
+            del self.end[:excess]
+            self.dropped += excess
 
     def text(self) -> str:
-        between = f"\n... {self.dropped} bytes omitted ...\n".encode() if self.dropped else b""
-        return (bytes(self.start) + between + bytes(self.end)).decode("utf-8", "replace")
+        mark = f"\n... {self.dropped} bytes omitted ...\n".encode() if self.dropped else b""
+        return (bytes(self.start) + mark + bytes(self.end)).decode("utf-8", "replace")
 
 
 def _run(command: str, cwd: Path, environ: Mapping[str, str], seconds: float) -> str:
@@ -93,18 +93,18 @@ def _run(command: str, cwd: Path, environ: Mapping[str, str], seconds: float) ->
     )
     output = _Output()
     try:
-        ended = _follow(process, output, seconds)
+        has_ended = _follow(process, output, seconds)
     finally:
         _stop(process)
         if process.stdout is not None:
             process.stdout.close()
-    if not ended:
+    if not has_ended:
         raise Unusable(f"{output.text()}\n[stopped: timed out after {seconds:g} s]".strip())
     code = process.returncode
     if code == 0:
         return output.text() or "[no output]"
-    how = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
-    raise Unusable(f"{output.text()}\n[{how}]".strip())
+    reason = f"exit code {code}" if code > 0 else f"killed by signal {-code}"
+    raise Unusable(f"{output.text()}\n[{reason}]".strip())
 
 
 def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -> bool:
@@ -121,17 +121,17 @@ def _follow(process: subprocess.Popen[bytes], output: _Output, seconds: float) -
         while process.poll() is None:
             if time.monotonic() >= deadline:
                 return False
-            if selector.select(_LOOK_SECONDS) and not _take(descriptor, output):
+            if selector.select(_LOOK_SECONDS) and not _read_available(descriptor, output):
                 # The command closed its output and continues to run.
                 selector.unregister(descriptor)
     # The number of reads is limited, because a leftover process could write forever.
     for _ in range(64):
-        if _take(descriptor, output) <= 0:
+        if _read_available(descriptor, output) <= 0:
             break
     return True
 
 
-def _take(descriptor: int, output: _Output) -> int:
+def _read_available(descriptor: int, output: _Output) -> int:
     """Read available bytes into ``output``, and return their number.
 
     Return 0 at the end of the output, and -1 if no bytes are available now.

@@ -24,9 +24,9 @@ def reading(where: AllowedPaths) -> Tool:
         count = int(number_argument(arguments, "lines", _LINES))
         lines = text.splitlines(keepends=True)
         part = "".join(lines[first - 1 : first - 1 + count])
-        left = len(lines) - (first - 1 + count)
-        more = f"\n[{left} more lines, from line {first + count}]" if left > 0 else ""
-        return part + more or "[empty]"
+        remaining = len(lines) - (first - 1 + count)
+        note = f"\n[{remaining} more lines, from line {first + count}]" if remaining > 0 else ""
+        return part + note or "[empty]"
 
     return Tool(
         name="read",
@@ -58,9 +58,9 @@ def editing(where: AllowedPaths) -> Tool:
         place = where.to_change(text_argument(arguments, "path"))
         old, new = text_argument(arguments, "old_text"), text_argument(arguments, "new_text")
         text = _text(place)
-        found = _occurrences(text, old, every=arguments.get("replace_all") is True)
+        count = _occurrences(text, old, every=arguments.get("replace_all") is True)
         allowed_paths.replace_content(place, text.replace(old, new).encode())
-        times = plural(found, "time")
+        times = plural(count, "time")
         return f"replaced the text {times} in {where.shown(place)}"
 
     return Tool(
@@ -78,12 +78,12 @@ def editing(where: AllowedPaths) -> Tool:
 
 
 def _occurrences(text: str, old: str, *, every: bool) -> int:
-    found = text.count(old) if old else 0
-    if not found:
+    count = text.count(old) if old else 0
+    if not count:
         raise Unusable("old_text is not in the file; read the file, and use its exact text")
-    if found > 1 and not every:
-        raise Unusable(f"old_text occurs {found} times; use a longer text, or replace_all")
-    return found
+    if count > 1 and not every:
+        raise Unusable(f"old_text occurs {count} times; use a longer text, or replace_all")
+    return count
 
 
 def _text(place: Path) -> str:

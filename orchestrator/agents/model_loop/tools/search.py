@@ -20,8 +20,8 @@ def listing(where: AllowedPaths) -> Tool:
     def use(arguments: Mapping[str, Any]) -> str:
         place = where.find(text_argument(arguments, "path", "."))
         entries = sorted(f"{each.name}{_type_mark(each)}" for each in place.iterdir())
-        more = len(entries) - _MAX_ENTRIES
-        shown = [*entries[:_MAX_ENTRIES], *([f"[{more} more]"] if more > 0 else [])]
+        omitted = len(entries) - _MAX_ENTRIES
+        shown = [*entries[:_MAX_ENTRIES], *([f"[{omitted} more]"] if omitted > 0 else [])]
         return "\n".join(shown) or "[empty]"
 
     return Tool(
@@ -44,13 +44,13 @@ def searching(where: AllowedPaths) -> Tool:
         place = where.find(text_argument(arguments, "path", "."))
         if not place.exists():
             raise Unusable(f"{place.name} does not exist")
-        asked = {
+        request = {
             "pattern": text_argument(arguments, "pattern"),
             "files": text_argument(arguments, "files", "*"),
             "place": str(place),
             "root": str(where.root),
         }
-        return _in_another_process(asked)
+        return _in_another_process(request)
 
     return Tool(
         name="search",
@@ -69,19 +69,19 @@ def searching(where: AllowedPaths) -> Tool:
     )
 
 
-def _in_another_process(asked: Mapping[str, str]) -> str:
+def _in_another_process(request: Mapping[str, str]) -> str:
     # Search in a separate process: the search for some regular expressions never ends, and only
     # a process can be killed.
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             (sys.executable, "-I", search_process.__file__),
-            input=json.dumps(asked).encode(),
+            input=json.dumps(request).encode(),
             capture_output=True,
             timeout=_SEARCH_SECONDS,
             check=False,
         )
     except subprocess.TimeoutExpired:
         raise Unusable(f"the search took more than {_SEARCH_SECONDS:g} s") from None
-    if done.returncode:
-        raise Unusable(done.stderr.decode("utf-8", "replace").strip()[-500:])
-    return done.stdout.decode("utf-8", "replace") or "[nothing found]"
+    if completed.returncode:
+        raise Unusable(completed.stderr.decode("utf-8", "replace").strip()[-500:])
+    return completed.stdout.decode("utf-8", "replace") or "[nothing found]"

@@ -21,21 +21,21 @@ _SKIPPED = frozenset((".git", "node_modules", ".venv", "__pycache__", ".mypy_cac
 
 
 def main() -> int:
-    asked = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     try:
-        pattern = re.compile(asked["pattern"])
+        pattern = re.compile(request["pattern"])
     except re.error as error:
         sys.stderr.write(f"not a regular expression: {error}")
         return 2
-    files = _files(Path(asked["place"]), asked["files"])
-    lines = (line for file in files for line in _lines(file, pattern, Path(asked["root"])))
-    found = list(islice(lines, MAX_LINES + 1))
-    more = (
+    files = _files(Path(request["place"]), request["files"])
+    lines = (line for file in files for line in _lines(file, pattern, Path(request["root"])))
+    matches = list(islice(lines, MAX_LINES + 1))
+    note = (
         [f"[more than {MAX_LINES} lines match: use a narrower search]"]
-        if len(found) > MAX_LINES
+        if len(matches) > MAX_LINES
         else []
     )
-    text = "\n".join([*found[:MAX_LINES], *more])
+    text = "\n".join([*matches[:MAX_LINES], *note])
     sys.stdout.buffer.write(text.encode("utf-8", "replace"))
     return 0
 

@@ -60,8 +60,8 @@ def text_argument(arguments: Mapping[str, Any], name: str, default: str | None =
 
 def number_argument(arguments: Mapping[str, Any], name: str, default: float) -> float:
     """Return the number argument ``name``, or ``default`` if it is missing or no valid number."""
-    found = json_values.number(arguments.get(name))
-    return default if found is None else found
+    number = json_values.number(arguments.get(name))
+    return default if number is None else number
 
 
 def shortened(text: str) -> str:

@@ -61,19 +61,19 @@ class Toolbox:
             return Result(shortened(f"failed: {error}"), failed=True)
 
     def _missing_tool(self, name: str) -> Result:
-        there = f"available: {', '.join(self.tools)}"
+        available = f"available: {', '.join(self.tools)}"
         if name in _KNOWN:
-            words = f"refused: the policy {self._policy!r} does not allow {name}; {there}"
+            words = f"refused: the policy {self._policy!r} does not allow {name}; {available}"
             return Result(words, failed=True, denied=True)
-        return Result(f"unknown tool {name[:100]!r}; {there}", failed=True)
+        return Result(f"unknown tool {name[:100]!r}; {available}", failed=True)
 
     def writes(self, name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the absolute path of the file that a tool call writes; () if there is none."""
-        given = arguments.get("path")
-        if name not in _WRITING or name not in self.tools or not isinstance(given, str):
+        path = arguments.get("path")
+        if name not in _WRITING or name not in self.tools or not isinstance(path, str):
             return ()
         try:
-            return (str(self._where.to_change(given)),)
+            return (str(self._where.to_change(path)),)
         except (ToolRefused, OSError, ValueError):
             return ()
 
