@@ -87,7 +87,12 @@ def divide(files: Iterable[FoundFile], paths: Iterable[str]) -> list[Division]:
     for file in files:
         top.add(file, os.path.dirname(file.path).split("/") if "/" in file.path else [])
     starts = [_directory_at(top, path) for path in (list(paths) or ["."]) if not _is_direct(path)]
-    divided = [found for start in starts if start is not None for found in _divided(start)]
+    divided = [
+        directory
+        for start in starts
+        if start is not None
+        for directory in _divided_directories(start)
+    ]
     divided.sort(key=lambda directory: -directory.size)
     return [Division(d.path, tuple(_parts(d))) for d in divided[:MOST_CHILD_JOBS]]
 
@@ -103,7 +108,7 @@ def _directory_at(top: _Directory, path: str) -> _Directory | None:
     return directory
 
 
-def _divided(directory: _Directory) -> Iterator[_Directory]:
+def _divided_directories(directory: _Directory) -> Iterator[_Directory]:
     if directory.size < SMALLEST_DIVIDED_BYTES:
         return
     sizeable = sum(part.size >= _least_size(directory) for part in _parts(directory))
@@ -112,7 +117,7 @@ def _divided(directory: _Directory) -> Iterator[_Directory]:
         return
     for child in directory.children.values():
         if _is_speakable(child.path):
-            yield from _divided(child)
+            yield from _divided_directories(child)
 
 
 def _least_size(directory: _Directory) -> int:

@@ -40,7 +40,7 @@ def survey(task: SurveyTask, environment: SurveyEnvironment) -> list[PartRow]:
         # results.
         (environment.directory / name).unlink(missing_ok=True)
     listing = list_files(environment, task.files)
-    task, listing = _narrowed(task, listing)
+    task, listing = _limited_to_paths(task, listing)
     if not task.files and may_ask_to_build(task.request or task.prompt):
         say(f"surveying {_task_place(task)}: {plural(len(listing.files), 'file')}")
         return _survey_for_building(task, environment, listing)
@@ -65,7 +65,7 @@ def _task_text(task: SurveyTask) -> str:
     return f"{task.title} {task.prompt}".strip() or task.request
 
 
-def _narrowed(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
+def _limited_to_paths(task: SurveyTask, listing: Listing) -> tuple[SurveyTask, Listing]:
     # A task whose text consists only of paths is limited to these paths.
     places = () if task.files else named_places(_task_text(task), (f.path for f in listing.files))
     if not places:
@@ -99,9 +99,9 @@ def _survey_with_child_jobs(
     task: SurveyTask, environment: SurveyEnvironment, listing: Listing
 ) -> tuple[SurveyResult, list[PartRow]]:
     divisions = _divisions(environment, listing, task.files)
-    given = within([path for division in divisions for path in _paths(division)])
-    own = listing.select(lambda path: not given(path))
-    result = map_files(environment.root, own, list(task.files), say)
+    is_for_child_jobs = within([path for division in divisions for path in _paths(division)])
+    own_listing = listing.select(lambda path: not is_for_child_jobs(path))
+    result = map_files(environment.root, own_listing, list(task.files), say)
     for division in divisions:
         parts = plural(len(division.parts), "part")
         say(f"{_directory_text(division.directory)} has {parts}: starting a child job")

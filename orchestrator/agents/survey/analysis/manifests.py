@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.agents.survey.analysis.result import DependencyRow, EntryPointRow
 
-Found = Iterator[DependencyRow | EntryPointRow]
+ManifestRows = Iterator[DependencyRow | EntryPointRow]
 
 _REQUIREMENT = re.compile(
     r"^\s*([A-Za-z0-9][\w.-]*)\s*(?:\[[^\]]*\])?\s*([<>=!~@(][^;#\\]*)?\s*(?:[;#\\].*)?$"
@@ -89,7 +89,7 @@ def read_manifest(path: str, text: str) -> list[DependencyRow | EntryPointRow]:
         return []
 
 
-def _pyproject(path: str, text: str) -> Found:
+def _pyproject(path: str, text: str) -> ManifestRows:
     content = tomllib.loads(text)
     project = content.get("project", {})
     yield from _requirements(path, project.get("dependencies", []), "")
@@ -105,7 +105,7 @@ def _pyproject(path: str, text: str) -> Found:
             yield EntryPointRow("console script", name, path, 0, str(target))
 
 
-def _setup_cfg(path: str, text: str) -> Found:
+def _setup_cfg(path: str, text: str) -> ManifestRows:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.read_string(text)
     lines = parser.get("options", "install_requires", fallback="").splitlines()
@@ -117,24 +117,24 @@ def _setup_cfg(path: str, text: str) -> Found:
             yield EntryPointRow("console script", name.strip(), path, 0, target.strip())
 
 
-def _requirements_file(path: str, text: str) -> Found:
+def _requirements_file(path: str, text: str) -> ManifestRows:
     yield from _requirements(path, text.splitlines(), PurePosixPath(path).stem)
 
 
-def _requirements(path: str, lines: Any, group: str) -> Found:
+def _requirements(path: str, lines: Any, group: str) -> ManifestRows:
     for line in lines:
         match = _REQUIREMENT.match(line) if isinstance(line, str) else None
         if match:
             yield DependencyRow(path, "Python", match[1], (match[2] or "").strip(), group)
 
 
-def _table(path: str, ecosystem: str, table: dict[str, Any], group: str) -> Found:
+def _table(path: str, ecosystem: str, table: dict[str, Any], group: str) -> ManifestRows:
     for name, value in table.items():
         version = value.get("version", "") if isinstance(value, dict) else value
         yield DependencyRow(path, ecosystem, name, str(version), group)
 
 
-def _package_json(path: str, text: str) -> Found:
+def _package_json(path: str, text: str) -> ManifestRows:
     content = json.loads(text)
     for field, group in (
         ("dependencies", ""),
@@ -151,7 +151,7 @@ def _package_json(path: str, text: str) -> Found:
         yield EntryPointRow("npm script", name, path, 0, str(target))
 
 
-def _cargo(path: str, text: str) -> Found:
+def _cargo(path: str, text: str) -> ManifestRows:
     content = tomllib.loads(text)
     for field, group in (
         ("dependencies", ""),
@@ -165,12 +165,12 @@ def _cargo(path: str, text: str) -> Found:
         yield EntryPointRow("Cargo binary", binary["name"], path, 0, binary.get("path", ""))
 
 
-def _go_mod(path: str, text: str) -> Found:
+def _go_mod(path: str, text: str) -> ManifestRows:
     for match in _GO_REQUIREMENT.finditer(text):
         yield DependencyRow(path, "Go", match[1], match[2])
 
 
-def _pom(path: str, text: str) -> Found:
+def _pom(path: str, text: str) -> ManifestRows:
     if "<!ENTITY" in text:
         return  # Skip this file, because entities can expand to a text of any size.
     space = "{http://maven.apache.org/POM/4.0.0}"
@@ -182,23 +182,23 @@ def _pom(path: str, text: str) -> Found:
             yield DependencyRow(path, "Maven", name, version, scope)
 
 
-def _gemfile(path: str, text: str) -> Found:
+def _gemfile(path: str, text: str) -> ManifestRows:
     for match in _GEM.finditer(text):
         yield DependencyRow(path, "RubyGems", match[1], match[2] or "")
 
 
-def _composer(path: str, text: str) -> Found:
+def _composer(path: str, text: str) -> ManifestRows:
     content = json.loads(text)
     yield from _table(path, "Composer", content.get("require") or {}, "")
     yield from _table(path, "Composer", content.get("require-dev") or {}, "dev")
 
 
-def _csproj(path: str, text: str) -> Found:
+def _csproj(path: str, text: str) -> ManifestRows:
     for match in _PACKAGE_REFERENCE.finditer(text):
         yield DependencyRow(path, "NuGet", match[1], match[2] or "")
 
 
-def _dockerfile(path: str, text: str) -> Found:
+def _dockerfile(path: str, text: str) -> ManifestRows:
     for match in _DOCKER_IMAGE.finditer(text):
         image, _colon, tag = match[1].partition(":")
         yield DependencyRow(path, "container image", image, tag)
@@ -207,12 +207,12 @@ def _dockerfile(path: str, text: str) -> Found:
         yield EntryPointRow("container", match[1].upper(), path, line, match[2].strip())
 
 
-def _procfile(path: str, text: str) -> Found:
+def _procfile(path: str, text: str) -> ManifestRows:
     for match in _PROCESS.finditer(text):
         yield EntryPointRow("process", match[1], path, 0, match[2].strip())
 
 
-_READERS: tuple[tuple[re.Pattern[str], Callable[[str, str], Found]], ...] = tuple(
+_READERS: tuple[tuple[re.Pattern[str], Callable[[str, str], ManifestRows]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), reader)
     for pattern, reader in (
         (r"(?:^|/)pyproject\.toml$", _pyproject),
@@ -234,5 +234,5 @@ _READERS: tuple[tuple[re.Pattern[str], Callable[[str, str], Found]], ...] = tupl
 )
 
 
-def _reader(path: str) -> Callable[[str, str], Found] | None:
+def _reader(path: str) -> Callable[[str, str], ManifestRows] | None:
     return next((reader for pattern, reader in _READERS if pattern.search(path)), None)

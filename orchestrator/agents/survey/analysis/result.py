@@ -210,9 +210,9 @@ class SurveyResult:
         _add_counts(self.languages, other.languages)
         _add_counts(self.directories, other.directories)
         for name, owner in other.owners.items():
-            known = self.owners.setdefault(name, Owner())
-            known.changes += owner.changes
-            known.lines += owner.lines
+            totals = self.owners.setdefault(name, Owner())
+            totals.changes += owner.changes
+            totals.lines += owner.lines
         for name in _MERGED_ROWS:
             getattr(self, name).extend(getattr(other, name))
         self.unparsed |= other.unparsed
@@ -221,17 +221,17 @@ class SurveyResult:
     def sort(self) -> None:
         """Sort all rows, so that their order does not depend on the division into child jobs."""
         for name in _MERGED_ROWS:
-            getattr(self, name).sort(key=_order)
+            getattr(self, name).sort(key=_sort_key)
 
 
-def _order(row: object) -> list[str]:
+def _sort_key(row: object) -> list[str]:
     values = vars(row).values()
     return [f"{value:09}" if isinstance(value, int) else str(value) for value in values]
 
 
-def _add_counts(mine: dict[str, Counts], theirs: Mapping[str, Counts]) -> None:
-    for key, counts in theirs.items():
-        mine.setdefault(key, Counts()).add(counts, counts.files)
+def _add_counts(totals: dict[str, Counts], additions: Mapping[str, Counts]) -> None:
+    for key, counts in additions.items():
+        totals.setdefault(key, Counts()).add(counts, counts.files)
 
 
 _NUMBERS = tuple(entry.name for entry in fields(SurveyTotals))

@@ -90,8 +90,8 @@ def may_ask_to_build(request: str) -> bool:
         return False
     text = re.sub(r"\bset up\b", "setup", _ACCOUNT.sub("survey", text), flags=re.IGNORECASE)
     clauses = _CLAUSE.split(text)
-    first = next(filter(None, map(_words_with_meaning, clauses)), None)
-    asks_for_information = first is not None and first[0] in _vocabulary().looking
+    first_words = next(filter(None, map(_words_with_meaning, clauses)), None)
+    asks_for_information = first_words is not None and first_words[0] in _vocabulary().looking
     return not asks_for_information or any(map(_clause_builds, clauses))
 
 
@@ -102,12 +102,12 @@ def _words_with_meaning(clause: str) -> list[str]:
 
 
 def _clause_builds(clause: str) -> bool:
-    words, known = _words_with_meaning(clause), _vocabulary()
-    if not words or words[0] in known.looking:
+    words, vocabulary = _words_with_meaning(clause), _vocabulary()
+    if not words or words[0] in vocabulary.looking:
         return False
     names_new_thing = _NEW_THING.match(clause) is not None
-    return words[0] in known.building or (
-        names_new_thing and not known.products.isdisjoint(words[:_WORDS_BEFORE_A_PRODUCT])
+    return words[0] in vocabulary.building or (
+        names_new_thing and not vocabulary.products.isdisjoint(words[:_WORDS_BEFORE_A_PRODUCT])
     )
 
 
@@ -122,8 +122,8 @@ def stem(word: str) -> str:
 
 def keywords(text: str) -> list[str]:
     """Return the words that describe the subject of ``text``: lower case, in order, each once."""
-    known = _vocabulary()
-    ignored = known.stop | known.building | known.looking | known.fillers
+    vocabulary = _vocabulary()
+    ignored = vocabulary.stop | vocabulary.building | vocabulary.looking | vocabulary.fillers
     words = (word.lower() for word in re.findall(r"[A-Za-z][A-Za-z0-9]+", text))
     return list(dict.fromkeys(word for word in words if word not in ignored))
 
@@ -161,16 +161,16 @@ def named_places(words: str, files: Iterable[str]) -> tuple[str, ...]:
     ``words``: the request. ``files``: the paths of all files of the project. A word such as "docs"
     counts as a path only if ``docs`` exists. General words such as "folder" are ignored.
     """
-    known = {str(above) for path in files for above in (path, *PurePosixPath(path).parents)}
+    known_paths = {str(above) for path in files for above in (path, *PurePosixPath(path).parents)}
     places: dict[str, None] = {}
-    rest: list[str] = []
-    for found in _PATH.findall(words):
-        path = found.rstrip("./")
-        is_place = path in known and bool("/" in found or keywords(path))
+    other_words: list[str] = []
+    for candidate in _PATH.findall(words):
+        path = candidate.rstrip("./")
+        is_place = path in known_paths and bool("/" in candidate or keywords(path))
         if is_place:
             places[path] = None
         else:
-            rest.append(found)
-    if _AROUND.issuperset(keywords(" ".join(rest))):
+            other_words.append(candidate)
+    if _AROUND.issuperset(keywords(" ".join(other_words))):
         return tuple(places)
     return ()

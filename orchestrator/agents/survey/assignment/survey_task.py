@@ -87,11 +87,11 @@ def read_environment(environ: Mapping[str, str], directory: Path) -> SurveyEnvir
         raise SurveyError(f"the project root {root} is not a directory")
     home = environ.get("ORCHESTRATOR_HOME")
     worker_directory = Path(environ.get("ORCHESTRATOR_WORKER_DIR") or directory).resolve()
-    ours = [_workspace_of(worker_directory)] + ([Path(home).resolve()] if home else [])
+    own_directories = [_workspace_of(worker_directory)] + ([Path(home).resolve()] if home else [])
     return SurveyEnvironment(
         root=root,
         directory=worker_directory,
-        excluded=tuple(path for path in ours if root in path.parents),
+        excluded=tuple(path for path in own_directories if root in path.parents),
         depth=_number(environ, "ORCHESTRATOR_DEPTH"),
         max_depth=_number(environ, "ORCHESTRATOR_MAX_DEPTH"),
         has_server=bool(

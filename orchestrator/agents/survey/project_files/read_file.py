@@ -145,12 +145,12 @@ def _comment_start(mask: str, position: int) -> int:
 
 
 def _todo(number: int, line: str, mask: str) -> Todo | None:
-    found = _TAG.search(line)
-    if found is None or mask[found.start() : found.start() + 1] != COMMENT_MARK:
+    match = _TAG.search(line)
+    if match is None or mask[match.start() : match.start() + 1] != COMMENT_MARK:
         return None
     # A note begins with the word TODO or FIXME: "See the TODO list" is no note.
-    before = line[_comment_start(mask, found.start()) : found.start()]
-    if not found["marked"] and _WORD.search(before):
+    prefix = line[_comment_start(mask, match.start()) : match.start()]
+    if not match["marked"] and _WORD.search(prefix):
         return None
-    text = found["text"].strip().removesuffix("*/").removesuffix("-->").strip()
-    return Todo(line=number, tag=found[1], text=text[:LONGEST_NOTE])
+    text = match["text"].strip().removesuffix("*/").removesuffix("-->").strip()
+    return Todo(line=number, tag=match[1], text=text[:LONGEST_NOTE])

@@ -21,20 +21,24 @@ _PARTS_OF_NAMES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 def find_matches(result: SurveyResult, words: str) -> list[MatchRow]:
     """Return the source files that match ``words``, the best match first."""
-    wanted = related(keywords(words))
+    stems = related(keywords(words))
     code = {module.path: module.code for module in result.modules}
     reasons: dict[str, dict[str, int]] = defaultdict(dict)
-    for path, reason, score in _hits(result, wanted):
+    for path, reason, score in _hits(result, stems):
         reasons[path].setdefault(reason, score)
-    rows = [_row(path, code[path], found) for path, found in reasons.items() if path in code]
+    rows = [
+        _row(path, code[path], file_reasons)
+        for path, file_reasons in reasons.items()
+        if path in code
+    ]
     rows.sort(key=lambda row: (-row.score, row.path))
     return rows[:MOST_MATCHES]
 
 
 def matching_dependencies(result: SurveyResult, words: str) -> list[str]:
-    wanted = related(keywords(words))
+    stems = related(keywords(words))
     names = {row.name for row in result.dependencies}
-    return sorted(name for name in names if any(_matching_words(name, wanted)))
+    return sorted(name for name in names if any(_matching_words(name, stems)))
 
 
 def _row(path: str, code: int, reasons: Mapping[str, int]) -> MatchRow:
@@ -43,24 +47,24 @@ def _row(path: str, code: int, reasons: Mapping[str, int]) -> MatchRow:
     return MatchRow(path, code, score, best[:_MOST_REASONS])
 
 
-def _hits(result: SurveyResult, wanted: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
+def _hits(result: SurveyResult, stems: Mapping[str, str]) -> Iterator[tuple[str, str, int]]:
     for module in result.modules:
-        for word in _matching_words(module.path, wanted):
-            yield module.path, f"path contains '{word}'", _score(_PATH, word, wanted)
+        for word in _matching_words(module.path, stems):
+            yield module.path, f"path contains '{word}'", _score(_PATH, word, stems)
     for symbol in result.symbols:
-        for word in _matching_words(symbol.name, wanted):
-            yield symbol.path, f"defines {symbol.name}", _score(_SYMBOL, word, wanted)
+        for word in _matching_words(symbol.name, stems):
+            yield symbol.path, f"defines {symbol.name}", _score(_SYMBOL, word, stems)
     for row in result.imports:
-        for word in _matching_words(row.module, wanted):
-            yield row.path, f"imports {row.module}", _score(_IMPORT, word, wanted)
+        for word in _matching_words(row.module, stems):
+            yield row.path, f"imports {row.module}", _score(_IMPORT, word, stems)
 
 
-def _score(place: int, word: str, wanted: Mapping[str, str]) -> int:
-    return place * (_OWN_WORD if stem(wanted[stem(word)]) == stem(word) else 1)
+def _score(weight: int, word: str, stems: Mapping[str, str]) -> int:
+    return weight * (_OWN_WORD if stem(stems[stem(word)]) == stem(word) else 1)
 
 
-def _matching_words(name: str, wanted: Mapping[str, str]) -> Iterable[str]:
-    return (word for word in _words(name) if stem(word) in wanted)
+def _matching_words(name: str, stems: Mapping[str, str]) -> Iterable[str]:
+    return (word for word in _words(name) if stem(word) in stems)
 
 
 @cache

@@ -106,9 +106,9 @@ def _languages(result: SurveyResult) -> list[str]:
 def _structure(result: SurveyResult) -> list[str]:
     trees = _totals_by_directory(result)
     outer_and_large_first = sorted(trees, key=lambda path: (path.count("/"), -trees[path].files))
-    shown = sorted(outer_and_large_first[:_MOST_DIRECTORIES])
-    named = [("." if path == "." else f"{path}/", trees[path]) for path in shown]
-    rows = [(code(name), c.files, c.code, c.comment) for name, c in named]
+    paths = sorted(outer_and_large_first[:_MOST_DIRECTORIES])
+    labelled_counts = [("." if path == "." else f"{path}/", trees[path]) for path in paths]
+    rows = [(code(name), c.files, c.code, c.comment) for name, c in labelled_counts]
     lines = table(("Directory, with everything below", "Files", "Code", "Comment"), rows)
     return lines + _omitted_note(len(trees) - len(rows), "directory", "directories")
 
@@ -131,7 +131,12 @@ def _totals_by_directory(result: SurveyResult) -> dict[str, Counts]:
 
 def _entry_points(result: SurveyResult) -> list[str]:
     rows = [
-        (e.kind, code(e.name), code(f"{e.path}:{e.line}" if e.line else e.path), _if_any(e.target))
+        (
+            e.kind,
+            code(e.name),
+            code(f"{e.path}:{e.line}" if e.line else e.path),
+            _code_if_any(e.target),
+        )
         for e in sorted(result.entry_points, key=lambda e: (e.kind, e.path, e.name))
     ]
     if not rows:
@@ -140,7 +145,7 @@ def _entry_points(result: SurveyResult) -> list[str]:
     return lines + _omitted_note(len(rows) - MOST_ROWS, "entry point")
 
 
-def _if_any(text: str) -> str:
+def _code_if_any(text: str) -> str:
     return code(text) if text else ""
 
 
@@ -199,15 +204,15 @@ def _test_cases(result: SurveyResult) -> list[str]:
     by_directory: Counter[str] = Counter()
     for row in result.tests:
         by_directory[os.path.dirname(row.path) or "."] += row.cases
-    found = f"{plural(cases, 'test case')} in {plural(files, 'file')}"
-    lines = [f"{found}; {len(result.tests) - files:,} other test files have no test case.", ""]
+    total = f"{plural(cases, 'test case')} in {plural(files, 'file')}"
+    lines = [f"{total}; {len(result.tests) - files:,} other test files have no test case.", ""]
     best = [(code(path), cases) for path, cases in by_directory.most_common(10) if cases]
     return lines + (table(("Directory", "Test cases"), best) if best else [])
 
 
 def _todos(result: SurveyResult) -> list[str]:
     lines = [
-        f"- {code(f'{row.path}:{row.line}')} {row.tag} {_if_any(row.text)}"
+        f"- {code(f'{row.path}:{row.line}')} {row.tag} {_code_if_any(row.text)}"
         for row in result.todos[:MOST_ROWS]
     ]
     return lines + _omitted_note(len(result.todos) - MOST_ROWS, "note")
@@ -219,7 +224,7 @@ def _dependencies(result: SurveyResult) -> list[str]:
         name = f"{row.name} {row.version}".strip()
         groups[row.ecosystem, row.path, row.group].append(name)
     rows = [
-        (kind, code(path), _if_any(group), len(names), _listed_names(names))
+        (kind, code(path), _code_if_any(group), len(names), _listed_names(names))
         for (kind, path, group), names in sorted(groups.items())
     ]
     if not rows:
@@ -234,12 +239,19 @@ def _listed_names(names: list[str]) -> str:
 
 def _foreign_imports(result: SurveyResult) -> list[str]:
     index = ModuleIndex(vars(module) for module in result.modules)
-    own = sys.stdlib_module_names | {m.name.split(".")[0] for m in result.modules if m.name}
+    own_packages = sys.stdlib_module_names | {
+        m.name.split(".")[0] for m in result.modules if m.name
+    }
     packages: dict[str, set[str]] = defaultdict(set)
     python = {m.path for m in result.modules if m.language == "Python"}
     for row in result.imports:
         top = row.module.split(".")[0]
-        if row.path in python and top and top not in own and not index.neighbour(row.path, top):
+        if (
+            row.path in python
+            and top
+            and top not in own_packages
+            and not index.neighbour(row.path, top)
+        ):
             packages[top].add(row.path)
     best = sorted(packages.items(), key=lambda item: (-len(item[1]), item[0]))[:_MOST_NAMES]
     rows = [(code(name), len(paths)) for name, paths in best]
@@ -280,5 +292,5 @@ def _notes(result: SurveyResult) -> list[str]:
 def _omitted_note(number: int, noun: str, nouns: str = "") -> list[str]:
     if number <= 0:
         return []
-    rest = plural(number, f"more {noun}", nouns and f"more {nouns}")
-    return ["", f"... and {rest}, in result.json."]
+    omitted = plural(number, f"more {noun}", nouns and f"more {nouns}")
+    return ["", f"... and {omitted}, in result.json."]

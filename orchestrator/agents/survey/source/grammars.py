@@ -113,13 +113,13 @@ def _comment_range(node: Node) -> tuple[int, int]:
 def _symbols(captures: dict[str, list[Node]], language: str) -> list[Symbol]:
     kinds = [kind for kind in captures if kind not in _NOT_SYMBOLS and not kind.startswith("_")]
     exported = [kind for kind in kinds if not kind.startswith("top.")]
-    found = {
+    symbols = {
         Symbol(_text(node)[:LONGEST_NAME], kind.removeprefix("top."), node.start_point.row + 1)
         for kind in exported or kinds
         for node in captures[kind]
         if _is_public(node, language)
     }
-    return sorted(found, key=lambda symbol: (symbol.line, symbol.name))
+    return sorted(symbols, key=lambda symbol: (symbol.line, symbol.name))
 
 
 def _is_public(node: Node, language: str) -> bool:

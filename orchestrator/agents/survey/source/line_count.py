@@ -68,8 +68,8 @@ def mask_comments(text: str, language: str) -> str:
 
 
 def _comment_or_string(match: re.Match[str]) -> str:
-    found = match[0]
-    return found if match["string"] else fill(found, COMMENT_MARK)
+    text = match[0]
+    return text if match["string"] else fill(text, COMMENT_MARK)
 
 
 def fill(text: str, mark: str) -> str:
@@ -115,8 +115,8 @@ def count_lines(masked: str, language: str) -> LineCount:
     code = comment = blank = bare = 0
     lone = "pass" if language == "Python" else ""
     for line in split_lines(masked):
-        rest = line.strip(_IGNORED)
-        if rest and rest != lone:
+        content = line.strip(_IGNORED)
+        if content and content != lone:
             code += 1
         elif COMMENT_MARK in line:
             comment += 1

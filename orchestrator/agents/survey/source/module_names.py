@@ -84,11 +84,11 @@ class ModuleIndex:
     def _python_targets(self, importer: str, module: str, names: Iterable[str]) -> set[str]:
         if sibling := self.neighbour(importer, module):
             return {sibling}
-        wanted = list(names)
-        submodules = {self._by_name.get(f"{module}.{name}", "") for name in wanted} - {""}
-        takes_more = len(submodules) < len(wanted) or not wanted
-        own = {self._by_name[module]} if takes_more and module in self._by_name else set()
-        return submodules | own
+        imported_names = list(names)
+        submodules = {self._by_name.get(f"{module}.{name}", "") for name in imported_names} - {""}
+        takes_more = len(submodules) < len(imported_names) or not imported_names
+        module_file = {self._by_name[module]} if takes_more and module in self._by_name else set()
+        return submodules | module_file
 
     def _script_targets(self, importer: str, module: str) -> set[str]:
         if not module.startswith("."):
@@ -101,11 +101,11 @@ class ModuleIndex:
         return {guess for guess in guesses if guess in self._paths and guess != importer}
 
     def _paths_ending_with(self, ending: str) -> set[str]:
-        named = self._by_ending.get(os.path.basename(ending), [])
-        return {path for path in named if path == ending or path.endswith("/" + ending)}
+        candidates = self._by_ending.get(os.path.basename(ending), [])
+        return {path for path in candidates if path == ending or path.endswith("/" + ending)}
 
     def _go_targets(self, module: str) -> set[str]:
         parts = module.split("/")
         tails = ("/".join(parts[start:]) for start in range(1, len(parts)))
-        found = (self._by_name.get(f"go:{tail}") for tail in tails)
-        return {next((path for path in found if path is not None), "")} - {""}
+        directories = (self._by_name.get(f"go:{tail}") for tail in tails)
+        return {next((path for path in directories if path is not None), "")} - {""}

@@ -66,8 +66,8 @@ def mask_python(text: str) -> str:
         start = match.start()
         between = text[end:start]
         pieces.append(between)
-        if before := between.strip(" \t\f\r\n"):
-            expects_docstring = before[-1] == ":"
+        if code := between.strip(" \t\f\r\n"):
+            expects_docstring = code[-1] == ":"
         is_comment = match["comment"] is not None
         is_docstring = not is_comment and expects_docstring
         pieces.append(fill(match[0], COMMENT_MARK if is_comment or is_docstring else STRING_MARK))
@@ -135,19 +135,19 @@ def _is_name(node: ast.AST, name: str) -> bool:
 
 
 def _imports(statements: list[ast.AST], package: str) -> Iterator[Import]:
-    seen: dict[str, set[str]] = {}
+    names_by_module: dict[str, set[str]] = {}
     for node in statements:
         if isinstance(node, ast.Import):
             for alias in node.names:
-                seen.setdefault(alias.name, set())
+                names_by_module.setdefault(alias.name, set())
         elif isinstance(node, ast.ImportFrom):
             names = {alias.name for alias in node.names}
-            seen.setdefault(_absolute(node, package), set()).update(names)
-    for module, taken in sorted(seen.items()):
-        yield Import(module, tuple(sorted(taken)))
+            names_by_module.setdefault(_absolute_module(node, package), set()).update(names)
+    for module, imported in sorted(names_by_module.items()):
+        yield Import(module, tuple(sorted(imported)))
 
 
-def _absolute(node: ast.ImportFrom, package: str) -> str:
+def _absolute_module(node: ast.ImportFrom, package: str) -> str:
     if not node.level:
         return node.module or ""
     parts = package.split(".") if package else []
