@@ -125,9 +125,9 @@ class AgentRegistry:
         """
         if not self.uses_model(name):
             return True
-        known: Callable[[str | None], bool | None] | None
-        known = getattr(self._agents[name], "is_priced", None)
-        return known(model) if known else None
+        check: Callable[[str | None], bool | None] | None
+        check = getattr(self._agents[name], "is_priced", None)
+        return check(model) if check else None
 
     def _plans(self, name: str) -> bool | None:
         """True if the agent may plan any job; False if the agent never plans.
@@ -166,8 +166,8 @@ class AgentRegistry:
 
         ``windows``: the agent's program runs on the Windows side of WSL.
         """
-        asked = getattr(self._agents.get(name), "reads_messages", None)
-        return bool(asked and asked(windows=windows))
+        check = getattr(self._agents.get(name), "reads_messages", None)
+        return bool(check and check(windows=windows))
 
     def needs_login(self, name: str) -> bool:
         """True if the agent calls a model with a key or a login that may be rejected."""

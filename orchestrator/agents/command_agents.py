@@ -156,8 +156,8 @@ def output_document(directory: Path) -> str:
     if not content:
         return ""
     text = content[:OUTPUT_LIMIT_BYTES].decode("utf-8", "replace")
-    whole = len(content) <= OUTPUT_LIMIT_BYTES
-    return text if whole else f"{text}\n\n(cut here; read the rest in {OUTPUT_NAME})"
+    is_complete = len(content) <= OUTPUT_LIMIT_BYTES
+    return text if is_complete else f"{text}\n\n(cut here; read the rest in {OUTPUT_NAME})"
 
 
 def printed_output(directory: Path, log_tail: str, exit: Exit) -> str:

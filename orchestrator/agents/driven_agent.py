@@ -52,25 +52,25 @@ def strict(text: str) -> dict[str, Any]:
 
     References are resolved, and every property is required.
     """
-    whole: Mapping[str, Any] = json.loads(text)
-    return _strict_subset(whole, whole.get("$defs", {}))
+    schema: Mapping[str, Any] = json.loads(text)
+    return _strict_subset(schema, schema.get("$defs", {}))
 
 
 def _strict_subset(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> dict[str, Any]:
     if "$ref" in schema:
         return _strict_subset(defs[schema["$ref"].rpartition("/")[2]], defs)
-    plain: dict[str, Any] = {name: schema[name] for name in _KEPT if name in schema}
+    subset: dict[str, Any] = {name: schema[name] for name in _KEPT if name in schema}
     if "anyOf" in schema:
-        plain["anyOf"] = [_strict_subset(each, defs) for each in schema["anyOf"]]
+        subset["anyOf"] = [_strict_subset(each, defs) for each in schema["anyOf"]]
     if "items" in schema:
-        plain["items"] = _strict_subset(schema["items"], defs)
+        subset["items"] = _strict_subset(schema["items"], defs)
     if "properties" in schema:
         properties = {
             name: _strict_subset(each, defs) for name, each in schema["properties"].items()
         }
-        plain |= {"properties": properties, "required": [*properties]}
-        plain["additionalProperties"] = False
-    return plain
+        subset |= {"properties": properties, "required": [*properties]}
+        subset["additionalProperties"] = False
+    return subset
 
 
 N = TypeVar("N", int, float)
@@ -171,12 +171,12 @@ class DrivenAgent:
         """
         if self.reader in _REPORT_COST:
             return True
-        asked = model or self.model()
-        if not asked:
+        chosen_model = model or self.model()
+        if not chosen_model:
             return None
-        one = Usage(input_tokens=1, output_tokens=1)
+        usage = Usage(input_tokens=1, output_tokens=1)
         local = self.tool in _LOCAL
-        return price_table.cost(asked, one, self.common.prices, local=local) is not None
+        return price_table.cost(chosen_model, usage, self.common.prices, local=local) is not None
 
     def command(self, assignment: Assignment) -> Invocation:
         files = {"task.json": task_document(assignment), "prompt.md": prompt_document(assignment)}
@@ -216,10 +216,10 @@ class DrivenAgent:
             stream_bytes=common.log_limit_bytes,
             windows=self._on_windows(assignment),
             schema=strict(assignment.answer_schema) if assignment.answer_schema else {},
-            more=self._more(assignment),
+            more=self._further_settings(assignment),
         )
 
-    def _more(self, assignment: Assignment) -> Mapping[str, Any]:
+    def _further_settings(self, assignment: Assignment) -> Mapping[str, Any]:
         prices = {"prices": self.common.prices} if self.common.prices else {}
         # Our own HTTP loop needs the length of the shared context, to let the provider cache it.
         shared = {} if self.argv else {"shared_length": len(assignment.shared)}
@@ -227,8 +227,8 @@ class DrivenAgent:
 
     def _can_resume_later(self, assignment: Assignment) -> bool:
         """True if later attempts can resume the worker's sessions."""
-        able = self.tool in _RESUMING and not self._on_windows(assignment)
-        return able and self.common.resume_sessions and not assignment.worker.is_adviser
+        can_resume = self.tool in _RESUMING and not self._on_windows(assignment)
+        return can_resume and self.common.resume_sessions and not assignment.worker.is_adviser
 
     def _session_to_resume(self, assignment: Assignment, model: str) -> str:
         """Return the id of the session to resume; empty for a new session."""
@@ -261,14 +261,16 @@ class DrivenAgent:
         outcome = _recorded_outcome(control)
         written = output_document(directory)
         if outcome is None:  # the driver itself was killed
-            found = Evidence(output=written, output_required=True, error=last_line(log_tail))
+            evidence = Evidence(output=written, output_required=True, error=last_line(log_tail))
         else:
             # If the last message was empty, ``output.md`` is the answer.
             if written and outcome.error_class is ErrorClass.EMPTY:
                 outcome = replace(outcome, error_class=ErrorClass.NONE, error="")
-            found = _evidence(outcome, written)
-        read = mailbox.read_ids(control)
-        return replace(found, tool=self.name, session=_recorded_session(control), messages=read)
+            evidence = _evidence(outcome, written)
+        message_ids = mailbox.read_ids(control)
+        return replace(
+            evidence, tool=self.name, session=_recorded_session(control), messages=message_ids
+        )
 
 
 def _messages(assignment: Assignment) -> dict[str, str]:
@@ -299,24 +301,26 @@ def _evidence(outcome: AgentOutcome, written: str) -> Evidence:
 
 def _recorded_outcome(control: Path) -> AgentOutcome | None:
     # No part of the path job_x/attempts/worker_1.1/ may be a link.
-    found = read_regular(control / result_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2])
+    content = read_regular(
+        control / result_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2]
+    )
     try:
-        return result_file.from_json(found) if found else None
+        return result_file.from_json(content) if content else None
     except ValueError:
         return None
 
 
 def _recorded_session(control: Path) -> Session | None:
-    found = read_regular(
+    content = read_regular(
         control / session_file.NAME, _RECORD_LIMIT_BYTES, within=control.parents[2]
     )
-    return session_file.from_json(found) if found else None
+    return session_file.from_json(content) if content else None
 
 
 def _may_start_child_jobs(assignment: Assignment) -> bool:
     job = assignment.job
-    within = job.config.enable_recursion and job.depth < job.config.max_depth
-    return within and not assignment.worker.is_adviser
+    is_allowed = job.config.enable_recursion and job.depth < job.config.max_depth
+    return is_allowed and not assignment.worker.is_adviser
 
 
 def _limits(assignment: Assignment) -> CallLimits:

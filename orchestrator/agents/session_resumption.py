@@ -34,8 +34,8 @@ def resumable(attempts: Path, worker_id: str) -> Resumable | None:
     ``attempts``: the directory with the control directories of the job's attempts.
     """
     for control in _latest_first(attempts, worker_id):
-        found = read_regular(control / session_file.NAME, _LIMIT_BYTES, within=attempts.parent)
-        session = session_file.from_json(found) if found else None
+        content = read_regular(control / session_file.NAME, _LIMIT_BYTES, within=attempts.parent)
+        session = session_file.from_json(content) if content else None
         if session is None or not session.usable:
             continue
         try:
@@ -49,9 +49,9 @@ def resumable(attempts: Path, worker_id: str) -> Resumable | None:
 
 
 def _latest_first(attempts: Path, worker_id: str) -> Iterator[Path]:
-    name = re.compile(rf"{re.escape(worker_id)}\.([0-9]+)")
-    found = [(name.fullmatch(each.name), each) for each in attempts.glob(f"{worker_id}.*")]
-    numbered = [(int(match[1]), path) for match, path in found if match]
+    pattern = re.compile(rf"{re.escape(worker_id)}\.([0-9]+)")
+    matches = [(pattern.fullmatch(each.name), each) for each in attempts.glob(f"{worker_id}.*")]
+    numbered = [(int(match[1]), path) for match, path in matches if match]
     yield from (path for _, path in sorted(numbered, reverse=True))
 
 
@@ -65,12 +65,12 @@ def in_terminal(
     have priority. After the ``with`` block, a login that the tool has renewed is copied to the
     user's login file. Raise OSError.
     """
-    own = {name: value for name, value in given.items() if name not in _UNWATCHED}
+    variables = {name: value for name, value in given.items() if name not in _UNWATCHED}
     attempt_spec = replace(
         found.attempt_spec, resume=found.session.id, limits=CallLimits(), recursive=False, schema={}
     )
     inputs = replace(
-        call_inputs(attempt_spec, found.control, {**inherited, **own}), in_terminal=True
+        call_inputs(attempt_spec, found.control, {**inherited, **variables}), in_terminal=True
     )
     call = call_for(attempt_spec.tool)(inputs)
     linked = prepare_files(call)

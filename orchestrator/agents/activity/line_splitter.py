@@ -15,16 +15,16 @@ class LineSplitter:
 
     def add(self, data: bytes) -> Iterator[str]:
         """Yield the lines that ``data`` completes, without their line ends."""
-        *whole, rest = data.split(b"\n")
-        for part in whole:
-            self._take(part)
+        *completed, remainder = data.split(b"\n")
+        for part in completed:
+            self._append(part)
             yield self._text()
-        self._take(rest)
+        self._append(remainder)
 
     def rest(self) -> str:
         return self._text()
 
-    def _take(self, part: bytes) -> None:
+    def _append(self, part: bytes) -> None:
         part = part[: max(0, self._most - self._size)]
         if part:
             self._begun.append(part)

@@ -33,8 +33,8 @@ def _log_text(event: AgentEvent) -> str:
             denied = " (denied)" if event.denied else ""
             return f"> {event.tool}{denied}: {event.summary}".rstrip(": ")
         case RetryEvent():
-            again = f"; retrying in {event.seconds:.0f} s" if event.seconds is not None else ""
-            return f"! {event.text}{again}"
+            delay = f"; retrying in {event.seconds:.0f} s" if event.seconds is not None else ""
+            return f"! {event.text}{delay}"
         case _:
             return ""
 

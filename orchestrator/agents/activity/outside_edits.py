@@ -19,19 +19,19 @@ class OutsideEdits:
         if not isinstance(event, ToolEvent) or event.denied:
             return
         for path in event.writes:
-            place = os.path.realpath(path)
+            real_path = os.path.realpath(path)
             if len(self._outside) < MOST and not any(
-                _is_below(place, own) for own in _own_directories()
+                _is_below(real_path, directory) for directory in _own_directories()
             ):
-                self._outside[place] = None
+                self._outside[real_path] = None
 
     def outside(self) -> tuple[str, ...]:
         return tuple(self._outside)
 
 
 def _own_directories() -> list[str]:
-    named = (os.environ.get(name) for name in ("ORCHESTRATOR_WORKER_DIR", "TMPDIR"))
-    return [os.path.realpath(each) for each in (os.getcwd(), *named) if each]
+    directories = (os.environ.get(name) for name in ("ORCHESTRATOR_WORKER_DIR", "TMPDIR"))
+    return [os.path.realpath(each) for each in (os.getcwd(), *directories) if each]
 
 
 def _is_below(path: str, directory: str) -> bool:

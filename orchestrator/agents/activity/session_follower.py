@@ -40,20 +40,20 @@ class Follower:
 
     def earlier(self) -> Iterator[tuple[str, str]]:
         """Yield all lines that exist before the program starts, each with its file's name."""
-        found = True
-        while found:
-            found = False
-            for each in self.lines():
-                found = True
-                yield each
+        has_lines = True
+        while has_lines:
+            has_lines = False
+            for line in self.lines():
+                has_lines = True
+                yield line
 
     def lines(self) -> Iterator[tuple[str, str]]:
         """Yield the lines completed since the previous call, each with its file's name."""
-        left = _LOOK_BYTES
+        remaining = _LOOK_BYTES
         for path in self._files():
-            data = _read(path, self._read.get(path, 0), left)
+            data = _read(path, self._read.get(path, 0), remaining)
             self._read[path] = self._read.get(path, 0) + len(data)
-            left -= len(data)
+            remaining -= len(data)
             for line in self._begun.setdefault(path, LineSplitter()).add(data):
                 yield path.name, line
 

@@ -55,16 +55,16 @@ def look(
 
     ``windows``: search for the program on the Windows side of WSL.
     """
-    path, away = "", windows and bool(known.program)
+    path, is_on_windows = "", windows and bool(known.program)
     program = program_argv(command)[0] if known.program else ""
     if program:
         path = _program_path(program, environ, windows)
     installed = bool(path) or not known.program
     # Do not search for a login on the Windows side: only the tool knows where its login is. Assume
     # that the login exists.
-    credential = _credential(known, environ) or (WINDOWS_LOGIN if away else "")
-    own = f"correct orchestrator.{known.command_setting} in config.yaml"
-    fix = [] if installed else [known.install if program == known.program else own]
+    credential = _credential(known, environ) or (WINDOWS_LOGIN if is_on_windows else "")
+    correction = f"correct orchestrator.{known.command_setting} in config.yaml"
+    fix = [] if installed else [known.install if program == known.program else correction]
     fix += [] if credential else [known.login]
     return Availability(
         name=known.name,
@@ -81,11 +81,11 @@ def look(
     )
 
 
-def _login_state(known: KnownTool, credential: str) -> Login:
+def _login_state(tool: KnownTool, credential: str) -> Login:
     # "unknown": only a call to the agent's service can check the login.
     if not credential:
         return "no"
-    return "unknown" if needs_login(known) else "yes"
+    return "unknown" if needs_login(tool) else "yes"
 
 
 def needs_login(known: KnownTool) -> bool:
@@ -105,22 +105,22 @@ def installed_version(path: str) -> str:
 
 def _program_path(name: str, environ: Mapping[str, str], windows: bool) -> str:
     # In WSL, PATH also has the Windows directories.
-    whole = not windows or name.lower().endswith(_WINDOWS_ENDS)
-    names = [name] if whole else [f"{name}{end}" for end in _WINDOWS_ENDS]
-    found = (shutil.which(each, path=environ.get("PATH")) for each in names)
-    return next(filter(None, found), "")
+    is_complete = not windows or name.lower().endswith(_WINDOWS_ENDS)
+    names = [name] if is_complete else [f"{name}{end}" for end in _WINDOWS_ENDS]
+    paths = (shutil.which(each, path=environ.get("PATH")) for each in names)
+    return next(filter(None, paths), "")
 
 
-def _credential(known: KnownTool, environ: Mapping[str, str]) -> str:
-    for name in known.credentials:
-        if environ.get(name) and _reaches_its_service(known.services.get(name), name, environ):
+def _credential(tool: KnownTool, environ: Mapping[str, str]) -> str:
+    for name in tool.credentials:
+        if environ.get(name) and _reaches_its_service(tool.services.get(name), name, environ):
             return name
-    for pattern in known.logins:
+    for pattern in tool.logins:
         path = login_path(pattern, environ)
         if _has_content(path):
             return str(path)
-    if known.local_url:
-        url = local_url(known, environ)
+    if tool.local_url:
+        url = local_url(tool, environ)
         return url if local_models(url) else ""
     return ""
 
@@ -163,8 +163,8 @@ def login_path(pattern: str, environ: Mapping[str, str]) -> Path:
     """
     home = environ.get("HOME") or "/nonexistent"
 
-    def directory(found: re.Match[str]) -> str:
-        return environ.get(found[1]) or found[2].replace("~", home, 1)
+    def directory(match: re.Match[str]) -> str:
+        return environ.get(match[1]) or match[2].replace("~", home, 1)
 
     return Path(VARIABLE_OF_PATTERN.sub(directory, pattern))
 
@@ -181,10 +181,10 @@ def local_url(known: KnownTool, environ: Mapping[str, str]) -> str:
 
     A variable such as OLLAMA_HOST may set the address, as ``host:port`` or a URL.
     """
-    given = environ.get(f"{known.name.upper()}_HOST", "")
-    if not given:
+    host = environ.get(f"{known.name.upper()}_HOST", "")
+    if not host:
         return known.local_url
-    url = given if "://" in given else f"http://{given}"
+    url = host if "://" in host else f"http://{host}"
     return url.replace("//0.0.0.0", "//127.0.0.1").rstrip("/")
 
 
@@ -232,9 +232,9 @@ def check_fits(task: TaskSpec, agent: str, hindrance: str) -> None:
         )
     if hindrance:
         # A planner's task was not named by the caller, so its id would mean nothing to the caller.
-        which = "" if task.id == PLANNER else f"task {task.id!r}: "
+        prefix = "" if task.id == PLANNER else f"task {task.id!r}: "
         raise InvalidRequest(
-            f"{which}agent {agent!r} is not available: {hindrance}", kind="agent-not-usable"
+            f"{prefix}agent {agent!r} is not available: {hindrance}", kind="agent-not-usable"
         )
 
 
@@ -249,11 +249,11 @@ def look_for_program(
     # the program exists.
     relative = "/" in program and not os.path.isabs(program)
     path = os.pathsep.join((bin, environ.get("PATH") or os.defpath))
-    found = relative or shutil.which(program, path=path) is not None
+    installed = relative or shutil.which(program, path=path) is not None
     return Availability(
         name=name,
         description=description,
         command=program,
-        installed=found,
-        fix=() if found else (f"install it, or set agents.{name}.command in config.yaml",),
+        installed=installed,
+        fix=() if installed else (f"install it, or set agents.{name}.command in config.yaml",),
     )

@@ -39,12 +39,14 @@ class AgentOnNodes:
         self._here, self._machines = here, machines
 
     def __call__(self) -> Availability:
-        found, nodes = self._here(), self._machines()[1:]
-        able = tuple(each.name for each in nodes if found.name in (each.agents or ()))
-        if found.works_here or able:
-            return replace(found, nodes=able) if able else found
-        here = Machine(slots=0, lacks={found.name: found.hindrance_here})
-        return replace(found, nowhere=hindrance((here, *nodes), found.name) if nodes else "")
+        availability, nodes = self._here(), self._machines()[1:]
+        able_nodes = tuple(each.name for each in nodes if availability.name in (each.agents or ()))
+        if availability.works_here or able_nodes:
+            return replace(availability, nodes=able_nodes) if able_nodes else availability
+        machine = Machine(slots=0, lacks={availability.name: availability.hindrance_here})
+        return replace(
+            availability, nowhere=hindrance((machine, *nodes), availability.name) if nodes else ""
+        )
 
     def hindrance(self) -> str:
         return self().hindrance
@@ -89,16 +91,16 @@ def _variables(agent: KnownTool, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the variables that show if the agent has a credential; secrets become placeholders."""
     service_variables = [each for names in agent.services.values() for each in names]
     patterns = [*agent.logins, *(each for each in service_variables if each.startswith("{"))]
-    secret = {*agent.credentials, *service_variables} - set(patterns)
-    found = {
+    secret_names = {*agent.credentials, *service_variables} - set(patterns)
+    credentials = {
         name: environ[name] if environ[name].lower() in OFF else _SET
-        for name in secret
+        for name in secret_names
         if environ.get(name)
     }
-    plain = {match[1] for each in patterns if (match := VARIABLE_OF_PATTERN.match(each))}
+    plain_names = {match[1] for each in patterns if (match := VARIABLE_OF_PATTERN.match(each))}
     if agent.local_url:
-        plain.add(f"{agent.name.upper()}_HOST")
-    return {**found, **{name: environ[name] for name in plain if environ.get(name)}}
+        plain_names.add(f"{agent.name.upper()}_HOST")
+    return {**credentials, **{name: environ[name] for name in plain_names if environ.get(name)}}
 
 
 def found_on_node(
@@ -113,14 +115,14 @@ def found_on_node(
     - ``fix``: the steps that make it work.
     - ``login``: a text that changes when a login file changes.
     """
-    found = []
-    for each in agents:
-        unusable = _look(each, environ).unusable_here
+    reports = []
+    for agent in agents:
+        unusable = _look(agent, environ).unusable_here
         reason, fix = (unusable.reason, unusable.fix) if unusable else ("", ())
-        tool = known(each["name"]) if each.get("known") else None
-        login = credential_stamp(tool, _environment(each, environ)) if tool else ""
-        found.append({"name": each["name"], "reason": reason, "fix": list(fix), "login": login})
-    return found
+        tool = known(agent["name"]) if agent.get("known") else None
+        login = credential_stamp(tool, _environment(agent, environ)) if tool else ""
+        reports.append({"name": agent["name"], "reason": reason, "fix": list(fix), "login": login})
+    return reports
 
 
 def _look(agent: Description, environ: Mapping[str, str]) -> Availability:
@@ -137,5 +139,5 @@ def _look(agent: Description, environ: Mapping[str, str]) -> Availability:
 
 
 def _environment(agent: Description, environ: Mapping[str, str]) -> Mapping[str, str]:
-    own = {each: environ[each] for each in ("HOME", "PATH") if each in environ}
-    return {**own, **agent["variables"]}
+    inherited = {each: environ[each] for each in ("HOME", "PATH") if each in environ}
+    return {**inherited, **agent["variables"]}

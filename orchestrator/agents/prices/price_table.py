@@ -32,25 +32,25 @@ def cost(
     because the table may have another model of the same name.
     """
     tokens = {kind: getattr(usage, f"{kind}_tokens") for kind in _KINDS}
-    price = _price(model, overrides or {}, {} if local else _listed())
+    price = _price(model, overrides or {}, {} if local else _listed_prices())
     if price is None or all(each is None for each in tokens.values()):
         return None
-    needed = {kind: each for kind, each in tokens.items() if each}
-    if any(kind not in price for kind in needed):
+    used_tokens = {kind: each for kind, each in tokens.items() if each}
+    if any(kind not in price for kind in used_tokens):
         return None
-    return float(sum(each * price[kind] for kind, each in needed.items())) / PER_MILLION
+    return float(sum(each * price[kind] for kind, each in used_tokens.items())) / PER_MILLION
 
 
 def _price(model: str, overrides: Prices, table: Prices) -> Price | None:
     bare = model.rpartition("/")[2]
     names = list(dict.fromkeys((model, bare, _VARIANT.sub("", bare))))
-    listed = next((table[name] for name in names if name in table), None)
-    own = next((overrides[name] for name in names if name in overrides), None)
-    return listed if own is None else {**(listed or {}), **own}
+    table_price = next((table[name] for name in names if name in table), None)
+    override = next((overrides[name] for name in names if name in overrides), None)
+    return table_price if override is None else {**(table_price or {}), **override}
 
 
 @cache
-def _listed() -> Prices:
+def _listed_prices() -> Prices:
     models: Mapping[str, Mapping[str, object]] = _table()["models"]
     return {
         name: {kind: float(str(entry[kind])) for kind in _KINDS if kind in entry}

@@ -16,12 +16,12 @@ def given_files(names: Iterable[str], places: Sequence[Path]) -> list[tuple[str,
     Relative names start in the first directory of ``places``. Absolute names must be below one of
     these directories.
     """
-    room, found = MOST_BYTES_IN_ALL, []
+    remaining, texts = MOST_BYTES_IN_ALL, []
     for name in names:
-        text = _text(name, places, min(room, MOST_FILE_BYTES))
-        room -= len(text.encode("utf-8", "replace"))
-        found.append((name, text))
-    return found
+        text = _text(name, places, min(remaining, MOST_FILE_BYTES))
+        remaining -= len(text.encode("utf-8", "replace"))
+        texts.append((name, text))
+    return texts
 
 
 def _text(name: str, places: Sequence[Path], limit: int) -> str:

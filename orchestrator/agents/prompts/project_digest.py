@@ -139,7 +139,7 @@ def project_digest(environment: SurveyEnvironment) -> str:
     the same bytes.
     """
     pinned = environment.directory / PINNED
-    with _alone(environment.directory):
+    with _locked(environment.directory):
         text = _cached_text(pinned)
         if text is None:
             text = _cached_or_new(environment)
@@ -148,7 +148,7 @@ def project_digest(environment: SurveyEnvironment) -> str:
 
 
 @contextmanager
-def _alone(directory: Path) -> Iterator[None]:
+def _locked(directory: Path) -> Iterator[None]:
     handle = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -199,9 +199,9 @@ def _new_digest(root: Path, listing: Listing) -> str:
     if not listing.files:
         return ""
     highest = sorted(listing.files, key=lambda file: (file.path.count("/"), file.path))[:MOST_FILES]
-    kept = {file.path for file in highest}
-    result = map_files(root, listing.select(kept.__contains__), [], lambda line: None)
-    return digest(result, root.name, unread_files=len(listing.files) - len(kept))
+    paths = {file.path for file in highest}
+    result = map_files(root, listing.select(paths.__contains__), [], lambda line: None)
+    return digest(result, root.name, unread_files=len(listing.files) - len(paths))
 
 
 def fingerprint(root: Path, listing: Listing) -> str:
@@ -209,24 +209,24 @@ def fingerprint(root: Path, listing: Listing) -> str:
     commit = ask_git(root, ["log", "-1", "--format=%H"]) if listing.by_git else None
     # A digest without grammars has less content.
     edition = _EDITION if grammars.are_installed() else f"{_EDITION} without grammars"
-    seen = hashlib.sha256(f"{edition}\0{root}\0".encode("utf-8", "surrogateescape"))
+    hasher = hashlib.sha256(f"{edition}\0{root}\0".encode("utf-8", "surrogateescape"))
     if commit is None:
         paths: Iterable[str] = (file.path for file in listing.files)
     else:
         status = ask_git(root, ["status", "--porcelain", "-z", "-uall", "--no-renames"], ["."])
-        seen.update(commit + (status or b""))
+        hasher.update(commit + (status or b""))
         top = ask_git(root, ["rev-parse", "--show-cdup"]) or b""
-        up = os.fsdecode(top.split(b"\n")[0])
-        paths = (up + os.fsdecode(line[3:]) for line in (status or b"").split(b"\0") if line)
+        prefix = os.fsdecode(top.split(b"\n")[0])
+        paths = (prefix + os.fsdecode(line[3:]) for line in (status or b"").split(b"\0") if line)
     for path in paths:
-        seen.update(_file_state(root, path))
-    return seen.hexdigest()[:32]
+        hasher.update(_file_state(root, path))
+    return hasher.hexdigest()[:32]
 
 
 def _file_state(root: Path, path: str) -> bytes:
     try:
-        found = os.lstat(root / path)
-        state = f"{path}\0{found.st_size}\0{found.st_mtime_ns}\0"
+        status = os.lstat(root / path)
+        state = f"{path}\0{status.st_size}\0{status.st_mtime_ns}\0"
     except OSError:
         state = f"{path}\0gone\0"
     return state.encode("utf-8", "surrogateescape")

@@ -46,15 +46,15 @@ def _task_limits(assignment: Assignment) -> Iterator[str]:
             yield f"{amount:g} {unit} for your task, all attempts together"
 
 
-def _remaining_quota(left: Mapping[str, object]) -> Iterator[str]:
-    recursive = bool(left.get("depth"))
+def _remaining_quota(quota: Mapping[str, object]) -> Iterator[str]:
+    recursive = bool(quota.get("depth"))
     if recursive:
-        yield f"{left['depth']} more levels of child jobs below your job"
+        yield f"{quota['depth']} more levels of child jobs below your job"
     for name, words in _REMAINING.items():
-        if name in left and (recursive or name in ("steps", "tokens", "cost_usd")):
-            yield f"{left[name]} {words}"
-    if "wall_seconds" in left:
-        yield f"{left['wall_seconds']} seconds until your job ends"
+        if name in quota and (recursive or name in ("steps", "tokens", "cost_usd")):
+            yield f"{quota[name]} {words}"
+    if "wall_seconds" in quota:
+        yield f"{quota['wall_seconds']} seconds until your job ends"
 
 
 #: Why a session was interrupted, as text, by the cause of the attempt's end. After any other cause,
@@ -88,11 +88,11 @@ def task_document(assignment: Assignment) -> str:
     if assignment.feedback:
         document["feedback"] = [
             {
-                "commit": given.commit,
-                "summary": given.summary,
-                "comments": [asdict(each) for each in given.comments],
+                "commit": entry.commit,
+                "summary": entry.summary,
+                "comments": [asdict(each) for each in entry.comments],
             }
-            for given in assignment.feedback
+            for entry in assignment.feedback
         ]
     return json.dumps(document, ensure_ascii=False, indent=1)
 
@@ -101,7 +101,7 @@ def prompt_document(assignment: Assignment) -> str:
     """Return the prompt for agents that read text: the shared context, then the worker's part."""
     job = assignment.job
     shared = assignment.shared or shared_text(Recipe.of(job, job))
-    own = template(_template_of(assignment.worker)).render(
+    worker_part = template(_template_name(assignment.worker)).render(
         task=assignment.task,
         job=job,
         worker=assignment.worker,
@@ -118,7 +118,7 @@ def prompt_document(assignment: Assignment) -> str:
         gates=[(gate.name, without_report_option(gate.run)) for gate in assignment.gates],
         builds=assignment.task.role in BUILDING_ROLES,
     )
-    return shared + own
+    return shared + worker_part
 
 
 def resume_document(assignment: Assignment) -> str:
@@ -155,7 +155,7 @@ def without_report_option(command: str) -> str:
     return plain if plain == command else plain.replace(" --output-format=json", "")
 
 
-def _template_of(worker: Worker) -> str:
+def _template_name(worker: Worker) -> str:
     if worker.is_reviewer:
         return "reviewer"
     return "planner" if worker.is_planner else "worker"

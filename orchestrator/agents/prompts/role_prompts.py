@@ -51,8 +51,8 @@ class RolePrompts:
         return _read(path).strip() if path else ""
 
     def roles(self) -> Sequence[Role]:
-        found = ((name, self._path(name)) for name in self.names())
-        return [_role(name, path) for name, path in found if path is not None]
+        pairs = ((name, self._path(name)) for name in self.names())
+        return [_role(name, path) for name, path in pairs if path is not None]
 
     def _path(self, name: str) -> Path | None:
         if not _NAME.fullmatch(name):

@@ -66,8 +66,8 @@ class Recipe:
 
     @classmethod
     def from_json(cls, text: str) -> "Recipe":
-        found = json.loads(text)
-        return cls(**{**found, "context_files": tuple(found["context_files"])})
+        values = json.loads(text)
+        return cls(**{**values, "context_files": tuple(values["context_files"])})
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -134,10 +134,10 @@ class JobContexts:
         Raise OSError if the file is missing or is not a regular file.
         """
         path = self._path(job)
-        found = read_regular(path, _MOST_BYTES, within=self._job_directory(job.root_id))
-        if found is None:
+        content = read_regular(path, _MOST_BYTES, within=self._job_directory(job.root_id))
+        if content is None:
             raise FileNotFoundError(f"cannot read the shared context {path}")
-        return found.decode("utf-8", "replace")
+        return content.decode("utf-8", "replace")
 
     def _path(self, job: Job) -> Path:
         return self._job_directory(job.root_id) / DIRECTORY / f"job_{job.id}.md"
