@@ -354,7 +354,7 @@ def as_store_errors(where: str) -> Iterator[None]:
             f"cannot load the driver for {where} ({error}); supported: {SUPPORTED_URLS}"
         ) from error
     except SQLAlchemyError as error:
-        kind = StoreAway if _may_pass(error) else StoreError
+        kind = StoreAway if _is_temporary(error) else StoreError
         raise kind(_error_message(where, error)) from error
 
 
@@ -374,7 +374,7 @@ def as_unreadable(where: str) -> Iterator[None]:
         ) from error
 
 
-def _may_pass(error: SQLAlchemyError) -> bool:
+def _is_temporary(error: SQLAlchemyError) -> bool:
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(error, TimeoutError):
         return True

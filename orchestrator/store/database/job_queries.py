@@ -294,8 +294,8 @@ def tokens() -> ColumnElement[Any]:
         _worker_columns.output_tokens,
     )
     total = sum((func.coalesce(part, 0) for part in others), func.coalesce(first, 0))
-    known = func.coalesce(first, *others)
-    return case((known.is_(None), None), else_=total).label("tokens")
+    first_known = func.coalesce(first, *others)
+    return case((first_known.is_(None), None), else_=total).label("tokens")
 
 
 def _idle_seconds() -> ColumnElement[Any]:

@@ -138,7 +138,7 @@ class TableWriter:
             (position, kind.write if isinstance(kind, TextCodec) else kind.bind_processor(dialect))
             for position, kind in other_kinds
         )
-        self._converted = [(position, source) for position, source in converters if source]
+        self._converted = [(position, convert) for position, convert in converters if convert]
 
     def run(self, cursor: DBAPICursor, values: Sequence[object]) -> None:
         """Write all values. Raise StoreError if a row that is to be changed does not exist."""

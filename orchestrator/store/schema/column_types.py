@@ -42,7 +42,7 @@ def unescape(text: str) -> str:
     return _ESCAPED.sub(lambda match: chr(int(match[1], 16)), text)
 
 
-def _plain(value: Any) -> object:
+def _jsonable(value: Any) -> object:
     if is_dataclass(value):
         # Unlike ``fields``, this does not build a tuple for every value.
         return {name: getattr(value, name) for name in value.__dataclass_fields__}
@@ -53,14 +53,14 @@ def _plain(value: Any) -> object:
 
 # Write characters without escapes of JSON. Otherwise, two lone surrogates that follow each other
 # would be escaped, and read back as one character.
-_any_to_json = json.JSONEncoder(default=_plain, ensure_ascii=False, separators=(",", ":")).encode
+_any_to_json = json.JSONEncoder(default=_jsonable, ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _to_json(value: Any) -> str:
     try:
         # This encoder takes a third of the time of ``json``. Two values are encoded whenever a
         # worker ends.
-        return pydantic_core.to_json(value, fallback=_plain).decode()
+        return pydantic_core.to_json(value, fallback=_jsonable).decode()
     except pydantic_core.PydanticSerializationError:
         return _any_to_json(value)  # the value has a lone surrogate
 
