@@ -107,14 +107,14 @@ class Demo:
 
         The commands work in any directory.
         """
-        own = shlex.quote(str(self._folder.command))
-        yield "Workers, with the child job", f"{own} status {job_id}"
-        yield "Report: results, merge, and files", f"{own} report {job_id}"
+        program = shlex.quote(str(self._folder.command))
+        yield "Workers, with the child job", f"{program} status {job_id}"
+        yield "Report: results, merge, and files", f"{program} report {job_id}"
         if not landed:  # for example after Ctrl-C: there may be no result
-            yield "Output of the workers", f"{own} logs {job_id}"
+            yield "Output of the workers", f"{program} logs {job_id}"
             return
-        yield "Output of the worker that a gate rejected", f"{own} logs {job_id} worker_2"
-        yield "Changes of the job", f"{own} diff {job_id}"
+        yield "Output of the worker that a gate rejected", f"{program} logs {job_id} worker_2"
+        yield "Changes of the job", f"{program} diff {job_id}"
         project = shlex.quote(str(self._folder.project))
         yield "Landed commits", f"git -C {project} --no-pager log --graph --oneline"
 
@@ -125,9 +125,9 @@ class Demo:
         program = path_here(IN_FOLDER, str(self._folder.path), os.getcwd())
         click.echo(f"$ {program} {shlex.join(arguments)}", err=True)
         process = self._start(arguments)
-        with _forwarded_to(process):
-            returned = process.wait()
-        return returned if returned >= 0 else ExitCode.FAILED
+        with _signals_forwarded_to(process):
+            exit_code = process.wait()
+        return exit_code if exit_code >= 0 else ExitCode.FAILED
 
     def _start(self, arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
         try:
@@ -150,16 +150,16 @@ class Demo:
 
 
 @contextmanager
-def _forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+def _signals_forwarded_to(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     # The command stops its job and its server at a signal.
     def forward(number: int, frame: FrameType | None) -> None:
         process.send_signal(number)
 
     # Do not forward a signal that this process ignores, such as SIGHUP under nohup.
     handled = [number for number in FORWARDED if signal.getsignal(number) is not signal.SIG_IGN]
-    before = [(number, signal.signal(number, forward)) for number in handled]
+    previous_handlers = [(number, signal.signal(number, forward)) for number in handled]
     try:
         yield
     finally:
-        for number, handler in before:
+        for number, handler in previous_handlers:
             signal.signal(number, handler)

@@ -73,8 +73,8 @@ class DemoFolder:
 
         These variables could make commands use another folder than the demo's.
         """
-        own = {name: value for name, value in environ.items() if not name.startswith(FOREIGN)}
-        return {**own, "ORCHESTRATOR_PYTHON": sys.executable}
+        variables = {name: value for name, value in environ.items() if not name.startswith(FOREIGN)}
+        return {**variables, "ORCHESTRATOR_PYTHON": sys.executable}
 
     def head(self, environ: Mapping[str, str]) -> str:
         """Return the checked-out commit of the repository. Raise DemoFailed."""
@@ -113,7 +113,7 @@ class DemoFolder:
 
     def _git(self, environ: Mapping[str, str], *arguments: str) -> str:
         try:
-            ran = subprocess.run(
+            process = subprocess.run(
                 [*GIT, *arguments],
                 cwd=self.project,
                 env=self.environment(environ),
@@ -124,9 +124,9 @@ class DemoFolder:
             )
         except FileNotFoundError:
             raise DemoFailed("git not found on the PATH; install git 2.38 or newer") from None
-        if ran.returncode:
-            raise DemoFailed(f"git {arguments[0]} failed: {ran.stderr.strip()}")
-        return ran.stdout.strip()
+        if process.returncode:
+            raise DemoFailed(f"git {arguments[0]} failed: {process.stderr.strip()}")
+        return process.stdout.strip()
 
 
 def new_folder(keep: Path | None, environ: Mapping[str, str]) -> DemoFolder:
@@ -141,8 +141,8 @@ def new_folder(keep: Path | None, environ: Mapping[str, str]) -> DemoFolder:
     except FileExistsError:
         raise DemoFailed(f"{keep} exists; name a directory that does not exist yet") from None
     except OSError as error:
-        where = keep or tempfile.gettempdir()
-        raise DemoFailed(f"no directory can be created at {where}: {error.strerror}") from error
+        location = keep or tempfile.gettempdir()
+        raise DemoFailed(f"no directory can be created at {location}: {error.strerror}") from error
     folder = DemoFolder(path.resolve())
     try:
         folder.prepare(environ)

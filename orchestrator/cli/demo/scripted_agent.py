@@ -129,8 +129,8 @@ def add_page(name: str) -> None:
     # A file with conflict markers contains the lines of both sides.
     menu = MENU.read_text()
     names = dict.fromkeys([*re.findall(r'"(\w+)"', menu), name])
-    listed = ", ".join(f'"{each}"' for each in names)
-    write(str(MENU), f'"""The menu of the shop."""\n\nPAGES = ({listed})\n')
+    quoted_names = ", ".join(f'"{each}"' for each in names)
+    write(str(MENU), f'"""The menu of the shop."""\n\nPAGES = ({quoted_names})\n')
 
 
 #: Functions that do the work, by title of the task.

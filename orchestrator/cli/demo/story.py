@@ -60,8 +60,8 @@ class Story:
         return [task for task in tasks if task["status"] in SUCCEEDED]
 
     def _rejecting_gates(self, task: Answer) -> Sequence[str]:
-        found = [each for each in self.figures if each["worker_id"] == task["worker_id"]]
-        failures = [failure for each in found for failure in each["failures"]]
+        worker_figures = [each for each in self.figures if each["worker_id"] == task["worker_id"]]
+        failures = [failure for each in worker_figures for failure in each["failures"]]
         return [*dict.fromkeys(gate for failure in failures for gate in failure["gates"])]
 
     def _most_at_once(self) -> int:
