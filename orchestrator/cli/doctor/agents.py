@@ -49,9 +49,9 @@ def _known_agent_checks(
     names = {each.name for each in KNOWN} - {
         name for name, agent in settings.agents.items() if agent.command
     }
-    found = [each for each in agents if each.name in names]
-    yield from (_as_check(each) for each in found if each.usable or each.path)
-    if not any(each.usable for each in found) and not settings.agents:
+    known_agents = [each for each in agents if each.name in names]
+    yield from (_as_check(each) for each in known_agents if each.usable or each.path)
+    if not any(each.usable for each in known_agents) and not settings.agents:
         yield HealthCheck(name="AI agents", ok=None, message=NONE_USABLE)
 
 
@@ -64,18 +64,18 @@ def _as_check(agent: "Availability") -> HealthCheck:
 
 
 def _shell() -> HealthCheck:
-    found = shutil.which("bash")
-    if found is None:
+    program = shutil.which("bash")
+    if program is None:
         fix = "install bash; it runs the commands of workers"
         return HealthCheck(name="agent shell", ok=False, message="bash is not on the PATH", fix=fix)
-    return HealthCheck(name="agent shell", ok=True, message=found)
+    return HealthCheck(name="agent shell", ok=True, message=program)
 
 
 def _user_agent(name: str, agent: "UserAgent") -> HealthCheck:
     program = agent.command[0]
-    found = shutil.which(program)
-    if found is None:
+    path = shutil.which(program)
+    if path is None:
         fix = f"install {program}, or set its full path in config.yaml: agents.{name}.command"
         message = f"{program} is not on the PATH"
         return HealthCheck(name=f"agent {name}", ok=False, message=message, fix=fix)
-    return HealthCheck(name=f"agent {name}", ok=True, message=found)
+    return HealthCheck(name=f"agent {name}", ok=True, message=path)

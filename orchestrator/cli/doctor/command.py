@@ -129,8 +129,8 @@ def doctor(context: CliContext) -> Iterator[HealthCheck]:
     """Run all checks, and yield their results in the order in which to fix problems."""
     yield from install_checks(context.folder)
     settings = None
-    for check, found in config_checks(context.folder, context.environ):
-        settings = found or settings
+    for check, loaded_settings in config_checks(context.folder, context.environ):
+        settings = loaded_settings or settings
         yield check
     yield from project_checks(context.folder, settings)
     yield from machine_checks(context.workspace)

@@ -44,15 +44,15 @@ def _python() -> HealthCheck:
 
 
 def _venv(folder: Path) -> HealthCheck:
-    own = folder / ".venv"
-    if not (own / "bin" / "python").exists():
-        message = f"{own} does not exist; this command runs in {sys.prefix}"
+    venv = folder / ".venv"
+    if not (venv / "bin" / "python").exists():
+        message = f"{venv} does not exist; this command runs in {sys.prefix}"
         return HealthCheck(name=".venv", ok=None, message=message)
-    if Path(sys.prefix).resolve() != own.resolve():
+    if Path(sys.prefix).resolve() != venv.resolve():
         return HealthCheck(
             name=".venv", ok=None, message=f".venv is not in use; this command runs in {sys.prefix}"
         )
-    return HealthCheck(name=".venv", ok=True, message=str(own))
+    return HealthCheck(name=".venv", ok=True, message=str(venv))
 
 
 def _folder_packages(folder: Path) -> HealthCheck:
@@ -65,8 +65,8 @@ def _folder_packages(folder: Path) -> HealthCheck:
 
 
 def _packages(pins: list["_Pin"], installer: str) -> HealthCheck:
-    if wrong := _deviations(pins):
-        return HealthCheck(name="packages", ok=False, message=wrong, fix=f"run {installer}")
+    if deviations := _deviations(pins):
+        return HealthCheck(name="packages", ok=False, message=deviations, fix=f"run {installer}")
     message = f"{len(pins)} packages, all in the pinned versions"
     return HealthCheck(name="packages", ok=True, message=message)
 
@@ -76,15 +76,15 @@ def _grammars(requirements: Path, folder: Path) -> HealthCheck:
         pins = _pins(requirements)
     except OSError as error:
         return _incomplete("grammars", requirements, error)
-    wrong = _deviations(pins)
-    if not wrong:
+    deviations = _deviations(pins)
+    if not deviations:
         message = f"{len(pins)} packages, all in the pinned versions"
         return HealthCheck(name="grammars", ok=True, message=message)
     if not any(pin.installed for pin in pins):
-        wrong = "not installed"
+        deviations = "not installed"
     message = (
-        f"{wrong}; without grammars, the survey reads Python files only, and just counts the lines "
-        f"of other languages"
+        f"{deviations}; without grammars, the survey reads Python files only, and just counts the "
+        f"lines of other languages"
     )
     fix = f"run {quoted(folder / 'install.sh')} --grammars"
     if IS_INSTALLED:
@@ -135,8 +135,8 @@ def _installed(name: str) -> str | None:
 
 
 def _deviations(pins: Iterable[_Pin]) -> str:
-    wrong = [_deviation(pin) for pin in pins if pin.installed != pin.version]
-    return listed(wrong, SHOWN_PACKAGES, "; ")
+    deviations = [_deviation(pin) for pin in pins if pin.installed != pin.version]
+    return listed(deviations, SHOWN_PACKAGES, "; ")
 
 
 def _deviation(pin: _Pin) -> str:

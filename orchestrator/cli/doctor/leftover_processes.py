@@ -17,22 +17,22 @@ def leftover_message(workspace: Path, root_id: str | None = None) -> tuple[str, 
     # Imported here, because --help does not need this module.
     from orchestrator.launchers.local.leftover_process_detection import leftovers
 
-    found = [each for each in leftovers(workspace) if root_id in (None, each.root_id)]
-    if not found:
+    processes = [each for each in leftovers(workspace) if root_id in (None, each.root_id)]
+    if not processes:
         return None
-    named = [
+    descriptions = [
         f"process {each.pid} ({each.command}) of {each.worker_id} of job {each.root_id}"
-        for each in found[:_MOST_NAMED]
+        for each in processes[:_MOST_NAMED]
     ]
-    if len(found) > _MOST_NAMED:
-        named.append(f"{len(found) - _MOST_NAMED} more")
-    message = f"still running after the end of the attempt: {', '.join(named)}"
-    return message, " ".join(["kill -9", *(str(each.pid) for each in found)])
+    if len(processes) > _MOST_NAMED:
+        descriptions.append(f"{len(processes) - _MOST_NAMED} more")
+    message = f"still running after the end of the attempt: {', '.join(descriptions)}"
+    return message, " ".join(["kill -9", *(str(each.pid) for each in processes)])
 
 
 def leftover_check(workspace: Path) -> HealthCheck:
-    found = leftover_message(workspace)
-    if found is None:
+    leftovers = leftover_message(workspace)
+    if leftovers is None:
         return HealthCheck(name="leftover processes", ok=True, message="none")
-    message, command = found
+    message, command = leftovers
     return HealthCheck(name="leftover processes", ok=False, message=message, fix=command)

@@ -44,8 +44,8 @@ def _writable(workspace: Path) -> HealthCheck:
             pass
     except OSError as error:
         message = f"{workspace} cannot be written: {error.strerror}"
-        mine = f"sudo chown -R $(id -un) {quoted(workspace)}"
-        fix = f"change the owner of the workspace: {mine}; or set orchestrator.workspace_root"
+        command = f"sudo chown -R $(id -un) {quoted(workspace)}"
+        fix = f"change the owner of the workspace: {command}; or set orchestrator.workspace_root"
         return HealthCheck(name="workspace", ok=False, message=message, fix=fix)
     return HealthCheck(name="workspace", ok=True, message=f"{workspace} is writable")
 
@@ -77,12 +77,12 @@ def repository_space(project: Path, workspace: Path, least_bytes: int) -> Health
 
 
 def _common_directory(project: Path) -> Path | None:
-    asked = ["git", "rev-parse", "--path-format=absolute", "--git-common-dir"]
+    command = ["git", "rev-parse", "--path-format=absolute", "--git-common-dir"]
     try:
-        answer = subprocess.run(asked, cwd=project, capture_output=True, text=True, check=False)
+        process = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     except OSError:
         return None
-    return Path(answer.stdout.removesuffix("\n")) if answer.returncode == 0 else None
+    return Path(process.stdout.removesuffix("\n")) if process.returncode == 0 else None
 
 
 def _file_system(workspace: Path) -> HealthCheck:
@@ -100,14 +100,14 @@ def file_system_of(path: Path) -> str | None:
         mounts = Path("/proc/self/mountinfo").read_text("utf-8").splitlines()
     except OSError:
         return None
-    best = ("", "")
+    nearest = ("", "")
     for line in mounts:
         left, _, right = line.partition(" - ")
-        place = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4])
-        # If two mounts have the same place, the later mount hides the earlier mount.
-        if path.resolve().is_relative_to(place) and len(place) >= len(best[0]):
-            best = (place, right.split()[0])
-    return best[1] or None
+        mount_point = re.sub(r"\\(\d{3})", lambda octal: chr(int(octal[1], 8)), left.split()[4])
+        # If two mounts have the same mount point, the later mount hides the earlier mount.
+        if path.resolve().is_relative_to(mount_point) and len(mount_point) >= len(nearest[0]):
+            nearest = (mount_point, right.split()[0])
+    return nearest[1] or None
 
 
 def _git() -> HealthCheck:
@@ -115,31 +115,31 @@ def _git() -> HealthCheck:
     if program is None:
         message = "git is not on the PATH; surveys have no history, and no changes are merged"
         return HealthCheck(name="git", ok=None, message=message)
-    answer = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"(\d+)\.(\d+)", answer.stdout)
-    if found is None:
-        message, fix = f"{program} does not work: {answer.stderr.strip()}", "install git again"
+    process = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    version = re.search(r"(\d+)\.(\d+)", process.stdout)
+    if version is None:
+        message, fix = f"{program} does not work: {process.stderr.strip()}", "install git again"
         return HealthCheck(name="git", ok=False, message=message, fix=fix)
-    if (int(found[1]), int(found[2])) < OLDEST_GIT:
-        message = f"{found[0]} is older than 2.38; merges will fail; install git 2.38 or newer"
+    if (int(version[1]), int(version[2])) < OLDEST_GIT:
+        message = f"{version[0]} is older than 2.38; merges will fail; install git 2.38 or newer"
         return HealthCheck(name="git", ok=None, message=message)
-    return HealthCheck(name="git", ok=True, message=answer.stdout.strip())
+    return HealthCheck(name="git", ok=True, message=process.stdout.strip())
 
 
 def _open_files() -> HealthCheck:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     unlimited = resource.RLIM_INFINITY
-    shown = "unlimited" if soft == unlimited else str(soft)
+    limit = "unlimited" if soft == unlimited else str(soft)
     if soft != unlimited and soft < MIN_OPEN_FILES:
         fix = f"ulimit -n {4096 if hard == unlimited else min(4096, hard)}"
-        return HealthCheck(name="open files", ok=False, message=f"ulimit -n is {shown}", fix=fix)
-    return HealthCheck(name="open files", ok=True, message=f"maximum {shown} (ulimit -n)")
+        return HealthCheck(name="open files", ok=False, message=f"ulimit -n is {limit}", fix=fix)
+    return HealthCheck(name="open files", ok=True, message=f"maximum {limit} (ulimit -n)")
 
 
 def _clock() -> HealthCheck:
     now = time.time()
-    shown = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))
+    time_text = time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(now))
     if now < EARLIEST_CLOCK:
         fix = "set the clock: timedatectl set-ntp true"
-        return HealthCheck(name="clock", ok=False, message=f"{shown} is in the past", fix=fix)
-    return HealthCheck(name="clock", ok=True, message=f"{shown}, {os.cpu_count()} processors")
+        return HealthCheck(name="clock", ok=False, message=f"{time_text} is in the past", fix=fix)
+    return HealthCheck(name="clock", ok=True, message=f"{time_text}, {os.cpu_count()} processors")

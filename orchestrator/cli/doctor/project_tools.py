@@ -41,10 +41,10 @@ def host_checks(folder: Path, project: Path) -> Iterator[HealthCheck]:
     Yield nothing if the folder is the project.
     """
     folder = folder.resolve()
-    for place in _directories_with_tools(folder, project.resolve()):
-        name = folder.relative_to(place).as_posix()
+    for directory in _directories_with_tools(folder, project.resolve()):
+        name = folder.relative_to(directory).as_posix()
         for tool, find in _TOOLS.items():
-            if line := find(place, name):
+            if line := find(directory, name):
                 yield HealthCheck(
                     name=f"host {tool}",
                     ok=None,
@@ -61,36 +61,36 @@ def _directories_with_tools(folder: Path, project: Path) -> Sequence[Path]:
     """
     if project == folder or project not in folder.parents:
         return ()
-    above = (project, *project.parents)
-    top = next((each for each in above if (each / ".git").exists()), project)
-    return above[: above.index(top) + 1]
+    directories = (project, *project.parents)
+    top = next((each for each in directories if (each / ".git").exists()), project)
+    return directories[: directories.index(top) + 1]
 
 
-def _mypy(place: Path, name: str) -> Line | None:
+def _mypy(directory: Path, name: str) -> Line | None:
     if any(part.startswith(".") for part in name.split("/")):
         # mypy skips hidden directories.
         return None
     pattern = f"^{re.escape(name)}/"
     for file in ("mypy.ini", ".mypy.ini", "pyproject.toml", "setup.cfg"):
-        section = _mypy_section(place / file)
+        section = _mypy_section(directory / file)
         if section is None:
             continue
-        given = section.get("exclude")
-        patterns = (given,) if isinstance(given, str) else _texts(given)
+        exclude = section.get("exclude")
+        patterns = (exclude,) if isinstance(exclude, str) else _texts(exclude)
         if any(_matches(each, f"{name}/orchestrator/composition/") for each in patterns):
             return None
         if file == "pyproject.toml":
-            shown = ", ".join(f"'{each}'" for each in (*patterns, pattern))
-            return Line(place / file, ", under [tool.mypy]", f"exclude = [{shown}]")
-        shown = "|".join([*(f"(?:{each})" for each in patterns if each), pattern])
-        return Line(place / file, ", under [mypy]", f"exclude = {shown}")
+            excludes = ", ".join(f"'{each}'" for each in (*patterns, pattern))
+            return Line(directory / file, ", under [tool.mypy]", f"exclude = [{excludes}]")
+        excludes = "|".join([*(f"(?:{each})" for each in patterns if each), pattern])
+        return Line(directory / file, ", under [mypy]", f"exclude = {excludes}")
     # mypy may run without settings. Then a dependency or mypy's cache shows that it is used here.
-    if _names_dependency(place, "mypy") or (place / ".mypy_cache").is_dir():
-        if (place / "pyproject.toml").is_file():
-            at = ", as its first line"
-            return Line(place / "pyproject.toml", at, f"tool.mypy.exclude = ['{pattern}']")
+    if _names_dependency(directory, "mypy") or (directory / ".mypy_cache").is_dir():
+        if (directory / "pyproject.toml").is_file():
+            place = ", as its first line"
+            return Line(directory / "pyproject.toml", place, f"tool.mypy.exclude = ['{pattern}']")
         return Line(
-            place / "mypy.ini", ", a new file, after the line [mypy]", f"exclude = {pattern}"
+            directory / "mypy.ini", ", a new file, after the line [mypy]", f"exclude = {pattern}"
         )
     return None
 
@@ -99,8 +99,8 @@ def _mypy_section(file: Path) -> Mapping[str, object] | None:
     text = _text(file)
     try:
         if file.name == "pyproject.toml":
-            found = tomllib.loads(text).get("tool", {}).get("mypy")
-            return found if isinstance(found, dict) else None
+            settings = tomllib.loads(text).get("tool", {}).get("mypy")
+            return settings if isinstance(settings, dict) else None
         parser = configparser.RawConfigParser()
         parser.read_string(text)
         return dict(parser["mypy"]) if "mypy" in parser else None
@@ -111,54 +111,60 @@ def _mypy_section(file: Path) -> Mapping[str, object] | None:
 def _matches(pattern: str, path: str) -> bool:
     # mypy also finds modules in each directory on the path.
     parts = path.split("/")
-    ways = ("/".join(parts[:count]) + "/" for count in range(1, len(parts)))
+    prefixes = ("/".join(parts[:count]) + "/" for count in range(1, len(parts)))
     try:
-        return any(re.search(pattern, way) for way in ways)
+        return any(re.search(pattern, prefix) for prefix in prefixes)
     except re.error:
         return False
 
 
-def _eslint(place: Path, name: str) -> Line | None:
-    if file := _first_match(place, "eslint.config.*"):
+def _eslint(directory: Path, name: str) -> Line | None:
+    if file := _first_match(directory, "eslint.config.*"):
         if _names_in(_text(file), "ignores", name) or _names_in(_text(file), "globalIgnores", name):
             return None
         return Line(file, ", in the exported array", f'{{ ignores: ["{name}/"] }},')
-    if _first_match(place, ".eslintrc*"):
-        return _line_to_ignore(place, name, ".eslintignore")
+    if _first_match(directory, ".eslintrc*"):
+        return _line_to_ignore(directory, name, ".eslintignore")
     return None
 
 
-def _prettier(place: Path, name: str) -> Line | None:
-    settings = _first_match(place, ".prettierrc*") or _first_match(place, "prettier.config.*")
-    if settings or (place / ".prettierignore").exists() or _names_dependency(place, "prettier"):
-        return _line_to_ignore(place, name, ".prettierignore", ".gitignore")
+def _prettier(directory: Path, name: str) -> Line | None:
+    settings = _first_match(directory, ".prettierrc*") or _first_match(
+        directory, "prettier.config.*"
+    )
+    if (
+        settings
+        or (directory / ".prettierignore").exists()
+        or _names_dependency(directory, "prettier")
+    ):
+        return _line_to_ignore(directory, name, ".prettierignore", ".gitignore")
     return None
 
 
-def _line_to_ignore(place: Path, name: str, *files: str) -> Line | None:
+def _line_to_ignore(directory: Path, name: str, *files: str) -> Line | None:
     for file in files:
-        for line in _text(place / file).splitlines():
+        for line in _text(directory / file).splitlines():
             if line.strip().removeprefix("/").removesuffix("*").rstrip("*/") == name:
                 return None
-    return Line(place / files[0], "", f"/{name}/")
+    return Line(directory / files[0], "", f"/{name}/")
 
 
-def _tsc(place: Path, name: str) -> Line | None:
-    file = place / "tsconfig.json"
+def _tsc(directory: Path, name: str) -> Line | None:
+    file = directory / "tsconfig.json"
     if not file.is_file():
         return None
-    found = _json(_text(file))
-    includes, excludes = _texts(found.get("include")), _texts(found.get("exclude"))
-    if "include" not in found:
-        includes = () if "files" in found else ("**/*",)
+    settings = _json(_text(file))
+    includes, excludes = _texts(settings.get("include")), _texts(settings.get("exclude"))
+    if "include" not in settings:
+        includes = () if "files" in settings else ("**/*",)
     if not any(_may_match(each, name) for each in includes):
         return None
     if any(each.removeprefix("./").rstrip("*/") in (name, f"**/{name}") for each in excludes):
         return None
     # With a list of exclusions in the file, the tool ignores its default exclusions.
-    kept = excludes or ("node_modules",)
-    shown = ", ".join(f'"{each}"' for each in (*kept, name))
-    return Line(file, "", f'"exclude": [{shown}],')
+    effective_excludes = excludes or ("node_modules",)
+    entries = ", ".join(f'"{each}"' for each in (*effective_excludes, name))
+    return Line(file, "", f'"exclude": [{entries}],')
 
 
 def _may_match(include: str, name: str) -> bool:
@@ -166,8 +172,8 @@ def _may_match(include: str, name: str) -> bool:
     return not first or first == "." or "*" in first or first == name.split("/")[0]
 
 
-def _cargo(place: Path, name: str) -> Line | None:
-    file = place / "Cargo.toml"
+def _cargo(directory: Path, name: str) -> Line | None:
+    file = directory / "Cargo.toml"
     try:
         workspace = tomllib.loads(_text(file)).get("workspace")
     except tomllib.TOMLDecodeError:
@@ -176,17 +182,17 @@ def _cargo(place: Path, name: str) -> Line | None:
     members, excludes = _texts(workspace.get("members")), _texts(workspace.get("exclude"))
     if name in excludes or not any(fnmatch(name, each) for each in members):
         return None
-    shown = ", ".join(f'"{each}"' for each in (*excludes, name))
-    return Line(file, ", under [workspace]", f"exclude = [{shown}]")
+    entries = ", ".join(f'"{each}"' for each in (*excludes, name))
+    return Line(file, ", under [workspace]", f"exclude = [{entries}]")
 
 
-def _jest(place: Path, name: str) -> Line | None:
+def _jest(directory: Path, name: str) -> Line | None:
     text = f'modulePathIgnorePatterns: ["<rootDir>/{name}/"],'
-    if file := _first_match(place, "jest.config.*"):
+    if file := _first_match(directory, "jest.config.*"):
         if _names_in(_text(file), "modulePathIgnorePatterns", name):
             return None
         return Line(file, ", in the exported object", text)
-    file = place / "package.json"
+    file = directory / "package.json"
     package = _json(_text(file))
     settings = package.get("jest")
     if isinstance(settings, dict):
@@ -195,7 +201,7 @@ def _jest(place: Path, name: str) -> Line | None:
             return None
         quoted = text.replace("modulePathIgnorePatterns", '"modulePathIgnorePatterns"')
         return Line(file, ', under "jest"', quoted)
-    if _names_dependency(place, "jest"):
+    if _names_dependency(directory, "jest"):
         value = json.dumps({"modulePathIgnorePatterns": [f"<rootDir>/{name}/"]})
         return Line(file, "", f'"jest": {value},')
     return None
@@ -211,26 +217,26 @@ _TOOLS: Mapping[str, Finder] = {
 }
 
 
-def _names_dependency(place: Path, tool: str) -> bool:
-    package = _json(_text(place / "package.json"))
+def _names_dependency(directory: Path, tool: str) -> bool:
+    package = _json(_text(directory / "package.json"))
     for kind in ("dependencies", "devDependencies"):
-        listed = package.get(kind)
-        if isinstance(listed, dict) and tool in listed:
+        dependencies = package.get(kind)
+        if isinstance(dependencies, dict) and tool in dependencies:
             return True
     files = ["pyproject.toml", "setup.cfg", "tox.ini", ".pre-commit-config.yaml"]
-    files += [each.name for each in sorted(place.glob("*requirements*.txt"))]
+    files += [each.name for each in sorted(directory.glob("*requirements*.txt"))]
     word = re.compile(rf"(?<![\w.-]){tool}(?![\w.])")
-    return tool == "mypy" and any(word.search(_text(place / each)) for each in files)
+    return tool == "mypy" and any(word.search(_text(directory / each)) for each in files)
 
 
 def _names_in(text: str, setting: str, name: str) -> bool:
     # ``text`` is JavaScript.
-    listed = re.findall(rf"{setting}\s*[:(]\s*\[([^\]]*)\]", text)
-    return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in listed)
+    lists = re.findall(rf"{setting}\s*[:(]\s*\[([^\]]*)\]", text)
+    return any(re.search(rf"[\"'`/>]{re.escape(name)}[\"'`/*]", each) for each in lists)
 
 
-def _first_match(place: Path, pattern: str) -> Path | None:
-    return next(iter(sorted(place.glob(pattern))), None)
+def _first_match(directory: Path, pattern: str) -> Path | None:
+    return next(iter(sorted(directory.glob(pattern))), None)
 
 
 def _text(file: Path) -> str:

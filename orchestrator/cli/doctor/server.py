@@ -49,9 +49,9 @@ def _ready(record: ServerRecord) -> Iterator[HealthCheck]:
         answer = error.problem
     except ClientError:
         return  # the server has exited since the record was read
-    found: Mapping[str, str] = answer.get("checks") or {}
-    wrong = [f"{name}: {state}" for name, state in found.items() if state != "ok"]
-    message = "; ".join(wrong) or str(answer.get("paused") or "")
+    states: Mapping[str, str] = answer.get("checks") or {}
+    failed_checks = [f"{name}: {state}" for name, state in states.items() if state != "ok"]
+    message = "; ".join(failed_checks) or str(answer.get("paused") or "")
     if message:
         fix = (
             "fix the reported cause; then the server continues automatically; details: "
@@ -131,22 +131,22 @@ def scheduler_check(address: str) -> HealthCheck:
 
 
 def node_checks(nodes: Sequence[Mapping[str, Any]]) -> Iterator[HealthCheck]:
-    up = [each for each in nodes if each["state"] == "up"]
-    slots = sum(each["slots"] for each in up)
-    message = f"{len(up)} of {len(nodes)} nodes get workers; slots: {slots}"
-    yield HealthCheck(name="nodes", ok=True if up else None, message=message)
-    for each in nodes:
-        name, state, skew = each["name"], each["state"], each["clock_skew_seconds"]
+    up_nodes = [node for node in nodes if node["state"] == "up"]
+    slots = sum(node["slots"] for node in up_nodes)
+    message = f"{len(up_nodes)} of {len(nodes)} nodes get workers; slots: {slots}"
+    yield HealthCheck(name="nodes", ok=True if up_nodes else None, message=message)
+    for node in nodes:
+        name, state, skew = node["name"], node["state"], node["clock_skew_seconds"]
         if state == "unreachable":
             fix = (
                 f"on {name}: {COMMAND} node join FILE; if the machine is switched off: "
                 f"{COMMAND} nodes forget {name}"
             )
-            message = f"unreachable for {each['seen_seconds'] or 0:.0f} s"
+            message = f"unreachable for {node['seen_seconds'] or 0:.0f} s"
             yield HealthCheck(name=f"node {name}", ok=False, message=message, fix=fix)
         elif state == "rejected":
             fix = f"fix the reported cause; then check the node: {COMMAND} nodes"
-            yield HealthCheck(name=f"node {name}", ok=False, message=each["notice"], fix=fix)
+            yield HealthCheck(name=f"node {name}", ok=False, message=node["notice"], fix=fix)
         elif abs(skew) > _MOST_SKEW_SECONDS:
             message = f"the node's clock is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'}"
             fix = f"set the clock of {name}, for example with NTP"
