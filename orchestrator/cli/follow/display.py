@@ -73,9 +73,9 @@ class Region:
         shown = tuple(fit(line, width - 1) for line in changing[-max(1, height - 1) :])
         if not staying and shown == self._shown:
             return
-        above = "".join(f"{line}\n" for line in staying)
-        back = f"\r\x1b[{len(shown) - 1}A" if len(shown) > 1 else "\r"
-        text = f"{above}{_WRAP_OFF}{LINE_END.join(shown)}{back}{_WRAP_ON}"
+        permanent_text = "".join(f"{line}\n" for line in staying)
+        cursor_up = f"\r\x1b[{len(shown) - 1}A" if len(shown) > 1 else "\r"
+        text = f"{permanent_text}{_WRAP_OFF}{LINE_END.join(shown)}{cursor_up}{_WRAP_ON}"
         # Print all lines in one write, so that a signal cannot interrupt the output in the middle.
         self._shown = None
         with reader_may_leave(self._stream):
@@ -199,20 +199,20 @@ class LiveDisplay(Display):
     def _region_lines(self) -> Iterator[str]:
         width, height = self._region.size
         now, style = time.time(), self._style
-        below = [
+        bottom_lines = [
             *self._workers(now, min(SHOWN_WORKERS, max(1, height - 4))),
             *(f"  {style.dim(each)}" for each in self._progress.job_activities()),
             progress_line(self._progress, now, self._began, width - 1, style, self._is_unicode),
         ]
-        room = height - 1 - len(below)
+        body_height = height - 1 - len(bottom_lines)
         body = list(self.body)
-        if len(body) > room:
-            yield from body[: max(0, room - 1)]
-            rest = len(body) - max(0, room - 1)
-            yield style.dim(f"  ... and {rest} more lines; show all: {COMMAND} status")
+        if len(body) > body_height:
+            yield from body[: max(0, body_height - 1)]
+            hidden_count = len(body) - max(0, body_height - 1)
+            yield style.dim(f"  ... and {hidden_count} more lines; show all: {COMMAND} status")
         else:
             yield from body
-        yield from below
+        yield from bottom_lines
 
     @property
     def _is_unicode(self) -> bool:
@@ -226,22 +226,24 @@ class LiveDisplay(Display):
         progress = self._progress
         # Waiting workers have less to show: they come after the running workers.
         busy = {**dict(progress.running()), **dict(progress.waiting())}
-        shown = dict(list(busy.items())[:most])
-        last_lines = self._output.of(shown) if self._output else {}
-        rows = [(indent(each) + each, progress.agents.get(each, ""), each) for each in shown]
-        names = max((columns(name) for name, _, _ in rows), default=0)
-        agents = max((columns(agent) for _, agent, _ in rows), default=0)
+        shown_workers = dict(list(busy.items())[:most])
+        last_lines = self._output.of(shown_workers) if self._output else {}
+        rows = [
+            (indent(each) + each, progress.agents.get(each, ""), each) for each in shown_workers
+        ]
+        name_width = max((columns(name) for name, _, _ in rows), default=0)
+        agent_width = max((columns(agent) for _, agent, _ in rows), default=0)
         for name, agent, worker in rows:
-            took = duration(max(0.0, now - shown[worker]))
+            elapsed = duration(max(0.0, now - shown_workers[worker]))
             is_waiting = progress.workers[worker] == "waiting"
-            doing = progress.activities.get(worker) or last_lines.get(worker, "")
-            start = padded(name, names)
-            known = f"{padded(agent, agents)} {took:>8}"
-            text = printable(f"{known}  {doing}").rstrip()
+            activity = progress.activities.get(worker) or last_lines.get(worker, "")
+            start = padded(name, name_width)
+            agent_and_time = f"{padded(agent, agent_width)} {elapsed:>8}"
+            text = printable(f"{agent_and_time}  {activity}").rstrip()
             style = self._style
             yield f"{style.waiting(start) if is_waiting else style.busy(start)} {style.dim(text)}"
-        if len(busy) > len(shown):
-            yield self._style.dim(f"... and {len(busy) - len(shown)} more")
+        if len(busy) > len(shown_workers):
+            yield self._style.dim(f"... and {len(busy) - len(shown_workers)} more")
 
 
 def rows_of(line: str, width: int) -> list[str]:
@@ -257,9 +259,9 @@ def rows_of(line: str, width: int) -> list[str]:
 
 def timed_line(seconds: float, line: str, event: Event, style: Style) -> str:
     """Return the time ``seconds``, followed by an event's line in the color of the event's kind."""
-    head, colon, rest = line.partition(": ")
+    head, colon, tail = line.partition(": ")
     paint = style.of(_style_name(event))
-    return f"{style.dim(f'{seconds:7.1f}s')}  {paint(head)}{colon}{rest}"
+    return f"{style.dim(f'{seconds:7.1f}s')}  {paint(head)}{colon}{tail}"
 
 
 def _style_name(event: Event) -> str:
@@ -322,8 +324,8 @@ def display_for(context: CliContext, stream: TextIO | None = None) -> Display:
 
     Return a LiveDisplay if the stream is a suitable terminal, otherwise a PlainDisplay.
     """
-    to = stream or sys.stderr
-    style = style_of(context.environ, to)
-    if context.as_json or is_plain(context.environ, to.isatty()):
+    output = stream or sys.stderr
+    style = style_of(context.environ, output)
+    if context.as_json or is_plain(context.environ, output.isatty()):
         return PlainDisplay(style)
-    return LiveDisplay(style, to)
+    return LiveDisplay(style, output)

@@ -39,15 +39,15 @@ def line_of(event: Event, progress: EarlierFacts) -> str | None:
         return _child_job(str(event["job_id"]), facts)
     subject = indent(worker) + worker if worker else f"job {event['job_id']}"
     if kind in (EventKind.GATE_RUN_STARTED, EventKind.GATE_RUN_ENDED, EventKind.GATE_ENDED):
-        return _of_gate(kind, subject if worker else "", worker, facts)
+        return _gate_line(kind, subject if worker else "", worker, facts)
     if kind == EventKind.WORKER_RESUMED:
         return f"{subject} resumed{progress.resumed_because(worker)}"
     if kind == EventKind.WORKER_ENDED:
         return _ended(subject, facts, moment(event.get("at")), progress.started_at.get(worker))
     if kind in _OF_JOBS:
         subject = f"job {event['job_id']}"
-    made = _TEXTS.get(kind)
-    return made(subject, facts) if made else None
+    text_of = _TEXTS.get(kind)
+    return text_of(subject, facts) if text_of else None
 
 
 def _child_job(job: str, facts: Facts) -> str | None:
@@ -60,8 +60,8 @@ def _child_job(job: str, facts: Facts) -> str | None:
 
 def _started(subject: str, facts: Facts) -> str:
     attempt = int(facts.get("attempt") or 1)
-    again = f", attempt {attempt}" if attempt > 1 else ""
-    return f"{subject} started ({facts.get('agent') or ''}{again})"
+    attempt_text = f", attempt {attempt}" if attempt > 1 else ""
+    return f"{subject} started ({facts.get('agent') or ''}{attempt_text})"
 
 
 def _waiting(subject: str, facts: Facts) -> str:
@@ -87,9 +87,9 @@ def _ended(subject: str, facts: Facts, at: float | None, began: float | None) ->
     status = str(facts.get("status") or "ended")
     with_jobs = status == WorkerStatus.RECURSIVE_SUCCESS
     status = WorkerStatus.SUCCESS.value if with_jobs else status
-    took = "" if at is None or began is None else f" after {duration(at - began)}"
+    elapsed = "" if at is None or began is None else f" after {duration(at - began)}"
     children = " (with child jobs)" if with_jobs else ""
-    return f"{subject} {status}{took}{children}{because(facts)}"
+    return f"{subject} {status}{elapsed}{children}{because(facts)}"
 
 
 def _gates(subject: str, facts: Facts) -> str | None:
@@ -117,14 +117,14 @@ def _passed_over(subject: str, facts: Facts) -> str:
 
 def _planned(subject: str, facts: Facts) -> str:
     tasks, instead = int(facts.get("tasks") or 0), facts.get("fallback_from")
-    made = f"{subject}: {plural(tasks, 'task')}, planned by {facts.get('source')}"
-    return f"{made}{f' instead of {instead}' if instead else ''}{because(facts)}"
+    text = f"{subject}: {plural(tasks, 'task')}, planned by {facts.get('source')}"
+    return f"{text}{f' instead of {instead}' if instead else ''}{because(facts)}"
 
 
 def _asked(subject: str, facts: Facts) -> str:
     question = first_line(facts.get("question"), REASON_CHARACTERS)
-    asked = f"{subject} asks a person: {question} (task {facts.get('task_id')})"
-    return f"{asked}; to answer: {COMMAND} inbox"
+    text = f"{subject} asks a person: {question} (task {facts.get('task_id')})"
+    return f"{text}; to answer: {COMMAND} inbox"
 
 
 _DECIDED = {"approve": "approved", "reject": "rejected"}
@@ -134,16 +134,16 @@ def _answered(subject: str, facts: Facts) -> str:
     by = facts.get("by")
     comment = first_line(facts.get("comment"), REASON_CHARACTERS)
     how = f"by {by}" if by else "by its timeout"
-    decided = _DECIDED.get(str(facts.get("answer")), "answered")
-    return f"{subject} {decided} {how}{f': {comment}' if comment else ''}"
+    decision = _DECIDED.get(str(facts.get("answer")), "answered")
+    return f"{subject} {decision} {how}{f': {comment}' if comment else ''}"
 
 
 def _chosen(_: str, facts: Facts) -> str:
     order, task = facts.get("order") or ["?"], facts.get("task_id")
     reason = first_line(facts.get("reason"), REASON_CHARACTERS)
-    named = f"{task}: " if task else ""
+    prefix = f"{task}: " if task else ""
     why = f" ({reason})" if reason else ""
-    return f"{named}{order[0]} chosen of {len(order)} candidates{why}"
+    return f"{prefix}{order[0]} chosen of {len(order)} candidates{why}"
 
 
 def _feedback(subject: str, facts: Facts) -> str:
@@ -225,24 +225,24 @@ def indent(worker_id: str) -> str:
     return "  " * max(0, worker_id.count("_") - 1)
 
 
-def _of_gate(kind: str, subject: str, worker: str, facts: Facts) -> str | None:
+def _gate_line(kind: str, subject: str, worker: str, facts: Facts) -> str | None:
     """Return the line of a gate's event: ``worker_1: running gate tests on the base commit``.
 
     Return None if the event gets no line. ``facts``: the event's data.
     """
-    by, name = f"{subject}: " if subject else "", first_line(facts.get("gate"), NAME_CHARACTERS)
+    prefix, name = f"{subject}: " if subject else "", first_line(facts.get("gate"), NAME_CHARACTERS)
     if kind == EventKind.GATE_ENDED:
-        return _gate_ended(f"{by}gate {name}", facts)
+        return _gate_ended(f"{prefix}gate {name}", facts)
     # No line for a worker's own gates: the line of gates_started names them, and each outcome has
     # its seconds.
     if worker and facts.get("on") == worker:
         return None
     on = first_line(facts.get("on"), NAME_CHARACTERS)
     if kind == EventKind.GATE_RUN_STARTED:
-        return f"{by}running gate {name} on the {on}"
+        return f"{prefix}running gate {name} on the {on}"
     seconds = float(facts.get("seconds") or 0)
     is_shown = seconds >= LEAST_SHOWN_SECONDS
-    return f"{by}gate {name} on the {on} ended after {duration(seconds)}" if is_shown else None
+    return f"{prefix}gate {name} on the {on} ended after {duration(seconds)}" if is_shown else None
 
 
 def _gate_ended(gate: str, facts: Facts) -> str | None:
@@ -250,10 +250,12 @@ def _gate_ended(gate: str, facts: Facts) -> str | None:
         return None
     outcome = str(facts.get("outcome") or facts.get("status")).replace("_", " ")
     seconds = float(facts.get("seconds") or 0)
-    took = f" after {duration(seconds)}" if seconds else ""
-    found = "; ".join(map(str, facts.get("failures") or ()))
-    why = first_line(found or (outcome != "passed" and facts.get("note")) or "", REASON_CHARACTERS)
-    return f"{gate} {outcome}{took}{f': {why}' if why else ''}"
+    elapsed = f" after {duration(seconds)}" if seconds else ""
+    failures = "; ".join(map(str, facts.get("failures") or ()))
+    why = first_line(
+        failures or (outcome != "passed" and facts.get("note")) or "", REASON_CHARACTERS
+    )
+    return f"{gate} {outcome}{elapsed}{f': {why}' if why else ''}"
 
 
 def awaited(facts: Facts) -> str:
@@ -261,8 +263,8 @@ def awaited(facts: Facts) -> str:
         ", ".join(first_line(each, NAME_CHARACTERS) for each in facts.get(kind) or ())
         for kind in ("child_job_ids", "locks")
     )
-    both = (f"child job {jobs}" if jobs else "", f"lock {locks}" if locks else "")
-    return " and ".join(filter(None, both)) or "child jobs"
+    parts = (f"child job {jobs}" if jobs else "", f"lock {locks}" if locks else "")
+    return " and ".join(filter(None, parts)) or "child jobs"
 
 
 def because(facts: Facts) -> str:

@@ -61,7 +61,7 @@ def follow(
     job's stop. The second Ctrl-C raises UserExited.
     """
     news = FollowListener(context, client.api_url, job_id)
-    held = BlockedWorkers(client, job_id)
+    blocked_workers = BlockedWorkers(client, job_id)
     display.show_output_of(_logs_of(context, job_id))
     interrupted = False
     while True:
@@ -69,7 +69,7 @@ def follow(
             for item in news:
                 if isinstance(item, FollowEnd):
                     return item.answer, interrupted
-                _show(item, display, held)
+                _show(item, display, blocked_workers)
                 if on_event is not None and isinstance(item, dict):
                     on_event(item)
                 if item is None and (answer := _ended_without_server(context, job_id)):
@@ -97,7 +97,7 @@ def watch(
     KeyboardInterrupt.
     """
     deadline, refresh_at = time.monotonic() + seconds, 0.0
-    held = BlockedWorkers(client, job_id)
+    blocked_workers = BlockedWorkers(client, job_id)
     display.silent_until = time.time()
     display.show_output_of(_logs_of(context, job_id))
     try:
@@ -107,7 +107,7 @@ def watch(
             if body is not None and time.monotonic() >= refresh_at:
                 display.body = body()
                 refresh_at = time.monotonic() + REFRESH_SECONDS
-            _show(item, display, held)
+            _show(item, display, blocked_workers)
             if time.monotonic() >= deadline:
                 break
             if item is None and (answer := _ended_without_server(context, job_id)):
@@ -144,18 +144,20 @@ def _ended_without_server(context: CliContext, job_id: str) -> dict[str, Any] | 
     return answer if answer["status"] in ENDED_JOB else None
 
 
-def _show(item: dict[str, Any] | str | None, display: Display, held: BlockedWorkers) -> None:
+def _show(
+    item: dict[str, Any] | str | None, display: Display, blocked_workers: BlockedWorkers
+) -> None:
     if isinstance(item, str):
         display.say(item)
         return
     if item is not None:
-        held.news()
+        blocked_workers.news()
         display.event(item)
         return
     display.tick()
     if is_hung_up(STANDARD_ERROR):
         hang_up()
-    if display.idle() and (line := held.ask()):
+    if display.idle() and (line := blocked_workers.ask()):
         display.say(line)
 
 
@@ -222,9 +224,9 @@ def stop_signals_interrupt() -> Iterator[None]:
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # SIGHUP is ignored under nohup
         numbers.append(signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
+    previous_handlers = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)

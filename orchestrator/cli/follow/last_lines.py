@@ -36,15 +36,15 @@ class LastLines:
         return {worker: line for worker, (_, line) in self._read.items() if line}
 
     def _size_and_last_line(self, worker: str, started_at: float) -> tuple[int, str]:
-        known = self._read.get(worker, (-1, ""))
+        previous = self._read.get(worker, (-1, ""))
         try:
             with open_plain(self._logs / f"depth_{worker.count('_') - 1}_{worker}.log") as log:
-                found = os.fstat(log.fileno())
-                if found.st_size == known[0] or found.st_mtime < started_at:
-                    return known if found.st_size == known[0] else (-1, "")
-                log.seek(max(0, found.st_size - TAIL_BYTES))
+                status = os.fstat(log.fileno())
+                if status.st_size == previous[0] or status.st_mtime < started_at:
+                    return previous if status.st_size == previous[0] else (-1, "")
+                log.seek(max(0, status.st_size - TAIL_BYTES))
                 text = log.read(TAIL_BYTES).decode("utf-8", "replace")
         except OSError:
             return -1, ""
         # A carriage return also ends a line, because programs redraw their progress with it.
-        return found.st_size, next(reversed(lines_of(text.replace("\r", "\n"))), "")
+        return status.st_size, next(reversed(lines_of(text.replace("\r", "\n"))), "")

@@ -66,8 +66,8 @@ class ProgressLines:
                 self._parents.add(str(facts.get("parent_worker_id") or ""))
         elif kind == EventKind.JOB_RETRIED:
             job.ended = ""
-            again = [each for each in job.workers if self.workers[each] not in SUCCEEDED]
-            self.workers.update(dict.fromkeys(again, "pending"))
+            retried_workers = [each for each in job.workers if self.workers[each] not in SUCCEEDED]
+            self.workers.update(dict.fromkeys(retried_workers, "pending"))
         elif kind == EventKind.JOB_REOPENED:
             job.ended = ""
         elif kind == EventKind.FEEDBACK_GIVEN and worker:
@@ -117,11 +117,11 @@ class ProgressLines:
             self.activities[worker] = f"running gates: {gates}"
         elif kind == EventKind.GATE_RUN_STARTED:
             gate, on = first_line(facts.get("gate"), 40), first_line(facts.get("on"), 40)
-            running = f"running gate {gate} on the {on}"
+            activity = f"running gate {gate} on the {on}"
             if not worker:
-                job.activity = running
+                job.activity = activity
             elif on != worker:
-                self.activities[worker] = running
+                self.activities[worker] = activity
         elif kind == EventKind.GATE_RUN_ENDED and not worker:
             job.activity = ""
 
@@ -199,8 +199,8 @@ class ProgressLines:
     @property
     def cost_usd(self) -> float | None:
         """Known cost of all workers so far, in US dollars; None if no cost is known."""
-        known = [cost for cost in self._costs.values() if cost is not None]
-        return sum(known) if known else None
+        known_costs = [cost for cost in self._costs.values() if cost is not None]
+        return sum(known_costs) if known_costs else None
 
     @property
     def cost_is_partial(self) -> bool:
@@ -213,10 +213,13 @@ class ProgressLines:
         """
         if len(self._finished_seconds) < LEAST_FINISHED:
             return None
-        each = sum(self._finished_seconds) / len(self._finished_seconds)
-        begun = [max(0.0, each - (now - at)) for _, at in self.running()]
+        mean_seconds = sum(self._finished_seconds) / len(self._finished_seconds)
+        remaining_seconds = [max(0.0, mean_seconds - (now - at)) for _, at in self.running()]
         lanes = max(1, self._most_running)
-        return max([(self.queued * each + sum(begun)) / lanes, *begun]) or None
+        return (
+            max([(self.queued * mean_seconds + sum(remaining_seconds)) / lanes, *remaining_seconds])
+            or None
+        )
 
 
 #: Status of the worker after an event, by kind of event. For kinds that are not listed, the event's

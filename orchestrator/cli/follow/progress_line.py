@@ -55,9 +55,9 @@ def _parts(
     if cost := _cost(progress):
         yield "cost", cost
     yield "elapsed", style.dim(duration(0 if began is None else max(0.0, now - began)))
-    left = progress.seconds_left(now)
-    if left is not None and left >= LEAST_SECONDS_LEFT:
-        yield "left", style.dim(f"about {duration(round(left))} left")
+    remaining = progress.seconds_left(now)
+    if remaining is not None and remaining >= LEAST_SECONDS_LEFT:
+        yield "left", style.dim(f"about {duration(round(remaining))} left")
 
 
 def _cost(progress: ProgressLines) -> str:
@@ -72,8 +72,8 @@ def _bar(progress: ProgressLines, style: Style, is_unicode: bool) -> str:
     if not (total := progress.total):
         return ""
     full, empty = "━─" if is_unicode else "#-"
-    lost = sum(number for number, _ in progress.unsuccessful())
+    unsuccessful = sum(number for number, _ in progress.unsuccessful())
     good = BAR_COLUMNS * progress.done // total
-    bad = min(BAR_COLUMNS - good, -(-BAR_COLUMNS * lost // total) if lost else 0)
-    rest = BAR_COLUMNS - good - bad
-    return f"{style.good(full * good)}{style.bad(full * bad)}{style.dim(empty * rest)} "
+    bad = min(BAR_COLUMNS - good, -(-BAR_COLUMNS * unsuccessful // total) if unsuccessful else 0)
+    remaining = BAR_COLUMNS - good - bad
+    return f"{style.good(full * good)}{style.bad(full * bad)}{style.dim(empty * remaining)} "

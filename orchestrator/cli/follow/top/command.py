@@ -64,21 +64,21 @@ class _Once:
 
 
 def _print_once(context: CliContext, source: AnySource, job_id: str) -> int:
-    asked = _Once(job_id)
+    query = _Once(job_id)
     if job_id:
-        asked.view.opened[job_id] = True
-    asked.view.show(source.read(asked))
+        query.view.opened[job_id] = True
+    query.view.show(source.read(query))
     # Read a second time: only the visible workers get a last line, and the first read shows
     # which workers are visible.
-    snapshot = source.read(asked)
-    asked.view.show(snapshot)
-    asked.view.selected = ("", "")
+    snapshot = source.read(query)
+    query.view.show(snapshot)
+    query.view.selected = ("", "")
     source.close()
     width, height = shutil.get_terminal_size()
     if not sys.stdout.isatty():
-        height = min(MOST_LINES, len(asked.view.rows) + ROWS_AROUND)
+        height = min(MOST_LINES, len(query.view.rows) + ROWS_AROUND)
     style = style_of(context.environ, sys.stdout)
-    frame = Frame(snapshot=snapshot, view=asked.view, style=style, is_unicode=_is_unicode())
+    frame = Frame(snapshot=snapshot, view=query.view, style=style, is_unicode=_is_unicode())
     # The last line of a frame has the keys.
     for line in frame.lines(width, max(height, LEAST_HEIGHT))[:-1]:
         click.echo(line)

@@ -89,14 +89,14 @@ class Frame:
         if width < LEAST_WIDTH or height < LEAST_HEIGHT:
             return [fit(f"{width}x{height} is too small", width)] + [""] * (height - 1)
         body = height - ROWS_AROUND
-        below = self._pane_lines(body)
-        rows = body - len(below)
-        drawn = [self._row(row, width) for row in self.view.window(rows)] if rows else []
-        if rows and not drawn:
-            drawn = [self._empty_text()]
-        drawn += [""] * (rows - len(drawn))
-        found = [self._head(width), self._titles(width), *drawn, *below, self._foot()]
-        return [fit(self._displayable(line), width) for line in found]
+        pane_lines = self._pane_lines(body)
+        rows = body - len(pane_lines)
+        row_lines = [self._row(row, width) for row in self.view.window(rows)] if rows else []
+        if rows and not row_lines:
+            row_lines = [self._empty_text()]
+        row_lines += [""] * (rows - len(row_lines))
+        lines = [self._head(width), self._titles(width), *row_lines, *pane_lines, self._foot()]
+        return [fit(self._displayable(line), width) for line in lines]
 
     def _displayable(self, line: str) -> str:
         return line if self.is_unicode else line.replace("·", "|").replace("▸", ">")
@@ -107,22 +107,22 @@ class Frame:
         return "  no jobs" if self.snapshot.at else "  reading the jobs ..."
 
     def _head(self, width: int) -> str:
-        shown = self.snapshot
+        snapshot = self.snapshot
         parts = [
-            "read-only: no server runs" if shown.is_offline else "orchestrator",
-            f"{shown.unfinished} of {shown.total} jobs unfinished",
+            "read-only: no server runs" if snapshot.is_offline else "orchestrator",
+            f"{snapshot.unfinished} of {snapshot.total} jobs unfinished",
         ]
-        if not shown.is_offline:  # without a server, the numbers are not current
-            parts += [f"{plural(shown.running, 'worker')} running"]
-            parts += [f"${shown.cost_usd:.2f}"]
-        parts += [f"waiting for you: {shown.needs}"] if shown.needs else []
+        if not snapshot.is_offline:  # without a server, the numbers are not current
+            parts += [f"{plural(snapshot.running, 'worker')} running"]
+            parts += [f"${snapshot.cost_usd:.2f}"]
+        parts += [f"waiting for you: {snapshot.needs}"] if snapshot.needs else []
         parts += [f"order: {self.view.order.value}"] if width > 100 else []
         parts += [f"search: {self.view.text}"] if self.view.text else []
-        parts += [shown.problem] if shown.problem else []
-        clock = time.strftime("%H:%M:%S", time.localtime(shown.at)) if shown.at else ""
-        text = fit(" · ".join(map(printable, parts)), width - len(clock) - 1)
-        style = self.style.bad if shown.problem else self.style.bold
-        return style(f"{padded(text, width - len(clock))}{clock}")
+        parts += [snapshot.problem] if snapshot.problem else []
+        time_text = time.strftime("%H:%M:%S", time.localtime(snapshot.at)) if snapshot.at else ""
+        text = fit(" · ".join(map(printable, parts)), width - len(time_text) - 1)
+        style = self.style.bad if snapshot.problem else self.style.bold
+        return style(f"{padded(text, width - len(time_text))}{time_text}")
 
     def _foot(self) -> str:
         if self.prompt:
@@ -136,11 +136,11 @@ class Frame:
 
     def _flexible_widths(self, width: int) -> tuple[int, int]:
         """Return the widths of the two flexible columns: title, and last line of output."""
-        used = (
+        used_width = (
             2 + _NAME_WIDTH + sum(_WIDTHS[name][0] + 1 for name in self._shown_columns(width)) + 1
         )
-        rest = max(0, width - used)
-        return (rest // 2, rest - rest // 2 - 1) if width >= _LAST_FROM else (rest, 0)
+        free = max(0, width - used_width)
+        return (free // 2, free - free // 2 - 1) if width >= _LAST_FROM else (free, 0)
 
     def _titles(self, width: int) -> str:
         _, last = self._flexible_widths(width)
@@ -153,9 +153,9 @@ class Frame:
         parts = [padded(fit(printable(name), _NAME_WIDTH + 2), _NAME_WIDTH + 2)]
         parts.append(padded(fit(title, title_width), title_width))
         for column in self._shown_columns(width):
-            room = _WIDTHS[column][0]
-            text = fit(printable(cells.get(column, "")), room)
-            blank = " " * max(0, room - columns(text))
+            cell_width = _WIDTHS[column][0]
+            text = fit(printable(cells.get(column, "")), cell_width)
+            blank = " " * max(0, cell_width - columns(text))
             parts.append(f"{blank}{text}" if column in _NUMBERS else f"{text}{blank}")
         parts += [fit(last, last_width)] if last_width else []
         return " ".join(parts).rstrip()
@@ -210,13 +210,13 @@ class Frame:
         if pane is None:
             return []
         height = body if pane.is_whole else max(3, body // 2)
-        room = height - 1
+        line_count = height - 1
         end = max(0, len(pane.lines) - pane.lines_below)
-        lines = pane.lines[max(0, end - room) : end]
-        shown = [printable(each).replace("\t", "    ") for each in lines]
+        lines = pane.lines[max(0, end - line_count) : end]
+        visible_lines = [printable(each).replace("\t", "    ") for each in lines]
         rule = "─" if self.is_unicode else "-"
         head = self.style.dim(f"{rule * 3} {printable(pane.title)} {rule * 3}")
-        return [head, *shown, *[""] * (room - len(shown))]
+        return [head, *visible_lines, *[""] * (line_count - len(visible_lines))]
 
 
 def count(number: int | None) -> str:

@@ -181,9 +181,9 @@ class TopProgram:
         if self._typed is not None:
             self._type(key)
         elif self._asked is not None:
-            asked, self._asked, self._question = self._asked, None, ""
+            action, self._asked, self._question = self._asked, None, ""
             if key in ("y", "Y"):
-                asked()
+                action()
         else:
             self._command(key)
 
@@ -200,7 +200,7 @@ class TopProgram:
             self._typed += key
 
     def _command(self, key: str) -> None:
-        known: Mapping[str, Callable[[], None]] = {
+        actions: Mapping[str, Callable[[], None]] = {
             "q": self._quit,
             "interrupt": self._quit,
             "suspend": self._screen.suspend,
@@ -235,8 +235,8 @@ class TopProgram:
         }
         if key in moves:
             self._move(moves[key])
-        elif key in known:
-            known[key]()
+        elif key in actions:
+            actions[key]()
 
     def _move(self, by: int) -> None:
         pane = self._frame.pane
@@ -260,12 +260,12 @@ class TopProgram:
         elif self._frame.view.text:
             self._find("")
 
-    def _open(self, wanted: bool | None) -> None:
+    def _open(self, becomes_open: bool | None) -> None:
         view, row = self._frame.view, self._frame.view.row
         if row is not None:
             is_open = view.is_open(row.job)
-            view.opened[row.job.job_id] = not is_open if wanted is None else wanted
-            if wanted is not True:
+            view.opened[row.job.job_id] = not is_open if becomes_open is None else becomes_open
+            if becomes_open is not True:
                 view.selected = (row.job.job_id, "")
             view.show(self._frame.snapshot)
             self._refresher.wants(view.opened, [])
@@ -405,10 +405,10 @@ def changes(context: CliContext, job_id: str, worker_id: str) -> str:
     context.work_on_project_of(job_id)
     folder, environ = context.folder, context.environ
     if worker_id:
-        shown = worker_difference(folder, environ, job_id, worker_id, stat=False)
+        patch = worker_difference(folder, environ, job_id, worker_id, stat=False)
     else:
-        shown = landing(folder, environ, job_id, job_id).diff(stat=False)
-    return shown.decode("utf-8", "replace")
+        patch = landing(folder, environ, job_id, job_id).diff(stat=False)
+    return patch.decode("utf-8", "replace")
 
 
 def _retry_worker(client: OrchestratorClient, worker: WorkerLine) -> str:

@@ -98,11 +98,11 @@ class Screen:
         """Restore the terminal. Idempotent."""
         if self._before is None:
             return
-        before, self._before = self._before, None
+        attributes, self._before = self._before, None
         with suppress(OSError, termios.error):
             self._write(_LEAVE)
         with suppress(OSError, termios.error):
-            termios.tcsetattr(self._in, termios.TCSADRAIN, before)  # type: ignore[arg-type]
+            termios.tcsetattr(self._in, termios.TCSADRAIN, attributes)  # type: ignore[arg-type]
 
     def suspend(self) -> None:
         """Suspend the program, as Ctrl-Z does.
@@ -212,8 +212,8 @@ def decoded(data: bytes) -> Iterator[str]:
                 continue
             if text[1:2] in ("[", "O"):
                 # An unknown sequence, up to its final letter.
-                rest = text[2:].lstrip("0123456789;<>?")
-                text = rest[1:]
+                remaining_text = text[2:].lstrip("0123456789;<>?")
+                text = remaining_text[1:]
                 continue
             yield "escape"
         else:

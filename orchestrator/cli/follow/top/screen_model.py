@@ -11,8 +11,8 @@ Answer = Mapping[str, Any]
 
 #: Rank of a worker's status in the order by attention: failures first.
 ATTENTION: Mapping[str, int] = {
-    status: place
-    for place, status in enumerate(
+    status: rank
+    for rank, status in enumerate(
         (
             WorkerStatus.FAILED,
             WorkerStatus.TIMEOUT,

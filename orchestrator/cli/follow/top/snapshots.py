@@ -85,18 +85,18 @@ class ServerSource:
         if not job_id:
             return self._answer("jobs", depth=0, page_size=MOST_JOBS)
         # The answer of ``status`` lacks the usage and the needs of the job.
-        listed = self._answer("jobs", q=job_id, page_size=MOST_JOBS)["jobs"]
-        jobs = [each for each in listed if each["job_id"] == job_id]
+        matching_jobs = self._answer("jobs", q=job_id, page_size=MOST_JOBS)["jobs"]
+        jobs = [each for each in matching_jobs if each["job_id"] == job_id]
         jobs = jobs or [self._answer("jobs", job_id, "status", tasks="none")]
         return {"jobs": jobs, "total": 1}
 
     def _with_workers(self, job: JobLine, wanted: Wanted) -> JobLine:
         if not wanted.is_open(job):
             return job
-        workers, at, took = self._columns.get(job.job_id, ((), 0.0, 0.0))
+        workers, read_at, read_seconds = self._columns.get(job.job_id, ((), 0.0, 0.0))
         # An ended job is read a last time, for its final state.
-        is_final = job.has_ended and job.ended_at is not None and at > job.ended_at
-        if not is_final and time.time() - at >= took / MOST_SHARE:
+        is_final = job.has_ended and job.ended_at is not None and read_at > job.ended_at
+        if not is_final and time.time() - read_at >= read_seconds / MOST_SHARE:
             began = time.time()
             workers = of_columns(self._answer("jobs", job.job_id, "columns"))
             self._columns[job.job_id] = (workers, began, time.time() - began)
@@ -140,12 +140,12 @@ class ServerSource:
         return reply.body.decode("utf-8", "replace")
 
     def _answer(self, *parts: str, **query: object) -> Answer:
-        found = self._get(*parts, **query).document
-        if not found:
+        document = self._get(*parts, **query).document
+        if not document:
             raise ClientError(
                 f"the program at {self._address.url} is not an orchestrator; check the address"
             )
-        return found
+        return document
 
     def _get(self, *parts: str, **query: object) -> ServerReply:
         path = "/".join(["/api/v1", *(quote(part, safe="") for part in parts)])
@@ -173,12 +173,12 @@ class FileSource:
         from orchestrator.cli.offline.jobs_on_disk import root_jobs, written_at
 
         workspace = self._context.workspace
-        found = root_jobs(workspace)
+        answers = root_jobs(workspace)
         if wanted.job_id:
-            found = [each for each in found if each["job_id"] == wanted.job_id]
-        shown = found[:MOST_JOBS]
-        jobs = [_job_on_disk(each, written_at(workspace, each["job_id"])) for each in shown]
-        return Snapshot(jobs=jobs, at=time.time(), total=len(found), is_offline=True)
+            answers = [each for each in answers if each["job_id"] == wanted.job_id]
+        shown_answers = answers[:MOST_JOBS]
+        jobs = [_job_on_disk(each, written_at(workspace, each["job_id"])) for each in shown_answers]
+        return Snapshot(jobs=jobs, at=time.time(), total=len(answers), is_offline=True)
 
     def log(self, job_id: str, worker_id: str) -> Sequence[str]:
         from orchestrator.cli.offline.jobs_on_disk import directory_of
@@ -255,39 +255,39 @@ def _job(answer: Answer) -> JobLine:
 
 def of_columns(answer: Answer) -> list[WorkerLine]:
     """Return the workers in a ``ColumnsAnswer``, which has one list of values for each field."""
-    number, base = int(answer["n"]), float(answer["at"])
-    columns = {name: _column(answer[name], number) for name in _COLUMNS}
+    worker_count, base = int(answer["n"]), float(answer["at"])
+    columns = {name: _column(answer[name], worker_count) for name in _COLUMNS}
     # If the column of names is null, the workers are numbered from 1.
-    numbers = range(1, number + 1) if answer["worker"] is None else columns["worker"]
+    numbers = range(1, worker_count + 1) if answer["worker"] is None else columns["worker"]
     names = [f"worker_{each}" for each in numbers]
-    reasons = {int(place): str(text) for place, text in answer["reason"].items()}
+    reasons = {int(position): str(text) for position, text in answer["reason"].items()}
     jobs, agents, statuses = answer["jobs"], answer["agents"], answer["statuses"]
-    found = []
-    for i, (job, agent, status) in enumerate(
+    workers = []
+    for index, (job, agent, status) in enumerate(
         zip(columns["j"], columns["a"], columns["s"], strict=True)
     ):
-        t0, t1, gates = columns["t0"][i], columns["t1"][i], columns["gates"][i]
-        parent = columns["parent"][i]
-        found.append(
+        start, end, gates = columns["t0"][index], columns["t1"][index], columns["gates"][index]
+        parent = columns["parent"][index]
+        workers.append(
             WorkerLine(
                 job_id=jobs[job]["job_id"],
-                worker_id=names[i],
-                title=str(columns["title"][i] or columns["task"][i]),
+                worker_id=names[index],
+                title=str(columns["title"][index] or columns["task"][index]),
                 agent=agents[agent],
                 status=statuses[status],
-                started_at=None if t0 is None else base + t0,
-                ended_at=None if t1 is None else base + t1,
-                idle_seconds=columns["idle"][i],
-                tokens=columns["tokens"][i],
-                cost_usd=columns["cost"][i],
-                attempt=columns["attempt"][i],
+                started_at=None if start is None else base + start,
+                ended_at=None if end is None else base + end,
+                idle_seconds=columns["idle"][index],
+                tokens=columns["tokens"][index],
+                cost_usd=columns["cost"][index],
+                attempt=columns["attempt"][index],
                 gates=(gates[0], sum(gates)) if gates else None,
-                reason=reasons.get(i, ""),
+                reason=reasons.get(index, ""),
                 depth=int(jobs[job]["depth"]),
                 parent_id=names[parent] if parent >= 0 else "",
             )
         )
-    return found
+    return workers
 
 
 _COLUMNS = (

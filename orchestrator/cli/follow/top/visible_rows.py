@@ -58,17 +58,17 @@ class View:
 
     def show(self, snapshot: Snapshot) -> None:
         """Update the rows from a snapshot. The selected row stays selected if it still exists."""
-        at, self.now = self.index, snapshot.at
+        old_index, self.now = self.index, snapshot.at
         self.rows = list(self._rows(snapshot))
-        self._places = {row.key: place for place, row in enumerate(self.rows)}
+        self._places = {row.key: index for index, row in enumerate(self.rows)}
         if self.rows and self._selected_index() is None:
-            self.selected = self.rows[min(at, len(self.rows) - 1)].key
+            self.selected = self.rows[min(old_index, len(self.rows) - 1)].key
 
     def _rows(self, snapshot: Snapshot) -> Iterator[Row]:
         for job in snapshot.jobs:
             workers = job.workers or ()
-            named = self.text.lower() in f"{job.job_id} {job.request} {job.status}".lower()
-            if not named:
+            job_matches = self.text.lower() in f"{job.job_id} {job.request} {job.status}".lower()
+            if not job_matches:
                 workers = [each for each in workers if self._matches_search(each)]
                 if not workers:
                     continue
@@ -85,15 +85,15 @@ class View:
         if not self.as_tree:
             yield from (Row(job, each, 1) for each in ordered)
             return
-        below: dict[str, list[WorkerLine]] = {}
-        known = {each.worker_id for each in workers}
+        children: dict[str, list[WorkerLine]] = {}
+        ids = {each.worker_id for each in workers}
         for each in ordered:
-            below.setdefault(each.parent_id if each.parent_id in known else "", []).append(each)
-        ahead = [(each, 1) for each in reversed(below.get("", ()))]
-        while ahead:
-            worker, indent = ahead.pop()
+            children.setdefault(each.parent_id if each.parent_id in ids else "", []).append(each)
+        stack = [(each, 1) for each in reversed(children.get("", ()))]
+        while stack:
+            worker, indent = stack.pop()
             yield Row(job, worker, indent)
-            ahead += [(each, indent + 1) for each in reversed(below.get(worker.worker_id, ()))]
+            stack += [(each, indent + 1) for each in reversed(children.get(worker.worker_id, ()))]
 
     def _order_key(self, worker: WorkerLine) -> tuple[float, ...]:
         match self.order:
@@ -119,16 +119,16 @@ class View:
 
     def move(self, by: int) -> None:
         if self.rows:
-            at = min(max(0, self.index + by), len(self.rows) - 1)
-            self.selected = self.rows[at].key
+            index = min(max(0, self.index + by), len(self.rows) - 1)
+            self.selected = self.rows[index].key
 
     def window(self, height: int) -> Sequence[Row]:
         """Return the part of the rows that is visible: at most ``height`` rows.
 
         The part is moved so that it includes the selected row.
         """
-        at = self.index
-        self.top = min(self.top, at)
-        self.top = max(self.top, at - height + 1, 0)
+        index = self.index
+        self.top = min(self.top, index)
+        self.top = max(self.top, index - height + 1, 0)
         self.top = min(self.top, max(0, len(self.rows) - height))
         return self.rows[self.top : self.top + height]
