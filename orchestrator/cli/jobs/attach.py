@@ -75,9 +75,9 @@ def attach_command(context: CliContext, job_id: str, worker_id: str) -> int:
     if not sys.stdin.isatty():
         raise Conflict("attach needs a terminal; no session was opened")
     session = AttachedSession(context.folder, context.environ, _worker(context, job_id, row))
-    taken = session.run(_in_this_terminal)
-    _print_result(context, job, row, taken)
-    return ExitCode.OK if taken.exit_code == 0 else ExitCode.FAILED
+    changes = session.run(_in_this_terminal)
+    _print_result(context, job, row, changes)
+    return ExitCode.OK if changes.exit_code == 0 else ExitCode.FAILED
 
 
 def _row(job: Answer, worker_id: str) -> Answer:
@@ -95,8 +95,8 @@ def _worker(context: CliContext, job_id: str, row: Answer) -> Worker:
     """
     root = directory_of(context.workspace, job_id)
     name = row["worker_id"]
-    found = next(root.glob(f"depth_*/{name}"), None)
-    if found is None:
+    directory = next(root.glob(f"depth_*/{name}"), None)
+    if directory is None:
         raise Conflict(f"{name} has no directory yet; attach again when the worker has started")
     return Worker(
         id=name,
@@ -104,7 +104,7 @@ def _worker(context: CliContext, job_id: str, row: Answer) -> Worker:
         root_id=root.name.removeprefix("job_"),
         task_id=row["task_id"],
         index=0,
-        depth=int(found.parent.name.removeprefix("depth_")),
+        depth=int(directory.parent.name.removeprefix("depth_")),
         agent=row["agent"],
     )
 
@@ -118,40 +118,44 @@ def _in_this_terminal(terminal: "Terminal") -> int:
         )
     except OSError as error:
         raise Conflict(f"{terminal.argv[0]} cannot be started: {error.strerror}") from error
-    with child, _passed_on(child):
+    with child, _signals_passed_on(child):
         return child.wait()
 
 
 @contextmanager
-def _passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
+def _signals_passed_on(child: "subprocess.Popen[bytes]") -> Iterator[None]:
     # The tool gets the terminal's signals, so this process ignores them. SIGTERM is passed on to
     # the tool.
-    before = {each: signal.signal(each, lambda *_: None) for each in _TERMINAL_SIGNALS}
-    before[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
+    previous_handlers = {each: signal.signal(each, lambda *_: None) for each in _TERMINAL_SIGNALS}
+    previous_handlers[signal.SIGTERM] = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous_handlers.items():
             signal.signal(number, handler)
 
 
-def _print_result(context: CliContext, job: Answer, row: Answer, taken: "SessionChanges") -> None:
+def _print_result(context: CliContext, job: Answer, row: Answer, changes: "SessionChanges") -> None:
     name, job_id = row["worker_id"], row["job_id"]
-    if taken.exit_code:
-        click.echo(f"the tool exited with code {taken.exit_code}", err=True)
-    for path in taken.held_back:
+    if changes.exit_code:
+        click.echo(f"the tool exited with code {changes.exit_code}", err=True)
+    for path in changes.held_back:
         click.echo(f"not committed (git.never_commit): {path}", err=True)
-    if not taken.files:
+    if not changes.files:
         click.echo(f"{name}: no changes")
         return
     _recount(context, job_id, name)
-    files = plural(len(taken.files), "file")
-    click.echo(f"{name}: {files} changed, committed on {taken.branch} ({taken.commit[:12]})")
+    files = plural(len(changes.files), "file")
+    click.echo(f"{name}: {files} changed, committed on {changes.branch} ({changes.commit[:12]})")
     click.echo(f"to show the changes: {COMMAND} diff {job_id} {name}", err=True)
     root = whole_job(context.workspace, root_id_of(context.workspace, job_id))
-    above = list(_ancestors(root, job_id))
+    ancestor_ids = list(_ancestors(root, job_id))
     counts = row["status"] in SUCCEEDED_WORKER and row.get("chosen") is not False
-    command = merge_commands("", job_id, above) if counts else include_commands(name, job_id, above)
+    command = (
+        merge_commands("", job_id, ancestor_ids)
+        if counts
+        else include_commands(name, job_id, ancestor_ids)
+    )
     when = "" if root["status"] in ENDED_JOB else f" when job {root['job_id']} has ended"
     click.echo(f"to merge the changes{when}: {pasteable(command)}", err=True)
 

@@ -38,13 +38,13 @@ ONLY_ONE = "the task has one candidate"
 def compare_command(context: CliContext, job_id: str, task_id: str, diff: bool) -> None:
     """Compare the candidates of TASK, and show the choice."""
     context.work_on_project_of(job_id)
-    found = find_comparison(context, job_id, task_id)
+    comparison = find_comparison(context, job_id, task_id)
     if diff:
-        _show_differences(context, found)
+        _show_differences(context, comparison)
     elif context.as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(comparison, indent=2))
     else:
-        click.echo("\n".join(comparison_lines(found)))
+        click.echo("\n".join(comparison_lines(comparison)))
 
 
 def find_comparison(context: CliContext, job_id: str, task_id: str) -> Answer:
@@ -72,10 +72,12 @@ def _from_reports(context: CliContext, job_id: str, task_id: str) -> Answer:
         )
     # Read the root job's file, because it has the candidates of all child jobs.
     figures = json.loads(find_report(context, root_id, "analytics.json"))
-    for found in figures.get("comparisons", ()):
-        if (found["job_id"], found["task_id"]) == (job_id, task_id):
+    for comparison in figures.get("comparisons", ()):
+        if (comparison["job_id"], comparison["task_id"]) == (job_id, task_id):
             return {
-                name: _without_nulls(value) for name, value in found.items() if value is not None
+                name: _without_nulls(value)
+                for name, value in comparison.items()
+                if value is not None
             }
     if figures.get("comparisons_omitted"):
         raise Conflict(
@@ -114,26 +116,26 @@ def comparison_lines(found: Answer) -> Iterator[str]:
         yield first_line(_review_text(reviewer), WHY_WIDTH * 3)
 
 
-def _row(each: Answer) -> tuple[str, ...]:
-    failed, passed = each["gates_failed"], each["gates_passed"]
+def _row(candidate: Answer) -> tuple[str, ...]:
+    failed, passed = candidate["gates_failed"], candidate["gates_passed"]
     gates = f"{', '.join(failed)} failed" if failed else f"{passed} passed" if passed else "-"
     return (
-        each["worker_id"],
-        first_line(each["agent"], 30),
-        each["status"],
+        candidate["worker_id"],
+        first_line(candidate["agent"], 30),
+        candidate["status"],
         first_line(gates, 40),
-        _tests_text(each),
-        _known_text(each.get("review")),
+        _tests_text(candidate),
+        _known_text(candidate.get("review")),
     )
 
 
-def _measures(each: Answer) -> tuple[str, ...]:
-    cost, seconds = each.get("cost_usd"), each.get("seconds")
-    why = "chosen" if each["chosen"] else each["why"] or each["reason"]
-    by = "-" if each["chosen"] else each["by"] or "-"
+def _measures(candidate: Answer) -> tuple[str, ...]:
+    cost, seconds = candidate.get("cost_usd"), candidate.get("seconds")
+    why = "chosen" if candidate["chosen"] else candidate["why"] or candidate["reason"]
+    by = "-" if candidate["chosen"] else candidate["by"] or "-"
     return (
-        each["worker_id"],
-        _change_text(each),
+        candidate["worker_id"],
+        _change_text(candidate),
         f"${cost:.4f}" if cost is not None else "-",
         duration(seconds) if seconds is not None else "-",
         by,
@@ -141,23 +143,23 @@ def _measures(each: Answer) -> tuple[str, ...]:
     )
 
 
-def _change_text(each: Answer) -> str:
-    files = plural(each.get("files") or 0, "file")
-    if each.get("lines_added") is None:
-        return files if each.get("files") else "-"
-    return f"{files}, +{each['lines_added']} -{each['lines_removed']}"
+def _change_text(candidate: Answer) -> str:
+    files = plural(candidate.get("files") or 0, "file")
+    if candidate.get("lines_added") is None:
+        return files if candidate.get("files") else "-"
+    return f"{files}, +{candidate['lines_added']} -{candidate['lines_removed']}"
 
 
-def _tests_text(each: Answer) -> str:
+def _tests_text(candidate: Answer) -> str:
     """Return the numbers of a candidate's tests, such as ``12 existing, 3 new (1 counted)``.
 
     "1 counted": one of the new tests is considered in the choice of a candidate.
     """
-    base, new = each.get("base_tests"), each.get("new_tests", 0)
+    base, new = candidate.get("base_tests"), candidate.get("new_tests", 0)
     if base is None:
-        return _known_text(each.get("tests"))
+        return _known_text(candidate.get("tests"))
     return f"{base} existing" + (
-        f", {new} new ({each['new_tests_counted']} counted)" if new else ""
+        f", {new} new ({candidate['new_tests_counted']} counted)" if new else ""
     )
 
 
@@ -172,18 +174,18 @@ def _review_text(reviewer: Answer) -> str:
     return f"no review: {name} is {reviewer['status']}: {reviewer['reason']}".rstrip(": ")
 
 
-def _show_differences(context: CliContext, found: Answer) -> None:
-    patches = dict(_differences(context, found))
+def _show_differences(context: CliContext, comparison: Answer) -> None:
+    patches = dict(_differences(context, comparison))
     if context.as_json:
         texts = {name: patch.decode("utf-8", "replace") for name, patch in patches.items()}
-        click.echo(json.dumps({**found, "diffs": texts}, indent=2))
+        click.echo(json.dumps({**comparison, "diffs": texts}, indent=2))
         return
     for name, patch in patches.items():
-        click.echo(f"changes from {found['chosen']} (chosen) to {name}:", err=True)
+        click.echo(f"changes from {comparison['chosen']} (chosen) to {name}:", err=True)
         echo_patch(patch)
 
 
-def _differences(context: CliContext, found: Answer) -> Iterator[tuple[str, bytes]]:
+def _differences(context: CliContext, comparison: Answer) -> Iterator[tuple[str, bytes]]:
     """Yield the worker id of each candidate that was not chosen, with a patch.
 
     The patch leads from the chosen candidate's branch to this candidate's branch. Candidates
@@ -193,19 +195,19 @@ def _differences(context: CliContext, found: Answer) -> Iterator[tuple[str, byte
     from orchestrator.composition import difference_between
 
     folder, environ = context.folder, context.environ
-    best = next((each for each in found["candidates"] if each["chosen"]), None)
-    show = f"{COMMAND} compare {found['job_id']} {found['task_id']}"
-    if best is None:
+    winner = next((each for each in comparison["candidates"] if each["chosen"]), None)
+    command = f"{COMMAND} compare {comparison['job_id']} {comparison['task_id']}"
+    if winner is None:
         raise Conflict(
             "no differences to show: no candidate is chosen yet, or none succeeded; show the "
-            f"candidates: {show}"
+            f"candidates: {command}"
         )
-    if not best["branch"]:
+    if not winner["branch"]:
         raise Conflict(
-            f"no differences to show: the chosen candidate {best['worker_id']} has no branch with "
-            f"changes; compare the candidates' results: {show}"
+            f"no differences to show: the chosen candidate {winner['worker_id']} has no branch "
+            f"with changes; compare the candidates' results: {command}"
         )
-    for each in found["candidates"]:
-        if each["branch"] and not each["chosen"]:
-            patch = difference_between(folder, environ, best["branch"], each["branch"])
-            yield each["worker_id"], patch
+    for candidate in comparison["candidates"]:
+        if candidate["branch"] and not candidate["chosen"]:
+            patch = difference_between(folder, environ, winner["branch"], candidate["branch"])
+            yield candidate["worker_id"], patch

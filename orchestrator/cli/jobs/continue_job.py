@@ -63,8 +63,8 @@ def continue_command(
     config |= _base(context, job_id)
     with stop_signals_interrupt():
         try:
-            asked = JobOptions(request=str(request), config=config)
-            return run_to_its_end(context, asked, keep_server)
+            job = JobOptions(request=str(request), config=config)
+            return run_to_its_end(context, job, keep_server)
         except UserExited:
             click.echo(f"the job has not ended; check the job: {COMMAND} status", err=True)
             return ExitCode.INTERRUPTED
@@ -87,8 +87,8 @@ def _base(context: CliContext, job_id: str) -> dict[str, Any]:
         commit = landing_of(context, job_id).result()
     except NotFound as error:
         raise Conflict(f"{_cause(context, job_id, error)}; no job was started") from None
-    if found := incomplete(job):
-        click.echo(f"Note: this job starts from an incomplete result: {found}", err=True)
+    if description := incomplete(job):
+        click.echo(f"Note: this job starts from an incomplete result: {description}", err=True)
     return {"base": commit, "labels": {CONTINUES: job_id}, "context": _context(job)}
 
 

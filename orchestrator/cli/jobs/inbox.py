@@ -22,19 +22,19 @@ LEAST_WIDTH = 40
 def inbox_command(context: CliContext) -> None:
     """List jobs that wait for you, each with the next command."""
     with context.client() as client:
-        found = client.needs(page_size=PAGE_SIZE)
+        answer = client.needs(page_size=PAGE_SIZE)
     if context.as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(answer, indent=2))
         return
-    if not found["needs"]:
+    if not answer["needs"]:
         click.echo("no job waits for you", err=True)
         return
-    for line in need_lines(found["needs"]):
+    for line in need_lines(answer["needs"]):
         click.echo(line)
-    if found["total"] > len(found["needs"]):
-        rest = found["total"] - len(found["needs"])
+    if answer["total"] > len(answer["needs"]):
+        hidden_count = answer["total"] - len(answer["needs"])
         click.echo(
-            f"{rest} further entries are not shown; show all: {COMMAND} open; or GET "
+            f"{hidden_count} further entries are not shown; show all: {COMMAND} open; or GET "
             f"/api/v1/needs?page=2&page_size={PAGE_SIZE}",
             err=True,
         )
@@ -59,8 +59,8 @@ def open_needs(context: CliContext, job_id: str) -> list[str]:
         if client is None:
             return []
         with client:
-            found = client.needs(page_size=PAGE_SIZE)["needs"]
+            needs = client.needs(page_size=PAGE_SIZE)["needs"]
     except OrchestratorError:
         return []
-    own = [need for need in found if job_id in (need["job_id"], need["root_job_id"])]
-    return list(need_lines(own))
+    job_needs = [need for need in needs if job_id in (need["job_id"], need["root_job_id"])]
+    return list(need_lines(job_needs))

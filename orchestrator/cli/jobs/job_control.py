@@ -49,7 +49,7 @@ def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int
 
     answer = _ended_on_disk(context, job_id)
     if answer is None:
-        answer = _waited(context, job_id, timeout)
+        answer = _wait(context, job_id, timeout)
     if answer.pop("timed_out", False):
         click.echo(f"job {job_id} is still {answer['status']}", err=True)
         for line in open_needs(context, job_id):
@@ -60,7 +60,7 @@ def wait_command(context: CliContext, job_id: str, timeout: float | None) -> int
     return of_job(str(answer["status"]))
 
 
-def _waited(context: CliContext, job_id: str, timeout: float | None) -> dict[str, Any]:
+def _wait(context: CliContext, job_id: str, timeout: float | None) -> dict[str, Any]:
     """Wait until the job has ended or ``timeout`` has passed, and return its status."""
     from orchestrator.cli.follow.blocked_reason import no_answer_line
     from orchestrator.cli.follow.display import LiveDisplay, display_for
@@ -170,11 +170,11 @@ def budget_command(context: CliContext, /, job_id: str, **limits: Any) -> None:
     A job that was started with `--on-limit ask` pauses at a cap, or at the end of its wall time. It
     continues when you raise this limit, and is stopped if you do not raise it within `ask_seconds`.
     """
-    given = {name: value for name, value in limits.items() if value is not None}
-    if not given:
+    new_limits = {name: value for name, value in limits.items() if value is not None}
+    if not new_limits:
         raise click.UsageError("name a limit, such as --max-cost 5")
     with context.client() as client:
-        answer = client.raise_budget(job_id, **given)
+        answer = client.raise_budget(job_id, **new_limits)
     if context.as_json:
         click.echo(json.dumps(answer))
     else:

@@ -41,18 +41,20 @@ def show_jobs(context: CliContext, status: str | None, limit: int, children: boo
         click.echo(json.dumps(answer, indent=2))
         return
     if not answer["jobs"]:
-        none = (
+        message = (
             f"no job has the status {status}"
             if status
             else f'no jobs yet; start one: {COMMAND} run "..."'
         )
-        click.echo(none, err=True)
+        click.echo(message, err=True)
         return
     rows = [("JOB", "STATUS", "STARTED", "REQUEST"), *map(_row, answer["jobs"])]
     click.echo(table(rows))
-    if rest := answer["total"] - len(answer["jobs"]):
-        are = "job is" if rest == 1 else "jobs are"
-        click.echo(f"{rest} more {are} not shown; to show more, add --limit N", err=True)
+    if hidden_count := answer["total"] - len(answer["jobs"]):
+        subject = "job is" if hidden_count == 1 else "jobs are"
+        click.echo(
+            f"{hidden_count} more {subject} not shown; to show more, add --limit N", err=True
+        )
     if any(job["status"] not in ENDED_JOB for job in answer["jobs"]):
         warn_if_no_server(context)
 
@@ -81,8 +83,8 @@ def find_jobs(
             return client.jobs(status=status, page_size=limit, depth=depth)
     from orchestrator.cli.offline.jobs_on_disk import all_jobs, root_jobs, summary
 
-    found = (all_jobs if children else root_jobs)(context.workspace)
-    jobs = [job for job in found if status in (None, job.get("status"))]
+    stored_jobs = (all_jobs if children else root_jobs)(context.workspace)
+    jobs = [job for job in stored_jobs if status in (None, job.get("status"))]
     page = [summary(job) if context.as_json else job for job in jobs[:limit]]
     return {"jobs": page, "total": len(jobs), "page": 1, "page_size": limit}
 

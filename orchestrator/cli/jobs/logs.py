@@ -97,11 +97,11 @@ class _Files:
 
         assert self._directory is not None
         paths = sorted((self._directory / "logs").glob("depth_*.log"), key=_numbers)
-        found = [LogFile.of(path) for path in paths]
+        files = [LogFile.of(path) for path in paths]
         if self._worker_id:
-            return [file for file in found if file.worker_id == self._worker_id]
-        wanted = workers_of(self._context.workspace, self._job_id)
-        return [file for file in found if wanted is None or file.worker_id in wanted]
+            return [file for file in files if file.worker_id == self._worker_id]
+        worker_ids = workers_of(self._context.workspace, self._job_id)
+        return [file for file in files if worker_ids is None or file.worker_id in worker_ids]
 
     def ended(self) -> bool:
         from orchestrator.cli.offline.jobs_on_disk import find_job

@@ -25,10 +25,10 @@ def open_command(context: CliContext, job_id: str | None, only_print: bool) -> N
         ticket = client.ticket()
         path = f"/jobs/{job_id}" if job_id else "/"
         address = f"{client.api_url}{path}#ticket={ticket['ticket']}"
-    opened = not only_print and webbrowser.open(address)
+    is_open = not only_print and webbrowser.open(address)
     if context.as_json:
         click.echo(json.dumps({"url": address, "expires_at": ticket["expires_at"]}))
-    elif not opened:
+    elif not is_open:
         click.echo(address)
-    if not (opened or only_print):
+    if not (is_open or only_print):
         click.echo("no browser was found; open this address within 60 seconds", err=True)

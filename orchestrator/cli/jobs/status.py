@@ -46,17 +46,17 @@ def status_command(context: CliContext, job_id: str | None, watch: bool) -> int:
         show_jobs(context, None, LISTED_JOBS)
         _show_leftovers(context)
         return ExitCode.OK
-    last = _watched_on_terminal(context, job_id) if watch else None
-    shown: list[str] = []
+    final = _watched_on_terminal(context, job_id) if watch else None
+    previous_lines: list[str] = []
     while True:
-        answer = _last_status(context, last) if last else find_status(context, job_id)
+        answer = _last_status(context, final) if final else find_status(context, job_id)
         # Compare without the first line, which has the time and always changes. A pipe gets the
         # lines only if another line has changed.
         lines = status_lines(answer, terminal_width())
-        changed = [answer["status"], *lines[1:]]
-        if context.as_json or sys.stdout.isatty() or changed != shown:
+        new_lines = [answer["status"], *lines[1:]]
+        if context.as_json or sys.stdout.isatty() or new_lines != previous_lines:
             _show(context, answer, lines, clear=watch)
-        shown = changed
+        previous_lines = new_lines
         if answer["status"] in ENDED_JOB:
             return of_job(str(answer["status"]))
         if not watch:
@@ -64,12 +64,12 @@ def status_command(context: CliContext, job_id: str | None, watch: bool) -> int:
         time.sleep(WATCH_SECONDS)
 
 
-def _last_status(context: CliContext, last: dict[str, Any]) -> dict[str, Any]:
+def _last_status(context: CliContext, final: dict[str, Any]) -> dict[str, Any]:
     # The last answer lacks the workers of child jobs.
     try:
-        return find_status(context, str(last["job_id"]))
+        return find_status(context, str(final["job_id"]))
     except OrchestratorError:
-        return last
+        return final
 
 
 def _watched_on_terminal(context: CliContext, job_id: str) -> dict[str, Any] | None:
@@ -160,7 +160,7 @@ def _show(context: CliContext, answer: dict[str, Any], lines: list[str], clear: 
 
 
 def _show_leftovers(context: CliContext, root_id: str | None = None) -> None:
-    found = None if context.as_json else leftover_message(context.workspace, root_id)
-    if found is not None:
-        message, command = found
+    leftovers = None if context.as_json else leftover_message(context.workspace, root_id)
+    if leftovers is not None:
+        message, command = leftovers
         click.echo(f"{pasteable(message)}\n  to end these processes: {command}")

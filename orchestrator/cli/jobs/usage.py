@@ -42,13 +42,13 @@ def usage_command(context: CliContext, by: str, since: int) -> None:
     """Show tokens and cost, by agent, model, day, job, or label."""
     begin = datetime.now(UTC) - timedelta(seconds=since)
     with context.client() as client:
-        found = client.usage(by=by, since=begin.isoformat(timespec="seconds"))
+        answer = client.usage(by=by, since=begin.isoformat(timespec="seconds"))
     if context.as_json:
-        click.echo(json.dumps(found, indent=2))
-    elif not found["rows"]:
+        click.echo(json.dumps(answer, indent=2))
+    elif not answer["rows"]:
         click.echo(NONE, err=True)
     else:
-        click.echo("\n".join(usage_lines(by, found["rows"])))
+        click.echo("\n".join(usage_lines(by, answer["rows"])))
 
 
 def usage_lines(by: str, rows: Sequence[Row]) -> Iterator[str]:
