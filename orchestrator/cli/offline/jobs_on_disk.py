@@ -40,15 +40,15 @@ def root_jobs(workspace: Path) -> list[Answer]:
     read no job.
     """
     jobs: list[Answer] = []
-    refused: list[UnreadableJobs] = []
+    errors: list[UnreadableJobs] = []
     for path in _directories(workspace):
         try:
             jobs += filter(None, [_status(path)])
         except UnreadableJobs as error:
-            refused.append(error)
-    if refused and not jobs:
+            errors.append(error)
+    if errors and not jobs:
         raise UnreadableJobs(workspace)
-    for each in refused:
+    for each in errors:
         click.echo(each.message, err=True)
     return _newest_first(jobs)
 
@@ -102,7 +102,7 @@ def find_job(workspace: Path, job_id: str) -> Answer:
     """
     job = _job(workspace, job_id)
     results = dict(job.get("results") or {})
-    results["tasks"] = [_of_last_child_jobs(task) for task in results.get("tasks") or []]
+    results["tasks"] = [_with_last_child_jobs(task) for task in results.get("tasks") or []]
     return {**job, "results": results}
 
 
@@ -137,10 +137,12 @@ def _job(workspace: Path, job_id: str) -> Answer:
     return _child(directory, job_id, tasks, record)
 
 
-def _of_last_child_jobs(task: Answer) -> Answer:
-    below = task.get("child_results") or []
-    last = [each for each in below if each.get("job_id") == task.get("child_job_id")]
-    return {**task, "child_results": [_of_last_child_jobs(each) for each in last]} if last else task
+def _with_last_child_jobs(task: Answer) -> Answer:
+    child_results = task.get("child_results") or []
+    last = [each for each in child_results if each.get("job_id") == task.get("child_job_id")]
+    return (
+        {**task, "child_results": [_with_last_child_jobs(each) for each in last]} if last else task
+    )
 
 
 def directory_of(workspace: Path, job_id: str) -> Path:
@@ -148,9 +150,9 @@ def directory_of(workspace: Path, job_id: str) -> Path:
 
     Raises NotFound.
     """
-    own = workspace / f"job_{job_id}"
-    if _status(own) is not None:
-        return own
+    directory = workspace / f"job_{job_id}"
+    if _status(directory) is not None:
+        return directory
     for job in root_jobs(workspace):
         children = (child["job_id"] for child in job.get("child_jobs", ()))
         if job_id in children or any(_starting_workers(job, job_id)):

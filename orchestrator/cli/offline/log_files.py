@@ -72,13 +72,13 @@ def follow_files(
     try:
         while True:
             # Call ``ended`` before the files are read, so that output before the end is not missed.
-            last = ended()
+            has_ended = ended()
             for file in find():
                 if file.path not in followed:
                     followed[file.path] = _Follower(file, tail)
             for follower in followed.values():
                 yield from follower.news()
-            if last:
+            if has_ended:
                 break
             tail = None
             time.sleep(POLL_SECONDS)

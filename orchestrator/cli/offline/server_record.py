@@ -62,13 +62,13 @@ def _code_files() -> Iterator[str]:
 
 def _changed_at(path: str) -> float:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return 0.0
     # Use ctime, too, because `cp -p` and `rsync -a` keep the mtime of the original. In an installed
     # package, use mtime only, because an installer may link the files again, which changes the
     # ctime.
-    return found.st_mtime if IS_INSTALLED else max(found.st_mtime, found.st_ctime)
+    return status.st_mtime if IS_INSTALLED else max(status.st_mtime, status.st_ctime)
 
 
 ANSWER_SECONDS = 30.0
