@@ -59,8 +59,8 @@ def _command() -> str:
             return program
     if IS_INSTALLED:
         return command_name.COMMAND
-    found = shutil.which(_PROGRAM)
-    if found and os.path.realpath(found) == os.path.realpath(FOLDER / IN_FOLDER):
+    path = shutil.which(_PROGRAM)
+    if path and os.path.realpath(path) == os.path.realpath(FOLDER / IN_FOLDER):
         return _PROGRAM
     return _path_from_here(IN_FOLDER)
 

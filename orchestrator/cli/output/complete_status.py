@@ -25,21 +25,21 @@ def status_with_all_workers(
     answer = client.status(job_id)
     if answer["status"] in ENDED_JOB and of_last_child_jobs:
         return answer
-    known = _by_worker(answer)
+    rows = _rows_by_worker(answer)
     if not of_last_child_jobs:
         for earlier in _earlier_child_jobs(tree):
-            known |= _by_worker(client.status(earlier))
+            rows |= _rows_by_worker(client.status(earlier))
     results = answer.get("results")
     if not results:
         job = client.job(job_id)
         results = {name: job[name] for name in ("workspace", "final_report")}
     first = -1 if of_last_child_jobs else 0
-    tasks = [_row(worker, known, first) for worker in tree["workers"]]
-    used = {} if of_last_child_jobs else {"usage": tree.get("usage"), "caps": tree.get("caps")}
-    return {**answer, **used, "results": {**results, "tasks": tasks}}
+    tasks = [_row(worker, rows, first) for worker in tree["workers"]]
+    usage = {} if of_last_child_jobs else {"usage": tree.get("usage"), "caps": tree.get("caps")}
+    return {**answer, **usage, "results": {**results, "tasks": tasks}}
 
 
-def _by_worker(answer: Answer) -> dict[str, Mapping[str, Any]]:
+def _rows_by_worker(answer: Answer) -> dict[str, Mapping[str, Any]]:
     return {str(row["worker_id"]): row for row in all_tasks(tasks_of(answer))}
 
 
@@ -52,19 +52,19 @@ def _earlier_child_jobs(job: Answer) -> Iterator[str]:
             yield from _earlier_child_jobs(each)
 
 
-def _row(worker: Answer, known: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
+def _row(worker: Answer, rows: Mapping[str, Mapping[str, Any]], first: int) -> Answer:
     """Convert a worker of a job tree to its form in a status. Add the workers of its child jobs.
 
-    ``known``: {worker id: the worker's fields in the status}. ``first``: index of the first child
+    ``rows``: {worker id: the worker's fields in the status}. ``first``: index of the first child
     job whose workers are included.
     """
-    figures = known.get(worker["worker_id"], {})
+    figures = rows.get(worker["worker_id"], {})
     jobs = worker.get("child_jobs") or ()
     row = {**worker, **figures}
     del row["child_jobs"]
     if jobs:
-        below = [_row(each, known, first) for job in jobs[first:] for each in job["workers"]]
+        child_results = [_row(each, rows, first) for job in jobs[first:] for each in job["workers"]]
         row["child_job_id"] = jobs[-1]["job_id"]
         row["child_job_ids"] = [job["job_id"] for job in jobs]
-        row["child_results"] = below
+        row["child_results"] = child_results
     return row

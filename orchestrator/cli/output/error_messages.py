@@ -64,7 +64,7 @@ def _next_step(error: OrchestratorError) -> str | None:
 
 def problem_of(error: OrchestratorError) -> dict[str, Any]:
     """Return an error as a problem object (RFC 9457): the server's object, if the error has it."""
-    given = getattr(error, "problem", None)
-    if given is not None:
-        return dict(given)
+    problem = getattr(error, "problem", None)
+    if problem is not None:
+        return dict(problem)
     return {"type": error.kind, "title": summary_of(type(error)), "detail": error.message}

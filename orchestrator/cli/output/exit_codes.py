@@ -61,7 +61,7 @@ def of_error(error: OrchestratorError) -> ExitCode:
     If the kind has no exit code, use the kind of the nearest base class that has an exit code.
     Without such a base class, return FAILED.
     """
-    kinds = (str(vars(above).get("kind")) for above in type(error).__mro__)
+    kinds = (str(vars(base).get("kind")) for base in type(error).__mro__)
     return next((_BY_ERROR_KIND[k] for k in kinds if k in _BY_ERROR_KIND), ExitCode.FAILED)
 
 

@@ -97,11 +97,11 @@ def _next_lines(answer: Answer) -> Iterator[str]:
 
 def landed_lines(answer: Answer) -> Iterator[str]:
     """Yield a line for each landing of a job, then the command that undoes the last landing."""
-    found = answer.get("landed") or ()
-    for each in found:
-        at = local_time(each["at"])
-        yield pasteable(f"Landed: {each['branch']}, {at}, commit {each['commit'][:12]}")
-    if found:
+    landings = answer.get("landed") or ()
+    for landing in landings:
+        at = local_time(landing["at"])
+        yield pasteable(f"Landed: {landing['branch']}, {at}, commit {landing['commit'][:12]}")
+    if landings:
         yield f"to undo the landing: {COMMAND} undo {answer['job_id']}"
 
 
@@ -122,15 +122,17 @@ def ending_lines(answer: Answer, width: int, *, above: Sequence[str] = ()) -> li
         tasks = [each for each in all_tasks(tasks_of(answer)) if each["status"] not in explained]
         failed = [each for each in tasks if _has_failed(each)]
         failed = [
-            each for each in failed if _answer_without_changes(each) or not _is_whole(each, above)
+            each
+            for each in failed
+            if _answer_without_changes(each) or not _reason_is_printed(each, above)
         ]
         for task in failed[:SHOWN_FAILURES]:
-            named = f" ({task_id})" if (task_id := given_id(task)) else ""
-            text = f"{task['worker_id']}{named} {task['status']}: {task['reason']}"
-            if not _is_whole(task, above):
+            task_label = f" ({task_id})" if (task_id := given_id(task)) else ""
+            text = f"{task['worker_id']}{task_label} {task['status']}: {task['reason']}"
+            if not _reason_is_printed(task, above):
                 lines += wrapped(cut(text, FAILURE_CHARACTERS), width, "  ")
-            if answered := _answer_without_changes(task):
-                text = f"output of {task['worker_id']}: {answered}"
+            if output := _answer_without_changes(task):
+                text = f"output of {task['worker_id']}: {output}"
                 lines += wrapped(cut(text, ANSWER_CHARACTERS), width, "  ")
         if len(failed) > SHOWN_FAILURES:
             lines.append(
@@ -165,9 +167,9 @@ def _missing_change_commands(answer: Answer) -> Iterator[str]:
     Commands for files that no worker created are omitted: the text of the job's reason already
     contains these commands.
     """
-    lost = (each for each in answer.get("missing") or () if each.get("command"))
-    made = (each for each in lost if each.get("cause") != LossCause.NOT_MADE)
-    commands = {str(each["command"]): f"to {purpose(each)}" for each in made}
+    losses = (each for each in answer.get("missing") or () if each.get("command"))
+    existing_losses = (each for each in losses if each.get("cause") != LossCause.NOT_MADE)
+    commands = {str(each["command"]): f"to {purpose(each)}" for each in existing_losses}
     for command, why in list(commands.items())[:SHOWN_COMMANDS]:
         yield pasteable(f"{why}: {command}")
 
@@ -178,9 +180,9 @@ def _has_failed(task: Answer) -> bool:
     return is_cause and bool(task.get("reason"))
 
 
-def _is_whole(task: Answer, above: Sequence[str]) -> bool:
+def _reason_is_printed(task: Answer, printed_lines: Sequence[str]) -> bool:
     reason = pasteable(str(task["reason"]))
-    rows = (line for line in above if line.split()[:1] == [task["worker_id"]])
+    rows = (line for line in printed_lines if line.split()[:1] == [task["worker_id"]])
     return any(line.endswith(reason) for line in rows)
 
 
@@ -190,13 +192,13 @@ def outcome_line(answer: Answer) -> str:
     total = sum(counts.values())
     parts = [plural(total, "worker"), f"{good} succeeded"]
     parts += [f"{n} {status}" for status, n in sorted(counts.items()) if status not in SUCCEEDED]
-    took = seconds_taken(answer)
-    after = f" after {duration(took)}" if took is not None else ""
+    seconds = seconds_taken(answer)
+    after = f" after {duration(seconds)}" if seconds is not None else ""
     # Without this addition, "completed" could be read as "something was built".
-    built = ", but nothing was changed" if changed_no_file(answer) else ""
-    built = ", but nothing was built" if answer.get("nothing_built") else built
+    addition = ", but nothing was changed" if changed_no_file(answer) else ""
+    addition = ", but nothing was built" if answer.get("nothing_built") else addition
     status = paint(str(answer["status"]))
-    return f"job {answer['job_id']}: {status}{after}{built}; {', '.join(parts)}"
+    return f"job {answer['job_id']}: {status}{after}{addition}; {', '.join(parts)}"
 
 
 _USED = {
@@ -233,9 +235,9 @@ def used_line(usage: Answer) -> str:
 def _cost(usage: Answer) -> str:
     if usage.get("cost_usd") is None:
         return "cost unknown"
-    lacking = usage.get("partial") or usage.get("cost_partial")
+    is_partial = usage.get("partial") or usage.get("cost_partial")
     estimated = " (estimated)" if usage.get("cost_estimated") else ""
-    return f"{'at least ' if lacking else ''}{dollars(usage['cost_usd'])}{estimated}"
+    return f"{'at least ' if is_partial else ''}{dollars(usage['cost_usd'])}{estimated}"
 
 
 def summary_line(task: Answer, width: int) -> str:
@@ -246,8 +248,8 @@ def summary_line(task: Answer, width: int) -> str:
     # A failure's reason already names the failure.
     is_failure = bool(reason) and task.get("status") not in SUCCEEDED
     end = NO_CHANGE if task.get("unchanged") and not is_failure else ""
-    room = max(20, width - len(marks) - len(f" ({end})"))
-    text = first_line(reason, room) if reason else _answer(task, room)
+    text_width = max(20, width - len(marks) - len(f" ({end})"))
+    text = first_line(reason, text_width) if reason else _answer(task, text_width)
     parts = (text, f"({end})" if text else end) if end else (text,)
     return (marks + " ".join(filter(None, parts))).removesuffix(": ")
 
@@ -272,8 +274,8 @@ def _answer(task: Answer, width: int) -> str:
 
 
 def _task_line(task: Answer, width: int) -> str:
-    used = 2 + 12 + 1 + STATUS_WIDTH + 1
-    note = summary_line(task, max(20, width - used))
+    used_width = 2 + 12 + 1 + STATUS_WIDTH + 1
+    note = summary_line(task, max(20, width - used_width))
     worker = str(task.get("worker_id") or "")
     return f"  {worker:<12} {paint(str(task.get('status')), STATUS_WIDTH)} {note}".rstrip()
 

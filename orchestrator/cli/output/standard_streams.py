@@ -40,9 +40,9 @@ def is_hung_up(output: int) -> bool:
     except OSError:
         # The stream is closed.
         return False
-    waiting = select.poll()
-    waiting.register(output, 0)
-    return any(found & select.POLLHUP for _, found in waiting.poll(0))
+    poller = select.poll()
+    poller.register(output, 0)
+    return any(events & select.POLLHUP for _, events in poller.poll(0))
 
 
 def hang_up() -> None:
@@ -62,13 +62,15 @@ def discard_terminals() -> None:
 
 def _discard(broken: os.stat_result | None) -> None:
     """Discard all further output to the file ``broken``, or to terminals if ``broken`` is None."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
+    null_device = os.open(os.devnull, os.O_WRONLY)
     for output in (sys.stdout.fileno(), sys.stderr.fileno()):
-        found = os.fstat(output)
-        is_it = stat.S_ISCHR(found.st_mode) if broken is None else os.path.samestat(found, broken)
-        if is_it:
-            os.dup2(nowhere, output)
-    os.close(nowhere)
+        status = os.fstat(output)
+        is_target = (
+            stat.S_ISCHR(status.st_mode) if broken is None else os.path.samestat(status, broken)
+        )
+        if is_target:
+            os.dup2(null_device, output)
+    os.close(null_device)
 
 
 def _is_device(output: int) -> bool:

@@ -23,11 +23,11 @@ def tasks_of(answer: Answer) -> list[Answer]:
 
 def all_tasks(tasks: list[Answer]) -> Iterator[Answer]:
     """Yield the tasks, and the tasks of their child jobs at any depth."""
-    rest = list(reversed(tasks))
-    while rest:
-        task = rest.pop()
+    stack = list(reversed(tasks))
+    while stack:
+        task = stack.pop()
         yield task
-        rest.extend(reversed(task.get("child_results") or []))
+        stack.extend(reversed(task.get("child_results") or []))
 
 
 def given_id(task: Answer) -> str:
@@ -38,11 +38,11 @@ def given_id(task: Answer) -> str:
 
 def counts_of(answer: Answer) -> Counter[str]:
     """Return the number of workers in each status, including the workers of child jobs."""
-    seen = Counter(str(task.get("status")) for task in all_tasks(tasks_of(answer)))
-    given = answer.get("counts") or (None if seen else answer.get("workers"))
-    if isinstance(given, dict):
-        return Counter({str(status): int(n) for status, n in given.items() if n})
-    return seen
+    task_counts = Counter(str(task.get("status")) for task in all_tasks(tasks_of(answer)))
+    stored_counts = answer.get("counts") or (None if task_counts else answer.get("workers"))
+    if isinstance(stored_counts, dict):
+        return Counter({str(status): int(n) for status, n in stored_counts.items() if n})
+    return task_counts
 
 
 def seconds_taken(answer: Answer) -> float | None:
@@ -60,14 +60,16 @@ def seconds_taken(answer: Answer) -> float | None:
 
 
 def changed_no_file(answer: Answer) -> bool:
-    found = answer.get("changed_nothing") or []
-    good = {task.get("worker_id") for task in tasks_of(answer) if task.get("status") in SUCCEEDED}
-    return bool(good) and good <= set(found)
+    unchanged_ids = answer.get("changed_nothing") or []
+    succeeded = {
+        task.get("worker_id") for task in tasks_of(answer) if task.get("status") in SUCCEEDED
+    }
+    return bool(succeeded) and succeeded <= set(unchanged_ids)
 
 
 def made_in_project(answer: Answer) -> list[str]:
-    found = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
-    return [str(each["worker_id"]) for each in found if each.get("files_created")]
+    project_tasks = (each for each in all_tasks(tasks_of(answer)) if is_in_project(each))
+    return [str(each["worker_id"]) for each in project_tasks if each.get("files_created")]
 
 
 def is_in_project(task: Answer) -> bool:

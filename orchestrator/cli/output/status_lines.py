@@ -34,23 +34,23 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     The lines have the commands that merge or show the changes.
     """
     lines = []
-    found = answer.get("made_not_in_result") or ()
-    for each in found[:MOST_OUTSIDE]:
-        where, why = each["branch"] or "no branch", first_line(each["why"], width)
-        of = f" of job {each['job_id']}" if each["job_id"] != answer.get("job_id") else ""
-        lines.append(f"  not merged: {each['worker_id']}{of} ({where}): {why}")
-        if each["command"]:
-            lines.append(f"    to {purpose(each)}: {pasteable(each['command'])}")
+    entries = answer.get("made_not_in_result") or ()
+    for entry in entries[:MOST_OUTSIDE]:
+        where, why = entry["branch"] or "no branch", first_line(entry["why"], width)
+        job = f" of job {entry['job_id']}" if entry["job_id"] != answer.get("job_id") else ""
+        lines.append(f"  not merged: {entry['worker_id']}{job} ({where}): {why}")
+        if entry["command"]:
+            lines.append(f"    to {purpose(entry)}: {pasteable(entry['command'])}")
         # Files of earlier versions have no command that shows the changes.
-        if each.get("show") not in (None, "", each["command"]):
-            lines.append(f"    to show the changes: {pasteable(each['show'])}")
-        if each["otherwise"]:
+        if entry.get("show") not in (None, "", entry["command"]):
+            lines.append(f"    to show the changes: {pasteable(entry['show'])}")
+        if entry["otherwise"]:
             lines.append(
                 "    to merge these changes now, with the better result in each conflict: "
-                f"{pasteable(each['otherwise'])}"
+                f"{pasteable(entry['otherwise'])}"
             )
-    if len(found) > MOST_OUTSIDE:
-        lines.append(f"  ... and {len(found) - MOST_OUTSIDE} more; {_show_all(answer)}")
+    if len(entries) > MOST_OUTSIDE:
+        lines.append(f"  ... and {len(entries) - MOST_OUTSIDE} more; {_show_all(answer)}")
     return lines
 
 
@@ -117,10 +117,10 @@ def _name(task: Mapping[str, Any], depth: int) -> str:
 def _tree(
     tasks: list[Mapping[str, Any]], depth: int, width: int, columns: _Columns
 ) -> Iterator[str]:
-    room = max(LEAST_NOTE, width - sum(columns) - 3)
+    note_width = max(LEAST_NOTE, width - sum(columns) - 3)
     for task in tasks:
         name, status = _name(task, depth), paint(str(task.get("status")), columns.status)
-        yield f"{name:<{columns.name}} {status} {summary_line(task, room)}".rstrip()
+        yield f"{name:<{columns.name}} {status} {summary_line(task, note_width)}".rstrip()
         yield from _session_line(task, "  " * (depth + 1))
         yield from _tree(task.get("child_results") or [], depth + 1, width, columns)
 

@@ -41,13 +41,13 @@ class Style:
 
         For an unknown meaning, the function returns the text unchanged.
         """
-        known: Mapping[str, Callable[[str], str]] = {
+        functions: Mapping[str, Callable[[str], str]] = {
             "good": self.good,
             "bad": self.bad,
             "waiting": self.waiting,
             "dim": self.dim,
         }
-        return known.get(meaning, str)
+        return functions.get(meaning, str)
 
     def _colored(self, code: str, text: str) -> str:
         return f"{code}{text}{_RESET}" if self.is_on and text else text
@@ -58,8 +58,8 @@ def style_of(environ: Mapping[str, str], stream: TextIO) -> Style:
 
     Environment variables may force or forbid colours. Otherwise, only a terminal gets colours.
     """
-    asked = wants_color(environ)
-    return Style(is_on=stream.isatty() if asked is None else asked)
+    preference = wants_color(environ)
+    return Style(is_on=stream.isatty() if preference is None else preference)
 
 
 def wants_color(environ: Mapping[str, str]) -> bool | None:

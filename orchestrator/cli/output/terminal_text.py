@@ -47,15 +47,15 @@ def pasteable(text: str) -> str:
 def _is_harmless(character: str) -> bool:
     control = character < " " or "\x7f" <= character <= "\x9f"
     # A lone surrogate cannot be written, and a direction override misleads the reader.
-    odd = "\ud800" <= character <= "\udfff" or "\u202a" <= character <= "\u202e"
-    odd = odd or "\u2066" <= character <= "\u2069"
-    return not control and not odd
+    is_unsafe = "\ud800" <= character <= "\udfff" or "\u202a" <= character <= "\u202e"
+    is_unsafe = is_unsafe or "\u2066" <= character <= "\u2069"
+    return not control and not is_unsafe
 
 
 def echo_patch(patch: bytes) -> None:
     """Print a patch: in a terminal as printable text, otherwise byte for byte."""
-    shown = printable(patch.decode("utf-8", "replace")) if sys.stdout.isatty() else patch
-    click.echo(shown, nl=False)
+    output = printable(patch.decode("utf-8", "replace")) if sys.stdout.isatty() else patch
+    click.echo(output, nl=False)
 
 
 def confirmed(question: str) -> bool:
@@ -65,9 +65,9 @@ def confirmed(question: str) -> bool:
 
 def command_with(*options: str) -> str:
     """Return the command line of this process with ``options`` added, quoted for the shell."""
-    given = list(click.get_current_context().meta[ARGUMENTS])
-    at = given.index("--") if "--" in given else len(given)
-    return f"{COMMAND} {shlex.join([*given[:at], *options, *given[at:]])}"
+    arguments = list(click.get_current_context().meta[ARGUMENTS])
+    position = arguments.index("--") if "--" in arguments else len(arguments)
+    return f"{COMMAND} {shlex.join([*arguments[:position], *options, *arguments[position:]])}"
 
 
 def first_line(text: object, width: int) -> str:
@@ -88,9 +88,9 @@ def wrapped(text: object, width: int, indent: str = "") -> list[str]:
     commands are not broken, so that the user can paste a command.
     """
     words = one_line(pasteable(str(text)))
-    kept = _COMMANDS.sub(lambda found: found[0].replace(" ", _NO_BREAK), words)
+    unbroken = _COMMANDS.sub(lambda match: match[0].replace(" ", _NO_BREAK), words)
     lines = wrap(
-        kept,
+        unbroken,
         width,
         initial_indent=indent,
         subsequent_indent=f"{indent}  ",

@@ -27,19 +27,19 @@ def fit(text: str, most: int) -> str:
     """Return a line cut to ``most`` columns. A cut line ends with ``...``, and has no colours."""
     if columns(text) <= most:
         return text
-    room = max(0, most - len(_MARK))
-    kept: list[str] = []
+    free_columns = max(0, most - len(_MARK))
+    pieces: list[str] = []
     for piece in _STYLE.split(text):
         if _STYLE.fullmatch(piece):
-            kept.append(piece)
+            pieces.append(piece)
             continue
         for character in piece:
-            room -= _width(character)
-            if room < 0:
-                reset = _RESET if any(map(_STYLE.fullmatch, kept)) else ""
-                return "".join(kept) + reset + _MARK[:most]
-            kept.append(character)
-    return "".join(kept)
+            free_columns -= _width(character)
+            if free_columns < 0:
+                reset = _RESET if any(map(_STYLE.fullmatch, pieces)) else ""
+                return "".join(pieces) + reset + _MARK[:most]
+            pieces.append(character)
+    return "".join(pieces)
 
 
 def padded(text: str, width: int) -> str:
