@@ -25,11 +25,11 @@ def gates_command(context: CliContext) -> int:
     Runs no gate. If the current commit has the file .orchestrator/gates.yaml, this file defines the
     gates. Otherwise the gates fit the tools that the commit's files use.
     """
-    found = found_gates(context)
+    gates = found_gates(context)
     if context.as_json:
-        click.echo(json.dumps({"gates": found}, indent=2))
-    elif found:
-        click.echo("\n".join(gate_lines(found)))
+        click.echo(json.dumps({"gates": gates}, indent=2))
+    elif gates:
+        click.echo("\n".join(gate_lines(gates)))
     else:
         click.echo(_why_none(context))
     return ExitCode.OK

@@ -53,12 +53,14 @@ class JobOptions:
         return self.tasks or None
 
 
-def _one_text(ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> str | None:
-    if len(given) > 1:
+def _one_text(
+    ctx: click.Context, parameter: click.Parameter, arguments: tuple[str, ...]
+) -> str | None:
+    if len(arguments) > 1:
         raise click.UsageError(
-            f"REQUEST must be one argument; put it in quotes: {shlex.quote(' '.join(given))}"
+            f"REQUEST must be one argument; put it in quotes: {shlex.quote(' '.join(arguments))}"
         )
-    return given[0] if given else None
+    return arguments[0] if arguments else None
 
 
 #: The argument REQUEST. If the user types several arguments, an error explains the quotes.
@@ -84,10 +86,12 @@ def _option(setting: Setting) -> Decorator:
     if setting.values is ValueKind.FLAG:
         return click.option(option.flag, setting.wire, is_flag=True, default=None, help=option.help)
     if setting.values is ValueKind.GATES:
-        own: Mapping[str, Any] = {"multiple": True, "callback": _gates}
+        parameters: Mapping[str, Any] = {"multiple": True, "callback": _gates}
     else:
-        own = {"type": _TYPES.get(setting.values, str)}
-    return click.option(option.flag, setting.wire, metavar=option.value, help=option.help, **own)
+        parameters = {"type": _TYPES.get(setting.values, str)}
+    return click.option(
+        option.flag, setting.wire, metavar=option.value, help=option.help, **parameters
+    )
 
 
 #: Names of the settings that cap the usage of a job and its child jobs.
@@ -118,8 +122,10 @@ SECOND = ("max_workers", "default_timeout", "max_recursion_depth", *CAPS)
 
 def request_options(command: Command) -> Command:
     """Add the argument ``[REQUEST]``, the option ``--plan FILE``, and options for job settings."""
-    listed = (*FIRST, *SECOND)
-    rest = [name for name, row in BY_WIRE_NAME.items() if row.option and name not in listed]
+    ordered_names = (*FIRST, *SECOND)
+    other_names = [
+        name for name, row in BY_WIRE_NAME.items() if row.option and name not in ordered_names
+    ]
     decorators = [
         request_argument,
         click.option(
@@ -134,7 +140,7 @@ def request_options(command: Command) -> Command:
         ),
         *options_of(*SECOND),
         review_option,
-        *options_of(*rest),
+        *options_of(*other_names),
     ]
     for decorator in reversed(decorators):
         command = decorator(command)
@@ -142,12 +148,12 @@ def request_options(command: Command) -> Command:
 
 
 def _gates(
-    ctx: click.Context, parameter: click.Parameter, given: tuple[str, ...]
+    ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> str | list[str] | None:
     # Return None without the option. Then the plan file or the server decides.
-    if len(given) == 1 and given[0] in ("auto", "off"):
-        return given[0]
-    return list(given) or None
+    if len(values) == 1 and values[0] in ("auto", "off"):
+        return values[0]
+    return list(values) or None
 
 
 def job_of_options(
@@ -167,7 +173,7 @@ def job_of_options(
     The result's ``unchecked_plan`` is then the plan file, otherwise None. If the server rejects the
     job, the caller must pass ``unchecked_plan`` to ``check_plan``, which names the errors.
     """
-    given = {name: value for name, value in flags.items() if value is not None}
+    options = {name: value for name, value in flags.items() if value is not None}
     if request == "-":
         request = _from_stdin()
     if request is not None and not request.strip():
@@ -182,11 +188,11 @@ def job_of_options(
             click.echo(
                 f"{name}: 'tasks' is empty, so a planner splits the request into tasks", err=True
             )
-        words = request or plan.request
-        config = {**plan.config, **given}
+        request_text = request or plan.request
+        config = {**plan.config, **options}
         tasks = with_review(plan.tasks, review) if review else plan.tasks
         return JobOptions(
-            request=words,
+            request=request_text,
             tasks=tasks,
             config=config,
             edit_plan=edit_plan,
@@ -198,7 +204,7 @@ def job_of_options(
         raise click.UsageError(
             "no request; pass it in quotes, pass - to read it from standard input, or --plan FILE"
         )
-    return JobOptions(request=request, config=given, edit_plan=edit_plan)
+    return JobOptions(request=request, config=options, edit_plan=edit_plan)
 
 
 def check_plan(plan_path: Path | None) -> None:
@@ -224,13 +230,13 @@ def with_review(tasks: Sequence[Mapping[str, Any]], review: str) -> tuple[Mappin
     click.UsageError if no task has candidates.
     """
     agents = [task.get("agent") for task in tasks]
-    several = [isinstance(named, list | tuple) and len(named) > 1 for named in agents]
+    several = [isinstance(agent, list | tuple) and len(agent) > 1 for agent in agents]
     if not any(several):
         raise click.UsageError(NO_CANDIDATES)
 
     def reviewed(task: Mapping[str, Any]) -> Mapping[str, Any]:
-        named = task.get("review") if review == AUTO else ""
-        return {**task, "review": named or review}
+        reviewer = task.get("review") if review == AUTO else ""
+        return {**task, "review": reviewer or review}
 
     return tuple(reviewed(task) if has else task for has, task in zip(several, tasks, strict=True))
 

@@ -79,15 +79,17 @@ def show_plan(
 ) -> int:
     """Print a plan, and return the exit code. ``made``: the plan; None: ``local_plan`` makes it."""
     made = made or local_plan(context, job)
-    tasks, guess = made.tasks, made.estimate
+    tasks, estimate = made.tasks, made.estimate
     plan = {"request": job.request, "config": dict(job.config), "tasks": tasks}
-    shown = {name: value for name, value in plan.items() if value}
+    document = {name: value for name, value in plan.items() if value}
     if context.as_json:
-        click.echo(json.dumps({**shown, "planner": made.made_by, "estimate": guess}, indent=2))
+        click.echo(
+            json.dumps({**document, "planner": made.made_by, "estimate": estimate}, indent=2)
+        )
     elif as_yaml:
         import yaml
 
-        click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+        click.echo(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), nl=False)
     else:
         default = job.config.get("agent") or "auto"
         rows = [_row(task, default) for task in tasks]
@@ -96,8 +98,8 @@ def show_plan(
         click.echo(table([("ID", "AGENT", "NEEDS", "WHAT"), *rows]))
         if line := _planner_line(made.made_by):
             click.echo(line)
-        if guess:
-            click.echo(estimate_line(guess))
+        if estimate:
+            click.echo(estimate_line(estimate))
         config = job.config
         caps = {name: config[name] for name in CAPS if config.get(name) is not None}
         if line := cap_line(caps):
@@ -122,7 +124,7 @@ def _planner_line(made_by: Mapping[str, Any]) -> str:
 def _show_kinds(context: CliContext) -> int:
     from orchestrator.engine.planning.work_kinds import kinds
 
-    found = kinds()
+    all_kinds = kinds()
     if context.as_json:
         rows = [
             {
@@ -133,11 +135,11 @@ def _show_kinds(context: CliContext) -> int:
                     for each in kind.tasks
                 ],
             }
-            for kind in found
+            for kind in all_kinds
         ]
         click.echo(json.dumps(rows, indent=2))
         return ExitCode.OK
-    for kind in found:
+    for kind in all_kinds:
         click.echo(f"{kind.name}\n  request: {kind.example}")
         click.echo(f"  tasks:   {', '.join(each.title for each in kind.tasks)}")
     return ExitCode.OK
@@ -148,16 +150,16 @@ def _gate_lines(
 ) -> Sequence[str]:
     from orchestrator.cli.plan.gates_command import found_gates, gate_lines
 
-    asked = job.config.get("gates", "auto")
+    setting = job.config.get("gates", "auto")
     default = job.config.get("agent") or "auto"
-    if asked == "auto" and all(UNCHECKED.issuperset(agents_of(task, default)) for task in tasks):
+    if setting == "auto" and all(UNCHECKED.issuperset(agents_of(task, default)) for task in tasks):
         return []
-    if asked == "auto":
-        found = found_gates(context)
-        return ["gates for the results:", *gate_lines(found)] if found else []
-    if asked == "off":
+    if setting == "auto":
+        gates = found_gates(context)
+        return ["gates for the results:", *gate_lines(gates)] if gates else []
+    if setting == "off":
         return ["no gates for the results (gates: off)"]
-    names = [each if isinstance(each, str) else str(each.get("name")) for each in asked]
+    names = [each if isinstance(each, str) else str(each.get("name")) for each in setting]
     return [f"gates for the results: {', '.join(names)}"]
 
 

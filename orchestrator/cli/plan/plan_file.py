@@ -58,13 +58,13 @@ def unchecked_plan(path: Path, request: str | None) -> PlanFile | None:
         return None
     if not (is_plain and isinstance(value, dict) and value.keys() <= _PLAIN_KEYS):
         return None
-    words = value.get("request", request or _default_request(path.name))
+    request_text = value.get("request", request or _default_request(path.name))
     config, tasks = value.get("config") or {}, value.get("tasks")
-    if not (isinstance(words, str) and isinstance(config, dict) and isinstance(tasks, list)):
+    if not (isinstance(request_text, str) and isinstance(config, dict) and isinstance(tasks, list)):
         return None
     if not tasks or not all(isinstance(each, dict) for each in tasks):
         return None
-    return PlanFile(request=words, config=config, tasks=tuple(tasks))
+    return PlanFile(request=request_text, config=config, tasks=tuple(tasks))
 
 
 def _default_request(name: str) -> str:
@@ -84,17 +84,17 @@ def _is_plain(value: object) -> bool:
 def _plan_in(text: str, name: str, request: str | None) -> PlanFile:
     from orchestrator.schemas.requests.plan_file import parse_plan
 
-    stand_in = _default_request(name)
-    parsed = parse_plan(text, name, request or stand_in)
-    if parsed.request == stand_in and not parsed.tasks:
+    default_request = _default_request(name)
+    parsed = parse_plan(text, name, request or default_request)
+    if parsed.request == default_request and not parsed.tasks:
         raise InvalidRequest(f"{name}: no work: the file has neither 'request' nor 'tasks'")
     plan = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
-    above = {"workdir": plan["workdir"]} if plan.get("workdir") else {}
+    inherited = {"workdir": plan["workdir"]} if plan.get("workdir") else {}
     tasks = plan.get("tasks") or ()
     return PlanFile(
         request=plan["request"],
         config=plan.get("config") or {},
-        tasks=tuple(task if task.get("approve") else {**above, **task} for task in tasks),
+        tasks=tuple(task if task.get("approve") else {**inherited, **task} for task in tasks),
         lists_none=plan.get("tasks") == [],
     )
 

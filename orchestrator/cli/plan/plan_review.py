@@ -46,8 +46,8 @@ def planning_agent(context: CliContext, job: JobOptions) -> str | None:
     if job.tasks:
         return None
     config = job.config
-    wanted, agent = config.get("planner"), config.get("agent")
-    name = planner_of(context.folder, wanted, agent, job.request)
+    planner, agent = config.get("planner"), config.get("agent")
+    name = planner_of(context.folder, planner, agent, job.request)
     return None if name == "rules" else name
 
 
@@ -90,11 +90,11 @@ def agents_of(task: Mapping[str, Any], default: str) -> Sequence[str]:
     """Return the names of the agents that run a task; ``default`` if the task names none."""
     if task.get("approve"):
         return [PERSON]
-    named = task.get("agent") or default
-    if named == "auto" and task.get("command"):
-        named = "shell"
-    listed = [named] if isinstance(named, str | Mapping) else named
-    return [each if isinstance(each, str) else str(each.get("name")) for each in listed]
+    agents = task.get("agent") or default
+    if agents == "auto" and task.get("command"):
+        agents = "shell"
+    agent_list = [agents] if isinstance(agents, str | Mapping) else agents
+    return [each if isinstance(each, str) else str(each.get("name")) for each in agent_list]
 
 
 def draft(context: CliContext, client: "OrchestratorClient", job: JobOptions) -> Draft:
@@ -127,13 +127,13 @@ def _wait_for_plan(client: "OrchestratorClient", job_id: str) -> Draft:
 
 def plan_file_task(task: Mapping[str, Any]) -> dict[str, Any]:
     """Convert a task to the form of a plan file: omit empty fields, and fields of the server."""
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
-    agents = plain.pop("agents")
-    plain["agent"] = agents[0] if len(agents) == 1 else agents
-    shown = ("candidates", "chosen", "review_by_any")
-    if plain.get("workdir") == Workdir.OWN:
-        del plain["workdir"]
-    return {k: v for k, v in plain.items() if k not in shown and v not in (None, "", [], {})}
+    fields = {k: list(v) if isinstance(v, tuple) else v for k, v in task.items()}
+    agents = fields.pop("agents")
+    fields["agent"] = agents[0] if len(agents) == 1 else agents
+    omitted = ("candidates", "chosen", "review_by_any")
+    if fields.get("workdir") == Workdir.OWN:
+        del fields["workdir"]
+    return {k: v for k, v in fields.items() if k not in omitted and v not in (None, "", [], {})}
 
 
 def start(
@@ -148,7 +148,7 @@ def start(
         return client.orchestrate(job.request, job.given_tasks, key, **job.config)
     plan = draft(context, client, job)
     try:
-        edited = _edited(job, plan)
+        edited = _edited_job(job, plan)
     except BaseException:
         if plan.job_id is not None:
             reject(client, plan.job_id)
@@ -185,7 +185,7 @@ def reject(client: "OrchestratorClient", job_id: str, comment: str = "") -> None
     client.wait(job_id, REJECT_SECONDS)
 
 
-def _edited(job: JobOptions, plan: Draft) -> JobOptions:
+def _edited_job(job: JobOptions, plan: Draft) -> JobOptions:
     """Open a plan in the user's editor, and return the job with the edited plan.
 
     Raise InvalidRequest if the edited text is not a valid plan.
@@ -194,15 +194,15 @@ def _edited(job: JobOptions, plan: Draft) -> JobOptions:
 
     from orchestrator.schemas.requests.plan_file import parse_plan
 
-    whole = {"request": job.request, "config": dict(job.config), "tasks": list(plan.tasks)}
-    shown = {name: value for name, value in whole.items() if value}
-    text = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
-    changed = click.edit(text, extension=".yaml")
-    if changed is None or changed == text:
+    values = {"request": job.request, "config": dict(job.config), "tasks": list(plan.tasks)}
+    document = {name: value for name, value in values.items() if value}
+    text = yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    edited_text = click.edit(text, extension=".yaml")
+    if edited_text is None or edited_text == text:
         return replace(job, tasks=tuple(plan.tasks))
-    if not changed.strip():
+    if not edited_text.strip():
         raise InvalidRequest("the edited plan is empty; no job was started")
-    parsed = parse_plan(changed, "the edited plan.yaml")
+    parsed = parse_plan(edited_text, "the edited plan.yaml")
     fields = parsed.model_dump(mode="json", exclude_unset=True, warnings=False)
     if not fields.get("tasks"):  # without tasks, a planner would split the request again
         raise InvalidRequest(
