@@ -47,8 +47,8 @@ class LockServer(spawn.Server):
         """
         end = time.monotonic() + seconds
         while True:
-            left = max(0.0, end - time.monotonic())
-            answer = self.call("POST", LOCKS, {"names": names, "wait": left})
+            remaining = max(0.0, end - time.monotonic())
+            answer = self.call("POST", LOCKS, {"names": names, "wait": remaining})
             if "leases" in answer:
                 return answer
 
@@ -68,15 +68,16 @@ class LockServer(spawn.Server):
 
 def quoted(name: str) -> str:
     # Importing urllib would double the start time of the command.
-    plain = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-~/"
+    unescaped = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-~/"
     return "".join(
-        chr(byte) if byte in plain else f"%{byte:02X}" for byte in name.encode("utf-8", "replace")
+        chr(byte) if byte in unescaped else f"%{byte:02X}"
+        for byte in name.encode("utf-8", "replace")
     )
 
 
 def parser(command: str) -> argparse.ArgumentParser:
     locking = command == "lock"
-    made = argparse.ArgumentParser(
+    argument_parser = argparse.ArgumentParser(
         prog=f"orchestrator {command}",
         description="Acquire a lock on paths of the project, or on other names. The lock ends when "
         "this worker releases the lock or ends. Prints the fencing number of each name. Pass the "
@@ -86,24 +87,26 @@ def parser(command: str) -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
     )
-    add = made.add_argument
+    add = argument_parser.add_argument
     add("names", nargs="+", metavar="NAME", help="path or name, such as src/api/ or port:8080")
     if locking:
-        made.add_argument(
+        argument_parser.add_argument(
             "--wait",
             type=float,
             default=0.0,
             metavar="SECONDS",
             help="maximum time to wait, in seconds (default 0)",
         )
-        made.add_argument(
+        argument_parser.add_argument(
             "--check",
             type=int,
             metavar="NUMBER",
             help="check if the lease with this number is active; acquire no lock",
         )
-    made.add_argument("--json", action="store_true", help="print the server's answer as JSON")
-    return made
+    argument_parser.add_argument(
+        "--json", action="store_true", help="print the server's answer as JSON"
+    )
+    return argument_parser
 
 
 def lock(options: argparse.Namespace) -> int:
@@ -122,15 +125,15 @@ def lock(options: argparse.Namespace) -> int:
 def check(options: argparse.Namespace) -> int:
     server = LockServer("lock")
     answers = [server.look(name) for name in options.names]
-    stands = all(
+    is_active = all(
         any(lease["number"] == options.check for lease in answer["leases"]) for answer in answers
     )
     if options.json:
-        print(json.dumps({"stands": stands, "locks": answers}))
-    elif not stands:
+        print(json.dumps({"stands": is_active, "locks": answers}))
+    elif not is_active:
         names = " ".join(options.names)
         report("lock", f"lease {options.check} of {names} is not active; acquire the lock again")
-    return spawn.OK if stands else spawn.FAILED
+    return spawn.OK if is_active else spawn.FAILED
 
 
 def unlock(options: argparse.Namespace) -> int:
@@ -151,9 +154,9 @@ def exit_code(stop: spawn.CommandEnd, options: argparse.Namespace) -> int:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    given = sys.argv[1:] if arguments is None else arguments
-    command = given[0] if given and given[0] == "unlock" else "lock"
-    options = parser(command).parse_args(given[1:])
+    argv = sys.argv[1:] if arguments is None else arguments
+    command = argv[0] if argv and argv[0] == "unlock" else "lock"
+    options = parser(command).parse_args(argv[1:])
     try:
         code = lock(options) if command == "lock" else unlock(options)
         sys.stdout.flush()

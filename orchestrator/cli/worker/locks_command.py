@@ -29,12 +29,12 @@ def locks_command(context: CliContext) -> None:
 
 
 def _row(lock: dict[str, Any]) -> tuple[str, ...]:
-    how = f"waiting ({lock['kind']})" if lock["waits"] else str(lock["kind"])
+    kind = f"waiting ({lock['kind']})" if lock["waits"] else str(lock["kind"])
     return (
         first_line(", ".join(lock["names"]), 60),
         str(lock["worker_id"]),
         str(lock["job_id"]),
-        how,
+        kind,
         str(lock.get("number") or "-"),
         local_time(lock["since"]),
     )

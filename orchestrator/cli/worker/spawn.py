@@ -101,12 +101,12 @@ class Server:
         try:
             reply = call_with_retries(once, PATIENCE_SECONDS, waiting=self._report_silence)
         except OSError as error:
-            why = f"no answer from the server at {self._url}: {error}"
-            raise CommandEnd(UNREACHABLE, why) from error
+            message = f"no answer from the server at {self._url}: {error}"
+            raise CommandEnd(UNREACHABLE, message) from error
         if 200 <= reply.status < 300:
             return reply.document
-        shown = {"detail": reply.body[:200].decode("utf-8", "replace")}
-        raise refusal(reply.status, reply.document or shown)
+        body_problem = {"detail": reply.body[:200].decode("utf-8", "replace")}
+        raise refusal(reply.status, reply.document or body_problem)
 
     def _report_silence(self, _seconds: float) -> None:
         report(f"no answer from the server; retrying for {PATIENCE_SECONDS} s", self.command)
@@ -117,15 +117,17 @@ def refusal(status: int, problem: Answer) -> CommandEnd:
     slug = str(problem.get("type") or "").rstrip("/").replace("#", "/").rpartition("/")[2]
     limit = status == 422 and (slug.startswith("limit") or slug in LIMIT_TYPES)
     detail = str(problem.get("detail") or problem.get("title") or f"HTTP {status}")
-    left = problem.get("left")
-    if isinstance(left, dict) and left:
-        detail += "\nremaining: " + ", ".join(f"{name} {value}" for name, value in left.items())
+    remaining = problem.get("left")
+    if isinstance(remaining, dict) and remaining:
+        detail += "\nremaining: " + ", ".join(
+            f"{name} {value}" for name, value in remaining.items()
+        )
     code = LIMIT if limit else EXIT_BY_HTTP_STATUS.get(status, FAILED)
     return CommandEnd(code, detail, {**problem, "status": status})
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    argument_parser = argparse.ArgumentParser(
         prog="orchestrator spawn",
         description="Start a child job from a worker. Prints the id of the job; with --wait, "
         "prints its results.",
@@ -136,7 +138,7 @@ def parser() -> argparse.ArgumentParser:
         # module.
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=80),
     )
-    add = made.add_argument
+    add = argument_parser.add_argument
     add("request", nargs="?", help="description of the work")
     add("--tasks", metavar="FILE", help="JSON file with the tasks; - for standard input")
     add(
@@ -172,7 +174,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="K",
         help="unique key; a second call with the same key starts no second job",
     )
-    return made
+    return argument_parser
 
 
 def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
@@ -197,11 +199,11 @@ def body_of(options: argparse.Namespace, depth: str | None) -> Answer:
         "context_files": paths_of(options.context_file),
         "current_depth": int(depth) + 1 if depth and depth.isdigit() else None,
     }
-    given = {name: value for name, value in config.items() if value is not None}
-    planned = plan.get("config")
-    if isinstance(planned, dict):
-        given = {**planned, **given}
-    return {**plan, "request": request, "config": given, **({"tasks": tasks} if tasks else {})}
+    settings = {name: value for name, value in config.items() if value is not None}
+    plan_config = plan.get("config")
+    if isinstance(plan_config, dict):
+        settings = {**plan_config, **settings}
+    return {**plan, "request": request, "config": settings, **({"tasks": tasks} if tasks else {})}
 
 
 def paths_of(names: list[str] | None) -> list[str] | None:
@@ -217,9 +219,9 @@ def paths_of(names: list[str] | None) -> list[str] | None:
 
 
 def tasks_of(options: argparse.Namespace) -> list[Any]:
-    both = [f"--{name}" for name in ("command", "tasks", "plan") if getattr(options, name)]
-    if len(both) > 1:
-        raise CommandEnd(USAGE, f"{' and '.join(both)} conflict; pass one of them")
+    sources = [f"--{name}" for name in ("command", "tasks", "plan") if getattr(options, name)]
+    if len(sources) > 1:
+        raise CommandEnd(USAGE, f"{' and '.join(sources)} conflict; pass one of them")
     if options.command:
         return [{"agent": "shell", "command": each} for each in options.command]
     return read_tasks(options.tasks) if options.tasks else []
@@ -253,12 +255,12 @@ def read_yaml(name: str, text: str, request: str | None, why_not_json: str) -> o
     command += [request] if request else []
     environ = {**os.environ, "PYTHONPATH": PRODUCT}
     environ.pop("PYTHONHOME", None)
-    done = run(command, input=text.encode(), env=environ, capture_output=True)
-    sentence = done.stderr.decode("utf-8", "replace").strip()
-    if done.returncode == USAGE:
-        raise CommandEnd(USAGE, sentence)
+    process = run(command, input=text.encode(), env=environ, capture_output=True)
+    message = process.stderr.decode("utf-8", "replace").strip()
+    if process.returncode == USAGE:
+        raise CommandEnd(USAGE, message)
     try:
-        return json.loads(done.stdout)
+        return json.loads(process.stdout)
     except ValueError:
         raise CommandEnd(
             USAGE,
@@ -318,9 +320,9 @@ def summary(answer: Answer) -> str:
     lines = [f"job {answer['job_id']}: {answer['status']}, {good} of {len(names)} tasks succeeded"]
     if answer.get("reason"):
         lines.append(str(answer["reason"]))
-    room = min(SHOWN_CHARACTERS, SHOWN_IN_ALL // max(len(tasks), 1))
+    character_limit = min(SHOWN_CHARACTERS, SHOWN_IN_ALL // max(len(tasks), 1))
     for task in tasks:
-        lines += task_lines(task, room)
+        lines += task_lines(task, character_limit)
     lines += map(str, results.get("changes") or ())
     if results.get("final_report"):
         lines.append(f"report: {results['final_report']}")
@@ -344,8 +346,8 @@ def task_lines(task: Answer, room: int) -> list[str]:
         lines.append(f"... (shortened; whole output: --json; log: {task.get('log')})")
     if task.get("workspace"):
         lines.append(f"directory: {task['workspace']}")
-    taken = TAKEN.get(task.get("chosen", ""), "")
-    head = f"[{task.get('worker_id')}] {task.get('status')}{taken}{reason}"
+    choice = TAKEN.get(task.get("chosen", ""), "")
+    head = f"[{task.get('worker_id')}] {task.get('status')}{choice}{reason}"
     return [head, *("  " + t for t in lines)]
 
 
