@@ -26,14 +26,14 @@ def agents_command(context: CliContext) -> None:
     agents = available_agents(context)
     with ThreadPoolExecutor(max_workers=4) as pool:
         pairs = zip(agents, pool.map(_version, agents), strict=True)
-        agents = [{**agent, "version": one} if one else agent for agent, one in pairs]
+        agents = [{**agent, "version": version} if version else agent for agent, version in pairs]
     if context.as_json:
         click.echo(json.dumps({"agents": agents}, indent=2))
         return
     click.echo(_table(agents, _width(context)))
     for agent in agents:
-        for words in filter(None, (agent.get("login_refused"), *agent.get("fix", ()))):
-            click.echo(f"{agent['name']}: {pasteable(words)}", err=True)
+        for line in filter(None, (agent.get("login_refused"), *agent.get("fix", ()))):
+            click.echo(f"{agent['name']}: {pasteable(line)}", err=True)
 
 
 def available_agents(context: CliContext) -> list[dict[str, Any]]:
@@ -63,7 +63,7 @@ def _version(agent: Mapping[str, Any]) -> str | None:
     if "version" in agent or "path" not in agent:
         return None
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [str(agent["path"]), "--version"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -71,7 +71,7 @@ def _version(agent: Mapping[str, Any]) -> str | None:
         )
     except (OSError, subprocess.SubprocessError):
         return None
-    return first_line(done.stdout.decode("utf-8", "replace"), 40) or None
+    return first_line(process.stdout.decode("utf-8", "replace"), 40) or None
 
 
 def _usable_text(agent: Mapping[str, Any]) -> str:
@@ -93,10 +93,10 @@ def _table(agents: Sequence[Mapping[str, Any]], width: int) -> str:
     rows = [HEADS, *map(_row, agents)]
     if not any(agent.get("inherit") for agent in agents):
         rows = [row[:-1] for row in rows]
-    room = width - max(map(len, table(rows).splitlines())) - len(GAP)
-    if room < LEAST_DESCRIPTION:
+    free_width = width - max(map(len, table(rows).splitlines())) - len(GAP)
+    if free_width < LEAST_DESCRIPTION:
         return table(rows)
-    texts = ["DESCRIPTION", *(first_line(agent["description"], room) for agent in agents)]
+    texts = ["DESCRIPTION", *(first_line(agent["description"], free_width) for agent in agents)]
     return table([(*row, text) for row, text in zip(rows, texts, strict=True)])
 
 

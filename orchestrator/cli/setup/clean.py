@@ -57,48 +57,48 @@ def clean_command(context: CliContext, older_than: int, yes: bool) -> int:
     first. Works with the server up or down.
     """
     workspace = context.workspace
-    before = time.time() - older_than
-    old = ended_before(workspace, before)
-    sizes = {str(job["job_id"]): _size(workspace / f"job_{job['job_id']}") for job in old}
-    if old:
-        click.echo(table(_row(job, sizes[str(job["job_id"])]) for job in old), err=True)
-        these = "this job" if len(old) == 1 else f"these {len(old)} jobs"
+    cutoff = time.time() - older_than
+    old_jobs = ended_before(workspace, cutoff)
+    sizes = {str(job["job_id"]): _size(workspace / f"job_{job['job_id']}") for job in old_jobs}
+    if old_jobs:
+        click.echo(table(_row(job, sizes[str(job["job_id"])]) for job in old_jobs), err=True)
+        these = "this job" if len(old_jobs) == 1 else f"these {len(old_jobs)} jobs"
         if not yes and not confirmed(f"Remove {these}?"):
             raise unconfirmed("remove", "removed")
     else:
         click.echo("nothing to remove", err=True)
-    removed = dict(_removed(context, list(sizes)))
+    removed = dict(_remove(context, list(sizes)))
     from orchestrator.engine.gates.baseline_store import FOLDER, remove_results
 
-    remove_results(workspace / FOLDER, before)
+    remove_results(workspace / FOLDER, cutoff)
     freed = sum(sizes.get(job_id, 0) for job_id in removed)
     if context.as_json:
-        jobs = [{"job_id": job_id, "kept": list(kept)} for job_id, kept in removed.items()]
+        jobs = [{"job_id": job_id, "kept": list(refs)} for job_id, refs in removed.items()]
         click.echo(json.dumps({"removed": jobs, "freed_bytes": freed}, indent=2))
     if removed:
-        many = plural(len(removed), "job")
-        click.echo(f"removed {many}, {size(freed)} on disk", err=True)
+        count_text = plural(len(removed), "job")
+        click.echo(f"removed {count_text}, {size(freed)} on disk", err=True)
     return ExitCode.OK if {*sizes} <= {*removed} else ExitCode.FAILED
 
 
-def _removed(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+def _remove(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove jobs, with the server up or down, and print each removed job.
 
     Yield each removed job's id, with the names of the git refs that save its unlanded changes.
     """
     record = running_server(context.workspace)
-    found = _by_server(context, record.url, job_ids) if record else None
-    for job_id, kept in found or _locally(context, job_ids):
+    removals = _remove_by_server(context, record.url, job_ids) if record else None
+    for job_id, refs in removals or _remove_locally(context, job_ids):
         if not context.as_json:
             click.echo(job_id)
-        _print_kept(job_id, kept)
-        yield job_id, kept
+        _print_saved_refs(job_id, refs)
+        yield job_id, refs
 
 
-def _by_server(
+def _remove_by_server(
     context: CliContext, url: str, job_ids: Sequence[str]
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    """Remove jobs by calls of the server, and yield the same as ``_removed``.
+    """Remove jobs by calls of the server, and yield the same as ``_remove``.
 
     A job that is in use, or that runs again, is not removed. A message reports such a job.
     """
@@ -112,10 +112,12 @@ def _by_server(
                 click.echo(f"{job_id} was not removed: {error.message}", err=True)
 
 
-def _locally(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+def _remove_locally(
+    context: CliContext, job_ids: Sequence[str]
+) -> Iterator[tuple[str, Sequence[str]]]:
     """Remove jobs while no server runs, and complete interrupted removals.
 
-    Yield the same as ``_removed``.
+    Yield the same as ``_remove``.
     """
     from orchestrator.api.serializers.answer_parts import job_path
     from orchestrator.composition import remove
@@ -124,20 +126,20 @@ def _locally(context: CliContext, job_ids: Sequence[str]) -> Iterator[tuple[str,
         return  # Nothing to do. Do not open the database, which may be unavailable.
     audit = context.audit_log()
     try:
-        for job_id, kept in remove(context.folder, context.environ, job_ids):
+        for job_id, refs in remove(context.folder, context.environ, job_ids):
             audit.note("(clean)", "DELETE", job_path(job_id))
-            yield job_id, kept
+            yield job_id, refs
     finally:
         audit.close()
 
 
-def _print_kept(job_id: str, kept: Sequence[str]) -> None:
-    if kept:
+def _print_saved_refs(job_id: str, refs: Sequence[str]) -> None:
+    if refs:
         text = f"unlanded changes of job {job_id} are saved on these git refs:"
         click.echo(text, err=True)
-    for name in kept:
+    for name in refs:
         click.echo(f"  {name}", err=True)
-    if kept:
+    if refs:
         click.echo("  to merge the changes that a ref contains: git merge REF", err=True)
         click.echo(f"  to remove the refs: {COMMAND} discard {job_id}", err=True)
 
@@ -154,10 +156,10 @@ def ended_before(workspace: Path, at: float) -> list[dict[str, Any]]:
     ]
 
 
-def _row(job: dict[str, Any], used: int) -> tuple[str, str, str, str, str]:
+def _row(job: dict[str, Any], byte_count: int) -> tuple[str, str, str, str, str]:
     request = first_line(job.get("request"), 50)
     ended = local_time(job.get("ended_at"))
-    return str(job["job_id"]), str(job["status"]), ended, size(used), request
+    return str(job["job_id"]), str(job["status"]), ended, size(byte_count), request
 
 
 def _size(directory: Path) -> int:

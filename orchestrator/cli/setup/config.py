@@ -32,10 +32,10 @@ def show_command(context: CliContext, origin: bool) -> None:
     values = visible(loaded.settings)
     origins = loaded.origins
     if context.as_json:
-        shown = {
+        document = {
             k: {"value": v, "origin": origins.get(k)} if origin else v for k, v in values.items()
         }
-        click.echo(json.dumps(shown, indent=2))
+        click.echo(json.dumps(document, indent=2))
         return
     rows = [
         (name, _shown_value(value), origins.get(name, "default")) for name, value in values.items()

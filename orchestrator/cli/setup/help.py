@@ -34,13 +34,13 @@ def help_command(ctx: click.Context, names: Sequence[str]) -> int:
 
 def _check_names(ctx: click.Context, command: click.Command, names: Sequence[str]) -> None:
     """Raise UsageError if ``names`` has a name after a command that is not a group."""
-    for place, name in enumerate(names):
+    for index, name in enumerate(names):
         if not isinstance(command, click.Group):
-            path = " ".join(names[:place])
+            path = " ".join(names[:index])
             raise click.UsageError(
                 f"{path} has no command {name!r}; to show the help of {path}: {COMMAND} help {path}"
             )
-        found = command.get_command(ctx, name)
-        if found is None:
+        subcommand = command.get_command(ctx, name)
+        if subcommand is None:
             return  # the command itself names similar commands
-        command = found
+        command = subcommand

@@ -65,17 +65,17 @@ def init_command(context: CliContext, force: bool, dry_run: bool, folder: Path |
         return _show_folder(context, folder, dry_run)
     root = _host_project(context).absolute()
     text = skill_for(root, context.folder)
-    done = [_install(root / home / SKILL, text, force, dry_run) for home in HOMES]
+    written_files = [_install(root / home / SKILL, text, force, dry_run) for home in HOMES]
     if context.as_json:
-        files = [asdict(one) for one in done]
+        files = [asdict(file) for file in written_files]
         click.echo(json.dumps({"project": str(root), "dry_run": dry_run, "files": files}))
     else:
-        for one in done:
-            reason = f" ({one.reason})" if one.reason else ""
-            would = "would be " if dry_run and one.state in ("created", "replaced") else ""
-            click.echo(f"{would}{one.state} {one.path}{reason}")
-    good = all(one.state not in ("kept", "failed") for one in done)
-    return ExitCode.OK if good else ExitCode.FAILED
+        for file in written_files:
+            reason = f" ({file.reason})" if file.reason else ""
+            would = "would be " if dry_run and file.state in ("created", "replaced") else ""
+            click.echo(f"{would}{file.state} {file.path}{reason}")
+    is_complete = all(file.state not in ("kept", "failed") for file in written_files)
+    return ExitCode.OK if is_complete else ExitCode.FAILED
 
 
 def _show_folder(context: CliContext, folder: Path, dry_run: bool) -> int:
@@ -126,10 +126,10 @@ def skill_for(project: Path, folder: Path) -> str:
     text = product_file(str(SKILL)).read_text("utf-8")
     if IS_INSTALLED:
         return text.replace(IN_FOLDER, COMMAND)
-    own, root = folder.resolve(), project.resolve()
-    command = own / IN_FOLDER
-    if own.is_relative_to(root):
-        command = own.relative_to(root) / IN_FOLDER
+    home, root = folder.resolve(), project.resolve()
+    command = home / IN_FOLDER
+    if home.is_relative_to(root):
+        command = home.relative_to(root) / IN_FOLDER
     return text.replace(IN_FOLDER, shlex.quote(str(command)))
 
 
@@ -147,14 +147,14 @@ def _write(path: Path, text: str, force: bool, dry_run: bool) -> WrittenFile:
     If ``dry_run`` is True, write nothing, and return the outcome that a write would have. If
     ``force`` is False, an existing file that differs is not replaced.
     """
-    there = os.path.lexists(path)
-    if there and path.is_file() and path.read_bytes() == text.encode():
+    exists = os.path.lexists(path)
+    if exists and path.is_file() and path.read_bytes() == text.encode():
         return WrittenFile(path=str(path), state="unchanged")
-    if there and not force:
+    if exists and not force:
         reason = "the file exists and differs; to replace it: --force"
         return WrittenFile(path=str(path), state="kept", reason=reason)
     if not dry_run:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A link is replaced, and its target is unchanged.
         replace_file(path, text.encode(), mode=0o644)
-    return WrittenFile(path=str(path), state="replaced" if there else "created")
+    return WrittenFile(path=str(path), state="replaced" if exists else "created")

@@ -19,8 +19,8 @@ def names() -> tuple[str, ...]:
     The Python package is omitted. An installed package contains a copy of each named file and
     directory.
     """
-    found = tomllib.loads(product_file("pyproject.toml").read_text("utf-8"))
-    return tuple(found["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])
+    document = tomllib.loads(product_file("pyproject.toml").read_text("utf-8"))
+    return tuple(document["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"])
 
 
 def check_new(folder: Path) -> None:
@@ -34,10 +34,10 @@ def create(folder: Path) -> None:
     Raise Conflict if ``folder`` exists or cannot be created.
     """
     check_new(folder)
-    above = folder.absolute().parent
+    parent = folder.absolute().parent
     try:
-        above.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(dir=above, prefix=f".{folder.name}."))
+        parent.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=parent, prefix=f".{folder.name}."))
         try:
             _copy(unfinished)
             unfinished.chmod(0o755)
@@ -49,18 +49,18 @@ def create(folder: Path) -> None:
         raise Conflict(f"{folder} cannot be created: {error}; nothing was changed") from error
 
 
-def _copy(to: Path) -> None:
+def _copy(destination: Path) -> None:
     for name in names():
-        source, target = product_file(name), to / name
+        source, target = product_file(name), destination / name
         target.parent.mkdir(exist_ok=True)
         if source.is_dir():
-            shutil.copytree(source, target, ignore=_generated)
+            shutil.copytree(source, target, ignore=_generated_names)
         else:
             shutil.copy2(source, target)
-    shutil.copytree(FOLDER / PACKAGE, to / PACKAGE, ignore=_generated)
+    shutil.copytree(FOLDER / PACKAGE, destination / PACKAGE, ignore=_generated_names)
 
 
-def _generated(directory: str, found: Iterable[str]) -> set[str]:
+def _generated_names(directory: str, entries: Iterable[str]) -> set[str]:
     # In an installed package, ``portable`` has a copy of the portable folder's files.
-    top = Path(directory) == FOLDER / PACKAGE
-    return {each for each in found if each == "__pycache__" or (top and each == "portable")}
+    is_top = Path(directory) == FOLDER / PACKAGE
+    return {each for each in entries if each == "__pycache__" or (is_top and each == "portable")}

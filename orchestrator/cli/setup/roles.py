@@ -40,7 +40,7 @@ def roles_command(context: CliContext, name: str | None) -> int:
 
 
 def _role_table(rows: Sequence[Mapping[str, object]]) -> str:
-    shown = [
+    table_rows = [
         (
             str(row["name"]),
             "built-in" if row["built_in"] else "yours",
@@ -48,4 +48,4 @@ def _role_table(rows: Sequence[Mapping[str, object]]) -> str:
         )
         for row in rows
     ]
-    return table([("ROLE", "ORIGIN", "DESCRIPTION"), *shown])
+    return table([("ROLE", "ORIGIN", "DESCRIPTION"), *table_rows])

@@ -22,10 +22,10 @@ def completion_command(ctx: click.Context, shell: str) -> int:
     zsh, in ~/.zshrc:    eval "$(orchestrator completion zsh)"
     fish:                orchestrator completion fish > ~/.config/fish/completions/orchestrator.fish
     """
-    found = get_completion_class(shell)
-    if found is None:
+    completion_class = get_completion_class(shell)
+    if completion_class is None:
         raise InvalidRequest(f"no completion for {shell}; use one of {', '.join(SHELLS)}")
-    complete = found(ctx.find_root().command, {}, _PROGRAM, COMPLETE_VARIABLE)
+    complete = completion_class(ctx.find_root().command, {}, _PROGRAM, COMPLETE_VARIABLE)
     # Do not call source(), which runs bash to find its version.
     click.echo(complete.source_template % complete.source_vars())
     return ExitCode.OK

@@ -51,17 +51,17 @@ def join_command(
     from orchestrator.launchers.cluster.node.join_file import JoinFile
     from orchestrator.launchers.cluster.node.node_process import locked, run
 
-    found = JoinFile.read(file)
-    directory = state or _state_home(context) / "orchestrator" / "nodes" / found.name
-    place = Path(os.path.abspath(directory))
+    join_file = JoinFile.read(file)
+    directory = state or _state_home(context) / "orchestrator" / "nodes" / join_file.name
+    node_directory = Path(os.path.abspath(directory))
     # Lock first, because a running node reads the certificates when it reconnects.
-    with locked(place, found.name):
+    with locked(node_directory, join_file.name):
         look = partial(found_on_node, environ=context.environ)
-        settings = found.unpack(place, slots, own_files=own_files, home=context.folder)
-        repository = NodeRepository(place / "repository.git")
+        settings = join_file.unpack(node_directory, slots, own_files=own_files, home=context.folder)
+        repository = NodeRepository(node_directory / "repository.git")
         return run(settings, click.echo, look, memory_and_disk, repository)
 
 
 def _state_home(context: CliContext) -> Path:
-    named = context.environ.get("XDG_STATE_HOME")
-    return Path(named) if named else Path.home() / ".local" / "state"
+    configured = context.environ.get("XDG_STATE_HOME")
+    return Path(configured) if configured else Path.home() / ".local" / "state"

@@ -65,13 +65,13 @@ def _checked_name(_: click.Context, __: click.Parameter, name: str) -> str:
 
 def _labels(labels: Iterable[str]) -> dict[str, str]:
     """Convert texts such as ``gpu=true`` to labels. Raise click.BadParameter."""
-    found = dict(each.partition("=")[::2] for each in labels)
-    for each in (*found, *found.values()):
-        if not re.fullmatch(LABEL_PATTERN, each):
+    label_values = dict(part.partition("=")[::2] for part in labels)
+    for part in (*label_values, *label_values.values()):
+        if not re.fullmatch(LABEL_PATTERN, part):
             raise click.BadParameter(
                 f"write NAME=VALUE, such as gpu=true: each part has {PATTERN_WORDS[LABEL_PATTERN]}"
             )
-    return found
+    return label_values
 
 
 name_argument = click.argument("name", callback=_checked_name)
@@ -163,7 +163,7 @@ def add_command(
         raise ConfigError(f"the cluster has no certificates; create them: {INIT}")
     issued = authority.issue(name, days)
     path = _directory(context) / f"{name}.join"
-    found = JoinFile(
+    join_file = JoinFile(
         name=name,
         address=registry.address,
         addresses=registry.addresses,
@@ -171,11 +171,13 @@ def add_command(
         certificate=issued.certificate,
         key=issued.key,
     )
-    found.write(path)
-    before = registry.entries().get(name)
-    had = before.labels if before else {}
+    join_file.write(path)
+    former_entry = registry.entries().get(name)
+    former = former_entry.labels if former_entry else {}
     registry.put(
-        NodeEntry(name=name, serial=issued.serial, slots=slots, labels={**had, **_labels(labels)})
+        NodeEntry(
+            name=name, serial=issued.serial, slots=slots, labels={**former, **_labels(labels)}
+        )
     )
     copy = f"scp -p {shlex.quote(str(path))} {name}:"
     join = f"{_program_path()} node join {shlex.quote(str(path))}"
@@ -235,8 +237,8 @@ def label_command(context: CliContext, name: str, changes: tuple[str, ...]) -> N
         labels.pop(removed.removesuffix("-"), None)
     labels |= _labels([each for each in changes if "=" in each or not each.endswith("-")])
     registry.change(name, labels=labels)
-    words = " ".join(f"{each}={value}" for each, value in sorted(labels.items()))
-    click.echo(f"{name}: {words or 'no labels'}")
+    text = " ".join(f"{each}={value}" for each, value in sorted(labels.items()))
+    click.echo(f"{name}: {text or 'no labels'}")
 
 
 @nodes_command.command("remove")
@@ -273,8 +275,8 @@ def _program_path() -> str:
 def _directory(context: CliContext) -> Path:
     from orchestrator.config import load
 
-    found = load(context.folder, environ=context.environ)
-    return found.settings.cluster.certificates
+    loaded = load(context.folder, environ=context.environ)
+    return loaded.settings.cluster.certificates
 
 
 def _registry(context: CliContext) -> "NodeRegistry":
@@ -287,24 +289,24 @@ def _list(context: CliContext) -> None:
     client = context.client_if_running()
     if client is None:
         entries = _registry(context).entries().values()
-        found: list[dict[str, Any]] = [_without_server(each) for each in entries]
+        nodes: list[dict[str, Any]] = [_without_server(node) for node in entries]
     else:
         with client:
-            found = client.nodes()["nodes"]
+            nodes = client.nodes()["nodes"]
     if context.as_json:
-        click.echo(json.dumps({"nodes": found}, indent=2))
+        click.echo(json.dumps({"nodes": nodes}, indent=2))
         return
-    if not found:
+    if not nodes:
         click.echo(f"no nodes; {_first_step(context)}", err=True)
         return
-    rows = [_HEADS, *map(_row, found)]
-    widths = [max(len(row[at]) for row in rows) for at in range(len(_HEADS))]
-    for row, each in zip(rows, [None, *found], strict=True):
+    rows = [_HEADS, *map(_row, nodes)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADS))]
+    for row, node in zip(rows, [None, *nodes], strict=True):
         line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
         click.echo(line.rstrip())
-        if each and each["notice"]:
-            click.echo(f"  {each['notice']}")
-    for fix in fixes(found):
+        if node and node["notice"]:
+            click.echo(f"  {node['notice']}")
+    for fix in fixes(nodes):
         click.echo(fix, err=True)
 
 
@@ -313,8 +315,8 @@ def _first_step(context: CliContext) -> str:
     from orchestrator.config import load
     from orchestrator.launchers.cluster.connection.certificates import CertificateAuthority
 
-    found = load(context.folder, environ=context.environ)
-    cluster = found.settings.cluster
+    loaded = load(context.folder, environ=context.environ)
+    cluster = loaded.settings.cluster
     if not CertificateAuthority(cluster.certificates).exists:
         return f"create certificates: {INIT}"
     if not cluster.listen:
@@ -334,23 +336,23 @@ def fixes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
                 [agent["reason"], *(["; then ".join(agent["fix"])] if agent["fix"] else [])]
             )
             names.setdefault((agent["name"], text), []).append(node["name"])
-    for (agent, text), places in names.items():
-        yield f"{agent} on {', '.join(places)}: {pasteable(text)}"
+    for (agent, text), node_names in names.items():
+        yield f"{agent} on {', '.join(node_names)}: {pasteable(text)}"
 
 
-def _row(each: dict[str, Any]) -> tuple[str, ...]:
-    seen = each["seen_seconds"]
+def _row(node: dict[str, Any]) -> tuple[str, ...]:
+    seen_seconds = node["seen_seconds"]
     return (
-        each["name"],
-        each["state"],
-        f"{each['running']}/{each['slots'] or '-'}",
-        str(each["waiting"]),
-        _size_text(each["memory_bytes"]),
-        _size_text(each["disk_bytes"]),
-        _FILES[each.get("own_files")],
-        "-" if seen is None else f"{seen:.1f} s",
-        ",".join(f"{name}={value}" for name, value in sorted(each["labels"].items())) or "-",
-        ", ".join(each["agents"]) or "-",
+        node["name"],
+        node["state"],
+        f"{node['running']}/{node['slots'] or '-'}",
+        str(node["waiting"]),
+        _size_text(node["memory_bytes"]),
+        _size_text(node["disk_bytes"]),
+        _FILES[node.get("own_files")],
+        "-" if seen_seconds is None else f"{seen_seconds:.1f} s",
+        ",".join(f"{name}={value}" for name, value in sorted(node["labels"].items())) or "-",
+        ", ".join(node["agents"]) or "-",
     )
 
 

@@ -22,7 +22,7 @@ def notify_command() -> None:
 def test_command(context: CliContext, name: str) -> int:
     """Send a test notification to the target NAME, or to all targets."""
     with context.client() as client:
-        found = client.test_notifications(name)
-    if not found["tests"] and not context.as_json:
+        answer = client.test_notifications(name)
+    if not answer["tests"] and not context.as_json:
         click.echo(NONE, err=True)
-    return show_tests(context, found["tests"], found)
+    return show_tests(context, answer["tests"], answer)

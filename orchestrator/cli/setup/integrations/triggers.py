@@ -27,14 +27,14 @@ def triggers_command() -> None:
 @pass_cli_context
 def list_command(context: CliContext) -> None:
     """List the triggers, with URL paths and conditions, without secrets."""
-    found = [_trigger_row(each) for each in _triggers(context).values()]
+    rows = [_trigger_row(each) for each in _triggers(context).values()]
     if context.as_json:
-        click.echo(json.dumps(found, indent=2))
-    elif not found:
+        click.echo(json.dumps(rows, indent=2))
+    elif not rows:
         click.echo("no triggers in config.yaml; to add one, see docs/triggers.md", err=True)
     else:
         head = ("NAME", "VERIFY", "ACTION", "PATH", "WHEN")
-        click.echo(table([head, *(tuple(each.values()) for each in found)]))
+        click.echo(table([head, *(tuple(each.values()) for each in rows)]))
 
 
 @triggers_command.command("test")
@@ -53,18 +53,18 @@ def test_command(context: CliContext, name: str, file: Path, kind: str) -> int:
     """
     from orchestrator.schemas.triggers.trigger import KIND, TriggerEvent
 
-    found = _triggers(context)
-    if name not in found:
-        known = ", ".join(found) or "none"
+    configured_triggers = _triggers(context)
+    if name not in configured_triggers:
+        names = ", ".join(configured_triggers) or "none"
         raise NotFound(
-            f"unknown trigger {name!r}; known: {known}; list triggers: {COMMAND} triggers list"
+            f"unknown trigger {name!r}; known: {names}; list triggers: {COMMAND} triggers list"
         )
     try:
         document = json.loads(file.read_bytes())
     except ValueError as error:
         raise InvalidRequest(f"{file} is not JSON: {error}") from None
     event = TriggerEvent(headers={"x-github-event": kind} if kind else {}, document=document)
-    trigger = found[name]
+    trigger = configured_triggers[name]
     unmet = trigger.unmet(event)
     if unmet:
         hint = "" if kind else "; name the kind of the event with --event"
@@ -79,8 +79,8 @@ def test_command(context: CliContext, name: str, file: Path, kind: str) -> int:
     if context.as_json:
         tasks = [{"id": each.id, "prompt": each.prompt} for each in submission.tasks]
         labels = dict(submission.config.values.labels)
-        shown = {"request": submission.request, "labels": labels, "tasks": tasks}
-        click.echo(json.dumps(shown, indent=2))
+        preview = {"request": submission.request, "labels": labels, "tasks": tasks}
+        click.echo(json.dumps(preview, indent=2))
     else:
         click.echo(printable(submission.request))
     return ExitCode.OK

@@ -31,19 +31,19 @@ def webhooks_command() -> None:
 def list_command(context: CliContext) -> None:
     """List the receivers of messages, with counts of deliveries."""
     with context.client() as client:
-        found = client.webhooks()
+        answer = client.webhooks()
     if context.as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(answer, indent=2))
         return
-    if not found["endpoints"]:
+    if not answer["endpoints"]:
         click.echo(NONE, err=True)
-    for each in found["endpoints"]:
-        counts = ", ".join(f"{number} {state}" for state, number in each["counts"].items())
-        events = " ".join(each["events"])
-        click.echo(f"{each['name']:<12} {each['kind']:<12} {each['address']}  {events}")
+    for endpoint in answer["endpoints"]:
+        counts = ", ".join(f"{number} {state}" for state, number in endpoint["counts"].items())
+        events = " ".join(endpoint["events"])
+        click.echo(f"{endpoint['name']:<12} {endpoint['kind']:<12} {endpoint['address']}  {events}")
         click.echo(f"  {counts or 'no deliveries'}")
-        if each["off"]:
-            click.echo(f"  off: {each['off']}")
+        if endpoint["off"]:
+            click.echo(f"  off: {endpoint['off']}")
 
 
 @webhooks_command.command("test")
@@ -53,8 +53,8 @@ def list_command(context: CliContext) -> None:
 def test_command(context: CliContext, name: str) -> int:
     """Send a test message to the webhook NAME, and show the answer."""
     with context.client() as client:
-        found = client.test_webhook(name)
-    return show_tests(context, [found], found)
+        answer = client.test_webhook(name)
+    return show_tests(context, [answer], answer)
 
 
 @webhooks_command.command("deliveries")
@@ -69,17 +69,19 @@ def test_command(context: CliContext, name: str) -> int:
 def deliveries_command(context: CliContext, job_id: str, state: str | None) -> None:
     """List messages to receivers, the latest first."""
     with context.client() as client:
-        found = client.deliveries(job=job_id, state=state, page_size=PAGE_SIZE)
+        answer = client.deliveries(job=job_id, state=state, page_size=PAGE_SIZE)
     if context.as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(answer, indent=2))
         return
-    if not found["deliveries"]:
+    if not answer["deliveries"]:
         click.echo("no deliveries", err=True)
-    for each in found["deliveries"]:
-        _show(each)
-    if found["total"] > len(found["deliveries"]):
-        rest = found["total"] - len(found["deliveries"])
-        click.echo(f"{rest} older deliveries are not shown; filter with --job or --state", err=True)
+    for delivery in answer["deliveries"]:
+        _show(delivery)
+    if answer["total"] > len(answer["deliveries"]):
+        hidden_count = answer["total"] - len(answer["deliveries"])
+        click.echo(
+            f"{hidden_count} older deliveries are not shown; filter with --job or --state", err=True
+        )
 
 
 @webhooks_command.command("redeliver")
@@ -92,9 +94,9 @@ def redeliver_command(context: CliContext, delivery_id: str) -> None:
     The ID stays the same, so that receivers can recognize the repetition.
     """
     with context.client() as client:
-        found = client.redeliver(delivery_id)
+        answer = client.redeliver(delivery_id)
     if context.as_json:
-        click.echo(json.dumps(found, indent=2))
+        click.echo(json.dumps(answer, indent=2))
         return
     click.echo(
         f"message {delivery_id} is being sent; check the delivery: {COMMAND} webhooks deliveries",
@@ -106,10 +108,10 @@ def show_tests(context: CliContext, tests: list[dict[str, Any]], answer: Any) ->
     if context.as_json:
         click.echo(json.dumps(answer, indent=2))
     else:
-        for each in tests:
-            outcome = "delivered" if each["delivered"] else f"failed: {each['error']}"
-            click.echo(f"{each['name']}: {outcome} ({each['seconds']:.1f} s)")
-    return ExitCode.OK if all(each["delivered"] for each in tests) else ExitCode.FAILED
+        for test in tests:
+            outcome = "delivered" if test["delivered"] else f"failed: {test['error']}"
+            click.echo(f"{test['name']}: {outcome} ({test['seconds']:.1f} s)")
+    return ExitCode.OK if all(test["delivered"] for test in tests) else ExitCode.FAILED
 
 
 def _show(delivery: dict[str, Any]) -> None:
