@@ -147,8 +147,8 @@ def project_line(context: CliContext) -> str:
     another project than ``--project``.
     """
     if url := context.environ.get("ORCHESTRATOR_API_URL"):
-        own = context.environ.get(PROJECT_ROOT)
-        return f"project: {own or f'set by the server at {url}'}"
+        project = context.environ.get(PROJECT_ROOT)
+        return f"project: {project or f'set by the server at {url}'}"
     workers = _worker_count_text(context)
     if record := running_server(context.workspace):
         return f"project: {_project_of(context, record)}{workers}"
@@ -156,8 +156,8 @@ def project_line(context: CliContext) -> str:
 
 
 def _worker_count_text(context: CliContext) -> str:
-    named = setting(context.folder, context.environ, "workers", "max_workers")
-    if named != "auto":
+    configured = setting(context.folder, context.environ, "workers", "max_workers")
+    if configured != "auto":
         return ""
     from orchestrator.config import Processors, load
 
@@ -165,10 +165,10 @@ def _worker_count_text(context: CliContext) -> str:
         loaded = load(context.folder, environ=context.environ)
     except ConfigError:
         return ""  # a running server uses the settings that it read at its start
-    found = loaded.settings.workers.max_workers
-    if not isinstance(found, Processors):
+    max_workers = loaded.settings.workers.max_workers
+    if not isinstance(max_workers, Processors):
         return ""
-    return f"; {plural(found, 'worker')} at a time (workers.max_workers: auto)"
+    return f"; {plural(max_workers, 'worker')} at a time (workers.max_workers: auto)"
 
 
 def _project_of(context: CliContext, record: ServerRecord) -> str:
@@ -178,10 +178,10 @@ def _project_of(context: CliContext, record: ServerRecord) -> str:
     """
     if not record.project:
         return str(project_at_start(context.folder, context.environ))
-    asked = context.project
-    if asked is not None and asked.resolve() != Path(record.project).resolve():
+    requested = context.project
+    if requested is not None and requested.resolve() != Path(record.project).resolve():
         raise InvalidRequest(
-            f"the running server serves the project {record.project}, not {asked}; stop it: "
+            f"the running server serves the project {record.project}, not {requested}; stop it: "
             f"kill {record.pid}"
         )
     return record.project
@@ -291,9 +291,9 @@ def _port(settings: StartSettings, previous: ServerRecord | None, say: Say) -> i
     configured = settings.port
     if is_free(settings.host, configured):
         return configured
-    had = None if settings.has_local_address else previous and previous.port
-    if had and is_free(settings.host, had):
-        return had
+    former_port = None if settings.has_local_address else previous and previous.port
+    if former_port and is_free(settings.host, former_port):
+        return former_port
     say(f"port {configured} is in use by another program; using a free port")
     return 0
 
@@ -304,15 +304,15 @@ def is_free(host: str, port: int) -> bool:
     Also True if ``host`` cannot be resolved. The server then reports this error.
     """
     try:
-        places = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError:
         return True
-    return not any(_is_taken(family, place) for family, *_, place in places)
+    return not any(_is_taken(family, address) for family, *_, address in addresses)
 
 
-def _is_taken(family: int, place: tuple[object, ...]) -> bool:
+def _is_taken(family: int, address: tuple[object, ...]) -> bool:
     try:
-        socket.create_server(place, family=family).close()
+        socket.create_server(address, family=family).close()
     except OSError as error:
         return error.errno == errno.EADDRINUSE
     return False
@@ -332,12 +332,12 @@ def _wait_until_ready(
     """
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline:
-        ended = process.poll() is not None
+        has_exited = process.poll() is not None
         # Read the record after the poll. If another command has started a server, ``process``
         # exits, and the record is that of the other server.
         if record := running_server(context.workspace):
             return record
-        if ended:
+        if has_exited:
             _check_settings_and_plan(context, plan)
             ending = f"end of its log {log.path}:\n{log.end()}"
             raise Unavailable(f"the server did not start; {ending}")
@@ -396,12 +396,12 @@ def _stop_if_leftover(context: CliContext, record: ServerRecord, keep: bool) -> 
 
     If ``keep`` is True, do not stop the server, and let no later command stop it.
     """
-    left = _leftover_mark(context)
-    if read_regular(left, LEFT_BYTES) != _identity(record).encode():
+    mark = _leftover_mark(context)
+    if read_regular(mark, LEFT_BYTES) != _identity(record).encode():
         return
     if not keep and _unfinished(context):
         return
-    left.unlink(missing_ok=True)
+    mark.unlink(missing_ok=True)
     if keep or not is_same_process(record.pid, record.started_at):
         return
     with suppress(OSError):

@@ -62,7 +62,7 @@ class DoctorProcess:
         home = home_option(self._folder, self._environ)
         command = [*home, "doctor", "--json", "--project", str(self._project)]
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-P", "-m", "orchestrator", *command],
                 cwd=self._folder,
                 env={**self._environ, "PYTHONPATH": str(FOLDER)},
@@ -72,7 +72,7 @@ class DoctorProcess:
                 timeout=DOCTOR_SECONDS,
                 check=False,
             )
-            return [DoctorCheck(**each) for each in json.loads(done.stdout)["checks"]]
+            return [DoctorCheck(**each) for each in json.loads(process.stdout)["checks"]]
         except subprocess.TimeoutExpired:
             return [_failed(f"the checks took longer than {DOCTOR_SECONDS:g} s")]
         except (OSError, ValueError, LookupError, TypeError) as error:

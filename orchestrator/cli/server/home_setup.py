@@ -47,7 +47,7 @@ def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], 
     try:
         is_new = _create(folder)
         check_private(folder)
-        excluded = _exclude(folder)
+        exclusion = _exclude(folder)
         write_command(folder)
         _write_companions(folder)
         if is_new:
@@ -55,7 +55,7 @@ def prepare_home(folder: Path, environ: Mapping[str, str], say: Callable[[str], 
     except (OSError, ValueError) as error:
         raise ConfigError(f"{folder} cannot be created: {error}") from error
     if is_new:
-        say(f"created {folder} for settings, key, workspace, and logs{excluded}")
+        say(f"created {folder} for settings, key, workspace, and logs{exclusion}")
 
 
 def home_option(folder: Path, environ: Mapping[str, str]) -> Sequence[str]:
@@ -81,8 +81,8 @@ def write_command(folder: Path) -> Path:
     The program runs this installation with this home. Raise OSError.
     """
     program = folder / "bin" / "orchestrator"
-    given = {"python": sys.executable, "packages": str(FOLDER), "home": str(folder)}
-    text = PROGRAM.format(**{name: shlex.quote(value) for name, value in given.items()})
+    values = {"python": sys.executable, "packages": str(FOLDER), "home": str(folder)}
+    text = PROGRAM.format(**{name: shlex.quote(value) for name, value in values.items()})
     program.parent.mkdir(exist_ok=True)
     if not program.is_file() or program.read_text("utf-8") != text:
         unfinished = program.with_name(f".{program.name}.{os.getpid()}")

@@ -58,8 +58,8 @@ class CleanLines(logging.Formatter):
         return _CONTROL.sub(_escaped, self._mask(self._form.format(record)))
 
 
-def _escaped(found: re.Match[str]) -> str:
-    return f"\\x{ord(found.group()):02x}"
+def _escaped(match: re.Match[str]) -> str:
+    return f"\\x{ord(match.group()):02x}"
 
 
 def set_up_logging(settings: Settings, secrets: Sequence[str] = ()) -> None:
@@ -67,15 +67,15 @@ def set_up_logging(settings: Settings, secrets: Sequence[str] = ()) -> None:
 
     The file is rotated when it reaches a maximum size. ``secrets`` are removed from the log.
     """
-    chosen = settings.logging
+    log_settings = settings.logging
     mask = Masker(secrets).text
-    file = PrivateLog(chosen.log_dir / "orchestrator.log")
+    file = PrivateLog(log_settings.log_dir / "orchestrator.log")
     plain = PlainLines()
-    file.setFormatter(CleanLines(JsonLines() if chosen.enable_structured else plain, mask))
+    file.setFormatter(CleanLines(JsonLines() if log_settings.enable_structured else plain, mask))
     console = logging.StreamHandler()
     console.setLevel(logging.WARNING)
     console.setFormatter(CleanLines(plain, mask))
-    logging.basicConfig(level=chosen.level.value, handlers=[file, console], force=True)
+    logging.basicConfig(level=log_settings.level.value, handlers=[file, console], force=True)
     # waitress warns of every full task queue; the API measures the queue itself.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # urllib3 logs addresses of webhooks, which may hold tokens.

@@ -30,9 +30,9 @@ class RunningServers:
         home = environ.get("HOME") or os.path.expanduser("~")
         state = environ.get("XDG_STATE_HOME") or f"{home}/.local/state"
         self._directory = Path(state) / "orchestrator" / "servers"
-        above = list(self._directory.parents)
+        parents = list(self._directory.parents)
         #: The directories that ``add`` may create: servers, orchestrator, state, and .local.
-        self._created = (self._directory, *above[: 1 if environ.get("XDG_STATE_HOME") else 3])
+        self._created = (self._directory, *parents[: 1 if environ.get("XDG_STATE_HOME") else 3])
         self._own: Path | None = None
 
     def add(self, url: str, project: Path, started_at: float) -> None:
@@ -63,12 +63,12 @@ class RunningServers:
 
     def others(self) -> Sequence[OtherServer]:
         """Return the user's running servers except this process, sorted by project."""
-        found = []
+        servers = []
         for path in self._record_paths():
             record = _read(path)
             if record and record.pid != os.getpid() and record.lives:
-                found.append(OtherServer(url=record.url, project=record.project))
-        return sorted(found, key=lambda each: each.project)
+                servers.append(OtherServer(url=record.url, project=record.project))
+        return sorted(servers, key=lambda each: each.project)
 
     def _record_paths(self) -> Sequence[Path]:
         try:
@@ -90,10 +90,10 @@ class _Record:
 
 
 def _read(path: Path) -> _Record | None:
-    found = read_object(path, LARGEST_FILE_BYTES) or {}
+    entry = read_object(path, LARGEST_FILE_BYTES) or {}
     try:
         record = _Record(
-            str(found["url"]), str(found["project"]), int(found["pid"]), float(found["started_at"])
+            str(entry["url"]), str(entry["project"]), int(entry["pid"]), float(entry["started_at"])
         )
     except (ValueError, KeyError, TypeError, OverflowError):
         return None

@@ -70,8 +70,8 @@ def serve_command(
         from orchestrator.cli.plan.plan_file import read_plan
 
         read_plan(check_plan, None)
-    given = {"api.host": host, "api.port": None if port is None else str(port)}
-    flags = {name: value for name, value in given.items() if value is not None}
+    options = {"api.host": host, "api.port": None if port is None else str(port)}
+    flags = {name: value for name, value in options.items() if value is not None}
     prepare_home(context.folder, context.environ, partial(click.echo, err=True))
     return serve(
         context.folder,
@@ -87,11 +87,11 @@ def serve_command(
 def _print_address(url: str, project: Path, by_proxy: bool = False) -> None:
     from orchestrator.config import is_loopback
 
-    place = urlsplit(url)
+    address = urlsplit(url)
     reach = ""
     if by_proxy:
         reach = "; only the proxies of api.trusted_proxies may call this address"
-    elif not is_loopback(place.hostname or ""):
-        safety = "" if place.scheme == "https" else ", in plain HTTP"
+    elif not is_loopback(address.hostname or ""):
+        safety = "" if address.scheme == "https" else ", in plain HTTP"
         reach = f"; other machines can reach this address{safety}"
     click.echo(f"serving at {url} for the project {project} (stop: Ctrl-C){reach}", err=True)

@@ -93,7 +93,7 @@ def serve(
     # Other users of this machine must not read the files of the server and its workers.
     umask.make_private()
     set_up_logging(settings, own_secrets(settings))
-    found = _triggers(folder, settings)
+    triggers = _triggers(folder, settings)
     notes += key_notes(settings)
     for note in notes:
         logger.warning(note)
@@ -106,22 +106,22 @@ def serve(
     on_lost = partial(_exit_at_once, manager)
     systemd = Notifier.of(environ)
     patience = DATABASE_SECONDS if systemd.address else 0.0
-    open_ = open_after_others if standby else partial(_open, patience=patience)
-    if not open_(manager, stop, on_lost):
+    open_manager = open_after_others if standby else partial(_open, patience=patience)
+    if not open_manager(manager, stop, on_lost):
         return 0
     try:
         _check_unfinished(manager, project)
         previous = _previous_record(manager.parts.workspace.root)
         ports = _ports(previous, settings, is_flag="api.port" in (flags or {}), any_port=any_port)
         root = manager.parts.workspace.root
-        callers = [each.caller_name for each in found if each.pull_request]
-        opened = PullRequests(manager.service, callers, folder, root, environ)
+        callers = [each.caller_name for each in triggers if each.pull_request]
+        opener = PullRequests(manager.service, callers, folder, root, environ)
         doctor = DoctorProcess(folder, project, environ)
         options = replace(
-            api_options(settings), project=str(project), doctor=doctor, triggers=found
+            api_options(settings), project=str(project), doctor=doctor, triggers=triggers
         )
         _serve(
-            manager, settings, project, previous, ports, stop, on_ready, systemd, options, opened
+            manager, settings, project, previous, ports, stop, on_ready, systemd, options, opener
         )
     finally:
         manager.close()
@@ -159,11 +159,11 @@ def _triggers(folder: Path, settings: Settings) -> "Sequence[Trigger]":
     return triggers(folder, settings)
 
 
-def _exit_at_once(manager: JobManager, why: str) -> None:
+def _exit_at_once(manager: JobManager, reason: str) -> None:
     # Exit without an orderly stop, which would write files: another server may have replaced this
     # server.
-    logger.error("the server exits: %s", why)
-    manager.parts.supervisor.fail(why)
+    logger.error("the server exits: %s", reason)
+    manager.parts.supervisor.fail(reason)
     # Wait until waiting calls have their answers.
     time.sleep(ANSWER_SECONDS)
     os._exit(ExitCode.FAILED)
@@ -173,12 +173,12 @@ def _check_unfinished(manager: JobManager, project: Path) -> None:
     """Raise Conflict if an unfinished job belongs to another project that still exists."""
     for root_id in manager.parts.store.unfinished():
         job = manager.parts.store.job(root_id)
-        named = job.config.project if job else ""
-        if named and os.path.isdir(named) and os.path.realpath(named) != os.path.realpath(project):
+        other = job.config.project if job else ""
+        if other and os.path.isdir(other) and os.path.realpath(other) != os.path.realpath(project):
             raise Conflict(
                 f"project {project} is not the project of unfinished job {root_id}; no server was "
                 "started; to finish or cancel the job, start a server for its project: "
-                f"{COMMAND} serve --project {quote(named)}"
+                f"{COMMAND} serve --project {quote(other)}"
             )
 
 
@@ -214,9 +214,9 @@ def _serve(
         if options.triggers:
             feedback.start()
             pull_requests.start()
-        note = partial(_has_recorded, record, server, project, time.time())
-        recorded = note()
-        if not recorded:
+        write_record = partial(_write_record_with_reserve, record, server, project, time.time())
+        is_recorded = write_record()
+        if not is_recorded:
             logger.warning(
                 "%s is not written yet, because the disk is full; the server retries", record
             )
@@ -228,7 +228,7 @@ def _serve(
         # frees less than a megabyte.
         gc.freeze()
         gc.enable()
-        _wait_for_stop(manager, server, stop, systemd, note, recorded)
+        _wait_for_stop(manager, server, stop, systemd, write_record, is_recorded)
     finally:
         systemd.stopping()
         servers.remove()
@@ -280,7 +280,7 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Htt
         from orchestrator.api.http_server.tls import tls_context
 
         tls = tls_context(api.tls.certificate, api.tls.key)
-    refused: PortTaken | None = None
+    first_error: PortTaken | None = None
     for port in ports:
         try:
             server = serve_app(
@@ -295,15 +295,15 @@ def _bind(app: WSGIApplication, settings: Settings, ports: Sequence[int]) -> Htt
                 max_request_bytes=settings.limits.max_request_bytes,
             )
         except PortTaken as error:
-            refused = refused or error
+            first_error = first_error or error
         else:
-            if refused:
+            if first_error:
                 logger.warning(
-                    "%s; listening on port %d instead", refused.message, server.local_port
+                    "%s; listening on port %d instead", first_error.message, server.local_port
                 )
             return server
-    assert refused
-    raise refused
+    assert first_error
+    raise first_error
 
 
 def _previous_record(workspace: Path) -> ServerRecord | None:
@@ -330,11 +330,11 @@ def _ports(
     """
     api = settings.api
     configured = 0 if api.has_local_address else api.port
-    had = previous.port if previous else None
-    if not had or (is_flag and configured and not api.has_local_address):
+    former_port = previous.port if previous else None
+    if not former_port or (is_flag and configured and not api.has_local_address):
         ports = [configured]
     else:
-        ports = [configured, had] if configured else [had, configured]
+        ports = [configured, former_port] if configured else [former_port, configured]
     return list(dict.fromkeys([*ports, 0] if any_port else ports))
 
 
@@ -343,23 +343,23 @@ def _wait_for_stop(
     server: HttpServer,
     stop: StopSignal,
     systemd: Notifier,
-    note: Callable[[], bool],
-    recorded: bool,
+    write_record: Callable[[], bool],
+    is_recorded: bool,
 ) -> None:
     """Wait until ``stop`` is set, and do periodic work.
 
     - Ping the watchdog of systemd if the supervisor is alive.
     - Stop listening on former ports when no worker uses them.
-    - Call ``note`` if the server's record is not current. ``note`` writes the record, and returns
-      False if the disk is full.
+    - Call ``write_record`` if the server's record is not current. ``write_record`` returns False
+      if the disk is full.
 
-    ``recorded``: True if the record is current when this function is called.
+    ``is_recorded``: True if the record is current when this function is called.
     """
     while not stop.wait(SIGNAL_SECONDS):
         if server.former_ports and not manager.parts.launcher.adopted:
             server.leave_former()
-            recorded = False
-        recorded = recorded or note()
+            is_recorded = False
+        is_recorded = is_recorded or write_record()
         if manager.parts.supervisor.alive:
             systemd.alive()
 
@@ -370,18 +370,20 @@ def _serve_former(server: HttpServer, host: str, previous: ServerRecord, workers
         try:
             server.serve_former(bind(host, port))
         except CannotListen as error:
-            taken = isinstance(error, PortTaken)
+            is_taken = isinstance(error, PortTaken)
             logger.warning(
                 "port %d on %s %s; %d running workers of an earlier server call this port, and "
                 "cannot reach this server",
                 port,
                 host,
-                "is in use by another program" if taken else "cannot be used",
+                "is in use by another program" if is_taken else "cannot be used",
                 workers,
             )
 
 
-def _has_recorded(path: Path, server: HttpServer, project: Path, started_at: float) -> bool:
+def _write_record_with_reserve(
+    path: Path, server: HttpServer, project: Path, started_at: float
+) -> bool:
     # If the disk is full, use the reserved space, which is reserved again when the disk has space.
     reserve = DiskReserve(path.parent)
     write = partial(_write_record, path, server, project, started_at)

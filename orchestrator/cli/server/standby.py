@@ -36,12 +36,12 @@ def open_after_others(
     known_at, free_at, waits = time.monotonic(), 0.0, False
     while not stop.is_set():
         try:
-            ended = observer.look() if observer is not None else None
-            if observer is None or ended is None or observer.has_ended:
-                manager.open(ended, on_lost)
+            lease = observer.look() if observer is not None else None
+            if observer is None or lease is None or observer.has_ended:
+                manager.open(lease, on_lost)
                 return True
             known_at, free_at = time.monotonic(), 0.0
-            waits = waits or _note(f"standby: waiting until the server on {ended.holder} ends")
+            waits = waits or _note(f"standby: waiting until the server on {lease.holder} ends")
         except WorkspaceBusy:
             now = time.monotonic()
             if manager.lock.is_held_here():

@@ -64,10 +64,10 @@ def start_settings(
 def project_at_start(folder: Path, environ: Mapping[str, str]) -> Path:
     """Return the project that a server would have if it started now. Raise ConfigError."""
     try:
-        named = _plain(folder, environ, "orchestrator", "project_root", "")
-        if not named:
+        configured = _plain_setting(folder, environ, "orchestrator", "project_root", "")
+        if not configured:
             return project_by_place(folder).root
-        return _existing_directory(folder, named)
+        return _existing_directory(folder, configured)
     except _NotPlain:
         pass
     from orchestrator.config import load, project_root
@@ -81,11 +81,11 @@ def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSett
 
     Also raise _NotPlain if the API key is missing, too short, or an example.
     """
-    host = _plain(folder, environ, "api", "host", "localhost")
-    port = _plain(folder, environ, "api", "port", "8000")
-    log_dir = _plain(folder, environ, "logging", "log_dir", "logs")
-    has_tls = _plain(folder, environ, "api", "tls", "")
-    proxies = _plain(folder, environ, "api", "trusted_proxies", "")
+    host = _plain_setting(folder, environ, "api", "host", "localhost")
+    port = _plain_setting(folder, environ, "api", "port", "8000")
+    log_dir = _plain_setting(folder, environ, "logging", "log_dir", "logs")
+    has_tls = _plain_setting(folder, environ, "api", "tls", "")
+    proxies = _plain_setting(folder, environ, "api", "trusted_proxies", "")
     key = configured_key(folder, environ)
     if has_tls or proxies not in ("", "[]") or not port.isdecimal():
         raise _NotPlain
@@ -96,7 +96,9 @@ def _plain_start_settings(folder: Path, environ: Mapping[str, str]) -> StartSett
     )
 
 
-def _plain(folder: Path, environ: Mapping[str, str], section: str, key: str, default: str) -> str:
+def _plain_setting(
+    folder: Path, environ: Mapping[str, str], section: str, key: str, default: str
+) -> str:
     """Return the text of the setting ``section.key``, or ``default``.
 
     Raise _NotPlain if the value needs the complete loader.
@@ -132,12 +134,12 @@ def _text(folder: Path) -> str:
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
 
 
-def _existing_directory(folder: Path, named: str) -> Path:
-    found = _path(folder, named)
-    if not found.is_dir():
+def _existing_directory(folder: Path, path_text: str) -> Path:
+    directory = _path(folder, path_text)
+    if not directory.is_dir():
         raise _NotPlain
-    return found
+    return directory
 
 
-def _path(folder: Path, named: str) -> Path:
-    return Path(os.path.abspath(folder / os.path.expanduser(named)))
+def _path(folder: Path, path_text: str) -> Path:
+    return Path(os.path.abspath(folder / os.path.expanduser(path_text)))

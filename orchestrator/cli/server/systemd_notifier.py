@@ -27,9 +27,9 @@ class Notifier:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> "Notifier":
-        meant_for = environ.get("WATCHDOG_PID") or str(os.getpid())
+        watched_pid = environ.get("WATCHDOG_PID") or str(os.getpid())
         period = environ.get("WATCHDOG_USEC", "")
-        is_watched = meant_for == str(os.getpid()) and period.isascii() and period.isdigit()
+        is_watched = watched_pid == str(os.getpid()) and period.isascii() and period.isdigit()
         return cls(environ.get("NOTIFY_SOCKET", ""), int(period) / 1e6 if is_watched else 0.0)
 
     def ready(self, status: str) -> None:

@@ -106,49 +106,51 @@ class PullRequests:
         for name in self._callers:
             # A caller with this scope sees only its own jobs.
             caller = Caller(name=name, scopes=frozenset({Scope.SUBMIT}))
-            wanted = JobFilter(statuses=(JobStatus.COMPLETED,))
-            page = self._service.job_lists.jobs(caller, wanted, page=1, page_size=MOST_JOBS)
+            job_filter = JobFilter(statuses=(JobStatus.COMPLETED,))
+            page = self._service.job_lists.jobs(caller, job_filter, page=1, page_size=MOST_JOBS)
             for card in self._service.job_lists.cards([each.id for each in page.jobs]):
                 job = card.job
-                note = record_of(self._workspace, job.id, job.run)
+                record = record_of(self._workspace, job.id, job.run)
                 if job.created_at < since or self._stopped:
                     continue
-                if not note.exists():
-                    self._land_if_due(job, note)
-                elif job.facts.pull_request_error and _opened_mark(note).exists():
+                if not record.exists():
+                    self._land_if_due(job, record)
+                elif job.facts.pull_request_error and _opened_mark(record).exists():
                     self._service.landings.record_pull_request(job, "")
 
-    def _land_if_due(self, job: Job, note: Path) -> None:
-        """Run ``land --pr`` for a job if it is due. Write the outcome to the file ``note``.
+    def _land_if_due(self, job: Job, record: Path) -> None:
+        """Run ``land --pr`` for a job if it is due. Write the outcome to the file ``record``.
 
         A failure is written only after the last try.
         """
-        attempts, due = self._failures.get(note.name, (0, 0.0))
+        attempts, due = self._failures.get(record.name, (0, 0.0))
         if time.monotonic() < due:
             return
         output, is_open = self._land(job)
-        why = " ".join(output.split())[-500:]
+        reason = " ".join(output.split())[-500:]
         if not is_open and attempts + 1 < MOST_ATTEMPTS:
-            self._failures[note.name] = (attempts + 1, time.monotonic() + RETRY_SECONDS)
-            logger.warning("cannot open a pull request for job %s, retrying: %s", job.id, why)
+            self._failures[record.name] = (attempts + 1, time.monotonic() + RETRY_SECONDS)
+            logger.warning("cannot open a pull request for job %s, retrying: %s", job.id, reason)
             return
         if is_open:
             logger.info("opened the pull request of job %s: %s", job.id, output.strip())
         else:
             retry = f"{COMMAND} land {job.id} --pr"
-            logger.error("cannot open a pull request for job %s: %s; retry: %s", job.id, why, retry)
-            self._service.landings.record_pull_request(job, why)
-        self._failures.pop(note.name, None)
-        note.write_text(output)
+            logger.error(
+                "cannot open a pull request for job %s: %s; retry: %s", job.id, reason, retry
+            )
+            self._service.landings.record_pull_request(job, reason)
+        self._failures.pop(record.name, None)
+        record.write_text(output)
 
     def _since(self) -> float:
         # Return when pull requests were first enabled. Earlier jobs get no pull request.
         directory = self._workspace / DIRECTORY
         directory.mkdir(parents=True, exist_ok=True)
-        begun = directory / "since"
-        if not begun.exists():
-            replace_file(begun, str(time.time()).encode())
-        return float(begun.read_text())
+        since_file = directory / "since"
+        if not since_file.exists():
+            replace_file(since_file, str(time.time()).encode())
+        return float(since_file.read_text())
 
     def _land(self, job: Job) -> tuple[str, bool]:
         """Run ``land --pr`` for a job, as the server's user, with its credentials and git hooks.
@@ -158,7 +160,7 @@ class PullRequests:
         home = home_option(self._folder, self._environ)
         command = [*home, "land", job.id, "--pr", "--yes"]
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-m", "orchestrator", *command],
                 cwd=self._folder,
                 env=dict(self._environ),
@@ -170,4 +172,4 @@ class PullRequests:
             )
         except subprocess.TimeoutExpired:
             return f"the command land --pr took longer than {LAND_SECONDS:g} s", False
-        return (done.stderr, False) if done.returncode else (done.stdout, True)
+        return (process.stderr, False) if process.returncode else (process.stdout, True)

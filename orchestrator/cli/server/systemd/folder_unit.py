@@ -38,10 +38,10 @@ class Account:
     def named(cls, name: str) -> "Account":
         """Return the user with the name ``name``. Raise NotFound if there is no such user."""
         try:
-            found = pwd.getpwnam(name)
+            entry = pwd.getpwnam(name)
         except KeyError:
             raise NotFound(f"no user {name!r} on this machine; create the user first") from None
-        return cls(name=found.pw_name, uid=found.pw_uid, home=Path(found.pw_dir))
+        return cls(name=entry.pw_name, uid=entry.pw_uid, home=Path(entry.pw_dir))
 
     @classmethod
     def owner_of(cls, directory: Path) -> "Account":
@@ -70,9 +70,9 @@ def unit_of(context: CliContext, account: Account, *, for_user: bool, systemd_ve
     project = project_root(settings, folder)
     limits = settings.workers.limits
     workspace, logs = settings.orchestrator.workspace_root, settings.logging.log_dir
-    written = [folder, workspace, logs, project]
-    written += map(Path, repository_of(folder, settings, workspace).directories())
-    writable = list(_outermost(each.resolve() for each in written))
+    written_directories = [folder, workspace, logs, project]
+    written_directories += map(Path, repository_of(folder, settings, workspace).directories())
+    writable = list(_outermost(each.resolve() for each in written_directories))
     private_tmp = not any(map(_is_temporary, [*writable, FOLDER]))
     return Unit(
         command=[*entry_point(context), "serve"],
@@ -109,22 +109,22 @@ def variables_not_in_unit(environ: Mapping[str, str]) -> list[str]:
 
 
 def _environment(context: CliContext, account: Account) -> dict[str, str]:
-    found = {"PATH": _search_path(context.environ, account)}
+    variables = {"PATH": _search_path(context.environ, account)}
     if not IS_INSTALLED and not (FOLDER / ".venv").exists():
-        found[PYTHON_VARIABLE] = sys.executable
+        variables[PYTHON_VARIABLE] = sys.executable
     if project := context.environ.get(PROJECT_VARIABLE):
-        found[PROJECT_VARIABLE] = project
-    return found
+        variables[PROJECT_VARIABLE] = project
+    return variables
 
 
 def _search_path(environ: Mapping[str, str], account: Account) -> str:
     # Systemd's own PATH has few directories, so workers would not find AI tools.
-    places = environ.get("PATH", os.defpath).split(os.pathsep)
+    directories = environ.get("PATH", os.defpath).split(os.pathsep)
     if account.uid != os.getuid():
         # The caller is root, whose PATH lacks the user's programs.
-        own = (account.home / each for each in PROGRAMS)
-        places = [*(str(each) for each in own if each.is_dir()), *places]
-    return os.pathsep.join(dict.fromkeys(each for each in places if os.path.isabs(each)))
+        program_directories = (account.home / each for each in PROGRAMS)
+        directories = [*(str(each) for each in program_directories if each.is_dir()), *directories]
+    return os.pathsep.join(dict.fromkeys(each for each in directories if os.path.isabs(each)))
 
 
 def _tool_directories(account: Account, writable: list[Path]) -> list[Path]:
@@ -138,8 +138,8 @@ def _tool_directories(account: Account, writable: list[Path]) -> list[Path]:
     environ = {"HOME": str(account.home)}
     logins = [login_path(each, environ).parent for tool in KNOWN for each in tool.logins]
     caches = [account.home / each for each in CACHES]
-    found = dict.fromkeys(each for each in (*logins, *caches) if each != account.home)
-    return [each for each in found if not any(map(each.is_relative_to, writable))]
+    directories = dict.fromkeys(each for each in (*logins, *caches) if each != account.home)
+    return [each for each in directories if not any(map(each.is_relative_to, writable))]
 
 
 def _outermost(paths: Iterator[Path]) -> Iterator[Path]:

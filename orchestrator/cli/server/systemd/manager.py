@@ -22,9 +22,9 @@ def systemd_version() -> int:
     """Return the version of this machine's systemd; 0 if systemd is not installed."""
     if shutil.which("systemctl") is None:
         return 0
-    done = subprocess.run(["systemctl", "--version"], capture_output=True, text=True)
-    found = re.match(r"systemd (\d+)", done.stdout)
-    return int(found[1]) if found else 0
+    process = subprocess.run(["systemctl", "--version"], capture_output=True, text=True)
+    match = re.match(r"systemd (\d+)", process.stdout)
+    return int(match[1]) if match else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +50,14 @@ class Manager:
 
     def ask(self, *words: str) -> str:
         """Return the output of systemctl with the arguments ``words``; "" if systemctl fails."""
-        done = self._run(*words)
-        return done.stdout.strip() if done.returncode == 0 else ""
+        process = self._run(*words)
+        return process.stdout.strip() if process.returncode == 0 else ""
 
     def do(self, *words: str) -> None:
         """Run systemctl with the arguments ``words``. Raise Unavailable if systemctl fails."""
-        done = self._run(*words)
-        if done.returncode:
-            reason = done.stderr.strip() or f"exit code {done.returncode}"
+        process = self._run(*words)
+        if process.returncode:
+            reason = process.stderr.strip() or f"exit code {process.returncode}"
             raise Unavailable(f"{shlex.join([*self.words, *words])} failed: {reason}")
 
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:

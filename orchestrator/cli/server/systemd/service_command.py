@@ -135,21 +135,21 @@ def _unit(context: CliContext, of_user: bool, run_as: str | None) -> Unit:
     if of_user and run_as:
         raise InvalidRequest("--user and --run-as conflict: a user's service runs as that user")
     workspace = context.workspace
-    place = workspace if workspace.exists() else context.folder
+    directory = workspace if workspace.exists() else context.folder
     if of_user:
         account = Account.named(pwd.getpwuid(os.getuid()).pw_name)
     elif run_as:
         account = Account.named(run_as)
     else:
-        account = Account.owner_of(place)
+        account = Account.owner_of(directory)
         if account.uid == 0:
             raise InvalidRequest(
-                f"{place} belongs to root; the service's workers could change the whole machine; "
-                "give the folder to another user: "
+                f"{directory} belongs to root; the service's workers could change the whole "
+                "machine; give the folder to another user: "
                 f"sudo chown -R USER: {shlex.quote(str(context.folder))}; "
                 "or accept the risk: --run-as root"
             )
-    check_owner(account, place)
+    check_owner(account, directory)
     return unit_of(context, account, for_user=of_user, systemd_version=systemd_version())
 
 
@@ -188,8 +188,8 @@ def _check_place(path: Path, manager: Manager, context: CliContext, verb: str) -
                 f"{path} {whose}; nothing was changed; choose another name: --name {path.stem}-2"
             )
     if not manager.of_user and not os.access(path.parent, os.W_OK):
-        again = _command(context, verb, path.stem)
-        as_root = f"sudo {again}"
+        command = _command(context, verb, path.stem)
+        as_root = f"sudo {command}"
         if verb == "install" and is_home(context.folder, context.environ):
             # Root must not use the settings of a home that belongs to another user.
             show = _command(context, "show", path.stem)
@@ -197,13 +197,13 @@ def _check_place(path: Path, manager: Manager, context: CliContext, verb: str) -
             as_root = f"{show} | sudo tee {path} && {enable}"
         raise Unavailable(
             f"only root may change {path.parent}; nothing was changed; type: {as_root}; "
-            f"or, for a service of your user: {again} --user"
+            f"or, for a service of your user: {command} --user"
         )
 
 
 def _command(context: CliContext, verb: str, name: str) -> str:
-    named = [] if name == DEFAULT_NAME else ["--name", name]
-    return shlex.join([*entry_point(context), "service", verb, *named])
+    options = [] if name == DEFAULT_NAME else ["--name", name]
+    return shlex.join([*entry_point(context), "service", verb, *options])
 
 
 def _check_no_server(context: CliContext) -> None:
@@ -246,8 +246,8 @@ def _show_installed(
         click.echo(f"to apply the change: {sudo}{systemctl} restart {path.stem}")
     click.echo(f"status:  {systemctl} status {path.stem}")
     click.echo(f"log:     journalctl{of_user} -f -u {path.stem}")
-    again = _command(context, "uninstall", path.stem)
-    click.echo(f"remove:  {sudo}{again}{of_user}")
+    command = _command(context, "uninstall", path.stem)
+    click.echo(f"remove:  {sudo}{command}{of_user}")
     if manager.of_user:
         click.echo(
             "to start the service at boot, and to keep it running after you log out: "

@@ -86,13 +86,13 @@ class Unit:
         return _joined(lines)
 
     def _service_section(self) -> str:
-        first, *rest = self.command
+        program, *arguments = self.command
         lines = [
             "[Service]",
             "Type=notify",
             *([f"User={self.user}"] if self.user else []),
             f"WorkingDirectory={_line(self.folder)}",
-            f"ExecStart={_program(first)} {' '.join(map(_word, rest))}",
+            f"ExecStart={_program(program)} {' '.join(map(_word, arguments))}",
             *(f"Environment={_word(f'{k}={v}')}" for k, v in self.environment.items()),
             f"EnvironmentFile=-{self.environment_file}",
             "",
@@ -161,8 +161,8 @@ def _line(path: Path) -> str:
 
 def _word(text: str, prefix: str = "") -> str:
     escaped = _checked(text).replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"')
-    plain = re.fullmatch(r"[\w%+,./:=@-]+", escaped, re.ASCII)
-    return f"{prefix}{escaped}" if plain else f'"{prefix}{escaped}"'
+    is_plain = re.fullmatch(r"[\w%+,./:=@-]+", escaped, re.ASCII)
+    return f"{prefix}{escaped}" if is_plain else f'"{prefix}{escaped}"'
 
 
 def _program(path: str) -> str:
