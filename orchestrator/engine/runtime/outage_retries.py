@@ -1,17 +1,23 @@
-"""Retries work that failed because of a full disk. The pauses between retries grow."""
+"""Retries work that failed because of an outage: a full disk, or an unavailable store."""
 
 import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
+from orchestrator.core.errors import StoreAway
 from orchestrator.core.lazy_dataclass import dataclass
 
 logger = logging.getLogger(__name__)
 
-#: Seconds before the first retry. Each further pause is twice as long.
+#: Seconds before the first retry on a full disk. Each further pause is twice as long.
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
+#: Seconds between two reads while the store is unavailable.
+STORE_RETRY_SECONDS = 0.5
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -97,3 +103,20 @@ class SpaceWaits:
                     each.is_tried = True
             for each in due:
                 self._begin(each.work)
+
+
+def when_reachable(read: Callable[[], T], given_up: threading.Event) -> T:
+    """Call ``read`` until it succeeds, and return its result. Retry after StoreAway.
+
+    If ``given_up`` is set, do not retry: raise StoreAway.
+    """
+    is_logged = False
+    while True:
+        try:
+            return read()
+        except StoreAway as error:
+            if not is_logged:
+                logger.warning("the store is unavailable; retrying: %s", error)
+            is_logged = True
+            if given_up.wait(STORE_RETRY_SECONDS):
+                raise
