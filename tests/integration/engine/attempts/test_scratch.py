@@ -9,7 +9,7 @@ import pytest
 from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.engine.runtime.port_ranges import SIZE
+from orchestrator.engine.attempts.launch_preparation import PORTS_PER_WORKER
 from orchestrator.security.files import scratch_directory
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import shell, until
@@ -47,7 +47,7 @@ def test_workers_have_ports_and_temporary_files_of_their_own(
     directory = site.directory(ended["job_id"])
     first, second = (given(directory, each) for each in ("worker_1", "worker_2"))
     ports = sorted(int(each["ORCHESTRATOR_PORT"]) for each in (first, second))
-    assert ports[1] - ports[0] >= SIZE
+    assert ports[1] - ports[0] >= PORTS_PER_WORKER
     assert first["TMPDIR"] != second["TMPDIR"]
     for each in (first, second):
         until(lambda each=each: not os.path.exists(each["TMPDIR"]), "it is removed")

@@ -2,14 +2,22 @@
 
 import socket
 
-from orchestrator.engine.runtime.port_ranges import FIRST, LAST, SIZE, PortRanges
+from orchestrator.engine.attempts.launch_preparation import (
+    FIRST_PORT,
+    LAST_PORT,
+    PORTS_PER_WORKER,
+    PortRanges,
+)
 
 
 def test_no_two_workers_have_the_same_range() -> None:
     ranges = PortRanges()
     found = [ranges.take(f"a{number}", skip_used=False) for number in range(1000)]
     assert len(set(found)) == 1000
-    assert all(FIRST <= each <= LAST - SIZE and not each % SIZE for each in found)
+    assert all(
+        FIRST_PORT <= each <= LAST_PORT - PORTS_PER_WORKER and not each % PORTS_PER_WORKER
+        for each in found
+    )
 
 
 def test_a_range_that_was_released_is_given_again() -> None:
@@ -17,13 +25,13 @@ def test_a_range_that_was_released_is_given_again() -> None:
     for number in range(10_000):
         ranges.take(f"a{number}", skip_used=False)
         ranges.release(f"a{number}")
-    assert ranges.take("last", skip_used=False) >= FIRST
+    assert ranges.take("last", skip_used=False) >= FIRST_PORT
 
 
 def test_a_range_in_which_a_program_listens_is_left_out() -> None:
     ranges = PortRanges()
     before = ranges.take("before", skip_used=True)
-    following = before + SIZE if before + SIZE < LAST else FIRST
+    following = before + PORTS_PER_WORKER if before + PORTS_PER_WORKER < LAST_PORT else FIRST_PORT
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", following + 3))
         taken.listen()
