@@ -269,7 +269,9 @@ def _conflicted_files(git: Git, tree: str, sides: Sequence[Side]) -> Iterator[Co
     places = {path for mode, _, path in entries_at(git, tree, [*files]) if mode in _REGULAR}
     files = {path: each for path, each in files.items() if path in places}
     special = _paths_with_drivers(git, [*files])
-    blob_texts = _texts(git, {blob for each in files.values() for _, blob in each.values()})
+    blob_texts = _texts_of_blobs(
+        git, {blob for each in files.values() for _, blob in each.values()}
+    )
     for path, each in files.items():
         texts = {stage: blob_texts[blob] for stage, (_, blob) in each.items() if blob in blob_texts}
         if path not in special and texts.keys() == each.keys():
@@ -288,7 +290,7 @@ def _merged_mode(stages: Mapping[int, tuple[str, str]]) -> tuple[str, bool]:
     return (ours, True) if theirs in (ours, base) else (theirs, False)
 
 
-def _texts(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
+def _texts_of_blobs(git: Git, blobs: Collection[str]) -> dict[str, bytes]:
     """Return texts by blob id. Binary files and files that are too large are omitted."""
     request = "".join(f"{blob}\n" for blob in sorted(blobs)).encode()
     lines = git.run("cat-file", "--batch-check", given=request).text.splitlines()

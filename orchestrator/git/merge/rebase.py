@@ -47,7 +47,7 @@ def replay(
         is_last = place == len(commits) - 1
         after = goal if is_last else _tree_on_top(git, tree, facts)
         if after and after != tree:
-            tip, tree = _committed(git, after, tip, facts, signature), after
+            tip, tree = _commit_with_author(git, after, tip, facts, signature), after
     return tip if tree == goal else commit_tree(git, goal, [tip], message, signature)
 
 
@@ -84,7 +84,9 @@ def _tree_on_top(git: Git, tree: str, facts: _CommitFacts) -> str:
     return "" if trial.sides else trial.tree
 
 
-def _committed(git: Git, tree: str, parent: str, facts: _CommitFacts, signature: Signature) -> str:
+def _commit_with_author(
+    git: Git, tree: str, parent: str, facts: _CommitFacts, signature: Signature
+) -> str:
     committer = {
         "GIT_COMMITTER_NAME": signature.name,
         "GIT_COMMITTER_EMAIL": signature.email,

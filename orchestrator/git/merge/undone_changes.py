@@ -97,7 +97,7 @@ class _Search:
         before, after = self._made[path]
         hunks = (self._hunks or {}).get(path, [])
         if self._is_as_before(path, entry) or _is_absent(entry):
-            if self._is_elsewhere(hunks):
+            if self._were_moved(hunks):
                 return
             undone = hunks
         elif not hunks or not self._is_known:
@@ -119,7 +119,7 @@ class _Search:
             entry == each.get(path, ("", before))[1] for each in self._earlier
         )
 
-    def _is_elsewhere(self, hunks: Iterable[_Hunk]) -> bool:
+    def _were_moved(self, hunks: Iterable[_Hunk]) -> bool:
         """True if the branch adds at least half of the hunks' lines, possibly in another file.
 
         If so, the worker has moved these lines, and not undone them.

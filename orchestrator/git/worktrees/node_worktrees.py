@@ -335,7 +335,7 @@ class NodeRepository:
         with self._creating:
             if not (self._directory / "HEAD").exists():
                 self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-                _init(str(self._directory), kind, "--bare")
+                _init_repository(str(self._directory), kind, "--bare")
         self._add_pack(f"{path}/{_COMMITS}")
         git = self._git
         if not git.resolve(f"{commit}^{{commit}}"):
@@ -344,7 +344,7 @@ class NodeRepository:
             )
         git.point({f"{_KNOWN}{commit}": commit})
         os.makedirs(directory, 0o700, exist_ok=True)
-        _init(directory, kind)
+        _init_repository(directory, kind)
         Path(directory, ".git/objects/info/alternates").write_text(f"{self._objects}\n")
         worker_git = Git(directory, {"GIT_DIR": f"{directory}/.git", "GIT_WORK_TREE": directory})
         worker_git.point({worktree.branch: commit})
@@ -402,7 +402,7 @@ class NodeRepository:
                 )
 
     def _separate_repository(self, place: str, directory: str, length: int) -> Git:
-        _init(place, "sha256" if length == _SHA256_LENGTH else "sha1", "--bare")
+        _init_repository(place, "sha256" if length == _SHA256_LENGTH else "sha1", "--bare")
         borrowed = f"{self._objects}\n{directory}/.git/objects\n"
         Path(place, "objects/info/alternates").write_text(borrowed)
         return Git(directory, {"GIT_DIR": place, "GIT_WORK_TREE": directory})
@@ -451,7 +451,7 @@ def _stash_commit(git: Git, entry: LogEntry) -> str:
     return commit_tree(git, tree, [base], entry.words, WHO)
 
 
-def _init(directory: str, kind: str, *more: str) -> None:
+def _init_repository(directory: str, kind: str, *more: str) -> None:
     os.makedirs(directory, 0o700, exist_ok=True)
     options = ("--quiet", "--template=", f"--object-format={kind}", *more)
     Git(directory, {}).run("init", *options, ".")

@@ -160,10 +160,10 @@ class GitWorktrees:
     def find(self, directory: str) -> Found | None:
         # Git stores the real path.
         real = os.path.realpath(directory)
-        linked = self._linked(real)
+        linked = self._worktree_by_link(real)
         return linked or next((each for each in self.all() if each.directory == real), None)
 
-    def _linked(self, directory: str) -> Found | None:
+    def _worktree_by_link(self, directory: str) -> Found | None:
         """Return the worktree that the directory's ``.git`` names; None if ``.git`` is not valid.
 
         An agent may have changed ``.git``. Therefore the worktree's registration must name the
@@ -210,13 +210,13 @@ class GitWorktrees:
                 self._drop(directory)
                 worktree = self._add(directory, branch, start)
             failpoints.reached("worktree: registered")
-            worktree = self._filled(worktree, branch, start, settled)
+            worktree = self._with_files(worktree, branch, start, settled)
             self._spares.note(worktree.directory, worktree.admin)
             self.note_sound(worktree)
             failpoints.reached("worktree: checked out")
         return worktree
 
-    def _filled(
+    def _with_files(
         self, worktree: Found, branch: str, start: str, settled: Callable[[Git], Git]
     ) -> Found:
         tip = self._git.resolve(branch) or start
