@@ -38,13 +38,13 @@ def expected_at(path: KeyPath) -> str:
 
 def unknown_key(path: KeyPath) -> str:
     *holder, name = path
-    known = list(schema_at(tuple(holder)).get("properties", ()))
+    keys = list(schema_at(tuple(holder)).get("properties", ()))
     kind = "key" if holder else "section"
     elsewhere = [dotted(path) for path in setting_paths() if path[1] == str(name)]
-    close = difflib.get_close_matches(str(name).lower().replace("-", "_"), known, n=1, cutoff=0.6)
+    close = difflib.get_close_matches(str(name).lower().replace("-", "_"), keys, n=1, cutoff=0.6)
     if likely := next(iter([*elsewhere, *close]), None):
         return f"unknown {kind} (did you mean '{likely}'?)"
-    return f"unknown {kind}; known: {', '.join(known)}"
+    return f"unknown {kind}; known: {', '.join(keys)}"
 
 
 def _child(schema: Schema, part: str | int) -> Schema:

@@ -58,8 +58,8 @@ def _known_agent_checks(
 def _as_check(agent: "Availability") -> HealthCheck:
     name = f"agent {agent.name}"
     if agent.usable:
-        where = agent.path or agent.description
-        return HealthCheck(name=name, ok=True, message=f"{where}; login: {agent.credential}")
+        location = agent.path or agent.description
+        return HealthCheck(name=name, ok=True, message=f"{location}; login: {agent.credential}")
     return HealthCheck(name=name, ok=None, message=agent.hindrance)
 
 

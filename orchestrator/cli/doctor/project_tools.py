@@ -252,12 +252,12 @@ def _json(text: str) -> Mapping[str, object]:
 
     Comments and trailing commas are allowed.
     """
-    text = _JSON_COMMENT.sub(lambda found: found[1] or "", text)
+    text = _JSON_COMMENT.sub(lambda match: match[1] or "", text)
     try:
-        found = json.loads(_TRAILING_COMMA.sub("", text) or "{}")
+        document = json.loads(_TRAILING_COMMA.sub("", text) or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _texts(value: object) -> tuple[str, ...]:

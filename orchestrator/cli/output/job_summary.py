@@ -90,8 +90,8 @@ def _next_lines(answer: Answer) -> Iterator[str]:
     if answer.get("discarded"):
         return
     tasks = tasks_of(answer)
-    done = {each.get("task_id") for each in tasks if each["status"] in SUCCEEDED}
-    if not is_complete and any(each.get("task_id") not in done for each in tasks):
+    done_tasks = {each.get("task_id") for each in tasks if each["status"] in SUCCEEDED}
+    if not is_complete and any(each.get("task_id") not in done_tasks for each in tasks):
         yield f"to retry the tasks that did not succeed: {COMMAND} retry {job_id}"
 
 

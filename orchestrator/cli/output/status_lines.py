@@ -36,9 +36,9 @@ def _outside_lines(answer: Mapping[str, Any], width: int) -> list[str]:
     lines = []
     entries = answer.get("made_not_in_result") or ()
     for entry in entries[:MOST_OUTSIDE]:
-        where, why = entry["branch"] or "no branch", first_line(entry["why"], width)
+        branch, why = entry["branch"] or "no branch", first_line(entry["why"], width)
         job = f" of job {entry['job_id']}" if entry["job_id"] != answer.get("job_id") else ""
-        lines.append(f"  not merged: {entry['worker_id']}{job} ({where}): {why}")
+        lines.append(f"  not merged: {entry['worker_id']}{job} ({branch}): {why}")
         if entry["command"]:
             lines.append(f"    to {purpose(entry)}: {pasteable(entry['command'])}")
         # Files of earlier versions have no command that shows the changes.

@@ -117,8 +117,8 @@ def _planner_line(made_by: Mapping[str, Any]) -> str:
     if made_by.get("rule") is None:
         return ""
     kind = made_by.get("kind")
-    which = f' "{kind}" (all kinds: {COMMAND} plan --kinds)' if kind else ""
-    return f"planned by rules: {made_by['rule']}{which}"
+    kind_text = f' "{kind}" (all kinds: {COMMAND} plan --kinds)' if kind else ""
+    return f"planned by rules: {made_by['rule']}{kind_text}"
 
 
 def _show_kinds(context: CliContext) -> int:
@@ -167,13 +167,13 @@ def _row(task: Mapping[str, Any], default: str) -> tuple[str, str, str, str]:
     command = task.get("command")
     if isinstance(command, list):
         command = " ".join(map(str, command))
-    what = task.get("title") or task.get("prompt") or task.get("description")
-    what = what or command or task.get("approve")
+    work = task.get("title") or task.get("prompt") or task.get("description")
+    work = work or command or task.get("approve")
     needs = task.get("depends_on") or []
     review = task.get("review")
     return (
         str(task.get("id") or "-"),
         ", ".join(agents_of(task, default)) + (f"; review: {review}" if review else ""),
         ", ".join(map(str, needs if isinstance(needs, list) else [needs])) or "-",
-        first_line(what, 100),
+        first_line(work, 100),
     )

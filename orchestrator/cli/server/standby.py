@@ -68,7 +68,7 @@ def _note(message: str) -> bool:
 
 
 def _refusal(manager: JobManager) -> str:
-    where = "the workspace's server runs on another machine, or in another container"
+    reason = "the workspace's server runs on another machine, or in another container"
     if manager.parts.store.file is not None:
         advice = (
             "run the standby server on the same machine and in the same container, because "
@@ -81,4 +81,4 @@ def _refusal(manager: JobManager) -> str:
         )
     else:
         advice = "restart the running server with the setting cluster.server_lease"
-    return f"{where}; nothing was started; {advice}"
+    return f"{reason}; nothing was started; {advice}"

@@ -53,39 +53,39 @@ class _Checks:
         self.trouble: list[str] = []
         self._check_url = AddressPolicy(allowed_hosts).check_literal
 
-    def key(self, where: str, secret: SecretStr | None) -> tuple[bytes, ...]:
+    def key(self, setting: str, secret: SecretStr | None) -> tuple[bytes, ...]:
         """Return a tuple with the key in ``secret``; an empty tuple without a valid secret.
 
-        ``where``: name of the setting with the secret. If the secret is invalid, an error with
+        ``setting``: name of the setting with the secret. If the secret is invalid, an error with
         this name is collected.
         """
         text = secret.get_secret_value() if secret else ""
         try:
             return (key_of(text),) if text else ()
         except ValueError as error:
-            self.trouble.append(f"{where}: {error}")
+            self.trouble.append(f"{setting}: {error}")
             return ()
 
-    def headers(self, where: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+    def headers(self, setting: str, headers: Mapping[str, str]) -> Mapping[str, str]:
         for name, value in headers.items():
             if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
                 self.trouble.append(
-                    f"{where}.{name!r}: not a valid HTTP header; remove spaces from the name of "
+                    f"{setting}.{name!r}: not a valid HTTP header; remove spaces from the name of "
                     "the header, and line breaks from the value"
                 )
         return headers
 
-    def address(self, where: str, url: str, check: Callable[[str], None] | None = None) -> None:
+    def address(self, setting: str, url: str, check: Callable[[str], None] | None = None) -> None:
         """Check a receiver's URL, and collect the error, if any. Skip an empty URL.
 
-        ``where``: name of the setting with the URL. ``check``: function that raises ForbiddenUrl or
-        ValueError for an invalid URL; None: use the check for HTTP addresses.
+        ``setting``: name of the setting with the URL. ``check``: function that raises ForbiddenUrl
+        or ValueError for an invalid URL; None: use the check for HTTP addresses.
         """
         try:
             if url:
                 (check or self._check_url)(url)
         except (ForbiddenUrl, ValueError) as error:
-            self.trouble.append(f"{where}: {error}")
+            self.trouble.append(f"{setting}: {error}")
 
 
 def receivers(settings: Settings) -> Receivers:
@@ -116,41 +116,41 @@ def check_receivers(settings: Settings) -> None:
         raise ConfigError("\n".join(trouble))
 
 
-def _name_faults(where: str, names: Sequence[str]) -> Iterator[str]:
+def _name_faults(setting: str, names: Sequence[str]) -> Iterator[str]:
     for name in sorted({each for each in names if names.count(each) > 1}):
-        yield f"{where}: the name {name} is used twice; rename one of them"
+        yield f"{setting}: the name {name} is used twice; rename one of them"
     if CALLBACK in names:
-        yield f"{where}: the name {CALLBACK} is reserved; rename it"
+        yield f"{setting}: the name {CALLBACK} is reserved; rename it"
 
 
 def _endpoint(entry: WebhookEndpoint, checks: _Checks) -> hooks.Endpoint:
-    where = f"webhooks.endpoints[{entry.name}]"
+    setting = f"webhooks.endpoints[{entry.name}]"
     url = entry.url.get_secret_value()
-    checks.address(f"{where}.url", url)
+    checks.address(f"{setting}.url", url)
     return hooks.Endpoint(
         name=entry.name,
         url=url,
         keys=(
-            *checks.key(f"{where}.secret", entry.secret),
-            *checks.key(f"{where}.old_secret", entry.old_secret),
+            *checks.key(f"{setting}.secret", entry.secret),
+            *checks.key(f"{setting}.old_secret", entry.old_secret),
         ),
         headers=checks.headers(
-            f"{where}.headers",
+            f"{setting}.headers",
             {name: value.get_secret_value() for name, value in entry.headers.items()},
         ),
     )
 
 
 def _target(entry: NotifyTarget, checks: _Checks) -> Target:
-    where, url = f"notify.targets[{entry.name}].url", entry.url.get_secret_value()
+    setting, url = f"notify.targets[{entry.name}].url", entry.url.get_secret_value()
     kind_name = "slack" if entry.kind == "mattermost" else entry.kind
     kind = kind_of(url) if kind_name == "auto" else TargetKind(kind_name)
     if kind is TargetKind.SMTP:
-        checks.address(where, url, mail.check)
+        checks.address(setting, url, mail.check)
     elif kind is TargetKind.APPRISE:
-        checks.address(where, url, _check_scheme)
+        checks.address(setting, url, _check_scheme)
     elif kind is not TargetKind.DESKTOP:
-        checks.address(where, url)
+        checks.address(setting, url)
     return Target(name=entry.name, kind=kind, url=url, quiet=_quiet_minutes(entry.quiet))
 
 

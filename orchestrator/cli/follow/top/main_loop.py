@@ -310,8 +310,8 @@ class TopProgram:
 
     # Actions
 
-    def _ask_text(self, question: str, done: Callable[[str], None]) -> None:
-        self._question, self._typed, self._done = question, "", done
+    def _ask_text(self, question: str, on_enter: Callable[[str], None]) -> None:
+        self._question, self._typed, self._done = question, "", on_enter
 
     def _confirm(self, question: str, action: Action) -> None:
         self._question = f"{question} y/n"

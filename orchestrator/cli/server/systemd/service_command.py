@@ -183,9 +183,9 @@ def _check_place(path: Path, manager: Manager, context: CliContext, verb: str) -
     if path.exists():
         owner = folder_of(path.read_text("utf-8", "replace"))
         if owner != str(context.folder):
-            whose = f"serves {owner}" if owner else "was not written by this command"
+            usage = f"serves {owner}" if owner else "was not written by this command"
             raise Conflict(
-                f"{path} {whose}; nothing was changed; choose another name: --name {path.stem}-2"
+                f"{path} {usage}; nothing was changed; choose another name: --name {path.stem}-2"
             )
     if not manager.of_user and not os.access(path.parent, os.W_OK):
         command = _command(context, verb, path.stem)
