@@ -41,10 +41,10 @@ class BackgroundPool:
         Return the exit of a stopped attempt; otherwise None. After ``close``, do not launch.
         """
         with self._lock:
-            stopped = self._preparing.pop(attempt, None)
-            if stopped is None and not self._closed:
+            early_exit = self._preparing.pop(attempt, None)
+            if early_exit is None and not self._closed:
                 launch()
-        return stopped
+        return early_exit
 
     def stopped(self, attempt: str) -> Exit | None:
         with self._lock:

@@ -33,15 +33,15 @@ def keep(path: Path, *, going_on: bool) -> bool:
     Return True if jobs continue and the machine was restarted; otherwise False.
     """
     boot = process_table.boot_id()
-    kept = _stored_start(path) if going_on and boot else None
-    if kept and kept[0] == boot:
-        _start_time()[0] = kept[1]
+    stored_start = _stored_start(path) if going_on and boot else None
+    if stored_start and stored_start[0] == boot:
+        _start_time()[0] = stored_start[1]
     try:
         replace_file(path, json.dumps([boot, _start_time()[0]]).encode())
     except OSError as error:
         if not is_shortage(error):
             raise
-    return bool(kept and kept[0] and kept[0] != boot)
+    return bool(stored_start and stored_start[0] and stored_start[0] != boot)
 
 
 def _stored_start(path: Path) -> tuple[str, float] | None:

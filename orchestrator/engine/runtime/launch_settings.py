@@ -54,5 +54,5 @@ _PROGRAMS = (".venv/bin", "venv/bin", "node_modules/.bin")
 
 def project_programs(project: Path) -> list[str]:
     """Return the existing directories with the project's own programs, for the search path."""
-    places = [str(project / each) for each in _PROGRAMS]
-    return [each for each in places if os.path.isdir(each)]
+    directories = [str(project / each) for each in _PROGRAMS]
+    return [each for each in directories if os.path.isdir(each)]

@@ -40,27 +40,27 @@ def memory_pressure_percent() -> float | None:
     The value is the Linux pressure stall information (PSI); None if the kernel does not report it.
     """
     try:
-        some = _PRESSURE.read_text().splitlines()[0]
+        some_line = _PRESSURE.read_text().splitlines()[0]
     except (OSError, IndexError):
         return None
-    figures = dict(part.split("=", 1) for part in some.split()[1:])
+    figures = dict(part.split("=", 1) for part in some_line.split()[1:])
     return float(figures["avg10"])
 
 
 def free_descriptors() -> int | None:
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft_limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        return soft - len(os.listdir(_DESCRIPTORS))
+        return soft_limit - len(os.listdir(_DESCRIPTORS))
     except OSError as error:
         return 0 if error.errno in (errno.EMFILE, errno.ENFILE) else None
 
 
 def free_files(directory: Path) -> int | None:
     try:
-        found = os.statvfs(directory)
+        file_system = os.statvfs(directory)
     except OSError:
         return None
-    return found.f_favail if found.f_files else None
+    return file_system.f_favail if file_system.f_files else None
 
 
 def free_disk_bytes(directory: Path) -> int | None:
@@ -151,10 +151,10 @@ class DiskReserve:
 
     def release(self) -> bool:
         """Remove the reserve file, and log a warning. Return True if the file existed."""
-        given = self.drop()
-        if given:
+        existed = self.drop()
+        if existed:
             logger.warning("the state cannot be saved: removed %s to free space", self._path)
-        return given
+        return existed
 
     def drop(self) -> bool:
         """Remove the reserve file without a warning. Return True if it existed. Idempotent."""
@@ -251,9 +251,9 @@ class Headroom:
         needed = self._forecast(agent)
         # Reservations do not name their workers, so remove the oldest reservation of the same size.
         # Some memory may then stay reserved too long, but no memory is released too early.
-        for at, (_, expected) in enumerate(self._expected):
+        for index, (_, expected) in enumerate(self._expected):
             if expected == needed:
-                del self._expected[at]
+                del self._expected[index]
                 self._expected_bytes -= needed
                 return
 
@@ -292,8 +292,8 @@ class Headroom:
         self.paused = paused
 
     def _too_little_disk(self) -> str:
-        known = (find() for find in self._git_directories)
-        directories = (self._directory, *filter(None, known))
+        git_directories = (find() for find in self._git_directories)
+        directories = (self._directory, *filter(None, git_directories))
         return next(filter(None, map(self._too_little_under, directories)), "")
 
     def _too_little_under(self, directory: Path) -> str:
@@ -341,8 +341,8 @@ class Headroom:
         )
 
     def _too_little_memory(self, available: int, needed: int) -> Lack | None:
-        left = available - self._expected_bytes - needed
-        if left >= self._bounds.least_memory_bytes:
+        remaining = available - self._expected_bytes - needed
+        if remaining >= self._bounds.least_memory_bytes:
             return None
         return Lack(
             WaitKind.MEMORY,

@@ -55,10 +55,10 @@ class SpaceWaits:
         ``reason``: why the work waits, for the log and the status.
         """
         with self._changed:
-            present = self._waits.get(name)
+            earlier_wait = self._waits.get(name)
             pause = FIRST_PAUSE_SECONDS
-            if present is not None:
-                pause = min(2 * present.pause, LONGEST_PAUSE_SECONDS)
+            if earlier_wait is not None:
+                pause = min(2 * earlier_wait.pause, LONGEST_PAUSE_SECONDS)
             else:
                 logger.warning("%s", reason, extra={"attempt": name})
             self._waits[name] = _Wait(reason, work, pause, time.monotonic() + pause)
@@ -66,7 +66,7 @@ class SpaceWaits:
                 self._thread = threading.Thread(target=self._run, name="space", daemon=True)
                 self._thread.start()
             self._changed.notify()
-            return present is None
+            return earlier_wait is None
 
     def done(self, name: str) -> bool:
         """Record that the work no longer waits. Return True if the work was waiting. Idempotent."""
