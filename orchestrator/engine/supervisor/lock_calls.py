@@ -138,10 +138,10 @@ class LockCalls:
         if call.is_answered:
             return
         self._withdraw(call)
-        new = [lease.name for lease in call.leases or () if lease.name not in call.had]
-        if new and self._scheduler.view.is_current(call.attempt):
-            self._store.end_leases(call.key, new)
-            self._scheduler.leases.release_leases(call.key, new, now)
+        new_names = [lease.name for lease in call.leases or () if lease.name not in call.had]
+        if new_names and self._scheduler.view.is_current(call.attempt):
+            self._store.end_leases(call.key, new_names)
+            self._scheduler.leases.release_leases(call.key, new_names, now)
 
     def release(self, attempt: Attempt, names: Sequence[str], now: float) -> Sequence[str]:
         """Release the attempt's leases on ``names``, and return ``names``.
@@ -152,12 +152,12 @@ class LockCalls:
         key = attempt.key
         # Accept a lease even if only the store or only the scheduler still has it, so that both
         # remove it.
-        held = {each.name for each in self._store.leases() if each.key == key}
-        held.update(self._scheduler.view.leases_of(key))
-        missing = [name for name in names if name not in held]
-        if missing:
+        held_names = {each.name for each in self._store.leases() if each.key == key}
+        held_names.update(self._scheduler.view.leases_of(key))
+        missing_names = [name for name in names if name not in held_names]
+        if missing_names:
             raise NotFound(
-                f"{key.worker_id} holds no lease on {listed(missing)}; list all locks: "
+                f"{key.worker_id} holds no lease on {listed(missing_names)}; list all locks: "
                 f"{COMMAND} locks"
             )
         self._end_leases(key, names, "", now)
@@ -215,8 +215,11 @@ class LockCalls:
     def _take_leases(self, call: LockCall, now: float) -> None:
         grant = self._store.take_leases(call.attempt, call.entry.names, now)
         if grant.blocked_by:
-            held = grant.blocked_by[0]
-            call.why = f"waiting for lock {held.name}, held by {held.worker_id} (job {held.job_id})"
+            blocker = grant.blocked_by[0]
+            call.why = (
+                f"waiting for lock {blocker.name}, held by {blocker.worker_id} "
+                f"(job {blocker.job_id})"
+            )
             self.retry_at = now + RETRY_SECONDS
         else:
             call.leases = grant.leases

@@ -55,22 +55,22 @@ class OutboxEntries:
 
     def with_entries(self, change: StateChange, view: SchedulerView) -> StateChange:
         """Return the change with outbox entries: at most one per event and endpoint."""
-        found = [entry for event in change.events for entry in self._entries(event, view)]
-        return replace(change, outbox=_first_needs(found)) if found else change
+        entries = [entry for event in change.events for entry in self._entries(event, view)]
+        return replace(change, outbox=_first_needs(entries)) if entries else change
 
     def _entries(self, event: Event, view: SchedulerView) -> Iterator[OutboxEntry]:
         root, job = view.jobs.get(event.root_id), view.jobs.get(event.job_id)
-        topic = _TOPICS.get(event.kind)
-        if root is None or job is None or topic is None:
+        kind_topic = _TOPICS.get(event.kind)
+        if root is None or job is None or kind_topic is None:
             return
-        topics = _topics_of(event, topic, job, view)
+        topics = _topics_of(event, kind_topic, job, view)
         if not topics:
             return
-        for each in (*self.subscriptions, *_callback_subscriptions(root)):
+        for subscription in (*self.subscriptions, *_callback_subscriptions(root)):
             for topic in topics:
-                if topic in each.topics:
-                    if each.endpoint not in self._off and _wants(each, root, topic):
-                        yield _entry(event, root, each, topic)
+                if topic in subscription.topics:
+                    if subscription.endpoint not in self._off and _wants(subscription, root, topic):
+                        yield _entry(event, root, subscription, topic)
                     break
 
 
@@ -84,10 +84,10 @@ def _topics_of(event: Event, topic: Topic, job: Job, view: SchedulerView) -> Seq
         return ()
     if event.kind in _OF_WORKERS:
         worker = view.workers.get(WorkerKey(event.root_id, event.worker_id or ""))
-        asks = (
+        needs_person = (
             worker is not None and worker.status is WorkerStatus.FAILED and kind_of_worker(worker)
         )
-        return (topic,) if asks else ()
+        return (topic,) if needs_person else ()
     if event.kind in (EventKind.JOB_SUBMITTED, EventKind.JOB_PLANNED):
         return (topic,) if job.awaits_approval else ()
     if topic is Topic.JOB_ENDED and kinds_of_job(job):
@@ -108,38 +108,38 @@ def _wants(subscription: Subscription, root: Job, topic: Topic) -> bool:
     if topic is not Topic.JOB_ENDED:
         return True
     seconds = (root.ended_at or root.created_at) - root.created_at
-    wanted = not subscription.statuses or root.status in subscription.statuses
-    return wanted and seconds >= subscription.min_seconds
+    matches_status = not subscription.statuses or root.status in subscription.statuses
+    return matches_status and seconds >= subscription.min_seconds
 
 
-def _entry(event: Event, root: Job, to: Subscription, topic: Topic) -> OutboxEntry:
-    kind, _, name = to.endpoint.rpartition(":")
-    due_at = event.at + to.delay_seconds
+def _entry(event: Event, root: Job, subscription: Subscription, topic: Topic) -> OutboxEntry:
+    kind, _, name = subscription.endpoint.rpartition(":")
+    due_at = event.at + subscription.delay_seconds
     if topic is Topic.NEEDS_YOU:
-        due_at = max(due_at, root.created_at + to.min_seconds)
+        due_at = max(due_at, root.created_at + subscription.min_seconds)
     return OutboxEntry(
         id=f"{'ntf' if kind == 'notify' else 'msg'}_{event.root_id}_{event.seq}_{name}",
         root_id=event.root_id,
         job_id=event.job_id,
         seq=event.seq,
-        endpoint=to.endpoint,
+        endpoint=subscription.endpoint,
         topic=topic,
         created_at=event.at,
         due_at=due_at,
     )
 
 
-def _first_needs(found: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
+def _first_needs(entries: Sequence[OutboxEntry]) -> Sequence[OutboxEntry]:
     """Return the entries, but only the first NEEDS_YOU entry for each endpoint and job.
 
     If many workers fail in one turn, a person then gets only one message. Entries with other topics
     are not removed.
     """
-    if len(found) == 1:
-        return found
-    needs: dict[tuple[str, str], str] = {}
-    for each in found:
+    if len(entries) == 1:
+        return entries
+    first_ids: dict[tuple[str, str], str] = {}
+    for each in entries:
         if each.topic is Topic.NEEDS_YOU:
-            needs.setdefault((each.endpoint, each.job_id), each.id)
-    kept = set(needs.values())
-    return [each for each in found if each.topic is not Topic.NEEDS_YOU or each.id in kept]
+            first_ids.setdefault((each.endpoint, each.job_id), each.id)
+    kept_ids = set(first_ids.values())
+    return [each for each in entries if each.topic is not Topic.NEEDS_YOU or each.id in kept_ids]

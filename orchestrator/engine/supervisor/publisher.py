@@ -51,14 +51,14 @@ class Publisher:
         ``part``: a field of ``StateChange``, such as "outbox". The observer gets only changes in
         which this field has values. If ``part`` is empty, the observer gets all changes.
         """
-        added = observer, part
+        entry = observer, part
         with self._lock:
-            self._observers.append(added)
+            self._observers.append(entry)
 
         def remove() -> None:
             with self._lock:
-                if added in self._observers:
-                    self._observers.remove(added)
+                if entry in self._observers:
+                    self._observers.remove(entry)
 
         return remove
 
@@ -88,11 +88,11 @@ class Publisher:
     def _run(self) -> None:
         ended = False
         while not ended:
-            changes = [self._queue.get(), *self._queued_changes()]
-            ended = None in changes
-            present = [change for change in changes if change is not None]
-            if present:
-                self._deliver(merged(present), len(present))
+            items = [self._queue.get(), *self._queued_changes()]
+            ended = None in items
+            changes = [change for change in items if change is not None]
+            if changes:
+                self._deliver(merged(changes), len(changes))
                 if not ended:
                     time.sleep(PAUSE_SECONDS)
 
@@ -126,5 +126,5 @@ def merged(changes: Sequence[StateChange]) -> StateChange:
         return changes[0]
     columns = zip(*map(_parts, changes), strict=True)
     return StateChange(
-        **{name: list(chain(*each)) for name, each in zip(_PARTS, columns, strict=True)}
+        **{name: list(chain(*column)) for name, column in zip(_PARTS, columns, strict=True)}
     )

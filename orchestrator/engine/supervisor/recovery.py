@@ -37,14 +37,14 @@ def restore(
 
     ``on_tree``: called with each loaded tree.
     """
-    found: list[Attempt] = []
+    attempts: list[Attempt] = []
     for root_id in store.unfinished():
         tree = store.tree(root_id)
         if tree is None:
             continue
         on_tree(tree)
-        found += scheduler.restore(tree, now)
-    return found
+        attempts += scheduler.restore(tree, now)
+    return attempts
 
 
 def adopt_attempts(
@@ -105,15 +105,15 @@ def _adopt(
     worker = scheduler.view.workers[WorkerKey(attempt.root_id, attempt.worker_id)]
     # The stored worker does not yet have the number of a preloaded attempt.
     worker = replace(worker, attempt=attempt.number)
-    name, record = attempt.id, workspace.exit_record(worker, attempt.number)
+    attempt_id, record_path = attempt.id, workspace.exit_record(worker, attempt.number)
     attempts.adopt(worker)
-    lives = launcher.adopt(
-        name, record, attempt.record_hash, node=attempt.node, log=workspace.log(worker)
+    is_running = launcher.adopt(
+        attempt_id, record_path, attempt.record_hash, node=attempt.node, log=workspace.log(worker)
     )
-    if lives:
+    if is_running:
         scheduler.launch_begun(worker.key, attempt.number, clock.now())
     else:
-        exit = launcher.settle(name, record, attempt.record_hash)
+        exit = launcher.settle(attempt_id, record_path, attempt.record_hash)
         if scheduler.view.job_of(worker).stop_cause is None:
             is_cut_off = bool(cut_off) and exit.ended_by is EndedBy.LOST
             never_began = exit.cause is ExitCause.NEVER_BEGAN
@@ -127,6 +127,8 @@ def _adopt(
             if is_free:
                 scheduler.free_retry(worker.key)
             exit = replace(exit, error=cut_off) if is_cut_off else exit
-        processes.ended(name, exit)
+        processes.ended(attempt_id, exit)
     failpoints.reached("recovery: attempt taken up")
-    logger.info("attempt of an earlier server found", extra={"attempt": name, "lives": lives})
+    logger.info(
+        "attempt of an earlier server found", extra={"attempt": attempt_id, "lives": is_running}
+    )

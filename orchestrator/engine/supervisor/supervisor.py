@@ -150,9 +150,9 @@ class Supervisor:
     def paused(self) -> str:
         """The reason why no worker starts; empty if workers start."""
         pause = self._scheduler.view.pause
-        resume = f"resume: {COMMAND} resume --all"
-        by = f"all jobs are paused by key {pause.by}; {resume}" if pause else ""
-        return by or self._headroom.paused or self._attempts.waits_for_space
+        resume_hint = f"resume: {COMMAND} resume --all"
+        pause_reason = f"all jobs are paused by key {pause.by}; {resume_hint}" if pause else ""
+        return pause_reason or self._headroom.paused or self._attempts.waits_for_space
 
     def heard_from(self, attempt: Attempt) -> None:
         """Record that a worker has called the API. The call proves that the worker has begun.
@@ -205,8 +205,8 @@ class Supervisor:
             seconds = self._idle_seconds()
             if not self._scheduler.view.has_launches_ahead:
                 return self._inbox.wait(seconds)
-            gather = GATHER_SECONDS if seconds is None else min(GATHER_SECONDS, seconds)
-            return self._inbox.wait(seconds, gather)
+            gather_seconds = GATHER_SECONDS if seconds is None else min(GATHER_SECONDS, seconds)
+            return self._inbox.wait(seconds, gather_seconds)
         except Exception:
             logger.exception("the wait for messages failed")
             self._stopping.wait(RETRY_SECONDS)
@@ -225,8 +225,10 @@ class Supervisor:
     def _turn(self, items: Sequence[Message]) -> None:
         now = clock.now()
         answers = [self._apply(item, now) for item in items]
-        for late in self._attempts.late_ends(now):
-            self._scheduler.late_result(late.attempt, late.exit, late.evidence, late.record, now)
+        for late_end in self._attempts.late_ends(now):
+            self._scheduler.late_result(
+                late_end.attempt, late_end.exit, late_end.evidence, late_end.record, now
+            )
         if self._lock_calls.waiting:
             answers += self._lock_calls.turn(now)
         commands = self._scheduler.turn(now, room=self._headroom.room())
@@ -287,22 +289,22 @@ class Supervisor:
         The function requests the job's reports. But if the merge rejected branches, and their
         workers are retried, the function does nothing: another merge follows the retries.
         """
-        job_id, merged = item.render.job_id, item.merged
-        if self._scheduler.merge_refused(job_id, merged.refusals, now):
+        job_id, outcome = item.render.job_id, item.merged
+        if self._scheduler.merge_refused(job_id, outcome.refusals, now):
             return lambda: None
-        self._scheduler.merged(job_id, merged)
+        self._scheduler.merged(job_id, outcome)
         return lambda: self._report_queue.enqueue(item.render)
 
-    def _attempt_ended(self, ended: AttemptEnded, now: float) -> None:
+    def _attempt_ended(self, message: AttemptEnded, now: float) -> None:
         view = self._scheduler.view
-        attempt = view.attempts.get(ended.key)
-        if attempt is not None and attempt.number == ended.attempt:
-            self._headroom.worker_ended(view.workers[ended.key].agent, now - attempt.started_at)
-            if ended.exit.cause in FREE_RETRY:
+        attempt = view.attempts.get(message.key)
+        if attempt is not None and attempt.number == message.attempt:
+            self._headroom.worker_ended(view.workers[message.key].agent, now - attempt.started_at)
+            if message.exit.cause in FREE_RETRY:
                 # Such a retry does not count. Even a full disk causes no endless retries, because
                 # the next check of the disk stops further starts.
-                self._scheduler.free_retry(ended.key)
-        self._scheduler.exited(ended.key, ended.attempt, ended.exit, ended.evidence, now)
+                self._scheduler.free_retry(message.key)
+        self._scheduler.exited(message.key, message.attempt, message.exit, message.evidence, now)
 
     def _run_call(self, call: Call, now: float) -> Callable[[], None]:
         try:
@@ -333,8 +335,8 @@ class Supervisor:
             try:
                 self._store.save(change)
             except StoreError as error:
-                logged, self.store_trouble = self.store_trouble, error.message
-                if self.store_trouble != logged:
+                logged_trouble, self.store_trouble = self.store_trouble, error.message
+                if self.store_trouble != logged_trouble:
                     # An unreachable database is not a bug, so the log needs no traceback.
                     trace = not isinstance(error, StoreAway)
                     logger.error(_UNSAVED, self.store_trouble, exc_info=trace)
