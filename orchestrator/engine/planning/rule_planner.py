@@ -51,9 +51,11 @@ def inline_items(text: str) -> tuple[str, list[str]]:
     """
     if "```" in text or "~~~" in text:
         return text, []
-    found = list(_MARKER.finditer(text))
+    matches = list(_MARKER.finditer(text))
     for style in (_number_bracket, _number_dot, _letter_number):
-        markers = _list_markers(text, [(at, n) for at in found if (n := style(at)) is not None])
+        markers = _list_markers(
+            text, [(marker, number) for marker in matches if (number := style(marker)) is not None]
+        )
         items = list(_items_between(text, markers)) if len(markers) >= 2 else []
         if items and all(items):
             return text[: markers[0].start()].strip(), items
@@ -72,29 +74,35 @@ def _letter_number(marker: re.Match[str]) -> int | None:
     return ord(marker["letter"]) - ord("a") + 1 if marker["letter"] else None
 
 
-def _list_markers(text: str, marked: Sequence[tuple[re.Match[str], int]]) -> list[re.Match[str]]:
+def _list_markers(
+    text: str, candidates: Sequence[tuple[re.Match[str], int]]
+) -> list[re.Match[str]]:
     """Return the markers that number the items of a list: 1, 2, 3, and so on.
 
-    ``marked``: possible markers, with their numbers. Other numbers are part of an item's text.
+    ``candidates``: possible markers, with their numbers. Other numbers are part of an item's text.
     """
-    chosen: list[re.Match[str]] = []
-    for index, (marker, number) in enumerate(marked):
-        if number != len(chosen) + 1:
+    markers: list[re.Match[str]] = []
+    for index, (marker, number) in enumerate(candidates):
+        if number != len(markers) + 1:
             continue
         if number == 1 and marker["mark"] == "." and not _is_after_end_of_sentence(text, marker):
             continue
-        again = marked[index + 1] if index + 1 < len(marked) else None
+        next_candidate = candidates[index + 1] if index + 1 < len(candidates) else None
         # In "1. Move to Python 2. 2. Test it", the second "2." is the marker, because the end of a
         # sentence precedes it.
-        if again and again[1] == number and not _is_after_end_of_sentence(text, marker):
+        if (
+            next_candidate
+            and next_candidate[1] == number
+            and not _is_after_end_of_sentence(text, marker)
+        ):
             continue
-        chosen.append(marker)
-    return chosen
+        markers.append(marker)
+    return markers
 
 
 def _is_after_end_of_sentence(text: str, marker: re.Match[str]) -> bool:
-    before = text[max(0, marker.start() - _TAIL) : marker.start()].rstrip()
-    return marker.start() == 0 or bool(_ENDS_SOMETHING.search(before))
+    preceding_text = text[max(0, marker.start() - _TAIL) : marker.start()].rstrip()
+    return marker.start() == 0 or bool(_ENDS_SOMETHING.search(preceding_text))
 
 
 def _items_between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]:
@@ -104,14 +112,14 @@ def _items_between(text: str, markers: Sequence[re.Match[str]]) -> Iterator[str]
     introduces the next item. A removed "then" moves to the beginning of the next item.
     """
     ends = [*(marker.start() for marker in markers[1:]), len(text)]
-    then = ""
+    prefix = ""
     for marker, end in zip(markers, ends, strict=True):
         item = text[marker.end() : end].strip()
         head, tail = item[:-_TAIL], item[-_TAIL:]
         joint = _JOINT.search(tail) if end < len(text) else None
-        kept = head + tail[: joint.start()] if joint else item
-        yield then + kept if kept else ""
-        then = "then " if joint and joint["then"] else ""
+        content = head + tail[: joint.start()] if joint else item
+        yield prefix + content if content else ""
+        prefix = "then " if joint and joint["then"] else ""
 
 
 _ITEM = lazy_pattern(
@@ -237,32 +245,36 @@ class RulesPlanner:
 
 def split(request: str) -> Split:
     text = dedent(request).strip()
-    listed = _parts_of_list(text)
-    if listed is not None:
-        return Split(rule=SplitRule.LIST, tasks=_tasks(listed))
+    list_parts = _parts_of_list(text)
+    if list_parts is not None:
+        return Split(rule=SplitRule.LIST, tasks=_tasks(list_parts))
     if _FENCE.search(text) or "```" in text:
         return _single_task(text)
-    found = sentences(text)
-    if found and all(map(asks_for_nothing, found)):
+    request_sentences = sentences(text)
+    if request_sentences and all(map(asks_for_nothing, request_sentences)):
         return Split(rule=SplitRule.NOTHING)
-    work = [each for each in found if each.mood is Mood.WORK]
-    if any(each.mood is Mood.UNKNOWN for each in found) and len(found) > 1:
+    work_sentences = [each for each in request_sentences if each.mood is Mood.WORK]
+    if any(each.mood is Mood.UNKNOWN for each in request_sentences) and len(request_sentences) > 1:
         return _single_task(text)
-    context = [each.text for each in found if each.mood is not Mood.WORK]
-    if len(work) > 1:
-        parts = [_Part(each.text, each.text) for each in work]
+    context = [each.text for each in request_sentences if each.mood is not Mood.WORK]
+    if len(work_sentences) > 1:
+        parts = [_Part(each.text, each.text) for each in work_sentences]
         return Split(rule=SplitRule.SENTENCES, tasks=_tasks(_Parts(parts=parts, context=context)))
-    return _split_sentence(text, work or found, context if work else ())
+    return _split_sentence(
+        text, work_sentences or request_sentences, context if work_sentences else ()
+    )
 
 
 def is_list(request: str) -> bool:
     return _parts_of_list(dedent(request).strip()) is not None
 
 
-def _split_sentence(text: str, found: Sequence[Sentence], context: Sequence[str]) -> Split:
-    if len(found) != 1:
+def _split_sentence(
+    text: str, request_sentences: Sequence[Sentence], context: Sequence[str]
+) -> Split:
+    if len(request_sentences) != 1:
         return _single_task(text)
-    sentence = found[0].text
+    sentence = request_sentences[0].text
     kind = kind_of(sentence)
     if kind is not None:
         tasks = tasks_of(kind, sentence, text)
@@ -281,14 +293,15 @@ def _single_task(text: str) -> Split:
 
 def _parts_of_list(text: str) -> _Parts | None:
     for rule in (_list_items, _inline_items):
-        about, items, after = rule(text)
-        work = [item for item in items if _is_work(item)]
-        if len(work) > 1:
+        intro, items, text_below = rule(text)
+        work_items = [item for item in items if _is_work(item)]
+        if len(work_items) > 1:
             remarks = [item for item in items if not _is_work(item)]
             parts = [
-                _Part(_first_line(item), f"{about}\n\n{item}" if about else item) for item in work
+                _Part(_first_line(item), f"{intro}\n\n{item}" if intro else item)
+                for item in work_items
             ]
-            return _Parts(parts=parts, context=[*remarks, *([after] if after else [])])
+            return _Parts(parts=parts, context=[*remarks, *([text_below] if text_below else [])])
     return None
 
 
@@ -298,23 +311,23 @@ def _is_work(item: str) -> bool:
     return mood_of(line) not in _NOT_WORK and not is_technology(line)
 
 
-def _tasks(found: _Parts) -> Sequence[TaskSpec]:
+def _tasks(request_parts: _Parts) -> Sequence[TaskSpec]:
     tasks: list[TaskSpec] = []
-    for number, part in enumerate(found.parts, start=1):
-        asks = part.asks or part.title
-        verb = imperative(asks)
-        after = _AFTER.match(asks) or _ON_RESULT.fullmatch(verb)
-        before = tuple(task.id for task in tasks) if after else ()
+    for number, part in enumerate(request_parts.parts, start=1):
+        phrase = part.asks or part.title
+        verb_phrase = imperative(phrase)
+        needs_earlier = _AFTER.match(phrase) or _ON_RESULT.fullmatch(verb_phrase)
+        depends_on = tuple(task.id for task in tasks) if needs_earlier else ()
         tasks.append(
             TaskSpec(
                 id=f"task_{number}",
                 title=cut(one_line(part.title), _MAX_TITLE),
                 prompt=part.prompt,
-                depends_on=before,
-                role=_role(verb) if len(found.parts) > 1 else None,
+                depends_on=depends_on,
+                role=_role(verb_phrase) if len(request_parts.parts) > 1 else None,
             )
         )
-    return _with_context(tasks, found.context)
+    return _with_context(tasks, request_parts.context)
 
 
 def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence[TaskSpec]:
@@ -322,15 +335,15 @@ def _with_context(tasks: Sequence[TaskSpec], context: Sequence[str]) -> Sequence
     return [replace(task, context=intro) for task in tasks] if intro else tasks
 
 
-def _role(verb: str) -> str | None:
+def _role(verb_phrase: str) -> str | None:
     """Return the role "testing" or "documentation" if the phrase clearly requests such work.
 
-    ``verb``: a phrase that begins with a verb. Return None for an unclear phrase, because a task
-    with one of these roles fails if it changes no file.
+    ``verb_phrase``: a phrase that begins with a verb. Return None for an unclear phrase, because a
+    task with one of these roles fails if it changes no file.
     """
-    if _WRITES_TESTS.match(verb):
+    if _WRITES_TESTS.match(verb_phrase):
         return "testing"
-    return "documentation" if _WRITES_DOCUMENTATION.match(verb) else None
+    return "documentation" if _WRITES_DOCUMENTATION.match(verb_phrase) else None
 
 
 def _first_line(item: str) -> str:
@@ -338,27 +351,27 @@ def _first_line(item: str) -> str:
 
 
 def _list_items(text: str) -> tuple[str, Sequence[str], str]:
-    intro: list[str] = []
+    intro_lines: list[str] = []
     items: list[list[str]] = []
-    after: list[str] = []
+    lines_below: list[str] = []
     first_item = next((line for line in text.splitlines() if _ITEM.match(line)), "")
     fenced, outermost = False, _indent(first_item)
     for line in text.splitlines():
-        found = None if fenced else _ITEM.match(line)
+        item_match = None if fenced else _ITEM.match(line)
         fenced ^= bool(_FENCE.match(line))
-        if found and _indent(line) <= outermost:
-            if after:
-                items[-1] += after
-                after = []
-            items.append([found["text"].strip()])
-        elif after or (items and not fenced and _begins_below(items[-1], line, outermost)):
-            after.append(line.rstrip())
+        if item_match and _indent(line) <= outermost:
+            if lines_below:
+                items[-1] += lines_below
+                lines_below = []
+            items.append([item_match["text"].strip()])
+        elif lines_below or (items and not fenced and _begins_below(items[-1], line, outermost)):
+            lines_below.append(line.rstrip())
         elif items:
             items[-1].append(line.rstrip())
         else:
-            intro.append(line)
-    about = "\n".join(intro).strip()[:_MAX_INTRO]
-    return about, ["\n".join(lines).strip() for lines in items], "\n".join(after).strip()
+            intro_lines.append(line)
+    intro = "\n".join(intro_lines).strip()[:_MAX_INTRO]
+    return intro, ["\n".join(lines).strip() for lines in items], "\n".join(lines_below).strip()
 
 
 def _begins_below(item: Sequence[str], line: str, outermost: int) -> bool:
@@ -384,13 +397,13 @@ def _indent(line: str) -> int:
 def _named_parts(text: str) -> Sequence[_Part]:
     # First shorten sequences of blanks, because the search takes quadratic time for long sequences.
     line = one_line(text)
-    found = _WITH.match(line.rstrip(".! "))
-    if found is None:
+    match = _WITH.match(line.rstrip(".! "))
+    if match is None:
         return []
-    whole = found["whole"].strip()
+    whole = match["whole"].strip()
     if not _has_parts(imperative(whole)):
         return []
-    parts = [part.strip() for part in _PART.split(found["parts"]) if part.strip()]
+    parts = [part.strip() for part in _PART.split(match["parts"]) if part.strip()]
     if any(len(part.split()) > _MAX_PART_WORDS or _PROPERTY.match(part) for part in parts):
         return []
     parts = [part for part in parts if not is_technology(part)]
@@ -420,5 +433,5 @@ def worth_planning(request: str) -> bool:
 
 
 def _is_small(request: str) -> bool:
-    few = len(request.split()) <= _SMALL_WORDS
-    return few and bool(_SMALL.match(request)) and not _MORE_THAN_ONE.search(request)
+    is_short = len(request.split()) <= _SMALL_WORDS
+    return is_short and bool(_SMALL.match(request)) and not _MORE_THAN_ONE.search(request)

@@ -217,11 +217,11 @@ _STATEMENT = lazy_pattern(
 
 
 def sentences(text: str) -> Sequence[Sentence]:
-    found: list[Sentence] = []
+    result: list[Sentence] = []
     for piece in _split_sentences(text):
-        asked = any(each.mood is Mood.WORK for each in found)
-        found.append(Sentence(text=piece, mood=mood_of(piece, asked=asked)))
-    return found
+        requests_work = any(each.mood is Mood.WORK for each in result)
+        result.append(Sentence(text=piece, mood=mood_of(piece, asked=requests_work)))
+    return result
 
 
 def mood_of(sentence: str, *, asked: bool = False) -> Mood:
@@ -253,10 +253,10 @@ def imperative(sentence: str) -> str:
 def _split_sentences(text: str) -> Sequence[str]:
     pieces: list[str] = []
     start = 0
-    for found in _BETWEEN.finditer(text):
-        if not (found["first"] or "").islower():
-            _add_sentence(pieces, text[start : found.start() + len(found["closing"] or "")])
-            start = found.end()
+    for boundary in _BETWEEN.finditer(text):
+        if not (boundary["first"] or "").islower():
+            _add_sentence(pieces, text[start : boundary.start() + len(boundary["closing"] or "")])
+            start = boundary.end()
     _add_sentence(pieces, text[start:])
     return pieces
 

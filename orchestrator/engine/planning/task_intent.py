@@ -168,16 +168,16 @@ def intent_of_task(task: TaskSpec) -> Intent:
     """
     if task.command is not None or task.role in REPORTING_ROLES:
         return Intent.ANSWER
-    own = _own_part(task)
-    asked = intent_of(own)
-    if not task.title or asked is Intent.ANSWER:
-        return asked
-    titled = intent_of(task.title)
-    if asked is Intent.CHANGE:
-        return Intent.UNCLEAR if titled is Intent.ANSWER else asked
-    if titled is Intent.CHANGE and not _asks_for_something(own):
-        return titled
-    return Intent.ANSWER if titled is Intent.ANSWER else asked
+    own_part = _own_part(task)
+    prompt_intent = intent_of(own_part)
+    if not task.title or prompt_intent is Intent.ANSWER:
+        return prompt_intent
+    title_intent = intent_of(task.title)
+    if prompt_intent is Intent.CHANGE:
+        return Intent.UNCLEAR if title_intent is Intent.ANSWER else prompt_intent
+    if title_intent is Intent.CHANGE and not _asks_for_something(own_part):
+        return title_intent
+    return Intent.ANSWER if title_intent is Intent.ANSWER else prompt_intent
 
 
 def _asks_for_something(text: str) -> bool:
@@ -192,35 +192,35 @@ def _asks_for_something(text: str) -> bool:
 def _own_part(task: TaskSpec) -> str:
     """Return the task's prompt from its title on, without the planner's introduction."""
     title = task.title.removesuffix("...")
-    at = task.prompt.rfind(f"\n\n{title}") if title else -1
-    return task.prompt if at < 0 else task.prompt[at:]
+    start = task.prompt.rfind(f"\n\n{title}") if title else -1
+    return task.prompt if start < 0 else task.prompt[start:]
 
 
 def intent_of(text: str) -> Intent:
     plain = _without_code(text)
     if _READ_ONLY.search(plain):
         return Intent.ANSWER
-    found = list(_kinds(plain))
-    if _Kind.CHANGE in found:
+    kinds = list(_kinds(plain))
+    if _Kind.CHANGE in kinds:
         return Intent.CHANGE
-    if _Kind.MENDING in found:
-        return Intent.UNCLEAR if _Kind.CHECK in found else Intent.CHANGE
-    if _Kind.MAYBE in found:
+    if _Kind.MENDING in kinds:
+        return Intent.UNCLEAR if _Kind.CHECK in kinds else Intent.CHANGE
+    if _Kind.MAYBE in kinds:
         return Intent.UNCLEAR
-    return Intent.ANSWER if any(each in _LOOKS for each in found) else Intent.UNCLEAR
+    return Intent.ANSWER if any(each in _LOOKS for each in kinds) else Intent.UNCLEAR
 
 
 def _without_code(text: str) -> str:
     return _INLINE.sub(
-        lambda found: found[1] if found[1] and _PATH.fullmatch(found[1]) else "NAME",
+        lambda match: match[1] if match[1] and _PATH.fullmatch(match[1]) else "NAME",
         _FENCED.sub(" ", text[:MOST_READ]),
     )
 
 
 def _kinds(plain: str) -> Iterator[_Kind]:
     lines = (_MARKER.sub("", line) for line in plain.splitlines())
-    found = [each for line in lines for each in sentences(line)]
-    for sentence in found[:MOST_SENTENCES]:
+    all_sentences = [each for line in lines for each in sentences(line)]
+    for sentence in all_sentences[:MOST_SENTENCES]:
         yield from _kinds_in_sentence(sentence.text, sentence.mood)
 
 
@@ -231,13 +231,13 @@ def _kinds_in_sentence(sentence: str, mood: Mood) -> Iterator[_Kind]:
         yield _Kind.MAYBE
         return
     clauses = list(_clauses(sentence))
-    first = _kind_of_clause(clauses[0].text, sentence)
-    if mood is Mood.CONDITION and first is not _Kind.CHECK:
+    first_kind = _kind_of_clause(clauses[0].text, sentence)
+    if mood is Mood.CONDITION and first_kind is not _Kind.CHECK:
         return
-    yield first
+    yield first_kind
     for clause in clauses[1:]:
         kind = _kind_of_clause(clause.text, sentence)
-        if first is not _Kind.EXPLAIN:
+        if first_kind is not _Kind.EXPLAIN:
             yield kind
         elif kind in (_Kind.CHANGE, _Kind.MENDING) and _is_order(clause):
             yield _Kind.MAYBE
@@ -245,10 +245,10 @@ def _kinds_in_sentence(sentence: str, mood: Mood) -> Iterator[_Kind]:
 
 def _clauses(sentence: str) -> Iterator[_Clause]:
     start, then = 0, False
-    for found in _JOINT.finditer(sentence):
-        if sentence[start : found.start()].strip():
-            yield _Clause(sentence[start : found.start()].strip(), then)
-        start, then = found.end(), bool(found["then"] or found["later"])
+    for joint in _JOINT.finditer(sentence):
+        if sentence[start : joint.start()].strip():
+            yield _Clause(sentence[start : joint.start()].strip(), then)
+        start, then = joint.end(), bool(joint["then"] or joint["later"])
     yield _Clause(sentence[start:].strip(), then)
 
 

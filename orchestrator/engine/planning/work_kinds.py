@@ -105,18 +105,20 @@ def tasks_of(kind: WorkKind, sentence: str, request: str) -> Sequence[TaskSpec]:
     ``sentence``: the sentence of ``request`` that asks for this kind of work.
     """
     ask = _parts_of_request(sentence)
-    named = _named_technologies(ask)
-    wanted = [each for each in kind.tasks if _is_wanted(kind, each, named, request)]
-    ids = {each.id for each in wanted}
-    made = [_task(each, named, request) for each in wanted]
-    titles = [task.title for task in made]
+    technologies = _named_technologies(ask)
+    kind_tasks = [
+        kind_task for kind_task in kind.tasks if _applies(kind, kind_task, technologies, request)
+    ]
+    ids = {kind_task.id for kind_task in kind_tasks}
+    specs = [_task(kind_task, technologies, request) for kind_task in kind_tasks]
+    titles = [task.title for task in specs]
     return [
         replace(
             task,
             prompt=task.prompt + _text_on_others(titles, task.title),
-            depends_on=tuple(need for need in each.needs if need in ids),
+            depends_on=tuple(need for need in kind_task.needs if need in ids),
         )
-        for each, task in zip(wanted, made, strict=True)
+        for kind_task, task in zip(kind_tasks, specs, strict=True)
     ]
 
 
@@ -125,9 +127,9 @@ def is_technology(words: str) -> bool:
 
     Such words do not name a part of a product.
     """
-    found = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
+    phrase = re.sub(r"^(?:an?|the)\s+", "", words.strip(), flags=re.IGNORECASE)
     table = _table()
-    return any(each.fullmatch(found) for each in (*table.technologies.values(), table.languages))
+    return any(each.fullmatch(phrase) for each in (*table.technologies.values(), table.languages))
 
 
 def is_product(thing: str) -> bool:
@@ -140,14 +142,21 @@ def _parts_of_request(sentence: str) -> _Ask:
     for words, verb in _SPLIT_VERBS.items():
         if text.lower().startswith(words + " "):
             text = verb + text[len(words) :]
-    verb, _, behind = text.partition(" ")
-    end = _THING_ENDS.search(behind + " ")
-    at = end.start() if end else len(behind)
+    verb, _, after_verb = text.partition(" ")
+    end_match = _THING_ENDS.search(after_verb + " ")
+    thing_end = end_match.start() if end_match else len(after_verb)
     # The dot in "Next.js" does not end a sentence.
-    while end and end.group() == "." and behind[at + 1 : at + 2].strip():
-        end = _THING_ENDS.search(behind + " ", at + 1)
-        at = end.start() if end else len(behind)
-    return _Ask(verb=verb.lower(), thing=behind[:at].strip(), rest=behind[at:], sentence=text)
+    while (
+        end_match and end_match.group() == "." and after_verb[thing_end + 1 : thing_end + 2].strip()
+    ):
+        end_match = _THING_ENDS.search(after_verb + " ", thing_end + 1)
+        thing_end = end_match.start() if end_match else len(after_verb)
+    return _Ask(
+        verb=verb.lower(),
+        thing=after_verb[:thing_end].strip(),
+        rest=after_verb[thing_end:],
+        sentence=text,
+    )
 
 
 def _fits(kind: WorkKind, ask: _Ask) -> bool:
@@ -177,30 +186,30 @@ def _named_technologies(ask: _Ask) -> Mapping[str, Sequence[str]]:
     table = _table()
     if not table.product.search(ask.thing):
         return {}
-    behind = _MADE_OF.search(ask.rest)
-    where = ask.thing + (ask.rest[behind.start() :] if behind else "")
-    found = {name: pattern.findall(where) for name, pattern in table.technologies.items()}
-    return {name: list(dict.fromkeys(words)) for name, words in found.items() if words}
+    made_of = _MADE_OF.search(ask.rest)
+    searched_text = ask.thing + (ask.rest[made_of.start() :] if made_of else "")
+    matches = {name: pattern.findall(searched_text) for name, pattern in table.technologies.items()}
+    return {name: list(dict.fromkeys(words)) for name, words in matches.items() if words}
 
 
-def _is_wanted(
-    kind: WorkKind, task: KindTask, named: Mapping[str, Sequence[str]], request: str
+def _applies(
+    kind: WorkKind, task: KindTask, technologies: Mapping[str, Sequence[str]], request: str
 ) -> bool:
     if task.only_if:
         return bool(re.search(task.only_if, request[:_MOST_REQUEST], re.IGNORECASE))
-    return not (kind.layers and task.layer) or task.layer in named
+    return not (kind.layers and task.layer) or task.layer in technologies
 
 
-def _task(task: KindTask, named: Mapping[str, Sequence[str]], request: str) -> TaskSpec:
-    words = ", ".join(named.get(task.layer, ()))
+def _task(task: KindTask, technologies: Mapping[str, Sequence[str]], request: str) -> TaskSpec:
+    words = ", ".join(technologies.get(task.layer, ()))
     title = f"{task.title} ({words})" if words else task.title
-    asked = cut(request, _MOST_REQUEST, " ...")
-    prompt = f"{asked}\n\nYour part of this request: {title}. {task.prompt}"
+    request_text = cut(request, _MOST_REQUEST, " ...")
+    prompt = f"{request_text}\n\nYour part of this request: {title}. {task.prompt}"
     return TaskSpec(id=task.id, title=title, prompt=prompt, role=task.role)
 
 
-def _text_on_others(titles: Sequence[str], own: str) -> str:
-    others = ", ".join(title for title in titles if title != own)
+def _text_on_others(titles: Sequence[str], own_title: str) -> str:
+    others = ", ".join(title for title in titles if title != own_title)
     return (
         f"\nOther workers do the other parts: {others}. Do not do these. Where the parts meet, "
         f"follow the request and the project, and write down your assumptions."
@@ -242,6 +251,6 @@ def _kind(fields: Mapping[str, Any], building: str, words: Mapping[str, str]) ->
 
 
 def _pattern(text: str | None, words: Mapping[str, str]) -> re.Pattern[str] | None:
-    for name, listed in words.items():
-        text = text and text.replace(f"{{{name}}}", f"(?:{listed})")
+    for name, alternatives in words.items():
+        text = text and text.replace(f"{{{name}}}", f"(?:{alternatives})")
     return lazy_pattern(text, re.IGNORECASE) if text else None
