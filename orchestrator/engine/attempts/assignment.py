@@ -183,18 +183,18 @@ class SharedContextRuns:
         name = f"context_{job.id}"
         # Name a new exit record for each process, because the process of an earlier server may
         # still write to its own record.
-        record = f"{name}.{secrets.token_hex(4)}.exit.json"
-        tree = self._workspace.job_directory(job.root_id)
-        for place in ("logs", "attempts"):
-            (tree / place).mkdir(mode=0o700, parents=True, exist_ok=True)
+        record_name = f"{name}.{secrets.token_hex(4)}.exit.json"
+        tree_directory = self._workspace.job_directory(job.root_id)
+        for folder in ("logs", "attempts"):
+            (tree_directory / folder).mkdir(mode=0o700, parents=True, exist_ok=True)
         return Launch(
             attempt_id=f"{job.root_id}/{name}/{self._number}",
             argv=command.argv,
             cwd=str(directory),
             env=self._environment(directory, command.env),
             stdin=str(directory / command.stdin) if command.stdin else None,
-            log=str(tree / "logs" / f"{name}.log"),
-            exit_path=str(tree / "attempts" / record),
+            log=str(tree_directory / "logs" / f"{name}.log"),
+            exit_path=str(tree_directory / "attempts" / record_name),
             proof=new_proof(),
             timeout=CONTEXT_SECONDS,
             grace=self._settings.grace_seconds,
@@ -204,13 +204,13 @@ class SharedContextRuns:
             secrets=self._settings.secrets,
         )
 
-    def _environment(self, directory: Path, more: Mapping[str, str]) -> dict[str, str]:
-        own = {
+    def _environment(self, directory: Path, extra_variables: Mapping[str, str]) -> dict[str, str]:
+        own_variables = {
             "ORCHESTRATOR_WORKER_DIR": str(directory),
             "ORCHESTRATOR_PROJECT_ROOT": str(self._settings.project_root),
             "ORCHESTRATOR_HOME": str(self._settings.home),
         }
-        return {**self._base, **more, **own}
+        return {**self._base, **extra_variables, **own_variables}
 
 
 class AssignmentBuilder:
@@ -261,9 +261,9 @@ class AssignmentBuilder:
     def takes_long(self, assignment: Assignment) -> bool:
         """True if ``completed`` is slow, and must therefore run in a background thread."""
         task, worker = assignment.task, assignment.worker
-        wanted = self._worktrees.rule.wanted(assignment.job, task, worker)
+        needs_worktree = self._worktrees.rule.wanted(assignment.job, task, worker)
         return (
-            wanted
+            needs_worktree
             or worker.is_reviewer
             or task.works_in_project
             or self._may_change_project(worker, task)
@@ -299,19 +299,19 @@ class AssignmentBuilder:
     def _dependency_results(
         self, scheduler: Scheduler, worker: Worker, task: TaskSpec
     ) -> dict[str, DependencyResult]:
-        found: dict[str, DependencyResult] = {}
+        results: dict[str, DependencyResult] = {}
         tasks = scheduler.view.tasks_of(worker.job_id)
         # ``sources`` replaces a question by the question's dependencies, because a question has no
         # result. ``depends_on`` also has the question, whose answer the agent needs.
-        for needed in dict.fromkeys((*sources(tasks, task), *task.depends_on)):
-            best = chosen(scheduler.view.candidates_of(worker.job_id, needed))
-            assert best is not None, "a dependency has succeeded"
-            found[needed] = self._dependency_result(
-                best, RESULTS_BYTES // max(1, len(task.depends_on))
+        for task_id in dict.fromkeys((*sources(tasks, task), *task.depends_on)):
+            winner = chosen(scheduler.view.candidates_of(worker.job_id, task_id))
+            assert winner is not None, "a dependency has succeeded"
+            results[task_id] = self._dependency_result(
+                winner, RESULTS_BYTES // max(1, len(task.depends_on))
             )
-        return found
+        return results
 
-    def _dependency_result(self, worker: Worker, room: int) -> DependencyResult:
+    def _dependency_result(self, worker: Worker, max_bytes: int) -> DependencyResult:
         output = worker.result.output if worker.result else ""
         commit = worker.delivery.commit if worker.delivery else ""
         return DependencyResult(
@@ -322,7 +322,7 @@ class AssignmentBuilder:
             commit=commit,
             output=output,
             files_created=worker.result.files_created if worker.result else (),
-            summary=cut_bytes(output, room),
+            summary=cut_bytes(output, max_bytes),
         )
 
 
@@ -367,9 +367,9 @@ def _previous_session(worker: Worker) -> PreviousSession | None:
     if worker.attempt < 2 or result is None or result.session is None:
         return None
     session = result.session
-    failed = worker.failure_of(session.attempt)
+    failure = worker.failure_of(session.attempt)
     asked_again = worker.failure in (SENT_BACK, FEEDBACK)
-    cause = worker.failure if asked_again else failed.cause if failed else ""
+    cause = worker.failure if asked_again else failure.cause if failure else ""
     rolled_back = is_rolled_back(session, result.failures, result.rollbacks)
     return PreviousSession(session=session, cause=cause, rolled_back=rolled_back)
 
@@ -391,32 +391,32 @@ def _previous_failure(worker: Worker) -> str:
 def _advice(worker: Worker) -> str:
     if worker.attempt < 2 or worker.result is None or worker.failure in _NOT_ITS_FAULT:
         return ""
-    ran = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]
-    return ADVICE.get(ran[-1], "") if ran else ""
+    causes = [each.cause for each in worker.result.failures if each.cause != NEVER_RAN]
+    return ADVICE.get(causes[-1], "") if causes else ""
 
 
 def _conflicts_text(worker: Worker, result: WorkerResult) -> str:
     sentence = CONFLICTS.format(paths=", ".join(map(repr, result.conflicts)))
     if worker.failure == SENT_BACK:
         return sentence
-    failed = "An earlier attempt to resolve these conflicts failed."
-    return f"{sentence}\n\n{failed} {_own_failure_text(worker, result)}"
+    notice = "An earlier attempt to resolve these conflicts failed."
+    return f"{sentence}\n\n{notice} {_own_failure_text(worker, result)}"
 
 
 def _own_failure_text(worker: Worker, result: WorkerResult) -> str:
     """Return the text for the prompt about the failure of the worker's latest attempt."""
-    unpassed = for_the_next_attempt(result.gates, GATE_CHARACTERS)
-    if unpassed:
-        return unpassed
+    gates_text = for_the_next_attempt(result.gates, GATE_CHARACTERS)
+    if gates_text:
+        return gates_text
     code, signal = result.exit_code, result.signal
-    how = f"signal {signal}" if signal else f"exit code {code}"
+    ending = f"signal {signal}" if signal else f"exit code {code}"
     if code is None and not signal:
-        how = "no exit code, because the attempt was stopped"
+        ending = "no exit code, because the attempt was stopped"
     # ``failure`` begins with the name of the outcome, such as "timeout". For an unknown outcome,
     # ``failure`` is empty or begins with another word.
     kind = worker.failure.partition("|")[0]
-    end = result.output[-FAILURE_CHARACTERS:]
-    missing = result.delivery.missing if result.delivery else ()
-    lacks = f" Afterwards, {promised_in_words(missing)}." if missing else ""
-    ended = f"The attempt ended with {how}{f' ({kind})' if kind else ''}."
-    return f"{ended}{lacks} The end of its output:\n\n{end}"
+    output_end = result.output[-FAILURE_CHARACTERS:]
+    missing_paths = result.delivery.missing if result.delivery else ()
+    missing_text = f" Afterwards, {promised_in_words(missing_paths)}." if missing_paths else ""
+    ended_text = f"The attempt ended with {ending}{f' ({kind})' if kind else ''}."
+    return f"{ended_text}{missing_text} The end of its output:\n\n{output_end}"

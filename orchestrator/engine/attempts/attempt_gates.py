@@ -42,14 +42,20 @@ def gates_of(job: Job, task: TaskSpec, has_worktree: bool) -> tuple[Gate, ...]:
     - If the job has a base commit, the worker gets no gate of the job. The job's gates then run
       after the merge.
     """
-    planned = (each.source is GateSource.PLANNED for each in task.gates)
-    own = zip(task.gates, planned, strict=True)
-    found = {gate.name: gate for gate, unasked in own if not (unasked and job.config.gates_off)}
+    are_planned = (each.source is GateSource.PLANNED for each in task.gates)
+    task_gates = zip(task.gates, are_planned, strict=True)
+    gates_by_name = {
+        gate.name: gate
+        for gate, is_planned in task_gates
+        if not (is_planned and job.config.gates_off)
+    }
     if has_worktree or not job.config.base:
         for gate in job.config.gates:
-            found.setdefault(gate.name, gate)
-    wanted = (each for each in found.values() if has_worktree or each.source is GateSource.ASKED)
-    return tuple(wanted)
+            gates_by_name.setdefault(gate.name, gate)
+    selected_gates = (
+        each for each in gates_by_name.values() if has_worktree or each.source is GateSource.ASKED
+    )
+    return tuple(selected_gates)
 
 
 def permission_of(task: TaskSpec, judged: frozenset[str]) -> AlterationPermission:
@@ -98,11 +104,11 @@ class AttemptGates:
         Do nothing and return False if the attempt's process still runs, or if the attempt's end was
         already reported. ``exit``: the exit to report.
         """
-        name = worker.attempt_id
+        attempt_id = worker.attempt_id
         with self._lock:
-            if name not in self._ended:
+            if attempt_id not in self._ended:
                 return False
-            self._ended[name] = self._ended[name] or exit
+            self._ended[attempt_id] = self._ended[attempt_id] or exit
         self._gates.stop(worker.root_id, worker.id, exit.ended_by, exit.stopped_by)
         return True
 
@@ -139,21 +145,25 @@ class AttemptGates:
         try:
             check = self._check_of(running, gates)
         except (RepositoryError, OSError) as error:
-            words = f"cannot run the gates of {worker.id}: {error}"
-            evidence = replace(evidence, claimed_success=False, error=words)
+            message = f"cannot run the gates of {worker.id}: {error}"
+            evidence = replace(evidence, claimed_success=False, error=message)
             self._report(running, exit, evidence, on_judged)
             return
 
-        def begun(names: Sequence[str]) -> None:
+        def on_begun(names: Sequence[str]) -> None:
             self._post(GatesStarted(worker.key, worker.attempt, tuple(names)))
 
         def on_results(results: Sequence[GateResult]) -> None:
             self._report(running, exit, replace(evidence, gates=tuple(results)), on_judged)
 
-        self._gates.begin(check, on_results, begun)
-        stopped = self._requested_stop(worker)
-        if stopped is not None:  # A caller requested the stop while the gates were being started.
-            self._gates.stop(worker.root_id, worker.id, stopped.ended_by, stopped.stopped_by)
+        self._gates.begin(check, on_results, on_begun)
+        requested_stop = self._requested_stop(worker)
+        if (
+            requested_stop is not None
+        ):  # A caller requested the stop while the gates were being started.
+            self._gates.stop(
+                worker.root_id, worker.id, requested_stop.ended_by, requested_stop.stopped_by
+            )
 
     def late_evidence(
         self, running: RunningAttempt, job: Job, exit: Exit, evidence: Evidence
@@ -164,8 +174,8 @@ class AttemptGates:
         """
         if not self._gates_to_run(running, job, exit, evidence):
             return evidence
-        words = "late result: the gates did not run, so the result counts as failed"
-        return replace(evidence, claimed_success=False, error=words)
+        message = "late result: the gates did not run, so the result counts as failed"
+        return replace(evidence, claimed_success=False, error=message)
 
     def _gates_to_run(
         self, running: RunningAttempt, job: Job | None, exit: Exit, evidence: Evidence
@@ -211,12 +221,12 @@ class AttemptGates:
     def _report(
         self, running: RunningAttempt, exit: Exit, evidence: Evidence, on_judged: OnJudged
     ) -> None:
-        stopped = self._remove_ended(running.worker)
-        if stopped is not None:
+        requested_stop = self._remove_ended(running.worker)
+        if requested_stop is not None:
             exit = replace(
                 exit,
-                ended_by=stopped.ended_by,
-                cause=stopped.cause,
-                stopped_by=stopped.stopped_by,
+                ended_by=requested_stop.ended_by,
+                cause=requested_stop.cause,
+                stopped_by=requested_stop.stopped_by,
             )
         on_judged(running, exit, evidence)

@@ -164,32 +164,34 @@ class AttemptRunner:
         permanent error is then reported by this later start.
         """
         worker = changed(self._scheduler.view.workers[command.key], attempt=command.attempt)
-        returned = AttemptReturned(worker.key, command.attempt)
-        name = worker.attempt_id
+        message = AttemptReturned(worker.key, command.attempt)
+        attempt_id = worker.attempt_id
         try:
             assignment = self._assignments.assignment_for(self._scheduler, worker, clock.now())
             if self._assignments.takes_long(assignment):
-                self._post(returned)
+                self._post(message)
                 return
             launch, running = self._preparation.prepare(assignment, issued)
         except Exception:
             logger.debug("a launch cannot be preloaded", extra={"worker": worker.id}, exc_info=True)
-            self._preparation.release(name)
-            self._post(returned)
+            self._preparation.release(attempt_id)
+            self._post(message)
             return
         handlers = PreloadHandlers(
             lambda at: self._post(AttemptBegun(worker.key, worker.attempt, at)),
-            partial(self._launch_returned, name, returned),
+            partial(self._launch_returned, attempt_id, message),
         )
         failpoints.reached("preload: prepared")
-        self._processes.expect_preloaded(name, partial(self._process_ended, running), handlers)
+        self._processes.expect_preloaded(
+            attempt_id, partial(self._process_ended, running), handlers
+        )
         if not self._launcher.preload(launch):
-            self._processes.returned(name)
+            self._processes.returned(attempt_id)
         failpoints.reached("preload: sent")
 
-    def _launch_returned(self, name: str, returned: AttemptReturned) -> None:
-        self._preparation.release(name)
-        self._post(returned)
+    def _launch_returned(self, attempt_id: str, message: AttemptReturned) -> None:
+        self._preparation.release(attempt_id)
+        self._post(message)
 
     def take_back(self, command: TakeBack) -> None:
         self._launcher.take_back(command.key.attempt_id(command.attempt))
@@ -204,13 +206,15 @@ class AttemptRunner:
         self._preparation.release(worker.attempt_id)
         self._background.space.done(worker.attempt_id)
         logger.warning("a worker cannot start", extra={"worker": worker.id}, exc_info=True)
-        self._post(AttemptEnded(worker.key, worker.attempt, _never_started(error), Evidence()))
+        self._post(
+            AttemptEnded(worker.key, worker.attempt, _exit_of_failed_start(error), Evidence())
+        )
 
     def _start_in_background(self, assignment: Assignment, issued: Issued) -> None:
         worker = assignment.worker
-        name = worker.attempt_id
-        if self._background.stopped(name):
-            self._stopped_before(worker)
+        attempt_id = worker.attempt_id
+        if self._background.stopped(attempt_id):
+            self._report_early_stop(worker)
             return
         try:
             assignment, worktree = self._assignments.completed(assignment)
@@ -224,8 +228,8 @@ class AttemptRunner:
                 cwd=worktree.cwd,
                 worktree=worktree.directory,
             )
-            set_up = partial(self._setup_ended, assignment, issued, worktree)
-            self._gate_runner.set_up(run, set_up, partial(self._setting_up.__setitem__, name))
+            on_ran = partial(self._setup_ended, assignment, issued, worktree)
+            self._gate_runner.set_up(run, on_ran, partial(self._setting_up.__setitem__, attempt_id))
         except Exception as error:
             self._start_failed(assignment, issued, error)
 
@@ -236,16 +240,16 @@ class AttemptRunner:
         in the database, and therefore disk space. After any other error, report the attempt's end.
         """
         worker = assignment.worker
-        name = worker.attempt_id
+        attempt_id = worker.attempt_id
         if is_full_disk(error):
-            self._preparation.release(name)
+            self._preparation.release(attempt_id)
             self._wait_for_space(
                 worker, partial(self._start_in_background, assignment, issued), error
             )
-            if self._background.stopped(name):
-                self._background.space.wake(name)
+            if self._background.stopped(attempt_id):
+                self._background.space.wake(attempt_id)
             return
-        self._background.ready(name, lambda: None)
+        self._background.ready(attempt_id, lambda: None)
         self._report_failed_start(worker, error)
 
     def _wait_for_space(self, worker: Worker, work: Callable[[], None], error: Exception) -> None:
@@ -258,17 +262,17 @@ class AttemptRunner:
             logger.info("disk space is available again", extra={"worker": worker.id})
             self._post(AttemptHeld(worker.key, worker.attempt, ""))
 
-    def _stopped_before(self, worker: Worker) -> bool:
+    def _report_early_stop(self, worker: Worker) -> bool:
         """Report the end of an attempt that was stopped before its launch.
 
         Return True if the attempt was stopped; otherwise, do nothing and return False.
         """
-        name = worker.attempt_id
-        self._background.space.done(name)
-        stopped = self._background.ready(name, lambda: None)
-        if stopped is not None:
-            self._post(AttemptEnded(worker.key, worker.attempt, stopped, Evidence()))
-        return stopped is not None
+        attempt_id = worker.attempt_id
+        self._background.space.done(attempt_id)
+        early_exit = self._background.ready(attempt_id, lambda: None)
+        if early_exit is not None:
+            self._post(AttemptEnded(worker.key, worker.attempt, early_exit, Evidence()))
+        return early_exit is not None
 
     def _setup_ended(
         self,
@@ -282,11 +286,11 @@ class AttemptRunner:
         ``ran``: the result of the setup commands; None if they were stopped.
         """
         worker = assignment.worker
-        name = worker.attempt_id
-        self._setting_up.pop(name, None)
+        attempt_id = worker.attempt_id
+        self._setting_up.pop(attempt_id, None)
         why = "" if ran is None else why_failed(ran)
         if ran is None or why:
-            if not self._stopped_before(worker) and why:
+            if not self._report_early_stop(worker) and why:
                 self._report_failed_start(worker, RepositoryError(why))
             return
         try:
@@ -298,32 +302,34 @@ class AttemptRunner:
         self, assignment: Assignment, issued: Issued, worktree: WorkerWorktree | None
     ) -> None:
         worker = assignment.worker
-        name = worker.attempt_id
+        attempt_id = worker.attempt_id
         launch, running = self._preparation.prepare(assignment, issued, worktree)
         self._end_wait_for_space(worker)
-        stopped = self._background.ready(name, lambda: self._launch(launch, running))
-        if stopped is not None:
-            self._preparation.release(name, running.scratch)
-            self._post(AttemptEnded(worker.key, worker.attempt, stopped, Evidence()))
+        early_exit = self._background.ready(attempt_id, lambda: self._launch(launch, running))
+        if early_exit is not None:
+            self._preparation.release(attempt_id, running.scratch)
+            self._post(AttemptEnded(worker.key, worker.attempt, early_exit, Evidence()))
 
     def stop(self, command: Stop) -> None:
-        attempt = command.key.attempt_id(command.attempt)
-        ended_by, by, cause = EndedBy(command.ended_by), command.stopped_by, command.cause
-        exit = Exit(ended_by=ended_by, stopped_by=by, cause=cause)
+        attempt_id = command.key.attempt_id(command.attempt)
+        ended_by, stopped_by, cause = EndedBy(command.ended_by), command.stopped_by, command.cause
+        exit = Exit(ended_by=ended_by, stopped_by=stopped_by, cause=cause)
         worker = self._scheduler.view.workers[command.key]
-        own = replace(worker, attempt=command.attempt)
-        process = self._setting_up.get(attempt)
+        attempt_worker = replace(worker, attempt=command.attempt)
+        process = self._setting_up.get(attempt_id)
         if process:
-            self._gate_runner.stop_set_up(process, ended_by, by)
+            self._gate_runner.stop_set_up(process, ended_by, stopped_by)
         spares_gates = ended_by is EndedBy.LIMIT or cause is ExitCause.PAUSED
-        if spares_gates and self._attempt_gates.is_unreported(own):
+        if spares_gates and self._attempt_gates.is_unreported(attempt_worker):
             # The attempt's process has ended. A limit or a pause does not stop the attempt's gates,
             # because gates cost no steps, tokens, or money.
             return
-        if self._background.stop(attempt, exit) or self._attempt_gates.stop(own, exit):
-            self._background.space.wake(attempt)
+        if self._background.stop(attempt_id, exit) or self._attempt_gates.stop(
+            attempt_worker, exit
+        ):
+            self._background.space.wake(attempt_id)
         else:
-            self._launcher.stop(attempt, ended_by, by, cause)
+            self._launcher.stop(attempt_id, ended_by, stopped_by, cause)
 
     def close(self) -> None:
         """Start no further attempts. Idempotent.
@@ -359,56 +365,63 @@ class AttemptRunner:
         )
 
     def _adopted_attempt(self, worker: Worker, task: TaskSpec) -> RunningAttempt:
-        wanted = self._worktrees.rule.wanted(self._scheduler.view.job_of(worker), task, worker)
-        worktree = self._worktrees.existing(worker) if wanted else None
+        needs_worktree = self._worktrees.rule.wanted(
+            self._scheduler.view.job_of(worker), task, worker
+        )
+        worktree = self._worktrees.existing(worker) if needs_worktree else None
         return self._preparation.adopted(worker, task, worktree)
 
     def late_ends(self, now: float) -> Iterator[LateEnd]:
         """Yield the late results of lost attempts whose exit records can be read now."""
         for attempt in self._scheduler.lost_attempts_to_read(now):
             worker = self._scheduler.view.workers[attempt.key]
-            name = attempt.id
-            record = self._workspace.exit_record(worker, attempt.number)
+            attempt_id = attempt.id
+            record_path = self._workspace.exit_record(worker, attempt.number)
             try:
-                exit = self._launcher.settle(name, record, attempt.record_hash)
+                exit = self._launcher.settle(attempt_id, record_path, attempt.record_hash)
                 if exit.ended_by in _NO_RESULT:
                     continue
                 task = self._scheduler.view.task_of(worker)
-                own = replace(worker, attempt=attempt.number)
-                running, job = self._adopted_attempt(own, task), self._scheduler.view.job_of(worker)
+                attempt_worker = replace(worker, attempt=attempt.number)
+                running, job = (
+                    self._adopted_attempt(attempt_worker, task),
+                    self._scheduler.view.job_of(worker),
+                )
                 evidence = self._evidence_reader.read(running, exit)
             except OSError as error:
                 # Do not log a full disk here: each check would log the error again, and other code
                 # reports a full disk.
                 if not is_shortage(error):
-                    payload = {"path": record}
+                    payload = {"path": record_path}
                     logger.warning("a late result is unreadable", extra=payload, exc_info=True)
                 continue
             else:
                 evidence = self._attempt_gates.late_evidence(running, job, exit, evidence)
-                yield LateEnd(attempt, exit, evidence, record)
+                yield LateEnd(attempt, exit, evidence, record_path)
 
     # -- outcomes of attempts -------------------------------------------------------------------
 
     def _process_ended(self, running: RunningAttempt, exit: Exit, *, adopted: bool = False) -> None:
-        name = running.worker.attempt_id
-        self._preparation.release(name)
+        attempt_id = running.worker.attempt_id
+        self._preparation.release(attempt_id)
         if running.scratch:
-            self._background.later(partial(self._preparation.release, name, running.scratch))
+            self._background.later(partial(self._preparation.release, attempt_id, running.scratch))
         failpoints.reached("attempt: its end is known")
         if not self._is_cancelled(running.worker):
-            exit = _unless_cancelled(exit, adopted=adopted)
+            exit = _corrected_exit(exit, adopted=adopted)
         self._attempt_gates.record_process_end(running.worker)
-        nothing = self._evidence_reader.changes.if_empty(running)
-        if nothing is None:
+        empty_changes = self._evidence_reader.changes.if_empty(running)
+        if empty_changes is None:
             self._background.later(partial(self._report, running, exit))
         else:
-            self._report(running, exit, nothing)
+            self._report(running, exit, empty_changes)
 
     def _is_cancelled(self, worker: Worker) -> bool:
         view = self._scheduler.view
-        present, job = view.workers.get(worker.key, worker), view.jobs.get(worker.job_id)
-        return present.cancelled_by is not None or (job is not None and job.stop_cause is not None)
+        current_worker, job = view.workers.get(worker.key, worker), view.jobs.get(worker.job_id)
+        return current_worker.cancelled_by is not None or (
+            job is not None and job.stop_cause is not None
+        )
 
     def _report(
         self, running: RunningAttempt, exit: Exit, changes: WorkerChanges | None = None
@@ -456,7 +469,7 @@ class AttemptRunner:
         self._post(AttemptEnded(running.worker.key, running.worker.attempt, exit, evidence))
 
 
-def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
+def _corrected_exit(exit: Exit, *, adopted: bool) -> Exit:
     """Return the exit of an attempt that no caller cancelled, with the correct ``ended_by``.
 
     - EXIT: a shutdown or a pause stopped the attempt, but the exit code 0 shows that the attempt
@@ -475,19 +488,19 @@ def _unless_cancelled(exit: Exit, *, adopted: bool) -> Exit:
         return replace(exit, ended_by=EndedBy.EXIT, stopped_by="")
     # A worker may exceed a limit while it is being stopped. The stop came first, so the limit does
     # not decide.
-    stopped = exit.ended_by is EndedBy.CANCEL or exit.cause is ExitCause.SHUTDOWN
-    why = _NOT_ASKED.get(exit.cause) if stopped else None
-    return replace(exit, ended_by=EndedBy.LOST, error=why) if why else exit
+    is_stopped = exit.ended_by is EndedBy.CANCEL or exit.cause is ExitCause.SHUTDOWN
+    error = _NOT_ASKED.get(exit.cause) if is_stopped else None
+    return replace(exit, ended_by=EndedBy.LOST, error=error) if error else exit
 
 
 def _last_line(error: Exception) -> str:
     message = (getattr(error, "strerror", None) or str(error)).strip().splitlines()[-1]
-    where = getattr(error, "filename", None)
-    return f"{message}: {where}" if where else message
+    path = getattr(error, "filename", None)
+    return f"{message}: {path}" if path else message
 
 
-def _never_started(error: Exception) -> Exit:
+def _exit_of_failed_start(error: Exception) -> Exit:
     if is_shortage(error):
-        why = f"{NO_ROOM}: {error}"
-        return Exit(ended_by=EndedBy.LOST, cause=ExitCause.NO_ROOM, error=why)
+        error_text = f"{NO_ROOM}: {error}"
+        return Exit(ended_by=EndedBy.LOST, cause=ExitCause.NO_ROOM, error=error_text)
     return Exit(ended_by=EndedBy.SPAWN_FAILED, error=f"cannot start: {error}")

@@ -70,14 +70,14 @@ class AttemptChanges:
         Return None if a scan is needed, for example because the attempt works in a worktree.
         """
         worker = running.worker
-        special = (
+        needs_scan = (
             running.worktree is not None
             or running.task.works_in_project
             or bool(running.task.writes)
             or worker.is_planner
             or worker.is_reviewer
         )
-        if special or not self._workspace.is_bare(worker):
+        if needs_scan or not self._workspace.is_bare(worker):
             return None
         return replace(NOTHING, changed=True) if running.before else NOTHING
 
@@ -120,8 +120,8 @@ class AttemptChanges:
 
     def _omitted_dependencies(self, running: RunningAttempt) -> tuple[str, ...]:
         job_id = running.worker.job_id
-        needed = sources(self._view.tasks_of(job_id), running.task)
-        workers = [chosen(self._view.candidates_of(job_id, each)) for each in needed]
+        task_ids = sources(self._view.tasks_of(job_id), running.task)
+        workers = [chosen(self._view.candidates_of(job_id, each)) for each in task_ids]
         return self._worktrees.omitted(running.worker, [each.id for each in workers if each])
 
     def _changes_in_project(self, running: RunningAttempt) -> WorkerChanges:
@@ -131,29 +131,29 @@ class AttemptChanges:
         job's gates have judged are omitted, unless they were changed afterwards.
         """
         changes = self._without_worktree.changes(running.worker, running.task)
-        others = self._view.concurrent_with(running.worker)
-        changes = self._without_worktree.with_shared(changes, others)
+        concurrent_workers = self._view.concurrent_with(running.worker)
+        changes = self._without_worktree.with_shared(changes, concurrent_workers)
         judged = self._view.judged_below(running.worker)
-        left = (
+        unjudged_paths = (
             each
             for each in changes.touched
             if each not in judged or not self._without_worktree.is_older(each, judged[each])
         )
-        return replace(changes, touched=tuple(left))
+        return replace(changes, touched=tuple(unjudged_paths))
 
     def _own_changes(self, running: RunningAttempt) -> WorkerChanges:
         worker, task = running.worker, running.task
         builds = self._worktrees.rule.changes_files(worker.agent, task)
         changes = self._without_worktree.own_changes(worker, task, running.before, builds=builds)
-        below = self._view.changed_below(worker)
-        if below is None:
+        paths_below = self._view.changed_below(worker)
+        if paths_below is None:
             return changes
-        missing = tuple(each for each in changes.missing if not held_by(each, below))
+        missing = tuple(each for each in changes.missing if not held_by(each, paths_below))
         return replace(changes, has_work=True, missing=missing)
 
     def _changes_of_adviser(self, running: RunningAttempt) -> WorkerChanges:
-        now = self._workspace.snapshot(running.worker, running.task.writes)
-        return WorkerChanges(tuple(now), now != running.before, has_work=bool(now))
+        snapshot = self._workspace.snapshot(running.worker, running.task.writes)
+        return WorkerChanges(tuple(snapshot), snapshot != running.before, has_work=bool(snapshot))
 
 
 class EvidenceReader:
@@ -203,8 +203,8 @@ class EvidenceReader:
 
     def _has_open_children(self, worker: Worker) -> bool:
         """True if unfinished child jobs may still create the files that the worker promised."""
-        present = self._view.workers.get(worker.key)
-        children = present.child_job_ids if present else ()
+        current_worker = self._view.workers.get(worker.key)
+        children = current_worker.child_job_ids if current_worker else ()
         return any(not self._view.jobs[job_id].status.ended for job_id in children)
 
     def _checked(self, running: RunningAttempt, exit: Exit, evidence: Evidence) -> Evidence:
@@ -228,18 +228,18 @@ class EvidenceReader:
         worker = running.worker
         agent = self._agents.get(worker.agent)
         # Most successful commands print nothing. Their logs are empty, and need not be read.
-        silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
-        known: Evidence | None = getattr(agent, "evidence_of_nothing", None)
-        if silent and changes is NOTHING and known is not None:
-            return known
+        is_silent = exit.ended_by is EndedBy.EXIT and exit.log_bytes == 0
+        empty_evidence: Evidence | None = getattr(agent, "evidence_of_nothing", None)
+        if is_silent and changes is NOTHING and empty_evidence is not None:
+            return empty_evidence
         directory = Path(self._workspace.worker_directory(worker))
-        printed = "" if silent else self._workspace.attempt_output(worker, worker.attempt)
+        output = "" if is_silent else self._workspace.attempt_output(worker, worker.attempt)
         control = Path(self._workspace.control(worker, worker.attempt))
-        evidence = agent.evidence(directory, printed, exit, control)
+        evidence = agent.evidence(directory, output, exit, control)
         evidence = replace(evidence, prompt=running.prompt) if running.prompt else evidence
         if evidence.session is not None:
-            kept = after(worker.attempt) if running.worktree else ""
-            session = replace(evidence.session, attempt=worker.attempt, checkpoint=kept)
+            checkpoint = after(worker.attempt) if running.worktree else ""
+            session = replace(evidence.session, attempt=worker.attempt, checkpoint=checkpoint)
             evidence = replace(evidence, session=session)
         if changes.faults is not None:
             faults = tuple(self._mask(running.secrets, fault) for fault in changes.faults)
@@ -254,12 +254,12 @@ class EvidenceReader:
             )
         if changes.size is not None:
             evidence = replace(evidence, change=changes.size)
-        outside = self._files_outside(evidence.outside, exit)
+        outside_files = self._files_outside(evidence.outside, exit)
         builds = evidence.output_required and bool(getattr(agent, "changes_files", True))
         evidence = _with_delivery(
-            evidence, running, changes, outside, builds=builds, deferred=deferred
+            evidence, running, changes, outside_files, builds=builds, deferred=deferred
         )
-        return self._without_secrets(evidence, running, printed)
+        return self._without_secrets(evidence, running, output)
 
     def _files_outside(self, paths: Sequence[str], exit: Exit) -> list[str]:
         """Return the files in ``paths`` that are in the user's checkout or home directory.
@@ -269,32 +269,32 @@ class EvidenceReader:
         """
         if not paths:
             return []
-        places = [str(self._settings.project_root), self._settings.environment.get("HOME", "")]
-        users = [f"{os.path.realpath(each)}{os.sep}" for each in places if each]
+        directories = [str(self._settings.project_root), self._settings.environment.get("HOME", "")]
+        user_prefixes = [f"{os.path.realpath(each)}{os.sep}" for each in directories if each]
         workspace = self._workspace.job_directory("").parent
-        own = tuple(
+        product_prefixes = tuple(
             f"{os.path.realpath(each)}{os.sep}" for each in (self._settings.home, workspace)
         )
         return [
             path
             for path in paths
-            if path.startswith(tuple(users))
-            and not path.startswith(own)
+            if path.startswith(tuple(user_prefixes))
+            and not path.startswith(product_prefixes)
             and _modified_at(path) >= exit.started_at - CLOCK_SECONDS
         ]
 
     def _without_secrets(
-        self, evidence: Evidence, running: RunningAttempt, printed: str
+        self, evidence: Evidence, running: RunningAttempt, output: str
     ) -> Evidence:
         """Return the evidence with masked secrets.
 
-        ``printed``: the attempt's output, in which secrets are already masked.
+        ``output``: the attempt's output, in which secrets are already masked.
         """
 
         def clean(text: str) -> str:
-            return text if text in printed else self._mask(running.secrets, text)
+            return text if text in output else self._mask(running.secrets, text)
 
-        if not evidence.files_created and evidence.output in printed and evidence.error in printed:
+        if not evidence.files_created and evidence.output in output and evidence.error in output:
             return evidence
         return replace(
             evidence,
@@ -305,15 +305,15 @@ class EvidenceReader:
 
 
 def evidence_of_error(running: RunningAttempt, why: str) -> Evidence:
-    broken = WorktreeState(faults=(why,)) if running.worktree else None
-    return Evidence(claimed_success=False, error=why, worktree=broken)
+    state = WorktreeState(faults=(why,)) if running.worktree else None
+    return Evidence(claimed_success=False, error=why, worktree=state)
 
 
 def _with_delivery(
     evidence: Evidence,
     running: RunningAttempt,
     changes: WorkerChanges,
-    outside: Sequence[str],
+    outside_files: Sequence[str],
     *,
     builds: bool,
     deferred: bool,
@@ -323,39 +323,39 @@ def _with_delivery(
     ``DeliveredWork`` compares the changes with the task. An attempt that does not work on files has
     no ``DeliveredWork``. The kind (``FinalText``) is determined only if no file changed.
 
-    ``outside``: files that the agent changed outside its directory. ``builds``: True if the agent's
-    work is to change files. ``deferred``: True if unfinished child jobs may still create the
-    promised files.
+    ``outside_files``: files that the agent changed outside its directory. ``builds``: True if the
+    agent's work is to change files. ``deferred``: True if unfinished child jobs may still create
+    the promised files.
     """
     task, changed = running.task, changes.has_work or bool(changes.saved)
-    is_agent, final = evidence.output_required, FinalText.ANSWER
+    is_agent, text_kind = evidence.output_required, FinalText.ANSWER
     if is_agent and not (changed or changes.changed or running.worker.is_adviser):
-        final = final_text(evidence.output)
+        text_kind = final_text(evidence.output)
     has_worktree = running.worktree is not None
-    code = tuple(code_in(changes.touched)[:MOST_CODE]) if changes.touched else ()
-    is_held = has_worktree or builds or bool(task.writes or code or changes.checkout)
-    if is_held and not running.worker.is_adviser:
+    code_paths = tuple(code_in(changes.touched)[:MOST_CODE]) if changes.touched else ()
+    works_on_files = has_worktree or builds or bool(task.writes or code_paths or changes.checkout)
+    if works_on_files and not running.worker.is_adviser:
         builds = builds or (has_worktree and is_agent)
         intent = intent_of_task(task) if builds else Intent.ANSWER
-        promised = promises_changes(task.role, task.writes, is_agent=builds)
-        named = [
+        is_promised = promises_changes(task.role, task.writes, is_agent=builds)
+        outside_checkout = [
             path
-            for path in outside
+            for path in outside_files
             if not any(path.endswith(f"/{each}") for each in changes.checkout)
         ]
-        asked = intent is Intent.CHANGE and final is not FinalText.ALREADY
+        is_requested = intent is Intent.CHANGE and text_kind is not FinalText.ALREADY
         delivery = DeliveredWork(
             changed=changed,
-            expected=promised or asked,
+            expected=is_promised or is_requested,
             intent=intent,
-            deferred=final if deferred else None,
+            deferred=text_kind if deferred else None,
             missing=changes.missing,
             ignored=changes.ignored,
             saved=tuple(
                 _clean_name(each, running)
                 for each in dict.fromkeys((*changes.saved, *changes.ignored_sources))
             ),
-            outside=tuple(_clean_name(each, running) for each in named),
+            outside=tuple(_clean_name(each, running) for each in outside_checkout),
             checkout=tuple(_clean_name(each, running) for each in changes.checkout),
             side_work=_side_work(running, changes),
             commit=changes.commit,
@@ -364,11 +364,11 @@ def _with_delivery(
                 replace(each, path=_clean_name(each.path, running)) for each in changes.held_back
             ),
             has_worktree=has_worktree,
-            code=tuple(_clean_name(each, running) for each in code),
+            code=tuple(_clean_name(each, running) for each in code_paths),
             removed=tuple(_clean_name(each, running) for each in changes.removed),
         )
         evidence = replace(evidence, delivery=delivery)
-    return evidence if deferred else replace(evidence, final_text=final)
+    return evidence if deferred else replace(evidence, final_text=text_kind)
 
 
 def _side_work(running: RunningAttempt, changes: WorkerChanges) -> tuple[SideWork, ...]:

@@ -107,29 +107,29 @@ class LaunchPreparation:
         agent = self._agents.get(worker.agent)
         command = agent.command(assignment)
         directory = self._workspace.prepare_worker(worker, _files_to_write(command, assignment))
-        before: Mapping[str, tuple[int, int]] = {}
+        files_before: Mapping[str, tuple[int, int]] = {}
         if worker.attempt > 1:
             self._workspace.mark_attempt(worker, worker.attempt)
-            before = {} if worktree else self._workspace.snapshot(worker, task.writes)
+            files_before = {} if worktree else self._workspace.snapshot(worker, task.writes)
         environment = self._environment(assignment, command, directory, issued.key, worktree)
         environment |= self._control_directories(assignment, command)
         if worktree is not None or task.works_in_project:
             environment |= self._git_environment(environment, worker, worktree)
-        name = worker.attempt_id
-        place = self._project if task.works_in_project else ""
+        attempt_id = worker.attempt_id
+        checkout = self._project if task.works_in_project else ""
         # For a shell command in a plain directory, skip two slow steps: the check for used ports,
         # and the creation of a directory for temporary files.
-        is_long = worktree is not None or bool(place) or PROMPT in command.files
-        environment["ORCHESTRATOR_PORT"] = str(self._ports.take(name, skip_used=is_long))
-        own_scratch = scratch.directory_of(self._settings.workspace, name) if is_long else ""
+        is_long = worktree is not None or bool(checkout) or PROMPT in command.files
+        environment["ORCHESTRATOR_PORT"] = str(self._ports.take(attempt_id, skip_used=is_long))
+        own_scratch = scratch.directory_of(self._settings.workspace, attempt_id) if is_long else ""
         if own_scratch:
             scratch.make(own_scratch)
             environment |= {"TMPDIR": own_scratch, GATE_REPORT: f"{own_scratch}/gate-report"}
         launch = Launch(
-            attempt_id=name,
+            attempt_id=attempt_id,
             argv=command.argv,
-            cwd=worktree.cwd if worktree else place or directory,
-            make_cwd=not (worktree or place),
+            cwd=worktree.cwd if worktree else checkout or directory,
+            make_cwd=not (worktree or checkout),
             env=environment,
             stdin=f"{directory}/{command.stdin}" if command.stdin else None,
             log=self._workspace.log(worker),
@@ -137,7 +137,7 @@ class LaunchPreparation:
             proof=issued.proof,
             timeout=task.timeout or assignment.job.config.default_timeout,
             grace=self._settings.grace_seconds,
-            umask=self._settings.umask if place else None,
+            umask=self._settings.umask if checkout else None,
             log_limit_bytes=self._settings.log_limit_bytes,
             lease_lock=self._server_lock,
             lease_seconds=self._settings.orphan_timeout,
@@ -147,9 +147,9 @@ class LaunchPreparation:
             if issued.node
             else None,
         )
-        size = _prompt_size(command, assignment)
+        prompt_size = _prompt_size(command, assignment)
         return launch, RunningAttempt(
-            worker, before, launch.secrets, size, task, worktree, own_scratch
+            worker, files_before, launch.secrets, prompt_size, task, worktree, own_scratch
         )
 
     def _node_files(
@@ -167,17 +167,19 @@ class LaunchPreparation:
             return None
         worker = assignment.worker
         directories = [directory]
-        texts = [f"{directory}/{name}" for name in _files_to_write(command, assignment)]
+        text_files = [f"{directory}/{name}" for name in _files_to_write(command, assignment)]
         if command.control:
-            control = self._workspace.control(worker, worker.attempt)
-            directories += [control, *filter(None, [assignment.sessions])]
-            texts += [f"{control}/{name}" for name in command.control]
-        needed = [each.directory for each in assignment.dependency_results.values()]
+            control_directory = self._workspace.control(worker, worker.attempt)
+            directories += [control_directory, *filter(None, [assignment.sessions])]
+            text_files += [f"{control_directory}/{name}" for name in command.control]
+        dependency_directories = [each.directory for each in assignment.dependency_results.values()]
         return AttemptFiles(
             directories=tuple(directories),
-            inputs=tuple(dict.fromkeys(needed)),
-            texts=tuple(texts),
-            left_out=tuple(left for each in (directory, *needed) for left in not_copied(each)),
+            inputs=tuple(dict.fromkeys(dependency_directories)),
+            texts=tuple(text_files),
+            left_out=tuple(
+                path for each in (directory, *dependency_directories) for path in not_copied(each)
+            ),
             worktree=_worktree_files(assignment.task, worktree) if worktree else None,
         )
 
@@ -185,19 +187,22 @@ class LaunchPreparation:
         if not command.control:
             return {}
         worker = assignment.worker
-        control = self._workspace.prepare_control(worker, worker.attempt, command.control)
-        found = {"ORCHESTRATOR_CONTROL_DIR": control}
+        control_directory = self._workspace.prepare_control(worker, worker.attempt, command.control)
+        variables = {"ORCHESTRATOR_CONTROL_DIR": control_directory}
         if assignment.sessions:
             os.makedirs(assignment.sessions, 0o700, exist_ok=True)
-            found["ORCHESTRATOR_SESSIONS_DIR"] = assignment.sessions
-        return found
+            variables["ORCHESTRATOR_SESSIONS_DIR"] = assignment.sessions
+        return variables
 
     def _git_environment(
         self, environment: Mapping[str, str], worker: Worker, worktree: WorkerWorktree | None
     ) -> dict[str, str]:
-        own = _worktree_variables(worker, worktree) if worktree else {}
+        worktree_variables = _worktree_variables(worker, worktree) if worktree else {}
         refusals = self._push_refusals() if self._agents.uses_model(worker.agent) else ()
-        return {**own, **search_boundary.git_settings({**environment, **own}, refusals)}
+        return {
+            **worktree_variables,
+            **search_boundary.git_settings({**environment, **worktree_variables}, refusals),
+        }
 
     def release(self, attempt: str, own_scratch: str = "") -> None:
         """Release an attempt's ports, and remove its directory for temporary files. Idempotent.
@@ -217,8 +222,8 @@ class LaunchPreparation:
         key becomes invalid at the attempt's end.
         """
         settings = self._settings
-        passed = {**settings.environment, **task.env}
-        secrets = (*settings.secrets, *secrets_in(passed))
+        variables = {**settings.environment, **task.env}
+        secrets = (*settings.secrets, *secrets_in(variables))
         own_scratch = scratch.directory_of(settings.workspace, worker.attempt_id)
         return RunningAttempt(
             worker, {}, secrets, task=task, worktree=worktree, scratch=own_scratch
@@ -233,7 +238,7 @@ class LaunchPreparation:
         worktree: WorkerWorktree | None,
     ) -> dict[str, str]:
         worker, job = assignment.worker, assignment.job
-        own = {
+        own_variables = {
             "ORCHESTRATOR_API_URL": self.api_url,
             "ORCHESTRATOR_API_KEY": token,
             "ORCHESTRATOR_JOB_ID": job.id,
@@ -247,45 +252,55 @@ class LaunchPreparation:
             "ORCHESTRATOR_PYTHON": sys.executable,
         }
         if self._settings.offline:
-            own["ORCHESTRATOR_OFFLINE"] = "1"
-        server = self._settings.environment
-        passed = _passed_variables(command.pass_env, server)
-        base = self._base
+            own_variables["ORCHESTRATOR_OFFLINE"] = "1"
+        server_variables = self._settings.environment
+        passed_variables = _passed_variables(command.pass_env, server_variables)
+        base_variables = self._base
         if worktree is not None:
-            base = {
-                **base,
+            base_variables = {
+                **base_variables,
                 **search_boundary.variables_of(worktree.directory, worktree.cwd),
                 **worktree.tools.variables,
             }
-        environment = {**base, **passed, **command.env, **assignment.task.env, **own}
+        environment = {
+            **base_variables,
+            **passed_variables,
+            **command.env,
+            **assignment.task.env,
+            **own_variables,
+        }
         # The common environment already excludes this machine from proxies. Exclude it again if
         # other variables replaced that setting.
         if any(environment.get(name) != self._base[name] for name in NO_PROXY):
             environment.update(no_proxy_variables(environment))
         # The worker must find the command ``orchestrator`` even with a search path of its own.
-        path = environment.get("PATH") or os.defpath
+        search_path = environment.get("PATH") or os.defpath
         own_programs: Sequence[str] = worktree.tools.path if worktree is not None else ()
         if assignment.task.works_in_project:
             own_programs = project_programs(self._settings.project_root)
-        environment["PATH"] = os.pathsep.join((self._bin, *own_programs, path))
+        environment["PATH"] = os.pathsep.join((self._bin, *own_programs, search_path))
         return environment
 
 
 def _worktree_files(task: TaskSpec, worktree: WorkerWorktree) -> WorktreeFiles:
-    inside = os.path.relpath(worktree.cwd, worktree.directory)
+    relative_cwd = os.path.relpath(worktree.cwd, worktree.directory)
     return WorktreeFiles(
         directory=worktree.directory,
         branch=worktree.branch,
         commit=worktree.before,
-        promised=tuple(os.path.normpath(f"{inside}/{normalized(each)}") for each in task.writes),
+        promised=tuple(
+            os.path.normpath(f"{relative_cwd}/{normalized(each)}") for each in task.writes
+        ),
     )
 
 
-def _passed_variables(patterns: Sequence[str], server: Mapping[str, str]) -> dict[str, str]:
-    names = {each for each in patterns if each in server}
-    wild = [each for each in patterns if "*" in each]
-    names |= {name for name in server for each in wild if fnmatchcase(name, each)}
-    return {name: server[name] for name in names if not name.startswith("ORCHESTRATOR_")}
+def _passed_variables(
+    patterns: Sequence[str], server_variables: Mapping[str, str]
+) -> dict[str, str]:
+    names = {each for each in patterns if each in server_variables}
+    wildcards = [each for each in patterns if "*" in each]
+    names |= {name for name in server_variables for each in wildcards if fnmatchcase(name, each)}
+    return {name: server_variables[name] for name in names if not name.startswith("ORCHESTRATOR_")}
 
 
 def _worktree_variables(worker: Worker, worktree: WorkerWorktree) -> dict[str, str]:
@@ -303,11 +318,11 @@ def _prompt_size(command: Invocation, assignment: Assignment) -> PromptSize | No
     if not assignment.shared or PROMPT not in command.files:
         return None
     prompt, shared = command.files[PROMPT], assignment.shared
-    found = assignment.dependency_results.values()
+    results = assignment.dependency_results.values()
     return PromptSize(
         whole=_utf8_bytes(prompt),
         shared=_utf8_bytes(shared) if prompt.startswith(shared) else 0,
-        left_out=sum(_utf8_bytes(each.output) - _utf8_bytes(each.summary) for each in found),
+        left_out=sum(_utf8_bytes(each.output) - _utf8_bytes(each.summary) for each in results),
     )
 
 
@@ -322,7 +337,7 @@ def _files_to_write(command: Invocation, assignment: Assignment) -> dict[str, st
         files[f"{kind}.schema.json"] = assignment.answer_schema
     files |= {f"{each.worker_id}.patch": each.patch for each in assignment.entries if each.patch}
     if assignment.dependency_results:
-        found = {
+        dependencies = {
             task_id: {
                 "worker_id": result.worker_id,
                 "directory": result.directory,
@@ -334,7 +349,7 @@ def _files_to_write(command: Invocation, assignment: Assignment) -> dict[str, st
             }
             for task_id, result in assignment.dependency_results.items()
         }
-        files["dependencies.json"] = json.dumps(found, ensure_ascii=False, indent=1)
+        files["dependencies.json"] = json.dumps(dependencies, ensure_ascii=False, indent=1)
     return files
 
 

@@ -32,18 +32,20 @@ class ReviewPrompts:
 
         This method runs git, so the supervisor's thread must not call this method.
         """
-        room = PATCH_BYTES // max(1, len(assignment.entries))
-        entries = tuple(self._with_patch(assignment, each, room) for each in assignment.entries)
+        max_bytes = PATCH_BYTES // max(1, len(assignment.entries))
+        entries = tuple(
+            self._with_patch(assignment, each, max_bytes) for each in assignment.entries
+        )
         return replace(assignment, entries=entries)
 
     def _with_patch(
-        self, assignment: Assignment, entry: ReviewedCandidate, room: int
+        self, assignment: Assignment, entry: ReviewedCandidate, max_bytes: int
     ) -> ReviewedCandidate:
         if not assignment.job.config.base:
             return entry
         worker = replace(assignment.worker, id=entry.worker_id)
         patch = self._worktrees.patch(worker, MOST_PATCH_BYTES)
-        return replace(entry, patch=patch, shown=cut_bytes(patch, room))
+        return replace(entry, patch=patch, shown=cut_bytes(patch, max_bytes))
 
     def checked(self, reviewer: Worker, evidence: Evidence) -> Evidence:
         """Check a reviewer's answer. Return ``evidence`` with the ranking as the output.
@@ -56,9 +58,9 @@ class ReviewPrompts:
         # Import this when it is needed, because few jobs have reviewers.
         from orchestrator.schemas.agent_output.review import review_in
 
-        names = [each.id for each in _candidates(self._scheduler, reviewer)]
+        candidate_ids = [each.id for each in _candidates(self._scheduler, reviewer)]
         try:
-            review = review_in(evidence.output, names)
+            review = review_in(evidence.output, candidate_ids)
         except InvalidRequest as error:
             return evidence.with_rejected("review", error.message)
         return replace(evidence, output=json.dumps(review.model_dump(mode="json"), indent=1))
@@ -72,15 +74,15 @@ def entries_for(
     ``ReviewPrompts.with_patches`` adds the patches later.
     """
     candidates = _candidates(scheduler, reviewer)
-    room = OUTPUT_BYTES // len(candidates)
-    return tuple(_entry(workspace, each, room) for each in candidates)
+    max_bytes = OUTPUT_BYTES // len(candidates)
+    return tuple(_entry(workspace, each, max_bytes) for each in candidates)
 
 
 def _candidates(scheduler: Scheduler, reviewer: Worker) -> list[Worker]:
     return reviewed(scheduler.view.candidates_of(reviewer.job_id, reviewer.task_id))
 
 
-def _entry(workspace: Workspace, worker: Worker, room: int) -> ReviewedCandidate:
+def _entry(workspace: Workspace, worker: Worker, max_bytes: int) -> ReviewedCandidate:
     # Do not name the candidate's agent, because a reviewer may use the same agent and prefer it.
     result = worker.result or WorkerResult()
     return ReviewedCandidate(
@@ -88,16 +90,16 @@ def _entry(workspace: Workspace, worker: Worker, room: int) -> ReviewedCandidate
         facts=tuple(_facts(result)),
         files_created=result.files_created,
         directory=workspace.worker_directory(worker),
-        output=cut_bytes(result.output, room),
+        output=cut_bytes(result.output, max_bytes),
     )
 
 
 def _facts(result: WorkerResult) -> Iterator[str]:
     for gate in result.gates:
-        counted = f", {gate.tests} tests passed" if gate.tests is not None else ""
-        found = f": {', '.join(gate.failures[:10])}" if gate.failures else ""
-        unrun = f": {gate.note}" if gate.outcome is GateOutcome.DID_NOT_RUN else ""
-        yield f"gate {gate.name}: {gate.outcome.words}{unrun}{counted}{found}"
+        tests_text = f", {gate.tests} tests passed" if gate.tests is not None else ""
+        failures_text = f": {', '.join(gate.failures[:10])}" if gate.failures else ""
+        note_text = f": {gate.note}" if gate.outcome is GateOutcome.DID_NOT_RUN else ""
+        yield f"gate {gate.name}: {gate.outcome.words}{note_text}{tests_text}{failures_text}"
     if result.change:
         change = result.change
         files = plural(change.files, "file")
