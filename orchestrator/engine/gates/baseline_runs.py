@@ -30,7 +30,7 @@ OnRan = Callable[[FinishedRun | None], None]
 
 
 @dataclass(slots=True)
-class _Wanted:
+class _BaselineRequest:
     """A gate to run on a base commit, and the callers that wait for the result."""
 
     gate: Gate
@@ -46,8 +46,8 @@ class _Site:
     root_id: str
     commit: str
     #: The gates to run.
-    queue: deque[_Wanted] = field(default_factory=deque)
-    running: _Wanted | None = None
+    queue: deque[_BaselineRequest] = field(default_factory=deque)
+    running: _BaselineRequest | None = None
     #: Name of the process of the present run, to stop the run; empty without a run.
     process: str = ""
     is_clear: bool = False
@@ -85,33 +85,33 @@ class BaselineRuns:
 
     def known_result(self, check: Check, gate: Gate) -> FinishedRun | None:
         """Return the result of an earlier run on the base commit of a check; None: run the gate."""
-        stored = self._results.stored(check.base, gate)
-        if stored is not None:
-            return stored
+        stored_run = self._results.stored(check.base, gate)
+        if stored_run is not None:
+            return stored_run
         with self._lock:
             site = self.sites.get((check.root_id, check.base))
-            known = site.found if site else []
-            return next((ran for each, ran in known if _is_same_command(each, gate)), None)
+            shared_runs = site.found if site else []
+            return next((ran for each, ran in shared_runs if _is_same_command(each, gate)), None)
 
     def request(self, requester: object, check: Check, gate: Gate, on_ran: OnRan) -> None:
         """Request a gate's result on the base commit of a check. ``on_ran`` gets the result.
 
         ``requester`` identifies the caller, which can cancel the request with ``forget``.
         """
-        known = self.known_result(check, gate)
-        if known is not None:
-            self._background.later(partial(on_ran, known))
+        known_run = self.known_result(check, gate)
+        if known_run is not None:
+            self._background.later(partial(on_ran, known_run))
             return
-        key = check.root_id, check.base
+        site_key = check.root_id, check.base
         with self._lock:
-            site = self.sites.setdefault(key, _Site(*key))
-            wanted = next(
-                (each for each in _all_wanted(site) if _is_same_command(each.gate, gate)), None
+            site = self.sites.setdefault(site_key, _Site(*site_key))
+            request = next(
+                (each for each in _all_requests(site) if _is_same_command(each.gate, gate)), None
             )
-            if wanted is None:
-                wanted = _Wanted(gate)
-                site.queue.append(wanted)
-            wanted.waiting[requester] = on_ran
+            if request is None:
+                request = _BaselineRequest(gate)
+                site.queue.append(request)
+            request.waiting[requester] = on_ran
         self._background.later(partial(self._begin_next, site))
 
     def forget(self, requester: object, by: tuple[str, str]) -> None:
@@ -121,8 +121,8 @@ class BaselineRuns:
         """
         with self._lock:
             for site in self.sites.values():
-                for wanted in _all_wanted(site):
-                    wanted.waiting.pop(requester, None)
+                for request in _all_requests(site):
+                    request.waiting.pop(requester, None)
                 site.queue = deque(each for each in site.queue if each.waiting)
                 running = site.running
                 if running is not None and not running.waiting and site.process:
@@ -153,15 +153,15 @@ class BaselineRuns:
 
     def _begin_run(self, site: _Site) -> None:
         site.is_clear = True
-        wanted, directory = site.running, self._worktree_directory(site)
-        assert wanted is not None, "taken from the queue"
+        request, directory = site.running, self._worktree_directory(site)
+        assert request is not None, "taken from the queue"
         try:
             self._repository.open_detached_worktree(directory, site.commit)
             cwd = self._repository.project_path(directory)
             run = GateProcess(
                 root_id=site.root_id,
                 owner=site.owner,
-                gate=wanted.gate,
+                gate=request.gate,
                 cwd=cwd,
                 worktree=directory,
             )
@@ -174,7 +174,7 @@ class BaselineRuns:
             self._report_result(site, None)
             return
         with self._lock:
-            process = site.process if site.running is wanted and not wanted.waiting else ""
+            process = site.process if site.running is request and not request.waiting else ""
         if process:
             self._runs.stop(process, "cancel", "a check that no longer needs the baseline")
 
@@ -183,8 +183,8 @@ class BaselineRuns:
             site.process = process
 
     def _run_ended(self, site: _Site, ran: FinishedRun | None) -> None:
-        wanted = site.running
-        assert wanted is not None, "a baseline run of this worktree has just ended"
+        request = site.running
+        assert request is not None, "a baseline run of this worktree has just ended"
         directory = self._worktree_directory(site)
         if ran is not None:
             ran = replace(ran, rewritten=gate_rewrites(self._repository, directory, site.commit))
@@ -196,13 +196,13 @@ class BaselineRuns:
                 error,
                 extra={"root_id": site.root_id},
             )
-        if ran is not None and wanted.first is None and needs_second_run(ran):
-            wanted.first = ran
+        if ran is not None and request.first is None and needs_second_run(ran):
+            request.first = ran
             self._begin_run(site)
             return
         if ran is not None:
-            ran = combined_on_base(wanted.first, ran) if wanted.first else ran
-            self._keep_result(site, wanted.gate, ran)
+            ran = combined_on_base(request.first, ran) if request.first else ran
+            self._keep_result(site, request.gate, ran)
         self._report_result(site, ran)
 
     def _keep_result(self, site: _Site, gate: Gate, ran: FinishedRun) -> None:
@@ -214,10 +214,10 @@ class BaselineRuns:
 
     def _report_result(self, site: _Site, ran: FinishedRun | None) -> None:
         with self._lock:
-            ended, site.running, site.process = site.running, None, ""
-            waiting = list(ended.waiting.values()) if ended else []
+            ended_request, site.running, site.process = site.running, None, ""
+            callbacks = list(ended_request.waiting.values()) if ended_request else []
             is_over = site.is_dropped and not site.queue
-        for on_ran in waiting:
+        for on_ran in callbacks:
             self._background.later(partial(on_ran, ran))
         if is_over:
             self._remove_worktrees(site.root_id)
@@ -236,7 +236,7 @@ class BaselineRuns:
                 self._repository.remove_detached_worktree(str(folder / "worktree"))
 
 
-def _all_wanted(site: _Site) -> Iterable[_Wanted]:
+def _all_requests(site: _Site) -> Iterable[_BaselineRequest]:
     return [*([site.running] if site.running else []), *site.queue]
 
 

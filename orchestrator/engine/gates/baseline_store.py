@@ -75,7 +75,7 @@ class BaselineStore:
             if time.time() - path.stat().st_mtime > MOST_AGE:
                 return None
             content = read_object(path, MOST_BYTES)
-            return _ran_of(content) if content else None
+            return _finished_run(content) if content else None
         except (OSError, ValueError, TypeError, KeyError):
             return None
 
@@ -85,8 +85,8 @@ class BaselineStore:
             return
         # Do not store the path of the log, because the log is removed with its job. Do not store
         # the executed files, because they are needed only for runs on a change.
-        kept = replace(ran, output=ran.output[-2000:], log="", executed=None)
-        content = json.dumps(asdict(kept))
+        record = replace(ran, output=ran.output[-2000:], log="", executed=None)
+        content = json.dumps(asdict(record))
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_file(self._result_path(commit, gate), content.encode())
@@ -97,16 +97,16 @@ class BaselineStore:
     def _result_path(self, commit: str, gate: Gate) -> Path:
         # The key contains everything that affects the findings of the gate. Settings that only
         # decide whether findings count are not part of the key.
-        seen = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._toolchain(gate)]
-        name = sha256(json.dumps(seen, default=str).encode()).hexdigest()
-        return self._folder / f"{name[:32]}.json"
+        key_parts = [commit, gate.name, gate.run, gate.report, gate.timeout, *self._toolchain(gate)]
+        digest = sha256(json.dumps(key_parts, default=str).encode()).hexdigest()
+        return self._folder / f"{digest[:32]}.json"
 
     def _toolchain(self, gate: Gate) -> Iterator[object]:
         yield self._set_up
-        path = self._environment().get("PATH", os.defpath)
+        search_path = self._environment().get("PATH", os.defpath)
         words = dict.fromkeys([gate.program, *_WORD.findall(gate.run)][:MOST_WORDS])
-        for found in filter(None, (which(word, path=path) for word in words if word)):
-            yield from _program_stamps(Path(found))
+        for program in filter(None, (which(word, path=search_path) for word in words if word)):
+            yield from _program_stamps(Path(program))
         for name in _ENVIRONMENTS:
             yield from _package_stamps(self._project / name)
         yield from (_stamp(self._project / name) for name in _LOCKS)
@@ -118,8 +118,8 @@ def is_lasting(ran: FinishedRun) -> bool:
     A gate that did not judge the commit may judge it in a later run, for example after the
     installation of a missing package.
     """
-    unrun = ran.broken or ran.reading.has_no_tests or has_no_details(ran.reading)
-    return not unrun
+    did_not_judge = ran.broken or ran.reading.has_no_tests or has_no_details(ran.reading)
+    return not did_not_judge
 
 
 def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
@@ -128,12 +128,12 @@ def remove_results(folder: Path, before: float, most: int = MOST_FILES) -> None:
     Then remove the oldest results until at most ``most`` results remain.
     """
     try:
-        found = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
+        results = sorted((each.stat().st_mtime, each) for each in folder.glob("*.json"))
     except OSError:
         return  # Another thread is already removing files.
-    too_many = max(0, len(found) - most)
-    for number, (at, path) in enumerate(found):
-        if number < too_many or at < before:
+    excess = max(0, len(results) - most)
+    for number, (stored_at, path) in enumerate(results):
+        if number < excess or stored_at < before:
             path.unlink(missing_ok=True)
 
 
@@ -154,20 +154,22 @@ def _package_stamps(prefix: Path) -> Iterator[object]:
 
 def _stamp(path: Path) -> tuple[int, int]:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return 0, 0
-    return found.st_size, found.st_mtime_ns
+    return status.st_size, status.st_mtime_ns
 
 
-def _ran_of(found: dict[str, Any]) -> FinishedRun:
-    reading = found["reading"]
-    passed = reading["passed"]
-    names = None if passed is None else tuple(passed)
-    flaws, skipped = _flaws(reading["flaws"]), tuple(reading["skipped"])
-    known = Reading(flaws=flaws, passed=names, skipped=skipped, note=reading["note"])
-    return FinishedRun(**{**found, "reading": known, "rewritten": _flaws(found["rewritten"])})
+def _finished_run(content: dict[str, Any]) -> FinishedRun:
+    reading_fields = content["reading"]
+    passed = reading_fields["passed"]
+    passed_names = None if passed is None else tuple(passed)
+    flaws, skipped = _flaws(reading_fields["flaws"]), tuple(reading_fields["skipped"])
+    reading = Reading(
+        flaws=flaws, passed=passed_names, skipped=skipped, note=reading_fields["note"]
+    )
+    return FinishedRun(**{**content, "reading": reading, "rewritten": _flaws(content["rewritten"])})
 
 
-def _flaws(found: Sequence[Mapping[str, Any]]) -> tuple[Flaw, ...]:
-    return tuple(Flaw(**each) for each in found)
+def _flaws(records: Sequence[Mapping[str, Any]]) -> tuple[Flaw, ...]:
+    return tuple(Flaw(**each) for each in records)

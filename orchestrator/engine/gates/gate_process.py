@@ -153,8 +153,8 @@ class GateProcesses:
 
         ``on_ran``: called with the result. ``named``: called with the name of the process.
         """
-        own = replace(run, gate=self._setup.gate, judges=False)
-        self._begin_run(own, partial(self._setup_ended, own, on_ran), named)
+        setup_run = replace(run, gate=self._setup.gate, judges=False)
+        self._begin_run(setup_run, partial(self._setup_ended, setup_run, on_ran), named)
 
     def is_set_up(self, worktree: str) -> bool:
         return self._setup.is_done(worktree)
@@ -181,14 +181,14 @@ class GateProcesses:
 
     def _begin_run(self, run: GateProcess, on_ran: OnRan, named: Callable[[str], None]) -> None:
         number = self._next_number(run)
-        tree = self._workspace.job_directory(run.root_id)
-        report = self._gate_directory(tree, run) / "report"
+        tree_directory = self._workspace.job_directory(run.root_id)
+        report = self._gate_directory(tree_directory, run) / "report"
         report.unlink(missing_ok=True)
         (report.parent / SOURCES).unlink(missing_ok=True)
-        log = tree / "logs" / f"{run.name}.{number}.log"
+        log = tree_directory / "logs" / f"{run.name}.{number}.log"
         launch = self._launch(run, number, report, log)
-        own = _UnderWay(run, on_ran, report, log, launch.env["TMPDIR"])
-        self._processes.expect(launch.attempt_id, partial(self._process_ended, own))
+        active_run = _UnderWay(run, on_ran, report, log, launch.env["TMPDIR"])
+        self._processes.expect(launch.attempt_id, partial(self._process_ended, active_run))
         named(launch.attempt_id)
         failpoints.reached("gate: prepared")
         self._launcher.start(launch)
@@ -202,83 +202,85 @@ class GateProcesses:
         # If the setup commands do not install the program, the shell reports the missing program.
         if self._setup.commands:
             return ""
-        path = environment_of(self._settings)["PATH"]
-        if not gate.program or which(gate.program, path=path) is not None:
+        search_path = environment_of(self._settings)["PATH"]
+        if not gate.program or which(gate.program, path=search_path) is not None:
             return ""
-        words = f"{gate.program} is not installed here"
-        missed = missing_packages.is_missing(gate.program, cwd, worktree or cwd)
-        return f"{words}: {missing_packages.WORDS}" if missed else words
+        message = f"{gate.program} is not installed here"
+        lacks_packages = missing_packages.is_missing(gate.program, cwd, worktree or cwd)
+        return f"{message}: {missing_packages.WORDS}" if lacks_packages else message
 
     def stop(self, name: str, ended_by: str, stopped_by: str) -> None:
         self._launcher.stop(name, ended_by, stopped_by)
 
     def clear(self, root_id: str, owner: str, then: Callable[[], None]) -> None:
         """Stop the processes that an earlier server started for ``owner``, then call ``then``."""
-        found = self._earlier_runs(root_id, owner)
-        waiting = _Countdown(len(found) + 1, then)
-        for name, record in found:
-            self._processes.expect(name, lambda exit: self._background.later(waiting.down))
-            self._stop_earlier(name, record)
-        waiting.down()
+        earlier_runs = self._earlier_runs(root_id, owner)
+        countdown = _Countdown(len(earlier_runs) + 1, then)
+        for name, record_path in earlier_runs:
+            self._processes.expect(name, lambda exit: self._background.later(countdown.down))
+            self._stop_earlier(name, record_path)
+        countdown.down()
 
-    def _stop_earlier(self, name: str, record: str) -> None:
+    def _stop_earlier(self, name: str, record_path: str) -> None:
         """Stop a gate that an earlier server started.
 
         If the gate no longer runs, call the handler for the gate's end at once.
         """
         exit = Exit(ended_by=EndedBy.LOST)
         try:
-            if self._launcher.adopt(name, record):
+            if self._launcher.adopt(name, record_path):
                 self._launcher.stop(
                     name, EndedBy.CANCEL, "a restarted server that runs the gates again"
                 )
                 return
-            exit = self._launcher.settle(name, record)
+            exit = self._launcher.settle(name, record_path)
         except OSError:
             logger.warning(
-                "cannot read the record of an earlier gate", extra={"path": record}, exc_info=True
+                "cannot read the record of an earlier gate",
+                extra={"path": record_path},
+                exc_info=True,
             )
         self._processes.ended(name, exit)
 
-    def _process_ended(self, found: _UnderWay, exit: Exit) -> None:
+    def _process_ended(self, active_run: _UnderWay, exit: Exit) -> None:
         failpoints.reached("gate: its end is known")
-        self._background.later(partial(self._report_run, found, exit))
+        self._background.later(partial(self._report_run, active_run, exit))
 
-    def _report_run(self, found: _UnderWay, exit: Exit) -> None:
-        scratch.remove(found.scratch)
+    def _report_run(self, active_run: _UnderWay, exit: Exit) -> None:
+        scratch.remove(active_run.scratch)
         if exit.stop_was_asked:
-            found.on_ran(None)
+            active_run.on_ran(None)
             return
         try:
-            ran = self._read_result(found, exit)
+            ran = self._read_result(active_run, exit)
         except Exception as error:
-            logger.exception("cannot read a gate's result", extra={"gate": found.run.name})
-            words = f"cannot read the report of the gate: {error}"
-            ran = FinishedRun(broken=words, cause=GateCause.REPORT_UNREADABLE)
-        found.on_ran(replace(ran, seconds=exit.ended_at - exit.started_at))
+            logger.exception("cannot read a gate's result", extra={"gate": active_run.run.name})
+            message = f"cannot read the report of the gate: {error}"
+            ran = FinishedRun(broken=message, cause=GateCause.REPORT_UNREADABLE)
+        active_run.on_ran(replace(ran, seconds=exit.ended_at - exit.started_at))
 
-    def _read_result(self, found: _UnderWay, exit: Exit) -> FinishedRun:
-        tree = self._workspace.job_directory(found.run.root_id)
-        printed = read_tail(found.log, TAIL_BYTES).decode("utf-8", "replace")
-        ran = FinishedRun(output=printed, log=str(found.log.relative_to(tree)))
-        run = found.run
-        cause, words = _why_broken(run.gate, exit)
-        if _lacks_packages(run, exit, printed):
-            cause, words = GateCause.PROGRAM_MISSING, missing_packages.WORDS
+    def _read_result(self, active_run: _UnderWay, exit: Exit) -> FinishedRun:
+        tree_directory = self._workspace.job_directory(active_run.run.root_id)
+        output = read_tail(active_run.log, TAIL_BYTES).decode("utf-8", "replace")
+        ran = FinishedRun(output=output, log=str(active_run.log.relative_to(tree_directory)))
+        run = active_run.run
+        cause, message = _why_broken(run.gate, exit)
+        if _lacks_packages(run, exit, output):
+            cause, message = GateCause.PROGRAM_MISSING, missing_packages.WORDS
         if cause:
-            return replace(ran, broken=words, cause=cause)
-        sources = found.report.parent / SOURCES
-        executed, outside = _executed_files(sources, run)
+            return replace(ran, broken=message, cause=cause)
+        sources = active_run.report.parent / SOURCES
+        executed, outside_packages = _executed_files(sources, run)
         sources.unlink(missing_ok=True)
-        if outside:
-            words = (
-                f"{run.gate.name} imports {', '.join(outside)} from the user's checkout, not from "
-                "the worktree, so it did not judge the change"
+        if outside_packages:
+            message = (
+                f"{run.gate.name} imports {', '.join(outside_packages)} from the user's checkout, "
+                "not from the worktree, so it did not judge the change"
             )
-            return replace(ran, broken=words, cause=GateCause.OUTSIDE_WORKTREE)
+            return replace(ran, broken=message, cause=GateCause.OUTSIDE_WORKTREE)
         ran = replace(ran, executed=executed)
         try:
-            reading = self._reader.read(run.gate.report, found.report, found.log, run.cwd)
+            reading = self._reader.read(run.gate.report, active_run.report, active_run.log, run.cwd)
         except UnreadableReport as error:
             # With exit code 0, or without a network, the gate did not judge. Any other exit code
             # shows that the gate crashed before it wrote its report. The crash is a finding.
@@ -291,36 +293,36 @@ class GateProcesses:
 
     # -- files ----------------------------------------------------------------------------------
 
-    def _gate_directory(self, tree: Path, run: GateProcess) -> Path:
+    def _gate_directory(self, tree_directory: Path, run: GateProcess) -> Path:
         # Even in a sandbox, a gate can write into this directory.
-        place = tree / "gates" / run.name
-        for each in (place, tree / "logs", tree / "attempts"):
+        directory = tree_directory / "gates" / run.name
+        for each in (directory, tree_directory / "logs", tree_directory / "attempts"):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return place
+        return directory
 
     def _next_number(self, run: GateProcess) -> int:
-        tree = self._workspace.job_directory(run.root_id)
-        begun = [
+        tree_directory = self._workspace.job_directory(run.root_id)
+        numbers = [
             int(number)
-            for place in ("logs", "attempts")
-            for path in _files_with_prefix(tree / place, f"{run.name}.")
+            for folder in ("logs", "attempts")
+            for path in _files_with_prefix(tree_directory / folder, f"{run.name}.")
             if (number := path.name.split(".")[2]).isdecimal()
         ]
-        return max(begun, default=0) + 1
+        return max(numbers, default=0) + 1
 
     def _earlier_runs(self, root_id: str, owner: str) -> list[tuple[str, str]]:
-        tree = self._workspace.job_directory(root_id)
-        ours = self._processes.ids
-        found = []
-        for path in _files_with_prefix(tree / "attempts", prefix(owner)):
+        tree_directory = self._workspace.job_directory(root_id)
+        known_processes = self._processes.ids
+        runs = []
+        for path in _files_with_prefix(tree_directory / "attempts", prefix(owner)):
             stem, _, number = path.name.removesuffix(".run").rpartition(".")
             name = f"{root_id}/{stem}/{number}"
-            if path.name.endswith(".run") and name not in ours:
-                found.append((name, str(path.with_suffix(".json"))))
-        return found
+            if path.name.endswith(".run") and name not in known_processes:
+                runs.append((name, str(path.with_suffix(".json"))))
+        return runs
 
     def _launch(self, run: GateProcess, number: int, report: Path, log: Path) -> Launch:
-        settings, tree = self._settings, self._workspace.job_directory(run.root_id)
+        settings, tree_directory = self._settings, self._workspace.job_directory(run.root_id)
         own_scratch = scratch.directory_of(settings.workspace, f"{run.root_id}/{run.name}/{number}")
         scratch.make(own_scratch)
         environment = {
@@ -337,7 +339,7 @@ class GateProcesses:
             cwd=run.cwd,
             env=environment,
             log=str(log),
-            exit_path=str(tree / "attempts" / f"{run.name}.{number}.json"),
+            exit_path=str(tree_directory / "attempts" / f"{run.name}.{number}.json"),
             proof=new_proof(),
             timeout=run.gate.timeout,
             grace=settings.grace_seconds,
@@ -348,29 +350,29 @@ class GateProcesses:
             secrets=(*settings.secrets, *secrets_in(environment)),
         )
 
-    def _worktree_variables(self, run: GateProcess, place: Path) -> dict[str, str]:
+    def _worktree_variables(self, run: GateProcess, directory: Path) -> dict[str, str]:
         base = base_environment(self._settings)
-        search = base.get("PATH") or os.defpath
+        search_path = base.get("PATH") or os.defpath
         try:
-            tools = self._tools(run.worktree, str(place / "programs"), search)
+            tools = self._tools(run.worktree, str(directory / "programs"), search_path)
         except (RepositoryError, OSError):
             logger.warning("cannot find the project's own programs", exc_info=True)
             tools = Tools()
-        left = (str(self._settings.home), str(self._settings.workspace))
-        found = {
+        excluded = (str(self._settings.home), str(self._settings.workspace))
+        variables = {
             **search_boundary.variables_of(run.worktree, run.cwd),
             **tools.variables,
-            "PATH": os.pathsep.join((*tools.path, search)),
+            "PATH": os.pathsep.join((*tools.path, search_path)),
         }
         if not run.judges:
-            return found
+            return variables
         return {
-            **found,
+            **variables,
             "PYTHONPATH": str(self._probe),
-            "ORCHESTRATOR_GATE_SOURCES": str(place / SOURCES),
+            "ORCHESTRATOR_GATE_SOURCES": str(directory / SOURCES),
             "ORCHESTRATOR_GATE_WORKTREE": run.worktree,
             "ORCHESTRATOR_GATE_CHECKOUT": tools.checkout,
-            "ORCHESTRATOR_GATE_LEFT_OUT": os.pathsep.join(map(os.path.realpath, left)),
+            "ORCHESTRATOR_GATE_LEFT_OUT": os.pathsep.join(map(os.path.realpath, excluded)),
         }
 
 
@@ -385,21 +387,21 @@ def _executed_files(path: Path, run: GateProcess) -> tuple[frozenset[str] | None
     if content is None:
         return None, []
     top, cwd = os.path.realpath(run.worktree), os.path.realpath(run.cwd)
-    inside, outside = set[str](), dict[str, None]()
+    inside_files, outside_packages = set[str](), dict[str, None]()
     for line in dict.fromkeys(os.fsdecode(content).splitlines()):
-        real = os.path.realpath(line)
-        if real.startswith(f"{top}{os.sep}"):
-            inside.add(os.path.relpath(real, cwd))
+        real_path = os.path.realpath(line)
+        if real_path.startswith(f"{top}{os.sep}"):
+            inside_files.add(os.path.relpath(real_path, cwd))
         elif not line.startswith((f"{top}{os.sep}", f"{run.worktree}{os.sep}")):
-            outside[_top_package(real)] = None
+            outside_packages[_top_package(real_path)] = None
     is_whole = len(content) < _MOST_SOURCES_BYTES
-    return frozenset(inside) if is_whole else None, [*outside][:_MOST_NAMED]
+    return frozenset(inside_files) if is_whole else None, [*outside_packages][:_MOST_NAMED]
 
 
 def _top_package(path: str) -> str:
-    above, name = os.path.split(path)
-    while os.path.isfile(os.path.join(above, "__init__.py")):
-        above, name = os.path.split(above)
+    parent, name = os.path.split(path)
+    while os.path.isfile(os.path.join(parent, "__init__.py")):
+        parent, name = os.path.split(parent)
     return name.removesuffix(".py")
 
 
@@ -424,10 +426,15 @@ def environment_of(settings: LaunchSettings) -> dict[str, str]:
 
     The search path begins with the project's own programs in the user's checkout.
     """
-    found = base_environment(settings)
-    path = [*project_programs(settings.project_root), found.get("PATH") or os.defpath]
+    variables = base_environment(settings)
+    directories = [*project_programs(settings.project_root), variables.get("PATH") or os.defpath]
     # Set CI, because no person can answer a prompt, and no command should watch files for changes.
-    return {**found, "PATH": os.pathsep.join(path), "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **variables,
+        "PATH": os.pathsep.join(directories),
+        "CI": "true",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 def _files_with_prefix(directory: Path, beginning: str) -> Sequence[Path]:
@@ -437,13 +444,13 @@ def _files_with_prefix(directory: Path, beginning: str) -> Sequence[Path]:
         return []
 
 
-def _lacks_packages(run: GateProcess, exit: Exit, printed: str) -> bool:
+def _lacks_packages(run: GateProcess, exit: Exit, output: str) -> bool:
     if not exit.code or exit.ended_by is not EndedBy.EXIT or not run.judges:
         return False
     top = run.worktree or run.cwd
     if exit.code == _NOT_FOUND and run.gate.program == _NPM:
         return missing_packages.are_missing(run.cwd, top)
-    return missing_packages.were_missed(printed, run.cwd, top)
+    return missing_packages.were_missed(output, run.cwd, top)
 
 
 def _why_broken(gate: Gate, exit: Exit) -> tuple[GateCause | None, str]:

@@ -148,8 +148,8 @@ class GateRunner:
         sequence = _GateSequence(check, done, begun)
         with self._lock:
             self._sequences[check.root_id, check.name] = sequence
-        opened = partial(self._guarded, sequence, self._open_check)
-        self._background.later(partial(self._runs.clear, check.root_id, check.name, opened))
+        open_check = partial(self._guarded, sequence, self._open_check)
+        self._background.later(partial(self._runs.clear, check.root_id, check.name, open_check))
 
     def set_up(
         self,
@@ -189,8 +189,8 @@ class GateRunner:
                 return False
             sequence.stopped = sequence.stopped or (ended_by, stopped_by)
             process = sequence.process
-            waits, sequence.awaits_base = sequence.awaits_base, False
-        if waits:
+            was_waiting, sequence.awaits_base = sequence.awaits_base, False
+        if was_waiting:
             self.baselines.forget(sequence, (ended_by, stopped_by))
             self._background.later(partial(self._guarded, sequence, self._run_next_gate))
         elif process:
@@ -201,10 +201,12 @@ class GateRunner:
         """Begin no further gates, and call no further callbacks. Idempotent."""
         self._background.close()
 
-    def _guarded(self, sequence: _GateSequence, step: Callable[..., None], *more: object) -> None:
+    def _guarded(
+        self, sequence: _GateSequence, step: Callable[..., None], *arguments: object
+    ) -> None:
         """Run a step of a check. After an error, end the check, so that no caller waits for it."""
         try:
-            step(sequence, *more)
+            step(sequence, *arguments)
         except Exception as error:
             logger.exception("cannot run a gate", extra={"check": sequence.check.name})
             self._finish_check(sequence, f"the gate could not run: {error}")
@@ -268,9 +270,9 @@ class GateRunner:
         if not check.base:
             why = "no base commit to compare with"
             return did_not_run(gate, GateCause.NOTHING_CHANGED, why)
-        added = self._repository.log_with_diffs(check.base, check.commit)
+        diffs = self._repository.log_with_diffs(check.base, check.commit)
         try:
-            reading = self._secrets.scan(added, partial(self._repository.texts_in, check.base))
+            reading = self._secrets.scan(diffs, partial(self._repository.texts_in, check.base))
         except (RepositoryError, OSError) as error:
             return _failed_to_run(gate, f"cannot read the changed files: {error}")
         return result_of(gate, FinishedRun(reading=reading), None, sequence.touched)
@@ -293,9 +295,11 @@ class GateRunner:
             self._add_result(sequence, _failed_to_run(gate, f"cannot start: {error}"))
             return
         with self._lock:
-            process, by = sequence.process, sequence.stopped
-        if process and by:  # A caller requested the stop while the process was being started.
-            self._runs.stop(process, *by)
+            process, requested_stop = sequence.process, sequence.stopped
+        if (
+            process and requested_stop
+        ):  # A caller requested the stop while the process was being started.
+            self._runs.stop(process, *requested_stop)
 
     def _post_gate_run(
         self, sequence: _GateSequence, gate: Gate, place: GatePlace, seconds: float | None = None
@@ -345,14 +349,14 @@ class GateRunner:
     def _ask_base(
         self, sequence: _GateSequence, gate: Gate, then: Callable[[FinishedRun | None], None]
     ) -> None:
-        known = self.baselines.known_result(sequence.check, gate)
+        known_run = self.baselines.known_result(sequence.check, gate)
         with self._lock:
-            sequence.awaits_base = known is None and not sequence.stopped
+            sequence.awaits_base = known_run is None and not sequence.stopped
         if sequence.stopped:
             self._finish_check(sequence)
             return
-        if known is not None:
-            then(known)
+        if known_run is not None:
+            then(known_run)
             return
         self._post_gate_run(sequence, gate, GatePlace.BASE)
         on_ran = partial(self._guarded, sequence, self._base_ran, gate, then)
@@ -366,8 +370,8 @@ class GateRunner:
         base: FinishedRun | None,
     ) -> None:
         with self._lock:
-            waits, sequence.awaits_base = sequence.awaits_base, False
-        if waits:
+            was_waiting, sequence.awaits_base = sequence.awaits_base, False
+        if was_waiting:
             self._post_gate_run(
                 sequence, gate, GatePlace.BASE, round(base.seconds, 3) if base else 0.0
             )
@@ -388,32 +392,32 @@ class GateRunner:
         """
         touched, check, cwd = sequence.touched, sequence.check, sequence.cwd
         permissions = permissions_from(check, cwd, gate, touched)
-        both = ran if first is None else combined_on_result(first, ran)
+        combined = ran if first is None else combined_on_result(first, ran)
         result = result_of(
-            gate, both, base, touched, removal_permission(gate, touched, permissions)
+            gate, combined, base, touched, removal_permission(gate, touched, permissions)
         )
-        result = with_rewrites(result, both, base, touched)
+        result = with_rewrites(result, combined, base, touched)
         if first is not None:
             result = replace(result, flaky=flaky(first, ran))
         elif needs_confirmation(check, ran, result):
-            again = partial(self._judge, sequence, gate, base=base, first=ran)
-            self._begin_run(sequence, gate, again)
+            confirm = partial(self._judge, sequence, gate, base=base, first=ran)
+            self._begin_run(sequence, gate, confirm)
             return
-        ran = both
-        altered = self._second.of(check, cwd, gate, touched, result, permissions)
+        ran = combined
+        alteration = self._second.of(check, cwd, gate, touched, result, permissions)
         with_code = changes_code(gate, touched)
         result = replace(
             result,
-            judges=altered.allowed,
+            judges=alteration.allowed,
             judges_with_code=with_code,
             looks_at=gate.looks_at or gate.when,
             not_imported=tuple(_not_imported(sequence, gate, ran)),
             switched_off=self._switched_off(sequence, gate),
         )
-        if altered.swap:
-            self._second.lay_out(check, cwd, altered)
+        if alteration.swap:
+            self._second.lay_out(check, cwd, alteration)
             failpoints.reached("gate: the base's versions are in place")
-            first_run = _FirstRun(result, ran, base, altered)
+            first_run = _FirstRun(result, ran, base, alteration)
             self._begin_run(
                 sequence, gate, partial(self._second_run_ended, sequence, gate, first_run)
             )
@@ -428,17 +432,17 @@ class GateRunner:
         comments, check = comments_of(gate.run), sequence.check
         if comments is None or not check.base:
             return ()
-        now = {}
+        texts = {}
         for path in [each for each in sequence.touched if is_code(each)][:_MOST_READ]:
             content = read_regular(os.path.join(sequence.cwd, path), _MOST_BYTES_READ) or b""
             text = content.decode("utf-8", "replace")
             if comments.search(text):
-                now[path] = text
+                texts[path] = text
         files = self._repository.gate_files(check.base)
-        there = [path for path, was_there in sequence.touched.items() if was_there and now]
-        there.sort(key=lambda each: each not in now)
-        before = (files.read(each) for each in there[:_MOST_READ_AT_BASE])
-        return tuple(islice(switched_off(comments, now, before), _MOST_PLACES))
+        base_paths = [path for path, in_base in sequence.touched.items() if in_base and texts]
+        base_paths.sort(key=lambda each: each not in texts)
+        base_texts = (files.read(each) for each in base_paths[:_MOST_READ_AT_BASE])
+        return tuple(islice(switched_off(comments, texts, base_texts), _MOST_PLACES))
 
     def _add_counted_result(
         self,
@@ -470,12 +474,12 @@ class GateRunner:
         second: FinishedRun,
         base: FinishedRun | None,
     ) -> None:
-        found = first_run.result
-        if first_run.altered.judges and found.outcome is GateOutcome.PASSED:
-            found = with_second_run(gate, found, first_run.ran, second, base, first_run.altered)
+        result = first_run.result
+        if first_run.altered.judges and result.outcome is GateOutcome.PASSED:
+            result = with_second_run(gate, result, first_run.ran, second, base, first_run.altered)
         if sequence.check.is_compared:
-            found = with_counts(gate, found, first_run.ran, second, base)
-        self._add_result(sequence, found)
+            result = with_counts(gate, result, first_run.ran, second, base)
+        self._add_result(sequence, result)
 
     def _add_result(self, sequence: _GateSequence, result: GateResult) -> None:
         failures = tuple(map(self._masked, result.failures))
@@ -484,13 +488,15 @@ class GateRunner:
 
     def _finish_check(self, sequence: _GateSequence, why: str = "") -> None:
         with self._lock:
-            found = self._sequences.pop((sequence.check.root_id, sequence.check.name), None)
-        if found is not sequence:
+            registered = self._sequences.pop((sequence.check.root_id, sequence.check.name), None)
+        if registered is not sequence:
             return
-        left = sequence.check.gates[len(sequence.results) :]
+        remaining_gates = sequence.check.gates[len(sequence.results) :]
         cause = GateCause.KILLED if sequence.stopped else GateCause.ERROR
         why = f"stopped by {sequence.stopped[1]}" if sequence.stopped else why
-        sequence.done([*sequence.results, *(_failed_to_run(gate, why, cause) for gate in left)])
+        sequence.done(
+            [*sequence.results, *(_failed_to_run(gate, why, cause) for gate in remaining_gates)]
+        )
 
     def _restore_worktree(self, sequence: _GateSequence) -> None:
         check = sequence.check
@@ -528,4 +534,4 @@ def _relative_to(project: str, touched: Mapping[str, bool]) -> Mapping[str, bool
     """Return ``touched`` with paths relative to the project, not to the top of the repository."""
     if project == os.curdir:
         return touched
-    return {os.path.relpath(path, project): there for path, there in touched.items()}
+    return {os.path.relpath(path, project): in_base for path, in_base in touched.items()}

@@ -37,28 +37,28 @@ def is_missing(package: str, cwd: str, top: str) -> bool:
 
 
 def were_missed(printed: str, cwd: str, top: str) -> bool:
-    missed = {found[1] for each in _NOT_FOUND for found in each.finditer(printed)}
-    return bool(missed) and not missed.isdisjoint(_missing_names(cwd, top))
+    names = {match[1] for each in _NOT_FOUND for match in each.finditer(printed)}
+    return bool(names) and not names.isdisjoint(_missing_names(cwd, top))
 
 
 def _missing_names(cwd: str, top: str) -> set[str]:
-    named: set[str] = set()
-    for place in _upwards(cwd, top):
-        if any(os.path.lexists(f"{place}/{name}") for name in _INSTALLED):
+    names: set[str] = set()
+    for directory in _upwards(cwd, top):
+        if any(os.path.lexists(f"{directory}/{name}") for name in _INSTALLED):
             return set()
-        named |= _named_in(Path(place, "package.json"))
-    return named
+        names |= _required_packages(Path(directory, "package.json"))
+    return names
 
 
-def _named_in(file: Path) -> set[str]:
+def _required_packages(file: Path) -> set[str]:
     package = read_object(file, _MOST_BYTES) or {}
-    parts = [package.get(name) for name in _NAMED]
-    return {name for part in parts if isinstance(part, dict) for name in part}
+    sections = [package.get(name) for name in _NAMED]
+    return {name for section in sections if isinstance(section, dict) for name in section}
 
 
 def _upwards(cwd: str, top: str) -> Iterator[str]:
-    place = cwd
-    while place != top and place.startswith(f"{top}/"):
-        yield place
-        place = os.path.dirname(place)
-    yield place
+    directory = cwd
+    while directory != top and directory.startswith(f"{top}/"):
+        yield directory
+        directory = os.path.dirname(directory)
+    yield directory

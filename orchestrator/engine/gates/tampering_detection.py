@@ -41,8 +41,8 @@ def gate_rewrites(repository: Repository, directory: str, commit: str) -> tuple[
     findings are relative to the project. After an error, which is logged, return no findings.
     """
     try:
-        changed = repository.changed_places(directory, commit)
-        if not changed:
+        places_by_path = repository.changed_places(directory, commit)
+        if not places_by_path:
             return ()
         project = os.path.relpath(repository.project_path(directory), directory)
     except (RepositoryError, OSError) as error:
@@ -52,8 +52,8 @@ def gate_rewrites(repository: Repository, directory: str, commit: str) -> tuple[
         return ()
     return tuple(
         Flaw(f"{path}|{place}", path)
-        for found, places in changed.items()
-        for path in [os.path.relpath(found, project)]
+        for path_from_top, places in places_by_path.items()
+        for path in [os.path.relpath(path_from_top, project)]
         for place in places
     )
 
@@ -107,19 +107,19 @@ class SecondRuns:
         self._repository.set_files(check.directory, check.commit, check.base, swap)
 
     def _is_equal(self, check: Check, path: str) -> bool:
-        before, after = (
+        base_part, commit_part = (
             judging_part(path, self._repository.gate_files(commit).read(path))
             for commit in (check.base, check.commit)
         )
-        return before == after
+        return base_part == commit_part
 
     def _moves(self, check: Check, project: str) -> Iterator[tuple[str, JudgeMove]]:
-        for path, (before, is_exact) in self._repository.renamed_files(
+        for path, (source, is_exact) in self._repository.renamed_files(
             check.base, check.commit
         ).items():
             yield (
                 os.path.relpath(path, project),
-                JudgeMove(os.path.relpath(before, project), is_exact),
+                JudgeMove(os.path.relpath(source, project), is_exact),
             )
 
 
@@ -139,11 +139,11 @@ def permissions_from(
     """
     project = os.path.relpath(cwd, check.directory)
 
-    def seen(permission: AlterationPermission) -> AlterationPermission:
+    def with_relative_paths(permission: AlterationPermission) -> AlterationPermission:
         judged = (os.path.relpath(each, project) for each in permission.judged)
         return replace(permission, judged=frozenset(judged))
 
-    permissions = tuple(map(seen, check.permissions))
+    permissions = tuple(map(with_relative_paths, check.permissions))
     # A task that changes both code and tests has stricter limits. These limits do not apply to a
     # merged state, because each task's change was already checked before the merge.
     return (
