@@ -40,8 +40,8 @@ class BranchTips:
         moved, because the branch may be checked out in a worktree.
         """
         tip = self._repository.commit_of(branch_of(job.root_id, worker_id))
-        tip, alone = self.with_children(job, worker_id, tip, may_have_results=True)
-        return [*filter(None, [tip]), *alone]
+        tip, conflicting = self.with_children(job, worker_id, tip, may_have_results=True)
+        return [*filter(None, [tip]), *conflicting]
 
     def with_children(
         self, job: Job, worker_id: str, tip: str, *, may_have_results: bool = False
@@ -54,18 +54,18 @@ class BranchTips:
         worker waits, the server adds results of child jobs to the worker's files, which are later
         committed.
         """
-        alone: list[str] = []
+        conflicting: list[str] = []
         for child in child_results(
             self._repository.commits_below(child_refs(job.root_id, worker_id))
         ):
             if tip and may_have_results and child.is_brought:
-                folded = self._with_result_as_parent(job, worker_id, tip, child.result)
+                merge_commit = self._with_result_as_parent(job, worker_id, tip, child.result)
             else:
-                folded = self._with_result(job, worker_id, tip, child.base, child.result)
-            tip = folded or tip
-            if not folded:
-                alone.append(child.result)
-        return tip, alone
+                merge_commit = self._with_result(job, worker_id, tip, child.base, child.result)
+            tip = merge_commit or tip
+            if not merge_commit:
+                conflicting.append(child.result)
+        return tip, conflicting
 
     def _with_result_as_parent(
         self, job: Job, worker_id: str, tip: str, result: str, content: str = ""
@@ -75,21 +75,23 @@ class BranchTips:
         message = child_merge_message(worker_id, job.id)
         return self._repository.create_merge_commit(tip, result, message, merger_of(job), content)
 
-    def _with_result(self, job: Job, worker_id: str, tip: str, began: str, result: str) -> str:
-        own = tip
+    def _with_result(self, job: Job, worker_id: str, tip: str, base: str, result: str) -> str:
+        worker_tip = tip
         if not tip or self._repository.contains(tip, result):
             return tip
-        if not self._repository.contains(tip, began):
+        if not self._repository.contains(tip, base):
             # The child job started from a snapshot of the worker's uncommitted files. First merge
             # this snapshot, which is not on the branch.
-            words = job_commit_message(f"State of {worker_id} when it started a child job", job.id)
-            tip = self._repository.create_merge_commit(tip, began, words, merger_of(job))
+            snapshot_message = job_commit_message(
+                f"State of {worker_id} when it started a child job", job.id
+            )
+            tip = self._repository.create_merge_commit(tip, base, snapshot_message, merger_of(job))
         message = child_merge_message(worker_id, job.id)
-        merged = self.merge(job, tip, result, message).commit
-        if not merged or tip == own:
-            return merged
+        merge_commit = self.merge(job, tip, result, message).commit
+        if not merge_commit or tip == worker_tip:
+            return merge_commit
         # Replace the two merge commits by one, because the snapshot is an ancestor of the result.
-        return self._with_result_as_parent(job, worker_id, own, result, merged)
+        return self._with_result_as_parent(job, worker_id, worker_tip, result, merge_commit)
 
     def merge(
         self, job: Job, ours: str, theirs: str, message: str, *, union: bool = False
@@ -143,15 +145,19 @@ def without_held_back(
 
     ``onto``: the commit before the attempt. ``held``: the files that must not be committed.
     """
-    inside = repository.paths_in_history(onto, tip, [each.path for each in held]) if held else ()
-    if not inside:
+    affected_paths = (
+        repository.paths_in_history(onto, tip, [each.path for each in held]) if held else ()
+    )
+    if not affected_paths:
         return tip, tuple(held)
     commit = repository.squash(onto, repository.commit_of(f"{tip}^"), tip, message)
     is_folded = commit != tip
     if is_folded:
         repository.set_ref(branch, commit)
     notes = (
-        replace(each, folded=is_folded, in_history=not is_folded) if each.path in inside else each
+        replace(each, folded=is_folded, in_history=not is_folded)
+        if each.path in affected_paths
+        else each
         for each in held
     )
     return commit, tuple(notes)
@@ -166,23 +172,23 @@ def without_refused(
     head. Idempotent.
     """
     first = _first_refused(worker)
-    names = checkpoint_refs(worker.root_id, worker.id)
-    began = before(first) if first == 1 else after(first - 1)
-    onto = repository.commit_of(f"{names}{began}")
-    refused = repository.commit_of(f"{names}{after(worker.attempt - 1)}")
-    if first == worker.attempt or not (onto and refused) or refused in (onto, tip):
+    ref_prefix = checkpoint_refs(worker.root_id, worker.id)
+    checkpoint = before(first) if first == 1 else after(first - 1)
+    onto = repository.commit_of(f"{ref_prefix}{checkpoint}")
+    refused_commit = repository.commit_of(f"{ref_prefix}{after(worker.attempt - 1)}")
+    if first == worker.attempt or not (onto and refused_commit) or refused_commit in (onto, tip):
         return tip
-    if not (repository.contains(tip, refused) and repository.contains(refused, onto)):
+    if not (repository.contains(tip, refused_commit) and repository.contains(refused_commit, onto)):
         return tip
-    commit = repository.squash(onto, refused, tip, message)
+    commit = repository.squash(onto, refused_commit, tip, message)
     if commit != tip:
         repository.set_ref(branch, commit)
     return commit
 
 
 def _first_refused(worker: Worker) -> int:
-    refused = {failure.attempt for failure in worker.failures if failure.gates}
+    refused_attempts = {failure.attempt for failure in worker.failures if failure.gates}
     first = worker.attempt
-    while first - 1 in refused:
+    while first - 1 in refused_attempts:
         first -= 1
     return first

@@ -77,10 +77,10 @@ class ChangesWithoutWorktree:
         Raise OSError or RepositoryError. Idempotent.
         """
         os.makedirs(self._workspace.prepare_worker(worker, {}), 0o700, exist_ok=True)
-        now = self._present_state()
+        state = self._present_state()
         path = Path(self._record_path(worker, worker.attempt))
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        record = {"files": dict(now.files), "commit": now.commit}
+        record = {"files": dict(state.files), "commit": state.commit}
         replace_file(path, json.dumps(record).encode("utf-8", "surrogateescape"))
 
     def watch(self, worker: Worker) -> None:
@@ -102,19 +102,20 @@ class ChangesWithoutWorktree:
 
         The field ``changed`` is True if work has changed since the start of the latest attempt.
         """
-        promised = {normalized(each) for each in task.writes}
-        reports = [each for each in REPORT_NAMES if each not in promised]
-        found, latest, judged = self._in_project(worker, reports)
-        files = sorted(each for each in found if os.path.lexists(self.project / each))
+        promised_paths = {normalized(each) for each in task.writes}
+        reports = [each for each in REPORT_NAMES if each not in promised_paths]
+        project_paths, has_changed, work = self._changes_in_project(worker, reports)
+        files = sorted(each for each in project_paths if os.path.lexists(self.project / each))
         promises = [
-            self._promise_state(worker, each, str(self.project), found) for each in task.writes
+            self._promise_state(worker, each, str(self.project), project_paths)
+            for each in task.writes
         ]
         return WorkerChanges(
             tuple(files[:MOST_FILES]),
-            changed=latest,
-            has_work=bool(judged) or _Promise.WRITTEN in promises,
+            changed=has_changed,
+            has_work=bool(work) or _Promise.WRITTEN in promises,
             missing=_missing_promises(task, promises),
-            touched=judged,
+            touched=work,
         )
 
     def with_shared(self, changes: WorkerChanges, others: Sequence[Worker]) -> WorkerChanges:
@@ -124,11 +125,11 @@ class ChangesWithoutWorktree:
         the time of a removal is unknown.
         """
         paths = sorted({*changes.files, *changes.touched}) if others else []
-        at = {path: _changed_at(str(self.project / path)) for path in paths}
+        times = {path: _changed_at(str(self.project / path)) for path in paths}
         shared = [
             path
             for path in paths
-            if not at[path] or any(_worked_at(each, at[path]) for each in others)
+            if not times[path] or any(_worked_at(each, times[path]) for each in others)
         ]
         return replace(changes, checkout=tuple(shared[:MOST_FILES]))
 
@@ -150,21 +151,21 @@ class ChangesWithoutWorktree:
         def exists(path: str) -> bool:
             # Use a generator, so that the search ends early in a job with thousands of workers.
             homes = (self._workspace.worker_directory(each) for each in chain([worker], others))
-            places = chain([str(self.project)], homes)
-            return any(any(_existing_paths(each, normalized(path))) for each in places)
+            directories = chain([str(self.project)], homes)
+            return any(any(_existing_paths(each, normalized(path))) for each in directories)
 
-        absent = [path for path in task.writes if path not in missing and not exists(path)]
-        before = self._recorded_state(worker, 1) if absent else None
-        if before is None:
+        absent_paths = [path for path in task.writes if path not in missing and not exists(path)]
+        state_before = self._recorded_state(worker, 1) if absent_paths else None
+        if state_before is None:
             return ()
         try:
-            changed = self._different_paths(before, self._present_state())
+            changed_paths = self._different_paths(state_before, self._present_state())
         except (RepositoryError, OSError):
             logger.warning(
                 "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
             )
             return ()
-        return tuple(path for path in absent if not held_by(path, changed))
+        return tuple(path for path in absent_paths if not held_by(path, changed_paths))
 
     def own_changes(
         self, worker: Worker, task: TaskSpec, before: Mapping[str, object], *, builds: bool
@@ -178,35 +179,35 @@ class ChangesWithoutWorktree:
         expected to change files. Gates judge the files in the directory if ``builds`` is True, or
         if the project has no git repository.
         """
-        now = self._workspace.snapshot(worker, task.writes)
+        files = self._workspace.snapshot(worker, task.writes)
         try:
-            there, latest, judged = self._in_project(worker)
+            project_paths, project_changed, project_work = self._changes_in_project(worker)
         except (RepositoryError, OSError):
             logger.warning(
                 "cannot read the state of the project", extra={"worker": worker.id}, exc_info=True
             )
-            there, latest, judged = set(), False, ()
-        home = self._workspace.worker_directory(worker)
+            project_paths, project_changed, project_work = set(), False, ()
+        directory = self._workspace.worker_directory(worker)
         promises = [
             max(
-                self._promise_state(worker, each, home, now),
-                self._promise_state(worker, each, "", there),
+                self._promise_state(worker, each, directory, files),
+                self._promise_state(worker, each, "", project_paths),
             )
             for each in task.writes
         ]
-        work, work_before = self._without_caches(now), self._without_caches(before)
-        is_result = builds or (bool(now) and not self._repository.exists())
+        work, work_before = self._without_caches(files), self._without_caches(before)
+        is_result = builds or (bool(files) and not self._repository.exists())
         result = work if is_result else ()
         return WorkerChanges(
-            tuple(now),
-            changed=work != work_before or latest,
-            has_work=bool(work or judged) or _Promise.WRITTEN in promises,
+            tuple(files),
+            changed=work != work_before or project_changed,
+            has_work=bool(work or project_work) or _Promise.WRITTEN in promises,
             missing=_missing_promises(task, promises),
-            checkout=tuple(sorted(there)),
-            touched=(*result, *judged),
+            checkout=tuple(sorted(project_paths)),
+            touched=(*result, *project_work),
         )
 
-    def _in_project(
+    def _changes_in_project(
         self, worker: Worker, reports: Sequence[str] = ()
     ) -> tuple[set[str], bool, tuple[str, ...]]:
         """Return three values about changes in the project.
@@ -220,77 +221,94 @@ class ChangesWithoutWorktree:
         of the worker's reports. If the worker wrote reports into the project, move the reports to
         its directory, and omit their paths.
         """
-        before = self._recorded_state(worker, worker.attempt)
-        if before is None:
+        attempt_state = self._recorded_state(worker, worker.attempt)
+        if attempt_state is None:
             return set(), False, ()
-        now = self._present_state()
-        latest = self._different_paths(before, now)
-        moved = self._move_reports(worker, reports, before, now) if latest else set()
-        first = self._recorded_state(worker, 1) or before
-        found = {*self._different_paths(first, now), *latest} - moved
-        work = sorted(each for each in found if not self._is_never_committed(each, now, first))
-        return found, not (latest - moved).isdisjoint(work), tuple(work)
+        present_state = self._present_state()
+        latest_paths = self._different_paths(attempt_state, present_state)
+        moved_reports = (
+            self._move_reports(worker, reports, attempt_state, present_state)
+            if latest_paths
+            else set()
+        )
+        first_state = self._recorded_state(worker, 1) or attempt_state
+        changed_paths = {
+            *self._different_paths(first_state, present_state),
+            *latest_paths,
+        } - moved_reports
+        work = sorted(
+            each
+            for each in changed_paths
+            if not self._is_never_committed(each, present_state, first_state)
+        )
+        return changed_paths, not (latest_paths - moved_reports).isdisjoint(work), tuple(work)
 
     def _without_caches(self, files: Mapping[str, object]) -> Mapping[str, object]:
-        return {path: at for path, at in files.items() if not matches(path, self._never_commit)}
+        return {
+            path: stamp for path, stamp in files.items() if not matches(path, self._never_commit)
+        }
 
-    def _is_never_committed(self, path: str, now: Checkout, before: Checkout) -> bool:
-        seen = now.files.get(path) or before.files.get(path, "")
-        is_new = seen.startswith("? ") or not now.commit
+    def _is_never_committed(
+        self, path: str, present_state: Checkout, first_state: Checkout
+    ) -> bool:
+        status = present_state.files.get(path) or first_state.files.get(path, "")
+        is_new = status.startswith("? ") or not present_state.commit
         return is_new and matches(path, self._never_commit)
 
     def _promise_state(
-        self, worker: Worker, promised: str, place: str, touched: Iterable[str]
+        self, worker: Worker, promised: str, directory: str, touched: Iterable[str]
     ) -> _Promise:
         """Return the state of a promised path: written, only present, or missing.
 
         In the project, a file that existed before the worker's start counts as missing. A link to a
         file outside the searched directory also counts as missing.
 
-        ``place``: the directory to search; "" for the project. ``touched``: changed paths in this
-        directory.
+        ``directory``: the directory to search; "" for the project. ``touched``: changed paths in
+        this directory.
         """
-        top = place or str(self.project)
+        top = directory or str(self.project)
         if held_by(promised, [each for each in touched if not is_hollow(top, each)]):
             return _Promise.WRITTEN
         # Take the start time from a file, because the file system may use another clock.
-        began = _changed_at(self._record_path(worker, 1))
-        found = [*_existing_paths(top, normalized(promised))]
+        started_at = _changed_at(self._record_path(worker, 1))
+        existing_paths = [*_existing_paths(top, normalized(promised))]
         # ``touched`` does not contain files that git ignores. Compare the times of such files.
-        if began and any(_changed_at(each) >= began for each in found):
+        if started_at and any(_changed_at(each) >= started_at for each in existing_paths):
             return _Promise.WRITTEN
-        return _Promise.PRESENT if place and found else _Promise.MISSING
+        return _Promise.PRESENT if directory and existing_paths else _Promise.MISSING
 
     def _different_paths(self, before: Checkout, now: Checkout) -> set[str]:
         names = {*before.files, *now.files}
-        found = {each for each in names if before.files.get(each) != now.files.get(each)}
+        paths = {each for each in names if before.files.get(each) != now.files.get(each)}
         if before.commit and now.commit and before.commit != now.commit:
-            committed = self._repository.changed_paths(before.commit, now.commit)
-            found |= {os.path.relpath(each, f"./{now.prefix}") for each in committed}
-        return found
+            committed_paths = self._repository.changed_paths(before.commit, now.commit)
+            paths |= {os.path.relpath(each, f"./{now.prefix}") for each in committed_paths}
+        return paths
 
     def _move_reports(
         self, worker: Worker, reports: Sequence[str], before: Checkout, now: Checkout
     ) -> set[str]:
-        made = {name for name in reports if name in now.files and name not in before.files}
-        untracked = {name for name in made if not now.commit or now.files[name].startswith("? ")}
+        new_reports = {name for name in reports if name in now.files and name not in before.files}
+        untracked = {
+            name for name in new_reports if not now.commit or now.files[name].startswith("? ")
+        }
         for name in untracked:
             shutil.move(self.project / name, f"{self._workspace.worker_directory(worker)}/{name}")
         return untracked
 
     def _present_state(self) -> Checkout:
-        found = self._repository.checkout_files()
-        if found is not None:
-            return found
-        ours = (str(self._home), str(self._workspace.job_directory("x").parent))
-        walk = _walk(str(self.project), "", lambda path: path in ours)
+        checkout = self._repository.checkout_files()
+        if checkout is not None:
+            return checkout
+        product_directories = (str(self._home), str(self._workspace.job_directory("x").parent))
+        walk = _walk(str(self.project), "", lambda path: path in product_directories)
         return Checkout(dict(islice(walk, MOST_COMPARED)))
 
     def _recorded_state(self, worker: Worker, attempt: int) -> Checkout | None:
-        found = read_object(self._record_path(worker, attempt), RECORD_BYTES) or {}
+        record = read_object(self._record_path(worker, attempt), RECORD_BYTES) or {}
         try:
-            files: Mapping[str, str] = found["files"]
-            return Checkout(files, str(found["commit"]))
+            files: Mapping[str, str] = record["files"]
+            return Checkout(files, str(record["commit"]))
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -299,25 +317,25 @@ class ChangesWithoutWorktree:
 
 
 def _worked_at(worker: Worker, at: float) -> bool:
-    began, ended = worker.started_at or 0.0, worker.ended_at
-    return began - TICK_SECONDS <= at and (ended is None or at <= ended + TICK_SECONDS)
+    started_at, ended_at = worker.started_at or 0.0, worker.ended_at
+    return started_at - TICK_SECONDS <= at and (ended_at is None or at <= ended_at + TICK_SECONDS)
 
 
 def _missing_promises(task: TaskSpec, promises: Sequence[_Promise]) -> tuple[str, ...]:
     pairs = zip(task.writes, promises, strict=True)
-    return tuple(path for path, kept in pairs if kept is _Promise.MISSING)
+    return tuple(path for path, state in pairs if state is _Promise.MISSING)
 
 
-def _existing_paths(place: str, path: str) -> Iterator[str]:
-    is_there = os.path.lexists(f"{place}/{path}")
-    names = iter([path]) if is_there else iglob(path, root_dir=place, recursive=True)
+def _existing_paths(directory: str, path: str) -> Iterator[str]:
+    exists = os.path.lexists(f"{directory}/{path}")
+    names = iter([path]) if exists else iglob(path, root_dir=directory, recursive=True)
     for name in islice(names, MOST_SOUGHT):
-        whole = f"{place}/{name}"
-        if not is_inside(whole, place):
+        full_path = f"{directory}/{name}"
+        if not is_inside(full_path, directory):
             continue
-        yield whole
-        below = (f"{top}/{each}" for top, _, files in os.walk(whole) for each in files)
-        yield from islice(below, MOST_SOUGHT)
+        yield full_path
+        files_below = (f"{top}/{each}" for top, _, files in os.walk(full_path) for each in files)
+        yield from islice(files_below, MOST_SOUGHT)
 
 
 def _changed_at(path: str) -> float:
@@ -329,8 +347,8 @@ def _changed_at(path: str) -> float:
 
 def _walk(directory: str, prefix: str, is_ours: Callable[[str], bool]) -> Iterator[tuple[str, str]]:
     try:
-        with os.scandir(directory) as found:
-            entries = sorted(found, key=lambda each: each.name)
+        with os.scandir(directory) as scan:
+            entries = sorted(scan, key=lambda each: each.name)
     except OSError:
         return
     for entry in entries:
@@ -340,5 +358,5 @@ def _walk(directory: str, prefix: str, is_ours: Callable[[str], bool]) -> Iterat
             if not is_cache and not is_ours(entry.path):
                 yield from _walk(entry.path, f"{name}/", is_ours)
         else:
-            seen = entry.stat(follow_symlinks=False)
-            yield name, f"{seen.st_size} {seen.st_mtime_ns}"
+            status = entry.stat(follow_symlinks=False)
+            yield name, f"{status.st_size} {status.st_mtime_ns}"

@@ -84,13 +84,13 @@ class Checkpoints:
         jobs into a commit. A rollback keeps these results, because completed child jobs do not run
         again.
         """
-        worker, present = place.worker, self.refs_of(place.worker)
-        failure = pending(worker, present)
+        worker, refs = place.worker, self.refs_of(place.worker)
+        failure = pending(worker, refs)
         if failure is not None:
-            self._run_rollback(place, failure, present, fold)
-        elif is_new and present:
-            self._restore_ignored(place, present)
-        if present:
+            self._run_rollback(place, failure, refs, fold)
+        elif is_new and refs:
+            self._restore_ignored(place, refs)
+        if refs:
             self._save(place, before(worker.attempt), "")
         else:
             # The worktree is new, so its branch has all files of the worktree.
@@ -107,24 +107,24 @@ class Checkpoints:
         ``interrupted``: the branch head before a rebase that the attempt began, but did not finish;
         "" if there is no such rebase.
         """
-        worker, present = place.worker, self.refs_of(place.worker)
-        if not any(_is_of_later_attempt(name, worker.attempt) for name in present):
-            more = {f"{worker.attempt}{REBASED}": interrupted} if interrupted else {}
-            self._save(place, after(worker.attempt), tip, more)
+        worker, refs = place.worker, self.refs_of(place.worker)
+        if not any(_is_of_later_attempt(name, worker.attempt) for name in refs):
+            extra_commits = {f"{worker.attempt}{REBASED}": interrupted} if interrupted else {}
+            self._save(place, after(worker.attempt), tip, extra_commits)
         failpoints.reached("checkpoint: after the attempt")
 
     def _run_rollback(
         self,
         place: CheckpointPlace,
         failure: Failure,
-        present: Mapping[str, str],
+        refs: Mapping[str, str],
         fold: Callable[[str], str],
     ) -> None:
-        if failure.kept not in present:
+        if failure.kept not in refs:
             self._save(place, failure.kept or after(failure.attempt), "")
-        name = failure.checkpoint if failure.checkpoint in present else START
+        name = failure.checkpoint if failure.checkpoint in refs else START
         ignored = self._ignored_of(place.worker).get(name, "")
-        commit = fold(self._commit_of(place.worker, name, present))
+        commit = fold(self._commit_of(place.worker, name, refs))
         self._note_undone(place.worker, failure, commit)
         self.repository.roll_back(place.directory, place.branch, commit, ignored)
         payload = {"worker": place.worker.id, "strategy": failure.strategy, "checkpoint": name}
@@ -135,33 +135,37 @@ class Checkpoints:
 
         ``commit``: the state after the rollback.
         """
-        left = self.refs_of(worker)[failure.kept or after(failure.attempt)]
-        if self.repository.differing_paths(commit, left):
-            name = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
-            self.repository.set_ref(name, left)
+        commit_before = self.refs_of(worker)[failure.kept or after(failure.attempt)]
+        if self.repository.differing_paths(commit, commit_before):
+            ref = f"{undone_refs(worker.root_id)}{worker.id}/{failure.attempt}"
+            self.repository.set_ref(ref, commit_before)
 
-    def _restore_ignored(self, place: CheckpointPlace, present: Mapping[str, str]) -> None:
+    def _restore_ignored(self, place: CheckpointPlace, refs: Mapping[str, str]) -> None:
         tip = self.repository.commit_of(place.branch)
-        names = [name for name in in_order(present) if present[name] == tip]
-        found = self._ignored_of(place.worker)
-        name = next((each for each in reversed(names) if each in found), "")
+        names = [name for name in in_order(refs) if refs[name] == tip]
+        ignored = self._ignored_of(place.worker)
+        name = next((each for each in reversed(names) if each in ignored), "")
         if name:
-            self.repository.restore_ignored(place.directory, found[name])
+            self.repository.restore_ignored(place.directory, ignored[name])
 
     def _save(
-        self, place: CheckpointPlace, name: str, commit: str, more: Mapping[str, str] | None = None
+        self,
+        place: CheckpointPlace,
+        name: str,
+        commit: str,
+        extra_commits: Mapping[str, str] | None = None,
     ) -> None:
         """Save the checkpoint ``name`` of ``commit``, or of the worktree if ``commit`` is empty.
 
-        ``more``: further checkpoints to save: commits by name.
+        ``extra_commits``: further checkpoints to save: commits by name.
         """
         message, author = f"{place.worker.id}: checkpoint {name}", signature_of(place.worker)
         commit = commit or self.repository.snapshot(place.directory, message, author)
-        ignored = self._kept_ignored(place, message)
-        found = {name: ignored} if ignored else {}
-        self._set_refs(place.worker, {name: commit, **(more or {})}, found)
+        ignored_commit = self._save_ignored(place, message)
+        ignored_commits = {name: ignored_commit} if ignored_commit else {}
+        self._set_refs(place.worker, {name: commit, **(extra_commits or {})}, ignored_commits)
 
-    def _kept_ignored(self, place: CheckpointPlace, message: str) -> str:
+    def _save_ignored(self, place: CheckpointPlace, message: str) -> str:
         """Save the worktree's ignored files. Return their commit; "" if there is none.
 
         An error is only logged: an attempt must not fail because ignored files, such as caches,
@@ -178,8 +182,8 @@ class Checkpoints:
     def _set_refs(
         self, worker: Worker, commits: Mapping[str, str], ignored: Mapping[str, str]
     ) -> None:
-        below, ignored_prefix = _prefixes(worker)
-        refs = {f"{below}{name}": commit for name, commit in commits.items()}
+        prefix, ignored_prefix = _prefixes(worker)
+        refs = {f"{prefix}{name}": commit for name, commit in commits.items()}
         refs |= {f"{ignored_prefix}{name}": commit for name, commit in ignored.items()}
         self.repository.set_refs(refs)
 
@@ -190,8 +194,8 @@ class Checkpoints:
 
         The checkpoint ``start`` is omitted.
         """
-        below, _ = _prefixes(worker)
-        return _by_short_name(self.repository.commits_below(below), below)
+        prefix, _ = _prefixes(worker)
+        return _by_short_name(self.repository.commits_below(prefix), prefix)
 
     def _ignored_of(self, worker: Worker) -> dict[str, str]:
         _, ignored_prefix = _prefixes(worker)
@@ -199,24 +203,24 @@ class Checkpoints:
 
     def new_ignored(self, worker: Worker) -> Sequence[str]:
         """Return the saved ignored files that the worker's attempts created."""
-        found = self._ignored_of(worker)
-        kept = found.get(after(worker.attempt))
-        return self.repository.new_ignored_files(kept, found.get(before(1), "")) if kept else ()
+        ignored = self._ignored_of(worker)
+        latest = ignored.get(after(worker.attempt))
+        return (
+            self.repository.new_ignored_files(latest, ignored.get(before(1), "")) if latest else ()
+        )
 
     def not_kept(self, worker: Worker) -> dict[str, Mapping[str, str]]:
         """Return the ignored files that each checkpoint lacks.
 
         Keys are the names of checkpoints. Each value maps the path of a missing file to the reason.
         """
-        found = self._ignored_of(worker)
-        return {name: self.repository.omitted_ignored(commit) for name, commit in found.items()}
+        ignored = self._ignored_of(worker)
+        return {name: self.repository.omitted_ignored(commit) for name, commit in ignored.items()}
 
-    def _commit_of(self, worker: Worker, name: str, present: Mapping[str, str]) -> str:
-        commit = (
-            self.repository.commit_of(start_ref(worker)) if name == START else present.get(name)
-        )
+    def _commit_of(self, worker: Worker, name: str, refs: Mapping[str, str]) -> str:
+        commit = self.repository.commit_of(start_ref(worker)) if name == START else refs.get(name)
         if not commit:
-            names = ", ".join((START, *in_order(present)))
+            names = ", ".join((START, *in_order(refs)))
             raise NotFound(f"{worker.id} has no checkpoint {name!r}; known: {names}")
         return commit
 
@@ -227,18 +231,18 @@ class Checkpoints:
 
         No attempt of the worker may be running. Raise NotFound for an unknown checkpoint.
         """
-        worker, present = place.worker, self.refs_of(place.worker)
-        commit = self._commit_of(worker, name, present)
-        kept = _free_name(f"{worker.attempt}{LEFT}", present)
+        worker, refs = place.worker, self.refs_of(place.worker)
+        commit = self._commit_of(worker, name, refs)
+        saved_name = _free_name(f"{worker.attempt}{LEFT}", refs)
         if place.lives:
             self.repository.repair_worktree(place.directory, place.branch, commit)
-            self._save(place, kept, "")
+            self._save(place, saved_name, "")
             ignored = self._ignored_of(worker).get(name, "")
             self.repository.roll_back(place.directory, place.branch, commit, ignored)
         else:
-            self._set_refs(worker, {kept: self._branch_head(place)}, {})
+            self._set_refs(worker, {saved_name: self._branch_head(place)}, {})
             self.repository.set_ref(place.branch, commit)
-        return RolledBack(checkpoint=name, commit=commit, kept=kept)
+        return RolledBack(checkpoint=name, commit=commit, kept=saved_name)
 
     def _branch_head(self, place: CheckpointPlace) -> str:
         tip = self.repository.commit_of(place.branch)
@@ -281,15 +285,15 @@ def in_order(names: Mapping[str, str]) -> list[str]:
     kinds = ("-before", REBASED, "-after", LEFT)
 
     def key(name: str) -> tuple[int, int, int, str]:
-        kind = next((at for at, each in enumerate(kinds) if each in name), len(kinds))
+        kind = next((index for index, each in enumerate(kinds) if each in name), len(kinds))
         return number_of(name), kind, len(name), name
 
     return sorted(names, key=key)
 
 
-def _free_name(prefix: str, present: Mapping[str, str]) -> str:
+def _free_name(prefix: str, names: Mapping[str, str]) -> str:
     number = 1
-    while f"{prefix}{number}" in present:
+    while f"{prefix}{number}" in names:
         number += 1
     return f"{prefix}{number}"
 

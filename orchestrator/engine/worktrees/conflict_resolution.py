@@ -29,19 +29,19 @@ def begin(repository: Repository, job: Job, worker: Worker, result: str) -> str:
     ``result``: the commit of the job's result so far. Return the worker's new start commit, which
     is ``result``.
     """
-    own = own_tip(repository, worker)
-    words = worker_commit_message(
+    tip = own_tip(repository, worker)
+    message = worker_commit_message(
         f"Merge the job's result so far into {worker.id}, with conflicts", worker
     )
-    marked = repository.merge_with_markers(own, result, words, merger_of(job))
-    known = {
-        resolving_ref(worker): own,
+    marked_commit = repository.merge_with_markers(tip, result, message, merger_of(job))
+    refs = {
+        resolving_ref(worker): tip,
         adopted_result_ref(worker): result,
         start_ref(worker): result,
     }
-    repository.set_refs(known)
+    repository.set_refs(refs)
     failpoints.reached("resolving: its start is known")
-    repository.set_ref(worker_branch(worker), marked)
+    repository.set_ref(worker_branch(worker), marked_commit)
     return result
 
 
@@ -60,17 +60,17 @@ def unresolved(repository: Repository, worker: Worker) -> Sequence[str]:
     Such files still have markers. If the attempt failed or changed nothing, return all conflicting
     files. Return no files if there was no attempt to resolve conflicts.
     """
-    own, result = (
+    tip_before, result = (
         repository.commit_of(resolving_ref(worker)),
         repository.commit_of(adopted_result_ref(worker)),
     )
     tip = repository.commit_of(worker_branch(worker))
     # Without such an attempt, the refs do not exist. After a crash, one of them may be missing.
-    if not (own and result and tip and repository.contains(tip, result)):
+    if not (tip_before and result and tip and repository.contains(tip, result)):
         return ()
     if worker.result and worker.result.unresolved:
         return worker.result.conflicts
-    return repository.unresolved_files(own, result, tip)
+    return repository.unresolved_files(tip_before, result, tip)
 
 
 #: Maximum characters in a prompt: for all conflicting places together, and for the text of one side
@@ -86,49 +86,51 @@ def with_conflicts(repository: Repository, assignment: Assignment) -> Assignment
     worker = assignment.worker
     if worker.attempt < 2 or not (worker.result and worker.result.conflicts):
         return assignment
-    own, result = (
+    tip_before, result = (
         repository.commit_of(resolving_ref(worker)),
         repository.commit_of(adopted_result_ref(worker)),
     )
-    if not own or not result:
+    if not tip_before or not result:
         return assignment
-    places = repository.conflict_texts(own, result)
-    shown = "\n\n".join(
+    places = repository.conflict_texts(tip_before, result)
+    failure_text = "\n\n".join(
         [assignment.previous_failure, *_conflict_texts(repository, worker, result, places)]
     )
-    return replace(assignment, previous_failure=shown)
+    return replace(assignment, previous_failure=failure_text)
 
 
 def _conflict_texts(
     repository: Repository, worker: Worker, result: str, places: Sequence[ConflictText]
 ) -> Iterator[str]:
-    others, room = _paths_by_worker(repository, worker, result), MOST_CHARACTERS
+    paths_by_worker, remaining = _paths_by_worker(repository, worker, result), MOST_CHARACTERS
     for number, place in enumerate(places):
-        names = [name for name, paths in others.items() if place.path in paths]
-        text = _place_in_words(place, names)
-        if len(text) > room:
+        worker_ids = [
+            worker_id for worker_id, paths in paths_by_worker.items() if place.path in paths
+        ]
+        text = _place_in_words(place, worker_ids)
+        if len(text) > remaining:
             yield f"{len(places) - number} more places conflict; git diff shows the markers."
             return
-        room -= len(text)
+        remaining -= len(text)
         yield text
 
 
 def _paths_by_worker(repository: Repository, worker: Worker, result: str) -> dict[str, set[str]]:
     branches = f"refs/heads/{BRANCHES}/{worker.root_id}/"
-    found = {}
+    paths_by_worker = {}
     for branch, tip in repository.commits_below(branches).items():
-        name = branch.removeprefix(branches)
-        start = repository.commit_of(start_ref(replace(worker, id=name)))
-        if name != worker.id and start and repository.contains(result, tip):
-            found[name] = {*repository.differing_paths(start, tip)}
-    return found
+        worker_id = branch.removeprefix(branches)
+        start = repository.commit_of(start_ref(replace(worker, id=worker_id)))
+        if worker_id != worker.id and start and repository.contains(result, tip):
+            paths_by_worker[worker_id] = {*repository.differing_paths(start, tip)}
+    return paths_by_worker
 
 
 def _place_in_words(place: ConflictText, others: Sequence[str]) -> str:
     also_changed = f", also changed by {', '.join(others)}" if others else ""
     if not place.line:
-        both = f"git log -p --all -- {place.path}"
-        return f"{place.path}{also_changed}: the whole file. To see both sides: {both}"
+        command = f"git log -p --all -- {place.path}"
+        return f"{place.path}{also_changed}: the whole file. To see both sides: {command}"
     texts = (
         ("Before both changes:", place.base),
         (f"By {' and '.join(others) or 'other workers'}, in the result so far:", place.theirs),

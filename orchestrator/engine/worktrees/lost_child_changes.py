@@ -42,12 +42,12 @@ class LostChildChanges:
         for child in counting_child_jobs(worker, children):
             if child.id not in results:
                 continue
-            found = self._lost_changes(worker, child.id, results, tip)
-            if found.places:
-                discarded = found.whole and not self._has_merged(worker, results[child.id].result)
+            lost = self._lost_changes(worker, child.id, results, tip)
+            if lost.places:
+                discarded = lost.whole and not self._has_merged(worker, results[child.id].result)
                 is_left = child.id in left
                 yield self._loss_record(
-                    tree, worker, child, found, discarded=discarded, is_left=is_left
+                    tree, worker, child, lost, discarded=discarded, is_left=is_left
                 )
 
     def discarded(self, worker: Worker, child_ids: Collection[str], tip: str) -> Iterator[str]:
@@ -68,11 +68,15 @@ class LostChildChanges:
         self, worker: Worker, child_id: str, results: Mapping[str, ChildResult], tip: str
     ) -> Undone:
         base, result = results[child_id].base, results[child_id].result
-        others = [f"{each.base}..{each.result}" for each in results.values()]
-        others.remove(f"{base}..{result}")
+        other_ranges = [f"{each.base}..{each.result}" for each in results.values()]
+        other_ranges.remove(f"{base}..{result}")
         # Two earlier states: when the worker started the child job, and when the worker started.
-        earlier = (self._repository.commit_of(each) for each in (f"{base}^", start_ref(worker)))
-        return self._repository.undone_changes(base, result, tip, [*filter(None, earlier)], others)
+        earlier_states = (
+            self._repository.commit_of(each) for each in (f"{base}^", start_ref(worker))
+        )
+        return self._repository.undone_changes(
+            base, result, tip, [*filter(None, earlier_states)], other_ranges
+        )
 
     def merge_again(self, job: Job, worker: Worker, child_id: str, tip: str) -> Merge | None:
         """Merge a child job's changes into the commit ``tip`` again. Do not move any branch.
@@ -108,13 +112,13 @@ class LostChildChanges:
         tree: Tree,
         worker: Worker,
         child: Job,
-        found: Undone,
+        lost: Undone,
         *,
         discarded: bool,
         is_left: bool,
     ) -> dict[str, Any]:
         places = [
-            {"path": each.path, "first": each.first, "last": each.last} for each in found.places
+            {"path": each.path, "first": each.first, "last": each.last} for each in lost.places
         ]
         return {
             "worker_id": worker.id,
@@ -133,8 +137,10 @@ class LostChildChanges:
             each for each in tree.workers if each.job_id == child.id and each.belongs_to_result
         ]
         touched = {each.id: self._worktrees.touched(each) for each in workers}
-        found: dict[str, list[dict[str, Any]]] = {}
+        places_by_worker: dict[str, list[dict[str, Any]]] = {}
         for place in places:
-            own = [name for name, paths in touched.items() if place["path"] in paths]
-            found.setdefault(own[-1] if own else "", []).append(place)
-        return found
+            worker_ids = [
+                worker_id for worker_id, paths in touched.items() if place["path"] in paths
+            ]
+            places_by_worker.setdefault(worker_ids[-1] if worker_ids else "", []).append(place)
+        return places_by_worker

@@ -63,8 +63,8 @@ class Promises:
         """
         if not task.writes:
             return KeptPromises()
-        place = self._repository.project_path(directory)
-        prefix = os.path.relpath(place, directory)
+        project_directory = self._repository.project_path(directory)
+        prefix = os.path.relpath(project_directory, directory)
         touched = [
             os.path.relpath(path, prefix)
             for path in self._repository.differing_paths(start or tip, tip)
@@ -75,13 +75,15 @@ class Promises:
             return KeptPromises()
         ignored = self._repository.ignored_files(directory, [normalized(each) for each in lacking])
         missing = [
-            each for each in lacking if not _is_fulfilled(directory, place, normalized(each))
+            each
+            for each in lacking
+            if not _is_fulfilled(directory, project_directory, normalized(each))
         ]
         committed = self._repository.gate_files(tip).paths() if ignored else ()
         uncommitted = (
             each for each in lacking if held_by(each, ignored) and not held_by(each, committed)
         )
-        saved = self._save(worker, place, ignored[:MOST_SAVED])
+        saved = self._save(worker, project_directory, ignored[:MOST_SAVED])
         return KeptPromises(tuple(missing), tuple(uncommitted), tuple(saved))
 
     def save_sources(
@@ -91,10 +93,10 @@ class Promises:
 
         ``ignored``: all new files that git ignores.
         """
-        written = (each for each in ignored if is_written_by_people(each))
-        found = [each for each in written if _OUTPUT.isdisjoint(each.split("/")[:-1])]
+        candidates = (each for each in ignored if is_written_by_people(each))
+        sources = [each for each in candidates if _OUTPUT.isdisjoint(each.split("/")[:-1])]
         return tuple(
-            self._save(worker, self._repository.project_path(directory), found[:MOST_SAVED])
+            self._save(worker, self._repository.project_path(directory), sources[:MOST_SAVED])
         )
 
     def save_held_back(
@@ -104,25 +106,36 @@ class Promises:
 
         ``held``: files that are not committed. Return ``held`` with the outcome for each file.
         """
-        place = self._repository.project_path(directory)
-        prefix = os.path.relpath(place, directory)
+        project_directory = self._repository.project_path(directory)
+        prefix = os.path.relpath(project_directory, directory)
 
-        def one(each: HeldBack) -> HeldBack:
+        def with_outcome(each: HeldBack) -> HeldBack:
             path = os.path.relpath(each.path, prefix)
             is_here = each.rule.is_of_a_file and not path.startswith("../")
-            return replace(each, saved=is_here and bool(self._save(worker, place, [path])))
+            return replace(
+                each, saved=is_here and bool(self._save(worker, project_directory, [path]))
+            )
 
-        return tuple(map(one, held))
+        return tuple(map(with_outcome, held))
 
-    def _save(self, worker: Worker, place: str, paths: Sequence[str]) -> list[str]:
-        home = f"{self._workspace.worker_directory(worker)}/{SAVED}"
-        return [path for path in paths if _copy_file(f"{place}/{path}", f"{home}/{path}", place)]
+    def _save(self, worker: Worker, project_directory: str, paths: Sequence[str]) -> list[str]:
+        saved_directory = f"{self._workspace.worker_directory(worker)}/{SAVED}"
+        return [
+            path
+            for path in paths
+            if _copy_file(
+                f"{project_directory}/{path}", f"{saved_directory}/{path}", project_directory
+            )
+        ]
 
 
-def _is_fulfilled(directory: str, place: str, path: str) -> bool:
+def _is_fulfilled(directory: str, project_directory: str, path: str) -> bool:
     """True if a promised path, which may be a pattern, has a file in the worktree."""
-    found = (f"{place}/{each}" for each in iglob(path, root_dir=place, recursive=True))
-    paths = chain([f"{place}/{path}"], found)
+    matches = (
+        f"{project_directory}/{each}"
+        for each in iglob(path, root_dir=project_directory, recursive=True)
+    )
+    paths = chain([f"{project_directory}/{path}"], matches)
     return any(is_inside(each, directory) and _has_file(each) for each in paths)
 
 
@@ -136,8 +149,8 @@ def is_hollow(directory: str, path: str) -> bool:
 
     A commit then contains the link, but not the file.
     """
-    whole = f"{directory}/{path}"
-    return os.path.islink(whole) and not is_inside(whole, directory)
+    full_path = f"{directory}/{path}"
+    return os.path.islink(full_path) and not is_inside(full_path, directory)
 
 
 def is_inside(path: str, directory: str) -> bool:
@@ -145,8 +158,8 @@ def is_inside(path: str, directory: str) -> bool:
     return os.path.exists(path) and f"{os.path.realpath(path)}/".startswith(f"{top}/")
 
 
-def _copy_file(source: str, target: str, place: str) -> bool:
-    if not is_inside(source, place) or os.path.islink(source) or not os.path.isfile(source):
+def _copy_file(source: str, target: str, directory: str) -> bool:
+    if not is_inside(source, directory) or os.path.islink(source) or not os.path.isfile(source):
         return False
     os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
     with suppress(FileNotFoundError):

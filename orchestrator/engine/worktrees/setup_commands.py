@@ -54,8 +54,12 @@ def _mark_of(worktree: str) -> Path | None:
     Return None if a worker has removed or changed the worktree's file ``.git``.
     """
     link = os.fsdecode(read_regular(f"{worktree}/.git", _MOST_BYTES) or b"").strip()
-    place = link.removeprefix("gitdir: ")
-    return Path(place, _MARK) if place != link and os.path.isdir(place) else None
+    git_directory = link.removeprefix("gitdir: ")
+    return (
+        Path(git_directory, _MARK)
+        if git_directory != link and os.path.isdir(git_directory)
+        else None
+    )
 
 
 def why_failed(ran: FinishedRun) -> str:
@@ -63,5 +67,5 @@ def why_failed(ran: FinishedRun) -> str:
     if ran.passed:
         return ""
     why = ran.broken or "; ".join(flaw.text for flaw in ran.reading.flaws)
-    printed = one_line(ran.output)[-_MOST_CHARACTERS:]
-    return f"git.setup failed: {why}{f' ({printed})' if printed else ''}; log: {ran.log}"
+    output = one_line(ran.output)[-_MOST_CHARACTERS:]
+    return f"git.setup failed: {why}{f' ({output})' if output else ''}; log: {ran.log}"

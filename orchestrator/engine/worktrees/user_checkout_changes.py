@@ -72,21 +72,25 @@ class UsersCheckout:
     def _adopt(self, root_id: str) -> None:
         """Add the user's changes since the previous run to the recorded state."""
         directory = self._workspace.job_directory(root_id)
-        before, ended = self._recorded_state(root_id), self._previous_end(root_id)
+        recorded_state, end_values = self._recorded_state(root_id), self._previous_end(root_id)
         state = self._repository.checkout_state()
         # Without a readable recorded state, do not add changes: all changes are then reported.
-        names = {*before, *state} if before else ()
-        users = {
-            name for name in names if state.get(name) != ended.get(name, (before or {}).get(name))
+        names = {*recorded_state, *state} if recorded_state else ()
+        user_changes = {
+            name
+            for name in names
+            if state.get(name) != end_values.get(name, (recorded_state or {}).get(name))
         }
-        if before and users:
+        if recorded_state and user_changes:
             path = directory / BEFORE
-            times = os.lstat(path)
-            kept = {name: seen for name, seen in before.items() if name not in users}
-            adopted = {name: state[name] for name in users if name in state}
-            replace_file(path, json.dumps({**kept, **adopted}).encode())
+            status = os.lstat(path)
+            remaining = {
+                name: value for name, value in recorded_state.items() if name not in user_changes
+            }
+            adopted = {name: state[name] for name in user_changes if name in state}
+            replace_file(path, json.dumps({**remaining, **adopted}).encode())
             # Keep the file's time, because ``changes`` reads the logs of refs from this time on.
-            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
         (directory / AT_REST).unlink(missing_ok=True)
 
     def _previous_end(self, root_id: str) -> Mapping[str, str | None]:
@@ -95,8 +99,8 @@ class UsersCheckout:
         The value is None if the entry did not exist at the run's end.
         """
         directory = self._workspace.job_directory(root_id)
-        noted = read_object(directory / AFTER, BEFORE_BYTES, within=directory) or {}
-        return {name: each[1] or None for name, each in noted.items() if isinstance(each, list)}
+        record = read_object(directory / AFTER, BEFORE_BYTES, within=directory) or {}
+        return {name: pair[1] or None for name, pair in record.items() if isinstance(pair, list)}
 
     def restore_git_files(self, root_id: str) -> Sequence[str]:
         """Restore files that git needs, if a worker broke them.
@@ -110,9 +114,9 @@ class UsersCheckout:
 
         Without this check, a worker could make git ignore conflicts.
         """
-        before = (self._recorded_state(root_id) or {}).get(WAYS_TO_MERGE)
+        recorded = (self._recorded_state(root_id) or {}).get(WAYS_TO_MERGE)
         # A server of an earlier version did not record the settings. Then assume no change.
-        if before is None or before == self._repository.ways_to_merge():
+        if recorded is None or recorded == self._repository.ways_to_merge():
             return
         raise RepositoryError(
             "git's merge settings changed while the job ran (merge drivers, core.attributesFile, "
@@ -129,41 +133,50 @@ class UsersCheckout:
 
         Also store the states before and after the changes, for the command ``restore``.
         """
-        before = self._recorded_state(root_id)
-        if before is None:
+        recorded_state = self._recorded_state(root_id)
+        if recorded_state is None:
             return [], None
-        found, state = self._settled(before)
+        changed_entries, state = self._differing_entries(recorded_state)
         directory = self._workspace.job_directory(root_id)
-        noted = {name: [before.get(name, ""), after] for name, after in found.items()}
-        replace_file(directory / AFTER, json.dumps(noted).encode("utf-8", "surrogateescape"))
+        record = {
+            name: [recorded_state.get(name, ""), value] for name, value in changed_entries.items()
+        }
+        replace_file(directory / AFTER, json.dumps(record).encode("utf-8", "surrogateescape"))
         replace_file(directory / AT_REST, b"")
         moves = self._repository.ref_moves(root_id, os.lstat(directory / BEFORE).st_mtime)
-        movers = {each.ref: each.worker_id for each in moves if not each.is_push}
-        named = [change_of(name, str(noted[name][0]), found[name]) for name in sorted(found)]
-        signed = [replace(each, worker_id=movers.get(state_name(each), "")) for each in named]
-        return [*(push_of(each) for each in moves if each.is_push), *signed], state
+        workers_by_ref = {each.ref: each.worker_id for each in moves if not each.is_push}
+        unsigned = [
+            change_of(name, str(record[name][0]), changed_entries[name])
+            for name in sorted(changed_entries)
+        ]
+        with_workers = [
+            replace(each, worker_id=workers_by_ref.get(state_name(each), "")) for each in unsigned
+        ]
+        return [*(push_of(each) for each in moves if each.is_push), *with_workers], state
 
     def is_known(self, root_id: str) -> bool:
         return bool(self._recorded_state(root_id))
 
-    def _settled(self, before: Mapping[str, object]) -> tuple[dict[str, str], Mapping[str, str]]:
+    def _differing_entries(
+        self, recorded_state: Mapping[str, object]
+    ) -> tuple[dict[str, str], Mapping[str, str]]:
         """Return two mappings: the entries that differ from the recorded state, and all entries.
 
         An entry is, for example, a ref or a file of the checkout. Each value is the entry's present
         value; "" for a removed entry. Lock files of running git commands do not count as different.
         """
         state = self._repository.checkout_state()
-        found = _changed_entries(before, state)
-        if any(map(_is_lock, found)):
+        differing = _changed_entries(recorded_state, state)
+        if any(map(_is_lock, differing)):
             time.sleep(LEFT_SECONDS)
             state = self._repository.checkout_state()
-            earlier, found = found, _changed_entries(before, state)
-            found = {
-                name: seen
-                for name, seen in found.items()
-                if not _is_lock(name) or (seen and earlier.get(name) == seen)
+            earlier, differing = differing, _changed_entries(recorded_state, state)
+            differing = {
+                name: value
+                for name, value in differing.items()
+                if not _is_lock(name) or (value and earlier.get(name) == value)
             }
-        return found, state
+        return differing, state
 
     def changed_files(
         self, root_id: str, since: float, state: Mapping[str, str] | None = None
@@ -174,21 +187,30 @@ class UsersCheckout:
         changes. Files that git ignores are omitted. ``state``: the present state from ``changes``;
         None if unknown.
         """
-        before, now = self._recorded_state(root_id), self._repository.checkout_files(state)
-        if not before or now is None:
+        recorded_state, checkout = (
+            self._recorded_state(root_id),
+            self._repository.checkout_files(state),
+        )
+        if not recorded_state or checkout is None:
             return {}
-        files = {
-            name.removeprefix(FILE): seen
-            for name, seen in before.items()
-            if name.startswith(FILE) and not str(seen).startswith("!")
+        recorded_files = {
+            name.removeprefix(FILE): value
+            for name, value in recorded_state.items()
+            if name.startswith(FILE) and not str(value).startswith("!")
         }
-        present = {normpath(f"{now.prefix}{path}"): seen for path, seen in now.files.items()}
-        names = {each for each in (*files, *present) if files.get(each) != present.get(each)}
-        commit = str(before.get(str(before.get("HEAD")), ""))
-        if commit and now.commit and commit != now.commit:
-            names.update(self._repository.changed_paths(commit, now.commit))
-        found = {each: _changed_at(f"{now.top}/{each}") for each in sorted(names)}
-        return {path: at for path, at in found.items() if at >= since}
+        present_files = {
+            normpath(f"{checkout.prefix}{path}"): value for path, value in checkout.files.items()
+        }
+        names = {
+            each
+            for each in (*recorded_files, *present_files)
+            if recorded_files.get(each) != present_files.get(each)
+        }
+        commit = str(recorded_state.get(str(recorded_state.get("HEAD")), ""))
+        if commit and checkout.commit and commit != checkout.commit:
+            names.update(self._repository.changed_paths(commit, checkout.commit))
+        times = {each: _changed_at(f"{checkout.top}/{each}") for each in sorted(names)}
+        return {path: changed_at for path, changed_at in times.items() if changed_at >= since}
 
     def _recorded_state(self, root_id: str) -> Mapping[str, object] | None:
         directory = self._workspace.job_directory(root_id)
@@ -207,21 +229,23 @@ def _changed_entries(before: Mapping[str, object], after: Mapping[str, str]) -> 
     """
     names = {*before, *after}
     if not any(each.startswith(SETTING) for each in before):
-        names = {n for n in names if not n.startswith(SETTING) and n != _WHOLE_CONFIG}
-    return {n: after.get(n, "") for n in names if before.get(n, "") != after.get(n, "")}
+        names = {name for name in names if not name.startswith(SETTING) and name != _WHOLE_CONFIG}
+    return {
+        name: after.get(name, "") for name in names if before.get(name, "") != after.get(name, "")
+    }
 
 
 def at_work(attempts: Iterable[Attempt], at: float) -> list[str]:
     """Return the ids of workers whose attempts ran at the Unix time ``at``, without duplicates."""
-    found = (each.worker_id for each in attempts if _ran_at(each, at))
-    return list(dict.fromkeys(found))
+    worker_ids = (each.worker_id for each in attempts if _ran_at(each, at))
+    return list(dict.fromkeys(worker_ids))
 
 
 def _ran_at(attempt: Attempt, at: float) -> bool:
     exit = attempt.exit
-    began = exit.started_at if exit and exit.started_at else attempt.started_at
-    ended = exit.ended_at if exit and exit.ended_at else attempt.ended_at
-    return began - TICK_SECONDS <= at and (ended is None or at <= ended + TICK_SECONDS)
+    started_at = exit.started_at if exit and exit.started_at else attempt.started_at
+    ended_at = exit.ended_at if exit and exit.ended_at else attempt.ended_at
+    return started_at - TICK_SECONDS <= at and (ended_at is None or at <= ended_at + TICK_SECONDS)
 
 
 def _changed_at(path: str) -> float:

@@ -80,29 +80,29 @@ def merge_result_so_far(repository: Repository, job: Job, worker: Worker, start:
 
     The branch must not be checked out in any worktree.
     """
-    sent = repository.commit_of(sent_ref(worker))
-    if not sent:
+    result = repository.commit_of(sent_ref(worker))
+    if not result:
         return start
     resolves = bool(job.config.resolve and worker.result and worker.result.conflicts)
     if resolves and conflict_resolution.unresolved(repository, worker):
-        start = conflict_resolution.begin(repository, job, worker, sent)
+        start = conflict_resolution.begin(repository, job, worker, result)
         repository.delete_ref(sent_ref(worker))
         return start
     message = worker_commit_message(f"Merge the job's result so far into {worker.id}", worker)
     tip = repository.commit_of(worker_branch(worker)) or start
-    on_start, on_tip = (
-        repository.merge(each, sent, message, merger_of(job), force=False).commit
+    merged_start, merged_tip = (
+        repository.merge(each, result, message, merger_of(job), force=False).commit
         for each in (start, tip)
     )
-    if on_start and on_tip:
+    if merged_start and merged_tip:
         # Move the start, so that changes of other workers do not count as this worker's changes.
-        repository.set_ref(start_ref(worker), on_start)
+        repository.set_ref(start_ref(worker), merged_start)
         failpoints.reached("sent back: its start is known")
-        repository.set_ref(worker_branch(worker), on_tip)
-        repository.set_ref(adopted_result_ref(worker), sent)
-        start = on_start
+        repository.set_ref(worker_branch(worker), merged_tip)
+        repository.set_ref(adopted_result_ref(worker), result)
+        start = merged_start
     elif resolves:
-        start = conflict_resolution.begin(repository, job, worker, sent)
+        start = conflict_resolution.begin(repository, job, worker, result)
     repository.delete_ref(sent_ref(worker))
     return start
 
@@ -245,8 +245,8 @@ class Worktrees:
         """
         if not self.rule.asked_for(tasks, agent or parent.config.agent, parent.config.git):
             return Base()
-        with self._on_node(worker, False) as held:
-            if held is not None and not held.fetch():
+        with self._on_node(worker, False) as node_worktree:
+            if node_worktree is not None and not node_worktree.fetch():
                 raise Unavailable(f"{worker.id} is ending; retry later")
             commit = self._snapshot(worker) or parent.config.base
         return Base(commit=commit) if commit else self._repository.base()
@@ -259,19 +259,19 @@ class Worktrees:
         """
         if time.monotonic() < self._refresh_after.get(worker.key, 0.0):
             return
-        began = time.monotonic()
+        started_at = time.monotonic()
         try:
-            with self._on_node(worker, False) as held:
-                if held is None:
+            with self._on_node(worker, False) as node_worktree:
+                if node_worktree is None:
                     return
-                held.fetch()
+                node_worktree.fetch()
         except (OrchestratorError, OSError) as error:
             payload = {"worker": worker.id, "error": str(error)}
             logger.warning("cannot get the files of a worker from its node", extra=payload)
         finally:
             now = time.monotonic()
-            pause = max(REFRESH_SECONDS, PAUSE_FACTOR * (now - began))
-            live = {key: at for key, at in self._refresh_after.items() if at > now}
+            pause = max(REFRESH_SECONDS, PAUSE_FACTOR * (now - started_at))
+            live = {key: until for key, until in self._refresh_after.items() if until > now}
             self._refresh_after = {**live, worker.key: now + pause}
 
     def directory(self, worker: Worker) -> str:
@@ -303,8 +303,8 @@ class Worktrees:
             except RepositoryError:
                 # Retry, because another thread may be closing a worktree, or another git process
                 # may hold a lock briefly.
-                about = {"worker": assignment.worker.id}
-                logger.warning("cannot open a worktree; retrying", extra=about, exc_info=True)
+                payload = {"worker": assignment.worker.id}
+                logger.warning("cannot open a worktree; retrying", extra=payload, exc_info=True)
                 time.sleep(PAUSE_SECONDS)
                 return self._open_worktree(assignment)
 
@@ -317,13 +317,13 @@ class Worktrees:
         add earlier commits and conflicts. Raise RepositoryError.
         """
         results = assignment.dependency_results
-        names = [each.worker_id for each in results.values()]
-        if omitted := self.omitted(assignment.worker, names):
-            marked = {
+        worker_ids = [each.worker_id for each in results.values()]
+        if omitted := self.omitted(assignment.worker, worker_ids):
+            marked_results = {
                 task_id: replace(each, is_omitted=each.worker_id in omitted)
                 for task_id, each in results.items()
             }
-            assignment = replace(assignment, dependency_results=marked)
+            assignment = replace(assignment, dependency_results=marked_results)
         assignment = with_conflicts(self._repository, assignment)
         if assignment.worker.attempt < 2 or worktree.before == worktree.start:
             return assignment
@@ -399,10 +399,10 @@ class Worktrees:
         job, commit = assignment.job, assignment.job.config.base
         for task_id, result in assignment.dependency_results.items():
             for tip in self.tips_of(job, result.worker_id):
-                words = f"Merge {result.worker_id} ({task_id}) for {assignment.worker.id}"
-                message = worker_commit_message(words, assignment.worker)
-                merged = self._tips.merge(job, commit, tip, message, union=True)
-                commit = merged.commit or commit
+                subject = f"Merge {result.worker_id} ({task_id}) for {assignment.worker.id}"
+                message = worker_commit_message(subject, assignment.worker)
+                merge = self._tips.merge(job, commit, tip, message, union=True)
+                commit = merge.commit or commit
         return commit
 
     def omitted(self, worker: Worker, dependencies: Sequence[str]) -> tuple[str, ...]:
@@ -440,39 +440,43 @@ class Worktrees:
         ``began``: the child job's base. ``result``: the commit of the result. ``branch``: the full
         name of the result branch.
         """
-        brought: MergeIntoParent | None = None
+        addition: MergeIntoParent | None = None
         why = ""
         for _ in range(MOST_TRIES):
-            with self._on_node(parent, True) as held:
-                if held is None and brought is not None:
+            with self._on_node(parent, True) as node_worktree:
+                if node_worktree is None and addition is not None:
                     # The files are on this server since the previous round, which added the result.
-                    return brought
-                if held is not None and not held.fetch():
+                    return addition
+                if node_worktree is not None and not node_worktree.fetch():
                     # The attempt is ending. In the next round, the server has its files.
                     continue
-                now = self._snapshot(parent)
-                if not now:
+                snapshot = self._snapshot(parent)
+                if not snapshot:
                     return None
-                merged = self._merge_result(job, now, began, result)
-                if held is not None:
-                    then, branches = merged.commit or now, {branch: result}
-                    why = held.bring(FileChange(now=now, then=then, branches=branches))
+                merge = self._merge_result(job, snapshot, began, result)
+                if node_worktree is not None:
+                    new_commit, branches = merge.commit or snapshot, {branch: result}
+                    why = node_worktree.bring(
+                        FileChange(now=snapshot, then=new_commit, branches=branches)
+                    )
                     if why:
                         continue
-                if merged.commit:
-                    self._repository.update_files(self.directory(parent), now, merged.commit)
-                brought = MergeIntoParent(now, merged)
-                if held is not None:
-                    return brought
+                if merge.commit:
+                    self._repository.update_files(self.directory(parent), snapshot, merge.commit)
+                addition = MergeIntoParent(snapshot, merge)
+                if node_worktree is not None:
+                    return addition
         raise RepositoryError(
             f"the files of {parent.id} are on another node, and the result of its child job "
             f"{job.id} cannot be added to them: {why}; the result is on branch {short(branch)}"
         )
 
-    def _merge_result(self, job: Job, now: str, began: str, result: str) -> Merge:
-        ours = now
-        if not self._repository.contains(now, began):
-            ours = self._repository.create_merge_commit(now, began, "State before", merger_of(job))
+    def _merge_result(self, job: Job, snapshot: str, base: str, result: str) -> Merge:
+        ours = snapshot
+        if not self._repository.contains(snapshot, base):
+            ours = self._repository.create_merge_commit(
+                snapshot, base, "State before", merger_of(job)
+            )
         return self._tips.merge(job, ours, result, f"Merge job {job.id}")
 
     def close_attempt(
@@ -498,8 +502,8 @@ class Worktrees:
         self.checkout.restore_git_files(worker.root_id)
         self._undo_gates(worker, worktree)
         start = self._restore_start(worker, worktree)
-        last = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
-        last = self._repository.commit_of(last) or worktree.before or start
+        ref = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
+        last = self._repository.commit_of(ref) or worktree.before or start
         faults, interrupted = self._repository.repair_worktree(
             worktree.directory, worktree.branch, last
         )
@@ -507,10 +511,10 @@ class Worktrees:
         work, changed = self._commit_work(worker, task, worktree, start, last)
         self.checkpoints.end(self.place_of(worker), work.commit, interrupted)
         self._repository.abort_operation(worktree.directory)
-        marked = self._repository.conflict_markers(start, work.commit) if changed and start else ()
-        found = self._changes(worker, task, worktree, start, work, changed)
-        has_conflicts = unresolved and bool(marked)
-        return replace(found, faults=(*faults, *marked), has_conflicts=has_conflicts)
+        markers = self._repository.conflict_markers(start, work.commit) if changed and start else ()
+        changes = self._changes(worker, task, worktree, start, work, changed)
+        has_conflicts = unresolved and bool(markers)
+        return replace(changes, faults=(*faults, *markers), has_conflicts=has_conflicts)
 
     def _commit_work(
         self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree, start: str, last: str
@@ -520,25 +524,27 @@ class Worktrees:
         Return the commit, and True if the attempt changed anything. ``start``: the worker's start
         commit. ``last``: the commit before the attempt.
         """
-        words = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
-        message = worker_commit_message(cut(words, 72), worker)
-        author, promised = signature_of(worker), [normalized(each) for each in task.writes]
-        self._move_reports(worker, worktree, promised)
-        place = worktree.directory, worktree.branch
-        tip = self._repository.commit(*place, message, author, promised)
+        title = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
+        message = worker_commit_message(cut(title, 72), worker)
+        author, promised_paths = signature_of(worker), [normalized(each) for each in task.writes]
+        self._move_reports(worker, worktree, promised_paths)
+        target = worktree.directory, worktree.branch
+        tip = self._repository.commit(*target, message, author, promised_paths)
         failpoints.reached("worktree: loose files are committed")
-        folded = self._repository.merge_side_work(*place, tip, message, author, promised)
-        tip, held = folded.commit, folded.held_back
+        merged_work = self._repository.merge_side_work(
+            *target, tip, message, author, promised_paths
+        )
+        tip, held_back = merged_work.commit, merged_work.held_back
         if self._fold_attempts and start:
             onto = last if self._repository.contains(tip, last) else start
-            how = worktree.branch, onto, tip, message, held
-            tip, held = without_held_back(self._repository, *how)
+            arguments = worktree.branch, onto, tip, message, held_back
+            tip, held_back = without_held_back(self._repository, *arguments)
         changed = tip != (worktree.before or start)
         tip = without_secrets(self._repository, worker, worktree.branch, start, tip, message)
         if self._fold_attempts:
             tip = without_refused(self._repository, worker, worktree.branch, tip, message)
         failpoints.reached("worktree: committed")
-        return replace(folded, commit=tip, held_back=held), changed
+        return replace(merged_work, commit=tip, held_back=held_back), changed
 
     def _changes(
         self,
@@ -556,28 +562,28 @@ class Worktrees:
         """
         tip = work.commit
         files = self._repository.changed_paths(start or tip, tip)
-        others = self.of_children(worker, start, tip)
-        own = tuple(each for each in files if each not in others)[:MOST_FILES]
+        child_files = self.of_children(worker, start, tip)
+        own_files = tuple(each for each in files if each not in child_files)[:MOST_FILES]
         touched = self._repository.differing_paths(start or tip, tip)
-        gone = {*touched} - {*files} - others
+        removed = {*touched} - {*files} - child_files
         size = self._repository.change_size(start or tip, tip) if len(task.agents) > 1 else None
         has_work = bool(files) or (bool(start) and tip != start and bool(touched))
-        kept = self._promises.check(worker, task, worktree.directory, start, tip)
+        promises = self._promises.check(worker, task, worktree.directory, start, tip)
         return WorkerChanges(
-            own,
+            own_files,
             changed,
             size=size,
             has_work=has_work,
-            missing=kept.missing,
-            ignored=kept.ignored,
-            saved=kept.saved,
+            missing=promises.missing,
+            ignored=promises.ignored,
+            saved=promises.saved,
             ignored_sources=self._promises.save_sources(
                 worker, worktree.directory, self.checkpoints.new_ignored(worker)
             ),
             side_work=work.work,
             held_back=self._promises.save_held_back(worker, worktree.directory, work.held_back),
             commit=tip,
-            removed=tuple(sorted(gone))[:MOST_FILES],
+            removed=tuple(sorted(removed))[:MOST_FILES],
         )
 
     def _undo_gates(self, worker: Worker, worktree: WorkerWorktree) -> None:
@@ -586,20 +592,20 @@ class Worktrees:
         An attempt is closed a second time if the server ended while the attempt's gates ran.
         """
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{after(worker.attempt)}"
-        closed = self._repository.commit_of(ref)
-        if closed and closed == self._repository.commit_of(worktree.branch):
+        closed_commit = self._repository.commit_of(ref)
+        if closed_commit and closed_commit == self._repository.commit_of(worktree.branch):
             with suppress(RepositoryError, OSError):
-                self._repository.restore_files(worktree.directory, closed)
+                self._repository.restore_files(worktree.directory, closed_commit)
 
     def _restore_start(self, worker: Worker, worktree: WorkerWorktree) -> str:
         """Restore the ref of the worker's start commit, and return the commit.
 
         The worker may have removed or moved the ref.
         """
-        present = self._repository.commit_of(start_ref(worker))
-        if worktree.start and present != worktree.start:
+        stored_start = self._repository.commit_of(start_ref(worker))
+        if worktree.start and stored_start != worktree.start:
             self._repository.set_ref(start_ref(worker), worktree.start)
-        return worktree.start or present
+        return worktree.start or stored_start
 
     def patch(self, worker: Worker, most_bytes: int) -> str:
         """Return an ended worker's changes as a patch of at most ``most_bytes`` bytes.
@@ -637,9 +643,9 @@ class Worktrees:
         """
         start = self._repository.commit_of(start_ref(worker))
         tip = self._repository.commit_of(worker_branch(worker))
-        others = self.of_children(worker, start, tip)
+        child_files = self.of_children(worker, start, tip)
         files = self._repository.changed_paths(start or tip, tip)
-        return tuple(each for each in files if each not in others)[:MOST_FILES]
+        return tuple(each for each in files if each not in child_files)[:MOST_FILES]
 
     def of_children(self, worker: Worker, start: str, tip: str) -> set[str]:
         """Return the files that only the worker's child jobs changed or removed.
@@ -647,27 +653,29 @@ class Worktrees:
         Files that the worker itself also changed are omitted. ``start``, ``tip``: the worker's
         start commit and branch head; "" without a worktree.
         """
-        found: set[str] = set()
+        child_paths: set[str] = set()
         for child in self.children(worker):
-            made = set(self._repository.differing_paths(child.base, child.result))
+            paths = set(self._repository.differing_paths(child.base, child.result))
             # Without a worktree, ``start`` and ``tip`` are empty. The worker itself then changed no
             # file.
-            made -= set(self._repository.differing_paths(start, child.base)) if start else set()
-            found |= made - (
+            paths -= set(self._repository.differing_paths(start, child.base)) if start else set()
+            child_paths |= paths - (
                 set(self._repository.differing_paths(child.result, tip)) if tip else set()
             )
-        return found
+        return child_paths
 
     def _move_reports(
-        self, worker: Worker, worktree: WorkerWorktree, promised: Collection[str]
+        self, worker: Worker, worktree: WorkerWorktree, promised_paths: Collection[str]
     ) -> None:
-        home = self._workspace.worker_directory(worker)
+        worker_directory = self._workspace.worker_directory(worker)
         cwd = self._repository.project_path(worktree.directory)
-        reports = (each for each in REPORT_NAMES if each not in promised)
+        reports = (each for each in REPORT_NAMES if each not in promised_paths)
         for name in (each for each in reports if os.path.isfile(f"{cwd}/{each}")):
-            inside = os.path.relpath(f"{cwd}/{name}", worktree.directory)
-            if not self._repository.tracks(self._repository.commit_of(start_ref(worker)), inside):
-                os.replace(f"{cwd}/{name}", f"{home}/{name}")
+            relative_path = os.path.relpath(f"{cwd}/{name}", worktree.directory)
+            if not self._repository.tracks(
+                self._repository.commit_of(start_ref(worker)), relative_path
+            ):
+                os.replace(f"{cwd}/{name}", f"{worker_directory}/{name}")
 
     def children(self, worker: Worker) -> list[ChildResult]:
         return child_results(self._repository.commits_below(child_refs(worker.root_id, worker.id)))

@@ -53,11 +53,13 @@ class WorktreeRule:
         """True if the worker's agent can resolve conflicts; False for a command."""
         return worker.agent in self._agents.names() and self._agents.reads_prompt(worker.agent)
 
-    def _wants_worktree(self, name: str, task: TaskSpec, git: str) -> bool:
+    def _wants_worktree(self, agent_name: str, task: TaskSpec, git: str) -> bool:
         if task.works_in_project or task.approve:
             return False
-        asked = git if git == GitUse.OFF else task.git or git
-        return task.needs_worktree(git) or (asked != GitUse.OFF and self.changes_files(name, task))
+        git_use = git if git == GitUse.OFF else task.git or git
+        return task.needs_worktree(git) or (
+            git_use != GitUse.OFF and self.changes_files(agent_name, task)
+        )
 
     def changes_files(self, name: str, task: TaskSpec) -> bool:
         """True if the agent's work is to change files; False for a command."""
@@ -166,5 +168,5 @@ def _has_finally_ended(worker: Worker) -> bool:
 
     After a lost attempt, the result is False, because the attempt's process may still run.
     """
-    known = worker.result is not None and worker.result.exit_code is not None
-    return worker.status.ended and (worker.status.succeeded or known)
+    has_exit_code = worker.result is not None and worker.result.exit_code is not None
+    return worker.status.ended and (worker.status.succeeded or has_exit_code)
