@@ -52,18 +52,19 @@ class AgentPlans:
             return evidence.with_rejected("plan", error.message)
         return replace(evidence, output=json.dumps(plan.model_dump(mode="json"), indent=1))
 
-    def _check_number_of_tasks(self, planner: Worker, tasks: int, request: str) -> None:
+    def _check_number_of_tasks(self, planner: Worker, task_count: int, request: str) -> None:
         """Raise InvalidRequest if a planner's first plan has more than twice the usual tasks.
 
         The planner must then confirm the plan, or create a smaller plan. The usual number of tasks
         is ``USUAL_TASKS``, or the number of tasks that the rules find in ``request``, if larger.
-        ``tasks``: number of tasks of the plan.
+        ``task_count``: number of tasks of the plan.
         """
-        asked_for = max(USUAL_TASKS, len(self._rules.plan(request)))
-        if planner.attempt == 1 and tasks > 2 * asked_for:
+        usual_tasks = max(USUAL_TASKS, len(self._rules.plan(request)))
+        if planner.attempt == 1 and task_count > 2 * usual_tasks:
             raise InvalidRequest(
-                f"the plan has {tasks} tasks. Make fewer and larger tasks, 3 to {USUAL_TASKS}. If "
-                f"the request itself asks for {tasks} tasks, answer with the same plan again"
+                f"the plan has {task_count} tasks. Make fewer and larger tasks, 3 to "
+                f"{USUAL_TASKS}. If the request itself asks for {task_count} tasks, answer with "
+                "the same plan again"
             )
 
     def take(self, job_id: str, now: float) -> None:
@@ -76,15 +77,15 @@ class AgentPlans:
         if not view.awaits_plan(job_id):
             return
         job, planner = view.jobs[job_id], view.planner_of(job_id)
-        refused = view.logins_refused(now)
+        refused_logins = view.logins_refused(now)
         if not planner.status.succeeded:
             reason = f"{planner.agent} created no plan: {planner.reason}"
-        for source, made in self._possible_plans(job, planner):
+        for source, make_tasks in self._possible_plans(job, planner):
             try:
-                tasks = made()
+                tasks = make_tasks()
                 check_tasks(tasks)
                 workers = self._submission_builder.workers_for_plan(
-                    self._scheduler, job, tasks, refused
+                    self._scheduler, job, tasks, refused_logins
                 )
                 self._scheduler.check_locks(job, tasks)
             except (InvalidRequest, Deadlock) as error:
@@ -127,5 +128,5 @@ def _next_command(job: Job) -> str:
     if not job.is_root or len(request) > _MOST_REQUEST or not request.isprintable():
         return text
     # Put the command at the end, because the request in the command may contain any character.
-    rules = f"{COMMAND} run --planner {RULES} {quote(request)}"
-    return f"{text}; or let the rules split the request: {rules}"
+    command = f"{COMMAND} run --planner {RULES} {quote(request)}"
+    return f"{text}; or let the rules split the request: {command}"

@@ -79,28 +79,28 @@ class AgentChoice:
     def of_task(self, config: JobConfig, task: TaskSpec, refused: Collection[str]) -> list[str]:
         if task.approve:
             return [PERSON]
-        asked = task.agents or (self._default_for(task, config.agent),)
-        tasks = [task.of_candidate(place) for place in range(len(asked))]
-        pairs = zip(asked, tasks, strict=True)
-        names = [self._agents.resolve(name, each, refused) for name, each in pairs]
-        for given, name, each in zip(asked, names, tasks, strict=True):
-            self._agents.get(name).check(each)
-            self._check_model(given, name, each)
+        requested_names = task.agents or (self._default_for(task, config.agent),)
+        tasks = [task.of_candidate(index) for index in range(len(requested_names))]
+        pairs = zip(requested_names, tasks, strict=True)
+        names = [self._agents.resolve(name, candidate, refused) for name, candidate in pairs]
+        for requested_name, name, candidate in zip(requested_names, names, tasks, strict=True):
+            self._agents.get(name).check(candidate)
+            self._check_model(requested_name, name, candidate)
         if task.role:
             self._roles.check(task.role)
         if task.requires or task.node:
             self._check_machine(task, names)
         return names
 
-    def _check_model(self, given: str, name: str, task: TaskSpec) -> None:
+    def _check_model(self, requested_name: str, name: str, task: TaskSpec) -> None:
         """Raise InvalidRequest if the task names a model, but its agent does not accept a model.
 
-        ``given``: the agent's name in the request. ``name``: the agent that runs the task.
+        ``requested_name``: the agent's name in the request. ``name``: the agent that runs the task.
 
-        If ``given`` is ``auto``, a task with a prompt may always name a model. The model is ignored
-        if ``auto`` selects an agent without a model.
+        If ``requested_name`` is ``auto``, a task with a prompt may always name a model. The model
+        is ignored if ``auto`` selects an agent without a model.
         """
-        is_chosen = given != AUTO or task.command is not None
+        is_chosen = requested_name != AUTO or task.command is not None
         if task.model and is_chosen and not self._agents.takes_model(name):
             raise InvalidRequest(
                 f"task {task.id!r}: agent {name!r} takes no model; remove the model "
@@ -145,14 +145,14 @@ class AgentChoice:
 
     def record_fallback(self, scheduler: Scheduler, job: Job, now: float) -> None:
         """Record an agent fallback if a failed login prevents the use of the best agent."""
-        refused = scheduler.view.logins_refused(now)
-        if not refused:
+        refused_logins = scheduler.view.logins_refused(now)
+        if not refused_logins:
             return
         any_task = TaskSpec(id="any")
         best = self._agents.resolve(AUTO, any_task)
-        instead = self._agents.resolve(AUTO, any_task, refused)
-        if instead != best:
-            scheduler.agent_passed_over(job, best, instead, refused[best], now)
+        replacement = self._agents.resolve(AUTO, any_task, refused_logins)
+        if replacement != best:
+            scheduler.agent_passed_over(job, best, replacement, refused_logins[best], now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,9 +209,11 @@ class GatePlans:
         job = None if worker is None else store.job(worker.job_id)
         if root is None or job is None:
             return GatePlan(), ""  # A later check rejects the request, with a better message.
-        first = root.config.base or job.config.base or base
-        asked = config.get("gates")
-        return self.of_child(asked, self._with_default_gates(job.config, base), first), first
+        root_base = root.config.base or job.config.base or base
+        requested_gates = config.get("gates")
+        return self.of_child(
+            requested_gates, self._with_default_gates(job.config, base), root_base
+        ), root_base
 
     def _with_default_gates(self, parent: JobConfig, base: str) -> JobConfig:
         """Return the parent job's settings, if necessary with the default gates of ``base``.
@@ -239,10 +241,10 @@ class GatePlans:
         ``asked``: the requested gates, or None. ``root_base``: start commit of the root job.
         """
         names = {gate.name for gate in parent.gates}
-        more = [
+        new_gates = [
             each for each in self._requested_gates(asked or (), root_base) if each.name not in names
         ]
-        return GatePlan((*parent.gates, *more), parent.gates_off and not more)
+        return GatePlan((*parent.gates, *new_gates), parent.gates_off and not new_gates)
 
     def of_tasks(self, tasks: Sequence[TaskSpec], base: str) -> tuple[TaskSpec, ...]:
         return tuple(
@@ -257,12 +259,12 @@ class GatePlans:
     def _default_gates_at(self, base: str) -> tuple[Gate, ...]:
         return tuple(self._finder.default_gates(self._files(base))) if base else ()
 
-    def _requested_gates(self, asked: Sequence[Gate], base: str) -> tuple[Gate, ...]:
-        if not asked:
+    def _requested_gates(self, gates: Sequence[Gate], base: str) -> tuple[Gate, ...]:
+        if not gates:
             return ()
         if not base:
-            asked = [each for each in asked if each.run != AUTO_RUN]
-        return tuple(self._finder.named(asked, self._files(base)))
+            gates = [each for each in gates if each.run != AUTO_RUN]
+        return tuple(self._finder.named(gates, self._files(base)))
 
     def _files(self, base: str) -> GateFiles:
         return self._repository.gate_files(base) if base else _NoFiles()

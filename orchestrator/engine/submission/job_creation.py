@@ -41,9 +41,9 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> Ancestry:
     parent = view.workers[key]
     parent_job = view.job_of(parent)
     ancestors = [parent_job, *view.ancestors(parent_job)]
-    above = [view.workers[job.parent_key] for job in ancestors if job.parent_key]
-    tasks = [view.task_of(worker) for worker in (parent, *above)]
-    size = view.size_of(parent_job)
+    ancestor_workers = [view.workers[job.parent_key] for job in ancestors if job.parent_key]
+    tasks = [view.task_of(worker) for worker in (parent, *ancestor_workers)]
+    tree_size = view.size_of(parent_job)
     return Ancestry(
         parent_job=parent_job,
         parent=parent,
@@ -51,9 +51,9 @@ def ancestry_of(scheduler: Scheduler, key: WorkerKey, now: float) -> Ancestry:
         worker_digests=frozenset(
             job_admission.digest(text, ()) for task in tasks for text in (task.prompt, task.title)
         ),
-        child_jobs_in_root=size.child_jobs,
-        workers_in_root=size.workers,
-        remaining_caps=size.remaining_caps,
+        child_jobs_in_root=tree_size.child_jobs,
+        workers_in_root=tree_size.workers,
+        remaining_caps=tree_size.remaining_caps,
         now=now,
     )
 
@@ -163,78 +163,89 @@ class SubmissionBuilder:
         """
         return raised_config(config, asked, self._ceilings)
 
-    def _is_to_build(self, asked: ResolvedSubmission) -> bool:
-        if asked.tasks and all(task.command is not None for task in asked.tasks):
+    def _is_to_build(self, resolved: ResolvedSubmission) -> bool:
+        if resolved.tasks and all(task.command is not None for task in resolved.tasks):
             return False
-        return self._asks_to_build(asked.submission.request)
+        return self._asks_to_build(resolved.submission.request)
 
-    def _submit_root(self, scheduler: Scheduler, asked: ResolvedSubmission, now: float) -> Accepted:
-        _check_quotas(scheduler, asked.caller.full_name, now)
-        config = root_config(asked.submission.config, self._defaults, self._ceilings)
-        config = _within_key_limits(config, asked, scheduler.view.limits_of(asked.caller.full_name))
-        check_timeouts(asked.tasks, self._ceilings)
-        base = asked.base
+    def _submit_root(
+        self, scheduler: Scheduler, resolved: ResolvedSubmission, now: float
+    ) -> Accepted:
+        _check_quotas(scheduler, resolved.caller.full_name, now)
+        config = root_config(resolved.submission.config, self._defaults, self._ceilings)
+        config = _within_key_limits(
+            config, resolved, scheduler.view.limits_of(resolved.caller.full_name)
+        )
+        check_timeouts(resolved.tasks, self._ceilings)
+        base = resolved.base
         config = replace(config, base=base.commit, base_branch=base.branch)
         config = replace(config, include_dirty=base.dirty, git_note=base.note)
         config = replace(config, has_submodules=base.has_submodules)
-        config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
-        config = replace(config, asks_to_build=self._is_to_build(asked))
-        job = self._add_job(scheduler, asked, _new_root_job(asked, config, now), 0, now)
+        config = replace(config, gates=resolved.gates.gates, gates_off=resolved.gates.is_off)
+        config = replace(config, asks_to_build=self._is_to_build(resolved))
+        job = self._add_job(scheduler, resolved, _new_root_job(resolved, config, now), 0, now)
         return Accepted(
             job=job, left=self.remaining_quota_of(job, scheduler.view.size_of(job), now)
         )
 
     def _submit_child(
-        self, scheduler: Scheduler, asked: ResolvedSubmission, attempt: Attempt, now: float
+        self, scheduler: Scheduler, resolved: ResolvedSubmission, attempt: Attempt, now: float
     ) -> Accepted:
         scheduler.view.check_current(attempt)
         key = attempt.key
-        line = ancestry_of(scheduler, key, now)
-        if line.parent.is_adviser:
-            adviser = "planner" if line.parent.is_planner else "reviewer"
+        ancestry = ancestry_of(scheduler, key, now)
+        if ancestry.parent.is_adviser:
+            adviser = "planner" if ancestry.parent.is_planner else "reviewer"
             raise Refused(
                 f"a {adviser} may not start child jobs; answer without child jobs",
                 kind="recursion-disabled",
             )
-        if line.parent_job.stop_cause is not None:
+        if ancestry.parent_job.stop_cause is not None:
             raise Conflict(
                 "the job of this worker is being cancelled; the worker may not start child jobs"
             )
-        again = same_child(scheduler, line.parent, asked.digest, asked.discarded)
-        if again is not None:
-            scheduler.attach(key, again.id, now)
-            return self._accepted_child(scheduler, again, line, duplicate=True)
-        scheduler.view.check_day(line.root.submitted_by, now)
-        job_admission.check_child(asked.submission.config, line, self._ceilings)
-        prompt = None if asked.submission.tasks else asked.digest
-        job_admission.check_cycle(asked.digest, prompt, line, self._remaining_quota(line))
-        config = child_config(asked.submission.config, line)
-        asked = replace(asked, tasks=within_root(asked.tasks, line.root.config))
-        check_workdir(asked.tasks, scheduler.view.task_of(line.parent))
-        base = asked.base.commit or line.parent_job.config.base
-        config = replace(config, base=base, git_note=asked.base.note)
-        found = asked.base.has_submodules or line.parent_job.config.has_submodules
-        config = replace(config, has_submodules=found)
-        config = replace(config, asks_to_build=self._is_to_build(asked))
-        config = replace(config, gates=asked.gates.gates, gates_off=asked.gates.is_off)
-        job = replace(
-            _new_root_job(asked, config, now),
-            root_id=key.root_id,
-            depth=line.parent_job.depth + 1,
-            parent_worker_id=key.worker_id,
-            parent_job_id=line.parent_job.id,
+        earlier_child = same_child(scheduler, ancestry.parent, resolved.digest, resolved.discarded)
+        if earlier_child is not None:
+            scheduler.attach(key, earlier_child.id, now)
+            return self._accepted_child(scheduler, earlier_child, ancestry, duplicate=True)
+        scheduler.view.check_day(ancestry.root.submitted_by, now)
+        job_admission.check_child(resolved.submission.config, ancestry, self._ceilings)
+        prompt = None if resolved.submission.tasks else resolved.digest
+        job_admission.check_cycle(
+            resolved.digest, prompt, ancestry, self._remaining_quota(ancestry)
         )
-        job = self._add_job(scheduler, asked, job, line.workers_in_root, now)
+        config = child_config(resolved.submission.config, ancestry)
+        resolved = replace(resolved, tasks=within_root(resolved.tasks, ancestry.root.config))
+        check_workdir(resolved.tasks, scheduler.view.task_of(ancestry.parent))
+        base = resolved.base.commit or ancestry.parent_job.config.base
+        config = replace(config, base=base, git_note=resolved.base.note)
+        has_submodules = resolved.base.has_submodules or ancestry.parent_job.config.has_submodules
+        config = replace(config, has_submodules=has_submodules)
+        config = replace(config, asks_to_build=self._is_to_build(resolved))
+        config = replace(config, gates=resolved.gates.gates, gates_off=resolved.gates.is_off)
+        job = replace(
+            _new_root_job(resolved, config, now),
+            root_id=key.root_id,
+            depth=ancestry.parent_job.depth + 1,
+            parent_worker_id=key.worker_id,
+            parent_job_id=ancestry.parent_job.id,
+        )
+        job = self._add_job(scheduler, resolved, job, ancestry.workers_in_root, now)
         return self._accepted_child(scheduler, job, ancestry_of(scheduler, key, now))
 
     def _add_job(
-        self, scheduler: Scheduler, asked: ResolvedSubmission, job: Job, already: int, now: float
+        self,
+        scheduler: Scheduler,
+        resolved: ResolvedSubmission,
+        job: Job,
+        existing_workers: int,
+        now: float,
     ) -> Job:
-        self._choice.check_names(asked.submission.config)
-        refused = scheduler.view.logins_refused(now)
-        agent = self._choice.planning_agent(job.config, asked.submission, refused)
+        self._choice.check_names(resolved.submission.config)
+        refused_logins = scheduler.view.logins_refused(now)
+        agent = self._choice.planning_agent(job.config, resolved.submission, refused_logins)
         if agent is not None:
-            job_admission.check_total(job.config, already, 1)
+            job_admission.check_total(job.config, existing_workers, 1)
             job = replace(
                 job,
                 status=JobStatus.PLANNING,
@@ -247,9 +258,11 @@ class SubmissionBuilder:
             return job
         if job.config.approve:
             job = replace(job, status=JobStatus.PLANNING, **approval_wait_fields(job))
-        first = _next_number(scheduler, job)
-        workers = self._admitted_workers(job, asked.tasks, already, first, refused)
-        tasks = self._choice.with_reviewers(asked.tasks, refused)
+        first_number = _next_number(scheduler, job)
+        workers = self._admitted_workers(
+            job, resolved.tasks, existing_workers, first_number, refused_logins
+        )
+        tasks = self._choice.with_reviewers(resolved.tasks, refused_logins)
         scheduler.submit(job, tasks, workers, now)
         self._choice.record_fallback(scheduler, job, now)
         return job
@@ -266,8 +279,10 @@ class SubmissionBuilder:
         ``refused``: names of agents whose login failed recently. Raise InvalidRequest or Refused if
         the job cannot have these tasks.
         """
-        already = scheduler.view.size_of(job).workers
-        return self._admitted_workers(job, tasks, already, _next_number(scheduler, job), refused)
+        existing_workers = scheduler.view.size_of(job).workers
+        return self._admitted_workers(
+            job, tasks, existing_workers, _next_number(scheduler, job), refused
+        )
 
     def edited_plan(
         self, scheduler: Scheduler, job: Job, tasks: Sequence[TaskSpec], now: float
@@ -278,39 +293,39 @@ class SubmissionBuilder:
         Refused.
         """
         check_timeouts(tasks, self._ceilings)
-        refused = scheduler.view.logins_refused(now)
-        replaced = len(scheduler.view.workers_of(job.id))
-        already = scheduler.view.size_of(job).workers - replaced
-        first = 1 if job.is_root else _next_number(scheduler, job) - replaced
-        workers = self._admitted_workers(job, tasks, already, first, refused)
-        return self._choice.with_reviewers(tasks, refused), workers
+        refused_logins = scheduler.view.logins_refused(now)
+        replaced_workers = len(scheduler.view.workers_of(job.id))
+        existing_workers = scheduler.view.size_of(job).workers - replaced_workers
+        first_number = 1 if job.is_root else _next_number(scheduler, job) - replaced_workers
+        workers = self._admitted_workers(job, tasks, existing_workers, first_number, refused_logins)
+        return self._choice.with_reviewers(tasks, refused_logins), workers
 
     def _admitted_workers(
         self,
         job: Job,
         tasks: Sequence[TaskSpec],
-        already: int,
-        first: int,
-        refused: Collection[str],
+        existing_workers: int,
+        first_number: int,
+        refused_logins: Collection[str],
     ) -> list[Worker]:
-        workers = self._new_workers(job, tasks, first, refused)
+        workers = self._new_workers(job, tasks, first_number, refused_logins)
         self._check_prices(job, tasks, workers)
         job_admission.check_size(tasks, len(workers), self._ceilings)
-        job_admission.check_total(job.config, already, len(workers))
+        job_admission.check_total(job.config, existing_workers, len(workers))
         return workers
 
     def _check_prices(self, job: Job, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> None:
         if not self._refuses_unpriced:
             return
-        by_id = {task.id: task for task in tasks}
-        places: Counter[str] = Counter()
+        tasks_by_id = {task.id: task for task in tasks}
+        candidate_counts: Counter[str] = Counter()
         for worker in workers:
-            task = by_id[worker.task_id].of_candidate(places[worker.task_id])
-            places[worker.task_id] += 1
-            capped = job.config.max_cost_usd is not None or task.max_cost_usd is not None
+            task = tasks_by_id[worker.task_id].of_candidate(candidate_counts[worker.task_id])
+            candidate_counts[worker.task_id] += 1
+            is_capped = job.config.max_cost_usd is not None or task.max_cost_usd is not None
             if worker.is_question:
                 continue
-            if capped and self._agents.is_priced(worker.agent, task.model) is False:
+            if is_capped and self._agents.is_priced(worker.agent, task.model) is False:
                 model = task.model or "its model"
                 raise Refused(
                     f"cannot enforce max_cost_usd for task {task.id!r}: the price of {model} "
@@ -324,14 +339,14 @@ class SubmissionBuilder:
         self,
         scheduler: Scheduler,
         job: Job,
-        line: Ancestry,
+        ancestry: Ancestry,
         duplicate: bool = False,
     ) -> Accepted:
         return Accepted(
             job=job,
             duplicate=duplicate,
-            left=self.remaining_quota_of(job, scheduler.view.size_of(job), line.now),
-            caller_left=self._remaining_quota(line),
+            left=self.remaining_quota_of(job, scheduler.view.size_of(job), ancestry.now),
+            caller_left=self._remaining_quota(ancestry),
         )
 
     def remaining_quota_of(self, job: Job, tree: TreeSize, now: float) -> dict[str, object]:
@@ -350,21 +365,25 @@ class SubmissionBuilder:
     ) -> dict[str, object]:
         return self._remaining_quota(ancestry_of(scheduler, worker.key, now))
 
-    def _remaining_quota(self, line: Ancestry) -> dict[str, object]:
-        return job_admission.remaining_quota(line, self._ceilings)
+    def _remaining_quota(self, ancestry: Ancestry) -> dict[str, object]:
+        return job_admission.remaining_quota(ancestry, self._ceilings)
 
     def _new_workers(
-        self, job: Job, tasks: Sequence[TaskSpec], first: int, refused: Collection[str]
+        self,
+        job: Job,
+        tasks: Sequence[TaskSpec],
+        first_number: int,
+        refused_logins: Collection[str],
     ) -> list[Worker]:
         prefix = job.parent_worker_id or "worker"
         pairs = [
             (task, name)
             for task in tasks
-            for name in self._choice.of_task(job.config, task, refused)
+            for name in self._choice.of_task(job.config, task, refused_logins)
         ]
         return [
             Worker(
-                id=f"{prefix}_{first + index}",
+                id=f"{prefix}_{first_number + index}",
                 job_id=job.id,
                 root_id=job.root_id,
                 task_id=task.id,
@@ -391,20 +410,21 @@ def _check_quotas(scheduler: Scheduler, key_name: str, now: float) -> None:
 
 
 def _within_key_limits(
-    config: JobConfig, asked: ResolvedSubmission, limits: KeyLimits
+    config: JobConfig, resolved: ResolvedSubmission, limits: KeyLimits
 ) -> JobConfig:
-    name, most = asked.caller.full_name, limits.max_workers
-    if most is None:
+    key_name, max_workers = resolved.caller.full_name, limits.max_workers
+    if max_workers is None:
         return config
-    wanted = asked.submission.config.get("max_workers")
-    if wanted is not None and wanted > most:
+    requested = resolved.submission.config.get("max_workers")
+    if requested is not None and requested > max_workers:
         raise Refused(
-            f"max_workers is {wanted}, above the limit {most} of the key; use {most} or less, or "
-            f"raise api.keys[{name}].limits.max_workers in config.yaml",
+            f"max_workers is {requested}, above the limit {max_workers} of the key; use "
+            f"{max_workers} or less, or raise api.keys[{key_name}].limits.max_workers in "
+            "config.yaml",
             kind="limit-workers",
-            left={"max_workers": most},
+            left={"max_workers": max_workers},
         )
-    return replace(config, max_workers=min(config.max_workers, most))
+    return replace(config, max_workers=min(config.max_workers, max_workers))
 
 
 def check_tasks(tasks: Sequence[TaskSpec]) -> None:
@@ -419,27 +439,27 @@ def check_workdir(tasks: Sequence[TaskSpec], parent: TaskSpec) -> None:
 
     ``parent``: the task of the parent worker.
     """
-    wanted = [task.id for task in tasks if task.works_in_project]
-    if wanted and not parent.works_in_project:
+    task_ids = [task.id for task in tasks if task.works_in_project]
+    if task_ids and not parent.works_in_project:
         raise InvalidRequest(
-            f"task {wanted[0]}: a child job may use 'workdir: project' only if its parent task "
+            f"task {task_ids[0]}: a child job may use 'workdir: project' only if its parent task "
             "has it; remove 'workdir: project'"
         )
 
 
-def _new_root_job(asked: ResolvedSubmission, config: JobConfig, now: float) -> Job:
+def _new_root_job(resolved: ResolvedSubmission, config: JobConfig, now: float) -> Job:
     return Job(
-        id=asked.job_id,
-        root_id=asked.job_id,
+        id=resolved.job_id,
+        root_id=resolved.job_id,
         depth=0,
-        request=asked.submission.request,
-        config=replace(config, requested=job_admission.settings_digest(asked.submission)),
-        digest=asked.digest,
-        submitted_by=asked.caller.full_name,
-        idempotency_key=asked.submission.idempotency_key,
-        plan_source=asked.plan_source,
+        request=resolved.submission.request,
+        config=replace(config, requested=job_admission.settings_digest(resolved.submission)),
+        digest=resolved.digest,
+        submitted_by=resolved.caller.full_name,
+        idempotency_key=resolved.submission.idempotency_key,
+        plan_source=resolved.plan_source,
         created_at=now,
-        callback=asked.submission.callback,
+        callback=resolved.submission.callback,
     )
 
 
