@@ -41,26 +41,26 @@ class CheckpointCalls:
 
         The result is empty if the job has no worktrees.
         """
-        found: list[Checkpoint] = []
+        checkpoints: list[Checkpoint] = []
         if not self._access.job(caller, job_id).config.base:
-            return found
+            return checkpoints
         for worker in self._store.workers(job_id):
-            found += self._checkpoints_of_worker(worker)
-        return found
+            checkpoints += self._checkpoints_of_worker(worker)
+        return checkpoints
 
     def _checkpoints_of_worker(self, worker: Worker) -> Iterator[Checkpoint]:
-        kept = self._worktrees.checkpoints
-        repository = kept.repository
+        checkpoints = self._worktrees.checkpoints
+        repository = checkpoints.repository
         start = repository.commit_of(start_ref(worker))
         if not start:
             return
         attempts = self._store.attempts(worker.key)
-        commits = {START: start, **kept.refs_of(worker)}
-        names, ignored = [START, *in_order(commits)[1:]], kept.not_kept(worker)
+        commits = {START: start, **checkpoints.refs_of(worker)}
+        names, ignored = [START, *in_order(commits)[1:]], checkpoints.not_kept(worker)
         tip = repository.commit_of(self._worktrees.place_of(worker).branch)
         rollbacks = worker.result.rollbacks if worker.result else ()
         current = current_of(names, [name for name in names if commits[name] == tip], rollbacks)
-        earlier = start
+        previous_commit = start
         for name in names:
             yield Checkpoint(
                 worker_id=worker.id,
@@ -68,13 +68,13 @@ class CheckpointCalls:
                 attempt=number_of(name),
                 at=_time_of(name, attempts),
                 commit=commits[name],
-                files_changed=len(repository.changed_paths(earlier, commits[name])),
+                files_changed=len(repository.changed_paths(previous_commit, commits[name])),
                 has_ignored=name in ignored,
                 not_kept=ignored.get(name, {}),
                 gates=_gates_of(worker, name),
                 is_current=name == current,
             )
-            earlier = commits[name]
+            previous_commit = commits[name]
 
     def roll_back(
         self, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
@@ -87,16 +87,16 @@ class CheckpointCalls:
         """
         self._access.workable(caller, job_id)
         worker = self._access.worker(caller, job_id, worker_id)
-        kept = self._worktrees.checkpoints
-        with kept.held(worker.key):
+        checkpoints = self._worktrees.checkpoints
+        with checkpoints.held(worker.key):
             # Read the worker again, because an attempt may have begun since the first read. From
             # here on, a new attempt waits until this call has ended.
             worker = self._access.worker(caller, job_id, worker_id)
             self._check_can_change(worker, "then roll the worker back")
             name = checkpoint or before(worker.attempt)
-            done = kept.roll_back(self._worktrees.place_of(worker), name)
-            self._record_rollback(caller, worker, done)
-        return done
+            rolled_back = checkpoints.roll_back(self._worktrees.place_of(worker), name)
+            self._record_rollback(caller, worker, rolled_back)
+        return rolled_back
 
     def recount(self, caller: Caller, job_id: str, worker_id: str) -> Sequence[str]:
         """Update a worker's list of changed files, after a person's commit on the worker's branch.
@@ -119,14 +119,14 @@ class CheckpointCalls:
             self._trees.report(worker.root_id, (worker.job_id, worker.root_id))
         return files
 
-    def _record_rollback(self, caller: Caller, worker: Worker, done: RolledBack) -> None:
+    def _record_rollback(self, caller: Caller, worker: Worker, rolled_back: RolledBack) -> None:
         rollback = Rollback(
             at=time.time(),
             by=caller.name,
             attempt=worker.attempt,
-            checkpoint=done.checkpoint,
-            commit=done.commit,
-            kept=done.kept,
+            checkpoint=rolled_back.checkpoint,
+            commit=rolled_back.commit,
+            kept=rolled_back.kept,
         )
         self._trees.amend(worker.root_id, lambda tree: tree.rolled_back(worker.key, rollback))
         self._trees.report(worker.root_id, (worker.job_id, worker.root_id))
@@ -164,9 +164,11 @@ def current_of(names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Ro
     If ``same`` contains the checkpoint that the latest rollback restored, and no attempt has
     followed, return this checkpoint. Otherwise, return the latest checkpoint in ``same``.
     """
-    for last in rollbacks[-1:]:
-        if last.checkpoint in same and all(number_of(each) <= last.attempt for each in names):
-            return last.checkpoint
+    for rollback in rollbacks[-1:]:
+        if rollback.checkpoint in same and all(
+            number_of(each) <= rollback.attempt for each in names
+        ):
+            return rollback.checkpoint
     # Prefer checkpoints of attempts, because the others contain a state that a rollback replaced.
     return next(reversed([each for each in same if LEFT not in each] or same), "")
 
@@ -184,7 +186,7 @@ def _gates_of(worker: Worker, name: str) -> str:
         return ""
     if name == worker.result.good:
         return "passed"
-    failed = worker.failure_of(number_of(name))
-    if failed is not None and failed.gates:
-        return f"failed: {', '.join(failed.gates)}"
+    failure = worker.failure_of(number_of(name))
+    if failure is not None and failure.gates:
+        return f"failed: {', '.join(failure.gates)}"
     return ""

@@ -151,18 +151,18 @@ class LandingCalls:
     def _land_plan(self, job: Job, landing: ResultLanding, request: LandRequest) -> LandPlan:
         plan = LandPlan(branch=landing.branch(), base_branch=self._base_branch(job), commit="")
         if job.status is not JobStatus.COMPLETED and not request.partial:
-            nothing = self._nothing_of_unfinished(job, landing)
-            return replace(plan, nothing=nothing)
+            message = self._nothing_of_unfinished(job, landing)
+            return replace(plan, nothing=message)
         try:
             commit, files = landing.result(), landing.files()
         except NotFound as error:
-            nothing = self._changed_nothing(job) or _without_result(job, error)
-            return replace(plan, nothing=nothing)
+            message = self._changed_nothing(job) or _without_result(job, error)
+            return replace(plan, nothing=message)
         record = self._records.read(job)
         if record and record.commit:
             landing.check_holds(record.commit)
-        nothing = "" if files else self._changed_nothing(job)
-        return replace(plan, commit="" if nothing else commit, files=files, nothing=nothing)
+        message = "" if files else self._changed_nothing(job)
+        return replace(plan, commit="" if message else commit, files=files, nothing=message)
 
     def _nothing_of_unfinished(self, job: Job, landing: ResultLanding) -> str:
         """Return a message if a job that is not completed has nothing to land.
@@ -183,13 +183,13 @@ class LandingCalls:
         If the root job continues an earlier job and has no stored branch, return the branch from
         which the earlier job started.
         """
-        seen: set[str] = set()
-        found: Job | None = self._root_of(job)
-        while found is not None and found.id not in seen:
-            seen.add(found.id)
-            if found.config.base_branch:
-                return found.config.base_branch
-            found = self._store.job(str(found.config.labels.get(CONTINUES) or ""))
+        seen_ids: set[str] = set()
+        current_job: Job | None = self._root_of(job)
+        while current_job is not None and current_job.id not in seen_ids:
+            seen_ids.add(current_job.id)
+            if current_job.config.base_branch:
+                return current_job.config.base_branch
+            current_job = self._store.job(str(current_job.config.labels.get(CONTINUES) or ""))
         return ""
 
     def _changed_nothing(self, job: Job) -> str:
@@ -198,18 +198,18 @@ class LandingCalls:
         A job has nothing to land if it changed no files, or only files in the user's checkout.
         """
         tree = self._store.tree(job.root_id) if job.status is JobStatus.COMPLETED else None
-        if tree is None or _made_outside(job, tree):
+        if tree is None or _has_unmerged_changes(job, tree):
             return ""
-        inside = {each.id for each in with_descendants(job.id, tree.jobs)}
-        in_project = [
+        job_ids = {each.id for each in with_descendants(job.id, tree.jobs)}
+        project_workers = [
             each
             for each in tree.workers
-            if each.job_id in inside and each.result and each.result.files_created
+            if each.job_id in job_ids and each.result and each.result.files_created
         ]
-        if not all(_is_in_project(each, tree) for each in in_project):
+        if not all(_is_in_project(each, tree) for each in project_workers):
             return ""
-        if in_project:
-            workers = listed([each.id for each in in_project])
+        if project_workers:
+            workers = listed([each.id for each in project_workers])
             return f"nothing to land: the files of {workers} are already in the project"
         return f"nothing to land: job {job.id} changed nothing"
 
@@ -268,12 +268,14 @@ class LandingCalls:
         if job is None:
             return True
         landing = self._landing_of(job, LandRequest())
-        found = landing.landed_on(begun.branch)
-        recorded = next((each for each in job.facts.landed if each.branch == begun.branch), None)
-        if found and (recorded is None or recorded.commit != found[1]):
-            self._store_landed(begun, *found)
-        elif recorded and not found:
-            self._store_undone(begun, recorded.before, recorded.commit)
+        git_move = landing.landed_on(begun.branch)
+        stored_landing = next(
+            (each for each in job.facts.landed if each.branch == begun.branch), None
+        )
+        if git_move and (stored_landing is None or stored_landing.commit != git_move[1]):
+            self._store_landed(begun, *git_move)
+        elif stored_landing and not git_move:
+            self._store_undone(begun, stored_landing.before, stored_landing.commit)
         else:
             return not landing.is_moving()
         return True
@@ -333,15 +335,15 @@ def _without_result(job: Job, error: NotFound) -> str:
 
 
 def _incomplete_error(job: Job, workers: Collection[Worker]) -> Incomplete:
-    lost = [each for each in job.facts.lacking if not each.chosen]
-    present = {each.worker_id for each in lost}.union(job.facts.taken)
+    losses = [each for each in job.facts.lacking if not each.chosen]
+    covered_ids = {each.worker_id for each in losses}.union(job.facts.taken)
     # If one candidate of a task succeeded, the result does not lack the task's other candidates.
-    done = {each.task_id for each in workers if each.status.succeeded}
-    lacks = list(map(_loss_in_words, lost))
+    succeeded_tasks = {each.task_id for each in workers if each.status.succeeded}
+    loss_texts = list(map(_loss_in_words, losses))
     for each in workers:
-        if each.task_id not in done and each.id not in present:
-            lacks.append(f"{each.id} ({each.status}): {each.reason}")
-    text = f"; its result lacks: {listed(lacks, between='; ')}" if lacks else ""
+        if each.task_id not in succeeded_tasks and each.id not in covered_ids:
+            loss_texts.append(f"{each.id} ({each.status}): {each.reason}")
+    text = f"; its result lacks: {listed(loss_texts, between='; ')}" if loss_texts else ""
     return Incomplete(
         f"job {job.id} is {job.status}; nothing was changed{text}; to land the incomplete result: "
         f"{COMMAND} land {job.id} --partial",
@@ -353,12 +355,12 @@ def _loss_in_words(missing: Missing) -> str:
     return f"{missing.worker_id}: {missing.why}"
 
 
-def _made_outside(job: Job, tree: Tree) -> bool:
-    workers: dict[str, list[Worker]] = {}
+def _has_unmerged_changes(job: Job, tree: Tree) -> bool:
+    workers_by_job: dict[str, list[Worker]] = {}
     for each in tree.workers:
-        workers.setdefault(each.job_id, []).append(each)
-    jobs = {each.id: each for each in tree.jobs}
-    return bool(UnmergedChanges(jobs, workers).made_not_in_result(job))
+        workers_by_job.setdefault(each.job_id, []).append(each)
+    jobs_by_id = {each.id: each for each in tree.jobs}
+    return bool(UnmergedChanges(jobs_by_id, workers_by_job).made_not_in_result(job))
 
 
 def _is_in_project(worker: Worker, tree: Tree) -> bool:

@@ -87,25 +87,25 @@ class LockService:
         return names
 
     def _leases_to_end(self, caller: Caller, name: str) -> Sequence[LockLease]:
-        found = self.leases_on(name)
-        if not found:
-            claimed = any(name in each.names for each in self._claims())
-            if claimed:
+        leases = self.leases_on(name)
+        if not leases:
+            is_claimed = any(name in each.names for each in self._claims())
+            if is_claimed:
                 raise Conflict(
                     f"lock {name} is claimed by a task; to release the lock, cancel the task's job"
                 )
             raise NotFound(f"no lease on {name} exists; list all locks: {COMMAND} locks")
-        for lease in found:
+        for lease in leases:
             self._access.changeable(caller, lease.job_id)
-        return found
+        return leases
 
     def visible(self, caller: Caller) -> Sequence[LockView]:
         """Return the held and the requested locks of all jobs that the caller may see.
 
         A worker also sees its own locks.
         """
-        found = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
-        return [each for each in found if self._may_see(caller, each)]
+        locks = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
+        return [each for each in locks if self._may_see(caller, each)]
 
     def leases_on(self, name: str) -> Sequence[LockLease]:
         """Return the leases on exactly this name. Leases on paths below or above are not included.
@@ -119,12 +119,12 @@ class LockService:
         return self._store.leases()
 
     def _claims(self) -> Sequence[LockView]:
-        found = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
-        return [each for each in found if each.kind is LockKind.CLAIM and not each.waits]
+        locks = self._supervisor.call(lambda scheduler, now: scheduler.view.locks())
+        return [each for each in locks if each.kind is LockKind.CLAIM and not each.waits]
 
     def _may_see(self, caller: Caller, view: LockView) -> bool:
-        own = caller.worker_key
-        if own is not None and own == (view.root_id, view.worker_id):
+        caller_key = caller.worker_key
+        if caller_key is not None and caller_key == (view.root_id, view.worker_id):
             return True
         try:
             self._access.job(caller, view.job_id)

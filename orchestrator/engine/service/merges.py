@@ -68,13 +68,13 @@ class MergeCalls:
         job = self._access.workable(caller, job_id)
         check_job_ended(job)
         workers = self._store.workers(job_id)
-        known = {worker.id for worker in workers}
-        children = {child for worker in workers for child in worker.child_job_ids}
-        unknown = sorted({*choice.take, *choice.leave} - known - children)
+        worker_ids = {worker.id for worker in workers}
+        child_ids = {child for worker in workers for child in worker.child_job_ids}
+        unknown = sorted({*choice.take, *choice.leave} - worker_ids - child_ids)
         if unknown:
             raise InvalidRequest(
                 f"job {job_id} has no worker {unknown[0]}; known: "
-                f"{', '.join([*sorted(known), *sorted(children)][:20])}"
+                f"{', '.join([*sorted(worker_ids), *sorted(child_ids)][:20])}"
             )
         both = sorted({*choice.take} & {*choice.leave})
         if both:
@@ -91,11 +91,11 @@ class MergeCalls:
         return self._merge_again(job, choice)
 
     def _merge_again(self, job: Job, choice: MergeChoice) -> bool:
-        under_way = self._merge_queue.merge_again(
-            job.root_id, job.id, choice, partial(self._merged_later, job.root_id, job.id)
+        future = self._merge_queue.merge_again(
+            job.root_id, job.id, choice, partial(self._record_later_merge, job.root_id, job.id)
         )
         try:
-            under_way.result(PATIENCE_SECONDS)
+            future.result(PATIENCE_SECONDS)
         except TimeoutError:
             return False
         return True
@@ -112,8 +112,8 @@ class MergeCalls:
         job = self._access.workable(caller, job_id)
         candidates = [each for each in self._store.workers(job_id) if each.task_id == task_id]
         if not candidates:
-            known = dict.fromkeys(each.task_id for each in self._store.workers(job_id))
-            tasks = listed(list(known)) or "none"
+            task_ids = dict.fromkeys(each.task_id for each in self._store.workers(job_id))
+            tasks = listed(list(task_ids)) or "none"
             raise NotFound(f"job {job_id} has no task {task_id!r}; its tasks: {tasks}")
         worker = next((each for each in candidates if each.id == worker_id), None)
         if worker is None:
@@ -127,8 +127,8 @@ class MergeCalls:
 
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, job.root_id, now)
-            present = scheduler.view.jobs.get(job_id)
-            if present is None or not present.status.ended:
+            present_job = scheduler.view.jobs.get(job_id)
+            if present_job is None or not present_job.status.ended:
                 raise Conflict(
                     f"job {job_id} is being retried; wait for it: {COMMAND} wait {job_id}"
                 )
@@ -146,14 +146,14 @@ class MergeCalls:
         if not choice.take or choice.leave or choice.strategy:
             return False
         record = self._job_details.merge_record(caller, job.id)
-        inside = {*record.get("merged", ())} - {*record.get("left_out", ())}
+        merged_ids = {*record.get("merged", ())} - {*record.get("left_out", ())}
         workers = {each.id: each for each in self._store.workers(job.id)}
-        counting = {each.id for each in workers.values() if each.belongs_to_result}
+        counting_ids = {each.id for each in workers.values() if each.belongs_to_result}
         if any(each not in workers for each in choice.take):
             return False
         if any(self._worktrees.has_moved(workers[each]) for each in choice.take):
             return False
-        return {*choice.take} <= inside & {*counting, *job.facts.taken}
+        return {*choice.take} <= merged_ids & {*counting_ids, *job.facts.taken}
 
     def _begin_resolving(self, caller: Caller, job: Job, choice: MergeChoice) -> None:
         if choice.take or choice.leave or choice.strategy not in ("", Strategy.AUTO):
@@ -175,11 +175,11 @@ class MergeCalls:
 
         self._supervisor.call(action)
 
-    def _merged_later(self, root_id: str, job_id: str, merged: MergeOutcome) -> None:
+    def _record_later_merge(self, root_id: str, job_id: str, outcome: MergeOutcome) -> None:
         def action(scheduler: Scheduler, now: float) -> None:
             self._trees.restore(scheduler, root_id, now)
             if job_id in scheduler.view.jobs:
-                scheduler.merged_later(job_id, merged, now)
+                scheduler.merged_later(job_id, outcome, now)
 
         self._supervisor.call(action)
 
@@ -189,8 +189,8 @@ class MergeCalls:
 
 
 def _check_resolvable(job: Job) -> None:
-    lacks = [each for each in job.facts.missing if each.cause is LossCause.CONFLICT]
-    if lacks and not any(each.resolvable for each in lacks):
+    conflicts = [each for each in job.facts.missing if each.cause is LossCause.CONFLICT]
+    if conflicts and not any(each.resolvable for each in conflicts):
         raise Conflict(
             "no worker of the job can resolve conflicts; nothing was changed; list commands "
             f"that merge the changes: {COMMAND} status {job.id}"

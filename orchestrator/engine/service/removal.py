@@ -67,12 +67,12 @@ class RemovalCalls:
         self._access.workable(caller, job_id)
         job = self._check_removable(caller, job_id)
         directory = str(self._workspace.job_directory(job_id))
-        gone = self._worktrees.checkpoints.repository.discard_job(job_id, directory)
+        removed_refs = self._worktrees.checkpoints.repository.discard_job(job_id, directory)
         # A job without worktrees had nothing to discard, and can be retried.
-        if (gone or job.config.base) and not job.facts.discarded:
+        if (removed_refs or job.config.base) and not job.facts.discarded:
             self._trees.amend(job_id, lambda tree: tree.discarded(job_id))
             self._trees.report(job_id, (each.id for each in self._tree_of(job)))
-        return gone
+        return removed_refs
 
     def _check_removable(self, caller: Caller, job_id: str) -> Job:
         job = self._access.changeable(caller, job_id)

@@ -49,12 +49,12 @@ class StoreProbe:
                     target=self._run_check, args=arguments, name="store-probe", daemon=True
                 ).start()
                 self._latest, self._begun = latest, time.monotonic()
-            latest, begun = self._latest, self._begun
+            latest, started_at = self._latest, self._begun
         try:
-            latest.result(max(0.0, begun + CHECK_SECONDS - time.monotonic()))
+            latest.result(max(0.0, started_at + CHECK_SECONDS - time.monotonic()))
         except TimeoutError:
-            waited = time.monotonic() - begun
-            return self._known or f"the database has not answered for {waited:.1f} s"
+            waited_seconds = time.monotonic() - started_at
+            return self._known or f"the database has not answered for {waited_seconds:.1f} s"
         except StoreError as error:
             return error.message
         return ""
@@ -107,16 +107,16 @@ class ServerStatus:
         Raise Forbidden for a caller that does not see all jobs.
         """
         self._access.check_statistics(caller)
-        stored = self._store.stats()
+        statistics = self._store.stats()
         return {
-            "jobs": dict(stored.jobs),
-            "workers": dict(stored.workers),
-            "attempts": stored.attempts,
+            "jobs": dict(statistics.jobs),
+            "workers": dict(statistics.workers),
+            "attempts": statistics.attempts,
             "per_minute": self._throughput.per_minute(),
             "gates": self._throughput.gates(),
-            "cost_usd": stored.cost.usd,
-            "cost_estimated": stored.cost.estimated,
-            "cost_partial": stored.cost.partial,
+            "cost_usd": statistics.cost.usd,
+            "cost_estimated": statistics.cost.estimated,
+            "cost_partial": statistics.cost.partial,
             "slots": dict(self._supervisor.view.slots()),
             "containment": self._launcher.containment,
         }
@@ -147,8 +147,10 @@ class ServerStatus:
 
     def agents(self) -> Sequence[Availability]:
         """Return every agent that a task can name. An unavailable agent comes with the reasons."""
-        seen = self._supervisor.call(lambda scheduler, now: scheduler.view.logins_seen(now))
-        return [with_login(each, seen.get(each.name)) for each in self._submission_builder.agents()]
+        logins = self._supervisor.call(lambda scheduler, now: scheduler.view.logins_seen(now))
+        return [
+            with_login(each, logins.get(each.name)) for each in self._submission_builder.agents()
+        ]
 
     def health(self) -> Health:
         """Return the server's health: whether it can accept and run jobs now, and why not."""

@@ -50,14 +50,14 @@ class JobBases:
         The base is empty if no task changes files and the request names no base. ``agent``: the
         agent of tasks that name no agent.
         """
-        asked, git = _requested_field(config), config.values.git
+        field, git = _requested_field(config), config.values.git
         if git == GitUse.OFF:
-            if asked:
+            if field:
                 raise InvalidRequest(
-                    f"'git: off' cannot be combined with {asked!r}; remove one of them"
+                    f"'git: off' cannot be combined with {field!r}; remove one of them"
                 )
             return Base()
-        if not asked and not self._worktrees.rule.asked_for(tasks, agent, git):
+        if not field and not self._worktrees.rule.asked_for(tasks, agent, git):
             return Base()
         base = self._repository.base(config.values.base, dirty=config.values.include_dirty)
         return _checked_base(base, tasks, git)
@@ -116,10 +116,10 @@ def check_child(config: ConfigRequest) -> None:
 
     A child job always starts from the files of its parent worker.
     """
-    asked = _requested_field(config)
-    if asked:
+    field = _requested_field(config)
+    if field:
         raise InvalidRequest(
-            f"a child job starts from the files of the worker that starts it; remove {asked}"
+            f"a child job starts from the files of the worker that starts it; remove {field}"
         )
 
 
@@ -187,20 +187,22 @@ class SubmissionCalls:
             except InvalidRequest as error:
                 raise InvalidRequest(error.message, kind=error.kind, field="callback_url") from None
         self._check_not_moved()
-        again = self._submitted_before(caller, submission)
-        if again is not None:
-            return again
+        earlier = self._earlier_submission(caller, submission)
+        if earlier is not None:
+            return earlier
         tasks = submission.tasks or tuple(self._planner.plan(submission.request))
         check_tasks(tasks)
         base = self._base_for(caller, submission.config, tasks)
         key = caller.worker_key
-        gates, first = self._gate_plans.of_job(self._store, key, submission.config, base.commit)
+        gates, gates_commit = self._gate_plans.of_job(
+            self._store, key, submission.config, base.commit
+        )
         digest = job_admission.digest(submission.request, submission.tasks)
-        asked = ResolvedSubmission(
+        resolved = ResolvedSubmission(
             submission=submission,
             caller=caller,
             job_id=self._free_job_id(),
-            tasks=self._gate_plans.of_tasks(tasks, first),
+            tasks=self._gate_plans.of_tasks(tasks, gates_commit),
             plan_source="given" if submission.tasks else RULES,
             digest=digest,
             discarded=self._discarded_child_jobs(key, digest, base),
@@ -208,7 +210,7 @@ class SubmissionCalls:
             gates=gates,
         )
         accepted = self._supervisor.call(
-            lambda scheduler, now: self._submit_in_turn(scheduler, asked, now)
+            lambda scheduler, now: self._submit_in_turn(scheduler, resolved, now)
         )
         self._bases.keep(accepted.job, submission.config)
         return accepted if key else replace(accepted, limits_notice=self._launcher.limits_notice)
@@ -260,24 +262,26 @@ class SubmissionCalls:
         if worker is None:
             return frozenset()
         jobs = filter(None, map(self._store.job, worker.child_job_ids))
-        done = (each for each in jobs if each.status is JobStatus.COMPLETED)
-        return self._bases.discarded(worker, [e.id for e in done if e.digest == digest], base)
+        completed_jobs = (each for each in jobs if each.status is JobStatus.COMPLETED)
+        return self._bases.discarded(
+            worker, [e.id for e in completed_jobs if e.digest == digest], base
+        )
 
     def _submit_in_turn(
-        self, scheduler: Scheduler, asked: ResolvedSubmission, now: float
+        self, scheduler: Scheduler, resolved: ResolvedSubmission, now: float
     ) -> Accepted:
         # Check again inside the turn, because two calls with the same key may run at the same time.
-        key, name = asked.submission.idempotency_key, asked.caller.full_name
+        key, key_name = resolved.submission.idempotency_key, resolved.caller.full_name
         if key is not None:
             for job in scheduler.view.jobs.values():
-                if job.idempotency_key == key and job.submitted_by == name:
-                    return self._same_submission(job, asked.submission)
-            again = self._submitted_before(asked.caller, asked.submission)
-            if again is not None:
-                return again
-        return self._submission_builder.submit(scheduler, asked, now)
+                if job.idempotency_key == key and job.submitted_by == key_name:
+                    return self._same_submission(job, resolved.submission)
+            earlier = self._earlier_submission(resolved.caller, resolved.submission)
+            if earlier is not None:
+                return earlier
+        return self._submission_builder.submit(scheduler, resolved, now)
 
-    def _submitted_before(self, caller: Caller, submission: Submission) -> Accepted | None:
+    def _earlier_submission(self, caller: Caller, submission: Submission) -> Accepted | None:
         if submission.idempotency_key is None:
             return None
         job = self._store.find_idempotent(caller.full_name, submission.idempotency_key)
@@ -286,10 +290,10 @@ class SubmissionCalls:
         return self._same_submission(job, submission)
 
     def _same_submission(self, job: Job, submission: Submission) -> Accepted:
-        asked = job_admission.digest(submission.request, submission.tasks)
+        digest = job_admission.digest(submission.request, submission.tasks)
         # A job of an older version has no fingerprint of its settings, so do not compare them.
         settings = job.config.requested and job_admission.settings_digest(submission)
-        if (job.digest, job.config.requested) != (asked, settings):
+        if (job.digest, job.config.requested) != (digest, settings):
             raise InvalidRequest(
                 f"Idempotency-Key was already used for job {job.id} with another request, tasks, "
                 "config, or callback; use a new key",

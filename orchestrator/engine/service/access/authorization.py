@@ -75,12 +75,12 @@ def check_project(job: Job, project: Path, former: Collection[str]) -> None:
 
     ``former``: paths of the project before it was moved.
     """
-    named = job.config.project
-    if is_same_project(named, project, former):
+    job_project = job.config.project
+    if is_same_project(job_project, project, former):
         return
     raise Conflict(
-        f"job {job.id} belongs to project {named}, but this server serves {project}; nothing was "
-        f"changed; stop this server, then: {COMMAND} serve --project {quote(named)}"
+        f"job {job.id} belongs to project {job_project}, but this server serves {project}; nothing "
+        f"was changed; stop this server, then: {COMMAND} serve --project {quote(job_project)}"
     )
 
 
@@ -149,8 +149,8 @@ class Access:
 
     def project_of(self, job: Job) -> str:
         """Return the path of the job's project; "" for this server's project."""
-        named = job.config.project
-        return "" if is_same_project(named, self._project, self._former()) else named
+        job_project = job.config.project
+        return "" if is_same_project(job_project, self._project, self._former()) else job_project
 
     def check_statistics(self, caller: Caller) -> None:
         """Raise Forbidden for a worker, and for a key that does not see all jobs."""
@@ -205,16 +205,18 @@ class Access:
         worker = self._store.worker(WorkerKey(job.root_id, worker_id))
         # Workers of descendants are found through the root job, too.
         if worker is None or not (job.is_root or worker.job_id == job.id):
-            raise NotFound(f"job {job_id} has no worker {worker_id!r}; {self._workers_of(job)}")
+            raise NotFound(
+                f"job {job_id} has no worker {worker_id!r}; {self._workers_in_words(job)}"
+            )
         return worker
 
-    def _workers_of(self, job: Job) -> str:
-        asked = WorkerFilter(job_id=job.id)
-        found = self._store.worker_page(job.root_id, asked, 0, MOST_NAMED, 0.0)
-        if not found.workers:
+    def _workers_in_words(self, job: Job) -> str:
+        worker_filter = WorkerFilter(job_id=job.id)
+        page = self._store.worker_page(job.root_id, worker_filter, 0, MOST_NAMED, 0.0)
+        if not page.workers:
             return "the job has no workers yet"
-        more = ", ..." if found.total > MOST_NAMED else ""
-        return f"its workers: {', '.join(each.id for each in found.workers)}{more}"
+        ellipsis = ", ..." if page.total > MOST_NAMED else ""
+        return f"its workers: {', '.join(each.id for each in page.workers)}{ellipsis}"
 
     def sees(self, caller: Caller, job: Job) -> bool:
         return caller.sees_all or self._is_own(caller, job)

@@ -142,12 +142,12 @@ class BudgetCalls:
             check_unfinished(scheduler, stored)
             job = scheduler.view.jobs[job_id]
             config = self._submission_builder.raised_config(job.config, limits)
-            asks = job.pause is not None and job.pause.asks(job_id)
-            still = scheduler.view.limit_reached_under(job, config, now) if asks else ""
-            if still:
+            is_limit_pause = job.pause is not None and job.pause.asks(job_id)
+            limit = scheduler.view.limit_reached_under(job, config, now) if is_limit_pause else ""
+            if limit:
                 raise InvalidRequest(
-                    f"job {job_id} has already reached {still} {getattr(config, still):.15g}; "
-                    f"nothing was changed; raise {still} further"
+                    f"job {job_id} has already reached {limit} {getattr(config, limit):.15g}; "
+                    f"nothing was changed; raise {limit} further"
                 )
             scheduler.raise_budget(job_id, config, caller.name, now)
 

@@ -58,27 +58,33 @@ class PlanCalls:
         check_tasks(tasks)
         _check_worktrees(job, tasks)
         root = self._store.job(job.root_id) or job
-        first = root.config.base or job.config.base
-        tasks = self._gate_plans.of_tasks(within_root(tasks, root.config), first)
+        root_base = root.config.base or job.config.base
+        tasks = self._gate_plans.of_tasks(within_root(tasks, root.config), root_base)
 
         def action(scheduler: Scheduler, now: float) -> None:
             try:
                 scheduler.check_plan(job_id, version)
             except OutdatedPlan as error:
                 # The caller may repeat a call if it did not get the answer.
-                present = scheduler.view.tasks_of(job_id)
-                edited = _with_env(tasks, present, keeps_env)
-                planned, _ = self._submission_builder.edited_plan(scheduler, job, edited, now)
-                if error.version != version + 1 or list(planned) != list(present.values()):
+                present_tasks = scheduler.view.tasks_of(job_id)
+                edited_tasks = _with_env(tasks, present_tasks, keeps_env)
+                planned_tasks, _ = self._submission_builder.edited_plan(
+                    scheduler, job, edited_tasks, now
+                )
+                if error.version != version + 1 or list(planned_tasks) != list(
+                    present_tasks.values()
+                ):
                     raise
                 return
-            edited = _with_env(tasks, scheduler.view.tasks_of(job_id), keeps_env)
+            edited_tasks = _with_env(tasks, scheduler.view.tasks_of(job_id), keeps_env)
             if job.parent_key is not None:
                 parent = scheduler.view.workers[job.parent_key]
-                check_workdir(edited, scheduler.view.task_of(parent))
-            scheduler.check_locks(job, edited)
-            reviewed, workers = self._submission_builder.edited_plan(scheduler, job, edited, now)
-            scheduler.edit_plan(job_id, reviewed, workers, caller.name, now)
+                check_workdir(edited_tasks, scheduler.view.task_of(parent))
+            scheduler.check_locks(job, edited_tasks)
+            reviewed_tasks, workers = self._submission_builder.edited_plan(
+                scheduler, job, edited_tasks, now
+            )
+            scheduler.edit_plan(job_id, reviewed_tasks, workers, caller.name, now)
 
         self._supervisor.call(action)
         return self._access.job(caller, job_id)
@@ -99,8 +105,8 @@ class PlanCalls:
             self._supervisor.call(action)
         except Conflict:
             # The caller may repeat a call if it did not get the answer.
-            given = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
-            payload = given.data if given else {}
+            approval = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
+            payload = approval.data if approval else {}
             if (payload.get("by"), payload.get("comment", "")) != (caller.name, comment):
                 raise
         return self._access.job(caller, job_id)
@@ -123,31 +129,33 @@ class PlanCalls:
             # to cancel, and to cancel is idempotent.
             job = self._access.job(caller, job_id)
             is_cancelled = job.stop_cause is StopCause.USER and job.config.approve
-            approved = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
-            if not is_cancelled or approved:
+            approval = self._store.latest_event(job.root_id, job_id, EventKind.JOB_APPROVED)
+            if not is_cancelled or approval:
                 raise
         return self._access.job(caller, job_id)
 
 
 def _with_env(
-    tasks: Sequence[TaskSpec], present: Mapping[str, TaskSpec], keeps: frozenset[str]
+    tasks: Sequence[TaskSpec], present_tasks: Mapping[str, TaskSpec], kept_ids: frozenset[str]
 ) -> tuple[TaskSpec, ...]:
-    """Return the edited tasks. A task keeps its stored environment if its id is in ``keeps``.
+    """Return the edited tasks. A task keeps its stored environment if its id is in ``kept_ids``.
 
-    ``present``: the tasks before the edit, by id. The API's answers omit environments, so a caller
-    that edits a plan cannot send them back.
+    ``present_tasks``: the tasks before the edit, by id. The API's answers omit environments, so a
+    caller that edits a plan cannot send them back.
     """
     return tuple(
-        replace(task, env=present[task.id].env) if task.id in keeps & present.keys() else task
+        replace(task, env=present_tasks[task.id].env)
+        if task.id in kept_ids & present_tasks.keys()
+        else task
         for task in tasks
     )
 
 
 def _check_worktrees(job: Job, tasks: Sequence[TaskSpec]) -> None:
-    wanted = [task.id for task in tasks if task.needs_worktree(job.config.git)]
-    if wanted and not job.config.base:
+    task_ids = [task.id for task in tasks if task.needs_worktree(job.config.git)]
+    if task_ids and not job.config.base:
         raise InvalidRequest(
-            f"task {wanted[0]!r} needs a worktree, and job {job.id} has no commit to "
+            f"task {task_ids[0]!r} needs a worktree, and job {job.id} has no commit to "
             "start from; remove 'git: on', or submit the plan as a new job",
             kind="base",
         )

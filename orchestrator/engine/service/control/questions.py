@@ -33,8 +33,12 @@ class QuestionCalls:
         self._access.check_person(caller)
         job = self._access.changeable(caller, job_id)
         worker = self._worker_of_task(job_id, task_id)
-        given = worker.question
-        if given and (given.decision, given.by, given.comment) == (decision, caller.name, comment):
+        question = worker.question
+        if question and (question.decision, question.by, question.comment) == (
+            decision,
+            caller.name,
+            comment,
+        ):
             # The caller repeats this call, probably because it did not receive the first response.
             return self._access.job(caller, job_id)
 
@@ -54,22 +58,22 @@ class QuestionCalls:
         self._access.job(caller, job_id)
         worker = self._worker_of_task(job_id, task_id)
         if worker.question is None:
-            named = f"task {task_id!r} of job {job_id}"
+            task_name = f"task {task_id!r} of job {job_id}"
             if worker.is_question:
-                raise NotFound(f"the question of {named} has not been asked yet")
-            raise NotFound(f"{named} is not a question")
+                raise NotFound(f"the question of {task_name} has not been asked yet")
+            raise NotFound(f"{task_name} is not a question")
         tasks, workers = self._store.tasks(job_id), self._store.workers(job_id)
         task = next(each for each in tasks if each.id == task_id)
-        made = dependency_results(task, tasks, workers)
-        return AskedQuestion(text=task.approve, question=worker.question, made=made)
+        results = dependency_results(task, tasks, workers)
+        return AskedQuestion(text=task.approve, question=worker.question, made=results)
 
     def _worker_of_task(self, job_id: str, task_id: str) -> Worker:
-        found = [each for each in self._store.workers(job_id) if each.task_id == task_id]
-        if not found:
-            known = dict.fromkeys(each.task_id for each in self._store.workers(job_id))
-            names = ", ".join(list(known)[:10])
+        workers = [each for each in self._store.workers(job_id) if each.task_id == task_id]
+        if not workers:
+            task_ids = dict.fromkeys(each.task_id for each in self._store.workers(job_id))
+            names = ", ".join(list(task_ids)[:10])
             raise NotFound(f"job {job_id} has no task {task_id!r}; its tasks: {names}")
-        return found[0]
+        return workers[0]
 
 
 def dependency_results(
@@ -79,10 +83,10 @@ def dependency_results(
 
     The result of a dependency is the result of its chosen worker.
     """
-    by_id = {each.id: each for each in tasks}
-    found = []
-    for task_id in sources(by_id, task):
-        best = chosen([each for each in workers if each.task_id == task_id])
-        if best is not None:
-            found.append(CompletedDependency(task_id=task_id, worker=best))
-    return found
+    tasks_by_id = {each.id: each for each in tasks}
+    results = []
+    for task_id in sources(tasks_by_id, task):
+        winner = chosen([each for each in workers if each.task_id == task_id])
+        if winner is not None:
+            results.append(CompletedDependency(task_id=task_id, worker=winner))
+    return results

@@ -60,11 +60,11 @@ class WorkerControlCalls:
             self._trees.reopen(scheduler, job, now, check)
             scheduler.retry_worker(scheduler.view.workers[worker.key], caller.name, now)
 
-        def check(scheduler: Scheduler, present: Job) -> None:
-            found = scheduler.view.workers[worker.key]
-            _check_failed(found)
-            check_reopens(scheduler, present, found, "retry")
-            _check_dependencies(scheduler, found)
+        def check(scheduler: Scheduler, present_job: Job) -> None:
+            present_worker = scheduler.view.workers[worker.key]
+            _check_failed(present_worker)
+            check_reopens(scheduler, present_job, present_worker, "retry")
+            _check_dependencies(scheduler, present_worker)
 
         self._supervisor.call(action)
         return self._access.job(caller, job.id)
@@ -84,9 +84,9 @@ class WorkerControlCalls:
             )
 
         def action(scheduler: Scheduler, now: float) -> None:
-            found = scheduler.view.workers.get(worker.key)
-            if found is not None:
-                scheduler.cancel_worker(found, caller.signature, now)
+            present_worker = scheduler.view.workers.get(worker.key)
+            if present_worker is not None:
+                scheduler.cancel_worker(present_worker, caller.signature, now)
 
         self._supervisor.call(action)
         return self._access.job(caller, job.id)
@@ -101,19 +101,19 @@ class WorkerControlCalls:
 def _check_failed(worker: Worker) -> None:
     check_worker_ended(worker)
     if worker.status.succeeded:
-        way = f'submit the wanted change as a new request: {COMMAND} submit "..."'
+        suggestion = f'submit the wanted change as a new request: {COMMAND} submit "..."'
         if has_worktree(worker):
             command = f"{COMMAND} feedback {worker.job_id} {worker.id} --edit"
-            way = f"to request corrections: {command}"
-        raise Conflict(f"{worker.id} succeeded; nothing to retry; {way}")
+            suggestion = f"to request corrections: {command}"
+        raise Conflict(f"{worker.id} succeeded; nothing to retry; {suggestion}")
 
 
 def _check_dependencies(scheduler: Scheduler, worker: Worker) -> None:
-    needs = scheduler.view.task_of(worker).depends_on
-    for needed in needs:
-        candidates = scheduler.view.candidates_of(worker.job_id, needed)
+    dependencies = scheduler.view.task_of(worker).depends_on
+    for task_id in dependencies:
+        candidates = scheduler.view.candidates_of(worker.job_id, task_id)
         if not any(each.status.succeeded for each in candidates):
             raise Conflict(
-                f"{worker.id} depends on task {needed!r}, which has not succeeded; retry task "
-                f"{needed!r} first: {COMMAND} retry {worker.job_id} {candidates[0].id}"
+                f"{worker.id} depends on task {task_id!r}, which has not succeeded; retry task "
+                f"{task_id!r} first: {COMMAND} retry {worker.job_id} {candidates[0].id}"
             )

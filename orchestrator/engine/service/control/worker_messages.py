@@ -65,21 +65,21 @@ class WorkerMessageCalls:
         job = self._access.changeable(caller, job_id)
         self._access.check_person(caller)
         worker = self._access.worker(caller, job_id, worker_id)
-        before = _stored(worker, message_id, text)
-        if before is not None:
-            return before
+        earlier_message = _message_with_id(worker, message_id, text)
+        if earlier_message is not None:
+            return earlier_message
         self._check_reads(job, worker)
 
         def action(scheduler: Scheduler, now: float) -> Worker:
             message = WorkerMessage(id=message_id, at=now, by=caller.name, text=text)
             return scheduler.message(worker.key, message)
 
-        sent = self._supervisor.call(action)
+        updated_worker = self._supervisor.call(action)
         failpoints.reached("message: stored")
-        self._pass_on(sent)
-        stored = _stored(sent, message_id, text)
-        assert stored is not None, "the action has stored the message"
-        return stored
+        self._pass_on(updated_worker)
+        stored_message = _message_with_id(updated_worker, message_id, text)
+        assert stored_message is not None, "the action has stored the message"
+        return stored_message
 
     def reads_messages(self, job: Job, worker: Worker) -> bool:
         windows = job.config.execution_mode == "windows"
@@ -119,10 +119,10 @@ class WorkerMessageCalls:
         """
         if worker.status not in _AT_WORK or worker.result is None:
             return
-        for each in worker.result.messages:
-            if each.attempt < worker.attempt:
+        for message in worker.result.messages:
+            if message.attempt < worker.attempt:
                 try:
-                    path = self._workspace.write_message(worker, each)
+                    path = self._workspace.write_message(worker, message)
                     if path:
                         self._copy_to_node(worker, path)
                 except OSError as error:
@@ -140,17 +140,17 @@ class WorkerMessageCalls:
                 self._pass_on(worker)
 
 
-def _stored(worker: Worker, message_id: str, text: str) -> WorkerMessage | None:
+def _message_with_id(worker: Worker, message_id: str, text: str) -> WorkerMessage | None:
     """Return the worker's message with this id; None if there is none.
 
     Raise InvalidRequest if the message has another text.
     """
     messages = worker.result.messages if worker.result else ()
-    found = next((each for each in messages if each.id == message_id), None)
-    if found is not None and found.text != text:
+    message = next((each for each in messages if each.id == message_id), None)
+    if message is not None and message.text != text:
         raise InvalidRequest(
             f"Idempotency-Key was already used for another message to {worker.id}; nothing was "
             "sent; use a new key",
             kind="idempotency-mismatch",
         )
-    return found
+    return message

@@ -84,12 +84,12 @@ class JobDetails:
 
     def _estimate(self, tasks: Sequence[TaskSpec], workers: Sequence[Worker]) -> Estimate:
         candidates = Counter(worker.task_id for worker in workers)
-        compared = [task for task in tasks if candidates[task.id] >= FEWEST_REVIEWED]
+        compared_tasks = [task for task in tasks if candidates[task.id] >= FEWEST_REVIEWED]
         return estimate(
             [worker.agent for worker in workers],
             self._submission_builder.uses_model,
             lambda agent: self._store.recent_usage(agent, EARLIER_WORKERS),
-            [task.review for task in compared if task.review],
+            [task.review for task in compared_tasks if task.review],
         )
 
     def workers_in_tree(self, caller: Caller, job_id: str) -> Sequence[Worker]:
@@ -113,10 +113,10 @@ class JobDetails:
     def tree(self, caller: Caller, job_id: str) -> Tree:
         """Return the job and its descendants. The job comes first."""
         job = self._access.job(caller, job_id)
-        whole = self._store.tree(job.root_id)
-        if whole is None:
+        root_tree = self._store.tree(job.root_id)
+        if root_tree is None:
             raise NoSuchJob(repr(job_id))
-        return whole if job.is_root else _subtree_of(whole, job_id)
+        return root_tree if job.is_root else _subtree_of(root_tree, job_id)
 
     def events(self, caller: Caller, job_id: str, after: int, limit: int) -> Sequence[Event]:
         """Return events of the job and its descendants with ``seq`` > ``after``, in order."""
@@ -124,11 +124,11 @@ class JobDetails:
         events = self._store.events(job.root_id, after, limit)
         if job.is_root:
             return events
-        inside = self.subtree(caller, job_id)
+        job_ids = self.subtree(caller, job_id)
         while events:
-            mine = [event for event in events if event.job_id in inside]
-            if mine:
-                return mine
+            subtree_events = [event for event in events if event.job_id in job_ids]
+            if subtree_events:
+                return subtree_events
             events = self._store.events(job.root_id, events[-1].seq, limit)
         return []
 
@@ -213,11 +213,11 @@ class JobDetails:
         )
 
     def _jobs_above(self, job: Job) -> Iterator[str]:
-        above = job.parent_job_id
-        while above:
-            yield above
-            parent = self._store.job(above)
-            above = parent.parent_job_id if parent else None
+        job_id = job.parent_job_id
+        while job_id:
+            yield job_id
+            parent = self._store.job(job_id)
+            job_id = parent.parent_job_id if parent else None
 
     def answer_wait(self, caller: Caller, job_id: str, run: int = 1) -> Job | None:
         """Return the job if its run number ``run``, or a later run, has ended; otherwise None.

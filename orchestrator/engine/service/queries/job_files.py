@@ -69,14 +69,14 @@ class ChangeReads:
         job = self._access.job(caller, job_id)
         _check_git(job)
         record = self._job_details.merge_record(caller, job_id)
-        own = [each for each in record.get("conflicts", ()) if each["worker_id"] == worker_id]
-        found = next((each for each in own if each["path"] == path), None)
-        if found is None:
-            known = ", ".join(sorted(each["path"] for each in own)) or "none"
+        conflicts = [each for each in record.get("conflicts", ()) if each["worker_id"] == worker_id]
+        conflict = next((each for each in conflicts if each["path"] == path), None)
+        if conflict is None:
+            paths = ", ".join(sorted(each["path"] for each in conflicts)) or "none"
             raise NotFound(
-                f"{worker_id} has no conflict in {path!r}; its files in conflict: {known}"
+                f"{worker_id} has no conflict in {path!r}; its files in conflict: {paths}"
             )
-        return self._versions(found)
+        return self._versions(conflict)
 
     def _versions(self, conflict: Mapping[str, Any]) -> ConflictVersions:
         blobs = Blobs(
@@ -86,25 +86,25 @@ class ChangeReads:
             names={"ours": "result", "theirs": conflict["worker_id"]},
         )
         versions = self._reader.versions(conflict["path"], blobs)
-        resolved = VersionState.RESOLVED if conflict.get("resolved") else VersionState.UNRESOLVED
-        return replace(versions, state=resolved)
+        state = VersionState.RESOLVED if conflict.get("resolved") else VersionState.UNRESOLVED
+        return replace(versions, state=state)
 
     def _commits_to_compare(
-        self, caller: Caller, job_id: str, asked: DiffRequest
+        self, caller: Caller, job_id: str, request: DiffRequest
     ) -> tuple[str, str]:
         job = self._access.job(caller, job_id)
         _check_git(job)
-        if not asked.worker_id:
-            if asked.against != BASE:
+        if not request.worker_id:
+            if request.against != BASE:
                 raise InvalidRequest(
                     "parameter 'against' requires parameter 'worker'; name the worker whose "
                     "changes to show"
                 )
             return job.config.base, self._result_commit(job)
-        worker = self._access.worker(caller, job_id, asked.worker_id)
+        worker = self._access.worker(caller, job_id, request.worker_id)
         if worker.status in (WorkerStatus.RUNNING, WorkerStatus.WAITING):
             self._refresh(worker)
-        return self._commit_before(caller, job, worker, asked.against), self._head_of(worker)
+        return self._commit_before(caller, job, worker, request.against), self._head_of(worker)
 
     def _commit_before(self, caller: Caller, job: Job, worker: Worker, against: str) -> str:
         if against == BASE:
@@ -114,24 +114,24 @@ class ChangeReads:
         return self._head_of(self._access.worker(caller, job.id, against))
 
     def _result_commit(self, job: Job) -> str:
-        found = self._reader.tip(result_branch(job.root_id, job.id))
-        if not found:
+        commit = self._reader.tip(result_branch(job.root_id, job.id))
+        if not commit:
             why = "the job changed nothing, or its branches were removed"
             raise Conflict(
                 f"job {job.id} has no merged result: "
                 f"{why if job.status.ended else 'changes are merged when the job ends'}"
             )
-        return found
+        return commit
 
     def _head_of(self, worker: Worker) -> str:
-        names = (worker_branch(worker), f"{candidate_refs(worker.root_id)}{worker.id}")
-        found = next(filter(None, map(self._reader.tip, names)), "")
-        if not found:
+        refs = (worker_branch(worker), f"{candidate_refs(worker.root_id)}{worker.id}")
+        commit = next(filter(None, map(self._reader.tip, refs)), "")
+        if not commit:
             raise NotFound(
                 f"no branch has changes of {worker.id}: the worker has not started, has no "
                 "worktree, or its branches were removed"
             )
-        return found
+        return commit
 
 
 def _check_git(job: Job) -> None:

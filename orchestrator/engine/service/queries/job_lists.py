@@ -83,16 +83,18 @@ class JobLists:
         such jobs; empty: return all jobs.
         """
         if kinds:
-            found = [need for need in self.needs(caller) if need.kind in kinds]
-            ids = {each for need in found for each in (need.job_id, need.root_job_id)}
-            wanted = replace(wanted, ids=ids)
+            needs = [need for need in self.needs(caller) if need.kind in kinds]
+            job_ids = {each for need in needs for each in (need.job_id, need.root_job_id)}
+            wanted = replace(wanted, ids=job_ids)
         offset = (page - 1) * page_size
         if caller.attempt is None:
             submitted_by = None if caller.sees_all else caller.name
             return self._store.listed(replace(wanted, submitted_by=submitted_by), offset, page_size)
-        below = [job.id for job in self._access.jobs_below(caller)]
-        mine = below if wanted.ids is None else [each for each in below if each in wanted.ids]
-        return self._store.listed(replace(wanted, ids=mine), offset, page_size)
+        ids_below = [job.id for job in self._access.jobs_below(caller)]
+        selected_ids = (
+            ids_below if wanted.ids is None else [each for each in ids_below if each in wanted.ids]
+        )
+        return self._store.listed(replace(wanted, ids=selected_ids), offset, page_size)
 
     def cards(self, job_ids: Collection[str]) -> Sequence[JobCard]:
         """Return the jobs with these ids, each with its progress and needs, in any order.
@@ -121,8 +123,8 @@ class JobLists:
             raise Forbidden(
                 "a worker may not list the needs of jobs; use an API key from config.yaml"
             )
-        found = self._store.needy(None, None if caller.sees_all else caller.name)
-        return sorted(needs_in(found), key=lambda need: -need.since)
+        needy = self._store.needy(None, None if caller.sees_all else caller.name)
+        return sorted(needs_in(needy), key=lambda need: -need.since)
 
     def feed_filter(self, caller: Caller) -> Callable[[FeedItem], bool]:
         """Return a function that decides whether the caller may see an item of the feed.
@@ -135,8 +137,8 @@ class JobLists:
     def usage(self, caller: Caller, wanted: UsageFilter) -> Sequence[UsageRow]:
         """Return the usage of workers. Raise Forbidden if the caller is a worker."""
         self._access.check_person(caller)
-        by = None if caller.sees_all else caller.name
-        return self._store.usage(replace(wanted, submitted_by=by))
+        submitted_by = None if caller.sees_all else caller.name
+        return self._store.usage(replace(wanted, submitted_by=submitted_by))
 
     # Workers
 
@@ -153,13 +155,16 @@ class JobLists:
         offset = (page - 1) * page_size
         return self._store.worker_page(job.root_id, wanted, offset, page_size, clock.now())
 
-    def _check_agents(self, job: Job, wanted: WorkerFilter) -> None:
-        known = {*self._agent_names(), PERSON}
-        for name in wanted.agents:
-            asked = WorkerFilter(job_id=job.id, agents=(name,))
-            if name in known or self._store.worker_page(job.root_id, asked, 0, 1, 0.0).total:
+    def _check_agents(self, job: Job, worker_filter: WorkerFilter) -> None:
+        known_names = {*self._agent_names(), PERSON}
+        for name in worker_filter.agents:
+            agent_filter = WorkerFilter(job_id=job.id, agents=(name,))
+            if (
+                name in known_names
+                or self._store.worker_page(job.root_id, agent_filter, 0, 1, 0.0).total
+            ):
                 continue
-            message = unknown_name(f"agent {name!r}", name, sorted(known))
+            message = unknown_name(f"agent {name!r}", name, sorted(known_names))
             raise UnknownAgent(message, field="agent")
 
     def worker(self, caller: Caller, job_id: str, worker_id: str) -> OneWorker:
@@ -181,10 +186,10 @@ class JobLists:
         The first row is the job itself.
         """
         job = self._access.job(caller, job_id)
-        found = self._store.snapshot(job.root_id)
-        if found is None:
+        snapshot = self._store.snapshot(job.root_id)
+        if snapshot is None:
             raise NoSuchJob(repr(job_id))
-        return found if job.is_root else _subtree_of(found, job_id)
+        return snapshot if job.is_root else _subtree_of(snapshot, job_id)
 
     def version(self, job: Job | ListedJob) -> int:
         """Return a number that grows with each change of the job's tree.
@@ -204,25 +209,25 @@ def _card(
     needs: Sequence[Need],
     trees: Mapping[str, Sequence[Job]],
 ) -> JobCard:
-    of_tree = [need for need in needs if need.root_job_id == job.root_id]
-    own = Progress.of(of_jobs(counts, {job.id}))
+    tree_needs = [need for need in needs if need.root_job_id == job.root_id]
+    own_progress = Progress.of(of_jobs(counts, {job.id}))
     if job.is_root:
-        return JobCard(job=job, own=own, tree=Progress.of(counts), needs=of_tree)
+        return JobCard(job=job, own=own_progress, tree=Progress.of(counts), needs=tree_needs)
     members = {each.id for each in with_descendants(job.id, trees[job.root_id])}
     return JobCard(
         job=job,
-        own=own,
+        own=own_progress,
         tree=Progress.of(of_jobs(counts, members)),
-        needs=[need for need in of_tree if need.job_id in members],
+        needs=[need for need in tree_needs if need.job_id in members],
     )
 
 
-def _subtree_of(whole: TreeSnapshot, job_id: str) -> TreeSnapshot:
-    ids = {job.id for job in with_descendants(job_id, whole.jobs)}
-    mine = [each in ids for each in whole.workers.job_id]
+def _subtree_of(snapshot: TreeSnapshot, job_id: str) -> TreeSnapshot:
+    ids = {job.id for job in with_descendants(job_id, snapshot.jobs)}
+    selectors = [each in ids for each in snapshot.workers.job_id]
     return TreeSnapshot(
-        jobs=[job for job in whole.jobs if job.id in ids],
-        tasks=[task for task in whole.tasks if task.job_id in ids],
-        workers=WorkerColumns._make(list(compress(each, mine)) for each in whole.workers),
-        last_seq=whole.last_seq,
+        jobs=[job for job in snapshot.jobs if job.id in ids],
+        tasks=[task for task in snapshot.tasks if task.job_id in ids],
+        workers=WorkerColumns._make(list(compress(each, selectors)) for each in snapshot.workers),
+        last_seq=snapshot.last_seq,
     )

@@ -113,22 +113,22 @@ class EventFeedback:
         """
         job = self._job_of(remark.branch)
         content = json.dumps({**remark.as_json(), "summary": summary, "by": trigger})
-        named = hashlib.sha256((delivery or content).encode()).hexdigest()[:32]
+        digest = hashlib.sha256((delivery or content).encode()).hexdigest()[:32]
         with self._writing:
-            if (self._seen / named).exists():
+            if (self._seen / digest).exists():
                 return job.id, False
             for directory in (self._pending / job.id, self._seen):
                 directory.mkdir(parents=True, exist_ok=True)
-            replace_file(self._pending / job.id / f"{named}.json", content.encode())
-            (self._seen / named).touch()
+            replace_file(self._pending / job.id / f"{digest}.json", content.encode())
+            (self._seen / digest).touch()
         return job.id, True
 
     def _job_of(self, branch: str) -> Job:
         parts = branch.removeprefix("refs/heads/").split("/")
         if len(parts) != 3 or parts[0] != BRANCHES or not parts[2].startswith("result"):
             raise NotFound(f"branch {cut(branch, 100)!r} is not the result of a job")
-        own = parts[2].removeprefix("result_")
-        return self._access.job(_caller(""), parts[1] if own == "result" else own)
+        result_name = parts[2].removeprefix("result_")
+        return self._access.job(_caller(""), parts[1] if result_name == "result" else result_name)
 
     # The thread.
 
@@ -160,8 +160,8 @@ class EventFeedback:
         ``directory``: the directory with the job's remarks.
         """
         files = sorted(directory.glob("*.json"), key=lambda each: each.stat().st_mtime)
-        others = self._sending / directory.name
-        if not files or any(_subdirectories(others)):
+        groups = self._sending / directory.name
+        if not files or any(_subdirectories(groups)):
             return
         if self._now() - files[-1].stat().st_mtime < self._settle_seconds:
             return
@@ -171,7 +171,7 @@ class EventFeedback:
         except NotFound:
             shutil.rmtree(directory)
             return
-        group = others / files[0].stem
+        group = groups / files[0].stem
         with self._writing:
             group.mkdir(parents=True, exist_ok=True)
             for file in files:
@@ -180,15 +180,15 @@ class EventFeedback:
     def _send_group(self, job_id: str, group: Path) -> None:
         remarks = list(_stored_remarks(group))
         try:
-            done = self._give_to_workers(job_id, group.name, remarks)
+            is_done = self._give_to_workers(job_id, group.name, remarks)
         except OrchestratorError as error:
             # These two errors are permanent. Other errors are temporary, for example during a merge
             # or while the store is unavailable.
-            lasts = isinstance(error, InvalidRequest | NotFound)
-            done = lasts or self._now() - group.stat().st_mtime > PATIENCE_SECONDS
-            if done:
+            is_permanent = isinstance(error, InvalidRequest | NotFound)
+            is_done = is_permanent or self._now() - group.stat().st_mtime > PATIENCE_SECONDS
+            if is_done:
                 logger.error("feedback on job %s was not sent: %s", job_id, error.message)
-        if done:
+        if is_done:
             shutil.rmtree(group)
 
     def _give_to_workers(self, job_id: str, key: str, remarks: Sequence[_Stored]) -> bool:
@@ -206,12 +206,12 @@ class EventFeedback:
         ]
         if not workers:
             raise NotFound(f"no worker of job {job_id} has a branch")
-        by_worker: dict[str, list[_Stored]] = {}
+        remarks_by_worker: dict[str, list[_Stored]] = {}
         for remark in remarks:
-            by_worker.setdefault(_worker_of(remark, workers).id, []).append(remark)
+            remarks_by_worker.setdefault(_worker_of(remark, workers).id, []).append(remark)
         for worker in workers:
-            if own := by_worker.get(worker.id):
-                self._give_to_worker(caller, worker, f"{key}-{worker.id}", own)
+            if worker_remarks := remarks_by_worker.get(worker.id):
+                self._give_to_worker(caller, worker, f"{key}-{worker.id}", worker_remarks)
         return True
 
     def _give_to_worker(
@@ -249,36 +249,36 @@ def _committed_head(worker: Worker) -> str:
 
 
 def _worker_of(remark: _Stored, workers: Sequence[Worker]) -> Worker:
-    made = [
+    authors = [
         each
         for each in workers
         if remark.path and each.result and remark.path in each.result.files_created
     ]
-    return (made or list(workers))[-1]
+    return (authors or list(workers))[-1]
 
 
 def _feedback_request(
     commit: str, key: str, remarks: Sequence[_Stored], *, on_lines: bool
 ) -> FeedbackRequest:
-    fitting = [
+    line_remarks = [
         each
         for each in remarks
         if on_lines and each.path and each.commit == commit and not each.is_old
     ][:MOST_COMMENTS]
-    rest = [each.summary for each in remarks if each not in fitting]
+    summaries = [each.summary for each in remarks if each not in line_remarks]
     comments = tuple(
         Comment(path=each.path, line=each.line, end_line=each.end_line, text=each.text)
-        for each in fitting
+        for each in line_remarks
     )
-    summary = cut("\n\n".join(rest), MOST_CHARACTERS, "\n... (cut)")
+    summary = cut("\n\n".join(summaries), MOST_CHARACTERS, "\n... (cut)")
     return FeedbackRequest(comments=comments, summary=summary, commit=commit, key=key)
 
 
 def _stored_remarks(group: Path) -> Iterator[_Stored]:
     for file in sorted(group.glob("*.json"), key=lambda each: each.stat().st_mtime):
         try:
-            found: Mapping[str, Any] = json.loads(file.read_bytes())
-            yield _Stored(**{name: found[name] for name in _Stored.__slots__})
+            content: Mapping[str, Any] = json.loads(file.read_bytes())
+            yield _Stored(**{name: content[name] for name in _Stored.__slots__})
         except (ValueError, KeyError, TypeError, RecursionError):
             logger.error("the file %s is damaged; the comment in the file is omitted", file)
 

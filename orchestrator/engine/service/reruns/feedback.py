@@ -83,8 +83,8 @@ class FeedbackCalls:
         # Other calls, a rollback, and a new attempt of this worker wait until this block ends.
         with self._worktrees.checkpoints.held(worker.key):
             worker = self._access.worker(caller, job_id, worker_id)
-            if stored := self._stored_before(caller, worker, request):
-                return self._feedback_given(caller, worker, stored, duplicate=True)
+            if earlier := self._earlier_feedback(caller, worker, request):
+                return self._feedback_given(caller, worker, earlier, duplicate=True)
             feedback = self._checked_feedback(caller, job, worker, request)
             landed = self._landed_branches(job)
             failpoints.reached("feedback: checked")
@@ -94,18 +94,18 @@ class FeedbackCalls:
         failpoints.reached("feedback: stored")
         return self._feedback_given(caller, worker, feedback, landed=landed)
 
-    def _stored_before(
+    def _earlier_feedback(
         self, caller: Caller, worker: Worker, request: FeedbackRequest
     ) -> Feedback | None:
-        for each in worker.result.feedback if worker.result else ():
-            if request.key and (each.key, each.by) == (request.key, caller.name):
-                if each.digest != _digest(request):
+        for feedback in worker.result.feedback if worker.result else ():
+            if request.key and (feedback.key, feedback.by) == (request.key, caller.name):
+                if feedback.digest != _digest(request):
                     raise InvalidRequest(
                         f"Idempotency-Key was already used for other feedback to {worker.id}; use "
                         "a new key",
                         kind="idempotency-mismatch",
                     )
-                return each
+                return feedback
         return None
 
     def _checked_feedback(
@@ -141,11 +141,11 @@ class FeedbackCalls:
         in_git = job.config.base or (delivery and delivery.has_worktree)
         tip = self._repository.commit_of(branch) if in_git else ""
         if not tip:
-            again = f"; or run the worker again: {COMMAND} retry {job.id} {worker.id}"
+            retry_text = f"; or run the worker again: {COMMAND} retry {job.id} {worker.id}"
             raise Conflict(
                 f"{worker.id} has no branch {short(branch)} to comment on; submit the wanted "
                 f'change as a new request: {COMMAND} submit "..."'
-                f"{'' if worker.status.succeeded else again}",
+                f"{'' if worker.status.succeeded else retry_text}",
                 kind="no-repository",
             )
         return tip
@@ -153,13 +153,13 @@ class FeedbackCalls:
     def _with_code(
         self, worker: Worker, tip: str, comments: tuple[Comment, ...]
     ) -> Iterator[Comment]:
-        old = self._repository.commit_of(start_ref(worker))
+        start = self._repository.commit_of(start_ref(worker))
         sides = {
             Side.NEW: self._repository.gate_files(tip),
-            Side.OLD: self._repository.gate_files(old),
+            Side.OLD: self._repository.gate_files(start),
         }
-        inside = self._repository.project_path("").strip("/")
-        prefix = f"{inside}/" if inside not in ("", ".") else ""
+        project_path = self._repository.project_path("").strip("/")
+        prefix = f"{project_path}/" if project_path not in ("", ".") else ""
         for number, comment in enumerate(comments):
             yield _with_lines(comment, sides[comment.side], f"comments[{number}]", prefix)
 
@@ -190,18 +190,18 @@ class FeedbackCalls:
             if job.status.ended:
                 check_retry(scheduler, job, now)
             self._trees.reopen(scheduler, job, now, check)
-            present = scheduler.view.workers[worker.key]
+            present_worker = scheduler.view.workers[worker.key]
             scheduler.give_feedback(
-                present, replace(feedback, at=now), now, agent=agent, landed=landed
+                present_worker, replace(feedback, at=now), now, agent=agent, landed=landed
             )
 
-        def check(scheduler: Scheduler, present: Job) -> None:
-            check_reopens(scheduler, present, scheduler.view.workers[worker.key])
+        def check(scheduler: Scheduler, present_job: Job) -> None:
+            check_reopens(scheduler, present_job, scheduler.view.workers[worker.key])
             if scheduler.view.workers[worker.key].attempt != worker.attempt:
                 raise Conflict(
                     f"the feedback was not given: {worker.id} started another attempt during this "
-                    f"call; check its latest change: {COMMAND} diff {present.id} {worker.id}; then "
-                    "give the feedback again"
+                    f"call; check its latest change: {COMMAND} diff {present_job.id} {worker.id}; "
+                    "then give the feedback again"
                 )
 
         self._supervisor.call(action)
@@ -225,19 +225,19 @@ class FeedbackCalls:
         )
 
 
-def _with_lines(comment: Comment, files: GateFiles, at: str, below: str) -> Comment:
+def _with_lines(comment: Comment, files: GateFiles, field: str, prefix: str) -> Comment:
     # A path relative to the top of the repository is accepted, too.
-    paths = (comment.path, comment.path.removeprefix(below))
-    found = ((path, text) for path in paths if (text := files.read(path)))
-    path, text = next(found, ("", ""))
+    paths = (comment.path, comment.path.removeprefix(prefix))
+    texts = ((path, text) for path in paths if (text := files.read(path)))
+    path, text = next(texts, ("", ""))
     if not path:
         side = "the worker's base commit" if comment.side is Side.OLD else "the worker's change"
-        raise InvalidRequest(f"{at}: {side} has no text file {comment.path!r}")
+        raise InvalidRequest(f"{field}: {side} has no text file {comment.path!r}")
     lines = text.splitlines()
     if comment.end_line > len(lines):
-        has = plural(len(lines), "line")
+        line_count = plural(len(lines), "line")
         raise InvalidRequest(
-            f"{at}: {comment.path} has {has}; line {comment.end_line} does not exist"
+            f"{field}: {comment.path} has {line_count}; line {comment.end_line} does not exist"
         )
     code = "\n".join(lines[comment.line - 1 : comment.end_line])
     return replace(comment, path=path, code=cut(code, MOST_CODE, "\n... (cut)"))

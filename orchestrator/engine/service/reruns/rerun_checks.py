@@ -78,20 +78,20 @@ def check_reopens(
             f"the job: {COMMAND} wait {job.id}"
         )
     if job.parent_key is not None:
-        _check_above(scheduler, job, command)
+        _check_parent_can_wait(scheduler, job, command)
         scheduler.check_locks(job, [scheduler.view.task_of(worker)])
 
 
 def _check_conflicts(job: Job, worker: Worker) -> None:
-    lacks = (each for each in job.facts.missing if each.cause is LossCause.CONFLICT)
-    if any(each.worker_id == worker.id and not each.chosen for each in lacks):
+    conflicts = (each for each in job.facts.missing if each.cause is LossCause.CONFLICT)
+    if any(each.worker_id == worker.id and not each.chosen for each in conflicts):
         raise Conflict(
             f"the changes of {worker.id} conflict with changes of other workers; resolve the "
             f"conflict first: {COMMAND} merge {job.id} --resolve worker"
         )
 
 
-def _check_above(scheduler: Scheduler, job: Job, command: str) -> None:
+def _check_parent_can_wait(scheduler: Scheduler, job: Job, command: str) -> None:
     """Raise Conflict if the job's parent worker cannot wait for the job again.
 
     A parent worker that has ended, or that is queued for another attempt, cannot wait.
@@ -117,8 +117,8 @@ def check_rerun(scheduler: Scheduler, job: Job) -> None:
     """
     check_job_ended(job)
     workers = scheduler.view.workers_of(job.id)
-    done = scheduler.view.is_planned(job.id) and not job.lacks_changes
-    if done and all(tasks_succeeded(workers).values()):
+    is_complete = scheduler.view.is_planned(job.id) and not job.lacks_changes
+    if is_complete and all(tasks_succeeded(workers).values()):
         raise Conflict(f"every task of job {job.id} succeeded; nothing to retry")
     _check_parent(scheduler, job)
 
