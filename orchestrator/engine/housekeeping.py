@@ -79,7 +79,7 @@ class Housekeeping:
     def _run(self) -> None:
         if self._stopping.wait(BEGIN_SECONDS):
             return
-        self._guarded(self._name_unknown)
+        self._guarded(self._log_unknown_directories)
         self._guarded(self._finish_removals)
         self._guarded(self._write_missing_files)
         if self._keep_seconds is None:
@@ -96,7 +96,7 @@ class Housekeeping:
         except Exception:
             logger.exception("housekeeping failed; retrying later")
 
-    def _name_unknown(self) -> None:
+    def _log_unknown_directories(self) -> None:
         """Log the names of directories that belong to no job in the database.
 
         The database may have lost the jobs of these directories: if SQLite's write-ahead log is
@@ -130,8 +130,8 @@ class Housekeeping:
             began = time.monotonic()
             self._removal.secure(job.id)
             if self._loop.call(partial(self._begin_removal, job.id)):
-                kept = self._removal.delete_files(job.id)
-                payload = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(kept)}
+                saved_refs = self._removal.delete_files(job.id)
+                payload = {"job_id": job.id, "ended_at": job.ended_at, "kept": list(saved_refs)}
                 logger.info("job removed", extra=payload)
                 self._removed(job)
             # Spend at most half of the time on removals, so that a thousand old jobs do not delay

@@ -74,11 +74,11 @@ class JobRemoval:
         """
         try:
             with self._deletion:
-                kept = self._files.delete_files(root_id)
+                saved_refs = self._files.delete_files(root_id)
         finally:
             self._under_way.discard(root_id)
         failpoints.reached("removal: files deleted")
-        return kept
+        return saved_refs
 
     def unknown_directories(self) -> Sequence[str]:
         """Return the ids in the names of job directories that have no row in the database."""

@@ -200,11 +200,11 @@ class Feed:
         ``at_once``: ids of root jobs whose item is added without delay. Any other tree gets at most
         one item per second.
         """
-        now, given = time.monotonic(), set(at_once)
+        now, roots_at_once = time.monotonic(), set(at_once)
         due = {
             root_id
             for root_id in self._changed
-            if root_id in given or now - self._read_at.get(root_id, -inf) >= FIGURES_SECONDS
+            if root_id in roots_at_once or now - self._read_at.get(root_id, -inf) >= FIGURES_SECONDS
         }
         self._changed -= due
         self._read_at = {
@@ -215,11 +215,11 @@ class Feed:
                 FeedKind.USAGE, root_id, root_id, clock.now(), figures=Progress.of(counts)
             )
         if self._changed and self._timer is None and not self._is_closed:
-            self._timer = threading.Timer(FIGURES_SECONDS, self._add_rest)
+            self._timer = threading.Timer(FIGURES_SECONDS, self._add_delayed_figures)
             self._timer.daemon = True
             self._timer.start()
 
-    def _add_rest(self) -> None:
+    def _add_delayed_figures(self) -> None:
         with self._working:
             self._timer = None
             if not self._is_closed:
@@ -233,13 +233,13 @@ class Feed:
             listener()
 
 
-def _with_changed_needs(change: StateChange, known: Mapping[str, object]) -> set[str]:
+def _with_changed_needs(change: StateChange, needy: Mapping[str, object]) -> set[str]:
     jobs: Sequence[Job] = (*change.new_jobs, *change.jobs)
     workers: Sequence[Worker] = (*change.new_workers, *change.workers)
-    marked = {job.root_id for job in jobs if kinds_of_job(job)}
-    marked |= {worker.root_id for worker in workers if kind_of_worker(worker)}
-    touched = {job.root_id for job in jobs} | {worker.root_id for worker in workers}
-    return marked | (touched & known.keys())
+    roots_with_needs = {job.root_id for job in jobs if kinds_of_job(job)}
+    roots_with_needs |= {worker.root_id for worker in workers if kind_of_worker(worker)}
+    changed_roots = {job.root_id for job in jobs} | {worker.root_id for worker in workers}
+    return roots_with_needs | (changed_roots & needy.keys())
 
 
 class Throughput:
