@@ -127,7 +127,7 @@ class Housekeeping:
         for job in self._store.ended(time.time() - self._keep_seconds, AT_ONCE):
             if self._stopping.is_set():
                 return
-            began = time.monotonic()
+            started_at = time.monotonic()
             self._removal.secure(job.id)
             if self._loop.call(partial(self._begin_removal, job.id)):
                 saved_refs = self._removal.delete_files(job.id)
@@ -136,7 +136,7 @@ class Housekeeping:
                 self._removed(job)
             # Spend at most half of the time on removals, so that a thousand old jobs do not delay
             # callers.
-            self._stopping.wait(time.monotonic() - began)
+            self._stopping.wait(time.monotonic() - started_at)
 
     def _finish_one(self, root_id: str, scheduler: Scheduler, now: float) -> None:
         self._removal.finish(root_id)

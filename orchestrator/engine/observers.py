@@ -154,8 +154,8 @@ class Feed:
                 self._needy[root_id] = needs
                 self._add_item(FeedKind.NEEDS, root_id, root_id, clock.now(), needs=needs)
         self._changed |= {each.root_id for each in (*change.new_workers, *change.workers)}
-        ended = {each.root_id for each in change.events if each.kind is EventKind.JOB_ENDED}
-        self._add_figures(at_once=ended)
+        ended_roots = {each.root_id for each in change.events if each.kind is EventKind.JOB_ENDED}
+        self._add_figures(at_once=ended_roots)
 
     def close(self) -> None:
         """Stop reading the store. If a read is running, wait for its end. Idempotent."""

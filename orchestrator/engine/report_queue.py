@@ -131,8 +131,8 @@ class ReportQueue:
                 return
 
     def _render(self, render: Render) -> None:
-        whole = render.job_id == render.root_id
-        family = None if whole else render.family
+        is_whole_tree = render.job_id == render.root_id
+        family = None if is_whole_tree else render.family
         tree = when_reachable(lambda: self._store.tree(render.root_id, family), self._stopping)
         if tree is not None:
             directory = self._workspace.job_directory(render.root_id)

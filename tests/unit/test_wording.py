@@ -26,7 +26,7 @@ ALLOWED = {
         "_OF_CANCEL.get(stopped_by, ExitCause.NONE)",
         "stopped_by.startswith('max_wall_seconds')",
     },
-    "engine/attempts/evidence_reader.py": {"evidence.error in printed"},
+    "engine/attempts/evidence_reader.py": {"evidence.error in masked_output"},
     "launchers/cluster/node/node_daemon.py": {"error.reason in _REJECTIONS"},
     "core/outcome/failure_classifier.py": {"_DISK_FULL.search(found.error)"},
 }

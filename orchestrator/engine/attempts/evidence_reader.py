@@ -284,17 +284,21 @@ class EvidenceReader:
         ]
 
     def _without_secrets(
-        self, evidence: Evidence, running: RunningAttempt, output: str
+        self, evidence: Evidence, running: RunningAttempt, masked_output: str
     ) -> Evidence:
         """Return the evidence with masked secrets.
 
-        ``output``: the attempt's output, in which secrets are already masked.
+        ``masked_output``: the attempt's output, in which secrets are already masked.
         """
 
         def clean(text: str) -> str:
-            return text if text in output else self._mask(running.secrets, text)
+            return text if text in masked_output else self._mask(running.secrets, text)
 
-        if not evidence.files_created and evidence.output in output and evidence.error in output:
+        if (
+            not evidence.files_created
+            and evidence.output in masked_output
+            and evidence.error in masked_output
+        ):
             return evidence
         return replace(
             evidence,

@@ -391,8 +391,8 @@ class PortRanges:
 
 
 def _is_range_used(number: int) -> bool:
-    first = FIRST_PORT + number * PORTS_PER_WORKER
-    return not all(map(_is_port_free, range(first, first + PORTS_PER_WORKER)))
+    first_port = FIRST_PORT + number * PORTS_PER_WORKER
+    return not all(map(_is_port_free, range(first_port, first_port + PORTS_PER_WORKER)))
 
 
 def _is_port_free(port: int) -> bool:

@@ -95,11 +95,11 @@ class LandingCalls:
                 return plan, Moved(branch=plan.branch, before="", after="", text=plan.nothing)
             _check_branch(job_id, plan, request.onto)
             with self._journaled(caller, job, plan.branch) as begun:
-                moved = landing.land(request.how, job.request)
+                move = landing.land(request.how, job.request)
                 failpoints.reached("landing: about to be stored")
-                if moved.changed:
-                    self._store_landed(begun, moved.before, moved.after)
-        return plan, moved
+                if move.changed:
+                    self._store_landed(begun, move.before, move.after)
+        return plan, move
 
     def undo(self, caller: Caller, job_id: str) -> Moved:
         """Undo a landing: reset the user's branch to its commit before ``land``. Return the move.
@@ -112,10 +112,10 @@ class LandingCalls:
             self._complete_landings(job_id)
             landing = self._landing_of(job, LandRequest())
             with self._journaled(caller, job, landing.branch()) as begun:
-                moved = landing.undo()
+                move = landing.undo()
                 failpoints.reached("landing: about to be stored")
-                self._store_undone(begun, moved.after, moved.before)
-        return moved
+                self._store_undone(begun, move.after, move.before)
+        return move
 
     def record_pull_request(self, job: Job, error: str) -> None:
         """Store why a job's pull request could not be opened.

@@ -86,14 +86,14 @@ class Publisher:
             return self._delivered_more.wait_for(lambda: self._delivered >= announced, seconds)
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
+        is_ended = False
+        while not is_ended:
             items = [self._queue.get(), *self._queued_changes()]
-            ended = None in items
+            is_ended = None in items
             changes = [change for change in items if change is not None]
             if changes:
                 self._deliver(merged(changes), len(changes))
-                if not ended:
+                if not is_ended:
                     time.sleep(PAUSE_SECONDS)
 
     def _queued_changes(self) -> Iterator[StateChange | None]:

@@ -171,12 +171,16 @@ def without_refused(
     Squash only the rejected attempts directly before the present attempt. Return the new branch
     head. Idempotent.
     """
-    first = _first_refused(worker)
+    first_attempt = _first_refused(worker)
     ref_prefix = checkpoint_refs(worker.root_id, worker.id)
-    checkpoint = before(first) if first == 1 else after(first - 1)
+    checkpoint = before(first_attempt) if first_attempt == 1 else after(first_attempt - 1)
     onto = repository.commit_of(f"{ref_prefix}{checkpoint}")
     refused_commit = repository.commit_of(f"{ref_prefix}{after(worker.attempt - 1)}")
-    if first == worker.attempt or not (onto and refused_commit) or refused_commit in (onto, tip):
+    if (
+        first_attempt == worker.attempt
+        or not (onto and refused_commit)
+        or refused_commit in (onto, tip)
+    ):
         return tip
     if not (repository.contains(tip, refused_commit) and repository.contains(refused_commit, onto)):
         return tip
@@ -188,7 +192,7 @@ def without_refused(
 
 def _first_refused(worker: Worker) -> int:
     refused_attempts = {failure.attempt for failure in worker.failures if failure.gates}
-    first = worker.attempt
-    while first - 1 in refused_attempts:
-        first -= 1
-    return first
+    first_attempt = worker.attempt
+    while first_attempt - 1 in refused_attempts:
+        first_attempt -= 1
+    return first_attempt

@@ -503,12 +503,12 @@ class Worktrees:
         self._undo_gates(worker, worktree)
         start = self._restore_start(worker, worktree)
         ref = f"{checkpoint_refs(worker.root_id, worker.id)}{before(worker.attempt)}"
-        last = self._repository.commit_of(ref) or worktree.before or start
+        previous_commit = self._repository.commit_of(ref) or worktree.before or start
         faults, interrupted = self._repository.repair_worktree(
-            worktree.directory, worktree.branch, last
+            worktree.directory, worktree.branch, previous_commit
         )
         unresolved = bool(faults) and self._repository.has_conflicts(worktree.directory)
-        work, changed = self._commit_work(worker, task, worktree, start, last)
+        work, changed = self._commit_work(worker, task, worktree, start, previous_commit)
         self.checkpoints.end(self.place_of(worker), work.commit, interrupted)
         self._repository.abort_operation(worktree.directory)
         markers = self._repository.conflict_markers(start, work.commit) if changed and start else ()
@@ -517,12 +517,17 @@ class Worktrees:
         return replace(changes, faults=(*faults, *markers), has_conflicts=has_conflicts)
 
     def _commit_work(
-        self, worker: Worker, task: TaskSpec, worktree: WorkerWorktree, start: str, last: str
+        self,
+        worker: Worker,
+        task: TaskSpec,
+        worktree: WorkerWorktree,
+        start: str,
+        previous_commit: str,
     ) -> tuple[MergedSideWork, bool]:
         """Commit the attempt's work on the worker's branch.
 
         Return the commit, and True if the attempt changed anything. ``start``: the worker's start
-        commit. ``last``: the commit before the attempt.
+        commit. ``previous_commit``: the commit before the attempt.
         """
         title = redacted((task.title or task.prompt or task.id).strip().split("\n")[0])
         message = worker_commit_message(cut(title, 72), worker)
@@ -536,7 +541,7 @@ class Worktrees:
         )
         tip, held_back = merged_work.commit, merged_work.held_back
         if self._fold_attempts and start:
-            onto = last if self._repository.contains(tip, last) else start
+            onto = previous_commit if self._repository.contains(tip, previous_commit) else start
             arguments = worktree.branch, onto, tip, message, held_back
             tip, held_back = without_held_back(self._repository, *arguments)
         changed = tip != (worktree.before or start)
@@ -618,8 +623,10 @@ class Worktrees:
 
     def has_moved(self, worker: Worker) -> bool:
         """True if a person has committed on the worker's branch since the worker's last attempt."""
-        last = worker.delivery.commit if worker.delivery else ""
-        return bool(last) and self._repository.commit_of(worker_branch(worker)) != last
+        last_commit = worker.delivery.commit if worker.delivery else ""
+        return (
+            bool(last_commit) and self._repository.commit_of(worker_branch(worker)) != last_commit
+        )
 
     def span(self, worker: Worker) -> tuple[str, str]:
         """Return the worker's start commit and its branch head. Raise RepositoryError."""
