@@ -11,9 +11,20 @@ import asyncio
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.launchers.cluster.connection.link import SERVER_NAME, Link, Message, tls
+from orchestrator.launchers.cluster.connection.link import SERVER_NAME, Link, tls
+from orchestrator.launchers.cluster.connection.messages import (
+    AgentReport,
+    AgentsFound,
+    Heartbeat,
+    HeartbeatAnswer,
+    Hello,
+    Rejection,
+    decode_answer_to_hello,
+    decode_from_server,
+)
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 from orchestrator.launchers.cluster.node.join_file import JoinFile
@@ -27,7 +38,7 @@ class Member:
         self.is_idle = True
         self._may_idle = False
 
-    async def connect(self, hello: Message) -> None:
+    async def connect(self, hello: Hello) -> None:
         settings = self.settings
         context = tls(settings.directory, "node", is_server=False)
         _, self._link = await asyncio.get_running_loop().create_connection(
@@ -36,15 +47,13 @@ class Member:
             ssl=context,
             server_hostname=SERVER_NAME,
         )
-        own = {"name": settings.name, "instance": settings.name, "time": time.time()}
-        self._link.post({**hello, **own})
-        welcome = await self._link.receive()
-        if welcome["do"] != "welcome":
-            raise RuntimeError(f"{settings.name}: {welcome}")
-        self._terms = NodeLeaseTerms(**welcome["terms"])
-        self._link.post(
-            {"is": "agents", "agents": [{"name": "shell", "reason": "", "fix": [], "login": ""}]}
-        )
+        own = replace(hello, name=settings.name, instance=settings.name, time=time.time())
+        self._link.post(own)
+        welcome = decode_answer_to_hello(await self._link.receive())
+        if isinstance(welcome, Rejection):
+            raise RuntimeError(f"{settings.name}: {welcome.why}")
+        self._terms = welcome.terms
+        self._link.post(AgentsFound((AgentReport("shell", "", (), ""),)))
 
     async def beat(self) -> None:
         """Send heartbeats, as a node does, until the task is cancelled."""
@@ -53,17 +62,17 @@ class Member:
             count += 1
             # Memory differs with each beat, as on a real machine.
             memory = 8 * 1024**3 + count * 7919 % 4096 * 4096
-            self._link.post({"is": "beat", "n": count, "memory": memory, "disk": None})
+            self._link.post(Heartbeat(count, memory, None))
             is_idle = self.is_idle and self._may_idle
             await asyncio.sleep(self._terms.idle_beat if is_idle else self._terms.beat)
 
     async def listen(self) -> None:
         with suppress(OSError):
             while True:
-                message = await self._link.receive()
-                if message["do"] == "ok":
+                message = decode_from_server(await self._link.receive())
+                if isinstance(message, HeartbeatAnswer):
                     self.answers += 1
-                    self._may_idle = message["idle"]
+                    self._may_idle = message.idle
 
 
 async def run(directory: Path, count: int, seconds: float) -> None:

@@ -18,6 +18,7 @@ from tests.support.examples import nightly
 CUTTER = """
 import os
 from orchestrator.launchers.cluster.connection.link import Link
+from orchestrator.launchers.cluster.connection.messages import encode
 way, kind, moment, mark = {cut!r}
 post, receive = Link.post, Link.receive
 def is_it(message):
@@ -26,7 +27,7 @@ def cut(link):
     open(mark, "w").close()
     link.abort()
 def cutting_post(self, message):
-    found = way == "up" and is_it(message)
+    found = way == "up" and is_it(encode(message))
     if found and moment == "before":
         return cut(self)
     post(self, message)

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, field
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,11 +30,12 @@ from orchestrator.core.ports.launcher import Launch, LauncherEvents
 from orchestrator.core.ports.read_models import NodeState
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.connection.link import is_filled, tcp_socket, tls
+from orchestrator.launchers.cluster.connection.messages import RequestedContainment, Welcome
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeRegistry
 from orchestrator.launchers.cluster.connection.tunnel import Target
 from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
-from orchestrator.launchers.cluster.node_links import NodeLinks, Welcome
+from orchestrator.launchers.cluster.node_links import NodeLinks
 from orchestrator.launchers.exit_record import exit_record
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.security.allowed_environment import allowed_environment
@@ -307,26 +308,35 @@ class ClusterLauncher:
         return found
 
     def _make_welcome(self) -> Welcome:
+        """Return the welcome message for a node without attempts."""
         workspace, mark = self._settings.workspace, secrets.token_hex(16)
         path = workspace / MARK_NAME
         with suppress(FileNotFoundError):
             mark = path.read_text(encoding="ascii")
         path.write_text(mark, encoding="ascii")
-        plan = asdict(self._local.plan)
-        asked = {name: plan[name] for name in ("mode", "strict", "limits", "sandbox")}
-        asked["sandbox"].update(needed=(), program="")
+        plan = self._local.plan
+        asked = RequestedContainment(
+            mode=plan.mode,
+            strict=plan.strict,
+            limits=plan.limits,
+            sandbox=replace(plan.sandbox, needed=(), program=""),
+        )
         return Welcome(
+            terms=self._settings.terms,
+            files={},
+            late={},
+            addresses=(),
             plan=asked,
-            agents=self._agents,
+            agents=tuple(self._agents),
             environment=allowed_environment(os.environ),
             workspace=str(workspace),
             # A node rejects empty directories, because a missing mount looks like an empty
             # directory.
-            shared=[str(path) for path in self._settings.shared if is_filled(path)],
+            shared=tuple(str(path) for path in self._settings.shared if is_filled(path)),
             mark_name=MARK_NAME,
             mark=mark,
             places={
-                name: list(dict.fromkeys((str(path), os.path.realpath(path))))
+                name: tuple(dict.fromkeys((str(path), os.path.realpath(path))))
                 for name, path in self._places.items()
             },
         )

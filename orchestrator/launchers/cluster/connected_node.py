@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, field, replace
+from dataclasses import field, replace
 
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
@@ -17,7 +17,12 @@ from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.ports.read_models import NodeState, UnusableAgent
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.core.text.formatting import plural
-from orchestrator.launchers.cluster.connection.link import Link, Message, Window
+from orchestrator.launchers.cluster.connection.link import Link, Window
+from orchestrator.launchers.cluster.connection.messages import (
+    ArchiveFigures,
+    LateFile,
+    StartAttempt,
+)
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.cluster.file_transfer import server_files
 from orchestrator.launchers.cluster.file_transfer.archive import (
@@ -62,7 +67,7 @@ class NodeAttempt:
     #: The attempt's worktree, on a node with its own file system.
     worktree: RunningWorktree | None = None
     #: Messages with files that the server wrote after the attempt's start, by path of the file.
-    late_files: dict[str, Message] = field(default_factory=dict)
+    late_files: dict[str, LateFile] = field(default_factory=dict)
     #: A lock that is held while the worktree is copied, so that the attempt cannot end.
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     #: True once the node has reported the attempt's end, or once the node is lost.
@@ -83,10 +88,15 @@ class NodeAttempt:
             self.bases["files"] = 0
 
 
-def start_message(launch: Launch, attempt: NodeAttempt) -> Message:
-    fields = {name: getattr(launch, name) for name in Launch.__dataclass_fields__}
-    fields.update(env=dict(launch.env), proof=asdict(launch.proof), node="", files=None)
-    return {"do": "start", "launch": fields, "bases": attempt.bases, "files": None}
+def start_message(
+    launch: Launch, attempt: NodeAttempt, sent: ArchiveFigures | None = None
+) -> StartAttempt:
+    """Return the message that starts an attempt.
+
+    ``sent``: the archive with the attempt's files; None if the node shares the server's files.
+    """
+    files = None if sent is None else launch.files
+    return StartAttempt(replace(launch, node="", files=None), attempt.bases or {}, files, sent)
 
 
 def not_sent(name: str, error: Exception) -> Exit:

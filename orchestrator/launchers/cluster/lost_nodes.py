@@ -66,7 +66,7 @@ class GivenUpAttempt:
         """
         if self.had is None:
             self.had = {
-                file: 0 if self.is_replaced else max(0, size_of(path) - int(bases[file]))
+                file: 0 if self.is_replaced else max(0, size_of(path) - bases.get(file, 0))
                 for file, path in self.paths.items()
             }
         for file in self.paths:

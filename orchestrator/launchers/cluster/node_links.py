@@ -7,12 +7,11 @@ import ssl
 import sys
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from orchestrator import __version__
 from orchestrator.core.errors import OrchestratorError
-from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import ExitCause
 from orchestrator.core.model.machines import Machine
@@ -38,14 +37,53 @@ from orchestrator.launchers.cluster.connected_node import (
     store_end,
 )
 from orchestrator.launchers.cluster.connection.code_fingerprint import code_fingerprint
-from orchestrator.launchers.cluster.connection.link import Link, Message, Window, packed, unpacked
+from orchestrator.launchers.cluster.connection.link import Link, Window
+from orchestrator.launchers.cluster.connection.messages import (
+    AddressesChanged,
+    AddressesStored,
+    AgentReport,
+    AgentsFound,
+    ArchiveFigures,
+    AttemptStarted,
+    AttemptWaiting,
+    ChangeAnswer,
+    EndReport,
+    EndStored,
+    Fields,
+    FilePositions,
+    FilesNotReturned,
+    FilesReceived,
+    Heartbeat,
+    HeartbeatAnswer,
+    HeartbeatsExpected,
+    Hello,
+    InvalidMessage,
+    LateFile,
+    NodeLeaving,
+    NodeMessage,
+    NodeUnfit,
+    NoResult,
+    OutputPiece,
+    OutputReceived,
+    Rejection,
+    Release,
+    ResendFiles,
+    SnapshotAnswer,
+    SnapshotPiece,
+    SnapshotReceived,
+    StopAttempt,
+    TunnelData,
+    Welcome,
+    decode_from_node,
+    decode_hello,
+    decode_release,
+)
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry, NodeRegistry
 from orchestrator.launchers.cluster.connection.tunnel import Target, Tunnel
 from orchestrator.launchers.cluster.file_transfer import server_files
 from orchestrator.launchers.cluster.file_transfer.archive import (
     MOST_BYTES,
-    ArchiveFigures,
     UnusableFiles,
     as_full_disk,
 )
@@ -87,24 +125,6 @@ class LinkReports(Protocol):
     def ended(self, attempt_id: str, exit: Exit) -> None: ...
 
     def machines_changed(self) -> None: ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Welcome:
-    """The fields of the welcome message that are the same for all nodes."""
-
-    plan: Mapping[str, Any]
-    #: Descriptions of the agents. A node uses them to find its installed agents.
-    agents: Sequence[Mapping[str, Any]]
-    environment: Mapping[str, str]
-    workspace: str
-    #: Paths outside the workspace that workers use, such as the project's.
-    shared: Sequence[str]
-    mark_name: str
-    mark: str
-    #: The server's workspace, project, folder, and Python: all paths of each, by these names. A
-    #: node with its own file system replaces the paths.
-    places: Mapping[str, Sequence[str]]
 
 
 class NodeLinks:
@@ -232,7 +252,7 @@ class NodeLinks:
         if node.is_idle and node.link is not None:
             node.is_idle = False
             node.silent_at = self._loop.time() + self._terms.notice
-            node.link.post({"do": "expect"})
+            node.link.post(HeartbeatsExpected())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -277,17 +297,16 @@ class NodeLinks:
         except ConnectionError:
             return
         except (OSError, OrchestratorError) as error:
-            link.post({"do": "kept", "attempt": attempt.attempt_id})
+            link.post(EndStored(attempt.attempt_id))
             if is_wanted():
                 self._end_attempt(node, attempt, not_sent(node.name, error), "")
             return
         if done is None or node.link is not link or not is_wanted():
-            link.post({"do": "kept", "attempt": attempt.attempt_id})
+            link.post(EndStored(attempt.attempt_id))
             return
         sent, attempt.brings = done[0], tuple(done[1])
         attempt.is_sending = False
-        files = {"files": asdict(launch.files), "sent": asdict(sent)}
-        link.post({**start_message(launch, attempt), **files})
+        link.post(start_message(launch, attempt, sent))
         self._post_late_files(node, attempt)
 
     def expect(self, attempt_id: str, exit_path: str, digest: str, name: str, log: str) -> None:
@@ -319,8 +338,7 @@ class NodeLinks:
         attempt = self.worktrees.of_worker(worker)
         if attempt is None or attempt.files is None:
             return
-        message = {"do": "file", "attempt": attempt.attempt_id, "path": path}
-        attempt.late_files[path] = {**message, "data": packed(content)}
+        attempt.late_files[path] = LateFile(attempt.attempt_id, path, content)
         self._post_late_files(self._where[attempt.attempt_id], attempt)
 
     def _post_late_files(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
@@ -359,13 +377,12 @@ class NodeLinks:
     def _post_stop(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
         if node.link is not None and attempt.stop is not None:
             ended_by, stopped_by, cause = attempt.stop
-            how = {"ended_by": ended_by, "stopped_by": stopped_by, "cause": cause}
-            node.link.post({"do": "stop", "attempt": attempt.attempt_id, **how})
+            stop = StopAttempt(attempt.attempt_id, EndedBy(ended_by), stopped_by, cause)
+            node.link.post(stop)
 
     def _post_waiting(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
         if node.link is not None:
-            state = {"attempt": attempt.attempt_id, "on": attempt.is_waiting}
-            node.link.post({"do": "waiting", **state})
+            node.link.post(AttemptWaiting(attempt.attempt_id, attempt.is_waiting))
 
     # Links
 
@@ -373,48 +390,61 @@ class NodeLinks:
         self._spawn(self._accepted(link))
 
     async def _accepted(self, link: Link) -> None:
+        name, serial = link.peer()
         try:
-            hello = await asyncio.wait_for(link.receive(), _HELLO_SECONDS)
-            name, serial = link.peer()
-            why = self._why_rejected(name, serial, hello)
-            if why:
-                self._note_rejection(name, why)
-                link.post({"do": "refused", "why": why})
+            message = await asyncio.wait_for(link.receive(), _HELLO_SECONDS)
+            hello = self._accepted_hello(name, serial, message)
+            if isinstance(hello, Rejection):
+                self._note_rejection(name, hello.why)
+                link.post(hello)
                 await link.drained()
                 return
             await self._serve_node(link, self._node(name), hello)
         except (OSError, TimeoutError):
             pass
-        except (LookupError, AttributeError, TypeError, ValueError) as error:
+        except InvalidMessage as error:
             logger.warning(
-                "a node sent an invalid message: %r", error, extra={"action": "node_message"}
-            )
+                "node %s sent an invalid message: %s", name, error,
+                extra={"action": "node_message", "node": name},
+            )  # fmt: skip
         finally:
             # Send posted messages, such as a rejection, and then close the connection.
             link.close()
 
-    def _why_rejected(self, name: str, serial: str, hello: Message) -> str:
-        own = list(sys.version_info[:2])
-        if hello["version"] != __version__ or hello["python"] != own:
-            theirs, here = hello["python"], own
+    def _accepted_hello(self, name: str, serial: str, message: Fields) -> Hello | Rejection:
+        """Return a node's first message, or the rejection of the node. Raise InvalidMessage."""
+        # A node of another release may have another ``hello``.
+        why = self._why_outdated(name, decode_release(message))
+        if why:
+            return Rejection(why)
+        hello = decode_hello(message)
+        why = self._why_rejected(name, serial, hello)
+        return Rejection(why) if why else hello
+
+    def _why_outdated(self, name: str, release: Release) -> str:
+        theirs, here = release.python, sys.version_info[:2]
+        if release.version != __version__ or theirs != here:
             return (
-                f"{name} has version {hello['version']} with Python {theirs[0]}.{theirs[1]}; the "
+                f"{name} has version {release.version} with Python {theirs[0]}.{theirs[1]}; the "
                 f"server has version {__version__} with Python {here[0]}.{here[1]}; update {name}: "
                 f"{INSTALL_COMMAND}"
             )
-        if hello.get("code") != self._code:
+        if release.code != self._code:
             return (
                 f"{name} runs other code than the server, although both have version "
                 f"{__version__}; copy the server's folder to {name}, and start {name} again; if "
                 f"{name} uses the server's folder, only start {name} again"
             )
-        if hello["uid"] != os.getuid() and not hello["own_files"]:
+        return ""
+
+    def _why_rejected(self, name: str, serial: str, hello: Hello) -> str:
+        if hello.uid != os.getuid() and not hello.own_files:
             return (
-                f"{name} runs as user id {hello['uid']}, the server as {os.getuid()}; both write "
+                f"{name} runs as user id {hello.uid}, the server as {os.getuid()}; both write "
                 "to the same workspace; start the node as the server's user"
             )
         try:
-            return self._registry.why_rejected(name, serial, hello["instance"])
+            return self._registry.why_rejected(name, serial, hello.instance)
         except (OSError, OrchestratorError) as error:
             return f"cannot read the list of nodes: {error}"
 
@@ -431,12 +461,12 @@ class NodeLinks:
         if name in self._nodes and self._nodes[name].link is None:
             self._nodes[name].trouble = why
 
-    async def _serve_node(self, link: Link, node: ConnectedNode, hello: Message) -> None:
+    async def _serve_node(self, link: Link, node: ConnectedNode, hello: Hello) -> None:
         """Serve an accepted connection until it ends, or until the node opens a new connection."""
         window = self._connect(node, link, hello)
         tunnel = Tunnel(link, self._api)
         try:
-            link.post(self._welcome_for(node, hello["attempts"]))
+            link.post(self._welcome_for(node, hello.attempts))
             for attempt in list(node.attempts.values()):
                 self._post_stop(node, attempt)
                 self._post_late_files(node, attempt)
@@ -444,12 +474,12 @@ class NodeLinks:
                     self._post_waiting(node, attempt)
             logger.info("node connected", extra={"action": "node_connected", "node": node.name})
             while node.link is link:
-                message = await link.receive()
+                message = decode_from_node(await link.receive())
                 node.heard_at = self._loop.time()
                 node.silent_at = max(node.silent_at, node.heard_at + self._terms.notice)
-                if message["is"] == "tcp":
+                if isinstance(message, TunnelData):
                     tunnel.take(message)
-                else:
+                elif message is not None:
                     self._handle(node, link, message)
         finally:
             tunnel.close()
@@ -458,7 +488,7 @@ class NodeLinks:
             if node.link is link:
                 self._disconnected(node)
 
-    def _connect(self, node: ConnectedNode, link: Link, hello: Message) -> Window:
+    def _connect(self, node: ConnectedNode, link: Link, hello: Hello) -> Window:
         """Record the node's new connection, and the facts in the node's first message ``hello``.
 
         Return the object that limits the unconfirmed bytes of this connection.
@@ -469,14 +499,13 @@ class NodeLinks:
         node.link, node.agents, node.trouble, node.is_leaving = link, None, "", False
         self._rejected.pop(node.name, None)
         entry = self._entries.get(node.name)
-        own = int(hello["slots"])
-        node.slots = own if entry is None or entry.slots is None else entry.slots
-        node.has_own_files = hello["own_files"] is True
-        node.known = tuple(map(str, hello["known"]))[:MOST_KNOWN]
+        node.slots = hello.slots if entry is None or entry.slots is None else entry.slots
+        node.has_own_files = hello.own_files
+        node.known = hello.known[:MOST_KNOWN]
         node.end_bringing(node.bringing)
         node.window = Window()
-        node.address, node.version = link.address(), hello["version"]
-        node.skew = float(hello["time"]) - time.time()
+        node.address, node.version = link.address(), hello.version
+        node.skew = hello.time - time.time()
         if abs(node.skew) > _MOST_SKEW_SECONDS:
             logger.warning(
                 "the clock of node %s is %.1f s off the server's clock; synchronize both clocks",
@@ -498,11 +527,11 @@ class NodeLinks:
         logger.warning("node disconnected", extra={"action": "node_lost", "node": node.name})
         self._update_machine(node)
 
-    def _welcome_for(self, node: ConnectedNode, known: Mapping[str, Mapping[str, int]]) -> Message:
+    def _welcome_for(self, node: ConnectedNode, known: Mapping[str, FilePositions]) -> Welcome:
         for attempt in node.attempts.values():
             bases = known.get(attempt.attempt_id)
             if attempt.bases is None and bases is not None:
-                attempt.bases = {file: int(bases.get(file, 0)) for file in attempt.paths}
+                attempt.bases = {file: bases.get(file, 0) for file in attempt.paths}
                 for file, path in attempt.paths.items():
                     attempt.had[file] = max(0, size_of(path) - attempt.bases[file])
         files = {each.attempt_id: each.had for each in node.attempts.values()}
@@ -512,15 +541,7 @@ class NodeLinks:
             self._late.forget(node.name)
         late = self._late.connected(node.name, known)
         node.is_catching_up = bool(late)
-        welcome = self._welcome
-        return {
-            "do": "welcome",
-            "terms": asdict(self._terms),
-            "files": files,
-            "late": late,
-            "addresses": self._addresses,
-            **{name: getattr(welcome, name) for name in Welcome.__dataclass_fields__},
-        }
+        return replace(self._welcome, files=files, late=late, addresses=tuple(self._addresses))
 
     def _grant(self, node: ConnectedNode) -> None:
         """Record that the server's next answer to the node extends the node's lease.
@@ -531,116 +552,115 @@ class NodeLinks:
         """
         node.fenced_at = self._loop.time() + self._terms.fenced_after
 
-    def _handle(self, node: ConnectedNode, link: Link, message: Message) -> None:
-        match message["is"]:
-            case "beat":
-                self._take_beat(node, link, message)
-            case "agents":
-                self._take_agents(node, message["agents"])
-            case "unfit":
-                node.trouble = f"{node.name}: {message['why']}"
+    def _handle(self, node: ConnectedNode, link: Link, message: NodeMessage) -> None:
+        match message:
+            case Heartbeat():
+                self._take_heartbeat(node, link, message)
+            case AgentsFound():
+                self._take_agents(node, message.agents)
+            case NodeUnfit():
+                node.trouble = f"{node.name}: {message.why}"
                 logger.warning(
                     "node rejected: %s", node.trouble,
                     extra={"action": "node_rejected", "node": node.name},
                 )  # fmt: skip
-            case "leaving":
+            case NodeLeaving():
                 node.is_leaving = True
                 self._update_machine(node)
-            case "started":
-                attempt = node.attempts.get(message["attempt"])
+            case AttemptStarted():
+                attempt = node.attempts.get(message.attempt)
                 if attempt is not None:
                     node.end_bringing(attempt.attempt_id, attempt.brings)
-                    self._reports.started(attempt.attempt_id, int(message["pid"]))
-            case "piece":
+                    self._reports.started(attempt.attempt_id, message.pid)
+            case OutputPiece():
                 self._take_output(node, link, message)
-            case "ended":
+            case EndReport():
                 self._take_end(node, link, message)
-            case "had":
-                node.window.confirm(int(message["bytes"]))
-            case "snapshot" | "brought":
+            case FilesReceived():
+                node.window.confirm(message.bytes)
+            case SnapshotPiece() | SnapshotAnswer() | ChangeAnswer():
                 self._take_commits(node, link, message)
-            case "addresses":
-                if message["addresses"] == list(self._addresses):
-                    node.addresses = tuple(self._addresses)
+            case AddressesStored():
+                if message.addresses == tuple(self._addresses):
+                    node.addresses = message.addresses
                     self._unsaved.add(node.name)
-            case "no_result":
-                self._late_end(node, message["attempt"], "")
+            case NoResult():
+                self._late_end(node, message.attempt, "")
 
-    def _take_beat(self, node: ConnectedNode, link: Link, message: Message) -> None:
+    def _take_heartbeat(self, node: ConnectedNode, link: Link, message: Heartbeat) -> None:
         self._grant(node)
         node.is_idle = not node.attempts
         if node.is_idle:
             node.silent_at = self._loop.time() + self._terms.idle_beat + self._terms.notice
-        link.post({"do": "ok", "n": message["n"], "idle": node.is_idle})
-        node.memory_bytes, node.disk_bytes = message["memory"], message["disk"]
+        link.post(HeartbeatAnswer(message.n, node.is_idle))
+        node.memory_bytes, node.disk_bytes = message.memory, message.disk
         self._update_machine(node)
 
-    def _take_output(self, node: ConnectedNode, link: Link, message: Message) -> None:
-        data = unpacked(message["data"])
-        attempt = node.attempts.get(message["attempt"])
-        place = message["file"], int(message["at"])
-        if attempt is not None and place[0] in attempt.paths:
-            append_piece(attempt, *place, data)
+    def _take_output(self, node: ConnectedNode, link: Link, piece: OutputPiece) -> None:
+        attempt = node.attempts.get(piece.attempt)
+        if attempt is not None and piece.file in attempt.paths:
+            append_piece(attempt, piece.file, piece.at, piece.data)
         else:
-            self._late.append(node.name, message["attempt"], *place, data)
-        link.post({"do": "got", "bytes": len(data)})
+            self._late.append(node.name, piece.attempt, piece.file, piece.at, piece.data)
+        link.post(OutputReceived(len(piece.data)))
 
-    def _take_commits(self, node: ConnectedNode, link: Link, message: Message) -> None:
-        attempt = node.attempts.get(message["attempt"])
-        size = len(message.get("data", ""))
+    def _take_commits(
+        self,
+        node: ConnectedNode,
+        link: Link,
+        message: SnapshotPiece | SnapshotAnswer | ChangeAnswer,
+    ) -> None:
+        attempt = node.attempts.get(message.attempt)
         if attempt is not None and attempt.worktree is not None:
             attempt.worktree.take(message)
-        if size:
-            link.post({"do": "had", "bytes": size})
+        if isinstance(message, SnapshotPiece):
+            link.post(SnapshotReceived(len(message.data)))
 
-    def _take_agents(self, node: ConnectedNode, found: Sequence[Mapping[str, Any]]) -> None:
+    def _take_agents(self, node: ConnectedNode, reports: Sequence[AgentReport]) -> None:
         known = {each["name"] for each in self._welcome.agents}
-        found = [each for each in found if each["name"] in known]
+        found = [each for each in reports if each.name in known]
         node.unusable = tuple(
             UnusableAgent(
-                each["name"],
-                each["reason"][:_MOST_TEXT],
-                tuple(step[:_MOST_TEXT] for step in each["fix"][:_MOST_STEPS]),
+                each.name,
+                each.reason[:_MOST_TEXT],
+                tuple(step[:_MOST_TEXT] for step in each.fix[:_MOST_STEPS]),
             )
             for each in found
-            if each["reason"]
+            if each.reason
         )
         self._unsaved.add(node.name)
-        node.logins = {each["name"]: each["login"] for each in found if each["login"]}
+        node.logins = {each.name: each.login for each in found if each.login}
         node.lacks = {each.name: each.hindrance for each in node.unusable}
-        node.agents = frozenset(each["name"] for each in found) - node.lacks.keys()
+        node.agents = frozenset(each.name for each in found) - node.lacks.keys()
         self._update_machine(node)
         # Try to place waiting workers now, because one of them may need an agent of this node.
         self._reports.machines_changed()
 
     # Ends
 
-    def _take_end(self, node: ConnectedNode, link: Link, message: Message) -> None:
-        attempt = node.attempts.get(message["attempt"])
+    def _take_end(self, node: ConnectedNode, link: Link, report: EndReport) -> None:
+        attempt = node.attempts.get(report.attempt)
         if attempt is not None and attempt.files is not None:
             attempt.is_ending = True
-            self._spawn(self._take_files(node, attempt, message))
+            self._spawn(self._take_files(node, attempt, report))
             return
         if attempt is not None:
-            self._end_attempt(
-                node, attempt, exit_record.exit_from(message["exit"]), message["record"]
-            )
+            self._end_attempt(node, attempt, report.exit, report.record)
         else:
-            self._late_end(node, message["attempt"], message["record"])
-        link.post({"do": "kept", "attempt": message["attempt"]})
+            self._late_end(node, report.attempt, report.record)
+        link.post(EndStored(report.attempt))
 
     async def _take_files(
-        self, node: ConnectedNode, attempt: NodeAttempt, message: Message
+        self, node: ConnectedNode, attempt: NodeAttempt, report: EndReport
     ) -> None:
         if attempt.is_taking or attempt.files is None:
             return
         attempt.is_taking = True
-        exit, record = Exit(ended_by=EndedBy.LOST), ""
+        exit, record = report.exit, report.record
         try:
-            exit, record = exit_record.exit_from(message["exit"]), str(message["record"])
-            if message["files"] is not None or exit.ended_by not in _WITHOUT_FILES:
+            if report.files is not None or exit.ended_by not in _WITHOUT_FILES:
                 async with attempt.turn:
-                    await self._put_files(attempt, attempt.files, message["files"])
+                    await self._put_files(attempt, attempt.files, report.files)
         except (OSError, LookupError, TypeError, ValueError, OrchestratorError) as error:
             directory = os.path.dirname(attempt.exit_path)
             if attempt.stop is None and is_full_disk(as_full_disk(error, directory)):
@@ -653,7 +673,7 @@ class NodeLinks:
             exit, record = not_returned(node.name, exit, error), ""
         self._end_attempt(node, attempt, exit, record)
         if node.link is not None:
-            node.link.post({"do": "kept", "attempt": attempt.attempt_id})
+            node.link.post(EndStored(attempt.attempt_id))
 
     async def _take_files_later(self, node: ConnectedNode, attempt: NodeAttempt) -> None:
         """Let the node send an attempt's files again after a pause, because the disk was full.
@@ -672,13 +692,18 @@ class NodeLinks:
             await asyncio.sleep(_TICK_SECONDS)
         attempt.is_taking = False
         if node.link is not None:
-            node.link.post({"do": "again", "attempt": attempt.attempt_id})
+            node.link.post(ResendFiles(attempt.attempt_id))
 
-    async def _put_files(self, attempt: NodeAttempt, files: AttemptFiles, answer: Any) -> None:
-        if answer is None:
+    async def _put_files(
+        self,
+        attempt: NodeAttempt,
+        files: AttemptFiles,
+        sent: ArchiveFigures | FilesNotReturned | None,
+    ) -> None:
+        if sent is None:
             raise UnusableFiles("the node did not send the files of the attempt")
-        if answer.get("error"):
-            raise UnusableFiles(str(answer["error"])[:_MOST_REASON])
+        if isinstance(sent, FilesNotReturned):
+            raise UnusableFiles(sent.error[:_MOST_REASON])
         if attempt.files_error:
             why = attempt.files_error.strerror or str(attempt.files_error)
             raise UnusableFiles(
@@ -689,7 +714,6 @@ class NodeLinks:
                 f"the worker's files have more than {MOST_BYTES} bytes; change the "
                 "task so that it deletes files that are not needed"
             )
-        sent = ArchiveFigures(int(answer["bytes"]), str(answer["digest"]))
         await asyncio.to_thread(self._exchange.take, files, attempt.exit_path, sent)
 
     def _end_attempt(
@@ -757,7 +781,7 @@ class NodeLinks:
             self._addresses = addresses
             for node in self._nodes.values():
                 if node.link is not None:
-                    node.link.post({"do": "addresses", "addresses": addresses})
+                    node.link.post(AddressesChanged(tuple(addresses)))
         first, self._entries = not self._entries, entries
         for name in entries:
             self._node(name)

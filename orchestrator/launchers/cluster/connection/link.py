@@ -1,40 +1,6 @@
-"""Messages between server and node over TLS: JSON objects, each preceded by its length (4 bytes).
+"""Connections between server and node over TLS, which transport messages.
 
-node -> server                                    server -> node
-hello {name, instance, version, code, uid,        welcome {terms, plan, files: {attempt: bytes},
-       python, slots, attempts: {...},                     late: {attempt: bytes}, agents,
-       own_files, known}                                   environment, workspace, shared, mark,
-                                                           mark_name, places, addresses}
-beat {n, memory, disk}                            refused {why}: instead of a welcome
-agents {agents}, unfit {why}                      ok {n, idle}, expect {}
-had {bytes}                                       files {attempt, at, data}: before ``start``
-started {attempt, pid}                            start {launch, bases, files}, stop {...}
-piece {attempt, file, at, data}                   waiting {attempt, on}
-ended {attempt, exit, record, files}              got {bytes}, again {attempt}: the disk was full
-no_result {attempt}: of a late attempt            kept {attempt}: the node may forget it
-leaving {}, addresses {addresses}: stored         addresses {addresses}: they have changed
-tcp {connection, data}                            tcp {connection, data}
-snapshot {attempt, n, ...}: the worktree          snapshot {attempt, n}, had {bytes}
-                                                  file {attempt, path, data}: written later
-brought {attempt, n, error}                       result {attempt, n, at, data}, bring {attempt, n}
-
-``had`` and ``got`` confirm received bytes. ``unfit`` reports why the node cannot run workers.
-``expect`` asks an idle node for more heartbeats. ``waiting`` reports if the attempt's worker waits
-for a child job. After ``again``, the node sends the attempt's files again.
-
-A node repeats ``ended`` on each new connection until the server has answered ``kept``. If the
-server expects an attempt that the node does not know, the attempt never started on the node:
-``start`` was lost with the connection.
-
-Only nodes with their own file systems get ``files`` messages. After an attempt, such a node packs
-the attempt's files into an archive, and sends the archive in ``piece`` messages, whose field
-``file`` is "files". Then it sends ``ended`` with the archive's digest.
-
-``snapshot`` asks such a node for the state of a running attempt's worktree. The node answers with
-several ``snapshot`` messages of the same number ``n``: first the pieces of an archive, and at last
-the archive's digest. To change the worktree's files, the server first sends the commits as pieces
-in ``result`` messages, and then ``bring``. If the connection breaks, the server does not repeat
-these requests.
+A message is a JSON object, preceded by its length (4 bytes). ``messages`` has the kinds.
 """
 
 import asyncio
@@ -42,13 +8,12 @@ import json
 import socket
 import ssl
 import struct
-from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-Message = dict[str, Any]
+from orchestrator.launchers.cluster.connection.messages import Message, encode
 
 #: Bytes of one piece of a file or of a connection.
 CHUNK = 64 * 1024
@@ -59,17 +24,9 @@ _MOST_BYTES = 32 * 1024 * 1024
 _LENGTH = struct.Struct(">I")
 #: Bytes of one read: the size of a TLS record.
 _READ_BYTES = 16 * 1024
-_encode, _decode = json.JSONEncoder(check_circular=False).encode, json.JSONDecoder().decode
+_to_json, _from_json = json.JSONEncoder(check_circular=False).encode, json.JSONDecoder().decode
 #: Name in the server's certificate, which nodes check.
 SERVER_NAME = "server.orchestrator.internal"
-
-
-def packed(data: bytes) -> str:
-    return b64encode(data).decode("ascii")
-
-
-def unpacked(text: str) -> bytes:
-    return b64decode(text)
 
 
 class Link(asyncio.BufferedProtocol):
@@ -86,7 +43,7 @@ class Link(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._read = memoryview(bytearray(_READ_BYTES))
         self._unread = bytearray()
-        self._received: deque[Message] = deque()
+        self._received: deque[dict[str, Any]] = deque()
         self._receiving: asyncio.Future[None] | None = None
         self._unsent = bytearray()
         self._writable = asyncio.Event()
@@ -142,7 +99,7 @@ class Link(asyncio.BufferedProtocol):
 
         If the connection is broken, only ``receive`` and ``drained`` raise OSError.
         """
-        body = _encode(message).encode("ascii")
+        body = _to_json(encode(message)).encode("ascii")
         if not self._unsent:
             self._loop.call_soon(self._flush)
         self._unsent += _LENGTH.pack(len(body))
@@ -165,8 +122,11 @@ class Link(asyncio.BufferedProtocol):
         if self._error is not None:
             raise self._error
 
-    async def receive(self) -> Message:
-        """Return the next message. Raise OSError if the connection is broken."""
+    async def receive(self) -> dict[str, Any]:
+        """Return the JSON of the next message. Raise OSError if the connection is broken.
+
+        Call ``decode_from_node`` or ``decode_from_server`` with the result.
+        """
         while not self._received:
             if self._error is not None:
                 raise self._error
@@ -185,7 +145,7 @@ class Link(asyncio.BufferedProtocol):
             end = at + _LENGTH.size + length
             if len(unread) < end:
                 break
-            message = _decode(unread[at + _LENGTH.size : end].decode("utf-8"))
+            message = _from_json(unread[at + _LENGTH.size : end].decode("utf-8"))
             if not isinstance(message, dict):
                 raise ValueError("received a message that is not a JSON object")
             self._received.append(message)

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
-from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Message, packed, unpacked
+from orchestrator.launchers.cluster.connection.link import CHUNK, Link
+from orchestrator.launchers.cluster.connection.messages import TunnelData
 
 #: Address and port of the server's API.
 Target = Callable[[], tuple[str, int]]
@@ -28,9 +29,8 @@ class Tunnel:
         self._writers[self._next] = writer
         await self._pump(self._next, reader)
 
-    def take(self, message: Message) -> None:
-        number = int(message["connection"])
-        data = unpacked(message["data"]) if message["data"] is not None else None
+    def take(self, message: TunnelData) -> None:
+        number, data = message.connection, message.data
         writer = self._writers.get(number)
         if number in self._waiting:
             self._waiting[number].append(data)
@@ -71,7 +71,7 @@ class Tunnel:
     async def _pump(self, number: int, reader: asyncio.StreamReader) -> None:
         try:
             while data := await reader.read(CHUNK):
-                self._link.post({"is": "tcp", "connection": number, "data": packed(data)})
+                self._link.post(TunnelData(number, data))
                 await self._link.drained()
         except OSError:
             pass
@@ -82,4 +82,4 @@ class Tunnel:
             writer.close()
 
     def _announce_end(self, number: int) -> None:
-        self._link.post({"is": "tcp", "connection": number, "data": None})
+        self._link.post(TunnelData(number, None))

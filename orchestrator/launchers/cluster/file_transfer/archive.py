@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import Any, BinaryIO, TypeVar
 
 from orchestrator.core.errors import LaunchError, RepositoryError
-from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.launchers.cluster.connection.messages import ArchiveFigures
 from orchestrator.security.files.tree_removal import remove
 
 #: Maximum size of an archive in bytes, and maximum number of its records.
@@ -40,12 +40,6 @@ _Failure = TypeVar("_Failure", bound=Exception)
 
 class UnusableFiles(LaunchError):
     """The files of an attempt cannot be sent, or the received files are not valid."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveFigures:
-    bytes: int
-    digest: str
 
 
 def figures_of(path: str) -> ArchiveFigures:

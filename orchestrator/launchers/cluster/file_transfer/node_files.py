@@ -17,7 +17,6 @@ from contextlib import suppress
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.ports.attempt_files import (
@@ -26,8 +25,9 @@ from orchestrator.core.ports.attempt_files import (
     NodeWorktrees,
     WorktreeFiles,
 )
+from orchestrator.launchers.cluster.connection.messages import ArchiveFigures
 from orchestrator.launchers.cluster.file_transfer import archive
-from orchestrator.launchers.cluster.file_transfer.archive import ArchiveFigures, UnusableFiles
+from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
 from orchestrator.security.files import search_boundary
 from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import read_regular, replace_file
@@ -57,18 +57,6 @@ class PathMap:
 
     def text(self, text: str) -> str:
         return self._pattern.sub(lambda found: self._pairs[found.group()], text)
-
-
-def attempt_files(fields: Mapping[str, Any]) -> AttemptFiles:
-    """Parse the files of an attempt. Raise ValueError, KeyError, or TypeError."""
-    worktree = fields["worktree"]
-    names = ("directories", "inputs", "texts", "left_out")
-    return AttemptFiles(
-        **{name: tuple(map(str, fields[name])) for name in names},
-        worktree=None
-        if worktree is None
-        else WorktreeFiles(**{**worktree, "promised": tuple(worktree["promised"])}),
-    )
 
 
 class NodeFiles:

@@ -9,22 +9,23 @@ import errno
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from typing import TypeVar
 
 from orchestrator.core.errors import RepositoryError
 from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
-from orchestrator.launchers.cluster.connection.link import (
-    CHUNK,
-    Link,
-    Message,
-    Window,
-    packed,
-    unpacked,
+from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Window
+from orchestrator.launchers.cluster.connection.messages import (
+    ChangeAnswer,
+    ChangeRequest,
+    ResultPiece,
+    SnapshotAnswer,
+    SnapshotPiece,
+    SnapshotRequest,
 )
 from orchestrator.launchers.cluster.file_transfer import server_files
 from orchestrator.launchers.cluster.file_transfer.archive import (
     MOST_BYTES,
-    ArchiveFigures,
+    UnusableFiles,
     as_full_disk,
     open_private,
 )
@@ -32,6 +33,8 @@ from orchestrator.launchers.cluster.file_transfer.server_files import ServerFile
 
 #: Maximum number of characters of a reason that a node sends.
 _MOST_REASON = 500
+
+_Answer = TypeVar("_Answer", SnapshotAnswer, ChangeAnswer)
 
 
 class RunningWorktree:
@@ -44,25 +47,24 @@ class RunningWorktree:
         self._worktree = worktree
         self._path = server_files.snapshot_path(exit_path)
         self._number, self._had = 0, 0
-        self._answer: asyncio.Future[Message] | None = None
+        self._answer: asyncio.Future[SnapshotAnswer | ChangeAnswer] | None = None
         self._error: OSError | None = None
 
-    def take(self, message: Message) -> None:
+    def take(self, message: SnapshotPiece | SnapshotAnswer | ChangeAnswer) -> None:
         """Handle a message of the node: an answer, or a piece of an archive.
 
         Messages that answer former requests are ignored.
         """
         answer = self._answer
-        if answer is None or answer.done() or message["n"] != self._number:
+        if answer is None or answer.done() or message.n != self._number:
             return
-        if "data" not in message:
+        if not isinstance(message, SnapshotPiece):
             answer.set_result(message)
-        elif message["at"] == self._had <= MOST_BYTES and self._error is None:
-            data = unpacked(message["data"])
+        elif message.at == self._had <= MOST_BYTES and self._error is None:
             try:
                 with open(self._path, "ab", opener=open_private) as file:
-                    file.write(data)
-                self._had += len(data)
+                    file.write(message.data)
+                self._had += len(message.data)
             except OSError as error:
                 self._error = error
 
@@ -78,16 +80,18 @@ class RunningWorktree:
         RepositoryError, UnusableFiles, or OSError if the copy fails.
         """
         try:
-            reply = await self._ask(link, {"do": "snapshot"})
-            if reply.get("ended"):
+            request = SnapshotRequest(self._attempt_id, self._next_number())
+            reply = await self._ask(link, request, SnapshotAnswer)
+            if reply.ended:
                 return False
             _raise_error_of(reply)
             if self._error is not None:
                 raise self._error
-            sent = ArchiveFigures(int(reply["sent"]["bytes"]), str(reply["sent"]["digest"]))
-            take = self._exchange.take_snapshot
+            if reply.sent is None:
+                raise UnusableFiles("the node did not send the files of the worktree")
+            place = self._worktree, self._exit_path, self._path
             try:
-                await asyncio.to_thread(take, self._worktree, self._exit_path, self._path, sent)
+                await asyncio.to_thread(self._exchange.take_snapshot, *place, reply.sent)
             except RepositoryError as error:
                 raise as_full_disk(error, os.path.dirname(self._exit_path)) from error
             return True
@@ -110,39 +114,51 @@ class RunningWorktree:
             with open(path, "rb") as file:
                 while data := file.read(CHUNK):
                     await window.take(len(data))
-                    place = {"attempt": self._attempt_id, "at": file.tell() - len(data)}
-                    link.post({"do": "result", **place, "data": packed(data)})
+                    link.post(ResultPiece(self._attempt_id, file.tell() - len(data), data))
                     await link.drained()
         finally:
             with suppress(FileNotFoundError):
                 os.unlink(path)
-        reply = await self._ask(
-            link, {"do": "bring", "change": asdict(change), "sent": asdict(sent)}
-        )
-        if reply.get("ended"):
+        request = ChangeRequest(change, sent, self._attempt_id, self._next_number())
+        reply = await self._ask(link, request, ChangeAnswer)
+        if reply.ended:
             return "the worker has ended"
-        if reply.get("refused"):
-            return str(reply["refused"])[:_MOST_REASON]
+        if reply.refused:
+            return reply.refused[:_MOST_REASON]
         _raise_error_of(reply)
         return ""
 
-    async def _ask(self, link: Link, request: Message) -> Message:
-        self._number, self._had, self._error = self._number + 1, 0, None
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    async def _ask(
+        self, link: Link, request: SnapshotRequest | ChangeRequest, kind: type[_Answer]
+    ) -> _Answer:
+        """Send a request. Return the node's answer, which is of the type ``kind``.
+
+        Raise ConnectionError if the link breaks. Raise UnusableFiles if the node answers another
+        request.
+        """
+        self._had, self._error = 0, None
         with suppress(FileNotFoundError):
             os.unlink(self._path)
         self._answer = asyncio.get_running_loop().create_future()
         try:
             if link.is_closed:
                 raise ConnectionError("the connection to the node ended")
-            link.post({**request, "attempt": self._attempt_id, "n": self._number})
-            return await self._answer
+            link.post(request)
+            reply = await self._answer
         finally:
             self._answer = None
+        if not isinstance(reply, kind):
+            raise UnusableFiles("the node answered another request")
+        return reply
 
 
-def _raise_error_of(reply: Message) -> None:
-    why = str(reply.get("error", ""))[:_MOST_REASON]
-    if reply.get("is_full"):
+def _raise_error_of(reply: SnapshotAnswer | ChangeAnswer) -> None:
+    why = reply.error[:_MOST_REASON]
+    if reply.is_full:
         raise OSError(errno.ENOSPC, f"no space left on the node: {why}")
     if why:
         raise RepositoryError(f"the node cannot copy the worker's files: {why}")

@@ -19,10 +19,11 @@ from orchestrator.core.ports.attempt_files import (
     ServerWorktrees,
     WorktreeFiles,
 )
-from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Window, packed
+from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Window
+from orchestrator.launchers.cluster.connection.messages import ArchiveFigures, FilesPiece
+from orchestrator.launchers.cluster.connection.typed_json import WrongType, typed
 from orchestrator.launchers.cluster.file_transfer import archive
-from orchestrator.launchers.cluster.file_transfer.archive import ArchiveFigures, UnusableFiles
-from orchestrator.launchers.cluster.file_transfer.node_files import attempt_files
+from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles
 from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import replace_file
@@ -56,13 +57,11 @@ class ServerFiles:
             figures, commits = await asyncio.to_thread(self._pack, files, exit_path, path, known)
             with open(path, "rb") as file:
                 while is_wanted() and (data := file.read(CHUNK)):
-                    at = file.tell() - len(data)
                     await window.take(len(data))
                     if not is_wanted():
                         window.confirm(len(data))
                         return None
-                    place = {"attempt": attempt_id, "at": at}
-                    link.post({"do": "files", **place, "data": packed(data)})
+                    link.post(FilesPiece(attempt_id, file.tell() - len(data), data))
                     await link.drained()
         finally:
             _unlink(path)
@@ -166,8 +165,8 @@ def stored_files(exit_path: str) -> AttemptFiles | None:
     _unlink(archive_path(exit_path))
     content = read_object(_sibling(exit_path, "files.json"), _MOST_LIST_BYTES)
     try:
-        return attempt_files(content or {})
-    except (ValueError, KeyError, TypeError):
+        return typed(AttemptFiles, content)
+    except WrongType:
         return None
 
 

@@ -7,14 +7,20 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.model.attempt.attempt_result import Exit
 from orchestrator.core.ports.attempt_files import AttemptFiles
-from orchestrator.launchers.cluster.connection.link import CHUNK, Message
-from orchestrator.launchers.cluster.file_transfer.node_files import RETURNED, attempt_files
+from orchestrator.launchers.cluster.connection.link import CHUNK
+from orchestrator.launchers.cluster.connection.messages import (
+    ArchiveFigures,
+    FilePositions,
+    FilesNotReturned,
+)
+from orchestrator.launchers.cluster.connection.typed_json import WrongType, plain, typed
+from orchestrator.launchers.cluster.file_transfer.node_files import RETURNED
 from orchestrator.launchers.cluster.node.file_growth import FileGrowthWatch
 from orchestrator.security.files.state_file import read_object
 
@@ -29,6 +35,16 @@ _MOST_LAUNCH_BYTES = 32 * 1024 * 1024
 _READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
+@dataclass(frozen=True, slots=True)
+class _StoredLaunch:
+    """The data of an attempt that the next process of the node needs."""
+
+    digest: str
+    bases: FilePositions
+    scratch: str = ""
+    files: AttemptFiles | None = None
+
+
 class HeldAttempt:
     """An attempt whose end the server has not confirmed yet."""
 
@@ -39,7 +55,7 @@ class HeldAttempt:
         self.archive = f"{directory}/{RETURNED}"
         self.digest = ""
         #: Size of each output file on the server when the attempt started.
-        self.bases = dict.fromkeys(FILES, 0)
+        self.bases: FilePositions = dict.fromkeys(FILES, 0)
         self.sent = dict.fromkeys(FILES, 0)
         self.exit: Exit | None = None
         self.is_reported = False
@@ -55,8 +71,8 @@ class HeldAttempt:
         self.is_preparing = False
         #: The attempt's end, if the attempt was stopped before it had its files; otherwise None.
         self.stopped: Exit | None = None
-        #: The description of the files that the node returns; None: it returns no files.
-        self.returned: Message | None = None
+        #: The archive of the files that the node returns; None: it returns no files.
+        self.returned: ArchiveFigures | FilesNotReturned | None = None
         #: A lock that is held while the attempt's files are created, copied, changed, or packed.
         self.turn = asyncio.Lock()
         #: True if the worker's processes have ended.
@@ -66,21 +82,20 @@ class HeldAttempt:
 
     def save(self) -> None:
         """Store the data that the next process of this node needs. Raise OSError."""
-        kept: Message = {"digest": self.digest, "bases": self.bases, "scratch": self.scratch}
-        kept["files"] = None if self.files is None else asdict(self.files)
-        content = json.dumps(kept).encode("ascii")
+        stored = _StoredLaunch(self.digest, self.bases, self.scratch, self.files)
+        content = json.dumps(plain(stored)).encode("ascii")
         with open(f"{self.directory}/launch.json", "wb", buffering=0) as file:
             if file.write(content) < len(content):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), file.name)
 
     def load(self) -> None:
-        kept = read_object(f"{self.directory}/launch.json", _MOST_LAUNCH_BYTES) or {}
-        with suppress(ValueError, KeyError, TypeError):
-            self.digest, self.bases = kept["digest"], kept["bases"]
-            self.scratch = kept["scratch"]
-            if kept["files"] is not None:
-                self.files = attempt_files(kept["files"])
-                self.sent["files"] = 0
+        found = read_object(f"{self.directory}/launch.json", _MOST_LAUNCH_BYTES)
+        with suppress(WrongType):
+            stored = typed(_StoredLaunch, found)
+            self.digest, self.bases, self.scratch = stored.digest, stored.bases, stored.scratch
+            self.files = stored.files
+        if self.files is not None:
+            self.sent["files"] = 0
 
     def make_scratch(self, env: Mapping[str, str]) -> None:
         """Create the directory for temporary files (``TMPDIR`` in ``env``) if it does not exist.

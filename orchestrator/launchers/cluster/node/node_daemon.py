@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,42 +28,69 @@ from orchestrator.core.model.attempt.attempt_result import EndedBy, Exit
 from orchestrator.core.model.attempt.exit_cause import RAN_NOTHING, ExitCause
 from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.ports.attempt_files import AttemptFiles, NodeWorktrees
-from orchestrator.core.ports.launcher import Launch, Proof
+from orchestrator.core.ports.launcher import Launch
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.connection.code_fingerprint import code_fingerprint
 from orchestrator.launchers.cluster.connection.link import (
     SERVER_NAME,
     WINDOW,
     Link,
-    Message,
     Window,
     is_filled,
-    packed,
     tls,
-    unpacked,
+)
+from orchestrator.launchers.cluster.connection.messages import (
+    AddressesChanged,
+    AddressesStored,
+    AgentReport,
+    AgentsFound,
+    ArchiveFigures,
+    AttemptStarted,
+    AttemptWaiting,
+    ChangeRequest,
+    EndReport,
+    EndStored,
+    FilePositions,
+    FilesNotReturned,
+    FilesPiece,
+    FilesReceived,
+    Heartbeat,
+    HeartbeatAnswer,
+    HeartbeatsExpected,
+    Hello,
+    InvalidMessage,
+    LateFile,
+    Message,
+    NodeLeaving,
+    NodeUnfit,
+    NoResult,
+    OutputPiece,
+    OutputReceived,
+    Rejection,
+    RequestedContainment,
+    ResendFiles,
+    ResultPiece,
+    ServerMessage,
+    SnapshotReceived,
+    SnapshotRequest,
+    StartAttempt,
+    StopAttempt,
+    TunnelData,
+    Welcome,
+    decode_answer_to_hello,
+    decode_from_server,
 )
 from orchestrator.launchers.cluster.connection.server_addresses import (
     ServerAddresses,
     host_and_port,
 )
 from orchestrator.launchers.cluster.connection.tunnel import Tunnel
-from orchestrator.launchers.cluster.file_transfer.archive import (
-    ArchiveFigures,
-    as_full_disk,
-)
-from orchestrator.launchers.cluster.file_transfer.node_files import (
-    NodeFiles,
-    attempt_files,
-)
+from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles, as_full_disk
+from orchestrator.launchers.cluster.file_transfer.node_files import NodeFiles
 from orchestrator.launchers.cluster.node.held_attempts import HeldAttempt, HeldAttempts
 from orchestrator.launchers.cluster.node.node_lease import NodeLease
 from orchestrator.launchers.cluster.node.worktree_requests import WorktreeRequests
-from orchestrator.launchers.local.containment_settings import (
-    ContainmentPlan,
-    Mode,
-    Sandbox,
-    WorkerLimits,
-)
+from orchestrator.launchers.local.containment_settings import ContainmentPlan
 from orchestrator.launchers.local.local_launcher import LocalLauncher
 from orchestrator.launchers.local.shim_pool import IDLE_SECONDS
 from orchestrator.launchers.process.lease_file import boot_time
@@ -251,7 +278,7 @@ class NodeDaemon:
         self._is_leaving = True
         self._leave_until = self._loop.time() + _LEAVE_SECONDS
         if self._link is not None:
-            self._link.post({"is": "leaving"})
+            self._link.post(NodeLeaving())
         for held in self._held.values():
             self._stop(held.id, EndedBy.CANCEL, "", ExitCause.LEASE_ENDED)
         self._end_if_done()
@@ -288,13 +315,11 @@ class NodeDaemon:
             else:
                 sent = boot_time()
                 welcome = await self._greet(link, where)
-                if welcome is not None:
+                if not isinstance(welcome, str):
                     if insecure:
                         self._say_once("; ".join(failures))
                     return await self._serve(link, where, welcome, sent)
-                failures.append(
-                    f"{where} closed the connection; {self._rejected_certificate(where)}"
-                )
+                failures.append(welcome)
         if refusals == len(failures) and self._addresses.are_complete:
             self._lease.server_is_absent(dialled)
         self._say_once(f"{'; '.join(failures)}; retrying")
@@ -323,17 +348,24 @@ class NodeDaemon:
             (each for each in errors if not isinstance(each, ConnectionRefusedError)), errors[0]
         )
 
-    async def _greet(self, link: Link, where: str) -> Message | None:
+    async def _greet(self, link: Link, where: str) -> Welcome | Rejection | str:
+        """Send ``Hello``. Return the server's answer, or why there is no answer."""
         link.post(self._hello())
         try:
-            return await asyncio.wait_for(link.receive(), _WELCOME_SECONDS)
+            answer = await asyncio.wait_for(link.receive(), _WELCOME_SECONDS)
+            return decode_answer_to_hello(answer)
         except (OSError, TimeoutError) as error:
             link.abort()
             if isinstance(error, ssl.SSLError) and error.reason in _REJECTIONS:
-                return {"do": "refused", "why": self._rejected_certificate(where)}
-            return None
+                return Rejection(self._rejected_certificate(where))
+            return f"{where} closed the connection; {self._rejected_certificate(where)}"
+        except InvalidMessage as error:
+            link.abort()
+            return f"{where} sent an invalid message: {error}"
 
-    async def _serve(self, link: Link, where: str, welcome: Message, sent: float) -> float | None:
+    async def _serve(
+        self, link: Link, where: str, welcome: Welcome | Rejection, sent: float
+    ) -> float | None:
         """Serve a connection until it breaks.
 
         ``where``: the server's address. ``welcome``: the server's first message. ``sent``:
@@ -341,19 +373,19 @@ class NodeDaemon:
 
         Return the seconds to wait before the next connection; None if the node must end.
         """
-        if welcome["do"] == "refused":
+        if isinstance(welcome, Rejection):
             link.abort()
-            self._say_once(f"rejected: {welcome['why']}")
+            self._say_once(f"rejected: {welcome.why}")
             return self._rejected_pause() if self._present_attempts() else None
         why = self._why_unseen(welcome) or self._apply_settings(welcome)
         if why:
-            link.post({"is": "unfit", "why": why})
+            link.post(NodeUnfit(why))
             with suppress(OSError):
                 await link.drained()
             link.abort()
             self._say_once(f"this machine cannot be a node: {why}")
             return None
-        self._take_addresses(link, where, welcome["addresses"])
+        self._take_addresses(link, where, welcome.addresses)
         self._next_pause = _REJECTED_SECONDS
         self._lease.connected(sent)
         self._say_once(f"connected to {where} as {self._settings.name}")
@@ -361,9 +393,9 @@ class NodeDaemon:
         await self._serve_welcomed(link, welcome)
         return _PAUSE_SECONDS
 
-    def _take_addresses(self, link: Link, where: str, addresses: Sequence[str]) -> None:
+    def _take_addresses(self, link: Link, where: str, addresses: tuple[str, ...]) -> None:
         if self._addresses.take(where, addresses):
-            link.post({"is": "addresses", "addresses": addresses})
+            link.post(AddressesStored(addresses))
 
     def _rejected_certificate(self, where: str) -> str:
         name = self._settings.name
@@ -372,12 +404,12 @@ class NodeDaemon:
             f"cluster; create a new certificate on the server: {COMMAND} nodes add {name}"
         )
 
-    async def _serve_welcomed(self, link: Link, welcome: Message) -> None:
+    async def _serve_welcomed(self, link: Link, welcome: Welcome) -> None:
         self._link, self._tunnel, self._window = link, Tunnel(link), Window()
         self._is_idle = False
         self._grown.clear()
         self._on_way = 0
-        self._reconcile(link, welcome["files"], welcome["late"])
+        self._reconcile(link, welcome.files, welcome.late)
         self._linked.set()
         self._may_prune = True
         tasks = [
@@ -386,10 +418,15 @@ class NodeDaemon:
         ]
         try:
             while not self._is_done:
-                message = await link.receive()
-                self._handle(link, message)
+                message = decode_from_server(await link.receive())
+                if message is not None:
+                    self._handle(link, message)
         except OSError:
             pass
+        except InvalidMessage as error:
+            logger.warning(
+                "the server sent an invalid message: %s", error, extra={"action": "node_message"}
+            )
         finally:
             for task in tasks:
                 task.cancel()
@@ -399,21 +436,20 @@ class NodeDaemon:
             self._link, self._tunnel = None, None
             self._linked.clear()
 
-    def _hello(self) -> Message:
-        return {
-            "is": "hello",
-            "name": self._settings.name,
-            "instance": self._instance(),
-            "version": __version__,
-            "code": self._code,
-            "python": list(sys.version_info[:2]),
-            "uid": os.getuid(),
-            "own_files": self._settings.own_files,
-            "known": list(self._files.known) if self._files else [],
-            "slots": self._settings.slots,
-            "time": time.time(),
-            "attempts": {held.id: held.bases for held in self._present_attempts()},
-        }
+    def _hello(self) -> Hello:
+        return Hello(
+            name=self._settings.name,
+            instance=self._instance(),
+            version=__version__,
+            code=self._code,
+            python=sys.version_info[:2],
+            uid=os.getuid(),
+            own_files=self._settings.own_files,
+            known=tuple(self._files.known) if self._files else (),
+            slots=self._settings.slots,
+            time=time.time(),
+            attempts={held.id: held.bases for held in self._present_attempts()},
+        )
 
     def _present_attempts(self) -> list[HeldAttempt]:
         if self._launcher is not None:
@@ -426,24 +462,24 @@ class NodeDaemon:
             path.write_text(secrets.token_hex(8), encoding="ascii")
         return path.read_text(encoding="ascii").strip()
 
-    def _why_unseen(self, welcome: Message) -> str:
+    def _why_unseen(self, welcome: Welcome) -> str:
         """Return why this machine does not see the server's files; empty if it sees them."""
         if self._files is not None:
             return ""
-        workspace = Path(welcome["workspace"])
+        workspace = Path(welcome.workspace)
         try:
-            seen = (workspace / welcome["mark_name"]).read_text(encoding="ascii")
+            seen = (workspace / welcome.mark_name).read_text(encoding="ascii")
         except OSError as error:
             return (
                 f"cannot read {workspace} ({error.strerror}); mount the server's workspace at this "
                 "path"
             )
-        if seen != welcome["mark"]:
+        if seen != welcome.mark:
             return (
                 f"the directory {workspace} of this machine is not the server's workspace; mount "
                 "the server's workspace at this path"
             )
-        unseen = [path for path in welcome["shared"] if not is_filled(Path(path))]
+        unseen = [path for path in welcome.shared if not is_filled(Path(path))]
         if unseen:
             return (
                 "paths that workers use are missing or empty on this machine: "
@@ -452,17 +488,17 @@ class NodeDaemon:
             )
         return ""
 
-    def _apply_settings(self, welcome: Message) -> str:
+    def _apply_settings(self, welcome: Welcome) -> str:
         """Apply the server's settings.
 
         Return why this machine cannot start workers; empty if it can start workers.
         """
         if self._files is not None:
-            self._files.connected(welcome["places"], sys.executable)
-        self._lease.take_terms(welcome["terms"])
-        self._foreign, self._described = welcome["environment"], welcome["agents"]
+            self._files.connected(welcome.places, sys.executable)
+        self._lease.take_terms(welcome.terms)
+        self._foreign, self._described = welcome.environment, welcome.agents
         try:
-            self._open_launcher(self._plan_here(_parsed_plan(welcome["plan"])))
+            self._open_launcher(self._plan_here(welcome.plan))
         except ContainmentUnavailable as error:
             return error.message
         except OSError as error:
@@ -472,8 +508,8 @@ class NodeDaemon:
     def _reconcile(
         self,
         link: Link,
-        expected: Mapping[str, Mapping[str, int]],
-        late: Mapping[str, Mapping[str, int]],
+        expected: Mapping[str, FilePositions],
+        late: Mapping[str, FilePositions],
     ) -> None:
         """Send the output and the ends of the given attempts. Stop all other attempts.
 
@@ -502,7 +538,7 @@ class NodeDaemon:
                 self._send_from(held, late[attempt_id])
                 continue
             if attempt_id in late:
-                link.post({"is": "no_result", "attempt": attempt_id})
+                link.post(NoResult(attempt_id))
             self._drop(held)
         self._something.set()
         if self._files is not None:
@@ -511,7 +547,7 @@ class NodeDaemon:
             self._files.forget_others(self._held)
             self._in_background(self._sweep())
 
-    def _send_from(self, held: HeldAttempt, sizes: Mapping[str, int]) -> None:
+    def _send_from(self, held: HeldAttempt, sizes: FilePositions) -> None:
         held.sent.update(sizes)
         held.is_reported = False
         self._grown[held.id] = None
@@ -551,7 +587,7 @@ class NodeDaemon:
             number += 1
             self._lease.record_heartbeat(number)
             memory, disk = self._space(self._directory)
-            link.post({"is": "beat", "n": number, "memory": memory, "disk": disk})
+            link.post(Heartbeat(number, memory, disk))
             self._loop.call_later(terms.notice, check, self._loop.time())
             with suppress(TimeoutError):
                 pause = terms.idle_beat if self._is_idle else terms.beat
@@ -571,52 +607,49 @@ class NodeDaemon:
                 found = reported or []
             if found != reported:
                 reported = found
-                link.post({"is": "agents", "agents": found})
+                link.post(AgentsFound(tuple(_agent_report(each) for each in found)))
             await asyncio.sleep(_AGENTS_SECONDS)
 
-    def _handle(self, link: Link, message: Message) -> None:
+    def _handle(self, link: Link, message: ServerMessage) -> None:
         assert self._launcher is not None
-        if message.get("is") == "tcp":
-            if self._tunnel is not None:
-                self._tunnel.take(message)
-            return
-        match message["do"]:
-            case "ok":
-                self._is_idle = message["idle"]
-                self._lease.heartbeat_answered(message["n"])
-            case "expect":
+        match message:
+            case TunnelData():
+                if self._tunnel is not None:
+                    self._tunnel.take(message)
+            case HeartbeatAnswer():
+                self._is_idle = message.idle
+                self._lease.heartbeat_answered(message.n)
+            case HeartbeatsExpected():
                 self._is_idle = False
                 self._expected.set()
-            case "start":
-                self._start(link, message)
-            case "files":
-                self._receive_files(
-                    link, message["attempt"], message["at"], unpacked(message["data"])
-                )
-            case "stop":
-                how = message["ended_by"], message["stopped_by"], ExitCause(message["cause"])
-                self._stop(message["attempt"], *how)
-            case "waiting":
-                self._launcher.waiting(message["attempt"], message["on"])
-            case "got":
-                self._on_way -= message["bytes"]
+            case StartAttempt():
+                self._start(message)
+            case FilesPiece():
+                self._receive_files(link, message)
+            case StopAttempt():
+                how = message.ended_by, message.stopped_by, message.cause
+                self._stop(message.attempt, *how)
+            case AttemptWaiting():
+                self._launcher.waiting(message.attempt, message.on)
+            case OutputReceived():
+                self._on_way -= message.bytes
                 self._something.set()
-            case "kept":
-                self._forget(message["attempt"])
-            case "snapshot":
+            case EndStored():
+                self._forget(message.attempt)
+            case SnapshotRequest():
                 self._in_background(self._worktrees.send_snapshot(link, self._window, message))
-            case "result":
+            case ResultPiece():
                 self._worktrees.receive_result(link, message)
-            case "bring":
+            case ChangeRequest():
                 self._in_background(self._worktrees.bring(link, message))
-            case "file":
+            case LateFile():
                 self._in_background(self._worktrees.store_file(message))
-            case "had":
-                self._window.confirm(message["bytes"])
-            case "again":
-                self._send_again(message["attempt"])
-            case "addresses":
-                self._take_addresses(link, self._where, message["addresses"])
+            case SnapshotReceived():
+                self._window.confirm(message.bytes)
+            case ResendFiles():
+                self._send_again(message.attempt)
+            case AddressesChanged():
+                self._take_addresses(link, self._where, message.addresses)
 
     async def _tunnel_call(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -653,7 +686,11 @@ class NodeDaemon:
         while launcher.listen(0.0):
             await asyncio.sleep(IDLE_SECONDS)
 
-    def _plan_here(self, plan: ContainmentPlan) -> ContainmentPlan:
+    def _plan_here(self, asked: RequestedContainment) -> ContainmentPlan:
+        """Return the requested containment of workers, with the paths of this machine."""
+        plan = ContainmentPlan(
+            mode=asked.mode, limits=asked.limits, strict=asked.strict, sandbox=asked.sandbox
+        )
         if self._files is None:
             return plan
         sandbox, places = plan.sandbox, self._files.paths("")
@@ -668,7 +705,7 @@ class NodeDaemon:
         )
 
     def started(self, attempt_id: str, pid: int) -> None:
-        self._post({"is": "started", "attempt": attempt_id, "pid": pid})
+        self._post(AttemptStarted(attempt_id, pid))
 
     def begun(self, attempt_id: str, at: float) -> None:
         # Nothing is preloaded on a node.
@@ -685,32 +722,29 @@ class NodeDaemon:
         if self._link is not None:
             self._link.post(message)
 
-    def _receive_files(self, link: Link, attempt_id: str, at: int, data: bytes) -> None:
+    def _receive_files(self, link: Link, piece: FilesPiece) -> None:
         if self._files is not None:
-            self._files.receive(attempt_id, at, data)
-        link.post({"is": "had", "bytes": len(data)})
+            self._files.receive(piece.attempt, piece.at, piece.data)
+        link.post(FilesReceived(len(piece.data)))
 
-    def _start(self, link: Link, message: Message) -> None:
-        fields = dict(message["launch"])
-        attempt_id = fields["attempt_id"]
+    def _start(self, message: StartAttempt) -> None:
+        launch = replace(message.launch, env=self._environment(message.launch.env))
         try:
-            held = self._held.hold(attempt_id)
-            held.digest, held.bases = fields["proof"]["digest"], dict(message["bases"])
-            env = self._environment(fields["env"])
-            if message["files"] is not None:
-                held.files = attempt_files(message["files"])
+            held = self._held.hold(launch.attempt_id)
+            held.digest, held.bases = launch.proof.digest, message.bases
+            if message.files is not None:
+                held.files = message.files
                 held.sent["files"] = 0
-            held.make_scratch(env)
+            held.make_scratch(launch.env)
             held.save()
         except OSError as error:
-            self._not_started(attempt_id, error)
+            self._not_started(launch.attempt_id, error)
             return
         if held.files is None or self._files is None:
-            self._launch(held, fields, env)
+            self._launch(held, launch)
             return
         held.is_preparing = True
-        sent = ArchiveFigures(message["sent"]["bytes"], message["sent"]["digest"])
-        self._in_background(self._prepare(held, held.files, sent, fields, env))
+        self._in_background(self._prepare(held, held.files, message.sent, launch))
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -721,12 +755,13 @@ class NodeDaemon:
         self,
         held: HeldAttempt,
         files: AttemptFiles,
-        sent: ArchiveFigures,
-        fields: dict[str, Any],
-        env: Mapping[str, str],
+        sent: ArchiveFigures | None,
+        launch: Launch,
     ) -> None:
         assert self._files is not None
         try:
+            if sent is None:
+                raise UnusableFiles("the server did not send the files of the attempt")
             async with held.turn:
                 await asyncio.to_thread(self._files.unpack, held.id, files, sent)
         except (OSError, OrchestratorError) as error:
@@ -737,11 +772,14 @@ class NodeDaemon:
             self._finish(held, held.stopped)
             return
         paths = self._files.paths(held.id)
-        env = {name: paths.text(value) for name, value in env.items()}
-        fields["argv"] = [paths.text(each) for each in fields["argv"]]
-        fields["cwd"] = paths.text(fields["cwd"])
-        fields["stdin"] = fields["stdin"] and paths.text(fields["stdin"])
-        self._launch(held, fields, env)
+        launch = replace(
+            launch,
+            argv=tuple(map(paths.text, launch.argv)),
+            cwd=paths.text(launch.cwd),
+            env={name: paths.text(value) for name, value in launch.env.items()},
+            stdin=launch.stdin and paths.text(launch.stdin),
+        )
+        self._launch(held, launch)
 
     def _not_started(self, attempt_id: str, error: OSError | OrchestratorError) -> None:
         if isinstance(error, OSError):
@@ -751,20 +789,17 @@ class NodeDaemon:
         self._forget(attempt_id)
         self._post_end(attempt_id, Exit(ended_by=EndedBy(ended_by), cause=cause, error=why), "")
 
-    def _launch(self, held: HeldAttempt, fields: dict[str, Any], env: Mapping[str, str]) -> None:
+    def _launch(self, held: HeldAttempt, launch: Launch) -> None:
         assert self._launcher is not None
-        fields.update(
-            argv=tuple(fields["argv"]),
-            secrets=tuple(fields["secrets"]),
-            proof=Proof(**fields["proof"]),
-            env=env,
+        launch = replace(
+            launch,
             log=held.log,
             exit_path=held.exit_path,
             lease_lock="",
             lease_seconds=0.0,
             lease_file=self._lease.path,
         )
-        self._launcher.start(Launch(**fields))
+        self._launcher.start(launch)
 
     def _environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """Return a worker's environment. This machine's values replace the server's values."""
@@ -806,14 +841,14 @@ class NodeDaemon:
                     figures = await asyncio.to_thread(
                         self._files.pack, held.id, files, held.archive
                     )
-                held.returned = asdict(figures)
+                held.returned = figures
             except (OSError, OrchestratorError) as error:
                 is_full = is_full_disk(as_full_disk(error, str(self._directory)))
                 if is_full and self._loop.time() < ends and not held.is_unwanted:
                     # Other workers of this node may end, and free the space that the archive needs.
                     await asyncio.sleep(_AGAIN_SECONDS)
                 else:
-                    held.returned = {"error": str(error)}
+                    held.returned = FilesNotReturned(str(error))
         self._finish(held, exit)
 
     def _finish(self, held: HeldAttempt, exit: Exit) -> None:
@@ -866,8 +901,7 @@ class NodeDaemon:
         for file in held.sent:
             data = held.next_piece(file)
             if data:
-                place = {"file": file, "at": held.sent[file]}
-                link.post({"is": "piece", "attempt": held.id, **place, "data": packed(data)})
+                link.post(OutputPiece(held.id, file, held.sent[file], data))
                 held.sent[file] += len(data)
                 self._on_way += len(data)
                 self._something.set()
@@ -878,17 +912,14 @@ class NodeDaemon:
             self._post_end(held.id, ended, held.record(), held.returned)
 
     def _post_end(
-        self, attempt_id: str, exit: Exit, record: str, files: Message | None = None
+        self,
+        attempt_id: str,
+        exit: Exit,
+        record: str,
+        files: ArchiveFigures | FilesNotReturned | None = None,
     ) -> None:
-        end = {"attempt": attempt_id, "exit": asdict(exit), "record": record, "files": files}
-        self._post({"is": "ended", **end})
+        self._post(EndReport(attempt_id, exit, record, files))
 
 
-def _parsed_plan(fields: Mapping[str, Any]) -> ContainmentPlan:
-    sandbox: dict[str, Any] = dict(fields["sandbox"])
-    sandbox.update((name, tuple(v)) for name, v in sandbox.items() if isinstance(v, list))
-    return replace(
-        ContainmentPlan(mode=Mode(fields["mode"]), strict=fields["strict"]),
-        limits=WorkerLimits(**fields["limits"]),
-        sandbox=Sandbox(**sandbox),
-    )
+def _agent_report(found: Mapping[str, Any]) -> AgentReport:
+    return AgentReport(found["name"], found["reason"], tuple(found["fix"]), found["login"])

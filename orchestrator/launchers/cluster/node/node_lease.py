@@ -1,13 +1,12 @@
 """The lease of this node. The lease's terms are stored for the next process of the node."""
 
 import json
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
+from orchestrator.launchers.cluster.connection.typed_json import WrongType, typed
 from orchestrator.launchers.process.lease_file import LeaseFile, boot_time
 from orchestrator.security.files.state_file import read_object
 
@@ -32,25 +31,24 @@ class NodeLease:
     def terms(self) -> NodeLeaseTerms:
         return self._terms or NodeLeaseTerms()
 
-    def take_terms(self, terms: Mapping[str, Any]) -> None:
+    def take_terms(self, terms: NodeLeaseTerms) -> None:
         """Use and store the server's terms.
 
         The terms are stored, because the next process of this node may start while no server runs.
         """
-        new_terms = NodeLeaseTerms(**terms)
-        if new_terms != self._stored_terms():
+        if terms != self._stored_terms():
             new = self._directory / "terms.new"
             # Replace the file as a whole, so that a full disk does not destroy the former terms.
             with suppress(OSError):
-                new.write_text(json.dumps(asdict(new_terms)))
+                new.write_text(json.dumps(asdict(terms)))
                 new.replace(self._directory / "terms.json")
-        self._terms = new_terms
+        self._terms = terms
 
     def _stored_terms(self) -> NodeLeaseTerms | None:
         stored = read_object(self._directory / "terms.json", _MOST_BYTES)
         try:
-            return None if stored is None else NodeLeaseTerms(**stored)
-        except TypeError:
+            return typed(NodeLeaseTerms, stored)
+        except WrongType:
             return None
 
     def connected(self, sent: float) -> None:

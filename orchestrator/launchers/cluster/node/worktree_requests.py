@@ -8,29 +8,30 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict
+from typing import TypeVar
 
 from orchestrator.core.errors import OrchestratorError, RepositoryError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.outcome.shortage_errors import is_full_disk
-from orchestrator.core.ports.attempt_files import FileChange, WorktreeFiles
-from orchestrator.launchers.cluster.connection.link import (
-    CHUNK,
-    Link,
-    Message,
-    Window,
-    packed,
-    unpacked,
+from orchestrator.core.ports.attempt_files import WorktreeFiles
+from orchestrator.launchers.cluster.connection.link import CHUNK, Link, Window
+from orchestrator.launchers.cluster.connection.messages import (
+    ChangeAnswer,
+    ChangeRequest,
+    FilesReceived,
+    LateFile,
+    ResultPiece,
+    SnapshotAnswer,
+    SnapshotPiece,
+    SnapshotRequest,
 )
-from orchestrator.launchers.cluster.file_transfer.archive import (
-    ArchiveFigures,
-    UnusableFiles,
-    as_full_disk,
-)
+from orchestrator.launchers.cluster.file_transfer.archive import UnusableFiles, as_full_disk
 from orchestrator.launchers.cluster.file_transfer.node_files import NodeFiles
 from orchestrator.launchers.cluster.node.held_attempts import HeldAttempt, HeldAttempts
 
 logger = logging.getLogger(__name__)
+
+_Answer = TypeVar("_Answer", SnapshotAnswer, ChangeAnswer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,112 +53,111 @@ class WorktreeRequests:
     def __init__(self, directory: str, held: HeldAttempts, files: NodeFiles | None) -> None:
         self._directory, self._held, self._files = directory, held, files
 
-    async def send_snapshot(self, link: Link, window: Window, message: Message) -> None:
+    async def send_snapshot(self, link: Link, window: Window, request: SnapshotRequest) -> None:
         """Answer a request for the present state of a worktree."""
+        place = request.attempt, request.n
 
-        async def send(target: _Target) -> Message:
+        async def send(target: _Target) -> SnapshotAnswer:
             held = target.held
             sent = await asyncio.to_thread(
                 target.files.snapshot, held.id, target.worktree, target.path
             )
             with open(target.path, "rb") as file:
                 while data := file.read(CHUNK):
-                    text, at = packed(data), file.tell() - len(data)
-                    await window.take(len(text))
-                    link.post({**_answer_of("snapshot", message), "at": at, "data": text})
+                    await window.take(len(data))
+                    link.post(SnapshotPiece(*place, file.tell() - len(data), data))
                     await link.drained()
-            return {"sent": asdict(sent)}
+            return SnapshotAnswer(*place, sent=sent)
 
-        await self._answer(link, message, "snapshot", "snapshot", send)
+        await self._answer(link, request, SnapshotAnswer, "snapshot", send)
 
-    async def store_file(self, message: Message) -> None:
+    async def store_file(self, message: LateFile) -> None:
         """Store the file in ``message`` for a running worker. Errors are logged."""
-        held, path = self._held.get(message["attempt"]), message["path"]
+        held = self._held.get(message.attempt)
         if held is None or held.files is None or self._files is None:
             return
         async with held.turn:
             if held.has_ended:
                 return
             try:
-                place = held.id, held.files, path, unpacked(message["data"])
-                await asyncio.to_thread(self._files.store, *place)
+                place = held.id, held.files, message.path
+                await asyncio.to_thread(self._files.store, *place, message.data)
             except (OSError, UnusableFiles) as error:
                 logger.warning(
                     "cannot store a file of a worker: %s", error,
                     extra={"action": "node_late_file", "attempt": held.id},
                 )  # fmt: skip
 
-    def receive_result(self, link: Link, message: Message) -> None:
+    def receive_result(self, link: Link, message: ResultPiece) -> None:
         """Store a piece of a child job's result, and confirm it.
 
-        If storing fails, the answer to the later message ``bring`` reports the error.
+        If storing fails, the answer to the later ``ChangeRequest`` reports the error.
         """
-        held, data = self._held.get(message["attempt"]), unpacked(message["data"])
+        held = self._held.get(message.attempt)
         if held is not None:
-            if message["at"] == 0:
+            if message.at == 0:
                 held.result_error = None
             try:
-                how = "wb" if message["at"] == 0 else "ab"
+                how = "wb" if message.at == 0 else "ab"
                 with open(f"{held.directory}/result", how) as file:
-                    file.write(data)
+                    file.write(message.data)
             except OSError as error:
                 held.result_error = held.result_error or error
-        link.post({"is": "had", "bytes": len(data)})
+        link.post(FilesReceived(len(message.data)))
 
-    async def bring(self, link: Link, message: Message) -> None:
+    async def bring(self, link: Link, request: ChangeRequest) -> None:
         """Add the received result of a child job to its parent worker's worktree, and answer."""
-        change, sent = FileChange(**message["change"]), ArchiveFigures(**message["sent"])
+        place = request.attempt, request.n
 
-        async def bring(target: _Target) -> Message:
+        async def bring(target: _Target) -> ChangeAnswer:
             held = target.held
             try:
                 if held.result_error is not None:
                     raise held.result_error
-                about = held.id, target.worktree, target.path, sent, change
+                about = held.id, target.worktree, target.path, request.sent, request.change
                 await asyncio.to_thread(target.files.bring, *about)
             except RepositoryError as error:
-                failure = self._failure(error)
-                return failure if failure["is_full"] else {"refused": str(error)}
-            return {}
+                if self._is_full_disk(error):
+                    raise
+                return ChangeAnswer(*place, refused=str(error))
+            return ChangeAnswer(*place)
 
-        await self._answer(link, message, "brought", "result", bring)
+        await self._answer(link, request, ChangeAnswer, "result", bring)
 
     async def _answer(
         self,
         link: Link,
-        message: Message,
-        kind: str,
+        request: SnapshotRequest | ChangeRequest,
+        kind: type[_Answer],
         name: str,
-        action: Callable[[_Target], Awaitable[Message]],
+        action: Callable[[_Target], Awaitable[_Answer]],
     ) -> None:
         """Run an action on the worktree of a running attempt.
 
-        Then send a message of the kind ``kind``, with the result or the error of the action.
+        Then send the answer that the action returns. If the attempt has ended, or the action fails,
+        send an answer of the type ``kind`` with this fact.
 
         During the action, the attempt cannot end. After the action, remove the file ``name`` from
         the attempt's directory. If the link was closed during the action, send no answer.
         """
-        held, more = self._held.get(message["attempt"]), {"ended": True}
+        held, place = self._held.get(request.attempt), (request.attempt, request.n)
+        answer = kind(*place, ended=True)
         worktree = held.files.worktree if held is not None and held.files is not None else None
         if held is not None and worktree is not None and self._files is not None:
             target = _Target(held, self._files, worktree, f"{held.directory}/{name}")
             async with held.turn:
                 if not held.has_ended:
                     try:
-                        more = await action(target)
+                        answer = await action(target)
                     except ConnectionError:
                         return
                     except (OSError, OrchestratorError) as error:
-                        more = self._failure(error)
+                        is_full = self._is_full_disk(error)
+                        answer = kind(*place, error=str(error), is_full=is_full)
                     finally:
                         with suppress(OSError):
                             os.unlink(target.path)
-        link.post({**_answer_of(kind, message), **more})
+        link.post(answer)
 
-    def _failure(self, error: OSError | OrchestratorError) -> Message:
-        is_full = is_full_disk(as_full_disk(error, self._directory))
-        return {"error": str(error), "is_full": is_full}
-
-
-def _answer_of(kind: str, request: Message) -> Message:
-    return {"is": kind, "attempt": request["attempt"], "n": request["n"]}
+    def _is_full_disk(self, error: OSError | OrchestratorError) -> bool:
+        return is_full_disk(as_full_disk(error, self._directory))

@@ -365,7 +365,7 @@ def test_a_node_cannot_pass_for_the_server(site: ClusterSite, tmp_path: Path) ->
     ("field", "value", "says"),
     [
         ("version", "0.0.1", "has version 0.0.1"),
-        ("python", [2, 7], "with Python 2.7"),
+        ("python", (2, 7), "with Python 2.7"),
         ("code", "of a former commit", "runs other code than the server"),
         ("uid", -1, "as user id -1"),
     ],
@@ -375,9 +375,10 @@ def test_a_node_that_differs_is_refused_with_what_to_do(
 ) -> None:
     join_file = site.cluster.add("n1")
     program = (
-        "import sys; from orchestrator.launchers.cluster.node import node_daemon; "
+        "import dataclasses; from orchestrator.launchers.cluster.node import node_daemon; "
         "hello = node_daemon.NodeDaemon._hello; "
-        f"node_daemon.NodeDaemon._hello = lambda self: hello(self) | {{{field!r}: {value!r}}}; "
+        "node_daemon.NodeDaemon._hello = lambda self: "
+        f"dataclasses.replace(hello(self), {field}={value!r}); "
     )
     node = NodeProcess(join_file, tmp_path / "n1", before=program)
     assert node.process.wait(30) == 1
@@ -392,10 +393,10 @@ def test_a_rejected_node_with_attempts_retries_ever_less_often(
     join_file = site.cluster.add("n1")
     (tmp_path / "n1" / "attempts" / "old").mkdir(parents=True)
     program = (
-        "import time; from orchestrator.launchers.cluster.node import node_daemon; "
+        "import dataclasses, time; from orchestrator.launchers.cluster.node import node_daemon; "
         "node_daemon._REJECTED_SECONDS = 0.1; hello = node_daemon.NodeDaemon._hello; "
         "node_daemon.NodeDaemon._hello = lambda self: print('at', time.monotonic(), flush=True) or "
-        "hello(self) | {'code': 'of a former commit'}; "
+        "dataclasses.replace(hello(self), code='of a former commit'); "
     )
 
     def times() -> list[float]:

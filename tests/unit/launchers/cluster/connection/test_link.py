@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from orchestrator.launchers.cluster.connection.link import Link
+from orchestrator.launchers.cluster.connection.messages import NodeUnfit, OutputReceived
 
 
 def _framed(*messages: object) -> bytes:
@@ -67,8 +68,10 @@ def test_messages_before_the_end_of_a_connection_are_received() -> None:
         (b"\0\0\0\1{", "Expecting"),
         (b"\0\0\0\1\xff", "decode"),
         (b"\xff\xff\xff\xff", "the maximum is"),
+        (b"\0\3\x0d\x40" + b"[" * 200_000, "recursion"),
+        (b"\0\0\x13\x88" + b"9" * 5000, "digit"),
     ],
-    ids=["no object", "no JSON", "no text", "too long"],
+    ids=["no object", "no JSON", "no text", "too long", "nested", "a long number"],
 )
 def test_an_invalid_message_ends_the_connection(data: bytes, why: str) -> None:
     async def act(link: Link, peer: socket.socket) -> None:
@@ -84,30 +87,30 @@ def test_an_invalid_message_ends_the_connection(data: bytes, why: str) -> None:
 def test_messages_of_one_step_are_sent_together() -> None:
     async def act(link: Link, peer: socket.socket) -> None:
         for number in range(3):
-            link.post({"n": number})
+            link.post(OutputReceived(number))
         with pytest.raises(BlockingIOError):
             peer.recv(1)
         await link.drained()
-        assert peer.recv(1000) == _framed({"n": 0}, {"n": 1}, {"n": 2})
+        assert peer.recv(1000) == _framed(*({"do": "got", "bytes": number} for number in range(3)))
 
     _run(act)
 
 
 def test_a_closed_connection_has_sent_all_posted_messages() -> None:
     async def act(link: Link, peer: socket.socket) -> None:
-        link.post({"n": 0})
+        link.post(OutputReceived(0))
         link.close()
         found = b""
         while data := await asyncio.get_running_loop().sock_recv(peer, 1000):
             found += data
-        assert found == _framed({"n": 0})
+        assert found == _framed({"do": "got", "bytes": 0})
 
     _run(act)
 
 
 def test_a_full_connection_is_waited_for() -> None:
     async def act(link: Link, peer: socket.socket) -> None:
-        link.post({"text": "x" * 4_000_000})
+        link.post(NodeUnfit("x" * 4_000_000))
         draining = asyncio.ensure_future(link.drained())
         await asyncio.sleep(0)
         assert not draining.done()
