@@ -107,17 +107,17 @@ class OutboxService:
 
     def endpoints(self) -> Sequence[EndpointInfo]:
         counts = self._store.counts()
-        found = [
+        infos = [
             self._endpoint_info(hooks.PREFIX, "webhook", each.name, each.url, counts)
             for each in self._webhooks.endpoints.values()
         ]
-        found += [
+        infos += [
             self._endpoint_info(notes.PREFIX, "notification", each.name, each.url, counts)
             for each in self._notifications.targets.values()
         ]
-        if of_callbacks := counts.get(CALLBACK):
-            found.append(EndpointInfo(CALLBACK, CALLBACK, "", (), "", of_callbacks))
-        return found
+        if callback_counts := counts.get(CALLBACK):
+            infos.append(EndpointInfo(CALLBACK, CALLBACK, "", (), "", callback_counts))
+        return infos
 
     def test(self, name: str) -> TestResult:
         endpoint = self._webhooks.endpoints.get(name)
@@ -135,12 +135,12 @@ class OutboxService:
         targets = self._notifications.targets
         if name and name not in targets:
             raise NotFound(_unknown_name("notification target", name, targets))
-        found = {}
+        results = {}
         for target in [targets[name]] if name else targets.values():
             began = time.monotonic()
             outcome = self._notifications.send(target, test_notice())
-            found[target.name] = _result(outcome, time.monotonic() - began)
-        return found
+            results[target.name] = _result(outcome, time.monotonic() - began)
+        return results
 
     def deliveries(self, wanted: EntryFilter, offset: int, limit: int) -> EntryPage:
         if wanted.endpoint and wanted.endpoint not in {*self._subscriptions, CALLBACK}:
@@ -158,12 +158,12 @@ class OutboxService:
             raise NotFound(
                 f"unknown delivery {entry_id!r}; list deliveries: {COMMAND} webhooks deliveries"
             )
-        again = replace(
+        pending = replace(
             entry, state=EntryState.PENDING, due_at=self._now(), attempts=0, done_at=None
         )
-        self._store.record([again])
+        self._store.record([pending])
         self.dispatcher.wake()
-        return again
+        return pending
 
     def check_url(self, url: str) -> None:
         self._policy.check(url)
@@ -172,18 +172,20 @@ class OutboxService:
         self, prefix: str, kind: str, name: str, url: str, counts: Mapping[str, Mapping[str, int]]
     ) -> EndpointInfo:
         endpoint = f"{prefix}{name}"
-        off = OFF + name if self._switch.is_off(endpoint) else ""
+        off_reason = OFF + name if self._switch.is_off(endpoint) else ""
         topics = sorted(map(str, self._subscriptions[endpoint].topics))
-        return EndpointInfo(name, kind, shown_address(url), topics, off, counts.get(endpoint, {}))
+        return EndpointInfo(
+            name, kind, shown_address(url), topics, off_reason, counts.get(endpoint, {})
+        )
 
 
 def _log_failure(entry: OutboxEntry) -> None:
     """Log a failed attempt if it was the first or the last attempt of the entry."""
     if entry.state is EntryState.FAILED:
-        after = f"send it again: {COMMAND} webhooks redeliver {entry.id}"
+        advice = f"send it again: {COMMAND} webhooks redeliver {entry.id}"
     elif entry.last_error and entry.attempts == 1:
-        listed = f"{COMMAND} webhooks deliveries --job {entry.job_id}"
-        after = f"the server retries; list messages: {listed}"
+        command = f"{COMMAND} webhooks deliveries --job {entry.job_id}"
+        advice = f"the server retries; list messages: {command}"
     else:
         return
     logger.warning(
@@ -192,7 +194,7 @@ def _log_failure(entry: OutboxEntry) -> None:
         entry.job_id,
         entry.endpoint,
         entry.last_error,
-        after,
+        advice,
     )
 
 

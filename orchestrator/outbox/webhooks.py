@@ -100,17 +100,17 @@ class Webhooks:
             return _JOB_REMOVED
         if endpoint is None:
             name = entry.endpoint.removeprefix(PREFIX)
-            why = (
+            reason = (
                 f"webhooks.endpoints in config.yaml has no endpoint {name!r}; add the endpoint, "
                 "restart the server, and send the message again"
             )
-            return Outcome(error=why, final=True)
+            return Outcome(error=reason, final=True)
         return self.post(endpoint, entry.id, body)
 
     def post(self, endpoint: Endpoint, message_id: str, body: Mapping[str, Any]) -> Outcome:
         raw = encoded(body)
-        signed = signed_headers(message_id, int(self._now()), raw, endpoint.keys)
-        headers = {**endpoint.headers, "Content-Type": "application/json", **signed}
+        signature_headers = signed_headers(message_id, int(self._now()), raw, endpoint.keys)
+        headers = {**endpoint.headers, "Content-Type": "application/json", **signature_headers}
         return self._http_sender.post(endpoint.url, raw, headers)
 
     def _receiver(self, entry: OutboxEntry) -> Endpoint | None:

@@ -49,9 +49,9 @@ class AddressPolicy:
         # "localhost." with a final dot is the same host, but some resolvers do not know this form.
         for address in _addresses(host.rstrip("."), port):
             if not _is_public(address):
-                where = host if host.strip("[]") == address else f"{host} ({address})"
+                subject = host if host.strip("[]") == address else f"{host} ({address})"
                 raise ForbiddenUrl(
-                    f"{where} is not a public address; to allow the host, add "
+                    f"{subject} is not a public address; to allow the host, add "
                     f"it to webhooks.allow_hosts in config.yaml: [{_with_port(host, port)}]"
                 )
 
@@ -88,7 +88,7 @@ def _host_and_port(url: str) -> tuple[str, int]:
     if not _URL.fullmatch(url):
         raise ForbiddenUrl("the URL has a character that must be percent-encoded; encode it")
     try:
-        parts, sent = urlsplit(url), parse_url(url)
+        parts, sent_parts = urlsplit(url), parse_url(url)
         port = parts.port
     except (ValueError, LocationParseError) as error:
         raise ForbiddenUrl(f"the URL is malformed ({error}); write https://HOST/PATH") from None
@@ -97,7 +97,7 @@ def _host_and_port(url: str) -> tuple[str, int]:
     if "@" in parts.netloc:
         raise ForbiddenUrl("the URL has a user name before its host; remove it")
     host = (parts.hostname or "").lower()
-    if not host or (sent.host or "").strip("[]").lower() != host or "%" in host:
+    if not host or (sent_parts.host or "").strip("[]").lower() != host or "%" in host:
         raise ForbiddenUrl("the URL has no valid host; write https://HOST/PATH")
     if port == 0:
         raise ForbiddenUrl("port 0 does not exist; write another port")
@@ -106,11 +106,11 @@ def _host_and_port(url: str) -> tuple[str, int]:
 
 def _addresses(host: str, port: int) -> list[str]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise Unresolved(f"{host} has no address ({reason}); check the name") from None
-    return [str(entry[4][0]).partition("%")[0] for entry in found]
+    return [str(entry[4][0]).partition("%")[0] for entry in entries]
 
 
 def _is_address(host: str) -> bool:

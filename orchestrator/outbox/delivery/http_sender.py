@@ -124,14 +124,14 @@ class HttpSender:
         if 200 <= status < 300:
             return Outcome(status=status, answer=answer)
         is_redirect = 300 <= status < 400
-        why = (
+        reason = (
             "(redirects are not followed; set the final address)"
             if is_redirect
             else response.reason
         )
         return Outcome(
             status=status,
-            error=f"HTTP {status} {self._mask(str(why or ''))[:100]}".strip(),
+            error=f"HTTP {status} {self._mask(str(reason or ''))[:100]}".strip(),
             answer=answer,
             retry_after=seconds_until(response.headers.get("Retry-After"), self._now()),
         )

@@ -60,8 +60,8 @@ class Messages:
 
     def needs(self, root_id: str) -> Sequence[Need]:
         """Return the open needs of all jobs in the tree of a root job."""
-        found = self._store.needy([root_id], None)
-        return needs_in(found)
+        jobs_and_workers = self._store.needy([root_id], None)
+        return needs_in(jobs_and_workers)
 
     def _status(self, job: Job, entry: OutboxEntry) -> dict[str, str]:
         """Return the fields ``status`` and ``reason`` of a message.
@@ -70,8 +70,8 @@ class Messages:
         the job's present values.
         """
         if entry.topic is Topic.JOB_ENDED:
-            found = self._store.events(entry.root_id, entry.seq - 1, 1)
-            payload = found[0].data if found else {}
+            events = self._store.events(entry.root_id, entry.seq - 1, 1)
+            payload = events[0].data if events else {}
             if "status" in payload:
                 reason = self._line(str(payload.get("reason", "")), MOST_REASON)
                 return {"status": str(payload["status"]), "reason": reason}
@@ -79,18 +79,18 @@ class Messages:
 
     def _figures(self, job: Job) -> dict[str, Any]:
         counts = self._store.status_counts([job.root_id]).get(job.root_id, ())
-        own = counts if job.is_root else [each for each in counts if each.job_id == job.id]
-        found = Progress.of(own)
+        shown_counts = counts if job.is_root else [each for each in counts if each.job_id == job.id]
+        progress = Progress.of(shown_counts)
         usage = {
-            "cost_usd": found.cost_usd,
-            "tokens": found.tokens,
-            "cost_partial": found.cost_partial,
+            "cost_usd": progress.cost_usd,
+            "tokens": progress.tokens,
+            "cost_partial": progress.cost_partial,
         }
-        return {"counts": dict(found.counts), "usage": usage}
+        return {"counts": dict(progress.counts), "usage": usage}
 
     def _changes(self, job: Job) -> dict[str, Any]:
-        found = self._store.snapshot(job.root_id)
-        rows = zip(found.workers.job_id, found.workers.files, strict=True) if found else ()
+        snapshot = self._store.snapshot(job.root_id)
+        rows = zip(snapshot.workers.job_id, snapshot.workers.files, strict=True) if snapshot else ()
         files = sum(number for job_id, number in rows if job_id == job.id)
         branches = (*(each.branch for each in job.facts.landed), *job.facts.landed_on)
         return {"files": files, "landed_on": list(dict.fromkeys(branches))}

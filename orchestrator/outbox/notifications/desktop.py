@@ -26,7 +26,7 @@ def show(title: str, text: str, *, urgent: bool) -> Outcome:
     if arguments is None:
         return Outcome(error="notify-send is not installed; install libnotify", final=True)
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             arguments,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -36,10 +36,10 @@ def show(title: str, text: str, *, urgent: bool) -> Outcome:
         )
     except (OSError, subprocess.SubprocessError) as error:
         return Outcome(error=f"{arguments[0]} failed: {type(error).__name__}", final=True)
-    if done.returncode:
-        why = (
-            f"{arguments[0]} failed with exit code {done.returncode}; "
+    if process.returncode:
+        reason = (
+            f"{arguments[0]} failed with exit code {process.returncode}; "
             "run the server in a desktop session"
         )
-        return Outcome(error=why, final=True)
+        return Outcome(error=reason, final=True)
     return Outcome()

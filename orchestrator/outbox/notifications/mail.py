@@ -72,8 +72,8 @@ def _connection(parts: SplitResult, deadline: Deadline) -> smtplib.SMTP:
 
     class Secure(Plain, smtplib.SMTP_SSL):
         def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-            connected = super()._get_socket(host, port, timeout)
-            return self.context.wrap_socket(connected, server_hostname=host)
+            connection = super()._get_socket(host, port, timeout)
+            return self.context.wrap_socket(connection, server_hostname=host)
 
     host, port = parts.hostname or "", parts.port or _PORTS[parts.scheme]
     context = ssl.create_default_context()

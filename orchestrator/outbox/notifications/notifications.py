@@ -44,23 +44,23 @@ class Notifications:
         """
         target = self.targets.get(entry.endpoint.removeprefix(PREFIX))
         pending = self._store.pending(entry.endpoint, entry.root_id)
-        together = [entry, *(each for each in pending if each.id != entry.id)]
+        entries = [entry, *(each for each in pending if each.id != entry.id)]
         if target is None:
             name = entry.endpoint.removeprefix(PREFIX)
-            why = (
+            reason = (
                 f"notify.targets in config.yaml has no target {name!r}; add the target, restart "
                 "the server, and send the message again"
             )
-            return _entries_after(together, Outcome(error=why, final=True), self._now())
+            return _entries_after(entries, Outcome(error=reason, final=True), self._now())
         quiet = quiet_seconds(target.quiet, self._local_time())
         if quiet:
-            return [replace(each, due_at=self._now() + quiet) for each in together]
-        found = self._notice(together)
-        if found is None:
+            return [replace(each, due_at=self._now() + quiet) for each in entries]
+        notice = self._notice(entries)
+        if notice is None:
             return [
-                replace(each, state=EntryState.SKIPPED, done_at=self._now()) for each in together
+                replace(each, state=EntryState.SKIPPED, done_at=self._now()) for each in entries
             ]
-        return _entries_after(together, send(target, found, self._http_sender), self._now())
+        return _entries_after(entries, send(target, notice, self._http_sender), self._now())
 
     def send(self, target: Target, notice: Notice) -> Outcome:
         return send(target, notice, self._http_sender)
@@ -94,11 +94,11 @@ def quiet_seconds(quiet: tuple[int, int] | None, at: datetime) -> float:
         return 0.0
     begin, end = quiet
     minute = at.hour * 60 + at.minute
-    inside = begin <= minute < end if begin < end else not end <= minute < begin
-    if not inside or begin == end:
+    is_quiet = begin <= minute < end if begin < end else not end <= minute < begin
+    if not is_quiet or begin == end:
         return 0.0
     midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
-    ends = midnight + timedelta(minutes=end)
-    if ends <= at:
-        ends += timedelta(days=1)
-    return (ends - at).total_seconds()
+    end_time = midnight + timedelta(minutes=end)
+    if end_time <= at:
+        end_time += timedelta(days=1)
+    return (end_time - at).total_seconds()
