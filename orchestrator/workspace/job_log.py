@@ -60,12 +60,12 @@ class JobLog:
         self._lock = threading.Lock()
 
     def __call__(self, change: StateChange) -> None:
-        news: defaultdict[str, list[Event]] = defaultdict(list)
+        events_by_root: defaultdict[str, list[Event]] = defaultdict(list)
         for event in change.events:
-            news[event.root_id].append(event)
+            events_by_root[event.root_id].append(event)
         with self._lock:
-            for root_id in (*news, *(self._behind - news.keys())):
-                self._log_events(root_id, news[root_id])
+            for root_id in (*events_by_root, *(self._behind - events_by_root.keys())):
+                self._log_events(root_id, events_by_root[root_id])
 
     def write_missing(self, root: Job) -> None:
         """Write the last lines of an ended root job's log if the log lacks them.
@@ -106,18 +106,18 @@ class JobLog:
             )
         if is_shortage(error) or isinstance(error, StoreError):
             self._behind.add(root_id)
-            self._try_again_later()
+            self._schedule_retry()
 
-    def _try_again_later(self) -> None:
+    def _schedule_retry(self) -> None:
         """Start a timer that writes the missing lines, even if no further change occurs."""
         if self._closed or (self._timer is not None and self._timer.is_alive()):
             return
-        self._timer = threading.Timer(_RETRY_SECONDS, self._try_again)
+        self._timer = threading.Timer(_RETRY_SECONDS, self._retry)
         self._timer.daemon = True
         with suppress(RuntimeError):  # No thread is available. The next change retries.
             self._timer.start()
 
-    def _try_again(self) -> None:
+    def _retry(self) -> None:
         with self._lock:
             self._timer = None
         self(StateChange())
@@ -143,8 +143,8 @@ class JobLog:
         written = self._written[root_id]
         if not events:
             return self._events(root_id, written, _AT_ONCE)
-        before = events[0].seq - 1 - written
-        return self._events(root_id, written, min(before, _AT_ONCE)) if before > 0 else ()
+        gap = events[0].seq - 1 - written
+        return self._events(root_id, written, min(gap, _AT_ONCE)) if gap > 0 else ()
 
     def _write(self, handle: int, root_id: str, events: Sequence[Event]) -> None:
         if events:
@@ -197,10 +197,10 @@ class JobLog:
 def line_of(event: Event) -> str:
     """Format an event as one line. Texts are quoted, so that they cannot forge a line."""
     worker = f" {event.worker_id}" if event.worker_id else ""
-    sentence = " ".join(
+    fields = " ".join(
         f"{name}={_quoted(value)}" for name, value in event.data.items() if value not in (None, "")
     )
-    return f"{iso(event.at)} {event.kind} job={event.job_id}{worker} {sentence}".rstrip() + "\n"
+    return f"{iso(event.at)} {event.kind} job={event.job_id}{worker} {fields}".rstrip() + "\n"
 
 
 def _quoted(value: object) -> str:

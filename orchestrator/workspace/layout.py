@@ -82,26 +82,26 @@ class WorkspaceLayout:
         return _joined(self.root, f"job_{root_id}")
 
     def worker_directory(self, worker: Worker) -> str:
-        return f"{self._of_job(worker)}/depth_{worker.depth}/{worker.id}"
+        return f"{self._job_path(worker)}/depth_{worker.depth}/{worker.id}"
 
     def log(self, worker: Worker) -> str:
-        return f"{self._of_job(worker)}/logs/depth_{worker.depth}_{worker.id}.log"
+        return f"{self._job_path(worker)}/logs/depth_{worker.depth}_{worker.id}.log"
 
     def exit_record(self, worker: Worker, attempt: int) -> str:
-        return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}.exit.json"
+        return f"{self._job_path(worker)}/attempts/{worker.id}.{attempt}.exit.json"
 
     def control(self, worker: Worker, attempt: int) -> str:
         """Return the control directory of an attempt, with its input, output, and settings."""
-        return f"{self._of_job(worker)}/attempts/{worker.id}.{attempt}"
+        return f"{self._job_path(worker)}/attempts/{worker.id}.{attempt}"
 
     def sessions(self, worker: Worker) -> str:
         """Return the directory for the AI tool's sessions, shared by all attempts of the worker."""
-        return f"{self._of_job(worker)}/attempts/{worker.id}.sessions"
+        return f"{self._job_path(worker)}/attempts/{worker.id}.sessions"
 
     def is_attached(self, worker: Worker) -> bool:
         return is_attached(self.worker_directory(worker))
 
-    def _of_job(self, worker: Worker) -> str:
+    def _job_path(self, worker: Worker) -> str:
         return f"{self.root}/job_{worker.root_id}"
 
     def final_report(self, job: Job) -> Path:
@@ -152,7 +152,7 @@ class WorkspaceLayout:
         depth = os.path.dirname(directory)
         # The creation of a worktree also creates ``depth``, possibly before the job's directories.
         # ``prepare_job`` creates the directory "reports" last.
-        if not (os.path.isdir(depth) and os.path.isdir(f"{self._of_job(worker)}/reports")):
+        if not (os.path.isdir(depth) and os.path.isdir(f"{self._job_path(worker)}/reports")):
             self.prepare_job(worker.root_id)
             os.makedirs(depth, 0o700, exist_ok=True)
         if files:
@@ -189,7 +189,7 @@ class WorkspaceLayout:
         failure = worker.failure_of(attempt)
         for gate, path in failure.rejections if failure else ():
             if path:
-                output = f"{self._of_job(worker)}/{path}"
+                output = f"{self._job_path(worker)}/{path}"
                 yield f"gate {gate} rejected attempt {attempt}; output: {output}\n"
 
     def attempt_output(self, worker: Worker, number: int) -> str:
@@ -207,10 +207,10 @@ class WorkspaceLayout:
         """True if the worker's directory is empty, is a link, or does not exist."""
         directory = self.worker_directory(worker)
         try:
-            with os.scandir(directory) as found:
+            with os.scandir(directory) as entries:
                 # A worker may have replaced its directory with a link. Files of the link's target
                 # do not belong to the worker.
-                return next(found, None) is None or os.path.islink(directory)
+                return next(entries, None) is None or os.path.islink(directory)
         except OSError:
             return True
 
@@ -219,10 +219,10 @@ class WorkspaceLayout:
         if os.path.islink(directory):
             return {}
         hidden = OWN_FILES | REPORTS.difference(map(normalized, promised))
-        later: list[tuple[str, str]] = []
-        own = _files(directory, "", hidden, later)
-        installed = (_files(*each, hidden) for each in later)
-        return dict(islice(chain(own, chain.from_iterable(installed)), MAX_FILES))
+        deferred: list[tuple[str, str]] = []
+        worker_files = _files(directory, "", hidden, deferred)
+        installed_files = (_files(*each, hidden) for each in deferred)
+        return dict(islice(chain(worker_files, chain.from_iterable(installed_files)), MAX_FILES))
 
 
 @lru_cache(maxsize=1024)
@@ -235,26 +235,26 @@ def _files(
     directory: str,
     prefix: str,
     hidden: Collection[str],
-    later: list[tuple[str, str]] | None = None,
+    deferred: list[tuple[str, str]] | None = None,
 ) -> Iterator[tuple[str, tuple[int, int]]]:
     """Yield the path of each file below a directory, with the file's size and mtime (nanoseconds).
 
-    ``prefix``: text before each returned path. ``hidden``: returned paths to omit. If ``later`` is
-    a list, omit the files in directories with a name in ``INSTALLED``. Add these directories to
-    ``later`` instead.
+    ``prefix``: text before each returned path. ``hidden``: returned paths to omit. If ``deferred``
+    is a list, omit the files in directories with a name in ``INSTALLED``. Add these directories to
+    ``deferred`` instead.
     """
     try:
-        with os.scandir(directory) as found:
-            entries = list(found)
+        with os.scandir(directory) as iterator:
+            entries = list(iterator)
     except OSError:
         return
     for entry in sorted(entries, key=attrgetter("name")):
         name = prefix + entry.name
         if entry.is_dir(follow_symlinks=False):
-            if later is not None and entry.name in INSTALLED:
-                later.append((entry.path, name + "/"))
+            if deferred is not None and entry.name in INSTALLED:
+                deferred.append((entry.path, name + "/"))
             elif entry.name != ".git":
-                yield from _files(entry.path, name + "/", hidden, later)
+                yield from _files(entry.path, name + "/", hidden, deferred)
         elif entry.is_file(follow_symlinks=False) and name not in hidden:
             status = entry.stat(follow_symlinks=False)
             yield name, (status.st_size, status.st_mtime_ns)
@@ -324,12 +324,12 @@ class WorkspaceJobFiles:
 
         The new name is synced to disk.
         """
-        moved, directory = self._removal_path(root_id), self._root / f"{_JOB}{root_id}"
+        removed_path, directory = self._removal_path(root_id), self._root / f"{_JOB}{root_id}"
         if directory.is_symlink() or not directory.exists():
-            moved.mkdir(mode=0o700, exist_ok=True)
+            removed_path.mkdir(mode=0o700, exist_ok=True)
         else:
             self.delete_files(root_id)
-            directory.rename(moved)
+            directory.rename(removed_path)
         handle = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(handle)
@@ -337,15 +337,15 @@ class WorkspaceJobFiles:
             os.close(handle)
 
     def in_use(self, root_id: str) -> bool:
-        found = self._root.glob(f"{_JOB}{root_id}/depth_*/*/{ATTACHED}")
-        return any(is_attached(each.parent) for each in found)
+        lock_paths = self._root.glob(f"{_JOB}{root_id}/depth_*/*/{ATTACHED}")
+        return any(is_attached(path.parent) for path in lock_paths)
 
     def present(self) -> Sequence[str]:
         return sorted(path.name.removeprefix(_JOB) for path in self._root.glob(f"{_JOB}*"))
 
     def marked_removed(self) -> Sequence[str]:
-        found = self._root.glob(f"{PREFIX}*")
-        return sorted(path.name.removeprefix(PREFIX) for path in found)
+        directories = self._root.glob(f"{PREFIX}*")
+        return sorted(path.name.removeprefix(PREFIX) for path in directories)
 
     def unmark_removed(self, root_id: str) -> None:
         """Undo ``mark_removed``. Raise OSError if the job has a new directory."""
@@ -357,12 +357,12 @@ class WorkspaceJobFiles:
         Return the names of the git refs that save work of the job. Links are deleted, but the
         targets of links are not. Idempotent. Raise OSError.
         """
-        moved = self._removal_path(root_id)
-        if not moved.exists():
+        removed_path = self._removal_path(root_id)
+        if not removed_path.exists():
             return ()
-        kept = self._forget(root_id, str(self._root / f"{_JOB}{root_id}"), str(moved))
-        remove(moved)
-        return kept
+        refs = self._forget(root_id, str(self._root / f"{_JOB}{root_id}"), str(removed_path))
+        remove(removed_path)
+        return refs
 
     def _removal_path(self, root_id: str) -> Path:
         return self._root / f"{PREFIX}{root_id}"
@@ -386,15 +386,17 @@ class WorkspaceLocation:
 
         ``moved`` compares later directories with them.
         """
-        self._noted = {path: seen for path in self._paths if (seen := _identity(path))}
+        self._noted = {path: identity for path in self._paths if (identity := _identity(path))}
 
     def moved(self) -> str:
         """Return an error text if the workspace or project was moved since ``note``, else ""."""
-        gone = next((path for path, seen in self._noted.items() if _identity(path) != seen), "")
-        if not gone:
+        moved_path = next(
+            (path for path, identity in self._noted.items() if _identity(path) != identity), ""
+        )
+        if not moved_path:
             return ""
         return (
-            f"{gone} was moved, renamed, or replaced; the server starts no work; stop it: "
+            f"{moved_path} was moved, renamed, or replaced; the server starts no work; stop it: "
             f"kill {os.getpid()}; then start it at the new location: {COMMAND} serve"
         )
 
@@ -403,12 +405,12 @@ class WorkspaceLocation:
 
         Also set ``former`` to the former paths of the project.
         """
-        before = read_object(self._record, _MOST_LOCATION_BYTES) or {}
-        self.former = tuple(each for each in sequence(before, "former") if isinstance(each, str))
-        was, (workspace, project) = before.get("project", ""), map(os.path.realpath, self._paths)
-        if isinstance(was, str) and was and was != project and not os.path.lexists(was):
-            self.former = (*self.former, was)
-        return (before.get("workspace"), was) != (workspace, project)
+        record = read_object(self._record, _MOST_LOCATION_BYTES) or {}
+        self.former = tuple(each for each in sequence(record, "former") if isinstance(each, str))
+        old, (workspace, project) = record.get("project", ""), map(os.path.realpath, self._paths)
+        if isinstance(old, str) and old and old != project and not os.path.lexists(old):
+            self.former = (*self.former, old)
+        return (record.get("workspace"), old) != (workspace, project)
 
     def keep(self) -> None:
         """Store the present location. Raise OSError."""
@@ -419,7 +421,7 @@ class WorkspaceLocation:
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino

@@ -27,11 +27,11 @@ _MOST_SECONDS = 1e8
 def read(workspace: Path) -> list[tuple[str, float]]:
     """Return the file's pairs (name, seconds), oldest first. Shorten the file if it is too long."""
     path = workspace / NAME
-    found = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))
+    run_times = list(_parsed(read_tail(path, MOST_BYTES).split(b"\n")))
     with suppress(OSError):
         if os.lstat(path).st_size > MOST_BYTES:
-            replace_file(path, _lines(found[len(found) // 2 :]).encode("ascii"))
-    return found
+            replace_file(path, _lines(run_times[len(run_times) // 2 :]).encode("ascii"))
+    return run_times
 
 
 def add(workspace: Path, news: Sequence[tuple[str, float]]) -> None:
@@ -53,19 +53,19 @@ def recorder(workspace: Path) -> Observer:
 
     When a job has ended, the observer adds the collected run times to the file.
     """
-    learned: list[tuple[str, float]] = []
+    run_times: list[tuple[str, float]] = []
 
     def record(change: StateChange) -> None:
-        learned.extend(change.run_times)
+        run_times.extend(change.run_times)
         if any(each.kind is EventKind.JOB_ENDED for each in change.events):
-            add(workspace, learned)
-            learned.clear()
+            add(workspace, run_times)
+            run_times.clear()
 
     return record
 
 
-def _lines(found: Iterable[tuple[str, float]]) -> str:
-    return "".join(f"{name} {seconds:.3f}\n" for name, seconds in found)
+def _lines(run_times: Iterable[tuple[str, float]]) -> str:
+    return "".join(f"{name} {seconds:.3f}\n" for name, seconds in run_times)
 
 
 def _parsed(lines: Iterable[bytes]) -> Iterator[tuple[str, float]]:

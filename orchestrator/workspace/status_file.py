@@ -132,7 +132,7 @@ class StatusFiles:
 
     def __call__(self, change: StateChange) -> None:
         with self._lock:
-            roots = self._take_in(change)
+            roots = self._apply(change)
             ended = {root for root in roots if self._watched[root].root.status.ended}
             self._changed |= roots - ended
             self._wake.notify()
@@ -141,7 +141,7 @@ class StatusFiles:
         for watched in finished:
             self._try_to_write(watched)
 
-    def _take_in(self, change: StateChange) -> set[str]:
+    def _apply(self, change: StateChange) -> set[str]:
         roots: set[str] = set()
         for job in change.new_jobs:
             if job.is_root:
@@ -187,12 +187,12 @@ class StatusFiles:
         while not stopping:
             with self._lock:
                 self._wake.wait_for(lambda: self._stopping or bool(self._changed))
-                stopping, due = self._stopping, self._due_now()
+                stopping, due = self._stopping, self._take_due()
             for watched in due:
                 self._try_to_write(watched)
             time.sleep(0.0 if stopping else MIN_INTERVAL_SECONDS / 5)
 
-    def _due_now(self) -> list[_Watched]:
+    def _take_due(self) -> list[_Watched]:
         now = time.monotonic()
         due = {root for root in self._changed if self._stopping or self._watched[root].due <= now}
         self._changed -= due
@@ -208,7 +208,7 @@ class StatusFiles:
                 # The next change repeats the write.
                 logger.exception("cannot write status.json", extra={"job_id": watched.root.id})
         else:
-            self._let_go(watched)
+            self._release(watched)
 
     def _write_later(self, watched: _Watched, error: Exception) -> None:
         """Schedule another write of the file, even if the job has no further change."""
@@ -225,7 +225,7 @@ class StatusFiles:
             self._changed.add(root_id)
             self._wake.notify()
 
-    def _let_go(self, watched: _Watched) -> None:
+    def _release(self, watched: _Watched) -> None:
         with self._lock:
             watched.owed = False
             if watched.root.status.ended and self._watched.get(watched.root.id) is watched:
@@ -276,14 +276,14 @@ def readable(document: dict[str, Any]) -> str:
     """
     results = dict(document["results"])
     rows = ",\n".join("   " + json.dumps(row) for row in results.pop("tasks"))
-    rest = "".join(f",\n  {json.dumps(key)}: {json.dumps(results[key])}" for key in results)
+    other_fields = "".join(f",\n  {json.dumps(key)}: {json.dumps(results[key])}" for key in results)
     fields = [
         f" {json.dumps(key)}: {json.dumps(value)}"
         for key, value in document.items()
         if key != "results"
     ]
-    inner = f'  "tasks": [\n{rows}\n  ]{rest}'
-    return "{\n" + ",\n".join([*fields, ' "results": {\n' + inner + "\n }"]) + "\n}\n"
+    results_text = f'  "tasks": [\n{rows}\n  ]{other_fields}'
+    return "{\n" + ",\n".join([*fields, ' "results": {\n' + results_text + "\n }"]) + "\n}\n"
 
 
 def status_document(
@@ -315,7 +315,7 @@ def status_document(
         "seconds": wall_seconds(root, by_job[root.id]),
         "counts": dict(Counter(str(worker.status) for worker in workers)),
         **_omitted(root, by_job[root.id], len(workers) - len(listed)),
-        **_used(root, used),
+        **_usage_and_caps(root, used),
         "labels": dict(root.config.labels),
         "base_branch": root.config.base_branch,
         "project": root.config.project,
@@ -389,7 +389,7 @@ def _question(question: Question) -> dict[str, Any]:
 
 def _merge_fields(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]:
     missing = [(each, unmerged_changes.merge_command(each, job)) for each in job.facts.lacking]
-    missing_rows = [{**asdict(each), **asdict(way)} for each, way in missing]
+    missing_rows = [{**asdict(each), **asdict(command)} for each, command in missing]
     outside = unmerged_changes.made_not_in_result(job) if job.status.ended else []
     return {
         "missing": missing_rows,
@@ -399,7 +399,7 @@ def _merge_fields(job: Job, unmerged_changes: UnmergedChanges) -> dict[str, Any]
     }
 
 
-def _used(job: Job, used: Mapping[str, Sequence[Usage]]) -> dict[str, Any]:
+def _usage_and_caps(job: Job, used: Mapping[str, Sequence[Usage]]) -> dict[str, Any]:
     return {"usage": usage_fields(used.get(job.id, ())), "caps": caps_of(job.config)}
 
 
@@ -417,7 +417,7 @@ def _child_job(
         "paused": _paused(job),
         "request": job.request[:REQUEST_LIMIT],
         "labels": dict(job.config.labels),
-        **_used(job, used),
+        **_usage_and_caps(job, used),
         **outcome_fields(job),
         **_merge_fields(job, unmerged_changes),
         "created_at": iso(job.created_at),

@@ -43,11 +43,11 @@ class WorkspaceLock:
         if not try_lock(handle):
             holder = os.read(handle, 100).decode("ascii", "replace").strip()
             os.close(handle)
-            to_stop = "stop it" if holder else "find its process"
+            action = "stop it" if holder else "find its process"
             command = f"kill {holder}" if holder else f"fuser {quote(str(self._path))}"
             raise WorkspaceBusy(
                 f"workspace {self._path.parent} is in use by another server (process "
-                f"{holder or 'unknown'}); use that server, or {to_stop}: {command}"
+                f"{holder or 'unknown'}); use that server, or {action}: {command}"
             )
         os.ftruncate(handle, 0)
         os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
@@ -77,11 +77,11 @@ class WorkspaceLock:
     def is_held_here(self) -> bool:
         """True if a process of this machine, in the same PID namespace, holds the lock."""
         try:
-            lock = self._path.stat()
+            lock_status = self._path.stat()
             holder = int(self._path.read_text(encoding="ascii"))
         except (OSError, ValueError):
             return False
-        return any(_is_same_file(each, lock) for each in process_table.open_files(holder))
+        return any(_is_same_file(each, lock_status) for each in process_table.open_files(holder))
 
     def release(self) -> None:
         if self._handle is not None:
@@ -89,9 +89,9 @@ class WorkspaceLock:
             self._handle = None
 
 
-def _is_same_file(path: str, found: os.stat_result) -> bool:
+def _is_same_file(path: str, status: os.stat_result) -> bool:
     try:
-        return os.path.samestat(os.stat(path), found)
+        return os.path.samestat(os.stat(path), status)
     except OSError:
         return False
 
@@ -102,12 +102,12 @@ def try_lock(handle: int) -> bool:
     Return True if this process now holds the lock; False if another process still holds the lock
     after a short wait.
     """
-    give_up_at = time.monotonic() + _PATIENCE_SECONDS
+    deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
         except BlockingIOError:
-            if time.monotonic() > give_up_at:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(_PAUSE_SECONDS)
