@@ -105,8 +105,8 @@ def _replace(folder: int, name: str, content: bytes) -> None:
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except IsADirectoryError:
             # A worker has created a directory at the report's path.
-            kept = f"{name}.renamed-{secrets.token_hex(4)}"
-            os.rename(name, kept, src_dir_fd=folder, dst_dir_fd=folder)
+            new_name = f"{name}.renamed-{secrets.token_hex(4)}"
+            os.rename(name, new_name, src_dir_fd=folder, dst_dir_fd=folder)
             os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         failpoints.reached(f"{name}: after the rename")
     except BaseException:
@@ -174,14 +174,14 @@ class _Final:
 
         The mapping has only workers that FINAL_RESULT.md describes.
         """
-        found = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
-        found += [
+        workers = [*self.successes[:FINAL_ENTRIES], *self.failures[:FINAL_ENTRIES]]
+        workers += [
             worker
             for worker in self.not_run[:FINAL_ENTRIES]
             if not worker.started and len(worker.reason) <= FINAL_REASON
         ]
-        found += [each for each in self.replaced if len(each.reason) <= FINAL_REASON]
-        return {worker.id: len(worker.output) for worker in found}
+        workers += [each for each in self.replaced if len(each.reason) <= FINAL_REASON]
+        return {worker.id: len(worker.output) for worker in workers}
 
 
 class Pages:
@@ -269,16 +269,18 @@ class Pages:
         return self._index.unmerged_changes.made_not_in_result(self._job)
 
     def _merge_commands(self) -> Sequence[Step]:
-        shown = merge_steps(unmerged(self._outside))[:MOST_COMMANDS]
+        shown_steps = merge_steps(unmerged(self._outside))[:MOST_COMMANDS]
         rows = self._outside[:FINAL_ENTRIES]
-        there = {each.command for each in shown}
+        shown_commands = {each.command for each in shown_steps}
         return [
-            each for each in (*merge_steps(rows), *diff_steps(rows)) if each.command not in there
+            each
+            for each in (*merge_steps(rows), *diff_steps(rows))
+            if each.command not in shown_commands
         ]
 
     def _child_jobs(self) -> Sequence[ChildJobLine]:
-        below = self._index.descendants(self._job)
-        lines = [job_line(self._index, each) for each in below if each is not self._job]
+        descendants = self._index.descendants(self._job)
+        lines = [job_line(self._index, each) for each in descendants if each is not self._job]
         return sorted(lines, key=lambda each: each.status is JobStatus.COMPLETED)
 
     def level(self, depth: int) -> str:
@@ -288,16 +290,16 @@ class Pages:
         the report has no outputs, because the outputs are in the reports of the child jobs.
         """
         no_room = ReportSpace(0, 0)
-        below = self._index.descendants(self._index.tree.root)
-        own = [each for each in self.figures.workers if each.depth == depth]
-        listed = {each.worker_id for each in listed_workers(own)}
-        found = [job for job in below if job.depth == depth and not job.is_root]
-        completed = [self._index.status(job) is JobStatus.COMPLETED for job in found]
-        shown = [found[at] for at in first_places(completed, LISTED_WORKERS)]
-        jobs = [self._view(job, no_room, listed) for job in shown]
-        files = self._files(own)
+        descendants = self._index.descendants(self._index.tree.root)
+        workers = [each for each in self.figures.workers if each.depth == depth]
+        listed_ids = {each.worker_id for each in listed_workers(workers)}
+        jobs_at_depth = [job for job in descendants if job.depth == depth and not job.is_root]
+        completed = [self._index.status(job) is JobStatus.COMPLETED for job in jobs_at_depth]
+        shown = [jobs_at_depth[place] for place in first_places(completed, LISTED_WORKERS)]
+        jobs = [self._view(job, no_room, listed_ids) for job in shown]
+        files = self._files(workers)
         if depth == 0:
-            jobs = [self._beyond_final(ReportSpace(*LEVEL_ROOM), listed)]
+            jobs = [self._beyond_final(ReportSpace(*LEVEL_ROOM), listed_ids)]
         if len(self._all_files) <= FINAL_FILES:
             files = ()
         return self._fill(
@@ -306,7 +308,7 @@ class Pages:
             depth=depth,
             deepest=self.figures.depths[-1].depth,
             jobs=jobs,
-            jobs_omitted=len(found) - len(shown),
+            jobs_omitted=len(jobs_at_depth) - len(shown),
             notice=self._notice,
             figures=next(each for each in self.figures.depths if each.depth == depth),
             files=files,
@@ -319,8 +321,8 @@ class Pages:
         merge = self._merges.get(job.id, NO_MERGE)
         outside = self._index.unmerged_changes.made_not_in_result(job)
         failed = [each for each in view.workers if each.has_failed and not each.replaced]
-        rest = (each for each in view.workers if not each.succeeded and not each.replaced)
-        missed = [*failed, *(each for each in rest if not each.has_failed)]
+        unsuccessful = (each for each in view.workers if not each.succeeded and not each.replaced)
+        missed = [*failed, *(each for each in unsuccessful if not each.has_failed)]
         outside_of: dict[str, list[OutsideWork]] = {}
         for row in outside:
             outside_of.setdefault(row.worker_id, []).append(row)
@@ -367,36 +369,41 @@ class Pages:
         )
 
     def _beyond_final(self, room: ReportSpace, only: Collection[str]) -> JobView:
-        view, described = self._final.job, self._final.described()
+        view, final_lengths = self._final.job, self._final.described()
         workers = [each for each in view.workers if each.id in only]
         return replace(
             view,
             request="",
-            workers=[self._rest_of(each, described.get(each.id), room) for each in workers],
+            workers=[
+                self._without_final_details(each, final_lengths.get(each.id), room)
+                for each in workers
+            ],
             workers_omitted=len(view.workers) - len(workers),
         )
 
-    def _rest_of(self, worker: WorkerView, described: int | None, room: ReportSpace) -> WorkerView:
+    def _without_final_details(
+        self, worker: WorkerView, final_length: int | None, room: ReportSpace
+    ) -> WorkerView:
         """Return a worker without the details that FINAL_RESULT.md already has.
 
-        ``described``: length of the worker's output in FINAL_RESULT.md, in characters; None if
+        ``final_length``: length of the worker's output in FINAL_RESULT.md, in characters; None if
         FINAL_RESULT.md does not describe the worker. ``room``: space for the output.
         """
-        rest = worker if described is None else worker.without_final_details()
-        if described is not None and described >= min(worker.output_length, LEVEL_ROOM[0]):
-            return _with_output(rest, "", 0)
+        view = worker if final_length is None else worker.without_final_details()
+        if final_length is not None and final_length >= min(worker.output_length, LEVEL_ROOM[0]):
+            return _with_output(view, "", 0)
         output = room.without_repeated_ending(worker_output(self._index.worker(worker.id)))
-        longer = _with_output(rest, room.take(output), len(output))
+        longer = _with_output(view, room.take(output), len(output))
         return _without_notice(self._notice, longer)
 
     def _files(
         self, workers: Iterable[WorkerFigures], lines: Mapping[str, tuple[int, int]] = NO_LINES
     ) -> Sequence[MadeFile]:
         outside = {each.worker_id for each in self._outside if not each.in_part}
-        found = made_files(workers, self._index.in_project, self._project, lines, outside)
+        files = made_files(workers, self._index.in_project, self._project, lines, outside)
         return [
             replace(each, link="", is_removed=True) if self._is_missing(each) else each
-            for each in found
+            for each in files
         ]
 
     def _is_missing(self, file: MadeFile) -> bool:
@@ -431,16 +438,16 @@ class Pages:
 
     def _unsuccessful(self) -> Sequence[WorkerView]:
         no_room = ReportSpace(0, 0)
-        found: dict[str, set[str]] = {}
+        ids_by_job: dict[str, set[str]] = {}
         for each in self.figures.workers:
             if not each.status.succeeded:
-                found.setdefault(each.job_id, set()).add(each.worker_id)
+                ids_by_job.setdefault(each.job_id, set()).add(each.worker_id)
         return [
             worker
             for each in self.figures.jobs
-            if each.job_id in found
+            if each.job_id in ids_by_job
             for worker in self._view(
-                self._index.job(each.job_id), no_room, found[each.job_id]
+                self._index.job(each.job_id), no_room, ids_by_job[each.job_id]
             ).workers
         ]
 
@@ -563,17 +570,17 @@ def text_tree(index: JobTreeIndex, job: Job) -> Iterator[str]:
 def _lines_below(index: JobTreeIndex, job: Job, margin: str) -> Iterator[str]:
     workers = index.workers(job.id)
     for worker in workers:
-        last = worker is workers[-1]
-        yield margin + ("└── " if last else "├── ") + _line_of_worker(index, worker)
-        yield from _lines_of_child_jobs(index, worker, margin + ("    " if last else "│   "))
+        is_last = worker is workers[-1]
+        yield margin + ("└── " if is_last else "├── ") + _line_of_worker(index, worker)
+        yield from _lines_of_child_jobs(index, worker, margin + ("    " if is_last else "│   "))
 
 
 def _lines_of_child_jobs(index: JobTreeIndex, worker: Worker, margin: str) -> Iterator[str]:
     children = index.child_jobs(worker)
     for child in children:
-        last = child is children[-1]
-        yield margin + ("└── " if last else "├── ") + _line_of_job(index, child)
-        yield from _lines_below(index, child, margin + ("    " if last else "│   "))
+        is_last = child is children[-1]
+        yield margin + ("└── " if is_last else "├── ") + _line_of_job(index, child)
+        yield from _lines_below(index, child, margin + ("    " if is_last else "│   "))
 
 
 def _line_of_job(index: JobTreeIndex, job: Job) -> str:

@@ -119,17 +119,17 @@ def summary_of(
     """
     in_result = index.unmerged_changes.in_result(job) if merge.branch else ()
     merged = [each.id for each in in_result]
-    lacking = {each.worker_id for each in outside if each.in_part}
+    in_part_ids = {each.worker_id for each in outside if each.in_part}
     return Summary(
         merge=merge,
         landed=job.facts.landed,
         merged=merged,
-        in_part=sum(each in lacking for each in merged),
+        in_part=sum(each in in_part_ids for each in merged),
         unmerged=unmerged(outside),
         unsuccessful=[
-            Unsuccessful(title=title, workers=found)
+            Unsuccessful(title=title, workers=workers)
             for status, title in _WORDS.items()
-            if (found := [each for each in missed if each.status is status])
+            if (workers := [each for each in missed if each.status is status])
         ],
         has_cost=bool(figures.cost_usd.value)
         or bool(figures.input_tokens.value or figures.output_tokens.value),
@@ -155,11 +155,11 @@ def next_steps(
     ``outside``, ``missed``: as in ``summary_of``. ``has_loose_files``: True if successful workers
     created files in their own plain directories, which are not worktrees.
     """
-    ways = merge_steps(unmerged(outside))[:MOST_COMMANDS]
+    merges = merge_steps(unmerged(outside))[:MOST_COMMANDS]
     retry = _retry(job, status, missed)
     # The command that merges rejected changes may be ``retry``, too. Show this command once.
-    ways = [each for each in ways if each.command not in {step.command for step in retry}]
-    return [*_about_result(job, status, merge, has_loose_files), *ways, *retry]
+    merges = [each for each in merges if each.command not in {step.command for step in retry}]
+    return [*_about_result(job, status, merge, has_loose_files), *merges, *retry]
 
 
 def _about_result(
@@ -172,23 +172,23 @@ def _about_result(
         yield Step(command=f"{COMMAND} undo {job.id}", purpose=f"undo the landing on {branches}")
     elif merge.branch:
         partial = "" if status is JobStatus.COMPLETED else " --partial"
-        land = f"{COMMAND} land {job.id}{partial}"
-        yield Step(command=land, purpose="merge the result into your branch")
+        command = f"{COMMAND} land {job.id}{partial}"
+        yield Step(command=command, purpose="merge the result into your branch")
     elif has_loose_files and not job.config.base:
         yield Step(command=f"{COMMAND} apply {job.id}", purpose="copy the files into your project")
 
 
 def _retry(job: Job, status: JobStatus, missed: Sequence[WorkerView]) -> list[Step]:
-    own = [each.id for each in missed if each.job_id == job.id]
+    worker_ids = [each.id for each in missed if each.job_id == job.id]
     # The command ``retry`` also runs successful workers whose promised files are missing.
-    own += [
+    worker_ids += [
         each.worker_id
         for each in job.facts.missing
-        if each.cause is LossCause.NOT_MADE and each.resolvable and each.worker_id not in own
+        if each.cause is LossCause.NOT_MADE and each.resolvable and each.worker_id not in worker_ids
     ]
-    if not own or status is JobStatus.COMPLETED:
+    if not worker_ids or status is JobStatus.COMPLETED:
         return []
-    return [Step(command=f"{COMMAND} retry {job.id}", purpose=f"retry {named(own)}")]
+    return [Step(command=f"{COMMAND} retry {job.id}", purpose=f"retry {named(worker_ids)}")]
 
 
 def merge_steps(outside: Iterable[OutsideWork]) -> list[Step]:
@@ -214,10 +214,10 @@ def merge_steps(outside: Iterable[OutsideWork]) -> list[Step]:
 
 def diff_steps(outside: Iterable[OutsideWork]) -> list[Step]:
     """Return the commands that show the unmerged changes, each command once."""
-    found = {each.show: each.worker_id for each in outside if each.show}
+    worker_ids = {each.show: each.worker_id for each in outside if each.show}
     return [
-        Step(command=command, purpose=f"show the changes of {name}")
-        for command, name in found.items()
+        Step(command=command, purpose=f"show the changes of {worker_id}")
+        for command, worker_id in worker_ids.items()
     ]
 
 

@@ -109,14 +109,14 @@ class Templates:
 
         If the user's template fails, fill the shipped template, and add a note on the error.
         """
-        own = self._template_dir / name if self._template_dir else None
-        if self._own is None or own is None or not own.exists():
+        path = self._template_dir / name if self._template_dir else None
+        if self._own is None or path is None or not path.exists():
             return _rendered(self._shipped, name, context)
         try:
             return _rendered(self._own, name, context)
         # An error in the user's template must not prevent the report.
         except Exception as error:
-            return _fallback_note(own, error) + "\n\n" + _rendered(self._shipped, name, context)
+            return _fallback_note(path, error) + "\n\n" + _rendered(self._shipped, name, context)
 
 
 def _rendered(environment: Environment, name: str, context: Mapping[str, object]) -> str:
@@ -197,7 +197,7 @@ _COMPILED = _CompiledTemplates(_SHIPPED)
 def _public_names(kind: type) -> frozenset[str]:
     if not is_dataclass(kind):
         return frozenset()
-    names = {name for name, own in getmembers_static(kind) if isinstance(own, property)}
+    names = {name for name, member in getmembers_static(kind) if isinstance(member, property)}
     names.update(each.name for each in fields(kind))
     return frozenset(each for each in names if not each.startswith("_"))
 

@@ -114,7 +114,7 @@ def cell(text: str, limit: int = 160) -> str:
 def unlinked(line: str) -> str:
     """Return the line changed so that no renderer creates a link or a mention from its text."""
     line = line.replace("://", ":&#47;&#47;").replace("@", "&#64;")
-    return _LINK_START.sub(lambda found: found.group(1) + f"&#{ord(found.group(2))};", line)
+    return _LINK_START.sub(lambda match: match.group(1) + f"&#{ord(match.group(2))};", line)
 
 
 def href(path: str) -> str:
@@ -127,13 +127,13 @@ def shell(*words: str) -> str:
     return shlex.join(words)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    character = found.group()
+def _escaped(match: re.Match[str]) -> str:
+    character = match.group()
     return _BY_NAME.get(character, "\\" + character)
 
 
-def _escaped_start(found: re.Match[str]) -> str:
-    start = found.group()
+def _escaped_start(match: re.Match[str]) -> str:
+    start = match.group()
     return f"&#{ord(start[0])};{start[1:]}"
 
 
@@ -207,8 +207,8 @@ def _lines(source: list[str]) -> Iterator[str]:
         elif start := _FENCE.match(line):
             block = []
             opened = _opening(start)
-            if before := start.group(1).rstrip():
-                yield from (before, "")
+            if prefix := start.group(1).rstrip():
+                yield from (prefix, "")
         else:
             yield _escaped_line(line)
     if block is not None:
@@ -217,8 +217,8 @@ def _lines(source: list[str]) -> Iterator[str]:
 
 def _opening(start: re.Match[str]) -> Opened:
     run = start.group(2) or start.group(4)
-    named = re.match(r"\s*([\w+#.-]{1,20})", start.group(3) or start.group(5) or "", re.ASCII)
-    language = named.group(1) if named else "text"
+    name_match = re.match(r"\s*([\w+#.-]{1,20})", start.group(3) or start.group(5) or "", re.ASCII)
+    language = name_match.group(1) if name_match else "text"
     language = "text" if language.lower() in _DRAWN else language
     return Opened(run[0], len(run), len(start.group(1)), language)
 
@@ -269,11 +269,11 @@ def _each_text(
     return "".join(pattern.sub(replacement, text) + span for text, span in _spans(line))
 
 
-def _link_as_text(found: re.Match[str]) -> str:
-    words, address = found.groups()
-    if not address or words == address:
-        return words or address
-    return f"{words} (`{address}`)"
+def _link_as_text(match: re.Match[str]) -> str:
+    text, address = match.groups()
+    if not address or text == address:
+        return text or address
+    return f"{text} (`{address}`)"
 
 
 def _spans(line: str) -> Iterator[tuple[str, str]]:
@@ -281,30 +281,30 @@ def _spans(line: str) -> Iterator[tuple[str, str]]:
 
     Backticks that open no code span become entities.
     """
-    text, at = "", 0
-    while run := _RUN.search(line, at):
+    text, position = "", 0
+    while run := _RUN.search(line, position):
         ticks = run.group(2)
-        text += line[at : run.start()]
+        text += line[position : run.start()]
         closing = None if run.group(1) else _closing(line, run)
         if closing is None:
             text += "&#96;" * len(ticks)
-            at = run.end()
+            position = run.end()
         else:
             yield text, line[run.start() : closing]
-            text, at = "", closing
-    yield text + line[at:], ""
+            text, position = "", closing
+    yield text + line[position:], ""
 
 
 def _closing(line: str, run: re.Match[str]) -> int | None:
     ticks = run.group(2)
-    found = re.compile(rf"(?<!`){ticks}(?!`)").search(line, run.end())
-    return found.end() if found else None
+    match = re.compile(rf"(?<!`){ticks}(?!`)").search(line, run.end())
+    return match.end() if match else None
 
 
 def _escaped_text(text: str) -> str:
     text = re.sub(r"\\?<", "&lt;", text)
-    for found, inert in _NEUTRAL.items():
-        text = text.replace(found, inert)
+    for special, inert in _NEUTRAL.items():
+        text = text.replace(special, inert)
     return unlinked(text)
 
 
@@ -331,11 +331,11 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.2f} s"
     if seconds < 59.95:
         return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
+    minutes, remainder = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours:,} h {minutes:02d} min {rest:02d} s"
-    return f"{minutes} min {rest:02d} s"
+        return f"{hours:,} h {minutes:02d} min {remainder:02d} s"
+    return f"{minutes} min {remainder:02d} s"
 
 
 def size(count: float | None) -> str:
@@ -374,8 +374,8 @@ def sum_of_known(total: Total, shown: str) -> str:
     """Return ``shown``, the text of the sum ``total``. Add a note if some values are unknown."""
     if total.value is None or not total.unknown:
         return shown
-    started = total.known + total.unknown
-    return f"at least {shown} (known for {total.known:,} of {plural(started, 'worker')})"
+    worker_count = total.known + total.unknown
+    return f"at least {shown} (known for {total.known:,} of {plural(worker_count, 'worker')})"
 
 
 def job_word(status: JobStatus) -> str:

@@ -399,19 +399,19 @@ def worker_view(
 
 def words_of_people(index: JobTreeIndex, workers: Iterable[Worker]) -> Sequence[PersonsWord]:
     """Return answers to questions, and feedback to workers, in chronological order."""
-    found: list[PersonsWord] = []
+    words: list[PersonsWord] = []
     for worker in workers:
         question = worker.question
         if question and question.answered_at is not None:
             text = f"{index.task(worker).approve} – {question.outcome}"
-            found.append(PersonsWord(at=question.answered_at, subject=worker.task_id, text=text))
+            words.append(PersonsWord(at=question.answered_at, subject=worker.task_id, text=text))
         for each in worker.result.feedback if worker.result else ():
             number = each.answered_by
-            end = f"answered by attempt {number}" if number else "not answered"
-            text = f"feedback from {each.by}, {end}{f': {each.summary}' if each.summary else ''}"
+            answer = f"answered by attempt {number}" if number else "not answered"
+            text = f"feedback from {each.by}, {answer}{f': {each.summary}' if each.summary else ''}"
             word = PersonsWord(at=each.at, subject=worker.id, text=text, comments=each.comments)
-            found.append(word)
-    return sorted(found, key=lambda each: each.at)
+            words.append(word)
+    return sorted(words, key=lambda each: each.at)
 
 
 def _is_outside_project(index: JobTreeIndex, worker: Worker) -> bool:
@@ -430,8 +430,8 @@ def _has_failed(worker: Worker, attempt: Attempt) -> bool:
 
 
 def _has_log(attempt: Attempt) -> bool:
-    found = attempt.exit
-    return not (found and (found.ended_by is EndedBy.SPAWN_FAILED or found.cause in RAN_NOTHING))
+    end = attempt.exit
+    return not (end and (end.ended_by is EndedBy.SPAWN_FAILED or end.cause in RAN_NOTHING))
 
 
 def worker_output(worker: Worker) -> str:
@@ -460,16 +460,16 @@ def made_files(
         )
         for path in (*worker.files_created, *worker.files_removed):
             makers.setdefault(path, []).append(maker)
-    there = {
+    links = {
         path: f"{project}/{path}"
-        for path, found in makers.items()
-        if project and any(each.id in in_project for each in found)
+        for path, path_makers in makers.items()
+        if project and any(each.id in in_project for each in path_makers)
     }
     return [
         MadeFile(
             path=path,
             workers=makers[path],
-            link=there.get(path, ""),
+            link=links.get(path, ""),
             lines=lines.get(path),
             unmerged=unmerged,
         )
@@ -535,35 +535,35 @@ def timeline(index: JobTreeIndex, job: Job, figures: Analytics) -> Timeline:
     ranked = sorted(
         attempts, key=lambda a: (a.worker_id not in critical, -(attempt_ended(a) - a.started_at))
     )
-    kept = {(a.worker_id, a.number) for a in ranked[:BAR_LIMIT]}
-    sections = [_section(index, each, kept) for each in index.descendants(job)]
+    shown = {(a.worker_id, a.number) for a in ranked[:BAR_LIMIT]}
+    sections = [_section(index, each, shown) for each in index.descendants(job)]
     return Timeline(
         sections=[section for section in sections if section.bars],
-        bars=len(kept),
-        left_out=len(attempts) - len(kept),
+        bars=len(shown),
+        left_out=len(attempts) - len(shown),
         axis_format="%M:%S.%L" if figures.wall_seconds < 10 else "%H:%M:%S",
     )
 
 
-def _section(index: JobTreeIndex, job: Job, kept: set[tuple[str, int]]) -> TimelineSection:
+def _section(index: JobTreeIndex, job: Job, shown: set[tuple[str, int]]) -> TimelineSection:
     place = "root" if job.is_root else f"started by {job.parent_worker_id}"
     bars = [
         _bar(index, worker, attempt)
         for worker in index.workers(job.id)
         for attempt in index.attempts(worker)
-        if (attempt.worker_id, attempt.number) in kept
+        if (attempt.worker_id, attempt.number) in shown
     ]
     return TimelineSection(name=f"job {bar_name(job.id)} ({bar_name(place)})", bars=bars)
 
 
 def _bar(index: JobTreeIndex, worker: Worker, attempt: Attempt) -> Bar:
-    again = f" (attempt {attempt.number})" if attempt.number > 1 else ""
+    suffix = f" (attempt {attempt.number})" if attempt.number > 1 else ""
     title = index.label(worker)
-    was_last = attempt.number == worker.attempt
-    good = was_last and worker.status.succeeded
+    is_last = attempt.number == worker.attempt
+    has_succeeded = is_last and worker.status.succeeded
     return Bar(
-        name=f"{bar_name(worker.id)} {bar_name(title)}".rstrip() + again,
-        kind="done" if good else "crit",
+        name=f"{bar_name(worker.id)} {bar_name(title)}".rstrip() + suffix,
+        kind="done" if has_succeeded else "crit",
         start=_moment(attempt.started_at),
         # A bar of length 0 would not be drawn.
         end=_moment(max(attempt_ended(attempt), attempt.started_at + 0.001)),

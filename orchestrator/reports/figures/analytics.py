@@ -210,10 +210,10 @@ def analytics_of(index: JobTreeIndex, job: Job, processors: int) -> Analytics:
     workers = [worker for each in jobs for worker in index.workers(each.id)]
     figures = tuple(worker_figures(index, worker) for worker in workers)
     path = critical_path(index, job)
-    wall = index.wall_seconds(job)
-    work = sum(each.work_seconds for each in figures)
+    wall_seconds = index.wall_seconds(job)
+    work_seconds = sum(each.work_seconds for each in figures)
     slots = index.tree.root.config.max_workers
-    busy = work / wall if wall > 0 else None
+    busy_slots = work_seconds / wall_seconds if wall_seconds > 0 else None
     started = [each for each in figures if each.attempts]
     usable = max(1, min(slots, len(started), processors))
     advisers = [worker_figures(index, each) for each in index.advisers(jobs)]
@@ -227,15 +227,15 @@ def analytics_of(index: JobTreeIndex, job: Job, processors: int) -> Analytics:
         created_at=job.created_at,
         started_at=index.began(job),
         ended_at=index.ended(job),
-        wall_seconds=wall,
-        work_seconds=work,
+        wall_seconds=wall_seconds,
+        work_seconds=work_seconds,
         slots=slots,
         caps=caps_of(job.config),
-        busy_slots=busy,
-        efficiency=None if busy is None else busy / slots,
+        busy_slots=busy_slots,
+        efficiency=None if busy_slots is None else busy_slots / slots,
         processors=processors,
         usable_slots=usable,
-        parallel_efficiency=None if busy is None else min(1.0, busy / usable),
+        parallel_efficiency=None if busy_slots is None else min(1.0, busy_slots / usable),
         critical_path=path,
         bottleneck=path.longest_step.worker_id if path.longest_step else None,
         queued_seconds=sum(each.queued_seconds or 0.0 for each in figures),
@@ -253,7 +253,7 @@ def analytics_of(index: JobTreeIndex, job: Job, processors: int) -> Analytics:
         depths=_depths(jobs, figures, workers),
         jobs=tuple(_job_figures(index, each) for each in jobs),
         workers=figures,
-        comparisons=tuple(found for each in jobs for found in index.comparisons(each)),
+        comparisons=tuple(comparison for each in jobs for comparison in index.comparisons(each)),
     )
 
 
@@ -292,7 +292,7 @@ def _some_jobs(figures: Analytics) -> Mapping[str, object]:
         for each in jobs
     ]
     return {
-        "jobs": tuple(jobs[at] for at in first_places(ranks, LISTED_WORKERS)),
+        "jobs": tuple(jobs[place] for place in first_places(ranks, LISTED_WORKERS)),
         "jobs_omitted": {
             "count": len(jobs) - LISTED_WORKERS,
             "tree": f"GET /api/v1/jobs/{figures.job_id}/tree",
@@ -301,16 +301,16 @@ def _some_jobs(figures: Analytics) -> Mapping[str, object]:
 
 
 def _some_comparisons(figures: Analytics) -> Mapping[str, object]:
-    found = figures.comparisons
-    order = sorted(range(len(found)), key=lambda at: found[at].chosen is not None)
-    sums = accumulate(len(found[at].candidates) for at in order)
-    listed = [at for at, number in zip(order, sums, strict=True) if number <= LISTED_WORKERS]
-    if len(listed) == len(found):
+    comparisons = figures.comparisons
+    order = sorted(range(len(comparisons)), key=lambda place: comparisons[place].chosen is not None)
+    sums = accumulate(len(comparisons[place].candidates) for place in order)
+    listed = [place for place, number in zip(order, sums, strict=True) if number <= LISTED_WORKERS]
+    if len(listed) == len(comparisons):
         return {}
     return {
-        "comparisons": tuple(found[at] for at in sorted(listed)),
+        "comparisons": tuple(comparisons[place] for place in sorted(listed)),
         "comparisons_omitted": {
-            "count": len(found) - len(listed),
+            "count": len(comparisons) - len(listed),
             "each": "GET /api/v1/jobs/{job_id}/tasks/{task_id}/candidates",
         },
     }
@@ -326,8 +326,8 @@ def _by_name(value: Any) -> dict[str, object]:
     """Return the fields of an object by name. Numbers are rounded to six decimal places."""
     names, values_of = _fields(value.__class__)
     return {
-        name: round(own, 6) if type(own) is float else own
-        for name, own in zip(names, values_of(value), strict=True)
+        name: round(field_value, 6) if type(field_value) is float else field_value
+        for name, field_value in zip(names, values_of(value), strict=True)
     }
 
 
@@ -367,12 +367,12 @@ def _totals(started: Iterable[WorkerFigures], spenders: Iterable[WorkerFigures])
 
 
 def _total(values: Iterable[float | None]) -> Total:
-    every = list(values)
-    known = [value for value in every if value is not None]
+    all_values = list(values)
+    known = [value for value in all_values if value is not None]
     return Total(
         value=round(sum(known), 6) if known else None,
         known=len(known),
-        unknown=len(every) - len(known),
+        unknown=len(all_values) - len(known),
     )
 
 

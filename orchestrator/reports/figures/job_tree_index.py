@@ -32,7 +32,9 @@ class JobTreeIndex:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self._jobs = {job.id: job for job in tree.jobs}
-        self._tasks = {(j, task.id): task for j, tasks in tree.tasks.items() for task in tasks}
+        self._tasks = {
+            (job_id, task.id): task for job_id, tasks in tree.tasks.items() for task in tasks
+        }
         self._workers: dict[str, list[Worker]] = defaultdict(list)
         self._worker_by_id = {worker.id: worker for worker in tree.workers}
         self._attempts: dict[str, list[Attempt]] = defaultdict(list)
@@ -76,8 +78,10 @@ class JobTreeIndex:
     def in_project(self) -> frozenset[str]:
         """Ids of the workers that work in the user's checkout (``workdir: project``)."""
         workers = self.tree.workers
-        tasks = ((each.id, each) for each in workers if not each.is_adviser)
-        return frozenset(name for name, each in tasks if self.task(each).works_in_project)
+        pairs = ((worker.id, worker) for worker in workers if not worker.is_adviser)
+        return frozenset(
+            worker_id for worker_id, worker in pairs if self.task(worker).works_in_project
+        )
 
     def _sort_as_started(self, worker_id: str, children: list[Job]) -> None:
         """Sort ``children`` in place, in the order in which the worker started the child jobs.
@@ -85,9 +89,9 @@ class JobTreeIndex:
         The store does not order jobs that were created at the same instant.
         """
         worker = self._worker_by_id.get(worker_id)
-        known = worker.child_job_ids if worker else ()
-        started = {job_id: number for number, job_id in enumerate(known)}
-        children.sort(key=lambda job: started.get(job.id, len(started)))
+        job_ids = worker.child_job_ids if worker else ()
+        positions = {job_id: number for number, job_id in enumerate(job_ids)}
+        children.sort(key=lambda job: positions.get(job.id, len(positions)))
 
     def job(self, job_id: str) -> Job:
         """Return the job with this id. Raise KeyError if the job is not in the tree."""
@@ -130,11 +134,11 @@ class JobTreeIndex:
         workers, tasks = self.workers(job.id), self.tree.tasks.get(job.id, ())
         if len(workers) <= len(tasks):  # usually one worker per task
             return ()
-        tried = Counter(worker.task_id for worker in workers)
-        several = [task for task in tasks if tried[task.id] > 1]
-        own = [worker for worker in workers if tried[worker.task_id] > 1]
+        worker_counts = Counter(worker.task_id for worker in workers)
+        compared_tasks = [task for task in tasks if worker_counts[task.id] > 1]
+        candidates = [worker for worker in workers if worker_counts[worker.task_id] > 1]
         reviewers = [each for each in self.tree.reviewers if each.job_id == job.id]
-        return comparisons(several, own, reviewers)
+        return comparisons(compared_tasks, candidates, reviewers)
 
     def attempts(self, worker: Worker) -> Sequence[Attempt]:
         return self._attempts.get(worker.id, ())
@@ -146,9 +150,9 @@ class JobTreeIndex:
             for worker in self.workers(job_id):
                 if worker.result and worker.result.prompt:
                     starts = [start for start, _ in self.runs(worker)]
-                    at = min(starts, default=worker.started_at) or 0.0
-                    known = first.setdefault(worker.agent, (at, worker.index))
-                    first[worker.agent] = min(known, (at, worker.index))
+                    started_at = min(starts, default=worker.started_at) or 0.0
+                    earliest = first.setdefault(worker.agent, (started_at, worker.index))
+                    first[worker.agent] = min(earliest, (started_at, worker.index))
             self._first_prompted[job_id] = {agent: index for agent, (_, index) in first.items()}
         return self._first_prompted[job_id]
 
@@ -164,10 +168,10 @@ class JobTreeIndex:
 
     def ancestry(self, job: Job) -> Sequence[Job]:
         """Return the jobs from the root job down to the job itself."""
-        line = [job]
-        while (parent := line[0].parent_worker_id) is not None:
-            line.insert(0, self._jobs[self._worker_by_id[parent].job_id])
-        return line
+        jobs = [job]
+        while (parent := jobs[0].parent_worker_id) is not None:
+            jobs.insert(0, self._jobs[self._worker_by_id[parent].job_id])
+        return jobs
 
     def status(self, job: Job) -> JobStatus:
         """Return the status of a job.
@@ -279,17 +283,21 @@ class CriticalPath:
 def critical_path(index: JobTreeIndex, job: Job) -> CriticalPath:
     """Return the critical path of a job, with the paths of its child jobs."""
     paths = _paths_by_task(index, job)
-    before = _dependencies(index, job, paths)
+    dependencies = _dependencies(index, job, paths)
     ends: dict[str, float] = {}
-    came_from: dict[str, str | None] = {}
+    predecessors: dict[str, str | None] = {}
     # Most jobs have no dependencies, and sorting thousands of tasks takes time.
-    order = TopologicalSorter(before).static_order() if any(before.values()) else before
+    order = (
+        TopologicalSorter(dependencies).static_order()
+        if any(dependencies.values())
+        else dependencies
+    )
     for task_id in order:
-        latest = max(before[task_id], key=lambda needed: ends[needed], default=None)
-        came_from[task_id] = latest
+        latest = max(dependencies[task_id], key=lambda dependency: ends[dependency], default=None)
+        predecessors[task_id] = latest
         ends[task_id] = paths[task_id].seconds + (ends[latest] if latest else 0.0)
-    last = max(ends, key=lambda task_id: ends[task_id], default=None)
-    return _walk_back(last, came_from, paths)
+    last_task_id = max(ends, key=lambda task_id: ends[task_id], default=None)
+    return _walk_back(last_task_id, predecessors, paths)
 
 
 def own_seconds(index: JobTreeIndex, worker: Worker) -> float:
@@ -310,9 +318,11 @@ def _paths_by_task(index: JobTreeIndex, job: Job) -> dict[str, CriticalPath]:
 
 
 def _path_of_worker(index: JobTreeIndex, worker: Worker) -> CriticalPath:
-    own = own_seconds(index, worker)
-    step = PathStep(worker_id=worker.id, job_id=worker.job_id, task_id=worker.task_id, seconds=own)
-    path = CriticalPath(seconds=own, steps=(step,))
+    seconds = own_seconds(index, worker)
+    step = PathStep(
+        worker_id=worker.id, job_id=worker.job_id, task_id=worker.task_id, seconds=seconds
+    )
+    path = CriticalPath(seconds=seconds, steps=(step,))
     for parallel in _parallel_child_jobs(index, worker):
         paths = [critical_path(index, child) for child in parallel]
         path = path.then(max(paths, key=lambda each: each.seconds))
@@ -333,22 +343,22 @@ def _parallel_child_jobs(index: JobTreeIndex, worker: Worker) -> Sequence[Sequen
 def _dependencies(
     index: JobTreeIndex, job: Job, paths: dict[str, CriticalPath]
 ) -> dict[str, list[str]]:
-    before: dict[str, list[str]] = {task_id: [] for task_id in paths}
+    dependencies: dict[str, list[str]] = {task_id: [] for task_id in paths}
     for worker in index.workers(job.id):
-        needed = index.task(worker).depends_on
-        before[worker.task_id] = [task_id for task_id in needed if task_id in paths]
-    return before
+        depends_on = index.task(worker).depends_on
+        dependencies[worker.task_id] = [task_id for task_id in depends_on if task_id in paths]
+    return dependencies
 
 
 def _walk_back(
-    last: str | None, came_from: dict[str, str | None], paths: dict[str, CriticalPath]
+    task_id: str | None, predecessors: dict[str, str | None], paths: dict[str, CriticalPath]
 ) -> CriticalPath:
     steps: list[PathStep] = []
     seconds = 0.0
-    while last is not None:
-        steps[:0] = paths[last].steps
-        seconds += paths[last].seconds
-        last = came_from[last]
+    while task_id is not None:
+        steps[:0] = paths[task_id].steps
+        seconds += paths[task_id].seconds
+        task_id = predecessors[task_id]
     return CriticalPath(seconds=seconds, steps=tuple(steps))
 
 
@@ -398,11 +408,11 @@ class WorkerFigures:
 
 
 def worker_figures(index: JobTreeIndex, worker: Worker) -> WorkerFigures:
-    tried, result = index.attempts(worker), worker.result
-    attempts = max(worker.attempt, len(tried))
+    stored_attempts, result = index.attempts(worker), worker.result
+    attempts = max(worker.attempt, len(stored_attempts))
     usage = worker.usage
     prompt = result.prompt if result else None
-    exits = [attempt.exit for attempt in tried if attempt.exit]
+    exits = [attempt.exit for attempt in stored_attempts if attempt.exit]
     starts = [start for start, _ in index.runs(worker)]
     started_at = min(starts) if starts else worker.started_at
     peak_memory_bytes = _peak_memory_bytes(worker, exits)
