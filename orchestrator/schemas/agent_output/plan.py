@@ -58,8 +58,8 @@ def planned_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
 
     ``texts``: the values of a plan's field ``gates``.
     """
-    found = {each.run: each for each in _gates(texts)}
-    return tuple(found.values())[:MOST_GATES]
+    gates = {each.run: each for each in _gates(texts)}
+    return tuple(gates.values())[:MOST_GATES]
 
 
 def _gates(texts: Sequence[str]) -> Iterator[Gate]:
@@ -96,8 +96,8 @@ def _is_safe(command: str) -> bool:
     if not any(words[: len(each)] == each for each in _CHECKS):
         return False
     program = next(each for each in _CHECKS if words[: len(each)] == each)
-    rest = words[len(program) :]
-    return all(_is_safe_argument(each) for each in rest)
+    arguments = words[len(program) :]
+    return all(_is_safe_argument(each) for each in arguments)
 
 
 def _is_safe_argument(word: str) -> bool:
@@ -149,11 +149,11 @@ class PlannedTask(Wire):
 
     def to_task(self) -> TaskSpec:
         checks = "".join(f"\n- {gate}" for gate in self.gates)
-        asked = f"\n\nBefore you finish, check that these conditions hold:{checks}"
+        instruction = f"\n\nBefore you finish, check that these conditions hold:{checks}"
         return TaskSpec(
             id=self.id,
             title=self.title,
-            prompt=self.prompt + (asked if checks else ""),
+            prompt=self.prompt + (instruction if checks else ""),
             depends_on=self.depends_on,
             role=self.role,
             files=self.files,
@@ -187,19 +187,19 @@ def plan_in(text: str) -> Plan:
 
     Raise InvalidRequest with all errors.
     """
-    found = None
+    plan = None
     for value in objects_in(text):
         # An answer may contain an empty example of the format after the plan.
-        if value.get("tasks") or (found is None and "tasks" in value):
-            found = value
-    if found is None:
+        if value.get("tasks") or (plan is None and "tasks" in value):
+            plan = value
+    if plan is None:
         raise InvalidRequest(
             'the answer has no JSON object with "tasks"; answer with the plan as JSON', kind=KIND
         )
-    if found["tasks"] == []:
+    if plan["tasks"] == []:
         raise InvalidRequest("the plan has no task; add at least one task", kind=KIND)
     try:
-        return Plan.model_validate(found)
+        return Plan.model_validate(plan)
     except ValidationError as error:
         messages = [str(fault) for fault in faults(error, Plan)[:MOST_FAULTS_LISTED]]
         raise InvalidRequest("; ".join(messages), kind=KIND) from error

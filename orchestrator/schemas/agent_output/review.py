@@ -44,16 +44,16 @@ def review_in(text: str, candidates: Collection[str]) -> Review:
     Raise InvalidRequest, which lists the errors, if the review is invalid. A review is also invalid
     if a candidate is missing or ranked twice.
     """
-    found = None
+    answer = None
     for value in objects_in(text):
-        found = value if "ranking" in value else found
-    if found is None:
+        answer = value if "ranking" in value else answer
+    if answer is None:
         raise InvalidRequest(
             'the answer has no JSON object with the field "ranking"; write such an object',
             kind=KIND,
         )
     try:
-        review = Review.model_validate(found)
+        review = Review.model_validate(answer)
     except ValidationError as error:
         messages = [str(fault) for fault in faults(error, Review)[:MOST_FAULTS_LISTED]]
         raise InvalidRequest("; ".join(messages), kind=KIND) from error
@@ -61,10 +61,10 @@ def review_in(text: str, candidates: Collection[str]) -> Review:
     return review
 
 
-def _check_names(named: list[str], candidates: Collection[str]) -> None:
-    if Counter(named) != Counter(candidates):
+def _check_names(names: list[str], candidates: Collection[str]) -> None:
+    if Counter(names) != Counter(candidates):
         raise InvalidRequest(
             f"'ranking' must name each of {', '.join(candidates)} exactly once, but names "
-            f"{', '.join(named[:MOST_FAULTS_LISTED])}",
+            f"{', '.join(names[:MOST_FAULTS_LISTED])}",
             kind=KIND,
         )

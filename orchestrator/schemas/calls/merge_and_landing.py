@@ -74,7 +74,7 @@ class LandBody(Wire):
     """Check only: the answer has the branch and the files, and nothing changes."""
 
     @model_validator(mode="after")
-    def _one_way(self) -> Self:
+    def _check_one_way(self) -> Self:
         if self.squash + self.ff_only + self.no_ff > 1:
             raise PydanticCustomError(
                 "two_ways", "squash, ff_only, and no_ff conflict; pass at most one of them"
@@ -82,13 +82,13 @@ class LandBody(Wire):
         return self
 
     def to_request(self) -> LandRequest:
-        given = {
+        options = {
             LandOptions.SQUASH: self.squash,
             LandOptions.FAST_FORWARD: self.ff_only,
             LandOptions.MERGE: self.no_ff,
         }
         return LandRequest(
-            how=next((how for how, is_given in given.items() if is_given), LandOptions.ANY),
+            how=next((how for how, is_given in options.items() if is_given), LandOptions.ANY),
             onto=self.onto or "",
             partial=self.partial,
             as_user=None if self.author is None else self.author == "user",

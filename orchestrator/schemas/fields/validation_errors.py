@@ -80,11 +80,15 @@ def faults(error: ValidationError, model: type[BaseModel]) -> list[Fault]:
 
     The errors quote no free text of the input. They may quote names, ids, paths, and line numbers.
     """
-    found = error.errors(include_url=False, include_input=False)
-    every = [_fault(dict(item), model) for item in found]
+    errors = error.errors(include_url=False, include_input=False)
+    all_faults = [_fault(dict(item), model) for item in errors]
     # Pydantic does not count invalid entries. If a list has invalid entries, omit the error that
     # the list is too short.
-    return [each for each in every if each.type != "too_short" or not _has_invalid(each, every)]
+    return [
+        each
+        for each in all_faults
+        if each.type != "too_short" or not _has_invalid(each, all_faults)
+    ]
 
 
 def summary(found: Sequence[Fault]) -> str:
@@ -93,31 +97,31 @@ def summary(found: Sequence[Fault]) -> str:
     return f"{found[0]}{more}"
 
 
-def _has_invalid(listed: Fault, every: Sequence[Fault]) -> bool:
-    # ``listed`` is an error about a list. A place that begins with the list's place is inside it.
-    size = len(listed.place)
-    return any(len(each.place) > size and each.place[:size] == listed.place for each in every)
+def _has_invalid(fault: Fault, all_faults: Sequence[Fault]) -> bool:
+    # ``fault`` is an error about a list. A place that begins with the list's place is inside it.
+    size = len(fault.place)
+    return any(len(each.place) > size and each.place[:size] == fault.place for each in all_faults)
 
 
-def _fault(item: dict[str, Any], model: type[BaseModel]) -> Fault:
-    below = item.get("ctx", {}).get("at", ())
-    place = tuple(part for part in (*item["loc"], *below) if str(part) not in _NO_PLACES)
-    return Fault(place=place, detail=_detail(item, place, model), type=item["type"])
+def _fault(error: dict[str, Any], model: type[BaseModel]) -> Fault:
+    inner_place = error.get("ctx", {}).get("at", ())
+    place = tuple(part for part in (*error["loc"], *inner_place) if str(part) not in _NO_PLACES)
+    return Fault(place=place, detail=_detail(error, place, model), type=error["type"])
 
 
-def _detail(item: dict[str, Any], place: Place, model: type[BaseModel]) -> str:
-    if item["type"] == "extra_forbidden":
+def _detail(error: dict[str, Any], place: Place, model: type[BaseModel]) -> str:
+    if error["type"] == "extra_forbidden":
         return unknown_name("field", str(place[-1]), _known_fields(model, place[:-1]))
-    if item["type"] in _PLAIN_WORDS:
-        return _PLAIN_WORDS[item["type"]]
-    limits = {name: _plain_number(value) for name, value in item.get("ctx", {}).items()}
-    if item["type"] in _PLAIN_LIMITS:
-        return _PLAIN_LIMITS[item["type"]].format(**limits)
-    if item["type"] in ("too_short", "too_long", "string_too_short"):
+    if error["type"] in _PLAIN_WORDS:
+        return _PLAIN_WORDS[error["type"]]
+    limits = {name: _plain_number(value) for name, value in error.get("ctx", {}).items()}
+    if error["type"] in _PLAIN_LIMITS:
+        return _PLAIN_LIMITS[error["type"]].format(**limits)
+    if error["type"] in ("too_short", "too_long", "string_too_short"):
         return _wrong_length(limits)
     if limits.get("pattern") in PATTERN_WORDS:
         return f"must be {PATTERN_WORDS[limits['pattern']]}"
-    message = str(item["msg"])
+    message = str(error["msg"])
     for prefix in _PYDANTIC_PREFIXES:
         message = message.removeprefix(prefix)
     return message
@@ -149,5 +153,5 @@ def _known_fields(model: type[BaseModel], place: Place) -> list[str]:
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    found = (_model_in(argument) for argument in get_args(annotation))
-    return next((model for model in found if model), None)
+    models = (_model_in(argument) for argument in get_args(annotation))
+    return next((model for model in models if model), None)

@@ -120,8 +120,8 @@ def settings_of(agents: Sequence[str | CandidateRequest]) -> tuple[CandidateSett
     """Return the settings of each agent; empty if all agents use the task's settings."""
     if all(isinstance(each, str) for each in agents):
         return ()
-    found = tuple(CandidateSettings() if isinstance(x, str) else x.settings for x in agents)
-    return found if any(each != CandidateSettings() for each in found) else ()
+    settings = tuple(CandidateSettings() if isinstance(x, str) else x.settings for x in agents)
+    return settings if any(each != CandidateSettings() for each in settings) else ()
 
 
 PathNames = Annotated[
@@ -177,9 +177,9 @@ class ConfigBody(_Settings):
     """Settings of one job; omitted settings have the server's defaults."""
 
     def to_config(self) -> ConfigRequest:
-        given = dict(self)
-        gates = given.pop("gates")
-        return ConfigRequest(**given, gates=None if gates is None else _job_gates(gates))
+        values = dict(self)
+        gates = values.pop("gates")
+        return ConfigRequest(**values, gates=None if gates is None else _job_gates(gates))
 
 
 #: The fields that a task with a question may have.
@@ -281,10 +281,10 @@ class TaskRequest(Wire):
             if self.on_timeout is not None:
                 raise ValueError("on_timeout needs a question: add approve, or remove on_timeout")
             return
-        other = sorted(self.model_fields_set - _OF_QUESTIONS)
-        if other:
+        others = sorted(self.model_fields_set - _OF_QUESTIONS)
+        if others:
             raise ValueError(
-                f"a task with approve asks a person, and runs nothing; remove {', '.join(other)}"
+                f"a task with approve asks a person, and runs nothing; remove {', '.join(others)}"
             )
         if self.on_timeout is not None and self.timeout is None:
             raise ValueError("on_timeout needs a timeout; add timeout, or remove on_timeout")
@@ -321,8 +321,8 @@ class TaskRequest(Wire):
         values["approve"], values["on_timeout"] = self.approve or "", self.on_timeout or ""
         values["workdir"] = str(Workdir.PROJECT if in_project else Workdir.OWN)
         values["git"] = str(GitUse.ON) if workdir == Workdir.WORKTREE else self.git
-        shared = (PROJECT_LOCK,) if in_project and self.locks != () else ()
-        values["locks"] = tuple(dict.fromkeys((*(self.locks or ()), *shared)))
+        project_lock = (PROJECT_LOCK,) if in_project and self.locks != () else ()
+        values["locks"] = tuple(dict.fromkeys((*(self.locks or ()), *project_lock)))
         # The task must make its own gates pass, so findings of the base count, too.
         gates = tuple(gate_of(each, new_only=False) for each in self.gates)
         return TaskSpec(**values, gates=gates)
@@ -343,16 +343,16 @@ def check_tasks_fit(tasks: tuple[TaskRequest, ...]) -> tuple[TaskRequest, ...]:
     for task_id, times in Counter(ids).items():
         if times > 1:
             second = ids.index(task_id, ids.index(task_id) + 1)
-            words = f"the id {task_id!r} is used {times} times; give each task its own id"
-            raise fault_at((second, "id"), words)
+            message = f"the id {task_id!r} is used {times} times; give each task its own id"
+            raise fault_at((second, "id"), message)
     known = frozenset(ids)
     for position, (task_id, task) in enumerate(zip(ids, tasks, strict=True)):
-        for place, needed in enumerate(task.depends_on):
-            at = (position, "depends_on", place)
+        for index, needed in enumerate(task.depends_on):
+            place = (position, "depends_on", index)
             if needed == task_id:
-                raise fault_at(at, "a task cannot depend on itself; remove this entry")
+                raise fault_at(place, "a task cannot depend on itself; remove this entry")
             if needed not in known:
-                raise fault_at(at, f"unknown task {needed!r}; known: {listed(ids)}")
+                raise fault_at(place, f"unknown task {needed!r}; known: {listed(ids)}")
     return tasks
 
 
@@ -486,10 +486,10 @@ def _free_names(position: int) -> Iterator[str]:
         yield name
 
 
-def _job_gates(asked: str | tuple[GateItem, ...]) -> tuple[Gate, ...]:
-    if asked == OFF:
+def _job_gates(gates: str | tuple[GateItem, ...]) -> tuple[Gate, ...]:
+    if gates == OFF:
         return ()
-    return tuple(gate_of(each) for each in ((asked,) if isinstance(asked, str) else asked))
+    return tuple(gate_of(each) for each in ((gates,) if isinstance(gates, str) else gates))
 
 
 def fault_at(at: tuple[int | str, ...], message: str) -> PydanticCustomError:

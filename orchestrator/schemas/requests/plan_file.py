@@ -28,8 +28,8 @@ def parse_plan(text: str, source: str, default_request: str = "") -> Orchestrate
     try:
         return OrchestrateRequest.model_validate(value)
     except ValidationError as error:
-        found = faults(error, OrchestrateRequest)
-        raise invalid(_fault_lines(found, source, root)) from error
+        errors = faults(error, OrchestrateRequest)
+        raise invalid(_fault_lines(errors, source, root)) from error
 
 
 def _not_a_plan(value: object) -> str:
@@ -51,10 +51,10 @@ def _position(root: yaml.Node | None, place: Place) -> str:
     """Return ``:line:column`` of the nearest node at or above ``place``."""
     node = root
     for part in place:
-        below = _child(node, part)
-        if below is None:
+        child = _child(node, part)
+        if child is None:
             break
-        node = below
+        node = child
     return colons(node.start_mark) if node is not None else ""
 
 

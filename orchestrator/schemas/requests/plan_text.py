@@ -55,8 +55,8 @@ def read(text: str, source: str) -> tuple[Any, yaml.Node | None]:
     except yaml.YAMLError as error:
         reason = getattr(error, "problem", None) or error
         mark = getattr(error, "problem_mark", None)
-        at = colons(mark) if mark else ""
-        raise invalid(f"{source}{at}: not valid YAML: {reason}") from error
+        position = colons(mark) if mark else ""
+        raise invalid(f"{source}{position}: not valid YAML: {reason}") from error
     except (RecursionError, ValueError) as error:
         raise invalid(f"{source}: cannot be read: {error}") from error
 
@@ -76,15 +76,15 @@ def _read_yaml(text: str) -> tuple[Any, yaml.Node | None]:
 
 
 def _refuse_repeated_keys(node: yaml.MappingNode) -> None:
-    seen: set[str] = set()
+    keys: set[str] = set()
     for key, _ in node.value:
         if not isinstance(key, yaml.ScalarNode) or key.value == "<<":
             continue
-        if key.value in seen:
+        if key.value in keys:
             raise yaml.constructor.ConstructorError(
                 None, None, f"{key.value!r} occurs twice; remove one", key.start_mark
             )
-        seen.add(key.value)
+        keys.add(key.value)
 
 
 def colons(mark: Any) -> str:

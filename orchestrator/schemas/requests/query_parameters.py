@@ -214,12 +214,12 @@ class LogQuery(Query):
     """First and last line of the range to return, such as 120-180."""
 
     @model_validator(mode="after")
-    def _one_part(self) -> Self:
-        named = {"follow": self.follow, "tail": self.tail is not None, "q": bool(self.q)}
-        named |= {"from": self.start is not None, "lines": self.lines is not None}
-        given = [name for name, is_given in named.items() if is_given]
-        if len(given) > 1 and set(given) != {"follow", "tail"}:
-            raise ValueError(f"{' and '.join(given)} cannot be combined; pass one of them")
+    def _check_one_part(self) -> Self:
+        parameters = {"follow": self.follow, "tail": self.tail is not None, "q": bool(self.q)}
+        parameters |= {"from": self.start is not None, "lines": self.lines is not None}
+        names = [name for name, is_given in parameters.items() if is_given]
+        if len(names) > 1 and set(names) != {"follow", "tail"}:
+            raise ValueError(f"{' and '.join(names)} cannot be combined; pass one of them")
         if self.lines is not None:
             first, last = map(int, self.lines.split("-"))
             if first > last:

@@ -28,24 +28,24 @@ class EventPath:
     def parse(cls, text: str) -> "EventPath":
         """Parse a path. Raise ValueError with the expected form."""
         steps: list[str | int | None] = []
-        at = 1
-        while at < len(text):
-            found = _STEP.match(text, at)
-            if found is None:
+        position = 1
+        while position < len(text):
+            match = _STEP.match(text, position)
+            if match is None:
                 break
-            item = found["item"]
-            name = found["name"] or found["quoted"]
+            item = match["item"]
+            name = match["name"] or match["quoted"]
             steps.append(name if item is None else None if item == "*" else int(item))
-            at = found.end()
-        if not text.startswith("$") or at != len(text) or len(text) > LONGEST_PATH:
+            position = match.end()
+        if not text.startswith("$") or position != len(text) or len(text) > LONGEST_PATH:
             raise ValueError(f"{text[:100]!r} is not {SYNTAX}")
         return cls(text, tuple(steps))
 
     def values(self, document: object) -> list[object]:
-        found = [document]
+        results = [document]
         for step in self.steps:
-            found = [each for value in found for each in _values_at(value, step)]
-        return found
+            results = [each for value in results for each in _values_at(value, step)]
+        return results
 
 
 def _values_at(value: object, step: str | int | None) -> Sequence[object]:

@@ -70,8 +70,8 @@ def _review(event: object) -> Remark | str:
     state, body = text(review, "state").lower(), _body(review)
     if state not in ("changes_requested", "commented") or not body:
         return f"a review with the state {state} requests no change"
-    if why := _reason_for_distrust(review):
-        return why
+    if reason := _reason_for_distrust(review):
+        return reason
     sentence = "requests changes" if state == "changes_requested" else "comments"
     branch, commit = _branch_and_commit(event, text(review, "commit_id"))
     return Remark(branch=branch, commit=commit, text=f"{_author(review)} {sentence}:\n{body}")
@@ -80,8 +80,8 @@ def _review(event: object) -> Remark | str:
 def _line_comment(event: object) -> Remark | str:
     comment = mapping(event, "comment")
     body = _body(comment)
-    if why := _reason_for_distrust(comment):
-        return why
+    if reason := _reason_for_distrust(comment):
+        return reason
     end = dig(comment, "line") or dig(comment, "original_line")
     first = dig(comment, "start_line") or end
     place: dict[str, Any] = {}
@@ -119,16 +119,16 @@ def _branch_and_commit(event: object, commit: str) -> tuple[str, str]:
     return text(head, "ref"), commit or text(head, "sha")
 
 
-def _body(written: Mapping[str, Any]) -> str:
-    return cut(clean(text(written, "body")).strip(), MOST_CHARACTERS)
+def _body(message: Mapping[str, Any]) -> str:
+    return cut(clean(text(message, "body")).strip(), MOST_CHARACTERS)
 
 
-def _author(written: Mapping[str, Any]) -> str:
-    return f"@{clean(text(written, 'user', 'login'))[:50]}"
+def _author(message: Mapping[str, Any]) -> str:
+    return f"@{clean(text(message, 'user', 'login'))[:50]}"
 
 
-def _reason_for_distrust(written: Mapping[str, Any]) -> str:
-    association = text(written, "author_association")
+def _reason_for_distrust(message: Mapping[str, Any]) -> str:
+    association = text(message, "author_association")
     if association in TRUSTED:
         return ""
     return f"the author is {association.lower() or 'unknown'}, not owner, member, or collaborator"

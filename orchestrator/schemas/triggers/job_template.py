@@ -82,22 +82,22 @@ class JobTemplate:
         try:
             return OrchestrateRequest.model_validate(document)
         except ValidationError as error:
-            found = faults(error, OrchestrateRequest)
-            raise InvalidRequest(f"{self._source_prefix()}{summary(found)}") from None
+            errors = faults(error, OrchestrateRequest)
+            raise InvalidRequest(f"{self._source_prefix()}{summary(errors)}") from None
 
     def _filled_text(self, place: Place, text: str, values: Values) -> str:
         if not _PLACEHOLDER.search(text):
             return text
         if "labels" in place:
-            filled = _PLACEHOLDER.sub(lambda found: _one_line(values[found[1]]), text)
+            filled = _PLACEHOLDER.sub(lambda match: _one_line(values[match[1]]), text)
             return cut(filled, LONGEST_LABEL)
         if place[-1] == "title":
-            return cut(_PLACEHOLDER.sub(lambda found: _one_line(values[found[1]]), text), 200)
-        filled = _PLACEHOLDER.sub(lambda found: as_data(values[found[1]]), text)
+            return cut(_PLACEHOLDER.sub(lambda match: _one_line(values[match[1]]), text), 200)
+        filled = _PLACEHOLDER.sub(lambda match: as_data(values[match[1]]), text)
         return filled + NOTE.format(name=self.trigger)
 
-    def _invalid(self, place: Place, why: str) -> InvalidRequest:
-        return InvalidRequest(f"{self._source_prefix()}{_dotted(place)} {why}")
+    def _invalid(self, place: Place, problem: str) -> InvalidRequest:
+        return InvalidRequest(f"{self._source_prefix()}{_dotted(place)} {problem}")
 
     def _source_prefix(self) -> str:
         return f"{self.source}: " if self.source else ""
@@ -156,7 +156,7 @@ def _replaced(value: Any, place: Place, text_of: Callable[[Place, str], str]) ->
     if isinstance(value, Mapping):
         return {name: _replaced(each, (*place, name), text_of) for name, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_replaced(each, (*place, i), text_of) for i, each in enumerate(value)]
+        return [_replaced(each, (*place, position), text_of) for position, each in enumerate(value)]
     return value
 
 

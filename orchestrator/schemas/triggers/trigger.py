@@ -32,9 +32,9 @@ class TriggerEvent:
     @property
     def kind(self) -> str:
         """The event type from the service's header, otherwise from the body."""
-        named = next((self.headers[name] for name in _KINDS if name in self.headers), "")
+        header_kind = next((self.headers[name] for name in _KINDS if name in self.headers), "")
         body = self.document if isinstance(self.document, Mapping) else {}
-        return named or str(body.get("type") or body.get("object_kind") or "")
+        return header_kind or str(body.get("type") or body.get("object_kind") or "")
 
     @property
     def is_ping(self) -> bool:
@@ -53,8 +53,8 @@ class Condition:
     allowed: tuple[object, ...]
 
     def holds(self, event: TriggerEvent) -> bool:
-        found = [event.kind] if self.path is None else self.path.values(event.document)
-        return any(_is_one_of(each, self.allowed) for each in found)
+        values = [event.kind] if self.path is None else self.path.values(event.document)
+        return any(_is_one_of(each, self.allowed) for each in values)
 
 
 def _is_one_of(value: object, allowed: Sequence[object]) -> bool:
