@@ -211,5 +211,5 @@ def _result(outcome: Outcome, seconds: float) -> TestResult:
     return TestResult(outcome.delivered, outcome.status, outcome.error, seconds)
 
 
-def _unknown_name(what: str, name: str, known: Mapping[str, object]) -> str:
-    return f"unknown {what} {name!r}; known: {', '.join(known) or 'none'}"
+def _unknown_name(kind: str, name: str, known: Mapping[str, object]) -> str:
+    return f"unknown {kind} {name!r}; known: {', '.join(known) or 'none'}"

@@ -31,7 +31,7 @@ def notice_of(body: Mapping[str, Any]) -> Notice:
     needs = data["needs"]
     ended = body["type"] == "job.ended"
     status = str(data["status"]).capitalize()
-    what = status if ended else "Needs you"
+    heading = status if ended else "Needs you"
     lines = [f"{status}: {data['reason']}"] if ended and data["reason"] else []
     lines += [each["text"] for each in needs[:MOST_NEEDS]]
     if len(needs) > MOST_NEEDS:
@@ -39,7 +39,7 @@ def notice_of(body: Mapping[str, Any]) -> Notice:
     lines.append(_figures(data))
     return Notice(
         needs_you=bool(needs),
-        title=cut(f"{what}: {data['request']}", MOST_TITLE),
+        title=cut(f"{heading}: {data['request']}", MOST_TITLE),
         text="\n".join(cut(line, MOST_LINE) for line in lines if line),
         link=data["links"]["dashboard"],
         body=body,

@@ -39,8 +39,8 @@ def _not_a_plan(value: object) -> str:
     )
 
 
-def _fault_lines(found: list[Fault], source: str, root: yaml.Node | None) -> str:
-    lines = [f"{source}{_position(root, fault.place)}: {fault}" for fault in found]
+def _fault_lines(errors: list[Fault], source: str, root: yaml.Node | None) -> str:
+    lines = [f"{source}{_position(root, fault.place)}: {fault}" for fault in errors]
     omitted = len(lines) - MOST_FAULTS_SHOWN
     if omitted > 0:
         lines[MOST_FAULTS_SHOWN:] = [f"... and {omitted} more"]
