@@ -64,10 +64,10 @@ EXPOSED = "ETag, Location, Retry-After, Content-Range"
 
 def secured(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return ``headers`` with the security headers that they lack."""
-    given = list(headers)
-    names = {name.lower() for name, _ in given}
+    present = list(headers)
+    names = {name.lower() for name, _ in present}
     added = (*SECURITY_HEADERS, ("Content-Security-Policy", API_POLICY))
-    return given + [(name, value) for name, value in added if name.lower() not in names]
+    return present + [(name, value) for name, value in added if name.lower() not in names]
 
 
 class Guard:
@@ -181,10 +181,10 @@ class Guard:
 
         The addresses to the left of the returned address prove nothing: a caller can invent them.
         """
-        given = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
-        names = (each.strip() for each in reversed(given))
-        found = next((each for each in names if not self._is_trusted(each)), "")
-        return found if _is_address(found) else ""
+        entries = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        addresses = (each.strip() for each in reversed(entries))
+        address = next((each for each in addresses if not self._is_trusted(each)), "")
+        return address if _is_address(address) else ""
 
     def _is_trusted(self, address: str) -> bool:
         if not _is_address(address):
@@ -211,8 +211,8 @@ def host_name(host: str) -> str:
     An IPv6 address keeps its brackets. The result is "" if the header is invalid, for example
     because it names two hosts.
     """
-    found = _HOST.fullmatch(host.strip().lower())
-    return found["name"].rstrip(".") if found else ""
+    match = _HOST.fullmatch(host.strip().lower())
+    return match["name"].rstrip(".") if match else ""
 
 
 def _bracketed(name: str) -> str:

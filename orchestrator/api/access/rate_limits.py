@@ -57,9 +57,9 @@ class RateLimit:
         with self._lock:
             now = self._clock()
             full_at = max(now, self._full_at.get(name, now)) + self._interval
-            over = full_at - now - self._period
-            if over > 1e-9:  # tolerance, because sums of floats are not exact
-                return over
+            excess = full_at - now - self._period
+            if excess > 1e-9:  # tolerance, because sums of floats are not exact
+                return excess
             if len(self._full_at) >= MOST_REMEMBERED:
                 self._full_at = {known: at for known, at in self._full_at.items() if at > now}
             self._full_at[name] = full_at
@@ -79,9 +79,9 @@ class RateLimits:
 
     @classmethod
     def of(cls, options: ApiOptions) -> "RateLimits":
-        own = {name: RateLimit(most) for name, most in options.submissions_of_keys.items()}
+        by_key = {name: RateLimit(most) for name, most in options.submissions_of_keys.items()}
         return cls(
-            RateLimit(options.submissions_per_minute), RateLimit(options.reads_per_minute), own
+            RateLimit(options.submissions_per_minute), RateLimit(options.reads_per_minute), by_key
         )
 
 
@@ -92,10 +92,10 @@ def check_rate(name: str, *, reads: bool, submits: bool) -> None:
     """
     limits: RateLimits = current_app.extensions["orchestrator.limits"]
     if submits:
-        own, setting = limits.submissions_of.get(name), "limits.submissions_per_minute"
-        if own is not None:
+        key_limit, setting = limits.submissions_of.get(name), "limits.submissions_per_minute"
+        if key_limit is not None:
             setting = f"api.keys[{name}].{setting}"
-        _take(own or limits.submissions, name, setting)
+        _take(key_limit or limits.submissions, name, setting)
     elif reads:
         _take(limits.reads, name, "limits.reads_per_minute")
 

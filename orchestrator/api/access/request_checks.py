@@ -46,14 +46,14 @@ def check_request() -> None:
 
 
 def service() -> Service:
-    found: Service = current_app.extensions["orchestrator.service"]
-    return found
+    current: Service = current_app.extensions["orchestrator.service"]
+    return current
 
 
 def caller() -> Caller:
     """Return the caller of the current request. Call ``authenticate`` first."""
-    known: Caller = g.caller
-    return known
+    current: Caller = g.caller
+    return current
 
 
 def authenticate() -> None:
@@ -82,24 +82,24 @@ def _session_caller() -> Caller | None:
     if cookie is None:
         return None
     session = browser_sessions().find(cookie)
-    found = service().callers.of_key_hash(session.key_hash)
+    session_caller = service().callers.of_key_hash(session.key_hash)
     if request.method not in READING and not _has_token(session):
         raise ProblemError(
             status=HTTPStatus.FORBIDDEN,
             type="session-token",
             detail=f"missing or wrong header {TOKEN_HEADER} in a browser session; log in again",
         )
-    return found
+    return session_caller
 
 
 def _has_token(session: BrowserSession) -> bool:
-    given = hash_key(request.headers.get(TOKEN_HEADER, ""))
-    return hmac.compare_digest(given, session.token_hash)
+    token_hash = hash_key(request.headers.get(TOKEN_HEADER, ""))
+    return hmac.compare_digest(token_hash, session.token_hash)
 
 
 def browser_sessions() -> BrowserSessions:
-    found: BrowserSessions = current_app.extensions["orchestrator.sessions"]
-    return found
+    current: BrowserSessions = current_app.extensions["orchestrator.sessions"]
+    return current
 
 
 def given_cookie(given: Request) -> str | None:
@@ -125,11 +125,11 @@ def given_key(given: Request) -> str | None:
 
 
 def _unauthorized(error: Unauthorized, key: str | None) -> ProblemError:
-    what = "invalid API key" if key else f"missing header {KEY_HEADER}"
+    problem = "invalid API key" if key else f"missing header {KEY_HEADER}"
     return ProblemError(
         status=HTTPStatus.UNAUTHORIZED,
         type=error.kind,
-        detail=f"{what}; use api.api_key from config.yaml, or $ORCHESTRATOR_API_KEY in a worker",
+        detail=f"{problem}; use api.api_key from config.yaml, or $ORCHESTRATOR_API_KEY in a worker",
         headers={"WWW-Authenticate": CHALLENGE},
         more={"example": same_call_with_key(request)},
     )
