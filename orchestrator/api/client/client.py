@@ -124,16 +124,16 @@ class OrchestratorClient(FollowCalls):
 
     def job(self, job_id: str) -> Answer:
         """Return all details of a job, with all of its workers."""
-        found = self._get(path_of(job_id))
-        while len(found.get("workers", ())) < found.get("total_workers", 0):
-            page = self._get(path_of(job_id), {"page": found["page"] + 1})
+        answer = self._get(path_of(job_id))
+        while len(answer.get("workers", ())) < answer.get("total_workers", 0):
+            page = self._get(path_of(job_id), {"page": answer["page"] + 1})
             if not page["workers"]:
                 break
-            known = {task["id"] for task in found["tasks"]}
-            found["tasks"] += [task for task in page["tasks"] if task["id"] not in known]
-            found["workers"] += page["workers"]
-            found["page"] = page["page"]
-        return found
+            task_ids = {task["id"] for task in answer["tasks"]}
+            answer["tasks"] += [task for task in page["tasks"] if task["id"] not in task_ids]
+            answer["workers"] += page["workers"]
+            answer["page"] = page["page"]
+        return answer
 
     def jobs(
         self,
@@ -299,8 +299,8 @@ class OrchestratorClient(FollowCalls):
         """
         deadline = time.monotonic() + wait
         while True:
-            asked = {"names": list(names), "wait": max(0.0, deadline - time.monotonic())}
-            response = self._transport.post("/api/v1/locks", asked, read_timeout=LOCK_TIMEOUT)
+            body = {"names": list(names), "wait": max(0.0, deadline - time.monotonic())}
+            response = self._transport.post("/api/v1/locks", body, read_timeout=LOCK_TIMEOUT)
             answer = object_of(response)
             if "leases" in answer:
                 return answer

@@ -140,12 +140,12 @@ _BY_STATUS: Mapping[int, type[ApiError]] = {
 
 def error_of(problem: Mapping[str, Any]) -> ApiError:
     plain = ApiError(problem)
-    known = _BY_STATUS.get(plain.status)
-    if known is not None:
-        return known(problem)
+    error_class = _BY_STATUS.get(plain.status)
+    if error_class is not None:
+        return error_class(problem)
     if plain.status == 429 and plain.slug.startswith("limit-"):
         return QuotaError(problem)
     if plain.status == 429 or not 400 <= plain.status < 500:
         return plain
-    limit = plain.slug in LIMIT_KINDS or plain.slug.startswith("limit-")
-    return (RefusedError if limit else InvalidError)(problem)
+    is_limit = plain.slug in LIMIT_KINDS or plain.slug.startswith("limit-")
+    return (RefusedError if is_limit else InvalidError)(problem)

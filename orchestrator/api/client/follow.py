@@ -35,12 +35,12 @@ class FollowCalls(ClientCalls):
             if ended or time.monotonic() >= deadline:
                 return {**answer, "timed_out": not ended}
 
-    def _wait_once(self, job_id: str, left: float, run: int) -> Answer:
-        seconds = min(left, WAIT_SECONDS)
+    def _wait_once(self, job_id: str, remaining: float, run: int) -> Answer:
+        seconds = min(remaining, WAIT_SECONDS)
         return self._get(
             path_of(job_id, "wait"),
             {"timeout": f"{seconds:.3f}", **({"run": str(run)} if run > 1 else {})},
-            retry_seconds=min(left, self._patience),
+            retry_seconds=min(remaining, self._patience),
             read_timeout=seconds + 30,
         )
 
@@ -50,28 +50,28 @@ class FollowCalls(ClientCalls):
         Continues at the same place after a lost connection or a restart of the server.
         """
         retry = self._transport.retry(self._patience)
-        seen, ended = last_event_id, False
+        last_seq, ended = last_event_id, False
         while not ended:
-            last: Answer | None = None
+            latest: Answer | None = None
             try:
-                for event in self._events_once(job_id, seen, retry):
+                for event in self._events_once(job_id, last_seq, retry):
                     retry.succeeded()
-                    last, seen = event, int(event["seq"])
+                    latest, last_seq = event, int(event["seq"])
                     yield event
                 # The stream ends after the job's last event, but also when the server stops.
-                complete = last is None or (
-                    last.get("kind") == "job_ended" and last.get("job_id") == bare_id(job_id)
+                is_complete = latest is None or (
+                    latest.get("kind") == "job_ended" and latest.get("job_id") == bare_id(job_id)
                 )
-                ended = complete and self.status(job_id)["status"] in ENDED_JOB
+                ended = is_complete and self.status(job_id)["status"] in ENDED_JOB
             except (ConnectionLost, ServerUnreachable) as error:
                 if not retry.pause():
                     raise self._lost() from error
                 continue
-            if not (ended or last or retry.pause()):
+            if not (ended or latest or retry.pause()):
                 raise self._lost()
 
-    def _events_once(self, job_id: str, seen: int, retry: Retry) -> Iterator[Answer]:
-        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(seen)}
+    def _events_once(self, job_id: str, last_seq: int, retry: Retry) -> Iterator[Answer]:
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last_seq)}
         with self._transport.stream(path_of(job_id, "events"), {}, headers, retry) as pieces:
             yield from events_of(pieces)
 
@@ -116,12 +116,12 @@ def text_lines(pieces: Iterable[bytes]) -> Iterator[str]:
     has ended.
     """
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    rest = ""
+    unfinished = ""
     for piece in pieces:
-        *lines, rest = (rest + decoder.decode(piece)).split("\n")
+        *lines, unfinished = (unfinished + decoder.decode(piece)).split("\n")
         yield from (line.removesuffix("\r") for line in lines)
-    if rest:
-        yield rest
+    if unfinished:
+        yield unfinished
 
 
 def events_of(pieces: Iterable[bytes]) -> Iterator[dict[str, Any]]:

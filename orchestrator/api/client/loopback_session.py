@@ -82,23 +82,23 @@ class LoopbackSession:
         """
         target = urlsplit(url).path or "/"
         target += f"?{urlencode(params, doseq=True)}" if params else ""
-        given = {**self.headers, **(headers or {})}
+        all_headers = {**self.headers, **(headers or {})}
         # The end of an HTTP/1.0 answer is the end of the connection, so a stream that broke would
         # look complete. A stream therefore uses HTTP/1.1, in which the last chunk marks the end.
         version = "1.1" if stream else "1.0"
-        message = request_message(method, target, self._host, given, json, version=version)
+        message = request_message(method, target, self._host, all_headers, json, version=version)
         try:
-            with connect(self._address, timeout[0]) as connection, ExitStack() as opened:
+            with connect(self._address, timeout[0]) as connection, ExitStack() as stack:
                 connection.settimeout(timeout[1])
                 with suppress(BrokenPipeError, ConnectionResetError):
                     # The server may reject a request, and answer, before it has read the whole
                     # request.
                     connection.sendall(message)
                 # The connection stays open until its file is closed.
-                body = opened.enter_context(connection.makefile("rb"))
+                body = stack.enter_context(connection.makefile("rb"))
                 response = LoopbackResponse(url, body, at_once=not stream)
                 if stream and response.ok:
-                    opened.pop_all()
+                    stack.pop_all()
                 return response
         except OSError as error:
             raise ConnectionLost(str(error)) from error

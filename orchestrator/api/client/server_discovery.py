@@ -109,9 +109,9 @@ def setting(folder: Path, environ: Mapping[str, str], section: str, key: str) ->
 
     Does not need PyYAML or pydantic. They may be missing in a program that only calls the server.
     """
-    given = environ.get(f"ORCHESTRATOR_{section}__{key}".upper())
-    if given is not None:
-        return given
+    value = environ.get(f"ORCHESTRATOR_{section}__{key}".upper())
+    if value is not None:
+        return value
     try:
         text = (folder / CONFIG_NAME).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
@@ -136,9 +136,9 @@ def _setting_in(text: str, section: str, key: str) -> str | None:
             return None if value is None else str(value)
     lines = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     body = re.search(rf"^{section}\s*:(.*(?:\n[ \t]+.*|\n[ \t]*$)*)", lines, re.MULTILINE)
-    found = re.search(rf"(?:^|[\s{{,]){key}{_VALUE}", body[1]) if body else None
-    if found is None:
+    match = re.search(rf"(?:^|[\s{{,]){key}{_VALUE}", body[1]) if body else None
+    if match is None:
         return None
-    if found["double"] is not None:
-        return str(json.loads(f'"{found["double"]}"'))
-    return found["single"] if found["single"] is not None else found["plain"].strip()
+    if match["double"] is not None:
+        return str(json.loads(f'"{match["double"]}"'))
+    return match["single"] if match["single"] is not None else match["plain"].strip()

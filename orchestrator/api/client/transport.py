@@ -181,9 +181,9 @@ class Transport:
             if response.ok:
                 return response
             problem = problem_of(response)
-            busy = response.status_code in BUSY
-            wait = response.headers.get("Retry-After") or response.headers.get("retry-after")
-            if not (busy and retry.pause(seconds_until(wait, time.time()))):
+            is_busy = response.status_code in BUSY
+            retry_after = response.headers.get("Retry-After") or response.headers.get("retry-after")
+            if not (is_busy and retry.pause(seconds_until(retry_after, time.time()))):
                 raise error_of(problem)
 
 
@@ -206,10 +206,10 @@ def problem_of(response: TransportReply) -> dict[str, Any]:
     except ValueError:
         problem = None
     if not isinstance(problem, dict):
-        answered = f"{response.status_code} {response.reason}"
+        status_line = f"{response.status_code} {response.reason}"
         problem = {
             "title": response.reason,
-            "detail": f"the server answered {answered} to {response.url}",
+            "detail": f"the server answered {status_line} to {response.url}",
         }
     return {**problem, "status": response.status_code}
 
