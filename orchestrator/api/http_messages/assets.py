@@ -82,26 +82,26 @@ def joined(version: str, name: str) -> str:
     """
     if name == STYLESHEET:
         return "".join((STATIC / each).read_text("utf-8").rstrip() + "\n" for each in STYLES)
-    made: dict[str, str] = {}
-    _add(ENTRY, made, ())
-    return "".join(f"// {module}\n{text}" for module, text in made.items())
+    texts: dict[str, str] = {}
+    _add(ENTRY, texts, ())
+    return "".join(f"// {module}\n{text}" for module, text in texts.items())
 
 
-def _add(module: str, made: dict[str, str], importing: tuple[str, ...]) -> None:
-    """Add a module to ``made``, after the modules that it imports.
+def _add(module: str, texts: dict[str, str], importing: tuple[str, ...]) -> None:
+    """Add a module to ``texts``, after the modules that it imports.
 
     ``importing``: the modules whose imports are being added. Raise ValueError for a cycle.
     """
     if module in importing:
         raise ValueError(f"modules import each other: {', '.join((*importing, module))}")
-    if module in made:
+    if module in texts:
         return
     path = STATIC / module
     text = _SOURCE_MAP.sub("", path.read_text("utf-8"))
     for statement in (_IMPORT, _PASSED_ON):
-        for found in statement.finditer(text):
-            _add(_target(path, found[found.re.groups]), made, (*importing, module))
-    made[module] = _as_function(path, text)
+        for match in statement.finditer(text):
+            _add(_target(path, match[match.re.groups]), texts, (*importing, module))
+    texts[module] = _as_function(path, text)
 
 
 def _as_function(path: Path, text: str) -> str:
@@ -111,16 +111,16 @@ def _as_function(path: Path, text: str) -> str:
     """
     exports: list[str] = []
 
-    def imported(found: re.Match[str]) -> str:
-        names = f"default: {found[1]}" if found[1] else found[2].replace(" as ", ": ")
-        return f"const {{ {names.strip()} }} = {_constant(_target(path, found[3]))};"
+    def imported(match: re.Match[str]) -> str:
+        names = f"default: {match[1]}" if match[1] else match[2].replace(" as ", ": ")
+        return f"const {{ {names.strip()} }} = {_constant(_target(path, match[3]))};"
 
-    def passed_on(found: re.Match[str]) -> str:
-        exports.append(f"...{_constant(_target(path, found[2]))}")
+    def passed_on(match: re.Match[str]) -> str:
+        exports.append(f"...{_constant(_target(path, match[2]))}")
         return ""
 
-    def listed(found: re.Match[str]) -> str:
-        for each in found[1].split(","):
+    def listed(match: re.Match[str]) -> str:
+        for each in match[1].split(","):
             name, _, exported = each.strip().partition(" as ")
             if name:
                 exports.append(f"{exported or name}: {name}")
@@ -130,9 +130,9 @@ def _as_function(path: Path, text: str) -> str:
         exports.append("default: exported")
         return "const exported = "
 
-    def declared(found: re.Match[str]) -> str:
-        exports.append(found[2])
-        return found[1]
+    def declared(match: re.Match[str]) -> str:
+        exports.append(match[2])
+        return match[1]
 
     text = _PASSED_ON.sub(passed_on, _IMPORT.sub(imported, text))
     text = _LISTED.sub(listed, _DEFAULT.sub(default, text))
@@ -151,5 +151,5 @@ def _constant(module: str) -> str:
 
 def _files() -> list[Path]:
     folders = (STATIC / name for name in FOLDERS)
-    inside = (path for folder in folders for path in folder.rglob("*") if path.is_file())
-    return sorted([*inside, *STATIC.glob("*.*")])
+    files = (path for folder in folders for path in folder.rglob("*") if path.is_file())
+    return sorted([*files, *STATIC.glob("*.*")])

@@ -45,14 +45,14 @@ class Compressed:
             if tag in self._kept:
                 self._kept.move_to_end(tag)
                 return self._kept[tag]
-        made = compressed(body, self._level)
+        packed = compressed(body, self._level)
         with self._lock:
-            self._keep(tag, made)
-        return made
+            self._keep(tag, packed)
+        return packed
 
-    def _keep(self, tag: str, made: bytes) -> None:
-        self._size += len(made) - len(self._kept.pop(tag, b""))
-        self._kept[tag] = made
+    def _keep(self, tag: str, packed: bytes) -> None:
+        self._size += len(packed) - len(self._kept.pop(tag, b""))
+        self._kept[tag] = packed
         while self._size > MOST_KEPT:
             _, dropped = self._kept.popitem(last=False)
             self._size -= len(dropped)
@@ -65,14 +65,14 @@ def compressed(body: bytes, level: int) -> bytes:
 
 def compress_answers(app: Flask) -> None:
     """Compress the answers of an application, except streams."""
-    kept, files = Compressed(), Compressed(FILE_LEVEL)
+    answers, files = Compressed(), Compressed(FILE_LEVEL)
 
     @app.after_request
     def compress(response: Response) -> Response:
         if _is_worth_it(response):
             response.headers.add("Vary", "Accept-Encoding")
             if request.accept_encodings["gzip"] > 0:
-                response.set_data(kept.of(g.get(WHOLE_TAG), response.get_data()))
+                response.set_data(answers.of(g.get(WHOLE_TAG), response.get_data()))
                 response.headers["Content-Encoding"] = "gzip"
         elif request.blueprint in FILES_OF and response.mimetype in COMPRESSED_FILES:
             response.headers.add("Vary", "Accept-Encoding")

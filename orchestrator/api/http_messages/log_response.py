@@ -48,23 +48,23 @@ class FoundLines:
 
 def search(opened: BinaryIO, text: str) -> FoundLines:
     """Find the lines that contain ``text``; the case of ASCII letters is ignored."""
-    wanted = text.encode("utf-8", "replace").lower()
-    found: list[int] = []
-    total, before = 0, 0
+    needle = text.encode("utf-8", "replace").lower()
+    numbers: list[int] = []
+    total, lines_before = 0, 0
     for block in _whole_lines(opened):
         lowered = block.lower()
-        counted, line = 0, before
-        at = lowered.find(wanted)
-        while at >= 0:
-            line += lowered.count(b"\n", counted, at)
-            counted = at
+        counted_to, line = 0, lines_before
+        position = lowered.find(needle)
+        while position >= 0:
+            line += lowered.count(b"\n", counted_to, position)
+            counted_to = position
             total += 1
-            if len(found) < MOST_FOUND:
-                found.append(line + 1)
-            end = lowered.find(b"\n", at)
-            at = lowered.find(wanted, end) if end >= 0 else -1
-        before += lowered.count(b"\n")
-    return FoundLines(found, total)
+            if len(numbers) < MOST_FOUND:
+                numbers.append(line + 1)
+            end = lowered.find(b"\n", position)
+            position = lowered.find(needle, end) if end >= 0 else -1
+        lines_before += lowered.count(b"\n")
+    return FoundLines(numbers, total)
 
 
 def lines_between(opened: BinaryIO, first: int, last: int, most_bytes: int) -> bytes:
@@ -74,8 +74,8 @@ def lines_between(opened: BinaryIO, first: int, last: int, most_bytes: int) -> b
     for block in _whole_lines(opened):
         lines = block.split(b"\n")
         # A block ends with a line end, except possibly the last block of the log.
-        ended = lines.pop() == b""
-        count = len(lines) + (not ended)
+        is_complete = lines.pop() == b""
+        count = len(lines) + (not is_complete)
         if number + count > first:
             parts.append(_lines_in_block(block, lines, first - number, last - number))
         number += count
@@ -93,16 +93,16 @@ def _lines_in_block(block: bytes, lines: list[bytes], first: int, last: int) -> 
 
 def _whole_lines(opened: BinaryIO) -> Iterator[bytes]:
     """Yield the content in blocks of whole lines."""
-    rest, offset = b"", 0
+    unfinished, offset = b"", 0
     while piece := os.pread(opened.fileno(), SEARCH_BLOCK_BYTES, offset):
         offset += len(piece)
-        block = rest + piece
+        block = unfinished + piece
         end = block.rfind(b"\n") + 1
         if end:
             yield block[:end]
-        rest = block[end:]
-    if rest:
-        yield rest
+        unfinished = block[end:]
+    if unfinished:
+        yield unfinished
 
 
 PLAIN_TEXT = "text/plain; charset=utf-8"
@@ -118,8 +118,8 @@ def log_part(path: Path, within: Path, query: LogQuery) -> Response:
     """
     with _open_or_empty(path, within) as opened:
         if query.q:
-            found = search(opened, query.q)
-            answer = answers.workers.LogLinesAnswer(lines=found.lines, total=found.total)
+            matches = search(opened, query.q)
+            answer = answers.workers.LogLinesAnswer(lines=matches.lines, total=matches.total)
             return Response(answer.model_dump_json(), content_type=JSON, headers=NO_STORE)
         if query.lines:
             first, last = map(int, query.lines.split("-"))

@@ -54,10 +54,10 @@ _OF_NODES: Sequence[tuple[str, str, Callable[[NodeState], float | None]]] = (
 def _node_metrics(nodes: Sequence[NodeState]) -> "Iterator[Metric]":
     from prometheus_client.core import GaugeMetricFamily
 
-    for name, text, of in _OF_NODES if nodes else ():
+    for name, text, value_of in _OF_NODES if nodes else ():
         family = GaugeMetricFamily(f"orchestrator_node_{name}", text, labels=["node"])
         for node in nodes:
-            value = of(node)
+            value = value_of(node)
             if value is not None:
                 family.add_metric([node.name], float(value))
         yield family

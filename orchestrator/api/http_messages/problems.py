@@ -122,12 +122,12 @@ def limit_fields(
     the used part of the limit. ``free_at``: the Unix time at which quota is free again. None:
     unknown.
     """
-    when = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
+    free_time = None if free_at is None else datetime.fromtimestamp(ceil(free_at), UTC)
     return {
         "limit": limit,
         "most": most,
         "used": used,
-        "free_at": None if when is None else when.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "free_at": None if free_time is None else free_time.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
 
@@ -160,7 +160,7 @@ def problem_of(error: BaseException) -> ProblemError:
     if isinstance(error, ProblemError):
         return error
     if isinstance(error, OrchestratorError):
-        return _of_own_error(error)
+        return _problem_of_own_error(error)
     if isinstance(error, HTTPException):
         return _problem_of_http_error(error)
     if is_exhausted(error):
@@ -185,7 +185,7 @@ def is_exhausted(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or "can't start new thread" in str(error)
 
 
-def _of_own_error(error: OrchestratorError) -> ProblemError:
+def _problem_of_own_error(error: OrchestratorError) -> ProblemError:
     status = next(
         (status for kind, status in STATUS_OF if isinstance(error, kind)),
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -211,14 +211,14 @@ def _of_own_error(error: OrchestratorError) -> ProblemError:
     if isinstance(error, Incomplete):
         return replace(problem, more={"job_status": error.status})
     if isinstance(error, Refused):
-        left = dict(error.left)
-        return replace(problem, more={"remaining": left, "left": left})
+        remaining = dict(error.left)
+        return replace(problem, more={"remaining": remaining, "left": remaining})
     if isinstance(error, LimitReached):
-        after = RUNNING_SECONDS
+        seconds = RUNNING_SECONDS
         if error.free_at is not None:
-            after = max(1, ceil(error.free_at - time.time()))
+            seconds = max(1, ceil(error.free_at - time.time()))
         more = limit_fields(error.limit, error.most, error.used, error.free_at)
-        return replace(problem, headers={"Retry-After": str(after)}, more=more)
+        return replace(problem, headers={"Retry-After": str(seconds)}, more=more)
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         return replace(problem, headers={"Retry-After": str(RETRY_SECONDS)})
     return problem

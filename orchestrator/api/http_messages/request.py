@@ -96,16 +96,16 @@ def _object_with_unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value = dict(pairs)
     if len(value) != len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {twice[:100]!r} occurs twice in one object")
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the name {repeated[:100]!r} occurs twice in one object")
     return value
 
 
-def _malformed(what: str) -> ProblemError:
+def _malformed(reason: str) -> ProblemError:
     return ProblemError(
         status=HTTPStatus.BAD_REQUEST,
         type="malformed-json",
-        detail=f"the body is not valid JSON: {what}",
+        detail=f"the body is not valid JSON: {reason}",
     )
 
 
@@ -114,17 +114,17 @@ def query(model: type[QueryModel]) -> QueryModel:
 
     A parameter without a value counts as absent.
     """
-    found = [_query_fault(name, values, model) for name, values in request.args.lists()]
-    if wrong := [fault for fault in found if fault]:
-        raise invalid(wrong)
-    given = {name: _parameter_value(name, values, model) for name, values in request.args.lists()}
-    given = {name: value for name, value in given.items() if value}
+    results = [_query_fault(name, values, model) for name, values in request.args.lists()]
+    if query_faults := [fault for fault in results if fault]:
+        raise invalid(query_faults)
+    raw = {name: _parameter_value(name, values, model) for name, values in request.args.lists()}
+    raw = {name: value for name, value in raw.items() if value}
     try:
-        return model.model_validate(given)
+        return model.model_validate(raw)
     except ValidationError as error:
         # The error names only the parameter, not the position of a value in its list.
-        named = [replace(fault, place=fault.place[:1]) for fault in faults(error, model)]
-        raise invalid(named) from None
+        model_faults = [replace(fault, place=fault.place[:1]) for fault in faults(error, model)]
+        raise invalid(model_faults) from None
 
 
 def _parameter_value(name: str, values: list[str], model: type[Query]) -> str | list[str]:
@@ -161,13 +161,13 @@ def last_event_id(from_query: int) -> int:
 
     Raise a 422 if the header is invalid.
     """
-    given = request.headers.get("Last-Event-ID", "").strip()
-    if not given:
+    header = request.headers.get("Last-Event-ID", "").strip()
+    if not header:
         return from_query
-    if not (given.isascii() and given.isdigit() and len(given) <= 15):
+    if not (header.isascii() and header.isdigit() and len(header) <= 15):
         detail = "must be the id of an event, a whole number"
         raise invalid([Fault(place=("Last-Event-ID",), detail=detail, type="header")])
-    return int(given)
+    return int(header)
 
 
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
