@@ -146,8 +146,8 @@ def note_removal(app: Flask, job: Job) -> None:
 
 def close_app(app: Flask) -> None:
     """End all streams and waits of an application. Idempotent."""
-    waiting: LongAnswers = app.extensions["orchestrator.long_answers"]
-    waiting.socket_loop.close()
+    long_answers: LongAnswers = app.extensions["orchestrator.long_answers"]
+    long_answers.socket_loop.close()
     log: AuditLog | None = app.extensions.get("orchestrator.audit")
     if log is not None:
         log.close()

@@ -167,11 +167,11 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
             return False
         if self._repeats_answer(data):
             return True
-        before = self.request
-        taken: bool = super().received(data)
-        if self.request is not None and self.request is not before:
+        previous = self.request
+        is_accepted: bool = super().received(data)
+        if self.request is not None and self.request is not previous:
             self.waits_since = time.monotonic()
-        return taken
+        return is_accepted
 
     def _repeats_answer(self, data: bytes) -> bool:
         """Answer a request that repeats an earlier request, and return True.
@@ -222,8 +222,8 @@ class HttpChannel(HTTPChannel):  # type: ignore[misc]
             return now >= self._dropped_until
         if not self.is_closable or now - self.waits_since < HEAD_SECONDS:
             return False
-        begun = self.request
-        return not (self._has_asked if begun is None else begun.headers_finished)
+        request = self.request
+        return not (self._has_asked if request is None else request.headers_finished)
 
     def end(self, problem: ProblemError, *, if_silent: bool) -> None:
         """Close the connection soon. Called in the server's loop.
@@ -340,30 +340,32 @@ class EventLoop:
 
     def turn(self, seconds: float) -> None:
         """Wait for events, at most for ``seconds``, and handle them."""
-        waiting = self._waiting or self._ask_all_connections()
-        found = waiting.poll(seconds * 1000)
+        poller = self._waiting or self._ask_all_connections()
+        ready = poller.poll(seconds * 1000)
         # False if a connection may now wait for another kind of event.
-        is_same = bool(found)
-        for descriptor, events in found:
-            one = self._map.get(descriptor)
-            if one is not None:
-                wasyncore.readwrite(one, events)
-            stays = isinstance(one, HttpChannel) and one.is_idle and not events & _WRITE
-            is_same = is_same and stays and self._map.get(descriptor) is one
-        self._waiting = waiting if is_same else None
+        is_same = bool(ready)
+        for descriptor, events in ready:
+            connection = self._map.get(descriptor)
+            if connection is not None:
+                wasyncore.readwrite(connection, events)
+            stays = (
+                isinstance(connection, HttpChannel) and connection.is_idle and not events & _WRITE
+            )
+            is_same = is_same and stays and self._map.get(descriptor) is connection
+        self._waiting = poller if is_same else None
 
     def _ask_all_connections(self) -> select.poll:
-        waiting = select.poll()
-        for descriptor, one in list(self._map.items()):
-            if isinstance(one, HttpChannel) and one.is_idle:
+        poller = select.poll()
+        for descriptor, connection in list(self._map.items()):
+            if isinstance(connection, HttpChannel) and connection.is_idle:
                 events = _READ
             else:
-                events = _READ if one.readable() else 0
+                events = _READ if connection.readable() else 0
                 # A listener can never be written to.
-                events |= _WRITE if one.writable() and not one.accepting else 0
+                events |= _WRITE if connection.writable() and not connection.accepting else 0
             if events:
-                waiting.register(descriptor, events)
-        return waiting
+                poller.register(descriptor, events)
+        return poller
 
 
 def channels_of(server_map: dict[int, Any]) -> Sequence[HttpChannel]:
@@ -405,31 +407,31 @@ class Acceptor:
 
         Replaces the listener's method. Raise OSError if the connection fails.
         """
-        found = self._accept()
-        if found is None or self._relay is None:
-            return found
-        connection, address = found
+        accepted = self._accept()
+        if accepted is None or self._relay is None:
+            return accepted
+        connection, address = accepted
         return self._relay.take(connection), address
 
     def _accept(self) -> tuple[socket.socket, Any] | None:
         try:
-            found: tuple[socket.socket, Any] | None = wasyncore.dispatcher.accept(self._listener)
+            accepted: tuple[socket.socket, Any] | None = wasyncore.dispatcher.accept(self._listener)
         except OSError as error:
             if error.errno not in _EXHAUSTED:
                 raise
             self._refuse_next()
             return None
-        if found is None:
+        if accepted is None:
             return None
-        beyond = found[0].fileno() - _first_kept()
-        if beyond < 0 and not self._is_full():
-            return found
-        problem = _REFUSAL if beyond >= 0 else CROWDED
+        excess = accepted[0].fileno() - _first_kept()
+        if excess < 0 and not self._is_full():
+            return accepted
+        problem = _REFUSAL if excess >= 0 else CROWDED
         if end_oldest(self._channels(), problem) or (
-            beyond < KEPT_FOR_VITAL and len(self._channels()) < self._limit + KEPT_CONNECTIONS
+            excess < KEPT_FOR_VITAL and len(self._channels()) < self._limit + KEPT_CONNECTIONS
         ):
-            return found
-        self._refuse(found[0], problem)
+            return accepted
+        self._refuse(accepted[0], problem)
         return None
 
     def is_crowded(self, channel: HttpChannel) -> bool:
@@ -453,9 +455,9 @@ class Acceptor:
         # No descriptor is free. ``close`` frees the spare descriptor for the connection to reject.
         self.close()
         try:
-            found = wasyncore.dispatcher.accept(self._listener)
-            if found is not None:
-                self._refuse(found[0], _REFUSAL)
+            accepted = wasyncore.dispatcher.accept(self._listener)
+            if accepted is not None:
+                self._refuse(accepted[0], _REFUSAL)
         except OSError:
             time.sleep(PAUSE_SECONDS)
         self._spare = _open_spare()

@@ -76,7 +76,7 @@ class Repeats:
     ) -> None:
         lines = [f"HTTP/1.1 {status}"]
         lines += [f"{name}: {value}" for name, value in headers if name.lower() not in _OWN_HEADERS]
-        found = _Answered(
+        stored = _Answered(
             "\r\n".join([*lines, ""]).encode("latin-1"),
             environ[AGAIN],
             is_packed=("Content-Encoding", "gzip") in headers,
@@ -84,7 +84,7 @@ class Repeats:
         )
         key = (_parts(environ[HEAD])[0], environ["REMOTE_ADDR"])
         with self._lock:
-            self._answered[key] = found
+            self._answered[key] = stored
             self._answered.move_to_end(key)
             if len(self._answered) > MOST_REPEATED:
                 self._answered.popitem(last=False)
@@ -96,23 +96,23 @@ class Repeats:
         """
         request, since = _parts(head)
         key = (request, address)
-        found = self._answered.get(key)
-        if found is None:
+        stored = self._answered.get(key)
+        if stored is None:
             return None
         try:
-            current = found.again(found.is_packed, since)
+            current = stored.again(stored.is_packed, since)
         except OrchestratorError:
             current = None  # the application answers with the error
         tag = f'W/"{current.tag}"' if current else ""
-        if current is None or found.unchanged not in ("", tag):
+        if current is None or stored.unchanged not in ("", tag):
             with self._lock:
                 self._answered.pop(key, None)
             return None
         lines = f"ETag: {tag}\r\nDate: {_date(int(time.time()))}\r\n"
-        if found.unchanged:
-            return [found.head, f"{lines}\r\n".encode()]
+        if stored.unchanged:
+            return [stored.head, f"{lines}\r\n".encode()]
         length = sum(map(len, current.pieces))
-        return [found.head, f"{lines}Content-Length: {length}\r\n\r\n".encode(), *current.pieces]
+        return [stored.head, f"{lines}Content-Length: {length}\r\n\r\n".encode(), *current.pieces]
 
 
 @lru_cache(maxsize=1)
@@ -125,10 +125,10 @@ def _parts(head: bytes) -> tuple[bytes, int | None]:
 
     The value is None if the request lacks the parameter.
     """
-    found = _SINCE.match(head) if b"since_seq=" in head and _TAG not in head.lower() else None
-    if found is None:
+    match = _SINCE.match(head) if b"since_seq=" in head and _TAG not in head.lower() else None
+    if match is None:
         return head, None
-    return found[1] + head[found.end() :], int(found[2])
+    return match[1] + head[match.end() :], int(match[2])
 
 
 def _may_be_repeated(environ: WSGIEnvironment) -> bool:

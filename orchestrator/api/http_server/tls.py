@@ -92,11 +92,11 @@ class Relay:
         Raise OSError if no descriptor is available.
         """
         try:
-            ours, plain = socket.socketpair()
+            relay_end, plain = socket.socketpair()
         except OSError:
             connection.close()
             raise
-        self._loop.call_soon_threadsafe(self._begin, connection, ours)
+        self._loop.call_soon_threadsafe(self._begin, connection, relay_end)
         return plain
 
     def close(self) -> None:
@@ -118,18 +118,18 @@ class Relay:
         if self._relayed:
             await asyncio.wait(self._relayed, timeout=FLUSH_SECONDS)
 
-    def _begin(self, connection: socket.socket, ours: socket.socket) -> None:
+    def _begin(self, connection: socket.socket, relay_end: socket.socket) -> None:
         caller = _Caller(connection, self._behind)
-        task = self._loop.create_task(self._relay(caller, ours))
+        task = self._loop.create_task(self._relay(caller, relay_end))
         self._relayed[task] = caller
         task.add_done_callback(self._relayed.pop)
         if len(self._relayed) > self._limit and self._behind:
             next(iter(self._behind)).abort()
 
-    async def _relay(self, caller: "_Caller", ours: socket.socket) -> None:
+    async def _relay(self, caller: "_Caller", relay_end: socket.socket) -> None:
         loop, connection = self._loop, caller.connection
         # Connect waitress' side first: waitress may end the connection during the handshake.
-        await loop.connect_accepted_socket(lambda: caller.server, ours)
+        await loop.connect_accepted_socket(lambda: caller.server, relay_end)
         try:
             await loop.connect_accepted_socket(
                 lambda: caller, connection, ssl=self._context, ssl_shutdown_timeout=LINGER_SECONDS
@@ -156,9 +156,9 @@ class _Side(asyncio.Protocol):
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        to = self.other.transport
-        if to is not None and not to.is_closing():
-            to.write(data)
+        receiver = self.other.transport
+        if receiver is not None and not receiver.is_closing():
+            receiver.write(data)
 
     def pause_writing(self) -> None:
         if self.other.transport is not None:

@@ -112,9 +112,9 @@ class HttpServer:
             _dispatcher=self._dispatcher,
             **self._how,
         )
-        found = [one for one in self._map.values() if isinstance(one, BaseWSGIServer)]
-        new = [one for one in found if one not in self._listeners]
-        for listener in new:
+        listeners = [each for each in self._map.values() if isinstance(each, BaseWSGIServer)]
+        new_listeners = [each for each in listeners if each not in self._listeners]
+        for listener in new_listeners:
             acceptor = Acceptor(listener, self.channels, self._limit, relay)
             listener.channel_class = HttpChannel
             listener.repeats = self._repeats
@@ -122,8 +122,8 @@ class HttpServer:
             if relay is not None:
                 _mark_as_https(listener)
             self._acceptors.append(acceptor)
-        self._listeners += new
-        return new
+        self._listeners += new_listeners
+        return new_listeners
 
     def serve_former(self, sockets: list[socket.socket]) -> None:
         """Also accept connections on ``sockets``, which listen on the port of an earlier server.
@@ -224,16 +224,16 @@ class HttpServer:
 
     def _finish(self) -> None:
         """Complete the requests that are being answered, and drop all other requests."""
-        until = time.monotonic() + FINISH_SECONDS
+        deadline = time.monotonic() + FINISH_SECONDS
         self._dispatcher.finish()
-        while time.monotonic() < until and not self._dispatcher.is_finished:
+        while time.monotonic() < deadline and not self._dispatcher.is_finished:
             self._turn(0.05)
         self._dispatcher.drop()
 
     def _flush(self) -> None:
-        until = time.monotonic() + FLUSH_SECONDS
-        while time.monotonic() < until and any(
-            getattr(one, "total_outbufs_len", 0) for one in self._map.values()
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while time.monotonic() < deadline and any(
+            getattr(each, "total_outbufs_len", 0) for each in self._map.values()
         ):
             self._turn(0.05)
 
@@ -300,8 +300,8 @@ def serve(
 
 
 def _repeats_of(app: WSGIApplication) -> Repeats | None:
-    found = getattr(app, "wsgi_app", app)
-    return found if isinstance(found, Repeats) else None
+    application = getattr(app, "wsgi_app", app)
+    return application if isinstance(application, Repeats) else None
 
 
 def bind(host: str, port: int) -> list[socket.socket]:
@@ -311,13 +311,13 @@ def bind(host: str, port: int) -> list[socket.socket]:
     """
     addresses = _addresses(host, port)
     tries = PORT_ZERO_TRIES if port == 0 else 1
-    for left in reversed(range(tries)):
+    for remaining_tries in reversed(range(tries)):
         try:
             return _bind_all(addresses, host, port)
         except PortTaken:
             # The kernel chose a port that is free on the first address, but in use on another
             # address. Try another port.
-            if not left:
+            if not remaining_tries:
                 raise
     raise AssertionError("unreachable")
 
@@ -325,34 +325,34 @@ def bind(host: str, port: int) -> list[socket.socket]:
 def _addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, Any]]:
     name = None if host in ("", "*") else host.strip("[]")
     try:
-        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        entries = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
         raise CannotListen(
             f"cannot listen on {host!r}: {error}; set api.host to localhost or to an "
             "address of this machine"
         ) from error
-    unique = dict.fromkeys((family, address) for family, _, _, _, address in found)
+    unique = dict.fromkeys((family, address) for family, _, _, _, address in entries)
     # IPv4 first, because every client can reach it.
-    return sorted(unique, key=lambda one: one[0] != socket.AF_INET)
+    return sorted(unique, key=lambda pair: pair[0] != socket.AF_INET)
 
 
 def _bind_all(
     addresses: list[tuple[socket.AddressFamily, Any]], host: str, port: int
 ) -> list[socket.socket]:
-    bound: list[socket.socket] = []
+    sockets: list[socket.socket] = []
     failure: OSError | None = None
     for family, address in addresses:
-        wanted = bound[0].getsockname()[1] if bound else port
+        wanted_port = sockets[0].getsockname()[1] if sockets else port
         try:
-            bound.append(_listen(family, (address[0], wanted, *address[2:])))
+            sockets.append(_listen(family, (address[0], wanted_port, *address[2:])))
         except OSError as error:
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
-                _close(bound)
-                raise _refused(error, host, wanted) from error
+                _close(sockets)
+                raise _bind_error(error, host, wanted_port) from error
             failure = error  # this machine does not have the address family
-    if not bound:
+    if not sockets:
         raise CannotListen(f"cannot listen on {host!r}: {failure}") from failure
-    return bound
+    return sockets
 
 
 def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.socket:
@@ -370,7 +370,7 @@ def _listen(family: socket.AddressFamily, address: tuple[Any, ...]) -> socket.so
     return listening
 
 
-def _refused(error: OSError, host: str, port: int) -> CannotListen:
+def _bind_error(error: OSError, host: str, port: int) -> CannotListen:
     if error.errno == errno.EACCES:
         return CannotListen(
             f"no permission to listen on port {port}; ports below 1024 need privileges: set "
@@ -384,5 +384,5 @@ def _refused(error: OSError, host: str, port: int) -> CannotListen:
 
 
 def _close(sockets: list[socket.socket]) -> None:
-    for one in sockets:
-        one.close()
+    for each in sockets:
+        each.close()
