@@ -164,8 +164,8 @@ def answer(request: Request, tools: Sequence[Mapping[str, Any]]) -> Values:
 
 
 def _initialized(request: Request) -> Values:
-    asked = request.params.get("protocolVersion")
-    version = asked if asked in HANDSHAKE else HANDSHAKE[0]
+    requested = request.params.get("protocolVersion")
+    version = requested if requested in HANDSHAKE else HANDSHAKE[0]
     return {
         "protocolVersion": version,
         "capabilities": CAPABILITIES,

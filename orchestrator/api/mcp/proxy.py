@@ -60,8 +60,8 @@ class McpProxy:
         except (NoServer, OSError, ValueError):
             return None
         result = reply.document.get("result")
-        found = result.get("tools") if isinstance(result, dict) else None
-        return found if isinstance(found, list) else None
+        listed = result.get("tools") if isinstance(result, dict) else None
+        return listed if isinstance(listed, list) else None
 
     @property
     def _in_worker(self) -> bool:
@@ -96,8 +96,8 @@ def _shortened(call: RpcCall, left: float) -> RpcCall:
     # A retried ``wait`` ends when the first ``wait`` would have ended.
     if call.tool != "wait" or not isinstance(call.arguments, dict):
         return call
-    asked = call.arguments.get("timeout_seconds", PATIENCE_SECONDS)
-    if isinstance(asked, bool) or not isinstance(asked, int | float) or asked <= left:
+    requested = call.arguments.get("timeout_seconds", PATIENCE_SECONDS)
+    if isinstance(requested, bool) or not isinstance(requested, int | float) or requested <= left:
         return call
     return RpcCall(tool=call.tool, arguments={**call.arguments, "timeout_seconds": left})
 
@@ -108,11 +108,11 @@ def _tool_result(reply: ServerReply) -> Values:
             "invalid API key; set ORCHESTRATOR_API_KEY in the environment, or api.api_key in "
             "config.yaml"
         )
-    found = reply.document
-    result = found.get("result")
+    document = reply.document
+    result = document.get("result")
     if isinstance(result, dict):
         return result
-    error = found.get("error")
+    error = document.get("error")
     return _error_result(str(error.get("message")) if isinstance(error, dict) else reply.detail)
 
 

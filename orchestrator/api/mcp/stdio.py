@@ -53,25 +53,25 @@ class StdioSession:
                 detail = f"the message is too long: maximum {LONGEST_LINE_BYTES} bytes"
                 self._write(RpcError(protocol.INVALID_REQUEST, detail).reply())
             elif line.strip():
-                self._take(line)
+                self._handle_line(line)
         self._drain()
 
     def _skip_line(self) -> None:
-        while (rest := self._source.readline(LONGEST_LINE_BYTES)) and not rest.endswith(b"\n"):
+        while (piece := self._source.readline(LONGEST_LINE_BYTES)) and not piece.endswith(b"\n"):
             pass
 
-    def _take(self, line: bytes) -> None:
+    def _handle_line(self, line: bytes) -> None:
         try:
             message = protocol.parsed(line)
             request = protocol.request_of(message)
             if request is not None:
                 self._answer(request)
             elif message.get("method") == "notifications/cancelled":
-                self._forget(message)
+                self._cancel(message)
         except RpcError as error:
             self._write(error.reply())
 
-    def _forget(self, message: Mapping[str, object]) -> None:
+    def _cancel(self, message: Mapping[str, object]) -> None:
         # A cancelled call gets no answer.
         params = message.get("params")
         request_id = params.get("requestId") if isinstance(params, dict) else None
@@ -86,10 +86,10 @@ class StdioSession:
             return
         call = protocol.call_of(request)
         with self._lock:
-            crowded = len(self._open) >= MOST_CALLS
-            if not crowded:
+            is_full = len(self._open) >= MOST_CALLS
+            if not is_full:
                 self._open.add(request.id)
-        if crowded:
+        if is_full:
             text = f"too many open calls: maximum {MOST_CALLS}; wait for an answer"
             self._write(request.reply(text_result(text, is_error=True)))
             return
@@ -103,8 +103,8 @@ class StdioSession:
             return definitions(for_admin=not is_worker)
         from orchestrator.api.mcp.proxy import McpProxy
 
-        found = McpProxy(self._folder, os.environ).tools()
-        return definitions(for_admin=False) if found is None else found
+        listed = McpProxy(self._folder, os.environ).tools()
+        return definitions(for_admin=False) if listed is None else listed
 
     def _call(self, request: Request, call: protocol.RpcCall) -> None:
         # Imported in the background, because this import takes as long as all other imports, and
@@ -119,9 +119,9 @@ class StdioSession:
 
     def _finish(self, request: Request, result: Values) -> None:
         with self._lock:
-            wanted = request.id in self._open
+            is_open = request.id in self._open
         try:
-            if wanted:
+            if is_open:
                 self._write(request.reply(result))
         except OSError:
             os._exit(0)  # the client has exited; the reading thread may not notice this

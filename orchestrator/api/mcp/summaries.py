@@ -60,7 +60,7 @@ def _job_fields(job: Job) -> Values:
 def job_status(service: Service, detail: Detail) -> Values:
     """Return a job's status, its workers in short form, and the remaining quota."""
     job = detail.job
-    shown = [_worker_fields(one) for one in listed_workers(detail.workers, MOST_WORKERS)]
+    shown = [_worker_fields(worker) for worker in listed_workers(detail.workers, MOST_WORKERS)]
     return {
         **_job_fields(job),
         **_reason_field(job.reason, JOB_REASON_CHARACTERS),
@@ -75,10 +75,10 @@ def job_status(service: Service, detail: Detail) -> Values:
 
 def _what_next(service: Service, detail: Detail) -> Values:
     # The needs of child jobs are included, because the job waits for them, too.
-    found = [need for card in service.job_lists.cards([detail.job.id]) for need in card.needs]
-    if not found:
+    open_needs = [need for card in service.job_lists.cards([detail.job.id]) for need in card.needs]
+    if not open_needs:
         return {"retry": True, "next": "call wait again"}
-    needs = [{"text": need.text, "command": need.command} for need in found[:MOST_NEEDS]]
+    needs = [{"text": need.text, "command": need.command} for need in open_needs[:MOST_NEEDS]]
     return {
         "retry": True,
         "needs": needs,
@@ -101,8 +101,8 @@ def _worker_fields(worker: Worker) -> Values:
 def job_results(service: Service, caller: Caller, detail: Detail) -> Values:
     """Return the workers' results, bounded in size."""
     job = detail.job
-    found = results(service, caller, detail)
-    tasks = listed_workers(found.tasks, MOST_WORKERS) if found else []
+    answer = results(service, caller, detail)
+    tasks = listed_workers(answer.tasks, MOST_WORKERS) if answer else []
     longest = _share([len(task.output) for task in tasks])
     return {
         "job_id": job.id,
@@ -111,7 +111,7 @@ def job_results(service: Service, caller: Caller, detail: Detail) -> Values:
         "retry": not job.status.ended,
         "results": [_task(task, longest) for task in tasks],
         **_omitted_worker_fields(detail, len(tasks)),
-        **({"changes": found.changes} if found and found.changes else {}),
+        **({"changes": answer.changes} if answer and answer.changes else {}),
         "final_report": str(service.job_details.final_report(job)),
         "workspace": str(service.job_details.workspace(job)),
         **_used(detail.workers),
@@ -153,8 +153,8 @@ def _task(task: answers.status.TaskResult, longest: int) -> Values:
 
 
 def _used(workers: Sequence[Worker]) -> Values:
-    known = usage_answer([result_of(worker).usage for worker in workers])
-    used = known.model_dump(exclude_none=True)
+    usage = usage_answer([result_of(worker).usage for worker in workers])
+    used = usage.model_dump(exclude_none=True)
     return {"used": used} if used else {}
 
 

@@ -76,7 +76,7 @@ def validated_call(call: RpcCall) -> ToolCall:
     try:
         return ToolCall(tool=tool, arguments=tool.arguments.model_validate(call.arguments))
     except ValidationError as error:
-        wrong = "; ".join(str(one) for one in faults(error, tool.arguments)[:SHOWN_FAULTS])
+        wrong = "; ".join(str(each) for each in faults(error, tool.arguments)[:SHOWN_FAULTS])
         example = summaries.as_text(tool.example)
         raise WrongCall(f"{tool.name}: {wrong}. Example of a call: {example}") from None
 
@@ -85,16 +85,16 @@ def check_caller(caller: Caller, tool: McpTool) -> None:
     """Raise Forbidden if the tool needs the scope admin, and the caller's key lacks it."""
     if not tool.for_people or caller.is_admin:
         return
-    what = "a worker" if caller.attempt is not None else f"key {caller.name!r}"
+    subject = "a worker" if caller.attempt is not None else f"key {caller.name!r}"
     raise Forbidden(
-        f"{what} may not call the tool {tool.name}; use a key with the scope admin (api.keys in "
+        f"{subject} may not call the tool {tool.name}; use a key with the scope admin (api.keys in "
         "config.yaml)"
     )
 
 
-def run_tool(desk: ToolContext, one: ToolCall) -> Values:
+def run_tool(context: ToolContext, call: ToolCall) -> Values:
     """Run the tool of a call, and return the result. Raise the errors of the service."""
-    return text_result(ANSWERS[one.tool.name](desk, one.arguments))
+    return text_result(ANSWERS[call.tool.name](context, call.arguments))
 
 
 def error_result(error: BaseException) -> Values:
@@ -102,65 +102,65 @@ def error_result(error: BaseException) -> Values:
     if isinstance(error, WrongCall):
         return text_result(str(error), is_error=True)
     problem = problem_of(error)
-    left = problem.more.get("left")
-    more = f"; remaining: {summaries.as_text(left)}" if left else ""
+    remaining = problem.more.get("left")
+    more = f"; remaining: {summaries.as_text(remaining)}" if remaining else ""
     return text_result(f"{problem.type}: {problem.detail}{more}", is_error=True)
 
 
-def _orchestrate(desk: ToolContext, arguments: mcp.OrchestrateArguments) -> str:
-    submission = arguments.to_submission(desk.idempotency_key)
+def _orchestrate(context: ToolContext, arguments: mcp.OrchestrateArguments) -> str:
+    submission = arguments.to_submission(context.idempotency_key)
     return summaries.as_text(
-        summaries.accepted(desk.service.submissions.submit(desk.caller, submission))
+        summaries.accepted(context.service.submissions.submit(context.caller, submission))
     )
 
 
-def _status(desk: ToolContext, arguments: mcp.StatusArguments) -> str:
+def _status(context: ToolContext, arguments: mcp.StatusArguments) -> str:
     if arguments.job_id is None:
-        lists = desk.service.job_lists
-        page = lists.jobs(desk.caller, JobFilter(), page=1, page_size=LISTED_JOBS)
+        lists = context.service.job_lists
+        page = lists.jobs(context.caller, JobFilter(), page=1, page_size=LISTED_JOBS)
         jobs = {card.job.id: card.job for card in lists.cards([each.id for each in page.jobs])}
         shown = [jobs[each.id] for each in page.jobs if each.id in jobs]
         return summaries.as_text(summaries.listed(shown, page.total))
     job_id = checked_job_id(arguments.job_id)
-    detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)
-    return summaries.as_text(summaries.job_status(desk.service, detail))
+    detail = context.service.job_details.detail(context.caller, job_id, with_tasks=False)
+    return summaries.as_text(summaries.job_status(context.service, detail))
 
 
-def _wait(desk: ToolContext, arguments: mcp.WaitArguments) -> str:
+def _wait(context: ToolContext, arguments: mcp.WaitArguments) -> str:
     """Return a job's results if it has ended, otherwise its status.
 
     Does not wait: the HTTP route waits, and then calls this function.
     """
     job_id = checked_job_id(arguments.job_id)
-    detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)
+    detail = context.service.job_details.detail(context.caller, job_id, with_tasks=False)
     if not detail.job.status.ended:
-        return summaries.as_text(summaries.job_status(desk.service, detail))
-    return summaries.as_text(summaries.job_results(desk.service, desk.caller, detail))
+        return summaries.as_text(summaries.job_status(context.service, detail))
+    return summaries.as_text(summaries.job_results(context.service, context.caller, detail))
 
 
-def _cancel(desk: ToolContext, arguments: mcp.CancelArguments) -> str:
+def _cancel(context: ToolContext, arguments: mcp.CancelArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     if arguments.worker_id is not None:
         worker_id = checked_worker_id(arguments.worker_id)
-        job = desk.service.workers.cancel(desk.caller, job_id, worker_id)
+        job = context.service.workers.cancel(context.caller, job_id, worker_id)
         return summaries.as_text({"job_id": job.id, "cancelled": worker_id, "status": job.status})
-    job = desk.service.job_control.cancel(desk.caller, job_id)
+    job = context.service.job_control.cancel(context.caller, job_id)
     more = {} if job.status.ended else {"next": "call wait until the job has stopped"}
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason, **more})
 
 
-def _result(desk: ToolContext, arguments: mcp.JobArguments) -> str:
+def _result(context: ToolContext, arguments: mcp.JobArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
-    detail = desk.service.job_details.detail(desk.caller, job_id, with_tasks=False)
-    return summaries.as_text(summaries.job_results(desk.service, desk.caller, detail))
+    detail = context.service.job_details.detail(context.caller, job_id, with_tasks=False)
+    return summaries.as_text(summaries.job_results(context.service, context.caller, detail))
 
 
-def _logs(desk: ToolContext, arguments: mcp.LogsArguments) -> str:
-    job = desk.service.access.job(desk.caller, checked_job_id(arguments.job_id))
+def _logs(context: ToolContext, arguments: mcp.LogsArguments) -> str:
+    job = context.service.access.job(context.caller, checked_job_id(arguments.job_id))
     worker_id = checked_worker_id(arguments.worker_id)
-    path = desk.service.job_details.log_path(desk.caller, job.id, worker_id)
+    path = context.service.job_details.log_path(context.caller, job.id, worker_id)
     try:
-        text = _tail(path, desk.service.job_details.workspace(job).parent, arguments.lines)
+        text = _tail(path, context.service.job_details.workspace(job).parent, arguments.lines)
     except FileNotFoundError:
         text = ""
     shown = text if len(text) <= LOG_CHARACTERS else f"... {text[-LOG_CHARACTERS:]}"
@@ -175,12 +175,12 @@ def _tail(path: Path, within: Path, lines: int) -> str:
         return printable(os.pread(opened.fileno(), end - start, start).decode("utf-8", "replace"))
 
 
-def _report(desk: ToolContext, arguments: mcp.ReportArguments) -> str:
-    job = desk.service.access.job(desk.caller, checked_job_id(arguments.job_id))
-    name = checked_report_name(arguments.name or desk.service.job_details.final_report(job).name)
-    path = desk.service.job_details.report_path(desk.caller, job.id, name)
+def _report(context: ToolContext, arguments: mcp.ReportArguments) -> str:
+    job = context.service.access.job(context.caller, checked_job_id(arguments.job_id))
+    name = checked_report_name(arguments.name or context.service.job_details.final_report(job).name)
+    path = context.service.job_details.report_path(context.caller, job.id, name)
     try:
-        opened = open_regular(path, desk.service.job_details.workspace(job).parent)
+        opened = open_regular(path, context.service.job_details.workspace(job).parent)
     except FileNotFoundError:
         raise NotFound(
             f"report {path.name} does not exist yet; reports are written when a job ends"
@@ -191,9 +191,9 @@ def _report(desk: ToolContext, arguments: mcp.ReportArguments) -> str:
     return cut(text, REPORT_CHARACTERS, f"\n... (shortened; whole report: {path})")
 
 
-def _feedback(desk: ToolContext, arguments: mcp.FeedbackArguments) -> str:
+def _feedback(context: ToolContext, arguments: mcp.FeedbackArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
-    commit = arguments.commit or _latest_commit(desk, job_id, worker_id)
+    commit = arguments.commit or _latest_commit(context, job_id, worker_id)
     try:
         body = requests.messages_and_feedback.FeedbackBody(
             comments=arguments.comments, summary=arguments.summary, commit=commit
@@ -202,19 +202,19 @@ def _feedback(desk: ToolContext, arguments: mcp.FeedbackArguments) -> str:
         raise InvalidRequest(
             "; ".join(map(str, faults(error, requests.messages_and_feedback.FeedbackBody)))
         ) from None
-    request = body.to_request(desk.idempotency_key)
-    given = desk.service.feedback.give(desk.caller, job_id, worker_id, request)
-    return summaries.as_text({**asdict(given), "next": "call wait"})
+    request = body.to_request(context.idempotency_key)
+    feedback = context.service.feedback.give(context.caller, job_id, worker_id, request)
+    return summaries.as_text({**asdict(feedback), "next": "call wait"})
 
 
-def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
+def _latest_commit(context: ToolContext, job_id: str, worker_id: str) -> str:
     """Return the last commit on the worker's branch, as recorded when the worker ended.
 
     Raise NotFound for an unknown worker, and Conflict for a worker without a commit.
     """
-    desk.service.access.job(desk.caller, job_id)
-    found = desk.service.job_details.workers_in_tree(desk.caller, job_id)
-    worker = next((each for each in found if each.id == worker_id), None)
+    context.service.access.job(context.caller, job_id)
+    workers = context.service.job_details.workers_in_tree(context.caller, job_id)
+    worker = next((each for each in workers if each.id == worker_id), None)
     if worker is None:
         raise NotFound(
             f"job {job_id} has no worker {worker_id!r}; list its workers with the tool 'status'"
@@ -228,54 +228,56 @@ def _latest_commit(desk: ToolContext, job_id: str, worker_id: str) -> str:
     return delivery.commit
 
 
-def _retry(desk: ToolContext, arguments: mcp.RetryArguments) -> str:
+def _retry(context: ToolContext, arguments: mcp.RetryArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     if arguments.worker_id is None:
-        job = desk.service.submissions.retry(desk.caller, job_id, ConfigRequest())
+        job = context.service.submissions.retry(context.caller, job_id, ConfigRequest())
     else:
         worker_id = checked_worker_id(arguments.worker_id)
-        job = desk.service.workers.retry(desk.caller, job_id, worker_id)
+        job = context.service.workers.retry(context.caller, job_id, worker_id)
     return summaries.as_text(
         {"job_id": job.id, "status": job.status, "run": job.run, "next": "call wait"}
     )
 
 
-def _choose(desk: ToolContext, arguments: mcp.ChooseArguments) -> str:
+def _choose(context: ToolContext, arguments: mcp.ChooseArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
-    done = desk.service.merges.choose(
-        desk.caller, job_id, arguments.task_id, worker_id, arguments.reason
+    is_merged = context.service.merges.choose(
+        context.caller, job_id, arguments.task_id, worker_id, arguments.reason
     )
-    return summaries.as_text({"job_id": job_id, "chosen": worker_id, "merged": done})
+    return summaries.as_text({"job_id": job_id, "chosen": worker_id, "merged": is_merged})
 
 
-def _answer(desk: ToolContext, arguments: mcp.AnswerArguments) -> str:
+def _answer(context: ToolContext, arguments: mcp.AnswerArguments) -> str:
     job_id, decision = checked_job_id(arguments.job_id), Decision(arguments.decision)
     if arguments.task_id is not None:
         task_id, comment = arguments.task_id, arguments.comment
         return _state_of_job(
-            desk.service.questions.answer(desk.caller, job_id, task_id, decision, comment)
+            context.service.questions.answer(context.caller, job_id, task_id, decision, comment)
         )
     decide = (
-        desk.service.plans.approve if decision is Decision.APPROVE else desk.service.plans.reject
+        context.service.plans.approve
+        if decision is Decision.APPROVE
+        else context.service.plans.reject
     )
-    return _state_of_job(decide(desk.caller, job_id, arguments.comment))
+    return _state_of_job(decide(context.caller, job_id, arguments.comment))
 
 
-def _pause(desk: ToolContext, arguments: mcp.PauseArguments) -> str:
+def _pause(context: ToolContext, arguments: mcp.PauseArguments) -> str:
     job_id, running = checked_job_id(arguments.job_id), RunningMode(arguments.running)
-    return _state_of_job(desk.service.job_control.pause(desk.caller, job_id, running))
+    return _state_of_job(context.service.job_control.pause(context.caller, job_id, running))
 
 
-def _resume(desk: ToolContext, arguments: mcp.JobArguments) -> str:
+def _resume(context: ToolContext, arguments: mcp.JobArguments) -> str:
     return _state_of_job(
-        desk.service.job_control.resume(desk.caller, checked_job_id(arguments.job_id))
+        context.service.job_control.resume(context.caller, checked_job_id(arguments.job_id))
     )
 
 
-def _budget(desk: ToolContext, arguments: mcp.BudgetArguments) -> str:
+def _budget(context: ToolContext, arguments: mcp.BudgetArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     return _state_of_job(
-        desk.service.budgets.raise_budget(desk.caller, job_id, arguments.to_limits())
+        context.service.budgets.raise_budget(context.caller, job_id, arguments.to_limits())
     )
 
 
@@ -283,39 +285,39 @@ def _state_of_job(job: Job) -> str:
     return summaries.as_text({"job_id": job.id, "status": job.status, "reason": job.reason})
 
 
-def _message(desk: ToolContext, arguments: mcp.MessageArguments) -> str:
+def _message(context: ToolContext, arguments: mcp.MessageArguments) -> str:
     job_id, worker_id = checked_job_id(arguments.job_id), checked_worker_id(arguments.worker_id)
-    named = message_id_of(desk.caller, job_id, worker_id, desk.idempotency_key)
-    sent = desk.service.worker_messages.message(
-        desk.caller, job_id, worker_id, arguments.text, named
+    message_id = message_id_of(context.caller, job_id, worker_id, context.idempotency_key)
+    message = context.service.worker_messages.message(
+        context.caller, job_id, worker_id, arguments.text, message_id
     )
-    payload = {"message_id": sent.id, "delivery": "next_step"}
+    payload = {"message_id": message.id, "delivery": "next_step"}
     return summaries.as_text({"job_id": job_id, "worker_id": worker_id, **payload})
 
 
-def _land(desk: ToolContext, arguments: mcp.LandArguments) -> str:
+def _land(context: ToolContext, arguments: mcp.LandArguments) -> str:
     job_id = checked_job_id(arguments.job_id)
     answer = landing_plan_answer if arguments.check else land_answer
     how = LandOptions.SQUASH if arguments.squash else LandOptions.ANY
     request = LandRequest(how=how, onto=arguments.onto or "", partial=arguments.partial)
-    found = answer(desk.service, desk.caller, job_id, request)
+    landing = answer(context.service, context.caller, job_id, request)
     return summaries.as_text(
         {
             "job_id": job_id,
-            "landed": found.landed,
-            "branch": found.branch,
-            "commit": found.commit,
-            "files": found.files[:LISTED_FILES],
-            "files_changed": found.files_changed,
-            "text": found.text,
+            "landed": landing.landed,
+            "branch": landing.branch,
+            "commit": landing.commit,
+            "files": landing.files[:LISTED_FILES],
+            "files_changed": landing.files_changed,
+            "text": landing.text,
         }
     )
 
 
-def _undo(desk: ToolContext, arguments: mcp.JobArguments) -> str:
-    found = undo_answer(desk.service, desk.caller, checked_job_id(arguments.job_id))
-    payload = {"branch": found.branch, "commit": found.commit, "text": found.text}
-    return summaries.as_text({"job_id": found.job_id, **payload})
+def _undo(context: ToolContext, arguments: mcp.JobArguments) -> str:
+    undo = undo_answer(context.service, context.caller, checked_job_id(arguments.job_id))
+    payload = {"branch": undo.branch, "commit": undo.commit, "text": undo.text}
+    return summaries.as_text({"job_id": undo.job_id, **payload})
 
 
 def printable(text: str) -> str:

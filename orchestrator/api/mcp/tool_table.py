@@ -249,11 +249,11 @@ def input_schema(model: type[Wire]) -> Schema:
 
     Some AI models cannot read schemas that contain these three.
     """
-    whole = model.model_json_schema()
-    definitions = whole.pop("$defs", {})
-    found: Schema = _for_clients(whole, definitions)
-    found.pop("description", None)
-    return found
+    full_schema = model.model_json_schema()
+    definitions = full_schema.pop("$defs", {})
+    client_schema: Schema = _for_clients(full_schema, definitions)
+    client_schema.pop("description", None)
+    return client_schema
 
 
 def _for_clients(schema: Any, definitions: Mapping[str, Any]) -> Any:
@@ -267,20 +267,20 @@ def _for_clients(schema: Any, definitions: Mapping[str, Any]) -> Any:
         return _for_clients(
             {**target, **{k: v for k, v in schema.items() if k != "$ref"}}, definitions
         )
-    kept = {name: value for name, value in _without_null(schema).items() if name != "title"}
-    if properties := kept.pop("properties", None):
+    fields = {name: value for name, value in _without_null(schema).items() if name != "title"}
+    if properties := fields.pop("properties", None):
         shown = {k: _for_clients(v, definitions) for k, v in properties.items() if k not in OMITTED}
-        return {**{k: _for_clients(v, definitions) for k, v in kept.items()}, "properties": shown}
-    return {name: _for_clients(value, definitions) for name, value in kept.items()}
+        return {**{k: _for_clients(v, definitions) for k, v in fields.items()}, "properties": shown}
+    return {name: _for_clients(value, definitions) for name, value in fields.items()}
 
 
 def _without_null(schema: Schema) -> Schema:
     # A model learns nothing from null, from empty defaults, and from limits that no caller reaches.
-    kept = {name: value for name, value in schema.items() if not _is_irrelevant(name, value)}
-    choices = [one for one in kept.pop("anyOf", ()) if one != {"type": "null"}]
+    fields = {name: value for name, value in schema.items() if not _is_irrelevant(name, value)}
+    choices = [choice for choice in fields.pop("anyOf", ()) if choice != {"type": "null"}]
     if len(choices) == 1:
-        return {**_without_null(choices[0]), **kept}
-    return {**kept, "anyOf": choices} if choices else kept
+        return {**_without_null(choices[0]), **fields}
+    return {**fields, "anyOf": choices} if choices else fields
 
 
 def _is_irrelevant(name: str, value: object) -> bool:

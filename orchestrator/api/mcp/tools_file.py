@@ -13,5 +13,5 @@ FOR_PEOPLE = {"orchestrator/callers": "people"}
 @cache
 def definitions(*, for_admin: bool) -> list[dict[str, Any]]:
     """Return the tools. ``for_admin`` adds the tools that need the scope admin."""
-    found: list[dict[str, Any]] = json.loads(FILE.read_text("utf-8"))
-    return [each for each in found if for_admin or each.get("_meta") != FOR_PEOPLE]
+    tools: list[dict[str, Any]] = json.loads(FILE.read_text("utf-8"))
+    return [each for each in tools if for_admin or each.get("_meta") != FOR_PEOPLE]
