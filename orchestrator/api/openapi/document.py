@@ -95,7 +95,7 @@ def document() -> bytes:
 
 
 def _operation(operation: Operation, names: dict[type[BaseModel], str]) -> Schema:
-    found: Schema = {
+    fields: Schema = {
         "operationId": operation.id,
         "tags": [operation.tag],
         "summary": operation.summary,
@@ -103,18 +103,20 @@ def _operation(operation: Operation, names: dict[type[BaseModel], str]) -> Schem
         "responses": _responses(operation, names),
     }
     if operation.description:
-        found["description"] = operation.description
+        fields["description"] = operation.description
     if operation.body:
         body: Schema = {"schema": reference(names[operation.body])}
         if operation.examples:
-            body["examples"] = {name: {"value": it} for name, it in operation.examples.items()}
-        found["requestBody"] = {
+            body["examples"] = {
+                name: {"value": example} for name, example in operation.examples.items()
+            }
+        fields["requestBody"] = {
             "required": operation.body_required,
             "content": {"application/json": body},
         }
     if not operation.needs_key:
-        found["security"] = []
-    return found
+        fields["security"] = []
+    return fields
 
 
 def _parameters(operation: Operation) -> list[Schema]:
@@ -132,22 +134,22 @@ def _parameters(operation: Operation) -> list[Schema]:
 def _query_parameters(operation: Operation) -> list[Schema]:
     schema = operation.query.model_json_schema()
     definitions = schema.get("$defs", {})
-    found = []
-    for name, given in schema.get("properties", {}).items():
-        plain = _inlined(without_nulls(given), definitions)
+    parameters = []
+    for name, property_schema in schema.get("properties", {}).items():
+        plain = _inlined(without_nulls(property_schema), definitions)
         plain.pop("optional", None)
         text = plain.pop("description", "")
-        found.append(_parameter(name, "query", plain, text))
-    return found
+        parameters.append(_parameter(name, "query", plain, text))
+    return parameters
 
 
 def _inlined(schema: Schema, definitions: Schema) -> Schema:
     """Return the schema of a parameter, with references replaced by the schemas that they name."""
     plain = {**schema}
     if name := plain.pop("$ref", None):
-        named = {**definitions[name.rsplit("/", 1)[1]]}
-        named.pop("description", None)
-        plain |= named
+        target = {**definitions[name.rsplit("/", 1)[1]]}
+        target.pop("description", None)
+        plain |= target
     if "items" in plain:
         plain["items"] = _inlined(plain["items"], definitions)
     return plain
@@ -161,17 +163,17 @@ def _parameter(
 
 
 def _responses(operation: Operation, names: dict[type[BaseModel], str]) -> Schema:
-    found = {
+    responses = {
         str(int(status)): _answer(operation, status, shape, names)
         for status, shape in operation.answers.items()
     }
     if operation.tagged:
-        found["304"] = {"description": "Not changed since the ETag in If-None-Match."}
+        responses["304"] = {"description": "Not changed since the ETag in If-None-Match."}
     for status in problems_of(operation):
-        found.setdefault(
+        responses.setdefault(
             str(int(status)), {"$ref": f"#/components/responses/{problem_name(status)}"}
         )
-    return found
+    return responses
 
 
 def _answer(
@@ -184,16 +186,16 @@ def _answer(
         content: Schema = {media: {"schema": _schema_of_media_type(media)} for media in shape}
     else:
         content = {"application/json": {"schema": reference(names[shape])}}
-    found: Schema = {"description": status.phrase, **({"content": content} if content else {})}
+    response: Schema = {"description": status.phrase, **({"content": content} if content else {})}
     headers = _answer_headers(operation, status)
     if headers:
-        found["headers"] = headers
+        response["headers"] = headers
     if operation.leads_to_job and shape is AcceptedAnswer:
-        found["links"] = {
+        response["links"] = {
             name: {"operationId": name, "parameters": {"job_id": "$response.body#/job_id"}}
             for name in FOLLOWERS
         }
-    return found
+    return response
 
 
 def _schema_of_media_type(media: str) -> Schema:
@@ -251,14 +253,14 @@ def problem_name(status: HTTPStatus) -> str:
 
 
 def _problem(status: HTTPStatus) -> Schema:
-    found: Schema = {
+    response: Schema = {
         "description": status.phrase,
         "content": {MEDIA_TYPE: {"schema": reference("Problem")}},
     }
     if status in ERROR_HEADERS:
         name, text = ERROR_HEADERS[status]
-        found["headers"] = {name: header(text)}
-    return found
+        response["headers"] = {name: header(text)}
+    return response
 
 
 def header(description: str) -> Schema:

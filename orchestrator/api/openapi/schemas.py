@@ -43,8 +43,8 @@ def shapes() -> tuple[Schema, dict[type[BaseModel], str]]:
     }
     with_nulls = {kind.__name__ for base in (Wire, WholeAnswer) for kind in _kinds_of(base)}
     schemas = {
-        name: one if name in with_nulls else without_nulls(one)
-        for name, one in definitions["$defs"].items()
+        name: schema if name in with_nulls else without_nulls(schema)
+        for name, schema in definitions["$defs"].items()
     }
     schemas["EventData"] = {
         "description": "The data of an event, by the event's kind.",
