@@ -50,8 +50,10 @@ def reject_job(job_id: str) -> Response:
 @blueprint.get("/jobs/<job_id>/tasks/<task_id>/question")
 def get_question(job_id: str, task_id: str) -> Response:
     reading.query(NoQuery)
-    found = service().questions.question(caller(), checked_job_id(job_id), task_id)
-    return tagged_answer(lambda: question_answer(found.question, found.text, found.made))
+    asked_question = service().questions.question(caller(), checked_job_id(job_id), task_id)
+    return tagged_answer(
+        lambda: question_answer(asked_question.question, asked_question.text, asked_question.made)
+    )
 
 
 @blueprint.post("/jobs/<job_id>/tasks/<task_id>/approve")

@@ -93,8 +93,8 @@ def delete_job(job_id: str) -> Response:
 def remove_job(job_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
-    kept = service().removal.remove(caller(), checked_job_id(job_id))
-    return json_answer(answers.job.RemovedAnswer(job_id=job_id, kept=list(kept)))
+    remaining_refs = service().removal.remove(caller(), checked_job_id(job_id))
+    return json_answer(answers.job.RemovedAnswer(job_id=job_id, kept=list(remaining_refs)))
 
 
 @blueprint.post("/jobs/<job_id>/discard")
@@ -125,10 +125,10 @@ def job_accepted(job: Job) -> Response:
 def _cancelled(job_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
-    before = service().access.job(caller(), checked_job_id(job_id))
+    previous = service().access.job(caller(), checked_job_id(job_id))
     job = service().job_control.cancel(caller(), job_id)
-    if before.status.ended:
-        return json_answer(cancel_answer(before))
+    if previous.status.ended:
+        return json_answer(cancel_answer(previous))
     return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
 
 

@@ -54,7 +54,7 @@ MEDIA_TYPES = {
 @blueprint.get("")
 def list_jobs() -> Response:
     query = request.query(JobsQuery)
-    wanted = JobFilter(
+    job_filter = JobFilter(
         statuses=query.status,
         parent=query.parent and checked_job_id(query.parent),
         depth=query.depth,
@@ -66,13 +66,13 @@ def list_jobs() -> Response:
     cards: LatestCards = current_app.extensions["orchestrator.cards"]
 
     def answer() -> bytes:
-        found = reads.jobs(
-            this_caller, wanted, query.needs, page=query.page, page_size=query.page_size
+        page = reads.jobs(
+            this_caller, job_filter, query.needs, page=query.page, page_size=query.page_size
         )
-        versions = {job: reads.version(job) for job in found.jobs}
+        versions = {job: reads.version(job) for job in page.jobs}
         return jobs_bytes(
             cards.of(versions, reads.cards),
-            total=found.total,
+            total=page.total,
             page=query.page,
             page_size=query.page_size,
         )
@@ -83,33 +83,33 @@ def list_jobs() -> Response:
 @blueprint.get("/<job_id>")
 def get_job(job_id: str) -> Response:
     query = request.query(JobQuery)
-    asked, this_caller = checked_job_id(job_id), caller()
-    return tagged_answer(lambda: job_answer(service(), this_caller, asked, query))
+    checked_id, this_caller = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: job_answer(service(), this_caller, checked_id, query))
 
 
 @blueprint.get("/<job_id>/status")
 def get_status(job_id: str) -> Response:
     query = request.query(StatusQuery)
-    asked, this_caller = checked_job_id(job_id), caller()
+    checked_id, this_caller = checked_job_id(job_id), caller()
     rows: StatusRows = current_app.extensions["orchestrator.status_cache"]
-    wanted = asked_of(query.tasks, query.since_seq)
+    selection = asked_of(query.tasks, query.since_seq)
 
     def answer() -> tuple[TaggedBody, Mapping[str, object]]:
-        parts = StatusParts(service(), this_caller, asked)
+        parts = StatusParts(service(), this_caller, checked_id)
         # A worker sees only a part of the tree, so its rows are not shared with other callers.
-        known = rows.of(asked) if this_caller.attempt is None else JobRows()
-        return status_bytes(known, parts, wanted), parts.detail.left
+        cached = rows.of(checked_id) if this_caller.attempt is None else JobRows()
+        return status_bytes(cached, parts, selection), parts.detail.left
 
     response = tagged_with_remaining_quota(answer)
     if this_caller.attempt is None:
-        _let_repeat(_repeated_status(service(), rows, this_caller, asked, wanted))
+        _let_repeat(_repeated_status(service(), rows, this_caller, checked_id, selection))
     return response
 
 
 def _repeated_status(
-    served: Service, rows: StatusRows, this_caller: Caller, job_id: str, wanted: Asked
+    served: Service, rows: StatusRows, this_caller: Caller, job_id: str, selection: Asked
 ) -> Again:
-    tasks = wanted[0]
+    tasks = selection[0]
     # The latest answer: version of the tree, time in seconds, and the last part of the body. The
     # last part has the remaining quota, which changes with the version, and the remaining time,
     # which changes each second.
@@ -121,16 +121,16 @@ def _repeated_status(
         # reads the quota again.
         version = served.job_lists.version(served.access.job(this_caller, job_id))
         second = int(time.monotonic())
-        asked = wanted if since is None else asked_of(tasks, since)
-        known = rows.known(job_id)
-        body = known.at(version, asked)
+        current_selection = selection if since is None else asked_of(tasks, since)
+        cached = rows.known(job_id)
+        body = cached.at(version, current_selection)
         if body is None:
-            made = quick_status_bytes(
-                known, lambda: StatusParts(served, this_caller, job_id), asked
+            status = quick_status_bytes(
+                cached, lambda: StatusParts(served, this_caller, job_id), current_selection
             )
-            if made is None:
+            if status is None:
                 return None
-            body, left = made
+            body, left = status
             latest = (version, second, end_of(left))
         elif latest[:2] != (version, second):
             left = served.job_details.detail(this_caller, job_id, with_tasks=False).left
@@ -154,31 +154,31 @@ def _let_repeat(current: Again) -> None:
         flask.request.url_rule.rule if flask.request.url_rule else "none",
     )
 
-    def again(packed: bool, since: int | None) -> Repeated | None:
+    def repeat(packed: bool, since: int | None) -> Repeated | None:
         began = time.perf_counter()
-        found = current(packed, since)
-        if found is None or limits.reads.take(name):
+        repeated = current(packed, since)
+        if repeated is None or limits.reads.take(name):
             return None  # above the limit, the application answers with 429
         metrics.count("GET", route, HTTPStatus.OK, began)
-        return found
+        return repeated
 
-    flask.request.environ[AGAIN] = again
+    flask.request.environ[AGAIN] = repeat
 
 
 @blueprint.get("/<job_id>/results")
 def get_results(job_id: str) -> Response:
     request.query(NoQuery)
-    asked, this_caller = checked_job_id(job_id), caller()
+    checked_id, this_caller = checked_job_id(job_id), caller()
 
     def answer() -> answers.status.Results:
-        detail = service().job_details.detail(this_caller, asked, with_tasks=False)
-        found = results(service(), this_caller, detail)
-        if found is None:
+        detail = service().job_details.detail(this_caller, checked_id, with_tasks=False)
+        job_results = results(service(), this_caller, detail)
+        if job_results is None:
             raise Conflict(
-                f"no worker of job {asked} has ended yet; wait for the job: "
-                f"GET /api/v1/jobs/{asked}/wait"
+                f"no worker of job {checked_id} has ended yet; wait for the job: "
+                f"GET /api/v1/jobs/{checked_id}/wait"
             )
-        return found
+        return job_results
 
     return tagged_answer(answer)
 
@@ -186,15 +186,15 @@ def get_results(job_id: str) -> Response:
 @blueprint.get("/<job_id>/tasks/<task_id>/candidates")
 def get_candidates(job_id: str, task_id: str) -> Response:
     request.query(NoQuery)
-    asked, this_caller = checked_job_id(job_id), caller()
-    return tagged_answer(lambda: candidates_answer(service(), this_caller, asked, task_id))
+    checked_id, this_caller = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: candidates_answer(service(), this_caller, checked_id, task_id))
 
 
 @blueprint.get("/<job_id>/tree")
 def get_tree(job_id: str) -> Response:
     request.query(NoQuery)
-    asked, this_caller = checked_job_id(job_id), caller()
-    return tagged_answer(lambda: tree_answer(service().job_details.tree(this_caller, asked)))
+    checked_id, this_caller = checked_job_id(job_id), caller()
+    return tagged_answer(lambda: tree_answer(service().job_details.tree(this_caller, checked_id)))
 
 
 @blueprint.get("/<job_id>/reports/<path:name>")

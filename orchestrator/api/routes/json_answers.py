@@ -48,28 +48,28 @@ class SharedReads(Generic[Value]):
         with self._lock:
             running = self._running.get(key)
             if running is None:
-                mine, is_maker = self._running.setdefault(key, _Read()), True
+                read, is_maker = self._running.setdefault(key, _Read()), True
             else:
                 is_maker = running.next is None
-                mine = running.next = running.next or _Read()
+                read = running.next = running.next or _Read()
         if not is_maker:
-            mine.ended.wait()
-            return make() if mine.value is None else mine.value
+            read.ended.wait()
+            return make() if read.value is None else read.value
         if running is not None:
             running.ended.wait()
-        return self._make(key, mine, make)
+        return self._make(key, read, make)
 
-    def _make(self, key: Hashable, mine: _Read[Value], make: Callable[[], Value]) -> Value:
+    def _make(self, key: Hashable, read: _Read[Value], make: Callable[[], Value]) -> Value:
         try:
-            mine.value = make()
-            return mine.value
+            read.value = make()
+            return read.value
         finally:
             with self._lock:
-                if mine.next is None:
+                if read.next is None:
                     del self._running[key]
                 else:
-                    self._running[key] = mine.next
-            mine.ended.set()
+                    self._running[key] = read.next
+            read.ended.set()
 
 
 def json_answer(
@@ -103,33 +103,33 @@ def tagged_with_remaining_quota(
     ``make`` returns an encoded answer, and the remaining quota.
     """
 
-    def made() -> _Tagged:
-        lasting, left = make()
-        return _Tagged(lasting.tag, b"".join(lasting.with_remaining_quota(left)), is_whole=False)
+    def make_tagged() -> _Tagged:
+        body, left = make()
+        return _Tagged(body.tag, b"".join(body.with_remaining_quota(left)), is_whole=False)
 
-    return _shared(made)
+    return _shared(make_tagged)
 
 
 def tagged_bytes(make: Callable[[], bytes], mimetype: str = JSON) -> Response:
     """Return an answer as ``tagged_answer`` does. ``make`` returns an encoded answer."""
 
-    def made() -> _Tagged:
+    def make_tagged() -> _Tagged:
         body = make()
         return _Tagged(tagged(body).tag, body)
 
-    return _shared(made, mimetype)
+    return _shared(make_tagged, mimetype)
 
 
 def _shared(make: "Callable[[], _Tagged]", mimetype: str = JSON) -> Response:
     reads: SharedReads[_Tagged] = current_app.extensions["orchestrator.reads"]
-    asked = (*sorted((request.view_args or {}).items()), request.query_string, mimetype)
-    found = reads.get((request.endpoint, *asked, caller().full_name), make)
-    if found.is_whole:
-        setattr(g, WHOLE_TAG, found.tag)
-    headers = {"ETag": f'W/"{found.tag}"', "Cache-Control": REVALIDATE}
-    if request.if_none_match.contains_weak(found.tag):
+    request_key = (*sorted((request.view_args or {}).items()), request.query_string, mimetype)
+    answer = reads.get((request.endpoint, *request_key, caller().full_name), make)
+    if answer.is_whole:
+        setattr(g, WHOLE_TAG, answer.tag)
+    headers = {"ETag": f'W/"{answer.tag}"', "Cache-Control": REVALIDATE}
+    if request.if_none_match.contains_weak(answer.tag):
         return Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(found.body, mimetype=mimetype, headers=headers)
+    return Response(answer.body, mimetype=mimetype, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,8 +146,8 @@ def _tagged(answer: BaseModel) -> _Tagged:
     The remaining quota is not part of the tag. Otherwise, a client would get a new answer whenever
     only the remaining time has decreased.
     """
-    lasting = tagged(encoded(answer, without=RUNNING_DOWN))
+    body = tagged(encoded(answer, without=RUNNING_DOWN))
     left = getattr(answer, "left", None)
     if left is None:
-        return _Tagged(lasting.tag, lasting.body)
-    return _Tagged(lasting.tag, b"".join(lasting.with_remaining_quota(left)), is_whole=False)
+        return _Tagged(body.tag, body.body)
+    return _Tagged(body.tag, b"".join(body.with_remaining_quota(left)), is_whole=False)

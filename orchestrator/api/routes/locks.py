@@ -30,8 +30,8 @@ blueprint.before_request(check_request)
 @blueprint.get("")
 def list_locks() -> Response:
     reading.query(NoQuery)
-    found = service().locks.visible(caller())
-    return json_answer(calls.locks.LocksAnswer(locks=[_lock(view) for view in found]))
+    views = service().locks.visible(caller())
+    return json_answer(calls.locks.LocksAnswer(locks=[_lock(view) for view in views]))
 
 
 @blueprint.get("/<path:lock>")
@@ -51,14 +51,14 @@ def get_lock(lock: str) -> Response:
 @blueprint.post("")
 def take_locks() -> Response:
     reading.query(NoQuery)
-    asked = reading.body(calls.locks.LockRequest)
-    names = tuple(dict.fromkeys(asked.names))
+    body = reading.body(calls.locks.LockRequest)
+    names = tuple(dict.fromkeys(body.names))
     engine = service()
-    call = engine.locks.lock(caller(), names, wait=asked.wait > 0)
-    final = asked.wait <= LONGEST_WAIT_SECONDS
+    call = engine.locks.lock(caller(), names, wait=body.wait > 0)
+    final = body.wait <= LONGEST_WAIT_SECONDS
     if engine.locks.can_be_answered(call):
         return problems.plain(_lock_reply(engine, call, final, request.path))
-    return _waiting_reply(engine, call, min(asked.wait, LONGEST_WAIT_SECONDS), final)
+    return _waiting_reply(engine, call, min(body.wait, LONGEST_WAIT_SECONDS), final)
 
 
 def _waiting_reply(engine: Service, call: LockCall, seconds: float, final: bool) -> Response:
@@ -82,8 +82,8 @@ def _waiting_reply(engine: Service, call: LockCall, seconds: float, final: bool)
 @blueprint.delete("")
 def end_locks() -> Response:
     reading.query(NoQuery)
-    asked = reading.body(calls.locks.UnlockRequest)
-    names = service().locks.unlock(caller(), tuple(dict.fromkeys(asked.names)))
+    body = reading.body(calls.locks.UnlockRequest)
+    names = service().locks.unlock(caller(), tuple(dict.fromkeys(body.names)))
     return json_answer(calls.locks.UnlockedAnswer(names=list(names)))
 
 
@@ -101,8 +101,8 @@ def _lock_reply(engine: Service, call: LockCall, final: bool, path: str) -> Repl
                 encoded(calls.locks.LockWaitAnswer(reason=call.why)),
             )
         else:
-            found = calls.locks.LockedAnswer(leases=[_lease(lease) for lease in leases])
-            status, body = HTTPStatus.OK, encoded(found)
+            answer = calls.locks.LockedAnswer(leases=[_lease(lease) for lease in leases])
+            status, body = HTTPStatus.OK, encoded(answer)
     except Exception as error:
         return secured_reply(problems.problem_of(error).reply(path))
     headers = (("Content-Type", JSON), ("Cache-Control", "no-store"))

@@ -47,32 +47,32 @@ def mcp_message() -> Response:
     reading.check_json()
     try:
         message = protocol.parsed(request.get_data())
-        one = protocol.request_of(message)
-        _check_version(one)
+        rpc_request = protocol.request_of(message)
+        _check_version(rpc_request)
     except RpcError as error:
         return _failed(error, HTTPStatus.BAD_REQUEST)
-    if one is None:
+    if rpc_request is None:
         return Response(status=HTTPStatus.ACCEPTED)
     try:
-        return _answered(one)
+        return _answered(rpc_request)
     except RpcError as error:
         status = STATUS_OF.get(error.code, HTTPStatus.BAD_REQUEST)
-        return _failed(error, status if one.stateless else HTTPStatus.OK)
+        return _failed(error, status if rpc_request.stateless else HTTPStatus.OK)
 
 
-def _check_version(one: Request | None) -> None:
+def _check_version(rpc_request: Request | None) -> None:
     """Raise RpcError if the headers contradict the body, or name an unknown revision."""
     version = request.headers.get(VERSION_HEADER)
     if version is not None and version not in protocol.VERSIONS:
-        raise protocol.unsupported(version, one.id if one else None)
-    if one is None or not one.stateless:
+        raise protocol.unsupported(version, rpc_request.id if rpc_request else None)
+    if rpc_request is None or not rpc_request.stateless:
         return
-    expected = {VERSION_HEADER: protocol.version_of(one), METHOD_HEADER: one.method}
-    if one.method == "tools/call" and isinstance(one.params.get("name"), str):
-        expected[NAME_HEADER] = one.params["name"]
+    expected = {VERSION_HEADER: protocol.version_of(rpc_request), METHOD_HEADER: rpc_request.method}
+    if rpc_request.method == "tools/call" and isinstance(rpc_request.params.get("name"), str):
+        expected[NAME_HEADER] = rpc_request.params["name"]
     for header, value in expected.items():
         if _header(header) != value:
-            raise one.error(
+            raise rpc_request.error(
                 protocol.HEADER_MISMATCH,
                 f"the header {header} contradicts the body; send {value[:200]!r} in the header",
             )
@@ -92,22 +92,22 @@ def _header(name: str) -> str | None:
         return None
 
 
-def _answered(one: Request) -> Response:
+def _answered(rpc_request: Request) -> Response:
     from orchestrator.api.mcp.tool_execution import error_result, validated_call
 
-    if one.method != "tools/call":
+    if rpc_request.method != "tools/call":
         request.environ[READS] = True
         tools = definitions(for_admin=caller().is_admin)
-        return _json(one.reply(protocol.answer(one, tools)))
-    call = protocol.call_of(one)
+        return _json(rpc_request.reply(protocol.answer(rpc_request, tools)))
+    call = protocol.call_of(rpc_request)
     try:
-        return _called(one, validated_call(call))
+        return _called(rpc_request, validated_call(call))
     except Exception as error:
         request.environ.pop(READS, None)  # rejected calls are logged, also calls that only read
-        return _json(one.reply(error_result(error)))
+        return _json(rpc_request.reply(error_result(error)))
 
 
-def _called(one: Request, call: "ToolCall") -> Response:
+def _called(rpc_request: Request, call: "ToolCall") -> Response:
     from orchestrator.api.mcp.tool_execution import ToolContext, check_caller, run_tool
 
     request.environ[TOOL] = call.tool.name
@@ -120,31 +120,31 @@ def _called(one: Request, call: "ToolCall") -> Response:
         caller().full_name, reads=call.tool.reads_only, submits=call.tool.name == "orchestrate"
     )
     key = reading.idempotency_key()
-    desk = ToolContext(service=service(), caller=caller(), idempotency_key=key)
-    answer = partial(_reply, one, desk, call)
+    context = ToolContext(service=service(), caller=caller(), idempotency_key=key)
+    answer = partial(_reply, rpc_request, context, call)
     if call.tool.name != "wait":
-        return _json(one.reply(run_tool(desk, call)))
-    job = desk.service.access.job(desk.caller, checked_job_id(call.arguments.job_id))
-    check = partial(desk.service.job_details.answer_wait, desk.caller, job.id)
+        return _json(rpc_request.reply(run_tool(context, call)))
+    job = context.service.access.job(context.caller, checked_job_id(call.arguments.job_id))
+    check = partial(context.service.job_details.answer_wait, context.caller, job.id)
     seconds = call.arguments.seconds
     if seconds == 0 or check() is not None:
         return problems.plain(answer())
-    return waiting_reply(job, seconds, check, answer, _reply_of(one, text_result(STOPPING)))
+    return waiting_reply(job, seconds, check, answer, _reply_of(rpc_request, text_result(STOPPING)))
 
 
-def _reply(one: Request, desk: "ToolContext", call: "ToolCall") -> Reply:
+def _reply(rpc_request: Request, context: "ToolContext", call: "ToolCall") -> Reply:
     """Return the whole answer to a tool call. Never raises. Needs no request context of Flask."""
     from orchestrator.api.mcp.tool_execution import error_result, run_tool
 
     try:
-        result = run_tool(desk, call)
+        result = run_tool(context, call)
     except Exception as error:
         result = error_result(error)
-    return _reply_of(one, result)
+    return _reply_of(rpc_request, result)
 
 
-def _reply_of(one: Request, result: Values) -> Reply:
-    body = json.dumps(one.reply(result)).encode()
+def _reply_of(rpc_request: Request, result: Values) -> Reply:
+    body = json.dumps(rpc_request.reply(result)).encode()
     return secured_reply(Reply(status=200, headers=(("Content-Type", JSON), NO_STORE), body=body))
 
 

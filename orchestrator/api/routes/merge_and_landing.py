@@ -36,10 +36,10 @@ def merge_job(job_id: str) -> Response:
     if choice.resolve:
         # The merge is still running, and its record does not exist before its end.
         strategy = service().access.job(caller(), job_id).config.merge_strategy
-        begun = calls.merge_and_landing.ConflictsAnswer(
+        answer = calls.merge_and_landing.ConflictsAnswer(
             job_id=job_id, strategy=strategy, merging=True
         )
-        return json_answer(begun, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
+        return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
     return json_answer(_answer(job_id), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/conflicts")
 
 

@@ -65,8 +65,8 @@ def get_readiness() -> Response:
     health = service().server_status.health()
     if health.ready:
         return _plain_text("ok", HTTPStatus.OK)
-    wrong = (f"{part}: {word}" for part, word in health.checks.items() if word != "ok")
-    return _plain_text("\n".join(wrong), HTTPStatus.SERVICE_UNAVAILABLE)
+    failures = (f"{part}: {word}" for part, word in health.checks.items() if word != "ok")
+    return _plain_text("\n".join(failures), HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 def _plain_text(text: str, status: HTTPStatus) -> Response:
@@ -88,8 +88,8 @@ ENDPOINTS = {
 @blueprint.get("/")
 def get_page() -> Response:
     # A program that accepts only JSON gets a description of the server.
-    wanted = request.accept_mimetypes.best_match(["text/html", JSON])
-    if wanted == JSON:
+    media_type = request.accept_mimetypes.best_match(["text/html", JSON])
+    if media_type == JSON:
         values = {"name": "orchestrator", "version": __version__, "api_version": "v1"}
         response = jsonify({**values, "endpoints": ENDPOINTS})
     else:
@@ -132,9 +132,9 @@ def get_asset(version: str, name: str) -> Response:
     else:
         response = send_from_directory(assets.STATIC, name)
     # Browsers may cache only a file of the current version.
-    is_present = version == current
-    kept = f"public, max-age={assets.KEPT_SECONDS}, immutable" if is_present else "no-cache"
-    response.headers["Cache-Control"] = kept
+    is_current = version == current
+    caching = f"public, max-age={assets.KEPT_SECONDS}, immutable" if is_current else "no-cache"
+    response.headers["Cache-Control"] = caching
     return response
 
 

@@ -79,8 +79,8 @@ class LongAnswers:
 
 
 def long_answers() -> LongAnswers:
-    found: LongAnswers = current_app.extensions["orchestrator.long_answers"]
-    return found
+    current: LongAnswers = current_app.extensions["orchestrator.long_answers"]
+    return current
 
 
 @blueprint.get("/events")
@@ -92,14 +92,14 @@ def stream_events(job_id: str) -> Response:
         return Response(content_type="text/event-stream", headers=NO_STORE)
     shared = long_answers()
     shared.socket_loop.check_room()
-    given = (shared.socket_loop, service(), caller(), job)
+    arguments = (shared.socket_loop, service(), caller(), job)
     stream: EventStream
     if query.fields is EventFields.BRIEF:
         from_now = query.tail and not after
         frames = shared.brief_frames
-        stream = BriefStream(*given, after=after, frames=frames, from_now=from_now)
+        stream = BriefStream(*arguments, after=after, frames=frames, from_now=from_now)
     else:
-        stream = EventStream(*given, after=after, frames=shared.frames)
+        stream = EventStream(*arguments, after=after, frames=shared.frames)
     return shared.response(stream, EVENT_STREAM)
 
 
@@ -131,8 +131,8 @@ def get_log(job_id: str, worker_id: str) -> Response:
 
 @blueprint.get("/wait")
 def wait_for_job(job_id: str) -> Response:
-    asked = reading.query(WaitQuery)
-    seconds, run = asked.seconds, asked.run
+    query = reading.query(WaitQuery)
+    seconds, run = query.seconds, query.run
     job = service().access.job(caller(), checked_job_id(job_id))
     answer = partial(_wait_reply, service(), caller(), job_id, run, request.path)
     check = partial(service().job_details.answer_wait, caller(), job_id, run)
@@ -154,7 +154,7 @@ def waiting_reply(
     shared.socket_loop.check_room()
     cors = request.environ.get(CORS_HEADERS, ())
 
-    def readable(reply: Reply) -> Reply:
+    def with_cors(reply: Reply) -> Reply:
         return replace(reply, headers=(*reply.headers, *cors))
 
     wait = PendingWait(
@@ -163,8 +163,8 @@ def waiting_reply(
         waiter=caller().worker_key,
         seconds=seconds,
         check=check,
-        answer=lambda: readable(answer()),
-        stopping=readable(stopping),
+        answer=lambda: with_cors(answer()),
+        stopping=with_cors(stopping),
     )
     return WaitingReply(shared.socket_loop, shared.threads, wait, TOO_MANY)
 

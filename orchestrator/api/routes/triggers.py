@@ -59,7 +59,7 @@ def receive_event(trigger_name: str) -> Response:
             f"unknown trigger {trigger_name[:100]!r}; list triggers: {COMMAND} triggers list"
         )
     trigger, limit = triggers.named[trigger_name]
-    event = _verified(trigger)
+    event = _verified_event(trigger)
     if event.is_ping:
         return Response(status=HTTPStatus.NO_CONTENT)
     if unmet := trigger.unmet(event):
@@ -70,10 +70,10 @@ def receive_event(trigger_name: str) -> Response:
         )
     if trigger.template is None:
         return _queue_feedback(trigger, event, limit)
-    return _start(trigger, event, limit)
+    return _start_job(trigger, event, limit)
 
 
-def _verified(trigger: Trigger) -> TriggerEvent:
+def _verified_event(trigger: Trigger) -> TriggerEvent:
     """Return the event of a sender that knows the trigger's secret.
 
     Raise a 413 for a large body, a 400 for invalid JSON, and a 401 for a wrong secret. The 401 does
@@ -100,7 +100,7 @@ def _verified(trigger: Trigger) -> TriggerEvent:
     return TriggerEvent(headers=headers, document=document)
 
 
-def _start(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
+def _start_job(trigger: Trigger, event: TriggerEvent, limit: RateLimit) -> Response:
     submission = trigger.submission(event)
     if submission.idempotency_key:
         job = service().submissions.find(caller(), submission.idempotency_key)
@@ -155,7 +155,7 @@ def _answer(
     job_id: str | None = None,
     reason: str = "",
 ) -> Response:
-    found = answers.status.TriggerAnswer(
+    answer = answers.status.TriggerAnswer(
         trigger=trigger.name,
         status=outcome,
         reason=reason,
@@ -166,5 +166,5 @@ def _answer(
         outcome in (answers.status.TriggerOutcome.ACCEPTED, answers.status.TriggerOutcome.QUEUED)
         and job_id
     ):
-        return json_answer(found, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
-    return json_answer(found)
+        return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
+    return json_answer(answer)

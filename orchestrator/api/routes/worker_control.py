@@ -41,20 +41,20 @@ def give_feedback(job_id: str, worker_id: str) -> Response:
     # Check this before the body: a caller that may not see the job gets a 404, and no errors about
     # the body.
     service().access.job(caller(), job)
-    asked = reading.text_body(requests.messages_and_feedback.FeedbackBody).to_request(
+    feedback_request = reading.text_body(requests.messages_and_feedback.FeedbackBody).to_request(
         reading.idempotency_key()
     )
-    given = service().feedback.give(caller(), job, worker, asked)
+    feedback = service().feedback.give(caller(), job, worker, feedback_request)
     answer = answers.messages_and_feedback.FeedbackGivenAnswer(
-        job_id=given.job_id,
-        worker_id=given.worker_id,
-        attempt=given.attempt,
-        run=given.run,
-        landed=list(given.landed),
-        duplicate=given.duplicate,
-        links=links(given.job_id),
+        job_id=feedback.job_id,
+        worker_id=feedback.worker_id,
+        attempt=feedback.attempt,
+        run=feedback.run,
+        landed=list(feedback.landed),
+        duplicate=feedback.duplicate,
+        links=links(feedback.job_id),
     )
-    return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(given.job_id)}/status")
+    return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(feedback.job_id)}/status")
 
 
 @blueprint.post(f"{_WORKER}/retry")
@@ -83,10 +83,10 @@ def message_worker(job_id: str, worker_id: str) -> Response:
     # the body.
     service().access.job(caller(), job)
     text = reading.text_body(requests.messages_and_feedback.MessageBody).text
-    named = message_id_of(caller(), job, worker, reading.idempotency_key())
-    sent = service().worker_messages.message(caller(), job, worker, text, named)
+    message_id = message_id_of(caller(), job, worker, reading.idempotency_key())
+    message = service().worker_messages.message(caller(), job, worker, text, message_id)
     answer = answers.messages_and_feedback.MessageSentAnswer(
-        job_id=job, worker_id=worker, message_id=sent.id, delivery="next_step", links=links(job)
+        job_id=job, worker_id=worker, message_id=message.id, delivery="next_step", links=links(job)
     )
     return json_answer(answer, HTTPStatus.ACCEPTED, f"{job_path(job)}/status")
 

@@ -35,7 +35,7 @@ Value = TypeVar("Value")
 @blueprint.get("/diff")
 def get_diff(job_id: str) -> Response:
     query = request.query(DiffQuery)
-    asked = DiffRequest(
+    diff_request = DiffRequest(
         worker_id=query.worker,
         against=query.against,
         path=query.path,
@@ -45,11 +45,11 @@ def get_diff(job_id: str) -> Response:
     job, this_caller, reads = checked_job_id(job_id), caller(), service().job_lists.changes
     if flask_request.accept_mimetypes.best_match([JSON, PATCH]) == PATCH:
         return tagged_bytes(
-            lambda: _changes_or_links(lambda: reads.patch(this_caller, job, asked)), PATCH
+            lambda: _changes_or_links(lambda: reads.patch(this_caller, job, diff_request)), PATCH
         )
     return tagged_bytes(
         lambda: to_json(
-            asdict(_changes_or_links(lambda: reads.difference(this_caller, job, asked)))
+            asdict(_changes_or_links(lambda: reads.difference(this_caller, job, diff_request)))
         )
     )
 
@@ -61,8 +61,8 @@ def get_versions(job_id: str, worker_id: str) -> Response:
 
     def answer() -> answers.changes.VersionsAnswer:
         reads = service().job_lists.changes
-        found = _changes_or_links(lambda: reads.versions(this_caller, job, name, query.path))
-        return answers.changes.VersionsAnswer(**asdict(found))
+        versions = _changes_or_links(lambda: reads.versions(this_caller, job, name, query.path))
+        return answers.changes.VersionsAnswer(**asdict(versions))
 
     return tagged_answer(answer)
 
@@ -76,9 +76,9 @@ def _changes_or_links(read: Callable[[], Value]) -> Value:
     try:
         return read()
     except TooLarge as error:
-        given = flask_request.args.to_dict()
+        parameters = flask_request.args.to_dict()
         links = {
-            path: f"{flask_request.path}?{urlencode({**given, 'path': path})}"
+            path: f"{flask_request.path}?{urlencode({**parameters, 'path': path})}"
             for path in error.parts[:MOST_LINKS]
         }
         raise ProblemError(

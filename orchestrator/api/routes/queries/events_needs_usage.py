@@ -29,12 +29,12 @@ blueprint.before_request(check_request)
 def stream_feed() -> Response:
     after = reading.last_event_id(reading.query(FeedQuery).last_event_id)
     reads = service().job_lists
-    sees = reads.feed_filter(caller())
+    is_visible = reads.feed_filter(caller())
     if request.method == "HEAD":
         return Response(content_type="text/event-stream", headers=NO_STORE)
     shared = long_answers()
     shared.socket_loop.check_room()
-    stream = FeedStream(shared.socket_loop, reads.feed, sees, shared.feed_frames, after=after)
+    stream = FeedStream(shared.socket_loop, reads.feed, is_visible, shared.feed_frames, after=after)
     return shared.response(stream, EVENT_STREAM)
 
 
@@ -44,11 +44,11 @@ def list_needs() -> Response:
     this_caller = caller()
 
     def answer() -> answers.job_list.NeedsAnswer:
-        found = service().job_lists.needs(this_caller)
+        needs = service().job_lists.needs(this_caller)
         start = (query.page - 1) * query.page_size
         return answers.job_list.NeedsAnswer(
-            needs=[need_answer(need) for need in found[start : start + query.page_size]],
-            total=len(found),
+            needs=[need_answer(need) for need in needs[start : start + query.page_size]],
+            total=len(needs),
             page=query.page,
             page_size=query.page_size,
         )
@@ -65,7 +65,7 @@ def get_usage() -> Response:
     query = reading.query(UsageQuery)
     by, label = _grouping(query.by)
     seconds = _BUCKETS[query.bucket]
-    wanted = UsageFilter(
+    usage_filter = UsageFilter(
         by=by,
         label=label,
         since=_seconds(query.since),
@@ -75,7 +75,7 @@ def get_usage() -> Response:
     this_caller = caller()
 
     def answer() -> answers.job_list.UsageRowsAnswer:
-        rows = service().job_lists.usage(this_caller, wanted)
+        rows = service().job_lists.usage(this_caller, usage_filter)
         return answers.job_list.UsageRowsAnswer(
             rows=[
                 answers.job_list.UsageRowAnswer(

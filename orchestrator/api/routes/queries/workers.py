@@ -25,7 +25,7 @@ PLAIN_TEXT = "text/plain; charset=utf-8"
 @blueprint.get("/workers")
 def list_workers(job_id: str) -> Response:
     query = request.query(WorkersQuery)
-    wanted = WorkerFilter(
+    worker_filter = WorkerFilter(
         job_id=checked_job_id(job_id),
         statuses=query.status,
         agents=query.agent,
@@ -35,10 +35,10 @@ def list_workers(job_id: str) -> Response:
     this_caller = caller()
 
     def answer() -> answers.workers.WorkersAnswer:
-        found = service().job_lists.workers(
-            this_caller, wanted, page=query.page, page_size=query.page_size
+        page = service().job_lists.workers(
+            this_caller, worker_filter, page=query.page, page_size=query.page_size
         )
-        return workers_answer(found, query.page, query.page_size, clock.now())
+        return workers_answer(page, query.page, query.page_size, clock.now())
 
     return tagged_answer(answer)
 
@@ -46,32 +46,34 @@ def list_workers(job_id: str) -> Response:
 @blueprint.get("/workers/<worker_id>")
 def get_worker(job_id: str, worker_id: str) -> Response:
     request.query(NoQuery)
-    asked, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
+    checked_id, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
     return tagged_answer(
-        lambda: one_worker_answer(service(), service().job_lists.worker(this_caller, asked, name))
+        lambda: one_worker_answer(
+            service(), service().job_lists.worker(this_caller, checked_id, name)
+        )
     )
 
 
 @blueprint.get("/workers/<worker_id>/prompt")
 def get_prompt(job_id: str, worker_id: str) -> Response:
     request.query(NoQuery)
-    asked, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
-    path = service().job_lists.files.prompt_path(this_caller, asked, name)
-    within = service().job_details.workspace(service().access.job(this_caller, asked)).parent
+    checked_id, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
+    path = service().job_lists.files.prompt_path(this_caller, checked_id, name)
+    within = service().job_details.workspace(service().access.job(this_caller, checked_id)).parent
     return text_file(path, PLAIN_TEXT, within=within)
 
 
 @blueprint.get("/workers/<worker_id>/transcript")
 def get_transcript(job_id: str, worker_id: str) -> Response:
     request.query(NoQuery)
-    asked, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
+    checked_id, name, this_caller = checked_job_id(job_id), checked_worker_id(worker_id), caller()
 
     def answer() -> answers.workers.TranscriptAnswer:
-        steps = service().job_lists.files.transcript(this_caller, asked, name)
+        steps = service().job_lists.files.transcript(this_caller, checked_id, name)
         return answers.workers.TranscriptAnswer(
             steps=[
-                answers.workers.StepAnswer(kind=it.kind, text=it.text, tool=it.tool or None)
-                for it in steps
+                answers.workers.StepAnswer(kind=step.kind, text=step.text, tool=step.tool or None)
+                for step in steps
             ]
         )
 
@@ -81,11 +83,13 @@ def get_transcript(job_id: str, worker_id: str) -> Response:
 @blueprint.get("/columns")
 def get_columns(job_id: str) -> Response:
     request.query(NoQuery)
-    asked, this_caller = checked_job_id(job_id), caller()
-    kept: LatestColumns = current_app.extensions["orchestrator.columns"]
-    version = service().job_lists.version(service().access.job(this_caller, asked))
+    checked_id, this_caller = checked_job_id(job_id), caller()
+    columns: LatestColumns = current_app.extensions["orchestrator.columns"]
+    version = service().job_lists.version(service().access.job(this_caller, checked_id))
     return tagged_bytes(
-        lambda: kept.of(
-            asked, version, lambda: columns_answer(service().job_lists.snapshot(this_caller, asked))
+        lambda: columns.of(
+            checked_id,
+            version,
+            lambda: columns_answer(service().job_lists.snapshot(this_caller, checked_id)),
         )
     )

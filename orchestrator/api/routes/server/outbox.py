@@ -56,15 +56,15 @@ def test_webhook(endpoint: str) -> Response:
 @blueprint.get("/webhooks/deliveries")
 def list_deliveries() -> Response:
     query = reading.query(DeliveriesQuery)
-    wanted = EntryFilter(endpoint=query.endpoint, state=query.state or "", job_id=query.job)
+    entry_filter = EntryFilter(endpoint=query.endpoint, state=query.state or "", job_id=query.job)
     outbox = _outbox()
     if query.job:
         service().access.job(caller(), query.job)
-    found = outbox.deliveries(wanted, (query.page - 1) * query.page_size, query.page_size)
+    page = outbox.deliveries(entry_filter, (query.page - 1) * query.page_size, query.page_size)
     return json_answer(
         calls.outbox.DeliveriesAnswer(
-            deliveries=list(map(_delivery, found.entries)),
-            total=found.total,
+            deliveries=list(map(_delivery, page.entries)),
+            total=page.total,
             page=query.page,
             page_size=query.page_size,
         )
@@ -82,9 +82,9 @@ def redeliver(delivery_id: str) -> Response:
 def test_notifications() -> Response:
     reading.query(NoQuery)
     name = reading.body(calls.outbox.NotifyTestRequest, optional=True).name
-    found = _outbox().test_notifications(name)
+    results = _outbox().test_notifications(name)
     return json_answer(
-        calls.outbox.TestsAnswer(tests=[_test_answer(name, each) for name, each in found.items()])
+        calls.outbox.TestsAnswer(tests=[_test_answer(name, each) for name, each in results.items()])
     )
 
 

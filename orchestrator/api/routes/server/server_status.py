@@ -31,20 +31,22 @@ def get_server() -> Response:
     request.query(NoQuery)
     service().access.check_person(caller())
     options: ApiOptions = current_app.extensions["orchestrator.options"]
-    found = options.other_servers()
-    others = [
-        answers.server.OtherServerAnswer(url=each.url, project=each.project) for each in found
+    records = options.other_servers()
+    servers = [
+        answers.server.OtherServerAnswer(url=each.url, project=each.project) for each in records
     ]
     return json_answer(
-        answers.server.ServerAnswer(version=__version__, project=options.project, servers=others)
+        answers.server.ServerAnswer(version=__version__, project=options.project, servers=servers)
     )
 
 
 @blueprint.get("/api/v1/keys")
 def list_keys() -> Response:
     request.query(NoQuery)
-    found = service().access.keys(caller())
-    keys = [answers.server.KeyAnswer(name=each.name, scopes=sorted(each.scopes)) for each in found]
+    holders = service().access.keys(caller())
+    keys = [
+        answers.server.KeyAnswer(name=each.name, scopes=sorted(each.scopes)) for each in holders
+    ]
     return json_answer(answers.server.KeysAnswer(keys=keys))
 
 
@@ -58,10 +60,10 @@ def get_doctor() -> Response:
             "the scope admin"
         )
     options: ApiOptions = current_app.extensions["orchestrator.options"]
-    found = options.doctor()
-    checks = [answers.server.DoctorCheckAnswer(**asdict(each)) for each in found]
+    results = options.doctor()
+    checks = [answers.server.DoctorCheckAnswer(**asdict(each)) for each in results]
     return json_answer(
-        answers.server.DoctorAnswer(ok=all(each.ok is not False for each in found), checks=checks)
+        answers.server.DoctorAnswer(ok=all(each.ok is not False for each in results), checks=checks)
     )
 
 
@@ -92,8 +94,8 @@ def get_metrics() -> Response:
 @blueprint.get("/api/v1/nodes")
 def get_nodes() -> Response:
     request.query(NoQuery)
-    found = service().server_status.nodes(caller())
-    nodes = answers.server.NodesAnswer(nodes=[_node_answer(each) for each in found])
+    states = service().server_status.nodes(caller())
+    nodes = answers.server.NodesAnswer(nodes=[_node_answer(each) for each in states])
     return json_answer(nodes, has_nulls=True)
 
 
