@@ -44,7 +44,7 @@ _FIELDS = {each.wire: each.name for each in SETTINGS}
 
 
 @cache
-def _answered() -> Mapping[str, str]:
+def _config_fields() -> Mapping[str, str]:
     fields = answers.job.ConfigAnswer.model_fields
     return {answer: _FIELDS.get(answer, answer) for answer in fields}
 
@@ -54,9 +54,11 @@ def moment(seconds: float) -> datetime:
 
 
 def plan_fallback_answer(job: Job) -> answers.status.PlanFallbackAnswer | None:
-    found = job.facts.plan_fallback
+    fallback = job.facts.plan_fallback
     return (
-        answers.status.PlanFallbackAnswer(agent=found.agent, reason=found.reason) if found else None
+        answers.status.PlanFallbackAnswer(agent=fallback.agent, reason=fallback.reason)
+        if fallback
+        else None
     )
 
 
@@ -181,14 +183,14 @@ def question_answer(
         by=question.by,
         comment=question.comment,
         answered_at=moment_or_none(question.answered_at),
-        made=[_made(each) for each in made],
+        made=[_dependency_answer(each) for each in made],
     )
 
 
-def _made(made: CompletedDependency) -> answers.status.MadeAnswer:
-    worker, result = made.worker, result_of(made.worker)
+def _dependency_answer(dependency: CompletedDependency) -> answers.status.MadeAnswer:
+    worker, result = dependency.worker, result_of(dependency.worker)
     return answers.status.MadeAnswer(
-        task_id=made.task_id,
+        task_id=dependency.task_id,
         worker_id=worker.id,
         status=worker.status,
         output=result.output,
@@ -230,8 +232,8 @@ def task_answer(
         on_timeout=Decision(task.on_timeout) if task.on_timeout else None,
         agents=list(task.agents),
         candidate_settings=[
-            answers.job.CandidateSettingsAnswer(name=name, **asdict(own))
-            for name, own in zip(task.agents, task.candidate_settings, strict=False)
+            answers.job.CandidateSettingsAnswer(name=name, **asdict(settings))
+            for name, settings in zip(task.agents, task.candidate_settings, strict=False)
         ],
         depends_on=list(task.depends_on),
         timeout=task.timeout,
@@ -259,9 +261,11 @@ def task_answer(
 
 
 def config_answer(config: JobConfig) -> answers.job.ConfigAnswer:
-    found: dict[str, Any] = {answer: getattr(config, name) for answer, name in _answered().items()}
+    values: dict[str, Any] = {
+        answer: getattr(config, name) for answer, name in _config_fields().items()
+    }
     return answers.job.ConfigAnswer(
-        **{**found, "gates": [answers.gates.job_gate_answer(gate) for gate in config.gates]}
+        **{**values, "gates": [answers.gates.job_gate_answer(gate) for gate in config.gates]}
     )
 
 

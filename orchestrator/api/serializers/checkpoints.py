@@ -16,45 +16,45 @@ def checkpoints_answer(
     service: Service, caller: Caller, job_id: str
 ) -> answers.job.CheckpointsAnswer:
     job = service.access.job(caller, job_id)
-    found = service.checkpoints.of_job(caller, job_id)
+    checkpoints = service.checkpoints.of_job(caller, job_id)
     return answers.job.CheckpointsAnswer(
-        job_id=job_id, checkpoints=[_checkpoint(job, one) for one in found]
+        job_id=job_id, checkpoints=[_checkpoint(job, each) for each in checkpoints]
     )
 
 
-def _checkpoint(job: Job, found: Checkpoint) -> answers.job.CheckpointAnswer:
+def _checkpoint(job: Job, checkpoint: Checkpoint) -> answers.job.CheckpointAnswer:
     return answers.job.CheckpointAnswer(
-        worker_id=found.worker_id,
-        name=found.name,
-        attempt=found.attempt,
-        at=moment_or_none(found.at),
-        commit=found.commit,
-        ref=_ref(job, found),
-        files_changed=found.files_changed,
-        ignored=found.has_ignored,
-        not_kept=dict(found.not_kept),
-        gates=found.gates,
-        current=found.is_current,
+        worker_id=checkpoint.worker_id,
+        name=checkpoint.name,
+        attempt=checkpoint.attempt,
+        at=moment_or_none(checkpoint.at),
+        commit=checkpoint.commit,
+        ref=_ref(job, checkpoint),
+        files_changed=checkpoint.files_changed,
+        ignored=checkpoint.has_ignored,
+        not_kept=dict(checkpoint.not_kept),
+        gates=checkpoint.gates,
+        current=checkpoint.is_current,
     )
 
 
-def _ref(job: Job, found: Checkpoint) -> str:
-    if found.name == START:
-        return f"{hidden(job.root_id)}start/{found.worker_id}"
-    return f"{checkpoint_refs(job.root_id, found.worker_id)}{found.name}"
+def _ref(job: Job, checkpoint: Checkpoint) -> str:
+    if checkpoint.name == START:
+        return f"{hidden(job.root_id)}start/{checkpoint.worker_id}"
+    return f"{checkpoint_refs(job.root_id, checkpoint.worker_id)}{checkpoint.name}"
 
 
 def rolled_back_answer(
     service: Service, caller: Caller, job_id: str, worker_id: str, checkpoint: str | None
 ) -> answers.job.RolledBackAnswer:
-    done = service.checkpoints.roll_back(caller, job_id, worker_id, checkpoint)
+    rollback = service.checkpoints.roll_back(caller, job_id, worker_id, checkpoint)
     return answers.job.RolledBackAnswer(
         job_id=job_id,
         worker_id=worker_id,
-        checkpoint=done.checkpoint,
-        commit=done.commit,
-        saved_as=done.kept,
-        kept=done.kept,
+        checkpoint=rollback.checkpoint,
+        commit=rollback.commit,
+        saved_as=rollback.kept,
+        kept=rollback.kept,
         links=links(job_id),
     )
 

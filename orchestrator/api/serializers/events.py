@@ -51,9 +51,9 @@ def brief_values(event: Event) -> Mapping[str, object]:
 
 
 def _used(data: Mapping[str, object]) -> Mapping[str, object]:
-    known = [value for name in _TOKENS if isinstance(value := data.get(name), int)]
+    token_counts = [value for name in _TOKENS if isinstance(value := data.get(name), int)]
     cost = data.get("cost_usd")
     return {
-        **({"tokens": sum(known)} if known else {}),
+        **({"tokens": sum(token_counts)} if token_counts else {}),
         **({"cost": round(cost, 4)} if isinstance(cost, int | float) else {}),
     }

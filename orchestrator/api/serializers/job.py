@@ -83,7 +83,7 @@ def job_answer(
     job, planner = detail.job, detail.planner
     held = held_locks(service, part)
     is_whole = part is detail
-    everybody = [*detail.workers, *([planner] if planner else []), *detail.reviewers]
+    all_workers = [*detail.workers, *([planner] if planner else []), *detail.reviewers]
     return answers.job.JobAnswer(
         job_id=job.id,
         root_job_id=job.root_id,
@@ -99,18 +99,20 @@ def job_answer(
         seconds=wall_seconds(job, detail.workers),
         tasks=list(_tasks(part)),
         workers=[
-            worker_answer(service, job, one, attempts[one.id], held.get(one.id, ()))
-            for one in part.workers
+            worker_answer(service, job, worker, attempts[worker.id], held.get(worker.id, ()))
+            for worker in part.workers
         ],
         page=None if is_whole else query.page or 1,
         page_size=None if is_whole else query.page_size,
         total_workers=None if is_whole else len(detail.workers),
         planner=worker_answer(service, job, planner, attempts[planner.id]) if planner else None,
-        reviewers=[worker_answer(service, job, one, attempts[one.id]) for one in detail.reviewers],
+        reviewers=[
+            worker_answer(service, job, worker, attempts[worker.id]) for worker in detail.reviewers
+        ],
         estimate=answers.job.EstimateAnswer(**asdict(detail.estimate)) if detail.estimate else None,
         landed=landed_branches(job),
         child_job_ids=[child for worker in detail.workers for child in worker.child_job_ids],
-        usage=usage_answer([result_of(worker).usage for worker in everybody]),
+        usage=usage_answer([result_of(worker).usage for worker in all_workers]),
         remaining=dict(detail.left),
         left=dict(detail.left),
         workspace=str(service.job_details.workspace(job)),
@@ -145,18 +147,18 @@ def _page(detail: Detail, query: JobQuery) -> Detail:
         return detail
     start = ((query.page or 1) - 1) * query.page_size
     workers = detail.workers[start : start + query.page_size]
-    needed = {worker.task_id for worker in workers}
-    tasks = [task for task in detail.tasks if task.id in needed]
+    task_ids = {worker.task_id for worker in workers}
+    tasks = [task for task in detail.tasks if task.id in task_ids]
     return replace(detail, tasks=tasks, workers=workers)
 
 
 def _attempts(service: Service, caller: Caller, detail: Detail) -> Mapping[str, list[Attempt]]:
-    shown = {worker.id for worker in detail.workers}
-    shown |= {worker.id for worker in (detail.planner, *detail.reviewers) if worker}
-    found: dict[str, list[Attempt]] = defaultdict(list)
-    for attempt in service.job_details.attempts(caller, detail.job.id, shown):
-        found[attempt.worker_id].append(attempt)
-    return found
+    worker_ids = {worker.id for worker in detail.workers}
+    worker_ids |= {worker.id for worker in (detail.planner, *detail.reviewers) if worker}
+    by_worker: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in service.job_details.attempts(caller, detail.job.id, worker_ids):
+        by_worker[attempt.worker_id].append(attempt)
+    return by_worker
 
 
 def _tasks(detail: Detail) -> Iterator[answers.job.TaskAnswer]:
@@ -175,10 +177,12 @@ def worker_answer(
     locks: Sequence[answers.job.HeldLock] = (),
 ) -> answers.job.WorkerAnswer:
     result = result_of(worker)
-    leftovers = [answers.job.StrayAnswer(pid=one.pid, command=one.command) for one in result.strays]
+    leftovers = [
+        answers.job.StrayAnswer(pid=each.pid, command=each.command) for each in result.strays
+    ]
     ran = worker.result is not None
     # The attempts were read after the worker: omit an attempt that began between the two reads.
-    begun = [one for one in attempts if one.number <= worker.attempt]
+    begun_attempts = [each for each in attempts if each.number <= worker.attempt]
     return answers.job.WorkerAnswer(
         worker_id=worker.id,
         task_id=worker.task_id,
@@ -191,7 +195,7 @@ def worker_answer(
         waiting_for=_waiting(worker),
         started_at=moment_or_none(worker.started_at),
         ended_at=moment_or_none(worker.ended_at),
-        seconds=_seconds(worker, begun),
+        seconds=_seconds(worker, begun_attempts),
         work_seconds=result.work_seconds if ran else None,
         cpu_seconds=result.cpu_seconds if ran else None,
         peak_memory_bytes=result.peak_memory_bytes if ran else None,
@@ -206,7 +210,7 @@ def worker_answer(
         gates=[answers.gates.gate_result_answer(each) for each in result.gates],
         leftover_processes=leftovers,
         strays=leftovers,
-        attempts=[_attempt(one, worker.failure_of(one.number)) for one in begun],
+        attempts=[_attempt(each, worker.failure_of(each.number)) for each in begun_attempts],
         child_job_ids=list(worker.child_job_ids),
         commit=result.delivery.commit if result.delivery else "",
         messages=[_message(each) for each in result.messages],
@@ -221,31 +225,32 @@ def _seconds(worker: Worker, attempts: Sequence[Attempt]) -> float | None:
     if len(attempts) < 2:
         return seconds_between(worker.started_at, worker.ended_at)
     now = clock.now()
-    times = ((one.started_at, one.ended_at or now) for one in attempts)
-    return round(sum(max(0.0, until - start) for start, until in times), 6)
+    times = ((attempt.started_at, attempt.ended_at or now) for attempt in attempts)
+    return round(sum(max(0.0, end - start) for start, end in times), 6)
 
 
-def _message(sent: WorkerMessage) -> answers.messages_and_feedback.MessageAnswer:
+def _message(message: WorkerMessage) -> answers.messages_and_feedback.MessageAnswer:
     return answers.messages_and_feedback.MessageAnswer(
-        id=sent.id,
-        at=moment(sent.at),
-        by=sent.by,
-        text=sent.text,
-        attempt=sent.attempt or None,
-        delivered_at=moment_or_none(sent.delivered_at),
+        id=message.id,
+        at=moment(message.at),
+        by=message.by,
+        text=message.text,
+        attempt=message.attempt or None,
+        delivered_at=moment_or_none(message.delivered_at),
     )
 
 
-def _feedback(given: Feedback) -> answers.messages_and_feedback.FeedbackAnswer:
+def _feedback(feedback: Feedback) -> answers.messages_and_feedback.FeedbackAnswer:
     return answers.messages_and_feedback.FeedbackAnswer(
-        at=moment(given.at),
-        by=given.by,
-        attempt=given.attempt,
-        answered_by=given.answered_by or None,
-        commit=given.commit,
-        summary=given.summary,
+        at=moment(feedback.at),
+        by=feedback.by,
+        attempt=feedback.attempt,
+        answered_by=feedback.answered_by or None,
+        commit=feedback.commit,
+        summary=feedback.summary,
         comments=[
-            answers.messages_and_feedback.CommentAnswer(**asdict(each)) for each in given.comments
+            answers.messages_and_feedback.CommentAnswer(**asdict(each))
+            for each in feedback.comments
         ],
     )
 

@@ -39,13 +39,13 @@ class LatestCards:
         this call. ``make`` is called once, for the jobs that are not in the cache.
         """
         with self._lock:
-            found = {job.id: self._cached_row(job.id, version) for job, version in jobs.items()}
-        missing = [job_id for job_id, row in found.items() if row is None]
+            rows = {job.id: self._cached_row(job.id, version) for job, version in jobs.items()}
+        missing = [job_id for job_id, row in rows.items() if row is None]
         for card in make(missing) if missing else ():
-            found[card.job.id] = encoded(job_card(card))
+            rows[card.job.id] = encoded(job_card(card))
         with self._lock:
-            self._keep(jobs, found)
-        return [row for row in found.values() if row is not None]
+            self._keep(jobs, rows)
+        return [row for row in rows.values() if row is not None]
 
     def _cached_row(self, job_id: str, version: int) -> bytes | None:
         kept_version, row = self._kept.get(job_id, (version, None))

@@ -52,5 +52,5 @@ def _agent(task: TaskSpec) -> object:
     if not task.candidate_settings:
         return task.agents[0] if len(task.agents) == 1 else list(task.agents)
     pairs = zip(task.agents, task.candidate_settings, strict=True)
-    rows = ({"name": name, **asdict(own)} for name, own in pairs)
+    rows = ({"name": name, **asdict(settings)} for name, settings in pairs)
     return [{k: v for k, v in each.items() if v not in _EMPTY} for each in rows]

@@ -76,8 +76,8 @@ class StatusParts:
     @cached_property
     def workers(self) -> Sequence[Worker]:
         """The job's workers; empty until a worker has ended."""
-        own = self.detail.workers
-        return own if any(worker.status.ended for worker in own) else ()
+        all_workers = self.detail.workers
+        return all_workers if any(worker.status.ended for worker in all_workers) else ()
 
     @cached_property
     def has_child_jobs(self) -> bool:
@@ -85,10 +85,10 @@ class StatusParts:
 
     def answer(self) -> answers.status.StatusAnswer:
         """Return the status without the workers' rows."""
-        found = None
+        job_results = None
         if self.workers:
-            found = _results_without_workers(self._service, self._caller, self.detail, [])
-        answer = _status(self._service, self._caller, self.detail, self._workers, found)
+            job_results = _results_without_workers(self._service, self._caller, self.detail, [])
+        answer = _status(self._service, self._caller, self.detail, self._workers, job_results)
         return answer.model_copy(update={"seq": self.seq})
 
     def encode_row(self, worker: Worker) -> bytes:
@@ -102,10 +102,10 @@ def _status(
     caller: Caller,
     detail: Detail,
     by_job: WorkersByJob,
-    found: answers.status.Results | None,
+    job_results: answers.status.Results | None,
 ) -> answers.status.StatusAnswer:
     job = detail.job
-    own = counts(detail.workers)
+    worker_counts = counts(detail.workers)
     return answers.status.StatusAnswer(
         job_id=job.id,
         status=job.status,
@@ -115,8 +115,8 @@ def _status(
         **outcome_fields(job),
         plan_fallback=plan_fallback_answer(job),
         request=job.request[:SUMMARY_CHARACTERS],
-        results=found,
-        workers=own,
+        results=job_results,
+        workers=worker_counts,
         missing=missing_changes(service, caller, job),
         not_in_parent=list(job.facts.not_in_parent),
         made_not_in_result=outside_work(service, caller, job, by_job),
@@ -125,7 +125,7 @@ def _status(
             for each in job.facts.repository_changes
         ],
         landed=landed_branches(job),
-        counts=counts(_with_all_below(job.id, by_job)) if len(by_job) > 1 else dict(own),
+        counts=counts(_workers_in_tree(job.id, by_job)) if len(by_job) > 1 else dict(worker_counts),
         remaining=dict(detail.left),
         left=dict(detail.left),
         created_at=moment(job.created_at),
@@ -171,21 +171,21 @@ def outside_work(
     """
     if not job.status.ended:
         return []
-    everyone = [worker for own in workers.values() for worker in own]
-    if not (job.facts.lacking or any(map(has_worktree, everyone))):
+    all_workers = [worker for own in workers.values() for worker in own]
+    if not (job.facts.lacking or any(map(has_worktree, all_workers))):
         return []
-    below = {each.job_id for each in _with_all_below(job.id, workers)} - {job.id}
-    jobs = {job.id: job, **{each: service.access.job(caller, each) for each in below}}
-    found = UnmergedChanges(jobs, workers).made_not_in_result(job)
-    return [answers.status.OutsideAnswer(**asdict(each)) for each in found]
+    descendant_ids = {each.job_id for each in _workers_in_tree(job.id, workers)} - {job.id}
+    jobs = {job.id: job, **{each: service.access.job(caller, each) for each in descendant_ids}}
+    changes = UnmergedChanges(jobs, workers).made_not_in_result(job)
+    return [answers.status.OutsideAnswer(**asdict(each)) for each in changes]
 
 
 def wait_answer(
     service: Service, caller: Caller, job_id: str, run: int
 ) -> answers.status.WaitAnswer:
     status = status_answer(service, caller, job_id)
-    over = status.status.ended and status.run >= run
-    return answers.status.WaitAnswer.model_construct(**dict(status), timed_out=not over)
+    has_ended = status.status.ended and status.run >= run
+    return answers.status.WaitAnswer.model_construct(**dict(status), timed_out=not has_ended)
 
 
 def results(service: Service, caller: Caller, detail: Detail) -> answers.status.Results | None:
@@ -228,10 +228,10 @@ def by_job(workers: Sequence[Worker]) -> WorkersByJob:
     grouped: dict[str, list[Worker]] = defaultdict(list)
     for worker in workers:
         grouped[worker.job_id].append(worker)
-    return {job_id: sorted(own, key=lambda one: one.index) for job_id, own in grouped.items()}
+    return {job_id: sorted(own, key=lambda each: each.index) for job_id, own in grouped.items()}
 
 
-def _with_all_below(job_id: str, workers: WorkersByJob) -> Iterator[Worker]:
+def _workers_in_tree(job_id: str, workers: WorkersByJob) -> Iterator[Worker]:
     jobs = [job_id]
     for each in jobs:
         for worker in workers.get(each, ()):
@@ -247,18 +247,20 @@ def _task_results(
     The list is empty if no worker has ended yet, or if the job is nested deeper than
     DEEPEST_NESTING.
     """
-    own = workers.get(job_id or job.id, ()) if depth <= DEEPEST_NESTING else ()
-    if not any(worker.status.ended for worker in own):
+    workers_of_job = workers.get(job_id or job.id, ()) if depth <= DEEPEST_NESTING else ()
+    if not any(worker.status.ended for worker in workers_of_job):
         return []
-    return [_one_result(service, job, workers, worker, depth) for worker in own]
+    return [_one_result(service, job, workers, worker, depth) for worker in workers_of_job]
 
 
 def _one_result(
     service: Service, job: Job, workers: WorkersByJob, worker: Worker, depth: int
 ) -> answers.status.TaskResult:
     children = worker.child_job_ids
-    below = _task_results(service, job, workers, children[-1], depth + 1) if children else []
-    return _task_result(service, job, worker, below)
+    child_results = (
+        _task_results(service, job, workers, children[-1], depth + 1) if children else []
+    )
+    return _task_result(service, job, worker, child_results)
 
 
 def _task_result(

@@ -65,13 +65,13 @@ class CurrentStatus:
     bodies: dict[Asked, "StatusBody"] = field(default_factory=dict)
 
     def of(self, asked: Asked) -> "StatusBody":
-        found = self.bodies.get(asked)
-        if found is None:
-            found = self._new_body(asked)
+        body = self.bodies.get(asked)
+        if body is None:
+            body = self._new_body(asked)
             # No lock: if two threads both make the answer, their answers are equal.
             if len(self.bodies) < MOST_BODIES:
-                self.bodies[asked] = found
-        return found
+                self.bodies[asked] = body
+        return body
 
     def _new_body(self, asked: Asked) -> "StatusBody":
         rows = _requested_rows(self.rows, *asked)
@@ -79,9 +79,9 @@ class CurrentStatus:
         tag.update(b"".join([row.digest for row in rows]))
         body = self.frame
         if rows:
-            before, _, after = body.partition(_NO_TASKS)
+            head, _, tail = body.partition(_NO_TASKS)
             tasks = b",".join([row.body for row in rows])
-            body = b'%b"results":{"tasks":[%b]%b' % (before, tasks, after)
+            body = b'%b"results":{"tasks":[%b]%b' % (head, tasks, tail)
         return StatusBody(body, tag.hexdigest())
 
 
@@ -125,8 +125,8 @@ class StatusBody(TaggedBody):
         again.
         """
         head, packer = self._packed
-        rest = packer.copy()
-        return head, rest.compress(end) + rest.flush()
+        end_packer = packer.copy()
+        return head, end_packer.compress(end) + end_packer.flush()
 
 
 class StatusRows:
@@ -138,11 +138,11 @@ class StatusRows:
 
     def of(self, job_id: str) -> JobRows:
         with self._lock:
-            found = self._jobs.setdefault(job_id, JobRows())
+            rows = self._jobs.setdefault(job_id, JobRows())
             self._jobs.move_to_end(job_id)
             if len(self._jobs) > MOST_JOBS:
                 self._jobs.popitem(last=False)
-            return found
+            return rows
 
     def known(self, job_id: str) -> JobRows:
         """Return a job's cached rows; empty rows if none are cached.
@@ -178,13 +178,13 @@ def quick_status_bytes(
     if not known.lock.acquire(blocking=False):
         return None
     try:
-        found = parts()
-        if not found.version or found.has_child_jobs:
+        current_parts = parts()
+        if not current_parts.version or current_parts.has_child_jobs:
             return None
-        changed = _changed(known, found)
+        changed = _changed(known, current_parts)
         if len(changed) > MOST_QUICK_CHANGES:
             return None
-        return _status(known, found, asked, changed), found.detail.left
+        return _status(known, current_parts, asked, changed), current_parts.detail.left
     finally:
         known.lock.release()
 
@@ -204,9 +204,9 @@ def _changed(known: JobRows, parts: StatusParts) -> Sequence[int]:
 
 
 def _status(known: JobRows, parts: StatusParts, asked: Asked, changed: Sequence[int]) -> StatusBody:
-    found = known.at(parts.version, asked)
-    if found is not None:
-        return found
+    body = known.at(parts.version, asked)
+    if body is not None:
+        return body
     frame = encoded(parts.answer(), without=RUNNING_DOWN)
     current = CurrentStatus(
         parts.version, frame, _rows(known, parts, changed) if parts.workers else ()
@@ -219,15 +219,15 @@ def _status(known: JobRows, parts: StatusParts, asked: Asked, changed: Sequence[
 def _rows(known: JobRows, parts: StatusParts, changed: Sequence[int]) -> Sequence[StatusRow]:
     rows, workers = known.rows, parts.workers
     if len(changed) < len(workers):
-        found = [*known.ordered]
+        ordered = [*known.ordered]
     else:
         known_rows = map(rows.get, [worker.id for worker in workers])
-        found = [row or _NO_ROW for row in known_rows]
+        ordered = [row or _NO_ROW for row in known_rows]
     # A worker may change without a new event. Its row then gets the next number. Otherwise, a
     # caller that has seen the latest event would not get the row.
     seq = parts.seq + (parts.seq == known.seq)
-    for at in changed:
-        worker, row = workers[at], found[at]
+    for position in changed:
+        worker, row = workers[position], ordered[position]
         if row.worker is worker and not worker.child_job_ids:
             continue
         body = parts.encode_row(worker)
@@ -236,9 +236,9 @@ def _rows(known: JobRows, parts: StatusParts, changed: Sequence[int]) -> Sequenc
             continue
         digest = blake2b(body, digest_size=_DIGEST_BYTES).digest()
         since = parts.seq if row is _NO_ROW else seq
-        found[at] = rows[worker.id] = StatusRow(worker, body, since, digest)
-    known.seq, known.workers, known.ordered = parts.seq, workers, found
-    return found
+        ordered[position] = rows[worker.id] = StatusRow(worker, body, since, digest)
+    known.seq, known.workers, known.ordered = parts.seq, workers, ordered
+    return ordered
 
 
 def _requested_rows(

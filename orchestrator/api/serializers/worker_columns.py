@@ -55,7 +55,7 @@ class LatestColumns:
 def columns_answer(found: TreeSnapshot) -> bytes:
     """Return a ``ColumnsAnswer`` as JSON."""
     workers, root = found.workers, found.jobs[0]
-    at = root.created_at
+    start = root.created_at
     places = {name: place for place, name in enumerate(workers.id)}
     gates = zip(workers.gates_passed, workers.gates_failed, workers.gates_not_run, strict=True)
     agents, agent_places = _numbered(workers.agent)
@@ -71,8 +71,8 @@ def columns_answer(found: TreeSnapshot) -> bytes:
         "j": job_places,
         "s": status_places,
         "a": agent_places,
-        "t0": [_seconds_after(at, time) for time in workers.started_at],
-        "t1": [_seconds_after(at, time) for time in workers.ended_at],
+        "t0": [_seconds_after(start, time) for time in workers.started_at],
+        "t1": [_seconds_after(start, time) for time in workers.ended_at],
         "idle": [round(each, TIME_DIGITS) for each in workers.idle_seconds],
         "cost": [round(each or 0, COST_DIGITS) for each in workers.cost_usd],
         "tokens": [each or 0 for each in workers.tokens],
@@ -88,7 +88,7 @@ def columns_answer(found: TreeSnapshot) -> bytes:
     answer = {
         "seq": found.last_seq,
         "run": root.run,
-        "at": at,
+        "at": start,
         "n": len(workers.id),
         "jobs": _jobs(found),
         "agents": agents,
@@ -116,21 +116,21 @@ def _numbered(values: Column, names: Sequence[str] = ()) -> tuple[Sequence[str],
 
     ``names``: the distinct values, if the caller knows them.
     """
-    known = list(names or dict.fromkeys(values))
-    places = {name: place for place, name in enumerate(known)}
-    return known, [places[value] for value in values]
+    distinct = list(names or dict.fromkeys(values))
+    places = {name: place for place, name in enumerate(distinct)}
+    return distinct, [places[value] for value in values]
 
 
 def _number_or_name(name: str) -> int | str:
-    end = name.removeprefix(NAME_START)
-    return int(end) if end.isdecimal() else end
+    suffix = name.removeprefix(NAME_START)
+    return int(suffix) if suffix.isdecimal() else suffix
 
 
 def _seconds_after(start: float, time: float | None) -> float | None:
     return None if time is None else round(time - start, TIME_DIGITS)
 
 
-def _jobs(found: TreeSnapshot) -> list[dict[str, object]]:
+def _jobs(snapshot: TreeSnapshot) -> list[dict[str, object]]:
     return [
         {
             "job_id": job.id,
@@ -139,34 +139,36 @@ def _jobs(found: TreeSnapshot) -> list[dict[str, object]]:
             "status": job.status,
             "request": job.request[:REQUEST_CHARACTERS],
         }
-        for job in found.jobs
+        for job in snapshot.jobs
     ]
 
 
-def _parents(found: TreeSnapshot, places: Mapping[str, int]) -> Column:
-    of_job = {job.id: places.get(job.parent_worker_id or "", -1) for job in found.jobs}
-    return [of_job[job_id] for job_id in found.workers.job_id]
+def _parents(snapshot: TreeSnapshot, places: Mapping[str, int]) -> Column:
+    parents = {job.id: places.get(job.parent_worker_id or "", -1) for job in snapshot.jobs}
+    return [parents[job_id] for job_id in snapshot.workers.job_id]
 
 
-def _dependencies(found: TreeSnapshot) -> list[list[int]]:
+def _dependencies(snapshot: TreeSnapshot) -> list[list[int]]:
     """Return the dependencies of each worker; a worker is given as its position in a column."""
-    workers = found.workers
-    of_task: dict[tuple[str, str], list[int]] = {}
+    workers = snapshot.workers
+    places_by_task: dict[tuple[str, str], list[int]] = {}
     for place, key in enumerate(zip(workers.job_id, workers.task_id, strict=True)):
-        of_task.setdefault(key, []).append(place)
-    found_deps: list[list[int]] = [[] for _ in workers.id]
-    for task in found.tasks:
+        places_by_task.setdefault(key, []).append(place)
+    dependencies: list[list[int]] = [[] for _ in workers.id]
+    for task in snapshot.tasks:
         if task.depends_on:
             needed = [
-                place for name in task.depends_on for place in of_task.get((task.job_id, name), ())
+                place
+                for name in task.depends_on
+                for place in places_by_task.get((task.job_id, name), ())
             ]
-            for place in of_task.get((task.job_id, task.id), ()):
-                found_deps[place] = needed
-    return found_deps
+            for place in places_by_task.get((task.job_id, task.id), ()):
+                dependencies[place] = needed
+    return dependencies
 
 
-def _reasons(found: TreeSnapshot) -> dict[int, str]:
-    workers = found.workers
+def _reasons(snapshot: TreeSnapshot) -> dict[int, str]:
+    workers = snapshot.workers
     reasons = (
         (place, cut(reason, REASON_CHARACTERS))
         for place, (status, reason) in enumerate(zip(workers.status, workers.reason, strict=True))
@@ -175,17 +177,17 @@ def _reasons(found: TreeSnapshot) -> dict[int, str]:
     return dict(islice(reasons, MOST_REASONS))
 
 
-def _chain(found: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Return the positions of the workers on the critical path of the first job of ``found``.
+def _chain(snapshot: TreeSnapshot, deps: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Return the positions of the workers on the critical path of the first job of ``snapshot``.
 
     The path has no workers of child jobs.
     """
-    workers = found.workers
-    own = workers.job_id.count(found.jobs[0].id) if found.workers.job_id else 0
-    if not any(deps[:own]):
+    workers = snapshot.workers
+    count = workers.job_id.count(snapshot.jobs[0].id) if snapshot.workers.job_id else 0
+    if not any(deps[:count]):
         return []
     times = zip(workers.started_at, workers.ended_at, workers.idle_seconds, strict=True)
-    return critical_path(deps[:own], list(starmap(_working_seconds, islice(times, own))))
+    return critical_path(deps[:count], list(starmap(_working_seconds, islice(times, count))))
 
 
 def _working_seconds(started_at: float | None, ended_at: float | None, idle: float) -> float:

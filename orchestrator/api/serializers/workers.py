@@ -30,8 +30,8 @@ def workers_answer(
 def _seconds(worker: WorkerRow, now: float) -> float | None:
     if worker.status == WorkerStatus.PENDING and worker.attempt:
         return None  # the worker waits for its next attempt
-    found = seconds_between(worker.started_at, worker.ended_at or now)
-    return None if found is None else round(max(0.0, found - worker.idle_seconds), 6)
+    elapsed = seconds_between(worker.started_at, worker.ended_at or now)
+    return None if elapsed is None else round(max(0.0, elapsed - worker.idle_seconds), 6)
 
 
 def _row(worker: WorkerRow, label: TaskLabel, now: float) -> answers.workers.WorkerRowAnswer:
@@ -68,9 +68,9 @@ def one_worker_answer(service: Service, found: OneWorker) -> answers.workers.One
     path = job_path(worker.job_id)
     tasks = [found.task] if found.task else []
     held = held_locks(service, Detail(job=found.job, tasks=tasks, workers=[worker]))
-    whole = worker_answer(service, found.job, worker, found.attempts, held.get(worker.id, ()))
+    answer = worker_answer(service, found.job, worker, found.attempts, held.get(worker.id, ()))
     return answers.workers.OneWorkerAnswer(
-        **dict(whole),
+        **dict(answer),
         job_id=worker.job_id,
         title=found.task.heading if found.task else worker.kind,
         prompt_url=f"{path}/workers/{worker.id}/prompt",
