@@ -118,10 +118,10 @@ class SocketWriter:
             self._after_flush()
 
     def _put(self, wire: bytes) -> None:
-        waiting = bool(self._pieces)
+        was_waiting = bool(self._pieces)
         self._pieces.append(memoryview(wire))
         self.pending += len(wire)
-        if not waiting:
+        if not was_waiting:
             self._flush()
             # Call the owner later, because the owner is still writing.
             self._socket_loop.call_soon(self._after_flush)
@@ -130,14 +130,14 @@ class SocketWriter:
         try:
             while self._pieces:
                 sent = self.socket.send(self._pieces[0][:SEND_PIECE_BYTES])
-                self._took(sent)
+                self._note_sent(sent)
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:
             self._pieces.clear()
             self._finishing, self.pending = True, 0
 
-    def _took(self, sent: int) -> None:
+    def _note_sent(self, sent: int) -> None:
         self.pending -= sent
         self.progress_at = time.monotonic()
         if sent == len(self._pieces[0]):
@@ -206,7 +206,7 @@ class ThreadWriter:
         if not isinstance(piece, bytes):
             self.close()
             raise StopIteration
-        self._took(piece)
+        self._note_sent(piece)
         return piece
 
     def close(self) -> None:
@@ -230,7 +230,7 @@ class ThreadWriter:
         finally:
             self.close()
 
-    def _took(self, piece: bytes) -> None:
+    def _note_sent(self, piece: bytes) -> None:
         with self._lock:
             self.pending -= len(piece)
             empty = not self.pending

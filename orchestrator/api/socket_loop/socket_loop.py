@@ -178,10 +178,10 @@ class SocketLoop:
         With ``align``, ``call`` waits until the clock's next multiple of ``align`` seconds. Calls
         with the same ``align`` then run together.
         """
-        when = time.monotonic() + seconds
+        due_at = time.monotonic() + seconds
         if align:
-            when += -when % align
-        self._timers.add(when, call, owner)
+            due_at += -due_at % align
+        self._timers.add(due_at, call, owner)
 
     def read(
         self, read: Callable[[], T], arrived: Callable[[Future[T]], None], owner: LoopConnection
@@ -191,7 +191,7 @@ class SocketLoop:
         ``arrived`` runs in the socket loop's thread.
         """
         future = self._readers.submit(read)
-        future.add_done_callback(lambda done: self.call_soon(partial(arrived, done), owner))
+        future.add_done_callback(lambda finished: self.call_soon(partial(arrived, finished), owner))
 
     def watch(self, watched: Watched, *, writing: bool = False) -> None:
         """Call ``watched.ready`` when its socket can be read; with ``writing``, also when it can be
@@ -239,14 +239,14 @@ class SocketLoop:
 
     def _open_up(self) -> None:
         # If a step raises, the stack closes the descriptors of all earlier steps.
-        with contextlib.ExitStack() as undone:
-            self._selector = undone.enter_context(selectors.DefaultSelector())
-            self._woken, self._waker = map(undone.enter_context, socket.socketpair())
+        with contextlib.ExitStack() as cleanup:
+            self._selector = cleanup.enter_context(selectors.DefaultSelector())
+            self._woken, self._waker = map(cleanup.enter_context, socket.socketpair())
             self._woken.setblocking(False)
             self._waker.setblocking(False)
             self._selector.register(self._woken, selectors.EVENT_READ)
             self._readers = PrestartedThreadPool(READER_THREADS, "socket-loop-reader")
-            undone.pop_all()
+            cleanup.pop_all()
         self._unsubscribe = self._subscribe(self._publish)
 
     def _close_down(self) -> None:
@@ -265,9 +265,9 @@ class SocketLoop:
 
     def _concerns_any(self, events: Sequence[Event]) -> bool:
         return any(
-            waiting.concerns([event for event in events if event.root_id == root_id])
+            connection.concerns([event for event in events if event.root_id == root_id])
             for root_id in {event.root_id for event in events}
-            for waiting in tuple(self._by_root.get(root_id, ()))
+            for connection in tuple(self._by_root.get(root_id, ()))
         )
 
     def _wake(self) -> None:
@@ -280,9 +280,9 @@ class SocketLoop:
             while not self._closing:
                 self._turn()
         finally:
-            for waiting in tuple(self._waiting):
-                self._run_guarded(waiting.stopped)
-                self._run_guarded(partial(self.leave, waiting))
+            for connection in tuple(self._waiting):
+                self._run_guarded(connection.stopped)
+                self._run_guarded(partial(self.leave, connection))
             self._close_down()
 
     def _turn(self) -> None:
@@ -300,8 +300,8 @@ class SocketLoop:
     def _idle_seconds(self) -> float | None:
         if self._calls:
             return 0.0
-        due = self._timers.next_at
-        return None if due is None else max(0.0, due - time.monotonic())
+        next_at = self._timers.next_at
+        return None if next_at is None else max(0.0, next_at - time.monotonic())
 
     def _drain_waker(self) -> None:
         try:
@@ -316,22 +316,24 @@ class SocketLoop:
             for event in self._published.popleft():
                 by_root[event.root_id].append(event)
         for root_id, events in by_root.items():
-            for waiting in tuple(self._by_root.get(root_id, ())):
-                self._run_guarded(partial(waiting.published, events), waiting)
+            for connection in tuple(self._by_root.get(root_id, ())):
+                self._run_guarded(partial(connection.published, events), connection)
 
-    def _open(self, waiting: LoopConnection) -> None:
-        self._waiting.add(waiting)
-        self._by_root.setdefault(waiting.root_id, set()).add(waiting)
-        self._run_guarded(waiting.opened, waiting)
+    def _open(self, connection: LoopConnection) -> None:
+        self._waiting.add(connection)
+        self._by_root.setdefault(connection.root_id, set()).add(connection)
+        self._run_guarded(connection.opened, connection)
 
-    def _run_guarded(self, call: Callable[[], None], waiting: LoopConnection | None = None) -> None:
+    def _run_guarded(
+        self, call: Callable[[], None], connection: LoopConnection | None = None
+    ) -> None:
         # An error ends only the connection that caused it.
         try:
             call()
         except Exception:
             logger.exception("a waiting connection failed")
-            if waiting is not None:
-                self.leave(waiting)
+            if connection is not None:
+                self.leave(connection)
 
 
 def _no_thread(error: RuntimeError) -> Unavailable:

@@ -167,24 +167,24 @@ class EventStream(WaitingConnection):
         events = service.job_details.events(caller, job_id, self._sent, PAGE_EVENTS)
         return EventPage(ended=ended, events=events, members=members)
 
-    def _arrived(self, read: Future[EventPage]) -> None:
+    def _arrived(self, future: Future[EventPage]) -> None:
         self._reading = False
-        if not self._open or read.cancelled():
+        if not self._open or future.cancelled():
             return
-        if (error := read.exception()) is not None:
+        if (error := future.exception()) is not None:
             if not isinstance(error, NotFound):
                 logger.warning("cannot read the events of a stream; it ends", exc_info=error)
             self.drop()
             return
-        page = read.result()
+        page = future.result()
         self._members = page.members
         if page.reset_to is not None:
             self._sent = page.reset_to
             self._writer.write(sse_frame(self._sent, RESET, {"seq": self._sent}))
         self._send(page.events)
-        self._go_on_after(page)
+        self._continue_after(page)
 
-    def _go_on_after(self, page: EventPage) -> None:
+    def _continue_after(self, page: EventPage) -> None:
         if not self._open:
             return
         if page.may_have_more_after or self._read_again:
@@ -201,16 +201,16 @@ class EventStream(WaitingConnection):
 
     def _runs_again(self, events: Sequence[Event]) -> bool:
         """True if ``events`` show that a new run of the job has begun, and has not ended."""
-        mine = [event.kind for event in events if event.job_id == self._job_id]
-        turns = [kind for kind in mine if kind in _TURNS]
+        kinds = [event.kind for event in events if event.job_id == self._job_id]
+        turns = [kind for kind in kinds if kind in _TURNS]
         return bool(turns) and turns[-1] is not EventKind.JOB_ENDED
 
     def _send(self, events: Sequence[Event]) -> None:
-        new = [event for event in events if event.seq > self._sent]
-        if not new:
+        new_events = [event for event in events if event.seq > self._sent]
+        if not new_events:
             return
-        self._sent = new[-1].seq
-        self._writer.write(self._frames.of(new))
+        self._sent = new_events[-1].seq
+        self._writer.write(self._frames.of(new_events))
         if self._live and self._writer.pending > self._socket_loop.options.lag_limit_bytes:
             self._handle_lag()
 
@@ -249,10 +249,10 @@ class BriefStream(EventStream):
         page = super()._page()
         if not self._from_now and len(page.events) < MOST_BEHIND:
             return page
-        last = self._service.job_lists.last_seq(self._caller, self._job_id)
+        last_seq = self._service.job_lists.last_seq(self._caller, self._job_id)
         from_now, self._from_now = self._from_now, False
-        if from_now or last - self._sent > MOST_BEHIND:
-            return replace(page, events=(), reset_to=last)
+        if from_now or last_seq - self._sent > MOST_BEHIND:
+            return replace(page, events=(), reset_to=last_seq)
         return page
 
     def _handle_lag(self) -> None:

@@ -48,7 +48,7 @@ class FollowedLog(WaitingConnection):
         self._offset = 0
 
     def begin(self) -> None:
-        self._socket_loop.read(self._has_ended, self._looked, self)
+        self._socket_loop.read(self._has_ended, self._note_end, self)
 
     def published(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -65,13 +65,13 @@ class FollowedLog(WaitingConnection):
             self._file.close()
             self._file = None
 
-    def _looked(self, look: Future[bool]) -> None:
-        if not self._open or look.cancelled():
+    def _note_end(self, future: Future[bool]) -> None:
+        if not self._open or future.cancelled():
             return
-        if look.exception() is not None:
+        if future.exception() is not None:
             self.drop()
             return
-        self._ended = self._ended or look.result()
+        self._ended = self._ended or future.result()
         self._poll()
 
     def _poll(self) -> None:

@@ -157,33 +157,35 @@ class WaitingResponse(Response, ABC):
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
-            taken = _take_socket(environ)
-            if taken is not None:
-                return self._waiting(environ, start_response, taken)
+            duplicate = _duplicate_socket(environ)
+            if duplicate is not None:
+                return self._pass_to_loop(environ, start_response, duplicate)
             if self._threads.take():
-                return self._threaded(environ, start_response)
+                return self._answer_in_thread(environ, start_response)
         except (OSError, Unavailable):
             pass  # no descriptor is available, or the server is stopping
         return self._refusal(environ, start_response)
 
     @abstractmethod
-    def _waiting(
-        self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
+    def _pass_to_loop(
+        self, environ: WSGIEnvironment, start_response: StartResponse, duplicate: socket.socket
     ) -> Iterable[bytes]:
-        """Pass the detached connection ``taken`` to the socket loop."""
+        """Pass the detached connection ``duplicate`` to the socket loop."""
 
     @abstractmethod
-    def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _answer_in_thread(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
         """Return the body of the answer, for which the request's thread waits.
 
         The thread counts toward the limit of ``Threads``.
         """
 
-    def _hand_over(self, taken: socket.socket, *, chunked: bool) -> None:
+    def _park(self, duplicate: socket.socket, *, chunked: bool) -> None:
         try:
-            self._connection.park(SocketWriter(self._socket_loop, taken, chunked=chunked))
+            self._connection.park(SocketWriter(self._socket_loop, duplicate, chunked=chunked))
         except (OSError, Unavailable):
-            taken.close()  # the server is stopping, and the caller repeats the call
+            duplicate.close()  # the server is stopping, and the caller repeats the call
 
     def _thread_writer(self) -> ThreadWriter:
         writer = ThreadWriter(self._socket_loop, self._threads.release)
@@ -198,27 +200,29 @@ class WaitingResponse(Response, ABC):
 class WaitingStream(WaitingResponse):
     """A response that sends its head at once, and its body in pieces during the wait."""
 
-    def _waiting(
-        self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
+    def _pass_to_loop(
+        self, environ: WSGIEnvironment, start_response: StartResponse, duplicate: socket.socket
     ) -> Iterable[bytes]:
         write = start_response(self.status, self.get_wsgi_headers(environ).to_wsgi_list())
         task = _task(write)
         try:
             write(b"")  # only the head
         except BaseException:
-            taken.close()
+            duplicate.close()
             raise
         if task.channel.total_outbufs_len:
             # Unsent data of an earlier answer is pending. The socket loop would send the stream's
             # data before the head.
-            taken.close()
+            duplicate.close()
             return self._thread_writer() if self._threads.take() else []
         chunked = task.chunked_response
-        _let_go(task)
-        self._hand_over(taken, chunked=chunked)
+        _detach(task)
+        self._park(duplicate, chunked=chunked)
         return []
 
-    def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _answer_in_thread(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
         writer = self._thread_writer()
         start_response(self.status, self.get_wsgi_headers(environ).to_wsgi_list())
         return writer
@@ -227,22 +231,24 @@ class WaitingStream(WaitingResponse):
 class WaitingReply(WaitingResponse):
     """A response that is sent as a whole, after the wait."""
 
-    def _waiting(
-        self, environ: WSGIEnvironment, start_response: StartResponse, taken: socket.socket
+    def _pass_to_loop(
+        self, environ: WSGIEnvironment, start_response: StartResponse, duplicate: socket.socket
     ) -> Iterable[bytes]:
         # Call start_response only to get access to the task. This head is never written.
-        _let_go(_task(start_response(self.status, [])))
-        self._hand_over(taken, chunked=False)
+        _detach(_task(start_response(self.status, [])))
+        self._park(duplicate, chunked=False)
         return []
 
-    def _threaded(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    def _answer_in_thread(
+        self, environ: WSGIEnvironment, start_response: StartResponse
+    ) -> Iterable[bytes]:
         reply = self._thread_writer().reply()
         if reply is None:
             return self._refusal(environ, start_response)
         return plain(reply)(environ, start_response)
 
 
-def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
+def _duplicate_socket(environ: WSGIEnvironment) -> socket.socket | None:
     """Return a duplicate of the connection's socket; None if the request's thread must wait.
 
     The thread must wait if the server is not waitress, or an earlier answer is not completely sent.
@@ -250,8 +256,8 @@ def _take_socket(environ: WSGIEnvironment) -> socket.socket | None:
     channel = getattr(environ.get("waitress.client_disconnected"), "__self__", None)
     if not isinstance(channel, HTTPChannel) or channel.total_outbufs_len:
         return None
-    taken: socket.socket = channel.socket.dup()
-    return taken
+    duplicate: socket.socket = channel.socket.dup()
+    return duplicate
 
 
 def _task(write: Any) -> WSGITask:
@@ -261,7 +267,7 @@ def _task(write: Any) -> WSGITask:
     return task
 
 
-def _let_go(task: WSGITask) -> None:
+def _detach(task: WSGITask) -> None:
     """Make waitress close its descriptor without writing to the connection."""
     task.wrote_header = True
     task.chunked_response = False

@@ -51,7 +51,7 @@ class PendingWait(WaitingConnection):
         self._check_soon()
 
     def concerns(self, events: Sequence[Event]) -> bool:
-        return any(self._matters(event) for event in events)
+        return any(self._may_end_wait(event) for event in events)
 
     def published(self, events: Sequence[Event]) -> None:
         if self.concerns(events):
@@ -64,7 +64,7 @@ class PendingWait(WaitingConnection):
     def stopped(self) -> None:
         self._writer.respond(self._stopping)
 
-    def _matters(self, event: Event) -> bool:
+    def _may_end_wait(self, event: Event) -> bool:
         if event.kind is EventKind.JOB_ENDED:
             return event.job_id == self._job_id
         # A waiting worker must acquire a slot before it gets the answer. An event of the worker
@@ -78,11 +78,11 @@ class PendingWait(WaitingConnection):
         self._checking, self._check_again = True, False
         self._socket_loop.read(self._check, self._after_check, self)
 
-    def _after_check(self, check: Future[Job | None]) -> None:
+    def _after_check(self, future: Future[Job | None]) -> None:
         self._checking = False
-        if not self._open or check.cancelled():
+        if not self._open or future.cancelled():
             return
-        if check.exception() is not None or check.result() is not None:
+        if future.exception() is not None or future.result() is not None:
             self._reply()  # the answer reports the error, if there is one
         elif self._check_again:
             self._check_soon()
@@ -92,14 +92,14 @@ class PendingWait(WaitingConnection):
             self._answering = True
             self._socket_loop.read(self._answer, self._send, self)
 
-    def _send(self, answer: Future[Reply]) -> None:
-        if not self._open or answer.cancelled():
+    def _send(self, future: Future[Reply]) -> None:
+        if not self._open or future.cancelled():
             return
-        if answer.exception() is not None:
-            logger.error("cannot answer a waiting request", exc_info=answer.exception())
+        if future.exception() is not None:
+            logger.error("cannot answer a waiting request", exc_info=future.exception())
             self.drop()
             return
-        self._writer.respond(answer.result())
+        self._writer.respond(future.result())
 
 
 class PendingLock(PendingWait):
@@ -124,7 +124,7 @@ class PendingLock(PendingWait):
             call.job,
             waiter=call.key,
             seconds=seconds,
-            check=partial(_decided, service, call),
+            check=partial(_job_if_decided, service, call),
             answer=answer,
             stopping=stopping,
         )
@@ -132,24 +132,24 @@ class PendingLock(PendingWait):
         self._drop: Callable[[], None] = partial(service.locks.drop, call)
 
     def begin(self) -> None:
-        self._call.decision_stored.add_done_callback(self._settled)
+        self._call.decision_stored.add_done_callback(self._on_decision)
         super().begin()
 
-    def _settled(self, _: Future[None]) -> None:
+    def _on_decision(self, _: Future[None]) -> None:
         """Check again whether the call can be answered. Any thread may call."""
         self._socket_loop.call_soon(self._check_soon, self)
 
     def disconnected(self) -> None:
         # If the client's request for leases stayed in the queue, it would block other workers.
-        self._socket_loop.read(self._drop, _dropped, self)
+        self._socket_loop.read(self._drop, _ignore_error, self)
         super().disconnected()
 
 
-def _decided(service: Service, call: LockCall) -> Job | None:
+def _job_if_decided(service: Service, call: LockCall) -> Job | None:
     return call.job if service.locks.can_be_answered(call) else None
 
 
-def _dropped(done: Future[None]) -> None:
+def _ignore_error(future: Future[None]) -> None:
     """Ignore an error of dropping a lock request.
 
     A lock request that was not dropped stays until the end of the worker's attempt.
