@@ -52,19 +52,19 @@ def clis(job: Job, workers: Sequence[Worker]) -> Iterator[tuple[str, Worker | No
     The name is from the caller. The obstacle is the reason why a tool is unavailable; "" for an
     available tool. An unavailable tool has no worker.
     """
-    labels, rest = job.config.labels, iter(workers)
+    labels, remaining = job.config.labels, iter(workers)
     place = 0
     while (name := labels.get(f"{CLI}{place}")) is not None:
         obstacle = labels.get(f"{OBSTACLE}{place}", "")
-        yield name, None if obstacle else next(rest, None), obstacle
+        yield name, None if obstacle else next(remaining, None), obstacle
         place += 1
 
 
 def task_answer(job: Job, workers: Sequence[Worker]) -> Task:
     results = [_result(*each) for each in clis(job, workers)] if job.status.ended else None
     succeeded = sum(each.status == "success" for each in results or ())
-    lacks = job.status is JobStatus.PARTIAL
-    named = {each.id: name for name, each, _ in clis(job, workers) if each is not None}
+    is_partial = job.status is JobStatus.PARTIAL
+    tool_names = {each.id: name for name, each, _ in clis(job, workers) if each is not None}
     best = best_worker(workers) if results else None
     return Task(
         id=task_uuid(job.id),
@@ -77,10 +77,10 @@ def task_answer(job: Job, workers: Sequence[Worker]) -> Task:
         cli_results=results,
         success_count=None if results is None else succeeded,
         # A partial result counts as at least one failure, even if each tool succeeded.
-        failure_count=None if results is None else max(int(lacks), len(results) - succeeded),
+        failure_count=None if results is None else max(int(is_partial), len(results) - succeeded),
         total_cost=known_sum(each.cost for each in results or ()),
         total_duration=seconds_between(job.started_at, job.ended_at),
-        best_cli=named.get(best.id) if best else None,
+        best_cli=tool_names.get(best.id) if best else None,
         error=None if job.status is JobStatus.COMPLETED else (job.reason or None),
     )
 
@@ -116,35 +116,35 @@ def merged_cli(job: Job, workers: Sequence[Worker], cli_name: str | None) -> tup
         raise Conflict(
             f"cannot merge task {task_id}: it is {status}; only a completed task can be merged"
         )
-    best, named = best_worker(workers), list(clis(job, workers))
-    for name, worker, obstacle in named:
+    best, tools = best_worker(workers), list(clis(job, workers))
+    for name, worker, obstacle in tools:
         if (worker is best and best is not None) if cli_name is None else name == cli_name:
             if worker is None or not worker.status.succeeded:
-                why = obstacle if worker is None else worker.reason
+                reason = obstacle if worker is None else worker.reason
                 raise Conflict(
-                    f"tool {name} did not succeed: {why}; send the cli_name of a successful tool"
+                    f"tool {name} did not succeed: {reason}; send the cli_name of a successful tool"
                 )
             return name, worker
     if cli_name is None:
         raise Conflict(f"task {task_id} has no successful result to merge")
-    known = ", ".join(name for name, _, _ in named)
+    names = ", ".join(name for name, _, _ in tools)
     raise InvalidRequest(
-        f"{cli_name[:100]!r} is not a tool of this task; its tools: {known}", field="cli_name"
+        f"{cli_name[:100]!r} is not a tool of this task; its tools: {names}", field="cli_name"
     )
 
 
 def conflicts_answer(
     service: Service, caller: Caller, job: Job, name: str, worker: Worker
 ) -> TaskConflicts:
-    found = _conflicts(service, caller, job, worker)
+    conflicts = _conflicts(service, caller, job, worker)
     return TaskConflicts(
         task_id=task_uuid(job.id),
         cli_name=name,
         source_branch=short(worker_branch(worker)) if has_worktree(worker) else "",
-        can_auto_merge=not found,
-        conflicts=found,
+        can_auto_merge=not conflicts,
+        conflicts=conflicts,
         files_changed=list(result_of(worker).files_created),
-        message=f"files in conflict: {len(found)}" if found else "no conflicts",
+        message=f"files in conflict: {len(conflicts)}" if conflicts else "no conflicts",
     )
 
 
@@ -155,28 +155,28 @@ def merged_answer(
         task_uuid(job.id),
         service.job_details.merge_record(caller, job.id) if done else {},
     )
-    merged, found = worker.id in record.get("merged", ()), []
+    merged, conflicts = worker.id in record.get("merged", ()), []
     message = f"The merge of task {task_id} is still running; see GET /api/v1/tasks/{task_id}"
     if done:
-        found = _conflicts(service, caller, job, worker)
-        why = record.get("reasons", {}).get(worker.id) or "conflicts" * bool(found)
-        outcome = "" if merged else f": not merged ({why or 'merge_strategy is manual'})"
+        conflicts = _conflicts(service, caller, job, worker)
+        reason = record.get("reasons", {}).get(worker.id) or "conflicts" * bool(conflicts)
+        outcome = "" if merged else f": not merged ({reason or 'merge_strategy is manual'})"
         message = f"Merge task {task_id} results from {name}{outcome}"
     return TaskMerged(
         task_id=task_id,
         strategy=record.get("strategy") or job.config.merge_strategy,
         success=merged,
         merged_files=list(result_of(worker).files_created) if merged else [],
-        conflicts=found,
+        conflicts=conflicts,
         commit_hash=record.get("commit") or None,
         message=message,
     )
 
 
 def _conflicts(service: Service, caller: Caller, job: Job, worker: Worker) -> list[str]:
-    found = service.job_details.merge_record(caller, job.id).get("conflicts", ())
-    mine = (each for each in found if each["worker_id"] == worker.id)
-    return sorted({each["path"] for each in mine if not each.get("resolved")})
+    conflicts = service.job_details.merge_record(caller, job.id).get("conflicts", ())
+    own_conflicts = (each for each in conflicts if each["worker_id"] == worker.id)
+    return sorted({each["path"] for each in own_conflicts if not each.get("resolved")})
 
 
 def executor_stats(service: Service, caller: Caller) -> ExecutorStats:

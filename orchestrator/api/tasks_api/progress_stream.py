@@ -37,7 +37,7 @@ class TaskProgress(EventStream):
         self._workers: Sequence[Worker] = ()
 
     def begin(self) -> None:
-        self._say("connected", message="Connected to progress stream")
+        self._send_event("connected", message="Connected to progress stream")
         if not self._sent:
             for name, worker, obstacle in clis(self._job, ()):
                 if worker is None and obstacle:
@@ -71,7 +71,7 @@ class TaskProgress(EventStream):
     def _finish(self) -> None:
         status = STATUS_OF[self._job.status]
         message = self._job.reason or f"Task {status}"
-        self._say("task_complete", self._sent, status=status, message=message)
+        self._send_event("task_complete", self._sent, status=status, message=message)
         super()._finish()
 
     def _error(self, error: str) -> None:
@@ -80,15 +80,17 @@ class TaskProgress(EventStream):
         super()._finish()
 
     def _break_silence(self) -> None:
-        quiet = time.monotonic() - self._writer.progress_at
+        silence = time.monotonic() - self._writer.progress_at
         if self._done:
             return
-        if quiet >= SILENCE_SECONDS and not self._writer.pending:
+        if silence >= SILENCE_SECONDS and not self._writer.pending:
             self._writer.write(_sse("heartbeat", {"timestamp": _now()}))
-            quiet = 0.0
-        self._socket_loop.call_after(max(0.05, SILENCE_SECONDS - quiet), self._break_silence, self)
+            silence = 0.0
+        self._socket_loop.call_after(
+            max(0.05, SILENCE_SECONDS - silence), self._break_silence, self
+        )
 
-    def _say(self, name: str, number: int | None = None, **values: object) -> None:
+    def _send_event(self, name: str, number: int | None = None, **values: object) -> None:
         payload = {"task_id": task_uuid(self._job_id), **values, "timestamp": _now()}
         self._writer.write(_sse(name, payload, number))
 
@@ -103,8 +105,8 @@ class TaskProgress(EventStream):
     def _worker_frame(self, event: Event, name: str, worker: Worker) -> bytes:
         reason = str(event.data.get("reason") or "")
         if event.kind is not EventKind.WORKER_ENDED:
-            words = reason or f"{event.kind.replace('_', ' ')}: {worker.agent}"
-            return self._progress(name, "working", words, event)
+            message = reason or f"{event.kind.replace('_', ' ')}: {worker.agent}"
+            return self._progress(name, "working", message, event)
         status = "done" if "success" in str(event.data["status"]) else "failed"
         return self._progress(
             name,

@@ -44,8 +44,8 @@ def job_id_of(task_id: str) -> str:
 
     Raise NotFound for an invalid id.
     """
-    found = _UUID.fullmatch(task_id)
-    return found[1].lower() if found else checked_job_id(task_id)
+    match = _UUID.fullmatch(task_id)
+    return match[1].lower() if match else checked_job_id(task_id)
 
 
 def is_task(job: Job) -> bool:
@@ -70,25 +70,25 @@ def submission_of(
     obstacles = _obstacles(assignments, {each.name: each for each in agents})
     labels = dict([LABEL])
     labels |= {f"{CLI}{place}": each.cli_name for place, each in enumerate(assignments)}
-    labels |= {f"{OBSTACLE}{at}": text[:LONGEST_LABEL] for at, text in obstacles.items()}
+    labels |= {f"{OBSTACLE}{place}": text[:LONGEST_LABEL] for place, text in obstacles.items()}
     if body.created_by is not None:
         labels[CREATED_BY] = body.created_by
-    able = [each for place, each in enumerate(assignments) if place not in obstacles]
-    shared = _common_context(able)
+    usable = [each for place, each in enumerate(assignments) if place not in obstacles]
+    shared = _common_context(usable)
     task = TaskSpec(
         id="task_1",
         prompt=body.description,
         context=context_text(shared),
-        agents=tuple(_agent(each.cli_name) for each in able),
+        agents=tuple(_agent(each.cli_name) for each in usable),
         candidate_settings=tuple(
             CandidateSettings(
                 model=each.model,
                 timeout=each.timeout,
                 context=context_text(
-                    {name: x for name, x in each.context.items() if name not in shared}
+                    {name: value for name, value in each.context.items() if name not in shared}
                 ),
             )
-            for each in able
+            for each in usable
         ),
     )
     config = ConfigRequest(
@@ -127,8 +127,8 @@ def _obstacles(
     if unknown:
         raise invalid(unknown)
     names = [_agent(each.cli_name) for each in assignments]
-    found = {place: _obstacle(name, agents) for place, name in enumerate(names)}
-    obstacles = {place: text for place, text in found.items() if text}
+    reasons = {place: _obstacle(name, agents) for place, name in enumerate(names)}
+    obstacles = {place: text for place, text in reasons.items() if text}
     if len(obstacles) == len(assignments):
         raise invalid([_fault(*each) for each in obstacles.items()])
     return obstacles
@@ -146,8 +146,8 @@ def _fault(place: int, detail: str) -> Fault:
     return Fault(place=("cli_assignments", place, "cli_name"), detail=detail, type="agent")
 
 
-def _common_context(able: Sequence[CliAssignment]) -> Mapping[str, Any]:
-    first, *others = able
+def _common_context(assignments: Sequence[CliAssignment]) -> Mapping[str, Any]:
+    first, *others = assignments
     return {
         name: value
         for name, value in first.context.items()

@@ -48,20 +48,20 @@ def create_task() -> Response:
 
 def list_tasks() -> Response:
     query = reading.query(TasksQuery)
-    wanted = [job for job, task in answers.STATUS_OF.items() if task is query.status]
-    found = service().job_lists.jobs(
+    statuses = [job for job, task in answers.STATUS_OF.items() if task is query.status]
+    page = service().job_lists.jobs(
         caller(),
-        JobFilter(statuses=wanted, depth=0, labels=[LABEL]),
+        JobFilter(statuses=statuses, depth=0, labels=[LABEL]),
         page=query.page,
         page_size=query.page_size,
     )
     details = [
-        service().job_details.detail(caller(), each.id, with_tasks=False) for each in found.jobs
+        service().job_details.detail(caller(), each.id, with_tasks=False) for each in page.jobs
     ]
     return _answer(
         Tasks(
             tasks=[answers.task_answer(each.job, each.workers) for each in details],
-            total=found.total,
+            total=page.total,
             page=query.page,
             page_size=query.page_size,
         )
@@ -71,10 +71,10 @@ def list_tasks() -> Response:
 def get_task_stats() -> Response:
     reading.query(NoQuery)
     running = [job for job, task in answers.STATUS_OF.items() if task is TaskStatus.RUNNING]
-    wanted = JobFilter(statuses=running, depth=0, labels=[LABEL])
-    found = service().job_lists.jobs(caller(), wanted, page=1, page_size=1)
+    job_filter = JobFilter(statuses=running, depth=0, labels=[LABEL])
+    page = service().job_lists.jobs(caller(), job_filter, page=1, page_size=1)
     stats = answers.executor_stats(service(), caller())
-    return _answer(TaskStats(running_tasks=found.total, executor_stats=stats))
+    return _answer(TaskStats(running_tasks=page.total, executor_stats=stats))
 
 
 def get_task(task: str) -> Response:
@@ -124,8 +124,8 @@ def merge_task(task: str) -> Response:
     workers = service().job_details.detail(caller(), job.id, with_tasks=False).workers
     name, worker = answers.merged_cli(job, workers, query.cli_name or body.cli_name)
     if worker.chosen is False:
-        why = "merge of /api/v1/tasks"
-        service().merges.choose(caller(), job.id, worker.task_id, worker.id, why)
+        reason = "merge of /api/v1/tasks"
+        service().merges.choose(caller(), job.id, worker.task_id, worker.id, reason)
     strategy = query.strategy or body.strategy or job.config.merge_strategy
     done = service().merges.merge(caller(), job.id, MergeChoice(strategy=strategy))
     merged = answers.merged_answer(service(), caller(), job, name, worker, done=done)
