@@ -153,9 +153,9 @@ def answer(request: Request, tools: Sequence[Mapping[str, Any]]) -> Values:
     Raise RpcError -32601 for an unknown method.
     """
     if request.method == "initialize":
-        return _initialized(request)
+        return _initialize_result(request)
     if request.method == "server/discover":
-        return _discovered()
+        return _discovery_result()
     if request.method == "ping":
         return {}
     if request.method == "tools/list":
@@ -163,7 +163,7 @@ def answer(request: Request, tools: Sequence[Mapping[str, Any]]) -> Values:
     raise request.error(METHOD_NOT_FOUND, f"unknown method {request.method[:100]!r}")
 
 
-def _initialized(request: Request) -> Values:
+def _initialize_result(request: Request) -> Values:
     requested = request.params.get("protocolVersion")
     version = requested if requested in HANDSHAKE else HANDSHAKE[0]
     return {
@@ -174,7 +174,7 @@ def _initialized(request: Request) -> Values:
     }
 
 
-def _discovered() -> Values:
+def _discovery_result() -> Values:
     return {
         "supportedVersions": list(VERSIONS),
         "capabilities": CAPABILITIES,

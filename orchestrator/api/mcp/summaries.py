@@ -67,7 +67,7 @@ def job_status(service: Service, detail: Detail) -> Values:
         "workers": counts(detail.workers),
         "by_name": shown,
         **_omitted_worker_fields(detail, len(shown)),
-        **_used(detail.workers),
+        **_usage_field(detail.workers),
         "left": dict(detail.left),
         **({} if job.status.ended else _what_next(service, detail)),
     }
@@ -114,7 +114,7 @@ def job_results(service: Service, caller: Caller, detail: Detail) -> Values:
         **({"changes": answer.changes} if answer and answer.changes else {}),
         "final_report": str(service.job_details.final_report(job)),
         "workspace": str(service.job_details.workspace(job)),
-        **_used(detail.workers),
+        **_usage_field(detail.workers),
         "left": dict(detail.left),
     }
 
@@ -152,7 +152,7 @@ def _task(task: answers.status.TaskResult, longest: int) -> Values:
     }
 
 
-def _used(workers: Sequence[Worker]) -> Values:
+def _usage_field(workers: Sequence[Worker]) -> Values:
     usage = usage_answer([result_of(worker).usage for worker in workers])
     used = usage.model_dump(exclude_none=True)
     return {"used": used} if used else {}

@@ -39,12 +39,12 @@ def edit_plan(job_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id>/approve")
 def approve_job(job_id: str) -> Response:
-    return _plan_decided(job_id, service().plans.approve)
+    return _decide_plan(job_id, service().plans.approve)
 
 
 @blueprint.post("/jobs/<job_id>/reject")
 def reject_job(job_id: str) -> Response:
-    return _plan_decided(job_id, service().plans.reject)
+    return _decide_plan(job_id, service().plans.reject)
 
 
 @blueprint.get("/jobs/<job_id>/tasks/<task_id>/question")
@@ -58,22 +58,22 @@ def get_question(job_id: str, task_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id>/tasks/<task_id>/approve")
 def approve_task(job_id: str, task_id: str) -> Response:
-    return _answered(job_id, task_id, Decision.APPROVE)
+    return _answer_question(job_id, task_id, Decision.APPROVE)
 
 
 @blueprint.post("/jobs/<job_id>/tasks/<task_id>/reject")
 def reject_task(job_id: str, task_id: str) -> Response:
-    return _answered(job_id, task_id, Decision.REJECT)
+    return _answer_question(job_id, task_id, Decision.REJECT)
 
 
-def _plan_decided(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Response:
+def _decide_plan(job_id: str, decide: Callable[[Caller, str, str], Job]) -> Response:
     reading.query(NoQuery)
     comment = reading.body(requests.job_control.AnswerRequest, optional=True).comment
     job = decide(caller(), checked_job_id(job_id), comment)
     return job_accepted(job)
 
 
-def _answered(job_id: str, task_id: str, decision: Decision) -> Response:
+def _answer_question(job_id: str, task_id: str, decision: Decision) -> Response:
     reading.query(NoQuery)
     comment = reading.text_body(requests.job_control.AnswerRequest, optional=True).comment
     job = service().questions.answer(caller(), checked_job_id(job_id), task_id, decision, comment)

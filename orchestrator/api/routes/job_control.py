@@ -31,7 +31,7 @@ def orchestrate() -> Response:
     reading.query(NoQuery)
     request = reading.body(requests.job.OrchestrateRequest)
     submission = request.to_submission(reading.idempotency_key())
-    return _accepted(service().submissions.submit(caller(), submission))
+    return _accepted_response(service().submissions.submit(caller(), submission))
 
 
 @blueprint.post("/jobs/<job_id>/retry")
@@ -40,7 +40,7 @@ def retry_job(job_id: str) -> Response:
     request = reading.body(requests.job.RetryRequest, optional=True)
     job = service().submissions.retry(caller(), checked_job_id(job_id), request.config.to_config())
     left = service().job_details.detail(caller(), job.id, with_tasks=False).left
-    return _accepted(Accepted(job=job, left=left))
+    return _accepted_response(Accepted(job=job, left=left))
 
 
 @blueprint.post("/jobs/<job_id>/pause")
@@ -81,12 +81,12 @@ def raise_budget(job_id: str) -> Response:
 
 @blueprint.post("/jobs/<job_id>/cancel")
 def cancel_job(job_id: str) -> Response:
-    return _cancelled(job_id)
+    return _cancel(job_id)
 
 
 @blueprint.delete("/jobs/<job_id>")
 def delete_job(job_id: str) -> Response:
-    return _cancelled(job_id)
+    return _cancel(job_id)
 
 
 @blueprint.post("/jobs/<job_id>/remove")
@@ -122,7 +122,7 @@ def job_accepted(job: Job) -> Response:
     return json_answer(decided_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job.id)}/status")
 
 
-def _cancelled(job_id: str) -> Response:
+def _cancel(job_id: str) -> Response:
     reading.query(NoQuery)
     reading.body(requests.job.EmptyRequest, optional=True)
     previous = service().access.job(caller(), checked_job_id(job_id))
@@ -132,6 +132,6 @@ def _cancelled(job_id: str) -> Response:
     return json_answer(cancel_answer(job), HTTPStatus.ACCEPTED, f"{job_path(job_id)}/status")
 
 
-def _accepted(accepted: Accepted) -> Response:
+def _accepted_response(accepted: Accepted) -> Response:
     location = f"{job_path(accepted.job.id)}/status"
     return json_answer(accepted_answer(accepted), HTTPStatus.ACCEPTED, location)

@@ -50,14 +50,14 @@ def mcp_message() -> Response:
         rpc_request = protocol.request_of(message)
         _check_version(rpc_request)
     except RpcError as error:
-        return _failed(error, HTTPStatus.BAD_REQUEST)
+        return _error_response(error, HTTPStatus.BAD_REQUEST)
     if rpc_request is None:
         return Response(status=HTTPStatus.ACCEPTED)
     try:
-        return _answered(rpc_request)
+        return _answer_request(rpc_request)
     except RpcError as error:
         status = STATUS_OF.get(error.code, HTTPStatus.BAD_REQUEST)
-        return _failed(error, status if rpc_request.stateless else HTTPStatus.OK)
+        return _error_response(error, status if rpc_request.stateless else HTTPStatus.OK)
 
 
 def _check_version(rpc_request: Request | None) -> None:
@@ -92,7 +92,7 @@ def _header(name: str) -> str | None:
         return None
 
 
-def _answered(rpc_request: Request) -> Response:
+def _answer_request(rpc_request: Request) -> Response:
     from orchestrator.api.mcp.tool_execution import error_result, validated_call
 
     if rpc_request.method != "tools/call":
@@ -101,13 +101,13 @@ def _answered(rpc_request: Request) -> Response:
         return _json(rpc_request.reply(protocol.answer(rpc_request, tools)))
     call = protocol.call_of(rpc_request)
     try:
-        return _called(rpc_request, validated_call(call))
+        return _call_tool(rpc_request, validated_call(call))
     except Exception as error:
         request.environ.pop(READS, None)  # rejected calls are logged, also calls that only read
         return _json(rpc_request.reply(error_result(error)))
 
 
-def _called(rpc_request: Request, call: "ToolCall") -> Response:
+def _call_tool(rpc_request: Request, call: "ToolCall") -> Response:
     from orchestrator.api.mcp.tool_execution import ToolContext, check_caller, run_tool
 
     request.environ[TOOL] = call.tool.name
@@ -153,5 +153,5 @@ def _json(values: Values, status: HTTPStatus = HTTPStatus.OK) -> Response:
     return Response(body, status=status, mimetype=JSON, headers=[NO_STORE])
 
 
-def _failed(error: RpcError, status: HTTPStatus) -> Response:
+def _error_response(error: RpcError, status: HTTPStatus) -> Response:
     return _json(error.reply(), status)

@@ -46,11 +46,11 @@ def brief_values(event: Event) -> Mapping[str, object]:
     if state := status or _STATES.get(event.kind):
         values["st"] = state
     if event.kind is EventKind.WORKER_USED:
-        values |= _used(event.data)
+        values |= _usage_values(event.data)
     return {**values, "at": round(event.at, 3)}
 
 
-def _used(data: Mapping[str, object]) -> Mapping[str, object]:
+def _usage_values(data: Mapping[str, object]) -> Mapping[str, object]:
     token_counts = [value for name in _TOKENS if isinstance(value := data.get(name), int)]
     cost = data.get("cost_usd")
     return {

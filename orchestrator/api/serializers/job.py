@@ -192,7 +192,7 @@ def worker_answer(
         agent=worker.agent,
         status=worker.status,
         reason=worker.reason,
-        waiting_for=_waiting(worker),
+        waiting_for=_waiting_answer(worker),
         started_at=moment_or_none(worker.started_at),
         ended_at=moment_or_none(worker.ended_at),
         seconds=_seconds(worker, begun_attempts),
@@ -255,7 +255,7 @@ def _feedback(feedback: Feedback) -> answers.messages_and_feedback.FeedbackAnswe
     )
 
 
-def _waiting(worker: Worker) -> answers.job.WaitingAnswer | None:
+def _waiting_answer(worker: Worker) -> answers.job.WaitingAnswer | None:
     waiting = worker.waiting_for
     return answers.job.WaitingAnswer(kind=waiting.kind, name=waiting.name) if waiting else None
 
@@ -337,7 +337,7 @@ def _tree_worker(
         agent=worker.agent,
         status=worker.status,
         reason=worker.reason,
-        waiting_for=_waiting(worker),
+        waiting_for=_waiting_answer(worker),
         seconds=worker_seconds(worker),
         usage=usage_answer([used]) if is_known(used) else None,
         child_jobs=child_jobs,

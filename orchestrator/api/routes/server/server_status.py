@@ -101,15 +101,15 @@ def get_nodes() -> Response:
 
 @blueprint.post("/api/v1/nodes/<name>/drain")
 def drain_node(name: str) -> Response:
-    return _drained(name, drained=True)
+    return _drain(name, drained=True)
 
 
 @blueprint.post("/api/v1/nodes/<name>/undrain")
 def undrain_node(name: str) -> Response:
-    return _drained(name, drained=False)
+    return _drain(name, drained=False)
 
 
-def _drained(name: str, *, drained: bool) -> Response:
+def _drain(name: str, *, drained: bool) -> Response:
     request.query(NoQuery)
     request.body(requests.job.EmptyRequest, optional=True)
     node = _node_answer(service().server_status.drain_node(caller(), name, drained=drained))

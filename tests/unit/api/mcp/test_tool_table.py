@@ -253,8 +253,8 @@ def test_what_agents_used_is_told_when_it_is_known(
     [worker] = service.workers_of(submitted(client, service))
     used = Usage(steps=3, input_tokens=10)
 
-    assert summaries._used([worker]) == {}
-    assert summaries._used([replace(worker, result=WorkerResult(usage=used))]) == {
+    assert summaries._usage_field([worker]) == {}
+    assert summaries._usage_field([replace(worker, result=WorkerResult(usage=used))]) == {
         "used": {"steps": 3, "input_tokens": 10}
     }
 
