@@ -88,8 +88,8 @@ def comparisons(
     by_task: dict[str, list[Worker]] = {task.id: [] for task in tasks}
     for worker in workers:
         by_task.setdefault(worker.task_id, []).append(worker)
-    asked = {reviewer.task_id: reviewer for reviewer in reviewers}
-    return [_comparison(task, by_task[task.id], asked.get(task.id)) for task in tasks]
+    reviewer_by_task = {reviewer.task_id: reviewer for reviewer in reviewers}
+    return [_comparison(task, by_task[task.id], reviewer_by_task.get(task.id)) for task in tasks]
 
 
 def compared(
@@ -102,17 +102,17 @@ def compared(
     return comparisons([task], workers, reviewers)[0]
 
 
-def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) -> Comparison:
-    made = any(each.result and each.result.standing for each in own)
-    ended = all(each.status.ended for each in own)
-    best = chosen(own) if made or (ended and len(own) == 1) else None
-    counting = counted_new_tests(own, task.words)
+def _comparison(task: TaskSpec, workers: Sequence[Worker], reviewer: Worker | None) -> Comparison:
+    is_ranked = any(each.result and each.result.standing for each in workers)
+    all_ended = all(each.status.ended for each in workers)
+    best = chosen(workers) if is_ranked or (all_ended and len(workers) == 1) else None
+    new_tests = counted_new_tests(workers, task.words)
     rows = sorted(
-        (_candidate_row(each, best, len(counting[each.id])) for each in own),
+        (_candidate_row(each, best, len(new_tests[each.id])) for each in workers),
         key=lambda row: float("inf") if row.place is None else row.place,
     )
     return Comparison(
-        job_id=own[0].job_id if own else "",
+        job_id=workers[0].job_id if workers else "",
         task_id=task.id,
         title=task.title,
         chosen=best.id if best else None,
@@ -126,8 +126,8 @@ def _comparison(task: TaskSpec, own: Sequence[Worker], reviewer: Worker | None) 
 def _candidate_row(worker: Worker, best: Worker | None, new_tests_counted: int) -> CandidateRow:
     result = worker.result or WorkerResult()
     standing, change = result.standing, result.change
-    counted = [gate.tests for gate in result.gates if gate.tests is not None]
-    of_base = [gate.base_tests for gate in result.gates if gate.base_tests is not None]
+    test_counts = [gate.tests for gate in result.gates if gate.tests is not None]
+    base_test_counts = [gate.base_tests for gate in result.gates if gate.base_tests is not None]
     cost = standing.cost_usd if standing else None
     return CandidateRow(
         worker_id=worker.id,
@@ -141,8 +141,8 @@ def _candidate_row(worker: Worker, best: Worker | None, new_tests_counted: int) 
         gates_passed=sum(gate.outcome is GateOutcome.PASSED for gate in result.gates),
         gates_failed=tuple(gate.name for gate in result.gates if gate.blocks),
         failures=sum(len(gate.failures) for gate in result.gates),
-        tests=sum(counted) if counted else None,
-        base_tests=sum(of_base) if of_base else None,
+        tests=sum(test_counts) if test_counts else None,
+        base_tests=sum(base_test_counts) if base_test_counts else None,
         new_tests=len({test for gate in result.gates for test in gate.new_tests}),
         new_tests_counted=new_tests_counted,
         review=standing.review if standing else None,

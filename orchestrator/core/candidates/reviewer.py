@@ -22,8 +22,8 @@ FEWEST_REVIEWED = 2
 def reviewer_of(task: TaskSpec, candidates: Sequence[Worker]) -> Worker:
     """Return a new reviewer for a task whose candidates have all ended."""
     first = candidates[0]
-    line, _, number = first.id.rpartition("_")
-    name = REVIEWER if line == "worker" else f"{line}_{REVIEWER}"
+    prefix, _, number = first.id.rpartition("_")
+    name = REVIEWER if prefix == "worker" else f"{prefix}_{REVIEWER}"
     return Worker(
         id=f"{name}_{number}",
         job_id=first.job_id,
@@ -61,7 +61,10 @@ def opinions_of(reviewer: Worker | None) -> Mapping[str, Opinion]:
         # The review was checked when the reviewer ended. If its stored text is damaged, the other
         # criteria select a candidate.
         return {}
-    return {name: Opinion(place=at, remark=why) for at, (name, why) in enumerate(ranked, 1)}
+    return {
+        worker_id: Opinion(place=place, remark=reason)
+        for place, (worker_id, reason) in enumerate(ranked, 1)
+    }
 
 
 def reviewed(candidates: Sequence[Worker]) -> list[Worker]:

@@ -86,12 +86,12 @@ class Comparator:
 
 def ranked(candidates: Iterable[Candidate]) -> list[tuple[Candidate, CandidateRank]]:
     """Return the candidates with their ranks, best first. There must be at least one candidate."""
-    ordered = sorted(candidates, key=lambda one: [each.key(one) for each in _CRITERIA])
-    best, rest = ordered[0], ordered[1:]
-    behind = [(each, *_deciding_criterion(best, each)) for each in rest]
+    ordered = sorted(candidates, key=lambda candidate: [each.key(candidate) for each in _CRITERIA])
+    best, others = ordered[0], ordered[1:]
+    behind = [(each, *_deciding_criterion(best, each)) for each in others]
     return [
         (best, _rank(best, 1, *_criterion_of_best(behind))),
-        *((each, _rank(each, at, by, why)) for at, (each, by, why) in enumerate(behind, 2)),
+        *((each, _rank(each, place, by, why)) for place, (each, by, why) in enumerate(behind, 2)),
     ]
 
 
@@ -109,22 +109,22 @@ def candidates_of(
     results = [worker.result or WorkerResult() for worker in workers]
     checked = any(result.gates for result in results)
     result_gates = {gate.name for result in results for gate in result.gates if _has_verdict(gate)}
-    changed = any(map(_has_changes, results))
+    any_changes = any(map(_has_changes, results))
     any_answer = any(map(_has_answer, results))
-    fewest = _fewest_tests(workers)
+    fewest_tests = _fewest_tests(workers)
     new_tests = counted_new_tests(workers, words)
     return [
         _candidate(
             worker,
             result,
             (opinions or {}).get(worker.id),
-            base_tests=sum(_base_tests_passed(gate, fewest) for gate in result.gates),
+            base_tests=sum(_base_tests_passed(gate, fewest_tests) for gate in result.gates),
             new_tests=new_tests[worker.id],
             cost_usd=_cost_with_child_jobs(worker, (below or {}).get(worker.id, 0.0)),
             unchecked=checked and not result.gates,
-            unrun=tuple(gate.name for gate in result.gates if _lacks(gate, result_gates)),
+            unrun=tuple(gate.name for gate in result.gates if _is_unrun(gate, result_gates)),
             delivers_nothing=not _has_changes(result)
-            and (changed or (any_answer and not _has_answer(result))),
+            and (any_changes or (any_answer and not _has_answer(result))),
         )
         for worker, result in zip(workers, results, strict=True)
     ]
@@ -190,13 +190,22 @@ def counted_new_tests(workers: Sequence[Worker], words: str) -> dict[str, tuple[
     tests do not count, because a candidate easily passes tests that it wrote itself. ``words``:
     text of the task.
     """
-    own = {each.id: {test for gate in each.gates for test in gate.new_tests} for each in workers}
-    passing = Counter(
-        chain.from_iterable(own[each.id] for each in workers if each.status.succeeded)
+    tests_by_worker = {
+        each.id: {test for gate in each.gates for test in gate.new_tests} for each in workers
+    }
+    pass_counts = Counter(
+        chain.from_iterable(tests_by_worker[each.id] for each in workers if each.status.succeeded)
     )
-    named = {test for tests in own.values() for test in tests if _is_named(test, words)}
-    counting = named | {test for test, count in passing.items() if count >= FEWEST_AGREEING}
-    return {name: tuple(sorted(tests & counting)) for name, tests in own.items()}
+    named_tests = {
+        test for tests in tests_by_worker.values() for test in tests if _is_named(test, words)
+    }
+    counted_tests = named_tests | {
+        test for test, count in pass_counts.items() if count >= FEWEST_AGREEING
+    }
+    return {
+        worker_id: tuple(sorted(tests & counted_tests))
+        for worker_id, tests in tests_by_worker.items()
+    }
 
 
 def _is_named(test: str, words: str) -> bool:
@@ -218,7 +227,7 @@ def _has_verdict(gate: GateResult) -> bool:
     return gate.outcome is not GateOutcome.DID_NOT_RUN
 
 
-def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
+def _is_unrun(gate: GateResult, result_gates: Collection[str]) -> bool:
     """True if the gate judged another candidate of the task, but did not run for this candidate.
 
     Exception: False if this candidate's changes do not concern the gate.
@@ -226,8 +235,8 @@ def _lacks(gate: GateResult, result_gates: Collection[str]) -> bool:
     ``gate``: the gate's result for this candidate. ``result_gates``: names of the gates that judged
     at least one candidate.
     """
-    needs_it = gate.cause is not GateCause.NOTHING_CHANGED and not _has_verdict(gate)
-    return needs_it and gate.name in result_gates
+    is_missing = gate.cause is not GateCause.NOTHING_CHANGED and not _has_verdict(gate)
+    return is_missing and gate.name in result_gates
 
 
 def _base_tests_passed(gate: GateResult, fewest: Mapping[str, int]) -> int:
@@ -258,8 +267,8 @@ def _has_answer(result: WorkerResult) -> bool:
 
 
 def _deciding_criterion(best: Candidate, other: Candidate) -> tuple[Criterion, str]:
-    found = next(each for each in _CRITERIA if each.key(other) != each.key(best))
-    return found.by, found.words(best, other)
+    criterion = next(each for each in _CRITERIA if each.key(other) != each.key(best))
+    return criterion.by, criterion.words(best, other)
 
 
 def _criterion_of_best(behind: Sequence[tuple[Candidate, Criterion, str]]) -> tuple[Criterion, str]:
@@ -290,10 +299,10 @@ def _success_words(best: Candidate, other: Candidate) -> str:
     return f"status {other.status}{why}"
 
 
-def _gates_key(each: Candidate) -> tuple[float, ...]:
-    unchecked = float(each.unchecked or bool(each.unrun))
-    checked = 2.0 if each.blocking else unchecked
-    return (checked, len(each.blocking), bool(each.judges), each.failures)
+def _gates_key(candidate: Candidate) -> tuple[float, ...]:
+    unchecked = float(candidate.unchecked or bool(candidate.unrun))
+    checked = 2.0 if candidate.blocking else unchecked
+    return (checked, len(candidate.blocking), bool(candidate.judges), candidate.failures)
 
 
 def _gates_words(best: Candidate, other: Candidate) -> str:
@@ -324,9 +333,9 @@ def _base_tests_words(best: Candidate, other: Candidate) -> str:
 
 
 def _new_tests_words(best: Candidate, other: Candidate) -> str:
-    fewer = len(best.new_tests) - len(other.new_tests)
-    lacking = [each for each in best.new_tests if each not in other.new_tests]
-    return f"{_fewer(fewer, 'new test')} counted ({_first_names(lacking)})"
+    difference = len(best.new_tests) - len(other.new_tests)
+    missing_tests = [each for each in best.new_tests if each not in other.new_tests]
+    return f"{_fewer(difference, 'new test')} counted ({_first_names(missing_tests)})"
 
 
 def _review_words(best: Candidate, other: Candidate) -> str:
@@ -335,8 +344,12 @@ def _review_words(best: Candidate, other: Candidate) -> str:
     return f"place {other.review} in the review" + (f": {other.remark}" if other.remark else "")
 
 
-def _size_key(each: Candidate) -> tuple[float, ...]:
-    return (each.delivers_nothing, inf if each.lines is None else each.lines, each.files)
+def _size_key(candidate: Candidate) -> tuple[float, ...]:
+    return (
+        candidate.delivers_nothing,
+        inf if candidate.lines is None else candidate.lines,
+        candidate.files,
+    )
 
 
 def _size_words(best: Candidate, other: Candidate) -> str:
@@ -391,11 +404,11 @@ _CRITERIA = (
     Comparator(
         Criterion.TIME,
         lambda each: (each.seconds,),
-        lambda best, it: f"{it.seconds - best.seconds:.3g} s longer",
+        lambda best, other: f"{other.seconds - best.seconds:.3g} s longer",
     ),
     Comparator(
         Criterion.ORDER,
         lambda each: (each.index,),
-        lambda best, it: "equal in all criteria, but later in the list of agents",
+        lambda best, other: "equal in all criteria, but later in the list of agents",
     ),
 )

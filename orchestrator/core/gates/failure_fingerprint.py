@@ -47,8 +47,8 @@ def are_alike(one: str, other: str) -> bool:
 def _exception_type(failure: str) -> str:
     if _ASSERTION.match(failure):
         return "assertion"
-    found = _TYPE.match(failure)
-    return found[1].rpartition(".")[2] if found else ""
+    match = _TYPE.match(failure)
+    return match[1].rpartition(".")[2] if match else ""
 
 
 def _compared_words(failure: str) -> Sequence[str]:

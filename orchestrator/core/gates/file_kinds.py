@@ -113,8 +113,8 @@ def code_in(paths: Iterable[str]) -> list[str]:
 def is_of_tests(path: str) -> bool:
     """True for a test, or a file that tests read, such as data, helpers, and snapshots."""
     *above, _ = path.split("/")
-    named = any(each.fullmatch(path) for each in (PYTEST, _DJANGO, JAVASCRIPT, _GO))
-    return named or not _TEST_FOLDERS.isdisjoint(above)
+    has_test_name = any(each.fullmatch(path) for each in (PYTEST, _DJANGO, JAVASCRIPT, _GO))
+    return has_test_name or not _TEST_FOLDERS.isdisjoint(above)
 
 
 def own_files(paths: Iterable[str], kind: re.Pattern[str]) -> Iterator[str]:

@@ -47,8 +47,8 @@ def failing_tests(printed: str) -> str:
 
     The result is "" if ``printed`` has no failing test in the format of a known test runner.
     """
-    found = _FAILED.finditer(_COLORS.sub("", printed))
-    names = [*dict.fromkeys(_REST.sub("", each[each.lastindex or 0].strip()) for each in found)]
+    matches = _FAILED.finditer(_COLORS.sub("", printed))
+    names = [*dict.fromkeys(_REST.sub("", each[each.lastindex or 0].strip()) for each in matches)]
     return listed(names, MOST_NAMED)
 
 
@@ -203,44 +203,44 @@ def new_flaws(now: Reading, before: Reading) -> list[Flaw]:
     If a finding occurs more often than before, the additional occurrences are new. Moved tests, and
     findings in moved files, are not new. A test failure with another reason than before is new.
     """
-    known: dict[str, list[Flaw]] = {}
+    remaining_flaws: dict[str, list[Flaw]] = {}
     for flaw in before.flaws:
-        known.setdefault(flaw.key, []).append(flaw)
+        remaining_flaws.setdefault(flaw.key, []).append(flaw)
     new, different = [], []
     for flaw in now.flaws:
-        others = known.get(flaw.key, [])
+        others = remaining_flaws.get(flaw.key, [])
         same = next((each for each in others if are_alike(each.failure, flaw.failure)), None)
         if same is None and others:
             same = others[0]
-            reason, was = flaw.message[:LONGEST_REASON], same.message[:LONGEST_REASON]
-            text = f"{flaw.key}: {DIFFERS}: {reason} (base: {was})"
+            reason, base_reason = flaw.message[:LONGEST_REASON], same.message[:LONGEST_REASON]
+            text = f"{flaw.key}: {DIFFERS}: {reason} (base: {base_reason})"
             different.append(replace(flaw, text=text))
         elif same is None:
             new.append(flaw)
         if same is not None:
             others.remove(same)
-    left = {key: len(flaws) for key, flaws in known.items()}
-    return [*_without_moved(new, left, now, before), *different]
+    remaining_counts = {key: len(flaws) for key, flaws in remaining_flaws.items()}
+    return [*_without_moved(new, remaining_counts, now, before), *different]
 
 
 def _without_moved(
-    new: Sequence[Flaw], left: Mapping[str, int], now: Reading, before: Reading
+    new: Sequence[Flaw], remaining_counts: Mapping[str, int], now: Reading, before: Reading
 ) -> list[Flaw]:
     are_tests = now.passed is not None
-    own_name = _own_name if are_tests else _without_path
-    there = {*(now.passed or ()), *(each.key for each in now.flaws)}
-    paths = {key.partition("|")[0] for key in there}
+    short_name = _own_name if are_tests else _without_path
+    keys_now = {*(now.passed or ()), *(each.key for each in now.flaws)}
+    paths = {key.partition("|")[0] for key in keys_now}
     removed: Counter[str] = Counter()
-    for key, count in left.items():
-        if key not in there and (are_tests or key.partition("|")[0] not in paths):
-            removed[own_name(key)] += count
-    found = []
+    for key, count in remaining_counts.items():
+        if key not in keys_now and (are_tests or key.partition("|")[0] not in paths):
+            removed[short_name(key)] += count
+    unmoved = []
     for flaw in new:
-        if removed[own_name(flaw.key)] > 0 and flaw.key not in (before.passed or ()):
-            removed[own_name(flaw.key)] -= 1
+        if removed[short_name(flaw.key)] > 0 and flaw.key not in (before.passed or ()):
+            removed[short_name(flaw.key)] -= 1
         else:
-            found.append(flaw)
-    return found
+            unmoved.append(flaw)
+    return unmoved
 
 
 def lost_tests(now: Reading, before: Reading) -> list[str]:
@@ -250,11 +250,11 @@ def lost_tests(now: Reading, before: Reading) -> list[str]:
     """
     if now.passed is None or before.passed is None:
         return []
-    there = {*now.passed, *(each.key for each in now.flaws)}
-    known = set(before.passed)
-    moved = Counter(_own_name(name) for name in there - known)
+    tests_now = {*now.passed, *(each.key for each in now.flaws)}
+    passed_before = set(before.passed)
+    moved = Counter(_own_name(name) for name in tests_now - passed_before)
     lost = []
-    for name in sorted(known - there):
+    for name in sorted(passed_before - tests_now):
         if moved[_own_name(name)] > 0:
             moved[_own_name(name)] -= 1
         else:

@@ -256,8 +256,8 @@ NO_GATES = GateCounts()
 
 
 def gate_counts(results: Sequence[GateResult]) -> GateCounts:
-    found = [each.outcome for each in results]
-    return GateCounts(*map(found.count, GateOutcome))
+    outcomes = [each.outcome for each in results]
+    return GateCounts(*map(outcomes.count, GateOutcome))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -293,10 +293,10 @@ class AlteredJudges:
 
 
 def altered_judges(results: Iterable[GateResult]) -> AlteredJudges:
-    found = [each for each in results if each.judges]
-    paths = {path for each in found for path in each.judges}
+    altered = [each for each in results if each.judges]
+    paths = {path for each in altered for path in each.judges}
     return AlteredJudges(
-        paths=tuple(sorted(paths)), with_code=any(each.judges_with_code for each in found)
+        paths=tuple(sorted(paths)), with_code=any(each.judges_with_code for each in altered)
     )
 
 

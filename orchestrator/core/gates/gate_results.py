@@ -50,8 +50,8 @@ def may_have_lost_tests(gate: Gate, ran: FinishedRun, touched: Mapping[str, bool
     """
     if gate.tests_may_vanish or ran.reading.passed is None or ran.broken:
         return False
-    can_be_gone = any(can_remove(gate, path, there) for path, there in touched.items())
-    return can_be_gone or bool(ran.reading.skipped)
+    may_be_removed = any(can_remove(gate, path, is_on_base) for path, is_on_base in touched.items())
+    return may_be_removed or bool(ran.reading.skipped)
 
 
 #: Permits the removal of no test.
@@ -85,8 +85,8 @@ def result_of(
         decide = _result_without_tests if ran.reading.has_no_tests else _result_by_findings
     result = decide(gate, ran, base, result, removal)
     if base is not None and result.status is not GateStatus.PASSED:
-        own = "" if base.reading.note == ran.reading.note else base.reading.note
-        result = replace(result, note="; ".join(filter(None, [result.note, own])))
+        base_note = "" if base.reading.note == ran.reading.note else base.reading.note
+        result = replace(result, note="; ".join(filter(None, [result.note, base_note])))
     if result.status is GateStatus.PASSED:
         return result
     return replace(result, output=ran.output[-MOST_OUTPUT:])
@@ -131,14 +131,14 @@ def _result_of_broken_run(
 ) -> GateResult:
     cause = ran.cause or GateCause.ERROR
     if base is None or not base.broken:
-        found = _as_not_run(gate, cause, ran.broken, result)
+        unrun = _as_not_run(gate, cause, ran.broken, result)
         blocks = cause in _MAY_BE_CAUSED
-        return replace(found, status=GateStatus.BROKEN) if blocks else found
-    found = _as_not_run(
+        return replace(unrun, status=GateStatus.BROKEN) if blocks else unrun
+    unrun = _as_not_run(
         gate, cause, f"{ran.broken}; the gate did not run on the base commit either", result
     )
-    is_asked_for = found.status is GateStatus.BROKEN
-    return found if is_asked_for else replace(found, status=GateStatus.KNOWN, known=1)
+    is_asked_for = unrun.status is GateStatus.BROKEN
+    return unrun if is_asked_for else replace(unrun, status=GateStatus.KNOWN, known=1)
 
 
 def _result_without_tests(
@@ -149,10 +149,10 @@ def _result_without_tests(
     removal: RemovalPermission,
 ) -> GateResult:
     now, before = ran.reading, _findings_on_base(base)
-    may_all_go = gate.tests_may_vanish or removal.allows_all
-    lost = [] if may_all_go else removal.forbidden(lost_tests(now, before))
+    may_remove_all = gate.tests_may_vanish or removal.allows_all
+    lost = [] if may_remove_all else removal.forbidden(lost_tests(now, before))
     failures = [f"{name}: {LOST}" for name in lost]
-    if base is not None and base.passed and before.passed is None and not may_all_go:
+    if base is not None and base.passed and before.passed is None and not may_remove_all:
         failures = [NONE_LEFT]
     if failures:
         return replace(
@@ -162,11 +162,11 @@ def _result_without_tests(
             advice=removal.advice(lost),
             digest=digest_of(lost or failures),
         )
-    skipped = f"no test ran: all {len(now.skipped)} tests are skipped"
-    note = skipped if now.skipped else "no tests found"
-    found = _as_not_run(gate, GateCause.NO_TESTS, note, result)
+    skipped_note = f"no test ran: all {len(now.skipped)} tests are skipped"
+    note = skipped_note if now.skipped else "no tests found"
+    unrun = _as_not_run(gate, GateCause.NO_TESTS, note, result)
     # If the task may remove all of these tests, their absence blocks nothing.
-    return replace(found, status=GateStatus.SKIPPED) if may_all_go else found
+    return replace(unrun, status=GateStatus.SKIPPED) if may_remove_all else unrun
 
 
 def _result_by_findings(
@@ -183,7 +183,7 @@ def _result_by_findings(
         # machine. Then nothing shows which findings are new.
         return _as_at_base(gate, ran, replace(result, known=len(flaws)))
     new = new_flaws(ran.reading, before) if gate.new_only else list(flaws)
-    known = len(flaws) - len(new)
+    known_count = len(flaws) - len(new)
     lost = _lost_tests_that_count(gate, ran.reading, before, removal)
     failures = [_flaw_in_words(each, ran) for each in new] + [f"{name}: {LOST}" for name in lost]
     if failures:
@@ -191,12 +191,14 @@ def _result_by_findings(
             result,
             status=GateStatus.FAILED,
             failures=_shortened(failures),
-            known=known,
+            known=known_count,
             advice=removal.advice(lost) if lost else "",
             digest=_digest(ran.reading, new, lost),
         )
-    result = replace(result, status=GateStatus.KNOWN if known else GateStatus.PASSED, known=known)
-    return _as_at_base(gate, ran, result) if known and has_no_details(ran.reading) else result
+    result = replace(
+        result, status=GateStatus.KNOWN if known_count else GateStatus.PASSED, known=known_count
+    )
+    return _as_at_base(gate, ran, result) if known_count and has_no_details(ran.reading) else result
 
 
 def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
@@ -208,8 +210,10 @@ def _digest(reading: Reading, new: Sequence[Flaw], lost: Sequence[str]) -> str:
     """
     if all(each.key == EXIT_KEY for each in new) and not lost:
         return ""
-    reports = reading.passed is not None
-    keys = [f"{each.key}|{without_times(each.message)}" if reports else each.key for each in new]
+    reports_tests = reading.passed is not None
+    keys = [
+        f"{each.key}|{without_times(each.message)}" if reports_tests else each.key for each in new
+    ]
     return digest_of([*keys, *(f"{name}|lost" for name in lost)])
 
 
@@ -226,21 +230,21 @@ def has_no_details(reading: Reading) -> bool:
 
     This is the case if no test passed, or if an exit code is the run's only finding.
     """
-    is_alike = all(each.key == EXIT_KEY for each in reading.flaws)
-    return bool(reading.flaws) and (reading.passed == () or is_alike)
+    only_exit_codes = all(each.key == EXIT_KEY for each in reading.flaws)
+    return bool(reading.flaws) and (reading.passed == () or only_exit_codes)
 
 
 def _as_at_base(gate: Gate, ran: FinishedRun, result: GateResult) -> GateResult:
-    what = "already fails" if ran.reading.passed is None else "tests already fail"
-    first = ran.reading.flaws[0]
-    error = _flaw_in_words(first, ran) if first.key == EXIT_KEY else first.message[:LONGEST_SHOWN]
-    words = f"{what} on the base commit: {error}"
-    found = _as_not_run(gate, GateCause.FAILS_AT_BASE, words, result)
+    problem = "already fails" if ran.reading.passed is None else "tests already fail"
+    flaw = ran.reading.flaws[0]
+    error = _flaw_in_words(flaw, ran) if flaw.key == EXIT_KEY else flaw.message[:LONGEST_SHOWN]
+    note = f"{problem} on the base commit: {error}"
+    unrun = _as_not_run(gate, GateCause.FAILS_AT_BASE, note, result)
     # The baseline excuses an exit code and findings of tests that ran. The baseline does not excuse
     # errors that kept tests from running.
     is_excused = not all(each.is_error for each in ran.reading.flaws)
-    is_known = is_excused or found.status is not GateStatus.BROKEN
-    return replace(found, status=GateStatus.KNOWN) if is_known else found
+    is_known = is_excused or unrun.status is not GateStatus.BROKEN
+    return replace(unrun, status=GateStatus.KNOWN) if is_known else unrun
 
 
 #: The line of an output that describes the error, in the format of Python, Node, Go, Rust, or make.
@@ -253,9 +257,9 @@ _ERROR = lazy_pattern(
 def _flaw_in_words(flaw: Flaw, ran: FinishedRun) -> str:
     if flaw.key != EXIT_KEY:
         return flaw.text
-    found = _ERROR.search(ran.output)
-    printed = failing_tests(ran.output) or (found[1] if found else "")
-    return f"{flaw.text}: {printed}"[:LONGEST_SHOWN] if printed else flaw.text
+    match = _ERROR.search(ran.output)
+    detail = failing_tests(ran.output) or (match[1] if match else "")
+    return f"{flaw.text}: {detail}"[:LONGEST_SHOWN] if detail else flaw.text
 
 
 LOST = "passed on the base commit, but does not run now"
@@ -278,8 +282,8 @@ def _lost_tests_that_count(
     skipped = _skipped_among(lost, now.skipped)
     if not removal.files and not now.flaws:
         return skipped
-    known = [*(before.passed or ()), *(each.key for each in before.flaws)]
-    return sorted({*removal.forbidden(lost), *removal.outside(skipped, known)})
+    base_tests = [*(before.passed or ()), *(each.key for each in before.flaws)]
+    return sorted({*removal.forbidden(lost), *removal.outside(skipped, base_tests)})
 
 
 #: End of the name that pytest gives to a test with an empty list of parameters. pytest skips this
@@ -288,18 +292,18 @@ _NO_PARAMETERS = "NOTSET]"
 
 
 def _skipped_among(tests: Sequence[str], skipped: Sequence[str]) -> list[str]:
-    names = {*skipped}
-    modules = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
+    skipped_names = {*skipped}
+    module_prefixes = [f"{each}{separator}" for each in skipped for separator in ("::", ".")]
     unset = (each for each in skipped if each.endswith(f"[{_NO_PARAMETERS}"))
-    heads = (*modules, *(each.removesuffix(_NO_PARAMETERS) for each in unset))
-    return [each for each in tests if each in names or each.startswith(heads)]
+    prefixes = (*module_prefixes, *(each.removesuffix(_NO_PARAMETERS) for each in unset))
+    return [each for each in tests if each in skipped_names or each.startswith(prefixes)]
 
 
 def _configuration_note(gate: Gate, touched: Collection[str]) -> str:
-    found = matching(sorted(touched), gate.configured_by)
-    if not found:
+    changed_settings = matching(sorted(touched), gate.configured_by)
+    if not changed_settings:
         return ""
-    return f"the change modifies settings of this gate: {listed(found)}"
+    return f"the change modifies settings of this gate: {listed(changed_settings)}"
 
 
 def _shortened(texts: Sequence[str]) -> tuple[str, ...]:
@@ -330,8 +334,8 @@ def for_the_next_attempt(results: Sequence[GateResult], room: int) -> str:
         return ""
     share = max(300, room // len(blocking))
     parts = [_prompt_section(each, share) for each in blocking]
-    words = "Your result did not pass its gates. Fix the findings; do not weaken any gate."
-    return "\n\n".join([words, *parts])[:room]
+    intro = "Your result did not pass its gates. Fix the findings; do not weaken any gate."
+    return "\n\n".join([intro, *parts])[:room]
 
 
 def _prompt_section(result: GateResult, room: int) -> str:
@@ -339,6 +343,6 @@ def _prompt_section(result: GateResult, room: int) -> str:
     lines += [result.note] if result.note else []
     lines += [f"- {each}" for each in result.failures]
     text = "\n".join(lines)[: room * 2 // 3]
-    left = room - len(text) - 40
-    end = result.output[-left:] if left > 200 else ""
-    return f"{text}\nThe end of the gate's output:\n{end}" if end.strip() else text
+    remaining = room - len(text) - 40
+    output_end = result.output[-remaining:] if remaining > 200 else ""
+    return f"{text}\nThe end of the gate's output:\n{output_end}" if output_end.strip() else text

@@ -39,15 +39,17 @@ class RemovalPermission:
         many tests import, can affect any test. If ``self.files`` has a file without tests, the
         result is therefore empty. ``known``: all tests of the base.
         """
-        apart = [each for each in tests if not any(_holds(path, each) for path in self.files)]
-        if not apart or not all(any(_holds(path, each) for each in known) for path in self.files):
+        unaffected = [each for each in tests if not any(_holds(path, each) for path in self.files)]
+        if not unaffected or not all(
+            any(_holds(path, each) for each in known) for path in self.files
+        ):
             return []
-        return apart
+        return unaffected
 
     def advice(self, tests: Iterable[str]) -> str:
         """Return advice for the user: the settings that allow a task to remove the tests."""
-        found = (path for each in tests for path in self._files_of(each))
-        return how_to_allow([path for path in dict.fromkeys(found) if not self.files[path]], VANISH)
+        paths = (path for each in tests for path in self._files_of(each))
+        return how_to_allow([path for path in dict.fromkeys(paths) if not self.files[path]], VANISH)
 
     def _allows(self, test: str) -> bool:
         """True if the tasks may remove the test.
@@ -55,12 +57,12 @@ class RemovalPermission:
         If the test's file is unknown, the result is True only if the tasks may alter every file
         that can contain the test.
         """
-        found = self._files_of(test)
-        return bool(found) and all(self.files[path] for path in found)
+        paths = self._files_of(test)
+        return bool(paths) and all(self.files[path] for path in paths)
 
     def _files_of(self, test: str) -> Sequence[str]:
-        own = [path for path in self.files if _holds(path, test)]
-        return own or [*self.files]
+        files = [path for path in self.files if _holds(path, test)]
+        return files or [*self.files]
 
 
 #: Settings that allow every task to remove tests, and to change tests.
@@ -69,9 +71,9 @@ VANISH, CHANGE = "gates.tests_may_vanish", "gates.tests_may_change"
 
 def how_to_allow(paths: Sequence[str], setting: str) -> str:
     """Return advice for the user: the settings that allow a task to alter the files ``paths``."""
-    named = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
-    general = f"set {setting}: true in config.yaml" if setting else ""
-    return f"to allow this change: {', or '.join(filter(None, [named, general]))}"
+    task_advice = f"add writes: [{', '.join(paths[:MOST_ADVISED])}] to the task" if paths else ""
+    general_advice = f"set {setting}: true in config.yaml" if setting else ""
+    return f"to allow this change: {', or '.join(filter(None, [task_advice, general_advice]))}"
 
 
 def removal_permission(
@@ -82,7 +84,7 @@ def removal_permission(
     ``touched``: the changed paths; the value is True if the base has the path. ``permissions``: the
     permissions of the tasks that made the change.
     """
-    files = (path for path, there in touched.items() if can_remove(gate, path, there))
+    files = (path for path, is_on_base in touched.items() if can_remove(gate, path, is_on_base))
     return RemovalPermission(
         files={path: any(_may_alter(gate, path, each) for each in permissions) for path in files}
     )
@@ -117,8 +119,8 @@ def _holds(path: str, test: str) -> bool:
         return _ends_with(place, dirname(path), "/")
     module = splitext(path)[0].replace("/", ".")
     parts = place.split(".")
-    heads = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
-    return any(_ends_with(module, head, ".") for head in heads if head)
+    prefixes = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    return any(_ends_with(module, prefix, ".") for prefix in prefixes if prefix)
 
 
 def _ends_with(whole: str, end: str, separator: str) -> bool:

@@ -66,12 +66,12 @@ def common(one: Iterable[Flaw], other: Iterable[Flaw]) -> Iterable[Flaw]:
 
     A test that failed in both runs counts, even if its messages differ.
     """
-    left: dict[str, list[Flaw]] = {}
+    unmatched: dict[str, list[Flaw]] = {}
     for each in other:
-        left.setdefault(each.key, []).append(each)
+        unmatched.setdefault(each.key, []).append(each)
     for flaw in one:
-        if left.get(flaw.key):
-            is_same = are_alike(flaw.failure, left[flaw.key].pop(0).failure)
+        if unmatched.get(flaw.key):
+            is_same = are_alike(flaw.failure, unmatched[flaw.key].pop(0).failure)
             yield flaw if is_same else replace(flaw, failure="")
 
 
@@ -82,18 +82,18 @@ def _passed_in_both(
 
 
 def _in_both(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
-    again = set(other)
-    return tuple(name for name in one if name in again)
+    other_names = set(other)
+    return tuple(name for name in one if name in other_names)
 
 
 def _difference_in_words(one: Iterable[Flaw], other: Iterable[Flaw]) -> str:
     counts = Counter(each.key for each in one)
     counts.subtract(Counter(each.key for each in other))
-    found = sorted(key for key, count in counts.items() if count)
-    if not found:
+    keys = sorted(key for key, count in counts.items() if count)
+    if not keys:
         return ""
-    named = listed(found, MOST_NAMED_OF_BASE)
-    return f"two runs on the base commit gave different results: {named}"
+    names = listed(keys, MOST_NAMED_OF_BASE)
+    return f"two runs on the base commit gave different results: {names}"
 
 
 #: Maximum number of new tests of one gate that are stored, in alphabetical order.
@@ -112,13 +112,19 @@ def with_counts(
     if result.outcome is GateOutcome.DID_NOT_RUN:
         return result
     if now.reading.passed is None:
-        found = len(result.failures) if as_base is now else _number_of_findings(gate, as_base, base)
-        return replace(result, is_of_files=not reads_tests(gate), base_findings=found)
-    known = Reading() if base is None or base.broken else base.reading
-    passing = [] if as_base.broken else list(_passed_tests_of_base(as_base.reading, known))
-    there = {*passing, *(known.passed or ()), *(each.key for each in known.flaws)}
-    new = {without_parameters(each) for each in set(now.reading.passed) - there}
-    new -= {without_parameters(each) for each in there}
+        finding_count = (
+            len(result.failures) if as_base is now else _number_of_findings(gate, as_base, base)
+        )
+        return replace(result, is_of_files=not reads_tests(gate), base_findings=finding_count)
+    base_reading = Reading() if base is None or base.broken else base.reading
+    passing = [] if as_base.broken else list(_passed_tests_of_base(as_base.reading, base_reading))
+    base_names = {
+        *passing,
+        *(base_reading.passed or ()),
+        *(each.key for each in base_reading.flaws),
+    }
+    new = {without_parameters(each) for each in set(now.reading.passed) - base_names}
+    new -= {without_parameters(each) for each in base_names}
     names = tuple(sorted(new)[:MOST_NEW_TESTS])
     return replace(result, base_tests=len(passing), new_tests=names)
 
@@ -144,12 +150,14 @@ def _passed_tests_of_base(now: Reading, base: Reading) -> Iterator[str]:
     """
     names = {*(base.passed or ()), *(each.key for each in base.flaws)}
     unloaded = (each.key for each in base.flaws if each.is_error)
-    in_unloaded = tuple(f"{file}{mark}" for file in unloaded for mark in ("::", "."))
+    unloaded_prefixes = tuple(
+        f"{file}{separator}" for file in unloaded for separator in ("::", ".")
+    )
     is_listed = bool(names - {EXIT_KEY})
     lost = names - {*(now.passed or ()), *(each.key for each in now.flaws)}
     moved = Counter(map(_own_name, lost))
     for test in sorted(set(now.passed or ())):
-        if not is_listed or test in names or test.startswith(in_unloaded):
+        if not is_listed or test in names or test.startswith(unloaded_prefixes):
             yield test
         elif moved[_own_name(test)] > 0:
             moved[_own_name(test)] -= 1
@@ -188,8 +196,8 @@ def combined_on_result(first: FinishedRun, second: FinishedRun) -> FinishedRun:
     reading = replace(
         other,
         flaws=tuple(common(one.flaws, other.flaws)),
-        passed=_in_one(one.passed, other.passed),
-        skipped=_in_one(one.skipped, other.skipped) or (),
+        passed=_in_either(one.passed, other.passed),
+        skipped=_in_either(one.skipped, other.skipped) or (),
     )
     return replace(
         second,
@@ -214,7 +222,7 @@ def flaky(first: FinishedRun, second: FinishedRun) -> tuple[str, ...]:
     return tuple("" if each == EXIT_KEY else each for each in names)[:MOST_NAMED]
 
 
-def _in_one(one: Iterable[str] | None, other: Iterable[str] | None) -> tuple[str, ...] | None:
+def _in_either(one: Iterable[str] | None, other: Iterable[str] | None) -> tuple[str, ...] | None:
     if one is None or other is None:
         return None if one is other else tuple(one or other or ())
     return tuple(dict.fromkeys((*one, *other)))

@@ -52,9 +52,9 @@ def judging_part(path: str, text: str) -> object:
     If two versions of a file have equal parts, they configure the gates equally. Return the whole
     text if the format is unknown, or if the file cannot be parsed.
     """
-    read = _READERS.get(path.rpartition("/")[2])
+    reader = _READERS.get(path.rpartition("/")[2])
     try:
-        return text if read is None else read(text)
+        return text if reader is None else reader(text)
     except (ValueError, RecursionError):
         return text
 
@@ -65,8 +65,8 @@ def _checks_in_pyproject(text: str) -> object:
 
 
 def _checks_in_package_json(text: str) -> object:
-    found: Mapping[str, Any] = json.loads(text or "{}")
-    return {name: found.get(name) for name in _OF_PACKAGE}
+    package: Mapping[str, Any] = json.loads(text or "{}")
+    return {name: package.get(name) for name in _OF_PACKAGE}
 
 
 def _checks_in_setup_cfg(text: str) -> object:
@@ -78,8 +78,8 @@ def _checks_in_setup_cfg(text: str) -> object:
         parser.read_string(text)
     except configparser.Error as error:
         raise ValueError(str(error)) from error
-    own = (name for name in parser.sections() if not name.startswith(_OF_SETUP))
-    return {name: dict(parser[name]) for name in own}
+    sections = (name for name in parser.sections() if not name.startswith(_OF_SETUP))
+    return {name: dict(parser[name]) for name in sections}
 
 
 _READERS: Mapping[str, Callable[[str], object]] = {
@@ -135,11 +135,11 @@ def restricted_permissions(
     break code, and also weaken the tests that would show the error.
     """
 
-    def held(permission: AlterationPermission) -> AlterationPermission:
-        is_held = permission.tests and changes_code(gate, [*{*touched} - permission.judged])
-        return replace(permission, tests=False, failing_tests=True) if is_held else permission
+    def restricted(permission: AlterationPermission) -> AlterationPermission:
+        is_restricted = permission.tests and changes_code(gate, [*{*touched} - permission.judged])
+        return replace(permission, tests=False, failing_tests=True) if is_restricted else permission
 
-    return tuple(map(held, permissions))
+    return tuple(map(restricted, permissions))
 
 
 def changes_code(gate: Gate, touched: Iterable[str]) -> bool:
@@ -147,8 +147,8 @@ def changes_code(gate: Gate, touched: Iterable[str]) -> bool:
 
     Paths that start with a dot are ignored.
     """
-    own = (each for each in touched if not (is_of_tests(each) or each.startswith(".")))
-    return has_code(each for each in own if not matches(each, gate.configured_by))
+    code_paths = (each for each in touched if not (is_of_tests(each) or each.startswith(".")))
+    return has_code(each for each in code_paths if not matches(each, gate.configured_by))
 
 
 def alteration(
@@ -170,23 +170,23 @@ def alteration(
     and settings have the base's content, and new tests are removed. ``is_compared``: True for a
     candidate. A candidate has this second run even if it only adds tests.
     """
-    left = {move.before for move in moves.values()}
+    moved_from = {move.before for move in moves.values()}
     swap: dict[str, str | None] = {}
     judges, allowed = [], []
-    for path, was_there in touched.items():
+    for path, is_on_base in touched.items():
         move, kind = moves.get(path), _judging_kind(gate, path)
-        if not kind or path in left or path in equal:
+        if not kind or path in moved_from or path in equal:
             continue
         if kind == _TESTS and path in removed and gate.tests_may_vanish:
             continue
         if move is not None and move.is_exact:
             continue
-        is_judge = kind == _CONFIGURATION or was_there or move is not None
+        is_judge = kind == _CONFIGURATION or is_on_base or move is not None
         is_of_child = any(path in each.judged for each in permissions)
         if is_of_child or (is_judge and any(_is_allowed(gate, path, each) for each in permissions)):
             allowed += [path] if is_judge else []
             continue
-        swap[path] = move.before if move else path if was_there else None
+        swap[path] = move.before if move else path if is_on_base else None
         judges += [path] if is_judge else []
     is_swapped = judges or is_compared
     return JudgeAlteration(
@@ -242,14 +242,14 @@ def with_second_run(
     ``now``: the run on the worker's result. ``second``: the run with the base's tests and
     configuration. ``base``: the run on the base commit.
     """
-    found = hidden_flaws(gate, now, second, base, altered.repairs)
-    if not found:
+    flaws = hidden_flaws(gate, now, second, base, altered.repairs)
+    if not flaws:
         repaired = altered.judges if altered.repairs else ()
         return replace(result, judges=(*result.judges, *repaired))
     files = listed(altered.judges, MOST_NAMED)
     failures = [
         f"with {files} from the base commit: {each.text}"[:LONGEST_SHOWN]
-        for each in found[:MOST_LISTED]
+        for each in flaws[:MOST_LISTED]
     ]
     return replace(
         result,
@@ -259,7 +259,7 @@ def with_second_run(
             altered.judges, CHANGE if all(map(is_of_tests, altered.judges)) else ""
         ),
         output=second.output,
-        digest=digest_of([result.digest, *altered.judges, *(each.key for each in found)]),
+        digest=digest_of([result.digest, *altered.judges, *(each.key for each in flaws)]),
     )
 
 
@@ -282,9 +282,9 @@ def hidden_flaws(
     if second.broken:
         return [Flaw(second.cause or "", second.broken, is_error=True)]
     if now.reading.passed is not None:
-        found = _hidden_test_flaws(gate, now.reading, second.reading, base.reading)
-        known = {each.key for each in base.reading.flaws} if repairs else set()
-        return [each for each in found if each.key not in known]
+        hidden = _hidden_test_flaws(gate, now.reading, second.reading, base.reading)
+        known_keys = {each.key for each in base.reading.flaws} if repairs else set()
+        return [each for each in hidden if each.key not in known_keys]
     flaws = new_flaws(second.reading, now.reading)
     return new_flaws(Reading(flaws=tuple(flaws)), base.reading)
 
@@ -295,20 +295,22 @@ def _hidden_test_flaws(gate: Gate, now: Reading, second: Reading, base: Reading)
     The second run uses the base's test files, so it lacks all new tests. Therefore a test that did
     not run in the second run is returned only if the test passed on the base.
     """
-    failing = {each.key for each in now.flaws}
-    passing = {_own_name(name) for name in now.passed or ()}
+    failing_now = {each.key for each in now.flaws}
+    passing_now = {_own_name(name) for name in now.passed or ()}
     flaws = [
-        each for each in second.flaws if each.key not in failing and _own_name(each.key) in passing
+        each
+        for each in second.flaws
+        if each.key not in failing_now and _own_name(each.key) in passing_now
     ]
-    failed = {each.key for each in flaws}
-    lost = set(lost_tests(second, base)) - {*lost_tests(now, base), *failing, *failed}
+    flaw_keys = {each.key for each in flaws}
+    lost = set(lost_tests(second, base)) - {*lost_tests(now, base), *failing_now, *flaw_keys}
     if gate.tests_may_vanish:
-        lost = {name for name in lost if _own_name(name) in passing}
-    errors = [each.text for each in second.flaws if _own_name(each.key) not in passing]
-    why = f" ({errors[0]})" if errors else ""
+        lost = {name for name in lost if _own_name(name) in passing_now}
+    errors = [each.text for each in second.flaws if _own_name(each.key) not in passing_now]
+    reason = f" ({errors[0]})" if errors else ""
     return [
         *flaws,
-        *(Flaw(name, f"{name}: does not run{why}") for name in sorted(lost)),
+        *(Flaw(name, f"{name}: does not run{reason}") for name in sorted(lost)),
     ]
 
 
@@ -344,15 +346,15 @@ def new_rewrites(now: FinishedRun, base: FinishedRun | None, touched: Collection
     Exception: a file of ``touched`` is also returned if the gate changes it on the base, but now
     changes an additional place. ``touched``: files that the worker changed.
     """
-    before = base.rewritten if base is not None else ()
-    own, own_before = (
+    base_rewrites = base.rewritten if base is not None else ()
+    touched_now, touched_before = (
         Reading(flaws=tuple(each for each in flaws if each.text in touched))
-        for flaws in (now.rewritten, before)
+        for flaws in (now.rewritten, base_rewrites)
     )
-    places = new_flaws(own, own_before)
-    known = {each.text for each in before}
-    others = {each.text for each in now.rewritten if each.text not in touched}
-    return sorted({each.text for each in places} | (others - known))
+    new_places = new_flaws(touched_now, touched_before)
+    base_paths = {each.text for each in base_rewrites}
+    untouched_paths = {each.text for each in now.rewritten if each.text not in touched}
+    return sorted({each.text for each in new_places} | (untouched_paths - base_paths))
 
 
 #: Patterns of comments that suppress findings, by the name of the tool in a gate's command.
@@ -380,8 +382,8 @@ def comments_of(command: str) -> re.Pattern[str] | None:
     ``command``: the gate's command, which names the tools. Return None if no such tool is known.
     """
     tools = (each for each in _COMMENTS if re.search(rf"(?<![\w-]){each}(?![\w-])", command))
-    found = [_COMMENTS[each] for each in tools]
-    return re.compile("|".join(found)) if found else None
+    patterns = [_COMMENTS[each] for each in tools]
+    return re.compile("|".join(patterns)) if patterns else None
 
 
 def switched_off(
@@ -392,22 +394,22 @@ def switched_off(
     ``now``: texts of the files, by path. ``before``: their texts before the change. A comment that
     was moved, or whose line was changed, is not new.
     """
-    lines, known = Counter[str](), Counter[str]()
+    lines, known_comments = Counter[str](), Counter[str]()
     for text in before:
         for _, line, comment in _lines_with_comments(comments, text):
             lines[line] += 1
-            known[comment] += 1
-    left = []
+            known_comments[comment] += 1
+    remaining = []
     for path, text in now.items():
         for number, line, comment in _lines_with_comments(comments, text):
             if lines[line] > 0:
                 lines[line] -= 1
-                known[comment] -= 1
+                known_comments[comment] -= 1
             else:
-                left.append((f"{path}:{number}", comment))
-    for place, comment in left:
-        known[comment] -= 1
-        if known[comment] < 0:
+                remaining.append((f"{path}:{number}", comment))
+    for place, comment in remaining:
+        known_comments[comment] -= 1
+        if known_comments[comment] < 0:
             yield place
 
 
