@@ -20,7 +20,7 @@ from orchestrator.core.text.formatting import one_line, plural
 
 def remaining_quota(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
     """Return the remaining quota of the calling worker: see ``remaining_quota_of``."""
-    left = remaining_quota_of(
+    quota = remaining_quota_of(
         line.parent_job,
         ceilings,
         child_jobs_in_root=line.child_jobs_in_root,
@@ -29,7 +29,7 @@ def remaining_quota(line: Ancestry, ceilings: Ceilings) -> dict[str, object]:
         now=line.now,
         started=len(line.parent.child_job_ids),
     )
-    return {**left, "wall_seconds": max(0, round(line.root.remaining_wall_seconds(line.now)))}
+    return {**quota, "wall_seconds": max(0, round(line.root.remaining_wall_seconds(line.now)))}
 
 
 def remaining_quota_of(
@@ -48,21 +48,21 @@ def remaining_quota_of(
     the job's caps, by the name of the cap.
     """
     config = job.config
-    allowed = config.enable_recursion and not job.status.ended
-    left: dict[str, object] = {
-        "depth": max(0, config.max_depth - job.depth) if allowed else 0,
-        "child_jobs": max(0, ceilings.max_child_jobs_per_worker - started) if allowed else 0,
+    may_spawn = config.enable_recursion and not job.status.ended
+    quota: dict[str, object] = {
+        "depth": max(0, config.max_depth - job.depth) if may_spawn else 0,
+        "child_jobs": max(0, ceilings.max_child_jobs_per_worker - started) if may_spawn else 0,
         "child_jobs_in_root": (
-            max(0, ceilings.max_child_jobs_per_root - child_jobs_in_root) if allowed else 0
+            max(0, ceilings.max_child_jobs_per_root - child_jobs_in_root) if may_spawn else 0
         ),
         "wall_seconds": 0 if job.status.ended else max(0, round(job.remaining_wall_seconds(now))),
     }
     if config.max_total_workers is not None:
-        more = max(0, config.max_total_workers - workers_in_root)
-        left["workers"] = 0 if job.status.ended else more
-    for name, rest in remaining_caps.items():
-        left[name.removeprefix("max_")] = round(rest, 6)
-    return left
+        free_workers = max(0, config.max_total_workers - workers_in_root)
+        quota["workers"] = 0 if job.status.ended else free_workers
+    for name, remaining in remaining_caps.items():
+        quota[name.removeprefix("max_")] = round(remaining, 6)
+    return quota
 
 
 #: Task fields that are newer than some stored digests, with their defaults. A digest includes such
@@ -102,9 +102,9 @@ def _fingerprint(value: object) -> str:
 
 
 def _digested_fields(task: TaskSpec) -> list[object]:
-    newer = zip(_NEWER.items(), _newer_of(task), strict=True)
-    own = {name: value for (name, default), value in newer if value != default}
-    return [*_fields_of(task), *([own] if own else [])]
+    newer_fields = zip(_NEWER.items(), _newer_of(task), strict=True)
+    newer_values = {name: value for (name, default), value in newer_fields if value != default}
+    return [*_fields_of(task), *([newer_values] if newer_values else [])]
 
 
 def _as_dict(value: Any) -> object:
@@ -138,7 +138,7 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
     Raise InvalidRequest if the request states a wrong depth.
     """
     depth = line.parent_job.depth + 1
-    left = remaining_quota(line, ceilings)
+    quota = remaining_quota(line, ceilings)
     claimed, stated = line.parent_job.config.claimed_depth, asked.values.claimed_depth
     if "claimed_depth" in asked.given and stated != claimed + depth:
         raise InvalidRequest(
@@ -151,27 +151,27 @@ def check_child(asked: ConfigRequest, line: Ancestry, ceilings: Ceilings) -> Non
             "child jobs are disabled for this job (enable_recursion: false); "
             "do the work in this worker",
             kind="recursion-disabled",
-            left=left,
+            left=quota,
         )
     if depth > line.parent_job.config.max_depth:
         deepest = line.parent_job.config.max_depth
         raise MaxDepthReached(
             f"a child job would have depth {claimed + depth}, maximum {claimed + deepest}",
-            left,
+            quota,
         )
     most = ceilings.max_child_jobs_per_worker
     limit = f"at most {plural(most, 'child job')} per worker (limits.max_child_jobs_per_worker)"
-    _check_quota(left["child_jobs"], limit, "limit-children", left)
+    _check_quota(quota["child_jobs"], limit, "limit-children", quota)
     most = ceilings.max_child_jobs_per_root
     limit = f"at most {plural(most, 'child job')} in a job tree (limits.max_child_jobs_per_root)"
-    _check_quota(left["child_jobs_in_root"], limit, "limit-descendants", left)
+    _check_quota(quota["child_jobs_in_root"], limit, "limit-descendants", quota)
     seconds = line.root.config.max_wall_seconds
     limit = f"max_wall_seconds ({seconds:g} s) of root job {line.root.id} is used up"
-    _check_quota(left["wall_seconds"], limit, "limit-wall", left)
+    _check_quota(quota["wall_seconds"], limit, "limit-wall", quota)
     for name, amount in line.remaining_caps.items():
         kind = f"limit-{name.removeprefix('max_').split('_')[0]}"
         limit = f"{name} of job {line.parent_job.id}, or of a job above it, is used up"
-        _check_quota(int(amount > 0), limit, kind, left)
+        _check_quota(int(amount > 0), limit, kind, quota)
 
 
 def check_size(tasks: Sequence[TaskSpec], workers: int, ceilings: Ceilings) -> None:
@@ -190,13 +190,13 @@ def check_total(config: JobConfig, already: int, more: int) -> None:
 
     ``already``: number of workers that the tree has.
     """
-    allowed = config.max_total_workers
-    if allowed is not None and already + more > allowed:
+    limit = config.max_total_workers
+    if limit is not None and already + more > limit:
         raise Refused(
-            f"worker limit reached: {already} of {allowed} used (max_total_workers), {more} "
+            f"worker limit reached: {already} of {limit} used (max_total_workers), {more} "
             "requested; submit fewer tasks, or do the work without a child job",
             kind="limit-workers",
-            left={"workers": max(0, allowed - already)},
+            left={"workers": max(0, limit - already)},
         )
 
 
@@ -232,15 +232,15 @@ def check_cycle(
         )
 
 
-def _check_quota(left: object, limit: str, kind: str, all_left: Mapping[str, object]) -> None:
+def _check_quota(remaining: object, limit: str, kind: str, quota: Mapping[str, object]) -> None:
     """Raise Refused if nothing of a quota remains.
 
-    ``left``: what remains of the quota. ``limit``: the limit as text. ``kind`` and ``all_left``
+    ``remaining``: what remains of the quota. ``limit``: the limit as text. ``kind`` and ``quota``
     become fields of the error.
     """
-    if left == 0:
+    if remaining == 0:
         raise Refused(
             f"limit reached: {limit}; do the rest of the work in this worker",
             kind=kind,
-            left=all_left,
+            left=quota,
         )

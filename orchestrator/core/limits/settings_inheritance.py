@@ -103,45 +103,45 @@ def child_config(asked: ConfigRequest, line: Ancestry) -> JobConfig:
 
     ``Setting.child`` defines how the parent job's value and the requested value are combined.
     """
-    above, remaining = line.parent_job.config, _remaining_config(line)
+    parent_config, remaining = line.parent_job.config, _remaining_config(line)
     values = {each.name: _child_value(each, asked, remaining) for each in _DECIDED}
     if "max_depth" in asked.given:
-        deepest = asked.values.max_depth - above.claimed_depth
-        values["max_depth"] = min(above.max_depth, max(0, deepest))
+        deepest = asked.values.max_depth - parent_config.claimed_depth
+        values["max_depth"] = min(parent_config.max_depth, max(0, deepest))
     longest = line.root.config.max_wall_seconds
     values["default_timeout"] = min(values["default_timeout"], longest)
-    values["retries_asked"] = above.retries_asked or "max_retries" in asked.given
+    values["retries_asked"] = parent_config.retries_asked or "max_retries" in asked.given
     values["budget_asked"] = not asked.given.isdisjoint(CAPS)
     return _config(values)
 
 
 def _remaining_config(line: Ancestry) -> JobConfig:
-    above = line.parent_job.config
+    config = line.parent_job.config
     caps = {name: line.remaining_caps.get(name) for name in CAPS}
     return replace(
-        above,
+        config,
         max_wall_seconds=max(0.0, line.root.remaining_wall_seconds(line.now)),
-        max_steps=_as_integer(_smaller(caps["max_steps"], above.max_steps)),
-        max_tokens=_as_integer(_smaller(caps["max_tokens"], above.max_tokens)),
-        max_cost_usd=_smaller(caps["max_cost_usd"], above.max_cost_usd),
+        max_steps=_as_integer(_smaller(caps["max_steps"], config.max_steps)),
+        max_tokens=_as_integer(_smaller(caps["max_tokens"], config.max_tokens)),
+        max_cost_usd=_smaller(caps["max_cost_usd"], config.max_cost_usd),
     )
 
 
 def _child_value(setting: Setting, asked: ConfigRequest, parent: JobConfig) -> Any:
-    value, above = asked.get(setting.name), getattr(parent, setting.name)
+    value, parent_value = asked.get(setting.name), getattr(parent, setting.name)
     match setting.child:
         case Inheritance.PARENT:
-            return above
+            return parent_value
         case Inheritance.NONE:
             return setting.default if value is None else value
         case Inheritance.BOTH:
-            return {**above, **(value or {})}
+            return {**parent_value, **(value or {})}
         case Inheritance.AT_MOST:
-            return _smaller(value, above)
+            return _smaller(value, parent_value)
         case Inheritance.AT_LEAST:
-            return max(value or above, above, key=setting.choices.index)
+            return max(value or parent_value, parent_value, key=setting.choices.index)
         case Inheritance.ASKED:
-            return above if value is None else value
+            return parent_value if value is None else value
 
 
 def _config(values: dict[str, Any]) -> JobConfig:
@@ -183,16 +183,16 @@ def raised_config(config: JobConfig, asked: ConfigRequest, ceilings: Ceilings) -
     """
     values: dict[str, Any] = {}
     for setting in (each for each in SETTINGS if each.name in asked.given):
-        present, wanted = getattr(config, setting.name), getattr(asked.values, setting.name)
-        if present is None or wanted <= present:
+        limit, value = getattr(config, setting.name), getattr(asked.values, setting.name)
+        if limit is None or value <= limit:
             raise InvalidRequest(
                 f"cannot raise {setting.wire}: the job has no such limit; nothing was changed"
-                if present is None
-                else f"{setting.wire} {wanted:.15g} does not raise the limit {present:.15g}; "
-                f"nothing was changed; use more than {present:.15g}"
+                if limit is None
+                else f"{setting.wire} {value:.15g} does not raise the limit {limit:.15g}; "
+                f"nothing was changed; use more than {limit:.15g}"
             )
-        _check_ceiling(setting, wanted, ceilings)
-        values[setting.name] = wanted
+        _check_ceiling(setting, value, ceilings)
+        values[setting.name] = value
     return replace(config, **values)
 
 
@@ -209,11 +209,11 @@ def _retry_value(
 def check_timeouts(tasks: Iterable[TaskSpec], ceilings: Ceilings) -> None:
     """Raise Refused if a task of a root job has a timeout above the ceiling on wall time."""
     for task in tasks:
-        own = (each.timeout for each in task.candidate_settings)
-        for timeout in (task.timeout, *own):
+        candidate_timeouts = (each.timeout for each in task.candidate_settings)
+        for timeout in (task.timeout, *candidate_timeouts):
             if timeout is not None:
-                most, whose = ceilings.max_wall_seconds, f" of task {task.id!r}"
-                _check_value("timeout", timeout, "max_wall_seconds", most, whose)
+                most, owner = ceilings.max_wall_seconds, f" of task {task.id!r}"
+                _check_value("timeout", timeout, "max_wall_seconds", most, owner)
 
 
 def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, ...]:
@@ -225,10 +225,10 @@ def within_root(tasks: Sequence[TaskSpec], root: JobConfig) -> tuple[TaskSpec, .
     return tuple(task.with_timeouts(lambda timeout: min(timeout, most)) for task in tasks)
 
 
-def _check_value(name: str, value: float, limit: str, ceiling: float, whose: str = "") -> None:
+def _check_value(name: str, value: float, limit: str, ceiling: float, owner: str = "") -> None:
     if value > ceiling:
         raise Refused(
-            f"{name}{whose} is {value:.15g}, above the server limit {ceiling:.15g}; "
+            f"{name}{owner} is {value:.15g}, above the server limit {ceiling:.15g}; "
             f"use {ceiling:.15g} or less, or raise limits.{limit} in config.yaml",
             kind="limit-" + limit.removeprefix("max_").replace("_seconds", ""),
             left={name: ceiling},
@@ -249,7 +249,7 @@ def _as_integer(amount: float | None) -> int | None:
     return None if amount is None else int(amount)
 
 
-def _smaller(asked: N | None, most: N | None) -> N | None:
-    if asked is None or most is None:
-        return asked if most is None else most
-    return min(asked, most)
+def _smaller(value: N | None, most: N | None) -> N | None:
+    if value is None or most is None:
+        return value if most is None else most
+    return min(value, most)

@@ -63,8 +63,8 @@ class Spent:
     by_limit: dict[str, float] = field(default_factory=lambda: dict.fromkeys(CAPS, 0.0))
 
     def change(self, before: Usage, after: Usage) -> None:
-        for name, had, has in zip(CAPS, _capped_usage(before), _capped_usage(after), strict=True):
-            self.by_limit[name] += has - had
+        for name, old, new in zip(CAPS, _capped_usage(before), _capped_usage(after), strict=True):
+            self.by_limit[name] += new - old
 
 
 class Spending:
@@ -82,8 +82,8 @@ class Spending:
             self._spent.setdefault(job.id, Spent()).change(before, after)
 
     def of(self, job_id: str) -> Mapping[str, float]:
-        found = self._spent.get(job_id)
-        return found.by_limit if found else dict.fromkeys(CAPS, 0.0)
+        spent = self._spent.get(job_id)
+        return spent.by_limit if spent else dict.fromkeys(CAPS, 0.0)
 
     def forget(self, job_ids: Iterable[str]) -> None:
         for job_id in job_ids:
@@ -111,15 +111,15 @@ def usage_by_job(jobs: Iterable[Job], workers: Iterable[Worker]) -> Mapping[str,
 
     ``jobs``: a job tree. Jobs without known usage are omitted.
     """
-    known = {job.id: job for job in jobs}
-    found: dict[str, list[Usage]] = {}
+    jobs_by_id = {job.id: job for job in jobs}
+    usages_by_job: dict[str, list[Usage]] = {}
     for worker in workers:
         usage = worker.result.usage if worker.result else NO_USAGE
-        job = known.get(worker.job_id) if is_known(usage) else None
+        job = jobs_by_id.get(worker.job_id) if is_known(usage) else None
         while job is not None:
-            found.setdefault(job.id, []).append(usage)
-            job = known.get(job.parent_job_id or "")
-    return found
+            usages_by_job.setdefault(job.id, []).append(usage)
+            job = jobs_by_id.get(job.parent_job_id or "")
+    return usages_by_job
 
 
 def usage_fields(usages: Sequence[Usage]) -> dict[str, Any]:
@@ -127,11 +127,11 @@ def usage_fields(usages: Sequence[Usage]) -> dict[str, Any]:
 
     Unknown figures are omitted. ``cost_partial`` is True if a part of the cost is unknown.
     """
-    found = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
-    found = {name: value for name, value in found.items() if value is not None}
-    if "cost_usd" in found and any(is_known(each) and each.cost_usd is None for each in usages):
-        found["cost_partial"] = True
-    return found
+    figures = {name: value for name, value in asdict(total(*usages)).items() if value is not False}
+    figures = {name: value for name, value in figures.items() if value is not None}
+    if "cost_usd" in figures and any(is_known(each) and each.cost_usd is None for each in usages):
+        figures["cost_partial"] = True
+    return figures
 
 
 def reached(limited: Limited, spent: Mapping[str, float]) -> str:
@@ -156,8 +156,8 @@ def has_caps(limited: Limited) -> bool:
 
 def caps_of(limited: Limited) -> dict[str, float]:
     """Return the limits that are not None, by name."""
-    found = {name: getattr(limited, name) for name in CAPS}
-    return {name: most for name, most in found.items() if most is not None}
+    limits = {name: getattr(limited, name) for name in CAPS}
+    return {name: most for name, most in limits.items() if most is not None}
 
 
 def caps_in_words(caps: Mapping[str, float]) -> str:
@@ -184,9 +184,9 @@ def exceeded(
 def describe_exceeded(cap: CapPassed) -> str:
     """Format an exceeded limit, such as "cost cap exceeded: $1.23 of $1.00 (23 % over)"."""
     percent = max(1, round((cap.used / cap.most - 1) * 100))
-    more = "at least " if cap.at_least else ""
+    bound = "at least " if cap.at_least else ""
     used, most = (amount(cap.limit, each) for each in (cap.used, cap.most))
-    return f"{_CAPS[cap.limit]} cap exceeded: {more}{used} of {most} ({percent:,} % over)"
+    return f"{_CAPS[cap.limit]} cap exceeded: {bound}{used} of {most} ({percent:,} % over)"
 
 
 def amount(limit: str, value: float) -> str:
@@ -280,17 +280,17 @@ class Quotas:
 
     @property
     def limits_days(self) -> bool:
-        keys = (each.max_cost_usd_per_day for each in self.keys.values())
-        return any(each is not None for each in (self.max_cost_usd_per_day, *keys))
+        key_limits = (each.max_cost_usd_per_day for each in self.keys.values())
+        return any(each is not None for each in (self.max_cost_usd_per_day, *key_limits))
 
     def limits_day_of(self, key_name: str) -> bool:
-        own = self.of(key_name).max_cost_usd_per_day
-        return own is not None or self.max_cost_usd_per_day is not None
+        key_limit = self.of(key_name).max_cost_usd_per_day
+        return key_limit is not None or self.max_cost_usd_per_day is not None
 
     def spend(self, key_name: str, cost_usd: float, now: float) -> DaySpent:
         """Add a cost to a key's sum for today. Return the sum as a row to store."""
         day = day_of(now)
-        self._sums = {at: each for at, each in self._sums.items() if at[0] >= day}
+        self._sums = {key: each for key, each in self._sums.items() if key[0] >= day}
         total = max(0.0, self._sums.get((day, key_name), 0.0) + cost_usd)
         self._sums[day, key_name] = total
         return DaySpent(day=day, key_name=key_name, cost_usd=total)
@@ -390,18 +390,22 @@ def estimate(
     agents of the reviewers. ``uses_model``: True for an agent that uses a model. ``earlier``:
     returns the usage of an agent's earlier workers.
     """
-    asked = [name for name in (*agents, *reviewers) if uses_model(name)]
-    known = {name: [each for each in earlier(name) if is_known(each)] for name in set(asked)}
-    reviewing = [name for name in reviewers if uses_model(name)]
-    complete = all(known.values())
+    agents_with_model = [name for name in (*agents, *reviewers) if uses_model(name)]
+    known_usages = {
+        name: [each for each in earlier(name) if is_known(each)] for name in set(agents_with_model)
+    }
+    reviewers_with_model = [name for name in reviewers if uses_model(name)]
+    complete = all(known_usages.values())
     return Estimate(
         workers=len(agents),
         reviewers=len(reviewers),
-        tokens=sum(_mean_tokens(known[name]) for name in asked),
-        cost_usd=_total_of([_mean_cost(known[name]) for name in asked]),
-        review_tokens=sum(_mean_tokens(known[name]) for name in reviewing),
-        review_cost_usd=_total_of([_mean_cost(known[name]) for name in reviewing]),
-        from_workers=sum(map(len, known.values())) if complete else 0,
+        tokens=sum(_mean_tokens(known_usages[name]) for name in agents_with_model),
+        cost_usd=_total_of([_mean_cost(known_usages[name]) for name in agents_with_model]),
+        review_tokens=sum(_mean_tokens(known_usages[name]) for name in reviewers_with_model),
+        review_cost_usd=_total_of(
+            [_mean_cost(known_usages[name]) for name in reviewers_with_model]
+        ),
+        from_workers=sum(map(len, known_usages.values())) if complete else 0,
     )
 
 

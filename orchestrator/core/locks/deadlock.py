@@ -42,9 +42,9 @@ class LockWaits:
     def remove(self, entry: LockEntry) -> None:
         """Remove the waits of an entry. Idempotent."""
         for key in entry.party.line:
-            wanted = self._wanted.get(key, {})
-            wanted.pop(entry, None)
-            if not wanted:
+            entries = self._wanted.get(key, {})
+            entries.pop(entry, None)
+            if not entries:
                 self._wanted.pop(key, None)
 
     def cycle_of(self, entry: LockEntry) -> Sequence[LockWait]:
@@ -59,15 +59,15 @@ class LockWaits:
 
         ``waiting``: all waiting entries.
         """
-        below = self._wanted.get(entry.key, {})
-        if not below:
+        wanted_below = self._wanted.get(entry.key, {})
+        if not wanted_below:
             return ()
-        kept_out = [each for each in waiting if each not in below and _waits_for(each, entry)]
-        for wanted in below:
-            for each in kept_out:
-                way = self.shortest_chain(wanted, each.party.line)
-                if way:
-                    return (*way, LockWait(each, entry))
+        blocked = [each for each in waiting if each not in wanted_below and _waits_for(each, entry)]
+        for wanted in wanted_below:
+            for each in blocked:
+                chain = self.shortest_chain(wanted, each.party.line)
+                if chain:
+                    return (*chain, LockWait(each, entry))
         return ()
 
     def shortest_chain(
@@ -78,18 +78,18 @@ class LockWaits:
         The result is empty if there is no such chain. ``soft``: True to include waits for earlier
         requests in the queue.
         """
-        came_by: dict[LockEntry, LockWait | None] = {start: None}
+        previous_waits: dict[LockEntry, LockWait | None] = {start: None}
         waiting = deque([start])
         while waiting:
             wanted = waiting.popleft()
             for blocker in self._blockers(wanted, soft):
                 wait = LockWait(wanted, blocker)
                 if blocker.key in ends:
-                    return _chain(wait, came_by)
-                for following in self._wanted.get(blocker.key, ()):
-                    if following not in came_by:
-                        came_by[following] = wait
-                        waiting.append(following)
+                    return _chain(wait, previous_waits)
+                for next_entry in self._wanted.get(blocker.key, ()):
+                    if next_entry not in previous_waits:
+                        previous_waits[next_entry] = wait
+                        waiting.append(next_entry)
         return ()
 
     def _blockers(self, entry: LockEntry, soft: bool) -> Iterator[LockEntry]:
@@ -98,14 +98,14 @@ class LockWaits:
             yield from self._queue.ahead_of(entry)
 
 
-def _chain(last: LockWait, came_by: dict[LockEntry, LockWait | None]) -> Sequence[LockWait]:
+def _chain(last: LockWait, previous_waits: dict[LockEntry, LockWait | None]) -> Sequence[LockWait]:
     chain = [last]
-    while (before := came_by[chain[-1].wanted]) is not None:
-        chain.append(before)
+    while (previous_wait := previous_waits[chain[-1].wanted]) is not None:
+        chain.append(previous_wait)
     return chain[::-1]
 
 
 def _waits_for(other: LockEntry, entry: LockEntry) -> bool:
-    alone = LockTable()
-    alone.add(entry)
-    return next(alone.in_the_way(other), None) is not None
+    table = LockTable()
+    table.add(entry)
+    return next(table.in_the_way(other), None) is not None

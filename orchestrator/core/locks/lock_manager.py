@@ -191,9 +191,9 @@ class LockManager:
         self.withdraw(entry)
         leases = self._leases.setdefault(entry.key, {})
         for name, number in numbers.items():
-            before = leases.get(name)
-            if before is not None:
-                before.number = number
+            existing = leases.get(name)
+            if existing is not None:
+                existing.number = number
                 continue
             leases[name] = replace(entry, names=(name,), number=number, since=now, place=0)
             self._held.add(leases[name])
@@ -238,8 +238,8 @@ class LockManager:
         if not self._changed:
             return []
         self._changed = False
-        called = (each for each in self._requests if not each.kept_until)
-        return [each for each in called if self._blocker(each) is None]
+        awaited = (each for each in self._requests if not each.kept_until)
+        return [each for each in awaited if self._blocker(each) is None]
 
     @property
     def may_grant(self) -> bool:
@@ -254,8 +254,8 @@ class LockManager:
 
     @property
     def is_empty(self) -> bool:
-        kept = (self._claimants, self._requests, self._behind, self._uneasy, self._waits)
-        return not (self._held or self._queue or any(kept))
+        others = (self._claimants, self._requests, self._behind, self._uneasy, self._waits)
+        return not (self._held or self._queue or any(others))
 
     @property
     def requests(self) -> Iterable[LockEntry]:

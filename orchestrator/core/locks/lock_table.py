@@ -39,8 +39,8 @@ def lock_name(text: str) -> str:
         )
     if ".." in parts:
         raise ValueError(f"invalid lock name {text!r}: remove '..' from the path")
-    whole = takewhile(lambda part: "*" not in part, parts)
-    return "/".join(part for part in whole if part not in ("", ".")) or EVERYTHING
+    literal_parts = takewhile(lambda part: "*" not in part, parts)
+    return "/".join(part for part in literal_parts if part not in ("", ".")) or EVERYTHING
 
 
 def names_above(name: str) -> Sequence[str]:
@@ -131,26 +131,26 @@ class LockTable:
         for name in entry.names:
             self._at.setdefault(name, {})[entry] = None
             for above in names_above(name):
-                below = self._below.setdefault(above, {})
-                below[name] = below.get(name, 0) + 1
+                counts = self._below.setdefault(above, {})
+                counts[name] = counts.get(name, 0) + 1
 
     def remove(self, entry: LockEntry) -> None:
         """Remove an entry. Idempotent."""
         for name in entry.names:
-            found = self._at.get(name, {})
-            if entry in found:
-                del found[entry]
-                if not found:
+            entries = self._at.get(name, {})
+            if entry in entries:
+                del entries[entry]
+                if not entries:
                     del self._at[name]
                 self._decrease_counts(name)
 
     def _decrease_counts(self, name: str) -> None:
         for above in names_above(name):
-            below = self._below[above]
-            below[name] -= 1
-            if not below[name]:
-                del below[name]
-            if not below:
+            counts = self._below[above]
+            counts[name] -= 1
+            if not counts[name]:
+                del counts[name]
+            if not counts:
                 del self._below[above]
 
     def meeting(self, names: Iterable[str]) -> Iterator[LockEntry]:
@@ -166,8 +166,8 @@ class LockTable:
             for each in (*names_above(name), name):
                 if each in self._at:
                     yield self._at[each]
-            for below in self._below.get(name, ()):
-                yield self._at[below]
+            for name_below in self._below.get(name, ()):
+                yield self._at[name_below]
 
     def in_the_way(self, entry: LockEntry) -> Iterator[LockEntry]:
         for other in self.meeting(entry.names):
@@ -236,8 +236,8 @@ def in_line(one: WorkerKey, other: WorkerKey) -> bool:
     return _is_same_or_below(one, other) or _is_same_or_below(other, one)
 
 
-def _is_same_or_below(one: WorkerKey, other: WorkerKey) -> bool:
-    return one.root_id == other.root_id and f"{one.worker_id}_".startswith(f"{other.worker_id}_")
+def _is_same_or_below(key: WorkerKey, top: WorkerKey) -> bool:
+    return key.root_id == top.root_id and f"{key.worker_id}_".startswith(f"{top.worker_id}_")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,8 +20,8 @@ class DescribedFields:
 
     @classmethod
     def description_of(cls, name: str) -> str | None:
-        described: str | None = cls.__pydantic_fields__[name].description
-        return _descriptions_of(cls).get(name) if described is None else described
+        description: str | None = cls.__pydantic_fields__[name].description
+        return _descriptions_of(cls).get(name) if description is None else description
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any, /) -> dict[str, Any]:
@@ -40,11 +40,11 @@ class DescribedFields:
 
 
 def _descriptions_of(kind: type) -> Mapping[str, str]:
-    found: dict[str, str | None] = {}
+    descriptions: dict[str, str | None] = {}
     for each in reversed(kind.__mro__):
         if issubclass(each, DescribedFields):
-            found |= _described_classes(each.__module__).get(each.__qualname__, {})
-    return {name: text for name, text in found.items() if text is not None}
+            descriptions |= _described_classes(each.__module__).get(each.__qualname__, {})
+    return {name: text for name, text in descriptions.items() if text is not None}
 
 
 @cache
@@ -57,11 +57,11 @@ def _described_classes(module: str) -> Mapping[str, Mapping[str, str | None]]:
 
 
 def _fields_of(kind: ast.ClassDef) -> Mapping[str, str | None]:
-    found: dict[str, str | None] = {}
+    descriptions: dict[str, str | None] = {}
     for statement, following in zip(kind.body, [*kind.body[1:], None], strict=True):
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            found[statement.target.id] = _string_of(following)
-    return found
+            descriptions[statement.target.id] = _string_of(following)
+    return descriptions
 
 
 def _string_of(statement: ast.stmt | None) -> str | None:

@@ -60,8 +60,8 @@ def fence(text: str, language: str = "") -> str:
 
     The fences have enough backticks, so that no line of the text ends the block.
     """
-    line = ticks(text, 3)
-    return f"{line}{language}\n{text}\n{line}"
+    backticks = ticks(text, 3)
+    return f"{backticks}{language}\n{text}\n{backticks}"
 
 
 def ticks(text: str, least: int = 1) -> str:
@@ -75,10 +75,10 @@ class _LazyPattern:
         self._given: Any = pattern, flags
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(re.compile(*self._given), name)
+        method = getattr(re.compile(*self._given), name)
         # Store the method as an attribute, so that the next access does not call ``__getattr__``.
-        setattr(self, name, found)
-        return found
+        setattr(self, name, method)
+        return method
 
 
 def lazy_pattern(pattern: AnyStr, flags: int = 0) -> re.Pattern[AnyStr]:

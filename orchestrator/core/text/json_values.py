@@ -54,14 +54,14 @@ def dig(value: object, *keys: str) -> Any:
 
 def mapping(value: object, *keys: str) -> dict[str, Any]:
     """Return the object at the path ``keys``; an empty object for any other value."""
-    found = dig(value, *keys)
-    return found if isinstance(found, dict) else {}
+    inner = dig(value, *keys)
+    return inner if isinstance(inner, dict) else {}
 
 
 def sequence(value: object, *keys: str) -> list[Any]:
     """Return the list at the path ``keys``; an empty list for any other value."""
-    found = dig(value, *keys)
-    return found if isinstance(found, list) else []
+    inner = dig(value, *keys)
+    return inner if isinstance(inner, list) else []
 
 
 def text(value: object, *keys: str) -> str:
@@ -69,10 +69,10 @@ def text(value: object, *keys: str) -> str:
 
     A lone surrogate becomes "?".
     """
-    found = dig(value, *keys)
-    if not isinstance(found, str):
+    inner = dig(value, *keys)
+    if not isinstance(inner, str):
         return ""
-    return found if found.isascii() else found.encode("utf-8", "replace").decode()
+    return inner if inner.isascii() else inner.encode("utf-8", "replace").decode()
 
 
 def count(value: object, *keys: str) -> int | None:
@@ -80,19 +80,19 @@ def count(value: object, *keys: str) -> int | None:
 
     Return None for any other value.
     """
-    found = amount(value, *keys)
-    return int(found) if found is not None and found <= MAX_COUNT else None
+    quantity = amount(value, *keys)
+    return int(quantity) if quantity is not None and quantity <= MAX_COUNT else None
 
 
 def amount(value: object, *keys: str) -> float | None:
     """Return the finite, non-negative number at the path ``keys``; None for any other value."""
-    found = dig(value, *keys)
-    if isinstance(found, bool) or not isinstance(found, int | float):
+    inner = dig(value, *keys)
+    if isinstance(inner, bool) or not isinstance(inner, int | float):
         return None
     # An int of hundreds of digits cannot be converted to a float.
-    if isinstance(found, int) and found > MAX_COUNT:
+    if isinstance(inner, int) and inner > MAX_COUNT:
         return None
-    return float(found) if math.isfinite(found) and found >= 0 else None
+    return float(inner) if math.isfinite(inner) and inner >= 0 else None
 
 
 def number(value: object) -> float | None:
@@ -109,14 +109,14 @@ def number(value: object) -> float | None:
 
 
 def flag(value: object, *keys: str) -> bool | None:
-    found = dig(value, *keys)
-    return found if isinstance(found, bool) else None
+    inner = dig(value, *keys)
+    return inner if isinstance(inner, bool) else None
 
 
 def objects(value: object, *keys: str) -> list[Object]:
     """Return the objects in the list at the path ``keys``. Other elements are omitted."""
-    found = dig(value, *keys)
-    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+    inner = dig(value, *keys)
+    return [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else []
 
 
 def entries(value: object, *keys: str) -> list[tuple[str, Object]]:
@@ -124,17 +124,17 @@ def entries(value: object, *keys: str) -> list[tuple[str, Object]]:
 
     Entries are omitted if their values are not objects.
     """
-    found = dig(value, *keys)
-    if not isinstance(found, Mapping):
+    inner = dig(value, *keys)
+    if not isinstance(inner, Mapping):
         return []
-    return [(name, each) for name, each in found.items() if isinstance(each, Mapping)]
+    return [(name, each) for name, each in inner.items() if isinstance(each, Mapping)]
 
 
 def texts(value: object, *keys: str) -> list[str]:
     """Return the strings in the list at the path ``keys``. Other elements are omitted."""
-    found = dig(value, *keys)
+    inner = dig(value, *keys)
     return (
-        [text(each) for each in found if isinstance(each, str)] if isinstance(found, list) else []
+        [text(each) for each in inner if isinstance(each, str)] if isinstance(inner, list) else []
     )
 
 
@@ -146,19 +146,19 @@ def values_in(text: str, openings: str, most_starts: int) -> Iterator[tuple[int,
     ``openings``: characters with which a value begins: ``{`` for objects, ``[`` for lists.
     ``most_starts``: maximum number of places that are tried.
     """
-    decoder, at = json.JSONDecoder(), 0
+    decoder, position = json.JSONDecoder(), 0
     for _ in range(most_starts):
-        starts = [start for each in openings if (start := text.find(each, at)) >= 0]
+        starts = [start for each in openings if (start := text.find(each, position)) >= 0]
         if not starts:
             return
-        at = min(starts)
+        position = min(starts)
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = decoder.raw_decode(text, position)
         except (ValueError, RecursionError):
-            at += 1
+            position += 1
             continue
-        yield end - at, value
-        at = end
+        yield end - position, value
+        position = end
 
 
 def dumped(value: object) -> str:
@@ -187,10 +187,10 @@ def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _check_depth(value: object, left: int) -> None:
-    if left < 0:
+def _check_depth(value: object, remaining: int) -> None:
+    if remaining < 0:
         raise RecursionError
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     for each in inner:
         if isinstance(each, dict | list):
-            _check_depth(each, left - 1)
+            _check_depth(each, remaining - 1)

@@ -17,16 +17,16 @@ def matches(path: str, patterns: Iterable[str]) -> bool:
     pattern decides: it selects the path if it starts with ``!``. For example, ``["!*.md"]`` selects
     ``a.py``. A pattern without a slash matches a name at any depth.
     """
-    wanted = tuple(patterns)
-    fitting = [each for each in wanted if _compiled(each.removeprefix("!")).fullmatch(path)]
-    if fitting:
-        return not fitting[-1].startswith("!")
-    return bool(wanted) and wanted[0].startswith("!")
+    pattern_list = tuple(patterns)
+    matched = [each for each in pattern_list if _compiled(each.removeprefix("!")).fullmatch(path)]
+    if matched:
+        return not matched[-1].startswith("!")
+    return bool(pattern_list) and pattern_list[0].startswith("!")
 
 
 def matching(paths: Iterable[str], patterns: Iterable[str]) -> list[str]:
-    wanted = tuple(patterns)
-    return [path for path in paths if matches(path, wanted)]
+    pattern_list = tuple(patterns)
+    return [path for path in paths if matches(path, pattern_list)]
 
 
 def literal(path: str) -> str:
@@ -62,12 +62,12 @@ _DEEP_WILD = lazy_pattern(r"(\\.|\[[!^]?\]?(?:\\.|[^\]\\])*\])|((?:^|(?<=/))\*\*
 
 
 def _chunks(pattern: str) -> list[tuple[str, str]]:
-    found, wild, begin = [], "", 0
+    chunks, wild, begin = [], "", 0
     for each in _DEEP_WILD.finditer(pattern):
         if each[2]:
-            found.append((wild, pattern[begin : each.start()]))
+            chunks.append((wild, pattern[begin : each.start()]))
             wild, begin = each[2], each.end()
-    return [*found, (wild, pattern[begin:])]
+    return [*chunks, (wild, pattern[begin:])]
 
 
 _PIECES = lazy_pattern(
@@ -80,29 +80,29 @@ _MEMBERS = lazy_pattern(r"(?:\\(.)|(.))(?:-(?:\\(.)|([^\\])))?", re.DOTALL)
 
 def _chunk_pattern(text: str, *, ends: bool) -> str:
     parts = [""]
-    for found in _PIECES.finditer(text):
-        if found["star"]:
+    for piece in _PIECES.finditer(text):
+        if piece["star"]:
             parts.append("")
         else:
-            parts[-1] += _expression_of(found)
+            parts[-1] += _expression_of(piece)
     first, *after = parts
     tail = f"[^/]*{after.pop()}" if after and ends else ""
     return first + "".join(f"(?>[^/]*?{each})" for each in after) + tail
 
 
-def _expression_of(found: re.Match[str]) -> str:
-    if found["one"]:
+def _expression_of(piece: re.Match[str]) -> str:
+    if piece["one"]:
         return "[^/]"
-    if found["class"]:
-        members = "".join(_class_member(each) for each in _MEMBERS.finditer(found["class"]))
-        if found["not"]:
+    if piece["class"]:
+        members = "".join(_class_member(each) for each in _MEMBERS.finditer(piece["class"]))
+        if piece["not"]:
             return f"[^/{members}]"
         return f"(?!/)[{members}]" if members else "(?!)"
-    return re.escape(found["escaped"] or found["plain"])
+    return re.escape(piece["escaped"] or piece["plain"])
 
 
-def _class_member(found: re.Match[str]) -> str:
-    first, last = found[1] or found[2], found[3] or found[4]
+def _class_member(member: re.Match[str]) -> str:
+    first, last = member[1] or member[2], member[3] or member[4]
     if not last:
         return re.escape(first)
     return f"{re.escape(first)}-{re.escape(last)}" if first <= last else ""

@@ -10,6 +10,6 @@ def unknown_name(what: str, name: str, known: Sequence[str]) -> str:
     ``what``: what is unknown, as text for the message, such as ``agent 'clade'`` or ``query
     parameter``. ``name``: only the unknown name, such as ``clade``.
     """
-    close = difflib.get_close_matches(name[:100], known, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    similar = difflib.get_close_matches(name[:100], known, n=1)
+    hint = f"did you mean {similar[0]!r}? " if similar else ""
     return f"unknown {what}; {hint}known: {', '.join(known) or 'none'}"
