@@ -54,23 +54,23 @@ def _declare(
     cls.__doc__ = cls.__doc__ or cls.__name__
     declare = dataclasses.dataclass(init=False, repr=False, eq=False, slots=slots, kw_only=kw_only)
     declared: Any = declare(cls)
-    own = {name: cls.__dict__[name] for name in _METHODS & cls.__dict__.keys()}
+    own_methods = {name: cls.__dict__[name] for name in _METHODS & cls.__dict__.keys()}
 
     is_plain = all(field.init for field in dataclasses.fields(declared))
-    is_plain = is_plain and not (own.keys() & _COMPARING or options.keys() - {"frozen"})
+    is_plain = is_plain and not (own_methods.keys() & _COMPARING or options.keys() - {"frozen"})
 
     def complete(self: object, /, *args: Any, **kwargs: Any) -> None:
         # No lock is needed: threads that create the first objects at the same time set equal
         # methods
         if is_plain:
-            methods = _lazy_methods(declared, **options) | own
+            methods = _lazy_methods(declared, **options) | own_methods
             init = _initializer(declared, has_slots=slots, **options)
         else:
-            methods = _methods(declared, own, slots=slots, **options)
+            methods = _methods(declared, own_methods, slots=slots, **options)
             init = methods.pop("__init__")
         if options.get("frozen"):
             fixed = _frozen_methods(declared, has_slots=slots)
-            methods |= {name: fixed[name] for name in fixed.keys() - own.keys()}
+            methods |= {name: fixed[name] for name in fixed.keys() - own_methods.keys()}
         for name, method in methods.items():
             setattr(declared, name, method)
         # Set last: from now on, other threads create objects with the methods set above
@@ -87,28 +87,28 @@ def _initializer(cls: type, *, has_slots: bool, frozen: bool = False) -> Any:
     For a class with slots, the returned method sets each field through the field's slot, in a third
     of the time that the standard method takes.
     """
-    known: dict[str, Any] = {"_missing": dataclasses.MISSING, "_set": _set}
+    namespace: dict[str, Any] = {"_missing": dataclasses.MISSING, "_set": _set}
     parameters, keywords, lines = ["self"], ["*"], []
-    for each in dataclasses.fields(cls):
-        name = parameter = value = each.name
-        if each.default_factory is not dataclasses.MISSING:
-            known[f"_make_{name}"] = each.default_factory
+    for field in dataclasses.fields(cls):
+        name = parameter = value = field.name
+        if field.default_factory is not dataclasses.MISSING:
+            namespace[f"_make_{name}"] = field.default_factory
             parameter = f"{name}=_missing"
             value = f"_make_{name}() if {name} is _missing else {name}"
-        elif each.default is not dataclasses.MISSING:
-            known[f"_default_{name}"] = each.default
+        elif field.default is not dataclasses.MISSING:
+            namespace[f"_default_{name}"] = field.default
             parameter = f"{name}=_default_{name}"
-        (keywords if each.kw_only else parameters).append(parameter)
+        (keywords if field.kw_only else parameters).append(parameter)
         if has_slots:
-            known[f"_set_{name}"] = getattr(cls, name).__set__
+            namespace[f"_set_{name}"] = getattr(cls, name).__set__
             lines.append(f" _set_{name}(self, {value})")
         else:
             lines.append(f" _set(self, {name!r}, {value})" if frozen else f" self.{name} = {value}")
     if hasattr(cls, "__post_init__"):
         lines.append(" self.__post_init__()")
-    everything = ", ".join([*parameters, *(keywords if len(keywords) > 1 else ())])
-    exec(f"def __init__({everything}):\n" + "\n".join(lines or [" pass"]), known)
-    init = known["__init__"]
+    signature = ", ".join([*parameters, *(keywords if len(keywords) > 1 else ())])
+    exec(f"def __init__({signature}):\n" + "\n".join(lines or [" pass"]), namespace)
+    init = namespace["__init__"]
     init.__qualname__ = f"{cls.__qualname__}.__init__"
     return init
 
@@ -146,9 +146,9 @@ def _frozen_methods(cls: type, *, has_slots: bool) -> dict[str, Any]:
 def _lazy_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
     def lazy(name: str) -> Callable[..., Any]:
         def method(self: object, /, *args: object) -> Any:
-            for each, compiled in _methods(cls, {}, init=False, frozen=frozen).items():
-                if each in _COMPARING:
-                    setattr(cls, each, compiled)
+            for method_name, compiled in _methods(cls, {}, init=False, frozen=frozen).items():
+                if method_name in _COMPARING:
+                    setattr(cls, method_name, compiled)
             return getattr(cls, name)(self, *args)
 
         return method
@@ -158,18 +158,18 @@ def _lazy_methods(cls: type, *, frozen: bool = False) -> dict[str, Any]:
     return methods if frozen else {**methods, "__hash__": None}
 
 
-def _methods(cls: type, own: Mapping[str, Any], **options: Any) -> dict[str, Any]:
+def _methods(cls: type, own_methods: Mapping[str, Any], **options: Any) -> dict[str, Any]:
     fields = {each.name: each for each in dataclasses.fields(cls)}
     body = {
-        **own,
+        **own_methods,
         **({"__post_init__": cls.__post_init__} if hasattr(cls, "__post_init__") else {}),
         **fields,
         "__annotations__": {name: each.type for name, each in fields.items()},
         "__module__": cls.__module__,
         "__doc__": cls.__doc__,
     }
-    like: type = dataclasses.dataclass(**options)(type(cls.__name__, (), body))
-    return {name: like.__dict__[name] for name in _METHODS & like.__dict__.keys()}
+    template: type = dataclasses.dataclass(**options)(type(cls.__name__, (), body))
+    return {name: template.__dict__[name] for name in _METHODS & template.__dict__.keys()}
 
 
 Value = TypeVar("Value")
@@ -188,8 +188,8 @@ def changed(value: Value, /, **changes: Any) -> Value:
     new: Value = object.__new__(kind)
     setters, fields_of = _slots(kind)
     _run(map(call, setters, repeat(new), fields_of(value)))
-    for name, field in changes.items():
-        _set(new, name, field)
+    for name, new_value in changes.items():
+        _set(new, name, new_value)
     return new
 
 

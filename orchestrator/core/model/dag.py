@@ -18,13 +18,13 @@ def check(tasks: Sequence[TaskSpec]) -> None:
     Raise InvalidRequest if two tasks have the same id, or if a task depends on an unknown id. Raise
     PlanCycle if the dependencies form a cycle.
     """
-    known: set[str] = set()
+    known_ids: set[str] = set()
     for task in tasks:
-        if task.id in known:
+        if task.id in known_ids:
             raise InvalidRequest(f"duplicate task id {task.id!r}; give each task its own id")
-        known.add(task.id)
+        known_ids.add(task.id)
     for task in tasks:
-        _check_known(task, known)
+        _check_known(task, known_ids)
     try:
         # Most tasks of a large job have no dependencies, so they cannot be part of a cycle.
         TopologicalSorter({each.id: each.depends_on for each in tasks if each.depends_on}).prepare()
@@ -40,36 +40,36 @@ def check_overlaps(tasks: Sequence[TaskSpec]) -> None:
 
     The dependencies must have no cycle.
     """
-    first: dict[str, list[TaskSpec]] = {}
-    above = _all_needed(tasks)
+    tasks_by_file: dict[str, list[TaskSpec]] = {}
+    needed_ids = _all_needed(tasks)
     for task in tasks:
         for file in dict.fromkeys(map(normpath, task.files)):
-            for other in first.setdefault(file, []):
-                if other.id not in above[task.id] and task.id not in above[other.id]:
+            for other in tasks_by_file.setdefault(file, []):
+                if other.id not in needed_ids[task.id] and task.id not in needed_ids[other.id]:
                     raise InvalidRequest(
                         f"independent tasks {other.id!r} and {task.id!r} both name the file "
                         f"{file!r}; order the tasks by 'depends_on', or name the file in one task "
                         "only",
                         kind="overlap",
                     )
-            first[file].append(task)
+            tasks_by_file[file].append(task)
 
 
 def _all_needed(tasks: Sequence[TaskSpec]) -> Mapping[str, frozenset[str]]:
     needs = {task.id: task.depends_on for task in tasks}
-    above: dict[str, frozenset[str]] = {}
+    needed_ids: dict[str, frozenset[str]] = {}
     for task_id in TopologicalSorter(needs).static_order():
         direct = needs[task_id]
-        above[task_id] = frozenset(direct).union(*(above[each] for each in direct))
-    return above
+        needed_ids[task_id] = frozenset(direct).union(*(needed_ids[each] for each in direct))
+    return needed_ids
 
 
-def _check_known(task: TaskSpec, known: set[str]) -> None:
-    for needed in task.depends_on:
-        if needed not in known:
-            names = ", ".join(sorted(known)[:10])
+def _check_known(task: TaskSpec, known_ids: set[str]) -> None:
+    for needed_id in task.depends_on:
+        if needed_id not in known_ids:
+            names = ", ".join(sorted(known_ids)[:10])
             raise InvalidRequest(
-                f"task {task.id!r} depends on unknown task {needed!r}; known: {names}",
+                f"task {task.id!r} depends on unknown task {needed_id!r}; known: {names}",
                 kind="unknown-dependency",
             )
 
@@ -80,11 +80,13 @@ def sources(tasks: Mapping[str, TaskSpec], task: TaskSpec) -> tuple[str, ...]:
     These are the task's dependencies. A dependency that is a question has no changes, so the
     dependencies of the question replace it.
     """
-    found: dict[str, None] = {}
-    for needed in task.depends_on:
-        asked = tasks[needed]
-        found |= dict.fromkeys(sources(tasks, asked) if asked.approve else (needed,))
-    return tuple(found)
+    source_ids: dict[str, None] = {}
+    for needed_id in task.depends_on:
+        dependency = tasks[needed_id]
+        source_ids |= dict.fromkeys(
+            sources(tasks, dependency) if dependency.approve else (needed_id,)
+        )
+    return tuple(source_ids)
 
 
 def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
@@ -92,11 +94,11 @@ def dependents(tasks: Iterable[TaskSpec]) -> Mapping[str, tuple[str, ...]]:
 
     Dependents are in task order. Tasks without dependents are omitted.
     """
-    waiting: dict[str, list[str]] = {}
+    dependent_ids: dict[str, list[str]] = {}
     for task in tasks:
-        for needed in dict.fromkeys(task.depends_on):
-            waiting.setdefault(needed, []).append(task.id)
-    return {needed: tuple(ids) for needed, ids in waiting.items()}
+        for needed_id in dict.fromkeys(task.depends_on):
+            dependent_ids.setdefault(needed_id, []).append(task.id)
+    return {needed_id: tuple(ids) for needed_id, ids in dependent_ids.items()}
 
 
 def in_order(tasks: Sequence[TaskSpec]) -> Iterator[TaskSpec]:
@@ -155,7 +157,8 @@ class PlanProgress:
         for worker in workers:
             self._count_worker(worker)
         self._blockers = {
-            task.id: sum(not self.done(needed) for needed in set(task.depends_on)) for task in tasks
+            task.id: sum(not self.done(needed_id) for needed_id in set(task.depends_on))
+            for task in tasks
         }
         self.open_workers = sum(self._open.values())
         #: The rank of each task, as ``ranks`` in ``queue/ready_queue.py`` returns it.
@@ -240,12 +243,12 @@ class PlanProgress:
             self._succeeded.add(task_id)
         if self._open[task_id]:
             return ()
-        following = self._dependents.get(task_id, ())
+        dependent_ids = self._dependents.get(task_id, ())
         if task_id not in self._succeeded:
-            return following
-        for other in following:
-            self._blockers[other] -= 1
-        return [other for other in following if self.is_ready(other)]
+            return dependent_ids
+        for dependent_id in dependent_ids:
+            self._blockers[dependent_id] -= 1
+        return [dependent_id for dependent_id in dependent_ids if self.is_ready(dependent_id)]
 
 
 def plan_of(
@@ -266,31 +269,33 @@ def critical_path(needed: Sequence[Sequence[int]], seconds: Sequence[float]) -> 
     Tasks are numbers, from 0. ``needed[i]``: the dependencies of task ``i``. ``seconds[i]``: the
     duration of task ``i``.
     """
-    total = [0.0] * len(needed)
-    before = [-1] * len(needed)
+    path_seconds = [0.0] * len(needed)
+    previous = [-1] * len(needed)
     for task in _in_topological_order(needed):
-        for each in needed[task]:
-            if before[task] < 0 or total[each] > total[before[task]]:
-                before[task] = each
-        total[task] = seconds[task] + (total[before[task]] if before[task] >= 0 else 0.0)
+        for dependency in needed[task]:
+            if previous[task] < 0 or path_seconds[dependency] > path_seconds[previous[task]]:
+                previous[task] = dependency
+        path_seconds[task] = seconds[task] + (
+            path_seconds[previous[task]] if previous[task] >= 0 else 0.0
+        )
     chain = []
-    task = max(range(len(total)), key=total.__getitem__, default=-1)
+    task = max(range(len(path_seconds)), key=path_seconds.__getitem__, default=-1)
     while task >= 0:
         chain.append(task)
-        task = before[task]
+        task = previous[task]
     return chain[::-1]
 
 
 def _in_topological_order(needed: Sequence[Sequence[int]]) -> Iterator[int]:
-    waiting = [len(names) for names in needed]
+    open_counts = [len(dependencies) for dependencies in needed]
     needed_by: dict[int, list[int]] = {}
-    for task, names in enumerate(needed):
-        for each in names:
-            needed_by.setdefault(each, []).append(task)
-    ready = [task for task, number in enumerate(waiting) if not number]
+    for task, dependencies in enumerate(needed):
+        for dependency in dependencies:
+            needed_by.setdefault(dependency, []).append(task)
+    ready = [task for task, count in enumerate(open_counts) if not count]
     for task in ready:
         yield task
-        for each in needed_by.get(task, ()):
-            waiting[each] -= 1
-            if not waiting[each]:
-                ready.append(each)
+        for dependent in needed_by.get(task, ()):
+            open_counts[dependent] -= 1
+            if not open_counts[dependent]:
+                ready.append(dependent)

@@ -149,22 +149,22 @@ class TaskSpec:
         """
         if not self.candidate_settings:
             return self
-        own = self.candidate_settings[place]
+        settings = self.candidate_settings[place]
         return replace(
             self,
-            model=own.model or self.model,
-            timeout=self.timeout if own.timeout is None else own.timeout,
-            context="\n\n".join(each for each in (self.context, own.context) if each),
+            model=settings.model or self.model,
+            timeout=self.timeout if settings.timeout is None else settings.timeout,
+            context="\n\n".join(each for each in (self.context, settings.context) if each),
         )
 
     def with_timeouts(self, change: Callable[[float], float]) -> "TaskSpec":
         """Return the task, with ``change`` applied to its own and its candidates' timeouts."""
-        own = tuple(
+        settings = tuple(
             each if each.timeout is None else replace(each, timeout=change(each.timeout))
             for each in self.candidate_settings
         )
         timeout = None if self.timeout is None else change(self.timeout)
-        return replace(self, timeout=timeout, candidate_settings=own)
+        return replace(self, timeout=timeout, candidate_settings=settings)
 
     def with_settings_of_retry(self, config: JobConfig) -> "TaskSpec":
         """Return the task with the new timeout and retries, if a retry of the job has set them.
@@ -263,8 +263,8 @@ class Job:
         Changes and promised files of jobs below count, too. Changes that a person excluded do not
         count.
         """
-        own = any(not each.chosen for each in self.facts.missing)
-        return self.merge_failed or own or bool(self.facts.lost_below)
+        has_missing = any(not each.chosen for each in self.facts.missing)
+        return self.merge_failed or has_missing or bool(self.facts.lost_below)
 
     @property
     def fails_unjudged(self) -> bool:
@@ -285,8 +285,8 @@ class Job:
 
         A retry of the job starts the wall time again.
         """
-        began = self.started_at or self.created_at
-        return began + self.paused_seconds + self.config.max_wall_seconds
+        start = self.started_at or self.created_at
+        return start + self.paused_seconds + self.config.max_wall_seconds
 
     def remaining_wall_seconds(self, now: float) -> float:
         """Return the remaining wall time in seconds. The time does not decrease during a pause."""
@@ -311,12 +311,12 @@ _Any = TypeVar("_Any", bound=_InTree)
 def with_descendants(job_id: str, jobs: Iterable[_Any]) -> list[_Any]:
     """Return a job and all jobs below it. Each parent job comes before its child jobs."""
     children: dict[str | None, list[_Any]] = {}
-    found: list[_Any] = []
+    tree: list[_Any] = []
     for job in jobs:
-        (found if job.id == job_id else children.setdefault(job.parent_job_id, [])).append(job)
-    for job in found:
-        found += children.get(job.id, ())
-    return found
+        (tree if job.id == job_id else children.setdefault(job.parent_job_id, [])).append(job)
+    for job in tree:
+        tree += children.get(job.id, ())
+    return tree
 
 
 @dataclass(frozen=True, slots=True)

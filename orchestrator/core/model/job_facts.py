@@ -301,8 +301,8 @@ class JobFacts:
     @property
     def refused(self) -> frozenset[str]:
         """Workers whose changes the job's gates rejected."""
-        found = (each for each in self.missing if each.cause is LossCause.REFUSED)
-        return frozenset(each.worker_id for each in found)
+        rejected = (each for each in self.missing if each.cause is LossCause.REFUSED)
+        return frozenset(each.worker_id for each in rejected)
 
     @property
     def unjudged_gates(self) -> tuple[GateFact, ...]:

@@ -433,9 +433,9 @@ class JobConfig:
     )
 
 
-def _named_setting(each: "Field[Any]") -> Setting:
-    row: Setting = each.metadata[DECLARED]
-    return replace(row, name=each.name, wire=row.wire or each.name)
+def _named_setting(config_field: "Field[Any]") -> Setting:
+    row: Setting = config_field.metadata[DECLARED]
+    return replace(row, name=config_field.name, wire=row.wire or config_field.name)
 
 
 #: The rows of the table, in its order.

@@ -80,15 +80,15 @@ def check_machines(
     In a cluster, labels that no machine has are allowed, because a machine may be added later.
     ``agents``: the agents of the task's candidates.
     """
-    wanted = machine_of(task)
-    if wanted is not None and wanted not in (HERE, *(each.name for each in machines)):
-        known = ", ".join(sorted(name_of(each) for each in machines))
-        raise InvalidRequest(f"task {task.id}: unknown node {task.node!r}; known: {known}")
-    named = [each for each in machines if each.name == wanted]
+    node = machine_of(task)
+    if node is not None and node not in (HERE, *(each.name for each in machines)):
+        names = ", ".join(sorted(name_of(each) for each in machines))
+        raise InvalidRequest(f"task {task.id}: unknown node {task.node!r}; known: {names}")
+    nodes = [each for each in machines if each.name == node]
     for agent in agents:
-        if is_cluster and (why := hindrance(named, agent)):
+        if is_cluster and (reason := hindrance(nodes, agent)):
             raise InvalidRequest(
-                f"task {task.id}: agent {agent!r} is not available on {why}",
+                f"task {task.id}: agent {agent!r} is not available on {reason}",
                 kind="agent-not-usable",
             )
     if not is_cluster and not any(has_labels(each, task.requires) for each in machines):
@@ -104,19 +104,21 @@ def hindrance(machines: Iterable[Machine], agent: str) -> str:
 
     Machines that have not reported their agents are omitted.
     """
-    names: dict[str, list[str]] = {}
+    names_by_reason: dict[str, list[str]] = {}
     for each in machines:
         if agent in each.lacks:
-            names.setdefault(each.lacks[agent], []).append(name_of(each))
-    shown = list(names.items())[:_MOST_REASONS]
-    omitted = sum(len(each) for each in names.values()) - sum(len(each) for _, each in shown)
-    texts = [f"{_first_names(each)}: {why}" for why, each in shown]
+            names_by_reason.setdefault(each.lacks[agent], []).append(name_of(each))
+    shown = list(names_by_reason.items())[:_MOST_REASONS]
+    omitted = sum(len(names) for names in names_by_reason.values()) - sum(
+        len(names) for _, names in shown
+    )
+    texts = [f"{_first_names(names)}: {reason}" for reason, names in shown]
     return "; ".join([*texts, plural(omitted, "more node")] if omitted else texts)
 
 
 def _first_names(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join([*names[:_MOST_NAMES], *([f"{more} more"] if more > 0 else [])])
+    omitted = len(names) - _MOST_NAMES
+    return ", ".join([*names[:_MOST_NAMES], *([f"{omitted} more"] if omitted > 0 else [])])
 
 
 def has_labels(machine: Machine, labels: Mapping[str, str]) -> bool:

@@ -117,10 +117,10 @@ class RepositoryChange:
     def __str__(self) -> str:
         by = f" by {self.worker_id}" if self.worker_id else ""
         if self.kind is ChangedKind.PUSH:
-            what = f"push to {self.remote}, branch {self.name}"
+            subject = f"push to {self.remote}, branch {self.name}"
         else:
-            what = f"{_NAMED_BY_KIND.get(self.kind, '')}{self.name}"
-        return f"{what} {self._move_in_words()}{by}"
+            subject = f"{_NAMED_BY_KIND.get(self.kind, '')}{self.name}"
+        return f"{subject} {self._move_in_words()}{by}"
 
     def _move_in_words(self) -> str:
         before, after = self.before[:12], self.after[:12]
@@ -140,8 +140,8 @@ def read_change(found: Mapping[str, Any]) -> RepositoryChange:
 
     Raise KeyError, TypeError, or ValueError if the object is not a change.
     """
-    kind, how = ChangedKind(found["kind"]), RepositoryAlteration(found["alteration"])
-    return RepositoryChange(**{**found, "kind": kind, "alteration": how})
+    kind, alteration = ChangedKind(found["kind"]), RepositoryAlteration(found["alteration"])
+    return RepositoryChange(**{**found, "kind": kind, "alteration": alteration})
 
 
 def change_of(name: str, before: str, after: str) -> RepositoryChange:
@@ -149,11 +149,11 @@ def change_of(name: str, before: str, after: str) -> RepositoryChange:
 
     ``before`` or ``after`` is "" if the entry did not exist at that time.
     """
-    kind, short = _kind_of(name)
+    kind, short_name = _kind_of(name)
     is_ref = kind in (*_LOGGED, ChangedKind.STASH, ChangedKind.HEAD)
     return RepositoryChange(
         kind=kind,
-        name=short,
+        name=short_name,
         alteration=_alteration(kind, before, after),
         before=before.removeprefix("refs/heads/") if is_ref else "",
         after=after.removeprefix("refs/heads/") if is_ref else "",

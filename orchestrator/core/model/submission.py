@@ -23,13 +23,13 @@ class ConfigRequest:
     given: frozenset[str]
 
     def __init__(self, **given: object) -> None:
-        asked = {
+        values = {
             BY_WIRE_NAME[name].name: value
             for name, value in given.items()
             if value is not None and value != {}
         }
-        object.__setattr__(self, "values", JobConfig(**{**BUILT_IN, **asked}))
-        object.__setattr__(self, "given", frozenset(asked))
+        object.__setattr__(self, "values", JobConfig(**{**BUILT_IN, **values}))
+        object.__setattr__(self, "given", frozenset(values))
 
     def get(self, name: str) -> Any:
         """Return the requested value of a setting; None if the request does not set it."""

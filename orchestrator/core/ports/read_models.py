@@ -235,9 +235,9 @@ class Availability:
     def unusable_here(self) -> UnusableAgent | None:
         if self.works_here:
             return None
-        lacks = f"command {self.command!r} not found" if self.command else "not installed"
+        problem = f"command {self.command!r} not found" if self.command else "not installed"
         return UnusableAgent(
-            self.name, "no credentials found" if self.installed else lacks, self.fix
+            self.name, "no credentials found" if self.installed else problem, self.fix
         )
 
 
@@ -434,12 +434,12 @@ class Progress:
         """Return the sums of the counts. A status without workers gets 0."""
         numbers = dict.fromkeys(map(str, COUNTED), 0)
         costs, tokens, partial = [], [], False
-        for each in counts:
-            status = WorkerStatus(each.status)
-            numbers[_COUNTED_AS.get(status, status)] += each.workers
-            costs += [] if each.cost_usd is None else [each.cost_usd]
-            tokens += [] if each.tokens is None else [each.tokens]
-            partial |= each.cost_partial
+        for count in counts:
+            status = WorkerStatus(count.status)
+            numbers[_COUNTED_AS.get(status, status)] += count.workers
+            costs += [] if count.cost_usd is None else [count.cost_usd]
+            tokens += [] if count.tokens is None else [count.tokens]
+            partial |= count.cost_partial
         return cls(
             counts=numbers,
             cost_usd=round(sum(costs), 6) if costs else None,

@@ -109,8 +109,8 @@ def is_rolled_back(
     session: Session, failures: Sequence[Failure], rollbacks: Sequence[Rollback]
 ) -> bool:
     """True if the worker's files were restored to a checkpoint other than the session's."""
-    gone_to = [
+    restored = [
         *(each.checkpoint for each in failures if each.attempt >= session.attempt),
         *(each.checkpoint for each in rollbacks if each.attempt >= session.attempt),
     ]
-    return any(name and name != session.checkpoint for name in gone_to)
+    return any(name and name != session.checkpoint for name in restored)

@@ -244,8 +244,8 @@ _OF_CANCEL = {
 def cause_of(ended_by: EndedBy, error: str, stopped_by: str) -> ExitCause:
     """Return the cause of an exit that version 0.1.0 recorded without a cause."""
     if ended_by is EndedBy.LOST:
-        known = (cause for start, cause in _OF_LOST.items() if error.startswith(start))
-        return next(known, ExitCause.NONE)
+        causes = (cause for start, cause in _OF_LOST.items() if error.startswith(start))
+        return next(causes, ExitCause.NONE)
     if ended_by is EndedBy.CANCEL:
         return _OF_CANCEL.get(stopped_by, ExitCause.NONE)
     if ended_by is EndedBy.TIMEOUT and not stopped_by.startswith("max_wall_seconds"):

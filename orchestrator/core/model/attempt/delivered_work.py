@@ -68,8 +68,8 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
     held = tuple(held)
     if not held:
         return ()
-    named = listed([_held_back_in_words(each) for each in held], _MOST_IN_WORDS)
-    notes = [f"not committed (git.never_commit): {named}"]
+    listing = listed([_held_back_in_words(each) for each in held], _MOST_IN_WORDS)
+    notes = [f"not committed (git.never_commit): {listing}"]
     if any(each.folded for each in held):
         notes.append(
             "the worker's commits with git.never_commit files were replaced by one commit "
@@ -80,12 +80,12 @@ def held_back_in_words(held: Iterable[HeldBack]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _held_back_in_words(each: HeldBack) -> str:
-    if not each.rule.is_of_a_file:
-        return f"{each.path} ({plural(each.files, 'file')})"
-    what = "core dump, " if each.rule is HeldBackRule.CORE else ""
-    saved = ", saved in files/ of the worker's directory" if each.saved else ""
-    return f"{each.path} ({what}{each.size / 1e6:.1f} MB{saved})"
+def _held_back_in_words(held: HeldBack) -> str:
+    if not held.rule.is_of_a_file:
+        return f"{held.path} ({plural(held.files, 'file')})"
+    kind = "core dump, " if held.rule is HeldBackRule.CORE else ""
+    saved = ", saved in files/ of the worker's directory" if held.saved else ""
+    return f"{held.path} ({kind}{held.size / 1e6:.1f} MB{saved})"
 
 
 class SideWorkKind(StrEnum):
@@ -142,23 +142,23 @@ def by_attempt(
     ``before``: the side work of earlier attempts, with their numbers. Items that are not in
     ``before`` get the number ``attempt``.
     """
-    first = {each.ref: each.attempt for each in before if each.ref}
-    return tuple(replace(each, attempt=first.get(each.ref, attempt)) for each in work)
+    attempt_by_ref = {each.ref: each.attempt for each in before if each.ref}
+    return tuple(replace(each, attempt=attempt_by_ref.get(each.ref, attempt)) for each in work)
 
 
 def remarks_on(work: Iterable[SideWork]) -> tuple[str, ...]:
     work = tuple(work)
     folded = [f"{each.kind} {each.name}" for each in work if not each.ref]
-    found = [f"also merged into the worker's branch: {listed(folded)}"] if folded else []
+    remarks = [f"also merged into the worker's branch: {listed(folded)}"] if folded else []
     for kind, words in (
         (SideWorkKind.NESTED, "nested repositories committed as files"),
         (SideWorkKind.SUBMODULE, "new submodules, whose commits are also saved"),
         (SideWorkKind.DELETED, "not merged, because the branch was deleted"),
     ):
         if saved := [f"{each.name} ({each.ref})" for each in work if each.kind is kind]:
-            found.append(f"{words}: {listed(saved)}")
-    found += [missing_in_words(each) for each in work if each.is_missing]
-    return tuple(found)
+            remarks.append(f"{words}: {listed(saved)}")
+    remarks += [missing_in_words(each) for each in work if each.is_missing]
+    return tuple(remarks)
 
 
 def missing_in_words(each: SideWork) -> str:
@@ -255,13 +255,13 @@ class DeliveredWork:
         """Remarks for readers of the result; empty for a plain success."""
         place = "worktree" if self.has_worktree else "directory"
         project = "your checkout" if self.has_worktree else "the project"
-        found = (
+        sections = (
             (PROMISED, self.missing),
             ("git-ignored files, saved only in the worker's directory", self.saved),
             (f"files changed outside the worker's {place}", self.outside),
             (f"{project} changed while the worker ran", self.checkout),
         )
-        lines = (f"{words}: {listed(paths)}" for words, paths in found if paths)
+        lines = (f"{words}: {listed(paths)}" for words, paths in sections if paths)
         return (*lines, *remarks_on(self.side_work), *held_back_in_words(self.held_back))
 
 
@@ -292,9 +292,9 @@ def promised_in_words(missing: Sequence[str]) -> str:
 def altered_in_words(altered: AlteredJudges) -> tuple[str, ...]:
     if not altered.paths:
         return ()
-    more = ", together with code" if altered.with_code else ""
+    suffix = ", together with code" if altered.with_code else ""
     changed = "changed tests or gate settings that judge the worker's work"
-    return (f"{changed}{more}: {listed(altered.paths)}",)
+    return (f"{changed}{suffix}: {listed(altered.paths)}",)
 
 
 def promises_changes(role: str | None, writes: Sequence[str], *, is_agent: bool) -> bool:
@@ -315,8 +315,8 @@ def held_by(promised: str, paths: Iterable[str]) -> bool:
 def is_in_project(promised: str) -> bool:
     """True for a relative path or pattern that stays inside the project."""
     path = promised.strip()
-    leaves = normalized(path).split("/", 1)[0] == ".."
-    return bool(path) and not path.startswith(("/", "~")) and not leaves
+    leaves_project = normalized(path).split("/", 1)[0] == ".."
+    return bool(path) and not path.startswith(("/", "~")) and not leaves_project
 
 
 def normalized(promised: str) -> str:

@@ -172,18 +172,18 @@ _CODE = lazy_pattern(
 
 def final_text(text: str) -> FinalText:
     """Classify an agent's final text; ANSWER if in doubt."""
-    whole = _own_words(text)
-    sentences = _sentences(whole)
+    unquoted = _own_words(text)
+    sentences = _sentences(unquoted)
     if not sentences:
         return FinalText.ANSWER
-    if len(whole) <= REPORT_CHARACTERS:
-        if _reports_refusal(whole):
+    if len(unquoted) <= REPORT_CHARACTERS:
+        if _reports_refusal(unquoted):
             return FinalText.REFUSAL
         if any(map(_waits_for_answer, sentences[-LAST_SENTENCES:])):
             return FinalText.QUESTION
-        if _NOTHING_TO_DO.search(whole) and not _DID.search(whole):
+        if _NOTHING_TO_DO.search(unquoted) and not _DID.search(unquoted):
             return FinalText.ALREADY
-    if _leaves_work_to_reader(text, whole):
+    if _leaves_work_to_reader(text, unquoted):
         return FinalText.RECIPE
     return FinalText.OFFER if _ENDS_ASKING.search(sentences[-1]) else FinalText.ANSWER
 
@@ -194,29 +194,31 @@ def question_of(text: str) -> str:
     If the text has no question, return its last sentence.
     """
     sentences = _sentences(_own_words(text))
-    asking = [each for each in sentences[-LAST_SENTENCES:] if _ENDS_ASKING.search(each)]
-    asking = asking or [each for each in sentences[-LAST_SENTENCES:] if _waits_for_answer(each)]
-    return cut(one_line("".join((asking or sentences)[-1:])), QUESTION_CHARACTERS)
+    questions = [each for each in sentences[-LAST_SENTENCES:] if _ENDS_ASKING.search(each)]
+    questions = questions or [
+        each for each in sentences[-LAST_SENTENCES:] if _waits_for_answer(each)
+    ]
+    return cut(one_line("".join((questions or sentences)[-1:])), QUESTION_CHARACTERS)
 
 
 def _own_words(text: str) -> str:
     return _QUOTED.sub(" ", text.replace("’", "'")).strip()
 
 
-def _sentences(whole: str) -> list[str]:
-    found = (each.strip(" \t*#-") for each in _BETWEEN.split(whole[-TAIL_CHARACTERS:]))
-    return [each for each in found if re.search(r"\w", each)]
+def _sentences(unquoted: str) -> list[str]:
+    parts = (each.strip(" \t*#-") for each in _BETWEEN.split(unquoted[-TAIL_CHARACTERS:]))
+    return [each for each in parts if re.search(r"\w", each)]
 
 
 def _waits_for_answer(sentence: str) -> bool:
     return bool(_WAITS.search(sentence)) and not _OFFERS.search(sentence)
 
 
-def _leaves_work_to_reader(text: str, whole: str) -> bool:
-    leaves = _INSTRUCTS.search(whole[:HEAD_CHARACTERS])
-    return bool(leaves and _CODE.search(text)) and not _DID.search(whole)
+def _leaves_work_to_reader(text: str, unquoted: str) -> bool:
+    instruction = _INSTRUCTS.search(unquoted[:HEAD_CHARACTERS])
+    return bool(instruction and _CODE.search(text)) and not _DID.search(unquoted)
 
 
-def _reports_refusal(whole: str) -> bool:
-    found = _NOT_DONE.search(whole[:HEAD_CHARACTERS])
-    return found is not None and not _ALL_THE_SAME.search(whole, found.end())
+def _reports_refusal(unquoted: str) -> bool:
+    refusal = _NOT_DONE.search(unquoted[:HEAD_CHARACTERS])
+    return refusal is not None and not _ALL_THE_SAME.search(unquoted, refusal.end())
