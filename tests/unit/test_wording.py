@@ -28,7 +28,7 @@ ALLOWED = {
     },
     "engine/attempts/evidence_reader.py": {"evidence.error in masked_output"},
     "launchers/cluster/node/node_daemon.py": {"error.reason in _REJECTIONS"},
-    "core/outcome/failure_classifier.py": {"_DISK_FULL.search(found.error)"},
+    "core/outcome/failure_classifier.py": {"_DISK_FULL.search(evidence.error)"},
 }
 TESTS_OF_TEXT = frozenset({"startswith", "endswith", "removeprefix", "find", "index", "count"})
 

@@ -95,11 +95,11 @@ def _exit_code_in_words(exit: Exit, evidence: Evidence) -> str:
 
 
 def _timeout_in_words(exit: Exit) -> str:
-    more = "; to allow more time, set timeout in the task, or retry with --timeout"
-    return f"stopped by {exit.stopped_by}{more if exit.cause is ExitCause.TASK_TIMEOUT else ''}"
+    hint = "; to allow more time, set timeout in the task, or retry with --timeout"
+    return f"stopped by {exit.stopped_by}{hint if exit.cause is ExitCause.TASK_TIMEOUT else ''}"
 
 
-def _shows_something(evidence: Evidence) -> bool:
+def _has_result(evidence: Evidence) -> bool:
     if not evidence.output_required or evidence.output.strip() or evidence.files_changed:
         return True
     return evidence.has_work and any(each.has_approved for each in evidence.gates)
@@ -112,23 +112,23 @@ def _no_result_in_words(evidence: Evidence) -> str:
 
 
 def _lacks_changes(evidence: Evidence) -> bool:
-    found = evidence.delivery
-    return found is not None and found.deferred is None and found.lacks_changes
+    delivery = evidence.delivery
+    return delivery is not None and delivery.deferred is None and delivery.lacks_changes
 
 
 def _waits_for_answer(evidence: Evidence) -> bool:
-    waits = evidence.final_text is FinalText.QUESTION
-    return waits or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
+    is_question = evidence.final_text is FinalText.QUESTION
+    return is_question or (evidence.final_text is FinalText.OFFER and _lacks_changes(evidence))
 
 
 def _no_changes_in_words(evidence: Evidence) -> str:
-    refused = ""
+    explanation = ""
     if _reports_refusal(evidence):
-        refused = "the agent reports that it did not do the work; "
+        explanation = "the agent reports that it did not do the work; "
     elif evidence.final_text is FinalText.RECIPE:
-        refused = "the agent describes the work instead of doing it; "
+        explanation = "the agent describes the work instead of doing it; "
     remarks = evidence.delivery.remarks if evidence.delivery else ()
-    return "; ".join((f"{refused}no file was changed", *remarks))
+    return "; ".join((f"{explanation}no file was changed", *remarks))
 
 
 def _has_conflicts(evidence: Evidence) -> bool:
@@ -146,14 +146,14 @@ def _reports_refusal(evidence: Evidence) -> bool:
 
 
 def _leaves_work_to_reader(evidence: Evidence) -> bool:
-    found = evidence.delivery
+    delivery = evidence.delivery
     is_recipe = evidence.final_text is FinalText.RECIPE
-    return is_recipe and found is not None and found.is_in_doubt
+    return is_recipe and delivery is not None and delivery.is_in_doubt
 
 
 def _remarks(evidence: Evidence) -> str:
-    found = evidence.delivery
-    remarks = found.remarks if found and found.deferred is None else ()
+    delivery = evidence.delivery
+    remarks = delivery.remarks if delivery and delivery.deferred is None else ()
     note = (f"{evidence.tool}: {evidence.note}",) if evidence.note else ()
     return "; ".join((*note, *remarks))
 
@@ -315,7 +315,7 @@ TABLE: tuple[OutcomeRow, ...] = (
     ),
     OutcomeRow(
         "nothing to show",
-        lambda x, e: not _shows_something(e),
+        lambda x, e: not _has_result(e),
         _S.FAILED,
         lambda x, e: _no_result_in_words(e),
         retry=True,
@@ -465,10 +465,10 @@ def result_of(
     )
 
 
-def _choice_of_person(before: WorkerResult) -> CandidateRank | None:
-    standing = before.standing
-    chosen = standing and standing.place == 1 and standing.by is Criterion.PERSON
-    return standing if chosen else None
+def _choice_of_person(result: WorkerResult) -> CandidateRank | None:
+    standing = result.standing
+    is_choice = standing and standing.place == 1 and standing.by is Criterion.PERSON
+    return standing if is_choice else None
 
 
 def _is_good(evidence: Evidence) -> bool:

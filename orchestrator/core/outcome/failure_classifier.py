@@ -66,8 +66,8 @@ class Case:
 
     @property
     def has_result(self) -> bool:
-        found = self.evidence
-        return bool(found.output.strip() or found.error or found.files_changed)
+        evidence = self.evidence
+        return bool(evidence.output.strip() or evidence.error or evidence.files_changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,9 @@ class FailureRow:
 
 
 def _disk_full(case: Case) -> bool:
-    found = case.evidence
+    evidence = case.evidence
     return case.exit.log_lost or bool(
-        _DISK_FULL.search(found.error) or _DISK_FULL.search(found.output[-_END_OF_OUTPUT:])
+        _DISK_FULL.search(evidence.error) or _DISK_FULL.search(evidence.output[-_END_OF_OUTPUT:])
     )
 
 
@@ -99,7 +99,7 @@ def _is_row(name: str) -> Callable[[Case], bool]:
     return lambda case: case.verdict.row == name
 
 
-def _words(text: str) -> Callable[[Case], str]:
+def _reason(text: str) -> Callable[[Case], str]:
     return lambda case: text
 
 
@@ -109,7 +109,7 @@ TABLE: tuple[FailureRow, ...] = (
         lambda case: case.exit.cause in RAN_NOTHING,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 1.0),),
-        _words("the attempt did not run and changed nothing"),
+        _reason("the attempt did not run and changed nothing"),
     ),
     FailureRow(
         "broken worktree",
@@ -123,77 +123,77 @@ TABLE: tuple[FailureRow, ...] = (
         _disk_full,
         _K.CORRUPTED_STATE,
         ((_S.ROLLBACK_LAST, 0.8), (_S.ROLLBACK_SAFE, 0.6)),
-        _words("the disk was full, or the log was removed; files may be incomplete"),
+        _reason("the disk was full, or the log was removed; files may be incomplete"),
     ),
     FailureRow(
         "rate limit",
         _has_error_class(ErrorClass.RATE_LIMIT),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.95),),
-        _words("the agent's account was rate-limited; the work so far is saved"),
+        _reason("the agent's account was rate-limited; the work so far is saved"),
     ),
     FailureRow(
         "api",
         _has_error_class(ErrorClass.API),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.9),),
-        _words("the model's service failed; the work so far is saved"),
+        _reason("the model's service failed; the work so far is saved"),
     ),
     FailureRow(
         NOT_STARTED,
         lambda case: case.verdict.not_started,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.8),),
-        _words("the tool's program did not start and changed nothing"),
+        _reason("the tool's program did not start and changed nothing"),
     ),
     FailureRow(
         "internal",
         _has_error_class(ErrorClass.INTERNAL),
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.6),),
-        _words("an internal error of the tool; the work so far is saved"),
+        _reason("an internal error of the tool; the work so far is saved"),
     ),
     FailureRow(
         LOGIN,
         _has_error_class(ErrorClass.AUTH),
         _K.LOGIC_ERROR,
         ((_S.ESCALATE, 0.9),),
-        _words("a retry would fail in the same way; log in first"),
+        _reason("a retry would fail in the same way; log in first"),
     ),
     FailureRow(
         CREDIT,
         _has_error_class(ErrorClass.CREDIT),
         _K.LOGIC_ERROR,
         ((_S.ESCALATE, 0.9),),
-        _words("a retry would fail in the same way; add credit to the account first"),
+        _reason("a retry would fail in the same way; add credit to the account first"),
     ),
     FailureRow(
         "refused",
         lambda case: case.evidence.error_class in _REFUSED or case.exit.ended_by is EndedBy.LIMIT,
         _K.LOGIC_ERROR,
         ((_S.ESCALATE, 0.9),),
-        _words("a retry would fail in the same way; change the key, setting, or limit first"),
+        _reason("a retry would fail in the same way; change the key, setting, or limit first"),
     ),
     FailureRow(
         "not started",
         lambda case: case.exit.ended_by is EndedBy.SPAWN_FAILED,
         _K.UNKNOWN,
         ((_S.ESCALATE, 0.8),),
-        _words("the program cannot be started"),
+        _reason("the program cannot be started"),
     ),
     FailureRow(
         ASKED,
         _is_row(ASKED),
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.7),),
-        _words("the agent waits for an answer, and no file changed"),
+        _reason("the agent waits for an answer, and no file changed"),
     ),
     FailureRow(
         NO_CHANGES,
         _is_row(NO_CHANGES),
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.6),),
-        _words("the task requires changed files, but no file changed"),
+        _reason("the task requires changed files, but no file changed"),
     ),
     FailureRow(
         GATES,
@@ -207,14 +207,14 @@ TABLE: tuple[FailureRow, ...] = (
         lambda case: case.verdict.status is WorkerStatus.TIMEOUT,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.6), (_S.RETRY_CURRENT, 0.4)),
-        _words("the attempt timed out; the work so far is saved"),
+        _reason("the attempt timed out; the work so far is saved"),
     ),
     FailureRow(
         "lost",
         lambda case: case.exit.ended_by is EndedBy.LOST,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.8), (_S.ROLLBACK_LAST, 0.5), (_S.ROLLBACK_SAFE, 0.4)),
-        _words("the supervising process was killed"),
+        _reason("the supervising process was killed"),
         is_crash=True,
     ),
     FailureRow(
@@ -222,7 +222,7 @@ TABLE: tuple[FailureRow, ...] = (
         lambda case: case.exit.signal is not None or case.evidence.error_class is ErrorClass.KILLED,
         _K.TRANSIENT,
         ((_S.RETRY_CURRENT, 0.7), (_S.ROLLBACK_LAST, 0.5), (_S.ROLLBACK_SAFE, 0.4)),
-        _words("a signal killed the process"),
+        _reason("a signal killed the process"),
         is_crash=True,
     ),
     FailureRow(
@@ -230,14 +230,14 @@ TABLE: tuple[FailureRow, ...] = (
         lambda case: case.same,
         _K.LOGIC_ERROR,
         ((_S.ROLLBACK_SAFE, 0.7),),
-        _words("the same failure as in the previous attempt, and no file changed"),
+        _reason("the same failure as in the previous attempt, and no file changed"),
     ),
     FailureRow(
         "said it failed",
         lambda case: case.evidence.claimed_success is False,
         _K.LOGIC_ERROR,
         ((_S.RETRY_CURRENT, 0.7), (_S.RETRY_CURRENT, 0.5), (_S.ROLLBACK_SAFE, 0.5)),
-        _words("the agent reports a failure"),
+        _reason("the agent reports a failure"),
     ),
     FailureRow(
         "exit code",
@@ -251,7 +251,7 @@ TABLE: tuple[FailureRow, ...] = (
         lambda case: True,
         _K.UNKNOWN,
         ((_S.RETRY_CURRENT, 0.3), (_S.ROLLBACK_LAST, 0.3), (_S.ROLLBACK_SAFE, 0.3)),
-        _words("the cause is unknown"),
+        _reason("the cause is unknown"),
         is_crash=True,
     ),
 )
@@ -268,8 +268,8 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
     case = Case(exit, evidence, verdict, same)
     row = next(row for row in TABLE if row.fits(case))
     strategy, confidence = row.ladder[min(_repetitions(row, worker), len(row.ladder) - 1)]
-    kept = evidence.worktree is not None
-    if strategy is not _S.ESCALATE and (not kept or (row.is_crash and evidence.has_work)):
+    has_worktree = evidence.worktree is not None
+    if strategy is not _S.ESCALATE and (not has_worktree or (row.is_crash and evidence.has_work)):
         strategy = _S.RETRY_CURRENT
     return Failure(
         attempt=worker.attempt,
@@ -281,7 +281,7 @@ def classify(worker: Worker, exit: Exit, evidence: Evidence, verdict: Verdict) -
         gate_logs=tuple(gate.log for gate in case.blocking),
         cause=row.cause,
         checkpoint=_checkpoint_for(strategy, worker),
-        kept=after(worker.attempt) if kept else "",
+        kept=after(worker.attempt) if has_worktree else "",
         undone=_removes_changes(strategy, evidence),
     )
 
@@ -293,13 +293,13 @@ def _removes_changes(strategy: RetryStrategy, evidence: Evidence) -> bool:
 
 
 def _repetitions(row: FailureRow, worker: Worker) -> int:
-    times = 0
+    count = 0
     for earlier in reversed(worker.failures):
         if earlier.cause != NEVER_RAN:
             if earlier.cause != row.cause or earlier.attempt <= worker.budget_from:
                 break
-            times += 1
-    return times
+            count += 1
+    return count
 
 
 def _checkpoint_for(strategy: RetryStrategy, worker: Worker) -> str:
@@ -326,8 +326,8 @@ def with_files_kept(failure: Failure, other: str) -> Failure:
 
     ``other``: the agent or machine of the next attempt.
     """
-    why = f"{failure.reason}; {other} continues with the present files"
-    return replace(failure, strategy=_S.RETRY_CURRENT, reason=why, checkpoint="", undone=False)
+    reason = f"{failure.reason}; {other} continues with the present files"
+    return replace(failure, strategy=_S.RETRY_CURRENT, reason=reason, checkpoint="", undone=False)
 
 
 def escalated(failure: Failure, why: str) -> Failure:

@@ -87,10 +87,10 @@ def next_attempt(
         return _after_delay(verdict, tool_delay, is_free=True)
     if verdict.moves and worker.attempt < MOST_ATTEMPTS:
         reason = f"{verdict.reason}; retrying on another machine"
-        return _handed_on("another machine", reason, verdict.reason)
+        return _after_handover("another machine", reason, verdict.reason)
     if facts.other_agent:
         reason = fallback_reason(facts.other_agent, worker.agent, verdict.reason)
-        return _handed_on(facts.other_agent, reason, reason, agent=facts.other_agent)
+        return _after_handover(facts.other_agent, reason, reason, agent=facts.other_agent)
     if not may_retry(worker, task, config, verdict, facts.child_failed):
         return NO_RETRY
     # An attempt that never ran is retried at once, without back-off.
@@ -117,9 +117,14 @@ def _after_delay(
     )
 
 
-def _handed_on(to: str, reason: str, cause: str, *, agent: str = "") -> RetryDecision:
+def _after_handover(recipient: str, reason: str, cause: str, *, agent: str = "") -> RetryDecision:
     return RetryDecision(
-        reason=reason, cause=cause, is_free=True, agent=agent, handed_to=to, failure=HANDED_ON
+        reason=reason,
+        cause=cause,
+        is_free=True,
+        agent=agent,
+        handed_to=recipient,
+        failure=HANDED_ON,
     )
 
 
@@ -137,12 +142,12 @@ def tool_start_delay(worker: Worker) -> float | None:
     Return None if the latest attempt did not fail to start the tool, or if all
     ``TOOL_START_DELAYS`` are used up.
     """
-    times = 0
+    count = 0
     for failure in reversed(worker.result.failures if worker.result else ()):
         if failure.cause != NOT_STARTED:
             break
-        times += 1
-    return TOOL_START_DELAYS[times - 1] if 0 < times <= len(TOOL_START_DELAYS) else None
+        count += 1
+    return TOOL_START_DELAYS[count - 1] if 0 < count <= len(TOOL_START_DELAYS) else None
 
 
 def never_begins(worker: Worker) -> bool:
@@ -177,10 +182,12 @@ def may_retry(
         return False
     if child_failed and task.retries is None:
         return False
-    asked = task.retries is not None or config.retries_asked
-    again = verdict.retry or (asked and verdict.status is WorkerStatus.TIMEOUT)
+    retries_requested = task.retries is not None or config.retries_asked
+    is_retryable = verdict.retry or (retries_requested and verdict.status is WorkerStatus.TIMEOUT)
     is_command = task.command is not None
-    return again and ((asked and is_command) or not _same_failure(worker, verdict))
+    return is_retryable and (
+        (retries_requested and is_command) or not _same_failure(worker, verdict)
+    )
 
 
 def has_no_retry(worker: Worker, task: TaskSpec, config: JobConfig) -> bool:

@@ -66,16 +66,16 @@ class Need:
 
 def kinds_of_job(job: Job) -> Sequence[NeedKind]:
     """Return the kinds of needs that follow from the job alone."""
-    found = []
+    kinds = []
     if job.awaits_approval and not job.status.ended:
-        found.append(NeedKind.APPROVAL)
+        kinds.append(NeedKind.APPROVAL)
     if job.pause is not None and job.pause.asks(job.id) and not job.status.ended:
-        found.append(NeedKind.LIMIT)
+        kinds.append(NeedKind.LIMIT)
     if any(_conflicts_for_person(job)):
-        found.append(NeedKind.CONFLICT)
+        kinds.append(NeedKind.CONFLICT)
     if job.facts.pull_request_error and not job.facts.discarded:
-        found.append(NeedKind.PULL_REQUEST)
-    return found
+        kinds.append(NeedKind.PULL_REQUEST)
+    return kinds
 
 
 def kind_of_worker(worker: Worker) -> NeedKind | None:
@@ -98,8 +98,8 @@ def needs_of(job: Job, workers: Iterable[Worker]) -> Sequence[Need]:
 
     ``workers``: workers of the job. If a worker has a need, all workers of its task must be given.
     """
-    own = list(workers)
-    return [*_needs_from_job(job), *_needs_from_workers(job, own)]
+    worker_list = list(workers)
+    return [*_needs_from_job(job), *_needs_from_workers(job, worker_list)]
 
 
 def needs_in(found: Iterable[tuple[Job, Sequence[Worker]]]) -> list[Need]:
@@ -121,8 +121,10 @@ def _needs_from_job(job: Job) -> Iterator[Need]:
         )
     if job.pause is not None and NeedKind.LIMIT in kinds_of_job(job):
         command = budget_command(job.pause)
-        at, text = job.pause.at, f"limit reached: {job.pause.by}: {job.request}"
-        yield Need(kind=NeedKind.LIMIT, **ids, text=_short_line(text), since=at, command=command)
+        paused_at, text = job.pause.at, f"limit reached: {job.pause.by}: {job.request}"
+        yield Need(
+            kind=NeedKind.LIMIT, **ids, text=_short_line(text), since=paused_at, command=command
+        )
     for each in _conflicts_for_person(job):
         yield Need(
             kind=NeedKind.CONFLICT,
@@ -155,16 +157,16 @@ def _conflicts_for_person(job: Job) -> Iterator[Missing]:
 def _needs_from_workers(job: Job, workers: Sequence[Worker]) -> Iterator[Need]:
     if job.cancelled or job.facts.discarded:
         return
-    done = {each.task_id for each in workers if each.status.succeeded}
-    logins = set[str]()
+    done_ids = {each.task_id for each in workers if each.status.succeeded}
+    login_agents = set[str]()
     for worker in workers:
         kind = kind_of_worker(worker)
-        if kind is None or worker.task_id in done:
+        if kind is None or worker.task_id in done_ids:
             continue
         if kind is NeedKind.LOGIN:
-            if worker.agent in logins:
+            if worker.agent in login_agents:
                 continue
-            logins.add(worker.agent)
+            login_agents.add(worker.agent)
         yield Need(
             kind=kind,
             job_id=job.id,

@@ -88,9 +88,9 @@ def wall_seconds(job: Job, workers: Sequence[Worker]) -> float | None:
     """
     if not job.status.ended:
         return None
-    began = job.created_at if job.started_at is None else job.started_at
+    start = job.created_at if job.started_at is None else job.started_at
     ends = (worker.ended_at for worker in workers if worker.ended_at is not None)
-    return round(max(0.0, max(ends, default=began) - began), 6)
+    return round(max(0.0, max(ends, default=start) - start), 6)
 
 
 def tasks_succeeded(workers: Sequence[Worker]) -> dict[str, bool]:
@@ -167,26 +167,33 @@ def unjudged_files(
     facts of the workers' child jobs. A file that only child jobs changed counts as judged, unless
     ``below`` lists the file as unjudged.
     """
-    names = {each.name for each in results}
-    of_result = [each for each in results if _is_judge(each)]
-    changes = [each.result for each in workers if each.result is not None]
-    of_workers = [
-        (frozenset(result.files_created), [each for each in result.gates if each.name not in names])
-        for result in changes
+    gate_names = {each.name for each in results}
+    result_judges = [each for each in results if _is_judge(each)]
+    worker_results = [each.result for each in workers if each.result is not None]
+    worker_gates = [
+        (
+            frozenset(result.files_created),
+            [each for each in result.gates if each.name not in gate_names],
+        )
+        for result in worker_results
     ]
-    own = frozenset(path for paths, _ in of_workers for path in paths)
-    found = []
-    for path, known_as in sorted(present.items()):
+    own_paths = frozenset(path for paths, _ in worker_gates for path in paths)
+    unjudged = []
+    for path, repository_path in sorted(present.items()):
         language = language_of(path)
-        if not language or (known_as not in own and not _is_unjudged_below(path, below)):
+        if not language or (
+            repository_path not in own_paths and not _is_unjudged_below(path, below)
+        ):
             continue
-        more = (each for paths, gates in of_workers if known_as in paths for each in gates)
-        judges = [*of_result, *filter(_is_judge, more)]
-        if not any(_has_looked(each, path) for each in judges):
-            is_read = any(path in each.not_imported for each in judges)
-            cause = UnjudgedCause.NOT_IMPORTED if is_read else UnjudgedCause.NO_GATE
-            found.append(UnjudgedFile(path=path, language=language, cause=cause))
-    return tuple(found)
+        worker_judges = (
+            each for paths, gates in worker_gates if repository_path in paths for each in gates
+        )
+        judges = [*result_judges, *filter(_is_judge, worker_judges)]
+        if not any(_covers(each, path) for each in judges):
+            is_not_imported = any(path in each.not_imported for each in judges)
+            cause = UnjudgedCause.NOT_IMPORTED if is_not_imported else UnjudgedCause.NO_GATE
+            unjudged.append(UnjudgedFile(path=path, language=language, cause=cause))
+    return tuple(unjudged)
 
 
 def _is_unjudged_below(path: str, below: Sequence[JobFacts]) -> bool:
@@ -197,7 +204,7 @@ def _is_unjudged_below(path: str, below: Sequence[JobFacts]) -> bool:
     )
 
 
-def _has_looked(result: GateResult, path: str) -> bool:
+def _covers(result: GateResult, path: str) -> bool:
     if path in result.not_imported:
         return False
     return not result.looks_at or matches(path, result.looks_at)
@@ -224,11 +231,11 @@ def gate_facts(
     A result on the merged state replaces the results of workers. ``touched``: the changed paths.
     """
     changes_code = has_code(touched)
-    found = {each.name: each for each in results}
+    result_by_gate = {each.name: each for each in results}
     for worker in workers:
         for each in worker.gates:
-            found.setdefault(each.name, each)
-    reported = (each for each in found.values() if each.outcome is not GateOutcome.PASSED)
+            result_by_gate.setdefault(each.name, each)
+    reported = (each for each in result_by_gate.values() if each.outcome is not GateOutcome.PASSED)
     facts = [_gate_fact(each, changes_code) for each in reported]
     return tuple(facts[:MOST_GATES])
 
@@ -245,11 +252,11 @@ def suppressing_comments(
     If a gate ran on the merged state, only comments in the merged state count. Otherwise, the
     comments of the first worker with this gate count.
     """
-    found = {each.name: each for each in results}
+    result_by_gate = {each.name: each for each in results}
     for worker in workers:
         for each in worker.gates:
-            found.setdefault(each.name, each)
-    switched_off = (each for each in found.values() if each.switched_off)
+            result_by_gate.setdefault(each.name, each)
+    switched_off = (each for each in result_by_gate.values() if each.switched_off)
     return tuple(SwitchedOff(gate=each.name, places=each.switched_off) for each in switched_off)
 
 
@@ -259,24 +266,26 @@ def gates_passed(results: Iterable[GateResult], workers: Iterable[Worker]) -> tu
     If a gate ran on the merged state, that run decides. Otherwise, the gate must have passed for
     every worker that has it.
     """
-    found = {each.name: each.outcome is GateOutcome.PASSED for each in results}
-    of_workers: dict[str, bool] = {}
+    passed_on_result = {each.name: each.outcome is GateOutcome.PASSED for each in results}
+    passed_by_workers: dict[str, bool] = {}
     for each in (gate for worker in workers if worker.result for gate in worker.result.gates):
         has_passed = each.outcome is GateOutcome.PASSED
-        of_workers[each.name] = has_passed and of_workers.get(each.name, True)
-    names = (name for name, has_passed in {**of_workers, **found}.items() if has_passed)
+        passed_by_workers[each.name] = has_passed and passed_by_workers.get(each.name, True)
+    names = (
+        name for name, has_passed in {**passed_by_workers, **passed_on_result}.items() if has_passed
+    )
     return tuple(name for name in names if name != SECRETS)[:MOST_GATES]
 
 
 def _gate_fact(result: GateResult, changes_code: bool) -> GateFact:
-    first = next(iter(result.failures), "")
-    note = result.note or first
+    first_failure = next(iter(result.failures), "")
+    note = result.note or first_failure
     failed = result.outcome is GateOutcome.FAILED
     had_to_judge = result.required and result.cause is not GateCause.NOTHING_CHANGED
     return GateFact(
         name=result.name,
         cause=result.cause,
-        why=first or note if failed else note,
+        why=first_failure or note if failed else note,
         unjudged=not failed and had_to_judge and changes_code,
     )
 
@@ -316,7 +325,7 @@ def listed_workers(workers: Sequence[Listed], most: int = LISTED_WORKERS) -> Seq
     if len(workers) <= most:
         return workers
     ranks = [_RANKS.get(each.status, _LAST) for each in workers]
-    return [workers[at] for at in first_places(ranks, most)]
+    return [workers[index] for index in first_places(ranks, most)]
 
 
 def first_places(ranks: Sequence[int], most: int) -> Sequence[int]:

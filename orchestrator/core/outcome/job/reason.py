@@ -95,7 +95,7 @@ def remarks_beside_workers(job: Job) -> list[str]:
 
 
 def _sentences(job: Job, *separate: Callable[[Job], str]) -> list[str]:
-    return [words for say in SENTENCES if say not in separate and (words := say(job))]
+    return [text for sentence in SENTENCES if sentence not in separate and (text := sentence(job))]
 
 
 def _planned_by(job: Job) -> str:
@@ -148,8 +148,8 @@ def _unpriced(job: Job) -> str:
     names = job.facts.unpriced
     if not names:
         return ""
-    why = "the price of the model is unknown; set workers.prices in config.yaml"
-    return f"cost cap not enforced for {listed(names)}: {why}"
+    cause = "the price of the model is unknown; set workers.prices in config.yaml"
+    return f"cost cap not enforced for {listed(names)}: {cause}"
 
 
 def _rejected_child_jobs(job: Job) -> str:
@@ -175,19 +175,19 @@ def _discarded(job: Job) -> str:
 
 
 def _landed(job: Job) -> str:
-    has_result = {each.branch for each in job.facts.landed}
-    names = [each for each in job.facts.landed_on if each not in has_result]
+    with_result = {each.branch for each in job.facts.landed}
+    names = [each for each in job.facts.landed_on if each not in with_result]
     if not names or job.facts.discarded:
         return ""
-    landed = f"{listed(names)} {'has' if len(names) == 1 else 'have'} an earlier result"
-    return f"{landed}; land the new result: {COMMAND} land {job.id}"
+    statement = f"{listed(names)} {'has' if len(names) == 1 else 'have'} an earlier result"
+    return f"{statement}; land the new result: {COMMAND} land {job.id}"
 
 
 def _pull_request(job: Job) -> str:
-    why = job.facts.pull_request_error
-    if not why or job.facts.discarded:
+    error = job.facts.pull_request_error
+    if not error or job.facts.discarded:
         return ""
-    return f"no pull request was opened: {why}; retry: {COMMAND} land {job.id} --pr"
+    return f"no pull request was opened: {error}; retry: {COMMAND} land {job.id} --pr"
 
 
 def _merge(job: Job) -> str:
@@ -212,8 +212,8 @@ def _nothing_built(job: Job) -> str:
 
 
 def _unchanged(job: Job) -> str:
-    found = changed_nothing(job)
-    return f"{NOTHING_CHANGED} by {listed(found)}" if found else ""
+    worker_ids = changed_nothing(job)
+    return f"{NOTHING_CHANGED} by {listed(worker_ids)}" if worker_ids else ""
 
 
 def changed_nothing(job: Job) -> list[str]:
@@ -223,32 +223,32 @@ def changed_nothing(job: Job) -> list[str]:
 
 def _shortfalls(job: Job) -> str:
     parts = ((each.worker_id, _shortfall_in_words(each)) for each in job.facts.shortfalls)
-    found = [f"{worker_id}: {words}" for worker_id, words in parts if words]
-    more = f"; {_more(found, 'worker')}" if len(found) > MOST_NAMED else ""
-    return "; ".join(found[:MOST_NAMED]) + more
+    sentences = [f"{worker_id}: {words}" for worker_id, words in parts if words]
+    suffix = f"; {_more(sentences, 'worker')}" if len(sentences) > MOST_NAMED else ""
+    return "; ".join(sentences[:MOST_NAMED]) + suffix
 
 
-def _shortfall_in_words(each: Shortfall) -> str:
+def _shortfall_in_words(shortfall: Shortfall) -> str:
     delivered = DeliveredWork(
         changed=True,
-        saved=each.saved,
-        side_work=each.deleted,
-        outside=each.outside,
-        held_back=each.held_back,
-        checkout=each.checkout,
-        has_worktree=each.has_worktree,
+        saved=shortfall.saved,
+        side_work=shortfall.deleted,
+        outside=shortfall.outside,
+        held_back=shortfall.held_back,
+        checkout=shortfall.checkout,
+        has_worktree=shortfall.has_worktree,
     )
-    altered = AlteredJudges(paths=each.judges, with_code=each.judges_with_code)
+    altered = AlteredJudges(paths=shortfall.judges, with_code=shortfall.judges_with_code)
     return "; ".join((*delivered.remarks, *altered_in_words(altered)))
 
 
 def _checkout(job: Job) -> str:
-    by_workers: dict[tuple[str, ...], list[str]] = {}
+    paths_by_workers: dict[tuple[str, ...], list[str]] = {}
     for each in job.facts.checkout:
-        by_workers.setdefault(each.workers, []).append(each.path)
+        paths_by_workers.setdefault(each.workers, []).append(each.path)
     parts = [
         f"your checkout changed while {_joined_names(names)} ran: {listed(paths)}"
-        for names, paths in by_workers.items()
+        for names, paths in paths_by_workers.items()
     ]
     return "; ".join(parts[:MOST_NAMED])
 
@@ -261,8 +261,8 @@ def _joined_names(names: Sequence[str]) -> str:
 
 def _missing_changes(job: Job) -> str:
     parts = [_missing_of_worker(each, job) for each in job.facts.lacking if each.is_made]
-    more = f"; {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
-    return "; ".join(parts[:MOST_NAMED]) + more
+    suffix = f"; {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
+    return "; ".join(parts[:MOST_NAMED]) + suffix
 
 
 def _not_made(job: Job) -> str:
@@ -287,21 +287,21 @@ def _missing_of_worker(missing: Missing, job: Job) -> str:
 
 
 def _worker_name(missing: Missing, job: Job) -> str:
-    of = f" of job {missing.job_id}" if missing.job_id != job.id else ""
-    return f"{missing.worker_id}{of}"
+    of_job = f" of job {missing.job_id}" if missing.job_id != job.id else ""
+    return f"{missing.worker_id}{of_job}"
 
 
 def _earlier_parts(job: Job) -> str:
     if job.facts.discarded:
         return ""
     parts = []
-    for each in job.facts.earlier_parts[:MOST_NAMED]:
-        names = f"{job.id} {each.worker_id}"
-        back = f"{COMMAND} rollback {names} {after(each.attempt)} --yes"
-        take = f"{COMMAND} merge {job.id} --include {each.worker_id}"
+    for earlier in job.facts.earlier_parts[:MOST_NAMED]:
+        names = f"{job.id} {earlier.worker_id}"
+        rollback = f"{COMMAND} rollback {names} {after(earlier.attempt)} --yes"
+        merge = f"{COMMAND} merge {job.id} --include {earlier.worker_id}"
         parts.append(
-            f"{each.worker_id}: the files of attempt {each.attempt} are not in the result, "
-            f"because the retry did not succeed; to merge them: {back} && {take}"
+            f"{earlier.worker_id}: the files of attempt {earlier.attempt} are not in the result, "
+            f"because the retry did not succeed; to merge them: {rollback} && {merge}"
         )
     return "; ".join(parts)
 
@@ -311,13 +311,13 @@ def _not_in_parent(job: Job) -> str:
     if not paths:
         return ""
     parent = job.parent_worker_id
-    both = f"{parent} and this child job both changed {listed(paths)}"
-    return f"not merged into the files of {parent}: {both}"
+    conflict = f"{parent} and this child job both changed {listed(paths)}"
+    return f"not merged into the files of {parent}: {conflict}"
 
 
 def _merged_by_person(job: Job) -> str:
-    lacking = {each.worker_id for each in job.facts.missing if not each.in_part}
-    names = [each for each in job.facts.taken if each not in lacking]
+    missing_ids = {each.worker_id for each in job.facts.missing if not each.in_part}
+    names = [each for each in job.facts.taken if each not in missing_ids]
     names += [f"child job {each}" for each in job.facts.taken_jobs]
     return f"merged by a person: {listed(names)}" if names else ""
 
@@ -330,16 +330,16 @@ def _undone(job: Job) -> str:
     return _named_hunks(job, UNDONE, by_worker=True)
 
 
-def _named_hunks(job: Job, what: str, *, by_worker: bool) -> str:
+def _named_hunks(job: Job, heading: str, *, by_worker: bool) -> str:
     overruled = (*job.facts.overruled, *job.facts.overruled_below)
     parts = [_hunks_in_words(each, job) for each in overruled if bool(each.by_worker) is by_worker]
-    more = f", {_more(parts, 'worker')}" if len(parts) > MOST_NAMED else ""
-    return f"{what}: {', '.join(parts[:MOST_NAMED])}{more}" if parts else ""
+    suffix = f", {_more(parts, 'worker')}" if len(parts) > MOST_NAMED else ""
+    return f"{heading}: {', '.join(parts[:MOST_NAMED])}{suffix}" if parts else ""
 
 
 def _undone_workers(job: Job) -> str:
-    found = job.facts.undone
-    return f"later tasks undid all changes of {listed(found)}" if found else ""
+    names = job.facts.undone
+    return f"later tasks undid all changes of {listed(names)}" if names else ""
 
 
 def _both_kept(job: Job) -> str:
@@ -355,12 +355,14 @@ def _by_driver(job: Job) -> str:
 def _hunks_in_words(overruled: Overruled, job: Job) -> str:
     count, places = overruled.hunks, overruled.places
     job_id = overruled.job_id or job.id
-    of = f" of job {job_id}" if job_id != job.id else ""
-    where = f" ({', '.join(places[:MOST_NAMED])}{', ...' * (count > MOST_NAMED)})" if places else ""
+    of_job = f" of job {job_id}" if job_id != job.id else ""
+    location = (
+        f" ({', '.join(places[:MOST_NAMED])}{', ...' * (count > MOST_NAMED)})" if places else ""
+    )
     by = f" by job {overruled.by_job}" if overruled.by_job else ""
     by = f" by {overruled.by_worker}" if overruled.by_worker else by
     worker = f" of {overruled.worker_id}" if overruled.worker_id else ""
-    return f"{plural(count, 'hunk')}{worker}{of}{where}{by}"
+    return f"{plural(count, 'hunk')}{worker}{of_job}{location}{by}"
 
 
 def _unjudged(job: Job) -> str:
@@ -379,47 +381,49 @@ def not_judged(job: Job) -> str:
 
 
 def _without_worktree(job: Job) -> str:
-    found = job.facts.unjudged_work
-    parts = [_unjudged_work_in_words(each) for each in found[:MOST_NAMED]]
-    if found[MOST_NAMED:]:
-        parts.append(_more(found, "worker"))
+    work = job.facts.unjudged_work
+    parts = [_unjudged_work_in_words(each) for each in work[:MOST_NAMED]]
+    if work[MOST_NAMED:]:
+        parts.append(_more(work, "worker"))
     return f"{NO_WORKTREE}: {'; '.join(parts)}" if parts else ""
 
 
-def _unjudged_work_in_words(found: UnjudgedWork) -> str:
-    if not found.beside:
-        return f"{found.worker_id} changed {listed(found.files)}"
-    names = _joined_names((found.worker_id, *found.beside))
-    return f"changed while {names} worked in the project: {listed(found.files)}"
+def _unjudged_work_in_words(work: UnjudgedWork) -> str:
+    if not work.beside:
+        return f"{work.worker_id} changed {listed(work.files)}"
+    names = _joined_names((work.worker_id, *work.beside))
+    return f"changed while {names} worked in the project: {listed(work.files)}"
 
 
 def _merged_unjudged(job: Job) -> str:
     files = _unjudged_files(job)
     if not job.facts.unjudged:
-        rest = "; ".join(filter(None, (_gates_not_run(job.facts.unjudged_gates), files)))
+        details = "; ".join(filter(None, (_gates_not_run(job.facts.unjudged_gates), files)))
         passed = job.facts.gates_passed
-        return f"passed {listed(passed)}; {rest}" if passed and rest else rest
+        return f"passed {listed(passed)}; {details}" if passed and details else details
     unrun = [each for each in job.facts.gates if each.cause]
-    parts = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
-    if parts or files:
-        return "; ".join(filter(None, (_gates_not_run(parts), files)))
+    reported = [each for each in unrun if each.cause is not GateCause.NOTHING_CHANGED]
+    if reported or files:
+        return "; ".join(filter(None, (_gates_not_run(reported), files)))
     if unrun:
         return "no gate checks the changed files"
-    asked = all(each.is_secret_scan and each.is_asked_for for each in job.config.gates)
-    only = job.config.gates and asked
+    all_requested = all(each.is_secret_scan and each.is_asked_for for each in job.config.gates)
+    only_secret_scan = job.config.gates and all_requested
     return (
         f"only the gate {SECRETS} was requested"
-        if only
+        if only_secret_scan
         else "no gate tested the changes (no tests found)"
     )
 
 
 def _unjudged_files(job: Job) -> str:
-    by_language: dict[str, list[str]] = {}
+    paths_by_language: dict[str, list[str]] = {}
     for each in job.facts.unjudged_files:
         if each.cause is UnjudgedCause.NO_GATE:
-            by_language.setdefault(each.language, []).append(each.path)
-    parts = [f"{listed(paths)} (no gate for {name})" for name, paths in by_language.items()]
+            paths_by_language.setdefault(each.language, []).append(each.path)
+    parts = [
+        f"{listed(paths)} (no gate for {language})" for language, paths in paths_by_language.items()
+    ]
     if parts and not job.facts.unjudged:
         parts[0] = f"{NOT_JUDGED}{parts[0]}"
     not_imported = [
@@ -440,37 +444,39 @@ def _gates(job: Job) -> str:
 
 def _flaky(job: Job) -> str:
     parts = [_flaky_finding(gate.name, each) for gate in job.facts.flaky for each in gate.findings]
-    more = f"; {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
-    return f"{FLAKY}{'; '.join(parts[:MOST_NAMED])}{more}" if parts else ""
+    suffix = f"; {len(parts) - MOST_NAMED} more" if len(parts) > MOST_NAMED else ""
+    return f"{FLAKY}{'; '.join(parts[:MOST_NAMED])}{suffix}" if parts else ""
 
 
 def _flaky_finding(gate: str, finding: str) -> str:
-    of = f" (gate {gate})" if finding else ""
-    return f"{finding or f'gate {gate}'} failed once and passed once{of}"
+    of_gate = f" (gate {gate})" if finding else ""
+    return f"{finding or f'gate {gate}'} failed once and passed once{of_gate}"
 
 
 def _switched_off(job: Job) -> str:
-    found = job.facts.switched_off[:MOST_NAMED]
-    return "; ".join(f"new comments switch off {e.gate}: {listed(e.places)}" for e in found)
+    comments = job.facts.switched_off[:MOST_NAMED]
+    return "; ".join(
+        f"new comments switch off {each.gate}: {listed(each.places)}" for each in comments
+    )
 
 
-def _more(found: Sequence[object], noun: str) -> str:
-    return plural(len(found) - MOST_NAMED, f"more {noun}")
+def _more(items: Sequence[object], noun: str) -> str:
+    return plural(len(items) - MOST_NAMED, f"more {noun}")
 
 
 def _gates_not_run(gates: Sequence[GateFact]) -> str:
     parts = [f"gate {each.name} did not run: {each.why}" for each in gates[:MOST_NAMED]]
-    more = [f"{_more(gates, 'gate')} did not run"] if gates[MOST_NAMED:] else []
-    return "; ".join(parts + more)
+    suffix = [f"{_more(gates, 'gate')} did not run"] if gates[MOST_NAMED:] else []
+    return "; ".join(parts + suffix)
 
 
 def _repository(job: Job) -> str:
-    found = job.facts.repository_changes
-    if not found:
+    changes = job.facts.repository_changes
+    if not changes:
         return ""
     # Put the command first, because a display may cut off the end of a long reason.
-    shown = f"to see and undo the changes: {COMMAND} restore {job.id}"
-    return f"{REPOSITORY_CHANGED} ({shown}): {changes_in_words(found)}"
+    hint = f"to see and undo the changes: {COMMAND} restore {job.id}"
+    return f"{REPOSITORY_CHANGED} ({hint}): {changes_in_words(changes)}"
 
 
 SENTENCES: tuple[Callable[[Job], str], ...] = (

@@ -91,13 +91,13 @@ def not_made(
         delivery = worker.delivery
         if delivery is None or worker.is_adviser or not worker.belongs_to_result:
             continue
-        lost = tuple(removed.get(worker.id, ()))
-        if not (delivery.missing or lost):
+        removed_paths = tuple(removed.get(worker.id, ()))
+        if not (delivery.missing or removed_paths):
             continue
-        kept = _without_links(worker.id, workers, present)
-        if paths := (*_absent(delivery.missing, kept), *lost):
+        existing = _without_links(worker.id, workers, present)
+        if paths := (*_absent(delivery.missing, existing), *removed_paths):
             # Another attempt of this worker does not restore a file that a later branch removed.
-            can_retry = job.is_root and not (lost and delivery.has_worktree)
+            can_retry = job.is_root and not (removed_paths and delivery.has_worktree)
             yield Missing(
                 worker_id=worker.id,
                 job_id=job.id,
@@ -138,16 +138,16 @@ def unmerged_side_work(job: Job, workers: Iterable[Worker]) -> Iterator[Missing]
     """
     for worker in workers:
         delivery = worker.delivery
-        undone = max((each.attempt for each in worker.failures if each.undone), default=0)
-        for each in delivery.side_work if delivery and not worker.is_adviser else ():
-            if each.is_missing and not 0 < each.attempt <= undone:
-                is_stash = each.kind is SideWorkKind.STASH
+        undone_attempt = max((each.attempt for each in worker.failures if each.undone), default=0)
+        for work in delivery.side_work if delivery and not worker.is_adviser else ():
+            if work.is_missing and not 0 < work.attempt <= undone_attempt:
+                is_stash = work.kind is SideWorkKind.STASH
                 yield Missing(
                     worker_id=worker.id,
                     job_id=job.id,
-                    branch=each.ref,
+                    branch=work.ref,
                     cause=LossCause.STASH if is_stash else LossCause.SIDE_WORK,
-                    why=missing_in_words(each),
+                    why=missing_in_words(work),
                     in_part=True,
                 )
 
@@ -188,9 +188,9 @@ def _without_links(
     in ``present``, but the file is still missing. If another worker changed the path, the file
     exists.
     """
-    others = {path for each in workers if each.id != worker_id for path in each.touched_files}
-    own = {path for each in workers if each.id == worker_id for path in each.touched_files}
-    return [path for path in present if path in others or path not in own]
+    other_paths = {path for each in workers if each.id != worker_id for path in each.touched_files}
+    own_paths = {path for each in workers if each.id == worker_id for path in each.touched_files}
+    return [path for path in present if path in other_paths or path not in own_paths]
 
 
 def _absent(paths: Sequence[str], present: Sequence[str]) -> tuple[str, ...]:
@@ -231,14 +231,14 @@ def not_replaced(children: Sequence[Job]) -> Iterator[Job]:
     A child job is replaced if a later child job with the same request completed. ``children``: all
     child jobs of one worker, in their order.
     """
-    made_up, found = set[str](), []
+    completed_digests, child_jobs = set[str](), []
     for child in reversed(children):
-        if child.stop_cause is not StopCause.WITHDRAWN and child.digest not in made_up:
-            found.append(child)
+        if child.stop_cause is not StopCause.WITHDRAWN and child.digest not in completed_digests:
+            child_jobs.append(child)
         if child.status is JobStatus.COMPLETED:
             # A completed child job replaces earlier child jobs with the same request.
-            made_up.add(child.digest)
-    yield from reversed(found)
+            completed_digests.add(child.digest)
+    yield from reversed(child_jobs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -268,7 +268,7 @@ def merge_command(missing: Missing, top: Job, above: Sequence[str]) -> MergeComm
     Therefore the rejected changes of a child job's worker are only shown.
     """
     if not missing.is_made:
-        return _way_to_create(missing, top)
+        return _creation_command(missing, top)
     if not missing.branch:
         return MergeCommand()
 
@@ -300,7 +300,7 @@ def merge_command(missing: Missing, top: Job, above: Sequence[str]) -> MergeComm
             return MergeCommand(command=diff_of(missing.job_id, missing.worker_id))
 
 
-def _way_to_create(missing: Missing, top: Job) -> MergeCommand:
+def _creation_command(missing: Missing, top: Job) -> MergeCommand:
     if missing.resolvable:
         return MergeCommand(command=f"{COMMAND} retry {missing.job_id}", brings_in=True)
     request = quote(f"Create {listed(missing.paths)}")
@@ -392,8 +392,8 @@ class UnmergedChanges:
         if job.merge_state not in _HAS_RESULT:
             return []
         lost = (each for each in job.facts.missing if each.is_made and not each.in_part)
-        lacking = {each.worker_id for each in lost}
-        return [each for each in self._counting_workers(job) if each.id not in lacking]
+        missing_ids = {each.worker_id for each in lost}
+        return [each for each in self._counting_workers(job) if each.id not in missing_ids]
 
     def made_not_in_result(self, job: Job) -> list[OutsideWork]:
         """Return the changes that still exist, but are not in the job's result.
@@ -402,43 +402,47 @@ class UnmergedChanges:
         """
         if job.facts.discarded:
             return []
-        found = [self._missing_work(each, job) for each in job.facts.lacking if each.is_made]
-        for each, counts in self._jobs_below(job):
-            if each is not job:
+        outside_work = [self._missing_work(each, job) for each in job.facts.lacking if each.is_made]
+        for other, counts in self._jobs_below(job):
+            if other is not job:
                 # Two kinds of losses of the jobs below are not in ``job.facts``: losses that a
                 # person chose, and losses of jobs that do not belong to the result. Examples are
                 # jobs below a failed worker.
-                losses = (loss for loss in each.facts.missing if loss.chosen or not counts)
-                found += (self._missing_work(loss, job) for loss in losses if loss.is_made)
-            found += self._outside_work_of_job(each, job)
-        return found
+                losses = (loss for loss in other.facts.missing if loss.chosen or not counts)
+                outside_work += (self._missing_work(loss, job) for loss in losses if loss.is_made)
+            outside_work += self._outside_work_of_job(other, job)
+        return outside_work
 
     def _outside_work_of_job(self, job: Job, top: Job) -> Iterator[OutsideWork]:
         if job.merge_state is MergeState.FAILED:
             command = merge_commands("", job.id, self._jobs_above(job.id, top))
             for worker in self._counting_workers(job):
                 why = f"merge failed: {job.facts.merge_error}"
-                yield self._kept_work(worker, OutsideCause.MERGE_FAILED, why, command)
+                yield self._work_on_branch(worker, OutsideCause.MERGE_FAILED, why, command)
         # Do not list a worker with rejected changes a second time as a failed worker.
-        named = {each.worker_id for each in job.facts.missing if each.is_made}
+        listed_ids = {each.worker_id for each in job.facts.missing if each.is_made}
         for worker in self.workers.get(job.id, ()):
             yield from self._rolled_back_work(worker, job, top)
-            if not self._has_changes(worker) or worker.id in named or worker.id in job.facts.taken:
+            if (
+                not self._has_changes(worker)
+                or worker.id in listed_ids
+                or worker.id in job.facts.taken
+            ):
                 continue
-            take = include_commands(worker.id, job.id, self._jobs_above(job.id, top))
+            include_command = include_commands(worker.id, job.id, self._jobs_above(job.id, top))
             if worker.chosen is False:
-                command = take
+                command = include_command
                 if worker.status.succeeded:
                     above = self._jobs_above(job.id, top)
                     command = choose_commands(worker.task_id, worker.id, job.id, above)
-                words = worker.standing.why if worker.standing else ""
-                why = f"lost the comparison: {words}" if words else "lost the comparison"
-                yield self._kept_work(worker, OutsideCause.LOST_COMPARISON, why, command)
+                reason = worker.standing.why if worker.standing else ""
+                why = f"lost the comparison: {reason}" if reason else "lost the comparison"
+                yield self._work_on_branch(worker, OutsideCause.LOST_COMPARISON, why, command)
             elif worker.status.ended and not worker.status.succeeded:
                 # If the gates reject the worker's branch, no command helps, because the gates would
                 # also reject the merged state.
-                command = "" if _is_blocked(worker) else take
-                yield self._kept_work(
+                command = "" if _is_blocked(worker) else include_command
+                yield self._work_on_branch(
                     worker,
                     OutsideCause.FAILED,
                     f"{worker.status}: {worker.reason}" if worker.reason else str(worker.status),
@@ -455,9 +459,9 @@ class UnmergedChanges:
             show = f"{diff_of(job.id, worker.id)} --attempt {failure.attempt}"
             command = ""
             if not (worker.status.succeeded or self._has_changes(worker)):
-                back = f"{COMMAND} rollback {job.id} {worker.id} {failure.kept} --yes"
+                rollback = f"{COMMAND} rollback {job.id} {worker.id} {failure.kept} --yes"
                 above = self._jobs_above(job.id, top)
-                command = f"{back}; {include_commands(worker.id, job.id, above)}"
+                command = f"{rollback}; {include_commands(worker.id, job.id, above)}"
             yield OutsideWork(
                 worker_id=worker.id,
                 job_id=job.id,
@@ -470,7 +474,7 @@ class UnmergedChanges:
             )
 
     def _missing_work(self, missing: Missing, top: Job) -> OutsideWork:
-        way = self.merge_command(missing, top)
+        merge = self.merge_command(missing, top)
         workers = self.workers.get(missing.job_id, ())
         return OutsideWork(
             worker_id=missing.worker_id,
@@ -483,16 +487,16 @@ class UnmergedChanges:
                 (len(each.touched_files) for each in workers if each.id == missing.worker_id), 0
             ),
             in_part=missing.in_part,
-            command=way.command,
+            command=merge.command,
             show=_show_command(missing),
-            brings_in=way.brings_in,
-            otherwise=way.otherwise,
+            brings_in=merge.brings_in,
+            otherwise=merge.otherwise,
         )
 
     def merge_command(self, missing: Missing, top: Job) -> MergeCommand:
         return merge_command(missing, top, self._jobs_above(missing.job_id, top))
 
-    def _kept_work(
+    def _work_on_branch(
         self, worker: Worker, cause: OutsideCause, why: str, command: str = ""
     ) -> OutsideWork:
         branch = short(worker_branch(worker))
@@ -514,16 +518,16 @@ class UnmergedChanges:
 
     def _counting_workers(self, job: Job) -> Iterator[Worker]:
         for worker in self.workers.get(job.id, ()):
-            is_wanted = worker.belongs_to_result or worker.id in job.facts.taken
-            if is_wanted and self._has_changes(worker):
+            is_counted = worker.belongs_to_result or worker.id in job.facts.taken
+            if is_counted and self._has_changes(worker):
                 yield worker
 
     def _has_changes(self, worker: Worker) -> bool:
         return _has_own_changes(worker) or bool(self._merged_children(worker))
 
     def _merged_children(self, worker: Worker) -> list[str]:
-        known = (each for each in worker.child_job_ids if each in self.jobs)
-        return [each for each in known if self.jobs[each].merge_state in _HAS_RESULT]
+        child_ids = (each for each in worker.child_job_ids if each in self.jobs)
+        return [each for each in child_ids if self.jobs[each].merge_state in _HAS_RESULT]
 
     def _jobs_below(self, job: Job, counts: bool = True) -> Iterator[tuple[Job, bool]]:
         """Yield ``job``, and its descendants whose changes could be in the result of ``job``.
@@ -541,15 +545,15 @@ class UnmergedChanges:
 
     def _jobs_above(self, job_id: str, top: Job) -> list[str]:
         """Return the jobs above a job, from its parent to ``top``, as arguments of ``merge``."""
-        found = []
+        arguments = []
         while job_id != top.id and job_id in self.jobs:
             job = self.jobs[job_id]
             job_id = job.parent_job_id or top.id
             workers = self.workers.get(job_id, ())
             parent = next((each for each in workers if each.id == job.parent_worker_id), None)
             counts = parent is None or parent.belongs_to_result
-            found.append(job_id if counts else f"{job_id}{_INCLUDE}{job.parent_worker_id}")
-        return found
+            arguments.append(job_id if counts else f"{job_id}{_INCLUDE}{job.parent_worker_id}")
+        return arguments
 
 
 def _show_command(missing: Missing) -> str:
@@ -560,12 +564,14 @@ def _show_command(missing: Missing) -> str:
 
 def _outside_cause(missing: Missing, job: Job) -> OutsideCause:
     if missing.chosen:
-        manual = job.config.merge_strategy == Strategy.MANUAL or missing.cause is LossCause.MANUAL
-        return OutsideCause.MANUAL if manual else OutsideCause.CHOSEN
+        is_manual = (
+            job.config.merge_strategy == Strategy.MANUAL or missing.cause is LossCause.MANUAL
+        )
+        return OutsideCause.MANUAL if is_manual else OutsideCause.CHOSEN
     if missing.cause is LossCause.UNDONE:
         return OutsideCause.UNDONE
-    refused = missing.cause is LossCause.REFUSED
-    return OutsideCause.REFUSED if refused else OutsideCause.LEFT_OUT
+    is_rejected = missing.cause is LossCause.REFUSED
+    return OutsideCause.REFUSED if is_rejected else OutsideCause.LEFT_OUT
 
 
 def has_worktree(worker: Worker) -> bool:
