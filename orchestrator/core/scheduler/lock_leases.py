@@ -99,12 +99,12 @@ class LeaseManager:
 
     def granted(self, entry: LockEntry, leases: Sequence[LockLease], now: float) -> None:
         """Record that the store has granted a request. ``leases``: the granted leases."""
-        known = self._locks.leases_of(entry.key)
-        new = [each for each in leases if each.name not in known]
+        held = self._locks.leases_of(entry.key)
+        new_leases = [each for each in leases if each.name not in held]
         self._locks.lease(entry, {each.name: each.number for each in leases}, now)
-        if new:
-            numbers = [each.number for each in new]
-            names = [each.name for each in new]
+        if new_leases:
+            numbers = [each.number for each in new_leases]
+            names = [each.name for each in new_leases]
             self._emit_event(EventKind.LOCK_TAKEN, entry.key, names, now, numbers=numbers)
         self._end_wait_if_granted(entry.key)
 

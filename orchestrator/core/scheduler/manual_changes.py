@@ -45,14 +45,14 @@ class ManualChanges:
         delivery = result.delivery or DeliveredWork(changed=False)
         delivery = replace(delivery, changed=bool(files), by_hand=True)
         result = replace(result, files_created=tuple(files), delivery=delivery)
-        counted = self._unit_of_work.update_worker(key, result=result)
+        updated = self._unit_of_work.update_worker(key, result=result)
         job = self._unit_of_work.jobs[worker.job_id]
         if not job.status.ended:
             return  # The reason is composed when the job ends.
         shortfalls = {each.worker_id: each for each in job.facts.shortfalls}
         shortfalls.pop(worker.id, None)
-        if found := shortfall_of(counted):
-            shortfalls[worker.id] = found
+        if shortfall := shortfall_of(updated):
+            shortfalls[worker.id] = shortfall
         facts = replace(job.facts, shortfalls=tuple(shortfalls.values()))
         reason = reason_of(changed(job, facts=facts))
         self._unit_of_work.update_job(job.id, facts=facts, reason=reason)
@@ -70,8 +70,8 @@ class ManualChanges:
         facts = self._unit_of_work.jobs[job_id].facts
         if all(each.branch != landed.branch for each in facts.landed):
             # The landing of an earlier result was undone.
-            earlier = tuple(each for each in facts.landed_on if each != landed.branch)
-            self._unit_of_work.update_job(job_id, facts=replace(facts, landed_on=earlier))
+            branches = tuple(each for each in facts.landed_on if each != landed.branch)
+            self._unit_of_work.update_job(job_id, facts=replace(facts, landed_on=branches))
         job = self._set_landings(job_id, landed.branch)
         self._emit_landing(EventKind.LANDING_UNDONE, job, landed)
 

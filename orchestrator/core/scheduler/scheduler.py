@@ -70,8 +70,8 @@ class Scheduler:
 
     def next_time(self) -> float | None:
         """Return when the scheduler must run next if no event comes first; None if never."""
-        leases = self.leases.next_time if self._trees.locks.is_used else None
-        times = (self._trees.next_time(), leases)
+        lease_time = self.leases.next_time if self._trees.locks.is_used else None
+        times = (self._trees.next_time(), lease_time)
         return min((time for time in times if time is not None), default=None)
 
     def submit(
@@ -145,8 +145,8 @@ class Scheduler:
         Raise Conflict if the job does not wait for approval.
         """
         self._parts.planning.check_waits(job_id)
-        why = f": {comment}" if comment else ""
-        self.cancel(job_id, f"{by}: the plan was rejected{why}", now)
+        suffix = f": {comment}" if comment else ""
+        self.cancel(job_id, f"{by}: the plan was rejected{suffix}", now)
 
     def agent_passed_over(self, job: Job, best: str, instead: str, why: str, now: float) -> None:
         """Record that a job without a fixed agent started with a fallback agent.

@@ -77,16 +77,20 @@ class SchedulerView:
 
         Any thread may call.
         """
-        found = (self._trees.plans.get(each) for each in tuple(self._trees.jobs_of(job.root_id)))
+        all_plans = (
+            self._trees.plans.get(each) for each in tuple(self._trees.jobs_of(job.root_id))
+        )
         # A job that starts or ends at this moment has no plan.
-        jobs = [plan for plan in found if plan is not None]
+        plans = [plan for plan in all_plans if plan is not None]
         try:
-            remaining = self._remaining_caps(job) if jobs else {}
+            remaining = self._remaining_caps(job) if plans else {}
         except KeyError:
             # The job's tree has just ended, and is no longer in memory.
             return TreeSize(child_jobs=0, workers=0)
-        workers = sum(each.size for each in jobs)
-        return TreeSize(child_jobs=max(0, len(jobs) - 1), workers=workers, remaining_caps=remaining)
+        workers = sum(each.size for each in plans)
+        return TreeSize(
+            child_jobs=max(0, len(plans) - 1), workers=workers, remaining_caps=remaining
+        )
 
     def _remaining_caps(self, job: Job) -> dict[str, float]:
         """Return what remains of a job's caps, by the name of the cap.
@@ -94,7 +98,7 @@ class SchedulerView:
         Each value is the smallest amount that remains for the job or for one of its ancestors.
         Parts of caps that are reserved for other child jobs do not count as remaining.
         """
-        left: dict[str, float] = {}
+        remaining: dict[str, float] = {}
         line = [job, *self.ancestors(job)]
         for above in line:
             for name in CAPS:
@@ -102,16 +106,21 @@ class SchedulerView:
                 if limit is not None:
                     used = self._trees.spending.of(above.id)[name]
                     taken = used + self._reserved_for_child_jobs(above, line, name)
-                    left[name] = max(0, min(left.get(name, limit), limit - taken))
-        return left
+                    remaining[name] = max(0, min(remaining.get(name, limit), limit - taken))
+        return remaining
 
-    def _reserved_for_child_jobs(self, above: Job, line: Sequence[Job], name: str) -> float:
-        reserved, own = 0.0, {job.id for job in line}
-        children = map(self.jobs.get, tuple(self._trees.jobs_of(above.root_id)))
+    def _reserved_for_child_jobs(self, parent: Job, line: Sequence[Job], name: str) -> float:
+        reserved, line_ids = 0.0, {job.id for job in line}
+        children = map(self.jobs.get, tuple(self._trees.jobs_of(parent.root_id)))
         for child in (each for each in children if each is not None):
             limit = getattr(child.config, name)
-            mine = child.parent_job_id == above.id and child.id not in own
-            if mine and child.config.budget_asked and not child.status.ended and limit is not None:
+            counts = child.parent_job_id == parent.id and child.id not in line_ids
+            if (
+                counts
+                and child.config.budget_asked
+                and not child.status.ended
+                and limit is not None
+            ):
                 reserved += max(0.0, limit - self._trees.spending.of(child.id)[name])
         return reserved
 
@@ -213,14 +222,14 @@ class SchedulerView:
 
     def concurrent_with(self, worker: Worker) -> Sequence[Worker]:
         """Return the job's other workers that worked in the project after this worker had begun."""
-        began = self.workers.get(worker.key, worker).started_at or 0.0
+        start = self.workers.get(worker.key, worker).started_at or 0.0
         return [
             each
             for each in self.workers_of(worker.job_id)
             if each.id != worker.id
             and not each.is_adviser
             and each.started_at is not None
-            and (each.ended_at is None or each.ended_at > began)
+            and (each.ended_at is None or each.ended_at > start)
             and self.task_of(each).works_in_project
         ]
 
@@ -231,22 +240,26 @@ class SchedulerView:
         (Unix time) of the latest task that changed the file. Files of a deeper child job are
         included only if this job's parent worker worked in the project.
         """
-        found: dict[str, float] = {}
-        present = self.workers.get(worker.key, worker)
-        for each in (each for job in present.child_job_ids for each in self.workers_of(job)):
-            result, ended_at = each.result, each.ended_at
+        end_by_path: dict[str, float] = {}
+        current = self.workers.get(worker.key, worker)
+        for child in (
+            child for job_id in current.child_job_ids for child in self.workers_of(job_id)
+        ):
+            result, ended_at = child.result, child.ended_at
             if (
-                not each.belongs_to_result
+                not child.belongs_to_result
                 or result is None
                 or result.delivery is None
                 or ended_at is None
             ):
                 continue
-            if self.task_of(each).works_in_project:
+            if self.task_of(child).works_in_project:
                 judged = result.delivery.code if has_judged(result.gates) else ()
-                later = {**dict.fromkeys(judged, ended_at), **self.judged_below(each)}
-                found |= {path: max(at, found.get(path, at)) for path, at in later.items()}
-        return found
+                ends = {**dict.fromkeys(judged, ended_at), **self.judged_below(child)}
+                end_by_path |= {
+                    path: max(end, end_by_path.get(path, end)) for path, end in ends.items()
+                }
+        return end_by_path
 
     # -- helpers --------------------------------------------------------------------------------
 
@@ -263,19 +276,19 @@ class SchedulerView:
         The result is at most ``most``. The limits of jobs, keys, and the server apply. Only the
         supervisor's thread may call.
         """
-        take, found = self._trees.slots.forecast(), 0
+        take, count = self._trees.slots.forecast(), 0
         for key, job in self._trees.ready.waiting(now + PLACEMENT_SECONDS):
-            if found >= most:
+            if count >= most:
                 break
             worker, plan = self.workers.get(key), self._trees.plans.get(job.id)
-            task = plan.tasks.get(worker.task_id) if worker and plan else None
+            planned_task = plan.tasks.get(worker.task_id) if worker and plan else None
             if worker is None or worker.status is not WorkerStatus.PENDING:
                 continue
-            known = task or TaskSpec(id="")
-            if self._trees.is_paused(job.id) or not could_run(machine, worker, known, job.config):
+            task = planned_task or TaskSpec(id="")
+            if self._trees.is_paused(job.id) or not could_run(machine, worker, task, job.config):
                 continue
-            found += take(job.id)
-        return found
+            count += take(job.id)
+        return count
 
     def locks(self) -> Sequence[LockView]:
         """Return held locks, sorted by name, followed by requested locks."""

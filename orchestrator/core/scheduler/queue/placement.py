@@ -78,21 +78,23 @@ def choose(
     these criteria, in order: earliest in ``requirements.near``, largest share of free slots, most
     free slots, first in the list.
     """
-    free = {
+    free_slots = {
         each.name: each.slots - running.get(each.name, 0)
         for each in machines
         if each.takes_workers and each.slots > running.get(each.name, 0)
     }
-    if not free:
+    if not free_slots:
         return Unplaced(_why_full(machines), is_full=True)
-    able = [each for each in machines if each.name in free and _suits(each, requirements)]
-    if not able:
+    suitable = [each for each in machines if each.name in free_slots and _suits(each, requirements)]
+    if not suitable:
         return Unplaced(_why_unsuitable(machines, requirements), is_full=False)
-    names = {each.name for each in able}
+    names = {each.name for each in suitable}
     for name in requirements.near:
         if name in names:
             return name
-    best = max(able, key=lambda each: (free[each.name] / each.slots, free[each.name]))
+    best = max(
+        suitable, key=lambda each: (free_slots[each.name] / each.slots, free_slots[each.name])
+    )
     return best.name
 
 
@@ -129,61 +131,63 @@ def _has_agent(machine: Machine, requirements: MachineRequirements) -> bool:
 
 
 def _why_full(machines: Sequence[Machine]) -> str:
-    away = [each.name for each in machines if not each.takes_workers]
+    nodes = [each.name for each in machines if not each.takes_workers]
     slots = sum(each.slots for each in machines if each.takes_workers)
-    if not away:
+    if not nodes:
         return f"waiting for a node: all {slots} slots are in use"
     if not slots:
-        return f"waiting for a node; unavailable nodes: {', '.join(away)}"
-    return f"waiting for a node: all {slots} slots are in use; unavailable nodes: {', '.join(away)}"
+        return f"waiting for a node; unavailable nodes: {', '.join(nodes)}"
+    return (
+        f"waiting for a node: all {slots} slots are in use; unavailable nodes: {', '.join(nodes)}"
+    )
 
 
 def _why_unsuitable(machines: Sequence[Machine], requirements: MachineRequirements) -> str:
-    wanted = [each for each in machines if _is_named(each, requirements)]
-    sharing = [each for each in wanted if each.shares_files and each.slots]
+    eligible = [each for each in machines if _is_named(each, requirements)]
+    sharing = [each for each in eligible if each.shares_files and each.slots]
     labels = listed_labels(requirements.labels)
     set_labels = f"set labels with {COMMAND} nodes label NAME {labels.replace(', ', ' ')}"
-    if requirements.server_files and wanted and not sharing and labels:
+    if requirements.server_files and eligible and not sharing and labels:
         return (
             "waiting: this worker needs a node that shares the server's files, and has "
             f"{labels}; {set_labels}"
         )
-    if requirements.server_files and wanted and not sharing:
+    if requirements.server_files and eligible and not sharing:
         return (
             "waiting: this worker needs a node that shares the server's files, and no such node "
             "has slots; set cluster.slots_here (docs/cluster.md)"
         )
     if requirements.server_files:
-        wanted = sharing or wanted
-    if not wanted and requirements.labels:
-        where = (
+        eligible = sharing or eligible
+    if not eligible and requirements.labels:
+        place = (
             f"node {requirements.machine or HERE_WORD}"
             if requirements.machine is not None
             else "a node"
         )
-        return f"waiting for {where} with {labels}: {set_labels}"
-    if not wanted:
+        return f"waiting for {place} with {labels}: {set_labels}"
+    if not eligible:
         name = requirements.machine
         return (
             f"waiting for node {name}, which was removed; add it again: {COMMAND} nodes add {name}"
         )
     agent = requirements.agent
-    with_agent = [each for each in wanted if each.slots and _has_agent(each, requirements)]
-    why = hindrance((each for each in wanted if each.slots), agent)
+    with_agent = [each for each in eligible if each.slots and _has_agent(each, requirements)]
+    reason = hindrance((each for each in eligible if each.slots), agent)
     if not with_agent and requirements.machine is not None:
-        because = f"; {why}" if why else ""
-        return f"waiting for node {name_of(wanted[0])}, which lacks agent {agent}{because}"
+        cause = f"; {reason}" if reason else ""
+        return f"waiting for node {name_of(eligible[0])}, which lacks agent {agent}{cause}"
     if not with_agent:
-        of = f" with {labels}" if labels else ""
-        because = f"; {why}" if why else ""
-        return f"waiting for {agent}: no node{of} has this agent{because}"
+        with_labels = f" with {labels}" if labels else ""
+        cause = f"; {reason}" if reason else ""
+        return f"waiting for {agent}: no node{with_labels} has this agent{cause}"
     busy = [name_of(each) for each in with_agent if each.takes_workers]
-    away = [name_of(each) for each in with_agent if not each.takes_workers]
-    unavailable = f"; unavailable nodes: {', '.join(away)}" if away else ""
+    unavailable = [name_of(each) for each in with_agent if not each.takes_workers]
+    suffix = f"; unavailable nodes: {', '.join(unavailable)}" if unavailable else ""
     if not busy:
-        return f"waiting for a node with {agent}{unavailable}"
+        return f"waiting for a node with {agent}{suffix}"
     names = ", ".join(busy)
-    return f"waiting for free slots and memory on a node with {agent}: {names}{unavailable}"
+    return f"waiting for free slots and memory on a node with {agent}: {names}{suffix}"
 
 
 #: Seconds until a machine's reported memory includes a new worker's memory.
@@ -225,7 +229,9 @@ class MachineSlots:
         while self._expected and self._expected[0][0] <= now:
             self._expected.popleft()
         counts = {**self._running, HERE: running - self._running.total()}
-        return choose(self._less_expected(machines), counts, replace(requirements, near=near))
+        return choose(
+            self._without_expected_memory(machines), counts, replace(requirements, near=near)
+        )
 
     def login_failed(
         self, worker: Worker, task: TaskSpec, config: JobConfig, why: str, now: float
@@ -263,17 +269,17 @@ class MachineSlots:
     ) -> Sequence[Machine]:
         if not self._refused:
             return machines
-        found = []
+        adjusted = []
         for each in machines:
             until, stamp, why = self._refused.get((agent, each.name), (0.0, "", ""))
             if now < until and stamp == each.logins.get(agent, ""):
                 each = replace(each, lacks={**each.lacks, agent: why})
             else:
                 self._refused.pop((agent, each.name), None)
-            found.append(each)
-        return found
+            adjusted.append(each)
+        return adjusted
 
-    def _less_expected(self, machines: Sequence[Machine]) -> Sequence[Machine]:
+    def _without_expected_memory(self, machines: Sequence[Machine]) -> Sequence[Machine]:
         expected: Counter[str] = Counter()
         for _, name, size in self._expected:
             expected[name] += size
@@ -304,6 +310,6 @@ class MachineSlots:
         self._running[self.machines[key]] -= 1
 
     def forget_root(self, root_id: str) -> None:
-        gone = [key for key in self.machines if key.root_id == root_id]
-        for key in gone:
+        keys = [key for key in self.machines if key.root_id == root_id]
+        for key in keys:
             del self.machines[key]

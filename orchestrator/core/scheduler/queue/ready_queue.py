@@ -41,12 +41,14 @@ class RunTimes:
     def expected(self, job: Job, tasks: Sequence[TaskSpec]) -> dict[str, float]:
         """Return the median run time of each task that ran before, by task id."""
         self._names[job.id] = names = _names_of(job, tasks)
-        found: dict[str, float] = {}
-        for task_id, each in names.items():
-            known = next((self._samples[name] for name in each if name in self._samples), None)
-            if known is not None:
-                found[task_id] = round(median(known), DIGITS)
-        return found
+        medians: dict[str, float] = {}
+        for task_id, task_names in names.items():
+            samples = next(
+                (self._samples[name] for name in task_names if name in self._samples), None
+            )
+            if samples is not None:
+                medians[task_id] = round(median(samples), DIGITS)
+        return medians
 
     def learn(self, job_id: str, task_id: str, seconds: float) -> Sequence[tuple[str, float]]:
         """Add a task's run time. Return each name under which it is stored, with the run time."""
@@ -60,8 +62,8 @@ class RunTimes:
 
     def _add_sample(self, name: str, seconds: float) -> None:
         # Move the name to the end, so that the least recently used names are at the beginning.
-        earlier = self._samples.pop(name, ())
-        self._samples[name] = (*earlier[1 - SAMPLES :], seconds)
+        samples = self._samples.pop(name, ())
+        self._samples[name] = (*samples[1 - SAMPLES :], seconds)
         if len(self._samples) > MOST_NAMES:
             del self._samples[next(iter(self._samples))]
 
@@ -75,18 +77,18 @@ def _names_of(job: Job, tasks: Sequence[TaskSpec]) -> dict[str, Sequence[str]]:
     - Second name: the task's id, and the request of its job.
     - Third name: the task's agents, and its command or prompt.
     """
-    works = {
+    descriptions = {
         task.id: f"{','.join(task.agents)}\0{task.command or task.prompt or task.title}"
         for task in tasks
     }
-    plan = _digest(*(f"{each.id}\0{works[each.id]}\0{each.depends_on}" for each in tasks))
+    plan = _digest(*(f"{each.id}\0{descriptions[each.id]}\0{each.depends_on}" for each in tasks))
     return {
         task_id: (
             _digest("plan", plan, task_id),
             _digest("request", job.request, task_id),
-            _digest("work", work),
+            _digest("work", description),
         )
-        for task_id, work in works.items()
+        for task_id, description in descriptions.items()
     }
 
 
@@ -106,27 +108,29 @@ def ranks(tasks: Iterable[TaskSpec], seconds: Mapping[str, float]) -> dict[str, 
 
     If the run time of a task is unknown, the median of the known run times is used.
     """
-    by_id = {task.id: task for task in tasks}
-    following = dependents(by_id.values())
-    if not following and len(set(seconds.values())) < 2:
+    tasks_by_id = {task.id: task for task in tasks}
+    dependent_ids = dependents(tasks_by_id.values())
+    if not dependent_ids and len(set(seconds.values())) < 2:
         return {}
-    unknown = median(seconds.values()) if seconds else 0.0
-    bits = {task_id: 1 << place for place, task_id in enumerate(by_id)}
-    below: dict[str, int] = {}
-    found: dict[str, Rank] = {}
+    default_seconds = median(seconds.values()) if seconds else 0.0
+    bits = {task_id: 1 << place for place, task_id in enumerate(tasks_by_id)}
+    descendant_bits: dict[str, int] = {}
+    task_ranks: dict[str, Rank] = {}
     # Each task comes after all tasks that depend on it. Tasks without dependent tasks come first,
     # without sorting: most tasks of a large job are of this kind, and sorting takes time.
-    last = [each for each in by_id if each not in following]
-    earlier = (each for each in TopologicalSorter(following).static_order() if each in following)
-    for task_id in (*last, *earlier):
-        after = following.get(task_id, ())
+    leaves = [each for each in tasks_by_id if each not in dependent_ids]
+    inner = (
+        each for each in TopologicalSorter(dependent_ids).static_order() if each in dependent_ids
+    )
+    for task_id in (*leaves, *inner):
+        direct = dependent_ids.get(task_id, ())
         descendants = 0
-        for each in after:
-            descendants |= below[each] | bits[each]
-        below[task_id] = descendants
-        path = max((found[each][0] for each in after), default=0.0)
-        found[task_id] = seconds.get(task_id, unknown) + path, descendants.bit_count()
-    return found
+        for each in direct:
+            descendants |= descendant_bits[each] | bits[each]
+        descendant_bits[task_id] = descendants
+        path = max((task_ranks[each][0] for each in direct), default=0.0)
+        task_ranks[task_id] = seconds.get(task_id, default_seconds) + path, descendants.bit_count()
+    return task_ranks
 
 
 #: Place of a worker among its job's workers. Lower values start first.
@@ -206,12 +210,12 @@ class ReadyQueue:
         return None
 
     def _in_order(self, running_in: Callable[[str], int]) -> Iterator[Job]:
-        waiting = [self._jobs[job_id] for job_id in self._queues]
-        if len(waiting) == 1:
-            return iter(waiting)
+        jobs = [self._jobs[job_id] for job_id in self._queues]
+        if len(jobs) == 1:
+            return iter(jobs)
         return iter(
             sorted(
-                waiting,
+                jobs,
                 key=lambda job: (
                     -job.depth,
                     running_in(job.root_id),

@@ -78,8 +78,8 @@ class StartHolds:
 
     def started(self, worker: Worker, now: float, doubtful: bool = False) -> None:
         """Record a worker's start. ``doubtful``: True if the agent's login is not known to work."""
-        group, first = (worker.job_id, worker.agent), doubtful or self.caches(worker.agent)
-        if first and group not in self._ahead and group not in self._heard:
+        group, others_wait = (worker.job_id, worker.agent), doubtful or self.caches(worker.agent)
+        if others_wait and group not in self._ahead and group not in self._heard:
             self._ahead[group] = _Group(worker, now + self._prompting.ahead_seconds)
 
     def heard(self, worker: Worker) -> list[WorkerKey]:
@@ -107,18 +107,18 @@ class StartHolds:
 
     @property
     def next_time(self) -> float | None:
-        waited_for = (group.until for group in self._ahead.values() if group.behind)
-        return min(waited_for, default=None)
+        deadlines = (group.until for group in self._ahead.values() if group.behind)
+        return min(deadlines, default=None)
 
     def forget(self, job_ids: Iterable[str]) -> None:
-        gone = set(job_ids)
-        self._prepared -= gone
-        self._heard = {each for each in self._heard if each[0] not in gone}
-        for group in [each for each in self._ahead if each[0] in gone]:
+        forgotten = set(job_ids)
+        self._prepared -= forgotten
+        self._heard = {each for each in self._heard if each[0] not in forgotten}
+        for group in [each for each in self._ahead if each[0] in forgotten]:
             del self._ahead[group]
-        for job_id in gone:
+        for job_id in forgotten:
             self._unprepared.pop(job_id, None)
 
     def _dissolve_group(self, group: tuple[str, str]) -> list[WorkerKey]:
-        ended = self._ahead.pop(group, None)
-        return ended.behind if ended else []
+        dissolved = self._ahead.pop(group, None)
+        return dissolved.behind if dissolved else []

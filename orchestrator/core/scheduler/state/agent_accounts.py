@@ -36,8 +36,8 @@ class AgentLogins:
 
     def doubtful(self, agent: str, now: float) -> bool:
         """True if the agent requires a login, and the login is not known to work."""
-        seen = self._valid_state(agent, now)
-        return self._credentials.login(agent) and not (seen and seen.works)
+        state = self._valid_state(agent, now)
+        return self._credentials.login(agent) and not (state and state.works)
 
     def record_success(self, agent: str, now: float) -> None:
         """Record that the agent's login works. Agents without a login are ignored."""
@@ -59,8 +59,8 @@ class AgentLogins:
             return verdict
         # The service's message may end with a period.
         reason = verdict.reason.removesuffix(".")
-        todo = fix if verdict.lacks_credit else f"to fix the login: {fix}"
-        return replace(verdict, reason=f"{reason}; {todo}")
+        remedy = fix if verdict.lacks_credit else f"to fix the login: {fix}"
+        return replace(verdict, reason=f"{reason}; {remedy}")
 
     def seen(self, now: float) -> Mapping[str, LoginState]:
         """Return the known states of logins, by agent.
@@ -69,27 +69,27 @@ class AgentLogins:
         since the failure.
         """
         return {
-            agent: seen for agent in tuple(self._seen) if (seen := self._valid_state(agent, now))
+            agent: state for agent in tuple(self._seen) if (state := self._valid_state(agent, now))
         }
 
     def failures(self, now: float) -> Mapping[str, str]:
         """Return agents whose login failed recently, with reasons. Any thread may call."""
-        return {agent: seen.why for agent, seen in self.seen(now).items() if not seen.works}
+        return {agent: state.why for agent, state in self.seen(now).items() if not state.works}
 
     def fallback(self, agent: str, now: float) -> str:
         """Return the best agent whose login has not failed, in place of ``agent``.
 
         Return "" if ``agent`` itself is the best agent, or if there is none.
         """
-        found = self._credentials.best_without(self.failures(now))
-        return "" if found == agent else found
+        best = self._credentials.best_without(self.failures(now))
+        return "" if best == agent else best
 
     def _valid_state(self, agent: str, now: float) -> LoginState | None:
-        seen = self._seen.get(agent)
-        if seen is None or now - seen.at >= KNOWN_SECONDS:
+        state = self._seen.get(agent)
+        if state is None or now - state.at >= KNOWN_SECONDS:
             return None
-        if seen.works or seen.credential == self._credentials.credential(agent):
-            return seen
+        if state.works or state.credential == self._credentials.credential(agent):
+            return state
         return None
 
 
@@ -169,8 +169,8 @@ class AgentThrottle:
             return None
         if now < account.paused_until:
             return account.paused_until
-        full = self._running.get(agent, 0) >= max(1, int(account.limit))
-        return now + LOOK_AGAIN_SECONDS if full else None
+        is_full = self._running.get(agent, 0) >= max(1, int(account.limit))
+        return now + LOOK_AGAIN_SECONDS if is_full else None
 
 
 def _trusted_reset(resets_at: float | None, now: float) -> float | None:

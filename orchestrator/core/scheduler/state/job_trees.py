@@ -130,8 +130,10 @@ class JobTrees:
 
         The pause of the parent job applies first, then the pause of all jobs.
         """
-        above = self.unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
-        return above or self.pause
+        parent_pause = (
+            self.unit_of_work.jobs[job.parent_job_id].pause if job.parent_job_id else None
+        )
+        return parent_pause or self.pause
 
     def has_candidates(self, worker: Worker) -> bool:
         """True if the worker's task has several candidates. False for a planner."""
@@ -149,22 +151,24 @@ class JobTrees:
         None if the child jobs changed no file. ``own_directories``: True to include files that a
         command created in its worker's directory.
         """
-        found: list[str] = []
+        changed_files: list[str] = []
         any_changed = False
-        present = self.unit_of_work.workers.get(worker.key, worker)
-        below = [each for job_id in present.child_job_ids for each in self.workers_of(job_id)]
-        for each in below:
+        current = self.unit_of_work.workers.get(worker.key, worker)
+        child_workers = [
+            each for job_id in current.child_job_ids for each in self.workers_of(job_id)
+        ]
+        for each in child_workers:
             result = each.result
             if not each.belongs_to_result or result is None:
                 continue
             delivery, files = result.delivery, result.files_created
             if delivery is not None or own_directories:
                 any_changed |= delivery.changed if delivery else bool(files)
-                found += files
-            deeper = self.changed_below(each, own_directories=own_directories)
-            any_changed |= deeper is not None
-            found += deeper or ()
-        return found if any_changed else None
+                changed_files += files
+            files_below = self.changed_below(each, own_directories=own_directories)
+            any_changed |= files_below is not None
+            changed_files += files_below or ()
+        return changed_files if any_changed else None
 
     def jobs_of(self, root_id: str) -> Sequence[str]:
         """Return the ids of all jobs of a tree; empty for an unknown tree."""
@@ -218,11 +222,11 @@ class JobTrees:
 
     def subtree(self, job_id: str) -> Sequence[str]:
         """Return the job and all jobs below it, deepest first."""
-        below = {job_id}
+        job_ids = {job_id}
         for each in self._trees[self.unit_of_work.jobs[job_id].root_id]:
-            if self.unit_of_work.jobs[each].parent_job_id in below:
-                below.add(each)
-        return sorted(below, key=lambda each: -self.unit_of_work.jobs[each].depth)
+            if self.unit_of_work.jobs[each].parent_job_id in job_ids:
+                job_ids.add(each)
+        return sorted(job_ids, key=lambda each: -self.unit_of_work.jobs[each].depth)
 
     def waits_for_approval(self, job: Job) -> bool:
         """True if the job has tasks that wait for an approval."""
@@ -281,14 +285,14 @@ class JobTrees:
 
     def party_of(self, worker: Worker) -> Party:
         """Return the worker with its ancestors, for the lock manager."""
-        above = [worker]
-        while (parent := self.job_of(above[-1]).parent_key) is not None:
-            above.append(self.unit_of_work.workers[parent])
-        tasks = [(each.job_id, each.task_id) for each in above]
+        line = [worker]
+        while (parent := self.job_of(line[-1]).parent_key) is not None:
+            line.append(self.unit_of_work.workers[parent])
+        tasks = [(each.job_id, each.task_id) for each in line]
         return Party(
             key=worker.key,
             job_id=worker.job_id,
-            line=frozenset(each.key for each in above),
+            line=frozenset(each.key for each in line),
             tasks=frozenset(tasks),
             task=tasks[0],
         )
@@ -357,14 +361,14 @@ class JobTrees:
         The plans of jobs below count, too. The job waits if at least one plan waits, and if no
         worker of the job or of a job below it runs.
         """
-        below = [self.unit_of_work.jobs[each] for each in self.subtree(job.id)]
-        waiting = [each for each in below if self.waits_for_approval(each)]
-        if not waiting or self.slots.running_in(job.id):
+        jobs = [self.unit_of_work.jobs[each] for each in self.subtree(job.id)]
+        waiting_jobs = [each for each in jobs if self.waits_for_approval(each)]
+        if not waiting_jobs or self.slots.running_in(job.id):
             return None
-        begins = (each.started_at or each.created_at for each in waiting)
-        planners = (self.planners[each.id] for each in below if each.id in self.planners)
+        begins = (each.started_at or each.created_at for each in waiting_jobs)
+        planners = (self.planners[each.id] for each in jobs if each.id in self.planners)
         workers = [self.unit_of_work.workers[key] for key in planners]
-        workers += (worker for each in below for worker in self.workers_of(each.id))
+        workers += (worker for each in jobs for worker in self.workers_of(each.id))
         ends = (worker.ended_at for worker in workers)
         return max([*begins, *(end for end in ends if end is not None)])
 
@@ -389,8 +393,8 @@ class JobTrees:
         """Return when the scheduler must run next if no event comes first; None if never."""
         deadline = self._deadlines[0][0] if self._deadlines else None
         question = self.questions_due[0][0] if self.questions_due else None
-        ask = self.limit_questions_due[0][0] if self.limit_questions_due else None
-        times = (self.ready.next_delayed, self.holds.next_time, deadline, question, ask)
+        limit_question = self.limit_questions_due[0][0] if self.limit_questions_due else None
+        times = (self.ready.next_delayed, self.holds.next_time, deadline, question, limit_question)
         return min((time for time in times if time is not None), default=None)
 
     def begin_job(self, job: Job, now: float) -> Job:
@@ -402,8 +406,8 @@ class JobTrees:
     def forget(self, root_id: str) -> None:
         """Drop an ended tree from memory. The store keeps it."""
         job_ids = self._trees.pop(root_id)
-        gone = set(job_ids)
-        self._deadlines = [each for each in self._deadlines if each[1] not in gone]
+        forgotten = set(job_ids)
+        self._deadlines = [each for each in self._deadlines if each[1] not in forgotten]
         heapq.heapify(self._deadlines)
         keys = {key for job_id in job_ids for key in self.plans[job_id].workers}
         keys |= {self.planners.pop(job_id) for job_id in job_ids if job_id in self.planners}
@@ -422,7 +426,7 @@ class JobTrees:
         self.questions_due = [each for each in self.questions_due if each[1].root_id != root_id]
         heapq.heapify(self.questions_due)
         self.limit_questions_due = [
-            each for each in self.limit_questions_due if each[1] not in gone
+            each for each in self.limit_questions_due if each[1] not in forgotten
         ]
         heapq.heapify(self.limit_questions_due)
         self.holds.forget(job_ids)

@@ -59,8 +59,8 @@ class UnitOfWork:
     def load(self, tree: Tree, root_id: str) -> None:
         """Load a stored tree, without recording a change."""
         self.jobs.update((job.id, job) for job in tree.jobs)
-        everybody = (*tree.workers, *tree.advisers)
-        self.workers.update((worker.key, worker) for worker in everybody)
+        all_workers = (*tree.workers, *tree.advisers)
+        self.workers.update((worker.key, worker) for worker in all_workers)
         running = (attempt for attempt in tree.attempts if attempt.ended_at is None)
         self.attempts.update((attempt.key, attempt) for attempt in running)
         self._last_seq[root_id] = tree.last_seq
@@ -212,8 +212,8 @@ class UnitOfWork:
         )
 
     def _latest_record(self, key: AttemptKey, ended: dict[AttemptKey, Attempt]) -> Attempt:
-        found = ended.get(key)
-        return self.attempts[key[0]] if found is None else found
+        record = ended.get(key)
+        return self.attempts[key[0]] if record is None else record
 
     def forget(self, root_id: str, job_ids: Iterable[str], keys: Iterable[WorkerKey]) -> None:
         for job_id in job_ids:

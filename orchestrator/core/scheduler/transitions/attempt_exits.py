@@ -190,10 +190,10 @@ class AttemptExits:
         if not ended.verdict.succeeded:
             result = with_failure(result, classify(worker, exit, evidence, ended.verdict))
         unfinished = self._trees.unfinished[worker.key]
-        refused, unfinished.refused_child_jobs = unfinished.refused_child_jobs, 0
-        if refused:
-            refused += result.refused_child_jobs
-            result = replace(result, refused_child_jobs=refused)
+        refused_count, unfinished.refused_child_jobs = unfinished.refused_child_jobs, 0
+        if refused_count:
+            refused_count += result.refused_child_jobs
+            result = replace(result, refused_child_jobs=refused_count)
         self._trees.spend(worker, worker.usage, result.usage, now)
         self._unit_of_work.update_worker(worker.key, result=result)
         return result.usage
@@ -201,8 +201,8 @@ class AttemptExits:
     def _decide(self, ended: _JudgedAttempt, now: float) -> None:
         """Let a paused worker wait. For any other worker, decide what follows the attempt."""
         worker, verdict, exit = ended.worker, ended.verdict, ended.exit
-        stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
-        if exit.cause is ExitCause.PAUSED and not stopped and not verdict.succeeded:
+        is_stopped = worker.cancelled_by is not None or self._trees.job_of(worker).stop_cause
+        if exit.cause is ExitCause.PAUSED and not is_stopped and not verdict.succeeded:
             self._attempt_end.paused(worker.key, now)
         else:
             verdict = self._attempt_end.as_stopped(worker, exit) or verdict

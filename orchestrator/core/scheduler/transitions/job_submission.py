@@ -73,8 +73,8 @@ class JobSubmission:
     def child_job_refused(self, key: WorkerKey, request: str, error: Refused, now: float) -> None:
         worker, unfinished = self._unit_of_work.workers[key], self._trees.unfinished[key]
         unfinished.refused_child_jobs += 1
-        before = worker.result.refused_child_jobs if worker.result else 0
-        number = unfinished.refused_child_jobs + before
+        earlier_count = worker.result.refused_child_jobs if worker.result else 0
+        number = unfinished.refused_child_jobs + earlier_count
         if number > MOST_REFUSAL_EVENTS:
             return
         detail = error.message

@@ -53,10 +53,10 @@ class JobTreeRestore:
     def restore(self, tree: Tree, now: float) -> Sequence[Attempt]:
         self._unit_of_work.load(tree, tree.root.id)
         self._register_all(tree)
-        last = {attempt.key: attempt for attempt in tree.attempts}
+        last_attempts = {attempt.key: attempt for attempt in tree.attempts}
         for worker in (*tree.workers, *tree.advisers):
             if not worker.status.ended:
-                self._restore_worker(worker, last.get(worker.key), now)
+                self._restore_worker(worker, last_attempts.get(worker.key), now)
         for attempt in tree.attempts:
             self._late.ended(attempt)
         for job in tree.jobs:
@@ -67,20 +67,20 @@ class JobTreeRestore:
 
     def _register_all(self, tree: Tree) -> None:
         planners = {planner.job_id: planner for planner in tree.planners}
-        by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
+        workers_by_job: dict[str, list[Worker]] = {job.id: [] for job in tree.jobs}
         for worker in (*tree.workers, *tree.reviewers):
-            by_job[worker.job_id].append(worker)
+            workers_by_job[worker.job_id].append(worker)
         # Sort by depth, so that parents come first. Times are not used, because after a change of
         # the clock, a child job may look older than its parent.
         for job in sorted(tree.jobs, key=lambda job: job.depth):
             planner = planners.get(job.id)
-            plan = plan_of(tree.tasks[job.id], by_job[job.id], planner)
+            plan = plan_of(tree.tasks[job.id], workers_by_job[job.id], planner)
             self._trees.register(job, plan, planner.key if planner else None)
 
-    def _restore_worker(self, worker: Worker, last: Attempt | None, now: float) -> None:
+    def _restore_worker(self, worker: Worker, last_attempt: Attempt | None, now: float) -> None:
         jobs, unfinished = self._unit_of_work.jobs, self._trees.unfinished[worker.key]
         unfinished.open_children = {
-            child for child in worker.child_job_ids if not jobs[child].status.ended
+            child_id for child_id in worker.child_job_ids if not jobs[child_id].status.ended
         }
         self._task_locks.restore_claim(worker, unfinished, now)
         attempt = self._unit_of_work.attempts.get(worker.key)
@@ -93,21 +93,21 @@ class JobTreeRestore:
             self._pauses.stop_again(worker)
         elif worker.is_question:
             self._questions.restored(worker)
-        elif worker.status is not WorkerStatus.PENDING and last and last.exit:
-            verdict = _verdict_again(worker, last, last.exit)
+        elif worker.status is not WorkerStatus.PENDING and last_attempt and last_attempt.exit:
+            verdict = _verdict_on_stored(worker, last_attempt, last_attempt.exit)
             self._attempt_end.wait_again(worker, verdict, now)
 
 
-def _verdict_again(worker: Worker, last: Attempt, exit: Exit) -> Verdict:
+def _verdict_on_stored(worker: Worker, attempt: Attempt, exit: Exit) -> Verdict:
     """Return the verdict on a stored attempt, whose evidence is not stored.
 
     If the worker's record lists a failure of the attempt, the attempt did not succeed. Otherwise,
     the attempt succeeded or was cancelled.
     """
     status = judge(exit, Evidence()).status
-    failed = worker.failure_of(last.number) is not None
-    if failed and status is WorkerStatus.SUCCESS:
+    has_failed = worker.failure_of(attempt.number) is not None
+    if has_failed and status is WorkerStatus.SUCCESS:
         status = WorkerStatus.FAILED
-    elif not failed and status is not WorkerStatus.CANCELLED:
+    elif not has_failed and status is not WorkerStatus.CANCELLED:
         status = WorkerStatus.SUCCESS
-    return Verdict(status=status, reason=last.reason)
+    return Verdict(status=status, reason=attempt.reason)

@@ -55,8 +55,8 @@ class LimitHandler:
         If wall times of jobs above this job end at the same moment, ask a person only about the job
         nearest to the root.
         """
-        above = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
-        ends = (each for each in above if each.remaining_wall_seconds(now) <= SAME_END_SECONDS)
+        ancestors = (each for each in reversed(self._trees.ancestors(job)) if not each.status.ended)
+        ends = (each for each in ancestors if each.remaining_wall_seconds(now) <= SAME_END_SECONDS)
         first = next(ends, job) if job.config.on_limit == ASK else job
         by = f"{WALL_TIME} ({first.config.max_wall_seconds:g} s)"
         self.hit(first.id, WALL_TIME, StopCause.WALL_TIME, by, now)
@@ -64,10 +64,14 @@ class LimitHandler:
     def check(self, job_id: str, now: float) -> None:
         """When a pause has ended, handle a limit on usage that the job has already reached."""
         job = self._unit_of_work.jobs[job_id]
-        found = self._trees.breach_of(job)
-        if found is not None and job.pause is None and self._trees.plans[found[0]].unfinished:
-            above, limit, by = found
-            self.hit(above, limit, StopCause.LIMIT, by, now)
+        hit_limit = self._trees.breach_of(job)
+        if (
+            hit_limit is not None
+            and job.pause is None
+            and self._trees.plans[hit_limit[0]].unfinished
+        ):
+            limited_id, limit, by = hit_limit
+            self.hit(limited_id, limit, StopCause.LIMIT, by, now)
 
     def turn(self, now: float) -> None:
         """Stop the jobs that asked a person about a limit and got no answer in time."""
@@ -96,21 +100,21 @@ class LimitHandler:
           present wall time expires.
         """
         job = self._unit_of_work.jobs[job_id]
-        more = dict(_raised_by(job.config, config))
+        increases = dict(_raised_by(job.config, config))
         for each in self._trees.subtree(job_id):
             if each != job_id:
-                self._raise_below(self._unit_of_work.jobs[each], job, more, now)
-        raised = self._unit_of_work.update_job(job_id, config=config)
-        payload: dict[str, Any] = {name: getattr(config, name) for name in more}
-        self._unit_of_work.emit(EventKind.BUDGET_RAISED, raised, now, by=by, **payload)
-        self._trees.watch_wall_time(raised)
-        if raised.pause and raised.pause.asks(job_id):
+                self._raise_below(self._unit_of_work.jobs[each], job, increases, now)
+        raised_job = self._unit_of_work.update_job(job_id, config=config)
+        payload: dict[str, Any] = {name: getattr(config, name) for name in increases}
+        self._unit_of_work.emit(EventKind.BUDGET_RAISED, raised_job, now, by=by, **payload)
+        self._trees.watch_wall_time(raised_job)
+        if raised_job.pause and raised_job.pause.asks(job_id):
             self._pauses.lift(job_id, by, now)
 
     def limit_reached_under(self, job: Job, config: JobConfig, now: float) -> str:
         name = reached(config, self._trees.spending.of(job.id))
-        longer = config.max_wall_seconds - job.config.max_wall_seconds
-        return name or (WALL_TIME if job.remaining_wall_seconds(now) + longer <= 0 else "")
+        added_seconds = config.max_wall_seconds - job.config.max_wall_seconds
+        return name or (WALL_TIME if job.remaining_wall_seconds(now) + added_seconds <= 0 else "")
 
     def _pause_and_ask(self, job: Job, limit: str, by: str, now: float) -> None:
         until = now + job.config.ask_seconds
@@ -130,19 +134,21 @@ class LimitHandler:
             payload: dict[str, Any] = {"limit": limit, "reason": by, "until": until}
             self._unit_of_work.emit(EventKind.LIMIT_ASKED, job, now, **payload)
 
-    def _raise_below(self, child: Job, above: Job, more: Mapping[str, float], now: float) -> None:
+    def _raise_below(
+        self, child: Job, raised_job: Job, increases: Mapping[str, float], now: float
+    ) -> None:
         if child.status.ended:
             return
         fields: dict[str, Any] = {}
-        for name, amount in more.items():
-            present = getattr(child.config, name)
+        for name, amount in increases.items():
+            limit = getattr(child.config, name)
             same_end = (
                 child.remaining_wall_seconds(now)
-                >= above.remaining_wall_seconds(now) - SAME_END_SECONDS
+                >= raised_job.remaining_wall_seconds(now) - SAME_END_SECONDS
             )
             inherits = same_end if name == WALL_TIME else not child.config.budget_asked
-            if present is not None and inherits:
-                fields[name] = present + amount
+            if limit is not None and inherits:
+                fields[name] = limit + amount
         if fields:
             config = replace(child.config, **fields)
             self._trees.watch_wall_time(self._unit_of_work.update_job(child.id, config=config))
@@ -150,9 +156,9 @@ class LimitHandler:
 
 def _raised_by(before: JobConfig, after: JobConfig) -> Iterator[tuple[str, float]]:
     for name in (*CAPS, WALL_TIME):
-        had, has = getattr(before, name), getattr(after, name)
-        if had is not None and has is not None and has > had:
-            yield name, has - had
+        old, new = getattr(before, name), getattr(after, name)
+        if old is not None and new is not None and new > old:
+            yield name, new - old
 
 
 _OVER = "this attempt has ended"
@@ -180,17 +186,23 @@ class Accounting:
             self._trees.logins.record_success(worker.agent, now)
             self._trees.queue_again(self._trees.holds.heard(worker))
         result = worker.result or WorkerResult()
-        so_far = total(result.usage_before or NO_USAGE, usage)
-        if so_far != result.usage:
-            self._trees.spend(worker, result.usage, so_far, now)
-            self._unit_of_work.update_worker(key, result=replace(result, usage=so_far))
-            payload = {name: getattr(so_far, name) for name in so_far.__dataclass_fields__}
-            if so_far.cost_usd is not None:
-                payload["cost_usd"] = round(so_far.cost_usd, 9)
+        worker_usage = total(result.usage_before or NO_USAGE, usage)
+        if worker_usage != result.usage:
+            self._trees.spend(worker, result.usage, worker_usage, now)
+            self._unit_of_work.update_worker(key, result=replace(result, usage=worker_usage))
+            payload = {
+                name: getattr(worker_usage, name) for name in worker_usage.__dataclass_fields__
+            }
+            if worker_usage.cost_usd is not None:
+                payload["cost_usd"] = round(worker_usage.cost_usd, 9)
             job = self._trees.job_of(worker)
             self._unit_of_work.emit(EventKind.WORKER_USED, job, now, worker.id, **payload)
-        reached = breach(self._trees.task_of(worker), spent_by(so_far))
-        return f"{reached} of the worker's task" if reached else self.check_limits(worker, now)
+        breached_cap = breach(self._trees.task_of(worker), spent_by(worker_usage))
+        return (
+            f"{breached_cap} of the worker's task"
+            if breached_cap
+            else self.check_limits(worker, now)
+        )
 
     def check_limits(self, worker: Worker, now: float) -> str:
         """Check the limits of the worker's job and of the jobs above it, from the root job down.
@@ -198,10 +210,10 @@ class Accounting:
         The first job that has reached a limit is stopped, or paused if it has ``on_limit: ask``.
         Return why the job is stopped; "" if no job is stopped.
         """
-        found = self._trees.breach_of(self._trees.job_of(worker))
-        if found is None or not self._trees.plans[found[0]].unfinished:
+        hit_limit = self._trees.breach_of(self._trees.job_of(worker))
+        if hit_limit is None or not self._trees.plans[hit_limit[0]].unfinished:
             return ""
-        job_id, limit, by = found
+        job_id, limit, by = hit_limit
         return by if self._limit_handler.hit(job_id, limit, StopCause.LIMIT, by, now) else ""
 
     def check_price(self, worker: Worker, now: float) -> None:
@@ -212,8 +224,8 @@ class Accounting:
         """
         job = self._trees.job_of(worker)
         for above in (*reversed(self._trees.ancestors(job)), job):
-            limited = above.config.max_cost_usd is not None and not above.status.ended
-            if limited and self._trees.plans[above.id].unfinished:
+            has_cost_cap = above.config.max_cost_usd is not None and not above.status.ended
+            if has_cost_cap and self._trees.plans[above.id].unfinished:
                 by = f"max_cost_usd of job {above.id}, because the cost of {worker.id} is unknown"
                 self._stops.stop_tree(above.id, StopCause.LIMIT, by, now)
                 return
@@ -228,9 +240,9 @@ class Accounting:
             job = self._unit_of_work.jobs[root_id]
             if job.status.ended or job.stop_cause is not None:
                 continue
-            reached = self._trees.quotas.day_reached(job.submitted_by, now)
-            if reached is not None and self._has_model_workers(root_id):
-                self._stops.stop_tree(root_id, StopCause.LIMIT, str(reached), now)
+            daily_limit = self._trees.quotas.day_reached(job.submitted_by, now)
+            if daily_limit is not None and self._has_model_workers(root_id):
+                self._stops.stop_tree(root_id, StopCause.LIMIT, str(daily_limit), now)
 
     def _has_model_workers(self, root_id: str) -> bool:
         reads = self._trees.holds.reads_prompt

@@ -45,9 +45,9 @@ class MergeCompletion:
         fields = self._job_fields(job, merged)
         if not merged.error:
             fields["facts"] = _with_earlier_landings(fields["facts"])
-        after = changed(job, **fields)
-        status = final_status(after, self._trees.workers_of(job_id))
-        reason = reason_of(changed(after, status=status))
+        changed_job = changed(job, **fields)
+        status = final_status(changed_job, self._trees.workers_of(job_id))
+        reason = reason_of(changed(changed_job, status=status))
         if (status, reason) == (job.status, job.reason):
             self._unit_of_work.update_job(job_id, **fields)
             return
@@ -57,34 +57,38 @@ class MergeCompletion:
         self._unit_of_work.emit(EventKind.JOB_ENDED, ended, now, status=str(status), reason=reason)
 
     def _forget_conflicts(self, job: Job, merged: MergeOutcome) -> None:
-        missing = {each.worker_id for each in merged.missing}
+        missing_ids = {each.worker_id for each in merged.missing}
         for worker in self._trees.workers_of(job.id):
-            was_left = worker.result is not None and worker.result.unresolved
-            if was_left and worker.status.succeeded and worker.id not in missing:
+            is_unresolved = worker.result is not None and worker.result.unresolved
+            if is_unresolved and worker.status.succeeded and worker.id not in missing_ids:
                 self._unit_of_work.update_worker(worker.key, reason="")
 
     def _job_fields(self, job: Job, merged: MergeOutcome) -> dict[str, Any]:
         lost, overruled = self._losses_below(job)
         plan, workers = self._trees.plans[job.id], self._trees.workers_of(job.id)
-        plain = tuple(lost_without_worktree(job, plan.tasks, workers))
+        without_worktree = tuple(lost_without_worktree(job, plan.tasks, workers))
         present = (*merged.files, *_files_without_worktree(workers))
-        below = [w for each in self._trees.subtree(job.id) for w in self._trees.workers_of(each)]
-        lost = tuple(still_missing(lost, below, present))
+        workers_below = [
+            worker
+            for each in self._trees.subtree(job.id)
+            for worker in self._trees.workers_of(each)
+        ]
+        lost = tuple(still_missing(lost, workers_below, present))
         chosen = (each for each in merged.missing if each.chosen)
-        left = {each.worker_id for each in chosen if not each.child_job_id}
-        wanted = [each for each in workers if each.id not in left]
-        half = tuple(not_made(job, wanted, present, merged.removed))
+        excluded_ids = {each.worker_id for each in chosen if not each.child_job_id}
+        included = [each for each in workers if each.id not in excluded_ids]
+        not_created = tuple(not_made(job, included, present, merged.removed))
         taken = job.facts.taken if merged.taken is None else merged.taken
-        inside = [each for each in wanted if each.belongs_to_result or each.id in taken]
-        side = (*unmerged_side_work(job, inside), *ignored_promises(job, inside, present))
-        names = {each.id for each in inside}
+        in_result = [each for each in included if each.belongs_to_result or each.id in taken]
+        unmerged = (*unmerged_side_work(job, in_result), *ignored_promises(job, in_result, present))
+        result_ids = {each.id for each in in_result}
         facts = replace(
             job.facts,
             earlier_parts=tuple(
-                each for each in job.facts.earlier_parts if each.worker_id not in names
+                each for each in job.facts.earlier_parts if each.worker_id not in result_ids
             ),
             merge_error=merged.error,
-            missing=(*merged.missing, *plain, *half, *side),
+            missing=(*merged.missing, *without_worktree, *not_created, *unmerged),
             taken=taken,
             taken_jobs=job.facts.taken_jobs if merged.taken_jobs is None else merged.taken_jobs,
             lost_below=lost,
@@ -109,9 +113,9 @@ class MergeCompletion:
                 else merged.repository_changes
             ),
         )
-        failed = merged.state is MergeState.FAILED
-        lacks = plain or side or any(each.is_made for each in lost)
-        state = MergeState.IN_PART if lacks and not failed else merged.state
+        has_failed = merged.state is MergeState.FAILED
+        lacks_changes = without_worktree or unmerged or any(each.is_made for each in lost)
+        state = MergeState.IN_PART if lacks_changes and not has_failed else merged.state
         return {"merge_state": state, "facts": facts}
 
     def _losses_below(self, job: Job) -> tuple[tuple[Missing, ...], tuple[Overruled, ...]]:

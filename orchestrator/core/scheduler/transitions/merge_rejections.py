@@ -44,16 +44,16 @@ class MergeRejections:
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause is not None or job_id not in self._job_end.rendering:
             return False
-        if found := self._trees.breach_of(job):
-            over, _, by = found
-            self._stops.stop_tree(over, StopCause.LIMIT, by, now)
+        if hit_limit := self._trees.breach_of(job):
+            limited_id, _, by = hit_limit
+            self._stops.stop_tree(limited_id, StopCause.LIMIT, by, now)
             return False
-        again = self._retry_workers(job_id, refusals, now)
-        if again:
+        retried = self._retry_workers(job_id, refusals, now)
+        if retried:
             self._job_end.rendering.discard(job_id)
             tasks = list(self._trees.plans[job_id].tasks.values())
             self._trees.install(job, PlanProgress(tasks, self._trees.workers_of(job_id)))
-        return again
+        return retried
 
     def _retry_workers(self, job_id: str, refusals: Sequence[MergeRejection], now: float) -> bool:
         """Retry rejected workers. Return True if a worker is retried.
@@ -62,29 +62,31 @@ class MergeRejections:
         workers are retried after the first worker's version of the file was merged. Therefore, each
         worker needs only one attempt.
         """
-        again, contested = False, set[str]()
+        retried, contested = False, set[str]()
         for refusal in refusals:
             if contested.isdisjoint(refusal.conflicts) and self._retry_worker(job_id, refusal, now):
                 contested.update(refusal.conflicts)
-                again = True
-        return again
+                retried = True
+        return retried
 
     def _retry_worker(self, job_id: str, refusal: MergeRejection, now: float) -> bool:
         job = self._unit_of_work.jobs[job_id]
         worker = self._unit_of_work.workers[WorkerKey(job.root_id, refusal.worker_id)]
-        tried = worker.attempt > worker.budget_from
-        given_up = tried and refusal.conflicts and worker.result and worker.result.unresolved
-        if given_up or not worker.status.succeeded:
+        has_tried = worker.attempt > worker.budget_from
+        has_given_up = (
+            has_tried and refusal.conflicts and worker.result and worker.result.unresolved
+        )
+        if has_given_up or not worker.status.succeeded:
             return False
         verdict = Verdict(status=WorkerStatus.FAILED, reason=refusal.reason, retry=True)
         task = self._trees.task_of(worker)
-        again = may_retry(worker, task, job.config, verdict, child_failed=False)
-        if again and (why := self._deadlock_of_retry(job, task)):
-            again = False
-            refusal = replace(refusal, reason=f"{refusal.reason}; no retry: {why}")
-        if again or refusal.required:
-            self._retry_or_fail(worker, refusal, now, again=again)
-        return again
+        will_retry = may_retry(worker, task, job.config, verdict, child_failed=False)
+        if will_retry and (deadlock := self._deadlock_of_retry(job, task)):
+            will_retry = False
+            refusal = replace(refusal, reason=f"{refusal.reason}; no retry: {deadlock}")
+        if will_retry or refusal.required:
+            self._retry_or_fail(worker, refusal, now, will_retry=will_retry)
+        return will_retry
 
     def _deadlock_of_retry(self, job: Job, task: TaskSpec) -> str:
         try:
@@ -94,10 +96,10 @@ class MergeRejections:
         return ""
 
     def _retry_or_fail(
-        self, worker: Worker, refusal: MergeRejection, now: float, *, again: bool
+        self, worker: Worker, refusal: MergeRejection, now: float, *, will_retry: bool
     ) -> None:
-        status = WorkerStatus.PENDING if again else WorkerStatus.FAILED
-        ended_at = None if again else now
+        status = WorkerStatus.PENDING if will_retry else WorkerStatus.FAILED
+        ended_at = None if will_retry else now
         result = worker.result or WorkerResult()
         if refusal.conflicts:
             # ``good`` names the checkpoint of the worker's own work, before the conflicts were
@@ -114,7 +116,7 @@ class MergeRejections:
             not_before=0.0,
             ended_at=ended_at,
             result=result,
-            agent=refusal.agent if again and refusal.agent else worker.agent,
+            agent=refusal.agent if will_retry and refusal.agent else worker.agent,
         )
         payload = {"attempt": worker.attempt, "reason": refusal.reason, "status": str(status)}
         job = self._trees.job_of(worker)

@@ -30,9 +30,9 @@ class Pauses:
 
     def pause_all(self, by: str, running: RunningMode, now: float) -> None:
         pause = Pause(at=now, by=by, running=running, cause=PauseCause.EVERYTHING)
-        before = self._trees.pause
-        if before is not None:
-            pause = replace(before, running=_stronger(before.running, running))
+        server_pause = self._trees.pause
+        if server_pause is not None:
+            pause = replace(server_pause, running=_stronger(server_pause.running, running))
         self._set_server_pause(pause)
         for root_id in self._trees.roots:
             self._pause_each(self._trees.subtree(root_id), pause, now)
@@ -67,13 +67,13 @@ class Pauses:
         """
         self._set_server_pause(None)
         for root_id in self._trees.roots:
-            paused = (
+            paused_ids = (
                 each
                 for each in self._trees.subtree(root_id)
                 if (pause := self._unit_of_work.jobs[each].pause)
                 and pause.cause is PauseCause.EVERYTHING
             )
-            self._resume_each(paused, by, now)
+            self._resume_each(paused_ids, by, now)
 
     def begun(self, job: Job, now: float) -> Job:
         """Pause ``job`` at its start if its parent job or all jobs are paused. Return the job."""
@@ -99,12 +99,12 @@ class Pauses:
             job = self._unit_of_work.jobs[job_id]
             if job.status.ended or job.stop_cause is not None:
                 continue
-            mine = _combined(job.pause, pause)
-            if mine != job.pause:
-                self._set_pause(job, now, mine)
-                payload = {"by": pause.by, "running": str(mine.running)}
+            combined = _combined(job.pause, pause)
+            if combined != job.pause:
+                self._set_pause(job, now, combined)
+                payload = {"by": pause.by, "running": str(combined.running)}
                 self._unit_of_work.emit(EventKind.JOB_PAUSED, job, now, **payload)
-            self._hold_workers(job_id, mine)
+            self._hold_workers(job_id, combined)
 
     def _hold_workers(self, job_id: str, pause: Pause) -> None:
         for worker in self._trees.workers_of(job_id):
@@ -127,8 +127,8 @@ class Pauses:
             job = self._unit_of_work.jobs[job_id]
             if job.pause is None or job.stop_cause is not None:
                 continue
-            everything = self._trees.pause
-            job = self._set_pause(job, now, replace(everything, at=now) if everything else None)
+            server_pause = self._trees.pause
+            job = self._set_pause(job, now, replace(server_pause, at=now) if server_pause else None)
             self._let_finish(job)
             if job.pause is None:
                 self._unit_of_work.emit(EventKind.JOB_RESUMED, job, now, by=by)
@@ -166,23 +166,23 @@ class Pauses:
             # before.
             seconds = (now if since is None else since) - job.pause.at
             fields["paused_seconds"] = job.paused_seconds + max(0.0, seconds)
-        paused = changed(job, **fields)
-        return self._unit_of_work.update_job(job.id, **fields, reason=reason_of(paused))
+        changed_job = changed(job, **fields)
+        return self._unit_of_work.update_job(job.id, **fields, reason=reason_of(changed_job))
 
 
 def _stronger(one: RunningMode, other: RunningMode) -> RunningMode:
     return RunningMode.STOP if RunningMode.STOP in (one, other) else RunningMode.FINISH
 
 
-def _combined(present: Pause | None, asked: Pause) -> Pause:
-    """Return the combination of a job's present pause and the requested pause ``asked``.
+def _combined(current: Pause | None, requested: Pause) -> Pause:
+    """Return the combination of a job's present pause and the requested pause ``requested``.
 
     The combination keeps the start of the present pause. It also keeps the present cause, unless a
-    person requested the pause ``asked``.
+    person requested the pause ``requested``.
     """
-    if present is None:
-        return asked
-    running = _stronger(present.running, asked.running)
-    if asked.cause is PauseCause.PERSON and present.cause is not PauseCause.PERSON:
-        return replace(asked, at=present.at, running=running)
-    return replace(present, running=running)
+    if current is None:
+        return requested
+    running = _stronger(current.running, requested.running)
+    if requested.cause is PauseCause.PERSON and current.cause is not PauseCause.PERSON:
+        return replace(requested, at=current.at, running=running)
+    return replace(current, running=running)

@@ -47,8 +47,10 @@ class Planning:
         facts = self._unit_of_work.jobs[job_id].facts
         fallback = PlanFallback(agent=planner.agent, reason=reason) if reason else None
         facts = replace(facts, plan_error="", plan_fallback=fallback)
-        why = pause_sentence(self._unit_of_work.jobs[job_id])
-        job = self._unit_of_work.update_job(job_id, plan_source=source, reason=why, facts=facts)
+        pause_reason = pause_sentence(self._unit_of_work.jobs[job_id])
+        job = self._unit_of_work.update_job(
+            job_id, plan_source=source, reason=pause_reason, facts=facts
+        )
         self._unit_of_work.add_tasks(job, tasks, workers)
         self._count_in_parent(job, len(workers))
         count = len(tasks)
@@ -100,14 +102,14 @@ class Planning:
         now: float,
     ) -> None:
         """Replace the plan that waits for approval. Call ``check_version`` first."""
-        before = list(self._trees.plans[job_id].workers)
-        for key in before:
+        old_keys = list(self._trees.plans[job_id].workers)
+        for key in old_keys:
             self._trees.locks.cancel_claim(key)
             del self._trees.unfinished[key]
         version = self._unit_of_work.jobs[job_id].plan_version + 1
         job = self._unit_of_work.update_job(job_id, plan_version=version)
-        self._unit_of_work.replace_plan(job, before, tasks, workers)
-        self._count_in_parent(job, len(workers) - len(before))
+        self._unit_of_work.replace_plan(job, old_keys, tasks, workers)
+        self._count_in_parent(job, len(workers) - len(old_keys))
         payload: dict[str, object] = {"by": by, "version": version, "tasks": len(tasks)}
         self._unit_of_work.emit(EventKind.PLAN_EDITED, job, now, None, **payload)
         self._trees.install(job, PlanProgress(tasks, workers))
@@ -118,23 +120,23 @@ class Planning:
         Raise OutdatedPlan, which is a Conflict, if the plan's version is not ``version``.
         """
         self.check_waits(job_id)
-        present = self._unit_of_work.jobs[job_id].plan_version
-        if version != present:
+        current_version = self._unit_of_work.jobs[job_id].plan_version
+        if version != current_version:
             raise OutdatedPlan(
                 f"cannot edit version {version} of the plan of job {job_id}: the plan now has "
-                f"version {present}; read the plan again, then repeat the edit",
-                version=present,
+                f"version {current_version}; read the plan again, then repeat the edit",
+                version=current_version,
             )
 
     def check_waits(self, job_id: str) -> None:
         """Raise Conflict if the job does not wait for approval."""
         job = self._unit_of_work.jobs.get(job_id)
         if job is None or job.stop_cause or not self._trees.waits_for_approval(job):
-            way = self._way_to_answer(job) if job else ""
-            way = way or f"show the job: {COMMAND} status {job_id}"
-            raise Conflict(f"job {job_id} is not waiting for approval; {way}")
+            hint = self._answer_hint(job) if job else ""
+            hint = hint or f"show the job: {COMMAND} status {job_id}"
+            raise Conflict(f"job {job_id} is not waiting for approval; {hint}")
 
-    def _way_to_answer(self, job: Job) -> str:
+    def _answer_hint(self, job: Job) -> str:
         questions = [each for each in self._trees.workers_of(job.id) if each.is_question]
         needs = needs_of(job, questions)
         return f"to answer the question of a task: {needs[0].command}" if needs else ""

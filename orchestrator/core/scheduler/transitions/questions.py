@@ -56,12 +56,12 @@ class Questions:
     def resumed(self, job_id: str, seconds: float, now: float) -> None:
         """Extend the timeouts of a job's open questions by the length of a pause."""
         for worker in self._trees.workers_of(job_id):
-            found = worker.question
-            if found is not None and worker.status is WorkerStatus.WAITING:
-                due_at = None if found.due_at is None else found.due_at + seconds
-                question = replace(found, due_at=due_at, counted_from=now)
-                self._unit_of_work.update_worker(worker.key, question=question)
-                self._schedule_timeout(worker, question)
+            question = worker.question
+            if question is not None and worker.status is WorkerStatus.WAITING:
+                due_at = None if question.due_at is None else question.due_at + seconds
+                extended = replace(question, due_at=due_at, counted_from=now)
+                self._unit_of_work.update_worker(worker.key, question=extended)
+                self._schedule_timeout(worker, extended)
 
     def _ask(self, worker: Worker, now: float) -> None:
         task = self._trees.task_of(worker)
@@ -108,8 +108,8 @@ class Questions:
                 "nothing was changed"
             )
         if worker.status is not WorkerStatus.WAITING or worker.key not in self._trees.unfinished:
-            ended = f"its status is {worker.status}"
-            state = ended if worker.status.ended else "its question is not asked yet"
+            status_text = f"its status is {worker.status}"
+            state = status_text if worker.status.ended else "its question is not asked yet"
             raise Conflict(
                 f"cannot answer task {task_id!r} of job {job_id}: {state}; nothing was changed; "
                 f"show the job: {COMMAND} status {job_id}"
@@ -121,16 +121,16 @@ class Questions:
         task, job = self._trees.task_of(worker), self._trees.job_of(worker)
         for each in (job, *self._trees.ancestors(job)):
             self._exclude_wait(each, worker, now)
-        asked = worker.question or Question(asked_at=now)
-        question = replace(asked, decision=decision, by=by, comment=comment, answered_at=now)
-        text = f"Question: {task.approve}\nAnswer: {question.outcome}"
+        question = worker.question or Question(asked_at=now)
+        answered = replace(question, decision=decision, by=by, comment=comment, answered_at=now)
+        text = f"Question: {task.approve}\nAnswer: {answered.outcome}"
         worker = self._unit_of_work.update_worker(
-            worker.key, question=question, result=WorkerResult(output=text)
+            worker.key, question=answered, result=WorkerResult(output=text)
         )
         payload: dict[str, object] = {"task_id": task.id, "answer": str(decision), "by": by}
         payload |= {"comment": comment}
         self._unit_of_work.emit(EventKind.QUESTION_ANSWERED, job, now, worker.id, **payload)
-        verdict = Verdict(status=_STATUSES[decision], reason=question.outcome)
+        verdict = Verdict(status=_STATUSES[decision], reason=answered.outcome)
         self._worker_end.answered(worker, verdict, now)
         return self._unit_of_work.workers[worker.key]
 
@@ -143,10 +143,10 @@ class Questions:
         question = worker.question
         if question is None or self._trees.slots.running_in(job.id):
             return
-        below = self._trees.subtree(job.id)
-        ends = (each.ended_at for job_id in below for each in self._trees.workers_of(job_id))
+        job_ids = self._trees.subtree(job.id)
+        ends = (each.ended_at for job_id in job_ids for each in self._trees.workers_of(job_id))
         idle_from = max([question.counted_from, *(end for end in ends if end is not None)])
-        idle = (job.pause.at if job.pause else now) - idle_from
-        if idle > 0:
-            seconds = job.paused_seconds + idle
+        idle_seconds = (job.pause.at if job.pause else now) - idle_from
+        if idle_seconds > 0:
+            seconds = job.paused_seconds + idle_seconds
             self._unit_of_work.update_job(job.id, paused_seconds=seconds)

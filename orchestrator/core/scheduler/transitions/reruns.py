@@ -41,18 +41,21 @@ class Reruns:
         workers = self._trees.workers_of(job_id)
         succeeded = tasks_succeeded(workers)
         facts = self._unit_of_work.jobs[job_id].facts
-        half = facts.half_done
-        again = [each for each in workers if not succeeded[each.task_id] or each.id in half]
-        refused = facts.refused
+        half_done = facts.half_done
+        retried = [each for each in workers if not succeeded[each.task_id] or each.id in half_done]
+        rejected_ids = facts.refused
         for worker in workers:
-            if worker.id in refused and worker.status.succeeded:
+            if worker.id in rejected_ids and worker.status.succeeded:
                 # A later merge rejection may retry the worker. The worker then has its full number
                 # of retries.
                 self._unit_of_work.update_worker(worker.key, budget_from=worker.attempt)
-        earlier = (*facts.earlier_parts, *earlier_parts(each for each in again if each.id in half))
-        self._rewind_all(again)
-        self._reopen(job_id, by, now, retried=len(again), earlier_parts=earlier)
-        return len(again)
+        earlier = (
+            *facts.earlier_parts,
+            *earlier_parts(each for each in retried if each.id in half_done),
+        )
+        self._rewind_all(retried)
+        self._reopen(job_id, by, now, retried=len(retried), earlier_parts=earlier)
+        return len(retried)
 
     def resolve_again(self, job_id: str, by: str, now: float) -> None:
         for worker in self._trees.workers_of(job_id):
@@ -61,10 +64,10 @@ class Reruns:
         self._reopen(job_id, by, now, retried=0)
 
     def retry_worker(self, worker: Worker, by: str, now: float) -> int:
-        again = [worker, *self._skipped_after(worker)]
-        self._rewind_all(again)
-        self._run_again(worker.job_id, again, by, now, retried=len(again))
-        return len(again)
+        retried = [worker, *self._skipped_after(worker)]
+        self._rewind_all(retried)
+        self._run_again(worker.job_id, retried, by, now, retried=len(retried))
+        return len(retried)
 
     def give_feedback(
         self, worker: Worker, feedback: Feedback, agent: str, landed: Sequence[str], now: float
@@ -78,48 +81,54 @@ class Reruns:
         changes = {"result": result, "agent": agent or worker.agent}
         count = len(feedback.comments)
         comments = plural(count, "comment") if count else "a comment"
-        again = self._rewind(worker, FEEDBACK, f"feedback of {feedback.by}: {comments}", **changes)
+        pending_worker = self._rewind(
+            worker, FEEDBACK, f"feedback of {feedback.by}: {comments}", **changes
+        )
         job = self._trees.job_of(worker)
         payload: dict[str, object] = {"by": feedback.by, "comments": len(feedback.comments)}
         payload |= {"attempt": feedback.attempt, "commit": feedback.commit, "landed": list(landed)}
         self._unit_of_work.emit(EventKind.FEEDBACK_GIVEN, job, now, worker.id, **payload)
         facts = job.facts
-        kept = {"taken": facts.taken, "taken_jobs": facts.taken_jobs}
-        earlier = tuple(dict.fromkeys((*facts.landed_on, *landed)))
-        self._run_again(job.id, [again], feedback.by, now, landed_on=earlier, **kept)
+        kept_facts = {"taken": facts.taken, "taken_jobs": facts.taken_jobs}
+        landed_on = tuple(dict.fromkeys((*facts.landed_on, *landed)))
+        self._run_again(
+            job.id, [pending_worker], feedback.by, now, landed_on=landed_on, **kept_facts
+        )
 
     def _skipped_after(self, worker: Worker) -> Iterator[Worker]:
         plan = self._trees.plans[worker.job_id]
         hopeful = {worker.task_id}
         for task in plan.tasks.values():
-            own = [self._unit_of_work.workers[key] for key in plan.workers_of(task.id)]
-            skipped = [each for each in own if each.status is WorkerStatus.SKIPPED]
-            inside = hopeful.intersection(task.depends_on)
+            task_workers = [self._unit_of_work.workers[key] for key in plan.workers_of(task.id)]
+            skipped = [each for each in task_workers if each.status is WorkerStatus.SKIPPED]
+            open_needs = hopeful.intersection(task.depends_on)
             if (
-                inside
+                open_needs
                 and skipped
-                and all(needed in hopeful or plan.done(needed) for needed in task.depends_on)
+                and all(
+                    dependency in hopeful or plan.done(dependency) for dependency in task.depends_on
+                )
             ):
                 hopeful.add(task.id)
                 yield from skipped
 
     def _run_again(
-        self, job_id: str, again: Sequence[Worker], by: str, now: float, **how: Any
+        self, job_id: str, workers: Sequence[Worker], by: str, now: float, **options: Any
     ) -> None:
         job = self._unit_of_work.jobs[job_id]
         if job.status.ended:
-            self._reopen(job_id, by, now, **how)
+            self._reopen(job_id, by, now, **options)
             return
-        facts = replace(job.facts, landed_on=how.get("landed_on", job.facts.landed_on))
+        facts = replace(job.facts, landed_on=options.get("landed_on", job.facts.landed_on))
         if facts != job.facts:
             self._unit_of_work.update_job(job_id, facts=facts)
-        self._trees.reinstall(job, self._plan_progress(job_id), [each.key for each in again])
+        self._trees.reinstall(job, self._plan_progress(job_id), [each.key for each in workers])
 
     def _reopen(
         self, job_id: str, by: str, now: float, retried: int | None = None, **facts: Any
     ) -> None:
-        before = self._unit_of_work.jobs[job_id]
-        run, facts = before.run + 1, {"landed_on": before.facts.landed_on, **facts}
+        ended_job = self._unit_of_work.jobs[job_id]
+        run, facts = ended_job.run + 1, {"landed_on": ended_job.facts.landed_on, **facts}
         job = self._planning.begin_again(job_id, now, started_at=now, ended_at=None, run=run)
         job = self._unit_of_work.update_job(job_id, facts=replace(job.facts, **facts))
         if retried is not None:

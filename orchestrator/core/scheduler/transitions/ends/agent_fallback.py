@@ -28,8 +28,8 @@ class AgentFallback:
         return self._trees.logins.fallback(worker.agent, now)
 
     def give(self, worker: Worker, agent: str, verdict: Verdict, now: float) -> None:
-        why = fallback_reason(agent, worker.agent, verdict.reason)
-        self._unit_of_work.update_worker(worker.key, agent=agent, reason=why)
+        reason = fallback_reason(agent, worker.agent, verdict.reason)
+        self._unit_of_work.update_worker(worker.key, agent=agent, reason=reason)
         self._emit(self._trees.job_of(worker), worker.agent, agent, verdict.reason, now, worker.id)
 
     def _emit(

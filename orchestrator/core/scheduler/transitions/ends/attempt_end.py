@@ -40,9 +40,9 @@ class ToolStarts:
         self._began.add(agent)
 
     def has_worked(self, agent: str) -> bool:
-        found = self._unit_of_work.workers.values()
+        workers = self._unit_of_work.workers.values()
         return agent in self._began or any(
-            each.agent == agent and each.status.succeeded for each in found
+            each.agent == agent and each.status.succeeded for each in workers
         )
 
 
@@ -84,7 +84,7 @@ class Retries:
         """Queue the attempt that ``decision`` describes."""
         if decision.handed_to:
             worker = self._keep_files(worker, decision.handed_to)
-        again = self._unit_of_work.move_worker(
+        queued_worker = self._unit_of_work.move_worker(
             worker.key,
             WorkerStatus.PENDING,
             reason=decision.reason,
@@ -96,26 +96,26 @@ class Retries:
         )
         unfinished = self._trees.unfinished[worker.key]
         unfinished.verdict = unfinished.ended_at = None
-        self._task_locks.begins_again(again, unfinished, now)
+        self._task_locks.begins_again(queued_worker, unfinished, now)
         self._emit(worker, decision, now)
-        self._trees.queue(again)
+        self._trees.queue(queued_worker)
         if decision.agent and worker.is_planner:
             self._fallback.plans_now(worker, decision.agent)
 
-    def _keep_files(self, worker: Worker, to: str) -> Worker:
-        failed = worker.failure_of(worker.attempt)
-        if not failed or not worker.result:
+    def _keep_files(self, worker: Worker, recipient: str) -> Worker:
+        failure = worker.failure_of(worker.attempt)
+        if not failure or not worker.result:
             return worker
-        result = with_failure(worker.result, with_files_kept(failed, to))
+        result = with_failure(worker.result, with_files_kept(failure, recipient))
         return self._unit_of_work.update_worker(worker.key, result=result)
 
     def _emit(self, worker: Worker, decision: RetryDecision, now: float) -> None:
-        failed = worker.failure_of(worker.attempt)
+        failure = worker.failure_of(worker.attempt)
         payload: dict[str, object] = {
             "attempt": worker.attempt,
             "reason": decision.cause,
             "delay_seconds": decision.delay_seconds,
-            **(failed.payload() if failed else {}),
+            **(failure.payload() if failure else {}),
         }
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(EventKind.WORKER_RETRYING, job, now, worker.id, **payload)
@@ -211,8 +211,8 @@ class AttemptEnd:
 
         The worker's own process has already ended.
         """
-        unfinished, stopped = self._trees.unfinished[worker.key], self._stops.verdict_on(worker)
-        unfinished.stopping, unfinished.verdict = stopped is not None, stopped or verdict
+        unfinished, stop = self._trees.unfinished[worker.key], self._stops.verdict_on(worker)
+        unfinished.stopping, unfinished.verdict = stop is not None, stop or verdict
         if not unfinished.open_children:
             self.settle(worker.key, unfinished.verdict, now)
 
@@ -244,26 +244,26 @@ class AttemptEnd:
             return verdict
         if not verdict.succeeded or self._failed_child(worker) is not None:
             return verdict
-        own = not delivery.has_worktree
-        changed_files = self._trees.changed_below(worker, own_directories=own)
+        no_worktree = not delivery.has_worktree
+        changed_files = self._trees.changed_below(worker, own_directories=no_worktree)
         deferred = delivery.deferred
         delivery = with_children(delivery, changed_files)
         exit, evidence = evidence_after_child_jobs(result.output, delivery, deferred)
-        judged = judge(exit, evidence)
+        second_verdict = judge(exit, evidence)
         result = replace(result, delivery=delivery)
-        result = with_failure(result, classify(worker, exit, evidence, judged))
+        result = with_failure(result, classify(worker, exit, evidence, second_verdict))
         self._unit_of_work.update_worker(worker.key, result=result)
-        if not judged.succeeded:
-            return judged
-        reason = "; ".join(filter(None, (verdict.reason, judged.reason)))
+        if not second_verdict.succeeded:
+            return second_verdict
+        reason = "; ".join(filter(None, (verdict.reason, second_verdict.reason)))
         return replace(verdict, reason=reason)
 
     def _with_result_of_child_jobs(self, worker: Worker, verdict: Verdict) -> Verdict:
         if not verdict.succeeded or not worker.child_job_ids:
             return verdict
-        failed = self._failed_child(worker)
-        if failed is not None:
-            reason = f"child job {failed.id} ended with status {failed.status}"
+        failed_job = self._failed_child(worker)
+        if failed_job is not None:
+            reason = f"child job {failed_job.id} ended with status {failed_job.status}"
             return Verdict(status=WorkerStatus.FAILED, reason=reason)
         return replace(verdict, status=WorkerStatus.RECURSIVE_SUCCESS)
 
@@ -278,10 +278,10 @@ class AttemptEnd:
         - Another child job with the same request succeeded.
         """
         children = [self._unit_of_work.jobs[job_id] for job_id in worker.child_job_ids]
-        done = {child.digest for child in children if self._did_its_tasks(child)}
+        done_digests = {child.digest for child in children if self._did_its_tasks(child)}
         for child in children:
-            withdrawn = child.stop_cause is StopCause.WITHDRAWN
-            if child.status.ended and not withdrawn and child.digest not in done:
+            is_withdrawn = child.stop_cause is StopCause.WITHDRAWN
+            if child.status.ended and not is_withdrawn and child.digest not in done_digests:
                 return child
         return None
 

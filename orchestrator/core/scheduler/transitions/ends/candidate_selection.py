@@ -49,7 +49,7 @@ class CandidateSelection:
             self._select_best(candidates, None, now)
             return
         result = replace(reviewer.result or WorkerResult(), output="")
-        begun = self._unit_of_work.move_worker(
+        queued_reviewer = self._unit_of_work.move_worker(
             reviewer.key,
             WorkerStatus.PENDING,
             reason="",
@@ -61,7 +61,7 @@ class CandidateSelection:
         )
         self._trees.plans[worker.job_id].begin_again(reviewer.task_id)
         self._trees.unfinished[reviewer.key] = UnfinishedWorker()
-        self._trees.queue(begun)
+        self._trees.queue(queued_reviewer)
 
     def overrule(self, worker: Worker, by: str, now: float, reason: str) -> None:
         """Select a candidate by a person's decision, which overrules the comparison. Idempotent.
@@ -81,10 +81,10 @@ class CandidateSelection:
         # Save the root job, too, because the status.json of an ended job is written only when its
         # root job changes.
         self._unit_of_work.update_job(worker.root_id)
-        names = [worker.id, *(each.id for each in others)]
+        order = [worker.id, *(each.id for each in others)]
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(
-            EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=names, **payload
+            EventKind.CANDIDATE_CHOSEN, job, now, worker.id, order=order, **payload
         )
 
     def _store_rank(self, worker: Worker, place: int, why: str) -> None:
@@ -127,22 +127,22 @@ class CandidateSelection:
     def _select_best(
         self, candidates: Sequence[Worker], reviewer: Worker | None, now: float
     ) -> None:
-        by_id = {worker.id: worker for worker in candidates}
+        worker_by_id = {worker.id: worker for worker in candidates}
         spent = self._trees.spending.of
-        below = {
+        cost_below = {
             worker.id: sum(spent(job_id)["max_cost_usd"] for job_id in worker.child_job_ids)
             for worker in candidates
         }
         first = candidates[0]
         task = self._trees.plans[first.job_id].tasks[first.task_id]
-        order = ranked(candidates_of(candidates, opinions_of(reviewer), below, task.words))
-        for each, standing in order:
-            worker = by_id[each.worker_id]
+        ranking = ranked(candidates_of(candidates, opinions_of(reviewer), cost_below, task.words))
+        for candidate, standing in ranking:
+            worker = worker_by_id[candidate.worker_id]
             result = replace(worker.result or WorkerResult(), standing=standing)
             self._unit_of_work.update_worker(worker.key, result=result)
-        best, standing = order[0]
-        worker = by_id[best.worker_id]
-        names = [each.worker_id for each, _ in order]
+        best, standing = ranking[0]
+        worker = worker_by_id[best.worker_id]
+        names = [candidate.worker_id for candidate, _ in ranking]
         payload = {"task_id": worker.task_id, "by": str(standing.by), "reason": standing.why}
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(

@@ -51,11 +51,11 @@ class LateResults:
         - whenever a later attempt of the worker has ended
         - every ``LOOK_SECONDS`` after the worker has ended, while its job still runs
         """
-        found = list(self._due_attempts(now))
+        attempts = list(self._due_attempts(now))
         self._ended.clear()
         if now >= self._look_again_at:
             self._look_again_at = now + LOOK_SECONDS
-        return found
+        return attempts
 
     def _due_attempts(self, now: float) -> Iterator[Attempt]:
         for key, attempts in self._lost.items():
@@ -88,17 +88,17 @@ class LateResults:
         if self._lost.get(attempt.key, {}).pop(attempt.number, None) is None:
             return
         worker, verdict = self._unit_of_work.workers[attempt.key], judge(exit, evidence)
-        taken = worker.status is WorkerStatus.PENDING and worker.attempt == attempt.number
-        how = verdict.reason or "exit code 0"
-        payload = {"attempt": attempt.number, "taken": taken, "ended": how, "record": record}
+        is_used = worker.status is WorkerStatus.PENDING and worker.attempt == attempt.number
+        ending = verdict.reason or "exit code 0"
+        payload = {"attempt": attempt.number, "taken": is_used, "ended": ending, "record": record}
         self._unit_of_work.emit(
             EventKind.LATE_RESULT, self._trees.job_of(worker), now, worker.id, **payload
         )
-        if taken:
+        if is_used:
             self._apply(worker, attempt, exit, evidence, verdict, now)
         else:
-            kept = f"late result not used ({how}); saved in {record}"
-            reason = f"{attempt.reason}; {kept}" if attempt.reason else kept
+            note = f"late result not used ({ending}); saved in {record}"
+            reason = f"{attempt.reason}; {note}" if attempt.reason else note
             self._unit_of_work.amend_attempt(replace(attempt, exit=exit, reason=reason))
 
     def _apply(
@@ -110,17 +110,17 @@ class LateResults:
         verdict: Verdict,
         now: float,
     ) -> None:
-        over_at = ended_at(attempt, exit, evidence, now)
+        end = ended_at(attempt, exit, evidence, now)
         self._unit_of_work.amend_attempt(
-            replace(attempt, ended_at=over_at, exit=exit, reason=verdict.reason)
+            replace(attempt, ended_at=end, exit=exit, reason=verdict.reason)
         )
         # Do not add seconds, because they were added when the attempt was declared lost.
         result = result_of(worker.result, attempt, exit, evidence, 0.0)
         result = with_failure(result, classify(worker, exit, evidence, verdict))
-        had = worker.usage
-        self._trees.spend(worker, had, result.usage, now)
+        previous_usage = worker.usage
+        self._trees.spend(worker, previous_usage, result.usage, now)
         self._unit_of_work.update_worker(worker.key, result=result)
         if not verdict.retry:
-            self._trees.unfinished[worker.key].ended_at = over_at
+            self._trees.unfinished[worker.key].ended_at = end
             self._unit_of_work.move_worker(worker.key, WorkerStatus.RUNNING, reason="")
             self._attempt_end.settle(worker.key, verdict, now)

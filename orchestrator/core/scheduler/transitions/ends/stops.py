@@ -36,24 +36,24 @@ class Stops:
         cause of the jobs below ``job_id`` is ``PARENT``. ``by``: the caller or the limit that
         causes the stop, as text.
         """
-        for each in self._trees.subtree(job_id):
-            job = self._unit_of_work.jobs[each]
+        for member_id in self._trees.subtree(job_id):
+            job = self._unit_of_work.jobs[member_id]
             if job.status.ended or job.stop_cause is not None:
                 continue
-            is_below = each != job_id and cause is StopCause.WITHDRAWN
+            is_below = member_id != job_id and cause is StopCause.WITHDRAWN
             fields = {
                 "cancelled_by": by,
                 "stop_cause": StopCause.PARENT if is_below else cause,
                 "awaits_approval": False,
                 "pause": None,
             }
-            stopped = changed(job, **fields)
-            self._unit_of_work.update_job(job.id, **fields, reason=reason_of(stopped))
+            stopped_job = changed(job, **fields)
+            self._unit_of_work.update_job(job.id, **fields, reason=reason_of(stopped_job))
             self._unit_of_work.emit(EventKind.JOB_CANCEL_REQUESTED, job, now, by=by)
             # A cap does not stop a merge, because merging existing changes costs nothing.
-            if each in self._job_end.rendering and cause is not StopCause.LIMIT:
-                self._trees.commands.append(StopMerging(each))
-            self._stop_workers(each, _ENDED_BY[cause], by, now)
+            if member_id in self._job_end.rendering and cause is not StopCause.LIMIT:
+                self._trees.commands.append(StopMerging(member_id))
+            self._stop_workers(member_id, _ENDED_BY[cause], by, now)
 
     def stop_worker(self, worker: Worker, by: str, now: float) -> None:
         """Stop one worker and its child jobs; its job continues. Idempotent.

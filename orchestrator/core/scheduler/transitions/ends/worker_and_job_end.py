@@ -72,8 +72,8 @@ class JobEnd:
         self._note_limits(self._unit_of_work.jobs[job_id])
         self._trees.begin_job(job, now)
         self.rendering.add(job_id)
-        above = [each.id for each in self._trees.ancestors(job)]
-        family = (*above, *self._trees.subtree(job_id))
+        ancestor_ids = [each.id for each in self._trees.ancestors(job)]
+        family = (*ancestor_ids, *self._trees.subtree(job_id))
         self._trees.commands.append(Render(job.root_id, job_id, family))
 
     def end(self, job_id: str, now: float) -> Job | None:
@@ -93,15 +93,15 @@ class JobEnd:
 
     def _note_deliveries(self, job: Job) -> None:
         workers = list(self._trees.workers_of(job.id))
-        agents = [each for each in workers if not each.is_question]
-        surveyed = all(each.agent == SURVEY for each in agents)
-        surveyed = surveyed and any(each.status.succeeded for each in agents)
+        agent_workers = [each for each in workers if not each.is_question]
+        only_surveyed = all(each.agent == SURVEY for each in agent_workers)
+        only_surveyed = only_surveyed and any(each.status.succeeded for each in agent_workers)
         facts = replace(
             job.facts,
             unsuccessful=tuple(_unsuccessful_workers(workers)),
             shortfalls=tuple(each for each in map(shortfall_of, workers) if each),
             unjudged_work=tuple(self._unjudged_work(job)),
-            nothing_built=job.config.asks_to_build and surveyed,
+            nothing_built=job.config.asks_to_build and only_surveyed,
         )
         self._store_facts(job, facts)
 
@@ -113,20 +113,20 @@ class JobEnd:
         if job.config.gates_off:
             return
         workers = [each for each in self._trees.workers_of(job.id) if not each.is_adviser]
-        maybe = {each.id: self._changed_while_running(each) for each in workers}
-        listed = set[str]()
+        possible_files = {each.id: self._changed_while_running(each) for each in workers}
+        listed_paths = set[str]()
         for worker in (each for each in workers if each.belongs_to_result):
-            by_names: dict[tuple[str, ...], list[str]] = {}
-            for path in (each for each in unjudged_code(worker) if each not in listed):
-                others = (name for name, paths in maybe.items() if path in paths)
-                names = tuple(others) if path in maybe[worker.id] else (worker.id,)
-                by_names.setdefault(names, []).append(path)
-            for (name, *beside), paths in by_names.items():
-                listed.update(paths if beside else ())
+            paths_by_names: dict[tuple[str, ...], list[str]] = {}
+            for path in (each for each in unjudged_code(worker) if each not in listed_paths):
+                possible_names = (name for name, paths in possible_files.items() if path in paths)
+                names = tuple(possible_names) if path in possible_files[worker.id] else (worker.id,)
+                paths_by_names.setdefault(names, []).append(path)
+            for (name, *beside), paths in paths_by_names.items():
+                listed_paths.update(paths if beside else ())
                 yield UnjudgedWork(worker_id=name, files=tuple(paths), beside=tuple(beside))
             if not has_worktree(worker):
-                for child in worker.child_job_ids:
-                    yield from self._unit_of_work.jobs[child].facts.unjudged_work
+                for child_id in worker.child_job_ids:
+                    yield from self._unit_of_work.jobs[child_id].facts.unjudged_work
 
     def _changed_while_running(self, worker: Worker) -> frozenset[str]:
         """Return the files that changed in the project while the worker ran in it.
@@ -135,8 +135,8 @@ class JobEnd:
         elsewhere.
         """
         delivery = worker.delivery
-        is_there = self._trees.task_of(worker).works_in_project
-        return frozenset(delivery.checkout if delivery and is_there else ())
+        in_project = self._trees.task_of(worker).works_in_project
+        return frozenset(delivery.checkout if delivery and in_project else ())
 
     def _note_limits(self, job: Job) -> None:
         spent = self._trees.spending.of(job.id)
@@ -146,11 +146,13 @@ class JobEnd:
             for worker in self._trees.workers_of(each)
             if worker.result is not None
         }
-        usages = {name: result.usage for name, result in results.items()}
+        usages = {worker_id: result.usage for worker_id, result in results.items()}
         partial = any(usage.partial for usage in usages.values())
         caps = exceeded(job.config, spent, at_least=partial)
-        limited = job.config.max_cost_usd is not None
-        unpriced = tuple(name for name, usage in usages.items() if limited and is_unpriced(usage))
+        has_cost_cap = job.config.max_cost_usd is not None
+        unpriced = tuple(
+            worker_id for worker_id, usage in usages.items() if has_cost_cap and is_unpriced(usage)
+        )
         rejected = sum(result.refused_child_jobs for result in results.values())
         facts = replace(
             job.facts, caps_passed=caps, unpriced=unpriced, rejected_child_jobs=rejected
@@ -159,16 +161,16 @@ class JobEnd:
 
     def _store_facts(self, job: Job, facts: JobFacts) -> None:
         if facts != job.facts:
-            noted = changed(job, facts=facts)
-            self._unit_of_work.update_job(job.id, facts=facts, reason=reason_of(noted))
+            changed_job = changed(job, facts=facts)
+            self._unit_of_work.update_job(job.id, facts=facts, reason=reason_of(changed_job))
 
 
 def _unsuccessful_workers(workers: Sequence[Worker]) -> Iterator[str]:
-    of_tasks = [each for each in workers if not each.is_planner]
-    succeeded = tasks_succeeded(of_tasks)
-    for each in of_tasks:
-        if not succeeded[each.task_id] and each.status is not WorkerStatus.SKIPPED:
-            yield each.id
+    task_workers = [worker for worker in workers if not worker.is_planner]
+    succeeded = tasks_succeeded(task_workers)
+    for worker in task_workers:
+        if not succeeded[worker.task_id] and worker.status is not WorkerStatus.SKIPPED:
+            yield worker.id
 
 
 def shortfall_of(worker: Worker) -> Shortfall | None:
@@ -186,8 +188,8 @@ def shortfall_of(worker: Worker) -> Shortfall | None:
     # workers that may have changed these files.
     checkout = () if delivery.has_worktree else delivery.checkout
     deleted = tuple(each for each in delivery.side_work if each.kind is SideWorkKind.DELETED)
-    found = delivery.outside or altered.paths or unchanged or checkout
-    if not (found or delivery.held_back or delivery.saved or deleted):
+    noteworthy = delivery.outside or altered.paths or unchanged or checkout
+    if not (noteworthy or delivery.held_back or delivery.saved or deleted):
         return None
     return Shortfall(
         worker_id=worker.id,
@@ -242,9 +244,9 @@ class WorkerEnd:
         """
         unfinished.verdict = verdict
         unfinished.stopping = stopping
-        why = f"process exited ({verdict.reason or 'exit code 0'}); waiting for its child jobs"
+        reason = f"process exited ({verdict.reason or 'exit code 0'}); waiting for its child jobs"
         waiting = WaitingFor(WaitKind.CHILD_JOBS, ", ".join(sorted(unfinished.open_children)))
-        payload = {"reason": why, "waiting_for": waiting}
+        payload = {"reason": reason, "waiting_for": waiting}
         if worker.status is WorkerStatus.WAITING:
             self._unit_of_work.update_worker(worker.key, **payload)
         else:
@@ -253,11 +255,11 @@ class WorkerEnd:
     def _with_exceeded_caps(self, worker: Worker, task: TaskSpec, verdict: Verdict) -> Verdict:
         if not has_caps(task):
             return verdict
-        found = exceeded(task, spent_by(worker.usage), at_least=worker.usage.partial)
-        if not found:
+        exceeded_caps = exceeded(task, spent_by(worker.usage), at_least=worker.usage.partial)
+        if not exceeded_caps:
             return verdict
-        caps = map(describe_exceeded, found)
-        return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *caps))))
+        texts = map(describe_exceeded, exceeded_caps)
+        return replace(verdict, reason="; ".join(filter(None, (verdict.reason, *texts))))
 
     def _without_resolver(self, worker: Worker, job: Job, verdict: Verdict) -> Verdict:
         """Return a successful verdict if the attempt failed to resolve merge conflicts.
@@ -280,27 +282,27 @@ class WorkerEnd:
         start with the same agent. Each of these workers gets another agent, or fails if no other
         agent can be used.
         """
-        why = f"not started: {verdict.reason} (reported by {first.id})"
+        reason = f"not started: {verdict.reason} (reported by {first.id})"
         for job_id in self._trees.jobs_of(first.root_id):
             for worker in self._trees.workers_of(job_id):
                 unfinished = self._trees.unfinished.get(worker.key)
-                idle = (
+                is_idle = (
                     worker.status is WorkerStatus.PENDING
                     and unfinished
                     and not unfinished.open_children
                 )
-                idle = idle and worker.key not in self._trees.preloaded
-                if not idle or worker.agent != first.agent:
+                is_idle = is_idle and worker.key not in self._trees.preloaded
+                if not is_idle or worker.agent != first.agent:
                     continue
-                if other := self._fallback.agent_for(worker, verdict, now):
-                    self._fallback.give(worker, other, verdict, now)
+                if other_agent := self._fallback.agent_for(worker, verdict, now):
+                    self._fallback.give(worker, other_agent, verdict, now)
                 else:
-                    self.end(worker, Verdict(status=WorkerStatus.FAILED, reason=why), now)
+                    self.end(worker, Verdict(status=WorkerStatus.FAILED, reason=reason), now)
 
     def record(self, worker: Worker, verdict: Verdict, now: float) -> None:
         verdict = self._with_feedback_answered(worker, verdict)
         status, reason = verdict.status, verdict.reason
-        failed = self._escalate(worker, verdict)
+        failure_fields = self._escalate(worker, verdict)
         ended = self._unit_of_work.move_worker(
             worker.key,
             status,
@@ -311,7 +313,7 @@ class WorkerEnd:
         )
         files = list(ended.result.files_created[:100]) if ended.result else []
         payload: dict[str, object] = {"status": str(status), "reason": reason}
-        payload |= {"files_created": files, **failed}
+        payload |= {"files_created": files, **failure_fields}
         job = self._trees.job_of(worker)
         self._unit_of_work.emit(EventKind.WORKER_ENDED, job, now, worker.id, **payload)
         if ended.result and ended.result.messages:
@@ -329,30 +331,30 @@ class WorkerEnd:
         rounds = open_rounds(result.feedback)
         if not rounds:
             return verdict
-        done = replace(result, feedback=mark_answered(result.feedback, worker.attempt))
-        self._unit_of_work.update_worker(worker.key, result=done)
+        answered = replace(result, feedback=mark_answered(result.feedback, worker.attempt))
+        self._unit_of_work.update_worker(worker.key, result=answered)
         if result.delivery is None or result.delivery.commit != rounds[-1].commit:
             return verdict
         return replace(verdict, reason="; ".join(filter(None, (verdict.reason, UNCHANGED))))
 
     def _ended_at(self, worker: Worker, now: float) -> float:
-        reported = self._trees.unfinished[worker.key].ended_at
-        if reported is None:
+        process_end = self._trees.unfinished[worker.key].ended_at
+        if process_end is None:
             return now
-        children = (self._unit_of_work.jobs[job_id].ended_at for job_id in worker.child_job_ids)
-        return max([reported, *(ended for ended in children if ended is not None)])
+        child_ends = (self._unit_of_work.jobs[job_id].ended_at for job_id in worker.child_job_ids)
+        return max([process_end, *(end for end in child_ends if end is not None)])
 
     def _escalate(self, worker: Worker, verdict: Verdict) -> Mapping[str, object]:
         """Mark the worker's latest failure as final. Return the failure's fields for the event.
 
         The result is empty if the worker succeeded, or if its latest attempt did not fail.
         """
-        failed = worker.failure_of(worker.attempt)
-        if failed is None or verdict.succeeded or worker.result is None:
+        failure = worker.failure_of(worker.attempt)
+        if failure is None or verdict.succeeded or worker.result is None:
             return {}
-        failed = escalated(failed, "no automatic retry")
-        self._unit_of_work.update_worker(worker.key, result=with_failure(worker.result, failed))
-        return failed.payload()
+        failure = escalated(failure, "no automatic retry")
+        self._unit_of_work.update_worker(worker.key, result=with_failure(worker.result, failure))
+        return failure.payload()
 
     def _update_dependents(self, worker: Worker, now: float) -> None:
         plan = self._trees.plans[worker.job_id]
@@ -361,24 +363,26 @@ class WorkerEnd:
         # time.
         if is_done and worker.attempt == 1 and worker.started_at and worker.ended_at:
             seconds = worker.ended_at - worker.started_at
-            learned = self._trees.run_times.learn(worker.job_id, worker.task_id, max(0.0, seconds))
-            self._unit_of_work.note_run_times(learned)
-        ended = [(worker.task_id, is_done)]
-        while ended:
-            for following in plan.ended(*ended.pop()):
-                for key in plan.workers_of(following):
+            run_times = self._trees.run_times.learn(
+                worker.job_id, worker.task_id, max(0.0, seconds)
+            )
+            self._unit_of_work.note_run_times(run_times)
+        ended_tasks = [(worker.task_id, is_done)]
+        while ended_tasks:
+            for dependent_id in plan.ended(*ended_tasks.pop()):
+                for key in plan.workers_of(dependent_id):
                     other = self._unit_of_work.workers[key]
                     if other.status is not WorkerStatus.PENDING:
                         continue
-                    if plan.is_ready(following):
+                    if plan.is_ready(dependent_id):
                         self._trees.queue(other)
                     else:
                         self._skip(other, worker.task_id, now)
-                        ended.append((following, False))
+                        ended_tasks.append((dependent_id, False))
         self._job_end.check_job(worker.job_id, now)
 
     def _skip(self, worker: Worker, cause: str, now: float) -> None:
         task, plan = self._trees.task_of(worker), self._trees.plans[worker.job_id]
-        needed = next((each for each in task.depends_on if plan.hopeless(each)), cause)
-        reason = f"dependency {needed!r} did not succeed"
+        dependency = next((each for each in task.depends_on if plan.hopeless(each)), cause)
+        reason = f"dependency {dependency!r} did not succeed"
         self.record(worker, Verdict(status=WorkerStatus.SKIPPED, reason=reason), now)

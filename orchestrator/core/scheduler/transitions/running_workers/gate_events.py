@@ -43,12 +43,12 @@ class GateEvents:
             return
         if worker and worker.status is not WorkerStatus.RUNNING:
             return
-        begins = run.seconds is None
-        if worker and begins:
+        is_start = run.seconds is None
+        if worker and is_start:
             self._unit_of_work.update_worker(worker.key, reason=f"running {run.words}")
-        kind = EventKind.GATE_RUN_STARTED if begins else EventKind.GATE_RUN_ENDED
+        kind = EventKind.GATE_RUN_STARTED if is_start else EventKind.GATE_RUN_ENDED
         payload: dict[str, object] = {"gate": run.gate, "on": run.on}
-        if not begins:
+        if not is_start:
             payload["seconds"] = run.seconds
         self._unit_of_work.emit(kind, job, now, worker.id if worker else None, **payload)
 

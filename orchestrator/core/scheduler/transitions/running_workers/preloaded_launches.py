@@ -135,8 +135,8 @@ class Preloads:
         self._unit_of_work.update_attempt(key, started_at=at)
         job = self._running.run(key, number, at)
         worker = self._unit_of_work.workers[key]
-        started = {"attempt": number, "agent": worker.agent}
-        self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
+        payload = {"attempt": number, "agent": worker.agent}
+        self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **payload)
 
     def returned(self, key: WorkerKey, number: int) -> bool:
         """Drop a preloaded launch, with its attempt, because no shim will begin it.
@@ -167,8 +167,8 @@ class Preloads:
         number = self._drop_launch(key)
         self._short.pop(key.root_id, None)
         self._unit_of_work.end_attempt(key, ended_at=now, exit=exit, reason=exit.error)
-        spent = self._unit_of_work.workers[key].budget_from
-        worker = self._unit_of_work.update_worker(key, attempt=number, budget_from=spent + 1)
+        budget_from = self._unit_of_work.workers[key].budget_from
+        worker = self._unit_of_work.update_worker(key, attempt=number, budget_from=budget_from + 1)
         self._trees.queue(worker)
 
     def found(self, worker: Worker, number: int) -> None:
@@ -215,8 +215,8 @@ class Preloads:
             return
         root_id = self._only_root()
         # In a cluster, the server must place each start.
-        held = room.paused is not None or room.machines is not None
-        if root_id is None or held or not self._is_plain(root_id):
+        starts_held = room.paused is not None or room.machines is not None
+        if root_id is None or starts_held or not self._is_plain(root_id):
             for key, number in self._preloaded.items():
                 if key not in self._recalled:
                     self._recalled.add(key)
@@ -234,10 +234,10 @@ class Preloads:
         return self._preloaded.pop(key, None)
 
     def _only_root(self) -> str | None:
-        wanting = self._trees.ready.roots | {key.root_id for key in self._preloaded}
-        if len(wanting) != 1:
+        root_ids = self._trees.ready.roots | {key.root_id for key in self._preloaded}
+        if len(root_ids) != 1:
             return None
-        (root_id,) = wanting
+        (root_id,) = root_ids
         slots = self._trees.slots
         is_alone = root_id in self._trees and slots.running_in(root_id) == slots.running
         return root_id if is_alone else None
@@ -248,12 +248,12 @@ class Preloads:
             return False
         if job.status is not JobStatus.RUNNING or job.stop_cause or job.pause or self._trees.pause:
             return False
-        known = self._plain.get(root_id)
-        if known is None or known[0] is not plan:
-            plain = plan.planner is None and is_plain_job(job)
-            plain = plain and all(map(is_plain, plan.tasks.values()))
-            known = self._plain[root_id] = (plan, plain)
-        return known[1]
+        cached = self._plain.get(root_id)
+        if cached is None or cached[0] is not plan:
+            plain_job = plan.planner is None and is_plain_job(job)
+            plain_job = plain_job and all(map(is_plain, plan.tasks.values()))
+            cached = self._plain[root_id] = (plan, plain_job)
+        return cached[1]
 
     def _preload_job(self, root_id: str, now: float) -> None:
         ready, slots = self._trees.ready, self._trees.slots

@@ -100,11 +100,11 @@ class TaskLocks:
 
 
 def _party_below(parent: Party, job: Job, task: TaskSpec) -> Party:
-    key, of_task = WorkerKey(job.root_id, f"new task {task.id}"), (job.id, task.id)
+    key, task_id = WorkerKey(job.root_id, f"new task {task.id}"), (job.id, task.id)
     return Party(
         key=key,
         job_id=job.id,
         line=parent.line | {key},
-        tasks=parent.tasks | {of_task},
-        task=of_task,
+        tasks=parent.tasks | {task_id},
+        task=task_id,
     )

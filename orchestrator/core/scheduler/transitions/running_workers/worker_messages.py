@@ -53,14 +53,14 @@ class WorkerMessages:
         if worker is None or worker.result is None or worker.attempt != attempt:
             return
         messages = worker.result.messages
-        new = [each.id for each in messages if each.id in ids and each.attempt < attempt]
-        if not new:
+        new_ids = [each.id for each in messages if each.id in ids and each.attempt < attempt]
+        if not new_ids:
             return
-        known = mark_delivered(messages, new, attempt, now)
+        marked = mark_delivered(messages, new_ids, attempt, now)
         worker = self._unit_of_work.update_worker(
-            key, result=replace(worker.result, messages=known)
+            key, result=replace(worker.result, messages=marked)
         )
-        for each in new:
+        for each in new_ids:
             payload = {"id": each, "attempt": attempt}
             self._emit(EventKind.WORKER_MESSAGE_DELIVERED, worker, now, **payload)
 

@@ -64,17 +64,17 @@ class RunningWorkers:
         """
         jobs = [self._unit_of_work.jobs[job_id] for job_id in rendering]
         parents = {job.parent_key for job in jobs if job.parent_key and not job.config.base}
-        found = {key: self._trees.unfinished.get(key) for key in parents}
+        unfinished_by_key = {key: self._trees.unfinished.get(key) for key in parents}
         return [
             self._unit_of_work.workers[key]
-            for key, unfinished in found.items()
+            for key, unfinished in unfinished_by_key.items()
             if unfinished and unfinished.has_released_slot and unfinished.open_children <= rendering
         ]
 
     def _start_ready(self, now: float, room: Capacity) -> None:
         ready, slots = self._trees.ready, self._slots
-        while (found := ready.next(self._may_start, slots.running_in)) is not None:
-            job_id, key = found
+        while (entry := ready.next(self._may_start, slots.running_in)) is not None:
+            job_id, key = entry
             startable = self.is_startable(key, now) and not self._waits_for_preparation(key)
             machine = self._machine_for(key, room, now) if startable else HERE
             if startable and self._is_held_back(key, room, machine, now):
@@ -97,7 +97,9 @@ class RunningWorkers:
         plan = self._trees.plans.get(worker.job_id)
         task = plan.tasks.get(worker.task_id) if plan else None
         names = task.depends_on if task else ()
-        needed = [key for each in names for key in plan.workers_of(each)] if plan else ()
+        dependencies = (
+            [dependency for each in names for dependency in plan.workers_of(each)] if plan else ()
+        )
         requirements = MachineRequirements(
             agent=worker.agent,
             memory_bytes=room.memory_needed(worker.agent),
@@ -106,7 +108,9 @@ class RunningWorkers:
             server_files=needs_server_files(worker, task, self._trees.job_of(worker).config),
         )
         running = self._slots.running
-        return self._machine_slots.choose(room.machines, key, needed, requirements, now, running)
+        return self._machine_slots.choose(
+            room.machines, key, dependencies, requirements, now, running
+        )
 
     def _put_off_unplaced(self, key: WorkerKey, unplaced: Unplaced, now: float) -> None:
         worker = self._unit_of_work.workers[key]
@@ -128,16 +132,16 @@ class RunningWorkers:
         if holds.lacks_context(worker):
             if holds.wait_for_context(worker):
                 self._trees.commands.append(MakeContext(worker.job_id))
-            why, waiting = WAITS_FOR_CONTEXT, WaitingFor(WaitKind.CONTEXT)
+            reason, waiting = WAITS_FOR_CONTEXT, WaitingFor(WaitKind.CONTEXT)
         elif (first := holds.ahead_of(worker)) is not None:
             holds.wait_behind(worker)
-            why = waits_behind(first, cached=holds.caches(first.agent))
+            reason = waits_behind(first, cached=holds.caches(first.agent))
             waiting = WaitingFor(WaitKind.FIRST_ANSWER, first.id)
         else:
             return False
         # Other workers may acquire the locks of a worker that waits for something else.
         self._task_locks.step_back(worker)
-        self._unit_of_work.update_worker(key, reason=why, waiting_for=waiting)
+        self._unit_of_work.update_worker(key, reason=reason, waiting_for=waiting)
         return True
 
     def _is_throttled(self, key: WorkerKey, now: float) -> bool:
@@ -150,12 +154,12 @@ class RunningWorkers:
         if until is None:
             return False
         self._task_locks.step_back(worker)
-        why = waits_for_account(worker.agent, until - now)
+        reason = waits_for_account(worker.agent, until - now)
         waiting = WaitingFor(WaitKind.ACCOUNT, worker.agent)
-        later = self._unit_of_work.update_worker(
-            key, not_before=until, reason=why, waiting_for=waiting
+        delayed = self._unit_of_work.update_worker(
+            key, not_before=until, reason=reason, waiting_for=waiting
         )
-        self._trees.queue(later)
+        self._trees.queue(delayed)
         return True
 
     def _is_held_back(
@@ -281,19 +285,19 @@ class RunningWorkers:
             self._machine_slots.started(key, machine, room.memory_needed(worker.agent), now)
         job = self.run(key, number, now)
         self._unit_of_work.begin_attempt(attempt_of(worker, number, now, machine))
-        started = {"attempt": number, "agent": worker.agent}
+        payload = {"attempt": number, "agent": worker.agent}
         if machine != HERE:
-            started["node"] = machine
-        self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **started)
+            payload["node"] = machine
+        self._unit_of_work.emit(EventKind.WORKER_STARTED, job, now, worker.id, **payload)
         self._trees.commands.append(Start(key, number, node=machine))
 
     def run(self, key: WorkerKey, number: int, now: float) -> Job:
         """Set a worker to running. Return the worker's job. ``number``: number of the attempt."""
         worker = self._unit_of_work.workers[key]
         job = self.begin(worker, now)
-        first = worker.started_at or now
+        started_at = worker.started_at or now
         worker = self._unit_of_work.move_worker(
-            key, WorkerStatus.RUNNING, attempt=number, reason="", started_at=first
+            key, WorkerStatus.RUNNING, attempt=number, reason="", started_at=started_at
         )
         unfinished = self._trees.unfinished[key]
         unfinished.alive, unfinished.verdict = True, None
@@ -360,10 +364,10 @@ WAITS_FOR_CONTEXT = "waiting: the shared context is being created"
 
 
 def waits_behind(first: Worker, *, cached: bool) -> str:
-    task = (
+    activity = (
         "filling the provider's prompt cache" if cached else f"checking the login of {first.agent}"
     )
-    return f"waiting: {first.id} is {task}"
+    return f"waiting: {first.id} is {activity}"
 
 
 def attempt_of(worker: Worker, number: int, now: float, machine: str = HERE) -> Attempt:
