@@ -49,7 +49,6 @@ from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.gates.gate_runner import GateRunner
 from orchestrator.engine.housekeeping import Housekeeping
 from orchestrator.engine.job_removal import JobRemoval
-from orchestrator.engine.merge.merge_gates import MergeGates
 from orchestrator.engine.merge.merge_queue import MergeQueue
 from orchestrator.engine.merge.merge_record import MergeRecords
 from orchestrator.engine.merge.merge_runner import MergeRunner
@@ -398,10 +397,13 @@ class EngineParts:
 
     @cached_property
     def _merge_runner(self) -> MergeRunner:
-        merge_gates = MergeGates(self.repository, self.gate_runner, self.workspace)
-        records = MergeRecords(self.workspace, write_report)
         return MergeRunner(
-            self.repository, self.worktrees, merge_gates, records, self._without_worktree
+            self.repository,
+            self.worktrees,
+            self.gate_runner,
+            self.workspace,
+            MergeRecords(self.workspace, write_report),
+            self._without_worktree,
         )
 
     @cached_property

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job import Worker
 from orchestrator.core.repository.git_refs import (
     merging_ref,
     start_ref,
@@ -15,101 +15,99 @@ from orchestrator.core.repository.repository import (
     FileConflict,
     Merge,
     MergedFile,
-    Repository,
     Strategy,
     merger_of,
 )
 from orchestrator.engine.merge.culprit_search import MergeStep
 from orchestrator.engine.merge.merge_order import MergePart
+from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees import conflict_resolution
-from orchestrator.engine.worktrees.lost_child_changes import LostChildChanges
-from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class BranchMerge:
     """Merges the branches of a job's workers, each on top of the earlier merged state."""
 
-    def __init__(self, repository: Repository, worktrees: Worktrees, job: Job) -> None:
-        self._repository = repository
-        self._worktrees = worktrees
-        self._children = LostChildChanges(repository, worktrees)
-        self._job = job
+    def __init__(self, merge: RunningMerge) -> None:
+        self._merge = merge
 
-    def add(self, tip: str, part: MergePart, may_unite: bool) -> MergeStep:
-        """Merge a worker's branch heads into the commit ``tip``, except heads that conflict.
+    def add(self, state: str, part: MergePart, may_unite: bool) -> MergeStep:
+        """Merge a worker's branch heads into the commit ``state``, except heads that conflict.
 
         Return the step with the new merged state. ``may_unite``: True to allow a merge that keeps
         the lines of both sides, if both sides added lines in the same place.
         """
-        union = may_unite and self._job.config.merge_strategy == Strategy.AUTO
-        message = worker_commit_message(
-            f"Merge {part.worker.id}: {part.worker.task_id}", part.worker
-        )
+        worker, job, repository = part.worker, self._merge.job, self._merge.repository
+        union = may_unite and job.config.merge_strategy == Strategy.AUTO
         conflicts: list[FileConflict] = []
         files: list[MergedFile] = []
         is_whole = True
-        start = self._repository.commit_of(start_ref(part.worker))
-        tips = self._heads_to_merge(part.worker)
-        children = self._worktrees.children(part.worker) if len(tips) > 1 else []
+        start = repository.commit_of(start_ref(worker))
+        heads = self._heads_to_merge(worker)
+        children = self._merge.worktrees.children(worker) if len(heads) > 1 else []
         child_of = {each.result: each.job_id for each in children}
-        for commit in tips:
-            self._fold(part.worker, commit)
-            merged = self._merge(tip, commit, message, union=union)
-            conflicts += _with_child_job(merged.conflicts, child_of.get(commit, ""))
+        for head in heads:
+            self._fast_forward_branch(worker, head)
+            merged = self._merge_commit(state, head, worker, union=union)
+            conflicts += _with_child_job(merged.conflicts, child_of.get(head, ""))
             files += merged.files
             is_whole = is_whole and bool(merged.commit)
-            tip = merged.commit or tip
-        for child in self._job.facts.taken_jobs:
-            again = self._merge_again(tip, part.worker, child, tips[0], message)
-            conflicts += _with_child_job(again.conflicts, child)
-            is_whole = is_whole and bool(again.commit)
-            tip = again.commit or tip
-        self._repository.set_ref(merging_ref(self._job.root_id, self._job.id), tip)
+            state = merged.commit or state
+        for child_id in job.facts.taken_jobs:
+            merged = self._merge_discarded(state, worker, child_id, heads[0])
+            conflicts += _with_child_job(merged.conflicts, child_id)
+            is_whole = is_whole and bool(merged.commit)
+            state = merged.commit or state
+        repository.set_ref(merging_ref(job.root_id, job.id), state)
         return MergeStep(
             part=part,
-            commit=tip,
-            has_changes=any(commit != start for commit in tips),
+            commit=state,
+            has_changes=any(head != start for head in heads),
             is_whole=is_whole,
             conflicts=tuple(conflicts),
             files=tuple(files),
         )
 
-    def _merge_again(self, tip: str, worker: Worker, child: str, own: str, message: str) -> Merge:
-        """Merge a child job's changes into ``tip``, although the parent worker discarded them.
-
-        ``child``: id of the child job. ``worker``: the parent worker. ``own``: the head of the
-        parent worker's branch. This branch is not moved, so that a later merge can exclude the
-        changes again.
-        """
-        again = self._children.merge_again(self._job, worker, child, own)
-        if again is None:
-            return Merge(commit=tip)
-        if not again.commit:
-            return again
-        return self._merge(tip, again.commit, message)
-
     def _heads_to_merge(self, worker: Worker) -> Sequence[str]:
-        if conflict_resolution.unresolved(self._repository, worker):
-            return [conflict_resolution.own_tip(self._repository, worker)]
-        return self._worktrees.tips_of(self._job, worker.id)
+        repository = self._merge.repository
+        if conflict_resolution.unresolved(repository, worker):
+            return [conflict_resolution.own_tip(repository, worker)]
+        return self._merge.worktrees.tips_of(self._merge.job, worker.id)
 
-    def _fold(self, worker: Worker, commit: str) -> None:
-        """Fast-forward the worker's branch to ``commit``, if possible.
+    def _fast_forward_branch(self, worker: Worker, head: str) -> None:
+        """Move the worker's branch to ``head``, if this is a fast-forward.
 
-        Do nothing if the worker still has a worktree, or if ``commit`` does not contain the branch.
+        Do nothing if the worker still has a worktree, or if ``head`` does not contain the branch.
         """
-        branch = worker_branch(worker)
-        tip = self._repository.commit_of(branch)
-        lives = os.path.lexists(self._worktrees.directory(worker))
-        if tip and tip != commit and not lives and self._repository.contains(commit, tip):
-            self._repository.set_ref(branch, commit)
+        repository, branch = self._merge.repository, worker_branch(worker)
+        tip = repository.commit_of(branch)
+        has_worktree = os.path.lexists(self._merge.worktrees.directory(worker))
+        if tip and tip != head and not has_worktree and repository.contains(head, tip):
+            repository.set_ref(branch, head)
 
-    def _merge(self, tip: str, commit: str, message: str, *, union: bool = False) -> Merge:
-        force = self._job.config.merge_strategy == Strategy.THEIRS
-        merger = merger_of(self._job)
-        return self._repository.merge(tip, commit, message, merger, force=force, union=union)
+    def _merge_commit(
+        self, state: str, commit: str, worker: Worker, *, union: bool = False
+    ) -> Merge:
+        job = self._merge.job
+        message = worker_commit_message(f"Merge {worker.id}: {worker.task_id}", worker)
+        force = job.config.merge_strategy == Strategy.THEIRS
+        return self._merge.repository.merge(
+            state, commit, message, merger_of(job), force=force, union=union
+        )
+
+    def _merge_discarded(self, state: str, worker: Worker, child_id: str, head: str) -> Merge:
+        """Merge a child job's changes into ``state``, although the parent worker discarded them.
+
+        ``worker``: the parent worker. ``head``: the head of the parent worker's branch. This branch
+        is not moved, so that a later merge can exclude the changes again.
+        """
+        changes = self._merge.child_changes.merge_again(self._merge.job, worker, child_id, head)
+        if changes is None:
+            return Merge(commit=state)
+        if not changes.commit:
+            return changes
+        return self._merge_commit(state, changes.commit, worker)
 
 
 def _with_child_job(conflicts: Sequence[FileConflict], job_id: str) -> Iterator[FileConflict]:
-    for each in conflicts:
-        yield replace(each, child_job_id=job_id) if job_id else each
+    for conflict in conflicts:
+        yield replace(conflict, child_job_id=job_id) if job_id else conflict

@@ -1,46 +1,33 @@
-"""Merges the branches of a job's workers, runs the gates, and stores the job's result."""
+"""The steps of a job's merge, in the order in which they happen."""
 
 import logging
-import os
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
-from itertools import islice
+from functools import partial
+from typing import TypeVar
 
 from orchestrator.core import failpoints
-from orchestrator.core.errors import RepositoryError
-from orchestrator.core.gates.gate import GateCause, GateResult, GateStatus
-from orchestrator.core.gates.gate_results import did_not_run
-from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.model.job_facts import LossCause
-from orchestrator.core.model.states import JobStatus
-from orchestrator.core.outcome.job.job_outcome import job_outcome
+from orchestrator.core.errors import Conflict, RepositoryError
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.job_facts import CheckoutChange, LossCause
+from orchestrator.core.model.repository_changes import MOST_STORED, SHARED
 from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
-from orchestrator.core.ports import Tree
+from orchestrator.core.outcome.shortage_errors import is_full_disk
 from orchestrator.core.repository.git_refs import (
     branch_of,
-    hidden,
-    merged_refs,
+    candidate_refs,
     merging_ref,
-    result_branch,
     sent_ref,
     short,
+    worker_branch,
 )
-from orchestrator.core.repository.repository import FileConflict, Repository, Strategy
+from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.core.text.command_name import COMMAND
-from orchestrator.engine.attempts.attempt_gates import gates_of, permission_of
 from orchestrator.engine.merge.branch_merge import BranchMerge
-from orchestrator.engine.merge.culprit_search import CulpritSearch, Judge, SearchResult
-from orchestrator.engine.merge.linear_history import LINEAR, linear_commit
-from orchestrator.engine.merge.lost_lines import LostLines
-from orchestrator.engine.merge.merge_gates import (
-    Abandoned,
-    AllowedTestChanges,
-    GateUnfit,
-    Halted,
-    MergeGates,
-)
+from orchestrator.engine.merge.culprit_search import CulpritSearch, SearchResult
+from orchestrator.engine.merge.merge_gates import Abandoned, GateUnfit, MergeGates
 from orchestrator.engine.merge.merge_messages import failures_in_words
 from orchestrator.engine.merge.merge_order import MergePart
 from orchestrator.engine.merge.merge_record import (
@@ -48,255 +35,290 @@ from orchestrator.engine.merge.merge_record import (
     MergeRecord,
     conflict_record,
     missing_from,
+    overruled_above,
 )
 from orchestrator.engine.merge.part_selection import PartSelection
 from orchestrator.engine.merge.resolver_selection import ResolverSelection
-from orchestrator.engine.merge.result_facts import ResultFacts
+from orchestrator.engine.merge.result_branch import ResultBranch
+from orchestrator.engine.merge.result_facts import LostLines, ResultFacts, removed_promises
+from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees import conflict_resolution
-from orchestrator.engine.worktrees.lost_child_changes import LostChildChanges
-from orchestrator.engine.worktrees.working_directories import Worktrees
+from orchestrator.engine.worktrees.user_checkout_changes import at_work
 
 logger = logging.getLogger(__name__)
 
-#: Maximum number of files of a result whose added and removed lines are stored.
-MOST_MEASURED = 1_000
+T = TypeVar("T")
 #: Reason of a merge rejection if the gates fail only because of changes of other workers.
 NOT_TOGETHER = "gates fail after the merge with the changes of other workers"
 #: Seconds before each retry of a merge. A retry helps after two temporary errors: another git
 #: process holds a lock, or a user's ``git gc --prune=now`` has removed commits that had no ref.
 PAUSES = (0.1, 0.3, 1.0, 3.0)
+_WITHOUT_SPACE = (
+    "the worktree of {worker} was not removed, because there is no disk space to commit its files "
+    "({at}); free disk space; the command that then commits the files and removes the job: "
+    "{command} clean --older-than 1d; or discard the job's work: {command} discard {job}"
+)
 
 
 class JobMerge:
-    """One merge of a job. The outcome is stored in the merge record."""
+    """Merges the changes of one job. Each step can be repeated after a crash."""
 
-    def __init__(
-        self,
-        repository: Repository,
-        worktrees: Worktrees,
-        gates: MergeGates,
-        record: MergeRecord,
-        tree: Tree,
-        job: Job,
-        halted: Halted,
-    ) -> None:
-        """``halted``: returns True if the merge is no longer needed."""
-        self._repository = repository
-        self._worktrees = worktrees
-        self._gates = gates
-        self._record = record
-        self._tree = tree
-        self._job = job
-        self._halted = halted
-        self._tasks = {task.id: task for task in tree.tasks[job.id]}
-        self._resolvers = ResolverSelection(repository, worktrees, record, tree, job)
-        self._selection = PartSelection(repository, worktrees, self._resolvers, record, tree, job)
+    def __init__(self, merge: RunningMerge) -> None:
+        self._merge = merge
+        self._resolvers = ResolverSelection(merge)
+        self._selection = PartSelection(merge, self._resolvers)
+        self._result_branch = ResultBranch(merge)
 
-    @property
-    def _is_manual(self) -> bool:
-        return self._job.config.merge_strategy == Strategy.MANUAL
+    def run(self) -> MergeOutcome:
+        """Merge a job whose workers have ended, and remove the job's worktrees. Idempotent.
 
-    def run(self, workers: Sequence[Worker], left: Collection[str] = ()) -> MergeOutcome:
+        For a root job, also search for changes in the user's checkout. An error of a step is stored
+        in the merge record.
+        """
+        merge, checkout = self._merge, self._merge.worktrees.checkout
+        self._guarded(lambda: checkout.restore_git_files(merge.job.root_id))
+        self._guarded(self._remove_worktrees)
+        outcome = self._merge_and_pass_to_parent()
+        self._guarded(self._protect_other_candidates)
+        if merge.job.is_root:
+            outcome = self._guarded(partial(self._with_checkout_changes, outcome)) or outcome
+        removed = self._guarded(lambda: removed_promises(merge, outcome.files))
+        return replace(outcome, removed=removed or {})
+
+    def run_again(self, choice: MergeChoice, earlier: MergeRecord | None) -> MergeOutcome:
+        """Merge the branches of an ended job again, with a person's choices.
+
+        ``earlier``: the record of the earlier merge. Raise RepositoryError, or Conflict if the
+        merge is not possible. After a Conflict, nothing is changed.
+        """
+        merge, record = self._merge, self._merge.record
+        workers = self._selection.workers_by_choice(choice, earlier)
+        if earlier:
+            record.leaks, record.put_back = earlier.leaks, earlier.put_back
+        outcome = self._merge_workers(workers, choice.leave)
+        if outcome.error:
+            raise Conflict(outcome.error)
+        by_default = {each.id for each in self._selection.workers()}
+        outcome = replace(
+            outcome,
+            taken=tuple(each.id for each in workers if each.id not in by_default),
+            taken_jobs=merge.job.facts.taken_jobs,
+            removed=removed_promises(merge, outcome.files),
+        )
+        self._guarded(self._protect_other_candidates)
+        self._guarded(self._result_branch.pass_to_parent)
+        return self._with_conflicts_above(outcome)
+
+    def _guarded(self, step: Callable[[], T]) -> T | None:
+        """Run a step. If git fails, record the error, and return None."""
+        try:
+            return step()
+        except RepositoryError as error:
+            self._record_error(error)
+            return None
+
+    def _record_error(self, error: RepositoryError) -> None:
+        record = self._merge.record
+        logger.warning("a step of a merge failed: %s", error, extra={"job_id": record.job_id})
+        record.errors.append(error.message)
+
+    def _remove_worktrees(self) -> None:
+        """Remove the worktrees of the job's workers, and of an earlier check that a crash ended."""
+        merge, worktrees = self._merge, self._merge.worktrees
+        merge.repository.remove_detached_worktree(merge.gate_worktree)
+        for worker in merge.workers:
+            try:
+                self._guarded(partial(worktrees.remove, worker))
+            except OSError as error:
+                # Do not wait for disk space, because the job was stopped. The work stays in the
+                # worktree.
+                if merge.job.stop_cause is None or not is_full_disk(error):
+                    raise
+                directory = worktrees.directory(worker)
+                message = _WITHOUT_SPACE.format(
+                    worker=worker.id, at=directory, command=COMMAND, job=worker.root_id
+                )
+                self._record_error(RepositoryError(message))
+        if merge.job.is_root:
+            self._guarded(partial(worktrees.drop_spares, merge.job.id))
+
+    def _merge_and_pass_to_parent(self) -> MergeOutcome:
+        job, checkout = self._merge.job, self._merge.worktrees.checkout
+        try:
+            checkout.check_ways_to_merge(job.root_id)
+            outcome = self._merge_workers(self._selection.workers(job.facts.taken))
+            self._result_branch.pass_to_parent()
+        except RepositoryError as error:
+            self._record_error(error)
+            return MergeOutcome(error=error.message)
+        failpoints.reached("merge: stored")
+        return self._with_conflicts_above(outcome)
+
+    def _merge_workers(
+        self, workers: Sequence[Worker], excluded_jobs: Collection[str] = ()
+    ) -> MergeOutcome:
         """Merge the changes of ``workers`` one after another, and return the outcome.
 
         Store the merged state on the job's result branch; without a merged change, remove this
         branch.
 
-        ``left``: ids of child jobs that a person chose to exclude. Raise RepositoryError.
+        ``excluded_jobs``: ids of child jobs that a person chose to exclude. Raise RepositoryError.
         """
-        record = self._record
+        merge, record = self._merge, self._merge.record
         parts = self._selection.parts(workers)
-        unrun = () if record.again else _skipped_gates(self._tree, self._job)
         try:
-            search = self._merge_with_retries(parts, self._judge(parts, unrun))
+            gates = MergeGates(merge, parts)
+            search = self._merge_with_retries(parts, gates)
         except (GateUnfit, Abandoned) as error:
-            self._exclude_all(parts, error)
+            retry = f"; retry: {COMMAND} merge {merge.job.id}"
+            for part in parts:
+                why = f"{error}{retry * isinstance(error, Abandoned)}"
+                record.exclude(part.worker, why, LossCause.REFUSED)
             return MergeOutcome(error=str(error))
         self._record_steps(search)
         self._resolvers.note_hindrances(search)
-        if self._is_manual:
+        if merge.is_manual:
             names = [*record.merged, *record.left_out]
-            branches = {name: short(branch_of(self._job.root_id, name)) for name in names}
-            record.left_out, record.merged = branches, []
+            record.left_out = {name: short(branch_of(merge.job.root_id, name)) for name in names}
+            record.merged = []
             return MergeOutcome(missing=missing_from(record))
-        inside = [part.worker for part in parts if part.worker.id in record.merged]
-        self._record_undone_children(inside, left)
-        facts = ResultFacts(
-            self._repository, self._worktrees, record, self._tree, self._job, search, inside
-        )
-        return facts.outcome(self._rejections(search), has_unrun=bool(unrun))
+        merged = [part.worker for part in parts if part.worker.id in record.merged]
+        self._record_undone_children(merged, excluded_jobs)
+        facts = ResultFacts(merge, search, merged)
+        return facts.outcome(self._rejections(search), has_skipped=bool(gates.skipped))
 
-    def _exclude_all(self, parts: Sequence[MergePart], error: Exception) -> None:
-        retry = f"; retry: {COMMAND} merge {self._job.id}"
-        why = f"{error}{retry * isinstance(error, Abandoned)}"
-        for part in parts:
-            self._record.exclude(part.worker, why, LossCause.REFUSED)
-
-    def _record_undone_children(self, inside: Sequence[Worker], left: Collection[str]) -> None:
-        children = LostChildChanges(self._repository, self._worktrees)
-        for worker in inside:
-            self._record.undone += [
-                each
-                for each in children.of(self._tree, worker, left)
-                if each["child_job_id"] not in self._job.facts.taken_jobs
-            ]
-
-    def _merge_with_retries(self, parts: Sequence[MergePart], judge: Judge) -> SearchResult:
+    def _merge_with_retries(self, parts: Sequence[MergePart], gates: MergeGates) -> SearchResult:
+        job_id, checkout = self._merge.job.id, self._merge.worktrees.checkout
         for pause in PAUSES:
             try:
-                return self._merge_and_store(parts, judge)
+                return self._merge_and_store(parts, gates)
             except RepositoryError as error:
-                about = {"job_id": self._job.id}
                 logger.warning(
-                    "cannot merge a job; retrying in %g s: %s", pause, error, extra=about
+                    "cannot merge a job; retrying in %g s: %s",
+                    pause,
+                    error,
+                    extra={"job_id": job_id},
                 )
             time.sleep(pause)
-            self._worktrees.checkout.restore_git_files(self._job.root_id)
-        return self._merge_and_store(parts, judge)
+            checkout.restore_git_files(self._merge.job.root_id)
+        return self._merge_and_store(parts, gates)
 
-    def _merge_and_store(self, parts: Sequence[MergePart], judge: Judge) -> SearchResult:
-        base, job = self._record.base, self._job
-        merge = BranchMerge(self._repository, self._worktrees, job)
-        search = CulpritSearch(base, parts, merge.add, judge).run()
+    def _merge_and_store(self, parts: Sequence[MergePart], gates: MergeGates) -> SearchResult:
+        job, base = self._merge.job, self._merge.record.base
+        search = CulpritSearch(base, parts, BranchMerge(self._merge).add, gates.judge).run()
         failpoints.reached("merge: done")
-        self._store_result(search, base if self._is_manual else search.commit)
+        self._result_branch.store(search)
         with suppress(RepositoryError):
             # Remove a ref that is no longer needed. Another process may have locked packed refs, so
             # that the removal fails. The result is then still valid.
-            self._repository.delete_ref(merging_ref(job.root_id, job.id))
+            self._merge.repository.delete_ref(merging_ref(job.root_id, job.id))
         return search
 
-    def _judge(self, parts: Sequence[MergePart], unrun: Sequence[GateResult]) -> Judge:
-        """Return a function that runs the gates on a commit and returns their results.
-
-        ``parts``: the changes to merge, whose tasks decide which tests may change. ``unrun``:
-        results of skipped gates, which the returned function adds to its results.
-        """
-        sound: set[str] = set()
-        allowed = self._allowed_changes(parts)
-        names = {each.name for each in unrun}
-        config = self._job.config
-        gates = tuple(each for each in config.gates if each.name not in names)
-        judged = replace(self._job, config=replace(config, gates=gates))
-
-        def judge(commit: str) -> Sequence[GateResult]:
-            if self._halted():
-                raise Abandoned("the job was stopped before it was merged")
-            if self._is_manual:
-                return ()
-            base = self._record.base
-            results = self._gates.judge(judged, base, commit, allowed, self._halted, sound)
-            return [*results, *unrun]
-
-        return judge
-
-    def _allowed_changes(self, parts: Sequence[MergePart]) -> AllowedTestChanges:
-        permissions, vanishing = [], set[str]()
-        for part in parts:
-            task = self._tasks[part.worker.task_id]
-            judged = self._worktrees.of_children(part.worker, *self._worktrees.span(part.worker))
-            permissions.append(permission_of(task, frozenset(judged)))
-            own = gates_of(self._job, task, has_worktree=True)
-            vanishing.update(gate.name for gate in own if gate.tests_may_vanish)
-        return AllowedTestChanges(tuple(permissions), frozenset(vanishing))
-
     def _record_steps(self, search: SearchResult) -> None:
-        record = self._record
-        before = record.base
-        losses = LostLines(self._repository, self._worktrees, record.base)
+        """Record which parts are in the result, and why the other parts are excluded."""
+        record = self._merge.record
+        state = record.base
+        lost_lines = LostLines(self._merge)
         for step in search.steps:
             worker = step.part.worker
             if not step.is_whole:
-                paths = conflict_resolution.unresolved(self._repository, worker)[:MOST_PATHS]
+                paths = conflict_resolution.unresolved(self._merge.repository, worker)[:MOST_PATHS]
                 why = f"unresolved conflicts in {', '.join(paths)}" if paths else ""
                 record.exclude(worker, why, LossCause.CONFLICT)
-            if step.has_changes and (step.is_whole or step.commit != before):
+            if step.has_changes and (step.is_whole or step.commit != state):
                 record.merged.append(worker.id)
-            named = (losses.with_writers(each) for each in step.conflicts)
-            conflicts = [self._with_child_workers(each) for each in named]
+            conflicts = [lost_lines.with_workers(each) for each in step.conflicts]
             record.conflicts += [conflict_record(worker, each, step.is_whole) for each in conflicts]
             record.files += [{"worker_id": worker.id, **asdict(each)} for each in step.files]
-            losses.add(worker)
-            before = step.commit
+            lost_lines.add(worker)
+            state = step.commit
         for part, results in search.culprits:
             self._selection.exclude_refused(part.worker, results)
-        inside = {step.part.worker.task_id for step in search.steps}
+        merged_tasks = {step.part.worker.task_id for step in search.steps}
         for part in search.dropped:
-            self._selection.exclude_dependent(part.worker, min(part.depends_on.difference(inside)))
+            missing_task = min(part.depends_on.difference(merged_tasks))
+            self._selection.exclude_dependent(part.worker, missing_task)
         record.gates = [{**asdict(each), "outcome": each.outcome} for each in search.results]
 
-    def _with_child_workers(self, conflict: FileConflict) -> FileConflict:
-        if not conflict.child_job_id:
-            return conflict
-        workers = (each for each in self._tree.workers if each.job_id == conflict.child_job_id)
-        names = (each.id for each in workers if conflict.path in self._worktrees.touched(each))
-        return replace(conflict, child_workers=tuple(names))
-
-    def _store_result(self, search: SearchResult, commit: str) -> None:
-        record, job = self._record, self._job
-        branch = result_branch(job.root_id, job.id)
-        before = self._repository.commit_of(branch)
-        if commit != record.base and job.config.history == LINEAR:
-            commit = linear_commit(self._repository, job, record.base, search.steps)
-        if before and record.again:
-            self._save_earlier_result(before)
-        if commit == record.base:
-            self._repository.delete_ref(branch)
-            return
-        self._repository.set_ref(branch, commit)
-        self._repository.set_ref(f"{hidden(job.root_id)}base/{job.id}", record.base)
-        record.branch, record.commit = short(branch), commit
-        self._measure()
-
-    def _measure(self) -> None:
-        record = self._record
-        lines = self._repository.changed_line_counts(record.base, record.commit)
-        project = self._repository.project_path("") or "."
-        first = islice(lines.items(), MOST_MEASURED)
-        record.lines = {os.path.relpath(path, project): list(each) for path, each in first}
-        counts = lines.values()
-        record.size = {
-            "files": len(lines),
-            "added": sum(added for added, _ in counts),
-            "removed": sum(removed for _, removed in counts),
-        }
-
-    def _save_earlier_result(self, before: str) -> None:
-        refs = merged_refs(self._job.root_id, self._job.id)
-        kept = self._repository.commits_below(refs)
-        known = next((name for name, commit in kept.items() if commit == before), "")
-        self._record.earlier = known or f"{refs}{len(kept) + 1}"
-        self._repository.set_ref(self._record.earlier, before)
+    def _record_undone_children(
+        self, merged: Sequence[Worker], excluded_jobs: Collection[str]
+    ) -> None:
+        merge = self._merge
+        for worker in merged:
+            merge.record.undone += [
+                each
+                for each in merge.child_changes.of(merge.tree, worker, excluded_jobs)
+                if each["child_job_id"] not in merge.job.facts.taken_jobs
+            ]
 
     def _rejections(self, search: SearchResult) -> list[MergeRejection]:
-        refused = [self._rejection(search, part, results) for part, results in search.culprits]
-        return [*refused, *self._resolvers.rejections(search)]
-
-    def _rejection(
-        self, search: SearchResult, part: MergePart, results: Sequence[GateResult]
-    ) -> MergeRejection:
-        if self._record.commit and not self._record.again:
-            # Use ``search.commit``, because the history of ``record.commit`` may be rewritten (with
-            # the setting ``history: linear``), and then lacks the workers' own commits.
-            self._repository.set_ref(sent_ref(part.worker), search.commit)
+        """Return the rejections of culprits, and of workers that resolve their conflicts."""
         is_alone = len(search.steps) + len(search.culprits) == 1
-        what = "gates fail on the merged result" if is_alone else NOT_TOGETHER
-        why = f"{what}: {failures_in_words(results)}"
-        return MergeRejection(worker_id=part.worker.id, reason=why, gates=tuple(results))
+        why = "gates fail on the merged result" if is_alone else NOT_TOGETHER
+        rejections = []
+        for part, results in search.culprits:
+            if self._merge.record.commit and not self._merge.record.again:
+                # Use ``search.commit``, because the history of ``record.commit`` may be rewritten
+                # (with the setting ``history: linear``), and then lacks the workers' own commits.
+                self._merge.repository.set_ref(sent_ref(part.worker), search.commit)
+            rejections.append(
+                MergeRejection(
+                    worker_id=part.worker.id,
+                    reason=f"{why}: {failures_in_words(results)}",
+                    gates=tuple(results),
+                )
+            )
+        return [*rejections, *self._resolvers.rejections(search)]
 
+    def _with_conflicts_above(self, outcome: MergeOutcome) -> MergeOutcome:
+        """Return the outcome, with the conflicts between the result and the parent worker."""
+        merge, record = self._merge, self._merge.record
+        not_in_parent = tuple(record.handed["paths"]) if record.handed else ()
+        overruled = (*outcome.overruled, *overruled_above(record, merge.job))
+        return replace(outcome, not_in_parent=not_in_parent, overruled=overruled)
 
-def _skipped_gates(tree: Tree, job: Job) -> tuple[GateResult, ...]:
-    """Return a result for each gate that is skipped because the job tree was cancelled.
+    def _protect_other_candidates(self) -> None:
+        """Set one ref for each candidate that was not chosen, so that git keeps the work.
 
-    The scan for secrets is never skipped. Return no results if the job's own outcome is not
-    ``cancelled``. An example is a job whose tasks had all succeeded when the tree was cancelled.
-    """
-    own = [each for each in tree.workers if each.job_id == job.id and not each.is_planner]
-    if not tree.root.cancelled or job_outcome(own, job.cancelled) is not JobStatus.CANCELLED:
-        return ()
-    why = f"the job was cancelled before the gate ran; to run the gate: {COMMAND} merge {job.id}"
-    gates = (each for each in job.config.gates if not each.is_secret_scan)
-    results = (did_not_run(gate, GateCause.KILLED, why) for gate in gates)
-    # A skipped gate does not block the merge. Blocking is unnecessary, because a cancelled job
-    # never counts as successful.
-    return tuple(replace(each, status=GateStatus.SKIPPED) for each in results)
+        Remove the chosen candidate's ref. Idempotent. Raise RepositoryError.
+        """
+        repository, job = self._merge.repository, self._merge.job
+        for worker in self._merge.workers:
+            ref = f"{candidate_refs(job.root_id)}{worker.id}"
+            if worker.chosen is False and (tip := repository.commit_of(worker_branch(worker))):
+                repository.set_ref(ref, tip)
+            elif worker.chosen and repository.commit_of(ref):
+                # The candidate got this ref when another candidate was chosen.
+                repository.delete_ref(ref)
+
+    def _with_checkout_changes(self, outcome: MergeOutcome) -> MergeOutcome:
+        """Return the outcome of a root job, with the changes in the user's checkout."""
+        merge, checkout = self._merge, self._merge.worktrees.checkout
+        merge.record.put_back.extend(checkout.restore_git_files(merge.job.id))
+        changes, state = checkout.changes(merge.job.id)
+        tasks = (task for each in merge.tree.tasks.values() for task in each)
+        is_in_project = any(task.works_in_project for task in tasks)
+        if is_in_project:
+            # Tasks with ``workdir: project`` may change files and branches of the user. Such
+            # changes are reported elsewhere, as changes of these tasks.
+            changes = [each for each in changes if each.kind in SHARED or each.worker_id]
+        merge.record.leaks.extend(map(str, changes))
+        of_job = [each for each in changes if each.is_of_job]
+        of_job = of_job if checkout.is_known(merge.job.id) else []
+        files = () if is_in_project else tuple(self._changed_files(state))
+        return replace(outcome, repository_changes=tuple(of_job[:MOST_STORED]), checkout=files)
+
+    def _changed_files(self, state: Mapping[str, str] | None) -> Iterator[CheckoutChange]:
+        """Yield files of the checkout that changed during an attempt, and that no worker reported.
+
+        Each item names the workers that ran when the file changed. ``state``: the checkout's
+        present state; None if unknown.
+        """
+        tree, checkout = self._merge.tree, self._merge.worktrees.checkout
+        deliveries = (each.delivery for each in tree.workers)
+        reported = {path for each in deliveries if each for path in each.outside}
+        changed = checkout.changed_files(self._merge.job.id, 0.0, state)
+        for path, changed_at in changed.items():
+            workers = at_work(tree.attempts, changed_at)
+            if workers and not any(each.endswith(f"/{path}") for each in reported):
+                yield CheckoutChange(path=path, workers=tuple(workers))

@@ -18,20 +18,20 @@ class MergePart:
     depends_on: frozenset[str] = frozenset()
 
 
-def in_order(
-    parts: Sequence[MergePart], built_on_others: Callable[[Worker], bool]
+def built_on_others_last(
+    parts: Sequence[MergePart], is_built_on_others: Callable[[Worker], bool]
 ) -> list[MergePart]:
     """Sort parts so that parts with other workers' changes are at the end.
 
     Parts that depend on such a part are also moved to the end. Otherwise, the given order is kept.
-    ``built_on_others``: returns True if a worker's part contains changes of other workers.
+    ``is_built_on_others``: returns True if a worker's part contains changes of other workers.
     """
     early: list[MergePart] = []
     late: list[MergePart] = []
-    tasks: set[str] = set()
+    late_tasks: set[str] = set()
     for part in parts:
-        if built_on_others(part.worker) or part.depends_on & tasks:
-            tasks.add(part.worker.task_id)
+        if is_built_on_others(part.worker) or part.depends_on & late_tasks:
+            late_tasks.add(part.worker.task_id)
             late.append(part)
         else:
             early.append(part)
@@ -44,19 +44,21 @@ def best_last(parts: Sequence[MergePart]) -> list[MergePart]:
     The best part has the fewest findings of gates. Among parts with equally few findings, the best
     part passes the most tests that the base already has. Equal parts keep their order.
     """
-    at = {part.worker.task_id: number for number, part in enumerate(parts)}
-    found = candidates_of([part.worker for part in parts])
-    before = {
-        number: [at[n] for n in part.depends_on if n in at] for number, part in enumerate(parts)
+    numbers = {part.worker.task_id: number for number, part in enumerate(parts)}
+    candidates = candidates_of([part.worker for part in parts])
+    dependencies = {
+        number: [numbers[task_id] for task_id in part.depends_on if task_id in numbers]
+        for number, part in enumerate(parts)
     }
-    sorter = TopologicalSorter(before)
+    sorter = TopologicalSorter(dependencies)
     sorter.prepare()
     ready: list[tuple[int, int, int]] = []
     ordered: list[MergePart] = []
     while sorter.is_active():
         for number in sorter.get_ready():
-            each = found[number]
-            heappush(ready, (-each.failures - each.lint, each.base_tests, number))
+            candidate = candidates[number]
+            findings = candidate.failures + candidate.lint
+            heappush(ready, (-findings, candidate.base_tests, number))
         number = heappop(ready)[-1]
         sorter.done(number)
         ordered.append(parts[number])

@@ -1,42 +1,127 @@
 """Selects the changes to merge, and records why other changes are excluded."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from orchestrator.core.candidates.selection import chosen
+from orchestrator.core.errors import Conflict
 from orchestrator.core.gates.gate import GateResult
 from orchestrator.core.model.attempt.failure import after
-from orchestrator.core.model.dag import sources
-from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.dag import in_order, sources
+from orchestrator.core.model.job import Worker
 from orchestrator.core.model.job_facts import LossCause
-from orchestrator.core.ports import Tree
-from orchestrator.core.repository.git_refs import adopted_result_ref, start_ref, worker_branch
-from orchestrator.core.repository.repository import Repository, Strategy
+from orchestrator.core.repository.git_refs import (
+    adopted_result_ref,
+    short,
+    start_ref,
+    worker_branch,
+)
+from orchestrator.core.repository.repository import MergeChoice, Strategy
+from orchestrator.core.text.command_name import COMMAND
 from orchestrator.engine.merge.merge_messages import failures_in_words
-from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order, split
-from orchestrator.engine.merge.merge_record import MergeRecord
+from orchestrator.engine.merge.merge_order import (
+    MergePart,
+    best_last,
+    built_on_others_last,
+    split,
+)
+from orchestrator.engine.merge.merge_record import MergeRecord, missing_from
 from orchestrator.engine.merge.resolver_selection import ResolverSelection, is_refused
+from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT
-from orchestrator.engine.worktrees.working_directories import Worktrees
 
 
 class PartSelection:
     """Selects the changes that one merge of a job combines."""
 
-    def __init__(
-        self,
-        repository: Repository,
-        worktrees: Worktrees,
-        resolvers: ResolverSelection,
-        record: MergeRecord,
-        tree: Tree,
-        job: Job,
-    ) -> None:
-        self._repository = repository
-        self._worktrees = worktrees
+    def __init__(self, merge: RunningMerge, resolvers: ResolverSelection) -> None:
+        self._merge = merge
         self._resolvers = resolvers
-        self._record = record
-        self._tree = tree
-        self._job = job
-        self._tasks = {task.id: task for task in tree.tasks[job.id]}
+
+    def workers(self, taken: Collection[str] = ()) -> list[Worker]:
+        """Return the workers to merge, task by task, in the order of the tasks' dependencies.
+
+        For each task: the chosen worker, then the other workers that a person selected. ``taken``:
+        ids of the workers that a person selected.
+        """
+        selected: list[Worker] = []
+        workers = [each for each in self._merge.workers if not each.is_adviser]
+        for task in in_order(self._merge.tree.tasks[self._merge.job.id]):
+            of_task = [each for each in workers if each.task_id == task.id]
+            best = chosen(of_task)
+            selected += [best] if best else []
+            selected += [each for each in of_task if each.id in taken and each is not best]
+        return selected
+
+    def workers_by_choice(self, choice: MergeChoice, earlier: MergeRecord | None) -> list[Worker]:
+        """Return the workers to merge again, as a person chose, and exclude the other workers.
+
+        ``earlier``: the record of the earlier merge. Raise Conflict if a chosen worker or child job
+        cannot be merged. Nothing is changed in this case.
+        """
+        taken = {*self._merge.job.facts.taken, *choice.take} - {*choice.leave}
+        selected = self.workers(taken)
+        self._check_included(choice.take, selected)
+        remaining = [each for each in selected if each.id not in choice.leave]
+        for worker in remaining:
+            self._check_branch(worker)
+        for worker in selected:
+            if worker.id in choice.leave:
+                self._exclude_by_choice(worker, earlier)
+        return remaining
+
+    def _check_included(self, names: Sequence[str], workers: Sequence[Worker]) -> None:
+        """Raise Conflict if an included worker or child job has no changes.
+
+        ``names``: ids of workers and child jobs.
+        """
+        merge = self._merge
+        by_id = {each.id: each for each in workers}
+        worker_ids = {each.id for each in merge.workers}
+        for name in (each for each in names if each in worker_ids):
+            worker = by_id.get(name)
+            heads = merge.worktrees.tips_of(merge.job, name) if worker else []
+            if worker is None or heads in ([], [merge.repository.commit_of(start_ref(worker))]):
+                raise Conflict(
+                    f"cannot merge {name}: no branch has changes of this worker; "
+                    f"nothing was merged; list the workers: {COMMAND} status {merge.job.id}"
+                )
+        for child_id in (each for each in names if each not in worker_ids):
+            if not any(merge.child_changes.has_result(each, child_id) for each in workers):
+                raise Conflict(
+                    f"cannot merge child job {child_id}: it has no result branch; nothing was "
+                    "changed; check it: "
+                    f"{COMMAND} status {child_id}"
+                )
+
+    def _check_branch(self, worker: Worker) -> None:
+        """Raise Conflict if the worker's branch was removed."""
+        repository, branch = self._merge.repository, worker_branch(worker)
+        started = repository.commit_of(start_ref(worker))
+        if started and not repository.commit_of(branch):
+            raise Conflict(
+                f"cannot merge {worker.id}: branch {short(branch)} no longer exists; restore the "
+                f"branch, or merge without the worker: --exclude {worker.id}"
+            )
+
+    def _exclude_by_choice(self, worker: Worker, earlier: MergeRecord | None) -> None:
+        """Exclude a worker from the result, because a person requested this.
+
+        If gates or a conflict excluded the worker in the earlier merge, keep this cause, which
+        applies again if the person withdraws the request.
+        """
+        record = self._merge.record
+        missing = missing_from(earlier) if earlier else ()
+        exclusion = next((each for each in missing if each.worker_id == worker.id), None)
+        # In the tree, the job has its own merge strategy, even if the person chose another one.
+        job = next(each for each in self._merge.tree.jobs if each.id == record.job_id)
+        is_manual = job.config.merge_strategy == Strategy.MANUAL
+        cause = LossCause.MANUAL if is_manual else LossCause.CHOSEN
+        if exclusion and exclusion.cause in (LossCause.CONFLICT, LossCause.REFUSED):
+            cause = exclusion.cause
+        record.exclude(worker, "excluded by you", cause)
+        record.chosen.append(worker.id)
+        if exclusion and exclusion.resolvable and cause is LossCause.CONFLICT:
+            record.resolvable.append(worker.id)
 
     def parts(self, workers: Sequence[Worker]) -> Sequence[MergePart]:
         """Return the changes that can be merged, in the order of the merge.
@@ -49,31 +134,31 @@ class PartSelection:
         losers = self._other_candidates(workers)
         present = [each for each in present if not self._excluded_as_built_on_loser(losers, each)]
         parts = self._complete_parts(present)
-        if self._job.config.merge_strategy == Strategy.THEIRS:
+        if self._merge.job.config.merge_strategy == Strategy.THEIRS:
             # The later part wins a conflict, so parts with better evidence come later.
             parts = best_last(parts)
-        return in_order(parts, self._is_built_on_others)
+        return built_on_others_last(parts, self._is_built_on_others)
 
     def exclude_refused(self, worker: Worker, results: Sequence[GateResult]) -> None:
         """Exclude a worker with whose changes the gates fail."""
         why = failures_in_words(results) or worker.reason
-        self._record.exclude(worker, why, LossCause.REFUSED)
+        self._merge.record.exclude(worker, why, LossCause.REFUSED)
         self._resolvers.note_resolvable(worker)
 
     def exclude_dependent(self, worker: Worker, task_id: str) -> None:
         """Exclude a worker that depends on a task which is not in the result."""
         why = f"depends on task {task_id!r}, which is not in the result"
-        self._record.exclude(worker, why, LossCause.BUILDS_ON)
+        self._merge.record.exclude(worker, why, LossCause.BUILDS_ON)
 
     def _refused_before(self, workers: Sequence[Worker]) -> Iterator[Worker]:
         """Yield the job's workers whose changes failed the gates in an earlier merge.
 
         Omit a worker if ``workers`` contains a worker of the same task.
         """
-        done = {each.task_id for each in workers}
-        for each in self._tree.workers:
-            if is_refused(each) and each.job_id == self._job.id and each.task_id not in done:
-                yield each
+        merged_tasks = {each.task_id for each in workers}
+        for worker in self._merge.workers:
+            if is_refused(worker) and worker.task_id not in merged_tasks:
+                yield worker
 
     def _is_present(self, worker: Worker) -> bool:
         """True if the worker's changes are available, or if the worker needs no worktree.
@@ -81,33 +166,33 @@ class PartSelection:
         If the branch was removed, restore it from a checkpoint. Without a checkpoint, exclude the
         worker, and return False.
         """
-        task = self._tasks[worker.task_id]
-        branch = worker_branch(worker)
-        wants_worktree = self._worktrees.rule.wanted
-        if self._repository.commit_of(branch) or not wants_worktree(self._job, task, worker):
+        merge, branch = self._merge, worker_branch(worker)
+        if merge.repository.commit_of(branch):
             return True
-        kept = self._worktrees.checkpoints.refs_of(worker)
-        commit = kept.get(after(worker.attempt))
-        if commit and not any(LEFT in name for name in kept):
-            self._repository.set_ref(branch, commit)
+        if not merge.worktrees.rule.wanted(merge.job, merge.tasks[worker.task_id], worker):
+            return True
+        checkpoints = merge.worktrees.checkpoints.refs_of(worker)
+        commit = checkpoints.get(after(worker.attempt))
+        if commit and not any(LEFT in name for name in checkpoints):
+            merge.repository.set_ref(branch, commit)
             return True
         reason = "the branch and the checkpoints of the worker were removed"
-        self._record.exclude(worker, reason, LossCause.NO_BRANCH)
-        self._record.gone.append(worker.id)
+        self._merge.record.exclude(worker, reason, LossCause.NO_BRANCH)
+        self._merge.record.gone.append(worker.id)
         return False
 
-    def _other_candidates(self, inside: Sequence[Worker]) -> dict[str, Worker]:
+    def _other_candidates(self, workers: Sequence[Worker]) -> dict[str, Worker]:
         """Return the candidates that were not chosen and have changes. The keys are branch heads.
 
-        ``inside``: the workers whose changes are merged. These workers are omitted.
+        ``workers``: the workers whose changes are merged. These workers are omitted.
         """
-        own = (each for each in self._tree.workers if each.job_id == self._job.id)
-        losers = (each for each in own if each.chosen is False)
-        tips = {self._repository.commit_of(worker_branch(each)): each for each in losers}
+        commit_of = self._merge.repository.commit_of
+        losers = (each for each in self._merge.workers if each.chosen is False)
+        heads = {commit_of(worker_branch(each)): each for each in losers}
         return {
-            tip: each
-            for tip, each in tips.items()
-            if tip and each not in inside and tip != self._repository.commit_of(start_ref(each))
+            head: loser
+            for head, loser in heads.items()
+            if head and loser not in workers and head != commit_of(start_ref(loser))
         }
 
     def _excluded_as_built_on_loser(self, losers: Mapping[str, Worker], worker: Worker) -> bool:
@@ -116,17 +201,18 @@ class PartSelection:
         Return True if the worker was excluded. ``losers``: the candidates that are not chosen; the
         keys are branch heads.
         """
-        needs = sources(self._tasks, self._tasks[worker.task_id])
-        start = self._repository.commit_of(start_ref(worker)) if needs else ""
-        for tip, loser in losers.items():
-            if start and loser.task_id in needs and self._repository.contains(start, tip):
+        repository, tasks = self._merge.repository, self._merge.tasks
+        needs = sources(tasks, tasks[worker.task_id])
+        start = repository.commit_of(start_ref(worker)) if needs else ""
+        for head, loser in losers.items():
+            if start and loser.task_id in needs and repository.contains(start, head):
                 why = f"depends on {loser.id}, which is no longer the chosen candidate"
-                self._record.exclude(worker, why, LossCause.BUILDS_ON)
+                self._merge.record.exclude(worker, why, LossCause.BUILDS_ON)
                 return True
         return False
 
     def _complete_parts(self, workers: Sequence[Worker]) -> Sequence[MergePart]:
-        tasks = self._tasks
+        tasks = self._merge.tasks
         depends_on = {name: frozenset(sources(tasks, tasks[name])) for name in tasks}
         parts = [MergePart(each, depends_on[each.task_id]) for each in workers]
         whole, without = split(parts, list(tasks.values()))
@@ -135,4 +221,4 @@ class PartSelection:
         return whole
 
     def _is_built_on_others(self, worker: Worker) -> bool:
-        return bool(self._repository.commit_of(adopted_result_ref(worker)))
+        return bool(self._merge.repository.commit_of(adopted_result_ref(worker)))

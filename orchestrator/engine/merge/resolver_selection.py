@@ -5,37 +5,25 @@ For any other worker with conflicts, records why the worker gets no attempt."""
 from collections.abc import Iterator
 
 from orchestrator.core.model.attempt.failure import SENT_BACK
-from orchestrator.core.model.job import Job, Worker
+from orchestrator.core.model.job import Worker
 from orchestrator.core.model.job_settings import RESOLVE_WORKER
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.merge_outcome import MergeRejection
 from orchestrator.core.outcome.retry_policy import has_no_retry
-from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import resolving_ref, sent_ref, worker_branch
-from orchestrator.core.repository.repository import Hindrance, Repository
+from orchestrator.core.repository.repository import Hindrance
 from orchestrator.engine.merge.culprit_search import SearchResult
-from orchestrator.engine.merge.merge_record import MOST_PATHS, MergeRecord
+from orchestrator.engine.merge.merge_record import MOST_PATHS
+from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees import conflict_resolution
-from orchestrator.engine.worktrees.working_directories import Worktrees
 
 #: Maximum number of a worker's conflicts that are passed to the agent that resolves them.
 MOST_CONFLICTS = 100
 
 
 class ResolverSelection:
-    def __init__(
-        self,
-        repository: Repository,
-        worktrees: Worktrees,
-        record: MergeRecord,
-        tree: Tree,
-        job: Job,
-    ) -> None:
-        self._repository = repository
-        self._worktrees = worktrees
-        self._record = record
-        self._job = job
-        self._tasks = {task.id: task for task in tree.tasks[job.id]}
+    def __init__(self, merge: RunningMerge) -> None:
+        self._merge = merge
 
     def rejections(self, search: SearchResult) -> Iterator[MergeRejection]:
         """Yield a merge rejection for each worker that gets an attempt to resolve its conflicts.
@@ -43,16 +31,16 @@ class ResolverSelection:
         Yield nothing if the job's setting ``resolve`` is off, if a person repeats the merge, or if
         nothing was merged.
         """
-        record, job = self._record, self._job
+        record, job = self._merge.record, self._merge.job
         if not job.config.resolve or record.again or not record.commit:
             return
         by_itself = job.config.resolve == RESOLVE_WORKER
         conflicts = {step.part.worker.id: step.conflicts for step in search.steps}
-        for worker in _in_conflict(record, search):
-            if by_itself and not self._worktrees.rule.can_resolve(worker):
+        for worker in self._conflicting_workers(search):
+            if by_itself and not self._merge.worktrees.rule.can_resolve(worker):
                 continue
-            self._point_to_own(worker)
-            self._repository.set_ref(sent_ref(worker), search.commit)
+            self._undo_failed_resolution(worker)
+            self._merge.repository.set_ref(sent_ref(worker), search.commit)
             paths = tuple(each.path for each in conflicts[worker.id][:MOST_CONFLICTS])
             yield MergeRejection(
                 worker_id=worker.id,
@@ -63,12 +51,13 @@ class ResolverSelection:
             )
 
     def note_hindrances(self, search: SearchResult) -> None:
-        for worker in _in_conflict(self._record, search):
+        record = self._merge.record
+        for worker in self._conflicting_workers(search):
             hindrance = self._hindrance(worker)
-            if hindrance is None and self._record.again:
+            if hindrance is None and record.again:
                 hindrance = Hindrance.NOT_ASKED
             if hindrance is not None:
-                self._record.hindrances[worker.id] = hindrance
+                record.hindrances[worker.id] = hindrance
                 self.note_resolvable(worker)
 
     def note_resolvable(self, worker: Worker) -> None:
@@ -77,45 +66,45 @@ class ResolverSelection:
         Workers of child jobs get no such attempt, because their parent worker has ended.
         """
         counts = worker.chosen is not False and (worker.status.succeeded or is_refused(worker))
-        if counts and self._job.is_root and self._worktrees.rule.can_resolve(worker):
-            self._record.resolvable.append(worker.id)
+        if counts and self._merge.job.is_root and self._merge.worktrees.rule.can_resolve(worker):
+            self._merge.record.resolvable.append(worker.id)
 
     def _hindrance(self, worker: Worker) -> Hindrance | None:
-        job, task = self._job, self._tasks[worker.task_id]
+        job, task = self._merge.job, self._merge.tasks[worker.task_id]
         by_itself = job.config.resolve in ("", RESOLVE_WORKER)
-        if by_itself and not self._worktrees.rule.can_resolve(worker):
+        if by_itself and not self._merge.worktrees.rule.can_resolve(worker):
             return Hindrance.NO_AGENT
         if not job.config.resolve:
             return Hindrance.OFF
-        if conflict_resolution.unresolved(self._repository, worker):
+        if conflict_resolution.unresolved(self._merge.repository, worker):
             return Hindrance.UNRESOLVED
         if job.stop_cause is not None:
             return Hindrance.STOPPED
         return Hindrance.NO_RETRY if has_no_retry(worker, task, job.config) else None
 
-    def _point_to_own(self, worker: Worker) -> None:
+    def _undo_failed_resolution(self, worker: Worker) -> None:
         """Undo a failed attempt to resolve conflicts: reset the branch to its earlier head.
 
         Idempotent. Do nothing if the worker gets no further attempt.
         """
+        repository = self._merge.repository
         failed = worker.result is not None and worker.result.unresolved
         if failed and worker.attempt <= worker.budget_from:
-            own = conflict_resolution.own_tip(self._repository, worker)
-            self._repository.set_ref(worker_branch(worker), own)
-            self._repository.delete_ref(resolving_ref(worker))
+            earlier_head = conflict_resolution.own_tip(repository, worker)
+            repository.set_ref(worker_branch(worker), earlier_head)
+            repository.delete_ref(resolving_ref(worker))
+
+    def _conflicting_workers(self, search: SearchResult) -> Iterator[Worker]:
+        """Yield the workers whose own changes conflict.
+
+        If only changes of a worker's child jobs conflict, omit the worker, because it cannot
+        resolve such conflicts.
+        """
+        for step in search.steps:
+            if not step.is_whole and step.part.worker.id not in self._merge.record.merged:
+                yield step.part.worker
 
 
 def is_refused(worker: Worker) -> bool:
     """True if the worker failed because its changes failed the gates on the merged state."""
     return worker.status is WorkerStatus.FAILED and worker.failure == SENT_BACK
-
-
-def _in_conflict(record: MergeRecord, search: SearchResult) -> Iterator[Worker]:
-    """Yield the workers whose own changes conflict.
-
-    If only changes of a worker's child jobs conflict, omit the worker, because it cannot resolve
-    such conflicts.
-    """
-    for step in search.steps:
-        if not step.is_whole and step.part.worker.id not in record.merged:
-            yield step.part.worker

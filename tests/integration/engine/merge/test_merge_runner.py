@@ -17,7 +17,6 @@ from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.merge_outcome import MergeRejection
 from orchestrator.core.ports import Tree
 from orchestrator.core.repository.git_refs import sent_ref, start_ref, worker_branch
-from orchestrator.engine.merge.merge_gates import MergeGates
 from orchestrator.engine.merge.merge_record import MergeRecord, MergeRecords
 from orchestrator.engine.merge.merge_runner import MergeRunner
 from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
@@ -79,11 +78,12 @@ class Bench:
 
     def merge(self) -> Sequence[MergeRejection]:
         worktrees = Worktrees(self.repository, AgentRegistry(()), self.workspace)
-        gates = MergeGates(self.repository, self.gates, self.workspace)
         without = ChangesWithoutWorktree(
             self.project.path, self.project.path, self.repository, self.workspace, ()
         )
-        merge_runner = MergeRunner(self.repository, worktrees, gates, self.records, without)
+        merge_runner = MergeRunner(
+            self.repository, worktrees, self.gates, self.workspace, self.records, without
+        )
         merged = merge_runner.merge_job(self.tree, self.job.id)
         assert not merged.error
         return merged.refusals

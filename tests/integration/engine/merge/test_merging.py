@@ -17,7 +17,7 @@ from orchestrator.cli.command_context import CliContext
 from orchestrator.cli.command_line.main import execute
 from orchestrator.composition.server import engine_parts
 from orchestrator.core.gates.gate import Gate
-from orchestrator.engine.merge.merge_gates import MergeGates
+from orchestrator.engine.merge.merge_runner import MergeRunner
 from tests.integration.conftest import MakeSite
 from tests.integration.site import KEY, Answer, InProcess, shell, until
 from tests.support.examples import nightly
@@ -36,10 +36,10 @@ def gates(monkeypatch: pytest.MonkeyPatch) -> RunningGates:
     """A gate that judges merged states, and records them."""
     made = RunningGates()
 
-    def merge_gates(repository: Any, gates: Any, workspace: Any) -> MergeGates:
-        return MergeGates(repository, made, workspace)
+    def merge_runner(repository: Any, worktrees: Any, gates: Any, *others: Any) -> MergeRunner:
+        return MergeRunner(repository, worktrees, made, *others)
 
-    monkeypatch.setattr(engine_parts, "MergeGates", merge_gates)
+    monkeypatch.setattr(engine_parts, "MergeRunner", merge_runner)
     return made
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from orchestrator.core.gates.gate import GateResult, GateStatus
 from orchestrator.core.model.worker_result import WorkerResult
-from orchestrator.engine.merge.merge_order import MergePart, best_last, in_order, split
+from orchestrator.engine.merge.merge_order import MergePart, best_last, built_on_others_last, split
 from tests.unit.core.factories import a_task, a_worker
 
 
@@ -25,7 +25,7 @@ def test_those_that_build_on_what_is_missing_are_told_apart() -> None:
 
 def test_those_that_have_the_others_in_them_come_last() -> None:
     parts = [part("a"), part("b"), part("c", "b"), part("d")]
-    ordered = in_order(parts, lambda worker: worker.id == "b")
+    ordered = built_on_others_last(parts, lambda worker: worker.id == "b")
     assert [each.worker.id for each in ordered] == ["a", "d", "b", "c"]
 
 

@@ -1,0 +1,173 @@
+"""Stores the result of a job's merge on the result branch, and passes it to the parent worker."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from orchestrator.core.model.job import Worker
+from orchestrator.core.model.states import WorkerStatus
+from orchestrator.core.repository.git_refs import (
+    child_refs,
+    child_results,
+    hidden,
+    merged_refs,
+    result_branch,
+    short,
+    start_ref,
+    worker_branch,
+    worker_commit_message,
+)
+from orchestrator.core.repository.repository import FileConflict, merger_of
+from orchestrator.engine.merge.culprit_search import MergeStep, SearchResult
+from orchestrator.engine.merge.merge_record import conflict_record
+from orchestrator.engine.merge.running_merge import RunningMerge
+
+LINEAR = "linear"
+#: Maximum number of files of a result whose added and removed lines are stored.
+MOST_MEASURED = 1_000
+
+
+class ResultBranch:
+    """The result branch of the job that is merged."""
+
+    def __init__(self, merge: RunningMerge) -> None:
+        self._merge = merge
+
+    def store(self, search: SearchResult) -> None:
+        """Point the branch to the merged state, and record the result.
+
+        Without a merged change, and with the merge strategy ``manual``, remove the branch. In a
+        repeated merge, first set a ref that protects the earlier result.
+        """
+        record, job, repository = self._merge.record, self._merge.job, self._merge.repository
+        commit = record.base if self._merge.is_manual else search.commit
+        branch = result_branch(job.root_id, job.id)
+        earlier = repository.commit_of(branch)
+        if commit != record.base and job.config.history == LINEAR:
+            commit = self._linear_commit(search.steps)
+        if earlier and record.again:
+            self._protect_earlier_result(earlier)
+        if commit == record.base:
+            repository.delete_ref(branch)
+            return
+        repository.set_ref(branch, commit)
+        repository.set_ref(f"{hidden(job.root_id)}base/{job.id}", record.base)
+        record.branch, record.commit = short(branch), commit
+        self._measure()
+
+    def _linear_commit(self, steps: Iterable[MergeStep]) -> str:
+        """Create a linear history with the content of the last step, and return the last commit.
+
+        The history has the workers' own commits, one after another, on top of the base commit.
+        """
+        repository = self._merge.repository
+        tip = state = self._merge.record.base
+        for step in steps:
+            if step.commit != state:
+                worker = step.part.worker
+                commits = list(self._commits_of(worker, step.commit))
+                message = worker_commit_message(f"Merge {worker.id}: {worker.task_id}", worker)
+                merger = merger_of(self._merge.job)
+                tip = repository.replay(tip, commits, step.commit, message, merger)
+                state = step.commit
+        return tip
+
+    def _commits_of(self, worker: Worker, merged: str) -> Iterator[str]:
+        """Yield the commits of a worker and of its child jobs, in the order of their creation.
+
+        A child job's commits are included only if the commit ``merged`` contains the child job's
+        result.
+        """
+        repository = self._merge.repository
+        start = repository.commit_of(start_ref(worker))
+        branch = repository.commit_of(worker_branch(worker)) if start else ""
+        worker_commits = list(repository.first_parent_commits(start, branch)) if start else []
+        commits_after: dict[str, list[str]] = {}
+        refs = repository.commits_below(child_refs(worker.root_id, worker.id))
+        for child in child_results(refs):
+            if not repository.contains(merged, child.result):
+                continue
+            # The worker's commit at which the child job started; "" if there is none.
+            shared = [each for each in worker_commits if repository.contains(child.base, each)]
+            place = shared[-1] if shared else ""
+            state = [child.base] if start and child.base not in {place, start} else []
+            child_commits = repository.first_parent_commits(child.base, child.result)
+            commits_after.setdefault(place, []).extend([*state, *child_commits])
+        yield from commits_after.get("", ())
+        for commit in worker_commits:
+            yield commit
+            yield from commits_after.get(commit, ())
+
+    def _protect_earlier_result(self, commit: str) -> None:
+        refs = merged_refs(self._merge.job.root_id, self._merge.job.id)
+        protected = self._merge.repository.commits_below(refs)
+        known = next((name for name, each in protected.items() if each == commit), "")
+        self._merge.record.earlier = known or f"{refs}{len(protected) + 1}"
+        self._merge.repository.set_ref(self._merge.record.earlier, commit)
+
+    def _measure(self) -> None:
+        record, repository = self._merge.record, self._merge.repository
+        lines = repository.changed_line_counts(record.base, record.commit)
+        project = repository.project_path("") or "."
+        first = islice(lines.items(), MOST_MEASURED)
+        record.lines = {os.path.relpath(path, project): list(counts) for path, counts in first}
+        record.size = {
+            "files": len(lines),
+            "added": sum(added for added, _ in lines.values()),
+            "removed": sum(removed for _, removed in lines.values()),
+        }
+
+    def pass_to_parent(self) -> None:
+        """Make a child job's result available to its parent worker. Idempotent.
+
+        The next merge of the parent worker's job includes the result. If the parent worker waits
+        for the child job, also add the result to the parent worker's files.
+
+        Do nothing if the job is a root job or has no result.
+        """
+        record, job, repository = self._merge.record, self._merge.job, self._merge.repository
+        if job.parent_worker_id is None or not record.commit:
+            return
+        workers = self._merge.tree.workers
+        parent = next(each for each in workers if each.id == job.parent_worker_id)
+        refs = f"{child_refs(job.root_id, parent.id)}{job.id}/"
+        repository.set_ref(f"{refs}base", record.base)
+        repository.set_ref(f"{refs}result", record.commit)
+        if parent.status is WorkerStatus.WAITING:
+            self._add_to_files(parent, refs)
+
+    def _add_to_files(self, parent: Worker, refs: str) -> None:
+        """Add the result to the parent worker's files. ``refs``: prefix of the result's refs."""
+        record, repository = self._merge.record, self._merge.repository
+        added = self._merge.worktrees.bring_result(
+            self._merge.job, parent, record.base, record.commit, f"refs/heads/{record.branch}"
+        )
+        if added is None:
+            record.without_worktree = parent.id
+            return
+        conflicts, is_merged = added.merge.conflicts, bool(added.merge.commit)
+        record.conflicts += [
+            conflict_record(parent, _with_loser(parent, each), is_merged) for each in conflicts
+        ]
+        if conflicts:
+            # This commit is the only copy of the worker's uncommitted files, so protect it by a
+            # ref.
+            repository.set_ref(f"{refs}ours", added.ours)
+        if is_merged:
+            # Record that the worker has received the result. If changes of the result are later
+            # missing, the worker counts as having undone them.
+            repository.set_ref(f"{refs}brought", record.commit)
+        else:
+            record.handed = {
+                "worker_id": parent.id,
+                "branch": short(worker_branch(parent)),
+                "ours": added.ours,
+                "theirs": record.branch,
+                "paths": [each.path for each in conflicts],
+            }
+
+
+def _with_loser(parent: Worker, conflict: FileConflict) -> FileConflict:
+    lost = tuple(replace(hunk, workers=(parent.id,)) for hunk in conflict.lost)
+    return replace(conflict, lost=lost)

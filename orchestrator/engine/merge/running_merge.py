@@ -1,0 +1,65 @@
+"""One merge of a job while it runs: what its steps share."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field
+from functools import cached_property
+
+from orchestrator.core.gates.gate import Gates
+from orchestrator.core.lazy_dataclass import dataclass
+from orchestrator.core.model.job import Job, TaskSpec, Worker
+from orchestrator.core.ports import Tree, Workspace
+from orchestrator.core.repository.repository import Repository, Strategy
+from orchestrator.engine.merge.merge_record import MergeRecord
+from orchestrator.engine.worktrees.changes_without_worktree import ChangesWithoutWorktree
+from orchestrator.engine.worktrees.lost_child_changes import LostChildChanges
+from orchestrator.engine.worktrees.working_directories import Worktrees
+
+#: Name of the directory with the worktrees of merges, in a root job's directory. Each job of the
+#: tree that is being merged has a subdirectory.
+FOLDER = "integration"
+
+#: Function that returns True if the merge is no longer needed.
+Halted = Callable[[], bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunningMerge:
+    """One merge of a job. Its steps read the job and its tree, and write the record."""
+
+    tree: Tree
+    #: The job to merge. In a repeated merge, with the person's choices.
+    job: Job
+    #: The outcome so far; without a base commit if the job does not use git.
+    record: MergeRecord
+    halted: Halted
+    repository: Repository
+    worktrees: Worktrees
+    without_worktree: ChangesWithoutWorktree
+    gates: Gates
+    workspace: Workspace
+    #: When the merge began, in seconds of the monotonic clock.
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def is_manual(self) -> bool:
+        return self.job.config.merge_strategy == Strategy.MANUAL
+
+    @property
+    def gate_worktree(self) -> str:
+        """Directory of the worktree in which gates judge merged states."""
+        return f"{self.workspace.job_directory(self.job.root_id)}/{FOLDER}/{self.job.id}"
+
+    @cached_property
+    def workers(self) -> Sequence[Worker]:
+        """The workers of the job, without workers of child jobs."""
+        return [each for each in self.tree.workers if each.job_id == self.job.id]
+
+    @cached_property
+    def tasks(self) -> Mapping[str, TaskSpec]:
+        """The tasks of the job, by id, in task order."""
+        return {task.id: task for task in self.tree.tasks[self.job.id]}
+
+    @cached_property
+    def child_changes(self) -> LostChildChanges:
+        return LostChildChanges(self.repository, self.worktrees)
