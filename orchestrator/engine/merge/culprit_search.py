@@ -94,12 +94,13 @@ class CulpritSearch:
             for part in self._parts[good:]:
                 self._steps.append(self._step_on(self._state_after(len(self._steps)), part))
             results = self._results_after(len(self._steps))
-            united = [n for n, step in enumerate(self._steps) if step.has_union]
+            united = [number for number, step in enumerate(self._steps) if step.has_union]
             if blocked(results):
                 good = self._exclude_culprit(self._first_failing_step(good) - 1)
             elif united and not required_gates_passed(results):
                 good = united[0]
-                self._without_union.update(self._steps[n].part.worker.id for n in united)
+                workers = (self._steps[number].part.worker for number in united)
+                self._without_union.update(worker.id for worker in workers)
             else:
                 break
         return SearchResult(
@@ -174,8 +175,8 @@ class CulpritSearch:
         culprits = [self._culprits[-1][0], self._steps[good].part]
         suspect = self._interacting_part(before, culprits[-1])
         others = [each for each in self._all if each in (*before, *culprits) and each != suspect]
-        builds_on_it = any(suspect.worker.task_id in each.depends_on for each in others)
-        return suspect if not builds_on_it and self._passes(others) else None
+        is_needed = any(suspect.worker.task_id in each.depends_on for each in others)
+        return suspect if not is_needed and self._passes(others) else None
 
     def _interacting_part(self, before: Sequence[MergePart], culprit: MergePart) -> MergePart:
         """Return the part in ``before`` that makes the gates fail together with the culprit.

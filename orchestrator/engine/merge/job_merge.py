@@ -1,4 +1,18 @@
-"""The steps of a job's merge, in the order in which they happen."""
+"""The steps of a job's merge, in the order in which they happen.
+
+1. Remove the worktrees of the job's workers.
+2. Select the changes to merge (``part_selection``) and their order (``merge_order``).
+3. Merge each worker's changes (``branch_merge``), run the gates on the merged state
+   (``merge_gates``), and drop the changes with which the gates fail (``culprit_search``).
+4. Store the merged state on the result branch (``result_branch``).
+5. Record what the result has and lacks (``merge_record``, ``result_facts``), and select the workers
+   that get another attempt (``resolver_selection``).
+6. For a child job, pass the result to the parent worker (``result_branch``).
+7. Protect the work of candidates that were not chosen. For a root job, search for changes in the
+   user's checkout.
+
+``merge_runner`` starts and ends the merge.
+"""
 
 import logging
 import time
@@ -30,13 +44,7 @@ from orchestrator.engine.merge.culprit_search import CulpritSearch, SearchResult
 from orchestrator.engine.merge.merge_gates import Abandoned, GateUnfit, MergeGates
 from orchestrator.engine.merge.merge_messages import failures_in_words
 from orchestrator.engine.merge.merge_order import MergePart
-from orchestrator.engine.merge.merge_record import (
-    MOST_PATHS,
-    MergeRecord,
-    conflict_record,
-    missing_from,
-    overruled_above,
-)
+from orchestrator.engine.merge.merge_record import MOST_PATHS, MergeRecord
 from orchestrator.engine.merge.part_selection import PartSelection
 from orchestrator.engine.merge.resolver_selection import ResolverSelection
 from orchestrator.engine.merge.result_branch import ResultBranch
@@ -170,10 +178,10 @@ class JobMerge:
             gates = MergeGates(merge, parts)
             search = self._merge_with_retries(parts, gates)
         except (GateUnfit, Abandoned) as error:
-            retry = f"; retry: {COMMAND} merge {merge.job.id}"
+            is_abandoned = isinstance(error, Abandoned)
+            retry = f"; retry: {COMMAND} merge {merge.job.id}" if is_abandoned else ""
             for part in parts:
-                why = f"{error}{retry * isinstance(error, Abandoned)}"
-                record.exclude(part.worker, why, LossCause.REFUSED)
+                record.exclude(part.worker, f"{error}{retry}", LossCause.REFUSED)
             return MergeOutcome(error=str(error))
         self._record_steps(search)
         self._resolvers.note_hindrances(search)
@@ -181,7 +189,7 @@ class JobMerge:
             names = [*record.merged, *record.left_out]
             record.left_out = {name: short(branch_of(merge.job.root_id, name)) for name in names}
             record.merged = []
-            return MergeOutcome(missing=missing_from(record))
+            return MergeOutcome(missing=record.missing())
         merged = [part.worker for part in parts if part.worker.id in record.merged]
         self._record_undone_children(merged, excluded_jobs)
         facts = ResultFacts(merge, search, merged)
@@ -228,7 +236,7 @@ class JobMerge:
             if step.has_changes and (step.is_whole or step.commit != state):
                 record.merged.append(worker.id)
             conflicts = [lost_lines.with_workers(each) for each in step.conflicts]
-            record.conflicts += [conflict_record(worker, each, step.is_whole) for each in conflicts]
+            record.add_conflicts(worker, conflicts, resolved=step.is_whole)
             record.files += [{"worker_id": worker.id, **asdict(each)} for each in step.files]
             lost_lines.add(worker)
             state = step.commit
@@ -274,7 +282,7 @@ class JobMerge:
         """Return the outcome, with the conflicts between the result and the parent worker."""
         merge, record = self._merge, self._merge.record
         not_in_parent = tuple(record.handed["paths"]) if record.handed else ()
-        overruled = (*outcome.overruled, *overruled_above(record, merge.job))
+        overruled = (*outcome.overruled, *record.overruled_above(merge.job))
         return replace(outcome, not_in_parent=not_in_parent, overruled=overruled)
 
     def _protect_other_candidates(self) -> None:

@@ -16,9 +16,6 @@ from orchestrator.core.text.formatting import plural
 from orchestrator.engine.merge.merge_record import (
     MOST_PATHS,
     MergeRecord,
-    conflict_in_words,
-    discarded_in,
-    overruled_in,
     paths_in_words,
 )
 
@@ -76,7 +73,7 @@ def _merged_gate(gate: Mapping[str, Any]) -> MergedGate:
 def _unmerged_lines(record: MergeRecord, above: Sequence[str]) -> Iterator[str]:
     for worker, branch in record.left_out.items():
         yield _unmerged_worker(record, worker, branch)
-    for each in discarded_in(record):
+    for each in record.discarded():
         worker, child = each["worker_id"], each["child_job_id"]
         paths = dict.fromkeys(place["path"] for place in each["places"])
         yield (
@@ -112,19 +109,20 @@ def _detail_lines(record: MergeRecord) -> Iterator[str]:
             f"{len(record.leaks) - MOST_PATHS} more changes in your checkout are listed in "
             f"reports/{name}."
         )
-    yield from (f"Your repository was broken while the job ran: {e}." for e in record.put_back)
+    for part in record.put_back:
+        yield f"Your repository was broken while the job ran: {part}."
     yield from (f"Merge error: {error}" for error in record.errors)
     if record.earlier:
         yield f"Previous result: {record.earlier}."
 
 
 def _undone_lines(record: MergeRecord) -> Iterator[str]:
-    for each in (each for each in record.undone if not each["discarded"]):
-        child, worker = each["child_job_id"], each["worker_id"]
-        for name, places in each["by_worker"].items():
-            of = f"{name} of child job {child}" if name else f"child job {child}"
-            named = [f"{place['path']}{_place_in_words(place)}" for place in places]
-            yield from (f"Changed by {of}, and undone by {worker}: {place}." for place in named)
+    for loss in (each for each in record.undone if not each["discarded"]):
+        child, worker = loss["child_job_id"], loss["worker_id"]
+        for name, places in loss["by_worker"].items():
+            writer = f"{name} of child job {child}" if name else f"child job {child}"
+            texts = [f"{place['path']}{_place_in_words(place)}" for place in places]
+            yield from (f"Changed by {writer}, and undone by {worker}: {text}." for text in texts)
 
 
 #: Texts with the reasons why no attempt resolves conflicts.
@@ -180,19 +178,20 @@ def _replaced_lines(record: MergeRecord) -> Iterator[str]:
 
 def _lines_on_lost_hunks(record: MergeRecord, conflict: Mapping[str, Any]) -> Iterator[str]:
     path, winner = conflict["path"], conflict["worker_id"]
-    is_own = winner not in (*record.merged, *record.left_out)
-    kept = (
+    is_of_child_job = winner not in (*record.merged, *record.left_out)
+    command = (
         f" (to show the replaced version: git show {conflict['ours'][:12]})"
-        if is_own and conflict["ours"]
+        if is_of_child_job and conflict["ours"]
         else ""
     )
-    by = "the child job's" if is_own else f"{winner}'s"
+    owner = "the child job's" if is_of_child_job else f"{winner}'s"
     if not conflict.get("lost"):
-        yield f"{path}: {by} version won{kept}."
-    for each in conflict.get("lost", ()):
-        of = f" (written by {', '.join(each['workers'])})" if each["workers"] else ""
-        text = f": {' | '.join(each['text'])}" if each["text"] else ""
-        yield f"Replaced: {path}{_place_in_words(each)}{of}; {by} version won{kept}{text}"
+        yield f"{path}: {owner} version won{command}."
+    for hunk in conflict.get("lost", ()):
+        writers = f" (written by {', '.join(hunk['workers'])})" if hunk["workers"] else ""
+        text = f": {' | '.join(hunk['text'])}" if hunk["text"] else ""
+        place = _place_in_words(hunk)
+        yield f"Replaced: {path}{place}{writers}; {owner} version won{command}{text}"
 
 
 def _place_in_words(lost: Mapping[str, Any]) -> str:
@@ -221,10 +220,10 @@ def _lines_on_merge_ways(record: MergeRecord) -> Iterator[str]:
 
 def _result_lines(record: MergeRecord, status: JobStatus) -> Iterator[str]:
     workers = ", ".join(record.merged)
-    lost = sum(each.hunks for each in overruled_in(record) if not each.by_worker)
+    lost = sum(each.hunks for each in record.overruled() if not each.by_worker)
     places = plural(lost, "place")
-    but = f"; in {places}, another worker's version won" if lost else ""
-    yield f"Merged into branch {record.branch} (commit {record.commit[:12]}): {workers}{but}."
+    losses = f"; in {places}, another worker's version won" if lost else ""
+    yield f"Merged into branch {record.branch} (commit {record.commit[:12]}): {workers}{losses}."
     passed = [each["name"] for each in record.gates if _gate_outcome(each) == GateOutcome.PASSED]
     if passed:
         yield f"Gates passed on the merged result: {', '.join(passed)}."
@@ -279,19 +278,19 @@ def _lines_on_parent_conflict(record: MergeRecord) -> Iterator[str]:
         f"{record.handed['branch']}."
     )
     yield f"To see the differences: git diff {ours[:12]} {theirs}{_pathspecs(paths)}"
-    there = [each["path"] for each in record.conflicts if each["ours"] or each["theirs"]]
+    existing = [each["path"] for each in record.conflicts if each["ours"] or each["theirs"]]
     if len(paths) <= MOST_PATHSPECS:
         # The option --no-overlay makes git also remove the files that the child job removed.
-        take = f"git checkout --no-overlay {theirs}{_pathspecs(there)}"
-        yield f"To use the child job's files: git add -A && {take}"
+        checkout = f"git checkout --no-overlay {theirs}{_pathspecs(existing)}"
+        yield f"To use the child job's files: git add -A && {checkout}"
     yield f"To resolve by hand: commit, then git merge {theirs}, edit the files, and commit."
     yield f"To keep your own files: commit, then git merge -s ours {theirs}"
 
 
 def _pathspecs(paths: Sequence[str]) -> str:
     """Return the paths as the end of a git command: `` -- a b``; "" if there are too many paths."""
-    given = " ".join(quote(_pathspec(each)) for each in paths)
-    return f" -- {given}" if len(paths) <= MOST_PATHSPECS else ""
+    pathspecs = " ".join(quote(_pathspec(path)) for path in paths)
+    return f" -- {pathspecs}" if len(paths) <= MOST_PATHSPECS else ""
 
 
 def _pathspec(path: str) -> str:
@@ -306,14 +305,14 @@ def _unmerged_worker(record: MergeRecord, worker: str, branch: str) -> str:
             f"Partly merged: {worker}{why}. The missing changes are on branch {branch}, and on the "
             f"branches of the child jobs of {worker}."
         )
-    kept = "" if worker in record.gone else f"; branch {branch}"
-    return f"Not merged: {worker}{why}{kept}."
+    place = "" if worker in record.gone else f"; branch {branch}"
+    return f"Not merged: {worker}{why}{place}."
 
 
 def _reason_in_words(record: MergeRecord, worker: str) -> str:
     if worker in record.reasons:
         return f" ({record.reasons[worker]})"
-    conflict = conflict_in_words(record, worker)
+    conflict = record.conflict_in_words(worker)
     hindrance = HINDRANCES.get(record.hindrances.get(worker, ""), "")
     why = f"; {hindrance}" if hindrance else ""
     return f" ({conflict}{why})" if conflict else ""
@@ -324,6 +323,6 @@ def failures_in_words(results: Sequence[GateResult]) -> str:
 
 
 def _failure_in_words(result: GateResult) -> str:
-    found = ", ".join(result.failures[:MOST_PATHS]) or result.note
-    why = f": {found}" if found else ""
+    findings = ", ".join(result.failures[:MOST_PATHS]) or result.note
+    why = f": {findings}" if findings else ""
     return f"gate {result.name} {result.outcome.words}{why}{advice_on(result)}"

@@ -76,12 +76,12 @@ def split(
     present = {part.worker.task_id for part in parts}
     missing = {task.id for task in tasks} - present
     whole: list[MergePart] = []
-    without: list[tuple[MergePart, str]] = []
+    incomplete: list[tuple[MergePart, str]] = []
     for part in parts:
         lacking = sorted(part.depends_on & missing)
         if lacking:
             missing.add(part.worker.task_id)
-            without.append((part, lacking[0]))
+            incomplete.append((part, lacking[0]))
         else:
             whole.append(part)
-    return whole, without
+    return whole, incomplete

@@ -32,7 +32,8 @@ class _Work:
         self.turn = threading.Lock()
         #: Event that makes the job's merges end soon, once it is set.
         self.stop = threading.Event()
-        self.asked = 0
+        #: Number of the job's merges that wait or run.
+        self.merges = 0
 
 
 class MergeQueue:
@@ -110,34 +111,34 @@ class MergeQueue:
     def _begin(self, job_id: str) -> _Work:
         with self._lock:
             work = self._under_way.setdefault(job_id, _Work())
-            work.asked += 1
+            work.merges += 1
             return work
 
     def _end(self, job_id: str, work: _Work) -> None:
         with self._lock:
-            work.asked -= 1
-            if not work.asked:
+            work.merges -= 1
+            if not work.merges:
                 del self._under_way[job_id]
 
     def _merge(self, render: Render, work: _Work) -> None:
-        merged = MergeOutcome()
+        outcome = MergeOutcome()
         try:
             whole = render.job_id == render.root_id
             family = None if whole else render.family
             tree = when_reachable(lambda: self._store.tree(render.root_id, family), self._closed)
             if tree is not None:
                 with work.turn:
-                    merged = self._with_room(tree, render.job_id, work)
+                    outcome = self._retry_on_full_disk(tree, render.job_id, work)
         except Exception as error:
             logger.exception("a job could not be merged", extra={"job_id": render.job_id})
-            merged = MergeOutcome(error=str(error) or type(error).__name__)
+            outcome = MergeOutcome(error=str(error) or type(error).__name__)
         finally:
             self._end(render.job_id, work)
         if not self._closed.is_set():
             failpoints.reached("merge: about to report")
-            self._post(JobMerged(render, merged))
+            self._post(JobMerged(render, outcome))
 
-    def _with_room(self, tree: Tree, job_id: str, work: _Work) -> MergeOutcome:
+    def _retry_on_full_disk(self, tree: Tree, job_id: str, work: _Work) -> MergeOutcome:
         pause = RETRY_SECONDS
         stopped = any(each.id == job_id and each.stop_cause is not None for each in tree.jobs)
         while True:
@@ -167,8 +168,8 @@ class MergeQueue:
             if tree is None:
                 raise NoSuchJob(job_id)
             with work.turn:
-                merged = self._merge_runner.merge_again(tree, job_id, choice, work.stop.is_set)
-            then(merged)
+                outcome = self._merge_runner.merge_again(tree, job_id, choice, work.stop.is_set)
+            then(outcome)
             self._report(Render(root_id, job_id, tuple(each.id for each in tree.jobs)))
         finally:
             self._end(job_id, work)

@@ -1,7 +1,7 @@
 """Merge record: the outcome of a job's merge, stored in a file next to the job's reports."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, asdict, field, fields
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,154 @@ class MergeRecord:
         if why:
             self.reasons[worker.id] = why
 
+    def add_conflicts(
+        self, worker: Worker, conflicts: Iterable[FileConflict], *, resolved: bool
+    ) -> None:
+        """Record conflicts of a worker's changes with the changes that were merged earlier."""
+        for conflict in conflicts:
+            child = conflict.child_job_id
+            branch = result_branch(worker.root_id, child) if child else worker_branch(worker)
+            self.conflicts.append(
+                {
+                    "worker_id": worker.id,
+                    "branch": short(branch),
+                    **asdict(conflict),
+                    "resolved": resolved,
+                }
+            )
+
+    def missing(self) -> tuple[Missing, ...]:
+        """Return the changes that the result lacks.
+
+        These are the changes of excluded workers, and the discarded changes of child jobs. A parent
+        worker or a person has discarded them.
+        """
+        return (*self._excluded_changes(), *self._discarded_changes())
+
+    def _excluded_changes(self) -> Iterator[Missing]:
+        for worker, branch in self.left_out.items():
+            yield Missing(
+                worker_id=worker,
+                job_id=self.job_id,
+                branch="" if worker in self.gone else self._branch_with_changes(worker, branch),
+                cause=self._loss_cause(worker),
+                why=self._loss_reason(worker),
+                in_part=worker in self.merged,
+                chosen=worker in self.chosen or self.strategy == Strategy.MANUAL,
+                resolvable=worker in self.resolvable,
+            )
+
+    def _branch_with_changes(self, worker: str, branch: str) -> str:
+        if worker not in self.merged:
+            return branch
+        conflicts = self._conflicts_of(worker)
+        return next((each["branch"] for each in conflicts if each.get("child_job_id")), branch)
+
+    def _loss_cause(self, worker: str) -> LossCause:
+        if worker in self.causes:
+            return LossCause(self.causes[worker])
+        is_manual = self.strategy == Strategy.MANUAL and not self._conflicts_of(worker)
+        return LossCause.MANUAL if is_manual else LossCause.CONFLICT
+
+    def _loss_reason(self, worker: str) -> str:
+        if worker in self.reasons:
+            return self.reasons[worker]
+        return self.conflict_in_words(worker) or f"merge_strategy: {self.strategy}"
+
+    def conflict_in_words(self, worker: str) -> str:
+        """Return a text that names the files in which a worker's changes conflict.
+
+        Return "" without a conflict.
+        """
+        conflicts = self._conflicts_of(worker)
+        paths = paths_in_words([each["path"] for each in conflicts])
+        return f"conflict in {paths}{_children_in_words(conflicts)}" if conflicts else ""
+
+    def _conflicts_of(self, worker: str) -> list[dict[str, Any]]:
+        return [each for each in self.conflicts if each["worker_id"] == worker]
+
+    def _discarded_changes(self) -> Iterator[Missing]:
+        for each in self.discarded():
+            paths = tuple(dict.fromkeys(place["path"] for place in each["places"]))
+            child = each["child_job_id"]
+            verb = "you excluded" if each["left"] else "discarded"
+            yield Missing(
+                worker_id=each["worker_id"],
+                job_id=self.job_id,
+                branch=each["branch"],
+                cause=LossCause.UNDONE,
+                why=f"{verb} the changes of child job {child}: {paths_in_words(paths)}",
+                in_part=True,
+                chosen=each["left"],
+                paths=paths,
+                child_job_id=child,
+            )
+
+    def discarded(self) -> list[dict[str, Any]]:
+        """Return the items of ``undone`` whose changes were discarded completely."""
+        return [each for each in self.undone if each["discarded"]]
+
+    def overruled(self) -> tuple[Overruled, ...]:
+        """Return the hunks that merged workers wrote and the result lacks, grouped by their writer.
+
+        A hunk is lost if another worker's hunk replaced it, or if it belongs to a child job whose
+        parent worker undid it.
+        """
+        return (*self._replaced_hunks(), *self._undone_hunks())
+
+    def _replaced_hunks(self) -> Iterator[Overruled]:
+        for writer, places in self._replaced_places(self.merged).items():
+            yield Overruled(
+                worker_id=writer,
+                hunks=len(places),
+                job_id=self.job_id,
+                places=places[:MOST_PATHS],
+            )
+
+    def _undone_hunks(self) -> Iterator[Overruled]:
+        for each in self.undone:
+            for writer, places in each["by_worker"].items():
+                texts = (_place_text(place["path"], place) for place in places[:MOST_PATHS])
+                yield Overruled(
+                    worker_id=writer,
+                    hunks=len(places),
+                    job_id=each["child_job_id"],
+                    places=tuple(texts),
+                    by_worker=each["worker_id"],
+                )
+
+    def overruled_above(self, job: Job) -> tuple[Overruled, ...]:
+        """Return the parent worker's hunks that the result of the child job ``job`` replaced."""
+        return tuple(
+            Overruled(
+                worker_id=writer,
+                hunks=len(places),
+                job_id=job.parent_job_id or "",
+                places=places[:MOST_PATHS],
+                by_job=job.id,
+            )
+            for writer, places in self._replaced_places([job.parent_worker_id]).items()
+        )
+
+    def _replaced_places(self, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
+        """Return the places of replaced hunks, such as ``a.py:3-7``.
+
+        Keys: the writers of the hunks. ``winners``: ids of the workers whose merge replaced them.
+        """
+        places: dict[str, tuple[str, ...]] = {}
+        for conflict in self.conflicts:
+            if conflict["resolved"] and conflict["worker_id"] in winners:
+                for hunk in conflict.get("lost", ()):
+                    for worker in hunk["workers"]:
+                        place = _place_text(conflict["path"], hunk)
+                        places[worker] = (*places.get(worker, ()), place)
+        return places
+
+    def both_kept(self) -> tuple[str, ...]:
+        """Return the files of the result in which several workers added lines in the same place."""
+        unions = (each for each in self.files if each["way"] == FileWay.UNION)
+        return tuple(sorted({each["path"] for each in unions if each["worker_id"] in self.merged}))
+
 
 class MergeRecords:
     def __init__(self, workspace: Workspace, write: Write) -> None:
@@ -127,12 +275,12 @@ def record_of(values: Mapping[str, Any]) -> MergeRecord | None:
     Return None if ``values`` lacks a required field, or if a field has another type. Unknown
     fields, which other versions wrote, are ignored.
     """
-    known = {each.name: each for each in fields(MergeRecord)}
-    given = {name: value for name, value in values.items() if name in known}
-    if not all(_has_type_of(known[name], value) for name, value in given.items()):
+    declared = {each.name: each for each in fields(MergeRecord)}
+    arguments = {name: value for name, value in values.items() if name in declared}
+    if not all(_has_type_of(declared[name], value) for name, value in arguments.items()):
         return None
     try:
-        record = MergeRecord(**given)
+        record = MergeRecord(**arguments)
     except TypeError:
         return None
     if "gone" not in values:
@@ -150,147 +298,6 @@ def _has_type_of(declared: Field[Any], value: object) -> bool:
     return isinstance(value, str if declared.default is MISSING else type(declared.default))
 
 
-def missing_from(record: MergeRecord) -> tuple[Missing, ...]:
-    """Return the changes that the result lacks.
-
-    These are the changes of excluded workers, and the discarded changes of child jobs. A parent
-    worker or a person has discarded them.
-    """
-    return (*_missing_as_excluded(record), *_missing_as_discarded(record))
-
-
-def discarded_in(record: MergeRecord) -> list[dict[str, Any]]:
-    return [each for each in record.undone if each["discarded"]]
-
-
-def _missing_as_discarded(record: MergeRecord) -> Iterator[Missing]:
-    for each in discarded_in(record):
-        paths = tuple(dict.fromkeys(place["path"] for place in each["places"]))
-        child = each["child_job_id"]
-        verb = "you excluded" if each["left"] else "discarded"
-        yield Missing(
-            worker_id=each["worker_id"],
-            job_id=record.job_id,
-            branch=each["branch"],
-            cause=LossCause.UNDONE,
-            why=f"{verb} the changes of child job {child}: {paths_in_words(paths)}",
-            in_part=True,
-            chosen=each["left"],
-            paths=paths,
-            child_job_id=child,
-        )
-
-
-def _missing_as_excluded(record: MergeRecord) -> tuple[Missing, ...]:
-    return tuple(
-        Missing(
-            worker_id=worker,
-            job_id=record.job_id,
-            branch="" if worker in record.gone else _branch_with_changes(record, worker, branch),
-            cause=_loss_cause(record, worker),
-            why=_loss_reason(record, worker),
-            in_part=worker in record.merged,
-            chosen=worker in record.chosen or record.strategy == Strategy.MANUAL,
-            resolvable=worker in record.resolvable,
-        )
-        for worker, branch in record.left_out.items()
-    )
-
-
-def overruled_in(record: MergeRecord) -> tuple[Overruled, ...]:
-    """Return the hunks that merged workers wrote and the result lacks, grouped by their writer.
-
-    A hunk is lost if another worker's hunk replaced it, or if it belongs to a child job whose
-    parent worker undid it.
-    """
-    return (*_replaced_hunks(record), *_undone_hunks(record))
-
-
-def _replaced_hunks(record: MergeRecord) -> Iterator[Overruled]:
-    for name, found in _places(record, record.merged).items():
-        places = found[:MOST_PATHS]
-        yield Overruled(worker_id=name, hunks=len(found), job_id=record.job_id, places=places)
-
-
-def _undone_hunks(record: MergeRecord) -> Iterator[Overruled]:
-    for each in record.undone:
-        for name, found in each["by_worker"].items():
-            places = tuple(_place_text(place["path"], place) for place in found[:MOST_PATHS])
-            yield Overruled(
-                worker_id=name,
-                hunks=len(found),
-                job_id=each["child_job_id"],
-                places=places,
-                by_worker=each["worker_id"],
-            )
-
-
-def both_kept_in(record: MergeRecord) -> tuple[str, ...]:
-    """Return the files of the result in which several workers added lines in the same place."""
-    paths = (each for each in record.files if each["way"] == FileWay.UNION)
-    return tuple(sorted({each["path"] for each in paths if each["worker_id"] in record.merged}))
-
-
-def overruled_above(record: MergeRecord, job: Job) -> tuple[Overruled, ...]:
-    """Return the hunks of the parent worker that the result of the child job ``job`` replaced."""
-    return tuple(
-        Overruled(
-            worker_id=name,
-            hunks=len(found),
-            job_id=job.parent_job_id or "",
-            places=found[:MOST_PATHS],
-            by_job=job.id,
-        )
-        for name, found in _places(record, [job.parent_worker_id]).items()
-    )
-
-
-def _places(record: MergeRecord, winners: Sequence[str | None]) -> dict[str, tuple[str, ...]]:
-    """Return the places of replaced hunks, such as ``a.py:3-7``. Keys: the writers of the hunks.
-
-    ``winners``: ids of the workers whose merge replaced the hunks.
-    """
-    places: dict[str, tuple[str, ...]] = {}
-    for conflict in record.conflicts:
-        if conflict["resolved"] and conflict["worker_id"] in winners:
-            for each in conflict.get("lost", ()):
-                for worker in each["workers"]:
-                    place = _place_text(conflict["path"], each)
-                    places[worker] = (*places.get(worker, ()), place)
-    return places
-
-
-def _place_text(path: str, lost: Mapping[str, Any]) -> str:
-    first, last = lost["first"], lost["last"]
-    if not first:
-        return path
-    return f"{path}:{first}" if first == last else f"{path}:{first}-{last}"
-
-
-def _loss_cause(record: MergeRecord, worker: str) -> LossCause:
-    if worker in record.causes:
-        return LossCause(record.causes[worker])
-    conflicts = any(each["worker_id"] == worker for each in record.conflicts)
-    manual = record.strategy == Strategy.MANUAL and not conflicts
-    return LossCause.MANUAL if manual else LossCause.CONFLICT
-
-
-def _loss_reason(record: MergeRecord, worker: str) -> str:
-    if worker in record.reasons:
-        return record.reasons[worker]
-    return conflict_in_words(record, worker) or f"merge_strategy: {record.strategy}"
-
-
-def conflict_in_words(record: MergeRecord, worker: str) -> str:
-    """Return a text that names the files in which a worker's changes conflict.
-
-    Return "" without a conflict.
-    """
-    own = [each for each in record.conflicts if each["worker_id"] == worker]
-    paths = paths_in_words([each["path"] for each in own])
-    return f"conflict in {paths}{_children_in_words(own)}" if own else ""
-
-
 def paths_in_words(paths: Sequence[str]) -> str:
     return listed(paths, MOST_PATHS)
 
@@ -298,10 +305,10 @@ def paths_in_words(paths: Sequence[str]) -> str:
 def _children_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
     """Return a text that names the child jobs whose changes conflict; "" if there are none."""
     children: dict[str, list[str]] = {}
-    for each in conflicts:
-        if child := each.get("child_job_id"):
+    for conflict in conflicts:
+        if child := conflict.get("child_job_id"):
             names = children.setdefault(child, [])
-            names += [name for name in each["child_workers"] if name not in names]
+            names += [name for name in conflict["child_workers"] if name not in names]
     others = [
         " of ".join(filter(None, (", ".join(names[:MOST_PATHS]), f"child job {child}")))
         for child, names in children.items()
@@ -309,19 +316,12 @@ def _children_in_words(conflicts: Sequence[Mapping[str, Any]]) -> str:
     return f", also changed by {' and '.join(others)}" if others else ""
 
 
-def _branch_with_changes(record: MergeRecord, worker: str, branch: str) -> str:
-    if worker not in record.merged:
-        return branch
-    own = (each for each in record.conflicts if each["worker_id"] == worker)
-    return next((each["branch"] for each in own if each.get("child_job_id")), branch)
+def _place_text(path: str, lines: Mapping[str, Any]) -> str:
+    first, last = lines["first"], lines["last"]
+    if not first:
+        return path
+    return f"{path}:{first}" if first == last else f"{path}:{first}-{last}"
 
 
 def _relative_path(job: Job) -> str:
     return f"reports/{record_name(job.id)}"
-
-
-def conflict_record(worker: Worker, conflict: FileConflict, resolved: bool) -> dict[str, Any]:
-    child = conflict.child_job_id
-    branch = result_branch(worker.root_id, child) if child else worker_branch(worker)
-    fields = {"worker_id": worker.id, "branch": short(branch)}
-    return {**fields, **asdict(conflict), "resolved": resolved}

@@ -24,7 +24,7 @@ from orchestrator.engine.merge.merge_order import (
     built_on_others_last,
     split,
 )
-from orchestrator.engine.merge.merge_record import MergeRecord, missing_from
+from orchestrator.engine.merge.merge_record import MergeRecord
 from orchestrator.engine.merge.resolver_selection import ResolverSelection, is_refused
 from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT
@@ -110,7 +110,7 @@ class PartSelection:
         applies again if the person withdraws the request.
         """
         record = self._merge.record
-        missing = missing_from(earlier) if earlier else ()
+        missing = earlier.missing() if earlier else ()
         exclusion = next((each for each in missing if each.worker_id == worker.id), None)
         # In the tree, the job has its own merge strategy, even if the person chose another one.
         job = next(each for each in self._merge.tree.jobs if each.id == record.job_id)
@@ -215,8 +215,8 @@ class PartSelection:
         tasks = self._merge.tasks
         depends_on = {name: frozenset(sources(tasks, tasks[name])) for name in tasks}
         parts = [MergePart(each, depends_on[each.task_id]) for each in workers]
-        whole, without = split(parts, list(tasks.values()))
-        for part, task_id in without:
+        whole, incomplete = split(parts, list(tasks.values()))
+        for part, task_id in incomplete:
             self.exclude_dependent(part.worker, task_id)
         return whole
 

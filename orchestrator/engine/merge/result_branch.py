@@ -20,7 +20,6 @@ from orchestrator.core.repository.git_refs import (
 )
 from orchestrator.core.repository.repository import FileConflict, merger_of
 from orchestrator.engine.merge.culprit_search import MergeStep, SearchResult
-from orchestrator.engine.merge.merge_record import conflict_record
 from orchestrator.engine.merge.running_merge import RunningMerge
 
 LINEAR = "linear"
@@ -102,8 +101,8 @@ class ResultBranch:
     def _protect_earlier_result(self, commit: str) -> None:
         refs = merged_refs(self._merge.job.root_id, self._merge.job.id)
         protected = self._merge.repository.commits_below(refs)
-        known = next((name for name, each in protected.items() if each == commit), "")
-        self._merge.record.earlier = known or f"{refs}{len(protected) + 1}"
+        existing = next((name for name, each in protected.items() if each == commit), "")
+        self._merge.record.earlier = existing or f"{refs}{len(protected) + 1}"
         self._merge.repository.set_ref(self._merge.record.earlier, commit)
 
     def _measure(self) -> None:
@@ -147,9 +146,8 @@ class ResultBranch:
             record.without_worktree = parent.id
             return
         conflicts, is_merged = added.merge.conflicts, bool(added.merge.commit)
-        record.conflicts += [
-            conflict_record(parent, _with_loser(parent, each), is_merged) for each in conflicts
-        ]
+        with_loser = [_with_loser(parent, each) for each in conflicts]
+        record.add_conflicts(parent, with_loser, resolved=is_merged)
         if conflicts:
             # This commit is the only copy of the worker's uncommitted files, so protect it by a
             # ref.

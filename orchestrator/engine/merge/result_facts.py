@@ -23,7 +23,6 @@ from orchestrator.core.outcome.merge_outcome import MergeOutcome, MergeRejection
 from orchestrator.core.repository.git_refs import worker_branch
 from orchestrator.core.repository.repository import FileConflict, LostHunk
 from orchestrator.engine.merge.culprit_search import SearchResult
-from orchestrator.engine.merge.merge_record import both_kept_in, missing_from, overruled_in
 from orchestrator.engine.merge.running_merge import RunningMerge
 
 
@@ -108,9 +107,9 @@ class ResultFacts:
         unjudged, passed_over = self._unjudged_code(files, has_skipped)
         return MergeOutcome(
             refusals=refusals,
-            missing=missing_from(record),
-            overruled=overruled_in(record),
-            both_kept=both_kept_in(record),
+            missing=record.missing(),
+            overruled=record.overruled(),
+            both_kept=record.both_kept(),
             by_driver=tuple(repository.merged_by_drivers(record.base, commit)),
             undone=tuple(self._undone_workers(files)),
             gates=gate_facts(touched, results, merged),
