@@ -91,7 +91,7 @@ def test_a_users_agent_takes_a_model_only_with_a_reader(tmp_path: Path) -> None:
     assert takes == {"plain": False, "read": True, "claude": True, "shell": False}
 
 
-def test_the_unknown_one_is_told_with_those_that_exist(tmp_path: Path) -> None:
+def test_an_unknown_agent_is_rejected_with_the_names_of_known_agents(tmp_path: Path) -> None:
     with pytest.raises(UnknownAgent, match="known: aider, anthropic, claude, codex"):
         registry(tmp_path, settings()).get("clod")
 

@@ -26,5 +26,5 @@ def test_an_output_without_its_beginning_names_the_log(
     longer = Exit(ended_by=EndedBy.EXIT, code=0, log_bytes=OUTPUT_LIMIT_BYTES + 1)
 
     assert agent.evidence(directory, "tail\n", whole, control).output == "tail"
-    told = agent.evidence(directory, "tail\n", longer, control).output
-    assert told == "(cut here; read the beginning in logs/depth_0_worker_3.log)\n\ntail"
+    cut = agent.evidence(directory, "tail\n", longer, control).output
+    assert cut == "(cut here; read the beginning in logs/depth_0_worker_3.log)\n\ntail"

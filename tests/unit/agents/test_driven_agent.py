@@ -51,14 +51,14 @@ def test_who_may_only_look_has_nobody_else_change_things(
 
 
 @pytest.mark.parametrize("adviser", [WorkerKind.PLANNER, WorkerKind.REVIEWER])
-def test_who_plans_or_reviews_may_only_look(adviser: WorkerKind) -> None:
+def test_planners_and_reviewers_may_only_read(adviser: WorkerKind) -> None:
     config = a_config(enable_recursion=True, max_depth=3)
     worker = a_worker(kind=adviser)
-    given = Assignment(job=a_job(config=config), worker=worker, task=TaskSpec(id="a"))
+    assignment = Assignment(job=a_job(config=config), worker=worker, task=TaskSpec(id="a"))
 
-    told = json.loads(AGENT.command(given).control[spec_file.NAME])
+    spec = json.loads(AGENT.command(assignment).control[spec_file.NAME])
 
-    assert (told["policy"], told["recursive"]) == ("read-only", False)
+    assert (spec["policy"], spec["recursive"]) == ("read-only", False)
 
 
 def test_the_first_attempt_has_the_whole_limit() -> None:
@@ -88,10 +88,10 @@ def test_without_limits_there_are_none() -> None:
     assert limits(TaskSpec(id="a", prompt="Write"), Usage(steps=9)) == CallLimits()
 
 
-def test_a_loop_is_told_where_its_prompt_begins_to_differ_from_others() -> None:
+def test_a_loop_gets_the_length_of_the_shared_part_of_its_prompt() -> None:
     job, worker, task = a_job(), a_worker(), TaskSpec(id="a", prompt="Write")
-    given = Assignment(job=job, worker=worker, task=task, shared="What all are told\n")
-    command = replace(AGENT, tool="anthropic", argv=()).command(given)
+    assignment = Assignment(job=job, worker=worker, task=task, shared="What all workers read\n")
+    command = replace(AGENT, tool="anthropic", argv=()).command(assignment)
 
     length = json.loads(command.control[spec_file.NAME])["more"]["shared_length"]
-    assert str(command.files["prompt.md"])[:length] == "What all are told\n"
+    assert str(command.files["prompt.md"])[:length] == "What all workers read\n"

@@ -22,18 +22,18 @@ LINES = [
 ]
 
 
-def test_what_an_agent_said_and_did_is_in_order() -> None:
+def test_texts_and_tools_of_an_agent_keep_their_order() -> None:
     lines = ["no json", *map(json.dumps, LINES)]
 
-    found = list(steps_of(reader("claude"), lines, ended=True))
+    steps = list(steps_of(reader("claude"), lines, ended=True))
 
-    assert [(step.kind, step.tool) for step in found] == [
+    assert [(step.kind, step.tool) for step in steps] == [
         (StepKind.SAID, ""),
         (StepKind.TOOL, "Bash"),
         (StepKind.RESULT, ""),
     ]
-    assert "ls" in found[1].text
-    assert found[2].text == "All done."
+    assert "ls" in steps[1].text
+    assert steps[2].text == "All done."
 
 
 def test_an_agent_that_works_has_no_result_yet() -> None:

@@ -83,8 +83,8 @@ def gemini_stderr(status: int, words: str) -> str:
 
 def opencode(reason: str = "stop", text: str = "done", cost: float = 0.1) -> list[str]:
     part = {"reason": reason, "tokens": {"input": 100, "output": 20}, "cost": cost}
-    said = [{"type": "text", "part": {"text": text}}] if text else []
-    return events({"type": "step_start"}, *said, {"type": "step_finish", "part": part})
+    texts = [{"type": "text", "part": {"text": text}}] if text else []
+    return events({"type": "step_start"}, *texts, {"type": "step_finish", "part": part})
 
 
 def opencode_failed(status: int, words: str, name: str = "APIError", **data: object) -> list[str]:

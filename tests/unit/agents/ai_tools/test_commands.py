@@ -80,7 +80,7 @@ POLICY_WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize(("tool", "policy"), POLICY_WORDS)
-def test_a_policy_is_said_in_the_words_of_the_tool(
+def test_a_policy_is_passed_in_the_options_of_the_tool(
     inputs: CallInputs, tool: str, policy: str
 ) -> None:
     argv = called(tool, inputs, policy=policy).argv
@@ -173,7 +173,7 @@ def test_a_model_is_named_only_when_one_is_asked_for(
     ("root", "policy", "expected"),
     [(True, "full", "1"), (True, "edit", None), (False, "full", None)],
 )
-def test_claude_is_told_that_the_superuser_is_meant(
+def test_claude_may_run_as_root_in_the_full_policy(
     inputs: CallInputs, root: bool, policy: str, expected: str | None
 ) -> None:
     assert called("claude", inputs, root=root, policy=policy).env.get("IS_SANDBOX") == expected
@@ -188,13 +188,15 @@ def test_claude_is_given_its_limits(inputs: CallInputs) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "told"),
+    ("limits", "expected"),
     [(CallLimits(), False), (CallLimits(max_steps=1), False), (CallLimits(max_tokens=1), True)],
 )
-def test_claude_tells_what_it_writes_where_that_is_limited(
-    inputs: CallInputs, limits: CallLimits, told: bool
+def test_claude_reports_partial_messages_if_tokens_are_limited(
+    inputs: CallInputs, limits: CallLimits, expected: bool
 ) -> None:
-    assert ("--include-partial-messages" in called("claude", inputs, limits=limits).argv) is told
+    assert (
+        "--include-partial-messages" in called("claude", inputs, limits=limits).argv
+    ) is expected
 
 
 def test_claude_keeps_what_makes_the_users_login(inputs: CallInputs) -> None:
@@ -240,8 +242,8 @@ def test_where_no_child_job_can_be_started_there_is_no_mcp_server(
 ) -> None:
     call = called(tool, inputs, recursive=False)
 
-    said = " ".join([*call.argv, *call.files.values(), *filter(None, call.env.values())])
-    assert '"mcp"' not in said and "mcp.json" not in said
+    inputs_of_tool = " ".join([*call.argv, *call.files.values(), *filter(None, call.env.values())])
+    assert '"mcp"' not in inputs_of_tool and "mcp.json" not in inputs_of_tool
 
 
 def test_codex_reaches_this_server_from_its_sandbox(inputs: CallInputs) -> None:
@@ -529,12 +531,12 @@ def test_a_schema_is_given_to_the_tools_that_take_one(inputs: CallInputs) -> Non
     assert not any(options & set(called(tool, inputs).argv) for tool in TOOLS)
 
 
-def test_who_plans_may_look_at_the_project(inputs: CallInputs) -> None:
+def test_a_planner_may_read_the_project(inputs: CallInputs) -> None:
     there = with_variables(inputs, ORCHESTRATOR_PROJECT_ROOT="/the/project")
     plan = {"policy": "read-only", "schema": SCHEMA}
 
     argv = called("gemini", there, **plan).argv
     assert argv[argv.index("--include-directories") + 1] == "/the/project"
-    told = json.loads(called("opencode", there, **plan).env["OPENCODE_CONFIG_CONTENT"] or "")
-    assert told["permission"]["external_directory"] == "allow"
-    assert told["permission"]["edit"] == "deny"
+    config = json.loads(called("opencode", there, **plan).env["OPENCODE_CONFIG_CONTENT"] or "")
+    assert config["permission"]["external_directory"] == "allow"
+    assert config["permission"]["edit"] == "deny"

@@ -44,7 +44,7 @@ def test_a_reader_is_known_by_its_name():
         reader("x")
 
 
-def test_words_and_tools_are_told_in_order():
+def test_texts_and_tools_are_reported_in_order():
     assert [event for event in read_sample("opencode_ok_tools").events if not _spent(event)] == [
         *(ToolEvent("write", "hello.txt"), ToolEvent("bash", "echo x > y.txt")),
         *(TextEvent("RESULT done"), FinalAnswerEvent()),
@@ -57,7 +57,7 @@ def test_words_and_tools_are_told_in_order():
     ]
 
 
-def test_a_tool_that_was_refused_is_told_as_refused():
+def test_a_denied_tool_is_reported_as_denied():
     assert (
         ToolEvent("Bash", "echo x > y.txt", denied=True)
         in read_sample("gemini_denied_stream").events
@@ -68,7 +68,7 @@ def test_a_tool_that_was_refused_is_told_as_refused():
     assert [(did.tool, did.denied) for did in refused] == [("write", True)]
 
 
-def test_claude_s_refusals_are_told_while_it_runs():
+def test_claude_s_denied_tools_are_reported_while_it_runs():
     use = {"type": "tool_use", "id": "1", "name": "Bash", "input": {"command": "ls\n-l"}}
     meta = {"id": "1", "permission_decision": {"decision": "reject"}}
     run = read(
@@ -88,9 +88,11 @@ def test_claude_s_refusals_are_told_while_it_runs():
 def test_claude_s_tools_that_a_policy_leaves_out_are_refused():
     use = {"type": "tool_use", "id": "1", "name": "Write", "input": {"file_path": "a"}}
     other = {"type": "tool_use", "id": "2", "name": "made_up", "input": {}}
-    said = "No such tool available: Write. Write is disabled for this session, in subagents too."
+    disabled = (
+        "No such tool available: Write. Write is disabled for this session, in subagents too."
+    )
     results = [
-        {"tool_use_id": "1", "is_error": True, "content": said},
+        {"tool_use_id": "1", "is_error": True, "content": disabled},
         {"tool_use_id": "2", "is_error": True, "content": "No such tool available: made_up"},
     ]
     run = read(
@@ -157,7 +159,7 @@ def test_what_opencode_tries_again_is_in_its_log(line: str, kind: ErrorClass | N
     )
 
 
-def test_trouble_that_a_program_gets_over_is_told_with_its_delay():
+def test_a_retry_of_a_program_is_reported_with_its_delay():
     troubles = [x for x in read_sample("claude_retry_stream").events if isinstance(x, RetryEvent)]
     assert [(each.error_class, each.seconds) for each in troubles] == [
         *((ErrorClass.RATE_LIMIT, 1.077), (ErrorClass.RATE_LIMIT, 1.084)),
@@ -170,7 +172,7 @@ def test_trouble_that_a_program_gets_over_is_told_with_its_delay():
     )
 
 
-def test_pieces_of_words_are_told_whole():
+def test_pieces_of_a_text_are_reported_as_one():
     pieces = [{"type": "message", "role": "assistant", "content": x, "delta": True} for x in "abc"]
     done = {"type": "result", "status": "success"}
     run = read("gemini", events(*pieces, done), FINE)
@@ -192,12 +194,15 @@ def test_messages_that_claude_makes_up_are_no_steps():
     assert run.events == () and run.outcome.text == ""
 
 
-def test_the_answer_is_not_what_a_helper_of_the_agent_said():
-    def said(words: str, parent: str | None) -> object:
+def test_the_answer_is_not_the_text_of_a_subagent():
+    def message_of(words: str, parent: str | None) -> object:
         message = {"id": words, "content": [{"type": "text", "text": words}]}
         return {"type": "assistant", "message": message, "parent_tool_use_id": parent}
 
-    assert read("claude", events(said("a", None), said("b", "t")), FINE).outcome.text == "a"
+    assert (
+        read("claude", events(message_of("a", None), message_of("b", "t")), FINE).outcome.text
+        == "a"
+    )
 
 
 def test_codex_counts_a_step_for_each_call_of_the_model():
@@ -260,7 +265,7 @@ def test_claude_that_ends_in_the_middle_of_another_turn_has_no_result(code: int)
         ("error_during_execution", ErrorClass.API),
     ],
 )
-def test_a_result_of_an_earlier_claude_is_no_success_if_only_its_subtype_says_so(
+def test_a_result_of_an_earlier_claude_fails_by_its_subtype_alone(
     subtype: str, becomes: ErrorClass
 ):
     message = {"id": "m", "content": [{"type": "text", "text": "I begin"}]}
@@ -316,7 +321,7 @@ def test_aider_s_line_of_tokens_is_read_with_its_cache_and_its_cost():
     )
 
 
-def test_aider_s_answer_is_without_what_it_says_of_itself():
+def test_aider_s_answer_omits_the_messages_of_aider():
     lines = ["Aider v0.86.2", "Model: x", "Git repo: .git", "", "All done.", "Applied edit to a.py"]
     run = read("aider", [*lines, "Commit 1a2b3c4 feat: a"], FINE)
     assert run.outcome.text == "All done."
@@ -370,11 +375,11 @@ def test_aider_s_answer_is_what_its_history_has_of_the_model() -> None:
 
 
 def test_an_empty_answer_of_aider_is_no_success() -> None:
-    said = "Empty response received from LLM. Check your provider account?"
+    message = "Empty response received from LLM. Check your provider account?"
 
-    found = aider((*AIDER_ASKED, f"> {said}  "), (".gitignore", said, AIDER_TOKENS))
+    outcome = aider((*AIDER_ASKED, f"> {message}  "), (".gitignore", message, AIDER_TOKENS))
 
-    assert found.error_class is ErrorClass.EMPTY
+    assert outcome.error_class is ErrorClass.EMPTY
 
 
 def test_a_quota_that_is_used_up_is_no_rate_limit_for_aider() -> None:
@@ -385,12 +390,12 @@ def test_a_quota_that_is_used_up_is_no_rate_limit_for_aider() -> None:
     assert aider((), (error + "slow down",)).error_class is ErrorClass.RATE_LIMIT
 
 
-def test_claude_tells_at_the_end_of_a_message_what_its_blocks_did_not() -> None:
+def test_claude_reports_the_rest_of_a_message_s_usage_at_its_end() -> None:
     usage = {"input_tokens": 100, "output_tokens": 1}
-    said = {"id": "m1", "model": "m", "content": [{"type": "text", "text": "x"}], "usage": usage}
+    message = {"id": "m1", "model": "m", "content": [{"type": "text", "text": "x"}], "usage": usage}
     delta = {"type": "message_delta", "usage": {"output_tokens": 30}}
     streamed = {"type": "stream_event", "event": delta, "parent_tool_use_id": None}
-    lines = events({"type": "assistant", "message": said}, streamed, streamed)
+    lines = events({"type": "assistant", "message": message}, streamed, streamed)
     found = read("claude", lines, FINE).events
     spent = [event.usage for event in found if isinstance(event, UsageEvent)]
     assert [(each.steps, each.output_tokens) for each in spent] == [(1, 1), (None, 29)]

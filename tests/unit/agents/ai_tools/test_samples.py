@@ -139,17 +139,17 @@ def test_a_run_that_we_stopped_is_what_we_stopped_it_for(row: Row):
 
 
 @pytest.mark.parametrize("row", STREAMED, ids=lambda row: row.name)
-def test_what_was_told_on_the_way_adds_up_to_the_whole(row: Row):
+def test_reported_usage_adds_up_to_the_total(row: Row):
     run = read_sample(row.name)
 
-    told = Usage()
+    reported = Usage()
     for event in run.events:
         if isinstance(event, UsageEvent):
-            told = plus(told, event.usage)
+            reported = plus(reported, event.usage)
 
-    for there, whole in zip(counts(told), counts(run.outcome.usage), strict=True):
-        assert (there or 0) == (whole or 0)
-    assert (told.cost_usd or 0) == pytest.approx(run.outcome.usage.cost_usd or 0)
+    for part, total in zip(counts(reported), counts(run.outcome.usage), strict=True):
+        assert (part or 0) == (total or 0)
+    assert (reported.cost_usd or 0) == pytest.approx(run.outcome.usage.cost_usd or 0)
 
 
 @pytest.mark.parametrize("row", STREAMED, ids=lambda row: row.name)

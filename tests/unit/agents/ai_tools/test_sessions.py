@@ -30,7 +30,7 @@ def gemini_answer(name: str, **more: Any) -> str:
     return json.dumps({**answer, **more})
 
 
-def told(agent: str, known: RunFacts, *lines: str) -> tuple[list[AgentEvent], Usage]:
+def read_session(agent: str, known: RunFacts, *lines: str) -> tuple[list[AgentEvent], Usage]:
     """Return the events in lines of a session file, and the usage of a run stopped then."""
     reading = reader(agent, known)
     assert isinstance(reading, SessionReader)
@@ -40,7 +40,7 @@ def told(agent: str, known: RunFacts, *lines: str) -> tuple[list[AgentEvent], Us
 
 def test_what_codex_used_is_known_when_it_is_stopped() -> None:
     lines = codex_tokens(100, 30), "{broken", codex_tokens(200, 60, cached=50)
-    events, used = told("codex", RunFacts(model="gpt-5-codex"), *lines)
+    events, used = read_session("codex", RunFacts(model="gpt-5-codex"), *lines)
 
     spent = [event.usage.input_tokens for event in events if isinstance(event, UsageEvent)]
     assert spent == [100, 50]
@@ -52,7 +52,7 @@ def test_the_model_that_codex_chose_prices_it() -> None:
     chosen = {"type": "thread_settings_applied", "thread_settings": {"model": "gpt-5-codex"}}
     line = json.dumps({"type": "event_msg", "payload": chosen})
 
-    _, used = told("codex", RunFacts(), line, codex_tokens(100, 30))
+    _, used = read_session("codex", RunFacts(), line, codex_tokens(100, 30))
 
     assert used.cost_usd
 
@@ -98,7 +98,7 @@ def test_codex_s_last_word_counts() -> None:
 
 def test_each_answer_of_gemini_counts_once() -> None:
     lines = gemini_answer("a"), gemini_answer("a", toolCalls=[]), gemini_answer("b")
-    events, used = told("gemini", RunFacts(), *lines, json.dumps({"$set": {}}), "x")
+    events, used = read_session("gemini", RunFacts(), *lines, json.dumps({"$set": {}}), "x")
 
     assert len(events) == 2
     assert (used.input_tokens, used.cache_read_tokens, used.output_tokens) == (120, 80, 70)
@@ -130,8 +130,8 @@ REFUSED = {
 
 def ended(policy: str, **changes: Any) -> ErrorClass:
     reading = reader("codex", RunFacts(policy=policy))
-    said = {"type": "agent_message", "text": "RESULT"}
-    for item in ({**REFUSED, **changes}, said):
+    answer = {"type": "agent_message", "text": "RESULT"}
+    for item in ({**REFUSED, **changes}, answer):
         list(reading.line(json.dumps({"type": "item.completed", "item": item})))
     list(reading.line(json.dumps({"type": "turn.completed", "usage": {}})))
     return reading.outcome(Ending(code=0)).error_class
@@ -155,11 +155,11 @@ def test_codex_was_refused_what_its_read_only_sandbox_kept_it_from() -> None:
 def test_a_command_of_codex_that_ended_at_once_is_known_to_have_been_refused(
     policy: str, code: int, denied: bool
 ) -> None:
-    said = (
+    output = (
         f"Chunk ID: b600c6\nWall time: 0.0000 seconds\nProcess exited with code {code}\n"
         "Output:\n/bin/bash: line 1: a.txt: Read-only file system\n"
     )
-    line = json.dumps({"payload": {"type": "function_call_output", "output": said}})
+    line = json.dumps({"payload": {"type": "function_call_output", "output": output}})
     assert _is_denied(line, policy) is denied
 
 
@@ -177,8 +177,8 @@ def test_a_command_of_codex_that_ended_at_once_is_known_to_have_been_refused(
 def test_a_command_of_code_mode_that_ended_at_once_is_known_to_have_been_refused(
     parts: list[str], denied: bool
 ) -> None:
-    told = ["Script completed\nWall time 0.3 seconds\nOutput:\n", *parts]
-    output = [{"type": "input_text", "text": each} for each in told]
+    texts = ["Script completed\nWall time 0.3 seconds\nOutput:\n", *parts]
+    output = [{"type": "input_text", "text": each} for each in texts]
     line = json.dumps({"payload": {"type": "custom_tool_call_output", "output": output}})
     assert _is_denied(line, "read-only") is denied
 
@@ -228,7 +228,7 @@ SAID = {"id": "2", "type": "agent_message", "text": "done"}
 
 
 @pytest.mark.parametrize(
-    "said",
+    "output",
     [
         "touch: cannot touch 'a.txt': Permission denied",
         "mkdir: cannot create directory ‘a/b’: Permission denied",
@@ -243,13 +243,13 @@ SAID = {"id": "2", "type": "agent_message", "text": "done"}
         "first\ntouch: cannot touch 'a.txt': Permission denied\nlast",
     ],
 )
-def test_every_kind_of_sandbox_that_keeps_codex_from_writing_is_noticed(said: str) -> None:
-    assert ended("read-only", aggregated_output=said) is ErrorClass.DENIED
-    assert ended("edit", aggregated_output=said) is ErrorClass.NONE
+def test_every_kind_of_sandbox_that_keeps_codex_from_writing_is_noticed(output: str) -> None:
+    assert ended("read-only", aggregated_output=output) is ErrorClass.DENIED
+    assert ended("edit", aggregated_output=output) is ErrorClass.NONE
 
 
 @pytest.mark.parametrize(
-    "said",
+    "output",
     [
         "/bin/bash: line 1: ./run.sh: Permission denied",
         "/bin/bash: line 1: scripts/run.sh: Permission denied",
@@ -265,5 +265,5 @@ def test_every_kind_of_sandbox_that_keeps_codex_from_writing_is_noticed(said: st
         "git@host: Permission denied (publickey).",
     ],
 )
-def test_what_may_be_refused_without_a_sandbox_says_nothing_of_one(said: str) -> None:
-    assert ended("read-only", aggregated_output=said) is ErrorClass.NONE
+def test_an_error_that_needs_no_sandbox_is_no_denial(output: str) -> None:
+    assert ended("read-only", aggregated_output=output) is ErrorClass.NONE

@@ -88,11 +88,13 @@ def test_a_program_without_a_credential_is_not_usable(environ: dict[str, str]) -
     )
 
 
-def test_a_program_that_is_missing_is_told_with_the_command_that_installs_it() -> None:
-    found = look(CODEX, "codex", {"OPENAI_API_KEY": "k", "PATH": "/nowhere"})
+def test_a_missing_program_is_named_with_the_command_that_installs_it() -> None:
+    availability = look(CODEX, "codex", {"OPENAI_API_KEY": "k", "PATH": "/nowhere"})
 
-    assert not found.installed and found.authenticated
-    assert found.hindrance == "command 'codex' not found; to fix: npm install -g @openai/codex"
+    assert not availability.installed and availability.authenticated
+    assert (
+        availability.hindrance == "command 'codex' not found; to fix: npm install -g @openai/codex"
+    )
 
 
 def test_a_wrong_command_in_the_settings_is_named() -> None:
@@ -170,7 +172,7 @@ def test_ollama_is_usable_where_it_answers(environ: dict[str, str], ollama: str)
 
 
 @pytest.mark.parametrize(
-    ("given", "url"),
+    ("host", "url"),
     [
         ("", "http://127.0.0.1:11434"),
         ("host:1", "http://host:1"),
@@ -178,8 +180,8 @@ def test_ollama_is_usable_where_it_answers(environ: dict[str, str], ollama: str)
         ("0.0.0.0:5", "http://127.0.0.1:5"),
     ],
 )
-def test_ollama_is_where_its_own_variable_says(given: str, url: str) -> None:
-    assert local_url(OLLAMA, {"OLLAMA_HOST": given}) == url
+def test_the_address_of_ollama_comes_from_its_own_variable(host: str, url: str) -> None:
+    assert local_url(OLLAMA, {"OLLAMA_HOST": host}) == url
 
 
 def test_a_version_is_read_from_the_package_of_npm(tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def test_a_node_searches_for_the_programs_of_the_settings(tmp_path: Path) -> Non
 
     def on_node(settings: Settings, path: str) -> list[str]:
         agents = registry(tmp_path, settings, {})
-        told = found_on_node(descriptions(tmp_path, settings, agents, {}), {"PATH": path})
-        return [each["reason"] for each in told if each["name"] == "mine"]
+        rows = found_on_node(descriptions(tmp_path, settings, agents, {}), {"PATH": path})
+        return [each["reason"] for each in rows if each["name"] == "mine"]
 
     assert on_node(mine(), there) == [""]
     assert on_node(mine(), "/nowhere") == ["command 'only-there' not found"]

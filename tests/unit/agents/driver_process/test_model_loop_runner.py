@@ -55,9 +55,9 @@ def stopped_when_finished(spec, prompt, emit):
 
 name, stall = sys.argv[1], float(sys.argv[2])
 spec = Spec(agent="a", tool="a", limits=CallLimits(max_steps=3), stall_seconds=stall)
-telling = UsageReporter({}, lambda why: None)
-telling.waits = lambda usage: name == "waits"
-watch = UsageWatch(spec.limits, PeopleLog(), telling, lambda usage: None)
+reporter = UsageReporter({}, lambda why: None)
+reporter.waits = lambda usage: name == "waits"
+watch = UsageWatch(spec.limits, PeopleLog(), reporter, lambda usage: None)
 loop = ModelLoop(spec, watch)
 outcome = loop.run(globals()[name], "the prompt")
 print(json.dumps(asdict(outcome)))
@@ -113,7 +113,7 @@ def test_a_loop_is_stopped_wherever_it_is(
         ("ollama", {"OPENAI_API_KEY": "k"}, {}),
     ],
 )
-def test_a_loop_calls_where_the_users_variables_say(
+def test_a_loop_calls_the_service_of_the_user_s_variables(
     tool: str, environ: dict[str, str], expected: dict[str, str]
 ) -> None:
     assert service(tool, environ) == expected

@@ -60,7 +60,7 @@ def test_who_is_stopped_waits_no_longer_and_leaves_nothing(home: AgentHome) -> N
     assert (home.directory / "set-up").exists()
 
 
-def test_a_program_that_is_missing_is_told_by_its_start(tmp_path: Path) -> None:
+def test_a_missing_program_does_not_stop_the_setup_of_its_home(tmp_path: Path) -> None:
     set_up(AgentHome(directory=tmp_path, argv=("/nowhere/program",)))
 
     assert not (tmp_path / "set-up").exists()

@@ -55,7 +55,7 @@ def test_prices_of_the_user_go_before_those_of_the_table_kind_by_kind():
     assert cost("local", used, {"local": {"input": 0, "output": 0}}) == 0
 
 
-def test_the_table_says_of_when_and_from_where_it_is():
+def test_the_table_has_its_date_and_the_sources_of_its_prices():
     table = json.loads(price_table.TABLE.read_text())
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", table["as_of"])
     for name, entry in table["models"].items():

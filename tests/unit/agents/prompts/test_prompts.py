@@ -93,7 +93,7 @@ def test_no_text_ends_its_fence(text: str) -> None:
     assert outside_of_fences(f"before\n{fence(text)}\nafter") == "before\nafter"
 
 
-def test_what_candidates_say_never_speaks_for_a_reviewers_prompt() -> None:
+def test_the_output_of_candidates_never_reads_as_a_reviewers_prompt() -> None:
     entry = ReviewedCandidate(
         worker_id="worker_1",
         facts=(HOSTILE,),
@@ -143,22 +143,22 @@ def test_text_from_elsewhere_never_speaks_for_the_prompt() -> None:
     assert "\n# z" not in outside_of_fences(prompt)
 
 
-def test_a_prompt_names_what_is_promised_and_says_what_to_do_about_a_failure() -> None:
+def test_a_prompt_names_promised_files_and_how_to_handle_a_failure() -> None:
     task = TaskSpec(id="a", prompt="Build", role="backend", files=("a.py",), writes=("a.py",))
-    told = prompt_document(assignment(task=task, previous_failure="x", advice="Decide yourself."))
-    assert told.count("a.py") == 1
-    assert "Files that you promise to write" in outside_of_fences(told)
-    assert "Decide yourself." in outside_of_fences(told)
+    prompt = prompt_document(assignment(task=task, previous_failure="x", advice="Decide yourself."))
+    assert prompt.count("a.py") == 1
+    assert "Files that you promise to write" in outside_of_fences(prompt)
+    assert "Decide yourself." in outside_of_fences(prompt)
 
 
-def test_a_role_that_builds_is_told_so_with_and_without_a_worktree() -> None:
+def test_the_prompt_of_a_building_role_requires_changes_with_and_without_a_worktree() -> None:
     builder = TaskSpec(id="a", prompt="Build", role="backend")
-    said = "if you change none, the task fails"
+    sentence = "if you change none, the task fails"
     repository = a_job(config=a_config(base="1234"))
     for job in (repository, a_job()):
-        assert said in prompt_document(assignment(job=job, task=builder))
+        assert sentence in prompt_document(assignment(job=job, task=builder))
         reviewer = replace(builder, role="reviewer")
-        assert said not in prompt_document(assignment(job=job, task=reviewer))
+        assert sentence not in prompt_document(assignment(job=job, task=reviewer))
 
 
 def test_templates_are_strict() -> None:
@@ -166,10 +166,10 @@ def test_templates_are_strict() -> None:
         template("worker").render(task=TaskSpec(id="a"), job=a_job())
 
 
-def test_a_prompt_says_when_a_child_job_is_worth_it_and_the_three_ways() -> None:
+def test_a_prompt_explains_when_and_how_to_start_a_child_job() -> None:
     job = a_job(config=a_config(max_depth=2))
     text = shared_text(Recipe.of(job, job))
-    for said in (
+    for phrase in (
         "at depth 0; child jobs may go down to depth 2",
         "five or more",
         "Not worth it",
@@ -177,7 +177,7 @@ def test_a_prompt_says_when_a_child_job_is_worth_it_and_the_three_ways() -> None
         "orchestrator spawn",
         "POST $ORCHESTRATOR_API_URL/api/v1/orchestrate",
     ):
-        assert said in text
+        assert phrase in text
 
 
 @pytest.mark.parametrize("config", [{"max_depth": 0}, {"enable_recursion": False}])
@@ -188,7 +188,7 @@ def test_where_no_child_job_can_be_started_none_is_spoken_of(config: dict[str, o
     assert "spawn" not in text
 
 
-def test_a_child_job_is_told_the_whole_request_and_its_part() -> None:
+def test_a_child_job_gets_the_whole_request_and_its_part() -> None:
     root = a_job(request="Build a shop")
     child = a_job(request="Only the cart", depth=1, root_id=root.id)
     text = shared_text(Recipe.of(child, root), "project")
@@ -198,7 +198,7 @@ def test_a_child_job_is_told_the_whole_request_and_its_part() -> None:
     assert "Build a shop" in beginning_of([text, of_root])
 
 
-def test_limits_are_said_in_words() -> None:
+def test_a_prompt_lists_limits_as_text() -> None:
     prompt = prompt_document(
         assignment(
             task=TaskSpec(id="a", prompt="x", timeout=90, max_tokens=5000),
@@ -213,14 +213,14 @@ def test_limits_are_said_in_words() -> None:
     assert "700 tokens that your job may still use" in limits
 
 
-def test_a_long_request_is_cut_and_says_so() -> None:
+def test_a_long_request_is_cut_with_a_note() -> None:
     job = a_job(request="é" * MOST_TEXT_BYTES)
     text = shared_text(Recipe.of(job, job))
     assert len(text.encode()) < MOST_TEXT_BYTES + 8000
     assert "(cut here)" in text
 
 
-def test_a_summary_says_where_the_whole_is() -> None:
+def test_a_summary_names_the_file_of_the_complete_result() -> None:
     result = DependencyResult(worker_id="w", directory="/d", output="abcdef", summary="abc")
     prompt = prompt_document(assignment(dependency_results={"b": result}))
     assert "abcdef" not in prompt
@@ -236,7 +236,7 @@ def test_the_changes_of_a_dependency_with_a_worktree_are_named_by_their_commit()
     assert "/d" not in prompt
 
 
-def test_a_worker_is_told_that_its_files_lack_a_conflicting_dependency() -> None:
+def test_a_prompt_warns_that_files_lack_a_conflicting_dependency() -> None:
     result = DependencyResult(worker_id="w", directory="/d", output="x", branch="b", commit="1a")
     sentence = "Your files lack these changes"
     assert sentence not in prompt_document(assignment(dependency_results={"b": result}))

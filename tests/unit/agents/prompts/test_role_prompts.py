@@ -19,7 +19,7 @@ BUILT_IN = [
 ]
 
 
-def test_these_roles_are_built_in_and_say_what_they_are_for() -> None:
+def test_each_built_in_role_has_a_description_and_a_text() -> None:
     roles = RolePrompts()
     assert list(roles.names()) == BUILT_IN
     for role in roles.roles():

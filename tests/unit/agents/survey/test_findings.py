@@ -119,7 +119,7 @@ def test_churn_counts_each_change_of_each_file_and_who_made_it(tmp_path: Path) -
     assert [row.path for row in mapped(tmp_path, "a.py").churn] == ["a.py"]
 
 
-def test_without_commits_or_repository_the_report_says_that_churn_is_not_known(
+def test_without_commits_or_repository_churn_is_unknown(
     tmp_path: Path,
 ) -> None:
     plant(tmp_path, {"a.py": "x = 1\n"})
@@ -151,7 +151,7 @@ def test_a_script_beside_the_one_that_imports_it_is_not_from_elsewhere(tmp_path:
     assert "`pytest`" in elsewhere and "`celery`" in elsewhere and "`trees`" not in elsewhere
 
 
-def test_an_empty_project_is_not_told_as_tables_of_nothing(tmp_path: Path) -> None:
+def test_the_report_of_an_empty_project_has_no_empty_tables(tmp_path: Path) -> None:
     title, _, text, *rest = render(mapped(plant(tmp_path, {})), "`tools`")
     assert title == "# Nothing to survey in `tools`"
     assert "orchestrator.project_root" in text and not rest
@@ -246,7 +246,7 @@ def test_a_language_with_next_to_no_share_is_not_among_the_main_ones(tmp_path: P
     )
 
 
-def test_a_note_says_why_directories_were_skipped(tmp_path: Path) -> None:
+def test_a_note_explains_why_directories_were_skipped(tmp_path: Path) -> None:
     plant(tmp_path, {"dist/a.py": ""})
     assert mapped(tmp_path).notes == [
         "Not a git repository, so these directories were skipped: dist."

@@ -48,7 +48,7 @@ def test_a_failure_is_of_its_class(case: Case):
 
 @pytest.mark.parametrize("case", CASES, ids=_id)
 @pytest.mark.parametrize("code", [0, 1, 143])
-def test_our_own_stop_wins_over_all_that_it_says(case: Case, code: int):
+def test_our_own_stop_wins_over_all_output(case: Case, code: int):
     ending = Ending(code=code, stderr=case.stderr, stopped_for=TIMEOUT, stopped_because="silent")
 
     outcome = read(case.agent, case.lines, ending).outcome
@@ -68,7 +68,7 @@ def test_our_own_stop_wins_over_all_that_it_says(case: Case, code: int):
         ("aider", ["litellm.RateLimitError: Please try again in 20s."], ""),
     ],
 )
-def test_a_rate_limit_says_when_it_is_over(
+def test_the_reset_time_of_a_rate_limit_is_read(
     agent: str, lines: list[str], stderr: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("time.time", lambda: 1_795_284_000.0)
@@ -80,7 +80,7 @@ def test_a_rate_limit_says_when_it_is_over(
     assert outcome.resets_at == pytest.approx(1_795_284_020)
 
 
-def test_a_limit_of_the_plan_says_when_it_is_over():
+def test_the_reset_time_of_a_plan_limit_is_read():
     info = {"status": "rejected", "resetsAt": 1_795_300_000, "rateLimitType": "five_hour"}
     rejected = events({"type": "rate_limit_event", "rate_limit_info": info})
     failed = claude_api(429, "rate_limit_error", "You've hit your limit")
@@ -106,9 +106,9 @@ def test_what_an_answer_that_broke_off_has_used_is_not_known():
 
     nothing = {"total_tokens": 0, "input_tokens": 0, "output_tokens": 0, "cached": 0, "input": 0}
     end = {"type": "result", "status": "error", "error": {"message": "terminated"}}
-    said = events(GEMINI_INIT, gemini_said("Half of"), {**end, "stats": nothing})
+    partial = events(GEMINI_INIT, gemini_said("Half of"), {**end, "stats": nothing})
     silent = events(GEMINI_INIT, {**end, "stats": nothing})
-    assert read("gemini", said, Ending(code=1)).outcome.usage.partial
+    assert read("gemini", partial, Ending(code=1)).outcome.usage.partial
     assert not read("gemini", silent, Ending(code=1)).outcome.usage.partial
 
 
@@ -121,10 +121,10 @@ def test_how_often_gemini_asked_in_vain_is_not_known():
     assert (used.steps, used.input_tokens, used.output_tokens) == (None, 300, 90)
 
 
-def test_a_provider_that_tells_of_no_tokens_is_not_free():
+def test_a_provider_that_reports_no_tokens_is_not_free():
     usage = {"input_tokens": 0, "cached_input_tokens": 0, "output_tokens": 0}
-    said = {"type": "item.completed", "item": {"type": "agent_message", "text": "done"}}
-    lines = codex(said, {"type": "turn.completed", "usage": usage})
+    answer = {"type": "item.completed", "item": {"type": "agent_message", "text": "done"}}
+    lines = codex(answer, {"type": "turn.completed", "usage": usage})
 
     used = read("codex", lines, Ending(code=0), RunFacts(model="gpt-5-codex")).outcome.usage
 

@@ -89,7 +89,7 @@ def test_a_time_of_day_without_a_zone_is_that_of_this_machine(monkeypatch: pytes
         *("resets 99pm (UTC)", "the reset of 3 things"),
     ],
 )
-def test_what_does_not_say_is_not_known(words: str):
+def test_a_text_without_a_reset_time_has_none(words: str):
     assert resets_at(words, NOW) is None
 
 

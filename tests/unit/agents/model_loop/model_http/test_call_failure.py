@@ -21,7 +21,7 @@ NOW = 1_800_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "kind", "again"),
+    ("status", "detail", "kind", "again"),
     [
         (400, "messages.2.content: something is wrong", E.API, False),
         (400, "Invalid value: 'max'. Supported values are: 'low'", E.CONFIG, False),
@@ -45,11 +45,11 @@ NOW = 1_800_000_000.0
         (307, "", E.CONFIG, False),
     ],
 )
-def test_a_status_has_a_class(status: int, said: str, kind: ErrorClass, again: bool) -> None:
-    body = json.dumps({"error": {"message": said}}).encode()
+def test_a_status_has_a_class(status: int, detail: str, kind: ErrorClass, again: bool) -> None:
+    body = json.dumps({"error": {"message": detail}}).encode()
     failure = failure_of_status(status, {}, body, "http://x")
     assert (failure.kind, failure.again) == (kind, again)
-    assert said in failure.message and str(status) in failure.message
+    assert detail in failure.message and str(status) in failure.message
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_a_status_has_a_class(status: int, said: str, kind: ErrorClass, again: b
         (None, E.API, "not a poem"),
     ],
 )
-def test_a_gateway_says_what_failed_with_status_200(
+def test_a_failure_that_a_gateway_answers_with_status_200_is_read(
     answer: object, kind: ErrorClass, words: str
 ) -> None:
     failure = unexpected_answer("a poem", answer)
@@ -87,7 +87,7 @@ def test_a_pause_is_read_from_headers(headers: Mapping[str, str], seconds: float
 
 
 @pytest.mark.parametrize(
-    ("headers", "said", "seconds"),
+    ("headers", "detail", "seconds"),
     [
         ({"anthropic-ratelimit-unified-reset": str(int(NOW) + 600)}, "", 600.0),
         ({"anthropic-ratelimit-tokens-reset": "2027-01-15T08:01:00Z"}, "", 60.0),
@@ -101,10 +101,10 @@ def test_a_pause_is_read_from_headers(headers: Mapping[str, str], seconds: float
         ({"anthropic-ratelimit-tokens-reset": "tomorrow"}, "resets at noon", None),
     ],
 )
-def test_when_it_resets_is_read(
-    headers: Mapping[str, str], said: str, seconds: float | None
+def test_the_reset_time_is_read(
+    headers: Mapping[str, str], detail: str, seconds: float | None
 ) -> None:
-    found = rate_limit_headers.resets_at(headers, said, NOW)
+    found = rate_limit_headers.resets_at(headers, detail, NOW)
     assert found == (None if seconds is None else pytest.approx(NOW + seconds))
 
 

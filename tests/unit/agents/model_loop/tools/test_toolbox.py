@@ -227,7 +227,7 @@ def test_a_pipe_or_device_is_no_file(work: Path) -> None:
     assert use(work, "search", pattern="x", path="pipe").text == "[nothing found]"
 
 
-def test_what_is_no_text_is_said_to_be_none(work: Path) -> None:
+def test_a_file_that_is_no_text_is_not_read_or_searched(work: Path) -> None:
     (work / "binary").write_bytes(b"\xff\xfe\0")
     assert "is not UTF-8 text" in use(work, "read", path="binary").text
     assert use(work, "search", pattern="x", path="binary").text == "[nothing found]"

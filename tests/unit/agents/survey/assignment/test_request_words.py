@@ -126,7 +126,7 @@ def test_a_request_to_look_at_what_exists_does_not_ask_to_build(request_text: st
         ("$(rm -rf /) `x` \U0001f600", ["rm", "rf"]),
     ],
 )
-def test_keywords_are_the_words_that_say_what_a_text_is_about(
+def test_keywords_are_the_words_of_a_text_that_name_its_subject(
     text: str, expected: list[str]
 ) -> None:
     assert keywords(text) == expected
@@ -147,7 +147,7 @@ def test_authentication_stands_for_the_names_that_code_gives_to_it() -> None:
     assert set(stems.values()) == {"authentication"}
 
 
-def test_the_sentence_on_builds_says_how_to_connect_an_agent() -> None:
+def test_the_message_that_nothing_was_built_explains_how_to_connect_an_agent() -> None:
     assert NOTHING_BUILT.startswith("Nothing was built")
     assert "config.yaml" in NOTHING_BUILT and "--agent claude" in NOTHING_BUILT
     # A known tool is not described again in config.yaml.

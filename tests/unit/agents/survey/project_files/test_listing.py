@@ -29,7 +29,7 @@ def test_without_git_vendored_and_built_directories_are_left_out(tmp_path: Path)
     assert {"node_modules", "dist", "env"} <= set(listing.directories_skipped)
 
 
-def test_git_says_which_files_count_untracked_ones_too(tmp_path: Path) -> None:
+def test_the_listing_has_the_files_that_git_does_not_ignore(tmp_path: Path) -> None:
     plant(tmp_path, {"a.py": "", "b.log": "", ".gitignore": "*.log\n", "gone.py": "", "dist/c": ""})
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "a.py", "gone.py")
@@ -71,7 +71,7 @@ def test_our_own_folder_is_never_surveyed(tmp_path: Path) -> None:
     assert _paths(listing) == ["a.py", "tools/orchestrator2/c.py"]
 
 
-def test_what_is_left_out_of_our_own_folder_is_not_told(tmp_path: Path) -> None:
+def test_directories_of_the_portable_folder_are_not_reported_as_skipped(tmp_path: Path) -> None:
     plant(tmp_path, {"a.py": "", "ours/.venv/b.py": "", "ours/c/__pycache__/d.pyc": ""})
     assert _listing(tmp_path, excluded=(tmp_path / "ours",)).directories_skipped == []
 

@@ -67,7 +67,9 @@ def test_python_lines_are_code_comment_or_blank(text: str, expected: LineCount) 
         ("Bash", "#!/bin/sh\n# a\necho '# b'\n", LineCount(1, 2, 0, 0)),
     ],
 )
-def test_a_grammar_tells_comments_from_code(language: str, text: str, expected: LineCount) -> None:
+def test_a_grammar_separates_comments_from_code(
+    language: str, text: str, expected: LineCount
+) -> None:
     assert count_lines(read_with_grammar(text, language).masked, language) == expected
 
 

@@ -137,7 +137,7 @@ def test_a_text_in_another_language_does_no_harm(language: str) -> None:
     assert read_with_grammar("\ud800 <<<< }}}} \x01 %%% '\n" * 20, language).masked
 
 
-def test_minified_text_is_told_by_its_long_lines() -> None:
+def test_minified_text_is_recognized_by_its_long_lines() -> None:
     assert is_machine_made("x" * 5000)
     assert not is_machine_made("x = 1\n" * 5000)
 
@@ -151,7 +151,7 @@ def test_minified_text_is_told_by_its_long_lines() -> None:
         ("run.bat", "Batch"),
     ],
 )  # fmt: skip
-def test_names_tell_the_language(name: str, language: str | None) -> None:
+def test_a_file_name_gives_the_language(name: str, language: str | None) -> None:
     assert language_of(name) == language
 
 
@@ -163,7 +163,7 @@ def test_names_tell_the_language(name: str, language: str | None) -> None:
         ("#!/opt/unknown", None), ("# no", None), ("#!", None),
     ],
 )  # fmt: skip
-def test_first_lines_tell_the_language_of_scripts(line: str, language: str | None) -> None:
+def test_the_first_line_gives_the_language_of_a_script(line: str, language: str | None) -> None:
     assert interpreter_language(line) == language
 
 
@@ -178,7 +178,7 @@ def test_first_lines_tell_the_language_of_scripts(line: str, language: str | Non
         (b"x" * (LARGEST_READ_BYTES + 1), "too large", "Other text"),
     ],
 )
-def test_whatever_a_file_holds_it_is_read_or_said_why_not(
+def test_a_file_that_cannot_be_read_has_a_state_that_explains_why(
     tmp_path: Path, content: bytes, state: str, language: str
 ) -> None:
     plant(tmp_path, {"file": content})
@@ -192,7 +192,7 @@ def test_a_file_that_became_a_link_or_went_away_is_not_read(tmp_path: Path) -> N
     assert read_file(tmp_path, FoundFile("gone.py", 6)).state == "unreadable"
 
 
-def test_line_ends_of_all_systems_count_alike(tmp_path: Path) -> None:
+def test_line_ends_of_all_systems_give_the_same_counts(tmp_path: Path) -> None:
     plant(tmp_path, {"a.py": b"x = 1\r\n# c\r\n\r\n", "b.py": b"x = 1\r# c\r\r"})
     first, second = (read_file(tmp_path, FoundFile(name, 1)).lines for name in ("a.py", "b.py"))
     assert first == second and (first.code, first.comment, first.blank) == (1, 1, 1)
