@@ -144,7 +144,7 @@ def test_it_is_bounded(client: FlaskClient, logs: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("obstacle", ["directory", "link"])
-def test_a_log_that_cannot_be_written_stops_nobody_and_is_told_once(
+def test_a_log_that_cannot_be_written_stops_no_request_and_warns_once(
     client: FlaskClient, logs: Path, caplog: pytest.LogCaptureFixture, obstacle: str
 ) -> None:
     elsewhere = logs.parent / "elsewhere"

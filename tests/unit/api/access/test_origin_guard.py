@@ -248,7 +248,7 @@ def test_a_page_of_an_allowed_origin_may_call_and_read(service: FakeService) -> 
         assert "Access-Control-Allow-Origin" not in refused.headers
 
 
-def test_a_proxy_on_this_machine_must_say_that_its_caller_used_https() -> None:
+def test_a_local_proxy_must_forward_that_its_caller_used_https() -> None:
     local = ApiOptions(
         trusted_proxies=(ip_network("127.0.0.1"),), allowed_hosts=("build.example.org",)
     )

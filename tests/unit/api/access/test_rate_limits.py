@@ -77,7 +77,7 @@ def client(service: FakeService) -> Iterator[FlaskClient]:
     close_app(app)
 
 
-def test_too_many_submissions_are_told_when_to_go_on(
+def test_too_many_submissions_get_429_with_the_seconds_to_wait(
     client: FlaskClient, service: FakeService
 ) -> None:
     answers = [client.post(ORCHESTRATE, json={"request": "x"}) for _ in range(3)]

@@ -98,7 +98,7 @@ def test_two_submissions_have_keys_of_their_own(net: responses.RequestsMock, cli
     assert len(set(keys)) == 3 and keys[2] == "mine"
 
 
-def test_a_busy_server_is_asked_again_when_it_says(
+def test_the_client_retries_a_busy_server_after_its_retry_after(
     net: responses.RequestsMock, client: Any
 ) -> None:
     net.get(STATUS, status=503, headers={"Retry-After": "1"}, json={"detail": "busy"})
@@ -157,7 +157,7 @@ def test_errors_are_typed_and_carry_the_problem(
         assert caught.value.left == {"depth": 1}
 
 
-def test_an_error_without_a_problem_object_still_says_what_happened(
+def test_an_error_without_a_problem_object_names_the_status(
     net: responses.RequestsMock, client: Any
 ) -> None:
     net.get(STATUS, status=404, body="<html>nginx</html>")
@@ -280,7 +280,7 @@ def test_an_event_arrives_while_the_stream_stays_open(api: FakeApi) -> None:
         stream = client.events("j1")
         assert [next(stream)["kind"], next(stream)["kind"]] == ["job_submitted", "worker_started"]
 
-        threading.Timer(0.05, api.jobs["j1"].tell, ("worker_waiting", "worker_1")).start()
+        threading.Timer(0.05, api.jobs["j1"].emit, ("worker_waiting", "worker_1")).start()
 
         assert next(stream)["kind"] == "worker_waiting"
         stream.close()  # type: ignore[attr-defined]
@@ -370,7 +370,9 @@ def test_a_workspace_elsewhere_is_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("record", [None, "", "[]", '{"url": "http://h:1"}', '{"pid": "x"}'])
-def test_without_a_server_it_says_how_to_start_one(tmp_path: Path, record: str | None) -> None:
+def test_without_a_server_the_error_names_the_command_that_starts_one(
+    tmp_path: Path, record: str | None
+) -> None:
     (tmp_path / "workspace").mkdir()
     if record is not None:
         (tmp_path / "workspace" / "server.json").write_text(record)

@@ -39,11 +39,11 @@ def test_the_description_of_errors_has_all_their_fields(error: OrchestratorError
     Problem.model_validate(fields)
 
 
-def test_code_that_does_not_fit_the_running_server_is_told_with_the_restart() -> None:
-    found = problem_of(ImportError("cannot import name 'Usd'"))
+def test_an_import_error_of_replaced_code_advises_a_restart() -> None:
+    problem = problem_of(ImportError("cannot import name 'Usd'"))
 
-    assert (found.status, found.type) == (500, "internal")
-    assert found.detail == (
+    assert (problem.status, problem.type) == (500, "internal")
+    assert problem.detail == (
         "the code of the running server was replaced; restart the server (the cause is in "
         "logs/orchestrator.log)"
     )

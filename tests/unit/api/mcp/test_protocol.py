@@ -55,7 +55,7 @@ def test_a_stateless_client_discovers_and_lists(client: FlaskClient) -> None:
         assert result["ttlMs"] >= 0 and result["cacheScope"] == "private"
 
 
-def test_the_tools_are_listed_as_the_file_says(client: FlaskClient) -> None:
+def test_the_listed_tools_are_those_of_the_definitions_file(client: FlaskClient) -> None:
     tools = post(client, message("tools/list")).get_json()["result"]["tools"]
 
     assert tools == definitions(for_admin=True)
@@ -92,11 +92,11 @@ def test_a_key_without_scope_admin_neither_finds_nor_calls_them(
     client: FlaskClient, anonymous: FlaskClient, service: FakeService
 ) -> None:
     job = submitted(client, service)
-    for key, told in ((SUBMIT_KEY, "scope admin (api.keys"), (READ_KEY, "read access only")):
+    for key, words in ((SUBMIT_KEY, "scope admin (api.keys"), (READ_KEY, "read access only")):
         anonymous.environ_base["HTTP_X_API_KEY"] = key
         tools = post(anonymous, message("tools/list")).get_json()["result"]["tools"]
         assert [tool["name"] for tool in tools] == [t.name for t in TOOLS if not t.for_people]
-        assert told in complaint(anonymous, "pause", job_id=job.id)
+        assert words in complaint(anonymous, "pause", job_id=job.id)
     assert service.access.job(service.callers.of_key(KEY), job.id).pause is None
 
 
@@ -139,7 +139,7 @@ def test_what_wants_no_answer_is_accepted(client: FlaskClient, body: Answer) -> 
     assert (response.status_code, response.data) == (202, b"")
 
 
-def test_an_unknown_method_is_told_so(client: FlaskClient) -> None:
+def test_an_unknown_method_is_an_error(client: FlaskClient) -> None:
     handshake, modern = post(client, message("no/such")), stateless(client, "no/such")
 
     assert handshake.get_json()["error"]["code"] == modern.get_json()["error"]["code"] == -32601

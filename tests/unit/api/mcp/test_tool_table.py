@@ -82,7 +82,7 @@ def test_the_same_idempotency_key_starts_one_job(client: FlaskClient, service: F
         ("results", {"job_id": "a"}, "did you mean 'result'?"),
     ],
 )
-def test_wrong_arguments_are_told_with_what_to_type(
+def test_wrong_arguments_are_rejected_with_a_correct_example(
     client: FlaskClient, service: FakeService, tool: str, arguments: Answer, hint: str
 ) -> None:
     assert hint in complaint(client, tool, **arguments)
@@ -90,19 +90,21 @@ def test_wrong_arguments_are_told_with_what_to_type(
 
 
 @pytest.mark.parametrize("arguments", [[], "job", 7, True])
-def test_arguments_that_are_no_object_are_told_too(client: FlaskClient, arguments: Any) -> None:
+def test_arguments_that_are_no_object_are_rejected(client: FlaskClient, arguments: Any) -> None:
     body = message("tools/call", {"name": "status", "arguments": arguments})
 
     assert post(client, body).get_json()["result"]["isError"]
 
 
 @pytest.mark.parametrize("job_id", ["nosuch", "../../etc", "a/b", "x" * 150, "ü"])
-def test_what_is_not_there_is_told(client: FlaskClient, job_id: str) -> None:
+def test_an_unknown_job_is_not_found(client: FlaskClient, job_id: str) -> None:
     for tool in ("status", "wait", "cancel", "result", "report"):
         assert complaint(client, tool, job_id=job_id).startswith("not-found: ")
 
 
-def test_a_limit_is_told_with_what_is_left(client: FlaskClient, service: FakeService) -> None:
+def test_a_reached_limit_is_reported_with_the_remaining_quota(
+    client: FlaskClient, service: FakeService
+) -> None:
     service.failure = Refused("the tree is too deep", kind="limit-depth", left={"depth": 0})
 
     assert complaint(client, "orchestrate", request="x") == (
@@ -110,9 +112,7 @@ def test_a_limit_is_told_with_what_is_left(client: FlaskClient, service: FakeSer
     )
 
 
-def test_a_failure_of_the_server_is_told_without_its_inside(
-    client: FlaskClient, service: FakeService
-) -> None:
+def test_an_internal_error_hides_its_cause(client: FlaskClient, service: FakeService) -> None:
     service.failure = RuntimeError("secret place")
 
     assert complaint(client, "orchestrate", request="x") == (
@@ -170,9 +170,9 @@ def test_waiting_for_what_has_ended_answers_with_its_results(
         assert answer["final_report"].endswith("/FINAL_RESULT.md")
 
 
-@pytest.mark.parametrize(("place", "told"), [(1, True), (2, False), (None, None)])
-def test_whose_work_counts_among_candidates_is_told(
-    client: FlaskClient, service: FakeService, place: int | None, told: bool | None
+@pytest.mark.parametrize(("place", "chosen"), [(1, True), (2, False), (None, None)])
+def test_results_mark_the_chosen_candidate(
+    client: FlaskClient, service: FakeService, place: int | None, chosen: bool | None
 ) -> None:
     job = submitted(client, service)
     standing = CandidateRank(place=place, by=Criterion.SIZE, why="3 more lines") if place else None
@@ -181,7 +181,7 @@ def test_whose_work_counts_among_candidates_is_told(
 
     [result] = values(client, "result", job_id=job.id)["results"]
 
-    assert result.get("chosen") is told
+    assert result.get("chosen") is chosen
 
 
 def test_results_are_bounded_whatever_workers_leave(
@@ -224,7 +224,9 @@ def test_failed_workers_of_a_large_job_are_shown_first(
     assert answer["all_workers"] == f"GET /api/v1/jobs/{job.id}/workers?page=1&order=attention"
 
 
-def test_a_job_that_waits_for_a_person_says_so(client: FlaskClient, service: FakeService) -> None:
+def test_the_answer_names_the_need_of_a_job_that_waits_for_a_person(
+    client: FlaskClient, service: FakeService
+) -> None:
     job = submitted(client, service, tasks=[{"id": "ok", "command": "true"}])
     assert "needs" not in values(client, "status", job_id=job.id)
 
@@ -247,9 +249,7 @@ def test_short_outputs_leave_their_room_to_long_ones() -> None:
     assert summaries._share([10**6] * 10_000) >= summaries.SHORTEST_OUTPUT
 
 
-def test_what_agents_used_is_told_when_it_is_known(
-    client: FlaskClient, service: FakeService
-) -> None:
+def test_usage_is_in_the_answer_if_it_is_known(client: FlaskClient, service: FakeService) -> None:
     [worker] = service.workers_of(submitted(client, service))
     used = Usage(steps=3, input_tokens=10)
 
@@ -276,20 +276,20 @@ def test_one_worker_is_cancelled(client: FlaskClient, service: FakeService) -> N
 def test_comments_go_back_to_a_worker(client: FlaskClient, service: FakeService) -> None:
     job = submitted(client, service)
     service.end(job)
-    asked = {
+    arguments = {
         "job_id": job.id,
         "worker_id": "worker_1",
         "comments": [{"path": "a.py", "line": 3, "text": "Use the constant."}],
         "commit": TIP[:8],
     }
 
-    answer = values(client, "feedback", **asked)
+    answer = values(client, "feedback", **arguments)
 
     assert (answer["attempt"], answer["run"], answer["next"]) == (2, 2, "call wait")
     assert service.given and service.given.comments[0].line == 3
     service.end(job)
-    told = call(client, "feedback", **{**asked, "commit": "f" * 8})["content"][0]["text"]
-    assert told.startswith("outdated: ")
+    text = call(client, "feedback", **{**arguments, "commit": "f" * 8})["content"][0]["text"]
+    assert text.startswith("outdated: ")
 
 
 def test_one_worker_is_retried(client: FlaskClient, service: FakeService) -> None:
@@ -317,7 +317,7 @@ def test_logs_are_the_last_lines(client: FlaskClient, service: FakeService) -> N
     assert len(much) < LOG_CHARACTERS + 10
 
 
-def test_a_report_is_cut_and_says_where_all_of_it_is(
+def test_a_long_report_is_cut_with_the_path_of_the_whole(
     client: FlaskClient, service: FakeService
 ) -> None:
     job = submitted(client, service)

@@ -38,9 +38,9 @@ def test_brief_events_have_the_new_state(
     service.publish(job, EventKind.WORKER_USED, worker=worker, data=used)
     service.end(job)
 
-    found = dict(events(client, job, ""))
+    brief = dict(events(client, job, ""))
 
-    started, told = found["worker_started"], found["worker_used"]
+    started, used_event = brief["worker_started"], brief["worker_used"]
     assert {name: started[name] for name in ("seq", "k", "j", "w", "st")} == {
         "seq": 2,
         "k": "worker_started",
@@ -48,8 +48,8 @@ def test_brief_events_have_the_new_state(
         "w": "worker_1",
         "st": "running",
     }
-    assert (told["tokens"], told["cost"]) == (15, 0.1235)
-    assert found["job_submitted"]["st"] == "pending"
+    assert (used_event["tokens"], used_event["cost"]) == (15, 0.1235)
+    assert brief["job_submitted"]["st"] == "pending"
     assert "data" not in started
 
 

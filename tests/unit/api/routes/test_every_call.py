@@ -603,15 +603,15 @@ def test_invented_methods_make_no_series_of_their_own(client: FlaskClient) -> No
     assert 'method="other"' in metrics
 
 
-def test_a_worker_is_told_without_attempts_that_began_after_it_was_read(
+def test_a_worker_in_an_answer_has_no_attempts_that_began_after_it_was_read(
     client: FlaskClient, service: FakeService, job: Job
 ) -> None:
     (worker,) = service.workers_of(job)
     service.worker_key(worker)
 
-    (told,) = client.get(f"/api/v1/jobs/{job.id}").get_json()["workers"]
+    (answer,) = client.get(f"/api/v1/jobs/{job.id}").get_json()["workers"]
 
-    assert (told["status"], told["attempts"]) == ("pending", [])
+    assert (answer["status"], answer["attempts"]) == ("pending", [])
 
 
 def test_the_doctors_checks_are_for_admins(

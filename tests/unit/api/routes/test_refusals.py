@@ -1,4 +1,4 @@
-"""Rejected requests: every rejection is a problem document that says what to do."""
+"""Rejected requests: every rejection is a problem document that names the fix."""
 
 import json
 from http import HTTPStatus
@@ -60,7 +60,7 @@ def test_a_missing_key_is_shown_how_to_give_it(anonymous: FlaskClient, job: Job)
     assert found["example"].startswith("curl -X POST -H 'X-API-Key: ")
     assert found["example"].endswith(" http://localhost/api/v1/orchestrate")
     assert "Content-Type: application/json" in found["example"]
-    assert "curl" not in found["detail"], "it is told once"
+    assert "curl" not in found["detail"], "the example is not repeated"
     problem(anonymous.get(f"/api/v1/jobs/{job.id}"), 401, "unauthorized")
 
 
@@ -119,7 +119,7 @@ def test_the_maximum_depth_of_json_is_accepted(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("media_type", ["text/plain", "", "application/x-www-form-urlencoded"])
-def test_json_must_say_that_it_is_json(client: FlaskClient, media_type: str) -> None:
+def test_json_needs_its_content_type(client: FlaskClient, media_type: str) -> None:
     response = client.post(ORCHESTRATE, data='{"request": "x"}', content_type=media_type)
     problem(response, 415, "unsupported-media-type")
 
@@ -223,7 +223,7 @@ def test_a_wrong_value_is_pointed_at(
         ({"tasks": [{"id": "a/b", "title": "t"}]}, "/tasks/0/id: must be 1 to 128 letters, digits"),
     ],
 )
-def test_what_is_wrong_is_said_in_plain_words(
+def test_an_error_in_a_body_is_explained_in_plain_words(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], detail: str
 ) -> None:
     app = client.application
@@ -243,14 +243,14 @@ def test_what_is_wrong_is_said_in_plain_words(
         ("parent=" + "x" * 201, "/parent: must have at most 200 characters"),
     ],
 )
-def test_what_is_wrong_in_a_query_is_said_in_plain_words(
+def test_an_error_in_a_query_is_explained_in_plain_words(
     client: FlaskClient, query: str, detail: str
 ) -> None:
     found = problem(client.get(f"/api/v1/jobs?{query}"), 422, "invalid-request")
     assert found["detail"].startswith(detail)
 
 
-def test_a_body_that_is_too_large_is_told_the_limit(client: FlaskClient) -> None:
+def test_the_rejection_of_a_large_body_names_the_limit(client: FlaskClient) -> None:
     response = client.post(ORCHESTRATE, json={"request": "x" * 250_000})
     limit = client.application.config["MAX_CONTENT_LENGTH"]
     assert f"at most {limit} bytes" in problem(response, 413, "too-large")["detail"]
@@ -390,13 +390,13 @@ def test_a_wrong_idempotency_key_is_refused(client: FlaskClient, key: str) -> No
     problem(response, 422, "invalid-request")
 
 
-def test_a_cancel_says_nothing(client: FlaskClient, job: Job) -> None:
+def test_a_cancel_accepts_no_fields(client: FlaskClient, job: Job) -> None:
     path = f"/api/v1/jobs/{job.id}/cancel"
     problem(client.post(path, json={"force": True}), 422, "invalid-request")
     assert client.post(path, json={}).status_code == HTTPStatus.ACCEPTED
 
 
-def test_a_wrong_method_is_told_the_right_ones(client: FlaskClient, job: Job) -> None:
+def test_the_rejection_of_a_method_lists_the_allowed_methods(client: FlaskClient, job: Job) -> None:
     response = client.put(f"/api/v1/jobs/{job.id}")
     problem(response, 405, "method-not-allowed")
     assert {"GET", "DELETE"} <= set(response.headers["Allow"].split(", "))

@@ -6,7 +6,7 @@ from orchestrator.core.model.attempt.attempt_result import NO_USAGE, Usage
 PAID = Usage(steps=1, input_tokens=10, cost_usd=0.5)
 
 
-def test_a_sum_that_lacks_the_cost_of_one_says_so() -> None:
+def test_a_sum_without_the_cost_of_one_worker_is_partial() -> None:
     answer = usage_answer([PAID, Usage(steps=2, input_tokens=20)])
 
     assert (answer.steps, answer.cost_usd, answer.cost_partial) == (3, 0.5, True)

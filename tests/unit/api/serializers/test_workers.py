@@ -37,22 +37,22 @@ def a_row(**different: Any) -> WorkerRow:
     return row._replace(**different)
 
 
-def told(row: WorkerRow) -> dict[str, Any]:
+def answer_of(row: WorkerRow) -> dict[str, Any]:
     page = WorkerPage(workers=[row], total=1, labels={}, last_seq=7)
     return dict(json.loads(encoded(workers_answer(page, 1, 50, now=9.0)))["workers"][0])
 
 
 def test_a_row_is_encoded_without_a_warning() -> None:
     """The store returns a status as text, and the answer's status is a member."""
-    found = told(a_row())
+    found = answer_of(a_row())
     assert (found["status"], found["seconds"], found["files"]) == ("recursive_success", 2.0, 2)
 
 
 def test_the_time_of_a_worker_does_not_run_between_its_attempts() -> None:
     again = a_row(attempt=2, idle_seconds=1.5)
-    assert told(again)["seconds"] == 0.5
-    assert told(again._replace(status="running", ended_at=None))["seconds"] == 6.5
-    waiting = told(again._replace(status="pending", ended_at=None))
+    assert answer_of(again)["seconds"] == 0.5
+    assert answer_of(again._replace(status="running", ended_at=None))["seconds"] == 6.5
+    waiting = answer_of(again._replace(status="pending", ended_at=None))
     assert waiting.get("seconds") is None
 
 

@@ -4,11 +4,11 @@ from orchestrator.api.socket_loop.socket_loop import Timers
 
 
 def due(timers: Timers[str], now: float) -> list[str]:
-    said: list[str] = []
+    owners: list[str] = []
     for call, owner in timers.take_due(now):
         call()
-        said.append(owner)
-    return said
+        owners.append(owner)
+    return owners
 
 
 def nothing() -> None:
