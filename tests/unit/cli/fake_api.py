@@ -21,7 +21,7 @@ ENDED = ("completed", "partial", "failed", "cancelled")
 
 @dataclass
 class FakeJob:
-    """A job that ends when a test says so."""
+    """A job that a test ends."""
 
     job_id: str
     body: dict[str, Any]
@@ -32,7 +32,7 @@ class FakeJob:
     events: list[dict[str, Any]] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def tell(self, kind: str, worker: str | None = None, **data: Any) -> None:
+    def emit(self, kind: str, worker: str | None = None, **data: Any) -> None:
         with self.changed:
             event = {"seq": len(self.events) + 1, "job_id": self.job_id, "kind": kind, "at": AT}
             self.events.append({**event, "worker_id": worker, "data": data})
@@ -42,16 +42,16 @@ class FakeJob:
         self.changed.wait_for(lambda: len(self.events) > seen or self.status in ENDED, 10)
 
     def begin(self) -> None:
-        self.tell("job_submitted", request=self.body["request"], depth=0)
-        self.tell("worker_started", "worker_1", attempt=1, agent="shell")
+        self.emit("job_submitted", request=self.body["request"], depth=0)
+        self.emit("worker_started", "worker_1", attempt=1, agent="shell")
 
     def end(self, status: str | None = None) -> None:
         with self.changed:
             if self.status in ENDED:
                 return
             self.status = status or self.outcome
-            self.tell("worker_ended", "worker_1", status=self.worker_status, reason="")
-            self.tell("job_ended", status=self.status)
+            self.emit("worker_ended", "worker_1", status=self.worker_status, reason="")
+            self.emit("job_ended", status=self.status)
 
     @property
     def worker_status(self) -> str:

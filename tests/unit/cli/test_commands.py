@@ -44,21 +44,19 @@ def test_the_first_line_has_the_number_of_workers_that_auto_means(tmp_path: Path
 @pytest.mark.parametrize(
     "url", ["http://127.0.0.1:1", "http://[::1]:1", "http://0.0.0.0:1", "https://0.0.0.0:1"]
 )
-def test_the_start_line_says_when_other_machines_reach_the_server(
-    url: str, capsys: Capture
-) -> None:
+def test_the_start_line_warns_if_other_machines_reach_the_server(url: str, capsys: Capture) -> None:
     serve_command._print_address(url, Path("/shop"))
-    said = capsys.readouterr().err
-    assert said.startswith(f"serving at {url} for the project /shop")
-    assert ("other machines can reach this address" in said) is ("0.0.0.0" in url)
-    assert ("plain HTTP" in said) is (url == "http://0.0.0.0:1")
+    err = capsys.readouterr().err
+    assert err.startswith(f"serving at {url} for the project /shop")
+    assert ("other machines can reach this address" in err) is ("0.0.0.0" in url)
+    assert ("plain HTTP" in err) is (url == "http://0.0.0.0:1")
 
 
-def test_the_start_line_says_that_only_a_proxy_reaches_the_server(capsys: Capture) -> None:
+def test_the_start_line_states_that_only_proxies_may_call_the_server(capsys: Capture) -> None:
     serve_command._print_address("http://0.0.0.0:1", Path("/shop"), True)
-    said = capsys.readouterr().err
-    assert said.endswith("; only the proxies of api.trusted_proxies may call this address\n")
-    assert "plain HTTP" not in said
+    err = capsys.readouterr().err
+    assert err.endswith("; only the proxies of api.trusted_proxies may call this address\n")
+    assert "plain HTTP" not in err
 
 
 def test_submit_prints_the_id_and_nothing_else(
@@ -119,7 +117,7 @@ def test_submit_takes_a_plan_file_and_flags_win_over_it(
 
 
 @pytest.mark.parametrize(("tasks", "is_shown"), [("tasks: []\n", True), ("", False)])
-def test_a_plan_whose_tasks_are_empty_is_split_and_says_so(
+def test_a_plan_whose_tasks_are_empty_is_split_with_a_note(
     served: FakeApi,
     orchestrator: Orchestrator,
     tmp_path: Path,
@@ -133,8 +131,8 @@ def test_a_plan_whose_tasks_are_empty_is_split_and_says_so(
     assert orchestrator("submit", "--plan", str(plan)) == ExitCode.OK
 
     assert served.jobs["j1"].body["request"] == "Build"
-    told = "plan.yaml: 'tasks' is empty, so a planner splits the request into tasks\n"
-    assert capsys.readouterr().err == (told if is_shown else "")
+    note = "plan.yaml: 'tasks' is empty, so a planner splits the request into tasks\n"
+    assert capsys.readouterr().err == (note if is_shown else "")
 
 
 def test_a_plan_comes_by_standard_input(
@@ -152,7 +150,7 @@ def test_a_plan_comes_by_standard_input(
     assert "standard input:1:8: " in capsys.readouterr().err
 
 
-def test_the_group_of_a_job_says_how_to_show_the_job(
+def test_the_group_job_names_the_command_that_shows_a_job(
     orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     assert orchestrator("job", "bcb80250") == ExitCode.USAGE
@@ -164,7 +162,7 @@ def test_the_group_of_a_job_says_how_to_show_the_job(
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
+    ("typed", "error"),
     [
         (["stauts"], "Error: unknown command 'stauts'; did you mean 'status'?"),
         (["zzzz"], "Error: unknown command 'zzzz'; list all commands: bin/orchestrator help"),
@@ -188,11 +186,11 @@ def test_the_group_of_a_job_says_how_to_show_the_job(
         ),
     ],
 )
-def test_a_mistyped_command_is_told_with_what_is_near(
-    orchestrator: Orchestrator, capsys: Capture, typed: list[str], told: str
+def test_an_error_for_a_mistyped_command_names_the_nearest(
+    orchestrator: Orchestrator, capsys: Capture, typed: list[str], error: str
 ) -> None:
     assert orchestrator(*typed) == ExitCode.USAGE
-    assert capsys.readouterr().err.rstrip().endswith(told)
+    assert capsys.readouterr().err.rstrip().endswith(error)
 
 
 @pytest.mark.parametrize(
@@ -228,7 +226,7 @@ def test_a_plan_with_nothing_to_do_is_refused(
     assert orchestrator("submit", "Say this", "--plan", str(plan)) == ExitCode.OK
 
 
-def test_a_wrong_plan_is_told_with_its_line_and_nothing_is_submitted(
+def test_an_error_in_a_plan_is_named_with_its_line_and_nothing_is_submitted(
     served: FakeApi, orchestrator: Orchestrator, tmp_path: Path, capsys: Capture
 ) -> None:
     plan = tmp_path / "plan.yaml"
@@ -288,7 +286,7 @@ def test_wait_that_runs_out_of_time_exits_124(
     assert "j1 is still running" in capsys.readouterr().err
 
 
-def test_wait_says_that_it_waits_for_the_server_and_until_when(
+def test_wait_reports_until_when_it_retries_a_missing_server(
     orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     nobody, began = "http://127.0.0.1:1", time.monotonic()
@@ -302,7 +300,7 @@ def test_wait_says_that_it_waits_for_the_server_and_until_when(
     assert len(re.findall(awaited, err, re.MULTILINE)) == 1
 
 
-def test_wait_goes_on_until_the_job_has_ended(served: FakeApi, orchestrator: Orchestrator) -> None:
+def test_wait_waits_until_the_job_has_ended(served: FakeApi, orchestrator: Orchestrator) -> None:
     served.end_at_once = False
     orchestrator("submit", "x")
     threading.Timer(0.2, served.jobs["j1"].end).start()
@@ -343,7 +341,7 @@ def test_a_long_value_does_not_widen_the_table_of_settings(
     assert max(map(len, lines.values())) > 100, "no value is cut"
 
 
-def test_cancelling_a_job_that_has_ended_says_that_nothing_was_cancelled(
+def test_cancelling_a_job_that_has_ended_reports_that_nothing_was_cancelled(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     orchestrator("submit", "x")
@@ -444,7 +442,7 @@ def test_logs_of_a_job_elsewhere_come_from_the_server(
 
 
 @pytest.mark.parametrize("command", ["status", "wait", "cancel", "retry", "report", "logs"])
-def test_an_unknown_job_exits_3_and_says_what_to_type_next(
+def test_an_unknown_job_exits_3_and_names_the_next_command(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture, command: str
 ) -> None:
     assert orchestrator(command, "nope") == ExitCode.NOT_FOUND
@@ -462,7 +460,7 @@ def test_the_list_of_jobs_is_no_way_to_a_report_that_is_not_there(capsys: Captur
 
 
 @pytest.mark.parametrize("arguments", [["submit", "x"], ["cancel", "j1"], ["pause", "j1"]])
-def test_without_a_server_it_exits_5_and_says_how_to_start_one(
+def test_without_a_server_commands_exit_5_and_name_the_command_that_starts_one(
     orchestrator: Orchestrator, capsys: Capture, arguments: list[str]
 ) -> None:
     assert orchestrator(*arguments) == ExitCode.UNREACHABLE

@@ -75,9 +75,9 @@ def test_a_name_with_a_typing_error_is_answered_with_the_task(
 ) -> None:
     assert orchestrator(command, "j1", "prase") == ExitCode.NOT_FOUND
 
-    said = capsys.readouterr().err
-    assert "job j1 has no worker or task 'prase'; did you mean 'parse'?" in said
-    assert "bin/orchestrator status j1" in said
+    err = capsys.readouterr().err
+    assert "job j1 has no worker or task 'prase'; did you mean 'parse'?" in err
+    assert "bin/orchestrator status j1" in err
 
 
 def test_merge_also_takes_the_ids_of_child_jobs(

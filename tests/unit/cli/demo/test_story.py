@@ -38,11 +38,11 @@ def test_each_part_that_happened_has_a_line() -> None:
     ]
 
 
-def test_nothing_is_said_of_workers_that_failed() -> None:
+def test_failed_workers_are_only_counted() -> None:
     assert story(task("worker_1", "failed"), task("worker_2", "failed")) == [
         "2 workers ran in parallel"
     ]
 
 
-def test_nothing_is_said_without_a_log() -> None:
+def test_without_a_log_the_story_is_empty() -> None:
     assert story(log="") == []

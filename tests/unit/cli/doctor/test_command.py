@@ -34,7 +34,7 @@ def checks(orchestrator: Orchestrator, capsys: Capture, **variables: str) -> Che
     return {check["name"]: check for check in json.loads(capsys.readouterr().out)["checks"]}
 
 
-def test_every_failure_says_how_to_mend_it(
+def test_every_failure_has_a_line_with_its_fix(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     (folder / "config.yaml").chmod(0o644)
@@ -86,7 +86,7 @@ def test_a_containment_that_does_not_work_is_a_failure(
     assert "apt-get install bubblewrap" in check["fix"]
 
 
-def test_a_limit_that_the_containment_does_not_hold_is_told(
+def test_a_limit_that_the_containment_does_not_enforce_is_noted(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     limits = "{cpu: 0.5, open_files: 64}"
@@ -126,7 +126,7 @@ def test_a_missing_key_and_a_wrong_setting_are_failures(
     assert check["ok"] is False and "config.yaml:2" in check["message"]
 
 
-def test_a_key_that_looks_like_an_example_is_told(
+def test_a_key_that_looks_like_an_example_is_noted(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     assert checks(orchestrator, capsys)["api key"]["message"] == "present"
@@ -136,7 +136,7 @@ def test_a_key_that_looks_like_an_example_is_told(
     assert check["ok"] is None and "is a published example" in check["message"]
 
 
-def test_a_port_that_another_program_uses_is_a_note_that_says_what_happens(
+def test_a_port_in_use_is_noted_with_its_effect(
     orchestrator: Orchestrator, capsys: Capture, free_port: str
 ) -> None:
     variables = {"ORCHESTRATOR_API__PORT": free_port}
@@ -181,7 +181,9 @@ def test_a_server_with_another_key_is_a_failure(
     assert check["ok"] is False and "restart the server" in check["fix"]
 
 
-def test_a_stale_record_is_told(folder: Path, orchestrator: Orchestrator, capsys: Capture) -> None:
+def test_a_stale_record_is_reported(
+    folder: Path, orchestrator: Orchestrator, capsys: Capture
+) -> None:
     record = folder / "workspace" / "server.json"
     record.write_text('{"url": "http://127.0.0.1:1", "pid": 4194305, "started_at": 1}')
     assert "stale" in checks(orchestrator, capsys)["server"]["message"]

@@ -36,8 +36,8 @@ def test_a_server_that_runs_older_code_is_named(
     module.touch()
     monkeypatch.setattr(server_record, "FOLDER", folder)
     record = folder / "workspace" / "server.json"
-    found = {"version": version, "started_at": module.stat().st_ctime - changed}
-    record.write_text(json.dumps({**json.loads(record.read_text()), **found}))
+    facts = {"version": version, "started_at": module.stat().st_ctime - changed}
+    record.write_text(json.dumps({**json.loads(record.read_text()), **facts}))
     monkeypatch.setattr(server_record, "SLACK_SECONDS", 1e9)
 
     orchestrator("doctor", "--json")
@@ -52,8 +52,8 @@ def test_a_server_that_runs_older_code_is_named(
             check["fix"] == f"restart the server: kill {os.getpid()}; then: bin/orchestrator serve"
         )
     assert orchestrator("submit", "x") == ExitCode.OK
-    said = "the running server still uses the previous code"
-    assert (said in capsys.readouterr().err) == is_older
+    warning = "the running server still uses the previous code"
+    assert (warning in capsys.readouterr().err) == is_older
 
 
 def node(name: str, state: str, **given: Any) -> dict[str, Any]:

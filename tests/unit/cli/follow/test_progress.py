@@ -33,17 +33,17 @@ def counters(progress: ProgressLines) -> str:
 
 
 @pytest.mark.parametrize(
-    ("facts", "said"),
+    ("facts", "awaited"),
     [
         ({"child_job_ids": [], "locks": ["db", "src"]}, "lock db, src"),
         ({"child_job_ids": ["c1"], "locks": ["db"]}, "child job c1 and lock db"),
         ({}, "child jobs"),
     ],
 )
-def test_what_a_worker_waits_for_is_told(facts: dict[str, Any], said: str) -> None:
+def test_a_waiting_worker_names_what_it_waits_for(facts: dict[str, Any], awaited: str) -> None:
     line = ProgressLines().take(event("worker_waiting", "worker_2", **facts))
 
-    assert line == f"worker_2 waiting for {said}; slot released"
+    assert line == f"worker_2 waiting for {awaited}; slot released"
 
 
 def test_the_tasks_of_a_plan_are_counted() -> None:
@@ -54,7 +54,7 @@ def test_the_tasks_of_a_plan_are_counted() -> None:
     assert lines == ["job j1: 1 task, planned by claude", "job j1: 2 tasks, planned by claude"]
 
 
-def test_a_worker_is_told_from_start_to_end() -> None:
+def test_the_lines_of_a_worker_from_start_to_end() -> None:
     progress = ProgressLines()
 
     lines = [
@@ -106,7 +106,7 @@ def test_a_worker_that_is_sent_back_is_retrying_only_if_a_retry_follows() -> Non
     ]
 
 
-def test_an_agent_that_is_passed_over_is_told() -> None:
+def test_an_agent_fallback_has_a_line_with_its_reason() -> None:
     facts = {"agent": "claude", "instead": "codex", "reason": "its key was refused"}
 
     lines = [
@@ -208,7 +208,7 @@ def test_tables_align_and_keep_rows_on_one_line() -> None:
     assert table([("A", "B"), ("long one", "x\ny")]) == "A         B\nlong one  x y"
 
 
-def test_the_first_line_that_says_something_is_shown() -> None:
+def test_the_first_line_with_text_is_shown() -> None:
     assert first_line("\n\n# Title\nmore", 80) == "Title"
     assert first_line("x" * 90, 10) == "xxxxxxx..."
     assert printable("a\ud800b\r") == "ab"
@@ -238,24 +238,24 @@ def test_a_refused_child_job_is_news_of_the_worker_and_not_its_end() -> None:
 
 
 def test_lines_of_rare_events_name_the_object_and_the_cause() -> None:
-    def said(kind: str, worker: str | None = None, **data: object) -> str | None:
+    def line_of(kind: str, worker: str | None = None, **data: object) -> str | None:
         return ProgressLines().take(event(kind, worker, **data))
 
     late = {"ended": "exit code 0", "record": "salvage/1"}
-    assert said("late_result", "worker_3", taken=True, **late) == (
+    assert line_of("late_result", "worker_3", taken=True, **late) == (
         "worker_3: late result accepted (exit code 0)"
     )
-    assert said("late_result", "worker_3", taken=False, **late) == (
+    assert line_of("late_result", "worker_3", taken=False, **late) == (
         "worker_3: late result not used (exit code 0); saved in salvage/1"
     )
     order = {"order": ["worker_5", "worker_6"], "task_id": "docs"}
-    assert said("candidate_chosen", "worker_5", reason="8 fewer lines", **order) == (
+    assert line_of("candidate_chosen", "worker_5", reason="8 fewer lines", **order) == (
         "docs: worker_5 chosen of 2 candidates (8 fewer lines)"
     )
-    assert said("planner_started", "planner", agent="claude") == "job j1: claude is planning"
-    assert said("job_retried", workers=2) == "job j1: retrying 2 tasks that did not succeed"
-    assert said("job_cancel_requested") == "stopping job j1 ..."
-    assert said("gates_started", "worker_1", gates=["secrets", "ruff"]) == (
+    assert line_of("planner_started", "planner", agent="claude") == "job j1: claude is planning"
+    assert line_of("job_retried", workers=2) == "job j1: retrying 2 tasks that did not succeed"
+    assert line_of("job_cancel_requested") == "stopping job j1 ..."
+    assert line_of("gates_started", "worker_1", gates=["secrets", "ruff"]) == (
         "worker_1 running gates: secrets, ruff"
     )
 
@@ -266,7 +266,7 @@ def test_the_time_left_comes_from_tasks_of_the_job_that_are_done() -> None:
     for number in (1, 2, 3):
         progress.take(event("worker_started", f"worker_{number}", at=100.0, agent="shell"))
     progress.take(event("worker_ended", "worker_1", at=110.0, status="success"))
-    assert progress.seconds_left(110.0) is None, "one task tells nothing about the others"
+    assert progress.seconds_left(110.0) is None, "one task is no basis for an estimate"
     progress.take(event("worker_ended", "worker_2", at=114.0, status="success"))
 
     # 12 s each: three are queued, one has run for 14 s, and at most three ran in parallel.
@@ -274,7 +274,7 @@ def test_the_time_left_comes_from_tasks_of_the_job_that_are_done() -> None:
     assert counters(progress).startswith("2/6 done, 1 running, 3 queued")
 
 
-def test_costs_are_summed_over_workers_and_their_lack_is_told() -> None:
+def test_costs_are_summed_and_an_unknown_cost_makes_the_sum_a_minimum() -> None:
     progress = ProgressLines()
     progress.take(event("job_submitted", tasks=2))
     for worker, cost in (("worker_1", 0.10), ("worker_1", 0.30), ("worker_2", 0.12)):
@@ -319,7 +319,7 @@ def test_text_is_cut_by_the_columns_that_it_takes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "asked"),
+    ("environ", "wanted"),
     [
         ({}, None),
         ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
@@ -329,33 +329,33 @@ def test_text_is_cut_by_the_columns_that_it_takes() -> None:
         ({"FORCE_COLOR": "0"}, None),
     ],
 )
-def test_colours_are_for_terminals_unless_the_environment_says_otherwise(
-    environ: dict[str, str], asked: bool | None
+def test_environment_variables_decide_on_colors_before_the_terminal(
+    environ: dict[str, str], wanted: bool | None
 ) -> None:
-    assert wants_color(environ) is asked
+    assert wants_color(environ) is wanted
 
 
-def test_gates_are_told_by_what_they_run_on_and_by_their_outcome() -> None:
-    def said(kind: str, **data: object) -> str | None:
+def test_lines_of_gates_name_the_tree_and_the_outcome() -> None:
+    def line_of(kind: str, **data: object) -> str | None:
         return ProgressLines().take(
             {"kind": kind, "job_id": "j", "worker_id": "worker_1", "data": data}
         )
 
-    assert said("gate_run_started", gate="pytest", on="base commit") == (
+    assert line_of("gate_run_started", gate="pytest", on="base commit") == (
         "worker_1: running gate pytest on the base commit"
     )
     slow = {"gate": "pytest", "on": "merged result", "seconds": 12.0}
-    assert said("gate_run_ended", **slow) == (
+    assert line_of("gate_run_ended", **slow) == (
         "worker_1: gate pytest on the merged result ended after 12 s"
     )
-    assert said("gate_run_ended", **{**slow, "seconds": 0.4}) is None
-    assert said("gate_run_ended", **{**slow, "on": "worker_1"}) is None
+    assert line_of("gate_run_ended", **{**slow, "seconds": 0.4}) is None
+    assert line_of("gate_run_ended", **{**slow, "on": "worker_1"}) is None
     why = "tests already fail on the base commit: ModuleNotFoundError: requests"
     unrun = {"gate": "pytest", "outcome": "did_not_run", "cause": "fails_at_base", "note": why}
-    assert said("gate_ended", **unrun) == f"worker_1: gate pytest did not run: {why}"
-    found = {"gate": "ruff", "outcome": "failed", "seconds": 2.0, "failures": ["a.py:1: x"]}
-    assert said("gate_ended", **found) == "worker_1: gate ruff failed after 2.0 s: a.py:1: x"
-    assert said("gate_ended", **{**unrun, "cause": "nothing_changed"}) is None
+    assert line_of("gate_ended", **unrun) == f"worker_1: gate pytest did not run: {why}"
+    failed = {"gate": "ruff", "outcome": "failed", "seconds": 2.0, "failures": ["a.py:1: x"]}
+    assert line_of("gate_ended", **failed) == "worker_1: gate ruff failed after 2.0 s: a.py:1: x"
+    assert line_of("gate_ended", **{**unrun, "cause": "nothing_changed"}) is None
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_gates_are_told_by_what_they_run_on_and_by_their_outcome() -> None:
         ({"answer": "reject", "by": ""}, "worker_1 rejected by its timeout"),
     ],
 )
-def test_an_answer_to_a_question_is_told_in_the_past_tense(data: dict[str, str], line: str) -> None:
+def test_an_answer_to_a_question_is_in_the_past_tense(data: dict[str, str], line: str) -> None:
     event = {"kind": "question_answered", "job_id": "j", "worker_id": "worker_1", "data": data}
 
     assert ProgressLines().take(event) == line
@@ -382,7 +382,7 @@ def test_each_kind_of_event_is_followed(kind: str) -> None:
     lines.take({"kind": EventKind.JOB_RETRIED, "job_id": "j", "data": {}})
 
 
-def test_the_cancel_of_one_worker_is_told() -> None:
+def test_the_cancel_of_one_worker_has_a_line() -> None:
     event = {"kind": "worker_cancel_requested", "job_id": "j", "worker_id": "worker_1"}
 
     assert ProgressLines().take(event | {"data": {"by": "me"}}) == "stopping worker_1 ..."

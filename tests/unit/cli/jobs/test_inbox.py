@@ -85,10 +85,10 @@ def test_the_inbox_as_json_is_the_answer_of_the_server(
     assert json.loads(capsys.readouterr().out)["needs"] == [NEED]
 
 
-def test_an_empty_inbox_says_so(
+def test_an_empty_inbox_has_a_message(
     needs: list[dict[str, Any]], orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert orchestrator("inbox") == 0
 
-    said = capsys.readouterr()
-    assert (said.out, said.err) == ("", "no job waits for you\n")
+    output = capsys.readouterr()
+    assert (output.out, output.err) == ("", "no job waits for you\n")

@@ -148,7 +148,7 @@ def test_a_server_is_started_and_stopped_again(product: Path, start: Run, port: 
     assert "serving at" in (product / "logs" / "server.log").read_text()
 
 
-def test_a_key_that_looks_like_an_example_is_told(product: Path, start: Run) -> None:
+def test_a_key_that_looks_like_an_example_is_warned_about(product: Path, start: Run) -> None:
     assert "published example" not in finish(start("run", "x"))[2]
 
     (product / "config.yaml").write_text("api:\n  api_key: your-secret-key-here\n")
@@ -180,19 +180,19 @@ def test_the_server_stays_when_asked_and_is_used_by_the_next_run(product: Path, 
     assert "started the server" not in second[2]
 
 
-def test_wrong_settings_are_told_while_a_server_runs_too(product: Path, start: Run) -> None:
+def test_wrong_settings_are_rejected_also_while_a_server_runs(product: Path, start: Run) -> None:
     config = product / "config.yaml"
     finish(start("run", "x", "--keep-server"))
     with config.open("a") as file:
         file.write("workrs: {max_workers: 2}\n")
     wrong = finish(start("run", "y", "--keep-server"))
     config.write_text(config.read_text().replace("workrs", "workers"))
-    mended = finish(start("run", "y", "--keep-server"))
+    repaired = finish(start("run", "y", "--keep-server"))
 
     assert (wrong[0], wrong[1]) == (ExitCode.USAGE, "")
     assert "config.yaml:3:1: workrs: unknown section (did you mean 'workers'?)" in wrong[2]
-    assert mended[0] == ExitCode.OK
-    assert "the running server still uses the previous config.yaml" in mended[2]
+    assert repaired[0] == ExitCode.OK
+    assert "the running server still uses the previous config.yaml" in repaired[2]
 
 
 def test_a_command_needs_no_variable_that_the_running_server_has(product: Path, start: Run) -> None:
@@ -203,7 +203,7 @@ def test_a_command_needs_no_variable_that_the_running_server_has(product: Path, 
     assert finish(start("run", "y", "--keep-server"))[0] == ExitCode.OK
 
 
-def test_a_taken_port_is_told_and_a_free_one_used(start: Run, port: int) -> None:
+def test_a_port_in_use_is_reported_and_a_free_port_is_used(start: Run, port: int) -> None:
     with closing(socket.create_server(("127.0.0.1", port))):
         code, _, err = finish(start("run", "x"))
 
@@ -229,9 +229,7 @@ def test_after_a_crash_the_configured_port_wins_over_the_one_the_server_had(
     assert f"started the server at http://127.0.0.1:{had}" in taken
 
 
-def test_a_server_that_does_not_start_is_told_with_the_end_of_its_log(
-    product: Path, start: Run
-) -> None:
+def test_a_failed_server_start_shows_the_end_of_its_log(product: Path, start: Run) -> None:
     log = product / "logs" / "server.log"
     log.parent.mkdir()
     log.write_text("of a server before this one\n")
@@ -256,7 +254,7 @@ def test_the_server_checks_a_plan_before_it_starts(product: Path, start: Run) ->
     assert "serving at" not in (product / "logs" / "server.log").read_text()
 
 
-def test_a_plan_that_a_running_server_rejects_is_told_with_its_line(
+def test_a_plan_that_a_running_server_rejects_is_named_with_its_line(
     product: Path, start: Run
 ) -> None:
     (product / "plan.yaml").write_text(WRONG_PLAN)
@@ -401,10 +399,10 @@ def read_until(process: subprocess.Popen[str], text: str) -> None:
     for line in process.stderr:
         if text in line:
             return
-    pytest.fail(f"it ended without saying {text!r}")
+    pytest.fail(f"it ended without printing {text!r}")
 
 
-def test_the_server_goes_on_for_the_jobs_of_others(product: Path, start: Run) -> None:
+def test_the_server_keeps_running_for_the_jobs_of_others(product: Path, start: Run) -> None:
     process = start("run", "x", FAKE="slow")
     read_until(process, "worker_1 started")
     assert finish(start("submit", "of others"))[:2] == (0, "j2\n")
@@ -430,7 +428,7 @@ def test_who_uses_a_left_server_last_stops_it(product: Path, start: Run) -> None
     assert server_of(product) is None
 
 
-def test_a_job_that_ended_just_before_its_server_is_told_by_the_workspace(
+def test_the_workspace_has_the_outcome_of_a_job_that_ended_just_before_its_server(
     product: Path, start: Run
 ) -> None:
     process = start("run", "x", FAKE="slow")

@@ -31,8 +31,8 @@ LONG_AGO = "2020-01-02T03:04:05+00:00"
 
 def task(worker: str, status: str = "success", **more: Any) -> dict[str, Any]:
     job = "c1" if worker.count("_") > 1 else "root"
-    says = f"{worker} says"
-    return {"worker_id": worker, "job_id": job, "status": status, "output": says, **more}
+    output = f"{worker} says"
+    return {"worker_id": worker, "job_id": job, "status": status, "output": output, **more}
 
 
 def write_job(folder: Path, job_id: str, status: str = "completed", **more: Any) -> Path:
@@ -146,7 +146,7 @@ def test_unfinished_jobs_without_a_server_are_named_with_the_command_that_contin
         )
 
 
-def test_a_list_that_is_empty_says_of_what(
+def test_an_empty_list_names_its_filter(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     orchestrator("jobs")
@@ -418,7 +418,7 @@ def test_an_age_has_a_unit_and_a_sensible_number(orchestrator: Orchestrator, age
     assert orchestrator("clean", "--older-than", age) == ExitCode.USAGE
 
 
-def test_config_show_hides_the_key_and_says_where_values_come_from(
+def test_config_show_hides_the_key_and_names_the_origin_of_values(
     orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     code = orchestrator("config", "show", "--origin", "--json", ORCHESTRATOR_API__PORT="8123")
@@ -429,7 +429,7 @@ def test_config_show_hides_the_key_and_says_where_values_come_from(
     assert "fake" not in json.dumps(shown)
 
 
-def test_config_check_tells_every_problem_with_its_place(
+def test_config_check_reports_every_problem_with_its_place(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     assert orchestrator("config", "check") == ExitCode.OK
@@ -442,7 +442,7 @@ def test_config_check_tells_every_problem_with_its_place(
     assert "config.yaml:4" in err and "max_workers" in err
 
 
-def test_config_check_tells_what_a_server_would_refuse(
+def test_config_check_reports_settings_that_a_server_would_reject(
     folder: Path, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     with (folder / "config.yaml").open("a") as file:

@@ -110,12 +110,12 @@ def test_scripts_name_paths_as_commands_do(tmp_path: Path, place: str) -> None:
     for name in ("install.sh", "check-status.sh"):
         shutil.copy(FOLDER / name, folder)
 
-    def said(name: str, *arguments: str) -> str:
+    def output_of(name: str, *arguments: str) -> str:
         command = ["bash", str(folder / name), *arguments]
         done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
         return done.stdout + done.stderr
 
     script = path_here("install.sh", str(folder), str(directory))
-    assert f"unknown option '--odd'; see {script} --help" in said("install.sh", "--odd")
+    assert f"unknown option '--odd'; see {script} --help" in output_of("install.sh", "--odd")
     script = path_here("quick-start.sh", str(folder), str(directory))
-    assert f'No jobs yet. Try: {script} "Survey' in said("check-status.sh")
+    assert f'No jobs yet. Try: {script} "Survey' in output_of("check-status.sh")

@@ -61,11 +61,11 @@ from tests.unit.core.factories import a_job
         ),
     ],
 )
-def test_what_was_used_is_told_in_a_line(usage: dict[str, Any], line: str) -> None:
+def test_usage_is_one_line(usage: dict[str, Any], line: str) -> None:
     assert used_line(usage) == line
 
 
-def test_caps_are_told_in_a_line() -> None:
+def test_caps_are_one_line() -> None:
     caps = {"max_steps": 10, "max_tokens": 20_000, "max_cost_usd": 2.5}
     assert cap_line(caps) == "Caps:   10 steps, 20,000 tokens, $2.50"
     assert cap_line({}) == ""
@@ -82,7 +82,7 @@ def test_an_estimate_of_little_is_not_nothing(cost: float | None, words: str) ->
 
 
 @pytest.mark.parametrize("lines", [summary_lines, status_lines])
-def test_candidates_that_were_not_taken_are_told_from_the_one_that_was(lines: Any) -> None:
+def test_candidates_that_were_not_chosen_are_marked(lines: Any) -> None:
     row = {"status": "success", "output": "done"}
     tasks = [{**row, "worker_id": f"worker_{n}", "chosen": n == 2} for n in (1, 2)]
     answer = {"job_id": "j", "status": "completed", "results": {"tasks": tasks}}
@@ -99,12 +99,12 @@ def line_of(width: int = 120, /, **task: object) -> str:
 
 
 def test_a_worker_is_shown_with_the_first_and_the_last_line_of_its_answer() -> None:
-    said = "# Added the cart\n\nwith tests\n\n```\nx\n```\nThe price of zero is open.\n"
-    task = {"worker_id": "worker_1", "status": "success", "output": said}
+    answer = "# Added the cart\n\nwith tests\n\n```\nx\n```\nThe price of zero is open.\n"
+    task = {"worker_id": "worker_1", "status": "success", "output": answer}
     assert line_of(**task) == "Added the cart ... The price of zero is open."
-    assert line_of(**{**task, "output": said + "\n| a | table |\n"}) == line_of(**task)
+    assert line_of(**{**task, "output": answer + "\n| a | table |\n"}) == line_of(**task)
     assert line_of(60, **task) == "Added the cart"
-    assert line_of(40, **{**task, "output": said.removeprefix("# ")}) == "The price of zero..."
+    assert line_of(40, **{**task, "output": answer.removeprefix("# ")}) == "The price of zero..."
     assert line_of(60, **{**task, "output": "Yes\nNo"}) == "Yes ... No"
     assert line_of(**{**task, "output": "one line\n"}) == "one line"
     assert line_of(**{**task, "output": ""}) != ""
@@ -360,22 +360,22 @@ FACTS: dict[str, tuple[Any, list[str]]] = {
 
 
 #: Facts that say nothing about the outcome.
-NOT_TOLD = {"landed"}
+NOT_SHOWN = {"landed"}
 
 
-@pytest.mark.parametrize("fact", sorted({each.name for each in fields(JobFacts)} - NOT_TOLD))
+@pytest.mark.parametrize("fact", sorted({each.name for each in fields(JobFacts)} - NOT_SHOWN))
 @pytest.mark.parametrize("lines", [summary_lines, status_lines])
 def test_every_fact_of_a_job_reaches_the_last_lines(lines: Any, fact: str) -> None:
-    given, words = FACTS[fact]
+    value, words = FACTS[fact]
     state = MergeState.FAILED if fact == "merge_error" else MergeState.IN_PART
-    facts = JobFacts(**{"missing": (LOST,), fact: given})
+    facts = JobFacts(**{"missing": (LOST,), fact: value})
     ended = a_job(id="j", root_id="j", status=JobStatus.PARTIAL, merge_state=state, facts=facts)
     answer = {"job_id": "j", "status": "partial", "reason": reason_of(ended)}
 
     shown = lines(answer, 60)
 
-    told = " ".join(map(str.strip, shown)).partition(" Why: ")[2]
-    assert [each for each in words if each not in told] == [], told
+    reason = " ".join(map(str.strip, shown)).partition(" Why: ")[2]
+    assert [each for each in words if each not in reason] == [], reason
     assert [line for line in shown if len(line) > 60 and "bin/orchestrator" not in line] == []
 
 

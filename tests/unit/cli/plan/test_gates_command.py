@@ -39,7 +39,7 @@ def test_what_would_be_run_is_listed_with_why(
     assert "cargo test --no-fail-fast" in capsys.readouterr().out
 
 
-def test_switched_off_gates_are_said_to_be(
+def test_the_command_names_the_setting_that_turned_gates_off(
     context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     off = CliContext(folder=context.folder, environ={"ORCHESTRATOR_GATES__RUN": "off"})

@@ -122,8 +122,8 @@ def test_a_review_without_candidates_is_refused(
 
     for arguments in (["--plan", plan, "--review"], ["x", "--review"]):
         assert execute([command, *arguments], context) == ExitCode.USAGE
-        said = capsys.readouterr().err
-        assert "needs a task with several agents" in said and "--yaml > plan.yaml" in said
+        err = capsys.readouterr().err
+        assert "needs a task with several agents" in err and "--yaml > plan.yaml" in err
 
 
 def test_a_plan_with_a_dependency_cycle_is_refused(

@@ -70,7 +70,7 @@ def test_a_question_gets_no_workdir_from_the_top_of_its_plan(tmp_path: Path) -> 
     assert [task.workdir for task in checked.tasks] == ["project", None]
 
 
-def test_a_wrong_plan_is_told_with_its_line_without_a_server(
+def test_an_error_in_a_plan_is_named_with_its_line_without_a_server(
     orchestrator: Orchestrator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "plan.yaml"

@@ -40,15 +40,15 @@ def excluded(project: Path) -> list[str]:
 
 
 def test_it_is_private_and_git_does_not_see_it(project: Path) -> None:
-    home, said = local_home(project), list[str]()
+    home, lines = local_home(project), list[str]()
     for _ in range(2):
-        prepare_home(home, {}, said.append)
+        prepare_home(home, {}, lines.append)
 
     modes = {each: stat.S_IMODE((home / each).stat().st_mode) for each in (".", "config.yaml")}
     assert modes == {".": 0o700, "config.yaml": 0o600}
     assert excluded(project) == [LINE] and not (project / ".gitignore").exists()
     assert git(project, "status", "--porcelain") == ""
-    [line] = said
+    [line] = lines
     assert str(home) in line and ".git/info/exclude" in line
 
 

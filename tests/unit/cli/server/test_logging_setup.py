@@ -58,9 +58,7 @@ def test_logs_hold_no_secret_and_no_control_sequence(
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
-def test_what_the_migrations_say_of_themselves_is_left_out(
-    tmp_path: Path, root: logging.Logger
-) -> None:
+def test_info_lines_of_migrations_are_omitted(tmp_path: Path, root: logging.Logger) -> None:
     set_up_logging(Settings(logging=Logging(log_dir=tmp_path)))
     logging.getLogger("alembic.runtime.plugins").info("setup plugin")
     logging.getLogger("alembic.runtime.migration").warning("something is wrong")

@@ -41,7 +41,7 @@ class StoredJob:
 
 
 class Landing:
-    """Stands in for the command ``land --pr``, which fails as often as a test says."""
+    """Stands in for the command ``land --pr``, which fails as often as a test sets."""
 
     def __init__(self, failures: int) -> None:
         self.failures = failures

@@ -60,17 +60,17 @@ def test_no_description_is_cut_in_a_pipe(
     assert "..." not in capsys.readouterr().out
 
 
-def test_agents_are_told_as_json(
+def test_agents_are_listed_as_json(
     orchestrator: Orchestrator, claude: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     claude["ANTHROPIC_API_KEY"] = "a-key-that-nobody-must-see"
     assert orchestrator("agents", "--json") == 0
 
-    said = capsys.readouterr().out
-    agents = {each["name"]: each for each in json.loads(said)["agents"]}
+    out = capsys.readouterr().out
+    agents = {each["name"]: each for each in json.loads(out)["agents"]}
     assert agents["claude"]["usable"] and agents["claude"]["fix"] == []
     assert agents["claude"]["version"] == "9.8.7 of a stand-in"
     assert agents["survey"]["usable"]
     # Like the server's answers: fields without a value are omitted.
     assert not any(value in ("", None) for each in agents.values() for value in each.values())
-    assert "a-key-that-nobody-must-see" not in said
+    assert "a-key-that-nobody-must-see" not in out

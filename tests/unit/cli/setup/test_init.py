@@ -98,10 +98,10 @@ def test_a_dry_run_writes_nothing(
 ) -> None:
     assert orchestrator("init", "--dry-run", "--json") == 0
 
-    said = json.loads(capsys.readouterr().out)
+    answer = json.loads(capsys.readouterr().out)
     assert contents(project) == {}
-    assert said["dry_run"] is True
-    assert [(one["path"], one["state"]) for one in said["files"]] == [
+    assert answer["dry_run"] is True
+    assert [(entry["path"], entry["state"]) for entry in answer["files"]] == [
         (str(project / name), "created") for name in FILES
     ]
 
@@ -122,7 +122,7 @@ def test_a_link_is_replaced_and_what_it_leads_to_stays(
     assert not link.is_symlink()
 
 
-def test_a_place_that_cannot_be_written_is_told(
+def test_a_directory_that_cannot_be_written_is_reported(
     orchestrator: Orchestrator, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / ".claude").write_text("no directory")

@@ -35,11 +35,11 @@ def test_what_was_never_held_cannot_be_given_back(api: FakeApi) -> None:
     assert (done.returncode, "holds no lease on x" in done.stderr) == (3, True)
 
 
-def test_it_speaks_in_its_own_name_while_no_server_answers(api: FakeApi) -> None:
+def test_messages_begin_with_the_name_of_the_command_while_no_server_answers(api: FakeApi) -> None:
     api.faults += [(503, {"detail": "busy"}, {"Retry-After": "2"}), (409, {"detail": "no"}, {})]
 
     done = ran(api, "lock", "x")
 
-    told = done.stderr.splitlines()
-    assert told[0].startswith("orchestrator lock: no answer from the server"), told
-    assert told[1:] == ["orchestrator lock: no"]
+    lines = done.stderr.splitlines()
+    assert lines[0].startswith("orchestrator lock: no answer from the server"), lines
+    assert lines[1:] == ["orchestrator lock: no"]

@@ -90,7 +90,7 @@ def test_long_outputs_are_cut_in_the_summary_only(api: FakeApi) -> None:
 @pytest.mark.parametrize(
     ("outcome", "code"), [("completed", 0), ("failed", 1), ("cancelled", 1), ("partial", 6)]
 )
-def test_the_exit_code_tells_how_the_job_ended(api: FakeApi, outcome: str, code: int) -> None:
+def test_the_exit_code_follows_the_status_of_the_job(api: FakeApi, outcome: str, code: int) -> None:
     api.outcome = outcome
 
     assert spawn(["x", "--wait"], worker(api)).returncode == code
@@ -163,7 +163,7 @@ def test_a_plan_with_nothing_to_do_needs_a_request(api: FakeApi, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_what_is_wrong_with_a_plan_is_told(api: FakeApi, tmp_path: Path) -> None:
+def test_an_error_in_a_plan_is_named_with_its_place(api: FakeApi, tmp_path: Path) -> None:
     file = tmp_path / "plan.yaml"
     file.write_text("request: x\ntasks:\n  - {id: a, promt: b}\n")
     alone = tmp_path / "orchestrator/cli/worker/spawn.py"
@@ -200,7 +200,7 @@ def test_what_is_wrong_with_a_plan_is_told(api: FakeApi, tmp_path: Path) -> None
         [],
     ],
 )
-def test_wrong_arguments_are_told_and_nothing_is_submitted(
+def test_wrong_arguments_are_rejected_and_nothing_is_submitted(
     api: FakeApi, arguments: list[str]
 ) -> None:
     done = spawn(arguments, worker(api))
@@ -210,7 +210,7 @@ def test_wrong_arguments_are_told_and_nothing_is_submitted(
     assert not api.jobs
 
 
-def test_outside_of_a_worker_it_says_what_to_use_instead() -> None:
+def test_outside_of_a_worker_the_error_names_the_command_to_use() -> None:
     done = spawn(["x"], {"PATH": os.environ["PATH"]})
 
     assert done.returncode == ExitCode.USAGE
@@ -230,7 +230,7 @@ def test_outside_of_a_worker_it_says_what_to_use_instead() -> None:
         (500, "error", ExitCode.FAILED),
     ],
 )
-def test_a_refusal_is_told_with_what_is_left(
+def test_a_rejection_lists_the_remaining_quota(
     api: FakeApi, status: int, kind: str, code: ExitCode
 ) -> None:
     problem = {"type": kind, "detail": "deepest level reached", "left": {"depth": 0}}
@@ -265,7 +265,7 @@ def test_the_idempotency_key_can_be_given(api: FakeApi) -> None:
         assert spawn(["x", "--idempotency-key", "k"], worker(api)).stdout == "j1\n"
 
 
-def test_waiting_goes_on_through_a_restart_of_the_server() -> None:
+def test_waiting_continues_through_a_restart_of_the_server() -> None:
     first = FakeApi()
     first.end_at_once = False
     port = first.server_address[1]
@@ -332,7 +332,7 @@ def test_its_codes_are_those_of_the_table() -> None:
         assert exit_codes.of_job(status) == code
 
 
-def test_what_is_no_address_of_a_server_is_told(api: FakeApi) -> None:
+def test_an_invalid_server_address_is_reported(api: FakeApi) -> None:
     done = spawn(["x"], worker(api, ORCHESTRATOR_API_URL="localhost:8000"))
 
     assert done.returncode == ExitCode.USAGE
@@ -379,7 +379,7 @@ def test_the_digest_of_many_results_is_bounded_and_names_every_directory() -> No
     assert "log: /l/1" in text
 
 
-def test_candidates_are_one_task_and_whose_work_counts_is_told() -> None:
+def test_candidates_count_as_one_task_and_the_chosen_one_is_marked() -> None:
     rows = [("success", False), ("recursive_success", True), ("failed", False)]
     tasks = [
         {"worker_id": f"worker_{at}", "task_id": "a", "status": status, "chosen": chosen}

@@ -127,7 +127,7 @@ def test_ten_thousand_workers_are_a_window_of_rows() -> None:
     assert [row.key[1] for row in view.window(3)] == ["", "worker_0", "worker_1"]
 
 
-def test_a_frame_fits_any_terminal_and_says_states_in_words() -> None:
+def test_a_frame_fits_any_terminal_and_has_states_as_text() -> None:
     shown = snapshot(
         worker(1, "failed", ended_at=933.0, tokens=12_000, cost_usd=0.02, gates=(1, 2), attempt=2),
         needs=["approval: the plan"],
