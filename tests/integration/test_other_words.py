@@ -27,8 +27,8 @@ SCHEDULER = [
     "::test_a_child_job_cancelled_by_somebody_else_is_a_failed_one",
     "tests/unit/core/scheduler/test_restore.py"
     "::test_an_attempt_that_never_began_is_followed_by_another_at_once",
-    "tests/unit/core/scheduler/test_restore.py::test_the_wall_time_goes_on",
-    "tests/unit/core/scheduler/test_restore.py::test_a_stop_is_said_again",
+    "tests/unit/core/scheduler/test_restore.py::test_the_wall_time_continues_after_a_restore",
+    "tests/unit/core/scheduler/test_restore.py::test_a_stop_is_commanded_again_after_a_restore",
     "tests/unit/cli/follow/test_progress.py",
 ]
 JOBS = [

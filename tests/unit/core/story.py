@@ -171,11 +171,11 @@ class Story:
     ) -> bool:
         """Report that gates fail on the merged changes of these workers and of other workers."""
         refusals = [MergeRejection(worker_id=key.worker_id, reason=reason, **more) for key in keys]
-        goes_on = self.scheduler.merge_refused(job_id, refusals, self.now)
-        if goes_on:
+        continues = self.scheduler.merge_refused(job_id, refusals, self.now)
+        if continues:
             self.to_render.remove(job_id)
         self.turn()
-        return goes_on
+        return continues
 
     def rendered(self, job_id: str) -> None:
         self.to_render.remove(job_id)

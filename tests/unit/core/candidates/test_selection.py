@@ -107,7 +107,7 @@ def test_a_criterion_outweighs_all_that_come_after_it(stronger: int) -> None:
         assert ranked([good, bad])[0][0].worker_id == good.worker_id, against
 
 
-def test_the_only_one_that_succeeded_is_told_so() -> None:
+def test_the_only_successful_candidate_is_chosen_for_its_success() -> None:
     (_, first), _ = ranked([a_candidate(0, succeeded=False, status="failed"), a_candidate(1)])
     assert (first.by, first.why) == (Criterion.SUCCESS, "only candidate that succeeded")
 
@@ -206,9 +206,9 @@ def test_a_gate_that_had_nothing_to_look_at_counts_no_tests_against_anybody() ->
     assert [each.base_tests for each in candidates_of(workers)] == [12, 12, 15, 0]
 
 
-def test_who_was_not_checked_where_another_was_is_told_from_one_that_passed() -> None:
-    found = candidates_of([a_done(1, gates=(GREEN,)), a_done(2)])
-    assert [each.unchecked for each in found] == [False, True]
+def test_a_candidate_without_gates_is_unchecked_if_another_passed_gates() -> None:
+    candidates = candidates_of([a_done(1, gates=(GREEN,)), a_done(2)])
+    assert [each.unchecked for each in candidates] == [False, True]
     assert not any(each.unchecked for each in candidates_of([a_done(1), a_done(2)]))
 
 

@@ -31,7 +31,7 @@ def test_findings_and_passed_tests_count_that_both_runs_have() -> None:
     assert found.seconds == 2.0
 
 
-def test_two_equal_runs_are_told_as_one_and_a_killed_one_excuses_nothing() -> None:
+def test_two_equal_runs_combine_and_a_killed_run_excuses_nothing() -> None:
     assert combined_on_base(ran("a"), ran("a")).reading == ran("a").reading
     assert combined_on_base(ran("a", passed=None), ran("a", passed=None)).reading.passed is None
     assert combined_on_base(ran("a"), KILLED) is KILLED

@@ -143,7 +143,7 @@ def test_the_base_is_asked_when_tests_may_have_been_lost(
     assert needs_base(GATE, passed, touched) is asks
 
 
-def test_who_changes_what_configures_a_gate_is_told() -> None:
+def test_a_change_to_the_settings_of_a_gate_is_noted() -> None:
     result = result_of(GATE, ran(passed=("a",)), None, ["conftest.py", "src/a.py"])
 
     assert result.status is GateStatus.PASSED
@@ -180,16 +180,16 @@ def test_a_missing_program_matters_only_where_somebody_asked_for_it() -> None:
     assert result_of(detected, missing, None, []).status is GateStatus.SKIPPED
 
 
-def test_the_next_attempt_is_told_within_bounds() -> None:
+def test_the_next_attempt_gets_findings_within_a_limit() -> None:
     results = [
         result_of(Gate(name=f"g{i}", run="x"), ran("a", output="o" * 20_000), None, [])
         for i in range(5)
     ]
 
-    told = for_the_next_attempt(results, 6000)
+    text = for_the_next_attempt(results, 6000)
 
-    assert len(told) <= 6000
-    assert all(f"Gate g{i}: failed\n- a: it failed" in told for i in range(5))
+    assert len(text) <= 6000
+    assert all(f"Gate g{i}: failed\n- a: it failed" in text for i in range(5))
     assert for_the_next_attempt([], 6000) == ""
     assert in_words(results[0]) == "gate g0 failed: a: it failed"
 
@@ -246,7 +246,7 @@ def test_patterns_fit_paths_as_in_gitignore(path: str, pattern: str, fits: bool)
     assert matches(path, [pattern]) is fits
 
 
-def test_a_detected_gate_of_which_no_test_passes_at_the_base_says_nothing() -> None:
+def test_a_detected_gate_whose_tests_all_fail_at_the_base_does_not_judge() -> None:
     detected = Gate(name="pytest", run="x", report=GateReport.JUNIT, source=GateSource.DETECTED)
 
     result = result_of(detected, ran("a", "new"), ran("a"), [])
@@ -280,7 +280,7 @@ def test_tests_that_ran_at_the_base_and_are_all_gone_are_a_failure() -> None:
     assert not result_of(task, ran(), None, []).blocks
 
 
-def test_what_fails_by_its_exit_code_at_the_base_too_has_not_passed() -> None:
+def test_a_gate_whose_exit_code_fails_also_at_the_base_has_not_passed() -> None:
     failed = FinishedRun(
         reading=with_exit(Reading(), 1),
         output="E   ModuleNotFoundError: No module named 'requests'\n",
@@ -293,8 +293,8 @@ def test_what_fails_by_its_exit_code_at_the_base_too_has_not_passed() -> None:
         "did_not_run",
         "fails_at_base",
     )
-    said = "exit code 1: ModuleNotFoundError: No module named 'requests'"
-    assert result.note == f"already fails on the base commit: {said}"
+    reason = "exit code 1: ModuleNotFoundError: No module named 'requests'"
+    assert result.note == f"already fails on the base commit: {reason}"
     assert not result.blocks
 
 
@@ -339,7 +339,7 @@ def test_an_asked_gate_that_cannot_run_at_the_base_either_blocks() -> None:
         ("docs/api/a.md", ["docs/", "!docs/api"], False),
     ],
 )
-def test_the_last_pattern_that_fits_says_whether_a_path_matches(
+def test_the_last_pattern_that_fits_decides_whether_a_path_matches(
     path: str, patterns: list[str], fits: bool
 ) -> None:
     assert matches(path, patterns) is fits

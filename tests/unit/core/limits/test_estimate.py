@@ -44,7 +44,7 @@ def test_a_cost_that_is_not_known_is_never_zero() -> None:
 
 
 @pytest.mark.parametrize("agent", ["silent", "new"])
-def test_without_any_figures_it_is_a_rule_of_thumb_and_says_so(agent: str) -> None:
+def test_without_figures_the_estimate_is_a_rule_of_thumb_from_no_workers(agent: str) -> None:
     assert of(agent) == Estimate(
         workers=1, tokens=RULE_OF_THUMB_TOKENS, cost_usd=None, from_workers=0
     )

@@ -56,7 +56,7 @@ def test_recursion_can_be_switched_off() -> None:
 
 
 @pytest.mark.parametrize("claimed", [None, 1])
-def test_the_depth_limit_holds_whatever_the_caller_says(claimed: int | None) -> None:
+def test_the_depth_limit_holds_whatever_depth_the_caller_claims(claimed: int | None) -> None:
     above = a_config(max_depth=2)
     line = an_ancestry(parent_job=a_job(config=above, depth=1))
     check_child(ConfigRequest(), line, CEILINGS)
@@ -85,7 +85,7 @@ def test_no_child_job_starts_when_the_root_jobs_wall_time_is_over() -> None:
     assert refusal(parent_job=job, now=START + 10).kind == "limit-wall"
 
 
-def test_a_refusal_says_what_is_left() -> None:
+def test_a_rejection_lists_the_remaining_quota() -> None:
     refused = refusal(parent_job=a_job(depth=2, config=a_config(max_depth=2)))
     assert refused.left["depth"] == 0
     assert refused.left["child_jobs"] == 20

@@ -195,7 +195,7 @@ def test_recursion_that_is_off_stays_off() -> None:
     assert child(a_config(), enable_recursion=True).enable_recursion
 
 
-def test_a_child_job_inherits_what_it_does_not_say() -> None:
+def test_a_child_job_inherits_the_settings_that_it_omits() -> None:
     above = a_config(
         agent="shell", git="off", merge_strategy="theirs", planner="x", retries_asked=True
     )
@@ -232,12 +232,12 @@ def test_a_retry_beyond_a_ceiling_is_refused() -> None:
         retry_config(a_config(), ConfigRequest(max_workers=5), Ceilings(max_workers=4))
 
 
-def test_a_figure_beyond_a_ceiling_is_told_as_it_was_asked_for() -> None:
+def test_a_figure_above_a_ceiling_is_reported_as_requested() -> None:
     with pytest.raises(Refused, match="max_workers is 1234567, above"):
         retry_config(a_config(), ConfigRequest(max_workers=1_234_567), Ceilings())
 
 
-def test_a_retry_says_what_it_cannot_change() -> None:
+def test_a_retry_rejects_settings_that_it_cannot_change() -> None:
     with pytest.raises(InvalidRequest, match="a retry cannot change agent, labels"):
         retry_config(a_config(), ConfigRequest(agent="x", labels={"a": "b"}), Ceilings())
 
@@ -283,18 +283,18 @@ def test_each_ceiling_of_the_table_holds(setting: Setting) -> None:
 
 
 @pytest.mark.parametrize("setting", BY_WIRE_NAME.values(), ids=lambda each: each.name)
-def test_a_retry_changes_what_the_table_says(setting: Setting) -> None:
-    asked = asking(setting)
+def test_a_retry_changes_the_settings_of_the_table(setting: Setting) -> None:
+    request = asking(setting)
     if setting.on_retry:
-        after = retry_config(a_config(), asked, CEILINGS)
-        assert getattr(after, setting.name) == asked.get(setting.name)
+        after = retry_config(a_config(), request, CEILINGS)
+        assert getattr(after, setting.name) == request.get(setting.name)
     else:
         with pytest.raises(InvalidRequest, match=f"a retry cannot change {setting.wire};"):
-            retry_config(a_config(), asked, CEILINGS)
+            retry_config(a_config(), request, CEILINGS)
 
 
 @pytest.mark.parametrize("setting", DECIDED, ids=lambda each: each.name)
-def test_a_child_job_that_asks_for_nothing_has_what_the_table_says(setting: Setting) -> None:
+def test_a_child_job_without_settings_follows_the_table(setting: Setting) -> None:
     above = a_config(**{each.name: asking(each).get(each.name) for each in BY_WIRE_NAME.values()})
     own = setting.child is Inheritance.NONE
     expected = setting.default if own else getattr(above, setting.name)

@@ -69,7 +69,7 @@ def test_a_limit_is_reached_when_all_of_it_is_used(
     assert breach(a_task(**limits), spent_by(used)) == words
 
 
-def test_a_running_worker_tells_its_whole_usage_every_time() -> None:
+def test_each_report_of_a_running_worker_has_its_whole_usage() -> None:
     story = Story()
     job = story.root()
     key = story.key(job)
@@ -80,8 +80,8 @@ def test_a_running_worker_tells_its_whole_usage_every_time() -> None:
 
     result = story.worker(key).result
     assert result is not None and result.usage.cost_usd == 0.3
-    told = [e for e in story.kept.events[job.root_id] if e.kind is EventKind.WORKER_USED]
-    assert [event.data["cost_usd"] for event in told] == [0.1, 0.3, 0.3]
+    reports = [e for e in story.kept.events[job.root_id] if e.kind is EventKind.WORKER_USED]
+    assert [event.data["cost_usd"] for event in reports] == [0.1, 0.3, 0.3]
 
 
 def test_attempts_are_added_up_also_after_a_crash() -> None:
@@ -101,7 +101,7 @@ def test_attempts_are_added_up_also_after_a_crash() -> None:
     assert story.scheduler._trees.spending.of(job.id)["max_cost_usd"] == 0.75
 
 
-def test_an_agent_that_was_killed_has_used_what_it_told_before() -> None:
+def test_the_usage_of_a_killed_agent_is_what_it_last_reported() -> None:
     story = Story()
     job = story.root()
     key = story.key(job)
@@ -111,7 +111,7 @@ def test_an_agent_that_was_killed_has_used_what_it_told_before() -> None:
     assert result is not None and result.usage.cost_usd == 0.4
 
 
-def test_what_an_ended_attempt_tells_late_counts_no_more() -> None:
+def test_late_usage_of_an_ended_attempt_does_not_count() -> None:
     story = Story()
     job = story.root(a_task("a"), a_task("b"))
     first, second = story.keys(job)
@@ -137,14 +137,14 @@ def test_a_job_that_has_used_its_money_is_stopped_with_all_below_it() -> None:
     below = story.key(child)
 
     story.scheduler.usage_reported(other, 1, usage(0.6), story.now)
-    said = story.scheduler.usage_reported(below, 1, usage(0.4), story.now)
+    reason = story.scheduler.usage_reported(below, 1, usage(0.4), story.now)
     story.turn()
     for key in (below, other, parent):
         story.ends(key, STOPPED)
     for job_id in list(story.to_render):
         story.rendered(job_id)
 
-    assert said == f"max_cost_usd (1 USD) of job {job.id}"
+    assert reason == f"max_cost_usd (1 USD) of job {job.id}"
     assert story.worker(waiting).status is WorkerStatus.FAILED
     assert "max_cost_usd" in story.worker(waiting).reason
     assert story.job(child.id).status is JobStatus.FAILED
@@ -181,7 +181,7 @@ def test_a_job_that_has_used_up_its_money_runs_again_only_with_more() -> None:
         check_caps({"max_cost_usd": 0.0})
 
 
-def test_what_is_told_only_at_an_end_counts_for_those_that_go_on() -> None:
+def test_usage_reported_only_at_an_end_counts_for_running_workers() -> None:
     story = Story()
     job = story.root(a_task("a"), a_task("b"), max_cost_usd=1.0)
     first, second = story.keys(job)
@@ -220,11 +220,11 @@ def test_what_is_told_only_at_an_end_counts_for_those_that_go_on() -> None:
         ),
     ],
 )
-def test_a_cap_that_was_passed_is_told_with_how_much(
+def test_an_exceeded_cap_is_reported_with_its_excess(
     limits: dict[str, Any], used: dict[str, Any], words: list[str]
 ) -> None:
-    found = exceeded(a_task(**limits), spent_by(Usage(**used)))
-    assert [describe_exceeded(cap) for cap in found] == words
+    caps = exceeded(a_task(**limits), spent_by(Usage(**used)))
+    assert [describe_exceeded(cap) for cap in caps] == words
 
 
 def test_a_sum_that_lacks_something_is_a_lower_bound() -> None:
@@ -274,7 +274,7 @@ def test_gates_of_who_was_complete_decide() -> None:
     assert not judge(STOPPED, replace(COMPLETE, gates=(failed,))).succeeded
 
 
-def test_a_job_whose_last_worker_passed_the_cap_says_so() -> None:
+def test_the_reason_of_a_job_names_a_cap_that_its_last_worker_exceeded() -> None:
     story = Story()
     job = story.root(max_cost_usd=1.0)
     story.ends(story.key(job), EXIT_0, COMPLETE)
@@ -284,7 +284,7 @@ def test_a_job_whose_last_worker_passed_the_cap_says_so() -> None:
     assert ended.reason == "cost cap exceeded: $1.23 of $1.00 (23 % over)"
 
 
-def test_a_worker_that_passed_the_cap_of_its_task_says_so() -> None:
+def test_the_reason_of_a_worker_names_an_exceeded_cap_of_its_task() -> None:
     story = Story()
     job = story.root(a_task(max_cost_usd=1.0))
     story.ends(story.key(job), EXIT_0, COMPLETE)

@@ -210,13 +210,13 @@ def test_a_child_job_whose_locks_could_never_come_is_refused() -> None:
     assert len(story.kept.jobs) == 3
 
 
-def test_events_tell_of_claims() -> None:
+def test_claims_have_events() -> None:
     story = LockStory()
     root = story.root(a_task("a", locks=("db",)))
     story.ends(story.key(root))
 
-    told = [event for event in story.kept.events[root.id] if str(event.kind).startswith("lock_")]
-    assert [(each.kind, each.data) for each in told] == [
+    events = [event for event in story.kept.events[root.id] if str(event.kind).startswith("lock_")]
+    assert [(each.kind, each.data) for each in events] == [
         (EventKind.LOCK_TAKEN, {"names": ["db"], "lock": "claim"}),
         (EventKind.LOCK_RELEASED, {"names": ["db"], "lock": "claim"}),
     ]
@@ -291,7 +291,7 @@ def test_a_lease_ends_with_its_attempt() -> None:
     assert list(story.leases) == [(story.key(two), "db")]
 
 
-def test_two_that_would_wait_for_each_other_are_told_so() -> None:
+def test_a_cycle_of_two_waiting_workers_is_a_deadlock() -> None:
     story = LockStory()
     one, two = story.root(), story.root()
     story.asks(story.key(one), "a")

@@ -14,8 +14,8 @@ def a_machine(name: str = "n1", **changes: Any) -> Machine:
 
 
 def test_few_reasons_and_names_are_in_a_text() -> None:
-    alike = [a_machine(f"n{n}", lacks={"a": "same"}) for n in range(9)]
-    assert hindrance(alike, "a") == "n0, n1, n2, n3, 5 more: same"
+    same = [a_machine(f"n{n}", lacks={"a": "same"}) for n in range(9)]
+    assert hindrance(same, "a") == "n0, n1, n2, n3, 5 more: same"
     different = [a_machine(f"n{n}", lacks={"a": f"why {n}"}) for n in range(5)]
     assert hindrance(different, "a") == "n0: why 0; n1: why 1; n2: why 2; 2 more nodes"
     assert hindrance(different[:4], "a") == "n0: why 0; n1: why 1; n2: why 2; 1 more node"

@@ -29,7 +29,7 @@ def test_every_state_has_a_row_in_its_table() -> None:
 
 
 @pytest.mark.parametrize(("before", "after"), JOB_MOVES)
-def test_a_job_moves_only_as_the_table_says(before: JobStatus, after: JobStatus) -> None:
+def test_a_job_moves_only_as_the_table_permits(before: JobStatus, after: JobStatus) -> None:
     if after in JOB_TRANSITIONS[before]:
         check_job_move(before, after)
     else:
@@ -38,7 +38,9 @@ def test_a_job_moves_only_as_the_table_says(before: JobStatus, after: JobStatus)
 
 
 @pytest.mark.parametrize(("before", "after"), WORKER_MOVES)
-def test_a_worker_moves_only_as_the_table_says(before: WorkerStatus, after: WorkerStatus) -> None:
+def test_a_worker_moves_only_as_the_table_permits(
+    before: WorkerStatus, after: WorkerStatus
+) -> None:
     if after in WORKER_TRANSITIONS[before]:
         check_worker_move(before, after)
     else:

@@ -201,15 +201,15 @@ def test_words_without_a_change_are_judged_by_what_was_expected(
     assert judge(EXIT_0, evidence).row == row
 
 
-def test_two_failures_for_want_of_a_change_are_the_same_whatever_was_said() -> None:
+def test_two_failures_without_a_change_are_the_same_whatever_the_output() -> None:
     nothing = DeliveredWork(changed=False, expected=True)
-    failures = {judge(EXIT_0, Evidence(output=said, delivery=nothing)).failure for said in "ab"}
+    failures = {judge(EXIT_0, Evidence(output=output, delivery=nothing)).failure for output in "ab"}
     assert len(failures) == 1 and failures != {""}
 
 
 @pytest.mark.parametrize("kind", [ErrorClass.INTERNAL, ErrorClass.KILLED])
-def test_faults_of_a_tool_are_the_same_whatever_was_said(kind: ErrorClass) -> None:
-    failures = {judge(EXIT_1, Evidence(output=said, error_class=kind)).failure for said in "ab"}
+def test_faults_of_a_tool_are_the_same_whatever_the_output(kind: ErrorClass) -> None:
+    failures = {judge(EXIT_1, Evidence(output=output, error_class=kind)).failure for output in "ab"}
     assert len(failures) == 1 and failures != {""}
 
 
@@ -219,7 +219,7 @@ def test_a_tool_that_fails_after_its_result_is_a_success_with_a_note() -> None:
     assert (verdict.succeeded, verdict.reason) == (True, f"claude: {note}")
 
 
-def test_what_is_missing_saved_or_outside_is_said_of_a_success() -> None:
+def test_the_reason_of_a_success_names_missing_saved_and_outside_files() -> None:
     delivery = DeliveredWork(changed=True, missing=("a", "b"), saved=("c",), outside=("/home/u/d",))
     verdict = judge(EXIT_0, Evidence(output="x", delivery=delivery))
     assert verdict.succeeded
@@ -312,12 +312,12 @@ def test_a_failure_that_changed_files_equals_no_other() -> None:
     assert judge(EXIT_1, Evidence(output="x", files_changed=True)).failure == ""
 
 
-def refused(said: str, **of_gate: object) -> str:
+def refused(output: str, **of_gate: object) -> str:
     gate = replace(FAILED, **of_gate)  # type: ignore[arg-type]
-    return judge(EXIT_0, Evidence(output=said, files_changed=True, gates=(gate,))).failure
+    return judge(EXIT_0, Evidence(output=output, files_changed=True, gates=(gate,))).failure
 
 
-def test_the_same_findings_are_the_same_failure_whatever_was_said_and_changed() -> None:
+def test_the_same_findings_are_the_same_failure_whatever_the_output() -> None:
     assert refused("a", digest="1") == refused("b", digest="1", output="c", failures=("d",))
     assert refused("a", digest="1") != refused("a", digest="2")
 

@@ -29,5 +29,5 @@ def retried(row: OutcomeRow) -> str:
 def test_the_table_of_ends_in_the_docs_is_that_of_the_code() -> None:
     section = PAGE.read_text().split("## How an attempt ends", 1)[1].split("\n## ", 1)[0]
     lines = re.findall(r"^\| (.+) \| .+ \| (.+) \| (.+) \|$", section, re.M)
-    told = [line for line in lines if line[0] != "row" and not line[0].startswith("---")]
-    assert told == [(row.name, str(row.status), retried(row)) for row in TABLE]
+    rows = [line for line in lines if line[0] != "row" and not line[0].startswith("---")]
+    assert rows == [(row.name, str(row.status), retried(row)) for row in TABLE]

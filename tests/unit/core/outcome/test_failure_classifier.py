@@ -171,7 +171,7 @@ def test_a_crash_never_undoes_work(exit: Exit) -> None:
     assert set(failures(worker)) == {RetryStrategy.RETRY_CURRENT}
 
 
-def test_a_failure_says_whether_changes_are_undone() -> None:
+def test_a_failure_records_whether_changes_are_undone() -> None:
     broken = replace(TREE, worktree=BROKEN, has_work=True)
     worker = fail(a_worker(), EXIT_1, replace(broken, files_changed=True))
     worker = fail(worker, EXIT_1, replace(broken, has_work=False))
@@ -230,7 +230,7 @@ def test_an_attempt_that_never_ran_does_not_break_the_ladder() -> None:
     assert failures(fail(worker, LOST, TREE))[-1] is RetryStrategy.ROLLBACK_LAST
 
 
-def test_what_is_made_of_a_failure_is_told_with_the_retry_and_kept() -> None:
+def test_the_classification_of_a_failure_is_in_the_retry_event_and_stored() -> None:
     story = Story()
     root = story.root(max_retries=1)
     story.ends(story.key(root), EXIT_1, replace(TREE, worktree=BROKEN))

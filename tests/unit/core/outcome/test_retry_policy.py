@@ -164,7 +164,7 @@ def test_the_reason_counts_the_attempts() -> None:
     assert reason(a_worker(attempt=3)) == "exit code 1 (attempt 3 of 3)"
 
 
-def test_the_reason_says_that_it_stopped_at_the_same_failure() -> None:
+def test_the_reason_names_the_same_failure_that_ended_the_retries() -> None:
     worker = a_worker(attempt=2, failure=FAILURE.failure)
     assert "same failure twice" in reason(worker)
 

@@ -246,7 +246,7 @@ def test_a_choice_that_was_stored_is_not_made_again_after_a_crash() -> None:
     assert story.events(root).count(EventKind.CANDIDATE_CHOSEN) == 1
 
 
-def test_a_review_goes_on_after_a_crash() -> None:
+def test_a_review_continues_after_a_crash() -> None:
     story = Story()
     root, reviewer = a_reviewed_job(story)
     [attempt] = story.crash()

@@ -63,7 +63,7 @@ def test_an_attempt_that_succeeds_has_answered_the_comments() -> None:
     assert given and [each.answered_by for each in given.feedback] == [3, 3]
 
 
-def test_a_success_without_a_change_says_so() -> None:
+def test_the_reason_names_feedback_that_led_to_no_change() -> None:
     story, _, first, _ = _ended()
     story.feedback(first)
     story.ends(
@@ -73,7 +73,7 @@ def test_a_success_without_a_change_says_so() -> None:
     assert story.worker(first).reason == "the feedback led to no change"
 
 
-def test_a_retry_goes_on_with_comments_that_are_not_answered() -> None:
+def test_a_retry_continues_with_unanswered_comments() -> None:
     story, root, first, _ = _ended()
     story.feedback(first)
     story.fails(first)

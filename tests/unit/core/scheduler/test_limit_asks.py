@@ -27,9 +27,9 @@ def asking(**config: Any) -> tuple[Story, Job, WorkerKey]:
 
 def uses(story: Story, key: WorkerKey, steps: int) -> str:
     attempt = story.worker(key).attempt
-    told = story.scheduler.usage_reported(key, attempt, Usage(steps=steps), story.now)
+    reason = story.scheduler.usage_reported(key, attempt, Usage(steps=steps), story.now)
     story.turn()
-    return told
+    return reason
 
 
 def raised(story: Story, job: Job, **limits: Any) -> None:
@@ -39,7 +39,7 @@ def raised(story: Story, job: Job, **limits: Any) -> None:
 
 
 @pytest.mark.parametrize("crash", [False, True])
-def test_a_job_at_its_cap_asks_and_goes_on_when_the_cap_is_raised(crash: bool) -> None:
+def test_a_job_at_its_cap_asks_and_continues_when_the_cap_is_raised(crash: bool) -> None:
     story, job, key = asking(max_steps=5)
 
     assert uses(story, key, 5) == "", "the server stops it; it does not fail by itself"

@@ -153,10 +153,10 @@ class Stories(RuleBasedStateMachine):
             job
             for job in ended
             if str(job.status) != "completed"
-            and (job.parent_key is None or self._goes_on(kept.workers[job.parent_key]))
+            and (job.parent_key is None or self._is_active(kept.workers[job.parent_key]))
         ]
 
-    def _goes_on(self, worker: Worker) -> bool:
+    def _is_active(self, worker: Worker) -> bool:
         return not worker.status.ended and worker.status is not WorkerStatus.PENDING
 
     # Possible events
@@ -218,7 +218,7 @@ class Stories(RuleBasedStateMachine):
 
     @precondition(lambda self: self.story.kept.attempts)
     @rule(data=st.data(), exit=EXITS)
-    def an_end_is_told_that_is_of_no_concern(self, data: st.DataObject, exit: Any) -> None:
+    def an_irrelevant_end_is_reported(self, data: st.DataObject, exit: Any) -> None:
         kept = self.story.kept
         over = [key for key, attempt in kept.attempts.items() if attempt.ended_at is not None]
         strange = [(key, number + 1) for key, number in kept.attempts]
@@ -248,7 +248,7 @@ class Stories(RuleBasedStateMachine):
             for each in workers.values()
         )
         stops = job.stop_cause is not None and not job.status.ended
-        above = job.parent_key is None or self._goes_on(workers[job.parent_key])
+        above = job.parent_key is None or self._is_active(workers[job.parent_key])
         return above and not stops and not reviews and job.id not in self.story.to_render
 
     @precondition(lambda self: self._takes_feedback())
@@ -342,7 +342,7 @@ class Stories(RuleBasedStateMachine):
 
     @precondition(lambda self: self._asking())
     @rule(data=st.data())
-    def a_worker_tells_what_it_has_used(self, data: st.DataObject) -> None:
+    def a_worker_reports_its_usage(self, data: st.DataObject) -> None:
         key = data.draw(st.sampled_from(self._asking()))
         attempt = self.story.worker(key).attempt
         self.story.scheduler.usage_reported(key, attempt, Usage(output_tokens=1), self.story.now)

@@ -42,7 +42,7 @@ def test_an_attempt_that_never_began_is_followed_by_another_at_once() -> None:
     assert story.worker(story.key(root)).attempt == 2
 
 
-def test_a_parent_that_waits_goes_on_waiting() -> None:
+def test_a_waiting_parent_still_waits_after_a_restore() -> None:
     story = Story(max_workers=1)
     parent = story.key(story.root())
     child = story.child(parent)
@@ -132,7 +132,7 @@ def test_a_cancel_reaches_all_descendants_whatever_order_the_store_gives_jobs_in
     assert stopped == [story.key(job) for job in (grandchild, child, root)]
 
 
-def test_the_wall_time_goes_on() -> None:
+def test_the_wall_time_continues_after_a_restore() -> None:
     story = Story()
     root = story.root(max_wall_seconds=100.0)
     story.now += 60
@@ -143,7 +143,7 @@ def test_the_wall_time_goes_on() -> None:
     )
 
 
-def test_a_stop_is_said_again() -> None:
+def test_a_stop_is_commanded_again_after_a_restore() -> None:
     story = Story()
     root = story.root()
     story.cancel(root)

@@ -55,7 +55,7 @@ def test_a_worker_of_a_running_job_is_retried() -> None:
     assert story.job(root.id).run == 1
 
 
-def test_one_running_worker_is_cancelled_and_its_job_goes_on() -> None:
+def test_a_running_worker_is_cancelled_and_its_job_continues() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b"), a_task("c", "a"), max_workers=2)
     first, second, third = story.keys(root)

@@ -150,7 +150,7 @@ def test_a_parent_waits_for_all_its_child_jobs() -> None:
     assert story.status(parent) is WorkerStatus.RUNNING
 
 
-def test_a_parent_that_asks_again_before_it_resumed_goes_on_waiting() -> None:
+def test_a_parent_that_starts_another_child_job_before_it_resumed_still_waits() -> None:
     story = Story(max_workers=1)
     parent = story.key(story.root(a_task("a"), a_task("b")))
     first = story.child(parent, base=BASE)

@@ -11,7 +11,7 @@ from orchestrator.store.schema.stored_documents import read_exit as read_stored
 
 NEVER = "it never began: its server ended before it was started"
 LEASE = "its server was gone for longer than workers.orphan_lease"
-TOLD = [
+EARLIER = [
     ({"ended_by": "lost", "error": NEVER}, ExitCause.NEVER_BEGAN),
     ({"ended_by": "lost", "error": "there was no room to start it: ENOSPC"}, ExitCause.NO_ROOM),
     ({"ended_by": "lost", "error": LEASE}, ExitCause.ORPHAN_TIMEOUT),
@@ -33,16 +33,16 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("record", "cause"), TOLD)
-def test_the_cause_is_found_in_what_was_said(
+@pytest.mark.parametrize(("record", "cause"), EARLIER)
+def test_the_cause_of_an_earlier_exit_is_read_from_its_text(
     tmp_path: Path, record: dict[str, object], cause: ExitCause
 ) -> None:
     path = tmp_path / "exit.json"
     path.write_text(json.dumps(record))
 
-    found = read_exit(str(path))
+    exit = read_exit(str(path))
 
-    assert found is not None and found.cause is cause
+    assert exit is not None and exit.cause is cause
     assert read_stored(dict(record)).cause is cause
 
 

@@ -132,7 +132,7 @@ def test_the_table_is_large_enough_to_mean_something() -> None:
 
 
 @pytest.mark.parametrize(("kind", "text"), TEXTS, ids=[text[-40:] for _, text in TEXTS])
-def test_a_final_text_is_what_its_row_says(kind: FinalText, text: str) -> None:
+def test_a_final_text_has_the_kind_of_its_row(kind: FinalText, text: str) -> None:
     assert final_text(text) is kind
 
 

@@ -87,7 +87,7 @@ def test_code_of_a_child_job_that_no_gate_judged_is_not_judged_above_either() ->
     assert not is_unjudged(["a.md"], [SECRETS], [parent], ["child"])
 
 
-def test_what_did_not_run_and_what_advises_against_is_told_once() -> None:
+def test_a_gate_that_did_not_run_or_advises_against_is_one_fact() -> None:
     own = a_worker(result=WorkerResult(gates=(UNRUN, FAILED)))
 
     assert gate_facts([], [SECRETS, PASSED], [own]) == (GateFact(name="lint", why="a.py: x"),)

@@ -122,15 +122,15 @@ def test_a_worker_that_asked_needs_an_answer() -> None:
     assert need.command.endswith("attach a worker_1")
 
 
-def test_a_failed_login_is_told_once_for_each_agent() -> None:
+def test_a_failed_login_is_one_need_for_each_agent() -> None:
     job = a_job()
     workers = [failed(job, LOGIN, at) for at in range(3)]
     other = failed(job, LOGIN, 3, agent="claude")
 
-    found = needs_of(job, [*workers, other])
+    needs = needs_of(job, [*workers, other])
 
-    assert [need.worker_id for need in found] == ["worker_1", "worker_4"]
-    assert {need.kind for need in found} == {NeedKind.LOGIN}
+    assert [need.worker_id for need in needs] == ["worker_1", "worker_4"]
+    assert {need.kind for need in needs} == {NeedKind.LOGIN}
 
 
 def commented(answered_by: int) -> WorkerResult:

@@ -63,7 +63,7 @@ def test_all_wait_while_no_slot_is_taken() -> None:
     assert not counted.all_wait
 
 
-def test_the_snapshot_tells_what_is_counted() -> None:
+def test_the_snapshot_has_the_counts() -> None:
     root, counted = a_job(), slots(max_workers=3)
     counted.add_job(root, ())
     counted.acquire(root.id)
@@ -102,7 +102,7 @@ def test_the_bound_falls_to_what_the_other_root_jobs_were_allowed() -> None:
     assert counted.snapshot()["slots"] == 3
 
 
-def test_live_processes_are_bounded_by_the_slots_unless_told_otherwise() -> None:
+def test_live_processes_are_bounded_by_the_slots_without_a_setting() -> None:
     root, counted = a_job(), slots(max_workers=2, max_live_workers=None)
     counted.add_job(root, ())
     counted.acquire(root.id)

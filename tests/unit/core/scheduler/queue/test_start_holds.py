@@ -31,7 +31,7 @@ def states(story: Story, keys: list[WorkerKey]) -> list[WorkerStatus]:
     return [story.status(key) for key in keys]
 
 
-def tells(story: Story, key: WorkerKey, usage: Usage) -> None:
+def reports(story: Story, key: WorkerKey, usage: Usage) -> None:
     story.scheduler.usage_reported(key, story.worker(key).attempt, usage, story.now)
     story.turn()
 
@@ -42,9 +42,9 @@ def test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of() -> None:
     assert states(story, keys) == [RUNNING, PENDING, PENDING]
     assert story.worker(keys[2]).waiting_for == WaitingFor(WaitKind.FIRST_ANSWER, "worker_1")
 
-    tells(story, keys[0], Usage(steps=0))
+    reports(story, keys[0], Usage(steps=0))
     assert states(story, keys) == [RUNNING, PENDING, PENDING], "nothing is known of an answer"
-    tells(story, keys[0], Usage(output_tokens=3))
+    reports(story, keys[0], Usage(output_tokens=3))
 
     assert states(story, keys) == [RUNNING, RUNNING, RUNNING]
     assert story.worker(keys[2]).reason == ""
@@ -147,7 +147,7 @@ def test_after_a_restart_nobody_waits_for_one_that_runs_already() -> None:
 def test_what_was_heard_counts_for_workers_that_start_later() -> None:
     story = a_story(max_workers=1)
     _, keys = three(story)
-    tells(story, keys[0], Usage(input_tokens=9))
+    reports(story, keys[0], Usage(input_tokens=9))
 
     story.ends(keys[0], EXIT_0)
 

@@ -59,16 +59,16 @@ def test_one_worker_goes_ahead_and_the_rest_follow_when_its_login_works() -> Non
     assert states(story, keys) == [RUNNING, RUNNING, RUNNING]
 
 
-def test_a_refused_login_is_tried_once_and_the_reason_says_what_mends_it() -> None:
+def test_a_failed_login_is_not_retried_and_the_reason_has_the_fix() -> None:
     story = a_story()
     job, keys = several(story, "opencode", "opencode", "opencode")
 
     story.ends(keys[0], EXIT_1, REFUSED)
 
     assert states(story, keys) == [FAILED, FAILED, FAILED]
-    said = "the agent's login failed: invalid x-api-key; to fix the login: opencode auth"
-    assert story.worker(keys[0]).reason.startswith(said)
-    assert story.worker(keys[2]).reason.startswith(f"not started: {said}")
+    reason = "the agent's login failed: invalid x-api-key; to fix the login: opencode auth"
+    assert story.worker(keys[0]).reason.startswith(reason)
+    assert story.worker(keys[2]).reason.startswith(f"not started: {reason}")
     assert [story.worker(key).attempt for key in keys] == [1, 0, 0]
     assert story.job_status(job) is JobStatus.FAILED
 
@@ -82,7 +82,7 @@ def test_the_period_of_the_services_message_does_not_stay_before_the_fix() -> No
     assert ": The token has expired; to fix the login: " in story.worker(key).reason
 
 
-def test_an_account_without_credit_is_no_failed_login_and_the_reason_says_what_to_do() -> None:
+def test_an_account_without_credit_has_its_own_reason_with_the_fix() -> None:
     story = a_story()
     _, keys = several(story, "opencode", "opencode")
     error = "Your credit balance is too low"
@@ -90,12 +90,12 @@ def test_an_account_without_credit_is_no_failed_login_and_the_reason_says_what_t
     story.ends(keys[0], EXIT_1, replace(REFUSED, error_class=ErrorClass.CREDIT, error=error))
 
     assert states(story, keys) == [FAILED, FAILED]
-    said = (
+    reason = (
         f"the agent's account has no credit: {error}; add credit to the account, or choose another "
         "agent: --agent NAME"
     )
-    assert story.worker(keys[0]).reason.startswith(said)
-    assert story.worker(keys[1]).reason.startswith(f"not started: {said}")
+    assert story.worker(keys[0]).reason.startswith(reason)
+    assert story.worker(keys[1]).reason.startswith(f"not started: {reason}")
     assert kind_of_worker(story.worker(keys[0])) is NeedKind.LOGIN
 
 
@@ -212,7 +212,7 @@ def agents(story: Story, keys: list[WorkerKey]) -> list[str]:
     return [story.worker(key).agent for key in keys]
 
 
-def test_a_task_that_may_have_any_agent_goes_on_with_the_next_best() -> None:
+def test_a_task_that_may_have_any_agent_continues_with_the_next_best() -> None:
     story = a_choice()
     job, keys = submitted(story, "auto", "auto", "claude")
 
@@ -338,7 +338,9 @@ def test_one_storm_halves_once_however_many_it_hits(throttle: AgentThrottle) -> 
     assert throttle.held_until("claude", 200.0) is None, "3 run, and 4 may"
 
 
-def test_it_waits_for_as_long_as_the_provider_says_within_reason(throttle: AgentThrottle) -> None:
+def test_the_throttle_waits_until_the_provider_s_reset_within_a_limit(
+    throttle: AgentThrottle,
+) -> None:
     assert refuse(throttle, 100.0, resets_at=160.0) == 160.0
     assert refuse(throttle, 101.0, resets_at=190.0) == 190.0
     assert refuse(throttle, 300.0, resets_at=10**9) == 300.0 + LONGEST_RESET_SECONDS
@@ -378,7 +380,7 @@ def test_a_storm_costs_no_worker_a_retry() -> None:
     assert {story.status(key) for key in story.keys(job)} == {WorkerStatus.SUCCESS}
 
 
-def test_workers_wait_until_the_account_resets_and_say_so() -> None:
+def test_workers_wait_until_the_account_resets_with_a_reason() -> None:
     story = Story()
     job = story.root()
     reset = story.now + 90

@@ -137,7 +137,7 @@ def test_events_are_numbered_from_one_within_their_root_job() -> None:
     assert (last.seq, last.worker_id, last.data) == (3, "worker_1", {"status": "completed"})
 
 
-def test_a_tree_from_the_store_counts_as_unchanged_and_numbering_goes_on() -> None:
+def test_a_tree_from_the_store_counts_as_unchanged_and_numbering_continues() -> None:
     unit_of_work, job = UnitOfWork(), a_job(id="job")
     over = replace(an_attempt(), ended_at=START)
     tree = Tree(

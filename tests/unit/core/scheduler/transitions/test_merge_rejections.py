@@ -23,7 +23,7 @@ def _done(**config: object) -> tuple[Story, Job]:
     return story, root
 
 
-def test_a_worker_that_is_sent_back_works_again_and_its_job_goes_on() -> None:
+def test_a_worker_whose_changes_are_rejected_has_another_attempt_and_its_job_continues() -> None:
     story, root = _done(max_retries=1)
     first, second = story.keys(root)
 
@@ -56,7 +56,7 @@ def test_its_retries_are_used_and_then_it_has_failed() -> None:
     assert story.worker(first).attempt == 1
 
 
-def test_one_goes_on_while_another_has_no_attempt_left() -> None:
+def test_one_worker_retries_while_another_has_no_attempt_left() -> None:
     story = Story()
     story.writes_reports = False
     root = story.root(a_task("a", retries=0), a_task("b", retries=1))
@@ -93,7 +93,7 @@ def test_a_job_that_is_cancelled_meanwhile_is_not_begun_again() -> None:
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
-def test_what_is_told_late_is_not_listened_to() -> None:
+def test_a_late_merge_rejection_is_ignored() -> None:
     story, root = _done(max_retries=5)
     assert story.refuses(root.id, story.key(root))
     assert not story.scheduler.merge_refused(root.id, (), story.now)
@@ -114,7 +114,7 @@ def test_a_crash_forgets_nothing_of_it(stored: bool) -> None:
     assert story.worker(story.key(root)).attempt == 2
 
 
-def test_a_parent_waits_for_a_child_job_that_goes_on() -> None:
+def test_a_parent_waits_for_a_child_job_that_continues() -> None:
     story = Story()
     story.writes_reports = False
     root = story.root()

@@ -227,7 +227,7 @@ def test_a_planner_does_not_start_in_a_paused_job_and_its_plan_waits() -> None:
     assert story.status(story.key(job)) is WorkerStatus.RUNNING
 
 
-def test_a_job_being_planned_says_so_again_after_the_pause() -> None:
+def test_a_job_in_planning_has_that_status_again_after_a_pause() -> None:
     story = Story()
     job = story.planned_root()
 

@@ -43,7 +43,7 @@ def test_a_planner_takes_a_slot_like_any_worker() -> None:
     assert story.status(story.planner(job)) is WorkerStatus.RUNNING
 
 
-def test_a_refused_plan_is_asked_for_once_more_whatever_the_job_says_of_retries() -> None:
+def test_a_rejected_plan_is_retried_once_whatever_the_retries_of_the_job() -> None:
     story = Story()
     job = story.planned_root(max_retries=0)
     planner = story.planner(job)

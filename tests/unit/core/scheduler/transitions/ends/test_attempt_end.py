@@ -148,10 +148,10 @@ def test_a_parent_that_exits_while_children_run_waits_without_a_process() -> Non
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
-def promised(said: FinalText = FinalText.ANSWER, **delivery: object) -> Evidence:
+def promised(final_text: FinalText = FinalText.ANSWER, **delivery: object) -> Evidence:
     """Return the evidence of a worker whose process ends while its child jobs run."""
-    found = DeliveredWork(changed=False, expected=True, deferred=said)
-    return Evidence(output="Which one?", delivery=replace(found, **delivery))  # type: ignore[arg-type]
+    work = DeliveredWork(changed=False, expected=True, deferred=final_text)
+    return Evidence(output="Which one?", delivery=replace(work, **delivery))  # type: ignore[arg-type]
 
 
 def changed(*files: str) -> Evidence:
@@ -167,18 +167,18 @@ def test_a_promise_is_kept_by_child_jobs_that_end_later() -> None:
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
-@pytest.mark.parametrize("said", [FinalText.ANSWER, FinalText.QUESTION, FinalText.REFUSAL])
-def test_a_promise_that_no_child_job_kept_has_failed_after_a_retry(said: FinalText) -> None:
+@pytest.mark.parametrize("final_text", [FinalText.ANSWER, FinalText.QUESTION, FinalText.REFUSAL])
+def test_a_promise_that_no_child_job_kept_has_failed_after_a_retry(final_text: FinalText) -> None:
     story, root, parent, _, worker = a_family(max_retries=2)
-    story.ends(parent, evidence=promised(said))
+    story.ends(parent, evidence=promised(final_text))
     story.ends(worker)
     assert story.status(parent) in (WorkerStatus.PENDING, WorkerStatus.RUNNING)
     story.later(60)
     result = story.worker(parent).result
-    cause = "asked" if said is FinalText.QUESTION else "no_changes"
+    cause = "asked" if final_text is FinalText.QUESTION else "no_changes"
     assert result is not None and [each.cause for each in result.failures] == [cause]
-    again = promised(said, deferred=None)
-    story.ends(parent, evidence=replace(again, final_text=said))
+    again = promised(final_text, deferred=None)
+    story.ends(parent, evidence=replace(again, final_text=final_text))
     assert story.status(parent) is WorkerStatus.FAILED
     assert story.job_status(root) is JobStatus.FAILED
 
@@ -314,7 +314,7 @@ def test_the_end_of_an_attempt_that_was_never_started_is_ignored(number: int) ->
     assert story.status(story.key(root)) is WorkerStatus.RUNNING
 
 
-def test_an_end_that_is_told_twice_counts_once() -> None:
+def test_an_end_that_is_reported_twice_counts_once() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b"))
     for _ in range(2):
