@@ -24,7 +24,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
     store.close()
 
 
-def tell(feed: Feed, store: SqlStore, change: StateChange) -> None:
+def publish(feed: Feed, store: SqlStore, change: StateChange) -> None:
     store.save(change)
     feed(change)
 
@@ -35,13 +35,13 @@ def approval(job: Job, *, awaits: bool) -> StateChange:
 
 def test_needs_that_changed_while_a_reader_was_away_are_replayed(store: SqlStore) -> None:
     feed, job = Feed(store), a_job()
-    tell(feed, store, StateChange(new_jobs=[job]))
+    publish(feed, store, StateChange(new_jobs=[job]))
     end = feed.listen(lambda: None)
     feed.prepare()
     seen = feed.last
 
-    tell(feed, store, approval(job, awaits=True))
-    tell(feed, store, approval(job, awaits=False))
+    publish(feed, store, approval(job, awaits=True))
+    publish(feed, store, approval(job, awaits=False))
 
     needs = [item for item in feed.after(seen) or () if item.kind is FeedKind.NEEDS]
     assert [[each.kind for each in item.needs] for item in needs] == [["approval"], []]
@@ -50,10 +50,10 @@ def test_needs_that_changed_while_a_reader_was_away_are_replayed(store: SqlStore
 
 def test_a_reader_is_reset_if_nobody_listened_meanwhile(store: SqlStore) -> None:
     feed, job = Feed(store), a_job()
-    tell(feed, store, StateChange(new_jobs=[job], events=[an_event(job, 1)]))
+    publish(feed, store, StateChange(new_jobs=[job], events=[an_event(job, 1)]))
     seen = feed.last
-    tell(feed, store, approval(job, awaits=True))
-    tell(feed, store, StateChange(events=[an_event(job, 2)]))
+    publish(feed, store, approval(job, awaits=True))
+    publish(feed, store, StateChange(events=[an_event(job, 2)]))
 
     assert feed.after(feed.last) == []
     assert feed.after(seen - 1) is None
@@ -66,11 +66,11 @@ def test_a_reader_behind_the_kept_items_is_reset(
     monkeypatch.setattr(observers, "KEPT", 3)
     feed, job = Feed(store), a_job()
     feed._items = type(feed._items)(maxlen=3)
-    tell(feed, store, StateChange(new_jobs=[job]))
+    publish(feed, store, StateChange(new_jobs=[job]))
     start = feed.last
 
     for seq in range(1, 7):
-        tell(feed, store, StateChange(events=[an_event(job, seq, kind=EventKind.JOB_STARTED)]))
+        publish(feed, store, StateChange(events=[an_event(job, seq, kind=EventKind.JOB_STARTED)]))
 
     assert feed.after(start + 2) is None
     assert [item.number for item in feed.after(start + 3) or ()] == [
@@ -105,8 +105,8 @@ def test_a_closed_feed_reads_no_more_from_the_store(
     feed, job = Feed(store), a_job()
     feed.listen(lambda: None)
     worker = a_worker(job)
-    tell(feed, store, StateChange(new_jobs=[job], new_workers=[worker]))
-    tell(feed, store, StateChange(workers=[worker]))
+    publish(feed, store, StateChange(new_jobs=[job], new_workers=[worker]))
+    publish(feed, store, StateChange(workers=[worker]))
     assert reading.wait(10), "the timer reads the rest"
     closing = threading.Thread(target=feed.close)
     closing.start()

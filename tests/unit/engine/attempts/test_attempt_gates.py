@@ -50,7 +50,7 @@ def test_off_is_for_plans_too() -> None:
     assert names(made(gates_off=True), task) == ["asked"]
 
 
-def test_the_next_attempt_is_told_what_its_gates_found() -> None:
+def test_the_next_attempt_gets_the_findings_of_its_gates() -> None:
     failed = GateResult(
         name="pytest",
         status=GateStatus.FAILED,
@@ -59,16 +59,16 @@ def test_the_next_attempt_is_told_what_its_gates_found() -> None:
     )
     again = replace(a_worker(), attempt=2, result=WorkerResult(exit_code=0, gates=(failed,)))
 
-    told = _previous_failure(again)
+    text = _previous_failure(again)
 
-    assert "Gate pytest: failed\n- tests.a::b: assert 1" in told
-    assert len(told) <= GATE_CHARACTERS
+    assert "Gate pytest: failed\n- tests.a::b: assert 1" in text
+    assert len(text) <= GATE_CHARACTERS
     passed = replace(failed, status=GateStatus.PASSED)
     result = WorkerResult(exit_code=1, gates=(passed,))
     assert "exit code 1" in _previous_failure(replace(again, result=result))
 
 
-def test_conflicts_are_told_to_everybody_who_is_to_resolve_them() -> None:
+def test_conflicts_are_in_the_prompt_of_every_attempt_that_must_resolve_them() -> None:
     result = WorkerResult(exit_code=1, conflicts=("a.txt", "b"), output="no idea")
     first = replace(a_worker(), attempt=2, failure=SENT_BACK, result=result)
 

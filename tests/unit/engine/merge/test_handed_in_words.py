@@ -63,6 +63,6 @@ def test_many_files_are_counted_and_commands_stay_short() -> None:
 
     assert "file_9 and 2 more. The result" in "\n".join(outcome_lines(handed(few)))
     assert ":/file_11" in command(handed(few), "To use the child job's files: ")
-    told = list(outcome_lines(handed(many)))
-    assert len(many) > MOST_PATHSPECS and max(map(len, told)) < 1000
-    assert "To see the differences: git diff 000000000000 theirs" in told
+    lines = list(outcome_lines(handed(many)))
+    assert len(many) > MOST_PATHSPECS and max(map(len, lines)) < 1000
+    assert "To see the differences: git diff 000000000000 theirs" in lines

@@ -29,7 +29,7 @@ def test_a_few_files_that_one_won_are_all_named() -> None:
     )
 
 
-def test_of_many_conflicts_for_which_one_is_left_out_it_is_said_how_many() -> None:
+def test_many_conflicts_of_an_unmerged_worker_are_counted() -> None:
     left = {"worker_2": "orchestrator/1/worker_2"}
     line, _ = outcome_lines(record(MOST_PATHS + 3, resolved=False, left_out=left))
     assert line.endswith("9.py and 3 more); branch orchestrator/1/worker_2.")
@@ -39,12 +39,12 @@ def test_a_child_job_is_merged_with_the_jobs_above_it() -> None:
     left = {"worker_2": "orchestrator/1/worker_2"}
     made = record(1, resolved=False, left_out=left, hindrances={"worker_2": "no_retry"})
 
-    told = " ".join(outcome_lines(made, above=["2", "3"]))
+    text = " ".join(outcome_lines(made, above=["2", "3"]))
 
     chain = "merge 1 --strategy theirs && bin/orchestrator merge 2 && bin/orchestrator merge 3."
     begin = "To merge after job 3 has ended, with the better result in each conflict: "
-    assert f"{begin}bin/orchestrator {chain}" in told
-    assert "--resolve" not in told
+    assert f"{begin}bin/orchestrator {chain}" in text
+    assert "--resolve" not in text
     assert "bin/orchestrator merge 1 --resolve worker." in " ".join(outcome_lines(made))
 
 
@@ -72,7 +72,7 @@ def test_each_place_that_was_overruled_is_named_with_its_worker() -> None:
     ]
 
 
-def test_in_which_way_files_were_merged_is_told() -> None:
+def test_messages_explain_how_files_were_merged() -> None:
     ways = [("a", "union"), ("b", "union"), ("c", "line_ends"), ("d", "directory_rename")]
     files = [{"worker_id": "worker_2", "path": path, "way": way} for path, way in ways]
     lines = list(outcome_lines(MergeRecord(job_id="1", strategy="auto", base="0", files=files)))

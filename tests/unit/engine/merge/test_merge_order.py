@@ -15,7 +15,7 @@ def part(name: str, *depends_on: str) -> MergePart:
     return MergePart(a_worker(id=name, task_id=name), frozenset(depends_on))
 
 
-def test_those_that_build_on_what_is_missing_are_told_apart() -> None:
+def test_workers_that_build_on_a_missing_dependency_are_separated() -> None:
     tasks = [a_task("a"), a_task("b", "a"), a_task("c", "b"), a_task("d")]
     parts = [part("b", "a"), part("c", "b"), part("d")]
     whole, without = split(parts, tasks)

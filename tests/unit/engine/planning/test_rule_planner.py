@@ -190,7 +190,7 @@ def test_a_request_that_is_made_to_take_long_does_not(request_text: str) -> None
 
 
 @pytest.mark.slow
-def test_a_list_goes_on_after_its_999th_item() -> None:
+def test_a_list_continues_after_its_999th_item() -> None:
     lines = [f"{number}. item {number}" for number in range(1, 10_001)]
     assert [task.title for task in plan("\n".join(lines))][-1] == "item 10000"
     assert len(plan("\n".join(lines))) == 10_000

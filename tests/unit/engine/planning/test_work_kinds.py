@@ -510,7 +510,7 @@ NOTHING = [
 ]
 
 
-def told(task: TaskSpec) -> str:
+def text_of(task: TaskSpec) -> str:
     """Return a task as text, such as ``Write tests. [testing] <- 1, 2``."""
     role = f" [{task.role}]" if task.role else ""
     needs = ", ".join(need.removeprefix("task_") for need in task.depends_on)
@@ -535,7 +535,7 @@ def test_a_kind_of_work_is_split_into_its_parts(
 def test_what_has_parts_of_its_own_is_split(request_: str, rule: str, tasks: list[str]) -> None:
     made = split(request_)
 
-    assert (made.rule, [told(task) for task in made.tasks]) == (rule, tasks)
+    assert (made.rule, [text_of(task) for task in made.tasks]) == (rule, tasks)
 
 
 @pytest.mark.parametrize("request_", ONE)
@@ -603,7 +603,7 @@ def test_tests_come_after_the_code_and_have_a_role() -> None:
     ]
 
 
-def test_each_part_is_told_the_other_parts() -> None:
+def test_the_prompt_of_each_part_names_the_other_parts() -> None:
     first, *_ = RulesPlanner().plan("Create a React + FastAPI + PostgreSQL application")
 
     assert "Your part of this request: Frontend (React)." in first.prompt

@@ -27,13 +27,13 @@ def test_each_start_takes_one_and_some_are_kept(tmp_path: Path) -> None:
     reserve = DiskReserve(tmp_path, size=8192)
     room = Headroom(tmp_path, bounds, lambda agent: 0, reserve, readings).room()
 
-    told = [room.lack("shell") for _ in range(3)]
+    lacks = [room.lack("shell") for _ in range(3)]
 
-    assert told[:2] == [None, None]
-    assert told[2] is not None and told[2].kind is WaitKind.DESCRIPTORS
+    assert lacks[:2] == [None, None]
+    assert lacks[2] is not None and lacks[2].kind is WaitKind.DESCRIPTORS
 
 
-def test_the_kernel_says_how_many_there_are() -> None:
+def test_free_descriptors_are_read_from_the_kernel() -> None:
     before = machine_headroom.free_descriptors()
     opened = os.open(os.devnull, os.O_RDONLY)
     after = machine_headroom.free_descriptors()

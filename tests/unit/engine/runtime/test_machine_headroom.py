@@ -90,7 +90,7 @@ def test_an_end_frees_nothing_that_others_are_expected_to_need(
     assert room.lack("large") is not None
 
 
-def test_what_is_missing_is_told_with_its_setting(machine: FakeMachine, headroom: Headroom) -> None:
+def test_a_lack_names_its_setting(machine: FakeMachine, headroom: Headroom) -> None:
     machine.memory = 399 * MIB
 
     assert headroom.room().lack("a") == Lack(
@@ -110,7 +110,7 @@ def test_nothing_starts_while_processes_wait_for_memory(
     assert lack is not None and "memory pressure 41 %" in lack.reason
 
 
-def test_a_machine_that_tells_nothing_holds_nothing_back(
+def test_a_machine_without_readings_holds_no_start_back(
     machine: FakeMachine, headroom: Headroom
 ) -> None:
     machine.memory = machine.pressure = machine.disk = None
@@ -187,7 +187,7 @@ def test_a_reserve_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
     assert not reserve.release()
 
 
-def test_the_kernel_says_how_much_there_is(tmp_path: Path) -> None:
+def test_memory_pressure_and_disk_are_read_from_the_kernel(tmp_path: Path) -> None:
     available, pressure = available_memory_bytes(), memory_pressure_percent()
 
     assert available is not None

@@ -38,7 +38,7 @@ def test_pauses_double_until_it_is_done(
     assert over.wait(WITHIN)
     assert pauses == [0.01, 0.02, 0.04, 0.05, 0.05]
     assert waits.reason == ""
-    assert [record.message for record in caplog.records] == ["no space"], "told once"
+    assert [record.message for record in caplog.records] == ["no space"], "logged once"
 
 
 def test_what_is_woken_is_done_at_once_and_after_the_end_nothing_is(

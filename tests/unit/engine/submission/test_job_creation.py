@@ -189,7 +189,7 @@ def refuse(desk: Desk, caller: Caller, times: int) -> None:
             desk.submit(f"more {number}", caller=caller)
 
 
-def test_a_refused_child_job_is_told_on_the_job_of_the_worker_that_asked() -> None:
+def test_a_rejected_child_job_is_an_event_of_its_parent_worker() -> None:
     desk = Desk(max_child_jobs_per_worker=0)
     job = desk.submit("x").job
     [caller] = desk.start_all()

@@ -27,7 +27,7 @@ ME = Subscription(
 )
 
 
-def told(
+def messages_of(
     subscriptions: Sequence[Subscription],
     kind: EventKind,
     *jobs: Job,
@@ -36,8 +36,8 @@ def told(
     """Return the endpoints and topics of messages about an event of the last job."""
     view = cast(SchedulerView, SimpleNamespace(jobs={job.id: job for job in jobs}, workers={}))
     change = StateChange(events=[an_event(jobs[-1], 7, kind=kind, at=100.0)])
-    found = (outbox or OutboxEntries(subscriptions)).with_entries(change, view).outbox
-    return [(each.endpoint, str(each.topic)) for each in found]
+    entries = (outbox or OutboxEntries(subscriptions)).with_entries(change, view).outbox
+    return [(each.endpoint, str(each.topic)) for each in entries]
 
 
 def ended(**given: Any) -> Job:
@@ -52,14 +52,14 @@ def test_without_receivers_a_change_is_passed_on_as_it_is() -> None:
 
 
 def test_the_end_of_a_root_job_is_reported() -> None:
-    assert told([CI], EventKind.JOB_ENDED, ended()) == [("webhook:ci", "job_ended")]
-    assert told([CI], EventKind.JOB_STARTED, ended()) == []
+    assert messages_of([CI], EventKind.JOB_ENDED, ended()) == [("webhook:ci", "job_ended")]
+    assert messages_of([CI], EventKind.JOB_STARTED, ended()) == []
 
 
 def test_the_end_of_a_child_job_is_not_reported() -> None:
     root = a_job()
 
-    assert told([CI], EventKind.JOB_ENDED, root, a_child("b", root)) == []
+    assert messages_of([CI], EventKind.JOB_ENDED, root, a_child("b", root)) == []
 
 
 def test_a_message_has_the_same_id_whenever_it_is_made() -> None:
@@ -75,22 +75,22 @@ def test_labels_select_jobs() -> None:
     only_a = replace(CI, labels=(("team", "a"),))
     labelled = ended(config=replace(CONFIG, labels={"team": "a", "x": "y"}))
 
-    assert told([only_a], EventKind.JOB_ENDED, labelled)
-    assert not told([only_a], EventKind.JOB_ENDED, ended())
+    assert messages_of([only_a], EventKind.JOB_ENDED, labelled)
+    assert not messages_of([only_a], EventKind.JOB_ENDED, ended())
 
 
 def test_the_address_of_a_job_gets_what_it_asked_for() -> None:
     job = ended(callback=Callback(url="https://x.example", events=("job_started",)))
 
-    assert told([], EventKind.JOB_STARTED, job) == [(CALLBACK, "job_started")]
-    assert told([], EventKind.JOB_ENDED, job) == []
+    assert messages_of([], EventKind.JOB_STARTED, job) == [(CALLBACK, "job_started")]
+    assert messages_of([], EventKind.JOB_ENDED, job) == []
 
 
 def test_a_plan_that_waits_for_approval_needs_you() -> None:
     waiting = a_job(awaits_approval=True)
 
-    assert told([ME], EventKind.JOB_PLANNED, waiting) == [("notify:me", "needs_you")]
-    assert told([ME], EventKind.JOB_PLANNED, a_job()) == []
+    assert messages_of([ME], EventKind.JOB_PLANNED, waiting) == [("notify:me", "needs_you")]
+    assert messages_of([ME], EventKind.JOB_PLANNED, a_job()) == []
 
 
 def test_an_end_that_needs_you_is_one_message() -> None:
@@ -98,7 +98,7 @@ def test_an_end_that_needs_you_is_one_message() -> None:
     job = replace(ended(), facts=JobFacts(missing=(missing,)), status=JobStatus.PARTIAL)
     needs = replace(ME, topics=(Topic.NEEDS_YOU,))
 
-    assert told([CI, needs], EventKind.JOB_ENDED, job) == [
+    assert messages_of([CI, needs], EventKind.JOB_ENDED, job) == [
         ("webhook:ci", "job_ended"),
         ("notify:me", "needs_you"),
     ]
@@ -113,13 +113,13 @@ def test_short_jobs_and_other_statuses_are_not_notified(
 ) -> None:
     job = a_job(status=status, created_at=1.0, ended_at=1.0 + seconds)
 
-    assert bool(told([ME], EventKind.JOB_ENDED, job)) is expected
+    assert bool(messages_of([ME], EventKind.JOB_ENDED, job)) is expected
 
 
 def test_an_endpoint_that_is_off_gets_nothing() -> None:
     outbox = OutboxEntries([CI])
     outbox.turn_off("webhook:ci")
 
-    assert told([], EventKind.JOB_ENDED, ended(), outbox=outbox) == []
+    assert messages_of([], EventKind.JOB_ENDED, ended(), outbox=outbox) == []
     outbox.turn_on("webhook:ci")
-    assert told([], EventKind.JOB_ENDED, ended(), outbox=outbox)
+    assert messages_of([], EventKind.JOB_ENDED, ended(), outbox=outbox)

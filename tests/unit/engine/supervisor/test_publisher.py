@@ -7,24 +7,24 @@ from orchestrator.engine.supervisor.publisher import Publisher, merged
 from tests.unit.core.factories import a_job, a_worker
 
 
-def test_changes_that_came_together_are_told_as_one_in_their_order() -> None:
+def test_changes_that_arrive_together_are_published_as_one_in_their_order() -> None:
     first, second = a_job(), a_job()
 
-    told = merged(
+    change = merged(
         [StateChange(new_jobs=[first]), StateChange(jobs=[first]), StateChange(jobs=[second])]
     )
 
-    assert (told.new_jobs, told.jobs) == ([first], [first, second])
+    assert (change.new_jobs, change.jobs) == ([first], [first, second])
 
 
-def test_what_comes_while_an_observer_is_busy_is_told_and_waited_for() -> None:
+def test_changes_that_arrive_while_an_observer_is_busy_are_published_and_awaited() -> None:
     publisher, busy, go_on = Publisher(), threading.Event(), threading.Event()
-    told: list[str] = []
+    ids: list[str] = []
 
     def observer(change: StateChange) -> None:
         busy.set()
         assert go_on.wait(10)
-        told.extend(job.id for job in change.jobs)
+        ids.extend(job.id for job in change.jobs)
 
     publisher.add(observer)
     publisher.start()
@@ -37,7 +37,7 @@ def test_what_comes_while_an_observer_is_busy_is_told_and_waited_for() -> None:
     go_on.set()
 
     assert publisher.catch_up(10)
-    assert told == [job.id for job in jobs]
+    assert ids == [job.id for job in jobs]
     publisher.stop()
 
 

@@ -32,7 +32,7 @@ class Looks:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "expected"),
     [
         ({}, [{LOCK: "1"}], [LOCK]),
         ({}, [{LOCK: "1"}, {}], []),
@@ -43,12 +43,12 @@ class Looks:
         ({"file yarn.lock": "1"}, [{"file yarn.lock": "2"}, {}], ["file yarn.lock"]),
     ],
 )
-def test_a_lock_is_told_when_nobody_is_at_work_with_it(
+def test_a_lock_is_reported_if_no_process_works_with_it(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     before: Mapping[str, str],
     after: Sequence[Mapping[str, str]],
-    told: Sequence[str],
+    expected: Sequence[str],
 ) -> None:
     monkeypatch.setattr(user_checkout_changes, "LEFT_SECONDS", 0.0)
     repository = cast(Repository, cast(Any, Looks(before, *after)))
@@ -57,7 +57,7 @@ def test_a_lock_is_told_when_nobody_is_at_work_with_it(
 
     changes, state = checkout.changes("0badc0de")
 
-    assert [state_name(each) for each in changes] == told
+    assert [state_name(each) for each in changes] == expected
     assert state in after
 
 
