@@ -73,7 +73,7 @@ diff --git a/package-lock.json b/package-lock.json
 """.encode()
 
 
-def told(*pieces: bytes, secrets: Secrets | None = None) -> list[str]:
+def texts_of(*pieces: bytes, secrets: Secrets | None = None) -> list[str]:
     found = (secrets or Secrets()).scan(pieces, lambda texts: ())
     return [flaw.text for flaw in found.flaws]
 
@@ -86,30 +86,30 @@ def lines(*texts: bytes, path: str = "a.txt") -> bytes:
 IN_A = "a.txt:1: GitHub token (value not shown), added by commit abc"
 
 
-def test_only_added_lines_count_and_the_value_is_not_told() -> None:
-    found = Secrets().scan([DIFF], lambda texts: ())
+def test_only_added_lines_count_and_the_value_is_not_shown() -> None:
+    reading = Secrets().scan([DIFF], lambda texts: ())
 
-    said = "src/a.py:4: GitHub token (value not shown), added by commit 0123456789ab"
-    assert [flaw.text for flaw in found.flaws] == [said]
-    assert KEY not in str(found)
+    text = "src/a.py:4: GitHub token (value not shown), added by commit 0123456789ab"
+    assert [flaw.text for flaw in reading.flaws] == [text]
+    assert KEY not in str(reading)
 
 
 def test_it_is_the_same_wherever_the_text_is_cut_into_pieces() -> None:
-    whole = told(DIFF)
-    assert whole == told(*(DIFF[at : at + 1] for at in range(len(DIFF))))
-    assert whole == told(*(DIFF[at : at + 7] for at in range(0, len(DIFF), 7)))
+    whole = texts_of(DIFF)
+    assert whole == texts_of(*(DIFF[at : at + 1] for at in range(len(DIFF))))
+    assert whole == texts_of(*(DIFF[at : at + 7] for at in range(0, len(DIFF), 7)))
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_text_of_two_bytes_a_character_is_read(encoding: str) -> None:
     content = f"ключ\r\nthe token is {KEY} here\r\nend".encode(encoding)
-    assert told(lines(*content.split(b"\n"))) == [IN_A.replace(":1:", ":2:")]
+    assert texts_of(lines(*content.split(b"\n"))) == [IN_A.replace(":1:", ":2:")]
 
 
 def test_what_lies_between_bytes_of_a_program_is_found() -> None:
-    assert told(lines(b"\x7fELF\0\0\1" + KEY.encode() + b"\0\0\xff")) == [IN_A]
+    assert texts_of(lines(b"\x7fELF\0\0\1" + KEY.encode() + b"\0\0\xff")) == [IN_A]
     reader = SECRETS["private key"].encode()
-    assert told(lines(b"\0" + reader + b"\0-----END")) == []
+    assert texts_of(lines(b"\0" + reader + b"\0-----END")) == []
 
 
 @pytest.mark.parametrize(
@@ -118,16 +118,19 @@ def test_what_lies_between_bytes_of_a_program_is_found() -> None:
 def test_a_line_is_read_to_its_end(at: int) -> None:
     text = lines(b"x " * (at // 2) + KEY.encode() + b" y" * 100_000, b"plain", KEY.encode())
     pieces = [text[place : place + WINDOW_BYTES] for place in range(0, len(text), WINDOW_BYTES)]
-    assert told(*pieces) == [IN_A]
-    assert told(*pieces, lines(KEY.encode(), path="b.txt")) == [
+    assert texts_of(*pieces) == [IN_A]
+    assert texts_of(*pieces, lines(KEY.encode(), path="b.txt")) == [
         IN_A,
         IN_A.replace("a.txt", "b.txt"),
     ]
 
 
-def test_what_is_not_looked_at_is_told() -> None:
-    found = Secrets(most_bytes=1 << 20).scan([b"x" * (1 << 20), DIFF], lambda texts: ())
-    assert (found.flaws, found.note) == ((), "only the first 1 MiB of the added text were scanned")
+def test_text_that_was_not_scanned_is_noted() -> None:
+    reading = Secrets(most_bytes=1 << 20).scan([b"x" * (1 << 20), DIFF], lambda texts: ())
+    assert (reading.flaws, reading.note) == (
+        (),
+        "only the first 1 MiB of the added text were scanned",
+    )
 
 
 def test_what_the_base_has_does_not_count() -> None:
@@ -146,13 +149,13 @@ def test_what_is_long_hostile_or_no_diff_takes_no_time() -> None:
     text = lines(*(each.encode() for each in [*long, "-eyJ" * 20_000, "eyJ.eyJ-" * 20_000]))
 
     began = time.process_time()
-    told(text)
-    told(b"\xff\0" * 10_000)
+    texts_of(text)
+    texts_of(b"\xff\0" * 10_000)
 
     assert time.process_time() - began < 2
 
 
-def test_a_line_is_told_without_its_secrets() -> None:
+def test_a_line_is_shown_without_its_secrets() -> None:
     line = f"use {KEY} and {SECRETS['Stripe key']}, ä"
     assert redacted(line) == "use [GitHub token] and [Stripe key], ä"
     assert redacted("nothing: key = x") == "nothing: key = x"

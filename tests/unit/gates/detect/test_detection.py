@@ -349,7 +349,7 @@ def test_a_file_that_is_wrong_is_refused_in_words(text: str) -> None:
         found({".orchestrator/gates.yaml": text})
 
 
-def test_what_is_wrong_in_the_repositorys_own_gates_is_said_with_its_place() -> None:
+def test_an_error_in_the_repository_s_own_gates_is_reported_with_its_place() -> None:
     with pytest.raises(
         InvalidRequest,
         match=r"base commit: /gates/1/name: is required; correct and commit the file$",

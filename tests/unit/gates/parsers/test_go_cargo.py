@@ -92,13 +92,13 @@ Test executable failed (exit status: 101).
 """
 
 
-def told(reading: Reading) -> list[str]:
+def texts_of(reading: Reading) -> list[str]:
     return [flaw.text for flaw in reading.flaws]
 
 
 def test_go_names_tests_by_their_package() -> None:
     found = read_go(GO)
-    assert told(found) == [
+    assert texts_of(found) == [
         "x::TestOne: failed",
         "x::TestOne/sub_one: a_test.go:3: not 1",
         "x::TestPar: a_test.go:5: multi",
@@ -112,7 +112,7 @@ def test_go_names_tests_by_their_package() -> None:
 
 def test_cargo_names_tests_by_their_program() -> None:
     found = read_cargo(CARGO)
-    assert told(found) == [
+    assert texts_of(found) == [
         "my_x::t::bad: src/lib.rs:5:120: assertion `left == right` failed, left: 1, right: 3",
         'my_x::t::res: Error: "no"',
         "my_x (doc)::src/lib.rs - one (line 1): failed",
@@ -122,11 +122,11 @@ def test_cargo_names_tests_by_their_program() -> None:
     assert (found.passed, len(found.skipped)) == (passed, 1)
 
 
-def test_what_cargo_could_not_build_is_told() -> None:
-    said = (
+def test_a_crate_that_cargo_cannot_build_is_a_finding() -> None:
+    output = (
         b"error[E0425]: cannot find function\nerror: could not compile `x` (lib) due to 1 previous"
     )
-    assert told(read_cargo(said)) == ["could not compile `x` (lib)"]
+    assert texts_of(read_cargo(output)) == ["could not compile `x` (lib)"]
 
 
 def test_what_is_something_else_has_no_tests_and_takes_no_time() -> None:
@@ -138,7 +138,7 @@ def test_what_is_something_else_has_no_tests_and_takes_no_time() -> None:
     assert time.process_time() - began < 5
 
 
-def test_a_program_of_tests_that_dies_is_told_beside_a_test_that_fails() -> None:
+def test_a_test_program_that_dies_is_a_finding_in_addition_to_a_failed_test() -> None:
     go = read_go(
         b"=== RUN   TestA\n    a_test.go:3: known\n--- FAIL: TestA (0.00s)\n"
         b"=== RUN   TestB\nFAIL\tex\t0.002s\nFAIL\n"

@@ -20,16 +20,16 @@ JUNIT = b"""<?xml version="1.0"?><testsuites><testsuite name="pytest">
 </testsuite></testsuites>"""
 
 
-def test_junit_tells_what_passed_failed_and_was_left_out() -> None:
-    found = junit.read(JUNIT)
+def test_junit_separates_passed_failed_and_skipped_tests() -> None:
+    reading = junit.read(JUNIT)
 
-    assert found.passed == ("tests.test_a::test_ok",)
-    assert [flaw.key for flaw in found.flaws] == [
+    assert reading.passed == ("tests.test_a::test_ok",)
+    assert [flaw.key for flaw in reading.flaws] == [
         "tests.test_a::test_bad",
         "tests.test_a::test_error",
     ]
-    assert found.flaws[0].text == "tests.test_a::test_bad: assert 1 == 2"
-    assert found.skipped == ("tests.test_a::test_left",)
+    assert reading.flaws[0].text == "tests.test_a::test_bad: assert 1 == 2"
+    assert reading.skipped == ("tests.test_a::test_left",)
 
 
 def junit_of(content: str) -> tuple[list[str], list[str], int]:
@@ -87,7 +87,7 @@ def test_a_module_that_pytest_skips_is_named_as_its_tests_are() -> None:
     assert skipped == ["tests.test_a"]
 
 
-def test_tests_of_one_name_in_several_suites_are_told_apart() -> None:
+def test_tests_of_one_name_in_several_suites_have_different_keys() -> None:
     def test(more: str = "") -> str:
         return f'<testcase name="works" classname="test">{more}</testcase>'
 
@@ -176,7 +176,7 @@ def test_mypy_is_read_from_what_it_prints() -> None:
     assert "line 3" not in second.key
 
 
-def test_whole_paths_are_told_from_where_a_gate_ran() -> None:
+def test_absolute_paths_become_relative_to_the_directory_of_the_gate() -> None:
     place = {"artifactLocation": {"uri": "file:///w/my%20site/a%20b.py"}}
     result = {"ruleId": "B1", "locations": [{"physicalLocation": place}]}
     report = json.dumps({"runs": [{"results": [result]}]}).encode()
@@ -251,8 +251,8 @@ def test_sarif_rules_are_named_in_several_ways() -> None:
     ]
 
 
-def test_sarif_levels_are_what_the_run_was_told() -> None:
-    def told(level: str, **descriptor: object) -> dict[str, object]:
+def test_a_run_of_sarif_may_override_levels() -> None:
+    def override(level: str, **descriptor: object) -> dict[str, object]:
         return {"descriptor": descriptor, "configuration": {"level": level}}
 
     tool = {
@@ -260,10 +260,10 @@ def test_sarif_levels_are_what_the_run_was_told() -> None:
         "extensions": [{"rules": [rule("E", "error")]}],
     }
     overrides = [
-        told("error", id="A"),
-        told("none", index=1),
-        told("note", id="unknown"),
-        told("none", index=0, toolComponent={"index": 0}),
+        override("error", id="A"),
+        override("none", index=1),
+        override("note", id="unknown"),
+        override("none", index=0, toolComponent={"index": 0}),
     ]
     first = {"ruleConfigurationOverrides": overrides}
     results = [
@@ -290,8 +290,8 @@ def test_sarif_messages_may_stand_with_the_rules() -> None:
         {"ruleId": "A", "message": {"id": "unknown"}},
         {"ruleId": "A", "message": {"markdown": "**b**"}},
     ]
-    told = ["A x is {not} y, {7}", "A everywhere", "A unknown", "A **b**"]
-    assert sarif_of(*results, tool={"driver": driver}) == told
+    expected = ["A x is {not} y, {7}", "A everywhere", "A unknown", "A **b**"]
+    assert sarif_of(*results, tool={"driver": driver}) == expected
 
 
 @pytest.mark.parametrize(
