@@ -196,7 +196,7 @@ def test_the_diff_that_is_searched_for_secrets_has_what_was_added_inside(
     assert "+++ b/lib/sub/key.txt" in text
 
 
-def test_a_change_of_the_users_own_submodule_is_told(
+def test_a_change_of_the_user_s_own_submodule_is_reported(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     before = repository.checkout_state()
@@ -221,7 +221,7 @@ def test_what_the_user_does_not_have_is_empty_and_named(
 
 
 @pytest.mark.slow
-def test_merging_tells_conflicts_and_removal_leaves_what_is_nowhere_else(
+def test_a_merge_reports_conflicts_and_removal_keeps_commits_that_exist_nowhere_else(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     start = repository.commit_of("HEAD")

@@ -51,7 +51,9 @@ def test_a_lock_that_is_always_another_one_stays(
         repository.set_ref(OURS[0], commit)
 
 
-def test_what_is_no_file_stays_and_is_told(project: Project, repository: GitRepository) -> None:
+def test_a_directory_in_place_of_a_lock_stays_and_is_reported(
+    project: Project, repository: GitRepository
+) -> None:
     commit = repository.base().commit
     (project.path / ".git" / f"{OURS[0]}.lock").mkdir(parents=True)
     with pytest.raises(RepositoryError, match="another git process is running"):
@@ -59,7 +61,7 @@ def test_what_is_no_file_stays_and_is_told(project: Project, repository: GitRepo
 
 
 @pytest.mark.parametrize("name", ["packed-refs", "refs/heads/main", "refs/tags/orchestrator"])
-def test_a_lock_of_the_users_stays_and_is_told(
+def test_a_lock_of_the_user_stays_and_is_reported(
     project: Project, repository: GitRepository, name: str
 ) -> None:
     commit = repository.base().commit
@@ -73,9 +75,9 @@ def test_a_lock_of_the_users_stays_and_is_told(
     assert (project.path / ".git" / f"{name}.lock").exists()
 
 
-def test_a_table_of_refs_that_is_locked_is_told() -> None:
-    said = failure("update-ref", GitOutput(128, b"", "fatal: x: cannot lock references"))
-    assert '`rm "$(git rev-parse --git-common-dir)/reftable/tables.list.lock"`' in str(said)
+def test_a_locked_table_of_refs_is_reported_with_the_file_to_remove() -> None:
+    error = failure("update-ref", GitOutput(128, b"", "fatal: x: cannot lock references"))
+    assert '`rm "$(git rev-parse --git-common-dir)/reftable/tables.list.lock"`' in str(error)
 
 
 def test_only_what_is_new_and_open_nowhere_is_removed(

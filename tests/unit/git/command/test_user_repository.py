@@ -41,7 +41,7 @@ def _hook(project: Project) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "entry"),
     [
         (lambda project: project.write(".env", "KEY=22\n"), "file .env"),
         (_same_time, "file a.txt"),
@@ -68,11 +68,11 @@ def test_a_change_is_noticed(
     repository: GitRepository,
     noted: dict[str, str],
     change: StateChange,
-    told: str,
+    entry: str,
 ) -> None:
     change(project)
     after = repository.checkout_state()
-    assert told in [each for each in {*noted, *after} if noted.get(each) != after.get(each)]
+    assert entry in [each for each in {*noted, *after} if noted.get(each) != after.get(each)]
 
 
 def test_flags_of_an_index_that_was_read_before_are_noticed(

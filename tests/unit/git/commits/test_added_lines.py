@@ -40,7 +40,7 @@ def found(repository: GitRepository) -> list[str]:
     return [each.text for each in reading.flaws]
 
 
-def said(project: Project, revision: str, place: str) -> str:
+def finding_at(project: Project, revision: str, place: str) -> str:
     commit = project.git("rev-parse", revision)[:12]
     return f"{place}: GitHub token (value not shown), added by commit {commit}"
 
@@ -70,7 +70,7 @@ def test_what_a_later_commit_takes_away_is_found_with_its_commit(
     project.commit({"a.txt": f"a\n{KEY}\nc\n"}, "with it")
     project.commit({"a.txt": "a\nb\nc\n"}, "without it")
     project.commit({"b.txt": "b\n"}, "more")
-    assert found(repository) == [said(project, "HEAD~2", "a.txt:2")]
+    assert found(repository) == [finding_at(project, "HEAD~2", "a.txt:2")]
 
 
 def test_a_file_that_was_there_for_one_commit_is_found(
@@ -79,7 +79,7 @@ def test_a_file_that_was_there_for_one_commit_is_found(
     project.commit({"d/key.txt": KEY})
     project.git("rm", "-q", "d/key.txt")
     project.git("commit", "-qm", "gone")
-    assert found(repository) == [said(project, "HEAD~1", "d/key.txt:1")]
+    assert found(repository) == [finding_at(project, "HEAD~1", "d/key.txt:1")]
 
 
 def test_the_message_of_a_commit_is_read(project: Project, repository: GitRepository) -> None:
@@ -99,8 +99,8 @@ def test_what_only_a_merge_adds_is_found_and_what_it_brings_is_found_once(
     project.git("merge", "-q", "side", check=False)
     new = "ghp" + "_" + "e5F6" * 9
     project.commit({"a.txt": f"one\nb\n{KEY}\n{new}\n"}, "merged")
-    told = [said(project, "HEAD^1", "a.txt:3"), said(project, "HEAD", "a.txt:4")]
-    assert sorted(found(repository)) == sorted(told)
+    expected = [finding_at(project, "HEAD^1", "a.txt:3"), finding_at(project, "HEAD", "a.txt:4")]
+    assert sorted(found(repository)) == sorted(expected)
 
 
 def test_what_the_start_has_may_be_moved_removed_and_put_back(
@@ -111,7 +111,7 @@ def test_what_the_start_has_may_be_moved_removed_and_put_back(
     project.git("rm", "-q", "moved.txt")
     project.git("commit", "-qm", "gone")
     project.commit({"again.txt": f"y\n{OTHER}\n{KEY}\n"})
-    assert found(repository) == [said(project, "HEAD", "again.txt:3")]
+    assert found(repository) == [finding_at(project, "HEAD", "again.txt:3")]
 
 
 def test_a_history_of_its_own_is_compared_with_the_start(
@@ -120,7 +120,7 @@ def test_a_history_of_its_own_is_compared_with_the_start(
     project.git("checkout", "-q", "--orphan", "other")
     project.commit({"b.txt": KEY}, "new root")
     project.git("branch", "-f", "work")
-    assert found(repository) == [said(project, "work", "b.txt:1")]
+    assert found(repository) == [finding_at(project, "work", "b.txt:1")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
@@ -133,8 +133,8 @@ def test_what_git_calls_binary_is_read(
     project.git("add", "-A")
     project.git("commit", "-qm", "binary")
     assert found(repository) == [
-        said(project, "HEAD", "b.pem:1"),
-        said(project, "HEAD", "w.txt:2"),
+        finding_at(project, "HEAD", "b.pem:1"),
+        finding_at(project, "HEAD", "w.txt:2"),
     ]
 
 
@@ -154,10 +154,12 @@ def test_what_the_user_has_configured_for_diffs_changes_nothing(
     }.items():
         project.git("config", name, value)
     project.commit({"ä b.txt": f"one\n{KEY}\n", "a.txt": "x\nb\ny\n"})
-    assert found(repository) == [said(project, "HEAD", "ä b.txt:2")]
+    assert found(repository) == [finding_at(project, "HEAD", "ä b.txt:2")]
 
 
-def test_names_that_are_no_text_are_told(project: Project, repository: GitRepository) -> None:
+def test_secrets_in_files_whose_names_are_no_text_are_found(
+    project: Project, repository: GitRepository
+) -> None:
     name = os.fsencode(str(project.path)) + b"/caf\xe9\n.txt"
     with open(name, "wb") as file:
         file.write(KEY.encode())
@@ -166,7 +168,9 @@ def test_names_that_are_no_text_are_told(project: Project, repository: GitReposi
     assert len(found(repository)) == 1
 
 
-def test_what_cannot_be_read_is_told(project: Project, repository: GitRepository) -> None:
+def test_a_commit_that_cannot_be_read_is_an_error(
+    project: Project, repository: GitRepository
+) -> None:
     project.commit({"b.txt": "b\n"})
     blob = project.git("rev-parse", "HEAD:b.txt")
     os.unlink(project.path / ".git" / "objects" / blob[:2] / blob[2:])

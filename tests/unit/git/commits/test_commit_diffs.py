@@ -43,9 +43,7 @@ def test_the_size_of_a_change(project: Project, repository: GitRepository, name:
     assert repository.change_size(*changed(project, files)) == size
 
 
-def test_a_patch_is_cut_where_it_is_too_long_and_says_so(
-    project: Project, repository: GitRepository
-) -> None:
+def test_a_long_patch_is_cut_with_a_note(project: Project, repository: GitRepository) -> None:
     commits = changed(project, {"n.txt": "x\n" * 1000})
     assert repository.patch(*commits, 1_000_000).endswith("+x\n")
     cut = repository.patch(*commits, 200)

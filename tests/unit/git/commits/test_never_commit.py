@@ -115,7 +115,7 @@ def test_what_the_start_tracks_is_committed(
     assert held == {}
 
 
-def test_what_gitignore_names_is_not_told(repository: GitRepository, worktree: Path) -> None:
+def test_files_of_gitignore_are_not_reported(repository: GitRepository, worktree: Path) -> None:
     write(worktree, ".gitignore", content=b"node_modules/\n")
     write(worktree, "node_modules/a.js")
     assert closed(repository, worktree) == ([".gitignore"], {})

@@ -56,7 +56,7 @@ def test_what_is_not_here_stays_a_pointer_and_nobody_is_asked(
     assert repository.commit(directory, BRANCH, "work\n", WHO) == repository.base().commit
 
 
-def test_without_its_filter_pointers_stay_and_that_is_told(
+def test_without_its_filter_pointers_stay_with_a_note(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
     for name, value in {"process": "", "smudge": "", "clean": "", "required": "false"}.items():

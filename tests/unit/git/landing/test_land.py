@@ -137,7 +137,7 @@ def _rebase(project: Project) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("prepare", "says"),
+    ("prepare", "message"),
     [
         (_locked_branch, "main.lock.*nothing was changed"),
         (_locked_index, "index.lock.*nothing was changed"),
@@ -153,11 +153,11 @@ def _rebase(project: Project) -> None:
     ],
 )
 def test_where_it_cannot_land_nothing_changes(
-    project: Project, landing: Landing, prepare: Callable[[Project], None], says: str
+    project: Project, landing: Landing, prepare: Callable[[Project], None], message: str
 ) -> None:
     prepare(project)
     before = project.everything()
-    with pytest.raises(Conflict, match=says):
+    with pytest.raises(Conflict, match=message):
         landing.land()
     assert project.everything() == before
 
@@ -315,9 +315,9 @@ def test_undo_changes_nothing_where_git_is_locked(
     landing.undo()
 
 
-def _typed(project: Project, said: str) -> None:
-    """Run the command that a message says to type."""
-    subprocess.run(["bash", "-ec", said.split("`")[1]], cwd=project.path, check=True)
+def _typed(project: Project, message: str) -> None:
+    """Run the command in a message."""
+    subprocess.run(["bash", "-ec", message.split("`")[1]], cwd=project.path, check=True)
 
 
 def crash(act: Callable[[], str], at: str) -> None:
@@ -564,7 +564,7 @@ def test_what_could_not_land_has_nothing_to_undo(project: Project, landing: Land
 @pytest.mark.slow
 @pytest.mark.parametrize("how", [LandOptions.ANY, LandOptions.MERGE])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_undo_does_not_lose_what_came_later_and_says_what_does_it(
+def test_undo_keeps_later_commits_and_names_the_command_that_reverts_only_the_job(
     project: Project, repository: GitRepository, how: LandOptions, workers: int
 ) -> None:
     base, tip = project.git("rev-parse", "main"), ""
@@ -576,13 +576,13 @@ def test_undo_does_not_lose_what_came_later_and_says_what_does_it(
     landing.land(how)
     project.commit({"later.txt": "later\n"}, "later")
 
-    with pytest.raises(Conflict, match="to revert only") as told:
+    with pytest.raises(Conflict, match="to revert only") as caught:
         landing.undo()
 
     assert (project.path / "later.txt").exists()
     who = {"GIT_AUTHOR_NAME": "U", "GIT_AUTHOR_EMAIL": "u@x", "GIT_EDITOR": "true"}
     who |= {name.replace("AUTHOR", "COMMITTER"): value for name, value in who.items()}
-    [command] = re.findall("`(.+)`", str(told.value))
+    [command] = re.findall("`(.+)`", str(caught.value))
     below = project.path / "dir"
     subprocess.run(["bash", "-ec", command], cwd=below, env={**os.environ, **who}, check=True)
     assert sorted(each.name for each in project.path.glob("*.txt")) == ["a.txt", "later.txt"]
@@ -608,7 +608,7 @@ def test_without_a_repository_a_job_has_no_result(tmp_path: Path) -> None:
         landing.undo()
 
 
-def test_a_job_without_a_result_is_told(project: Project) -> None:
+def test_a_job_without_a_result_is_not_found(project: Project) -> None:
     with pytest.raises(NotFound, match=r"has no merged result.*bin/orchestrator apply 2"):
         Landing(project.path, "2", "2").diff(stat=True)
     project.git("update-ref", "refs/orchestrator/2/start/worker_1", "HEAD")

@@ -16,7 +16,8 @@ from tests.support.project import Project
 
 SCRIPT = """#!/bin/sh
 [ "$2" = list ] && {{ printf '%s' {known}; exit 0; }}
-printf '%s\\n' "$0" "$@" > {told}; cat > {told}.stdin; echo https://example.org/pull/1; exit {code}
+printf '%s\\n' "$0" "$@" > {record}; cat > {record}.stdin
+echo https://example.org/pull/1; exit {code}
 """
 MakeRequest = Callable[..., PullRequest]
 
@@ -44,8 +45,8 @@ def made(project: Project, tmp_path: Path) -> MakeRequest:
             )
             (programs / name).symlink_to(found)
         for tool in tools:
-            told = shlex.quote(str(tmp_path / "told"))
-            (programs / tool).write_text(SCRIPT.format(told=told, code=code, known=known))
+            record = shlex.quote(str(tmp_path / "arguments"))
+            (programs / tool).write_text(SCRIPT.format(record=record, code=code, known=known))
             (programs / tool).chmod(0o755)
         return PullRequest(
             project=project.path,
@@ -67,19 +68,19 @@ def opened(request: PullRequest) -> str:
 def test_gh_is_given_base_head_title_and_body(
     made: MakeRequest, remote: Path, project: Project, tmp_path: Path
 ) -> None:
-    asked = made("gh", "glab")
+    request = made("gh", "glab")
 
-    assert opened(asked) == "https://example.org/pull/1"
+    assert opened(request) == "https://example.org/pull/1"
 
-    told = (tmp_path / "told").read_text().splitlines()
-    assert told[0].endswith("/gh")
-    assert told[1:] == [
+    lines = (tmp_path / "arguments").read_text().splitlines()
+    assert lines[0].endswith("/gh")
+    assert lines[1:] == [
         *("pr", "create", "--base", "main", "--head", "orchestrator/1/result"),
         *("--title", "Add a greeting", "--body-file", "-"),
     ]
-    assert (tmp_path / "told.stdin").read_text() == "Say hello.\n"
+    assert (tmp_path / "arguments.stdin").read_text() == "Say hello.\n"
     pushed = project.git("-C", str(remote), "rev-parse", "orchestrator/1/result")
-    assert pushed == asked.commit
+    assert pushed == request.commit
 
 
 def test_an_open_request_is_updated_by_the_push(
@@ -89,44 +90,44 @@ def test_an_open_request_is_updated_by_the_push(
 
     assert opened(asked) == "https://example.org/pull/7"
 
-    assert not (tmp_path / "told").exists(), "no second request is opened"
+    assert not (tmp_path / "arguments").exists(), "no second request is opened"
     assert project.git("-C", str(remote), "rev-parse", "orchestrator/1/result") == asked.commit
 
 
 def test_a_remote_at_gitlab_takes_glab(
     made: MakeRequest, remote: Path, project: Project, tmp_path: Path
 ) -> None:
-    asked = made("gh", "glab")
+    request = made("gh", "glab")
     project.git("remote", "set-url", "origin", "git@gitlab.example.org:a/b.git")
-    assert asked.check() == ("origin", "glab")
+    assert request.check() == ("origin", "glab")
     project.git("remote", "set-url", "origin", str(remote))
 
-    asked.open("origin", "glab")
+    request.open("origin", "glab")
 
-    told = (tmp_path / "told").read_text().splitlines()
-    assert told[1:] == [
+    lines = (tmp_path / "arguments").read_text().splitlines()
+    assert lines[1:] == [
         *("mr", "create", "--target-branch", "main", "--source-branch", "orchestrator/1/result"),
         *("--title", "Add a greeting", "--description", "Say hello.", "", "--yes"),
     ]
 
 
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "advice"),
     [
         ("https://user:secret@github.com/a/b.git", "install gh (https://cli.github.com), or push"),
         ("ssh://git@gitlab.com/a/b.git", "install glab (https://gitlab.com/cli), or push"),
         ("/somewhere/github/b.git", "install gh (https://cli.github.com) or glab"),
     ],
 )
-def test_without_a_program_the_error_says_what_to_type(
-    made: MakeRequest, project: Project, address: str, told: str
+def test_without_a_program_the_error_names_the_next_step(
+    made: MakeRequest, project: Project, address: str, advice: str
 ) -> None:
     project.git("remote", "add", "origin", address)
 
     with pytest.raises(Conflict, match="nothing was changed") as raised:
         made().check()
 
-    assert told in raised.value.message
+    assert advice in raised.value.message
     assert "secret" not in raised.value.message
     assert "git push origin " in raised.value.message
 
@@ -147,7 +148,7 @@ def test_the_remote_is_the_one_of_the_base(made: MakeRequest, project: Project) 
     assert asked.check() == ("second", "gh")
 
 
-def test_a_program_that_fails_is_told_with_what_was_pushed(made: MakeRequest, remote: Path) -> None:
+def test_an_error_of_the_program_names_the_pushed_branch(made: MakeRequest, remote: Path) -> None:
     with pytest.raises(Conflict, match="was pushed to origin, but no pull request was opened"):
         opened(made("gh", code=4))
 
@@ -160,4 +161,4 @@ def test_a_push_that_fails_opens_nothing(
     with pytest.raises(Conflict, match="no pull request was opened"):
         opened(made("gh"))
 
-    assert not (tmp_path / "told").exists()
+    assert not (tmp_path / "arguments").exists()

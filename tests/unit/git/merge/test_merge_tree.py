@@ -34,7 +34,9 @@ CASES: Mapping[str, tuple[Sides, list[str], Mapping[str, str | None]]] = {
 }
 
 
-def test_a_commit_that_is_gone_is_told(project: Project, repository: GitRepository) -> None:
+def test_a_merge_of_a_missing_commit_is_an_error(
+    project: Project, repository: GitRepository
+) -> None:
     with pytest.raises(RepositoryError, match="not something we can merge"):
         repository.merge(project.git("rev-parse", "HEAD"), "1" * 40, "x", WHO, force=False)
 

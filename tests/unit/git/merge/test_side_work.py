@@ -265,7 +265,7 @@ def test_a_worktree_of_its_own_is_merged_with_its_loose_files(
     assert closed(repository, worktree)[0] == tip
 
 
-def test_a_submodule_that_the_agent_adds_is_not_said_to_be_committed_as_files(
+def test_a_submodule_that_the_agent_adds_is_not_reported_as_committed_files(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     new = "git init -q ../lib; cd ../lib; echo l > l.txt; git add .; git commit -qm l; cd -"

@@ -105,7 +105,7 @@ def a_conflict(own: Project, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["merge", "rebase", "cherry-pick"])
-def test_what_an_agent_did_not_finish_is_told_and_ended(
+def test_an_unfinished_operation_of_an_agent_is_reported_and_aborted(
     repository: GitRepository, opened: Path, own: Project, how: str
 ) -> None:
     start = repository.base().commit

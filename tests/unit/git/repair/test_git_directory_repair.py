@@ -95,19 +95,19 @@ BROKEN: dict[str, tuple[Break, str]] = {
 def test_what_git_cannot_work_with_is_as_before_the_job(
     project: Project, repository: GitRepository, job: Path, name: str
 ) -> None:
-    breaks, told = BROKEN[name]
+    breaks, fault = BROKEN[name]
     files = [project.path / ".git" / each for each in ("config", "HEAD", "index")]
     before = [each.read_bytes() for each in files]
     repository.back_up_git_files(str(job))
     breaks(project)
 
-    said = repository.restore_git_files(str(job))
+    messages = repository.restore_git_files(str(job))
 
     assert [each.read_bytes() for each in files] == before
-    assert len(said) == 1
-    assert told in said[0]
-    assert said[0].endswith("(workers with a worktree at that time: worker_1)")
-    assert repository.restore_git_files(str(job)) == said
+    assert len(messages) == 1
+    assert fault in messages[0]
+    assert messages[0].endswith("(workers with a worktree at that time: worker_1)")
+    assert repository.restore_git_files(str(job)) == messages
 
 
 @pytest.mark.parametrize(
@@ -168,10 +168,10 @@ def test_refs_that_are_gone_altogether_come_back(
     before = project.git("show-ref")
     shutil.rmtree(project.path / ".git" / "refs")
 
-    said = repository.restore_git_files(str(job))
+    messages = repository.restore_git_files(str(job))
 
     assert project.git("show-ref") == before
-    assert said[0].startswith(".git/refs was not a directory: recreated with its content")
+    assert messages[0].startswith(".git/refs was not a directory: recreated with its content")
 
 
 @pytest.mark.parametrize("broken", ["garbage\n", "half a li", ""])
@@ -190,10 +190,10 @@ def test_packed_refs_that_git_cannot_read_are_there_again(
     if broken:
         packed.write_text(packed.read_text() + broken)
 
-    said = repository.restore_git_files(str(job))
+    messages = repository.restore_git_files(str(job))
 
     assert project.git("show-ref") == before
-    assert [each.split(":")[0] for each in said] == (
+    assert [each.split(":")[0] for each in messages] == (
         [".git/packed-refs could not be used by git"] if broken else []
     )
 
@@ -222,7 +222,7 @@ def test_a_configuration_of_this_worktree_that_nobody_had_is_put_aside(
     assert (job / git_directory_repair.BROKEN / "config.worktree-1").read_text() == "[core"
 
 
-def test_every_job_whose_workers_may_have_done_it_is_told(
+def test_every_job_whose_workers_may_have_caused_the_damage_is_named(
     project: Project, repository: GitRepository, job: Path
 ) -> None:
     other = job.parent / "job_2"

@@ -261,7 +261,7 @@ def test_incomplete_commits_are_refused(sides: Sides) -> None:
     assert sides.project.git("rev-parse", BRANCH) == sides.base
 
 
-def test_a_removed_repository_is_said(sides: Sides) -> None:
+def test_a_removed_repository_is_an_error(sides: Sides) -> None:
     sides.send()
     sides.run("rm -rf .git")
     with pytest.raises(RepositoryError, match=r"removed \.git"):

@@ -43,7 +43,7 @@ def test_a_worktree_has_the_files_and_a_lock_and_its_own_branch(
 
 
 @pytest.mark.slow
-def test_a_disk_that_fills_up_meanwhile_is_told_as_such(
+def test_a_disk_that_fills_up_during_a_checkout_is_reported_as_full(
     project: Project, repository: GitRepository, tmp_path: Path
 ) -> None:
     disk = mounted(tmp_path / "small")
@@ -318,7 +318,7 @@ def test_the_workspace_is_hidden_once_and_only_where_it_shows(
     assert exclude.read_text().count("workspace") == 1
 
 
-def test_a_branch_that_is_in_the_way_is_told(project: Project, repository: GitRepository) -> None:
+def test_a_branch_that_blocks_ours_is_reported(project: Project, repository: GitRepository) -> None:
     project.git("branch", "orchestrator")
     base = repository.base()
     assert base.commit == ""
