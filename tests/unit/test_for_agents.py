@@ -75,8 +75,8 @@ def test_the_page_on_mcp_names_every_tool_and_both_revisions() -> None:
     rows = re.findall(r"^\| `(\w+)` \| ([^|]*)", table, re.MULTILINE)
     assert {name for name, _ in rows} == set(BY_NAME)
     for name, arguments in rows:
-        told = set(re.findall(r"`(\w+)`", arguments))
-        assert told == set(BY_NAME[name].arguments.model_fields), name
+        names = set(re.findall(r"`(\w+)`", arguments))
+        assert names == set(BY_NAME[name].arguments.model_fields), name
     assert STATELESS[0] in text and HANDSHAKE[0] in text
 
 

@@ -491,7 +491,9 @@ def test_the_architecture_lists_the_rooms_as_their_packages_do() -> None:
 
 
 def room_table(package: str) -> str:
-    rows = [f"| `{name}/` | {said.replace('``', '`')} |" for name, said in listed_rooms(package)]
+    rows = [
+        f"| `{name}/` | {subject.replace('``', '`')} |" for name, subject in listed_rooms(package)
+    ]
     path = package.removeprefix(f"{TOP}.").replace(".", "/")
     return "\n".join([f"| folder in `{path}/` | subject |", "| --- | --- |", *rows, ""])
 

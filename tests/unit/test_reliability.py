@@ -35,7 +35,7 @@ def test_every_row_is_in_one_section_of_the_page() -> None:
     assert sorted(numbers) == [row.number for row in TABLE]
 
 
-def test_every_row_has_a_test_or_says_why_not() -> None:
+def test_every_row_has_a_test_or_a_reason_for_none() -> None:
     without = [row.number for row in TABLE if not row.tests]
 
     assert all(bool(row.tests) != bool(row.cannot_run) for row in TABLE)
@@ -62,7 +62,7 @@ def test_every_test_of_the_page_exists(test: str) -> None:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: str(row.number))
-def test_the_page_says_what_the_table_says(row: Row) -> None:
+def test_the_page_agrees_with_the_table(row: Row) -> None:
     [line] = [line for line in PAGE_TEXT.splitlines() if line.startswith(f"| {row.number} |")]
     result = line.removeprefix(facts(row)).strip(" |")
 
@@ -72,5 +72,5 @@ def test_the_page_says_what_the_table_says(row: Row) -> None:
     assert row.cannot_run or re.match(r"\d+ passed", result), result
 
 
-def test_a_row_whose_tests_did_not_run_says_so() -> None:
+def test_a_row_whose_tests_did_not_run_is_marked() -> None:
     assert page({}).count("**not run**") == 1 + sum(bool(row.tests) for row in TABLE)

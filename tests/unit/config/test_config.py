@@ -491,14 +491,14 @@ def test_a_secret_file_that_cannot_be_used_is_refused_by_its_path(tmp_path: Path
         "ORCHESTRATOR_STORE__URL": "sqlite:///x",
         "ORCHESTRATOR_API__PORT_FILE": str(empty),
     }
-    said = complaints(tmp_path, WITH_KEY, environ=environ)
-    assert [line for line in said if "_FILE: " in line and "PORT" not in line] == [
+    lines = complaints(tmp_path, WITH_KEY, environ=environ)
+    assert [line for line in lines if "_FILE: " in line and "PORT" not in line] == [
         f"ORCHESTRATOR_API__API_KEY_FILE: {missing} cannot be read: No such file or directory",
         f"ORCHESTRATOR_API__KEYS_FILE: {empty} is empty; write the secret into it",
         "ORCHESTRATOR_STORE__URL_FILE: ORCHESTRATOR_STORE__URL is also set; set only one of them",
     ]
     # Only for secrets: another setting with this suffix is an unknown key.
-    assert any("api.port_file: unknown key" in line for line in said)
+    assert any("api.port_file: unknown key" in line for line in lines)
 
 
 def test_a_wrong_variable_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -618,7 +618,7 @@ def test_the_committed_template_and_schema_are_the_generated_ones() -> None:
     assert (PRODUCT / "config.schema.json").read_text() == render_schema()
 
 
-def test_the_template_says_the_defaults(tmp_path: Path) -> None:
+def test_the_template_has_the_defaults(tmp_path: Path) -> None:
     defaults = load(tmp_path, environ={}, require_key=False).settings
     assert loaded(tmp_path, render_template(), require_key=False).settings == defaults
 
@@ -713,11 +713,13 @@ def test_a_trigger_that_cannot_work_is_refused(tmp_path: Path, given: str, words
     assert "5555" not in str(refused.value)
 
 
-def test_every_setting_says_what_it_does() -> None:
+def test_every_setting_has_a_description() -> None:
     for _, section in Settings():
         kind = type(section)
-        said = [] if kind is dict else [kind.description_of(name) for name in kind.model_fields]
-        assert all(each and "\n" not in each for each in said)
+        descriptions = (
+            [] if kind is dict else [kind.description_of(name) for name in kind.model_fields]
+        )
+        assert all(each and "\n" not in each for each in descriptions)
 
 
 @pytest.mark.parametrize(
@@ -751,15 +753,15 @@ def test_a_start_writes_the_key_that_the_template_lacks(tmp_path: Path) -> None:
     config = tmp_path / "config.yaml"
     config.write_text(render_template())
     config.chmod(0o644)
-    said: list[str] = []
+    lines: list[str] = []
 
-    first, second = (load_with_key(tmp_path, environ={}, say=said.append) for _ in range(2))
+    first, second = (load_with_key(tmp_path, environ={}, say=lines.append) for _ in range(2))
 
     key = first.settings.api.api_key.get_secret_value()
     assert len(key) == 64 and second.settings == first.settings
     assert config.read_text() == render_template().replace('api_key: ""', f'api_key: "{key}"')
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
-    assert len(said) == 1 and str(config) in said[0] and key not in said[0]
+    assert len(lines) == 1 and str(config) in lines[0] and key not in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -835,13 +837,13 @@ def test_further_keys_have_a_name_and_scopes(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_wrong_key_entry_is_told_without_its_secret(
+def test_a_wrong_key_entry_is_reported_without_its_secret(
     tmp_path: Path, entry: str, reason: str
 ) -> None:
-    said = "\n".join(complaints(tmp_path, f"api: {{api_key: {KEY}, keys: [{entry}]}}"))
+    text = "\n".join(complaints(tmp_path, f"api: {{api_key: {KEY}, keys: [{entry}]}}"))
 
-    assert reason in said
-    assert "short-secret" not in said
+    assert reason in text
+    assert "short-secret" not in text
 
 
 @pytest.mark.parametrize("address", ["jobs.example.org", "https://jobs.example.org/here"])

@@ -145,7 +145,7 @@ def test_a_configured_project_wins(folder: Path) -> None:
     assert project_root(settings, folder) == folder / "other"
 
 
-def test_an_unknown_project_is_told_with_lines_to_type(folder: Path) -> None:
+def test_an_unknown_project_is_reported_with_lines_to_type(folder: Path) -> None:
     directory_beside(folder)
 
     with pytest.raises(ProjectUnknown) as caught:

@@ -189,7 +189,7 @@ def test_a_notice_stands_at_the_top(tmp_path: Path) -> None:
     assert lines[2] == "> Nothing was built: &lt;b>"
 
 
-def test_a_notice_is_said_once_and_the_headline_agrees_with_it(tmp_path: Path) -> None:
+def test_a_notice_appears_once_and_the_headline_agrees_with_it(tmp_path: Path) -> None:
     notice = "Nothing was built: no agent."
     planted = Planted()
     job = planted.job("Build a shop")
@@ -227,7 +227,7 @@ def test_a_failure_deep_below_is_in_the_final_result(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "said"),
+    ("task", "expected"),
     [
         pytest.param(TaskSpec(id="a", command="make"), True, id="own directory"),
         pytest.param(TaskSpec(id="a", command="make", workdir="project"), False, id="project"),
@@ -235,14 +235,14 @@ def test_a_failure_deep_below_is_in_the_final_result(tmp_path: Path) -> None:
         pytest.param(TaskSpec(id="a", prompt="make"), False, id="prompt"),
     ],
 )
-def test_a_failed_command_says_that_it_ran_without_the_files_of_the_project(
-    tmp_path: Path, task: TaskSpec, said: bool
+def test_the_failure_of_a_command_notes_that_it_ran_without_the_project_s_files(
+    tmp_path: Path, task: TaskSpec, expected: bool
 ) -> None:
     planted = Planted()
     job = planted.job("x", status=JobStatus.FAILED, span=(0, 9))
     planted.worker(job, "worker_1", task, (0, 9), status=WorkerStatus.FAILED, reason="exit code 2")
     Reports().render(planted.tree, ROOT, tmp_path)
-    assert ("without the project's files" in (tmp_path / "FINAL_RESULT.md").read_text()) == said
+    assert ("without the project's files" in (tmp_path / "FINAL_RESULT.md").read_text()) == expected
 
 
 def test_a_job_that_could_not_be_planned_has_reports(tmp_path: Path) -> None:
@@ -283,14 +283,14 @@ def test_level_0_does_not_repeat_what_the_final_result_has(tmp_path: Path) -> No
 
     final = (tmp_path / "FINAL_RESULT.md").read_text()
     level = (tmp_path / "depth_0/LEVEL_0_REPORT.md").read_text()
-    for told in ("Build a shop", "It sells.", "no till", "bad did not succeed", "| shop.py |"):
-        assert told in final and told not in level, told
+    for words in ("Build a shop", "It sells.", "no till", "bad did not succeed", "| shop.py |"):
+        assert words in final and words not in level, words
     assert "| pytest | passed |" in level and "pytest" not in final
     # The final result has no room for the whole output.
     assert "the last words" in level and "the last words" not in final
 
 
-def test_a_long_output_is_cut_and_says_where_the_rest_is(tmp_path: Path) -> None:
+def test_a_long_output_is_cut_with_a_link_to_the_rest(tmp_path: Path) -> None:
     planted = Planted()
     job = planted.job("x")
     planted.worker(job, "worker_1", TaskSpec(id="a"), (0, 1), output="line of text\n" * 100_000)
@@ -360,7 +360,7 @@ def test_a_large_job_has_its_reports_in_seconds_and_no_report_is_endless(
     assert len(timeline) < 50_000
 
 
-def test_reports_of_a_larger_job_list_its_failures_and_say_where_all_workers_are(
+def test_reports_of_a_larger_job_list_its_failures_and_link_all_workers(
     tmp_path: Path,
 ) -> None:
     tree = trees.large(1_300)

@@ -87,7 +87,7 @@ def test_child_jobs_one_after_another_both_count_and_side_by_side_the_longest() 
     assert path.seconds == (30 - 4 - 10) + 4 + 10
 
 
-def test_a_sum_with_unknown_parts_says_so() -> None:
+def test_a_sum_counts_its_unknown_parts() -> None:
     figures = analytics(trees.candidates(), ROOT)
     assert figures.input_tokens == Total(value=58_200, known=2, unknown=1)
     assert figures.cost_usd == Total(value=0.0712, known=1, unknown=2)

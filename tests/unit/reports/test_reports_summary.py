@@ -96,7 +96,7 @@ def test_a_question_to_a_person_costs_nothing(tmp_path: Path) -> None:
     assert "Time: 0 s." in final and "cost" not in final.lower()
 
 
-def test_a_file_in_the_checkout_is_not_said_to_await_a_merge(tmp_path: Path) -> None:
+def test_a_file_in_the_checkout_is_not_listed_as_awaiting_a_merge(tmp_path: Path) -> None:
     project = tmp_path / "project"
     place = project / "workspace" / f"job_{ROOT}"
     place.mkdir(parents=True)
@@ -118,7 +118,7 @@ def test_a_file_in_the_checkout_is_not_said_to_await_a_merge(tmp_path: Path) -> 
     assert "| b.txt | +1 −0 | [worker_2](depth_0/worker_2/) |" in final
 
 
-def test_the_report_says_why_another_attempt_followed_a_success(tmp_path: Path) -> None:
+def test_the_report_explains_why_another_attempt_followed_a_success(tmp_path: Path) -> None:
     planted = Planted()
     job = planted.job("x", status=JobStatus.COMPLETED)
     comments = (Feedback(at=2.0, by="bob", attempt=2, commit="1" * 40, summary="Shorter"),)

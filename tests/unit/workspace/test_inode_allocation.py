@@ -13,7 +13,7 @@ def flags(directory: Path) -> str:
     """Return the flags that lsattr shows; skip the test if there are none."""
     kind = subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, text=True)
     if "ext" not in kind.stdout or shutil.which("lsattr") is None:
-        pytest.skip("only ext4 has such directories, and lsattr tells of them")
+        pytest.skip("only ext4 has such directories, and lsattr shows them")
     return subprocess.check_output(["lsattr", "-d", directory], text=True).split()[0]
 
 

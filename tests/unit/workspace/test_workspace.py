@@ -52,7 +52,7 @@ def test_a_long_text_is_cut_in_the_log() -> None:
     assert len(line_of(event(request="x y" * 100_000))) < 400
 
 
-class Told:
+class History:
     """The store's events of root jobs."""
 
     def __init__(self) -> None:
@@ -73,8 +73,8 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def history() -> History:
+    return History()
 
 
 def lines_of(place: Path, root: str = "abc") -> list[int]:
@@ -87,42 +87,44 @@ def lines_of(place: Path, root: str = "abc") -> list[int]:
 SUBMITTED, ENDED = EventKind.JOB_SUBMITTED, EventKind.JOB_ENDED
 
 
-def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path, told: Told) -> None:
-    log = JobLog(WorkspaceLayout(tmp_path), told)
+def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path, history: History) -> None:
+    log = JobLog(WorkspaceLayout(tmp_path), history)
 
     for kind in (SUBMITTED, SUBMITTED, ENDED):
-        log(told.add(kind))
+        log(history.add(kind))
 
     assert lines_of(tmp_path) == [1, 2, 3]
 
 
 def test_what_a_crash_kept_out_of_the_log_comes_before_what_follows(
-    tmp_path: Path, told: Told
+    tmp_path: Path, history: History
 ) -> None:
-    JobLog(WorkspaceLayout(tmp_path), told)(told.add(SUBMITTED))
-    told.add(SUBMITTED, SUBMITTED)
+    JobLog(WorkspaceLayout(tmp_path), history)(history.add(SUBMITTED))
+    history.add(SUBMITTED, SUBMITTED)
     path = tmp_path / "job_abc" / "logs" / "orchestrator.log"
     path.write_text(path.read_text() + "1970-01-01T00:0")
 
-    JobLog(WorkspaceLayout(tmp_path), told)(told.add(SUBMITTED, ENDED))
+    JobLog(WorkspaceLayout(tmp_path), history)(history.add(SUBMITTED, ENDED))
 
     assert lines_of(tmp_path) == [1, 2, 3, 4, 5]
 
 
-def test_the_log_of_a_job_that_ended_in_a_crash_is_mended(tmp_path: Path, told: Told) -> None:
-    JobLog(WorkspaceLayout(tmp_path), told)(told.add(SUBMITTED))
-    told.add(SUBMITTED, ENDED)
+def test_the_log_of_a_job_that_ended_in_a_crash_is_mended(tmp_path: Path, history: History) -> None:
+    JobLog(WorkspaceLayout(tmp_path), history)(history.add(SUBMITTED))
+    history.add(SUBMITTED, ENDED)
 
     for _ in range(2):
-        JobLog(WorkspaceLayout(tmp_path), told).write_missing(JOB)
+        JobLog(WorkspaceLayout(tmp_path), history).write_missing(JOB)
     assert lines_of(tmp_path) == [1, 2, 3]
 
-    JobLog(WorkspaceLayout(tmp_path), told).write_missing(replace(JOB, id="gone", root_id="gone"))
+    JobLog(WorkspaceLayout(tmp_path), history).write_missing(
+        replace(JOB, id="gone", root_id="gone")
+    )
     assert not (tmp_path / "job_gone").exists()
 
 
 def test_a_log_that_cannot_be_written_costs_no_other_its_lines_and_follows_later(
-    tmp_path: Path, told: Told, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = True
 
@@ -133,8 +135,8 @@ def test_a_log_that_cannot_be_written_costs_no_other_its_lines_and_follows_later
         os.write(handle, content)
 
     monkeypatch.setattr("orchestrator.workspace.job_log.write_all", write)
-    log = JobLog(WorkspaceLayout(tmp_path), told)
-    both = [*told.add(SUBMITTED, ENDED).events, *told.add(SUBMITTED, root="def").events]
+    log = JobLog(WorkspaceLayout(tmp_path), history)
+    both = [*history.add(SUBMITTED, ENDED).events, *history.add(SUBMITTED, root="def").events]
     log(StateChange(events=both))
     assert lines_of(tmp_path, "def") == [1]
 
@@ -145,27 +147,27 @@ def test_a_log_that_cannot_be_written_costs_no_other_its_lines_and_follows_later
     log.close()
 
 
-def test_the_log_is_not_written_through_a_link(tmp_path: Path, told: Told) -> None:
+def test_the_log_is_not_written_through_a_link(tmp_path: Path, history: History) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("")
     logs = tmp_path / "job_abc" / "logs"
     logs.mkdir(parents=True)
     (logs / "orchestrator.log").symlink_to(elsewhere)
 
-    JobLog(WorkspaceLayout(tmp_path), told)(told.add(SUBMITTED))
+    JobLog(WorkspaceLayout(tmp_path), history)(history.add(SUBMITTED))
 
     assert elsewhere.read_text() == ""
 
 
 def test_nothing_is_written_through_a_link_in_place_of_a_jobs_directory(
-    tmp_path: Path, told: Told, stored: "Stored"
+    tmp_path: Path, history: History, stored: "Stored"
 ) -> None:
     workspace, elsewhere = WorkspaceLayout(tmp_path / "jobs"), tmp_path / "elsewhere"
     (elsewhere / "logs").mkdir(parents=True)
     workspace.root.mkdir()
     workspace.job_directory("abc").symlink_to(elsewhere)
 
-    JobLog(workspace, told)(told.add(SUBMITTED))
+    JobLog(workspace, history)(history.add(SUBMITTED))
     StatusFiles(workspace, stored)(StateChange(new_jobs=[replace(JOB, status=JobStatus.COMPLETED)]))
     with pytest.raises(NotPlain, match="a link has replaced it"):
         workspace.prepare_worker(WORKER, {"task.json": "{}"})
@@ -236,19 +238,19 @@ def test_the_file_of_a_larger_job_lists_its_failures_and_names_the_file_of_all_w
 
     files(StateChange(jobs=[replace(JOB, status=JobStatus.PARTIAL)], workers=[*done, below]))
 
-    told = written(tmp_path)
-    rows = {row["worker_id"]: row for row in told["results"]["tasks"]}
+    status = written(tmp_path)
+    rows = {row["worker_id"]: row for row in status["results"]["tasks"]}
     assert rows[done[-1].id]["status"] == "timeout"
     assert [row["worker_id"] for row in rows[parent.id]["child_results"]] == [below.id]
     assert len(rows) + 1 == LISTED_WORKERS
-    assert sum(told["counts"].values()) == len(workers) + 1
-    omitted = told["workers_omitted"]
+    assert sum(status["counts"].values()) == len(workers) + 1
+    omitted = status["workers_omitted"]
     assert omitted["count"] == len(workers) + 1 - LISTED_WORKERS
     assert (omitted["tasks"], omitted["tasks_succeeded"]) == (len(workers), len(workers) - 1)
     assert omitted["all"] == "GET /api/v1/jobs/abc/columns"
     whole = json.loads((tmp_path / "job_abc" / omitted["file"]).read_text())
     assert [row["worker_id"] for row in whole["results"]["tasks"]] == [each.id for each in workers]
-    assert whole["counts"] == told["counts"]
+    assert whole["counts"] == status["counts"]
 
 
 def test_a_job_that_runs_again_is_written_with_all_its_workers(

@@ -21,7 +21,7 @@ def test_waiting_costs_no_time() -> None:
     assert clock.deadline == pytest.approx(206.0)
 
 
-def test_saying_it_twice_changes_nothing() -> None:
+def test_a_repeated_start_or_pause_changes_nothing() -> None:
     clock = Clock(10.0)
     clock.start(100.0)
     clock.start(105.0)

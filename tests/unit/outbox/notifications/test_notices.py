@@ -26,7 +26,7 @@ def a_body(type: str = "job.ended", needs: int = 0, **given: Any) -> dict[str, A
     return {"type": type, "data": {**usual, **given}}
 
 
-def test_an_end_is_told_with_status_reason_counts_and_cost() -> None:
+def test_the_notice_of_an_end_has_status_reason_counts_and_cost() -> None:
     notice = notice_of(a_body())
 
     assert (notice.title, notice.needs_you) == ("Partial: Ship it", False)

@@ -41,7 +41,7 @@ def test_an_answer_without_a_plan_is_refused_and_quickly(answer: str) -> None:
         plan_in(answer)
 
 
-def test_a_plan_may_say_what_only_one_task_may_use_at_a_time() -> None:
+def test_a_plan_may_give_locks_to_a_task() -> None:
     plan = {"tasks": [{**TASK, "locks": ["database", "./src//a/", "database"]}]}
 
     (task,) = plan_in(json.dumps(plan)).to_tasks()

@@ -41,7 +41,7 @@ def test_what_is_no_ranking_of_these_candidates_is_refused_with_the_reason(
         review_in(text, NAMES)
 
 
-def test_the_schema_says_what_is_asked_for() -> None:
+def test_the_schema_requires_a_ranking_with_reasons() -> None:
     schema = json.loads(review_schema())
     assert schema["required"] == ["ranking"]
     assert schema["$defs"]["Ranked"]["required"] == ["worker_id", "reason"]

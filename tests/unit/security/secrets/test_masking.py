@@ -195,7 +195,7 @@ def test_short_secrets_are_no_secrets() -> None:
     assert masked(["short", ""], [b"a short text"]) == b"a short text"
 
 
-def test_the_beginning_of_a_secret_is_shown_after_a_silence_if_it_tells_little() -> None:
+def test_a_short_beginning_of_a_secret_is_shown_after_a_silence() -> None:
     masker = Masker(["key-0123456789ab"])
     assert masker.feed(b"see k") == b"see "
     assert masker.release() == b"k"
@@ -203,7 +203,7 @@ def test_the_beginning_of_a_secret_is_shown_after_a_silence_if_it_tells_little()
     assert masker.feed(b"ey-0123456789ab.") == b"***."
 
 
-def test_much_of_a_secret_is_held_back_until_the_stream_goes_on() -> None:
+def test_a_long_beginning_of_a_secret_is_held_back_until_the_stream_continues() -> None:
     masker = Masker(["key-0123456789ab"])
     assert masker.feed(b"see key-01") == b"see "
     assert masker.release() == b""

@@ -15,7 +15,7 @@ from orchestrator.launchers.cluster.node.join_file import JoinFile
 
 
 @pytest.mark.parametrize(
-    ("own", "told", "through", "dialled", "are_complete"),
+    ("own", "listed", "through", "dialled", "are_complete"),
     [
         (["a:1"], ["a:1"], "a:1", ["a:1"], True),
         (["a:1"], ["a:1", "b:1"], "a:1", ["a:1", "b:1"], True),
@@ -28,10 +28,10 @@ from orchestrator.launchers.cluster.node.join_file import JoinFile
     ids=["same", "longer", "moved", "relay", "relay to several", "relay first", "older server"],
 )
 def test_the_servers_list_counts_if_it_has_the_address_of_the_connection(
-    tmp_path: Path, own: list[str], told: list[str], through: str, dialled: list[str],
+    tmp_path: Path, own: list[str], listed: list[str], through: str, dialled: list[str],
     are_complete: bool,
 ) -> None:  # fmt: skip
-    ServerAddresses(tmp_path, own).take(through, told)
+    ServerAddresses(tmp_path, own).take(through, listed)
     # The next process of the node.
     found = ServerAddresses(tmp_path, own)
     assert (list(found.in_turn()), found.are_complete) == (dialled, are_complete)

@@ -50,8 +50,8 @@ def test_a_directory_arrives_as_it_was_sent(tmp_path: Path) -> None:
     (source / os.fsdecode(b"na\xefve")).write_text("a name that is not UTF-8")
     (source / "deep" / "link").symlink_to("../deep/run")
     (source / "secret").write_text("left out")
-    told = pack([str(source)], str(tmp_path / "archive"), [str(source / "secret")])
-    assert told == figures_of(str(tmp_path / "archive"))
+    figures = pack([str(source)], str(tmp_path / "archive"), [str(source / "secret")])
+    assert figures == figures_of(str(tmp_path / "archive"))
     unpack(str(tmp_path / "archive"), str(tmp_path / "staging"), 1)
     target = tmp_path / "target"
     (target / "gone").mkdir(parents=True)
@@ -59,8 +59,8 @@ def test_a_directory_arrives_as_it_was_sent(tmp_path: Path) -> None:
     (target / "deep").symlink_to(tmp_path)
     put(str(tmp_path / "staging" / "0"), str(target), [str(target / "kept")])
     assert sorted(os.listdir(os.fsencode(target))) == [b"deep", b"kept", b"na\xefve"]
-    found = (target / "deep" / "run").stat()
-    assert (found.st_mode & 0o777, found.st_mtime_ns) == (0o755, 1_234_567_891_234_567_891)
+    status = (target / "deep" / "run").stat()
+    assert (status.st_mode & 0o777, status.st_mtime_ns) == (0o755, 1_234_567_891_234_567_891)
     assert os.readlink(target / "deep" / "link") == "../deep/run"
     assert (target / "deep" / "er").is_dir()
     assert not (tmp_path / "run").exists(), "nothing is written through a link"
