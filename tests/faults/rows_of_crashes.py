@@ -35,7 +35,7 @@ ROWS = (
             "faults/test_ends_in_a_row.py::test_two_ends_in_a_row_change_nothing",
             (
                 "faults/test_ends_in_a_row.py::"
-                "test_a_shim_that_is_told_to_end_from_outside_is_no_cancel"
+                "test_a_shim_that_gets_a_signal_from_outside_is_no_cancel"
             ),
         ),
     ),

@@ -54,7 +54,7 @@ ROWS = (
         tests=(
             (
                 "faults/test_full_and_read_only.py::"
-                "test_a_start_on_a_full_disk_says_so_and_what_is_there_can_be_read"
+                "test_a_start_on_a_full_disk_reports_it_and_existing_jobs_can_be_read"
             ),
             (
                 "faults/test_full_and_read_only.py::"
@@ -102,7 +102,7 @@ ROWS = (
             "faults/test_process_limit.py::test_a_server_without_a_thread_ends_in_good_order",
             (
                 "faults/test_full_and_read_only.py::"
-                "test_without_inodes_a_job_waits_says_why_and_goes_on"
+                "test_without_inodes_a_job_waits_with_a_reason_and_continues"
             ),
         ),
     ),
@@ -178,10 +178,10 @@ ROWS = (
                 "faults/test_damaged_files.py::"
                 "test_jobs_that_were_lost_with_the_end_of_the_database_are_named"
             ),
-            "faults/test_damaged_files.py::test_a_damaged_server_record_is_told_of_and_replaced",
+            "faults/test_damaged_files.py::test_a_damaged_server_record_is_reported_and_replaced",
             (
                 "faults/test_damaged_files.py::"
-                "test_a_damaged_status_file_is_told_of_and_the_others_are_listed"
+                "test_a_damaged_status_file_is_reported_and_the_others_are_listed"
             ),
             "faults/test_damaged_files.py::test_a_half_written_lock_file_holds_no_server_up",
             (

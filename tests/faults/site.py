@@ -161,10 +161,10 @@ class FaultSite(ServerProcess):
             *sorted(once & {name.partition(" ")[2] for name in names}),
         ]
 
-    def said(self) -> str:
+    def tail(self) -> str:
         output = self.folder / "server.out"
-        said = output.read_text()[-3000:] if output.exists() else ""
-        return f"crashed at {self.crashed_at() if self.crashes else '-'}; the server said: {said}"
+        tail = output.read_text()[-3000:] if output.exists() else ""
+        return f"crashed at {self.crashed_at() if self.crashes else '-'}; the server said: {tail}"
 
     def end(self) -> None:
         """Kill the server in any state, because an orderly stop takes longer."""
@@ -207,38 +207,38 @@ def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> N
 
     A worker whose shim died runs again, because its outcome is unknown.
     """
-    said = site.said()
-    assert answer["status"] == "completed", (answer, said)
+    details = site.said()
+    assert answer["status"] == "completed", (answer, details)
     rows = answer["results"]["tasks"]
     statuses = [row["status"] for row in rows]
-    assert statuses == ["success", "recursive_success", "success", "success"], said
+    assert statuses == ["success", "recursive_success", "success", "success"], details
     lines = [line for line in site.effects.read_text().splitlines() if f" {job_id}/" in line]
-    check_effects(lines, said, shim_died=shim_died)
+    check_effects(lines, details, shim_died=shim_died)
     check_links(site, job_id, rows[1], shim_died=shim_died)
-    check_events(site.events_of(job_id), said)
-    assert not marked(job_id), said
+    check_events(site.events_of(job_id), details)
+    assert not marked(job_id), details
     directory = site.directory(job_id)
     assert (directory / "FINAL_RESULT.md").exists()
-    assert not list((directory / "attempts").glob("*.run")), said
+    assert not list((directory / "attempts").glob("*.run")), details
 
 
-def check_effects_once(lines: list[str], said: str) -> None:
+def check_effects_once(lines: list[str], details: str) -> None:
     """Check that no attempt ran twice, and that no two attempts of a worker ran at the same
     time.
     """
-    assert not [line for line in lines if line.startswith("overlap")], (lines, said)
-    assert max(Counter(lines).values()) == 1, f"an attempt ran twice: {lines}; {said}"
+    assert not [line for line in lines if line.startswith("overlap")], (lines, details)
+    assert max(Counter(lines).values()) == 1, f"an attempt ran twice: {lines}; {details}"
 
 
-def check_effects(lines: list[str], said: str, *, shim_died: bool) -> None:
-    check_effects_once(lines, said)
+def check_effects(lines: list[str], details: str, *, shim_died: bool) -> None:
+    check_effects_once(lines, details)
     ended = Counter(attempt_of(line)[0] for line in lines if line.startswith("end"))
     if not shim_died:
-        assert max(ended.values()) == 1, f"what had finished ran again: {lines}; {said}"
+        assert max(ended.values()) == 1, f"what had finished ran again: {lines}; {details}"
         # Only the worker that fails once was started twice.
         starts = Counter(attempt_of(line)[0] for line in lines if line.startswith("start"))
         again = [worker for worker, times in starts.items() if times > 1]
-        assert again == ["worker_3"] and starts["worker_3"] == 2, (lines, said)
+        assert again == ["worker_3"] and starts["worker_3"] == 2, (lines, details)
 
 
 def attempt_of(line: str) -> tuple[str, int]:
@@ -257,16 +257,16 @@ def check_links(site: FaultSite, job_id: str, parent: Answer, *, shim_died: bool
     assert sorted(each["job_id"] for each in listed) == sorted(children)
 
 
-def check_events(events: list[Answer], said: str) -> None:
-    assert [event["kind"] for event in events].count("job_submitted") >= 2, said
-    check_events_once(events, said)
+def check_events(events: list[Answer], details: str) -> None:
+    assert [event["kind"] for event in events].count("job_submitted") >= 2, details
+    check_events_once(events, details)
 
 
-def check_events_once(events: list[Answer], said: str) -> None:
+def check_events_once(events: list[Answer], details: str) -> None:
     """Check that the events have no gap, and that each job and each worker ended once."""
-    assert [event["seq"] for event in events] == list(range(1, len(events) + 1)), said
-    assert events[-1]["kind"] == "job_ended", (events[-1], said)
+    assert [event["seq"] for event in events] == list(range(1, len(events) + 1)), details
+    assert events[-1]["kind"] == "job_ended", (events[-1], details)
     ends = Counter(
         (e["job_id"], e.get("worker_id")) for e in events if e["kind"].endswith("_ended")
     )
-    assert max(ends.values()) == 1, (ends, said)
+    assert max(ends.values()) == 1, (ends, details)

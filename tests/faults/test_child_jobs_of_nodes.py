@@ -87,12 +87,12 @@ def family(directory: Path, wait: str = ":", **more: object) -> Answer:
 def check(found: ApartCluster, job: str, runs: str = "parent child") -> None:
     """Wait for the job of ``family``. No work is lost, and nothing ran twice."""
     ended = found.server.wait(job)
-    said = found.server.log(job, "worker_1")
-    assert ended["status"] == "completed", said
+    log = found.server.log(job, "worker_1")
+    assert ended["status"] == "completed", log
     assert (found.directory / "runs").read_text().split() == runs.split()
-    assert "spawn: 0" in said
+    assert "spawn: 0" in log
     result = f"orchestrator/{job}/result"
-    assert found.project.files(result) == [".gitignore", "app.py", "c"], said
+    assert found.project.files(result) == [".gitignore", "app.py", "c"], log
     assert found.project.show(result, "app.py") == "print(1)\n2\n3\n4"
     workers = [each["worker_id"] for each in ended["results"]["tasks"][0]["child_results"]]
     assert workers == ["worker_1_1"]

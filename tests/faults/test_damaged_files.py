@@ -59,9 +59,9 @@ def test_a_damaged_database_is_refused_and_left_as_it_is(site: FaultSite, kind: 
     path = database(site)
     damaged = damage(path, kind)
 
-    said = refusal(site)
+    message = refusal(site)
 
-    assert f"{path} is " in said and "restore a copy" in said, said
+    assert f"{path} is " in message and "restore a copy" in message, message
     assert path.read_bytes() == damaged
     assert not site.record.exists() or str(site.process) not in site.record.read_text()
 
@@ -108,7 +108,7 @@ def test_an_empty_database_without_jobs_is_the_start_of_one(zygote: Zygote, tmp_
 
 
 @pytest.mark.parametrize("content", ["{", *nightly("", '{"url": 3')])
-def test_a_damaged_server_record_is_told_of_and_replaced(site: FaultSite, content: str) -> None:
+def test_a_damaged_server_record_is_reported_and_replaced(site: FaultSite, content: str) -> None:
     site.record.write_text(content)
 
     site.start()
@@ -117,7 +117,7 @@ def test_a_damaged_server_record_is_told_of_and_replaced(site: FaultSite, conten
     assert site.get("/jobs")["total"] == 1
 
 
-def test_a_damaged_status_file_is_told_of_and_the_others_are_listed(
+def test_a_damaged_status_file_is_reported_and_the_others_are_listed(
     site: FaultSite, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.start()

@@ -88,25 +88,25 @@ def run(zygote: Zygote, folder: Path, crash: int) -> int:
 
 
 def check(site: FaultSite, job: str, ended: Answer) -> None:
-    said = site.said()
-    assert ended["status"] == "completed", (ended, said)
+    details = site.said()
+    assert ended["status"] == "completed", (ended, details)
     statuses = [(row["task_id"], row["status"]) for row in ended["results"]["tasks"]]
-    assert statuses == [("a", "success"), ("ok", "success"), ("b", "success")], said
+    assert statuses == [("a", "success"), ("ok", "success"), ("b", "success")], details
     events = site.events_of(job)
-    assert [each["seq"] for each in events] == list(range(1, len(events) + 1)), said
+    assert [each["seq"] for each in events] == list(range(1, len(events) + 1)), details
     kinds = [each["kind"] for each in events]
     for kind in ("plan_edited", "job_approved", "question_asked", "question_answered"):
-        assert kinds.count(kind) == 1, (kind, kinds, said)
-    assert kinds.count("limit_asked") == kinds.count("budget_raised") == 1, (kinds, said)
-    assert kinds.count("job_paused") == kinds.count("job_resumed") == 2, (kinds, said)
+        assert kinds.count(kind) == 1, (kind, kinds, details)
+    assert kinds.count("limit_asked") == kinds.count("budget_raised") == 1, (kinds, details)
+    assert kinds.count("job_paused") == kinds.count("job_resumed") == 2, (kinds, details)
     lines = site.effects.read_text().splitlines()
-    assert not [line for line in lines if line.startswith("overlap")], (lines, said)
-    assert len(lines) == len(set(lines)), f"an attempt ran twice: {lines}; {said}"
+    assert not [line for line in lines if line.startswith("overlap")], (lines, details)
+    assert len(lines) == len(set(lines)), f"an attempt ran twice: {lines}; {details}"
     question = requests.get(
         f"{site.url}/api/v1/jobs/{job}/tasks/ok/question", headers={"X-API-Key": KEY}, timeout=30
     ).json()
-    assert (question["decision"], question["comment"]) == ("approve", "yes"), said
-    assert not marked(job), said
+    assert (question["decision"], question["comment"]) == ("approve", "yes"), details
+    assert not marked(job), details
 
 
 def test_a_crash_while_a_person_decides_changes_nothing(zygote: Zygote, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def test_two_ends_in_a_row_change_nothing(
 
 
 @pytest.mark.parametrize("adopted", [False, True], ids=["own", "adopted"])
-def test_a_shim_that_is_told_to_end_from_outside_is_no_cancel(
+def test_a_shim_that_gets_a_signal_from_outside_is_no_cancel(
     site: FaultSite, adopted: bool
 ) -> None:
     begin = f"[ -e tried ] && exit; touch tried; echo start >> {site.effects}; "

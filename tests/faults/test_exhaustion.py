@@ -64,13 +64,13 @@ def answer(connection: socket.socket) -> str:
     """Return the whole answer to a call, even if the server has already rejected the connection."""
     with suppress(ConnectionError):
         connection.sendall(CALL)
-    said = b""
-    while b"}" not in said:
+    received = b""
+    while b"}" not in received:
         piece = connection.recv(65536)
         if not piece:
             break
-        said += piece
-    return said.decode()
+        received += piece
+    return received.decode()
 
 
 def seconds_used(site: FaultSite) -> float:
@@ -101,7 +101,7 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
         # Work that runs during the fault ends as usual.
         gate.touch()
         status = server.directory(job) / "status.json"
-        until(lambda: status.exists() and '"completed"' in status.read_text(), "its end is told")
+        until(lambda: status.exists() and '"completed"' in status.read_text(), "its end is written")
 
     answered = until(lambda: server.call("GET", f"/jobs/{job}/status"), "it is there again")
     assert [row["output"] for row in answered.json()["results"]["tasks"]] == ["done"] * 3
@@ -141,7 +141,7 @@ def test_no_worker_fails_because_descriptors_are_short(server: FaultSite, tmp_pa
             why = [row["reason"] for row in rows if row["status"] == "pending"]
             return sum("descriptors" in each for each in why)
 
-        until(waiting, "one says that it waits for descriptors")
+        until(waiting, "a worker waits for descriptors")
         gate.touch()
         ended = until(lambda: ended_of(session.get(f"{jobs}/{job}/status").json()), "it ends")
 

@@ -48,7 +48,7 @@ def run(zygote: Zygote, folder: Path, crashes: Schedule, store: str) -> list[str
 
 
 def shim_died(site: FaultSite) -> bool:
-    # A crash that was asked for by name is told without its process.
+    # A crash at a named point is reported without its process.
     names = (each if each in OF_ANY_JOB else each.partition(" ")[2] for each in site.crashed_at())
     return any(name.startswith(SHIM_POINTS) for name in names)
 

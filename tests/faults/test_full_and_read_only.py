@@ -68,7 +68,7 @@ def fill(disk: Path, name: str = "filler") -> Path:
     return filler
 
 
-def test_a_start_on_a_full_disk_says_so_and_what_is_there_can_be_read(
+def test_a_start_on_a_full_disk_reports_it_and_existing_jobs_can_be_read(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
     site, disk = make_site("size=40m")
@@ -79,14 +79,18 @@ def test_a_start_on_a_full_disk_says_so_and_what_is_there_can_be_read(
     filler = fill(disk)
 
     process = site.popen("--port", "0")
-    until(lambda: process.poll() is not None or said_of_space(site, before), "it says so", 30)
+    until(
+        lambda: process.poll() is not None or reports_full_disk(site, before),
+        "it reports the full disk",
+        30,
+    )
     process.kill()
     process.wait(10)
     listed = [each["job_id"] for each in root_jobs(site.workspace)]
     filler.unlink()
     site.ensure()
 
-    assert said_of_space(site, before), site.output()[before:]
+    assert reports_full_disk(site, before), site.output()[before:]
     assert listed == [job]
     assert site.status(job)["status"] == "completed"
 
@@ -118,12 +122,12 @@ def test_a_start_on_a_full_disk_with_its_database_elsewhere_serves(
     assert site.process is first and first.poll() is None
 
 
-def said_of_space(site: FaultSite, before: int) -> bool:
-    said = site.output()[before:].lower()
-    return "space" in said or "disk" in said
+def reports_full_disk(site: FaultSite, before: int) -> bool:
+    output = site.output()[before:].lower()
+    return "space" in output or "disk" in output
 
 
-def test_without_inodes_a_job_waits_says_why_and_goes_on(
+def test_without_inodes_a_job_waits_with_a_reason_and_continues(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
     site, disk = make_site("size=40m", "nr_inodes=200")
@@ -135,7 +139,7 @@ def test_without_inodes_a_job_waits_says_why_and_goes_on(
             fillers[-1].touch()
 
     job = site.submit("y", [shell("echo there")])
-    waits = until(lambda: _reason_to_wait(site, job), "the worker says why it waits")
+    waits = until(lambda: _reason_to_wait(site, job), "the worker has a reason to wait")
     for each in fillers:
         each.unlink(missing_ok=True)
 
@@ -161,12 +165,12 @@ def test_a_start_in_a_read_only_workspace_is_refused_and_status_can_be_read(
     until(lambda: remounted(disk, "ro"), "nothing is open there any more")
 
     site.popen("--port", "0").wait(30)
-    said = site.output()[before:]
+    output = site.output()[before:]
     listed = [each["job_id"] for each in root_jobs(site.workspace)]
     assert remounted(disk, "rw")
     site.ensure()
 
-    assert str(disk) in said and "Traceback" not in said, said
+    assert str(disk) in output and "Traceback" not in output, output
     assert listed == [job]
     assert site.run("y", [shell("echo fine")])["status"] == "completed"
 

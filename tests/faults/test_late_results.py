@@ -74,7 +74,7 @@ def worker(site: FaultSite, job: str) -> Answer:
     return found
 
 
-def told(site: FaultSite, job: str) -> list[dict[str, Any]]:
+def late_results(site: FaultSite, job: str) -> list[dict[str, Any]]:
     events = site.events_of(job)
     return [event["data"] for event in events if event["kind"] == "late_result"]
 
@@ -96,7 +96,7 @@ def test_a_late_result_is_taken_while_nothing_newer_has_started(
     assert starts(site) == 1
     [attempt] = worker(site, job)["attempts"]
     assert (attempt["exit_code"], attempt["reason"]) == (0, "")
-    [event] = told(site, job)
+    [event] = late_results(site, job)
     assert (event["attempt"], event["taken"]) == (1, True)
 
 
@@ -132,7 +132,7 @@ def test_later_than_the_next_start_it_is_kept_as_salvage_and_named(
     assert (first["exit_code"], second["exit_code"]) == (0, 0)
     assert json.loads(record.read_text())["cpu_seconds"] == 2.5
     assert "late result not used" in (site.directory(job) / "FINAL_RESULT.md").read_text()
-    [event] = told(site, job)
+    [event] = late_results(site, job)
     assert (event["attempt"], event["taken"], event["record"]) == (1, False, str(record))
 
 
@@ -144,7 +144,7 @@ def test_a_late_record_without_its_shims_secret_is_no_result(site: FaultSite) ->
     row = site.wait_through(job)["results"]["tasks"][0]
 
     assert (row["status"], row["attempts"], starts(site)) == ("success", 2, 2)
-    assert told(site, job) == []
+    assert late_results(site, job) == []
 
 
 def test_a_half_written_late_record_is_no_result(site: FaultSite) -> None:
@@ -154,4 +154,4 @@ def test_a_half_written_late_record_is_no_result(site: FaultSite) -> None:
 
     row = site.wait_through(job)["results"]["tasks"][0]
 
-    assert (row["status"], row["attempts"], told(site, job)) == ("success", 2, [])
+    assert (row["status"], row["attempts"], late_results(site, job)) == ("success", 2, [])

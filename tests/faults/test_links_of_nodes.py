@@ -173,22 +173,27 @@ def answer(connection):
     except OSError:
         return b""
 with socket.create_connection((host, int(port)), 10) as plain:
-    said = answer(plain)
+    answers = answer(plain)
 context = ssl.create_default_context(cafile=authority)
 with socket.create_connection((host, int(port)), 10) as bare:
     with context.wrap_socket(bare, server_hostname=name) as secure:
-        said += answer(secure)
-print("answers:", said)
+        answers += answer(secure)
+print("answers:", answers)
 """
 
 
 def test_a_stranger_from_another_machine_gets_no_answer(far: FarSite) -> None:
     far.join()
     far.tick()
-    told = (far.wire.server, str(far.cluster.port), str(far.cluster.place / "ca.pem"), SERVER_NAME)
-    argv = [*far.wire.prefix, sys.executable, "-c", _STRANGER, *told]
-    found = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
-    assert found.stdout == "answers: b''\n"
+    arguments = (
+        far.wire.server,
+        str(far.cluster.port),
+        str(far.cluster.place / "ca.pem"),
+        SERVER_NAME,
+    )
+    argv = [*far.wire.prefix, sys.executable, "-c", _STRANGER, *arguments]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "answers: b''\n"
     assert far.state().state == "up"
     assert far.alive("a")
 

@@ -56,20 +56,20 @@ def run(zygote: Zygote, folder: Path, number: int) -> int:
 
 
 def check(site: FaultSite, job_id: str) -> None:
-    answer, said = site.wait_through(job_id), site.said()
+    answer, details = site.wait_through(job_id), site.said()
     job = site.insist(lambda: site.call("GET", f"/jobs/{job_id}"))
     kinds = [event["kind"] for event in site.events_of(job_id)]
     lines = site.effects.read_text().splitlines()
-    assert answer["status"] == "completed", (answer, said)
+    assert answer["status"] == "completed", (answer, details)
     # A shim that died costs the planner an attempt; it has two.
-    assert job["plan_source"] == "thinker", (job, said)
-    assert [task["title"] for task in job["tasks"]] == ["From the plan"] * 2, said
-    assert [worker["worker_id"] for worker in job["workers"]] == ["worker_1", "worker_2"], said
-    assert kinds.count("job_planned") == kinds.count("planner_ended") == 1, (kinds, said)
-    assert not [line for line in lines if line.startswith("overlap")], (lines, said)
-    assert len(lines) <= 4, (lines, said)
+    assert job["plan_source"] == "thinker", (job, details)
+    assert [task["title"] for task in job["tasks"]] == ["From the plan"] * 2, details
+    assert [worker["worker_id"] for worker in job["workers"]] == ["worker_1", "worker_2"], details
+    assert kinds.count("job_planned") == kinds.count("planner_ended") == 1, (kinds, details)
+    assert not [line for line in lines if line.startswith("overlap")], (lines, details)
+    assert len(lines) <= 4, (lines, details)
     assert site.get("/jobs")["total"] == 1
-    assert not marked(job_id), said
+    assert not marked(job_id), details
     assert "planner" not in json.dumps(answer["results"]["tasks"])
 
 

@@ -30,19 +30,19 @@ def short_tasks(site: FaultSite, count: int = TASKS) -> list[Answer]:
 
 
 def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> None:
-    said = site.said()
-    assert answer["status"] == "completed", (answer, said)
+    details = site.said()
+    assert answer["status"] == "completed", (answer, details)
     lines = site.effects.read_text().splitlines()
-    check_effects_once(lines, said)
+    check_effects_once(lines, details)
     starts = Counter(attempt_of(line)[0] for line in lines if line.startswith("start"))
-    assert len(starts) == TASKS, said
+    assert len(starts) == TASKS, details
     if not shim_died:
-        assert set(starts.values()) == {1}, f"a worker ran twice: {lines}; {said}"
+        assert set(starts.values()) == {1}, f"a worker ran twice: {lines}; {details}"
     events = site.events_of(job_id)
-    check_events_once(events, said)
+    check_events_once(events, details)
     check_order(events)
-    assert not marked(job_id), said
-    assert not list((site.directory(job_id) / "attempts").glob("*.run")), said
+    assert not marked(job_id), details
+    assert not list((site.directory(job_id) / "attempts").glob("*.run")), details
 
 
 def check_order(events: list[Answer]) -> None:

@@ -112,7 +112,7 @@ def test_a_server_without_a_thread_ends_in_good_order(server: OrdinarySite) -> N
 
     assert server.terminate() == 0, server.output()
 
-    assert server.output().count("\n") == 1, "it says where it serves, and nothing else"
+    assert server.output().count("\n") == 1, "it prints its address, and nothing else"
     server.start()
     until(lambda: server.status(job)["workers"].get("running"), "it runs again")
     server.call("POST", f"/jobs/{job}/cancel")

@@ -15,8 +15,8 @@ SEED, SECONDS = 1, 60.0
 @pytest.fixture
 def spawning() -> None:
     if not (REPOSITORY / ".venv" / "bin" / "python").exists():
-        said = "bin/orchestrator needs .venv in the checkout: run ./install.sh"
-        lacking(said)
+        reason = "bin/orchestrator needs .venv in the checkout: run ./install.sh"
+        lacking(reason)
 
 
 @pytest.mark.nightly
