@@ -28,7 +28,8 @@ from orchestrator.launchers.cluster.connection.messages import (
 from orchestrator.launchers.cluster.connection.node_lease_terms import NodeLeaseTerms
 from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
 from orchestrator.launchers.cluster.node.join_file import JoinFile
-from orchestrator.launchers.cluster.node.node_daemon import NodeDaemon, NodeSettings
+from orchestrator.launchers.cluster.node.node_daemon import NodeDaemon
+from orchestrator.launchers.cluster.node.node_settings import NodeSettings
 
 
 class Member:

@@ -27,7 +27,7 @@ ALLOWED = {
         "stopped_by.startswith('max_wall_seconds')",
     },
     "engine/attempts/evidence_reader.py": {"evidence.error in masked_output"},
-    "launchers/cluster/node/node_daemon.py": {"error.reason in _REJECTIONS"},
+    "launchers/cluster/node/server_dialer.py": {"error.reason in _REJECTIONS"},
     "core/outcome/failure_classifier.py": {"_DISK_FULL.search(evidence.error)"},
 }
 TESTS_OF_TEXT = frozenset({"startswith", "endswith", "removeprefix", "find", "index", "count"})

@@ -10,7 +10,7 @@ from orchestrator.core.errors import ConfigError
 from orchestrator.core.lazy_dataclass import dataclass
 from orchestrator.core.text.command_name import COMMAND
 from orchestrator.launchers.cluster.connection.server_addresses import host_and_port
-from orchestrator.launchers.cluster.node.node_daemon import NodeSettings
+from orchestrator.launchers.cluster.node.node_settings import NodeSettings
 from orchestrator.security.files.product_files import FOLDER
 from orchestrator.security.files.untrusted_files import replace_file
 

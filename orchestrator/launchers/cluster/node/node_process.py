@@ -20,12 +20,8 @@ from pathlib import Path
 from orchestrator.core.errors import Conflict
 from orchestrator.core.ports.attempt_files import NodeWorktrees
 from orchestrator.launchers.cluster.connection.link import tcp_socket
-from orchestrator.launchers.cluster.node.node_daemon import (
-    Look,
-    NodeDaemon,
-    NodeSettings,
-    Space,
-)
+from orchestrator.launchers.cluster.node.node_daemon import Look, NodeDaemon, Space
+from orchestrator.launchers.cluster.node.node_settings import NodeSettings
 from orchestrator.launchers.process import process_control
 
 #: Seconds between the end of the serving process and the start of the next one.
