@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.core.model.attempt.attempt_result import EndedBy
 from orchestrator.core.model.attempt.exit_cause import ExitCause
-from orchestrator.launchers.cluster import node_links
+from orchestrator.launchers.cluster import node_attempts
 from tests.integration.launchers.cluster.file_transfer.test_own_files import OwnFilesSite
 from tests.integration.launchers.cluster.file_transfer.test_own_files import pytestmark as apart
 from tests.integration.launchers.conftest import wait_until
@@ -82,7 +82,7 @@ def test_a_node_that_is_lost_while_it_sends_its_files_changes_none(make_site: Ma
 def test_a_full_disk_of_the_server_delays_the_result(
     make_site: MakeSite, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(node_links, "_FULL_DISK_SECONDS", 0.5)
+    monkeypatch.setattr(node_attempts, "_FULL_DISK_SECONDS", 0.5)
     own = make_site("server")
     own.join()
     own.start(f"echo ready >&2; until [ -e go ]; do sleep 0.05; done; {LARGE}")

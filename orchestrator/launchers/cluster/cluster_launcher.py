@@ -164,7 +164,7 @@ class ClusterLauncher:
         here = Machine(
             name=HERE, slots=own.slots_here, labels=own.labels_here, lacks=self._lacks_here
         )
-        return (here, *self._links.machines) if self._links else (here,)
+        return (here, *self._links.nodes.machines) if self._links else (here,)
 
     def _machine_named(self, name: str) -> Machine | None:
         return next((each for each in self.machines if each.name == name), None)
@@ -180,7 +180,7 @@ class ClusterLauncher:
         is connected or lost. If ``waits`` is False, raise Unavailable instead of waiting. Any
         thread may call, except the supervisor's thread.
         """
-        worktrees = self._links.worktrees if self._links is not None else None
+        worktrees = self._links.attempts.worktrees if self._links is not None else None
         attempt = self._in_loop(worktrees.hold(worker, waits=waits)) if worktrees else None
         if worktrees is None or attempt is None:
             yield None
@@ -225,7 +225,7 @@ class ClusterLauncher:
                     raise Unavailable(stopping) from None
 
     def nodes(self) -> Sequence[NodeState]:
-        return self._links.states() if self._links and self._is_open else ()
+        return self._links.nodes.states() if self._links and self._is_open else ()
 
     def drain(self, name: str, drained: bool) -> NodeState:
         """Set whether workers may start on a node. Return the node's new state. Idempotent.
@@ -240,8 +240,8 @@ class ClusterLauncher:
         self._registry.change(name, is_drained=drained)
 
         async def state() -> NodeState:
-            links.read_registry()
-            found = [each for each in links.states() if each.name == name]
+            links.nodes.read_registry()
+            found = [each for each in links.nodes.states() if each.name == name]
             if not found:
                 raise NotFound(f"node {name!r} was removed; list the nodes: {COMMAND} nodes")
             return found[0]
@@ -268,7 +268,7 @@ class ClusterLauncher:
             context=context,
             api=self._api,
             least_memory_bytes=settings.least_memory_bytes,
-            reports=self,
+            events=self,
             exchange=self._exchange,
         )
         self._welcome = self._make_welcome()
@@ -277,7 +277,7 @@ class ClusterLauncher:
         self._local.open(events)
         # Read the list of nodes now. A job may be submitted before nodes are accepted, and may need
         # an agent that only a node has.
-        self._links.read_registry()
+        self._links.nodes.read_registry()
         self._thread.start()
         self._is_open = True
 
@@ -408,9 +408,10 @@ class ClusterLauncher:
         return self._local.settle(attempt_id, exit_path, digest)
 
     def _ask(self, method: str, *arguments: object) -> None:
-        """Let the loop's thread call a method of ``NodeLinks``. Does not wait for the call."""
+        """Let the loop's thread call a method of ``NodeAttempts``. Does not wait for the call."""
+        attempts = self._links.attempts if self._links is not None else None
         with suppress(RuntimeError):  # The loop is already closed.
-            self._loop.call_soon_threadsafe(partial(getattr(self._links, method), *arguments))
+            self._loop.call_soon_threadsafe(partial(getattr(attempts, method), *arguments))
 
     def wake(self) -> None:
         self._local.wake()
@@ -497,7 +498,7 @@ class ClusterLauncher:
         # Stop the loop only after the cancellation has reached the task.
         self._loop.call_soon(self._loop.stop)
 
-    # Reports of the links, in the loop's thread.
+    # Events of the links, in the loop's thread.
 
     def started(self, attempt_id: str, pid: int) -> None:
         if self._events is not None:

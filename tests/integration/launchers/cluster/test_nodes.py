@@ -504,7 +504,7 @@ def test_no_message_waits_for_the_acknowledgement_of_another(
     # sets it only if the listening socket names its protocol.
     site.join()
     links = site.launcher._links  # type: ignore[attr-defined]
-    accepted = links._nodes["n1"].link._transport.get_extra_info("socket")
+    accepted = links.nodes["n1"].link._transport.get_extra_info("socket")
     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     with api_socket(tmp_path) as api:
         assert api.proto == socket.IPPROTO_TCP

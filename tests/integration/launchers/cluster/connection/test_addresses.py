@@ -123,9 +123,10 @@ def test_a_new_server_waits_longer_only_for_nodes_that_do_not_know_its_addresses
         registry.change("n1", addresses=known)
         site.listen()
         links = site.launcher._links  # type: ignore[attr-defined]
-        wait_until(lambda: "n1" in links._entries and links._entries["n1"].addresses == known)
+        nodes = links.nodes
+        wait_until(lambda: "n1" in nodes.entries and nodes.entries["n1"].addresses == known)
         expected = terms.fenced_after + (terms.lease + absence if absence else float("inf"))
-        found = longest_lease(links._terms, links._entries["n1"], links._addresses)
+        found = longest_lease(links._terms, nodes.entries["n1"], nodes.addresses)
         assert found == (expected if is_longer else terms.fenced_after)
     finally:
         site.end()
