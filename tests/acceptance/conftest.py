@@ -37,8 +37,8 @@ class Server:
 
     @property
     def environ(self) -> dict[str, str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
-        return {**kept, "PYTHONPATH": str(self.folder), **self.variables}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR_")}
+        return {**inherited, "PYTHONPATH": str(self.folder), **self.variables}
 
     @property
     def record(self) -> dict[str, object]:

@@ -54,7 +54,7 @@ def run(
     *command: str | Path, cwd: Path, within: float = 110, **extra: str
 ) -> subprocess.CompletedProcess[str]:
     """Run one command to its end, in an environment that names no other folder or Python."""
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PYTHON", "ORCHESTRATOR_", "VIRTUAL_ENV", "PYTEST_"))
@@ -62,7 +62,7 @@ def run(
     return subprocess.run(
         command,
         cwd=cwd,
-        env={**kept, **extra},
+        env={**inherited, **extra},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -43,8 +43,8 @@ def test_a_follow_up_job_builds_on_the_result_and_lands_both(tmp_path: Path) -> 
     second = json.loads(ran.stdout)["job_id"]
     diff = run(command, "diff", second, cwd=folder).stdout
     assert ("second.txt" in diff, "first.txt b/first.txt" in diff) == (True, False)
-    kept = json.loads((folder / "workspace" / f"job_{second}" / "status.json").read_text())
-    assert kept["labels"] == {"continues": first}
+    stored = json.loads((folder / "workspace" / f"job_{second}" / "status.json").read_text())
+    assert stored["labels"] == {"continues": first}
     assert run(command, "land", second, "--yes", cwd=folder).returncode == 0
     assert (project.path / "first.txt").read_text() == "one\n"
     assert (project.path / "second.txt").read_text() == "one\n"

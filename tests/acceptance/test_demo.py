@@ -58,15 +58,16 @@ def processes_of(folder: Path) -> list[str]:
 class Demo:
     """A demo that has ended."""
 
-    told: Answer
+    #: Answer of the command ``demo --json``.
+    answer: Answer
 
     @property
     def directory(self) -> Path:
-        return Path(self.told["folder"], "workspace", f"job_{self.told['job_id']}")
+        return Path(self.answer["folder"], "workspace", f"job_{self.answer['job_id']}")
 
     def read(self, name: str) -> Answer:
-        found: Answer = json.loads((self.directory / name).read_text())
-        return found
+        content: Answer = json.loads((self.directory / name).read_text())
+        return content
 
     @property
     def tasks(self) -> Mapping[str, Answer]:
@@ -76,7 +77,7 @@ class Demo:
     def git(self, *arguments: str) -> str:
         command = ["git", *arguments]
         ran = subprocess.run(
-            command, cwd=self.told["project"], capture_output=True, text=True, check=True
+            command, cwd=self.answer["project"], capture_output=True, text=True, check=True
         )
         return ran.stdout.strip()
 
@@ -115,21 +116,22 @@ def check_conflict(demo: Demo) -> None:
     assert demo.tasks["worker_4"]["agent"] == "scripted"
     prompt = (demo.directory / "depth_0/worker_4/prompt.md").read_text()
     assert 'PAGES = ("home", "cart")' in prompt
-    merge = demo.read(f"reports/merge_{demo.told['job_id']}.json")
+    merge = demo.read(f"reports/merge_{demo.answer['job_id']}.json")
     assert (len(merge["merged"]), merge["left_out"]) == (4, {})
 
 
 def check_landed(demo: Demo) -> None:
-    assert demo.git("rev-parse", "main") == demo.told["landed"]
+    assert demo.git("rev-parse", "main") == demo.answer["landed"]
     assert (
-        demo.git("rev-parse", f"orchestrator/{demo.told['job_id']}/result") == (demo.told["landed"])
+        demo.git("rev-parse", f"orchestrator/{demo.answer['job_id']}/result")
+        == (demo.answer["landed"])
     )
     assert demo.git("status", "--porcelain") == ""
-    menu = Path(demo.told["project"], "shop/menu.py").read_text()
+    menu = Path(demo.answer["project"], "shop/menu.py").read_text()
     assert sorted(re.findall(r'"(\w+)"', menu)) == ["cart", "home", "orders"]
     ran = subprocess.run(
         [sys.executable, "-B", "-m", "unittest", "discover"],
-        cwd=demo.told["project"],
+        cwd=demo.answer["project"],
         capture_output=True,
         text=True,
     )
@@ -138,8 +140,8 @@ def check_landed(demo: Demo) -> None:
 
 
 def check_commands(demo: Demo) -> None:
-    assert len(demo.told["commands"]) == 5
-    for command in demo.told["commands"]:
+    assert len(demo.answer["commands"]) == 5
+    for command in demo.answer["commands"]:
         ran = subprocess.run(
             ["bash", "-c", command], cwd="/", capture_output=True, text=True, timeout=60
         )
@@ -166,9 +168,9 @@ def test_the_demo_shows_what_it_promises_and_can_be_removed(tmp_path: Path) -> N
 
     assert ran.returncode == 0, ran.stderr
     demo = Demo(json.loads(ran.stdout))
-    assert (demo.told["folder"], demo.told["status"]) == (str(folder), "completed")
+    assert (demo.answer["folder"], demo.answer["status"]) == (str(folder), "completed")
     assert demo.read("status.json")["reason"] == ""
-    assert len(demo.told["story"]) == 5 and "4 workers ran in parallel" in demo.told["story"]
+    assert len(demo.answer["story"]) == 5 and "4 workers ran in parallel" in demo.answer["story"]
     check_child_job(demo)
     check_gate(demo)
     check_conflict(demo)
@@ -177,7 +179,7 @@ def test_the_demo_shows_what_it_promises_and_can_be_removed(tmp_path: Path) -> N
     check_commands(demo)
     assert users_own() == before
 
-    subprocess.run(["bash", "-c", demo.told["remove"]], check=True)
+    subprocess.run(["bash", "-c", demo.answer["remove"]], check=True)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -34,7 +34,7 @@ def test_the_containerfile_is_clean() -> None:
     check("hadolint", DEPLOY / "Containerfile")
 
 
-def test_every_setting_of_container_and_compose_file_is_one_of_the_server(tmp_path: Path) -> None:
+def test_each_setting_of_the_container_and_the_compose_file_exists(tmp_path: Path) -> None:
     secrets = {
         "api_key": "key-of-the-container-tests",
         "store_url": "postgresql+psycopg://orchestrator:pass@postgres/orchestrator",
@@ -64,7 +64,7 @@ def test_plain_http_stays_on_this_machine() -> None:
     assert "INSECURE" not in CONTAINERFILE and "API_KEY" not in CONTAINERFILE
 
 
-def test_what_the_image_copies_is_there_and_reaches_the_builder() -> None:
+def test_files_that_the_image_copies_exist_and_reach_the_builder() -> None:
     ignored = (DEPLOY / "Containerfile.dockerignore").read_text("utf-8").splitlines()
     sent = [line[1:] for line in ignored if line.startswith("!")]
     copied = [
@@ -77,14 +77,14 @@ def test_what_the_image_copies_is_there_and_reaches_the_builder() -> None:
     assert all((PRODUCT / each).exists() for each in copied)
 
 
-def test_the_image_has_the_tools_that_the_tests_drive() -> None:
+def test_the_image_has_the_tools_that_the_tests_use() -> None:
     tested = PRODUCT / "tests" / "agents" / "real" / "package.json"
     shipped = json.loads((DEPLOY / "agents.json").read_text("utf-8"))
 
     assert shipped["dependencies"] == json.loads(tested.read_text("utf-8"))["dependencies"]
 
 
-def test_what_the_first_lines_have_the_user_write_is_ignored_and_in_no_copy() -> None:
+def test_files_that_the_user_creates_are_ignored_and_in_no_copy() -> None:
     for name in (".env", "agents.env", "secrets/api_key"):
         check("git", "-C", PRODUCT, "check-ignore", "--quiet", f"deploy/{name}")
     tracked = {each.name for each in DEPLOY.iterdir()} - {".env", "agents.env", "secrets"}

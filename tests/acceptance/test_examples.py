@@ -195,13 +195,17 @@ def test_the_smallest_candidate_that_passes_is_chosen(project: Server) -> None:
 
 
 @pytest.mark.slow
-def test_a_worker_tries_again_with_what_a_gate_said(project: Server) -> None:
+def test_a_worker_retries_with_the_findings_of_a_gate(project: Server) -> None:
     job = ran(project, "gates.yaml")
 
     assert job.files == {"price.py"}
     assert job.tasks["worker_1"]["attempts"] == 2
-    found = job.gates("worker_1")
-    assert (found["prices"], found["todo"], found["manual"]) == ("passed", "failed", "did_not_run")
+    outcomes = job.gates("worker_1")
+    assert (outcomes["prices"], outcomes["todo"], outcomes["manual"]) == (
+        "passed",
+        "failed",
+        "did_not_run",
+    )
 
 
 @pytest.mark.slow

@@ -44,25 +44,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", ["two", "half", "fails", "nothing", *nightly("one")])
-def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) -> None:
+def test_all_commands_for_a_job_end_with_the_same_exit_code(folder: Path, name: str) -> None:
     plan, code, project = folder.parent / "plan.json", CODES[name], Project(folder.parent)
     project.git("reset", "-q", "--hard", "begun")
     plan.write_text(json.dumps({"request": name, "tasks": PLANS[name]}))
     orchestrator = folder / "bin" / "orchestrator"
     outputs: list[str] = []
 
-    def asked(*command: str | Path) -> int:
+    def exit_code(*command: str | Path) -> int:
         ran = run(*command, cwd=folder.parent)
         outputs.append(f"{command}: {ran.returncode}\n{ran.stdout}\n{ran.stderr}")
         return ran.returncode
 
     codes = [
-        asked(folder / "quick-start.sh", "--plan", plan),
-        asked(orchestrator, "run", "--plan", plan),
+        exit_code(folder / "quick-start.sh", "--plan", plan),
+        exit_code(orchestrator, "run", "--plan", plan),
     ]
     [job_id] = re.findall(r"^job (\w+): ", outputs[-1], re.MULTILINE)
     asks = [("wait", job_id), ("status", job_id), ("merge", job_id), ("land", job_id, "--yes")]
-    codes += [asked(orchestrator, *command) for command in asks]
+    codes += [exit_code(orchestrator, *command) for command in asks]
 
     assert codes == [code] * 6, "\n".join(outputs)
     ending = outputs[1].partition("\nResult: ")[2].partition("\nproject: ")[0].split("\n")[1:]
@@ -80,25 +80,27 @@ def test_the_same_job_has_the_same_code_whoever_asks(folder: Path, name: str) ->
     assert not (folder / ".install.log").exists(), "quick-start.sh has fetched no package"
     if code != 6:
         return
-    told, shared = outputs[-1], folder.parent / "shared.txt"
-    assert shared.read_text() == "zero\n", "land has refused what lacks something"
+    output, shared = outputs[-1], folder.parent / "shared.txt"
+    assert shared.read_text() == "zero\n", "land rejects an incomplete result"
     if name == "two":
-        assert f"worker_2 (orchestrator/{job_id}/worker_2): conflict in shared.txt" in told
-        assert f"orchestrator merge {job_id} --strategy theirs" in told
+        assert f"worker_2 (orchestrator/{job_id}/worker_2): conflict in shared.txt" in output
+        assert f"orchestrator merge {job_id} --strategy theirs" in output
     else:
-        assert "worker_1: promised files are missing: half.txt" in told
-        assert f"to create the file: orchestrator/bin/orchestrator retry {job_id}" in told
-    assert asked(orchestrator, "land", job_id, "--yes", "--partial") == 0, outputs[-1]
+        assert "worker_1: promised files are missing: half.txt" in output
+        assert f"to create the file: orchestrator/bin/orchestrator retry {job_id}" in output
+    assert exit_code(orchestrator, "land", job_id, "--yes", "--partial") == 0, outputs[-1]
     assert shared.read_text() == "one\n"
     if name == "two":
-        assert asked(orchestrator, "merge", job_id, "--leave", "worker_2") == 0, outputs[-1]
-        assert asked(orchestrator, "status", job_id) == 0, outputs[-1]
+        assert exit_code(orchestrator, "merge", job_id, "--leave", "worker_2") == 0, outputs[-1]
+        assert exit_code(orchestrator, "status", job_id) == 0, outputs[-1]
 
 
-def test_the_table_of_the_docs_is_that_of_the_code() -> None:
+def test_the_exit_codes_of_the_docs_are_those_of_the_code() -> None:
     page = (PRODUCT / "docs" / "reference" / "exit-codes.md").read_text()
 
     rows = [line.split("|")[1:3] for line in page.splitlines() if line.startswith("| ")]
-    told = {number.strip(): meaning.strip() for number, meaning in rows}
+    documented = {number.strip(): meaning.strip() for number, meaning in rows}
 
-    assert {str(code.value): meaning for code, meaning in MEANINGS.items()}.items() <= told.items()
+    assert {
+        str(code.value): meaning for code, meaning in MEANINGS.items()
+    }.items() <= documented.items()

@@ -101,7 +101,7 @@ def test_broken_code_fails_although_the_checkout_is_sound(flask: Path) -> None:
     assert reason(answer).startswith("gate pytest failed: tests.test_")
 
 
-def test_a_worker_that_silences_the_tests_has_failed_by_name(flask: Path) -> None:
+def test_a_worker_that_silences_the_tests_fails_and_the_reason_names_the_file(flask: Path) -> None:
     done, answer = work(flask, f"{BREAK}\n{HIDE}\necho done")
 
     assert (done, answer["status"]) == (1, "failed"), answer
@@ -119,17 +119,17 @@ def test_an_unused_import_is_found_and_not_repaired(flask: Path) -> None:
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ("I implemented the feature and all tests pass.", "no file was changed"),
         ("I can do it in app.py or anew. Which one do you prefer?", "Which one do you prefer?"),
     ],
 )
-def test_a_builder_that_only_talks_has_failed(flask: Path, words: str, told: str) -> None:
+def test_a_builder_that_only_talks_has_failed(flask: Path, words: str, expected: str) -> None:
     done, answer = work(flask, f"echo '{words}'", role="backend")
 
     assert (done, answer["status"]) == (1, "failed"), answer
-    assert told in reason(answer)
+    assert expected in reason(answer)
 
 
 @pytest.mark.nightly

@@ -37,9 +37,9 @@ def test_a_squash_is_landed_undone_and_opened_as_a_pull_request(tmp_path: Path) 
     job = json.loads(done.stdout)["job_id"]
 
     def ran(*command: str, **extra: str) -> str:
-        found = run(tool, *command, cwd=project.path, **extra)
-        assert found.returncode == 0, found
-        return found.stdout
+        result = run(tool, *command, cwd=project.path, **extra)
+        assert result.returncode == 0, result
+        return result.stdout
 
     assert "one commit" in ran("land", job, "--squash", "--yes")
     assert project.git("rev-parse", "main~1") == before
@@ -55,16 +55,18 @@ def test_a_squash_is_landed_undone_and_opened_as_a_pull_request(tmp_path: Path) 
     assert project.git("status", "--porcelain") == ""
     assert project.git("rev-parse", "main") == before
 
-    programs, told = tmp_path / "programs", tmp_path / "told"
+    programs, arguments = tmp_path / "programs", tmp_path / "arguments"
     programs.mkdir()
     script = "[ $2 = list ] && exit; "
-    script += f"printf '%s\\n' \"$@\" > {shlex.quote(str(told))}; cat; echo https://example.org/1"
+    script += (
+        f"printf '%s\\n' \"$@\" > {shlex.quote(str(arguments))}; cat; echo https://example.org/1"
+    )
     (programs / "gh").write_text(f"#!/bin/sh\n{script}\n")
     (programs / "gh").chmod(0o755)
     path = f"{programs}{os.pathsep}{os.environ['PATH']}"
     body = ran("land", job, "--pr", "--yes", PATH=path)
 
-    assert told.read_text().splitlines()[2:8] == [
+    assert arguments.read_text().splitlines()[2:8] == [
         *("--base", "main", "--head", f"orchestrator/{job}/result", "--title"),
         "Greet in two languages",
     ]

@@ -158,7 +158,7 @@ def leave_work(folder: Path, files: dict[str, str]) -> None:
     write(depth / "worker_2", left | {"left.ts": "const one: string = 1", "left.test.cjs": "("})
 
 
-def told(case: Case, host: Path) -> tuple[int, str]:
+def output_of(case: Case, host: Path) -> tuple[int, str]:
     done = run(*case.command, cwd=host, RUFF_NO_CACHE="true", CARGO_TERM_COLOR="never")
     text = re.sub(r"(, estimated )?[\d.]+ ?m?s\b", "TIME", done.stdout + done.stderr)
     return done.returncode, re.sub(r"TIMETIME| \(TIME\)", "TIME", text).replace(" TIME", "")
@@ -166,13 +166,13 @@ def told(case: Case, host: Path) -> tuple[int, str]:
 
 def check(case: Case, tool: str, host: Path, with_git: bool) -> None:
     write(host, case.files)
-    before = told(case, host)
+    before = output_of(case, host)
     assert before[0] == 0, before
     if case.add is not None:
         # Files of jobs show the difference: reading the whole folder takes mypy and prettier a
         # minute.
         leave_work(host / "orchestrator", case.files)
-        assert told(case, host) != before, "the line would not be needed"
+        assert output_of(case, host) != before, "the line would not be needed"
         shutil.rmtree(host / "orchestrator")
     folder = put_folder_in(host, case.files, with_git)
 
@@ -185,7 +185,7 @@ def check(case: Case, tool: str, host: Path, with_git: bool) -> None:
         case.add(host, line)
         assert f"{host}/" in file
 
-    assert told(case, host) == before
+    assert output_of(case, host) == before
     assert not [each for each in host_checks(folder, host) if each.name == f"host {tool}"]
 
 
@@ -205,7 +205,7 @@ TABLE = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "with_git"), TABLE)
-def test_a_tool_of_the_host_does_what_it_did(
+def test_the_portable_folder_does_not_change_the_output_of_a_tool(
     name: str, with_git: bool, host: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case = CASES[name]

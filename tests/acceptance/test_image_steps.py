@@ -65,7 +65,7 @@ class Image:
         """Return the command line that runs ``command`` in the directory, as the image's user."""
         uid, gid = self.user.split(":")
         path = f"{PYTHON}/bin:/usr/local/bin:/usr/bin:/bin"
-        given = self.environ.get("PATH", "").replace("$PATH", path) or path
+        search_path = self.environ.get("PATH", "").replace("$PATH", path) or path
         mounts = ["--bind" if writable else "--ro-bind", str(self.root), "/"]
         mounts += ["--ro-bind", PYTHON, PYTHON]
         for each in ("usr", "bin", "lib", "lib64", "sbin"):
@@ -73,7 +73,7 @@ class Image:
         for each in ("data", "project", "tmp") if not writable else ():
             mounts += ["--bind", str(self.root / each), f"/{each}"]
         rights = ["--cap-add", "ALL", "--proc", "/proc", "--dev", "/dev", "--chdir", self.cwd]
-        variables = {**self.environ, "PATH": given}
+        variables = {**self.environ, "PATH": search_path}
         sets = [f"{name}={text}" for name, text in variables.items()]
         become = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--clear-groups"]
         return ["bwrap", *mounts, *rights, "--", *become, "env", *sets, *command]

@@ -56,7 +56,7 @@ def free_port() -> int:
 class Chat:
     """A chat server that records the messages that it gets."""
 
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    messages: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     server: ThreadingHTTPServer | None = None
 
     @property
@@ -65,7 +65,7 @@ class Chat:
         return f"http://localhost:{self.server.server_port}"
 
     def texts(self, path: str) -> list[str]:
-        return [str(body["text"]) for place, body in self.told if place == path]
+        return [str(body["text"]) for place, body in self.messages if place == path]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def chat() -> Iterator[Chat]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            chat.told.append((self.path, body))
+            chat.messages.append((self.path, body))
             answer = json.dumps({"ok": True, "channel": body.get("channel"), "ts": "17.1"}).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
@@ -274,9 +274,9 @@ def with_our_nodes(n8n: str, chat: str) -> dict[str, Any]:
         "parameters": {"events": ["job.ended"], "statuses": ["completed"]},
         "credentials": ours,
     }
-    tell = {
-        "id": "tell",
-        "name": "tell",
+    report = {
+        "id": "report",
+        "name": "report",
         "type": "n8n-nodes-base.httpRequest",
         "typeVersion": 4.2,
         "position": [0, 0],
@@ -297,11 +297,11 @@ def with_our_nodes(n8n: str, chat: str) -> dict[str, Any]:
             node("submit", request="={{ $json.body.request }}", options=options),
             *(node(name, jobId=job) for name in names[2:]),
             trigger,
-            tell,
+            report,
         ],
         "connections": {
             name: {"main": [[{"node": after, "type": "main", "index": 0}]]}
-            for name, after in (*pairwise(names), ("trigger", "tell"))
+            for name, after in (*pairwise(names), ("trigger", "report"))
         },
         "settings": {"executionOrder": "v1"},
     }
@@ -324,7 +324,7 @@ def test_a_person_approves_a_plan_in_a_form(n8n: N8n, chat: Chat, server: Server
     tasks = [{"title": "Write it", "prompt": "Write it", "agent": "writer"}]
     n8n.post("plan-and-approve", {"request": "Write it", "tasks": tasks})
     place = "/hooks/your-hook"
-    until(lambda: len(chat.texts(place)) == 1, "the person is told", SECONDS)
+    until(lambda: len(chat.texts(place)) == 1, "the person is notified", SECONDS)
     [text] = chat.texts(place)
     assert text.startswith("A plan waits for you (1 tasks): ")
     form = text.rpartition(" ")[2]
@@ -332,22 +332,24 @@ def test_a_person_approves_a_plan_in_a_form(n8n: N8n, chat: Chat, server: Server
     until(lambda: "Write it" in page(form), "the form is there", SECONDS)
     sent = {"field-0": (None, "approve"), "field-1": (None, "go on")}
     assert requests.post(form, files=sent, timeout=SECONDS).status_code == 200
-    until(lambda: len(chat.texts(place)) == 2, "the result is told", SECONDS)
+    until(lambda: len(chat.texts(place)) == 2, "the result is sent", SECONDS)
     assert " is completed." in chat.texts(place)[1]
 
 
 def test_progress_is_edited_in_place(n8n: N8n, chat: Chat) -> None:
     n8n.post("progress", {"request": "Write it", "channel": "C1", "config": {"agent": "writer"}})
     edited = "/api/chat.update"
-    until(lambda: any("is completed" in e for e in chat.texts(edited)), "the end is told", SECONDS)
+    until(
+        lambda: any("is completed" in e for e in chat.texts(edited)), "the end is reported", SECONDS
+    )
     assert len(chat.texts("/api/chat.postMessage")) == 1
-    assert {body["ts"] for path, body in chat.told if path == edited} == {"17.1"}
+    assert {body["ts"] for path, body in chat.messages if path == edited} == {"17.1"}
     assert chat.texts(edited)[-1].endswith("is completed: 1 success")
 
 
 def test_several_jobs_become_one_result(n8n: N8n) -> None:
-    asked = {"requests": ["Write one", "Write two", "Write three"], "config": {"agent": "writer"}}
-    answer = n8n.post("several", asked)
+    body = {"requests": ["Write one", "Write two", "Write three"], "config": {"agent": "writer"}}
+    answer = n8n.post("several", body)
     assert answer.status_code == 200, answer.text
     found = answer.json()
     assert found["completed"] == 3

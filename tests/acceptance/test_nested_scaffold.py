@@ -43,8 +43,8 @@ def test_a_nested_scaffold_lands_as_files(tmp_path: Path) -> None:
     assert landed.returncode == 0, landed
     assert (project.path / "web" / "src" / "main.js").read_text() == "console.log(2)\n"
     assert project.files("main") == ["README.md", "web/README.md", "web/src/main.js"]
-    kept = f"refs/orchestrator-kept/{job}/worker_1/nested/web"
-    assert project.git("log", "--format=%s", kept) == "scaffold"
+    history = f"refs/orchestrator-kept/{job}/worker_1/nested/web"
+    assert project.git("log", "--format=%s", history) == "scaffold"
     assert project.git("fsck", "--no-dangling") == ""
     subprocess.run(["git", "clone", "-q", project.path, tmp_path / "clone"], check=True)
     assert (tmp_path / "clone" / "web" / "README.md").read_text() == "# web\n"

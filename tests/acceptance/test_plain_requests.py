@@ -32,7 +32,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = embedded(project.path)
     (project.path / ".git" / "info").mkdir(exist_ok=True)
     (project.path / ".git" / "info" / "exclude").write_text("/orchestrator/\n")
-    agents = {name: {"command": ["printf", "%s\\n", said]} for name, said in WORDS.items()}
+    agents = {name: {"command": ["printf", "%s\\n", words]} for name, words in WORDS.items()}
     done = f"echo '<form>' > login.txt; echo '{WORDS['worker']}'"
     agents["worker"] = {"command": ["sh", "-c", done]}
     with (folder / "config.yaml").open("a") as config:
@@ -55,20 +55,22 @@ def final(host: Path, answer: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    ("agent", "told"),
+    ("agent", "expected"),
     [
         ("liar", "no file was changed"),
         *nightly(("cook", "no file was changed")),
         ("asker", "Which one should I use?"),
     ],
 )
-def test_who_only_talks_has_failed_after_a_second_attempt(ask: Ask, agent: str, told: str) -> None:
+def test_a_worker_that_only_talks_fails_after_a_second_attempt(
+    ask: Ask, agent: str, expected: str
+) -> None:
     done = ask(agent, ASKS, "--json")
     answer = json.loads(done.stdout)
     [row] = answer["results"]["tasks"]
 
     assert (done.returncode, answer["status"], row["attempts"]) == (1, "failed", 2), answer
-    assert told in row["reason"]
+    assert expected in row["reason"]
 
 
 def test_a_recipe_has_failed_also_if_the_request_is_unclear(ask: Ask) -> None:
@@ -80,7 +82,7 @@ def test_a_recipe_has_failed_also_if_the_request_is_unclear(ask: Ask) -> None:
 
 
 @pytest.mark.parametrize(("agent", "request_"), [("finder", ASKS), *nightly(("liar", "Dark mode"))])
-def test_in_doubt_everything_says_that_nothing_was_changed(
+def test_answer_report_and_status_state_that_nothing_was_changed(
     ask: Ask, host: Path, agent: str, request_: str
 ) -> None:
     done = ask(agent, request_, "--json")
@@ -112,7 +114,7 @@ def test_a_run_that_changed_nothing_ends_with_a_note(ask: Ask) -> None:
         *nightly(("cook", "How do I add a login form?")),
     ],
 )
-def test_good_work_is_completed_without_a_word(
+def test_good_work_is_completed_without_a_reason(
     ask: Ask, host: Path, agent: str, request_: str
 ) -> None:
     done = ask(agent, request_, "--json")
@@ -122,13 +124,13 @@ def test_good_work_is_completed_without_a_word(
     assert "nothing was changed" not in final(host, answer)
 
 
-def test_a_wish_alone_is_refused_as_thanks_are(ask: Ask) -> None:
+def test_a_request_without_work_is_rejected(ask: Ask) -> None:
     for courtesy in ("Please keep it small and tidy.", "Thank you very much."):
         done = ask("worker", courtesy)
         assert (done.returncode, "describe the work" in done.stderr) == (2, True), done.stderr
 
 
-def test_without_git_words_are_no_work_and_code_is_not_judged(tmp_path: Path) -> None:
+def test_without_git_words_alone_fail_and_code_is_not_judged(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("x = 1\n")
     folder = embedded(tmp_path)
     does = "echo 'y = 2' > login.py; echo Done."

@@ -33,7 +33,7 @@ def several(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "command", [["run", "x"], ["run", "x", "--plan-only"], ["serve"], ["gates"], ["init"]]
 )
-def test_without_a_project_a_command_ends_with_2_and_says_what_to_type(
+def test_without_a_project_a_command_ends_with_2_and_names_the_option(
     several: Path, command: list[str]
 ) -> None:
     done = run(several / "orchestrator/bin/orchestrator", *command, cwd=several / "one")
@@ -48,10 +48,10 @@ def test_the_first_line_names_the_project(several: Path) -> None:
     (several / "plan.yaml").write_text(PLAN)
     (several / "plan.yaml").rename(several / "one" / "plan.yaml")
     tool = several / "orchestrator/bin/orchestrator"
-    asked = (tool, "run", "--plan", "plan.yaml", "--project", ".", "--json")
+    command_line = (tool, "run", "--plan", "plan.yaml", "--project", ".", "--json")
 
-    shown = run(*asked, "--plan-only", cwd=several / "one")
-    done = run(*asked, cwd=several / "one")
+    shown = run(*command_line, "--plan-only", cwd=several / "one")
+    done = run(*command_line, cwd=several / "one")
 
     assert (shown.returncode, shown.stderr) == (0, f"project: {several}/one\n")
     assert done.returncode == 0, done.stderr
@@ -89,15 +89,15 @@ def serving(several: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
             server.terminate()
 
 
-def test_a_job_keeps_its_project_whatever_later_calls_say(several: Path) -> None:
+def test_a_job_keeps_its_project_although_later_calls_name_another(several: Path) -> None:
     def ask(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         return run(several / "orchestrator/bin/orchestrator", *arguments, cwd=several)
 
     one, two = (Project(several / name).begin({"a.txt": "a\n"}) for name in ("one", "two"))
     new = {"agent": "shell", "git": "on", "command": "echo new > new.txt"}
     (several / "plan.json").write_text(json.dumps({"request": "x", "tasks": [new]}))
-    asked = ("run", "--plan", "plan.json", "--project")
-    job = json.loads(ask(*asked, several / "one", "--json").stdout)["job_id"]
+    command_line = ("run", "--plan", "plan.json", "--project")
+    job = json.loads(ask(*command_line, several / "one", "--json").stdout)["job_id"]
 
     # Without a server and without --project, the command uses the job's project.
     landed = ask("land", job, "--yes")
@@ -109,7 +109,7 @@ def test_a_job_keeps_its_project_whatever_later_calls_say(several: Path) -> None
         waits = ask("submit", "x", "--agent", "survey", "--approve").stdout.strip()
         server.kill()
     # Another project's server does not recover the unfinished job ...
-    refused = ask(*asked, several / "two")
+    refused = ask(*command_line, several / "two")
     assert refused.returncode == 1, refused
     assert f"is not the project of unfinished job {waits}; no server was started" in refused.stderr
     assert serve in refused.stderr
@@ -134,5 +134,5 @@ def test_doctor_names_the_project_and_its_rule(several: Path) -> None:
 
     (several / "main.py").touch()
 
-    said = run(tool, "doctor", cwd=several).stdout
-    assert f"ok    project: {several} (the folder's parent holds files)" in said
+    output = run(tool, "doctor", cwd=several).stdout
+    assert f"ok    project: {several} (the folder's parent holds files)" in output

@@ -194,7 +194,7 @@ class Reader:
         self.type(f"bin/orchestrator run --plan {plan.name}")
 
 
-def test_the_commands_of_the_readme_do_what_it_says(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_have_the_described_results(tmp_path: Path) -> None:
     reader, printed = Reader(tmp_path.resolve()), ""
 
     for kind, text in BLOCKS:

@@ -35,12 +35,12 @@ sys.exit(int(any(word in sys.argv for word in os.environ.get("FAILING", "-").spl
 
 
 def environment(**extra: str) -> dict[str, str]:
-    kept = {
+    inherited = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PYTHON", "ORCHESTRATOR_", "VIRTUAL_ENV")) and name != "CI"
     }
-    return {**kept, **extra}
+    return {**inherited, **extra}
 
 
 def run(
@@ -172,7 +172,7 @@ def test_a_users_python_path_does_not_reach_the_tool(installed: Path) -> None:
     assert call["path"] == str(installed)
 
 
-def test_without_venv_and_packages_the_tool_says_what_to_run(folder: Path, tmp_path: Path) -> None:
+def test_without_venv_and_packages_the_tool_names_install_sh(folder: Path, tmp_path: Path) -> None:
     bare = f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -S "$@"\n'
     path = programs(tmp_path / "bin", *TOOLS, python3=bare)
     result = run(folder / "bin/orchestrator", "jobs", PATH=path)
@@ -192,7 +192,9 @@ def test_a_python_of_venv_that_does_not_run_is_named(folder: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_without_venv_a_python_that_has_the_packages_will_do(folder: Path, tmp_path: Path) -> None:
+def test_without_venv_the_tool_runs_with_a_python_that_has_the_packages(
+    folder: Path, tmp_path: Path
+) -> None:
     """The packages come from "pip install -r requirements.txt"; the configuration is the
     template.
     """
@@ -230,11 +232,11 @@ def test_every_script_works_through_links(installed: Path, tmp_path: Path, name:
     words = [] if name == "install.sh" else ["jobs"]
     result = run(shell, link, *words, cwd=tmp_path, PATH=path)
 
-    if said := {
+    if last_line := {
         "install.sh": "Already installed: nothing to do.",
         "run-tests.sh": "total        ok",
     }.get(name):
-        assert result.returncode == 0 and said in result.stdout, result
+        assert result.returncode == 0 and last_line in result.stdout, result
     else:
         assert "jobs" in last_call(result)["argv"]
 
@@ -242,7 +244,7 @@ def test_every_script_works_through_links(installed: Path, tmp_path: Path, name:
 # -- quick-start.sh ----------------------------------------------------------------------------
 
 
-def test_quick_start_hands_everything_to_run(installed: Path, tmp_path: Path) -> None:
+def test_quick_start_passes_all_arguments_to_run(installed: Path, tmp_path: Path) -> None:
     words = [NASTY, "--plan", "a b.yaml", "--keep-server", "--json", "--agent", "shell"]
     call = last_call(run(installed / "quick-start.sh", *words, cwd=tmp_path))
     assert call["argv"] == ["-P", "-m", "orchestrator", "run", *words]
@@ -381,7 +383,7 @@ POWERLESS = ("setpriv", "--bounding-set=-dac_override,-dac_read_search")
 @pytest.mark.skipif(not os.geteuid() and not shutil.which("setpriv"), reason="root reads all")
 @pytest.mark.parametrize("arguments", [[], ["--json"], ["abc123"]])
 @pytest.mark.parametrize("hidden", ["workspace", "workspace/job_abc123"])
-def test_check_status_says_that_it_may_not_read(
+def test_check_status_names_a_directory_that_it_may_not_read(
     folder: Path, hidden: str, arguments: list[str]
 ) -> None:
     leave_job(folder, "abc123", "completed")
@@ -393,14 +395,14 @@ def test_check_status_says_that_it_may_not_read(
     assert f"cannot read {folder / hidden}/; run the script as" in result.stderr
 
 
-def test_check_status_before_the_first_job_says_so(folder: Path) -> None:
+def test_check_status_before_the_first_job_prints_no_jobs_yet(folder: Path) -> None:
     assert run(folder / "check-status.sh").stdout.startswith("No jobs yet.")
 
 
 # -- api_server.py -----------------------------------------------------------------------------
 
 
-def test_the_server_goes_on_with_the_python_of_venv(installed: Path, tmp_path: Path) -> None:
+def test_the_server_runs_with_the_python_of_venv(installed: Path, tmp_path: Path) -> None:
     call = last_call(run(sys.executable, installed / "api_server.py", "--port", "0", cwd=tmp_path))
     assert call["argv"] == [str(installed / "api_server.py"), "--port", "0"]
 
@@ -455,7 +457,9 @@ def test_there_are_two_processes_more_than_processors_and_at_most_eight(
     assert tests[2:4] == ["-n", processes]
 
 
-def test_a_failure_of_the_ai_tools_beside_the_suite_counts(installed: Path, tmp_path: Path) -> None:
+def test_a_failure_of_the_tests_with_ai_tools_fails_the_run(
+    installed: Path, tmp_path: Path
+) -> None:
     path = programs(tmp_path / "bin", *TOOLS, shellcheck="#!/bin/sh\nexit 0\n")
     failing = {"CI": "true", "ORCHESTRATOR_TEST_TOOLS": "/nowhere", "FAILING": "tests/agents/real"}
     result = run(installed / "run-tests.sh", PATH=path, **failing)
@@ -512,7 +516,7 @@ def test_an_old_python_is_named_in_the_error(folder: Path, tmp_path: Path) -> No
     assert "/nowhere" in result.stderr
 
 
-def test_another_python_is_not_put_under_a_venv_that_is_there(installed: Path) -> None:
+def test_an_existing_venv_keeps_its_python(installed: Path) -> None:
     python = installed / ".venv" / "bin" / "python"
     write_program(python, f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n')
     result = run(installed / "install.sh", "--python", sys.executable)
@@ -579,14 +583,14 @@ def test_the_lists_of_packages_are_hashed_and_name_no_registry(name: str) -> Non
 
 def test_the_lists_of_packages_follow_pyproject() -> None:
     project = tomllib.loads((PRODUCT / "pyproject.toml").read_text())
-    wanted = {entry.split()[0] for entry in project["project"]["dependencies"]}
-    assert wanted <= pins("requirements.txt")
+    dependencies = {entry.split()[0] for entry in project["project"]["dependencies"]}
+    assert dependencies <= pins("requirements.txt")
     # The store on PostgreSQL needs one setting, and no further package.
-    assert any(pin.startswith("psycopg==") for pin in wanted)
+    assert any(pin.startswith("psycopg==") for pin in dependencies)
     grammars = set(project["project"]["optional-dependencies"]["survey"])
     assert grammars == pins("requirements-survey.txt")
     tests = {pin.lower() for pin in project["dependency-groups"]["test"]}
-    assert wanted | tests <= pins("requirements-dev.txt")
+    assert dependencies | tests <= pins("requirements-dev.txt")
     assert pins("requirements.txt") | grammars <= pins("requirements-dev.txt")
 
 
@@ -654,7 +658,7 @@ def in_a_project_in_go(installer: Installer) -> Installer:
     return installer
 
 
-def test_grammars_are_installed_unless_they_are_not_wanted(in_a_project_in_go: Installer) -> None:
+def test_grammars_are_installed_by_default(in_a_project_in_go: Installer) -> None:
     installer = in_a_project_in_go
     assert installer.run().returncode == 0
     assert installer.asked() == LISTS[:2]
@@ -665,7 +669,7 @@ def test_grammars_are_installed_unless_they_are_not_wanted(in_a_project_in_go: I
     assert "install.sh' --no-grammars" in refused.stderr
 
 
-def test_without_grammars_stays_so_until_they_are_asked_for(installer: Installer) -> None:
+def test_grammars_stay_excluded_until_an_option_requests_them(installer: Installer) -> None:
     assert installer.run("--no-grammars").returncode == 0
     assert installer.asked() == LISTS[:1]
     assert installer.run("--quiet").returncode == 0
@@ -830,8 +834,8 @@ def small(compiled: Path) -> Path:
     folder = compiled
     for name in LISTS[:2]:
         entries = re.split(r"(?m)^(?=[a-z])", (folder / name).read_text())
-        kept = [entry for entry in entries if entry.partition("==")[0] in FEW]
-        (folder / name).write_text("".join(kept))
+        lines = [entry for entry in entries if entry.partition("==")[0] in FEW]
+        (folder / name).write_text("".join(lines))
     return folder
 
 
@@ -899,7 +903,9 @@ def test_install_with_pip_alone_and_then_from_a_directory(small: Path, tmp_path:
 
 @pytest.mark.slow
 @installing
-def test_packages_that_cannot_be_had_leave_a_log_and_a_hint(folder: Path, tmp_path: Path) -> None:
+def test_packages_that_cannot_be_downloaded_leave_a_log_and_a_hint(
+    folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "empty").mkdir()
     options = ["--offline", tmp_path / "empty", "--python", base_python()]
     result = run(folder / "install.sh", *options, PIP_FIND_LINKS="", UV_FIND_LINKS="")
@@ -911,9 +917,9 @@ def test_packages_that_cannot_be_had_leave_a_log_and_a_hint(folder: Path, tmp_pa
 
 
 @pytest.mark.skipif(not BUNDLE.exists(), reason=f"no {BUNDLE}")
-@pytest.mark.parametrize(("chosen", "told"), [({}, "1"), ({"UV_SYSTEM_CERTS": "0"}, "0")])
-def test_uv_trusts_what_the_machine_trusts_unless_told_otherwise(
-    folder: Path, tmp_path: Path, chosen: dict[str, str], told: str
+@pytest.mark.parametrize(("chosen", "expected"), [({}, "1"), ({"UV_SYSTEM_CERTS": "0"}, "0")])
+def test_uv_trusts_the_certificates_of_the_machine_by_default(
+    folder: Path, tmp_path: Path, chosen: dict[str, str], expected: str
 ) -> None:
     uv = tmp_path / "programs" / "uv"
     uv.parent.mkdir()
@@ -921,7 +927,7 @@ def test_uv_trusts_what_the_machine_trusts_unless_told_otherwise(
     uv.chmod(0o755)
     result = run(folder / "install.sh", PATH=f"{uv.parent}:{os.environ['PATH']}", **chosen)
     assert result.returncode == 1
-    assert f"system certificates: {told}" in (folder / ".install.log").read_text()
+    assert f"system certificates: {expected}" in (folder / ".install.log").read_text()
 
 
 @needs_uv
@@ -983,7 +989,7 @@ def test_two_installs_at_once_do_not_break_each_other(small: Path) -> None:
 @needs_uv
 @pytest.mark.slow
 @installing
-def test_each_copy_has_a_key_of_its_own_and_a_broken_venv_is_mended(small: Path) -> None:
+def test_each_copy_has_its_own_key_and_a_broken_venv_is_repaired(small: Path) -> None:
     folder = small
     assert run(folder / "install.sh").returncode == 0
     first = key_of(folder)

@@ -222,7 +222,7 @@ def test_without_systemd_nothing_is_changed_and_two_commands_are_named(
     assert f"'{product}/bin/orchestrator' service show" in refused.stderr
 
 
-def test_systemd_hears_of_a_server_that_is_ready_and_of_one_that_stops(
+def test_the_server_notifies_systemd_when_it_is_ready_and_when_it_stops(
     product: Path, tmp_path: Path
 ) -> None:
     address = str(tmp_path / "notify")
@@ -242,7 +242,7 @@ def test_systemd_hears_of_a_server_that_is_ready_and_of_one_that_stops(
 
 
 @pytest.mark.skipif(BOOTED.is_dir(), reason="systemd runs here, and the machine's services stay")
-def test_the_folder_of_root_is_served_as_root_only_if_that_is_said(product: Path) -> None:
+def test_the_folder_of_root_is_served_as_root_only_with_run_as_root(product: Path) -> None:
     if os.getuid() != 0:
         pytest.skip("only root's own folder can show it")
     refused = service(product, "show")

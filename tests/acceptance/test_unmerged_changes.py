@@ -47,7 +47,7 @@ def folder(project: Project) -> Iterator[Path]:
             server.terminate()
 
 
-def test_a_loser_a_left_out_and_a_failed_worker_are_told_apart(
+def test_a_losing_an_unmerged_and_a_failed_worker_have_different_causes(
     folder: Path, project: Project
 ) -> None:
     plan = project.path / "plan.json"
@@ -56,19 +56,19 @@ def test_a_loser_a_left_out_and_a_failed_worker_are_told_apart(
     [directory] = (folder / "workspace").glob("job_*")
     job = directory.name.removeprefix("job_")
 
-    outside = {each["worker_id"]: each for each in told(folder, job)["made_not_in_result"]}
+    outside = {each["worker_id"]: each for each in status_of(folder, job)["made_not_in_result"]}
 
     causes = {name: each["cause"] for name, each in outside.items()}
     assert causes == {"worker_2": "left_out", "worker_3": "failed", "worker_4": "lost_comparison"}
     report = (directory / "FINAL_RESULT.md").read_text()
     assert f"| **Merged** | worker_1, worker_5 → branch `orchestrator/{job}/result`" in report
     rest = report.partition("## Not merged")[2]
-    said = run(folder / "bin" / "orchestrator", "status", job, cwd=folder).stdout
+    status = run(folder / "bin" / "orchestrator", "status", job, cwd=folder).stdout
     for each in outside.values():
         assert each["branch"] in rest
         assert each["command"] in report
-        assert f"{each['worker_id']} ({each['branch']})" in said
-        assert each["command"] in said
+        assert f"{each['worker_id']} ({each['branch']})" in status
+        assert each["command"] in status
 
     # The commands are pasted unchanged, in the folder inside the project.
     assert "+three" in pasted(outside["worker_3"]["show"], folder)
@@ -77,14 +77,14 @@ def test_a_loser_a_left_out_and_a_failed_worker_are_told_apart(
     pasted(outside["worker_2"]["command"], folder, code=6)
     branch = f"orchestrator/{job}/result"
     assert [project.show(branch, name) for name in ("shared.txt", "three.txt")] == ["two", "three"]
-    left = {each["worker_id"] for each in told(folder, job)["made_not_in_result"]}
-    assert left == {"worker_4"}
+    remaining = {each["worker_id"] for each in status_of(folder, job)["made_not_in_result"]}
+    assert remaining == {"worker_4"}
 
 
-def told(folder: Path, job: str) -> dict[str, Any]:
+def status_of(folder: Path, job: str) -> dict[str, Any]:
     shown = run(folder / "bin" / "orchestrator", "status", job, "--json", cwd=folder)
-    found: dict[str, Any] = json.loads(shown.stdout)
-    return found
+    answer: dict[str, Any] = json.loads(shown.stdout)
+    return answer
 
 
 def pasted(command: str, folder: Path, code: int = 0) -> str:
@@ -115,14 +115,14 @@ def test_the_shown_commands_work_after_run_has_stopped_its_server(project: Proje
     assert retried.returncode == 0, retried.stderr
     try:
         run(orchestrator, "wait", job, cwd=folder)
-        assert told(folder, job)["counts"]["success"] == 3
+        assert status_of(folder, job)["counts"]["success"] == 3
     finally:
         if record.exists():
             os.kill(json.loads(record.read_text())["pid"], signal.SIGTERM)
     wait_until(lambda: not record.exists())
 
 
-def test_a_merge_that_is_interrupted_without_a_server_says_what_continues_it(
+def test_an_interrupted_merge_without_a_server_names_the_command_that_continues_it(
     project: Project, tmp_path: Path
 ) -> None:
     folder, plan = embedded(project.path), project.path / "plan.json"

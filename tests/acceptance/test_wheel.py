@@ -60,7 +60,7 @@ class Stranger:
         return self.top / "environment"
 
     def run(
-        self, *command: str | Path, cwd: Path, given: str = "", **extra: str
+        self, *command: str | Path, cwd: Path, stdin_text: str = "", **extra: str
     ) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join((str(self.environment / "bin"), "/usr/local/bin:/usr/bin:/bin"))
         return subprocess.run(
@@ -68,7 +68,7 @@ class Stranger:
             cwd=cwd,
             # A free port, because servers of parallel tests would compete for the default port.
             env={"HOME": str(self.home), "PATH": path, "ORCHESTRATOR_API__PORT": "0", **extra},
-            input=given,
+            input=stdin_text,
             capture_output=True,
             text=True,
             timeout=110,
@@ -119,7 +119,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
     yield Project(tmp_path.resolve() / "a shop").begin({"main.py": "print(1)\n"})
 
 
-def test_it_runs_in_a_fresh_repository_and_leaves_nothing_but_its_home(
+def test_the_wheel_runs_in_a_fresh_repository_and_leaves_only_its_home(
     stranger: Stranger, project: Project
 ) -> None:
     done = stranger.run("orchestrator", "run", "Survey this repository", cwd=project.path)
@@ -206,8 +206,8 @@ def test_read_commands_create_nothing_and_a_home_directory_is_no_project(
     assert list(stranger.home.iterdir()) == []
 
 
-def test_it_serves_ai_tools(stranger: Stranger, project: Project) -> None:
-    asked = [
+def test_the_wheel_serves_ai_tools_by_mcp(stranger: Stranger, project: Project) -> None:
+    messages = [
         {
             "jsonrpc": "2.0",
             "id": 1,
@@ -220,13 +220,13 @@ def test_it_serves_ai_tools(stranger: Stranger, project: Project) -> None:
         },
         {"jsonrpc": "2.0", "id": 2, "method": "tools/list"},
     ]
-    given = "".join(json.dumps(each) + "\n" for each in asked)
-    done = stranger.run("orchestrator", "mcp", cwd=project.path, given=given)
+    lines = "".join(json.dumps(each) + "\n" for each in messages)
+    done = stranger.run("orchestrator", "mcp", cwd=project.path, stdin_text=lines)
     tools = {each["name"] for each in json.loads(done.stdout.splitlines()[1])["result"]["tools"]}
     assert "orchestrate" in tools
 
 
-def test_it_makes_the_portable_folder(stranger: Stranger, project: Project) -> None:
+def test_the_wheel_creates_the_portable_folder(stranger: Stranger, project: Project) -> None:
     made = project.path / "tools" / "orchestrator"
     stranger.done("orchestrator", "init", "--folder", made, cwd=project.path)
     assert stranger.run("orchestrator", "init", "--folder", made, cwd=project.path).returncode != 0
@@ -238,7 +238,7 @@ def test_it_makes_the_portable_folder(stranger: Stranger, project: Project) -> N
     assert (made / "config.yaml").exists() and not (project.path / ".orchestrator").exists()
 
 
-def test_uvx_runs_it_from_the_file(stranger: Stranger, project: Project) -> None:
+def test_uvx_runs_the_wheel(stranger: Stranger, project: Project) -> None:
     program = shutil.which("uv", path=search_path())
     assert program
     own = ("--offline", "--no-config", "--cache-dir", stranger.top / "cache")

@@ -19,7 +19,7 @@ def test_the_workflows_fit_the_schema_of_github() -> None:
     assert WORKFLOWS and done.returncode == 0, done.stdout + done.stderr
 
 
-def test_a_workflow_may_only_read_and_ends_by_itself() -> None:
+def test_a_workflow_may_only_read_and_has_a_timeout() -> None:
     for path in WORKFLOWS:
         workflow = yaml.safe_load(path.read_text("utf-8"))
         assert workflow["permissions"] == {"contents": "read"}, path
