@@ -30,9 +30,9 @@ class Loop:
     def run(self, script: Script, *, prompt: str = "Do it.", **spec: Any) -> AgentOutcome:
         """``spec`` overrides the defaults of every run: one retry, without a delay."""
         self.api.scripts["it"] = script
-        given = self.spec(**spec)
+        complete_spec = self.spec(**spec)
         outcome: AgentOutcome = loop(self.name).run(
-            given, f"{prompt} [[script:it]]", self.events.append
+            complete_spec, f"{prompt} [[script:it]]", self.events.append
         )
         return outcome
 

@@ -17,7 +17,7 @@ SCHEMA = {
 PLAN = {"tasks": [{"id": "a", "title": "one"}]}
 
 
-def said(loop: Loop, value: Any) -> Turn:
+def answer_turn(loop: Loop, value: Any) -> Turn:
     """Return the answer in this API's form, as from a model that follows the schema."""
     if loop.name == "anthropic":
         return Turn(calls=(Call("answer", value),), tokens=Tokens(input=50, output=9))
@@ -25,26 +25,26 @@ def said(loop: Loop, value: Any) -> Turn:
 
 
 def test_the_answer_is_the_value(each_loop: Loop, api: ModelApi) -> None:
-    value, outcome = each_loop.complete(Script.of(said(each_loop, PLAN)), SCHEMA)
+    value, outcome = each_loop.complete(Script.of(answer_turn(each_loop, PLAN)), SCHEMA)
     assert value == PLAN and outcome.succeeded and json.loads(outcome.text) == PLAN
     usage = outcome.usage
     assert (usage.steps, usage.input_tokens, usage.output_tokens) == (1, 50, 9)
     assert len(api.calls) == 1
 
 
-def test_each_api_is_told_the_schema(each_loop: Loop, api: ModelApi) -> None:
-    each_loop.complete(Script.of(said(each_loop, PLAN)), SCHEMA)
+def test_each_api_gets_the_schema(each_loop: Loop, api: ModelApi) -> None:
+    each_loop.complete(Script.of(answer_turn(each_loop, PLAN)), SCHEMA)
     body = api.calls[0].body
-    told = {
+    schemas = {
         "anthropic": lambda: body["tools"][0]["input_schema"],
         "openai_compatible": lambda: body["response_format"]["json_schema"]["schema"],
         "ollama": lambda: body["format"],
     }
-    assert told[each_loop.name]() == SCHEMA
+    assert schemas[each_loop.name]() == SCHEMA
 
 
-def test_a_list_is_asked_for_inside_of_an_object(each_loop: Loop) -> None:
-    script = Script.of(said(each_loop, {"answer": [1, 2]}))
+def test_a_list_is_requested_inside_an_object(each_loop: Loop) -> None:
+    script = Script.of(answer_turn(each_loop, {"answer": [1, 2]}))
     value, outcome = each_loop.complete(script, {"type": "array"})
     assert value == [1, 2] and outcome.succeeded
 
@@ -70,7 +70,7 @@ def test_no_json_is_no_value(each_loop: Loop, turn: Turn, kind: ErrorClass) -> N
 
 
 @pytest.mark.parametrize("message", ["response_format is not supported", "unknown field"])
-def test_a_server_without_schemas_is_asked_in_words(
+def test_a_server_without_schemas_gets_the_schema_as_text(
     chat: Loop, api: ModelApi, message: str
 ) -> None:
     turn = Turn(json.dumps(PLAN), faults=(Fault(status=400, message=message),))

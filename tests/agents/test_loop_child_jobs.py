@@ -13,11 +13,11 @@ SERVER = """\
 import json, sys
 for line in sys.stdin:
     call = json.loads(line)
-    asked = call["params"].get("arguments")
+    args = call["params"].get("arguments")
     schema = {"type": "object", "properties": {"request": {"type": "string"}}}
     tools = [{"name": "orchestrate", "description": "Starts it", "inputSchema": schema}]
-    said = [{"type": "text", "text": f"started {asked}"}]
-    result = {"content": said, "isError": not asked} if asked is not None else {"tools": tools}
+    content = [{"type": "text", "text": f"started {args}"}]
+    result = {"content": content, "isError": not args} if args is not None else {"tools": tools}
     print(json.dumps({"jsonrpc": "2.0", "method": "notifications/message"}), flush=True)
     print(json.dumps({"jsonrpc": "2.0", "id": call["id"], "result": result}), flush=True)
 """
@@ -36,5 +36,7 @@ def test_child_jobs_are_started_by_the_tools_of_the_protocol(
 
 
 @pytest.mark.parametrize("command", [("/nonexistent/orchestrator", "mcp"), ("true",)])
-def test_without_such_a_server_it_works_alone(each_loop: Loop, command: tuple[str, ...]) -> None:
+def test_without_the_mcp_server_the_agent_works_alone(
+    each_loop: Loop, command: tuple[str, ...]
+) -> None:
     assert each_loop.run(Script.of(Turn("Done alone")), child_jobs=command).succeeded

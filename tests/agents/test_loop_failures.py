@@ -40,7 +40,7 @@ def test_a_status_has_its_class_and_its_number_of_tries(
 
 
 @pytest.mark.parametrize("fault", [rate_limited(retry_after="0"), overloaded(), Fault()])
-def test_a_failure_that_passes_costs_nothing_but_a_try(each_loop: Loop, fault: Fault) -> None:
+def test_a_transient_failure_costs_only_a_try(each_loop: Loop, fault: Fault) -> None:
     outcome = each_loop.run(Script.failing(fault))
     assert outcome.succeeded and outcome.usage.steps == 1
     assert not outcome.usage.partial, "who is refused is charged for nothing"
@@ -48,7 +48,7 @@ def test_a_failure_that_passes_costs_nothing_but_a_try(each_loop: Loop, fault: F
 
 
 @pytest.mark.parametrize("kind", [Kind.RESET, Kind.CUT, Kind.MALFORMED])
-def test_a_broken_answer_is_asked_for_again(each_loop: Loop, kind: Kind) -> None:
+def test_a_broken_answer_is_requested_again(each_loop: Loop, kind: Kind) -> None:
     outcome = each_loop.run(Script.failing(Fault(kind=kind)))
     assert outcome.succeeded
     assert outcome.usage.partial, "nobody knows what the broken one has used"
@@ -78,7 +78,7 @@ def test_an_answer_without_an_end_is_not_read_for_ever(each_loop: Loop) -> None:
     assert outcome.error_class is E.API and "larger than" in outcome.error
 
 
-def test_a_server_that_is_not_there_is_named(each_loop: Loop) -> None:
+def test_an_unreachable_server_is_named(each_loop: Loop) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -90,21 +90,23 @@ def test_a_server_that_is_not_there_is_named(each_loop: Loop) -> None:
 # Limited accounts
 
 
-def test_a_wait_that_the_server_asks_for_is_kept(each_loop: Loop) -> None:
+def test_a_wait_that_the_server_requests_is_observed(each_loop: Loop) -> None:
     begun = time.monotonic()
     assert each_loop.run(Script.failing(rate_limited(retry_after="1"))).succeeded
     assert time.monotonic() - begun >= 1
     assert [event.seconds for event in each_loop.seen(RetryEvent)] == [1.0]
 
 
-def test_a_long_wait_is_left_to_others(each_loop: Loop, api: ModelApi) -> None:
+def test_a_long_wait_ends_the_call_with_the_time_of_the_reset(
+    each_loop: Loop, api: ModelApi
+) -> None:
     outcome = each_loop.run(Script.failing(rate_limited(retry_after="3600", times=0)))
     assert outcome.error_class is E.RATE_LIMIT and len(api.calls) == 1
     assert outcome.resets_at is not None
     assert 3500 < outcome.resets_at - time.time() <= 3600
 
 
-def test_when_it_resets_is_read_from_the_words(each_loop: Loop) -> None:
+def test_the_time_of_the_reset_is_read_from_the_message(each_loop: Loop) -> None:
     at = int(time.time()) + 7200
     words = f"Your limit resets at {datetime.fromtimestamp(at, UTC):%Y-%m-%dT%H:%M:%SZ}"
     fault = rate_limited(message=words, times=0)
@@ -202,7 +204,7 @@ def test_a_missing_key_is_named(anthropic: Loop, monkeypatch: pytest.MonkeyPatch
     assert outcome.error_class is E.AUTH and "set NO_SUCH_KEY" in outcome.error
 
 
-def test_a_server_of_ones_own_may_want_no_key(
+def test_a_self_hosted_server_may_need_no_key(
     chat: Loop, api: ModelApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
@@ -213,7 +215,7 @@ def test_a_server_of_ones_own_may_want_no_key(
     assert "authorization" not in api.calls[0].headers
 
 
-def test_a_key_does_not_leave_the_machine_in_the_clear(
+def test_a_key_does_not_leave_the_machine_unencrypted(
     each_loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("A_KEY", "k")
@@ -222,7 +224,7 @@ def test_a_key_does_not_leave_the_machine_in_the_clear(
     assert outcome.error_class is E.CONFIG and "without TLS" in outcome.error
 
 
-def test_a_refused_key_is_not_tried_again(each_loop: Loop, api: ModelApi) -> None:
+def test_a_rejected_key_is_not_retried(each_loop: Loop, api: ModelApi) -> None:
     assert each_loop.run(Script.failing(unauthorized())).error_class is E.AUTH
     assert len(api.calls) == 1
 
@@ -271,11 +273,11 @@ STRANGE: tuple[Any, ...] = (
 def test_no_answer_raises(each_loop: Loop, body: Any) -> None:
     fault = Fault(kind=Kind.BODY, body=body, times=0)
     outcome = each_loop.run(Script.failing(fault), limits={"max_steps": 4})
-    told = [outcome.text, outcome.error]
-    told += [event.text for event in each_loop.seen(TextEvent)]
-    told += [text for did in each_loop.seen(ToolEvent) for text in (did.tool, did.summary)]
+    texts = [outcome.text, outcome.error]
+    texts += [event.text for event in each_loop.seen(TextEvent)]
+    texts += [text for did in each_loop.seen(ToolEvent) for text in (did.tool, did.summary)]
     # A lone surrogate in any of them would break the log.
-    assert all(text.encode() is not None for text in told)
+    assert all(text.encode() is not None for text in texts)
 
 
 @pytest.mark.parametrize("status", [400, 429, 500])

@@ -32,7 +32,7 @@ def test_a_text_is_the_outcome(each_loop: Loop) -> None:
     assert [type(event) for event in each_loop.events] == [UsageEvent, TextEvent, FinalAnswerEvent]
 
 
-def test_tools_are_used_until_the_last_word(each_loop: Loop, api: ModelApi) -> None:
+def test_tools_are_used_until_the_last_answer(each_loop: Loop, api: ModelApi) -> None:
     first = Turn("I look.", (Call.shell("echo one > a.txt"), Call.write("b/c.txt", "two")))
     second = Turn(calls=(Call("read", {"path": "a.txt"}),))
     outcome = each_loop.run(Script.of(first, second, Turn("Both written")))
@@ -44,16 +44,16 @@ def test_tools_are_used_until_the_last_word(each_loop: Loop, api: ModelApi) -> N
     assert "one" in json.dumps(api.calls[2].body["messages"][-1])
 
 
-def test_a_command_is_told_before_it_runs(each_loop: Loop) -> None:
-    seen: list[bool] = []
+def test_a_command_is_reported_before_it_runs(each_loop: Loop) -> None:
+    had_run: list[bool] = []
 
     def emit(event: AgentEvent) -> None:
         if isinstance(event, ToolEvent):
-            seen.append((each_loop.folder / "a.txt").exists())
+            had_run.append((each_loop.folder / "a.txt").exists())
 
     each_loop.api.scripts["it"] = Script.shell("touch a.txt")
     assert loop(each_loop.name).run(each_loop.spec(), "[[script:it]]", emit).succeeded
-    assert seen == [False] and (each_loop.folder / "a.txt").exists()
+    assert had_run == [False] and (each_loop.folder / "a.txt").exists()
 
 
 def test_what_emit_raises_ends_the_loop_and_its_command(each_loop: Loop) -> None:
@@ -69,7 +69,7 @@ def test_what_emit_raises_ends_the_loop_and_its_command(each_loop: Loop) -> None
     assert not (each_loop.folder / "a.txt").exists()
 
 
-def test_usage_is_the_sum_of_what_each_call_told(each_loop: Loop) -> None:
+def test_usage_is_the_sum_of_the_usage_of_each_call(each_loop: Loop) -> None:
     cached = 0 if each_loop.name == "ollama" else 70
     turns = (
         Turn(calls=(Call.shell("true"),), tokens=Tokens(input=100, output=30, cache_read=cached)),
@@ -90,17 +90,17 @@ def test_a_local_model_has_no_price_of_its_namesake(each_loop: Loop) -> None:
     assert priced.cost_usd == pytest.approx(0.00013)
 
 
-def test_usage_that_is_not_told_is_not_known(each_loop: Loop) -> None:
+def test_usage_that_an_api_does_not_report_is_unknown(each_loop: Loop) -> None:
     usage = each_loop.run(Script.of(Turn("done", tokens=None))).usage
     assert (usage.steps, usage.input_tokens, usage.output_tokens) == (1, None, None)
     assert usage.partial
 
 
-def test_a_failed_tool_is_told_to_the_model(each_loop: Loop, api: ModelApi) -> None:
+def test_the_model_gets_the_failure_of_a_tool(each_loop: Loop, api: ModelApi) -> None:
     turn = Turn(calls=(Call.shell("echo broken; exit 9"), Call("fly", {"to": "moon"})))
     assert each_loop.run(Script.of(turn, Turn("well"))).succeeded
-    told = json.dumps(api.calls[1].body["messages"])
-    assert "exit code 9" in told and "unknown tool 'fly'" in told
+    messages = json.dumps(api.calls[1].body["messages"])
+    assert "exit code 9" in messages and "unknown tool 'fly'" in messages
 
 
 def test_more_tools_at_once_than_allowed_all_get_an_answer(each_loop: Loop, api: ModelApi) -> None:
@@ -115,12 +115,12 @@ def test_more_tools_at_once_than_allowed_all_get_an_answer(each_loop: Loop, api:
     )
 
 
-def test_little_needs_to_be_said(each_loop: Loop, api: ModelApi) -> None:
+def test_a_spec_with_few_fields_is_enough(each_loop: Loop, api: ModelApi) -> None:
     api.scripts["it"] = Script.of(Turn("done"))
     spec = {name: each_loop.spec()[name] for name in ("model", "base_url", "cwd")}
     nothing = {"limits": {"max_steps": None}, "timeouts": None, "retries": None, "prices": {}}
-    for given in (spec, {**spec, **nothing, "agent": "not for a loop"}):
-        assert loop(each_loop.name).run(given, "[[script:it]]", each_loop.events.append).succeeded
+    for fields in (spec, {**spec, **nothing, "agent": "not for a loop"}):
+        assert loop(each_loop.name).run(fields, "[[script:it]]", each_loop.events.append).succeeded
 
 
 def test_the_api_is_found_by_its_variables(
@@ -147,7 +147,7 @@ def test_a_model_that_never_ends_is_ended_by_max_steps(each_loop: Loop, api: Mod
     assert outcome.usage.steps == len(api.calls) == 4
 
 
-def test_the_last_step_allowed_may_be_the_last_word(each_loop: Loop) -> None:
+def test_the_last_allowed_step_may_be_the_answer(each_loop: Loop) -> None:
     assert each_loop.run(Script.shell("true"), limits={"max_steps": 2}).succeeded
 
 
@@ -157,7 +157,7 @@ def test_tokens_have_a_limit(each_loop: Loop, api: ModelApi) -> None:
     assert outcome.usage.steps == len(api.calls) == 3
 
 
-def test_tokens_that_are_not_told_are_estimated_for_the_limit(each_loop: Loop) -> None:
+def test_tokens_that_an_api_does_not_report_are_estimated_for_the_limit(each_loop: Loop) -> None:
     turn = Turn(calls=(Call.shell("true"),), tokens=None)
     limits = {"max_tokens": 3000, "max_steps": 50}
     outcome = each_loop.run(Script.of(turn, endless=True), limits=limits)
@@ -184,7 +184,7 @@ def test_money_has_a_limit(each_loop: Loop, monkeypatch: pytest.MonkeyPatch) -> 
     assert outcome.usage.cost_usd == pytest.approx(0.75) and outcome.usage.cost_estimated
 
 
-def test_a_limit_on_money_without_a_price_is_said_not_to_hold(each_loop: Loop) -> None:
+def test_a_cost_limit_without_a_price_is_reported_as_not_enforced(each_loop: Loop) -> None:
     outcome = each_loop.run(Script.shell("true"), limits={"max_cost_usd": 1.0})
     assert outcome.succeeded and outcome.usage.cost_usd is None
     assert ["the price of" in event.text for event in each_loop.seen(RetryEvent)] == [True]
@@ -193,7 +193,7 @@ def test_a_limit_on_money_without_a_price_is_said_not_to_hold(each_loop: Loop) -
 # Answers that are cut off or empty
 
 
-def test_an_answer_that_is_cut_off_is_gone_on_with(each_loop: Loop, api: ModelApi) -> None:
+def test_an_answer_that_is_cut_off_is_continued(each_loop: Loop, api: ModelApi) -> None:
     cut = Turn("half a", (Call.shell("touch made"),), stop="max_tokens")
     assert each_loop.run(Script.of(cut, Turn("whole"))).text == "whole"
     assert not (each_loop.folder / "made").exists()
@@ -206,7 +206,7 @@ def test_answers_that_are_always_cut_off_are_a_limit(each_loop: Loop, api: Model
     assert len(api.calls) == 3
 
 
-def test_an_empty_answer_is_asked_about(each_loop: Loop) -> None:
+def test_an_empty_answer_is_requested_again(each_loop: Loop) -> None:
     # The next request has nothing of an empty answer, so the API counts it as the same turn.
     empty = Fault(kind=Kind.BODY, body=EMPTY[each_loop.name], times=2)
     outcome = each_loop.run(Script.failing(empty, then="there it is"))
@@ -272,7 +272,7 @@ def test_keys_are_sent_as_each_api_wants_them(
     assert headers["x-team"] == "blue"
 
 
-def test_the_start_that_workers_share_is_cached_by_itself(anthropic: Loop, api: ModelApi) -> None:
+def test_the_shared_start_of_prompts_is_cached_separately(anthropic: Loop, api: ModelApi) -> None:
     shared = "All of this is the same for every worker.\n"
     prompt = shared + "This is yours."
     anthropic.run(Script.shell("true"), prompt=prompt, shared_length=len(shared))
@@ -296,7 +296,7 @@ def test_ollama_is_asked_for_its_context_window(ollama: Loop, api: ModelApi) -> 
     assert api.calls[0].body["stream"] is False
 
 
-def test_several_loops_run_side_by_side(api: ModelApi, tmp_path: Path) -> None:
+def test_several_loops_run_in_parallel(api: ModelApi, tmp_path: Path) -> None:
     script = Script.shell("echo made > own.txt", then="done")
     loops = [Loop(name, api, tmp_path / f"{name}{n}") for name in LOOPS for n in range(4)]
 
@@ -345,7 +345,7 @@ def test_a_message_is_read_before_the_next_call_of_the_model(
     assert read_ids(control) == tuple(sorted(read))
 
 
-def test_a_message_during_the_last_answer_has_another_one_follow(
+def test_a_message_during_the_last_answer_causes_another_answer(
     each_loop: Loop, api: ModelApi, tmp_path: Path
 ) -> None:
     read: list[str] = []

@@ -106,7 +106,7 @@ def test_a_stream_carries_the_same_in_pieces(api: ModelApi, name: str, key: str)
     assert "look" in json.dumps(events)
 
 
-def test_the_streams_end_as_each_api_says(api: ModelApi) -> None:
+def test_the_streams_end_as_each_api_specifies(api: ModelApi) -> None:
     api.scripts["it"] = Script.of(TURN)
     assert streamed(api, "anthropic")[-1] == {"type": "message_stop"}
     assert streamed(api, "responses")[-1]["type"] == "response.completed"
@@ -115,7 +115,7 @@ def test_the_streams_end_as_each_api_says(api: ModelApi) -> None:
     assert streamed(api, "chat")[-1]["usage"]["prompt_tokens"] == 9
 
 
-def test_tokens_read_from_the_cache_are_told_as_each_api_does(api: ModelApi) -> None:
+def test_tokens_read_from_the_cache_are_reported_as_each_api_does(api: ModelApi) -> None:
     api.scripts["it"] = Script.of(TURN)
     assert whole(api, "anthropic")["usage"]["input_tokens"] == 7
     assert whole(api, "anthropic")["usage"]["cache_read_input_tokens"] == 2
@@ -131,7 +131,7 @@ def test_the_model_that_answers_is_the_one_that_was_asked(api: ModelApi) -> None
 
 @pytest.mark.parametrize("name", REQUESTS)
 @pytest.mark.parametrize("status", [401, 429, 500, 529])
-def test_an_error_has_its_status_and_words(api: ModelApi, name: str, status: int) -> None:
+def test_an_error_has_its_status_and_message(api: ModelApi, name: str, status: int) -> None:
     fault = Fault(status=status, message="so it is", headers={"retry-after": "5"})
     api.scripts["it"] = Script.failing(fault)
     path, body, _ = REQUESTS[name]
@@ -151,12 +151,12 @@ def test_a_cut_stream_breaks_off(api: ModelApi, name: str) -> None:
     "path", ["/", "/v1/models", "/api/tags", "/v1/messages/count_tokens", "/anything?x=1"]
 )
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
-def test_what_asks_no_model_is_answered_too(api: ModelApi, method: str, path: str) -> None:
+def test_requests_without_a_model_are_answered(api: ModelApi, method: str, path: str) -> None:
     assert ask(api, method, path, {"any": "thing"} if method == "POST" else None)[0] == 200
     assert not api.calls and len(api.requests) == 1
 
 
-def test_a_question_beside_the_work_uses_up_no_turn(api: ModelApi) -> None:
+def test_a_request_for_a_title_uses_no_turn(api: ModelApi) -> None:
     api.scripts["it"] = Script.of(TURN)
     _, text = ask(api, "POST", "/v1/chat/completions", {"messages": [USER]})
     assert json.loads(text)["choices"][0]["message"]["content"] == "A title"
@@ -165,12 +165,16 @@ def test_a_question_beside_the_work_uses_up_no_turn(api: ModelApi) -> None:
 
 def test_the_last_script_that_the_user_names_is_taken(api: ModelApi) -> None:
     api.scripts["b"] = Script.of(Turn("of b"), Turn("of b again"))
-    told = {"role": "tool", "content": "[[script:it]]"}
+    output = {"role": "tool", "content": "[[script:it]]"}
     both = {"role": "user", "content": "[[script:a]] and [[script:b]]"}
     messages = [USER, {"role": "assistant", "content": "x"}, both]
     _, text = ask(api, "POST", "/v1/chat/completions", {"messages": messages})
     assert "of b" in text.decode() and api.calls[-1].turn == 0
-    messages += [{"role": "assistant", "content": "x"}, told, {"role": "user", "content": "go on"}]
+    messages += [
+        {"role": "assistant", "content": "x"},
+        output,
+        {"role": "user", "content": "go on"},
+    ]
     ask(api, "POST", "/v1/chat/completions", {"messages": messages})
     assert (api.calls[-1].script, api.calls[-1].turn) == ("b", 1)
 
@@ -184,7 +188,7 @@ SHELL_TOOLS = {
 
 
 @pytest.mark.parametrize("tool", SHELL_TOOLS)
-def test_a_neutral_call_is_put_into_the_words_of_who_asks(api: ModelApi, tool: str) -> None:
+def test_a_neutral_call_has_the_form_of_the_tool_that_is_offered(api: ModelApi, tool: str) -> None:
     properties, arguments = SHELL_TOOLS[tool]
     api.scripts["it"] = Script.shell("ls")
     offered = {"name": tool, "input_schema": {"properties": properties}}

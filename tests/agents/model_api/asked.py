@@ -10,7 +10,7 @@ CALL_ID = re.compile(r"_t(\d+)_\d+$")
 
 
 @dataclass(frozen=True)
-class Said:
+class Message:
     """One entry of a conversation, in any API."""
 
     role: str
@@ -25,21 +25,21 @@ class Asked:
 
 
 def asked(api: str, body: Any) -> Asked:
-    said = list(_conversation(api, body)) if isinstance(body, dict) else []
-    for index in range(len(said) - 1, -1, -1):
-        markers = MARKER.findall(said[index].text) if said[index].role == "user" else []
+    turns = list(_conversation(api, body)) if isinstance(body, dict) else []
+    for index in range(len(turns) - 1, -1, -1):
+        markers = MARKER.findall(turns[index].text) if turns[index].role == "user" else []
         if markers:
-            return Asked(markers[-1], _turns(said[index + 1 :]))
-    return Asked("default", _turns(said))
+            return Asked(markers[-1], _turns(turns[index + 1 :]))
+    return Asked("default", _turns(turns))
 
 
-def _turns(said: Sequence[Said]) -> int:
+def _turns(turns: Sequence[Message]) -> int:
     """Return the number of turns that the model has had.
 
     The id of a call contains the number of its turn.
     """
     count = 0
-    for each in said:
+    for each in turns:
         found = CALL_ID.search(each.call_id)
         if found:
             count = max(count, int(found[1]) + 1)
@@ -48,28 +48,28 @@ def _turns(said: Sequence[Said]) -> int:
     return count
 
 
-def _conversation(api: str, body: dict[str, Any]) -> Iterator[Said]:
+def _conversation(api: str, body: dict[str, Any]) -> Iterator[Message]:
     entries = body.get({"responses": "input", "gemini": "contents"}.get(api, "messages"))
     if isinstance(entries, str):
-        yield Said("user", entries)
+        yield Message("user", entries)
         return
     for entry in entries or []:
         if api == "responses":
             yield from _responses(entry)
         else:
             role = {"model": "assistant"}.get(entry.get("role"), entry.get("role"))
-            yield Said(str(role), text_of(entry.get("content", entry.get("parts"))))
+            yield Message(str(role), text_of(entry.get("content", entry.get("parts"))))
 
 
-def _responses(entry: dict[str, Any]) -> Iterator[Said]:
+def _responses(entry: dict[str, Any]) -> Iterator[Message]:
     """Yield the entries of a conversation.
 
     A turn is one item for its text, then one item for each call.
     """
     if entry.get("type") in ("function_call", "custom_tool_call"):
-        yield Said("call", call_id=str(entry.get("call_id")))
+        yield Message("call", call_id=str(entry.get("call_id")))
     elif entry.get("type", "message") == "message":
-        yield Said(str(entry.get("role")), text_of(entry.get("content")))
+        yield Message(str(entry.get("role")), text_of(entry.get("content")))
 
 
 def text_of(content: Any) -> str:

@@ -32,8 +32,8 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    wanted = item.get_closest_marker("real_tools") and agent_of(item)
-    if wanted and not installed(agent_of(item)):
+    agent = item.get_closest_marker("real_tools") and agent_of(item)
+    if agent and not installed(agent_of(item)):
         reason = f"{agent_of(item)} is not installed; ./run-tests.sh --agents installs it"
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
@@ -116,13 +116,13 @@ def make_product(folder: Path, changes: Changes) -> None:
 
 def settings(changes: Changes) -> dict[str, dict[str, object]]:
     commands = {f"{name}_command": str(path) for name in TOOLS if (path := installed(name))}
-    given: dict[str, dict[str, object]] = {
+    sections: dict[str, dict[str, object]] = {
         "api": {"port": 0, "api_key": KEY},
         "orchestrator": {**commands},
         "agents": {name: {"model": model} for name, model in MODELS.items()},
         "workers": {"max_workers": 4, "max_retries": 0, "retry_backoff_seconds": 0.1},
     }
-    return {name: {**section, **changes.get(name, {})} for name, section in given.items()}
+    return {name: {**section, **changes.get(name, {})} for name, section in sections.items()}
 
 
 def variables(api: ModelApi, project: Path) -> dict[str, str]:

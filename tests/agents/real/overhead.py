@@ -68,13 +68,13 @@ def bare(site: Site, agent: str, project: Path) -> float:
     control = shared / f"{agent}-{time.monotonic_ns()}"
     call = call_for(agent)(call_inputs(site.api, agent, control, shared, project))
     prepare_files(call)
-    given = {**environment(call), **known(agent).env, **variables(site.api, project)}
-    given |= {name: value for name, value in call.env.items() if value}
+    variables_of_call = {**environment(call), **known(agent).env, **variables(site.api, project)}
+    variables_of_call |= {name: value for name, value in call.env.items() if value}
     began = time.monotonic()
     subprocess.run(
         call.argv,
         input=b"Do it.",
-        env=given,
+        env=variables_of_call,
         cwd=project,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -49,11 +49,11 @@ def test_files_usage_and_cost_are_reported(site: Site, agent: str) -> None:
     assert used.get("cache_read_tokens", 0) == cached
     assert job["usage"] == used
     assert used.get("cost_usd") == pytest.approx(COST.get(agent))
-    told = CAPABILITIES["cost"][agent] == "reported"
-    assert used.get("cost_estimated", False) == (agent in COST and not told)
+    is_reported = CAPABILITIES["cost"][agent] == "reported"
+    assert used.get("cost_estimated", False) == (agent in COST and not is_reported)
 
 
-def test_what_workers_share_is_marked_for_the_cache_by_itself(site: Site) -> None:
+def test_the_shared_start_of_prompts_has_its_own_cache_mark(site: Site) -> None:
     scripts_of = [f"cached-{number}" for number in (1, 2)]
     site.api.scripts.update(dict.fromkeys(scripts_of, Script.of(Turn("fine"))))
     tasks = [{"agent": "anthropic", "prompt": f"[[script:{name}]]"} for name in scripts_of]
@@ -107,8 +107,10 @@ def check_children(site: Site, agent: str, *, commands: bool) -> None:
     worker = site.only(job)
     assert worker["status"] in GOOD, site.log(worker)
     children = [site.client.job(child) for child in worker["child_job_ids"]]
-    asked = [child["request"] for child in children]
-    assert asked == ["By MCP", *(["By command", "By HTTP"] if commands else [])], site.log(worker)
+    requests = [child["request"] for child in children]
+    assert requests == ["By MCP", *(["By command", "By HTTP"] if commands else [])], site.log(
+        worker
+    )
     assert {child["status"] for child in children} == {"completed"}
 
 
@@ -126,7 +128,7 @@ def test_a_cancelled_agent_leaves_no_process(site: Site, agent: str) -> None:
 
 
 @each_with("401: one attempt, class `auth`", nightly=("gemini", "opencode"))
-def test_a_wrong_key_is_not_tried_again(site: Site, agent: str) -> None:
+def test_a_wrong_key_is_not_retried(site: Site, agent: str) -> None:
     script = Script.failing(unauthorized())
     job = site.run(agent, f"{agent}-401", script, retries=2)
 
@@ -141,7 +143,7 @@ def test_a_wrong_key_is_not_tried_again(site: Site, agent: str) -> None:
     "4 workers get 429, and all succeed after a retry",
     nightly=("codex", "gemini", "opencode", "openai-compatible", "ollama"),
 )
-def test_a_storm_of_refusals_costs_time_only(site: Site, agent: str) -> None:
+def test_many_rate_limits_cost_only_time(site: Site, agent: str) -> None:
     name = f"{agent}-429"
     site.api.scripts[name] = Script.failing(
         rate_limited(retry_after="1", times=REFUSALS.get(agent, 12))
@@ -153,7 +155,7 @@ def test_a_storm_of_refusals_costs_time_only(site: Site, agent: str) -> None:
 
 
 @each_with("`max_steps` enforced", nightly=("gemini", "opencode"))
-def test_max_steps_is_held(site: Site, agent: str) -> None:
+def test_max_steps_is_enforced(site: Site, agent: str) -> None:
     job = site.run(agent, f"{agent}-forever", scripts.FOREVER, max_steps=3)
 
     worker = site.only(job)
@@ -165,7 +167,7 @@ def test_max_steps_is_held(site: Site, agent: str) -> None:
 
 # Steps and tokens come from the same lines.
 @each_with("`max_tokens` enforced during the attempt", nightly=("claude", "gemini", "opencode"))
-def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
+def test_max_tokens_is_enforced_while_the_agent_works(site: Site, agent: str) -> None:
     # Gemini stops if the same call is repeated, so each call differs.
     commands = [f"sleep 0.3; echo {number}" for number in range(40)]
     script = Script.shell(*commands)
@@ -184,7 +186,7 @@ def test_max_tokens_is_held_while_it_works(site: Site, agent: str) -> None:
 @each_with(
     "`read-only`: a worker that should write cannot, and fails", nightly=("gemini", "opencode")
 )
-def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: str) -> None:
+def test_a_read_only_agent_writes_nothing(looking_site: Site, agent: str) -> None:
     job = looking_site.run(agent, f"{agent}-looking", scripts.trespass(agent))
 
     worker = looking_site.only(job)
@@ -198,7 +200,7 @@ def test_an_agent_that_may_only_look_writes_nothing(looking_site: Site, agent: s
     "way", ["MCP", *(pytest.param(way, marks=pytest.mark.nightly) for way in ("command", "HTTP"))]
 )
 @each_with("starts child jobs that run codex and gemini: by MCP, `spawn`, and HTTP")
-def test_claude_has_parts_done_by_codex_and_gemini(site: Site, agent: str, way: str) -> None:
+def test_claude_delegates_parts_to_codex_and_gemini(site: Site, agent: str, way: str) -> None:
     for name in ("codex", "gemini"):
         site.api.scripts[f"part-{name}"] = scripts.part(name)
     job = site.run(agent, f"whole-{way}", scripts.whole(way, "codex", "gemini"))

@@ -38,7 +38,7 @@ def aider(api: ModelApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield site
 
 
-def test_aider_writes_files_and_tells_its_use(aider: Site) -> None:
+def test_aider_writes_files_and_reports_its_usage(aider: Site) -> None:
     script = Script.of(Turn(EDIT, tokens=Tokens(input=200, output=40)))
     job = aider.run("aider", "aider-work", script)
 

@@ -68,7 +68,9 @@ def test_money_beyond_a_cap_is_at_most_one_step_of_each_worker(site: Site, agent
 
 
 @each_of(AGENTS, nightly=("codex", "gemini", "opencode"))
-def test_who_was_complete_when_the_cap_was_reached_has_succeeded(site: Site, agent: str) -> None:
+def test_a_worker_that_is_complete_when_the_cap_is_reached_has_succeeded(
+    site: Site, agent: str
+) -> None:
     script = scripts.work()
     config = {"max_steps": len(script.turns)}
     if agent == "opencode":  # opencode reports a step when the step begins
@@ -113,7 +115,7 @@ def test_a_cap_that_is_reached_before_the_model_answers_stops_the_call(
 
 @pytest.mark.nightly
 @each_of(AGENTS)
-def test_a_cap_that_the_last_word_reaches_stops_nothing(site: Site, agent: str) -> None:
+def test_a_cap_that_the_last_answer_reaches_stops_nothing(site: Site, agent: str) -> None:
     script = Script.of(Turn("RESULT done"))
     job = site.run(agent, f"{agent}-capped-by-its-word", script, config={"max_tokens": ONE_STEP})
 

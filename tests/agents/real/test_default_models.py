@@ -45,7 +45,7 @@ def test_child_jobs_are_started_in_code_mode(default_site: Site, agent: str) -> 
 
 
 @pytest.mark.parametrize("agent", ["codex"])
-def test_who_may_only_look_writes_nothing_in_code_mode(
+def test_a_read_only_agent_writes_nothing_in_code_mode(
     api: ModelApi, agent: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     project = tmp_path_factory.mktemp("host project")

@@ -143,15 +143,15 @@ def test_a_worker_has_what_it_inherits_and_nothing_else(sites: dict[int, Site], 
 
         assert job["status"] == "completed", site.log(site.only(job))
         kinds = kinds_of(agent, SETS[number])
-        asked = json.dumps([each.body for each in site.api.calls if each.script == script])
+        requests = json.dumps([each.body for each in site.api.calls if each.script == script])
         hook = site.server.project / "home" / f"hook-of-{agent}"
-        seen = {
-            "mcp": TOOL in asked,
-            "skills": SKILL in asked,
+        inherited = {
+            "mcp": TOOL in requests,
+            "skills": SKILL in requests,
             "hooks": hook.exists(),
-            "memory": MEMORY in asked,
+            "memory": MEMORY in requests,
         }
-        assert seen == {kind: kind in kinds for kind in seen}, kinds
+        assert inherited == {kind: kind in kinds for kind in inherited}, kinds
         # The product's own server, although the user has one of the same name.
         [*_, first] = [each for each in site.api.calls if each.script == script]
         names = [tool.name for tool in naming.offered(first.body)]

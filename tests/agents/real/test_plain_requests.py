@@ -28,18 +28,20 @@ def ask(site: Site, agent: str, request: str, script: Script) -> Answer:
 
 @each_agent
 @pytest.mark.parametrize(
-    ("words", "told"), [(LIE, "no file was changed"), (QUESTION, "Which one should I use?")]
+    ("words", "expected"), [(LIE, "no file was changed"), (QUESTION, "Which one should I use?")]
 )
-def test_who_only_talks_has_failed(site: Site, agent: str, words: str, told: str) -> None:
+def test_a_worker_that_only_talks_has_failed(
+    site: Site, agent: str, words: str, expected: str
+) -> None:
     job = ask(site, agent, "Add a login form", Script.of(Turn(words), endless=True))
 
     worker = site.only(job)
     assert (job["status"], len(worker["attempts"])) == ("failed", 2), site.log(worker)
-    assert told in worker["reason"]
+    assert expected in worker["reason"]
 
 
 @each_agent
-def test_who_explains_is_done(site: Site, agent: str) -> None:
+def test_a_worker_that_explains_has_succeeded(site: Site, agent: str) -> None:
     words = "It maps URLs to views. Would you like me to explain more?"
     job = ask(site, agent, "Explain how the views work", Script.of(Turn(words), endless=True))
 

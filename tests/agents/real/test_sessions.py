@@ -75,7 +75,7 @@ def test_a_rate_limit_in_the_middle(places: Places, agent: str) -> None:
         used[name] = second_attempt(place.api.calls[begun:], worker)
         check_sessions(worker, resumed=name == "resumed")
         check_usage(worker, 5 if name == "resumed" else 9)
-    tell(agent, "rate limit", used)
+    compare(agent, "rate limit", used)
 
 
 @COMPARED
@@ -102,7 +102,7 @@ def test_a_refused_gate(places: Places, agent: str) -> None:
         check_sessions(worker, resumed=name == "resumed")
         check_usage(worker, 7 if name == "resumed" else 11)
         check_no_key(worker)
-    tell(agent, "refused gate", used)
+    compare(agent, "refused gate", used)
 
 
 @pytest.mark.parametrize("agent", parameters(TOOLS, nightly=("gemini", "opencode")))
@@ -174,7 +174,7 @@ def check_no_key(worker: Answer) -> None:
     assert [path for path in files if b"-of-the-tests" in path.read_bytes()] == []
 
 
-def tell(agent: str, why: str, used: dict[str, tuple[int, int]]) -> None:
+def compare(agent: str, why: str, used: dict[str, tuple[int, int]]) -> None:
     if "fresh" not in used:
         return
     (calls, resumed), (more, fresh) = used["resumed"], used["fresh"]

@@ -74,8 +74,8 @@ def test_a_nested_scaffold_of_an_agent_is_in_the_result(site: Site, agent: str) 
     assert job["status"] == "completed", job["reason"]
     result = f"orchestrator/{job['job_id']}/result"
     assert site.git("show", f"{result}:web/main.js") == "changed\n"
-    kept = f"refs/orchestrator-kept/{job['job_id']}/worker_1/nested/web"
-    assert site.git("log", "--format=%s", kept) == "scaffold\n"
+    history = f"refs/orchestrator-kept/{job['job_id']}/worker_1/nested/web"
+    assert site.git("log", "--format=%s", history) == "scaffold\n"
 
 
 @each("agent", parameters(["gemini"]))
