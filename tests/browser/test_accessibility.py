@@ -130,7 +130,7 @@ def test_the_head_has_one_line_in_a_narrow_window(page: Page, site: Site, jobs: 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_no_page_that_is_opened_so_has_a_fault(
+def test_no_page_has_a_fault_in_another_theme_or_width(
     page: Page, site: Site, jobs: Jobs, axe: str, theme: str, width: str
 ) -> None:
     page.add_init_script(axe)

@@ -146,7 +146,7 @@ def test_a_closed_group_shows_the_worker_with_a_child_job(page: Page, site: Site
     expect(box).to_contain_text("1 child job")
 
 
-def test_needs_say_that_other_work_continues_only_while_a_worker_runs(
+def test_needs_state_that_other_work_continues_only_while_a_worker_runs(
     page: Page, site: Site
 ) -> None:
     both = [shell(f"echo {w} > README.md", id=w, git="on") for w in ("red", "blue")]

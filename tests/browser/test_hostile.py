@@ -24,14 +24,14 @@ VIEWS = (
 
 
 def test_texts_of_workers_are_inert_on_every_page(page: Page, site: Site) -> None:
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
-    page.on("dialog", lambda dialog: asked.append("a dialog"))
+    addresses: list[str] = []
+    page.on("request", lambda request: addresses.append(request.url))
+    page.on("dialog", lambda dialog: addresses.append("a dialog"))
     lines = f'echo "{MARKUP} {LINK}"; echo "::group::{MARKUP}"'
-    said = f"{lines}; printf '\\033[31mred\\033[0m \\033]0;owned\\007'; exit 1"
+    command = f"{lines}; printf '\\033[31mred\\033[0m \\033]0;owned\\007'; exit 1"
     evil = "printf '<img src=x onerror=alert(1)>\\n\\342\\200\\256gnp.exe\\n' > evil.html"
     long = "head -c 3000000 /dev/zero | tr '\\0' x; echo; echo after"
-    tasks = [shell(said, retries=0, **TASK), shell(f"{long}; {evil}", git="on")]
+    tasks = [shell(command, retries=0, **TASK), shell(f"{long}; {evil}", git="on")]
     job = site.job(tasks, request=f"{MARKUP} {LINK}")
 
     for path in VIEWS:
@@ -53,7 +53,7 @@ def test_texts_of_workers_are_inert_on_every_page(page: Page, site: Site) -> Non
     page.goto(f"{site.url}/jobs/{job}/w/worker_2")
     expect(page.get_by_role("log")).to_contain_text("more characters")
     expect(page.get_by_role("log")).to_contain_text("after")
-    assert all(address.startswith(site.url) for address in asked)
+    assert all(address.startswith(site.url) for address in addresses)
 
 
 def test_a_wide_title_stays_in_its_box(page: Page, site: Site) -> None:

@@ -36,7 +36,7 @@ def test_submit_watch_read_the_log_and_cancel_by_keyboard(page: Page, site: Site
     head = page.locator(".jobhead")
     expect(head).to_contain_text("2 running")
     go.touch()
-    # Nothing is reloaded: what ends is told by the stream.
+    # Nothing is reloaded: the stream reports what ends.
     expect(head).to_contain_text("1 succeeded")
     page.keyboard.press("2")
     expect(page.locator("tbody tr").first).to_contain_text("running")
@@ -141,7 +141,9 @@ def test_a_job_is_read_in_all_views(page: Page, site: Site) -> None:
     expect(page.locator("tbody tr").first).to_contain_text("job_ended")
 
 
-def test_workers_are_told_stopped_and_retried_and_the_job_is_paused(page: Page, site: Site) -> None:
+def test_workers_get_messages_are_stopped_and_retried_and_the_job_is_paused(
+    page: Page, site: Site
+) -> None:
     assert site.models
     go, good = site.project.path / "resumed", site.project.path / "good"
     held = Script.of(Turn("I begin.", (Call.shell(until(go)),)), Turn("Done."))
@@ -196,8 +198,8 @@ def test_workers_are_told_stopped_and_retried_and_the_job_is_paused(page: Page, 
     expect(page.get_by_text("2 workers will run again")).to_be_visible()
     with site.client() as client:
         client.cancel(job)
-    said = [str(each.body) for each in site.models.requests if each.script == "held"]
-    assert any("Use tabs" in each for each in said)
+    bodies = [str(each.body) for each in site.models.requests if each.script == "held"]
+    assert any("Use tabs" in each for each in bodies)
 
 
 def test_the_list_of_jobs_is_live_and_still_under_the_pointer(page: Page, site: Site) -> None:

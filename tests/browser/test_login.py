@@ -64,7 +64,7 @@ def test_a_page_recovers_when_one_of_its_files_could_not_be_fetched(
     expect(page.locator(".top")).to_have_css("position", "sticky")
 
 
-def test_a_page_whose_files_are_missing_says_so(context: BrowserContext, site: Site) -> None:
+def test_a_page_whose_files_are_missing_shows_an_error(context: BrowserContext, site: Site) -> None:
     page = context.new_page()
     page.route("**/dashboard.js", lambda route: route.abort("connectionreset"))
     page.goto(site.url)
@@ -107,20 +107,20 @@ def test_the_key_is_in_no_address_log_history_or_document(
     context: BrowserContext, site: Site
 ) -> None:
     page = context.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    addresses: list[str] = []
+    page.on("request", lambda request: addresses.append(request.url))
     job = site.job([shell("echo hello")])
     site.log_in(page)
     page.get_by_role("link", name="A job of the tests").first.click()
     page.goto(f"{site.url}/jobs/{job}")
     page.go_back()
-    kept = page.evaluate(
+    storage = page.evaluate(
         "() => JSON.stringify([{...localStorage}, {...sessionStorage}, history.state])"
     )
     logs = [path.read_text() for path in site.server.folder.rglob("*.jsonl")]
-    for text in (*asked, kept, page.content(), site.server.output, *logs):
+    for text in (*addresses, storage, page.content(), site.server.output, *logs):
         assert KEY not in text
-    assert all(re.match(re.escape(site.url), address) for address in asked)
+    assert all(re.match(re.escape(site.url), address) for address in addresses)
 
 
 def test_a_key_that_reads_sees_no_buttons(context: BrowserContext, site: Site) -> None:

@@ -13,7 +13,7 @@ tasks:
 """
 
 
-def test_a_plan_in_yaml_is_mended_edited_approved_and_runs(page: Page, site: Site) -> None:
+def test_a_plan_in_yaml_is_repaired_edited_approved_and_runs(page: Page, site: Site) -> None:
     page.goto(f"{site.url}/new")
     page.get_by_role("button", name="Plan", exact=True).click()
     page.get_by_label("Show me the plan first").check()

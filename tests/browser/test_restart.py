@@ -73,15 +73,15 @@ def test_a_page_opened_while_the_server_is_stopped_appears_later(page: Page, sit
 
 def test_the_page_of_an_ended_job_rarely_asks_for_new_events(page: Page, site: Site) -> None:
     job = site.job([shell("exit 1", retries=0)])
-    asked: list[str] = []
-    page.on("request", lambda sent: asked.append(sent.url))
+    addresses: list[str] = []
+    page.on("request", lambda sent: addresses.append(sent.url))
     page.clock.install()
     page.goto(f"{site.url}/jobs/{job}")
     expect(page.locator(".pill")).to_have_text("failed")
     for _ in range(30):
         page.clock.run_for(500)
         page.evaluate("() => fetch('/healthz')")
-    assert len([each for each in asked if "/events" in each]) < 10
+    assert len([each for each in addresses if "/events" in each]) < 10
 
     page.get_by_role("button", name="Retry failed").click()
     expect(page.locator(".crumb")).to_contain_text("run 2")
@@ -94,7 +94,7 @@ def test_the_page_of_an_ended_job_rarely_asks_for_new_events(page: Page, site: S
     expect(page.get_by_role("button", name="Retry failed")).to_be_visible()
 
 
-def test_a_server_that_cannot_continue_says_why(page: Page, site: Site) -> None:
+def test_the_page_shows_why_a_server_cannot_continue(page: Page, site: Site) -> None:
     page.route(
         "**/health",
         lambda route: route.fulfill(
