@@ -11,22 +11,22 @@ CONFIG = JobConfig(
 )
 
 
-def a_job(id: str = "a", **given: Any) -> Job:
+def a_job(id: str = "a", **fields: Any) -> Job:
     usual = {"root_id": id, "depth": 0, "request": "Do it", "config": CONFIG, "created_at": 1.0}
-    return Job(id=id, **{**usual, **given})
+    return Job(id=id, **{**usual, **fields})
 
 
-def a_child(id: str, parent: Job, **given: Any) -> Job:
+def a_child(id: str, parent: Job, **fields: Any) -> Job:
     usual = {
         "root_id": parent.root_id,
         "depth": parent.depth + 1,
         "parent_job_id": parent.id,
         "parent_worker_id": "worker_1",
     }
-    return a_job(id, **{**usual, **given})
+    return a_job(id, **{**usual, **fields})
 
 
-def a_worker(job: Job, index: int = 0, **given: Any) -> Worker:
+def a_worker(job: Job, index: int = 0, **fields: Any) -> Worker:
     usual = {
         "id": f"worker_{index + 1}",
         "job_id": job.id,
@@ -36,18 +36,18 @@ def a_worker(job: Job, index: int = 0, **given: Any) -> Worker:
         "depth": job.depth,
         "agent": "shell",
     }
-    return Worker(**{**usual, **given})
+    return Worker(**{**usual, **fields})
 
 
-def an_attempt(worker: Worker, number: int = 1, **given: Any) -> Attempt:
+def an_attempt(worker: Worker, number: int = 1, **fields: Any) -> Attempt:
     usual = {"job_id": worker.job_id, "started_at": 1.0, "token_hash": f"{worker.id}/{number}"}
     key = {"root_id": worker.root_id, "worker_id": worker.id, "number": number}
-    return Attempt(**{**key, **usual, **given})
+    return Attempt(**{**key, **usual, **fields})
 
 
-def an_event(job: Job, seq: int, **given: Any) -> Event:
+def an_event(job: Job, seq: int, **fields: Any) -> Event:
     usual = {"job_id": job.id, "kind": EventKind.JOB_STARTED, "at": float(seq)}
-    return Event(root_id=job.root_id, seq=seq, **{**usual, **given})
+    return Event(root_id=job.root_id, seq=seq, **{**usual, **fields})
 
 
 #: Emoji, NUL, lone surrogates, surrogates next to each other, the store's own escape.

@@ -48,34 +48,34 @@ def numbers(leases: Sequence[LockLease]) -> list[int]:
 def test_a_lease_is_given_once(store: Store) -> None:
     one, two = running(store, "worker_1", "worker_2")
 
-    given = store.take_leases(one, ["db", "src/api"], 5.0).leases
+    leases = store.take_leases(one, ["db", "src/api"], 5.0).leases
 
-    assert [(each.name, each.key, each.attempt) for each in given] == [
+    assert [(each.name, each.key, each.attempt) for each in leases] == [
         ("db", one.key, one.number),
         ("src/api", one.key, one.number),
     ]
-    assert store.leases() == given
+    assert store.leases() == leases
     assert [each.key for each in store.take_leases(two, ["db"], 6.0).blocked_by] == [one.key]
 
 
-@pytest.mark.parametrize("asked", ["src", "src/api/x", "."])
-def test_paths_above_and_below_are_in_the_way(store: Store, asked: str) -> None:
+@pytest.mark.parametrize("name", ["src", "src/api/x", "."])
+def test_a_lease_blocks_the_paths_above_and_below_it(store: Store, name: str) -> None:
     one, two = running(store, "worker_1", "worker_2")
     store.take_leases(one, ["src/api"], 5.0)
 
-    refused = store.take_leases(two, ["other", asked], 6.0)
+    refused = store.take_leases(two, ["other", name], 6.0)
 
     assert not refused.leases
     assert [each.name for each in refused.blocked_by] == ["src/api"]
     assert [each.name for each in store.leases()] == ["src/api"], "all or nothing"
 
 
-@pytest.mark.parametrize("asked", ["src/apis", "SRC/api", "src/%", "src_api", "Src"])
-def test_names_that_only_look_alike_are_others(store: Store, asked: str) -> None:
+@pytest.mark.parametrize("name", ["src/apis", "SRC/api", "src/%", "src_api", "Src"])
+def test_similar_names_are_different_locks(store: Store, name: str) -> None:
     one, two = running(store, "worker_1", "worker_2")
     store.take_leases(one, ["src/api"], 5.0)
 
-    assert store.take_leases(two, [asked], 6.0).leases
+    assert store.take_leases(two, [name], 6.0).leases
 
 
 def test_numbers_only_ever_grow(store: Store, url: str) -> None:
@@ -104,7 +104,7 @@ def test_asking_again_answers_the_same(store: Store) -> None:
     assert both[1].number > first[0].number
 
 
-def test_those_below_share_and_brothers_do_not(store: Store) -> None:
+def test_a_descendant_shares_a_lease_and_a_sibling_does_not(store: Store) -> None:
     parent, child, brother = running(store, "worker_1", "worker_1_1", "worker_1_2")
     first = store.take_leases(parent, ["db"], 5.0).leases
 
@@ -114,7 +114,7 @@ def test_those_below_share_and_brothers_do_not(store: Store) -> None:
     assert [each.key for each in store.take_leases(brother, ["db"], 7.0).blocked_by] == [child.key]
 
 
-def test_a_parent_gets_a_greater_number_once_one_below_it_had_one(store: Store) -> None:
+def test_a_parent_gets_a_greater_number_after_its_descendant_had_one(store: Store) -> None:
     parent, child = running(store, "worker_1", "worker_1_1")
     store.take_leases(parent, ["db"], 5.0)
     below = store.take_leases(child, ["db"], 6.0).leases
@@ -126,7 +126,7 @@ def test_a_parent_gets_a_greater_number_once_one_below_it_had_one(store: Store) 
     assert store.take_leases(parent, ["db"], 8.0).leases == again
 
 
-def test_a_worker_whose_name_begins_alike_is_no_relative(store: Store) -> None:
+def test_a_worker_with_a_longer_name_is_no_descendant(store: Store) -> None:
     one, ten = running(store, "worker_1", "worker_10")
     store.take_leases(one, ["db"], 5.0)
 
@@ -159,7 +159,7 @@ def test_two_servers_that_race_never_give_the_same_lock_twice(url: str) -> None:
     for server in servers:
         server.open()
     attempts = running(servers[0], *(f"worker_{at}" for at in range(1, 5)))
-    given: list[LockLease] = []
+    leases: list[LockLease] = []
 
     def contend(at: int) -> int:
         """Acquire and release through one of the two connections."""
@@ -171,7 +171,7 @@ def test_two_servers_that_race_never_give_the_same_lock_twice(url: str) -> None:
             for lease in grant.leases:
                 standing = {each.key for each in mine.leases()}
                 assert standing == {lease.key}, "nobody else holds it meanwhile"
-                given.append(lease)
+                leases.append(lease)
                 got += 1
                 mine.end_leases(attempt.key, [lease.name])
         return got
@@ -181,6 +181,6 @@ def test_two_servers_that_race_never_give_the_same_lock_twice(url: str) -> None:
     for server in servers:
         server.close()
 
-    assert sum(won) == len(given)
-    assert given, "somebody won now and then"
-    assert len(set(numbers(given))) == len(given)
+    assert sum(won) == len(leases)
+    assert leases, "at least one server acquired the lock"
+    assert len(set(numbers(leases))) == len(leases)

@@ -126,8 +126,8 @@ def test_a_job_without_workers_has_empty_columns(store: Store) -> None:
     assert all(list(column) == [] for column in found.workers)
 
 
-def page_of(store: Store, **wanted: Any) -> list[str]:
-    page, listed = (read(JobFilter(**wanted), 0, 50) for read in (store.jobs_of, store.listed))
+def page_of(store: Store, **filters: Any) -> list[str]:
+    page, listed = (read(JobFilter(**filters), 0, 50) for read in (store.jobs_of, store.listed))
     assert [(job.id, job.root_id) for job in page.jobs] == listed.jobs
     assert page.total == listed.total
     return [job.id for job in page.jobs]
@@ -213,7 +213,7 @@ def test_jobs_with_needs_are_found_with_the_rivals_of_their_workers(store: Store
         confidence=1,
         cause=ASKED,
     )
-    asked = a_worker(
+    question = a_worker(
         asking,
         0,
         status=WorkerStatus.FAILED,
@@ -223,17 +223,17 @@ def test_jobs_with_needs_are_found_with_the_rivals_of_their_workers(store: Store
     rival = a_worker(asking, 1, task_id="t0")
     other = a_worker(asking, 2)
     jobs = [asking, waiting, a_job("c")]
-    store.save(StateChange(new_jobs=jobs, new_workers=[asked, rival, other]))
+    store.save(StateChange(new_jobs=jobs, new_workers=[question, rival, other]))
 
-    assert store.needy(["a"], None) == [(asking, [asked, rival])]
+    assert store.needy(["a"], None) == [(asking, [question, rival])]
     assert store.needy(None, "me") == [(waiting, [])]
     assert sorted(job.id for job, _ in store.needy(None, None)) == ["a", "b"]
     store.save(StateChange(jobs=[replace(waiting, awaits_approval=False)]))
     assert [job.id for job, _ in store.needy(None, None)] == ["a"]
 
 
-def workers_of(store: Store, **wanted: Any) -> list[str]:
-    page = store.worker_page("a", WorkerFilter(job_id="a", **wanted), 0, 50, 100.0)
+def workers_of(store: Store, **filters: Any) -> list[str]:
+    page = store.worker_page("a", WorkerFilter(job_id="a", **filters), 0, 50, 100.0)
     assert page.total == len(page.workers)
     return [worker.id for worker in page.workers]
 
@@ -307,9 +307,9 @@ def test_the_order_of_ended_workers_follows_each_change(store: Store) -> None:
 def check_orders(store: Store) -> None:
     """Compare all orders with those of a filter by text, which reads all rows each time."""
     for order in WorkerOrder:
-        for wanted in ({}, {"statuses": ["failed", "running"]}, {"agents": ["shell"]}):
-            found = workers_of(store, order=order, **wanted)
-            assert found == workers_of(store, order=order, text="worker_", **wanted)
+        for filters in ({}, {"statuses": ["failed", "running"]}, {"agents": ["shell"]}):
+            found = workers_of(store, order=order, **filters)
+            assert found == workers_of(store, order=order, text="worker_", **filters)
 
 
 @pytest.mark.parametrize("most_changed", [1000, 1])
@@ -449,8 +449,8 @@ def test_ten_thousand_workers_are_read_in_columns_and_pages(store: Store) -> Non
     assert found is not None
     assert list(found.workers.id) == [worker.id for worker in workers]
     assert len(columns_answer(found)) <= 450_000
-    wanted = WorkerFilter(job_id="a", order=WorkerOrder.ATTENTION)
-    page = store.worker_page("a", wanted, 900, 500, 0.0)
+    filters = WorkerFilter(job_id="a", order=WorkerOrder.ATTENTION)
+    page = store.worker_page("a", filters, 900, 500, 0.0)
     assert (page.total, len(page.workers)) == (MANY, 500)
     assert [each.status for each in page.workers[98:102]] == ["failed"] * 2 + ["success"] * 2
     [count] = [each for each in store.status_counts(["a"])["a"] if each.status == "failed"]

@@ -42,8 +42,8 @@ def ids(page: Page) -> list[str]:
     return [job.id for job in page.jobs]
 
 
-def listed(store: Store, *, offset: int = 0, limit: int = 50, **wanted: Any) -> Page:
-    return store.jobs_of(JobFilter(**wanted), offset, limit)
+def listed(store: Store, *, offset: int = 0, limit: int = 50, **filters: Any) -> Page:
+    return store.jobs_of(JobFilter(**filters), offset, limit)
 
 
 def test_what_was_saved_is_there_after_a_restart(url: str) -> None:
@@ -72,7 +72,7 @@ def test_opening_and_closing_twice_does_no_harm(store: SqlStore) -> None:
     assert store.job("a") == a_job()
 
 
-def test_a_closed_store_says_so(store: Store) -> None:
+def test_a_closed_store_rejects_calls(store: Store) -> None:
     store.close()
 
     with pytest.raises(StoreError, match="not open"):
@@ -197,7 +197,7 @@ def test_a_worker_without_its_job_is_refused(store: Store) -> None:
         store.save(StateChange(new_workers=[a_worker(a_job())]))
 
 
-def test_the_store_goes_on_after_a_refused_change(store: Store) -> None:
+def test_the_store_works_after_a_rejected_change(store: Store) -> None:
     with pytest.raises(StoreError):
         store.save(StateChange(events=[an_event(a_job(), 1)]))
 
@@ -224,7 +224,7 @@ def test_an_update_may_be_stored_again(store: Store) -> None:
     assert store.attempts(worker.key) == ended.attempts
 
 
-def test_what_is_made_of_failures_comes_back_as_it_was(store: Store) -> None:
+def test_failures_come_back_as_they_were_saved(store: Store) -> None:
     job, failure = (
         a_job(),
         Failure(
@@ -252,7 +252,7 @@ def test_jobs_are_listed_newest_first_and_then_by_id(store: Store) -> None:
     assert ids(listed(store)) == ["d", "b", "c", "a"]
 
 
-def test_a_page_tells_how_many_jobs_there_are_in_all(store: Store) -> None:
+def test_a_page_has_the_total_number_of_jobs(store: Store) -> None:
     store.save(StateChange(new_jobs=[a_job(f"j{n}", created_at=float(n)) for n in range(7)]))
 
     page = listed(store, offset=2, limit=3)
@@ -261,7 +261,7 @@ def test_a_page_tells_how_many_jobs_there_are_in_all(store: Store) -> None:
     assert (ids(listed(store, offset=7)), listed(store, offset=7).total) == ([], 7)
 
 
-def test_numbers_out_of_all_bounds_may_be_asked_for(store: Store) -> None:
+def test_numbers_beyond_all_bounds_are_accepted(store: Store) -> None:
     job = a_job()
     store.save(StateChange(new_jobs=[job], events=[an_event(job, 1)]))
 
@@ -349,7 +349,7 @@ def test_reviewers_are_in_no_list_of_workers(store: Store) -> None:
     assert store.stats().workers == {"pending": 2}
 
 
-def test_what_was_used_is_that_of_the_latest_workers_that_succeeded(store: Store) -> None:
+def test_latest_usage_is_that_of_workers_that_succeeded(store: Store) -> None:
     job = a_job()
     ends = [("a", "success"), ("a", "failed"), ("b", "success"), ("a", "recursive_success")]
     workers = [
@@ -384,7 +384,7 @@ def test_attempts_come_in_order_of_number(store: Store) -> None:
     assert store.attempts_of("a", []) == store.attempts_of("b", [worker.id]) == []
 
 
-def test_a_key_opens_its_attempt_only_while_it_runs(store: Store) -> None:
+def test_a_key_is_valid_only_while_its_attempt_runs(store: Store) -> None:
     worker = a_worker(a_job())
     over = an_attempt(worker, 1, token_hash="old", ended_at=2.0)
     live = an_attempt(worker, 2, token_hash="new")
@@ -396,7 +396,7 @@ def test_a_key_opens_its_attempt_only_while_it_runs(store: Store) -> None:
     assert store.attempt_by_token("new") is None
 
 
-def test_an_empty_key_opens_nothing(store: Store) -> None:
+def test_an_empty_key_is_invalid(store: Store) -> None:
     worker = a_worker(a_job())
     store.save(
         StateChange(
@@ -462,8 +462,8 @@ def test_a_tree_is_ordered_by_the_age_of_its_jobs_and_by_index(store: Store) -> 
 def test_a_tree_may_be_narrowed_to_some_of_its_jobs(store: Store) -> None:
     grown_tree(store)
 
-    for wanted in (["b", "other"], ["b", *map(str, range(1000))]):
-        found = store.tree("a", wanted)
+    for job_ids in (["b", "other"], ["b", *map(str, range(1000))]):
+        found = store.tree("a", job_ids)
 
         assert found is not None
         assert [job.id for job in found.jobs] == ["b"]
@@ -481,18 +481,18 @@ def test_a_child_job_is_no_tree_of_its_own(store: Store) -> None:
     assert store.tree("a", []) is None
 
 
-def test_stats_add_up_what_is_known_of_costs(store: Store) -> None:
+def test_stats_add_up_the_known_costs(store: Store) -> None:
     # An output that looks like the searched mark.
-    said = 'a "usage":{"cost_usd":7} \0 \ud800'
-    told = [
+    output = 'a "usage":{"cost_usd":7} \0 \ud800'
+    usages = [
         Usage(steps=1, cost_usd=0.25),
         Usage(steps=1, cost_usd=0.5, cost_estimated=True),
         Usage(),
     ]
     job = a_job()
     workers = [
-        replace(a_worker(job, index), result=WorkerResult(output=said, usage=usage))
-        for index, usage in enumerate(told)
+        replace(a_worker(job, index), result=WorkerResult(output=output, usage=usage))
+        for index, usage in enumerate(usages)
     ]
     assert store.stats().cost == Cost()
 
@@ -585,10 +585,10 @@ def test_a_replaced_plan_leaves_the_planner_and_other_jobs(store: Store) -> None
     job, other = a_job(), a_job("b")
     planner = a_worker(job, PLANNER_INDEX, id="planner", kind=WorkerKind.PLANNER)
     old = [a_worker(job, 0, task_id="x"), a_worker(job, 1, task_id="y")]
-    kept = a_worker(other, 0)
+    remaining = a_worker(other, 0)
     tasks = [("a", 0, TaskSpec(id="x")), ("a", 1, TaskSpec(id="y")), ("b", 0, TaskSpec(id="z"))]
     store.save(
-        StateChange(new_jobs=[job, other], new_tasks=tasks, new_workers=[planner, *old, kept])
+        StateChange(new_jobs=[job, other], new_tasks=tasks, new_workers=[planner, *old, remaining])
     )
     assert len(store.workers("a")) == 2
 
@@ -605,7 +605,7 @@ def test_a_replaced_plan_leaves_the_planner_and_other_jobs(store: Store) -> None
     assert [task.id for task in store.tasks("a")] == ["only"]
     assert store.workers("a") == [new]
     assert store.planner("a") == planner
-    assert store.workers("b") == [kept]
+    assert store.workers("b") == [remaining]
     assert store.job("a") == edited
 
 

@@ -146,7 +146,7 @@ def test_huge_texts_come_back_whole(store: Store) -> None:
 
 
 @pytest.mark.parametrize("text", [HARD_TEXT, "\0", "\ud800", "' OR 1=1 --", ""])
-def test_any_text_may_be_asked_for(store: Store, text: str) -> None:
+def test_any_text_may_be_searched_for(store: Store, text: str) -> None:
     text = f"unheard of {text}"
 
     assert store.job(text) is None
