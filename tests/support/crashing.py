@@ -11,13 +11,13 @@ class Crash(BaseException):
 
 
 @contextmanager
-def crash_at(nth: int, wanted: str = "") -> Iterator[None]:
-    """In a ``with`` block, raise Crash at the ``nth`` failpoint whose name contains ``wanted``."""
+def crash_at(nth: int, part: str = "") -> Iterator[None]:
+    """In a ``with`` block, raise Crash at the ``nth`` failpoint whose name contains ``part``."""
     passed = 0
 
     def reached(name: str) -> None:
         nonlocal passed
-        if wanted in name:
+        if part in name:
             passed += 1
             if passed == nth:
                 raise Crash(name)

@@ -49,11 +49,11 @@ class RunningGates:
             start_new_session=True,
         )
         self._running[check.root_id, check.name] = process
-        said, _ = process.communicate(timeout=gate.timeout)
+        printed, _ = process.communicate(timeout=gate.timeout)
         del self._running[check.root_id, check.name]
         status = GateStatus.FAILED if process.returncode else GateStatus.PASSED
         status = GateStatus.BROKEN if process.returncode == 127 else status
-        output = said if process.returncode else ""
+        output = printed if process.returncode else ""
         result = GateResult(name=gate.name, status=status, required=gate.required, output=output)
         if process.returncode and self.broken:
             return replace(result, status=GateStatus.BROKEN, note=self.broken)

@@ -170,10 +170,12 @@ class Kills:
         try:
             check(self._site, job, answer, shim_died=job in self._touched)
         except AssertionError as error:
-            said = f"{job}: {error}"
+            finding = f"{job}: {error}"
             self.figures.lost += answer["status"] != "completed"
-            self.figures.doubled += "twice" in said or "overlap" in said or "ran again" in said
-            self.figures.wrong.append(said)
+            self.figures.doubled += (
+                "twice" in finding or "overlap" in finding or "ran again" in finding
+            )
+            self.figures.wrong.append(finding)
 
 
 def kill_for(place: Path, zygote: Zygote, seed: int, seconds: float) -> Figures:

@@ -216,10 +216,10 @@ def _command(pid: int) -> bytes:
 
 def _in_network(network: Namespace) -> list[int]:
     """The processes in a network namespace."""
-    wanted = os.stat(f"/run/netns/{network.name}").st_ino
-    found = []
+    inode = os.stat(f"/run/netns/{network.name}").st_ino
+    pids = []
     for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if os.stat(directory / "ns" / "net").st_ino == wanted:
-                found.append(int(directory.name))
-    return found
+            if os.stat(directory / "ns" / "net").st_ino == inode:
+                pids.append(int(directory.name))
+    return pids

@@ -362,10 +362,10 @@ class NodeKills:
         try:
             self._check(job, answer, alive)
         except AssertionError as error:
-            said = f"{job}: {error}"
+            finding = f"{job}: {error}"
             self.figures.lost += answer["status"] != "completed"
-            self.figures.doubled += "twice" in said or "overlap" in said
-            self.figures.wrong.append(said)
+            self.figures.doubled += "twice" in finding or "overlap" in finding
+            self.figures.wrong.append(finding)
 
     def _check(self, job: str, answer: Answer, alive: list[int]) -> None:
         assert not alive, (
@@ -484,18 +484,18 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--own-files", action="store_true", help="nodes share no files")
     parser.add_argument("--directory", type=Path, help="where the files remain")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         zygote = Zygote()
         try:
-            folder = given.directory or Path(place)
-            settings = given.seed, given.kills, given.nodes, given.own_files
+            folder = options.directory or Path(place)
+            settings = options.seed, options.kills, options.nodes, options.own_files
             figures = kill_nodes(folder / "site", zygote, *settings)
         finally:
             zygote.close()
-    print(f"seed {given.seed}: {figures}")
-    for said in figures.wrong:
-        print(said, file=sys.stderr)
+    print(f"seed {options.seed}: {figures}")
+    for finding in figures.wrong:
+        print(finding, file=sys.stderr)
     return 1 if figures.wrong else 0
 
 

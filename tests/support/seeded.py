@@ -27,14 +27,14 @@ def main(description: str | None, run: Run) -> int:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--minutes", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    given = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         zygote = Zygote()
         try:
-            figures = run(Path(place), zygote, given.seed, given.minutes * 60)
+            figures = run(Path(place), zygote, options.seed, options.minutes * 60)
         finally:
             zygote.close()
-    print(f"seed {given.seed}: {figures}")
-    for said in figures.wrong:
-        print(said, file=sys.stderr)
+    print(f"seed {options.seed}: {figures}")
+    for finding in figures.wrong:
+        print(finding, file=sys.stderr)
     return 1 if figures.wrong else 0

@@ -87,8 +87,8 @@ class ServerMachine(ServerProcess):
         init = self._init
         if not init:
             return []
-        wanted = os.stat(f"/proc/{init}/ns/pid").st_ino
-        return [pid for pid in _all_pids() if pid != init and _namespace(pid) == wanted]
+        own = os.stat(f"/proc/{init}/ns/pid").st_ino
+        return [pid for pid in _all_pids() if pid != init and _namespace(pid) == own]
 
     @property
     def server_pid(self) -> int:

@@ -80,15 +80,15 @@ def strays(site: FaultSite, root_id: str) -> list[str]:
     arguments contain the job's path. A daemon with an empty environment is found only by the path.
     """
     directory = str(site.directory(root_id)).encode()
-    wanted = (f"ORCHESTRATOR_WORKER={root_id}/".encode(), directory + b"/")
+    marks = (f"ORCHESTRATOR_WORKER={root_id}/".encode(), directory + b"/")
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            said = b"".join(
+            content = b"".join(
                 (process / name).read_bytes() + b"\0" for name in ("environ", "cmdline")
             )
-            said += os.readlink(bytes(process / "cwd")) + b"/"
-            if any(each in said for each in wanted):
+            content += os.readlink(bytes(process / "cwd")) + b"/"
+            if any(each in content for each in marks):
                 found.append(f"{process.name} {(process / 'comm').read_text().strip()}")
     return found
 
@@ -140,9 +140,9 @@ def _differences(answer: Answer, written: Answer) -> Iterator[str]:
     if answer["status"] != written["status"]:
         yield f"it is {answer['status']}, and status.json says {written['status']}"
     stored = {row["worker_id"]: row["status"] for row in answer["workers"]}
-    said = {row["worker_id"]: row["status"] for row in written["results"]["tasks"]}
-    if stored != said:
-        yield f"its workers are {stored}, and status.json says {said}"
+    written_statuses = {row["worker_id"]: row["status"] for row in written["results"]["tasks"]}
+    if stored != written_statuses:
+        yield f"its workers are {stored}, and status.json says {written_statuses}"
 
 
 def _worker_files(directory: Path, worker: Answer) -> Iterator[str]:
@@ -174,8 +174,8 @@ def _events(events: list[Answer]) -> Iterator[str]:
     again = Counter(_whose(event) for event in events if event["kind"] == "worker_sent_back")
     for who, times in ends.items():
         if times > 1 + again[who]:
-            told = [each["kind"] for each in events if _whose(each) == who]
-            yield f"{who} ended {times} times: {told}"
+            kinds = [each["kind"] for each in events if _whose(each) == who]
+            yield f"{who} ended {times} times: {kinds}"
 
 
 def _whose(event: Answer) -> tuple[str, str | None]:
