@@ -33,7 +33,7 @@ def write(path, text):
 
 
 def system():
-    assert "orchestrator spawn" in prompt, "nothing says how to start a child job"
+    assert "orchestrator spawn" in prompt, "the prompt names the command that starts a child job"
     write("services/CONTRACT.md", "Each service has name().\n")
     tasks = [
         {"id": each, "title": f"Service {each}", "prompt": "As the contract says."}

@@ -1,7 +1,7 @@
 """The workflows and the nodes for n8n, in a real n8n against a real server.
 
-``tests/tools/install_n8n.sh DIR`` installs n8n (4 GB). ``ORCHESTRATOR_TEST_N8N=DIR`` tells the
-tests where it is.
+``tests/tools/install_n8n.sh DIR`` installs n8n (4 GB). ``ORCHESTRATOR_TEST_N8N=DIR`` names
+this directory to the tests.
 """
 
 import base64

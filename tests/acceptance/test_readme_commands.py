@@ -58,7 +58,7 @@ hello = {"protocolVersion": "2025-06-18", "capabilities": {}}
 hello["clientInfo"] = {"name": "claude", "version": "1"}
 
 
-def say(kind, **event):
+def emit(kind, **event):
     print(json.dumps({"type": kind, **event}), flush=True)
 
 
@@ -74,7 +74,7 @@ elif program.stem == "claude":
     made = {"structured_output": plan} if plans else {}
     if not plans:
         Path("limits.md").write_text("by claude\\n")
-    say("result", subtype="success", is_error=False, result="done", num_turns=1, **made)
+    emit("result", subtype="success", is_error=False, result="done", num_turns=1, **made)
 else:
     sys.stdin.read()
     sessions = Path(os.environ["CODEX_HOME"], "sessions", "2026", "11", "26")
@@ -84,9 +84,9 @@ else:
     if not plans:
         Path("codex.md").write_text("by codex\\n")
     text = json.dumps(plan) if plans else "done"
-    say("thread.started", thread_id="a-thread")
-    say("item.completed", item={"id": "1", "type": "agent_message", "text": text})
-    say("turn.completed", usage={"input_tokens": 10, "output_tokens": 1})
+    emit("thread.started", thread_id="a-thread")
+    emit("item.completed", item={"id": "1", "type": "agent_message", "text": text})
+    emit("turn.completed", usage={"input_tokens": 10, "output_tokens": 1})
 """
 
 

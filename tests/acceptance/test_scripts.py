@@ -761,7 +761,7 @@ def test_the_list_for_development_holds_the_grammars(installer: Installer) -> No
 # -- install.sh: without uv, with a Python that installs nothing ---------------------------------
 
 #: Has no pip. ``-m venv`` creates an environment with this program as its Python, and with pip
-#: unless the call says otherwise.
+#: unless the call excludes it.
 FAKE_PYTHON = """\
 #!/bin/sh
 case "$*" in

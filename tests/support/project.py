@@ -1,4 +1,4 @@
-"""Host projects that are git repositories, and an agent that edits files as its task says."""
+"""Host projects that are git repositories, and an agent that runs the script of its task."""
 
 import hashlib
 import json

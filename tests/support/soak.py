@@ -61,7 +61,7 @@ class Figures:
     kills: Counter[str] = field(default_factory=Counter)
     jobs: Counter[str] = field(default_factory=Counter)
     full_disks: int = 0
-    #: Number of daemons that remain, as docs/reference/containment.md says.
+    #: Number of daemons that remain, as in docs/reference/containment.md.
     daemons_left: int = 0
     quiet_moments: int = 0
     held: list[Held] = field(default_factory=list)

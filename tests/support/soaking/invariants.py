@@ -138,11 +138,11 @@ def _files(site: FaultSite, root_id: str, answer: Answer) -> Iterator[str]:
 
 def _differences(answer: Answer, written: Answer) -> Iterator[str]:
     if answer["status"] != written["status"]:
-        yield f"it is {answer['status']}, and status.json says {written['status']}"
+        yield f"it is {answer['status']}, and status.json has {written['status']}"
     stored = {row["worker_id"]: row["status"] for row in answer["workers"]}
     written_statuses = {row["worker_id"]: row["status"] for row in written["results"]["tasks"]}
     if stored != written_statuses:
-        yield f"its workers are {stored}, and status.json says {written_statuses}"
+        yield f"its workers are {stored}, and status.json has {written_statuses}"
 
 
 def _worker_files(directory: Path, worker: Answer) -> Iterator[str]:
@@ -158,7 +158,7 @@ def _worker_files(directory: Path, worker: Answer) -> Iterator[str]:
     with suppress(FileNotFoundError):
         written = json.loads(record.read_text())
         if written.get("code") != 0:
-            yield f"{name} succeeded, and {record.name} says {written}"
+            yield f"{name} succeeded, and {record.name} has {written}"
 
 
 def _events(events: list[Answer]) -> Iterator[str]:
