@@ -133,8 +133,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "test_a_crash_before_the_record_repeats_the_message_with_its_id"
     ): OF_DELIVERIES,
     (
-        "integration/engine/service/test_landings.py::"
-        "test_a_landing_is_told_once_whenever_the_server_dies"
+        "integration/engine/service/test_landings.py::test_a_landing_has_one_event_at_any_crash"
     ): OF_STORED_LANDINGS,
     (
         "integration/engine/service/reruns/test_feedback_crashes.py::"

@@ -17,7 +17,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
     "A worker never runs twice at the same time": (
         "faults/test_failpoints.py::test_a_crash_at_any_failpoint_changes_nothing",
         "contract/test_launcher.py::test_what_never_started_is_not_adopted_and_never_starts",
-        f"{_CRASHES}::test_a_second_server_is_refused_and_told_who_holds_the_workspace",
+        f"{_CRASHES}::test_a_second_server_is_rejected_and_names_the_server_of_the_workspace",
     ),
     "Nothing keeps running": (
         f"{_CONTAINMENT}::test_nothing_escapes_a_stop",
@@ -37,11 +37,11 @@ PROMISES: dict[str, tuple[str, ...]] = {
         f"{_LIMITS}::test_a_recursion_bomb_stops_at_the_exact_limits",
         f"{_LIMITS}::test_a_job_ends_when_its_wall_time_is_over",
         f"{_RECURSION}::test_depths_that_are_only_claimed_end_too",
-        "integration/agents/driver_process/test_caps.py::test_a_retry_goes_on_with_a_larger_cap",
+        "integration/agents/driver_process/test_caps.py::test_a_retry_runs_with_a_larger_cap",
     ),
     "Exit code 0 alone is never success.": (
         "unit/core/outcome/test_attempt_outcome.py::test_each_row_of_the_table_decides_its_example",
-        f"{_WORK}::test_a_builder_that_only_says_that_all_tests_pass_has_failed",
+        f"{_WORK}::test_a_builder_that_only_claims_that_all_tests_pass_has_failed",
         f"{_WORK}::test_a_job_is_partial_if_git_ignores_all_files_of_a_promise",
         "integration/engine/gates/test_gate_outcomes.py"
         "::test_a_required_gate_that_did_not_run_has_not_judged_though_another_passed",
@@ -59,7 +59,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
         "integration/engine/runtime/test_full_disk.py"
         "::test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_itself",
         "integration/store/database/test_sqlite.py"
-        "::test_a_full_disk_is_told_and_leaves_what_was_there",
+        "::test_a_full_disk_is_an_error_and_leaves_the_stored_data",
         "integration/api/tasks_api/test_tasks_api.py"
         "::test_wrong_requests_name_the_field_and_store_nothing",
     ),

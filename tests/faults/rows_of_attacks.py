@@ -135,7 +135,7 @@ ROWS = (
                 "test_a_worker_that_stands_still_ends_when_its_time_is_over"
             ),
             "integration/launchers/local/test_launcher_stops.py::test_a_stopped_process_is_ended_too",
-            "integration/launchers/local/test_launcher_stops.py::test_a_stopped_shim_goes_on",
+            "integration/launchers/local/test_launcher_stops.py::test_a_stopped_shim_is_resumed",
         ),
     ),
     Row(
@@ -161,7 +161,7 @@ ROWS = (
             ),
             (
                 "integration/git/repair/test_changed_settings.py::"
-                "test_nothing_is_merged_as_only_a_worker_wants_it"
+                "test_nothing_is_merged_with_merge_settings_of_a_worker_alone"
             ),
         ),
     ),
@@ -206,7 +206,7 @@ ROWS = (
             ),
             (
                 "integration/store/database/test_postgresql.py::"
-                "test_a_server_that_is_away_is_told_by_every_call_and_forgotten_when_it_is_back"
+                "test_every_call_fails_while_the_database_is_away_and_succeeds_afterwards"
             ),
             (
                 "integration/store/database/test_postgresql.py::"

@@ -80,7 +80,7 @@ ROWS = (
             ),
             (
                 "integration/launchers/containment/test_containment_kills.py::"
-                "test_an_end_says_that_processes_may_remain_when_all_above_its_worker_were_killed"
+                "test_an_end_names_leftover_processes_when_all_above_its_worker_were_killed"
             ),
             (
                 "integration/launchers/local/test_leftover_process_detection.py::"

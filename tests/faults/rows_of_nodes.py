@@ -101,7 +101,7 @@ ROWS = (
         injection="a certificate that is valid for one second",
         promise="the node names the command that renews it; a removed node is cut off",
         tests=(
-            f"{NODES}::test_a_node_whose_certificate_has_expired_is_told_what_to_do",
+            f"{NODES}::test_a_node_whose_certificate_has_expired_names_the_command_to_renew_it",
             f"{NODES}::test_a_removed_node_is_cut_off_and_rejected",
             f"{NODES}::test_a_renewed_certificate_replaces_the_former_one",
             f"{LINKS}::test_a_certificate_that_expires_keeps_its_connection_and_gets_no_other",

@@ -20,7 +20,7 @@ ROWS = (
                 "integration/engine/runtime/test_full_disk.py::"
                 "test_what_runs_on_a_full_disk_ends_with_its_end_stored"
             ),
-            "integration/store/database/test_sqlite.py::test_a_full_disk_is_told_and_leaves_what_was_there",
+            "integration/store/database/test_sqlite.py::test_a_full_disk_is_an_error_and_leaves_the_stored_data",
             (
                 "integration/engine/runtime/test_full_disk.py::"
                 "test_a_checkout_that_finds_no_space_is_a_full_disk"
@@ -62,7 +62,7 @@ ROWS = (
             ),
             (
                 "integration/launchers/local/test_launcher_resources.py::"
-                "test_on_a_full_disk_nothing_starts_and_it_says_so"
+                "test_on_a_full_disk_nothing_starts_and_the_error_names_the_disk"
             ),
         ),
     ),
@@ -122,7 +122,7 @@ ROWS = (
             ),
             (
                 "integration/launchers/process/test_limits.py::"
-                "test_what_a_group_counted_says_which_limit_was_hit"
+                "test_the_counters_of_a_group_name_the_exceeded_limit"
             ),
             "integration/launchers/process/test_memory.py::test_shared_memory_counts",
             "integration/launchers/process/test_memory.py::test_what_processes_share_counts_once",
@@ -190,7 +190,7 @@ ROWS = (
             ),
             (
                 "integration/launchers/exit_record/test_launcher_records.py::"
-                "test_a_record_that_is_garbage_is_told_with_its_path"
+                "test_a_record_that_is_garbage_is_an_error_with_its_path"
             ),
             (
                 "integration/launchers/exit_record/test_launcher_records.py::"
@@ -214,7 +214,7 @@ ROWS = (
             ),
             (
                 "integration/engine/supervisor/test_crashes.py::"
-                "test_a_second_server_is_refused_and_told_who_holds_the_workspace"
+                "test_a_second_server_is_rejected_and_names_the_server_of_the_workspace"
             ),
             (
                 "integration/store/database/test_sqlite.py::"
@@ -378,10 +378,10 @@ ROWS = (
             "stores nothing at the old path"
         ),
         tests=(
-            "integration/workspace/test_moved.py::test_unfinished_jobs_go_on_at_the_new_place",
+            "integration/workspace/test_moved.py::test_unfinished_jobs_continue_at_the_new_place",
             (
                 "integration/workspace/test_moved.py::"
-                "test_a_project_that_is_moved_while_it_is_served_takes_nothing_in"
+                "test_a_server_whose_project_was_moved_rejects_jobs"
             ),
             "unit/workspace/test_layout.py::test_what_is_moved_or_replaced_is_noticed",
             "unit/launchers/shim/test_worker_log.py::test_a_log_whose_workspace_was_moved_is_whole",

@@ -78,8 +78,8 @@ def spawning() -> None:
     """For tests with workers that call ``orchestrator spawn``."""
     if (REPOSITORY / ".venv" / "bin" / "python").exists():
         return
-    said = "bin/orchestrator needs .venv in the checkout: run ./install.sh"
-    lacking(said)
+    reason = "bin/orchestrator needs .venv in the checkout: run ./install.sh"
+    lacking(reason)
 
 
 @pytest.fixture

@@ -81,15 +81,15 @@ def shell(command: str | list[str], **more: Any) -> Answer:
 
 def marked(root_id: str) -> list[int]:
     """Living processes that carry the marker of a worker of this root job."""
-    wanted = f"ORCHESTRATOR_WORKER={root_id}/".encode()
-    found = []
+    marker = f"ORCHESTRATOR_WORKER={root_id}/".encode()
+    pids = []
     for directory in Path("/proc").glob("[0-9]*"):
         try:
-            if wanted in (directory / "environ").read_bytes():
-                found.append(int(directory.name))
+            if marker in (directory / "environ").read_bytes():
+                pids.append(int(directory.name))
         except OSError:
             continue
-    return found
+    return pids
 
 
 class Site:
@@ -313,10 +313,10 @@ class ServerProcess(Site):
         def ready() -> bool:
             assert process.poll() is None, self.output()
             try:
-                said = json.loads(self.record.read_text())
+                record = json.loads(self.record.read_text())
             except (OSError, ValueError):
                 return False
-            return bool(said["pid"] == process.pid)
+            return bool(record["pid"] == process.pid)
 
         until(ready, "the server is ready", READY_SECONDS)
         self.url = json.loads(self.record.read_text())["url"]

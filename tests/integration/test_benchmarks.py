@@ -27,8 +27,8 @@ def installed() -> None:
     """Require run.sh's packages, which are those of the checkout."""
     if (FOLDER / ".venv" / "bin" / "python").exists():
         return
-    said = "benchmarks/run.sh needs .venv in the checkout: run ./install.sh"
-    lacking(said)
+    reason = "benchmarks/run.sh needs .venv in the checkout: run ./install.sh"
+    lacking(reason)
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -165,7 +165,7 @@ def test_a_quantile_is_a_value_that_was_measured() -> None:
     assert quantile([7.0], 0.99) == 7
 
 
-def test_no_quantile_is_made_up_when_nothing_was_measured() -> None:
+def test_there_is_no_quantile_without_a_measurement() -> None:
     with pytest.raises(ValueError, match="nothing was measured"):
         quantile([], 0.5)
 

@@ -32,7 +32,7 @@ SCHEDULER = [
     "tests/unit/cli/follow/test_progress.py",
 ]
 JOBS = [
-    "tests/integration/engine/merge/test_merging.py::test_a_culprit_is_sent_back_and_mends_it",
+    "tests/integration/engine/merge/test_merging.py::test_a_culprit_is_rejected_and_repairs_its_change",
     "tests/integration/engine/supervisor/test_crashes.py::test_a_killed_server_costs_no_work",
 ]
 JOBS_AT_NIGHT = [

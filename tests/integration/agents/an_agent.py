@@ -9,7 +9,7 @@ from orchestrator.core.ports import Assignment, Invocation
 
 class Echo:
     name = "echo"
-    description = "says what it is told"
+    description = "repeats its prompt"
 
     def check(self, task: TaskSpec) -> None: ...
 

@@ -20,7 +20,7 @@ ANSWERS: list[str] = []
 STORE = Path(os.environ["CLAUDE_CONFIG_DIR"]) / "projects" / "here"
 
 
-def say(kind: str, **more: object) -> None:
+def emit(kind: str, **more: object) -> None:
     print(json.dumps({"type": kind, "session_id": SESSION, **more}), flush=True)
 
 
@@ -29,18 +29,18 @@ def answer(text: str) -> None:
     usage = {"input_tokens": 100, "output_tokens": 10}
     name = f"msg_{os.getpid()}_{time.monotonic_ns()}"
     content = [{"type": "text", "text": text}]
-    say("assistant", message={"id": name, "model": "m", "content": content, "usage": usage})
+    emit("assistant", message={"id": name, "model": "m", "content": content, "usage": usage})
 
 
 def result(text: str = "the answer", status: int = 0) -> None:
     """Print the totals of the session from its beginning, without killed runs."""
-    told = [json.loads(line)["answers"] for line in SESSION_FILE.read_text().splitlines()]
-    answers = (told[-1] if told else 0) + len(ANSWERS)
+    answers_before = [json.loads(line)["answers"] for line in SESSION_FILE.read_text().splitlines()]
+    answers = (answers_before[-1] if answers_before else 0) + len(ANSWERS)
     used = {"inputTokens": 100 * answers, "outputTokens": 10 * answers, "costUSD": 0.5 * answers}
     cost = {"type": "cost-state", "modelUsage": {"m": used}, "answers": answers}
     with SESSION_FILE.open("a") as file:
         file.write(json.dumps(cost) + "\n")
-    say(
+    emit(
         "result",
         is_error=bool(status),
         result=text,
@@ -78,7 +78,7 @@ def behave(word: str) -> None:
             raise SystemExit(f"what is {word!r}?")
 
 
-def given() -> str:
+def read_prompt() -> str:
     """Return the prompt: all of standard input, or the first message of Claude's stream."""
     if "--input-format" not in sys.argv:
         return sys.stdin.read()
@@ -105,14 +105,14 @@ known = not resumed or SESSION_FILE.exists()
 if known and "-p" not in sys.argv:
     talk()
 with RUNS.open("a") as runs:
-    prompt = given()
+    prompt = read_prompt()
     run = {"resumed": resumed, "session": SESSION, "prompt": prompt, "known": known}
     runs.write(json.dumps({**run, "pid": os.getpid(), "parent": os.getppid()}) + "\n")
 if not known:
     sys.exit(f"No conversation found with session ID: {resumed}")
 STORE.mkdir(parents=True, exist_ok=True)
 SESSION_FILE.touch()
-say("system", subtype="init")
+emit("system", subtype="init")
 parts = os.environ["SESSION_TOOL"].split("|")
 for each in parts[min(number, len(parts) - 1)].split():
     behave(each)

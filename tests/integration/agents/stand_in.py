@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
-def say(kind: str, flush: bool = True, **more: object) -> None:
+def emit(kind: str, flush: bool = True, **more: object) -> None:
     print(json.dumps({"type": kind, **more}), flush=flush)
 
 
@@ -21,11 +21,11 @@ def prompt() -> str:
     """Return all of standard input; of Claude's stream, only the first message."""
     if "--input-format" not in sys.argv:
         return sys.stdin.read()
-    said = json.loads(sys.stdin.readline())
-    return str(said["message"]["content"][0]["text"])
+    first = json.loads(sys.stdin.readline())
+    return str(first["message"]["content"][0]["text"])
 
 
-def kept() -> Mapping[str, object]:
+def invocation() -> Mapping[str, object]:
     return {
         "argv": sys.argv[1:],
         "environ": dict(os.environ),
@@ -37,7 +37,7 @@ def kept() -> Mapping[str, object]:
 def message(*content: object) -> None:
     usage = {"input_tokens": 100, "output_tokens": 10}
     name = f"msg_{os.getpid()}_{time.monotonic_ns()}"
-    say("assistant", message={"id": name, "model": "m", "content": content, "usage": usage})
+    emit("assistant", message={"id": name, "model": "m", "content": content, "usage": usage})
 
 
 def words(text: str) -> None:
@@ -48,7 +48,7 @@ def result(
     text: str = "the answer", is_error: bool = False, status: int = 500, **more: object
 ) -> None:
     used = {"inputTokens": 100, "outputTokens": 10, "costUSD": 0.5} if status != 401 else {}
-    say(
+    emit(
         "result",
         subtype="success",
         is_error=is_error,
@@ -85,10 +85,10 @@ def behave(word: str) -> None:
             for _ in range(10):
                 words("another step")
                 time.sleep(0.1)
-        case "steps-when-told":
+        case "steps-one-by-one":
             for number in range(1, 11):
                 words("another step")
-                wait_for(f"told-{number}")
+                wait_for(f"reported-{number}")
         case "renews-login":
             login = Path(os.environ["CLAUDE_CONFIG_DIR"], ".credentials.json")
             Path("login.seen").write_text(login.read_text())
@@ -98,15 +98,15 @@ def behave(word: str) -> None:
         case "ignores-term":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         case "is-limited":
-            say("system", subtype="api_retry", error_status=429, error="rate_limit")
+            emit("system", subtype="api_retry", error_status=429, error="rate_limit")
         case "gets-over-a-limit":
             # Both in one write, because a loaded machine would make no pause between them.
-            say("system", flush=False, subtype="api_retry", error_status=429, error="rate_limit")
+            emit("system", flush=False, subtype="api_retry", error_status=429, error="rate_limit")
             words("another step")
         case "logs-a-limit":
-            told = 'error.error="AI_APICallError: Rate limit reached"'
+            error = 'error.error="AI_APICallError: Rate limit reached"'
             print(
-                f'level=ERROR message="stream error" small=false {told}',
+                f'level=ERROR message="stream error" small=false {error}',
                 file=sys.stderr,
             )
         case "hangs":
@@ -116,9 +116,9 @@ def behave(word: str) -> None:
             for _ in range(10_000):
                 sys.stdout.write(line)
         case "leaves-one":
-            left = subprocess.Popen(["sleep", "600"], start_new_session=True)
-            Path("left.pid").write_text(str(left.pid))
-        case "tells-key":
+            process = subprocess.Popen(["sleep", "600"], start_new_session=True)
+            Path("left.pid").write_text(str(process.pid))
+        case "prints-key":
             words(os.environ["ANTHROPIC_API_KEY"])
         case "answers-key":
             result(f"I found {os.environ['ANTHROPIC_API_KEY']}")
@@ -185,7 +185,7 @@ def main() -> None:
     words_told = os.environ.get("STAND_IN", "plans" if asks_for_plan() else "answers").split()
     if "ignores-term" in words_told:  # before any test can know that it runs
         behave("ignores-term")
-    Path("given.json").write_text(json.dumps(kept()))
+    Path("given.json").write_text(json.dumps(invocation()))
     for word in words_told:
         behave(word)
 

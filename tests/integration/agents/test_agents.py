@@ -23,7 +23,7 @@ def task(behaviour: str = "answers", **more: Any) -> Answer:
     return {"agent": "claude", "prompt": "Build it", "env": {"STAND_IN": behaviour}, **more}
 
 
-def given(site: InProcess, job_id: str) -> Answer:
+def recorded_by(site: InProcess, job_id: str) -> Answer:
     path = site.directory(job_id) / "depth_0" / "worker_1" / "given.json"
     found: Answer = json.loads(path.read_text())
     return found
@@ -31,7 +31,7 @@ def given(site: InProcess, job_id: str) -> Answer:
 
 def has_begun(site: InProcess, job_id: str) -> bool:
     try:
-        return bool(given(site, job_id))
+        return bool(recorded_by(site, job_id))
     except (OSError, ValueError):
         return False
 
@@ -41,7 +41,7 @@ def test_an_agent_reads_its_prompt_and_its_answer_comes_back(site: InProcess) ->
 
     assert ended["status"] == "completed", site.log(ended["job_id"], "worker_1")
     assert row(ended)["output"] == "the answer"
-    found = given(site, ended["job_id"])
+    found = recorded_by(site, ended["job_id"])
     assert "Build it" in found["prompt"]
     assert found["environ"]["ANTHROPIC_API_KEY"] == KEY
     log = site.log(ended["job_id"], "worker_1")
@@ -51,7 +51,7 @@ def test_an_agent_reads_its_prompt_and_its_answer_comes_back(site: InProcess) ->
 def test_an_agent_has_its_configuration_outside_of_where_it_works(site: InProcess) -> None:
     ended = site.run("Build a house", [task()])
 
-    found = given(site, ended["job_id"])
+    found = recorded_by(site, ended["job_id"])
     config = Path(found["environ"]["CLAUDE_CONFIG_DIR"])
     assert config == site.directory(ended["job_id"]) / "attempts" / "worker_1.1" / "claude"
     assert config.parent.stat().st_mode & 0o777 == 0o700
@@ -68,17 +68,17 @@ def test_what_a_server_inherited_from_an_agent_goes_no_further(
 
     ended = site.run("Build a house", [task()])
 
-    environ = given(site, ended["job_id"])["environ"]
+    environ = recorded_by(site, ended["job_id"])["environ"]
     assert not set(inherited) & set(environ)
     assert not [name for name in environ if name.startswith("PYTHON")]
     assert not {"ORCHESTRATOR_CONTROL_DIR", "ORCHESTRATOR_SESSIONS_DIR"} & set(environ)
 
 
 def test_a_key_is_neither_in_the_log_nor_in_an_argument(site: InProcess) -> None:
-    ended = site.run("Build a house", [task("tells-key answers")])
+    ended = site.run("Build a house", [task("prints-key answers")])
 
     job_id = ended["job_id"]
-    found = given(site, job_id)
+    found = recorded_by(site, job_id)
     worker_key = found["environ"]["ORCHESTRATOR_API_KEY"]
     arguments = " ".join(found["argv"])
     log = site.log(job_id, "worker_1")
@@ -87,14 +87,14 @@ def test_a_key_is_neither_in_the_log_nor_in_an_argument(site: InProcess) -> None
         assert secret not in log
         assert secret not in arguments
     attempts = site.directory(job_id) / "attempts"
-    kept = [path for path in attempts.rglob("*") if path.is_file()]
-    assert [path for path in kept if KEY.encode() in path.read_bytes()] == []
+    files = [path for path in attempts.rglob("*") if path.is_file()]
+    assert [path for path in files if KEY.encode() in path.read_bytes()] == []
     # Other users cannot read what the agent has read.
-    read = [path for path in kept if path.name == "stream.jsonl"]
+    read = [path for path in files if path.name == "stream.jsonl"]
     assert read and [path for path in read if path.stat().st_mode & 0o077] == []
 
 
-def test_what_an_agent_leaves_running_is_swept(site: InProcess) -> None:
+def test_leftover_processes_of_an_agent_are_killed(site: InProcess) -> None:
     ended = site.run("Build a house", [task("leaves-one answers")])
 
     assert ended["status"] == "completed"
@@ -104,7 +104,7 @@ def test_what_an_agent_leaves_running_is_swept(site: InProcess) -> None:
 
 
 @pytest.mark.parametrize("behaviour", ["hangs", "ignores-term hangs"])
-def test_a_cancelled_agent_is_gone(site: InProcess, behaviour: str) -> None:
+def test_a_cancelled_agent_has_exited(site: InProcess, behaviour: str) -> None:
     job_id = site.submit("Build a house", [task(behaviour)])
     until(lambda: has_begun(site, job_id), "the agent is at work")
 
@@ -116,14 +116,14 @@ def test_a_cancelled_agent_is_gone(site: InProcess, behaviour: str) -> None:
     assert marked(job_id) == []
 
 
-def test_an_agent_that_says_that_it_failed_has_failed(site: InProcess) -> None:
+def test_an_agent_that_reports_a_failure_has_failed(site: InProcess) -> None:
     ended = site.run("Build a house", [task("error")])
 
     assert ended["status"] == "failed"
     assert "it broke" in row(ended)["reason"]
 
 
-def test_a_limit_of_the_task_stops_the_agent_and_is_not_tried_again(site: InProcess) -> None:
+def test_a_limit_of_the_task_stops_the_agent_and_is_not_retried(site: InProcess) -> None:
     ended = site.run("Build a house", [task("steps", max_steps=2, retries=3)])
 
     assert ended["status"] == "failed"
@@ -131,16 +131,16 @@ def test_a_limit_of_the_task_stops_the_agent_and_is_not_tried_again(site: InProc
     assert row(ended)["attempts"] == 1
 
 
-def test_a_second_attempt_is_told_what_failed(site: InProcess) -> None:
+def test_the_prompt_of_a_second_attempt_names_the_failure(site: InProcess) -> None:
     ended = site.run("Build a house", [task("error", retries=1)])
 
     assert row(ended)["attempts"] == 2
-    prompt = given(site, ended["job_id"])["prompt"]
+    prompt = recorded_by(site, ended["job_id"])["prompt"]
     assert "The previous attempt failed" in prompt
     assert "it broke" in prompt
 
 
-def test_a_silent_agent_is_stopped_as_the_settings_say(
+def test_a_silent_agent_is_stopped_after_stall_seconds(
     make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
@@ -188,7 +188,7 @@ def test_a_task_for_an_agent_that_cannot_work_is_refused_with_what_to_do(
     assert "'/nowhere/codex' not found; to fix: correct orchestrator.codex_command" in detail
 
 
-def test_the_api_tells_which_agents_can_work(site: InProcess) -> None:
+def test_the_api_lists_which_agents_can_work(site: InProcess) -> None:
     agents = {each["name"]: each for each in site.get("/agents")["agents"]}
 
     claude, codex = agents["claude"], agents["codex"]
@@ -225,7 +225,7 @@ def test_an_agent_of_the_user_whose_program_is_missing_cannot_work(
 # The user's agents
 
 
-def test_what_all_agents_have_cost_is_told(site: InProcess) -> None:
+def test_stats_have_the_cost_of_all_agents(site: InProcess) -> None:
     assert site.get("/stats").get("cost_usd") is None
 
     site.run("Build a house", [task(id=f"t{n}") for n in range(2)])
@@ -277,16 +277,16 @@ def runs_of_worker(site: InProcess, job_id: str) -> list[int]:
 def codex(tmp_path: Path, program: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for codex, with a key, that reads 7 tokens and writes 3."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-    said = {"type": "item.completed", "item": {"type": "agent_message", "text": "codex did it"}}
+    message = {"type": "item.completed", "item": {"type": "agent_message", "text": "codex did it"}}
     turn = {"type": "turn.completed", "usage": {"input_tokens": 7, "output_tokens": 3}}
-    lines = "".join(f"echo '{json.dumps(each)}'\n" for each in (said, turn))
+    lines = "".join(f"echo '{json.dumps(each)}'\n" for each in (message, turn))
     path = program.with_name("codex")
     path.write_text(f"#!/bin/sh\ncat >/dev/null\n{lines}")
     path.chmod(0o755)
     return path
 
 
-def test_prices_of_the_user_count_and_a_price_that_is_not_known_is_told(
+def test_prices_of_the_user_count_and_an_unknown_price_is_reported(
     make_site: MakeSite, codex: Path
 ) -> None:
     prices = [{"model": "mine", "input": 1_000_000, "output": 2_000_000}]
@@ -310,7 +310,7 @@ def test_prices_of_the_user_count_and_a_price_that_is_not_known_is_told(
     assert runs_of_worker(site, ended["job_id"]) == [1, 0]
 
 
-def test_where_any_agent_may_do_it_the_next_best_takes_over(
+def test_with_agent_auto_the_next_best_agent_runs_after_a_failed_login(
     make_site: MakeSite, program: Path, codex: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
@@ -355,7 +355,7 @@ def test_a_new_login_counts_at_once(
     assert [each["agent"] for each in site.get(f"/jobs/{again['job_id']}")["workers"]] == ["claude"]
 
 
-def test_an_agent_of_the_user_may_speak_a_language_that_we_read(
+def test_an_agent_of_the_user_may_have_the_output_of_a_known_tool(
     make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MINE_ONE", "1")
@@ -373,7 +373,7 @@ def test_an_agent_of_the_user_may_speak_a_language_that_we_read(
     ended = site.run("Build a house", [task(agent="mine")])
 
     assert row(ended)["output"] == "the answer"
-    found = given(site, ended["job_id"])
+    found = recorded_by(site, ended["job_id"])
     assert found["argv"] == ["--quiet", "--edits", "--model", "large"]
     assert found["environ"]["MINE_ONE"] == "1"
     assert found["environ"]["MODE"] == "fast"
@@ -388,7 +388,7 @@ def test_an_agent_without_a_reader_finds_orchestrator_in_a_login_shell(make_site
     assert row(ended)["output"].endswith("/bin/orchestrator")
 
 
-def test_what_is_known_of_an_agent_can_be_changed(
+def test_settings_can_change_a_built_in_agent(
     make_site: MakeSite, program: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
@@ -399,7 +399,7 @@ def test_what_is_known_of_an_agent_can_be_changed(
 
     ended = site.run("Build a house", [task()])
 
-    argv = given(site, ended["job_id"])["argv"]
+    argv = recorded_by(site, ended["job_id"])["argv"]
     assert argv[argv.index("--model") + 1] == "haiku"
     assert "--dangerously-skip-permissions" not in argv
 
@@ -418,8 +418,8 @@ def test_an_agent_works_in_the_sandbox(
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     # The sandbox's private /tmp would cover the stand-in.
-    seen = [str(program.parent), str(STAND_IN.parent)]
-    held = {"containment": "sandbox", "sandbox": {"writable": seen}}
+    directories = [str(program.parent), str(STAND_IN.parent)]
+    held = {"containment": "sandbox", "sandbox": {"writable": directories}}
     try:
         site = make_site(orchestrator={"claude_command": str(program)}, workers=held)
     except ContainmentUnavailable as error:

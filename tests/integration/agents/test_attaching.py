@@ -130,8 +130,8 @@ def test_a_failed_worker_is_finished_in_its_own_session_and_merged(
     terminal.type("\x03")
     terminal.until("press it twice")
     terminal.type("bye\n")
-    said = terminal.until(f"bin/orchestrator merge {job_id} --include worker_1")
-    assert "worker_1: 1 file changed, committed on orchestrator/" in said
+    shown = terminal.until(f"bin/orchestrator merge {job_id} --include worker_1")
+    assert "worker_1: 1 file changed, committed on orchestrator/" in shown
     assert terminal.end() == 0
 
     branch = f"orchestrator/{job_id}/worker_1"
@@ -178,7 +178,7 @@ def test_changes_of_a_worker_that_had_changed_nothing_are_listed(
 
 
 @pytest.mark.nightly
-def test_while_it_is_attached_its_worktree_is_the_persons(
+def test_an_attached_worktree_belongs_to_the_person(
     site: InProcess, project: Project, attach: Open
 ) -> None:
     job_id, _ = failed(site)
@@ -209,7 +209,7 @@ def _is_held(site: InProcess, job_id: str) -> bool:
     return bool(site.manager.parts.workspace.is_attached(worker))
 
 
-def test_what_cannot_be_attached_is_refused_with_what_to_type(
+def test_a_worker_that_cannot_be_attached_is_rejected_with_a_command(
     site: InProcess, project: Project, attach: Open, tmp_path: Path
 ) -> None:
     go = tmp_path / "go"
@@ -226,6 +226,6 @@ def test_what_cannot_be_attached_is_refused_with_what_to_type(
     go.touch()
     site.wait(job_id)
     plain = attach(job_id, "worker_1")
-    said = plain.until("--include worker_1")
-    assert f"worktree add ../{job_id}-worker_1 orchestrator/{job_id}/worker_1" in said
+    shown = plain.until("--include worker_1")
+    assert f"worktree add ../{job_id}-worker_1 orchestrator/{job_id}/worker_1" in shown
     assert (running.end(), unknown.end(), plain.end()) == (1, 3, 1)

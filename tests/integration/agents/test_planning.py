@@ -50,7 +50,7 @@ def test_rules_split_what_is_for_the_survey(make_site: MakeSite) -> None:
 
 
 @pytest.mark.nightly
-def test_rules_split_it_where_the_settings_say_so(
+def test_rules_split_the_request_if_the_settings_choose_rules(
     make_site: MakeSite, program: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
@@ -59,7 +59,7 @@ def test_rules_split_it_where_the_settings_say_so(
     assert ran(site)["plan_source"] == "rules"
 
 
-def test_rules_split_it_when_the_agent_makes_no_plan(
+def test_rules_split_the_request_if_the_agent_creates_no_plan(
     make_site: MakeSite, program: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)

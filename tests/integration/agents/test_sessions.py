@@ -88,8 +88,8 @@ def test_a_refused_gate_resumes_with_the_finding_and_what_is_committed(site: InP
     assert row["session"] == {"id": first["session"], "attempt": 2, "resumed": True}
     stored = json.loads((site.directory(job_id) / "status.json").read_text())
     assert stored["results"]["tasks"][0]["session"] == row["session"]
-    told = f"attempt 2: resumed session {first['session']}"
-    assert told in "\n".join(each.strip() for each in status_lines(ended, 100))
+    note = f"attempt 2: resumed session {first['session']}"
+    assert note in "\n".join(each.strip() for each in status_lines(ended, 100))
     report = (site.directory(job_id) / "depth_0" / "LEVEL_0_REPORT.md").read_text()
     assert f"worker_1, attempt 2: resumed session {first['session']}." in report
     # The tool reports the totals of the whole session.
@@ -188,7 +188,7 @@ def test_a_crash_of_server_and_tool_resumes(
 
 
 @pytest.mark.nightly
-def test_a_session_that_is_gone_costs_no_retry(site: InProcess) -> None:
+def test_a_missing_session_costs_no_retry(site: InProcess) -> None:
     runs = "writes=first.txt:1 answers forgets|never|writes=second.txt:2 answers"
     ended = site.run("x", [task(runs, retries=1, gates=[gate("second.txt")])])
 
@@ -202,7 +202,7 @@ def test_a_session_that_is_gone_costs_no_retry(site: InProcess) -> None:
     assert "starting a new session" in site.log(job_id, "worker_1")
 
 
-def test_a_session_that_its_service_refuses_is_given_up_at_once(site: InProcess) -> None:
+def test_a_session_that_its_service_rejects_is_abandoned_at_once(site: InProcess) -> None:
     """For example, after a history that the service would always reject."""
     runs = "writes=first.txt:1 answers|fails=400|writes=second.txt:2 answers"
     ended = site.run("x", [task(runs, retries=1, gates=[gate("second.txt")])])

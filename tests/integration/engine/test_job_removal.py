@@ -96,8 +96,8 @@ def test_the_audit_log_names_what_was_removed(make_server: MakeServer) -> None:
     def noted() -> bool:
         lines = whole_lines(site.folder / "logs" / "audit.jsonl")
         entries = [json.loads(line) for line in lines]
-        wanted = {"key": "(retention)", "method": "DELETE", "target": f"/api/v1/jobs/{job}"}
-        return any(wanted.items() <= entry.items() for entry in entries)
+        expected = {"key": "(retention)", "method": "DELETE", "target": f"/api/v1/jobs/{job}"}
+        return any(expected.items() <= entry.items() for entry in entries)
 
     until(noted, "it is in the audit log")
 

@@ -17,7 +17,7 @@ from tests.integration.site import KEY, REPOSITORY, Answer, shell, until
 pytestmark = pytest.mark.usefixtures("spawning")
 
 
-def test_jobs_are_listed_alike_with_the_server_up_and_down(make_site: MakeSite) -> None:
+def test_lists_of_jobs_are_the_same_with_the_server_up_and_down(make_site: MakeSite) -> None:
     site = make_site()
     nested = "orchestrator spawn below --command true --wait"
     site.run("above", [shell(nested)])
@@ -34,7 +34,9 @@ def test_jobs_are_listed_alike_with_the_server_up_and_down(make_site: MakeSite) 
             assert job[name] == up[job_id][name]
 
 
-def test_a_running_job_is_shown_alike_with_the_server_up_and_down(make_site: MakeSite) -> None:
+def test_the_rows_of_a_running_job_are_the_same_with_the_server_up_and_down(
+    make_site: MakeSite,
+) -> None:
     site = make_site()
     release = site.folder / "release"
     hold = f"until [ -e {release} ]; do sleep 0.02; done"
@@ -53,12 +55,12 @@ def test_a_running_job_is_shown_alike_with_the_server_up_and_down(make_site: Mak
             up = status_with_all_workers(client, job_id, of_last_child_jobs=False)
         return rows(up), rows(whole_job(site.workspace, job_id))
 
-    def alike() -> bool:
+    def are_equal() -> bool:
         up, down = both()
         return up == down and any("worker_1_2" in line for line in up)
 
     try:
-        until(alike, "both show the worker of the second child job")
+        until(are_equal, "both show the worker of the second child job")
         up, _ = both()
         assert [line[:2] for line in up if line[0].startswith("worker")] == [
             ["worker_1", "waiting"],
@@ -94,7 +96,7 @@ def test_a_jobs_duration_is_one_figure(make_site: MakeSite) -> None:
     assert figures["wall_seconds"] >= 0.1
 
 
-def test_the_last_lines_are_alike_with_the_server_up_and_down(make_site: MakeSite) -> None:
+def test_the_last_lines_are_the_same_with_the_server_up_and_down(make_site: MakeSite) -> None:
     site = make_site()
     task = {"agent": "survey", "title": "the shop", "env": {"PYTHONPATH": str(REPOSITORY)}}
     job_id = site.run("Build a shop with a cart", [task])["job_id"]

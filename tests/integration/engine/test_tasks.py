@@ -63,15 +63,15 @@ def test_a_users_agent_reads_the_prompt_and_leaves_its_output(agents: InProcess)
     assert row["status"] == "success"
     assert row["output"].startswith("# Done\n")
     assert row["files_created"] == ["made.txt"]
-    for said in ("Build a compiler", "Write the parser", "It is for JSON.", "src/parser.py"):
-        assert said in prompt
+    for text in ("Build a compiler", "Write the parser", "It is for JSON.", "src/parser.py"):
+        assert text in prompt
     assert "orchestrator spawn" in prompt
-    given = json.loads((directory / "task.json").read_text())
-    assert (given["prompt"], given["request"]) == ("Write the parser", "Build a compiler")
+    task_file = json.loads((directory / "task.json").read_text())
+    assert (task_file["prompt"], task_file["request"]) == ("Write the parser", "Build a compiler")
 
 
 @pytest.mark.slow
-def test_the_prompt_says_when_no_child_jobs_can_be_started(agents: InProcess) -> None:
+def test_the_prompt_offers_no_child_jobs_at_the_maximum_depth(agents: InProcess) -> None:
     ended = agents.run("x", [{"prompt": "y", "agent": "printer"}], max_recursion_depth=0)
 
     prompt = agents.directory(ended["job_id"]) / "depth_0" / "worker_1" / "prompt.md"
@@ -112,7 +112,7 @@ def test_an_agent_whose_program_is_not_there_is_refused_with_its_name(agents: In
     assert "command 'no-such-program-anywhere' not found" in refused.json()["detail"]
 
 
-def test_results_are_handed_on_to_the_tasks_that_need_them(site: InProcess) -> None:
+def test_results_are_passed_to_the_tasks_that_need_them(site: InProcess) -> None:
     tasks = [
         shell("echo from a; touch a.txt", id="a"),
         shell("echo from b", id="b"),
@@ -121,13 +121,16 @@ def test_results_are_handed_on_to_the_tasks_that_need_them(site: InProcess) -> N
 
     ended = site.run("chain", tasks)
 
-    given = json.loads(rows(ended)[2]["output"])
-    assert {name: each["output"] for name, each in given.items()} == {"a": "from a", "b": "from b"}
-    assert given["a"]["files_created"] == ["a.txt"]
-    assert (Path(given["a"]["directory"]) / "a.txt").is_file()
+    dependencies = json.loads(rows(ended)[2]["output"])
+    assert {name: each["output"] for name, each in dependencies.items()} == {
+        "a": "from a",
+        "b": "from b",
+    }
+    assert dependencies["a"]["files_created"] == ["a.txt"]
+    assert (Path(dependencies["a"]["directory"]) / "a.txt").is_file()
 
 
-def test_a_failure_skips_all_that_needs_it_and_says_why(site: InProcess) -> None:
+def test_a_failure_skips_its_dependents_with_the_reason(site: InProcess) -> None:
     tasks = [
         shell("exit 7", id="a"),
         shell("true", id="b", depends_on=["a"]),
@@ -160,7 +163,9 @@ def test_a_retry_follows_after_a_pause_that_doubles(make_site: MakeSite, effects
     assert times[2] - times[1] >= 0.4
 
 
-def test_an_attempt_is_told_why_the_one_before_failed(make_site: MakeSite, tmp_path: Path) -> None:
+def test_the_prompt_of_a_retry_names_the_previous_failure(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
     script = tmp_path / "agent.py"
     script.write_text(
         "import os, sys\n"

@@ -58,8 +58,8 @@ def make_host(make_site: MakeSite, tmp_path: Path) -> MakeHost:
         project = project or Project(tmp_path / "project").begin(FILES)
         root = project.path / inside
         settings = {"workspace_root": str(root / "product" / "workspace")}
-        given = {"project_root": str(root), **settings}
-        site = make_site(orchestrator=given, agents=agents(tmp_path), **more)
+        section = {"project_root": str(root), **settings}
+        site = make_site(orchestrator=section, agents=agents(tmp_path), **more)
         site.workspace = root / "product" / "workspace"
         return Host(site, project)
 

@@ -64,9 +64,11 @@ def changed(project: Project, before: str, after: str) -> dict[str, bytes | None
 def contents(project: Project, revision: str, paths: Iterable[str]) -> dict[str, bytes | None]:
     """Return the contents of files in a commit; None for missing files."""
     names = list(paths)
-    asked = "".join(f"{revision}:{path}\n" for path in names).encode()
+    names_of_blobs = "".join(f"{revision}:{path}\n" for path in names).encode()
     batch = ["git", "cat-file", "--batch"]
-    ran = subprocess.run(batch, cwd=project.path, input=asked, capture_output=True, check=True)
+    ran = subprocess.run(
+        batch, cwd=project.path, input=names_of_blobs, capture_output=True, check=True
+    )
     found: dict[str, bytes | None] = {}
     stream = io.BytesIO(ran.stdout)
     for name in names:

@@ -33,8 +33,8 @@ def test_a_nested_scaffold_is_in_the_result_and_its_history_is_kept(host: Host) 
     assert "console.log(2)" in second["output"]
     result = f"orchestrator/{job}/result"
     assert project.show(result, "web/src/main.js") == "console.log(2)"
-    kept = f"refs/orchestrator-kept/{job}/worker_1/nested/web"
-    assert project.git("log", "--format=%s", kept) == "scaffold"
+    history = f"refs/orchestrator-kept/{job}/worker_1/nested/web"
+    assert project.git("log", "--format=%s", history) == "scaffold"
     assert untouched() == []
 
     assert host.command("land", job, "--yes") == 0
@@ -83,11 +83,11 @@ def test_dependencies_and_large_files_are_held_back_and_named(host: Host) -> Non
     assert row["files_created"] == ["a.txt", "promised.bin"]
     result = host.project.files(f"orchestrator/{job}/result")
     assert {"a.txt", "promised.bin"} <= set(result) and "dump.bin" not in result
-    told = (
+    reason = (
         "not committed (git.never_commit): dump.bin (11.0 MB, saved in files/ of the worker's "
         "directory), web/node_modules (30 files)"
     )
-    assert told in row["reason"] and f"worker_1: {told}" in ended["reason"]
+    assert reason in row["reason"] and f"worker_1: {reason}" in ended["reason"]
     saved = host.site.directory(job) / "depth_0" / "worker_1" / "files" / "dump.bin"
     assert saved.stat().st_size == 11_000_000
 
@@ -105,11 +105,11 @@ def test_what_an_agent_has_committed_itself_does_not_stay_in_the_history(host: H
     assert "node_modules" not in log
     assert "Both files\n- add a\n- add b\n" in log.replace("\n\n", "\n")
     assert {"a.txt", "b.txt"} <= set(host.project.files(result))
-    told = (
+    reason = (
         "the worker's commits with git.never_commit files were replaced by one commit without "
         "these files"
     )
-    assert told in ended["reason"]
+    assert reason in ended["reason"]
 
 
 def test_an_agents_own_commit_never_waits_for_a_signature(host: Host) -> None:
@@ -117,9 +117,13 @@ def test_an_agents_own_commit_never_waits_for_a_signature(host: Host) -> None:
         host.project.git("config", name, "true")
     host.project.git("config", "gpg.program", "false")
 
-    given = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "own.key", "GIT_CONFIG_VALUE_0": "mine"}
+    variables = {
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": "own.key",
+        "GIT_CONFIG_VALUE_0": "mine",
+    }
     script = "git config own.key > a.txt; git add a.txt; git commit -q -m own; git tag -m t own-tag"
-    ended = host.run(edit(script, env=given))
+    ended = host.run(edit(script, env=variables))
 
     assert ended["status"] == "completed", ended
     result = f"orchestrator/{ended['job_id']}/result"
@@ -166,8 +170,8 @@ def test_the_job_names_a_branch_that_an_agent_deleted_before_it_was_merged(host:
 
     job = ended["job_id"]
     ref = f"refs/orchestrator-kept/{job}/worker_1/deleted/try"
-    told = f"worker_1: not merged, because the branch was deleted: try ({ref})"
-    assert (ended["status"], ended["reason"]) == ("completed", told)
+    reason = f"worker_1: not merged, because the branch was deleted: try ({ref})"
+    assert (ended["status"], ended["reason"]) == ("completed", reason)
     assert ref in host.final(job)
     assert host.project.show(ref, "t.txt") == "t"
 
@@ -302,8 +306,8 @@ def test_the_job_names_a_worker_whose_changes_a_later_task_undid(
         gates="off",
     )
 
-    told = "later tasks undid all changes of worker_1"
-    assert (ended["status"], ended["reason"]) == ("completed", told * undone)
+    reason = "later tasks undid all changes of worker_1"
+    assert (ended["status"], ended["reason"]) == ("completed", reason * undone)
 
 
 ELSEWHERE = """

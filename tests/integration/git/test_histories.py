@@ -75,10 +75,10 @@ def test_files_dealt_out_to_workers_come_together_as_the_release(
         assert tree(project, tip) == tree(project, after)
 
 
-def test_hunks_of_one_file_come_together_or_are_told(
+def test_hunks_of_one_file_are_merged_or_reported_as_conflicts(
     project: Project, versions: list[str], repository: GitRepository
 ) -> None:
-    told = whole = 0
+    conflicting = whole = 0
     for before, after in pairwise(versions):
         start = project.git("rev-parse", f"{before}^{{commit}}")
         parts: tuple[dict[str, bytes | None], ...] = ({}, {})
@@ -96,7 +96,7 @@ def test_hunks_of_one_file_come_together_or_are_told(
         merged = repository.merge(first, second, "merge", WHO, force=False)
         conflicts = {each.path for each in merged.conflicts}
         forced = repository.merge(first, second, "merge", WHO, force=True).commit
-        told += len(conflicts)
+        conflicting += len(conflicts)
         found = histories.contents(project, forced, parts[0])
         for path, had in found.items():
             if path in conflicts:  # the later worker's hunks win, and nothing else changes
@@ -106,17 +106,17 @@ def test_hunks_of_one_file_come_together_or_are_told(
                 assert had == news[path], (before, after, path)
         whole += len(found) - len(conflicts)
         assert bool(merged.commit) is not bool(conflicts)
-    print(f"{whole} files came together, {told} were told as conflicts")
+    print(f"{whole} files came together, {conflicting} were reported as conflicts")
     assert whole
 
 
-def test_releases_side_by_side_conflict_as_git_says(
+def test_parallel_releases_conflict_as_in_git(
     project: Project, versions: list[str], repository: GitRepository, tmp_path: Path
 ) -> None:
     """Two workers make the changes of two releases since a third release."""
     scratch = Project(tmp_path / "scratch")
     project.git("clone", "-q", "--shared", str(project.path), str(scratch.path))
-    seen = 0
+    count = 0
     for base, ours, theirs in zip(versions, versions[1:], versions[2:], strict=False):
         sides = []
         for version in (ours, theirs):
@@ -128,10 +128,10 @@ def test_releases_side_by_side_conflict_as_git_says(
         ran = scratch.git("merge", "--no-commit", sides[1], check=False)
         listed = scratch.git("diff", "--name-only", "--diff-filter=U", "-z").split("\0")[:-1]
         merged = repository.merge(sides[0], sides[1], "merge", WHO, force=False)
-        told = {each.path for each in merged.conflicts}
+        conflicting = {each.path for each in merged.conflicts}
         by_ends = {each.path for each in merged.files if each.way is FileWay.LINE_ENDS}
-        assert told | by_ends == set(listed), (base, ours, theirs, ran)
-        assert bool(merged.commit) is not bool(told)
+        assert conflicting | by_ends == set(listed), (base, ours, theirs, ran)
+        assert bool(merged.commit) is not bool(conflicting)
         won = repository.merge(sides[0], sides[1], "merge", WHO, force=True)
         scratch.git("reset", "-q", "--hard")
         scratch.git("merge", "--no-commit", "-X", "theirs", sides[1], check=False)
@@ -140,10 +140,10 @@ def test_releases_side_by_side_conflict_as_git_says(
             as_git = (scratch.path / path).read_bytes()
             [had] = histories.contents(project, won.commit, [path]).values()
             assert had == as_git, (base, ours, theirs, path)
-        seen += len(told)
+        count += len(conflicting)
         scratch.git("reset", "-q", "--hard")
-        print(f"{base} with {ours} and {theirs}: {len(told)} conflicts")
-    assert seen
+        print(f"{base} with {ours} and {theirs}: {len(conflicting)} conflicts")
+    assert count
 
 
 def test_a_job_of_parallel_workers_makes_the_next_release(
@@ -154,8 +154,8 @@ def test_a_job_of_parallel_workers_makes_the_next_release(
     tasks = []
     for number, part in enumerate(parts):
         path = tmp_path / f"part_{number}.json"
-        told = {k: None if v is None else base64.b64encode(v).decode() for k, v in part.items()}
-        path.write_text(json.dumps(told))
+        encoded = {k: None if v is None else base64.b64encode(v).decode() for k, v in part.items()}
+        path.write_text(json.dumps(encoded))
         tasks.append(edit(f"python3 '{tmp_path}/apply.py' '{path}'", timeout=300))
     (tmp_path / "apply.py").write_text(APPLY)
     host = make_host(project, workers={"max_workers": WORKERS})

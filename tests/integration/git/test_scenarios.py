@@ -157,33 +157,37 @@ def test_in_a_part_of_a_repository(project: Project, make_host: MakeHost) -> Non
 # Messages about impossible operations
 
 
-def plain(host: Host, said: str) -> None:
-    """The worker has a plain directory, and the report says why."""
+def plain(host: Host, reason: str) -> None:
+    """The worker has a plain directory, and the report names the reason."""
     unchanged = host.untouched()
     ended = host.run(edit("test ! -e .git; echo x > x.txt"))
     assert ended["status"] == "completed", ended
-    assert said in host.final(ended["job_id"])
+    assert reason in host.final(ended["job_id"])
     assert unchanged() == []
 
 
-def test_a_branch_in_the_way_is_said(project: Project, make_host: MakeHost) -> None:
+def test_the_report_names_a_blocking_branch(project: Project, make_host: MakeHost) -> None:
     project.git("branch", "orchestrator")
     plain(make_host(project), "a branch is named 'orchestrator'")
 
 
-def test_a_repository_without_a_commit_is_said(tmp_path: Path, make_host: MakeHost) -> None:
+def test_the_report_names_a_repository_without_a_commit(
+    tmp_path: Path, make_host: MakeHost
+) -> None:
     project = Project(tmp_path / "empty")
     project.git("init", "-q")
     plain(make_host(project), "no commit")
 
 
-def test_a_broken_head_is_said(project: Project, make_host: MakeHost) -> None:
+def test_the_report_names_a_broken_head(project: Project, make_host: MakeHost) -> None:
     (project.path / ".git" / "HEAD").write_text("ref: refs/heads/nothing\n")
     plain(make_host(project), "no commit")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
-def test_a_repository_of_another_user_is_said(project: Project, make_host: MakeHost) -> None:
+def test_the_report_names_a_repository_of_another_user(
+    project: Project, make_host: MakeHost
+) -> None:
     host = make_host(project)
     for parent, directories, files in os.walk(project.path):
         for name in (*directories, *files):
@@ -194,7 +198,7 @@ def test_a_repository_of_another_user_is_said(project: Project, make_host: MakeH
     assert "safe.directory" in host.final(ended["job_id"])
 
 
-def test_a_smudge_filter_that_is_required_and_fails_is_said(
+def test_the_report_names_a_required_smudge_filter_that_fails(
     project: Project, make_host: MakeHost
 ) -> None:
     project.commit({".gitattributes": "*.dat filter=broken\n", "a.dat": "a\n"}, "filtered")
@@ -209,7 +213,7 @@ def test_a_smudge_filter_that_is_required_and_fails_is_said(
     assert host.project.worktrees() == []
 
 
-def test_a_clean_filter_that_is_required_and_fails_is_said(
+def test_the_report_names_a_required_clean_filter_that_fails(
     project: Project, make_host: MakeHost
 ) -> None:
     project.commit({".gitattributes": "*.dat filter=broken\n"}, "filtered")
@@ -271,7 +275,7 @@ def test_a_person_at_work_in_the_checkout_harms_no_job(host: Host, script: str) 
         'echo broken > "$(git -C "$OLDPWD" rev-parse --git-path HEAD)"',
     ],
 )
-def test_a_worktree_that_is_gone_in_mid_job_is_made_anew(host: Host, script: str) -> None:
+def test_a_worktree_that_is_removed_during_a_job_is_recreated(host: Host, script: str) -> None:
     flag = host.project.path.parent / "flag"
     once = f'[ -e "{flag}" ] || {{ touch "{flag}"; {script}; exit 1; }}'
     ended = meanwhile(host, once, retries=1)
@@ -281,7 +285,7 @@ def test_a_worktree_that_is_gone_in_mid_job_is_made_anew(host: Host, script: str
     assert host.project.worktrees() == []
 
 
-def test_one_that_goes_while_its_attempt_is_closed_is_closed_again(
+def test_a_worktree_that_is_removed_while_its_attempt_is_closed_is_closed_again(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, gone = worktrees.repair, []
@@ -314,7 +318,7 @@ def at_first() -> Iterator[Callable[[str, Callable[[], None]], None]]:
     failpoints.arm(None)
 
 
-def test_a_worktree_that_goes_while_its_attempt_is_closed_is_mended(
+def test_a_worktree_that_is_removed_while_its_attempt_is_closed_is_repaired(
     host: Host, at_first: Callable[[str, Callable[[], None]], None]
 ) -> None:
     entries = host.project.path / ".git" / "worktrees"
@@ -324,7 +328,7 @@ def test_a_worktree_that_goes_while_its_attempt_is_closed_is_mended(
     assert "first.txt" in host.project.files(host.record(ended["job_id"])["commit"])
 
 
-def test_a_worktree_that_goes_while_it_is_made_costs_no_attempt(
+def test_a_worktree_that_is_removed_while_it_is_created_costs_no_attempt(
     host: Host, at_first: Callable[[str, Callable[[], None]], None]
 ) -> None:
     entries = host.project.path / ".git" / "worktrees"

@@ -56,19 +56,19 @@ def test_the_base_stays_what_it_was_when_the_job_was_submitted(host: Host) -> No
     assert host.project.git("merge-base", base, f"orchestrator/{job}/result") == base
 
 
-def test_a_base_that_is_not_there_is_refused_in_words(host: Host) -> None:
+def test_an_unknown_base_is_rejected_with_the_reason(host: Host) -> None:
     unchanged = host.untouched()
     for base in ("nothing-like-it", "--help", "HEAD:README.md", "a b", "-", "0" * 40, "é" * 500):
         assert "base" in refused(host.site, edit("true"), base=base), base
     assert unchanged() == []
 
 
-def test_what_cannot_be_had_is_refused(host: Host) -> None:
+def test_a_base_without_a_worktree_or_of_another_commit_is_rejected(host: Host) -> None:
     assert "git: off" in refused(host.site, edit("true"), base="HEAD", git="off")
     host.project.git("branch", "old")
     host.project.commit({"later.txt": "later\n"}, "later")
-    said = refused(host.site, edit("true"), base="old", include_dirty=True)
-    assert "only if the job starts from HEAD" in said
+    detail = refused(host.site, edit("true"), base="old", include_dirty=True)
+    assert "only if the job starts from HEAD" in detail
 
 
 def test_without_a_repository_a_base_is_refused(make_host: MakeHost, tmp_path: Path) -> None:
@@ -127,9 +127,9 @@ def test_landing_waits_until_the_work_is_committed_and_then_merges_cleanly(
     unchanged = host.untouched()
 
     assert host.command("land", job, "--yes") == 1
-    said = capfd.readouterr().err
-    assert "still uncommitted" in said and said.endswith(f"; then: bin/orchestrator land {job}\n")
-    commit = said.partition("; commit first: ")[2].partition("; then: ")[0]
+    error = capfd.readouterr().err
+    assert "still uncommitted" in error and error.endswith(f"; then: bin/orchestrator land {job}\n")
+    commit = error.partition("; commit first: ")[2].partition("; then: ")[0]
     assert host.command("diff", job) == 0
     shown = capfd.readouterr().out
     assert "-mine\n+yours" in shown and "staged" not in shown
@@ -181,16 +181,16 @@ def test_in_the_middle_of_a_merge_there_is_nothing_to_take_along(host: Host) -> 
 @pytest.mark.usefixtures("spawning")
 def test_a_child_job_has_its_workers_files_and_no_other_base(host: Host) -> None:
     script = (
-        'cd "$ORCHESTRATOR_WORKER_DIR"; curl -s -o said -w "%{http_code}" '
+        'cd "$ORCHESTRATOR_WORKER_DIR"; curl -s -o answer -w "%{http_code}" '
         '-H "X-API-Key: $ORCHESTRATOR_API_KEY" -H "Content-Type: application/json" '
         '-d \'{"request": "y", "config": {"base": "HEAD"}}\' '
-        '"$ORCHESTRATOR_API_URL/api/v1/orchestrate"; cat said'
+        '"$ORCHESTRATOR_API_URL/api/v1/orchestrate"; cat answer'
     )
     ended = host.run(edit(script))
     assert "remove base" in str(ended["results"]["tasks"][0]["output"]), ended
 
 
-def test_who_continues_or_lands_on_a_partial_result_reads_what_it_lacks(
+def test_continue_and_land_name_what_a_partial_result_lacks(
     host: Host, capfd: pytest.CaptureFixture[str]
 ) -> None:
     first = host.run(edit("echo a > README.md"), edit("echo b > README.md"), gates="off")

@@ -207,9 +207,9 @@ class Doomed:
 
     def __init__(self, stage: Stage, name: str, mode: Mode, *argv: str) -> None:
         """Start an attempt of a stage. The stage must adopt the attempt to learn its end."""
-        given = [mode, stage.id(name), str(stage.directory), *argv]
+        arguments = [mode, stage.id(name), str(stage.directory), *argv]
         self._server = subprocess.Popen(
-            [sys.executable, str(SERVER), *given], stdout=subprocess.PIPE, cwd=REPOSITORY
+            [sys.executable, str(SERVER), *arguments], stdout=subprocess.PIPE, cwd=REPOSITORY
         )
         assert self._server.stdout is not None
         keeper = int(self._server.stdout.readline())

@@ -90,7 +90,7 @@ def test_the_end_of_a_job_is_signed_and_delivered(site: InProcess, receiver: Rec
     assert got.id == f"msg_{job_id}_{data['seq']}_ci"
 
 
-def test_a_delivery_is_listed_with_what_became_of_it(site: InProcess) -> None:
+def test_a_delivery_is_listed_with_its_result(site: InProcess) -> None:
     job_id = site.run("Do it", [TRUE])["job_id"]
 
     (entry,) = until(lambda: deliveries(site, job_id, "delivered"), "it is delivered")
@@ -295,7 +295,7 @@ def test_the_calls_need_an_admin_and_show_no_secret(site: InProcess) -> None:
     assert not [each for each in (NEW, OLD, TOKEN, "/hook") if each in text]
 
 
-def test_people_are_notified_once_of_what_ended_with_a_need(
+def test_people_are_notified_once_of_a_job_that_ended_with_a_need(
     site: InProcess, receiver: Receiver
 ) -> None:
     question = {"id": "ask", "approve": "Deploy?"}
@@ -314,7 +314,7 @@ def test_people_are_notified_once_of_what_ended_with_a_need(
     assert site.call("POST", f"/jobs/{job_id}/tasks/ask/approve").status_code == 202
     site.wait(job_id)
     (_, ended) = until(
-        lambda: len(found := receiver.about(job_id, "/json")) == 2 and found, "the end is told"
+        lambda: len(found := receiver.about(job_id, "/json")) == 2 and found, "the end is sent"
     )
     assert ended.body["title"] == "Partial: Ship <it>" and not ended.body["needs_you"]
 

@@ -44,7 +44,7 @@ def result(site: ServerProcess, job_id: str) -> list[str]:
     return Project(site.folder / "project").files(f"orchestrator/{job_id}/result")
 
 
-def test_unfinished_jobs_go_on_at_the_new_place(host: ServerProcess, tmp_path: Path) -> None:
+def test_unfinished_jobs_continue_at_the_new_place(host: ServerProcess, tmp_path: Path) -> None:
     before = host.run("before", [edit("echo one > one.txt")])
     go = tmp_path / "go"
     job_id = begun(host, go)
@@ -66,9 +66,7 @@ def test_unfinished_jobs_go_on_at_the_new_place(host: ServerProcess, tmp_path: P
     assert host.run("after", [edit("echo three > three.txt")])["status"] == "completed"
 
 
-def test_a_project_that_is_moved_while_it_is_served_takes_nothing_in(
-    host: ServerProcess, tmp_path: Path
-) -> None:
+def test_a_server_whose_project_was_moved_rejects_jobs(host: ServerProcess, tmp_path: Path) -> None:
     go = tmp_path / "go"
     job_id = begun(host, go)
     old = host.folder
@@ -76,8 +74,8 @@ def test_a_project_that_is_moved_while_it_is_served_takes_nothing_in(
     move(host)
 
     def refused() -> Answer | None:
-        said: dict[str, Any] = requests.get(f"{host.url}/health", timeout=60).json()
-        return None if said["ready"] else said
+        health: dict[str, Any] = requests.get(f"{host.url}/health", timeout=60).json()
+        return None if health["ready"] else health
 
     health = until(refused, "it is noticed")
     assert "was moved" in health["checks"]["place"]

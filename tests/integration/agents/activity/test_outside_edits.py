@@ -18,8 +18,8 @@ def test_a_file_in_the_home_directory_is_named_in_the_reason(
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
     project = Project(tmp_path / "host").begin({"README.md": "hello\n"})
-    given = {"claude_command": str(program), "project_root": str(project.path)}
-    site = make_site(orchestrator=given)
+    settings = {"claude_command": str(program), "project_root": str(project.path)}
+    site = make_site(orchestrator=settings)
     task = {"agent": "claude", "prompt": "x", "env": {"STAND_IN": "writes-elsewhere result"}}
 
     ended = site.run("Write it", [task], gates="off")

@@ -42,7 +42,7 @@ class Rig:
         self.spec = replace(self.spec, **changes)
         (self.control / spec_file.NAME).write_text(spec_file.to_json(self.spec))
         (self.work / "prompt.md").write_text("Build it")
-        given = {
+        spec = {
             "STAND_IN": stand_in,
             "ORCHESTRATOR_WORKER_DIR": str(self.work),
             spec_file.VARIABLE: str(self.control),
@@ -55,7 +55,7 @@ class Rig:
                 stderr=subprocess.STDOUT,
                 text=True,
                 cwd=self.work,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **given, **(environ or {})},
+                env={**os.environ, "PYTHONPATH": str(REPOSITORY), **spec, **(environ or {})},
             )
 
     def run(self, stand_in: str = "answers", **changes: Any) -> tuple[int, str, AgentOutcome]:
@@ -69,7 +69,7 @@ class Rig:
         except subprocess.TimeoutExpired:
             process.kill()
             if self.has_begun():
-                os.kill(self.given()["pid"], signal.SIGKILL)
+                os.kill(self.recorded()["pid"], signal.SIGKILL)
             process.communicate()
             raise
         return process.returncode, log, self.outcome()
@@ -77,7 +77,7 @@ class Rig:
     def outcome(self) -> AgentOutcome:
         return result_file.from_json((self.control / result_file.NAME).read_bytes())
 
-    def given(self) -> dict[str, Any]:
+    def recorded(self) -> dict[str, Any]:
         """Return the stand-in's record of its input; raise OSError or ValueError without one."""
         found: dict[str, Any] = json.loads((self.work / "given.json").read_text())
         return found
@@ -88,7 +88,7 @@ class Rig:
 
     def has_begun(self) -> bool:
         try:
-            return bool(self.given())
+            return bool(self.recorded())
         except (OSError, ValueError):
             return False
 
@@ -98,7 +98,7 @@ class Rig:
         False before the agent has written its pid. If the driver stops the agent before that, the
         driver still waits for the agent's end.
         """
-        return self.has_begun() and is_alive(self.given()["pid"])
+        return self.has_begun() and is_alive(self.recorded()["pid"])
 
     def let_go(self) -> None:
         """Release the waiting stand-in."""

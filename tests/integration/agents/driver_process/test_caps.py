@@ -40,7 +40,7 @@ class Instant:
     #: Content of its stream at that moment; empty: it has begun.
     seen: str
     #: True if it continues after the stop.
-    goes_on: bool = False
+    continues: bool = False
     succeeds: bool = False
 
 
@@ -75,13 +75,13 @@ def begun(site: Site, job_id: str) -> bool:
 
 
 def use_up(site: Site, key: str, **used: float) -> None:
-    def told() -> bool:
+    def report() -> bool:
         try:
             return site.call("POST", "/usage", used, key=key).status_code == 200
         except OSError:
             return False
 
-    until(told, "the server takes the usage")
+    until(report, "the server takes the usage")
 
 
 def check(site: Site, instant: Instant, tmp_path: Path, between: Callable[[], None]) -> None:
@@ -95,13 +95,13 @@ def check(site: Site, instant: Instant, tmp_path: Path, between: Callable[[], No
     between()
     use_up(site, key, output_tokens=CAP)
     until(lambda: site.get(f"/jobs/{job}")["stop_cause"] == "limit", "the job is stopped")
-    if instant.goes_on:
+    if instant.continues:
         (site.directory(job) / "depth_0" / "worker_1" / "go").touch()
     ended = site.wait(job)
 
     subject, other = (_row(ended, number) for number in (0, 1))
-    told = f"{subject}\n{site.log(job, 'worker_1')}"
-    assert (subject["status"] == "success") is instant.succeeds, told
+    details = f"{subject}\n{site.log(job, 'worker_1')}"
+    assert (subject["status"] == "success") is instant.succeeds, details
     assert other["status"] == "failed" and "max_tokens" in other["reason"]
     assert ended["status"] == ("partial" if instant.succeeds else "failed")
     assert f"stopped by max_tokens ({CAP} tokens) of job {job}" in ended["reason"]
@@ -175,7 +175,7 @@ def test_an_overrun_is_at_most_one_step_of_each_running_worker(site: InProcess) 
     assert ended["status"] == "failed"
 
 
-def test_a_job_whose_last_step_passes_the_cap_is_complete_and_says_by_how_much(
+def test_a_job_whose_last_step_exceeds_the_cap_is_complete_and_names_the_excess(
     site: InProcess,
 ) -> None:
     ended = site.run("Build", [claude("words result")], max_cost_usd=0.4)
@@ -183,7 +183,7 @@ def test_a_job_whose_last_step_passes_the_cap_is_complete_and_says_by_how_much(
     assert ended["reason"].startswith("cost cap exceeded: $0.50 of $0.40 (25 % over)")
 
 
-def test_a_retry_goes_on_with_a_larger_cap(site: InProcess) -> None:
+def test_a_retry_runs_with_a_larger_cap(site: InProcess) -> None:
     tasks = [claude("words result", id="a"), claude("words result", id="b", depends_on=["a"])]
     ended = site.run("Build", tasks, max_cost_usd=0.4)
     job = ended["job_id"]

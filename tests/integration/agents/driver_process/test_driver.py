@@ -29,7 +29,7 @@ def rig(tmp_path: Path, program: Path) -> Rig:
     return Rig(tmp_path, spec)
 
 
-def test_what_the_agent_says_is_in_the_log_and_its_answer_in_the_record(rig: Rig) -> None:
+def test_the_log_has_the_agents_messages_and_the_record_its_answer(rig: Rig) -> None:
     code, log, outcome = rig.run()
 
     assert code == 0
@@ -38,7 +38,7 @@ def test_what_the_agent_says_is_in_the_log_and_its_answer_in_the_record(rig: Rig
     assert "> Write" in log
     assert "$0.5000" in log
     assert outcome.usage.cost_usd == 0.5
-    assert rig.given()["prompt"] == "Build it"
+    assert rig.recorded()["prompt"] == "Build it"
 
 
 def test_the_raw_stream_is_kept(rig: Rig) -> None:
@@ -51,15 +51,15 @@ def test_the_raw_stream_is_kept(rig: Rig) -> None:
 def test_keys_are_masked_in_the_files_of_an_attempt(rig: Rig) -> None:
     key = "sk-the-secret-of-the-user"
 
-    rig.end(rig.start("tells-key answers-key", {"ANTHROPIC_API_KEY": key}))
+    rig.end(rig.start("prints-key answers-key", {"ANTHROPIC_API_KEY": key}))
 
-    kept = (rig.control / log_writers.STREAM_NAME).read_text()
-    assert len(kept.splitlines()) == 2
-    for text in (kept, (rig.control / result_file.NAME).read_text()):
+    stream = (rig.control / log_writers.STREAM_NAME).read_text()
+    assert len(stream.splitlines()) == 2
+    for text in (stream, (rig.control / result_file.NAME).read_text()):
         assert key not in text and "***" in text
 
 
-def test_an_agent_that_does_not_end_after_its_last_word_is_stopped_and_has_succeeded(
+def test_an_agent_that_does_not_end_after_its_answer_is_stopped_and_has_succeeded(
     rig: Rig,
 ) -> None:
     code, log, outcome = rig.run("answers hangs", finish_seconds=0.5)
@@ -70,7 +70,7 @@ def test_an_agent_that_does_not_end_after_its_last_word_is_stopped_and_has_succe
     assert not rig.agent_runs()
 
 
-def test_a_silent_agent_is_taken_for_hung(rig: Rig) -> None:
+def test_a_silent_agent_counts_as_hung(rig: Rig) -> None:
     code, _, outcome = rig.run("hangs", stall_seconds=0.5)
 
     assert code == 1
@@ -85,7 +85,7 @@ def test_a_program_that_reads_all_of_its_input_first_gets_its_end(rig: Rig) -> N
     assert (code, outcome.text) == (0, "the answer")
 
 
-def test_an_agent_that_waits_long_for_a_rate_limit_leaves_the_waiting_to_the_server(
+def test_an_agent_that_waits_long_for_a_rate_limit_is_stopped(
     rig: Rig,
 ) -> None:
     code, _, outcome = rig.run("is-limited hangs", pause_seconds=0.5)
@@ -94,7 +94,7 @@ def test_an_agent_that_waits_long_for_a_rate_limit_leaves_the_waiting_to_the_ser
     assert not rig.agent_runs()
 
 
-def test_opencode_tells_of_a_rate_limit_in_its_log_only(rig: Rig) -> None:
+def test_opencode_reports_a_rate_limit_only_in_its_log(rig: Rig) -> None:
     code, log, outcome = rig.run("logs-a-limit hangs", tool="opencode", pause_seconds=0.5)
 
     assert (code, outcome.error_class) == (1, ErrorClass.RATE_LIMIT)
@@ -108,7 +108,7 @@ def test_an_agent_that_got_over_a_rate_limit_may_think_for_long(rig: Rig) -> Non
     assert (code, outcome.text) == (0, "the answer")
 
 
-def test_an_agent_that_is_heard_of_is_not_taken_for_hung(rig: Rig) -> None:
+def test_an_agent_with_output_does_not_count_as_hung(rig: Rig) -> None:
     code, _, outcome = rig.run("ten-steps answers", stall_seconds=20)
 
     assert (code, outcome.error_class) == (0, ErrorClass.NONE)
@@ -119,7 +119,7 @@ def test_an_agent_that_is_heard_of_is_not_taken_for_hung(rig: Rig) -> None:
     [CallLimits(max_steps=3), CallLimits(max_tokens=200)],
     ids=["steps", "tokens"],
 )
-def test_an_agent_that_uses_more_than_it_may_is_stopped(rig: Rig, limits: CallLimits) -> None:
+def test_an_agent_that_exceeds_its_limit_is_stopped(rig: Rig, limits: CallLimits) -> None:
     code, _, outcome = rig.run("steps", limits=limits)
 
     assert code == 1
@@ -135,9 +135,9 @@ def test_a_step_that_reaches_a_limit_may_be_the_last(rig: Rig) -> None:
     assert (code, outcome.text) == (0, "the answer")
 
 
-def test_a_stop_after_the_last_word_is_no_failure_of_the_work(rig: Rig) -> None:
+def test_a_stop_after_the_answer_is_no_failure_of_the_work(rig: Rig) -> None:
     process = rig.start("words result hangs", finish_seconds=60.0)
-    until(lambda: "result" in rig.stream(), "it has said its last word")
+    until(lambda: "result" in rig.stream(), "it has printed its answer")
 
     stop(process)
     code, _, outcome = rig.end(process)
@@ -146,16 +146,18 @@ def test_a_stop_after_the_last_word_is_no_failure_of_the_work(rig: Rig) -> None:
     assert not rig.agent_runs()
 
 
-def test_a_stop_after_the_last_word_and_the_servers_stop_is_no_failure_of_the_work(
+def test_a_stop_after_the_answer_and_the_servers_stop_is_no_failure_of_the_work(
     rig: Rig,
 ) -> None:
     behaviour = "words waits result hangs"
     with server(b'{"stop": "its job has used its tokens", "capped": true}') as (url, handler):
         process = rig.start(behaviour, environ=with_server(url), finish_seconds=300.0, **PATIENT)
-        until(lambda: handler.told, "its step is told")
+        until(lambda: handler.reported, "its step is reported")
         rig.let_go()
         # One call at a time: the answer to the first call has arrived by then.
-        until(lambda: len(handler.told) > 1 and "result" in rig.stream(), "its last word is told")
+        until(
+            lambda: len(handler.reported) > 1 and "result" in rig.stream(), "its answer is reported"
+        )
 
         stop(process)
         code, _, outcome = rig.end(process)
@@ -163,7 +165,7 @@ def test_a_stop_after_the_last_word_and_the_servers_stop_is_no_failure_of_the_wo
     assert (code, outcome.error_class, outcome.text) == (0, ErrorClass.NONE, "the answer")
 
 
-def test_a_stop_between_the_last_step_and_the_last_word_waits_for_it(rig: Rig) -> None:
+def test_a_stop_between_the_last_step_and_the_answer_waits_for_the_answer(rig: Rig) -> None:
     process = rig.start("words waits a-moment result", **PATIENT)
     until(lambda: "another step" in rig.stream(), "it has taken its last step")
 
@@ -184,7 +186,7 @@ def test_a_stop_while_a_tool_runs_waits_for_nothing(rig: Rig) -> None:
     assert (code, outcome.error_class) == (143, ErrorClass.KILLED)
 
 
-def test_a_step_after_the_stop_ends_it(rig: Rig) -> None:
+def test_a_step_after_the_stop_ends_the_agent(rig: Rig) -> None:
     process = rig.start("words waits steps", **PATIENT)
     until(lambda: "another step" in rig.stream(), "it has taken a step")
 
@@ -195,20 +197,20 @@ def test_a_step_after_the_stop_ends_it(rig: Rig) -> None:
     assert not outcome.succeeded
 
 
-def test_under_a_limit_every_step_is_told_at_once(rig: Rig) -> None:
+def test_under_a_limit_every_step_is_reported_at_once(rig: Rig) -> None:
     with server(b'{"stop": "", "capped": true}') as (url, handler):
-        process = rig.start("steps-when-told result", environ=with_server(url))
+        process = rig.start("steps-one-by-one result", environ=with_server(url))
         for number in range(1, 11):
-            until(lambda number=number: number in steps(handler), f"step {number} is told")
-            (rig.work / f"told-{number}").touch()
+            until(lambda number=number: number in steps(handler), f"step {number} is reported")
+            (rig.work / f"reported-{number}").touch()
         code, _, _ = rig.end(process)
     assert code == 0
 
 
-def test_what_a_server_did_not_hear_it_is_told_again(rig: Rig) -> None:
+def test_usage_that_did_not_reach_the_server_is_reported_again(rig: Rig) -> None:
     with server(b"not json") as (url, handler):
         process = rig.start("words hangs", environ=with_server(url), stall_seconds=60.0)
-        until(lambda: len(handler.told) >= 2, "it is told again")
+        until(lambda: len(handler.reported) >= 2, "it is reported again")
         stop(process)
         rig.end(process)
     assert steps(handler) == {1}
@@ -234,7 +236,7 @@ def test_a_stop_of_the_driver_stops_the_agent(rig: Rig, stand_in: str) -> None:
     assert not rig.agent_runs()
 
 
-def test_exit_code_0_is_no_success_when_the_agent_says_that_it_failed(rig: Rig) -> None:
+def test_exit_code_0_is_no_success_if_the_agent_reports_a_failure(rig: Rig) -> None:
     code, log, outcome = rig.run("error")
 
     assert code == 1
@@ -249,7 +251,7 @@ def test_an_exit_code_after_a_whole_result_is_a_note(rig: Rig) -> None:
     assert outcome.note == "exit code 3, although the agent reported a result"
 
 
-def test_an_exit_code_without_a_result_is_no_success_whatever_was_said(rig: Rig) -> None:
+def test_an_exit_code_without_a_result_is_no_success_in_spite_of_messages(rig: Rig) -> None:
     code, _, outcome = rig.run("words exit-3")
 
     assert (code, outcome.error_class) == (1, ErrorClass.INTERNAL)
@@ -277,11 +279,11 @@ def test_a_flood_of_output_is_read_to_its_end(rig: Rig) -> None:
     code, _, outcome = rig.run("floods answers", stream_bytes=1_000_000)
 
     assert (code, outcome.text) == (0, "the answer")
-    kept = (rig.control / log_writers.STREAM_NAME).stat().st_size
-    assert 1_000_000 <= kept < 1_001_000
+    size = (rig.control / log_writers.STREAM_NAME).stat().st_size
+    assert 1_000_000 <= size < 1_001_000
 
 
-def test_a_process_that_the_agent_leaves_behind_keeps_nobody_waiting(rig: Rig) -> None:
+def test_a_leftover_process_of_the_agent_does_not_delay_the_end(rig: Rig) -> None:
     code, _, outcome = rig.run("leaves-one answers")
     left = int((rig.work / "left.pid").read_text())
     os.kill(left, 9)  # a driver alone has no shim above it, which would do this
@@ -309,7 +311,7 @@ def test_the_agent_finds_orchestrator_in_a_login_shell(
     assert outcome.text == str(bin / "orchestrator")
 
 
-def test_a_broken_spec_is_told_in_one_line(rig: Rig) -> None:
+def test_a_broken_spec_is_reported_in_one_line(rig: Rig) -> None:
     process = rig.start(tool="nonsense")
     log, _ = process.communicate(timeout=60)
 
@@ -322,13 +324,13 @@ def test_a_broken_spec_is_told_in_one_line(rig: Rig) -> None:
 
 
 class Server(BaseHTTPRequestHandler):
-    told: ClassVar[list[tuple[str, dict[str, Any]]]]
+    reported: ClassVar[list[tuple[str, dict[str, Any]]]]
     answer: ClassVar[bytes]
     status: ClassVar[int]
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.told.append((self.path, {"key": self.headers["X-API-Key"], **body}))
+        self.reported.append((self.path, {"key": self.headers["X-API-Key"], **body}))
         self.send_response(self.status)
         self.send_header("Content-Length", str(len(self.answer)))
         self.end_headers()
@@ -339,7 +341,7 @@ class Server(BaseHTTPRequestHandler):
 
 @contextmanager
 def server(answer: bytes, status: int = 200) -> Iterator[tuple[str, type[Server]]]:
-    handler = type("Handler", (Server,), {"told": [], "answer": answer, "status": status})
+    handler = type("Handler", (Server,), {"reported": [], "answer": answer, "status": status})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
         thread = threading.Thread(target=listening.serve_forever, daemon=True)
         thread.start()
@@ -351,39 +353,39 @@ def server(answer: bytes, status: int = 200) -> Iterator[tuple[str, type[Server]
 
 
 def steps(handler: type[Server]) -> set[int]:
-    return {each["steps"] for _, each in handler.told}
+    return {each["steps"] for _, each in handler.reported}
 
 
 def with_server(url: str) -> dict[str, str]:
     return {"ORCHESTRATOR_API_URL": url, "ORCHESTRATOR_API_KEY": "the-workers-key"}
 
 
-def test_the_server_is_told_what_was_used(rig: Rig) -> None:
+def test_the_usage_is_reported_to_the_server(rig: Rig) -> None:
     with server(b'{"stop": ""}') as (url, handler):
         _, _, outcome = rig.run(environ=with_server(url))
 
-    path, last = handler.told[-1]
+    path, last = handler.reported[-1]
     assert (path, last["key"]) == ("/api/v1/usage", "the-workers-key")
     assert last["cost_usd"] == outcome.usage.cost_usd == 0.5
     assert last["input_tokens"] == outcome.usage.input_tokens
 
 
-def test_the_outcome_is_kept_before_the_server_is_told_the_total(rig: Rig) -> None:
+def test_the_outcome_is_stored_before_the_total_is_reported(rig: Rig) -> None:
     """A driver may be killed while it waits for the server's answer. The outcome is stored by
     then.
     """
-    kept: list[bool] = []
+    is_stored: list[bool] = []
     with server(b"{}") as (url, handler):
-        told = handler.do_POST
+        do_post = handler.do_POST
 
         def note(self: Server) -> None:
-            kept.append((rig.control / result_file.NAME).exists())
-            told(self)
+            is_stored.append((rig.control / result_file.NAME).exists())
+            do_post(self)
 
         handler.do_POST = note  # type: ignore[method-assign]
         rig.run(environ=with_server(url))
 
-    assert kept[-1]
+    assert is_stored[-1]
 
 
 def test_the_server_may_stop_an_agent(rig: Rig) -> None:
@@ -396,7 +398,7 @@ def test_the_server_may_stop_an_agent(rig: Rig) -> None:
     assert not rig.agent_runs()
 
 
-def test_who_goes_beyond_its_limit_is_not_spared_by_the_servers_word(rig: Rig) -> None:
+def test_an_agent_beyond_its_limit_is_stopped_although_the_server_has_stopped_it(rig: Rig) -> None:
     limits = CallLimits(max_steps=30)
     with server(b'{"stop": "max_steps of the task"}') as (url, _):
         _, _, outcome = rig.run("steps", environ=with_server(url), limits=limits, **PATIENT)
@@ -416,7 +418,7 @@ def test_an_agent_that_ends_by_itself_is_not_stopped_by_the_server(rig: Rig) -> 
 def test_an_agent_whose_child_jobs_are_at_work_may_be_silent(rig: Rig) -> None:
     with server(b'{"stop": "", "waiting": true}') as (url, handler):
         process = rig.start("hangs", environ=with_server(url), stall_seconds=0.3)
-        until(lambda: len(handler.told) >= 3 or process.poll() is not None, "it is asked often")
+        until(lambda: len(handler.reported) >= 3 or process.poll() is not None, "it is asked often")
         went_on = process.poll() is None
         handler.answer = b'{"stop": "", "waiting": false}'
         _, _, outcome = rig.end(process)
@@ -439,7 +441,7 @@ def test_a_server_that_knows_no_such_call_does_no_harm(
     assert (code, outcome.text) == (0, "the answer")
 
 
-def test_a_server_that_is_gone_does_no_harm(rig: Rig) -> None:
+def test_a_server_that_has_exited_does_no_harm(rig: Rig) -> None:
     code, _, outcome = rig.run(environ=with_server("http://127.0.0.1:9"))
 
     assert (code, outcome.text) == (0, "the answer")
@@ -455,7 +457,7 @@ def test_a_login_of_the_user_works_in_the_isolated_configuration(rig: Rig, nobod
 
     rig.run("renews-login result")
 
-    own = rig.given()["environ"]["CLAUDE_CONFIG_DIR"]
+    own = rig.recorded()["environ"]["CLAUDE_CONFIG_DIR"]
     assert own.startswith(str(rig.control))
     assert (rig.work / "login.seen").read_text() == '{"token": "old"}'
     # The stand-in replaced the link by a new file, as tools do that renew a token.

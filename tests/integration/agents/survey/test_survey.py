@@ -62,8 +62,8 @@ class Ended:
     """A survey worker that has ended."""
 
     code: int
-    said: str
-    complained: str
+    output: str
+    errors: str
     directory: Path
 
     @property
@@ -149,10 +149,10 @@ _SAME = (
 
 def test_a_survey_of_flask_counts_names_and_explains_itself(tmp_path: Path) -> None:
     ended = run_survey(Path(flask.__file__).parent, tmp_path / "worker")
-    assert (ended.code, ended.complained) == (0, "")
+    assert (ended.code, ended.errors) == (0, "")
     result = ended.result
     assert result["schema"] == 1 and "built" not in result
-    lines = ended.said.splitlines()
+    lines = ended.output.splitlines()
     assert lines[0].startswith("surveying the project: ")
     totals = result["totals"]
     assert lines[-1].startswith(
@@ -170,11 +170,11 @@ def test_the_result_of_recursion_equals_that_of_one_worker(
 ) -> None:
     alone = run_survey(large_project, tmp_path / "alone")
     shared = run_survey(large_project, tmp_path / "shared", **recursion)
-    assert (alone.code, shared.code) == (0, 0), shared.complained
+    assert (alone.code, shared.code) == (0, 0), shared.errors
     assert {name: alone.result[name] for name in _SAME} == {
         name: shared.result[name] for name in _SAME
     }
-    assert alone.said.splitlines()[-1] == shared.said.splitlines()[-1]
+    assert alone.output.splitlines()[-1] == shared.output.splitlines()[-1]
     spawned = _spawned(recursion)
     assert [(request, depth) for request, _, depth in spawned] == [
         ("Survey the parts of the project", "0"),
@@ -190,11 +190,11 @@ def test_at_the_last_depth_a_worker_surveys_everything_itself(
 ) -> None:
     ended = run_survey(large_project, tmp_path / "w", **recursion | {"ORCHESTRATOR_DEPTH": "3"})
     assert ended.code == 0 and _spawned(recursion) == []
-    assert "without child jobs: the maximum depth of child jobs is reached (3)" in ended.said
+    assert "without child jobs: the maximum depth of child jobs is reached (3)" in ended.output
 
 
 @pytest.mark.parametrize("exit_code", [2, 4, 5, 7])
-def test_a_refused_child_job_is_surveyed_here_and_said(
+def test_the_part_of_a_rejected_child_job_is_surveyed_here_with_a_note(
     tmp_path: Path, large_project: Path, recursion: dict[str, str], exit_code: int
 ) -> None:
     ended = run_survey(
@@ -202,7 +202,7 @@ def test_a_refused_child_job_is_surveyed_here_and_said(
     )
     assert ended.code == 0
     reason = f"`orchestrator spawn` ended with exit code {exit_code}"
-    assert f"the project is surveyed without a child job: {reason}\n" in ended.said
+    assert f"the project is surveyed without a child job: {reason}\n" in ended.output
     alone = run_survey(large_project, tmp_path / "alone")
     assert {name: alone.result[name] for name in _SAME} == {
         name: ended.result[name] for name in _SAME
@@ -215,7 +215,7 @@ def test_a_part_whose_worker_failed_is_named_and_the_survey_fails(
 ) -> None:
     ended = run_survey(large_project, tmp_path / "w", **recursion | {"STAND_IN_BREAKS": "lib"})
     assert ended.code == 1
-    assert ended.complained.splitlines()[-1] == "survey: missing or incomplete: lib (failed)"
+    assert ended.errors.splitlines()[-1] == "survey: missing or incomplete: lib (failed)"
     assert "This survey is not complete" in ended.report and "- `lib`: failed" in ended.report
     assert not [row for row in ended.result["modules"] if row["path"].startswith("lib/")]
     assert [row for row in ended.result["modules"] if row["path"].startswith("app/")]
@@ -226,7 +226,7 @@ def test_a_child_job_that_ends_without_a_status_leaves_its_parts_missing(
 ) -> None:
     ended = run_survey(large_project, tmp_path / "w", **recursion | {"STAND_IN_EXIT": "130"})
     assert ended.code == 1
-    assert "missing or incomplete: app (unknown)" in ended.complained
+    assert "missing or incomplete: app (unknown)" in ended.errors
 
 
 def test_files_limit_the_survey(tmp_path: Path, large_project: Path) -> None:
@@ -237,10 +237,10 @@ def test_files_limit_the_survey(tmp_path: Path, large_project: Path) -> None:
         "lib/deep/m.py",
         "lib/x.js",
     ]
-    assert ended.said.startswith("surveying app/*, lib: 4 files")
+    assert ended.output.startswith("surveying app/*, lib: 4 files")
 
 
-def test_a_request_to_build_says_that_nothing_was_built_and_what_it_concerns(
+def test_a_request_to_build_states_that_nothing_was_built_and_lists_matches(
     tmp_path: Path,
 ) -> None:
     task = {
@@ -260,7 +260,7 @@ def test_a_request_to_build_says_that_nothing_was_built_and_what_it_concerns(
     )
     ended = run_survey(project, tmp_path / "w", task)
     assert ended.code == 0
-    assert NOTHING_BUILT in ended.said and NOTHING_BUILT in ended.report[:700]
+    assert NOTHING_BUILT in ended.output and NOTHING_BUILT in ended.report[:700]
     assert ended.result["built"] is False
     assert [row["path"] for row in ended.result["matches"]] == ["auth/tokens.py", "shop.py"]
     assert "`imports auth`" in ended.report and "`defines check_token`" in ended.report
@@ -299,13 +299,13 @@ def mixed_project(tmp_path: Path) -> Path:
 NOT_INSTALLED = "install the grammars"
 
 
-def test_without_grammars_all_files_are_counted_and_the_result_says_what_is_missing(
+def test_without_grammars_all_files_are_counted_and_the_result_names_what_is_missing(
     tmp_path: Path, mixed_project: Path, no_grammars: dict[str, str]
 ) -> None:
     whole = run_survey(mixed_project, tmp_path / "whole")
     plain = run_survey(mixed_project, tmp_path / "plain", **no_grammars)
 
-    assert (plain.code, plain.complained) == (0, "")
+    assert (plain.code, plain.errors) == (0, "")
     for name in ("totals", "languages", "directories", "modules", "todos", "config_files"):
         assert plain.result[name] == whole.result[name], name
     assert not [row for row in plain.result["symbols"] if row["path"].startswith(("cmd", "web"))]
@@ -313,7 +313,7 @@ def test_without_grammars_all_files_are_counted_and_the_result_says_what_is_miss
     [python] = [row for row in plain.result["symbols"] if row["path"] == "app.py"]
     assert python["name"] == "run"
     # Once for the reader, and once in the log; programs get the list.
-    assert plain.report.count(NOT_INSTALLED) == plain.said.count(NOT_INSTALLED) == 1
+    assert plain.report.count(NOT_INSTALLED) == plain.output.count(NOT_INSTALLED) == 1
     assert "`./install.sh --grammars`" in plain.report
     assert {"Go", "JavaScript"} <= set(plain.result["unparsed"])
     assert (NOT_INSTALLED in whole.report, whole.result["unparsed"]) == (False, [])
@@ -345,14 +345,14 @@ def test_without_grammars_a_request_to_build_is_matched_by_paths(
 
 
 @pytest.mark.nightly
-def test_what_child_jobs_could_not_read_is_said_once_in_the_whole_result(
+def test_files_that_child_jobs_could_not_parse_are_named_once_in_the_result(
     tmp_path: Path,
     large_project: Path,
     recursion: dict[str, str],
     no_grammars: dict[str, str],
 ) -> None:
     ended = run_survey(large_project, tmp_path / "w", **recursion | no_grammars)
-    assert (ended.code, len(_spawned(recursion))) == (0, 2), ended.complained
+    assert (ended.code, len(_spawned(recursion))) == (0, 2), ended.errors
     assert ended.result["unparsed"] == ["JavaScript"]
     assert ended.report.count(NOT_INSTALLED) == 1
 
@@ -421,7 +421,7 @@ def test_hostile_names_and_texts_stay_text(tmp_path: Path) -> None:
     plant(project, {"package.json": f'{{"name": "x", "scripts": {scripts}}}'})
     (project / os.fsdecode(b"bad-\xff.py")).write_bytes(b"x = 1\n")
     ended = run_survey(project, tmp_path / "w")
-    assert ended.code == 0, ended.complained
+    assert ended.code == 0, ended.errors
     html = MarkdownIt("commonmark").enable("table").render(ended.report)
     for tag in ("<script", "<img", "<b>", "<a ", "<em>", "onerror=alert(1)>"):
         assert tag not in html
@@ -432,7 +432,7 @@ def test_hostile_names_and_texts_stay_text(tmp_path: Path) -> None:
     assert len(rows) == len(HOSTILE) and all(row.count("<td") == 4 for row in rows)
 
 
-def test_what_an_earlier_attempt_left_is_not_kept(tmp_path: Path) -> None:
+def test_files_of_an_earlier_attempt_are_removed(tmp_path: Path) -> None:
     plant(tmp_path / "w", {"result.json": "{}", "output.md": "old"})
     ended = run_survey(tmp_path, tmp_path / "w", PLAIN | {"files": ["missing"]})
     assert ended.code == 1
@@ -443,4 +443,4 @@ def test_an_empty_project_is_surveyed(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     ended = run_survey(tmp_path / "empty", tmp_path / "w")
     assert ended.code == 0
-    assert ended.said.splitlines()[-1] == "surveyed 0 files, 0 lines of code in 0 languages"
+    assert ended.output.splitlines()[-1] == "surveyed 0 files, 0 lines of code in 0 languages"

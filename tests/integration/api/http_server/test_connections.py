@@ -82,8 +82,8 @@ def test_a_half_sent_head_ends_the_connection(
     server: HttpServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with ExitStack() as stack:
-        kept = stack.enter_context(Connection(server))
-        assert kept.json("GET", "/health")["ready"] is True
+        connection = stack.enter_context(Connection(server))
+        assert connection.json("GET", "/health")["ready"] is True
         silent = stack.enter_context(Connection(server)).socket
         slow = half(server, stack)
         stop = threading.Event()
@@ -95,7 +95,7 @@ def test_a_half_sent_head_ends_the_connection(
         answer = answered(slow)
         assert answer.startswith(b"HTTP/1.1 408 ") and b"application/problem+json" in answer
         # A connection that sent a request before, and waits between two requests, stays.
-        assert kept.json("GET", "/health")["ready"] is True
+        assert connection.json("GET", "/health")["ready"] is True
 
 
 def asking(server: HttpServer) -> int:

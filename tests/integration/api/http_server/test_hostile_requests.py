@@ -131,7 +131,7 @@ def test_only_json_in_utf_8_is_taken(server: HttpServer, header: str) -> None:
 
 
 @pytest.mark.parametrize("charset", ["", "; charset=utf-8", "; charset=UTF-8", '; charset="utf-8"'])
-def test_json_may_say_that_it_is_utf_8(server: HttpServer, charset: str) -> None:
+def test_json_may_name_its_charset_utf_8(server: HttpServer, charset: str) -> None:
     assert spoken(server, post(JSON + charset, body=a_request("\u00e9")))[0] == 202
 
 
@@ -230,5 +230,5 @@ def test_a_body_with_two_ends_is_refused_with_what_follows(server: HttpServer) -
     follows = b"0\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with Connection(server) as connection:
         connection.socket.sendall(post(JSON, *TWO_ENDS, body=follows))
-        said = connection.socket.makefile("rb").read()
-    assert said.startswith(b"HTTP/1.1 400 ") and said.count(b"HTTP/1.1 ") == 1
+        response = connection.socket.makefile("rb").read()
+    assert response.startswith(b"HTTP/1.1 400 ") and response.count(b"HTTP/1.1 ") == 1

@@ -116,9 +116,11 @@ def front(
     api = {"host": "127.0.0.1", "trusted_proxies": ["127.0.0.1"], "allowed_hosts": [NAME]}
     app = f"http://app.example.org:{free_port()}"
     server = make_server(api={**api, "api_key": KEY, "allowed_origins": [app]})
-    said = until(lambda: re.findall(r"serving at http://(\S+) ", server.output()), "the start line")
+    addresses = until(
+        lambda: re.findall(r"serving at http://(\S+) ", server.output()), "the start line"
+    )
     port = free_port()
-    command = COMMANDS[program](tmp_path, port, said[-1])
+    command = COMMANDS[program](tmp_path, port, addresses[-1])
     home = {**os.environ, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path)}
     log = (tmp_path / "proxy.log").open("wb")
     process = subprocess.Popen(command, env=home, stdout=log, stderr=log)

@@ -184,7 +184,7 @@ def test_the_largest_allowed_body_is_read_and_one_byte_more_is_not(
     assert server.wait(10)
 
 
-def test_the_server_does_not_say_what_it_is(server: HttpServer) -> None:
+def test_the_server_does_not_name_its_software(server: HttpServer) -> None:
     with Connection(server) as client:
         client.ask("GET", "/health")
         _, headers = client.head()

@@ -78,13 +78,15 @@ def test_hostile_lines_are_refused_and_the_next_is_answered(stdio: Stdio) -> Non
         assert stdio.ask(ping(number))["id"] == number
 
 
-def test_more_than_the_server_takes_is_told(stdio: Stdio) -> None:
+def test_a_request_beyond_the_limit_is_an_error_with_the_limit(stdio: Stdio) -> None:
     large = stdio.ask(call("orchestrate", request="x" * 300_000))
 
     assert "at most 200000 characters" in text_of(large, is_error=True)
 
 
-def test_a_wrong_key_is_told(server: HttpServer, start: Callable[[dict[str, str]], Stdio]) -> None:
+def test_a_wrong_key_is_an_error(
+    server: HttpServer, start: Callable[[dict[str, str]], Stdio]
+) -> None:
     one = start(environment(server.url, ORCHESTRATOR_API_KEY="wrong"))
 
     assert "invalid API key" in text_of(one.ask(call("status")), is_error=True)
@@ -103,7 +105,7 @@ def test_the_end_of_the_input_waits_for_open_calls(stdio: Stdio, service: FakeSe
     assert stdio.process.wait(30) == 0
 
 
-def test_it_ends_when_nobody_reads_any_more(stdio: Stdio, service: FakeService) -> None:
+def test_it_ends_when_its_reader_has_exited(stdio: Stdio, service: FakeService) -> None:
     job_id = json.loads(text_of(stdio.ask(call("orchestrate", request="x"))))["job_id"]
     stdio.send(call("wait", 2, job_id=job_id))
     assert stdio.ask(ping(3))["id"] == 3
@@ -190,7 +192,7 @@ def test_a_job_is_started_once_though_its_answer_was_lost(
     assert len(service.submitted) == 1
 
 
-def test_without_a_server_it_says_what_to_type(
+def test_without_a_server_the_error_names_the_command_to_start_one(
     tmp_path: Path, start: Callable[[dict[str, str]], Stdio]
 ) -> None:
     folder = tmp_path / "the product"

@@ -52,7 +52,7 @@ def read_in_background(stream: Events) -> tuple[threading.Thread, list[dict[str,
     return thread, found
 
 
-def test_waitress_still_has_inside_what_the_handoff_leans_on() -> None:
+def test_waitress_still_has_the_internals_that_the_handoff_uses() -> None:
     channel = waitress.channel.HTTPChannel
     assert channel.total_outbufs_len == 0
     assert callable(channel.check_client_disconnected)
@@ -155,7 +155,7 @@ def test_a_long_history_comes_whole(server: HttpServer, service: FakeService, jo
     stream.close()
 
 
-def test_a_retried_job_goes_on_streaming(
+def test_the_stream_of_a_retried_job_continues(
     server: HttpServer, service: FakeService, job: Job
 ) -> None:
     caller = service.callers.of_key(KEY)
@@ -251,14 +251,14 @@ def test_descriptors_return_after_many_streams(
 
 def settled_descriptors() -> int:
     """Return the number of descriptors once it has been stable for a moment."""
-    seen: list[int] = []
+    counts: list[int] = []
 
     def settled() -> bool:
-        seen.append(descriptors())
-        return len(seen) > 20 and len(set(seen[-20:])) == 1
+        counts.append(descriptors())
+        return len(counts) > 20 and len(set(counts[-20:])) == 1
 
     eventually(settled, "descriptors settle")
-    return seen[-1]
+    return counts[-1]
 
 
 def test_a_stream_follows_other_requests_on_the_same_connection(

@@ -263,10 +263,12 @@ def test_progress_is_json_and_resumes(tasks: Tasks, tmp_path: Path) -> None:
     assert names[0] == "connected"
     assert names[-1] == "task_complete"
     assert events[-1][2]["status"] == "completed"
-    told = [(data["cli_name"], data["status"]) for _, name, data in events if name == "progress"]
-    assert told[0] == ("absent", "failed")
-    assert told[1] == ("claude_code", "working")
-    assert told[-1] == ("claude_code", "done")
+    statuses = [
+        (data["cli_name"], data["status"]) for _, name, data in events if name == "progress"
+    ]
+    assert statuses[0] == ("absent", "failed")
+    assert statuses[1] == ("claude_code", "working")
+    assert statuses[-1] == ("claude_code", "done")
     done = events[-2]
     assert done[2]["session_id"] == f"task-{task_id}-claude_code"
     assert done[2]["files_modified"] == ["n.txt"]

@@ -21,7 +21,7 @@ def command(site: Site, *arguments: str) -> int:
     return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
-def told(capfd: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
+def actions_of(capfd: pytest.CaptureFixture[str]) -> dict[str, tuple[str, str]]:
     files: list[dict[str, Any]] = json.loads(capfd.readouterr().out)["files"]
     return {each["path"]: (each["action"], each["worker_id"]) for each in files}
 
@@ -43,7 +43,7 @@ def test_files_of_workers_come_into_the_project(
     capfd.readouterr()
 
     assert command(site, "apply", job, "--dry-run", "--take", "worker_2", "--json") == 6
-    plan = told(capfd)
+    plan = actions_of(capfd)
     assert plan["a.txt"] == ("new", "worker_2"), plan
     assert plan["src/b.txt"] == ("overwrite", "worker_1")
     assert plan["same.txt"] == ("same", "worker_1")
@@ -52,16 +52,16 @@ def test_files_of_workers_come_into_the_project(
     assert not (project / "a.txt").exists()
 
     assert command(site, "apply", job, "--take", "worker_2") == 1
-    said = capfd.readouterr().err
-    assert "overwrite src/b.txt" in said
-    assert f": bin/orchestrator apply {job} --take worker_2 --yes\n" in said
+    error = capfd.readouterr().err
+    assert "overwrite src/b.txt" in error
+    assert f": bin/orchestrator apply {job} --take worker_2 --yes\n" in error
     assert (project / "src" / "b.txt").read_text() == "mine\n"
 
     assert command(site, "apply", job, "--take", "worker_2", "--dry-run") == 6
     assert f"2 files would be copied to {project}" in capfd.readouterr().err
 
     assert command(site, "apply", job, "--take", "worker_2", "--yes", "--json") == 6
-    assert told(capfd) == plan
+    assert actions_of(capfd) == plan
     assert (project / "a.txt").read_text() == "A\n"
     assert os.access(project / "a.txt", os.X_OK)
     assert (project / "src" / "b.txt").read_text() == "b\n"
@@ -85,7 +85,7 @@ def test_links_and_files_that_are_not_listed_are_refused_by_name(
     assert "worker_1 has more than 2 files; only the first 2 are listed; copy the " in read.err
 
 
-def test_no_worker_s_file_replaces_another_s_until_a_person_says_so(
+def test_different_versions_of_a_file_need_a_choice(
     site: InProcess, capfd: pytest.CaptureFixture[str]
 ) -> None:
     project = site.folder / "project"
@@ -98,9 +98,9 @@ def test_no_worker_s_file_replaces_another_s_until_a_person_says_so(
 
     assert command(site, "apply", job, "--yes") == 6
 
-    said = capfd.readouterr().out
-    assert "refused both.txt: worker_1, worker_2 made different versions" in said
-    assert f"bin/orchestrator apply {job} --take worker_2" in said
+    output = capfd.readouterr().out
+    assert "refused both.txt: worker_1, worker_2 made different versions" in output
+    assert f"bin/orchestrator apply {job} --take worker_2" in output
     assert not (project / "both.txt").exists()
     assert (project / "same.txt").read_text() == "same\n"
     assert command(site, "apply", job, "--take", "worker_9") == 2
@@ -120,7 +120,7 @@ def test_files_of_every_child_job_of_a_worker_come_along(
     capfd.readouterr()
 
     assert command(site, "apply", job, "--dry-run", "--json") == 0
-    assert told(capfd) == {
+    assert actions_of(capfd) == {
         "first.txt": ("new", "worker_1_1"),
         "second.txt": ("new", "worker_1_2"),
     }
@@ -140,13 +140,13 @@ def test_of_candidates_only_the_files_of_the_chosen_one_come_along(
     capfd.readouterr()
 
     assert command(site, "apply", job, "--dry-run", "--json") == 0
-    assert told(capfd) == {"a.txt": ("new", "worker_1")}
+    assert actions_of(capfd) == {"a.txt": ("new", "worker_1")}
 
 
 def test_a_promised_result_file_is_listed_and_copied(
     site: InProcess, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    script = "echo '{}' > result.json; echo said > output.md"
+    script = "echo '{}' > result.json; echo done > output.md"
     job = site.run("x", [shell(script, writes=["./result.json"]), shell(script)])
     rows = {each["worker_id"]: each["files_created"] for each in job["results"]["tasks"]}
     assert rows == {"worker_1": ["result.json"], "worker_2": []}
@@ -156,7 +156,7 @@ def test_a_promised_result_file_is_listed_and_copied(
     capfd.readouterr()
 
     assert command(site, "apply", job["job_id"], "--yes", "--json") == 0
-    assert told(capfd) == {"result.json": ("new", "worker_1")}
+    assert actions_of(capfd) == {"result.json": ("new", "worker_1")}
     assert (site.folder / "project" / "result.json").read_text() == "{}\n"
 
 
@@ -173,14 +173,14 @@ def test_the_candidate_that_a_person_chose_is_copied_without_git(
     until(lambda: chosen_in(site.status_file(job)) == [False, True], "status.json has the choice")
     capfd.readouterr()
     assert command(site, "apply", job, "--dry-run", "--json") == 0
-    assert told(capfd) == {"a.txt": ("new", "worker_2")}
+    assert actions_of(capfd) == {"a.txt": ("new", "worker_2")}
 
 
 def chosen_in(status: dict[str, Any]) -> list[bool]:
     return [each["chosen"] for each in status["results"]["tasks"]]
 
 
-def test_what_a_worker_made_in_the_project_is_there_already(
+def test_files_that_a_worker_created_in_the_project_are_there_already(
     make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     project = Project(tmp_path / "project").begin({"a.txt": "a\n"})
@@ -191,7 +191,7 @@ def test_what_a_worker_made_in_the_project_is_there_already(
     capfd.readouterr()
 
     assert command(site, "apply", job, "--dry-run", "--json") == 0
-    assert told(capfd) == {"own.txt": ("new", "worker_2")}
+    assert actions_of(capfd) == {"own.txt": ("new", "worker_2")}
     assert command(site, "apply", alone) == 0
     assert "already in the project: files of worker_1" in capfd.readouterr().err
     assert command(site, "land", job, "--yes") == 3, "apply brings own.txt"
@@ -213,7 +213,7 @@ def test_a_merged_result_is_copied_elsewhere(
     assert command(site, "apply", job) == 2
     assert f"orchestrator land {job}" in capfd.readouterr().err
     assert command(site, "apply", job, "--to", str(to), "--json") == 6
-    plan = told(capfd)
+    plan = actions_of(capfd)
 
     assert {path: action for path, (action, _) in plan.items()} == {
         "new.txt": "new",

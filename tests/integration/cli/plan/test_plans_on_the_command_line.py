@@ -18,7 +18,7 @@ from tests.integration.conftest import MakeSite
 from tests.integration.engine.submission.test_agent_plan import GOOD, Planner
 from tests.integration.site import HANG_SECONDS, KEY, REPOSITORY, InProcess, until
 
-Say = Callable[..., tuple[int, str]]
+Command = Callable[..., tuple[int, str]]
 REQUEST = "Build it. Test it."
 
 
@@ -35,7 +35,7 @@ def site(make_site: MakeSite, planner: Planner) -> InProcess:
 
 
 @pytest.fixture
-def say(site: InProcess, capsys: pytest.CaptureFixture[str]) -> Say:
+def command(site: InProcess, capsys: pytest.CaptureFixture[str]) -> Command:
     """Return a function that runs a command line, and returns exit code and standard output."""
 
     def run(*words: str) -> tuple[int, str]:
@@ -135,8 +135,10 @@ def test_plan_only_that_is_interrupted_stops_its_planner(
     assert jobs(site) == [("cancelled", "thinker")]
 
 
-def test_plan_only_with_rules_asks_nobody(site: InProcess, say: Say, planner: Planner) -> None:
-    code, out = say("run", "--json", "--plan-only", "--planner", "rules", REQUEST)
+def test_plan_only_with_rules_asks_no_agent(
+    site: InProcess, command: Command, planner: Planner
+) -> None:
+    code, out = command("run", "--json", "--plan-only", "--planner", "rules", REQUEST)
 
     assert code == 0
     assert [task["title"] for task in json.loads(out)["tasks"]] == ["Build it.", "Test it."]
@@ -145,8 +147,10 @@ def test_plan_only_with_rules_asks_nobody(site: InProcess, say: Say, planner: Pl
 
 
 @pytest.fixture
-def auto_say(make_site: MakeSite, planner: Planner, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Like ``say``, on a site where ``planner: auto`` asks the agent."""
+def auto_command(
+    make_site: MakeSite, planner: Planner, capsys: pytest.CaptureFixture[str]
+) -> Command:
+    """Like ``command``, on a site where ``planner: auto`` asks the agent."""
     site = make_site(agents={"thinker": {**planner.settings["thinker"], "plans": True}})
 
     def run(*words: str) -> tuple[int, str]:
@@ -157,19 +161,19 @@ def auto_say(make_site: MakeSite, planner: Planner, capsys: pytest.CaptureFixtur
     return run
 
 
-def test_plan_only_says_that_the_rules_took_the_place_of_the_agent(
-    auto_say: Say, planner: Planner
+def test_plan_only_states_that_the_rules_replaced_the_agent(
+    auto_command: Command, planner: Planner
 ) -> None:
     planner.answers("no")
-    asked = ("run", "--plan-only", "--agent", "thinker", REQUEST)
+    command_line = ("run", "--plan-only", "--agent", "thinker", REQUEST)
 
-    text = auto_say(*asked)
-    told = auto_say(*asked, "--json")
+    text = auto_command(*command_line)
+    as_json = auto_command(*command_line, "--json")
 
     first = text[1].splitlines()[0]
-    assert (text[0], told[0]) == (0, 0)
+    assert (text[0], as_json[0]) == (0, 0)
     assert first.startswith("planned by rules, not by thinker: thinker created no plan: ")
-    made_by = json.loads(told[1])["planner"]
+    made_by = json.loads(as_json[1])["planner"]
     assert (made_by["source"], made_by["fallback"]["agent"]) == ("rules", "thinker")
     assert "the plan was rejected" in made_by["fallback"]["reason"]
 
@@ -188,7 +192,7 @@ def test_plan_only_says_that_the_rules_took_the_place_of_the_agent(
 )
 def test_a_named_planner_that_fails_is_an_error_with_what_to_type(
     site: InProcess,
-    say: Say,
+    command: Command,
     planner: Planner,
     capsys: pytest.CaptureFixture[str],
     words: tuple[str, ...],
@@ -199,27 +203,27 @@ def test_a_named_planner_that_fails_is_an_error_with_what_to_type(
 
     code = execute([*words, *BY_AGENT, REQUEST], CliContext(folder=site.folder, environ=environ))
 
-    said = " ".join("".join(capsys.readouterr()).split())
+    output = " ".join("".join(capsys.readouterr()).split())
     assert code == 1
-    assert "thinker created no plan" in said
-    assert f"bin/orchestrator run --planner rules {shlex.quote(REQUEST)}" in said
+    assert "thinker created no plan" in output
+    assert f"bin/orchestrator run --planner rules {shlex.quote(REQUEST)}" in output
     if answers != ["no"]:
-        assert "add at least one task" in said
+        assert "add at least one task" in output
     assert jobs(site) == [("failed", "none")]
 
 
 def test_a_plan_without_tasks_after_the_editor_runs_nothing(
-    site: InProcess, say: Say, editor: Callable[[str], None]
+    site: InProcess, command: Command, editor: Callable[[str], None]
 ) -> None:
     editor("text = text[: text.index('tasks:')] + 'tasks: []\\n'")
 
-    code, _ = say("run", "--edit-plan", "--planner", "rules", REQUEST)
+    code, _ = command("run", "--edit-plan", "--planner", "rules", REQUEST)
 
     assert (code, jobs(site)) == (2, [])
 
 
 def test_an_estimate_counts_candidates_and_who_compares_them(
-    site: InProcess, say: Say, tmp_path: Path
+    site: InProcess, command: Command, tmp_path: Path
 ) -> None:
     task = {"id": "a", "prompt": "Build it", "agent": ["claude", "codex"], "review": "claude"}
     alone = {"id": "b", "prompt": "Build it"}
@@ -227,7 +231,7 @@ def test_an_estimate_counts_candidates_and_who_compares_them(
     plan = tmp_path / "plan.yaml"
     plan.write_text(json.dumps({**whole, "tasks": [task, alone]}))
 
-    code, out = say("run", "--json", "--plan-only", "--plan", str(plan))
+    code, out = command("run", "--json", "--plan-only", "--plan", str(plan))
 
     assert code == 0, out
     found = json.loads(out)["estimate"]
@@ -235,32 +239,32 @@ def test_an_estimate_counts_candidates_and_who_compares_them(
 
 
 def test_a_plan_that_is_left_as_it_is_in_the_editor_runs(
-    site: InProcess, say: Say, editor: Callable[[str], None]
+    site: InProcess, command: Command, editor: Callable[[str], None]
 ) -> None:
     editor("pass")
 
-    code, _ = say("run", "--edit-plan", *BY_AGENT, REQUEST)
+    code, _ = command("run", "--edit-plan", *BY_AGENT, REQUEST)
 
     assert (code, jobs(site)) == (0, [("completed", "thinker")])
 
 
 def test_a_plan_that_was_changed_in_the_editor_runs_as_changed(
-    site: InProcess, say: Say, editor: Callable[[str], None]
+    site: InProcess, command: Command, editor: Callable[[str], None]
 ) -> None:
     editor("text = text.replace('Part c', 'Part changed')")
 
-    code, out = say("run", "--edit-plan", *BY_AGENT, REQUEST)
+    code, out = command("run", "--edit-plan", *BY_AGENT, REQUEST)
 
     assert (code, jobs(site)) == (0, [("completed", "thinker")])
     assert "changed" in out
 
 
-def test_a_plan_that_is_none_any_more_after_the_editor_runs_nothing(
-    site: InProcess, say: Say, editor: Callable[[str], None]
+def test_a_plan_that_is_invalid_after_the_editor_runs_nothing(
+    site: InProcess, command: Command, editor: Callable[[str], None]
 ) -> None:
     editor("text = text.replace('title:', 'titel:')")
 
-    code, _ = say("submit", "--edit-plan", *BY_AGENT, REQUEST)
+    code, _ = command("submit", "--edit-plan", *BY_AGENT, REQUEST)
 
     # By now: a server that was started for the command stops only if no job is left.
     assert [job["status"] for job in site.get("/jobs")["jobs"]] == ["cancelled"]
@@ -268,27 +272,29 @@ def test_a_plan_that_is_none_any_more_after_the_editor_runs_nothing(
 
 
 def test_a_plan_of_the_rules_can_be_edited_too(
-    site: InProcess, say: Say, editor: Callable[[str], None]
+    site: InProcess, command: Command, editor: Callable[[str], None]
 ) -> None:
     editor("text = text.replace('Test it.', 'Test it well.')")
 
-    _, out = say("submit", "--edit-plan", "--planner", "rules", REQUEST)
+    _, out = command("submit", "--edit-plan", "--planner", "rules", REQUEST)
     site.wait(out.strip())
 
     tasks = site.get(f"/jobs/{out.strip()}")["tasks"]
     assert [task["title"] for task in tasks] == ["Build it.", "Test it well."]
 
 
-def test_a_submitted_plan_waits_and_is_approved_or_rejected(site: InProcess, say: Say) -> None:
-    asked = ("submit", "--approve", "--agent", "thinker", "--planner", "rules")
+def test_a_submitted_plan_waits_and_is_approved_or_rejected(
+    site: InProcess, command: Command
+) -> None:
+    command_line = ("submit", "--approve", "--agent", "thinker", "--planner", "rules")
     # A worker that changes no file has failed if a change was requested.
-    _, first = say(*asked, "Explain how it works")
-    _, second = say(*asked, "Something else")
+    _, first = command(*command_line, "Explain how it works")
+    _, second = command(*command_line, "Something else")
 
     assert site.get(f"/jobs/{first.strip()}/status")["reason"] == "waiting for approval"
-    assert say("approve", first.strip())[0] == 0
-    assert say("reject", second.strip())[0] == 0
+    assert command("approve", first.strip())[0] == 0
+    assert command("reject", second.strip())[0] == 0
 
     assert site.wait(first.strip())["status"] == "completed"
     assert site.wait(second.strip())["status"] == "cancelled"
-    assert say("approve", second.strip())[0] != 0
+    assert command("approve", second.strip())[0] != 0

@@ -65,7 +65,9 @@ def test_a_killed_servers_workers_reach_the_next_one_that_has_another_port(
     server.start(*give(server, port))
 
     assert port_of(server) == port
-    until(lambda: f"serving at http://127.0.0.1:{port} " in server.output(), "it says where")
+    until(
+        lambda: f"serving at http://127.0.0.1:{port} " in server.output(), "it prints its address"
+    )
     assert not is_closed(former)
     (tmp_path / "release").touch()
     ended = server.wait(job)
@@ -137,8 +139,8 @@ def test_a_configured_port_that_is_taken_leaves_a_killed_server_its_own(
         server.start(*by_config(server, taken))
 
         assert port_of(server) == former
-        said = f"port {taken} on localhost is in use by another program"
-        assert said in server.output()
+        warning = f"port {taken} on localhost is in use by another program"
+        assert warning in server.output()
         assert f"; listening on port {former} instead" in server.output()
 
 

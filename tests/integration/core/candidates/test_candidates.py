@@ -136,12 +136,12 @@ def test_the_best_is_merged_given_to_others_and_started_from(made: MakeProject) 
     result = f"orchestrator/{job}/result"
     assert project.show(result, "numbers.txt") == "1\n2\n3"
     assert project.show(result, "count.txt") == "3"
-    told = [each.get("chosen") for each in ended["results"]["tasks"]]
-    assert told == [False, True, False, False, None]
-    kept = [each.get("chosen") for each in site.status_file(job)["results"]["tasks"]]
-    assert kept == told
-    given = site.directory(job) / "depth_0" / "worker_5" / "dependencies.json"
-    assert json.loads(given.read_text())["a"]["worker_id"] == "worker_2"
+    answered = [each.get("chosen") for each in ended["results"]["tasks"]]
+    assert answered == [False, True, False, False, None]
+    stored = [each.get("chosen") for each in site.status_file(job)["results"]["tasks"]]
+    assert stored == answered
+    dependencies = site.directory(job) / "depth_0" / "worker_5" / "dependencies.json"
+    assert json.loads(dependencies.read_text())["a"]["worker_id"] == "worker_2"
     # The branches of the others still exist.
     assert len(project.show(f"orchestrator/{job}/worker_1", "numbers.txt").splitlines()) == 50
     assert project.show(f"orchestrator/{job}/worker_3", "numbers.txt") == "1"
@@ -194,8 +194,8 @@ def test_what_cannot_be_chosen_is_refused(made: MakeProject) -> None:
         answer = site.call("POST", f"/jobs/{job}/tasks/{task}/choice", {"worker_id": worker})
         return answer.status_code, answer.json()["detail"]
 
-    status, said = refused("a", "worker_3")
-    assert (status, f"bin/orchestrator merge {job} --include worker_3" in said) == (409, True)
+    status, detail = refused("a", "worker_3")
+    assert (status, f"bin/orchestrator merge {job} --include worker_3" in detail) == (409, True)
     assert refused("a", "worker_5")[0] == 422
     assert refused("b", "worker_5")[0] == 409
     assert refused("z", "worker_1") == (404, f"job {job} has no task 'z'; its tasks: a, b")
@@ -212,7 +212,7 @@ def typed(site: InProcess, *arguments: str) -> int:
     return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
-def test_the_comparison_is_told_side_by_side(made: MakeProject) -> None:
+def test_the_answer_has_all_candidates_side_by_side(made: MakeProject) -> None:
     site, _ = made()
 
     job = site.run("count", [tried(4)])["job_id"]
@@ -228,9 +228,9 @@ def test_the_comparison_is_told_side_by_side(made: MakeProject) -> None:
     assert (rows["worker_1"]["files"], rows["worker_1"]["lines_added"]) == (1, 50)
     assert rows["worker_1"]["branch"] == f"orchestrator/{job}/worker_1"
     assert rows["worker_2"]["chosen"] is True
-    told = site.get(f"/jobs/{job}")
-    assert told["tasks"][0]["chosen"] == "worker_2"
-    assert told["tasks"][0]["candidates"] == ["worker_2", "worker_1", "worker_4", "worker_3"]
+    answer = site.get(f"/jobs/{job}")
+    assert answer["tasks"][0]["chosen"] == "worker_2"
+    assert answer["tasks"][0]["candidates"] == ["worker_2", "worker_1", "worker_4", "worker_3"]
     report = final(site, job)
     assert "## Candidates" in report
     assert "47 more lines" in report
@@ -238,7 +238,7 @@ def test_the_comparison_is_told_side_by_side(made: MakeProject) -> None:
     assert figures["comparisons"][0]["chosen"] == "worker_2"
 
 
-def test_without_git_what_they_left_and_used_decides(make_site: MakeSite, tmp_path: Path) -> None:
+def test_without_git_the_files_of_candidates_decide(make_site: MakeSite, tmp_path: Path) -> None:
     site = make_site(agents=agents(tmp_path))
     script = "[ $ORCHESTRATOR_WORKER_ID = worker_1 ] || echo x > $ORCHESTRATOR_WORKER_DIR/made.txt"
     tasks = [
@@ -252,13 +252,13 @@ def test_without_git_what_they_left_and_used_decides(make_site: MakeSite, tmp_pa
     assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
     assert found["candidates"][1]["why"] == "no changes"
     assert (found["candidates"][0]["files"], found["candidates"][0]["branch"]) == (1, "")
-    given = site.directory(ended["job_id"]) / "depth_0" / "worker_3" / "dependencies.json"
-    assert json.loads(given.read_text())["a"]["worker_id"] == "worker_2"
+    dependencies = site.directory(ended["job_id"]) / "depth_0" / "worker_3" / "dependencies.json"
+    assert json.loads(dependencies.read_text())["a"]["worker_id"] == "worker_2"
 
 
 @pytest.mark.nightly
 @pytest.mark.usefixtures("spawning")
-def test_candidates_below_two_other_workers(made: MakeProject) -> None:
+def test_candidates_at_depth_2_are_compared_and_merged(made: MakeProject) -> None:
     site, project = made()
     tasks = [starting("go on", [starting("count", [tried(2)])])]
 
@@ -296,17 +296,17 @@ def test_a_review_decides_before_the_size_and_sees_what_was_changed(
     assert found["reviewer"]["status"] == "success"
     assert [each.get("review") for each in found["candidates"]] == [1, 2, None]
     assert found["candidates"][0]["remark"] == "so worker_1"
-    [asked] = judge.asked
-    assert "+50\n" in asked
-    assert "1 file changed, 3 lines added, 0 removed" in asked
-    assert "editor" not in asked.split("compare candidates")[1], "whose work it is is not told"
-    assert "worker_3" not in asked.split("compare candidates")[1]
+    [prompt] = judge.asked
+    assert "+50\n" in prompt
+    assert "1 file changed, 3 lines added, 0 removed" in prompt
+    assert "editor" not in prompt.split("compare candidates")[1], "the review is blind"
+    assert "worker_3" not in prompt.split("compare candidates")[1]
     patch = site.directory(job) / "depth_0" / "reviewer_1" / "worker_2.patch"
     assert "+3\n" in patch.read_text()
     assert len(project.show(f"orchestrator/{job}/result", "numbers.txt").splitlines()) == 50
-    told = site.get(f"/jobs/{job}")
-    assert [each["worker_id"] for each in told["reviewers"]] == ["reviewer_1"]
-    assert [each["worker_id"] for each in told["workers"]] == ["worker_1", "worker_2", "worker_3"]
+    answer = site.get(f"/jobs/{job}")
+    assert [each["worker_id"] for each in answer["reviewers"]] == ["reviewer_1"]
+    assert [each["worker_id"] for each in answer["workers"]] == ["worker_1", "worker_2", "worker_3"]
     assert "so worker_2" in level(site, job)
     log = (site.directory(job) / "logs" / "orchestrator.log").read_text()
     assert "reviewer_1" in log
@@ -397,8 +397,8 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
         assert command("compare", job, "a", *arguments) == 0
         return capfdbinary.readouterr().out.decode()
 
-    told = json.loads(shown("--json"))
-    assert told == compared(site, job)
+    answer = json.loads(shown("--json"))
+    assert answer == compared(site, job)
     text = shown()
     assert "chosen: worker_2 (runner-up worker_1: 47 more lines)" in text
     assert "1 file, +50 -0" in text
@@ -414,17 +414,17 @@ def test_the_command_shows_the_comparison_with_the_server_up_and_down(
     environ = {"PATH": os.environ["PATH"]}
     # Times in reports have fewer digits.
     down = json.loads(shown("--json"))
-    for each in (*told["candidates"], *down["candidates"]):
+    for each in (*answer["candidates"], *down["candidates"]):
         each["seconds"] = round(each["seconds"], 3)
-    assert down == told
+    assert down == answer
     assert shown() == text
     assert command("compare", job, "nothing") == 3
     # A job's status as a killed server leaves it.
     path = site.directory(job) / "status.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "status": "running"}))
     assert command("compare", job, "a") == 1
-    said = capfdbinary.readouterr().err.decode()
-    assert f"the candidates of unfinished job {job} are unknown without a server" in said
+    error = capfdbinary.readouterr().err.decode()
+    assert f"the candidates of unfinished job {job} are unknown without a server" in error
 
 
 def test_differences_that_cannot_be_shown_are_explained(

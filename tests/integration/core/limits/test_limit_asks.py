@@ -17,16 +17,16 @@ def hold(release: Path) -> dict[str, Any]:
 
 
 def uses(site: Site, job: str, **usage: object) -> str:
-    told = site.call("POST", "/usage", usage, key=site.key_of(job))
-    assert told.status_code == 200, told.text
-    return str(told.json()["stop"])
+    response = site.call("POST", "/usage", usage, key=site.key_of(job))
+    assert response.status_code == 200, response.text
+    return str(response.json()["stop"])
 
 
 def has_stopped(site: Site, job: str) -> bool:
     return site.status(job)["workers"] == {"pending": 1} and not marked(job)
 
 
-def test_a_job_at_its_cap_asks_and_goes_on_with_a_larger_one(
+def test_a_job_at_its_cap_waits_for_a_person_and_continues_with_a_larger_cap(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
     server, release = make_server(), tmp_path / "release"
@@ -61,7 +61,7 @@ def test_a_job_at_its_cap_asks_and_goes_on_with_a_larger_one(
     assert server.get("/needs")["needs"] == []
 
 
-def test_a_job_about_which_no_person_decides_is_stopped(
+def test_a_job_at_its_cap_is_stopped_if_no_person_decides(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
     site, release = make_site(), tmp_path / "release"
@@ -75,7 +75,7 @@ def test_a_job_about_which_no_person_decides_is_stopped(
     assert not marked(job)
 
 
-def test_the_end_of_the_wall_time_asks(make_site: MakeSite, tmp_path: Path) -> None:
+def test_a_job_at_its_wall_time_waits_for_a_person(make_site: MakeSite, tmp_path: Path) -> None:
     site, release = make_site(), tmp_path / "release"
     job = site.submit("use", [hold(release)], max_wall_seconds=1.0, default_timeout=60, **ASKS)
     until(lambda: site.status(job).get("paused"), "it asks")

@@ -72,7 +72,7 @@ def test_recursion_can_be_forbidden(site: InProcess, release: Path) -> None:
     assert site.wait(job)["status"] == "completed"
 
 
-def test_a_worker_starts_so_many_child_jobs_and_no_more(make_site: MakeSite, release: Path) -> None:
+def test_child_jobs_of_a_worker_are_limited(make_site: MakeSite, release: Path) -> None:
     site = make_site(limits={"max_child_jobs_per_worker": 2})
     job, key = hold(site, release)
     for number in range(2):
@@ -85,7 +85,7 @@ def test_a_worker_starts_so_many_child_jobs_and_no_more(make_site: MakeSite, rel
     assert site.wait(job)["status"] == "completed"
 
 
-def test_a_root_has_so_many_descendants_and_no_more(make_site: MakeSite, release: Path) -> None:
+def test_descendants_of_a_root_job_are_limited(make_site: MakeSite, release: Path) -> None:
     site = make_site(limits={"max_child_jobs_per_root": 2})
     job, key = hold(site, release)
     site.post("part", [shell(HOLD, env={"RELEASE": str(release)})], key=key)
@@ -99,7 +99,7 @@ def test_a_root_has_so_many_descendants_and_no_more(make_site: MakeSite, release
     assert site.wait(job)["status"] == "completed"
 
 
-def test_a_tree_has_so_many_workers_and_no_more(site: InProcess, release: Path) -> None:
+def test_workers_of_a_job_tree_are_limited(site: InProcess, release: Path) -> None:
     job, key = hold(site, release, max_total_workers=3)
     assert refused(site.post("three", [shell("true")] * 3, key=key)) == "limit-workers"
     # A child job cannot raise its root job's value.
@@ -117,7 +117,7 @@ def test_a_tree_has_so_many_workers_and_no_more(site: InProcess, release: Path) 
     assert refused(site.post("four", [shell("true")] * 4, max_total_workers=3)) == "limit-workers"
 
 
-def test_a_job_has_so_many_tasks_and_no_more(make_site: MakeSite) -> None:
+def test_tasks_of_a_job_are_limited(make_site: MakeSite) -> None:
     site = make_site(limits={"max_tasks_per_job": 3})
 
     assert refused(site.post("x", [shell("true")] * 4)) == "limit-tasks"
@@ -138,7 +138,7 @@ def test_a_job_ends_when_its_wall_time_is_over(site: InProcess) -> None:
     assert not marked(ended["job_id"])
 
 
-def test_a_ceiling_of_the_server_is_no_matter_of_asking(make_site: MakeSite) -> None:
+def test_a_request_beyond_a_ceiling_is_rejected(make_site: MakeSite) -> None:
     site = make_site(limits={"max_workers": 10, "max_depth": 4, "max_wall_seconds": 100})
 
     assert refused(site.post("x", max_workers=11)) == "limit-workers"
@@ -315,7 +315,7 @@ def test_a_request_may_use_more_slots_than_is_usual_here(
     assert ended["status"] == "completed"
 
 
-def test_a_key_that_dies_between_the_look_and_the_turn_starts_nothing(
+def test_a_key_that_ends_between_its_check_and_the_submission_starts_nothing(
     site: InProcess, release: Path
 ) -> None:
     job, key = hold(site, release)
@@ -332,7 +332,7 @@ def test_a_key_that_dies_between_the_look_and_the_turn_starts_nothing(
     with pytest.raises(Unauthorized):
         service.submissions.submit(caller, late)
     assert site.get("/jobs")["total"] == 1
-    assert until(lambda: site.manager.parts.supervisor.alive, "the loop goes on")
+    assert until(lambda: site.manager.parts.supervisor.alive, "the loop still runs")
 
 
 def test_the_answer_to_a_refusal_is_json_with_what_to_do(site: InProcess) -> None:
@@ -385,7 +385,7 @@ def test_a_child_job_that_a_worker_of_a_child_job_could_not_start_is_in_the_fina
     assert final.startswith("# Completed") and f"Note: {rejected}" in final
 
 
-def test_what_is_left_means_the_same_in_every_answer(site: InProcess, release: Path) -> None:
+def test_the_remaining_quota_is_the_same_in_every_answer(site: InProcess, release: Path) -> None:
     job, key = hold(site, release, max_total_workers=4, max_recursion_depth=2)
     body = [shell(HOLD, env={"RELEASE": str(release)})]
 

@@ -32,7 +32,7 @@ def refusal(answer: requests.Response, kind: str, limit: str) -> Answer:
     return problem
 
 
-def test_a_key_has_so_many_unfinished_jobs(make_site: MakeSite, tmp_path: Path) -> None:
+def test_unfinished_jobs_of_a_key_are_limited(make_site: MakeSite, tmp_path: Path) -> None:
     site, release = a_site(make_site, max_running_jobs=2), tmp_path / "release"
     jobs = [site.post("hold", [hold(release)], key=CI).json()["job_id"] for _ in range(2)]
 
@@ -50,7 +50,7 @@ def test_a_key_has_so_many_unfinished_jobs(make_site: MakeSite, tmp_path: Path) 
     assert site.post("one more", [shell("true")], key=CI).status_code == 202
 
 
-def test_a_key_has_a_rate_of_submissions_of_its_own(make_site: MakeSite) -> None:
+def test_each_key_has_its_own_rate_of_submissions(make_site: MakeSite) -> None:
     site = a_site(make_site, submissions_per_minute=1)
     assert site.post("one", [shell("true")], key=CI).status_code == 202
     problem = refusal(
@@ -83,12 +83,12 @@ def test_jobs_of_a_key_share_its_workers(make_site: MakeSite, tmp_path: Path) ->
         assert site.wait(job)["status"] == "completed"
 
 
-def test_a_key_spends_so_much_in_a_day(make_site: MakeSite, tmp_path: Path) -> None:
+def test_the_cost_of_a_key_in_a_day_is_limited(make_site: MakeSite, tmp_path: Path) -> None:
     site, release = a_site(make_site, max_cost_usd_per_day=1.0), tmp_path / "release"
     job = site.post("hold", [hold(release)], key=CI).json()["job_id"]
     worker = site.key_of(job)
-    told = site.call("POST", "/usage", {"cost_usd": 1.5}, key=worker).json()
-    assert told == {"stop": "", "waiting": False, "capped": True}
+    answer_to_usage = site.call("POST", "/usage", {"cost_usd": 1.5}, key=worker).json()
+    assert answer_to_usage == {"stop": "", "waiting": False, "capped": True}
 
     limit = "api.keys[ci].limits.max_cost_usd_per_day"
     answer = site.post("one more", [shell("true")], key=CI)

@@ -24,7 +24,7 @@ def test_claims_keep_workers_apart(make_site: MakeSite, tmp_path: Path) -> None:
     assert log.read_text().split() == ["in", "out"] * 4
 
 
-def test_workers_that_contend_have_it_one_after_the_other(
+def test_contending_workers_hold_a_lock_one_after_the_other(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
     site, log = make_site(), tmp_path / "log"
@@ -41,7 +41,7 @@ def test_workers_that_contend_have_it_one_after_the_other(
     assert len(set(numbers)) == 16
 
 
-def test_a_lease_is_refused_shown_checked_and_given_back(make_site: MakeSite) -> None:
+def test_a_lease_is_rejected_shown_checked_and_released(make_site: MakeSite) -> None:
     site = make_site()
     holds = "n=$(orchestrator lock src/ port:8080 | head -n 1); orchestrator lock --check $n src; "
     job = site.submit("hold", [shell(holds + f"echo checked $? && {HOLD}"), shell(HOLD)])
@@ -62,8 +62,8 @@ def test_a_lease_is_refused_shown_checked_and_given_back(make_site: MakeSite) ->
         (["src"], "worker_1"),
     ]
     assert site.get("/locks", key=other)["locks"] == []
-    [told] = [each for each in site.get(f"/jobs/{job}")["workers"] if each["locks"]]
-    assert {each["name"] for each in told["locks"]} == {"src", "port:8080"}
+    [holder] = [each for each in site.get(f"/jobs/{job}")["workers"] if each["locks"]]
+    assert {each["name"] for each in holder["locks"]} == {"src", "port:8080"}
 
     number = site.get("/locks/src")["number"]
     assert number == site.get("/locks/src", key=other)["number"]
@@ -77,7 +77,7 @@ def test_a_lease_is_refused_shown_checked_and_given_back(make_site: MakeSite) ->
     assert kinds.count("lock_taken") == kinds.count("lock_released") == 1
 
 
-def test_a_deadlock_is_refused_and_names_the_circle(make_site: MakeSite) -> None:
+def test_a_deadlock_is_rejected_with_its_cycle(make_site: MakeSite) -> None:
     site = make_site()
     job = site.submit("two", [shell(HOLD), shell(HOLD)])
     until(
@@ -133,7 +133,7 @@ def test_a_wait_ends_with_its_time_and_with_its_caller(make_site: MakeSite) -> N
     until(lambda: not any(each["waits"] for each in site.get("/locks")["locks"]), "it is dropped")
 
 
-def test_who_waits_lends_its_slot(make_site: MakeSite) -> None:
+def test_a_worker_releases_its_slot_while_it_waits_for_a_lock(make_site: MakeSite) -> None:
     site = make_site(workers={"max_workers": 1})
     holder = (
         "orchestrator lock db && orchestrator spawn x --command 'sleep 1.5' --wait && "
@@ -172,7 +172,7 @@ def test_leases_survive_the_server_and_end_with_a_killed_worker(
     assert int(rows["worker_2"]["output"].split()[-1]) > before
 
 
-def test_names_that_are_none_are_refused(make_site: MakeSite) -> None:
+def test_invalid_names_of_locks_are_rejected(make_site: MakeSite) -> None:
     site = make_site()
     job = site.submit("hold", [shell(HOLD)])
     until(lambda: _running(site, job) == 1, "it runs")

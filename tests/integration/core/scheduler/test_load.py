@@ -66,7 +66,7 @@ def test_a_small_job_does_not_wait_for_a_big_one(site: InProcess) -> None:
     site.wait(big)
 
 
-def test_waiting_for_memory_ends_when_there_is_some(make_site: MakeSite) -> None:
+def test_one_worker_at_a_time_runs_without_enough_memory(make_site: MakeSite) -> None:
     # So much memory is never available: still, one worker at a time runs.
     site = make_site(workers={"min_available_memory_bytes": 2**60, "max_workers": 4})
 

@@ -82,21 +82,21 @@ def test_a_cancel_leaves_no_preloaded_launch(
 ) -> None:
     site, effects, release = make_site(), tmp_path / "effects", tmp_path / "release"
     job = site.submit("cancelled", a_job(effects, release, 60), max_workers=1)
-    kept = preloaded(site, job)
-    assert {statuses(site, job)[each] for each in kept} == {"pending"}
+    preloaded_workers = preloaded(site, job)
+    assert {statuses(site, job)[each] for each in preloaded_workers} == {"pending"}
 
     site.call("POST", f"/jobs/{job}/cancel")
     ended = site.wait(job)
 
     assert ended["status"] in ("cancelled", "partial")
     found = statuses(site, job)
-    assert {found[each] for each in kept} == {"cancelled"}
+    assert {found[each] for each in preloaded_workers} == {"cancelled"}
     assert len(whole_lines(effects)) == SHORT, "none of them ran"
     assert not marked(job)
     assert not list((site.directory(job) / "attempts").glob("*.run"))
 
 
-def test_a_pause_takes_preloaded_launches_back(
+def test_a_pause_withdraws_preloaded_launches(
     make_site: MakeSite, tmp_path: Path, slow: None
 ) -> None:
     site, effects, release = make_site(), tmp_path / "effects", tmp_path / "release"

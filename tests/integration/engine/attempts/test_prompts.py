@@ -15,7 +15,7 @@ import json, os, pathlib, sys, time, urllib.request
 prompt = sys.stdin.read()
 pathlib.Path("begun").touch()
 
-def tell(usage):
+def report(usage):
     url = os.environ["ORCHESTRATOR_API_URL"] + "/api/v1/usage"
     headers = {"X-API-Key": os.environ["ORCHESTRATOR_API_KEY"], "Content-Type": "application/json"}
     urllib.request.urlopen(urllib.request.Request(url, json.dumps(usage).encode(), headers)).read()
@@ -26,7 +26,7 @@ def wait_for(name):
 
 if "ANSWER" in os.environ:
     wait_for("ANSWER")
-    tell({"input_tokens": 10, "output_tokens": 1, "cache_read_tokens": 2000})
+    report({"input_tokens": 10, "output_tokens": 1, "cache_read_tokens": 2000})
 if "RELEASE" in os.environ:
     wait_for("RELEASE")
 print("done" * int(os.environ.get("TIMES", "1")))
@@ -50,7 +50,7 @@ def site(make_site: MakeSite, tmp_path: Path) -> InProcess:
     return made
 
 
-def told(prompt: str, agent: str = "reader", **more: object) -> Answer:
+def task(prompt: str, agent: str = "reader", **more: object) -> Answer:
     return {"prompt": prompt, "agent": agent, **more}
 
 
@@ -63,7 +63,7 @@ def context(site: Site, root_id: str, job_id: str | None = None) -> str:
 
 
 def test_all_prompts_of_a_job_begin_with_the_same_bytes(site: InProcess) -> None:
-    tasks = [told(f"{name} part", role="backend") for name in ("first", "second", "third")]
+    tasks = [task(f"{name} part", role="backend") for name in ("first", "second", "third")]
 
     ended = site.run("Build a shop", tasks, context="Amounts are in cents.")
 
@@ -71,8 +71,8 @@ def test_all_prompts_of_a_job_begin_with_the_same_bytes(site: InProcess) -> None
     prompts = [prompt(site, job_id, f"worker_{number}") for number in (1, 2, 3)]
     assert ended["status"] == "completed"
     assert beginning_of(prompts) == context(site, job_id)
-    for said in ("Build a shop", "Amounts are in cents.", "buy_a_cart"):
-        assert said in context(site, job_id)
+    for text in ("Build a shop", "Amounts are in cents.", "buy_a_cart"):
+        assert text in context(site, job_id)
     assert "Your role: backend" in prompts[0]
     assert "Every input" not in context(site, job_id)
 
@@ -92,7 +92,7 @@ def test_context_files_are_given_to_every_worker(site: InProcess) -> None:
     (site.folder / "secret").write_text("SECRET")
     files = ["api.md", str(site.folder / "secret")]
 
-    ended = site.run("x", [told("y"), told("z")], context_files=files)
+    ended = site.run("x", [task("y"), task("z")], context_files=files)
 
     for worker in ("worker_1", "worker_2"):
         assert "GET /cart" in prompt(site, ended["job_id"], worker)
@@ -102,7 +102,7 @@ def test_context_files_are_given_to_every_worker(site: InProcess) -> None:
 
 @pytest.mark.usefixtures("spawning")
 def test_a_worker_passes_context_down_and_gets_a_digest_back(site: InProcess) -> None:
-    tasks = json.dumps([told("part", env={"TIMES": "5000"}, id="a")])
+    tasks = json.dumps([task("part", env={"TIMES": "5000"}, id="a")])
     command = (
         f"echo 'of the worker' > notes.md; echo '{tasks}' > tasks.json; "
         "orchestrator spawn 'the cart' --tasks tasks.json "
@@ -114,8 +114,8 @@ def test_a_worker_passes_context_down_and_gets_a_digest_back(site: InProcess) ->
     [row] = ended["results"]["tasks"]
     child = prompt(site, ended["job_id"], "worker_1_1", depth=1)
     assert row["status"] == "recursive_success", row
-    for said in ("Build a shop", "the cart", "In cents.", "of the worker", "buy_a_cart"):
-        assert said in child
+    for text in ("Build a shop", "the cart", "In cents.", "of the worker", "buy_a_cart"):
+        assert text in child
     # The part that all jobs of the tree share is the same, too.
     assert child.startswith(context(site, ended["job_id"], row["child_job_id"]))
     assert len(row["output"]) < 3000
@@ -124,7 +124,7 @@ def test_a_worker_passes_context_down_and_gets_a_digest_back(site: InProcess) ->
 
 
 def test_an_unknown_role_is_refused_and_nothing_starts(site: InProcess) -> None:
-    response = site.post("x", [told("y", role="wizard")])
+    response = site.post("x", [task("y", role="wizard")])
 
     assert response.status_code == 422
     assert "unknown role 'wizard'; known: backend" in response.json()["detail"]
@@ -132,9 +132,7 @@ def test_an_unknown_role_is_refused_and_nothing_starts(site: InProcess) -> None:
 
 
 @pytest.mark.parametrize("place", ["project/.orchestrator/roles", "roles"])
-def test_a_users_role_is_what_the_agent_is_told(
-    make_site: MakeSite, tmp_path: Path, place: str
-) -> None:
+def test_a_users_role_is_in_the_prompt(make_site: MakeSite, tmp_path: Path, place: str) -> None:
     roles, project = tmp_path / place, tmp_path / "project"
     roles.mkdir(parents=True)
     project.mkdir(exist_ok=True)
@@ -145,16 +143,16 @@ def test_a_users_role_is_what_the_agent_is_told(
         workers={"roles_dir": str(roles) if place == "roles" else None},
     )
 
-    ended = site.run("x", [told("y", role="artist")])
+    ended = site.run("x", [task("y", role="artist")])
 
     assert "## Your role: artist\n\nDraw well.\n" in prompt(site, ended["job_id"])
 
 
 def test_results_are_summarised_within_a_budget(site: InProcess) -> None:
     tasks = [
-        told("one", id="a", env={"TIMES": "6000"}),
-        told("two", id="b", env={"TIMES": "6000"}),
-        told("join", id="c", depends_on=["a", "b"]),
+        task("one", id="a", env={"TIMES": "6000"}),
+        task("two", id="b", env={"TIMES": "6000"}),
+        task("join", id="c", depends_on=["a", "b"]),
     ]
 
     ended = site.run("x", tasks)
@@ -170,10 +168,12 @@ def test_results_are_summarised_within_a_budget(site: InProcess) -> None:
     assert figures["prompt_bytes_shared"]["value"] == 2 * shared
 
 
-def test_the_first_goes_ahead_until_it_is_heard_of(site: InProcess, tmp_path: Path) -> None:
+def test_the_first_worker_starts_alone_until_it_has_an_answer(
+    site: InProcess, tmp_path: Path
+) -> None:
     answer, release = tmp_path / "answer", tmp_path / "release"
     env = {"ANSWER": str(answer), "RELEASE": str(release)}
-    job_id = site.submit("x", [told("a", "cacher", env=env), told("b", "cacher", env=env)])
+    job_id = site.submit("x", [task("a", "cacher", env=env), task("b", "cacher", env=env)])
     first, second = (
         site.directory(job_id) / "depth_0" / worker / "begun" for worker in ("worker_1", "worker_2")
     )
@@ -203,17 +203,17 @@ def test_without_git_or_a_project_prompts_do_without_a_digest(
 ) -> None:
     site = make_site(agents=settings(tmp_path))
 
-    ended = site.run("x", [told("y")])
+    ended = site.run("x", [task("y")])
 
     assert ended["status"] == "completed"
     assert "A digest of its files" not in prompt(site, ended["job_id"])
 
 
-def test_a_context_that_cannot_be_made_costs_the_digest_and_nothing_else(site: InProcess) -> None:
+def test_a_context_that_cannot_be_created_costs_only_the_digest(site: InProcess) -> None:
     (site.workspace / "cache").write_text("in the way")
     (site.folder / "project" / "shop.py").chmod(0)
 
-    ended = site.run("Build a shop", [told("y")])
+    ended = site.run("Build a shop", [task("y")])
 
     assert ended["status"] == "completed"
     assert "Build a shop" in prompt(site, ended["job_id"])
@@ -226,7 +226,7 @@ def test_after_a_crash_the_prompts_are_still_the_same(
     (server.folder / "project" / "shop.py").write_text("def buy_a_cart():\n    pass\n")
     release = tmp_path / "release"
     env = {"RELEASE": str(release)}
-    job_id = server.submit("x", [told("a", id="a", env=env), told("b", depends_on=["a"])])
+    job_id = server.submit("x", [task("a", id="a", env=env), task("b", depends_on=["a"])])
     begun = server.directory(job_id) / "depth_0" / "worker_1" / "begun"
     until(begun.exists, "the first has begun", 60)
     before = context(server, job_id)

@@ -24,7 +24,7 @@ BIND = (
 TELL = 'env > "$ORCHESTRATOR_WORKER_DIR/env"; until [ -e "$OTHER" ]; do sleep 0.02; done'
 
 
-def given(directory: Path, worker: str) -> dict[str, str]:
+def environment_of(directory: Path, worker: str) -> dict[str, str]:
     lines = (directory / "depth_0" / worker / "env").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
@@ -45,7 +45,7 @@ def test_workers_have_ports_and_temporary_files_of_their_own(
 
     assert ended["status"] == "completed", ended
     directory = site.directory(ended["job_id"])
-    first, second = (given(directory, each) for each in ("worker_1", "worker_2"))
+    first, second = (environment_of(directory, each) for each in ("worker_1", "worker_2"))
     ports = sorted(int(each["ORCHESTRATOR_PORT"]) for each in (first, second))
     assert ports[1] - ports[0] >= PORTS_PER_WORKER
     assert first["TMPDIR"] != second["TMPDIR"]
@@ -61,13 +61,13 @@ def test_a_plain_command_has_ports_and_no_directory(make_site: MakeSite) -> None
 
     ended = site.run("x", [shell("env > env")])
 
-    found = given(site.directory(ended["job_id"]), "worker_1")
+    found = environment_of(site.directory(ended["job_id"]), "worker_1")
     assert int(found["ORCHESTRATOR_PORT"]) > 1024
     assert scratch_directory.PREFIX not in found.get("TMPDIR", "")
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])
-def test_what_a_server_leaves_is_removed_by_the_next(
+def test_directories_of_a_killed_server_are_removed_by_the_next(
     how: str, make_server: MakeServer, tmp_path: Path
 ) -> None:
     server = make_server(agents=agents(tmp_path))
@@ -79,7 +79,7 @@ def test_what_a_server_leaves_is_removed_by_the_next(
     job = server.submit("x", [edit(script)])
     env = server.directory(job) / "depth_0" / "worker_1" / "env"
     until(env.exists, "it has begun")
-    own = given(server.directory(job), "worker_1")["TMPDIR"]
+    own = environment_of(server.directory(job), "worker_1")["TMPDIR"]
 
     server.kill() if how == "kill" else server.terminate()
     server.start()
@@ -92,7 +92,7 @@ def test_what_a_server_leaves_is_removed_by_the_next(
     until(lambda: not os.path.exists(own), "it is removed")
 
 
-def test_what_a_server_left_is_removed_before_attempts_are_taken_up(
+def test_directories_of_a_killed_server_are_removed_before_attempts_continue(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
     """A gate may start as soon as its attempt is adopted. Its new directory must not be removed."""
@@ -122,7 +122,7 @@ def test_a_cancelled_attempt_leaves_nothing(make_site: MakeSite, tmp_path: Path)
     job = site.submit("x", [edit("env > e; mv e env; touch $TMPDIR/file; sleep 600")])
     env = site.directory(job) / "depth_0" / "worker_1" / "env"
     until(env.exists, "it has begun")
-    own = given(site.directory(job), "worker_1")["TMPDIR"]
+    own = environment_of(site.directory(job), "worker_1")["TMPDIR"]
 
     site.call("POST", f"/jobs/{job}/cancel", {})
 
@@ -130,7 +130,7 @@ def test_a_cancelled_attempt_leaves_nothing(make_site: MakeSite, tmp_path: Path)
     until(lambda: not os.path.exists(own), "it is removed")
 
 
-def test_in_a_sandbox_it_can_be_written_to(make_site: MakeSite) -> None:
+def test_in_a_sandbox_the_temporary_directory_is_writable(make_site: MakeSite) -> None:
     try:
         # The script is an argument, not a file: the sandbox has its own /tmp.
         agent = {"command": [sys.executable, "-c", EDITOR]}
@@ -143,7 +143,7 @@ def test_in_a_sandbox_it_can_be_written_to(make_site: MakeSite) -> None:
     assert "bound" in site.log(ended["job_id"], "worker_1")
 
 
-def test_the_prompt_says_how_the_result_is_checked(make_site: MakeSite, tmp_path: Path) -> None:
+def test_the_prompt_states_how_the_result_is_checked(make_site: MakeSite, tmp_path: Path) -> None:
     project = Project(tmp_path / "project").begin({"test_a.py": "def test_a(): pass\n"})
     site = make_site(orchestrator={"project_root": str(project.path)}, agents=agents(tmp_path))
     gates = ["auto", "test -s README.md"]

@@ -18,7 +18,7 @@ LIAR = "echo 'I fixed src/app.py. All tests pass.'"
 ASKER = "echo 'I looked around. Which database should I use, PostgreSQL or SQLite?'"
 APOLOGY = "echo 'I am sorry, but I could not modify the files in this environment.'"
 #: Checks the text of the second attempt's prompt.
-TOLD = 'grep -q "{}" "$ORCHESTRATOR_WORKER_DIR/prompt.md"'
+IN_PROMPT = 'grep -q "{}" "$ORCHESTRATOR_WORKER_DIR/prompt.md"'
 
 Run = Callable[..., Answer]
 
@@ -30,9 +30,9 @@ def project(tmp_path: Path) -> Project:
 
 @pytest.fixture
 def site(make_site: MakeSite, tmp_path: Path, project: Project) -> InProcess:
-    given = {"project_root": str(project.path)}
+    settings = {"project_root": str(project.path)}
     workers = {"max_retries": 2}
-    return make_site(orchestrator=given, agents=agents(tmp_path), workers=workers)
+    return make_site(orchestrator=settings, agents=agents(tmp_path), workers=workers)
 
 
 @pytest.fixture
@@ -58,7 +58,9 @@ def failures(site: InProcess, ended: Answer) -> list[str]:
 # -- nothing was changed ------------------------------------------------------------------------
 
 
-def test_a_builder_that_only_says_that_all_tests_pass_has_failed(site: InProcess, run: Run) -> None:
+def test_a_builder_that_only_claims_that_all_tests_pass_has_failed(
+    site: InProcess, run: Run
+) -> None:
     ended = run(LIAR, role="backend")
     row = only(ended)
     assert (ended["status"], row["status"], row["attempts"]) == ("failed", "failed", 2)
@@ -66,8 +68,8 @@ def test_a_builder_that_only_says_that_all_tests_pass_has_failed(site: InProcess
     assert failures(site, ended) == ["no_changes", "no_changes"]
 
 
-def test_a_liar_is_told_and_may_do_the_work_in_its_second_attempt(run: Run) -> None:
-    second = TOLD.format("failed because it changed no [f]ile")
+def test_a_worker_without_changes_gets_the_failure_and_a_second_attempt(run: Run) -> None:
+    second = IN_PROMPT.format("failed because it changed no [f]ile")
     ended = run(f"{LIAR}; if {second}; then echo two >> src/app.py; fi", role="backend")
     row = only(ended)
     assert (row["status"], row["attempts"]) == ("success", 2)
@@ -80,7 +82,7 @@ def test_promised_files_and_no_change_at_all_have_failed_and_are_named(run: Run)
     assert "promised files are missing: docs/guide.md, docs/api.md" in row["reason"]
 
 
-def test_what_a_person_committed_on_its_branch_and_had_counted_is_a_change(
+def test_a_persons_commit_on_the_branch_counts_as_a_change_after_a_recount(
     site: InProcess, run: Run, project: Project
 ) -> None:
     ended = run(LIAR)
@@ -104,7 +106,7 @@ def test_an_output_document_alone_is_no_work_of_a_builder(run: Run) -> None:
 
 
 @pytest.mark.parametrize("role", [None, *nightly("reviewer", "backend")])
-def test_an_apology_without_a_change_has_failed_whoever_makes_it(
+def test_an_apology_without_a_change_has_failed_in_every_role(
     site: InProcess, run: Run, role: str | None
 ) -> None:
     ended = run(APOLOGY, role=role)
@@ -156,15 +158,15 @@ def test_all_workers_are_named_that_ran_when_the_checkout_changed(
 
     ended = site.run("change the project", tasks, gates="off")
 
-    said = "your checkout changed while worker_2 and worker_3 ran: src/app.py"
-    assert (ended["status"], ended["reason"]) == ("completed", said)
+    reason = "your checkout changed while worker_2 and worker_3 ran: src/app.py"
+    assert (ended["status"], ended["reason"]) == ("completed", reason)
 
 
 # -- a question ---------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("role", [None, *nightly("backend")])
-def test_who_asks_and_waits_has_failed_with_the_question_shown(
+def test_a_worker_that_asks_and_waits_has_failed_with_its_question_as_reason(
     site: InProcess, run: Run, role: str | None
 ) -> None:
     ended = run(ASKER, role=role)
@@ -174,8 +176,8 @@ def test_who_asks_and_waits_has_failed_with_the_question_shown(
     assert failures(site, ended) == ["asked", "asked"]
 
 
-def test_who_asked_is_told_to_decide_and_then_works(run: Run) -> None:
-    second = TOLD.format("[d]ecide yourself, write")
+def test_a_worker_that_asked_is_to_decide_in_its_second_attempt(run: Run) -> None:
+    second = IN_PROMPT.format("[d]ecide yourself, write")
     ended = run(f"if {second}; then echo sqlite > src/db.py; echo done; else {ASKER}; fi")
     assert (only(ended)["status"], only(ended)["attempts"]) == ("success", 2)
 
@@ -199,7 +201,7 @@ DELEGATES = (
     ("script", "status", "attempts"),
     [("echo two >> src/app.py", "recursive_success", 1), ("true", "failed", 2)],
 )
-def test_who_delegates_all_is_judged_when_its_child_jobs_have_ended(
+def test_a_worker_that_delegates_all_is_judged_when_its_child_jobs_have_ended(
     run: Run, script: str, status: str, attempts: int
 ) -> None:
     ended = run(DELEGATES.replace("SCRIPT", script), role="backend", retries=1)
@@ -214,7 +216,7 @@ def test_who_delegates_all_is_judged_when_its_child_jobs_have_ended(
 def test_half_a_promise_is_partial_until_a_retry_keeps_the_other_half(
     site: InProcess, run: Run
 ) -> None:
-    second = TOLD.format("[p]romised files are missing: docs/b.md")
+    second = IN_PROMPT.format("[p]romised files are missing: docs/b.md")
     ended = run(
         f"mkdir -p docs; if {second}; then echo b > docs/b.md; else echo a > docs/a.md; fi; echo",
         writes=["docs/a.md", "docs/b.md"],
@@ -245,7 +247,7 @@ def test_half_a_promise_is_partial_until_a_retry_keeps_the_other_half(
 def test_a_retry_that_fails_names_the_half_that_was_delivered_before(
     site: InProcess, run: Run, project: Project
 ) -> None:
-    second = TOLD.format("[p]romised files are missing: b.md")
+    second = IN_PROMPT.format("[p]romised files are missing: b.md")
     ended = run(
         f"if {second}; then echo broken > a.md; exit 3; else echo a > a.md; echo; fi",
         writes=["a.md", "b.md"],
@@ -347,7 +349,7 @@ def test_an_empty_directory_keeps_no_promise_because_git_does_not_commit_it(run:
     assert only(ended)["missing"] == ["logs/"]
 
 
-def test_a_promise_is_also_held_by_a_pattern_a_directory_and_a_removal(run: Run) -> None:
+def test_a_pattern_a_directory_and_a_removal_keep_a_promise(run: Run) -> None:
     script = "git rm -q tests/test_old.py; mkdir docs; echo a > docs/a.md; echo done"
     row = only(run(script, role="testing", writes=["tests/test_old.py", "docs/", "**/*.md"]))
     assert (row["status"], row["reason"], row["missing"]) == ("success", "", [])
@@ -393,7 +395,7 @@ def bare(
     return run
 
 
-def test_who_only_talks_has_failed_also_without_a_worktree(bare: Run) -> None:
+def test_a_worker_that_only_talks_has_failed_also_without_a_worktree(bare: Run) -> None:
     by_role, by_promise = bare(LIAR, role="backend"), bare(LIAR, writes=["docs/api.md"])
     unclear = bare(LIAR)
 
@@ -408,7 +410,7 @@ def test_who_only_talks_has_failed_also_without_a_worktree(bare: Run) -> None:
     )
 
 
-def test_who_leaves_caches_alone_has_changed_nothing(bare: Run) -> None:
+def test_a_worker_that_creates_only_caches_has_changed_nothing(bare: Run) -> None:
     caches = "mkdir -p src/__pycache__ .pytest_cache; echo x > src/__pycache__/app.pyc; "
     ended = bare(f"{caches} echo x > .pytest_cache/v; echo 'All tests pass.'", role="backend")
 
@@ -416,7 +418,7 @@ def test_who_leaves_caches_alone_has_changed_nothing(bare: Run) -> None:
     assert "no file was changed" in only(ended)["reason"]
 
 
-def test_a_promise_is_looked_for_also_without_a_worktree(bare: Run) -> None:
+def test_a_promise_is_checked_also_without_a_worktree(bare: Run) -> None:
     half = bare("mkdir docs; echo a > docs/a.md; echo done", writes=["docs/a.md", "docs/b.md"])
     whole = bare("mkdir -p lib; echo x > lib/x.py; echo done", writes=["lib/", "**/*.py"])
 
@@ -428,9 +430,9 @@ def test_a_promise_is_looked_for_also_without_a_worktree(bare: Run) -> None:
 
 def test_a_link_to_a_file_elsewhere_keeps_no_promise_without_a_worktree_either(bare: Run) -> None:
     links = "ln -s /etc etc; ln -s /etc/hostname a.md; ln -s none b.md"
-    kept = "echo x > d.md; ln -s d.md c.md; echo done"
+    inside = "echo x > d.md; ln -s d.md c.md; echo done"
     promised = ["etc/hostname", "a.md", "b.md", "c.md"]
-    ended = bare(f"{links}; {kept}", writes=promised)
+    ended = bare(f"{links}; {inside}", writes=promised)
 
     assert ended["status"] == "partial"
     assert only(ended)["missing"] == promised[:3]
@@ -544,7 +546,7 @@ def test_conflicts_that_an_agent_leaves_unresolved_are_no_work(site: InProcess, 
 
 @pytest.mark.usefixtures("theirs")
 @pytest.mark.parametrize("then", [":", *nightly("git add README.md", "git commit -qam both")])
-def test_conflicts_that_an_agent_resolves_without_telling_git_are_work(
+def test_conflicts_that_an_agent_resolves_without_git_add_are_work(
     run: Run, project: Project, then: str
 ) -> None:
     ended = run(f"{MERGE}; echo both > README.md; {then}; echo Done.", retries=0)
@@ -573,7 +575,7 @@ def test_good_work_stays_completed(run: Run, script: str, task: Answer) -> None:
     assert (ended["status"], only(ended)["attempts"]) == ("completed", 1), ended
 
 
-def test_that_nothing_was_changed_is_said_where_it_is_no_failure(run: Run) -> None:
+def test_a_success_without_changes_is_marked_as_unchanged(run: Run) -> None:
     assert only(run("echo 'It maps URLs to views.'"))["unchanged"] is True
     assert only(run("echo 2 > two; echo done"))["unchanged"] is False
 

@@ -23,8 +23,8 @@ def made(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def make(files: dict[str, str], **more: Any) -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin({".gitignore": "__pycache__/\n", **files})
         workspace = project.path / "product" / "workspace"
-        given = {"project_root": str(project.path), "workspace_root": str(workspace)}
-        site = make_site(orchestrator=given, agents=agents(tmp_path), **more)
+        settings = {"project_root": str(project.path), "workspace_root": str(workspace)}
+        site = make_site(orchestrator=settings, agents=agents(tmp_path), **more)
         site.workspace = workspace
         return site, project
 

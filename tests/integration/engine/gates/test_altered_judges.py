@@ -157,7 +157,7 @@ CHANGE = f"{BREAK}; sed -i 's/== 1/== 2/' tests/test_app.py"
         pytest.param({}, {"gates": [{"name": "pytest", "tests_may_change": True}]}, id="gate"),
     ],
 )
-def test_a_task_that_may_change_tests_succeeds_and_says_so(
+def test_a_task_that_may_change_tests_succeeds_with_a_note(
     made: MakeProject, task: dict[str, object], config: dict[str, object]
 ) -> None:
     site, _ = made(FILES)
@@ -166,12 +166,12 @@ def test_a_task_that_may_change_tests_succeeds_and_says_so(
 
     assert ended["status"] == "completed", ended
     assert gates(site, ended)["pytest"]["judges"] == ["tests/test_app.py"]
-    told = (
+    note = (
         "changed tests or gate settings that judge the worker's work, together with code: "
         "tests/test_app.py"
     )
-    assert reasons(ended) == [told]
-    assert ended["reason"] == f"worker_1: {told}"
+    assert reasons(ended) == [note]
+    assert ended["reason"] == f"worker_1: {note}"
 
 
 FAILING = f"{TEST}\n\ndef test_wrong():\n    assert one() == 3\n"
@@ -230,7 +230,7 @@ def test_the_role_testing_may_repair_and_remove_tests(
     ]
 
 
-def test_a_setting_lets_any_work_change_tests_and_land_says_so(
+def test_a_setting_lets_any_work_change_tests_and_land_prints_a_note(
     made: MakeProject, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     site, _ = made(FILES, gates={"tests_may_change": True})
@@ -242,11 +242,11 @@ def test_a_setting_lets_any_work_change_tests_and_land_says_so(
     site.stop()
     context = CliContext(folder=Path(site.folder), environ={"PATH": "/usr/bin:/bin"})
     assert execute(["land", ended["job_id"], "--yes"], context) == 0
-    told = (
+    note = (
         b"Note: worker_1: changed tests or gate settings that judge the worker's work, "
         b"together with code: tests/test_app.py"
     )
-    assert told in b" ".join(capfdbinary.readouterr().err.split())
+    assert note in b" ".join(capfdbinary.readouterr().err.split())
 
 
 def test_other_tasks_may_not_change_what_tests_expect(made: MakeProject) -> None:

@@ -69,8 +69,8 @@ def test_a_conftest_that_multiplies_tests_does_not_win(
     found, _, _ = tried(made, NOTE + written("tests/conftest.py", FIFTY), FIX, **task)
 
     assert (found["chosen"], found["by"]) == ("worker_2", by), found
-    told = rows(found)["worker_1"]
-    assert (told["tests"], told["base_tests"], told["new_tests"]) == (50, 1, 0)
+    row = rows(found)["worker_1"]
+    assert (row["tests"], row["base_tests"], row["new_tests"]) == (50, 1, 0)
 
 
 def test_fifty_trivial_tests_do_not_win(
@@ -81,10 +81,13 @@ def test_fifty_trivial_tests_do_not_win(
     found, site, job = tried(made, trivial, FIX)
 
     assert (found["chosen"], found["by"]) == ("worker_2", "base_tests"), found
-    told = rows(found)
-    assert told["worker_1"]["why"] == "1 fewer existing test passed"
-    assert (told["worker_1"]["base_tests"], told["worker_2"]["base_tests"]) == (1, 2)
-    assert (told["worker_1"]["new_tests"], told["worker_1"]["new_tests_counted"]) == (50, 0)
+    by_worker = rows(found)
+    assert by_worker["worker_1"]["why"] == "1 fewer existing test passed"
+    assert (by_worker["worker_1"]["base_tests"], by_worker["worker_2"]["base_tests"]) == (1, 2)
+    assert (by_worker["worker_1"]["new_tests"], by_worker["worker_1"]["new_tests_counted"]) == (
+        50,
+        0,
+    )
     report = (site.directory(job) / "depth_0" / "LEVEL_0_REPORT.md").read_text()
     assert "1 existing, 50 new (0 counted)" in report
     assert "base_tests: 1 fewer existing test passed" in report
@@ -111,9 +114,9 @@ def test_a_new_test_that_passes_on_two_counts_against_the_third(made: MakeProjec
     found, _, _ = tried(made, NOTE, agreeing, f"{agreeing}{NOTE}")
 
     assert (found["chosen"], found["by"]) == ("worker_2", "size"), found
-    told = rows(found)
-    assert told["worker_1"]["why"] == "1 fewer new test counted (tests.test_meant::test_meant)"
-    assert told["worker_1"]["place"] == 3
+    by_worker = rows(found)
+    assert by_worker["worker_1"]["why"] == "1 fewer new test counted (tests.test_meant::test_meant)"
+    assert by_worker["worker_1"]["place"] == 3
 
 
 def test_a_new_test_that_the_task_names_counts_with_two(made: MakeProject) -> None:

@@ -37,14 +37,14 @@ def test_a_script_of_npm_that_runs_no_test_has_not_passed(made: MakeProject) -> 
     change = edit("echo 'module.exports = 2' > one.js")
 
     detected = site.run("x", [change])
-    asked = site.run("y", [change], gates=["npm-test"])
+    requested = site.run("y", [change], gates=["npm-test"])
 
     found = gates(site, detected)["npm-test"]
     assert (found["outcome"], found["cause"]) == ("did_not_run", "no_tests"), found
     why = "not judged: gate npm-test did not run: no tests found"
     assert (detected["status"], detected["reason"]) == ("completed", why)
-    assert asked["status"] == "failed"
-    assert reasons(asked) == ["gate npm-test did not run: no tests found"]
+    assert requested["status"] == "failed"
+    assert reasons(requested) == ["gate npm-test did not run: no tests found"]
 
 
 SKIPS = {

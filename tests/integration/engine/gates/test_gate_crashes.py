@@ -48,8 +48,8 @@ def test_gates_of_a_server_that_ended_are_run_again_and_never_twice_at_once(
     make_server: Callable[..., ServerProcess], tmp_path: Path, effects: Path, how: str
 ) -> None:
     project = Project(tmp_path / "project").begin({"a.txt": ""})
-    given = {"project_root": str(project.path)}
-    server = make_server(orchestrator=given, agents=agents(tmp_path))
+    settings = {"project_root": str(project.path)}
+    server = make_server(orchestrator=settings, agents=agents(tmp_path))
     release = tmp_path / "release"
     gate = (
         f"exec 9>>{effects}.lock; flock -n 9 || echo overlap >> {effects}; echo began >> {effects};"

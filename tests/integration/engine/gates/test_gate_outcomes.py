@@ -45,7 +45,7 @@ def test_tests_that_cannot_run_at_the_base_did_not_run(made: MakeProject) -> Non
     site, _ = made({**FILES, "tests/test_app.py": needs})
 
     detected = site.run("x", [edit(BREAKS)])
-    asked = site.run("y", [edit(BREAKS)], gates=["pytest"])
+    requested = site.run("y", [edit(BREAKS)], gates=["pytest"])
 
     why = (
         "tests already fail on the base commit: "
@@ -55,8 +55,8 @@ def test_tests_that_cannot_run_at_the_base_did_not_run(made: MakeProject) -> Non
     assert outcome(site, detected, "pytest") == ("did_not_run", "fails_at_base", False)
     assert results(site, detected["job_id"])["pytest"]["note"] == why
     assert "secrets: passed; pytest: did not run (" in merge(site, detected)
-    assert asked["status"] == "failed"
-    assert worker(site, asked["job_id"])["reason"] == f"gate pytest did not run: {why}"
+    assert requested["status"] == "failed"
+    assert worker(site, requested["job_id"])["reason"] == f"gate pytest did not run: {why}"
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_report_without_a_test_is_no_pass_also_where_the_gate_is_required(
     assert worker(site, ended["job_id"])["reason"] == "gate none did not run: no tests found"
 
 
-def test_an_asked_gate_whose_directory_is_not_there_blocks(made: MakeProject) -> None:
+def test_a_requested_gate_whose_directory_is_missing_blocks(made: MakeProject) -> None:
     site, _ = made({"app.py": FILES["app.py"], "pyproject.toml": CONFIG})
     mine = {"name": "mine", "run": JUNIT.replace("-q", "-q tests"), "report": "junit"}
 
@@ -108,14 +108,14 @@ def test_without_node_modules_nothing_is_judged(what: str, made: MakeProject) ->
     site, _ = made(files)
 
     detected = site.run("x", [edit("echo '// more' >> test.js")])
-    asked = site.run("y", [edit("echo '// more' >> test.js")], gates=["npm-test"])
+    requested = site.run("y", [edit("echo '// more' >> test.js")], gates=["npm-test"])
 
     assert outcome(site, detected, "npm-test") == ("did_not_run", "program_missing", False)
     assert "gate npm-test did not run: node_modules is missing" in str(detected["reason"])
     assert detected["status"] == "completed", detected
-    assert asked["status"] == "failed", asked
+    assert requested["status"] == "failed", requested
     why = "gate npm-test did not run: node_modules is missing"
-    assert worker(site, asked["job_id"])["reason"].startswith(why)
+    assert worker(site, requested["job_id"])["reason"].startswith(why)
 
 
 @pytest.mark.slow
@@ -213,7 +213,7 @@ def test_a_test_that_fails_for_another_reason_than_at_the_base_is_not_excused(
 
 
 @pytest.mark.slow
-def test_what_a_gate_finds_at_the_base_is_kept_for_the_next_job(
+def test_the_baseline_of_a_gate_is_stored_for_the_next_job(
     made: MakeProject, effects: Path
 ) -> None:
     old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
@@ -228,7 +228,7 @@ def test_what_a_gate_finds_at_the_base_is_kept_for_the_next_job(
     assert len(list((site.workspace / "base_results").glob("*.json"))) == 1
 
 
-def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProject) -> None:
+def test_a_change_to_code_that_no_gate_checked_is_not_judged(made: MakeProject) -> None:
     """Scripts and targets that pass on every change do not count as gates."""
     constant = {
         "package.json": json.dumps({"scripts": {"test": "exit 0", "lint": "echo ok"}}),
@@ -238,7 +238,7 @@ def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProjec
 
     code = site.run("x", [edit(BREAKS)])
     documents = site.run("y", [edit("echo more >> README.md")])
-    asked = site.run("z", [edit(BREAKS, gates=["grep -q 2 app.py"])])
+    requested = site.run("z", [edit(BREAKS, gates=["grep -q 2 app.py"])])
     failing = site.run("w", [edit(BREAKS)], unjudged="fail")
 
     assert (code["status"], code["reason"]) == (
@@ -251,7 +251,7 @@ def test_a_change_to_code_at_which_no_gate_looked_is_not_judged(made: MakeProjec
     )
     assert "not judged: no gate tested the changes (no tests found)" in merge(site, code)
     assert (documents["status"], documents["reason"]) == ("completed", "")
-    assert (asked["status"], asked["reason"]) == ("completed", "")
+    assert (requested["status"], requested["reason"]) == ("completed", "")
     assert (failing["status"], failing["reason"]) == (
         "failed",
         "not judged: no gate tested the changes (no tests found)",
@@ -292,22 +292,22 @@ def test_a_required_gate_that_did_not_run_has_not_judged_though_another_passed(
     )
     why = f"passed lint; {unrun}"
 
-    told = site.run("x", [edit(BREAKS)], **gates)
+    default = site.run("x", [edit(BREAKS)], **gates)
     failing = site.run("y", [edit(BREAKS)], unjudged="fail", **gates)
     documents = site.run("z", [edit("echo more >> README.md")], unjudged="fail", **gates)
     advisory = site.run("w", [edit(BREAKS)], unjudged="fail", gates=[also[1], advice[1]])
 
-    assert (told["status"], told["reason"]) == ("completed", f"judged in part: {why}")
+    assert (default["status"], default["reason"]) == ("completed", f"judged in part: {why}")
     assert (failing["status"], failing["reason"]) == ("failed", f"judged in part: {why}")
-    for answer in (told, site.get(f"/jobs/{told['job_id']}")):
+    for answer in (default, site.get(f"/jobs/{default['job_id']}")):
         assert answer["not_judged"] == why
         [gate] = answer["unjudged_gates"]
         assert (gate["name"], gate["cause"]) == ("pytest", "fails_at_base")
-    stored = json.loads((site.directory(told["job_id"]) / "status.json").read_text())
+    stored = json.loads((site.directory(default["job_id"]) / "status.json").read_text())
     assert stored["not_judged"] == why
-    assert stored["unjudged_gates"] == told["unjudged_gates"]
-    assert f"Note: judged in part: {why}" in summary_lines(told, 300)
-    assert f"judged in part: {why}" in merge(site, told)
+    assert stored["unjudged_gates"] == default["unjudged_gates"]
+    assert f"Note: judged in part: {why}" in summary_lines(default, 300)
+    assert f"judged in part: {why}" in merge(site, default)
     assert documents["status"] == "completed"
     assert documents["unjudged_gates"] == []
     assert (advisory["status"], advisory["reason"]) == ("completed", unrun)
@@ -321,7 +321,7 @@ def test_with_unjudged_fail_in_the_settings_such_a_job_has_failed(made: MakeProj
     assert site.run("z", [edit(BREAKS)], gates="off")["status"] == "completed"
 
 
-def test_the_reason_says_why_the_gates_of_a_change_did_not_run(made: MakeProject) -> None:
+def test_the_reason_names_why_the_gates_of_a_change_did_not_run(made: MakeProject) -> None:
     needs = "import a_package_that_is_missing\n\n\ndef test(): pass\n"
     site, _ = made({**FILES, "tests/test_app.py": needs})
 
@@ -334,7 +334,7 @@ def test_the_reason_says_why_the_gates_of_a_change_did_not_run(made: MakeProject
     )
 
 
-def test_an_advisory_gate_that_fails_stands_in_the_reason(made: MakeProject) -> None:
+def test_an_advisory_gate_that_fails_is_in_the_reason(made: MakeProject) -> None:
     site, _ = made()
     gates = ["auto", {"name": "lint", "run": "exit 3", "required": False, "baseline": "none"}]
 
@@ -367,9 +367,9 @@ def test_failed_tests_that_a_gate_hides_are_excused_if_they_fail_at_the_base(
 
     ended = site.run("x", [edit("echo '# a note' >> app.py")], gates=[gate])
 
-    said = f"not judged: gate tests did not run: already fails on the base commit: {HIDES}"
+    reason = f"not judged: gate tests did not run: already fails on the base commit: {HIDES}"
     assert ended["status"] == "completed"
-    assert ended["reason"].startswith(said)
+    assert ended["reason"].startswith(reason)
 
 
 @pytest.mark.slow
@@ -391,7 +391,9 @@ def test_a_candidate_whose_gate_did_not_run_is_not_taken_before_one_that_passed(
 
 
 @pytest.mark.slow
-def test_events_and_the_terminal_say_which_gate_runs_on_what(made: MakeProject) -> None:
+def test_events_and_the_terminal_name_the_gate_and_the_commit_that_it_checks(
+    made: MakeProject,
+) -> None:
     old = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
     site, _ = made(old)
 
@@ -411,7 +413,7 @@ def test_events_and_the_terminal_say_which_gate_runs_on_what(made: MakeProject) 
     ]
     assert all(each["data"]["seconds"] > 0 for each in runs if each["kind"] == "gate_run_ended")
     progress = ProgressLines()
-    said = [line for each in events if (line := progress.take(each))]
-    assert "worker_1: running gate pytest on the base commit" in said
-    assert "running gate pytest on the merged result" in said
+    lines = [line for each in events if (line := progress.take(each))]
+    assert "worker_1: running gate pytest on the base commit" in lines
+    assert "running gate pytest on the merged result" in lines
     assert site.get("/stats")["gates"] == {"passed": 2, "failed": 0, "did_not_run": 0}

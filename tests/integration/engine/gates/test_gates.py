@@ -45,8 +45,8 @@ def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     ) -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin(files)
         workspace = project.path / "product" / "workspace"
-        given = {"project_root": str(project.path / part), "workspace_root": str(workspace)}
-        site = make_site(orchestrator=given, agents=agents(tmp_path), **more)
+        settings = {"project_root": str(project.path / part), "workspace_root": str(workspace)}
+        site = make_site(orchestrator=settings, agents=agents(tmp_path), **more)
         site.workspace = workspace
         return site, project
 
@@ -66,7 +66,7 @@ def statuses(site: InProcess, job_id: str) -> dict[str, str]:
     return {name: each["status"] for name, each in results(site, job_id).items()}
 
 
-def test_a_detected_gate_that_fails_is_told_and_mended_in_the_next_attempt(
+def test_a_detected_gate_that_fails_is_in_the_reason_and_repaired_in_the_next_attempt(
     made: MakeProject,
 ) -> None:
     site, project = made()
@@ -120,12 +120,12 @@ def test_commits_of_refused_attempts_are_part_of_the_next(
     ]
     assert {"a.txt", "b.txt", "c.txt", "d.txt"} <= set(project.files(branch))
     if attempts == "fold":
-        told = project.git("log", "-1", "--format=%B", f"{branch}~1")
-        assert told.startswith("work\n\n- first\n- second\n- third\n\nOrchestrator-Job: ")
+        message = project.git("log", "-1", "--format=%B", f"{branch}~1")
+        assert message.startswith("work\n\n- first\n- second\n- third\n\nOrchestrator-Job: ")
     assert project.git("fsck", "--no-dangling") == ""
 
 
-def test_what_fails_at_the_base_does_not_block_and_is_run_there_twice_for_all(
+def test_a_failure_at_the_base_does_not_block_and_the_base_is_checked_twice(
     made: MakeProject, effects: Path
 ) -> None:
     broken = {**FILES, "tests/test_old.py": "def test_old():\n    assert False\n"}
@@ -194,7 +194,7 @@ def test_a_worker_cannot_pass_by_removing_or_skipping_tests(made: MakeProject) -
     assert found["note"] == "the change modifies settings of this gate: conftest.py"
 
 
-def test_a_secret_in_what_is_added_blocks_and_is_not_told(made: MakeProject) -> None:
+def test_a_secret_in_added_lines_blocks_and_is_not_shown(made: MakeProject) -> None:
     site, project = made({"a.txt": ""})
     key = "ghp" + "_" + "a1B2" * 9
 
@@ -202,15 +202,15 @@ def test_a_secret_in_what_is_added_blocks_and_is_not_told(made: MakeProject) -> 
 
     assert ended["status"] == "failed"
     [found] = worker(site, ended["job_id"])["gates"]
-    said = found["failures"][0]
-    assert said.startswith("config.txt:1: GitHub token (value not shown), added by commit ")
+    failure = found["failures"][0]
+    assert failure.startswith("config.txt:1: GitHub token (value not shown), added by commit ")
     assert len(found["failures"]) == 1
     assert "a secret in an earlier commit counts, too" in found["note"]
     # The commit's subject is made from the prompt, which had the key.
     assert key not in project.git("log", "--all", "--format=%B")
 
 
-def test_a_secret_that_is_taken_away_again_is_not_in_what_is_merged(made: MakeProject) -> None:
+def test_a_secret_that_is_removed_again_is_not_in_the_result(made: MakeProject) -> None:
     site, project = made({"a.txt": ""})
     key = "ghp" + "_" + "a1B2" * 9
     who = "-c user.name=a -c user.email=a@b"
@@ -229,8 +229,8 @@ def test_a_secret_that_is_taken_away_again_is_not_in_what_is_merged(made: MakePr
     assert project.show(branch, "b.txt") == "no token"
     assert project.show(branch, "c.txt") == "more"
     # Nothing is lost: the checkpoint has the changes.
-    kept = f"refs/orchestrator/{job}/checkpoint/worker_1/1-after"
-    assert key in project.git("log", "-p", kept)
+    checkpoint = f"refs/orchestrator/{job}/checkpoint/worker_1/1-after"
+    assert key in project.git("log", "-p", checkpoint)
 
 
 def test_a_secret_that_one_commit_adds_and_another_removes_blocks(made: MakeProject) -> None:
@@ -268,7 +268,7 @@ def test_a_gate_runs_when_a_changed_file_matches(made: MakeProject) -> None:
     site, _ = made({"a.txt": ""})
     gates = [
         {"name": "docs", "run": "exit 1", "when": ["docs/**"]},
-        {"name": "told", "run": "exit 1", "required": False},
+        {"name": "advisory", "run": "exit 1", "required": False},
         {"name": "text", "run": "test -d .", "when": ["*.txt"]},
     ]
 
@@ -276,7 +276,11 @@ def test_a_gate_runs_when_a_changed_file_matches(made: MakeProject) -> None:
 
     assert ended["status"] == "completed", ended
     # The gate that is not required fails in the same way on the base commit.
-    assert statuses(site, ended["job_id"]) == {"docs": "skipped", "told": "known", "text": "passed"}
+    assert statuses(site, ended["job_id"]) == {
+        "docs": "skipped",
+        "advisory": "known",
+        "text": "passed",
+    }
 
 
 def test_only_gates_that_run_are_reported_as_started(made: MakeProject) -> None:
@@ -305,11 +309,11 @@ def test_patterns_begin_where_the_project_is_in_its_repository(made: MakeProject
     ended = site.run("x", [edit("echo x > src/a.txt; echo x > ../other/b.txt")], gates=gates)
 
     assert ended["status"] == "completed", ended
-    told = {"own": "passed", "top": "skipped", "beside": "passed", "any": "passed"}
-    assert statuses(site, ended["job_id"]) == told
+    expected = {"own": "passed", "top": "skipped", "beside": "passed", "any": "passed"}
+    assert statuses(site, ended["job_id"]) == expected
 
 
-def test_a_task_says_what_must_have_become_true(made: MakeProject) -> None:
+def test_gates_of_a_task_judge_only_this_task(made: MakeProject) -> None:
     site, _ = made({"a.txt": ""})
     tasks = [
         edit("echo x > x.txt", gates=["test -s x.txt"]),
@@ -325,20 +329,20 @@ def test_a_task_says_what_must_have_become_true(made: MakeProject) -> None:
     assert rows[1]["reason"] == "gate test-s-y-txt failed: exit code 1"
 
 
-def test_a_program_that_is_missing_matters_only_where_it_was_asked_for(
+def test_a_missing_program_fails_only_a_requested_gate(
     made: MakeProject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site, _ = made({"Cargo.toml": "", "a.txt": ""})
     monkeypatch.setattr("orchestrator.engine.gates.gate_process.which", lambda *_, **__: None)
 
     detected = site.run("x", [edit("echo x > x.txt")])
-    asked = site.run("y", [edit("echo x > x.txt")], gates=["cargo-test"])
+    requested = site.run("y", [edit("echo x > x.txt")], gates=["cargo-test"])
     command = site.run("z", [edit("echo x > x.txt")], gates=["no-such-program --at-all"])
 
     assert detected["status"] == "completed"
     note = results(site, detected["job_id"])["cargo-test"]["note"]
     assert note == "cargo is not installed here"
-    assert (asked["status"], command["status"]) == ("failed", "failed")
+    assert (requested["status"], command["status"]) == ("failed", "failed")
     assert "did not run" in command["results"]["tasks"][0]["reason"]
 
 
@@ -386,7 +390,7 @@ def test_a_cancel_ends_the_gate_that_runs(made: MakeProject) -> None:
     assert marked(job) == []
 
 
-def test_a_cancel_ends_a_baseline_that_nobody_else_waits_for(made: MakeProject) -> None:
+def test_a_cancel_ends_a_baseline_that_no_other_job_waits_for(made: MakeProject) -> None:
     site, _ = made({"a.txt": ""})
     gate = "if [ -e x.txt ]; then exit 1; fi; sleep 300"
     job = site.submit("x", [edit("echo x > x.txt")], gates=[gate])
@@ -419,7 +423,7 @@ def test_a_child_job_has_its_parents_gates_and_cannot_drop_them(
     assert child["workers"][0]["reason"] == "gate test-e-bad-txt failed: exit code 1"
 
 
-def test_the_repositorys_own_file_says_what_is_run(made: MakeProject) -> None:
+def test_the_repositorys_own_file_names_the_gates(made: MakeProject) -> None:
     own = "gates:\n- {name: mine, run: 'test ! -e x.txt'}\n- secrets\n"
     site, _ = made({".orchestrator/gates.yaml": own, "a.txt": ""})
     weaken = "echo x > x.txt; echo 'gates: []' > .orchestrator/gates.yaml"
@@ -443,7 +447,7 @@ def test_each_line_of_a_gate_with_several_lines_counts(made: MakeProject, source
     assert ended["results"]["tasks"][0]["reason"] == "gate mine failed: exit code 1"
 
 
-def test_what_cannot_be_a_gate_is_refused_in_words(made: MakeProject) -> None:
+def test_an_invalid_gate_is_rejected_with_the_reason(made: MakeProject) -> None:
     site, _ = made({"a.txt": ""})
 
     unknown = site.post("x", [edit("true")], gates=["npm-test"])

@@ -71,30 +71,30 @@ def site(made: MakeProject) -> InProcess:
     return made(FILES)[0]
 
 
-def test_sources_at_which_no_gate_looked_are_named(site: InProcess) -> None:
-    told = site.run("x", [edit(f"{ALONE}; echo '# more' >> app.py")])
+def test_sources_that_no_gate_checked_are_named(site: InProcess) -> None:
+    default = site.run("x", [edit(f"{ALONE}; echo '# more' >> app.py")])
     failing = site.run("y", [edit("mkdir -p web; echo '((' > web/app.js")], unjudged="fail")
 
     why = (
         "passed pytest; not judged: m.c (no gate for C); web/app.js (no gate for JavaScript); "
         "no test imports src/x.py"
     )
-    assert (told["status"], told["reason"]) == ("completed", f"judged in part: {why}")
+    assert (default["status"], default["reason"]) == ("completed", f"judged in part: {why}")
     files = [
         {"path": "m.c", "language": "C", "cause": "no_gate"},
         {"path": "src/x.py", "language": "Python", "cause": "not_imported"},
         {"path": "web/app.js", "language": "JavaScript", "cause": "no_gate"},
     ]
-    stored = json.loads((site.directory(told["job_id"]) / "status.json").read_text())
-    for answer in (told, site.get(f"/jobs/{told['job_id']}"), stored):
+    stored = json.loads((site.directory(default["job_id"]) / "status.json").read_text())
+    for answer in (default, site.get(f"/jobs/{default['job_id']}"), stored):
         assert (answer["not_judged"], answer["unjudged_files"]) == (why, files)
-    assert f"Note: judged in part: {why}" in summary_lines(told, 300)
-    assert f"judged in part: {why}" in final(site, told)
+    assert f"Note: judged in part: {why}" in summary_lines(default, 300)
+    assert f"judged in part: {why}" in final(site, default)
     assert failing["status"] == "failed"
     assert failing["reason"] == "not judged: web/app.js (no gate for JavaScript)"
 
 
-def test_what_was_asked_for_and_which_tests_fail_is_said(site: InProcess) -> None:
+def test_the_reason_names_the_requested_gates_and_the_failed_tests(site: InProcess) -> None:
     breaks = edit("sed -i s/1/2/ app.py")
 
     secrets = site.run("x", [breaks], gates=["secrets"])
@@ -113,7 +113,7 @@ def test_work_that_is_judged_and_what_is_no_source_stay_quiet(site: InProcess) -
     assert ended["unjudged_files"] == []
 
 
-def test_a_linter_and_gates_of_your_own_count_for_the_files_that_they_look_at(
+def test_a_linter_and_own_gates_count_for_the_files_that_they_check(
     site: InProcess,
 ) -> None:
     alone = edit(ALONE.replace("x = (", "import os  # noqa"))
@@ -131,7 +131,7 @@ def test_a_linter_and_gates_of_your_own_count_for_the_files_that_they_look_at(
     assert of_task["reason"] == f"judged in part: {why}"
 
 
-def test_of_a_python_that_reports_nothing_nothing_is_said(
+def test_modules_are_not_named_if_python_reports_no_executed_files(
     made: MakeProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """``python -E`` ignores ``PYTHONPATH``, so it reports no executed files."""

@@ -68,7 +68,7 @@ def test_a_setting_lets_any_work_remove_tests(made: MakeProject) -> None:
     assert ended["status"] == "completed", reasons(ended)
 
 
-def test_beside_another_worker_only_the_tests_that_may_go_are_gone(made: MakeProject) -> None:
+def test_with_another_worker_only_the_tests_that_may_go_are_removed(made: MakeProject) -> None:
     site, project = made(PROJECT)
     other = edit("echo '# a note' >> tests/test_app.py")
 
@@ -80,7 +80,7 @@ def test_beside_another_worker_only_the_tests_that_may_go_are_gone(made: MakePro
     assert "# a note" in project.show(result, "tests/test_app.py")
 
 
-def test_the_tests_that_a_child_job_may_remove_are_gone_from_the_result(made: MakeProject) -> None:
+def test_the_tests_that_a_child_job_may_remove_are_not_in_the_result(made: MakeProject) -> None:
     site, project = made(PROJECT)
     child = f"cat > ../c.json <<'END'\n[{json.dumps(edit(REMOVE, writes=[PROMISED]))}]\nEND\n"
 

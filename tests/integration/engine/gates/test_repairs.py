@@ -27,11 +27,11 @@ def test_a_gate_that_repairs_tracked_files_has_findings(made: MakeProject) -> No
     ended = site.run("x", [edit(UNUSED)], gates=[{"name": "fix", "run": FIX}])
 
     assert ended["status"] == "failed", ended
-    told = (
+    reason = (
         "gate fix failed: app.py: the gate changed this tracked file; use a command that only "
         "checks files"
     )
-    assert reasons(ended) == [told]
+    assert reasons(ended) == [reason]
 
 
 def test_what_a_gate_repairs_at_the_base_as_well_does_not_count(made: MakeProject) -> None:

@@ -80,11 +80,11 @@ class Advisories(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers["Content-Encoding"] == "gzip":
             body = gzip.decompress(body)
-        asked = json.loads(body)
+        query = json.loads(body)
         if self.path.endswith("/advisories/bulk"):
-            self._answer({"lodash": [LODASH]} if "lodash" in asked else {})
+            self._answer({"lodash": [LODASH]} if "lodash" in query else {})
         else:
-            self._answer({"vulns": [FLASK]} if asked["package"]["name"] == "flask" else {})
+            self._answer({"vulns": [FLASK]} if query["package"]["name"] == "flask" else {})
 
     def do_GET(self) -> None:
         self.send_error(404)

@@ -23,8 +23,8 @@ SAME_LINE = [edit("echo one > shared.txt"), edit("echo two > shared.txt")]
 def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     def make() -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin({"shared.txt": "zero\n"})
-        given = {"project_root": str(project.path)}
-        return make_site(orchestrator=given, agents=agents(tmp_path)), project
+        settings = {"project_root": str(project.path)}
+        return make_site(orchestrator=settings, agents=agents(tmp_path)), project
 
     return make
 
@@ -66,10 +66,10 @@ def test_the_loss_at_depth_3_reaches_the_root(made: MakeProject) -> None:
     merges = [f"bin/orchestrator merge {each}" for each in above]
     first = f"bin/orchestrator merge {deepest['job_id']} --strategy theirs"
     assert loss["command"] == " && ".join([first, *merges])
-    told = site.status(deepest["job_id"])["results"]["changes"]
+    changes = site.status(deepest["job_id"])["results"]["changes"]
     when = f"To merge after job {job} has ended, with the better result in each conflict: "
-    assert f"{when}{loss['command']}." in told, told
-    assert "--resolve" not in " ".join(told), "it is refused now"
+    assert f"{when}{loss['command']}." in changes, changes
+    assert "--resolve" not in " ".join(changes), "it is rejected now"
 
 
 @pytest.mark.parametrize("link", ["", "; ln -s /nonexistent b.md"])
@@ -161,7 +161,7 @@ def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
     ended = site.run("x", [script], merge_strategy=strategy)
 
     [below] = ended["results"]["tasks"][0]["child_job_ids"]
-    told = {
+    expected = {
         "auto": (
             "partial",
             "not in the result: in part worker_1 "
@@ -176,7 +176,7 @@ def test_a_childs_change_that_its_parent_contradicts_is_named_with_the_child(
     }
     job = ended["job_id"]
     content = project.show(f"orchestrator/{job}/result", "shared.txt")
-    assert (ended["status"], ended["reason"], content) == told[strategy]
+    assert (ended["status"], ended["reason"], content) == expected[strategy]
     report = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert ended["reason"].removeprefix("not in the result: ") in report
 
@@ -219,7 +219,7 @@ def test_a_later_child_job_with_the_same_request_makes_up_for_a_loss(
     assert project.show(f"orchestrator/{job}/result", "codes.txt") == "6\n0"
 
 
-def test_what_a_job_made_that_is_not_completed_is_landed_only_if_asked_for(
+def test_the_result_of_an_incomplete_job_lands_only_with_partial(
     made: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site, project = made()
@@ -231,9 +231,11 @@ def test_what_a_job_made_that_is_not_completed_is_landed_only_if_asked_for(
     capfd.readouterr()
 
     assert command(site, "land", job, "--yes") == 1
-    told = capfd.readouterr().err
-    assert f"job {job} is cancelled; nothing was changed" in told and "worker_2 (cancelled)" in told
-    assert f"land {job} --partial" in told
+    error = capfd.readouterr().err
+    assert (
+        f"job {job} is cancelled; nothing was changed" in error and "worker_2 (cancelled)" in error
+    )
+    assert f"land {job} --partial" in error
     assert command(site, "land", failed, "--yes") == 1
     assert f"job {failed} is failed; nothing was changed: not judged" in capfd.readouterr().err
     assert not project.path.joinpath("a.py").exists()
@@ -243,9 +245,9 @@ def test_what_a_job_made_that_is_not_completed_is_landed_only_if_asked_for(
     site.call("POST", f"/jobs/{job}/retry", {})
     until(lambda: site.status_file(job)["status"] == "running", "it runs again")
     assert command(site, "land", job, "--yes") == 1
-    told = capfd.readouterr().err
+    error = capfd.readouterr().err
     assert (
-        f"job {job} is running; nothing was changed. The job's result lacks:\n  worker_2 (" in told
+        f"job {job} is running; nothing was changed. The job's result lacks:\n  worker_2 (" in error
     )
     assert not project.path.joinpath("a.py").exists()
     assert command(site, "land", job, "--yes", "--partial") == 0
@@ -261,8 +263,8 @@ def test_land_offers_no_incomplete_result_of_a_job_without_changes(
 
     assert command(site, "land", job) == 6
 
-    told = capfd.readouterr().err
-    assert f"job {job} is partial; nothing was changed" in told and "--partial" not in told
+    error = capfd.readouterr().err
+    assert f"job {job} is partial; nothing was changed" in error and "--partial" not in error
 
 
 def test_land_does_not_name_merged_changes_of_a_failed_worker_as_lacking(
@@ -306,8 +308,8 @@ def test_land_names_only_work_that_the_result_lacks(
         "; its result lacks: worker_4 (failed): exit code 1; to land" in response.json()["detail"]
     )
     assert command(site, "land", job, "--yes") == 6
-    told = capfd.readouterr().err
-    assert "result lacks:\n  worker_4 (failed): exit code 1\n" in told
+    error = capfd.readouterr().err
+    assert "result lacks:\n  worker_4 (failed): exit code 1\n" in error
 
 
 def test_a_retry_of_another_task_leaves_the_job_partial(made: MakeProject, tmp_path: Path) -> None:
@@ -330,7 +332,7 @@ def test_a_retry_of_another_task_leaves_the_job_partial(made: MakeProject, tmp_p
     assert site.status_file(job)["status"] == "partial"
 
 
-def test_what_a_person_leaves_out_does_not_make_a_job_partial(made: MakeProject) -> None:
+def test_changes_that_a_person_excludes_do_not_make_a_job_partial(made: MakeProject) -> None:
     site, _ = made()
     job = site.run("x", SAME_LINE)["job_id"]
     assert site.status(job)["status"] == "partial"

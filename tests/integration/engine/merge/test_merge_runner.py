@@ -103,7 +103,7 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-def test_culprits_are_found_by_halving_and_told(bench: Bench) -> None:
+def test_culprits_are_found_by_halving_and_named(bench: Bench) -> None:
     for number in range(8):
         bench.worker({f"{'bad' if number in (2, 6) else 'good'}_{number}": "x\n"})
 
@@ -119,7 +119,7 @@ def test_culprits_are_found_by_halving_and_told(bench: Bench) -> None:
     assert bench.project.worktrees() == []
 
 
-def test_why_a_gate_could_not_be_run_on_the_merged_state_is_told(bench: Bench) -> None:
+def test_the_reason_names_why_a_gate_did_not_run_on_the_merged_state(bench: Bench) -> None:
     bench.worker({"good": "x\n"})
     bench.worker({"bad": "x\n"})
     bench.gates.broken = "timed out after 1 s"
@@ -130,7 +130,7 @@ def test_why_a_gate_could_not_be_run_on_the_merged_state_is_told(bench: Bench) -
     assert refusals[0].reason.endswith("gate no bad files did not run: timed out after 1 s")
 
 
-def test_one_that_is_sent_back_goes_on_with_what_the_others_did(bench: Bench) -> None:
+def test_a_rejected_worker_continues_with_the_changes_of_the_others(bench: Bench) -> None:
     bench.worker({"good": "x\n"})
     culprit = bench.worker({"bad": "x\n"})
     bench.merge()
@@ -171,7 +171,7 @@ def test_a_crash_while_it_takes_up_loses_nothing(bench: Bench) -> None:
     assert {"good", "bad"} <= set(bench.project.files(worker_branch(culprit)))
 
 
-def test_what_excludes_the_result_so_far_goes_on_alone(bench: Bench) -> None:
+def test_a_worker_that_conflicts_with_the_result_so_far_continues_alone(bench: Bench) -> None:
     bench.worker({"a.txt": "one\n"})
     culprit = bench.worker({"a.txt": "two\n", "bad": "x\n"})
     bench.job = replace(bench.job, config=replace(bench.job.config, merge_strategy="theirs"))
@@ -205,7 +205,7 @@ def test_a_crash_at_any_failpoint_is_made_up_for(bench: Bench, history: str) -> 
     assert bench.project.everything() == before
 
 
-def test_whoever_prunes_the_repository_meanwhile_takes_nothing_of_a_merge(bench: Bench) -> None:
+def test_a_prune_during_a_merge_removes_nothing_of_the_merge(bench: Bench) -> None:
     for number in range(4):
         bench.worker({f"{'bad' if number == 2 else 'good'}_{number}": "x\n"})
     failpoints.arm(lambda name: bench.project.git("prune", "--expire=now") and None)

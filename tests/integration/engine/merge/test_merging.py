@@ -50,8 +50,8 @@ def made(make_site: MakeSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     def make(*gates: Gate, files: dict[str, str] = FILES) -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin(files)
         site = make_site(**settings_of(project, tmp_path))
-        asked = [{"name": gate.name, "run": gate.run} for gate in gates] or "off"
-        monkeypatch.setattr(site, "submit", partial(site.submit, gates=asked))
+        requested = [{"name": gate.name, "run": gate.run} for gate in gates] or "off"
+        monkeypatch.setattr(site, "submit", partial(site.submit, gates=requested))
         return site, project
 
     return make
@@ -99,7 +99,9 @@ def test_what_passes_together_is_merged_after_one_run(
     assert not (site.directory(ended["job_id"]) / "integration" / ended["job_id"]).exists()
 
 
-def test_a_culprit_is_sent_back_and_mends_it(made: MakeProject, gates: RunningGates) -> None:
+def test_a_culprit_is_rejected_and_repairs_its_change(
+    made: MakeProject, gates: RunningGates
+) -> None:
     site, project = made(ALL_DIFFER)
     # In its next attempt the worker finds the other workers' changes and the gates' output.
     mend = (
@@ -123,7 +125,7 @@ def test_a_culprit_is_sent_back_and_mends_it(made: MakeProject, gates: RunningGa
     assert "| 1 | succeeded, but its changes could not be merged" in level
 
 
-def test_a_culprit_without_an_attempt_left_has_failed_and_is_left_out(
+def test_a_culprit_without_a_remaining_attempt_has_failed_and_is_not_merged(
     made: MakeProject, gates: RunningGates
 ) -> None:
     site, project = made(ALL_DIFFER)
@@ -154,7 +156,7 @@ def test_a_culprit_without_an_attempt_left_has_failed_and_is_left_out(
     assert attempts(site, job) == [1, 2, 1, 1]
 
 
-def test_a_gate_that_judges_more_than_what_is_new_is_tried_once_on_the_base(
+def test_a_gate_without_a_baseline_runs_once_on_the_base(
     made: MakeProject, gates: RunningGates
 ) -> None:
     site, project = made()
@@ -167,7 +169,9 @@ def test_a_gate_that_judges_more_than_what_is_new_is_tried_once_on_the_base(
     assert gates.seen.count(project.git("rev-parse", "main")) == 1
 
 
-def test_gates_that_fail_at_the_base_blame_nobody(made: MakeProject, gates: RunningGates) -> None:
+def test_gates_that_fail_at_the_base_blame_no_worker(
+    made: MakeProject, gates: RunningGates
+) -> None:
     site, _ = made(merged_only("missing", "no-such-program"))
 
     ended = site.run("x", [edit(word("a", "x")), edit(word("b", "y"))], max_retries=3)
@@ -226,7 +230,7 @@ def test_no_gates_of_the_result_begin_for_a_job_that_was_cancelled(
     assert project.show(f"orchestrator/{job}/result", "a.py") == "a = 1"
 
 
-def test_a_server_that_stops_while_gates_run_leaves_it_to_the_next(
+def test_a_server_that_stops_while_gates_run_leaves_the_merge_to_the_next(
     made: MakeProject, gates: RunningGates, tmp_path: Path
 ) -> None:
     release = tmp_path / "release"
@@ -303,8 +307,8 @@ def test_what_could_not_be_merged_and_is_merged_later_is_a_success(
     assert path.read_text().startswith("# Partial" if more else "# Completed")
     assert site.status_file(job)["status"] == now["status"]
     assert site.call("POST", f"/jobs/{job}/merge", {}).status_code == 200
-    told = site.call("GET", f"/jobs/{job}/events").text
-    assert told.split("\n").count("event: job_ended") == 2
+    events = site.call("GET", f"/jobs/{job}/events").text
+    assert events.split("\n").count("event: job_ended") == 2
 
 
 @pytest.mark.nightly
@@ -367,7 +371,7 @@ def test_a_job_is_merged_again_with_another_strategy(made: MakeProject) -> None:
     assert project.git("rev-parse", again["earlier"]) == before["commit"]
     final = site.directory(job) / "FINAL_RESULT.md"
     overruled = "Replaced: src/app.py, line 2 (written by worker_1); worker_2's version won: 2"
-    until(lambda: overruled in final.read_text(), "its reports say so")
+    until(lambda: overruled in final.read_text(), "its report names the replaced hunk")
     [lost] = again["conflicts"][0]["lost"]
     assert (lost["first"], lost["workers"], lost["text"]) == (2, ["worker_1"], ["2"])
 
@@ -445,8 +449,8 @@ def test_three_workers_that_append_to_one_file_end_in_one_file_with_all_three(
     ended = site.run("x", tasks)
 
     job = ended["job_id"]
-    told = ("completed", "the merge kept the added lines of both sides in CHANGES.md")
-    assert (ended["status"], ended["reason"]) == told
+    expected = ("completed", "the merge kept the added lines of both sides in CHANGES.md")
+    assert (ended["status"], ended["reason"]) == expected
     shown = project.show(f"orchestrator/{job}/result", "CHANGES.md")
     assert shown.split("\n")[2:] == ["- first", "- one", "- two", "- three"]
     found = record(site, job)
@@ -517,7 +521,7 @@ def test_nothing_is_left_to_land_once_merging_again_merges_nothing(made: MakePro
 
 
 @pytest.mark.nightly
-def test_a_result_stays_where_the_gates_cannot_judge_once_more(
+def test_a_result_stays_if_the_gates_cannot_judge_a_repeated_merge(
     made: MakeProject, tmp_path: Path
 ) -> None:
     site, project = made()
@@ -536,7 +540,7 @@ def test_a_result_stays_where_the_gates_cannot_judge_once_more(
     assert project.git("rev-parse", before["branch"]) == before["commit"]
 
 
-def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
+def test_a_job_names_what_its_result_lacks(made: MakeProject) -> None:
     site, _ = made()
     tasks = [edit("sed -i s/two/2/ src/app.py"), edit("sed -i s/two/zwei/ src/app.py")]
     ended = site.run("x", tasks)
@@ -556,7 +560,7 @@ def test_a_job_says_what_its_result_lacks(made: MakeProject) -> None:
     assert site.get(f"/jobs/{job}")["reason"] == "not in the result: worker_1 (excluded by you)"
 
 
-def test_a_job_that_merges_nothing_by_itself_says_so(made: MakeProject) -> None:
+def test_the_reason_names_merge_strategy_manual(made: MakeProject) -> None:
     site, _ = made()
 
     nothing = site.run("x", [edit("true")], merge_strategy="manual")
@@ -567,7 +571,7 @@ def test_a_job_that_merges_nothing_by_itself_says_so(made: MakeProject) -> None:
     assert ended["reason"] == "not in the result: worker_1 (merge_strategy: manual)"
 
 
-def test_what_cannot_be_merged_again_is_told(made: MakeProject) -> None:
+def test_a_merge_that_cannot_be_repeated_is_rejected_with_the_reason(made: MakeProject) -> None:
     site, project = made()
     failing = edit("exit 3", retries=0)
     job = site.run("x", [edit("echo a > a.txt"), failing])["job_id"]
@@ -578,8 +582,8 @@ def test_what_cannot_be_merged_again_is_told(made: MakeProject) -> None:
         return response.status_code, json.dumps(response.json())
 
     assert "no worker worker_9" in refused(job, take=["worker_9"])[1]
-    status, said = refused(job, take=["worker_2"])
-    assert (status, "cannot merge worker_2: no branch has changes of this worker" in said) == (
+    status, answer = refused(job, take=["worker_2"])
+    assert (status, "cannot merge worker_2: no branch has changes of this worker" in answer) == (
         409,
         True,
     )
@@ -587,12 +591,12 @@ def test_what_cannot_be_merged_again_is_told(made: MakeProject) -> None:
     assert refused(job, strategy="ours")[0] == 422
     assert "did not use git worktrees" in refused(plain)[1]
     project.git("branch", "-D", f"orchestrator/{job}/worker_1")
-    status, said = refused(job)
-    assert (status, "no longer exists" in said) == (409, True)
+    status, answer = refused(job)
+    assert (status, "no longer exists" in answer) == (409, True)
     assert record(site, job)["merged"] == ["worker_1"]
 
 
-def test_work_of_failed_workers_is_taken_and_stays_taken(made: MakeProject) -> None:
+def test_included_work_of_failed_workers_stays_included(made: MakeProject) -> None:
     site, project = made()
     tasks = [edit("echo a > a.txt"), *(fails(f"echo {n} > {n}.txt") for n in "bc")]
     job = site.run("x", tasks)["job_id"]
@@ -616,7 +620,7 @@ def test_work_of_failed_workers_is_taken_and_stays_taken(made: MakeProject) -> N
 
 
 @pytest.mark.nightly
-def test_what_is_taken_passes_gates_and_conflicts_like_any_change(made: MakeProject) -> None:
+def test_included_work_passes_gates_and_conflicts_like_any_change(made: MakeProject) -> None:
     site, project = made(merged_only("no-c", "! test -e c.txt"))
     tasks = [
         edit("sed -i s/two/2/ src/app.py"),
@@ -660,13 +664,13 @@ def test_the_command_line_merges_again(
 
     capfd.readouterr()
     assert command("merge", job) == 6
-    said = capfd.readouterr().out
-    assert f"not merged: worker_2 (orchestrator/{job}/worker_2): " in said
+    output = capfd.readouterr().out
+    assert f"not merged: worker_2 (orchestrator/{job}/worker_2): " in output
     assert command("merge", job, "--strategy", "theirs", "--json") == 0
     assert json.loads(capfd.readouterr().out)["merged"] == ["worker_1", "worker_2"]
     assert command("merge", job, "--strategy", "theirs") == 0
-    told = capfd.readouterr().out.splitlines()
-    assert told[1:4] == [
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[1:4] == [
         "merged: worker_1, except 1 hunk",
         "merged: worker_2",
         "replaced: src/app.py:2 of worker_1 by the version of worker_2: 2",

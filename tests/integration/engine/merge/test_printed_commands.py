@@ -210,9 +210,9 @@ def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
     loss = loss_of(answer)
 
     assert loss is not None, answer["made_not_in_result"]
-    wanted = getattr(case, kind).replace("JOB", job)
-    shows = wanted.startswith("diff ")
-    assert loss["command"] == f"bin/orchestrator {wanted}"
+    expected = getattr(case, kind).replace("JOB", job)
+    shows = expected.startswith("diff ")
+    assert loss["command"] == f"bin/orchestrator {expected}"
     assert loss["brings_in"] is not shows
     assert [each["command"] for each in answer["missing"] if each["worker_id"] == "worker_2"] in (
         [loss["command"]],
@@ -233,7 +233,7 @@ def test_the_command_is_chosen_by_cause_and_agent_and_succeeds(
     ran = typed(site, loss["command"])
 
     # A failed worker stays failed, whatever happens to its work.
-    takes = wanted == TAKE.replace("JOB", job)
+    takes = expected == TAKE.replace("JOB", job)
     assert ran.returncode == (6 if takes else 0), (loss["command"], ran.stdout, ran.stderr)
     assert "+" in typed(site, loss["show"]).stdout
     if shows:

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("spawning")
 def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     def make() -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin(FILES)
-        given = {"project_root": str(project.path)}
-        return make_site(orchestrator=given, agents=agents(tmp_path)), project
+        settings = {"project_root": str(project.path)}
+        return make_site(orchestrator=settings, agents=agents(tmp_path)), project
 
     return make
 
@@ -51,8 +51,8 @@ def three_levels() -> list[Answer]:
 
 
 def check_content(project: Project, branch: str) -> None:
-    wanted = ["deep.txt", "deeper.txt", "middle.txt", "other.txt", "top.txt"]
-    assert project.files(branch) == sorted(["README.md", "app.py", *wanted])
+    added = ["deep.txt", "deeper.txt", "middle.txt", "other.txt", "top.txt"]
+    assert project.files(branch) == sorted(["README.md", "app.py", *added])
     assert project.show(branch, "app.py") == "one\ntwo\nIII\nfour\nfive"
     assert project.show(branch, "top.txt") == "t\nT"
 
@@ -68,8 +68,8 @@ def test_three_levels_in_one_line(made: MakeProject) -> None:
     branch = f"orchestrator/{job}/result"
     check_content(project, branch)
     assert project.git("rev-list", "--merges", branch) == ""
-    told = project.git("log", "--reverse", "--format=%an|%s", f"main..{branch}").split("\n")
-    assert told == [
+    subjects = project.git("log", "--reverse", "--format=%an|%s", f"main..{branch}").split("\n")
+    assert subjects == [
         "worker_1 (editor)|State of worker_1 when it started a child job",
         "worker_1_1 (editor)|State of worker_1_1 when it started a child job",
         "worker_1_1_1 (editor)|Deepest, first",
@@ -113,17 +113,17 @@ def test_three_levels_with_one_merge_for_each(made: MakeProject) -> None:
     assert sorted(workers) == ["worker_1", "worker_1_1", "worker_1_1_2", "worker_2"]
 
 
-def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakeProject) -> None:
+def test_a_conflict_with_the_parents_changes_is_reported_to_the_parent(made: MakeProject) -> None:
     site, project = made()
     children = json.dumps([edit("until [ -e ../go ]; do sleep 0.02; done; echo c > README.md")])
-    # The worker resolves the conflict as its prompt says, with git, in its own worktree.
+    # The worker resolves the conflict as its prompt describes, with git, in its own worktree.
     script = (
         f"cd \"$ORCHESTRATOR_WORKER_DIR\"; cat > c.json <<'END'\n{children}\nEND\n"
-        "orchestrator spawn child --tasks c.json --wait > said & "
+        "orchestrator spawn child --tasks c.json --wait > output & "
         "go=../../depth_1/worker_1_1; until [ -d $go ]; do sleep 0.02; done\n"
         "echo p > worktree/README.md; touch $go/go; wait $! && code=0 || code=$?\n"
-        "cd worktree; cat ../said; echo $code > code.txt\n"
-        "theirs=$(grep -o 'orchestrator/[^ ]*/result_[0-9a-f]*' ../said | head -1)\n"
+        "cd worktree; cat ../output; echo $code > code.txt\n"
+        "theirs=$(grep -o 'orchestrator/[^ ]*/result_[0-9a-f]*' ../output | head -1)\n"
         'git add -A; git commit -qm mine; git merge -q "$theirs" || true\n'
         "printf 'p\\nc\\n' > README.md; git commit -qam settled"
     )
@@ -133,16 +133,16 @@ def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakePr
     job = ended["job_id"]
     assert ended["status"] == "completed", (ended, site.log(job, "worker_1"))
     [row] = ended["results"]["tasks"]
-    said = row["output"]
+    output = row["output"]
     assert project.show(f"orchestrator/{job}/result", "code.txt") == "6", "spawn --wait"
-    assert "both changed README.md" in said
-    assert "git merge -s ours orchestrator/" in said
+    assert "both changed README.md" in output
+    assert "git merge -s ours orchestrator/" in output
     [child] = row["child_job_ids"]
-    told = site.status(child)
+    child_status = site.status(child)
     # The child job is complete: only its parent worker lacks its changes.
-    assert (told["status"], told["not_in_parent"]) == ("completed", ["README.md"])
-    words = told["results"]["changes"]
-    assert told["reason"] in said
+    assert (child_status["status"], child_status["not_in_parent"]) == ("completed", ["README.md"])
+    words = child_status["results"]["changes"]
+    assert child_status["reason"] in output
     assert any("Not merged into the files of worker_1" in each for each in words)
     handed = site.get(f"/jobs/{child}/conflicts")["handed"]
     assert (handed["worker_id"], handed["paths"]) == ("worker_1", ["README.md"])
@@ -153,12 +153,12 @@ def test_what_excludes_the_parents_changes_is_handed_to_it_in_words(made: MakePr
 
 
 @pytest.mark.nightly
-def test_what_only_a_child_job_changed_is_told_of_the_job_above(made: MakeProject) -> None:
+def test_changes_of_a_child_job_alone_are_reported_for_the_parent_job(made: MakeProject) -> None:
     site, project = made()
     child = json.dumps([edit("echo c > child.txt")])
     command = f"echo '{child}' > c.json; orchestrator spawn child --tasks c.json --wait"
 
-    ended = site.run("x", [shell(f"{command} > said && echo $? && cat said")])
+    ended = site.run("x", [shell(f"{command} > output && echo $? && cat output")])
 
     job = ended["job_id"]
     [row] = ended["results"]["tasks"]
@@ -169,7 +169,7 @@ def test_what_only_a_child_job_changed_is_told_of_the_job_above(made: MakeProjec
 
 
 @pytest.mark.nightly
-def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
+def test_a_version_that_a_child_job_replaces_is_saved_and_named(made: MakeProject) -> None:
     site, project = made()
     script = BOTH_CHANGE
 
@@ -177,18 +177,20 @@ def test_what_a_child_job_wins_over_is_kept_and_told(made: MakeProject) -> None:
 
     assert ended["status"] == "completed", ended
     [row] = ended["results"]["tasks"]
-    [told] = [each for each in row["output"].splitlines() if "Replaced: " in each]
-    words, _, blob = told.partition(" (to show the replaced version: git show ")
+    [line] = [each for each in row["output"].splitlines() if "Replaced: " in each]
+    words, _, blob = line.partition(" (to show the replaced version: git show ")
     assert words == "Replaced: README.md, line 1 (written by worker_1); the child job's version won"
     assert project.git("show", blob.partition(")")[0]) == "p"
     job, [child] = ended["job_id"], row["child_job_ids"]
-    kept = f"refs/orchestrator/{job}/child/worker_1/{child}/ours"
-    assert project.show(kept, "README.md") == "p"
+    ref = f"refs/orchestrator/{job}/child/worker_1/{child}/ours"
+    assert project.show(ref, "README.md") == "p"
     assert project.show(f"orchestrator/{job}/result", "README.md") == "c"
 
 
 @pytest.mark.nightly
-def test_what_a_child_job_changed_in_vain_is_told_as_a_part(made: MakeProject) -> None:
+def test_unmerged_changes_of_a_child_job_make_its_parent_unmerged_in_part(
+    made: MakeProject,
+) -> None:
     site, project = made()
     child = [edit("echo theirs > README.md")]
     late = "\necho mine > README.md; echo t > top.txt"

@@ -135,7 +135,9 @@ def test_the_work_of_a_worker_outlives_a_resolver_that_fails(
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("mark", ["<<<<<<<", *nightly("=======", ">>>>>>>")])
-def test_a_single_mark_that_is_left_is_one(make_site: MakeSite, tmp_path: Path, mark: str) -> None:
+def test_a_single_leftover_mark_is_a_conflict(
+    make_site: MakeSite, tmp_path: Path, mark: str
+) -> None:
     careless = RESOLVER.replace(f'"{mark}"', '"none"')
     site, _, ended = made(make_site, tmp_path, careless, max_retries=1)
 
@@ -144,7 +146,7 @@ def test_a_single_mark_that_is_left_is_one(make_site: MakeSite, tmp_path: Path, 
 
 
 @pytest.mark.nightly
-def test_lines_like_marks_that_a_side_has_itself_are_none(
+def test_lines_like_marks_that_a_side_has_itself_are_no_conflict(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
     """For example, a text with underlined headings."""
@@ -165,15 +167,15 @@ def test_lines_like_marks_that_a_side_has_itself_are_none(
 LATE = """
 import os, pathlib, sys
 home = pathlib.Path(os.environ["ORCHESTRATOR_WORKER_DIR"])
-number = len(list(home.glob("told-*")))
-(home / f"told-{number}").write_text(sys.stdin.read())
+number = len(list(home.glob("seen-*")))
+(home / f"seen-{number}").write_text(sys.stdin.read())
 if number < 3:
     sys.exit(f"not yet: {number}")
 """
 
 
 @pytest.mark.parametrize("last", [RESOLVER, *nightly(IDLE)])
-def test_whoever_tries_it_again_has_the_conflicts_and_is_told_of_them(
+def test_a_worker_that_resolves_again_has_the_conflicts_in_files_and_prompt(
     make_site: MakeSite, tmp_path: Path, last: str
 ) -> None:
     """The rule also holds after a rollback to a safe checkpoint, which has the worker's changes."""
@@ -182,7 +184,7 @@ def test_whoever_tries_it_again_has_the_conflicts_and_is_told_of_them(
     job = ended["job_id"]
     failures = [each.get("failure") for each in site.get(f"/jobs/{job}")["workers"][1]["attempts"]]
     assert "rollback_safe" in [each["strategy"] for each in failures if each]
-    prompts = sorted((site.directory(job) / "depth_0" / "worker_2").glob("told-*"))
+    prompts = sorted((site.directory(job) / "depth_0" / "worker_2").glob("seen-*"))
     assert len(prompts) == 4
     for number, prompt in enumerate(prompts):
         text = prompt.read_text()
@@ -194,7 +196,7 @@ def test_whoever_tries_it_again_has_the_conflicts_and_is_told_of_them(
     assert ("new" in project.files(f"orchestrator/{job}/result")) == (last == RESOLVER)
 
 
-def test_without_a_retry_nobody_is_asked(make_site: MakeSite, tmp_path: Path) -> None:
+def test_without_a_retry_no_worker_resolves(make_site: MakeSite, tmp_path: Path) -> None:
     site, _, ended = made(make_site, tmp_path, RESOLVER, max_retries=0)
 
     assert ended["results"]["tasks"][1]["attempts"] == 1
@@ -212,7 +214,7 @@ def resolves(change: str) -> str:
     """
     marks = "-e '/^<<<<<<< /d' -e '/^=======$/d' -e '/^>>>>>>> /d'"
     return (
-        'cp "$ORCHESTRATOR_WORKER_DIR/prompt.md" "$ORCHESTRATOR_WORKER_DIR/told.md"\n'
+        'cp "$ORCHESTRATOR_WORKER_DIR/prompt.md" "$ORCHESTRATOR_WORKER_DIR/seen.md"\n'
         f"if grep -q '^<<<<<<<' a.txt; then sed -i {marks} a.txt; else {change}; fi"
     )
 
@@ -241,17 +243,19 @@ def test_a_conflict_goes_back_to_its_own_worker(make_site: MakeSite, tmp_path: P
     assert "new" in project.files(branch)
     row = ended["results"]["tasks"][1]
     assert (row["agent"], row["attempts"]) == ("editor", 2)
-    told = (site.directory(job) / "depth_0" / "worker_2" / "told.md").read_text()
-    assert "succeeded, but cannot be merged" in told
-    assert "a.txt, at line 2 of your version, also changed by worker_1:" in told
-    shown = told.partition("Before both changes:")[2].split()
+    prompt = (site.directory(job) / "depth_0" / "worker_2" / "seen.md").read_text()
+    assert "succeeded, but cannot be merged" in prompt
+    assert "a.txt, at line 2 of your version, also changed by worker_1:" in prompt
+    shown = prompt.partition("Before both changes:")[2].split()
     assert shown[0] == "two"
-    assert "By you:\nzwei" in told
-    assert "By worker_1, in the result so far:\n2\n" in told
+    assert "By you:\nzwei" in prompt
+    assert "By worker_1, in the result so far:\n2\n" in prompt
 
 
 @pytest.mark.nightly
-def test_of_several_in_conflict_each_needs_one_attempt(make_site: MakeSite, tmp_path: Path) -> None:
+def test_each_of_several_conflicting_workers_needs_one_attempt(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
     """Each resolver starts from the previous resolver's result."""
     site, project = site_for(make_site, tmp_path)
     names = ["a", "b", "c", "d"]
@@ -280,7 +284,7 @@ def test_workers_that_never_agree_end(make_site: MakeSite, tmp_path: Path) -> No
 
 
 @pytest.mark.nightly
-def test_without_a_retry_a_command_takes_it_up(
+def test_without_a_retry_the_report_names_the_command_that_resolves(
     make_site: MakeSite, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site, project = site_for(make_site, tmp_path)
@@ -315,7 +319,7 @@ def test_without_a_retry_a_command_takes_it_up(
 
 
 @pytest.mark.nightly
-def test_one_that_failed_to_resolve_may_be_asked_again(make_site: MakeSite, tmp_path: Path) -> None:
+def test_a_worker_that_failed_to_resolve_may_try_again(make_site: MakeSite, tmp_path: Path) -> None:
     """The retry starts with the worker's own changes, not with those of the failed attempt."""
     site, project = site_for(make_site, tmp_path)
     flag = tmp_path / "works now"
@@ -326,9 +330,9 @@ def test_one_that_failed_to_resolve_may_be_asked_again(make_site: MakeSite, tmp_
     assert site.get(f"/jobs/{job}/conflicts")["unresolved_reasons"] == {"worker_2": "unresolved"}
 
     flag.touch()
-    asked = site.call("POST", f"/jobs/{job}/merge", {"resolve": "worker"})
+    accepted = site.call("POST", f"/jobs/{job}/merge", {"resolve": "worker"})
 
-    assert asked.status_code == 202, asked.text
+    assert accepted.status_code == 202, accepted.text
     ended = site.wait(job)
     assert (ended["status"], ended["reason"]) == ("completed", "")
     shown = project.show(f"orchestrator/{job}/result", "a.txt").split("\n")
@@ -348,7 +352,7 @@ def test_a_command_is_not_run_again_for_its_conflicts(make_site: MakeSite, tmp_p
     assert "--resolve AGENT. To list agents: " in report
 
 
-def test_nobody_is_asked_where_resolve_is_off(make_site: MakeSite, tmp_path: Path) -> None:
+def test_no_worker_resolves_if_resolve_is_off(make_site: MakeSite, tmp_path: Path) -> None:
     site, _ = site_for(make_site, tmp_path)
     tasks = [edit(swap("2")), edit(resolves(swap("zwei")))]
 

@@ -24,8 +24,8 @@ CHILD = edit("printf 'one\\ntwo\\n' > child.txt; echo 1 >> shared.txt")
 def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     def make() -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin({"shared.txt": "zero\n"})
-        given = {"project_root": str(project.path)}
-        return make_site(orchestrator=given, agents=agents(tmp_path)), project
+        settings = {"project_root": str(project.path)}
+        return make_site(orchestrator=settings, agents=agents(tmp_path)), project
 
     return make
 
@@ -62,7 +62,7 @@ def test_a_child_jobs_work_that_its_parent_discards_is_left_out(made: MakeProjec
     assert merge(site, job) == "partial"
 
 
-def test_a_child_job_whose_work_was_discarded_is_done_again_for_the_same_request(
+def test_a_child_job_with_discarded_work_runs_again_for_the_same_request(
     made: MakeProject, tmp_path: Path
 ) -> None:
     site, project = made()

@@ -80,7 +80,7 @@ def test_below_the_mark_nothing_starts_everything_is_served_and_it_resumes_by_it
     until(noticed, "it is noticed")
     job_id = site.submit("one", [shell("echo done")])
     reason = until(
-        lambda: site.get(f"/jobs/{job_id}")["workers"][0]["reason"], "the worker says why it waits"
+        lambda: site.get(f"/jobs/{job_id}")["workers"][0]["reason"], "the worker has the reason"
     )
     filler.unlink()
 
@@ -131,7 +131,7 @@ def test_a_job_that_ends_on_a_full_disk_has_its_files_once_there_is_space(
     until(lambda: site.status(job_id)["status"] == "completed", "it has ended")
     filler.unlink()
 
-    until(lambda: site.status_file(job_id)["status"] == "completed", "status.json says so")
+    until(lambda: site.status_file(job_id)["status"] == "completed", "status.json has the status")
     until((site.directory(job_id) / "FINAL_RESULT.md").exists, "its report is there")
 
 
@@ -148,7 +148,7 @@ def test_a_full_disk_costs_no_worker_its_attempts(
     filler = fill(disk)
 
     job_id = site.submit("one", [shell("echo done")])
-    until(lambda: waits_for_space(site, job_id), "it says why it waits")
+    until(lambda: waits_for_space(site, job_id), "the reason names the disk")
     filler.unlink()
 
     assert site.wait(job_id)["status"] == "completed"
@@ -208,7 +208,10 @@ def test_below_the_mark_on_the_repositorys_disk_nothing_starts(
 
     paused = until(noticed, "it is noticed")
     job_id = site.submit("two", [edit("echo 2 > two.txt")])
-    until(lambda: site.get(f"/jobs/{job_id}")["workers"][0]["reason"] == paused, "it is told")
+    until(
+        lambda: site.get(f"/jobs/{job_id}")["workers"][0]["reason"] == paused,
+        "the reason is stored",
+    )
     doctor = repository_space(disk / "project", site.workspace, LEAST_FREE_MIB * 2**20)
     filler.unlink()
 
@@ -226,7 +229,7 @@ def test_a_start_that_finds_no_space_in_the_repository_waits_in_its_one_attempt(
     filler = fill(disk)
 
     job_id = site.submit("two", [edit("echo 2 > two.txt")])
-    reason = until(lambda: waits_for_space(site, job_id), "it says why it waits")
+    reason = until(lambda: waits_for_space(site, job_id), "the reason names the disk")
     paused = site.manager.service.server_status.health().paused
     _, events = attempts_and_events(site, job_id)
     filler.unlink()
@@ -387,11 +390,11 @@ def test_a_commit_that_a_full_disk_cut_off_is_whole_when_it_is_repeated(disk: Pa
         failpoints.arm(None)
     assert used_mib(project.path / ".git") < 1
 
-    kept = repository.snapshot(str(directory), "kept\n", WHO)
+    commit = repository.snapshot(str(directory), "kept\n", WHO)
     tip = repository.commit(str(directory), BRANCH, "work\n", WHO)
 
-    assert project.files(tip) == project.files(kept) == ["README.md", "new"]
-    assert "missing" not in project.git("fsck", "--connectivity-only", kept, tip)
+    assert project.files(tip) == project.files(commit) == ["README.md", "new"]
+    assert "missing" not in project.git("fsck", "--connectivity-only", commit, tip)
 
 
 def test_a_repository_whose_objects_are_on_another_disk_gets_whole_commits(

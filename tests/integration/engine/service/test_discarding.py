@@ -67,16 +67,16 @@ def test_what_has_not_landed_is_shown_and_discarded(
     capfd.readouterr()
 
     assert command(site, "discard", job, up=up) == 1
-    said = capfd.readouterr()
+    printed = capfd.readouterr()
     names = [f"refs/heads/orchestrator/{job}/{each}" for each in ("result", "worker_2")]
-    assert all(each in said.err for each in names)
-    assert f": bin/orchestrator discard {job} --yes\n" in said.err
+    assert all(each in printed.err for each in names)
+    assert f": bin/orchestrator discard {job} --yes\n" in printed.err
     # The result has the changes of worker_1.
-    assert f"{job}/worker_1" not in said.err
+    assert f"{job}/worker_1" not in printed.err
     assert refs(project, job)
     assert command(site, "discard", job, "--yes", up=up) == 0
-    said = capfd.readouterr()
-    assert f"refs/heads/orchestrator/{job}/worker_1" in said.out
+    printed = capfd.readouterr()
+    assert f"refs/heads/orchestrator/{job}/worker_1" in printed.out
     assert refs(project, job) == [] and project.git("for-each-ref", "refs/heads/main") == before
     assert project.worktrees() == []
 
@@ -99,11 +99,11 @@ def test_what_has_not_landed_is_shown_and_discarded(
         (("apply", job, "--to", str(site.folder)), 3),
     ):
         assert command(site, *arguments, up=up) == outcome
-        said = capfd.readouterr()
-        assert f"job {job} was discarded" in said.err, said.err
-        assert f"bin/orchestrator report {job}" in said.err
-        assert "bin/orchestrator apply" not in said.err
-        assert ("no job was started" in said.err) is (arguments[0] == "continue")
+        printed = capfd.readouterr()
+        assert f"job {job} was discarded" in printed.err, printed.err
+        assert f"bin/orchestrator report {job}" in printed.err
+        assert "bin/orchestrator apply" not in printed.err
+        assert ("no job was started" in printed.err) is (arguments[0] == "continue")
     if up:
         for path in ("merge", "retry"):
             refused = site.call("POST", f"/jobs/{job}/{path}", {})
@@ -118,8 +118,8 @@ def test_what_has_landed_stays_and_can_be_undone(
     assert command(site, "land", job, "--yes", "--partial") == 0
     capfd.readouterr()
     assert command(site, "discard", job, "--yes") == 0
-    said = capfd.readouterr()
-    assert f"{job}/worker_2" in said.err and f"{job}/result" not in said.err + said.out
+    printed = capfd.readouterr()
+    assert f"{job}/worker_2" in printed.err and f"{job}/result" not in printed.err + printed.out
     assert "a.txt" in project.files("main")
     assert command(site, "undo", job, "--yes") == 0
     assert project.git("rev-parse", "main") == start
@@ -173,11 +173,11 @@ def test_clean_works_while_the_server_runs_and_leaves_jobs_that_are_at_work(
 
     assert command(site, "clean", "--older-than", "0s", "--yes") == 1
 
-    said = capfd.readouterr()
-    assert said.out.split() == [old] and "removed 1 job, " in said.err
-    assert f"attach {used} worker_2" in said.err
-    kept = f"refs/orchestrator-kept/{old}/worker_2"
-    assert kept in said.err and f"bin/orchestrator discard {old}" in said.err
+    printed = capfd.readouterr()
+    assert printed.out.split() == [old] and "removed 1 job, " in printed.err
+    assert f"attach {used} worker_2" in printed.err
+    ref = f"refs/orchestrator-kept/{old}/worker_2"
+    assert ref in printed.err and f"bin/orchestrator discard {old}" in printed.err
     assert not site.directory(old).exists() and site.directory(used).exists()
     assert site.call("GET", f"/jobs/{old}").status_code == 404
     assert site.status(running)["status"] == "running"
@@ -186,7 +186,7 @@ def test_clean_works_while_the_server_runs_and_leaves_jobs_that_are_at_work(
     assert not site.directory(used).exists() and site.directory(running).exists()
 
     assert command(site, "discard", old, "--yes") == 0
-    assert kept in capfd.readouterr().out
+    assert ref in capfd.readouterr().out
     assert refs(project, old) == []
     release.touch()
     assert site.wait(running)["status"] == "completed"

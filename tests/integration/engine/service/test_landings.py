@@ -62,9 +62,9 @@ def refused(response: requests.Response, status: int, type: str) -> Answer:
 
 
 def events(site: InProcess, job: str) -> list[tuple[str, Answer]]:
-    wanted = ("job_landed", "landing_undone")
+    kinds = ("job_landed", "landing_undone")
     found = site.manager.parts.store.events(job, 0, 1000)
-    return [(str(each.kind), dict(each.data)) for each in found if each.kind in wanted]
+    return [(str(each.kind), dict(each.data)) for each in found if each.kind in kinds]
 
 
 def test_a_result_is_landed_and_undone_with_an_event_for_each(made: MakeProject) -> None:
@@ -93,8 +93,8 @@ def test_a_result_is_landed_and_undone_with_an_event_for_each(made: MakeProject)
     assert (undone["commit"], undone["before"]) == (before, tip)
     assert project.git("rev-parse", "main") == before
     assert site.get(f"/jobs/{job}")["landed"] == []
-    told = {"by": "default", "branch": "main", "commit": tip, "before": before}
-    assert events(site, job) == [("job_landed", told), ("landing_undone", told)]
+    data = {"by": "default", "branch": "main", "commit": tip, "before": before}
+    assert events(site, job) == [("job_landed", data), ("landing_undone", data)]
     refused(call(site, job, "undo"), 404, "not-found")
     done(site, job, "land", squash=True, author="worker")
     assert project.git("log", "-1", "--format=%s", "main") == "Add a file"
@@ -126,8 +126,8 @@ def test_the_report_names_a_landing_instead_of_the_command_that_lands(
     assert land not in report and undo in report
     capfd.readouterr()
     assert execute(["status", job], context) == 0
-    said = "".join(capfd.readouterr())
-    assert land not in said and f", commit {tip[:12]}\n" in said and undo in said
+    output = "".join(capfd.readouterr())
+    assert land not in output and f", commit {tip[:12]}\n" in output and undo in output
 
     assert execute(["undo", job, "--yes"], context) == 0
     until(lambda: land in first_screen(site, job), "the report is rewritten")
@@ -209,7 +209,7 @@ def modes(project: Project, names: Sequence[str]) -> list[int]:
     return [stat.S_IMODE((project.path / name).stat().st_mode) for name in names]
 
 
-def test_what_is_in_the_way_is_named(made: MakeProject) -> None:
+def test_files_that_block_a_landing_are_named(made: MakeProject) -> None:
     site, project = made()
     job = site.run("x", [edit("echo two > a.txt; echo new > new.txt")])["job_id"]
     before = project.git("rev-parse", "main")
@@ -232,7 +232,7 @@ def test_what_is_in_the_way_is_named(made: MakeProject) -> None:
     assert [kind for kind, _ in events(site, job)] == ["job_landed"]
 
 
-def test_an_incomplete_job_lands_only_if_the_caller_says_so(made: MakeProject) -> None:
+def test_an_incomplete_job_lands_only_with_partial(made: MakeProject) -> None:
     site, project = made()
     job = site.run("x", [edit("echo a > b.txt"), edit("false")])["job_id"]
 
@@ -250,9 +250,9 @@ def test_a_job_that_runs_has_nothing_to_land_yet(made: MakeProject, tmp_path: Pa
     job = site.submit("x", [edit(f"while [ ! -e {release} ]; do sleep 0.02; done; echo a > a")])
     until(lambda: site.status(job)["workers"].get("running"), "it runs")
 
-    told = refused(call(site, job, "land"), 409, "conflict")["detail"]
+    detail = refused(call(site, job, "land"), 409, "conflict")["detail"]
 
-    assert told.endswith(f"has no result yet; wait for its end: bin/orchestrator wait {job}")
+    assert detail.endswith(f"has no result yet; wait for its end: bin/orchestrator wait {job}")
     release.touch()
     assert site.wait(job)["status"] == "completed"
 
@@ -262,9 +262,9 @@ def test_a_result_whose_branch_was_removed_can_be_merged_again(made: MakeProject
     job = site.run("x", [edit("echo a > a.txt")])["job_id"]
     project.git("branch", "-D", f"orchestrator/{job}/result")
 
-    told = refused(call(site, job, "land"), 404, "not-found")["detail"]
+    detail = refused(call(site, job, "land"), 404, "not-found")["detail"]
 
-    assert told.endswith(f"repeat the merge: bin/orchestrator merge {job}")
+    assert detail.endswith(f"repeat the merge: bin/orchestrator merge {job}")
     done(site, job, "merge")
     assert done(site, job, "land")["files"] == ["a.txt"]
 
@@ -281,9 +281,9 @@ def test_a_result_branch_that_was_moved_back_is_not_landed(made: MakeProject, to
         project.commit({"c.txt": "c\n"})
     project.git("branch", "-f", branch, "main" if to == "newer" else to)
 
-    told = refused(call(site, job, "land"), 409, "conflict")["detail"]
+    detail = refused(call(site, job, "land"), 409, "conflict")["detail"]
 
-    assert told == (
+    assert detail == (
         f"branch {branch} was moved: it no longer contains commit {result[:12]}, the result of job "
         f"{job}; nothing was changed; restore the branch while another branch is checked out: "
         f"git branch -f {branch} {result[:12]}"
@@ -299,11 +299,11 @@ def test_another_branch_must_be_named(made: MakeProject) -> None:
     job = site.run("x", [edit("echo new > new.txt")])["job_id"]
     project.git("switch", "-q", "-c", "fix&more")
 
-    told = refused(call(site, job, "land"), 409, "other-branch")["detail"]
-    assert "started from branch main" in told
-    assert told.endswith(f": bin/orchestrator land {job} --onto 'fix&more'"), "it can be pasted"
-    told = refused(call(site, job, "land", onto="main"), 409, "other-branch")["detail"]
-    assert "git switch main" in told
+    detail = refused(call(site, job, "land"), 409, "other-branch")["detail"]
+    assert "started from branch main" in detail
+    assert detail.endswith(f": bin/orchestrator land {job} --onto 'fix&more'"), "it can be pasted"
+    detail = refused(call(site, job, "land", onto="main"), 409, "other-branch")["detail"]
+    assert "git switch main" in detail
     assert done(site, job, "land", check=True)["base_branch"] == "main"
 
     assert done(site, job, "land", onto="fix&more")["branch"] == "fix&more"
@@ -367,13 +367,13 @@ def test_the_command_does_the_same_without_a_server(
 LANDINGS = (*crash_points.OF_STORED_LANDINGS, *crash_points.OF_LANDING)
 
 
-def told(site: FaultSite, job: str) -> list[str]:
+def stored_kinds(site: FaultSite, job: str) -> list[str]:
     """After a crash, the log may lack the latest lines, as for any event after a job's end."""
     with sqlite3.connect(site.workspace / "orchestrator.db") as database:
-        asked = (
+        query = (
             "SELECT kind FROM events WHERE kind IN ('job_landed', 'landing_undone') ORDER BY seq"
         )
-        return [kind for (kind,) in database.execute(asked)]
+        return [kind for (kind,) in database.execute(query)]
 
 
 @pytest.mark.skipif(STORE != "sqlite", reason="reads the events from the file")
@@ -385,7 +385,7 @@ def told(site: FaultSite, job: str) -> list[str]:
         (LANDINGS[0], "undo"),
     ],
 )
-def test_a_landing_is_told_once_whenever_the_server_dies(
+def test_a_landing_has_one_event_at_any_crash(
     crashing: MakeCrashing, point: str, action: str
 ) -> None:
     # Undoing comes by each point for the second time.
@@ -402,10 +402,10 @@ def test_a_landing_is_told_once_whenever_the_server_dies(
 
     assert [each.partition("#")[0] for each in site.crashed_at()] == [point]
     if point == "landing: noted":
-        assert told(site, job) == ["job_landed"] * (action == "undo")
+        assert stored_kinds(site, job) == ["job_landed"] * (action == "undo")
         done(site, job, action)
-    wanted = ["job_landed"] + ["landing_undone"] * (action == "undo")
-    until(lambda: told(site, job) == wanted, f"the log tells {wanted} once")
+    expected = ["job_landed"] + ["landing_undone"] * (action == "undo")
+    until(lambda: stored_kinds(site, job) == expected, f"the log has {expected}")
     assert (project.git("rev-parse", "main") == before) == (action == "undo")
     assert len(site.get(f"/jobs/{job}")["landed"]) == (action == "land")
     assert not list((site.workspace / ".landings").iterdir())

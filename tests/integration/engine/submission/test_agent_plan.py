@@ -14,7 +14,7 @@ from tests.integration.site import Answer, InProcess, Site, marked, shell, until
 from tests.support.examples import nightly
 from tests.support.project import Project, agents
 
-#: Does what the file ``script`` next to it says: one line per call. As a worker it prints its
+#: Does what the file ``script`` next to it lists: one line per call. As a worker it prints its
 #: prompt.
 AGENT = """\
 import json, os, pathlib, sys, time
@@ -40,8 +40,8 @@ print("```json\\n" + (answer if isinstance(answer, str) else json.dumps(answer))
 
 
 def a_task(name: str, *needs: str, **more: Any) -> Answer:
-    given = {"title": f"Part {name}", "prompt": f"Do {name}", **more}
-    return {"id": name, "depends_on": needs, **given}
+    fields = {"title": f"Part {name}", "prompt": f"Do {name}", **more}
+    return {"id": name, "depends_on": needs, **fields}
 
 
 def a_plan(*tasks: Answer) -> Answer:
@@ -101,7 +101,7 @@ def titles(job: Answer) -> Sequence[str]:
     return [task["title"] for task in job["tasks"]]
 
 
-def test_a_planned_job_is_accepted_at_once_and_carried_out_as_planned(
+def test_a_planned_job_is_accepted_at_once_and_runs_as_planned(
     planning_site: InProcess, planner: Planner
 ) -> None:
     planner.answers(GOOD)
@@ -125,7 +125,7 @@ def test_a_planned_job_is_accepted_at_once_and_carried_out_as_planned(
     assert "planner" not in (root / "status.json").read_text()
 
 
-def test_the_planner_is_told_the_request_and_the_published_schema(
+def test_the_planner_gets_the_request_and_the_published_schema(
     planning_site: InProcess, planner: Planner
 ) -> None:
     planner.answers(GOOD)
@@ -133,12 +133,12 @@ def test_the_planner_is_told_the_request_and_the_published_schema(
     job_id = planned(planning_site, "Build a castle.")
     planning_site.wait(job_id)
 
-    (asked,) = planner.asked
+    (prompt,) = planner.asked
     directory = planning_site.workspace / f"job_{job_id}" / "depth_0" / "planner"
     published = Path(__file__).parents[4] / "plan.schema.json"
-    assert "Build a castle." in asked
+    assert "Build a castle." in prompt
     assert (directory / "plan.schema.json").read_text() == published.read_text()
-    assert published.read_text().strip() in asked
+    assert published.read_text().strip() in prompt
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_the_planner_is_told_the_request_and_the_published_schema(
         (a_plan(*(a_task(f"t{each}") for each in range(9))), "of 8 used (max_total_workers)"),
     ],
 )
-def test_a_plan_that_cannot_be_is_asked_for_again_with_the_reason(
+def test_an_invalid_plan_is_requested_again_with_the_reason(
     planning_site: InProcess, planner: Planner, bad: Any, why: str
 ) -> None:
     planner.answers(bad, GOOD)
@@ -183,7 +183,7 @@ LIST = "\n".join(f"- Port module {each}" for each in range(8))
 
 
 @pytest.mark.parametrize(
-    ("request_", "second", "asked", "tasks"),
+    ("request_", "second", "prompts", "tasks"),
     [
         ("Build it. Test it.", GOOD, 2, 3),
         # The planner knows the number of modules better than the rules.
@@ -192,15 +192,15 @@ LIST = "\n".join(f"- Port module {each}" for each in range(8))
     ],
 )
 def test_a_planner_is_asked_once_whether_so_many_tasks_are_meant(
-    planning_site: InProcess, planner: Planner, request_: str, second: Any, asked: int, tasks: int
+    planning_site: InProcess, planner: Planner, request_: str, second: Any, prompts: int, tasks: int
 ) -> None:
     planner.answers(MANY, second)
 
     job_id = planned(planning_site, request_, approve=True)
     until(lambda: planning_site.get(f"/jobs/{job_id}")["tasks"], "it is planned")
 
-    assert len(planner.asked) == asked
-    assert ("the plan has 15 tasks" in planner.asked[-1]) == (asked == 2)
+    assert len(planner.asked) == prompts
+    assert ("the plan has 15 tasks" in planner.asked[-1]) == (prompts == 2)
     job = planning_site.get(f"/jobs/{job_id}")
     assert (job["plan_source"], len(job["tasks"])) == ("thinker", tasks)
 
@@ -269,7 +269,7 @@ def test_a_job_whose_named_planner_failed_is_planned_by_a_retry(
         pytest.param(["hang"], {"default_timeout": 2}, id="out of time", marks=pytest.mark.nightly),
     ],
 )
-def test_auto_has_the_rules_make_the_plan_and_says_so_before_anything_starts(
+def test_auto_plans_by_rules_and_reports_it_before_anything_starts(
     make_site: MakeSite, planner: Planner, answers: Sequence[Any], config: dict[str, Any]
 ) -> None:
     planner.answers(*answers)
@@ -287,9 +287,12 @@ def test_auto_has_the_rules_make_the_plan_and_says_so_before_anything_starts(
     assert answer["reason"].startswith("planned by rules: thinker created no plan: ")
     events = site.manager.parts.store.events(job_id, 0, 1000)
     kinds = [each.kind for each in events]
-    said = events[kinds.index(EventKind.JOB_PLANNED)]
+    planned_event = events[kinds.index(EventKind.JOB_PLANNED)]
     assert kinds.index(EventKind.JOB_PLANNED) < kinds.index(EventKind.WORKER_STARTED)
-    assert (said.data["source"], said.data["fallback_from"]) == ("rules", "thinker")
+    assert (planned_event.data["source"], planned_event.data["fallback_from"]) == (
+        "rules",
+        "thinker",
+    )
 
 
 def test_a_job_can_be_cancelled_while_it_is_planned_and_be_planned_again(
@@ -408,7 +411,7 @@ def test_a_planner_that_cannot_plan_or_is_unknown_is_refused(planning_site: InPr
     assert planning_site.post("x", planner="nobody").json()["type"].endswith("unknown-agent")
 
 
-def test_auto_asks_the_jobs_agent_only_when_it_says_that_it_plans(
+def test_auto_asks_the_jobs_agent_only_if_its_settings_allow_plans(
     make_site: MakeSite, planner: Planner
 ) -> None:
     planner.answers(GOOD)
@@ -431,10 +434,10 @@ def test_a_child_job_is_planned_too_and_its_workers_are_numbered_after_the_other
 ) -> None:
     planner.answers(GOOD)
     site = make_site(agents=planner.settings)
-    given = "orchestrator spawn given --tasks given.json --wait"
+    first_spawn = "orchestrator spawn given --tasks given.json --wait"
     spawn = (
         'echo \'[{"agent": "shell", "command": "true"}]\' > given.json && '
-        f"{given} && orchestrator spawn planned --wait && orchestrator spawn again --wait"
+        f"{first_spawn} && orchestrator spawn planned --wait && orchestrator spawn again --wait"
     )
     job_id = site.submit("parent", [shell(spawn)], planner="thinker", agent="thinker")
 
@@ -508,7 +511,7 @@ def _waiting_for(planner: Planner, plan: Answer) -> None:
     (planner.folder / "then").write_text(json.dumps(plan))
 
 
-def test_a_planner_goes_on_while_the_server_is_dead_and_its_plan_counts(
+def test_a_planner_runs_while_the_server_is_dead_and_its_plan_counts(
     make_server: MakeServer, planner: Planner
 ) -> None:
     _waiting_for(planner, GOOD)

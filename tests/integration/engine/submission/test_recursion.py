@@ -97,7 +97,7 @@ def test_depths_that_are_only_claimed_end_too(site: InProcess, tmp_path: Path) -
     assert refused.startswith("422 Max recursion depth reached: current_depth 4 is above ")
 
 
-def test_a_second_child_job_goes_on_with_the_numbers(site: InProcess) -> None:
+def test_a_second_child_job_continues_the_numbers_of_workers(site: InProcess) -> None:
     command = (
         "orchestrator spawn 'first' --command 'echo a' --wait && "
         "orchestrator spawn 'second' --command 'echo b' --wait"

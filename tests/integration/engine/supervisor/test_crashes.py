@@ -184,13 +184,13 @@ def test_an_agent_that_is_gone_after_a_restart_fails_its_worker_only(
     assert "unknown agent 'passing'" in first["reason"]
 
 
-def test_a_second_server_is_refused_and_told_who_holds_the_workspace(
+def test_a_second_server_is_rejected_and_names_the_server_of_the_workspace(
     make_server: MakeServer,
 ) -> None:
     server = make_server()
     assert server.process is not None
-    said = json.loads(server.record.read_text())
-    assert (said["pid"], said["url"]) == (server.process.pid, server.url)
+    record = json.loads(server.record.read_text())
+    assert (record["pid"], record["url"]) == (server.process.pid, server.url)
     assert stat.S_IMODE(server.record.stat().st_mode) == 0o600
 
     second = server.popen("--port", "0", fork=False)
@@ -206,8 +206,8 @@ def test_a_server_takes_another_port_when_a_killed_one_lost_its_own(
 ) -> None:
     server, other = make_server(), make_server()
     server.kill()
-    said = json.loads(server.record.read_text())
-    server.record.write_text(json.dumps({**said, "url": other.url}))
+    record = json.loads(server.record.read_text())
+    server.record.write_text(json.dumps({**record, "url": other.url}))
 
     server.start()
 

@@ -39,8 +39,8 @@ echo good > app.py
 def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
     def make(**more: Any) -> tuple[InProcess, Project]:
         project = Project(tmp_path / "project").begin(FILES)
-        given = {"project_root": str(project.path)}
-        return make_site(orchestrator=given, agents=agents(tmp_path), **more), project
+        settings = {"project_root": str(project.path)}
+        return make_site(orchestrator=settings, agents=agents(tmp_path), **more), project
 
     return make
 
@@ -57,7 +57,7 @@ def refs(project: Project, job: str) -> dict[str, str]:
     return {name.removeprefix(prefix): commit for name, commit in pairs}
 
 
-def test_what_an_attempt_broke_is_rolled_back_before_the_next_and_kept(made: MakeProject) -> None:
+def test_damage_of_an_attempt_is_rolled_back_before_the_next_and_saved(made: MakeProject) -> None:
     site, project = made()
 
     ended = site.run("x", [edit(BREAKS_FIRST, retries=2)])
@@ -65,8 +65,8 @@ def test_what_an_attempt_broke_is_rolled_back_before_the_next_and_kept(made: Mak
     job = ended["job_id"]
     assert ended["status"] == "completed", (ended, site.log(job, "worker_1"))
     found = refs(project, job)
-    kept = found["checkpoint/worker_1/1-after"]
-    assert "junk.txt" in project.files(kept)
+    checkpoint = found["checkpoint/worker_1/1-after"]
+    assert "junk.txt" in project.files(checkpoint)
     assert project.show(found["ignored/worker_1/1-after"], "x.log") == "trace"
     assert project.show(f"orchestrator/{job}/worker_1", "app.py") == "good"
     first, second = attempts(site, job)
@@ -92,14 +92,14 @@ def test_an_attempt_with_a_file_that_git_cannot_add_fails_and_its_other_files_ar
     assert ended["status"] == "failed"
     assert "git~1" in ended["results"]["tasks"][0]["reason"]
     [attempt] = attempts(site, job)
-    kept = refs(project, job)[f"checkpoint/worker_1/{attempt['failure']['kept']}"]
-    assert project.show(kept, "app.py") == "good"
-    assert "y.txt" in project.files(kept)
+    ref = refs(project, job)[f"checkpoint/worker_1/{attempt['failure']['kept']}"]
+    assert project.show(ref, "app.py") == "good"
+    assert "y.txt" in project.files(ref)
     worktree = site.directory(job) / "depth_0" / "worker_1" / "worktree"
     assert (worktree / "git~1").exists()
 
 
-def test_a_transient_failure_goes_on_with_ignored_files_and_all(made: MakeProject) -> None:
+def test_a_retry_of_a_transient_failure_has_all_files_with_ignored_ones(made: MakeProject) -> None:
     site, _ = made()
     script = (
         'if [ "${ORCHESTRATOR_WORKER##*/}" = 1 ]; then '
@@ -128,17 +128,17 @@ def test_crashes_after_the_work_do_not_undo_it(made: MakeProject, victim: str) -
     assert causes == ["retry_current"] * 3
 
 
-def test_what_was_rolled_back_is_shown_and_can_be_taken(
+def test_rolled_back_changes_are_shown_and_can_be_merged(
     made: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site, project = made()
     breaks = "echo work > work.txt; git add .; git commit -qm work; rm .git; exit 1"
     script = f'[ "${{ORCHESTRATOR_WORKER##*/}}" != 1 ] || {{ {breaks}; }}; exit 3'
     job = site.run("x", [edit(script, retries=1)])["job_id"]
-    kept = f"refs/orchestrator/{job}/checkpoint/worker_1/1-after"
+    ref = f"refs/orchestrator/{job}/checkpoint/worker_1/1-after"
 
     [row] = site.get(f"/jobs/{job}/status")["made_not_in_result"]
-    assert (row["cause"], row["branch"], row["brings_in"]) == ("rolled_back", kept, True)
+    assert (row["cause"], row["branch"], row["brings_in"]) == ("rolled_back", ref, True)
     assert row["show"] == f"bin/orchestrator diff {job} worker_1 --attempt 1"
     final = (site.directory(job) / "FINAL_RESULT.md").read_text()
     assert row["command"] in final and row["show"] in final
@@ -154,7 +154,7 @@ def test_what_was_rolled_back_is_shown_and_can_be_taken(
     assert site.get(f"/jobs/{job}/status")["made_not_in_result"] == []
 
 
-def test_what_was_rolled_back_outlasts_its_job(
+def test_rolled_back_changes_outlast_their_job(
     made: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site, project = made()
@@ -179,7 +179,7 @@ def test_a_worktree_whose_git_file_was_deleted_loses_nothing(made: MakeProject) 
 
 
 @pytest.mark.usefixtures("spawning")
-def test_what_child_jobs_brought_is_there_again_after_a_rollback(made: MakeProject) -> None:
+def test_changes_of_child_jobs_are_restored_after_a_rollback(made: MakeProject) -> None:
     site, project = made()
     children = json.dumps([edit("echo child > child.txt")])
     script = (
@@ -196,7 +196,7 @@ def test_what_child_jobs_brought_is_there_again_after_a_rollback(made: MakeProje
     assert {"child.txt", "more.txt"} <= found and "own.txt" not in found
 
 
-def test_without_a_worktree_all_is_as_before(made: MakeProject) -> None:
+def test_without_a_worktree_nothing_is_rolled_back(made: MakeProject) -> None:
     site, _ = made()
     ended = site.run("x", [shell("[ -e f ] || { touch f; exit 1; }", retries=1)])
     assert ended["status"] == "completed", ended
@@ -221,10 +221,10 @@ def test_a_crash_between_decision_and_rollback_changes_nothing(
     answer = site.wait_through(job)
     assert answer["status"] == "completed", (answer, site.said(), site.log(job, "worker_1"))
     assert project.show(f"orchestrator/{job}/worker_1", "app.py") == "good"
-    kept = refs(project, job)
-    broken = [name for name in kept if name.startswith("checkpoint/") and "-after" in name]
-    assert any("junk.txt" in project.files(kept[name]) for name in broken)
-    assert any("x.log" in project.files(kept[n]) for n in kept if n.startswith("ignored/"))
+    ref_of = refs(project, job)
+    broken = [name for name in ref_of if name.startswith("checkpoint/") and "-after" in name]
+    assert any("junk.txt" in project.files(ref_of[name]) for name in broken)
+    assert any("x.log" in project.files(ref_of[n]) for n in ref_of if n.startswith("ignored/"))
 
 
 # By a person
@@ -236,7 +236,7 @@ def command(site: InProcess, *arguments: str, up: bool = True) -> int:
     return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
-def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
+def test_checkpoints_are_listed_and_restored_and_nothing_is_lost(
     made: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site, project = made()
@@ -267,28 +267,28 @@ def test_checkpoints_are_listed_and_gone_back_to_and_nothing_is_lost(
     assert listed["checkpoints"][1]["at"] < listed["checkpoints"][4]["at"]
 
     assert command(site, "rollback", job, "worker_1", "1-after") == 1
-    said = capfd.readouterr().err
-    assert f": bin/orchestrator rollback {job} worker_1 1-after --yes\n" in said
+    printed = capfd.readouterr().err
+    assert f": bin/orchestrator rollback {job} worker_1 1-after --yes\n" in printed
     assert command(site, "rollback", job, "worker_1", "9-after", "--yes") == 3
     assert "known: start, 1-before" in capfd.readouterr().err
     assert command(site, "rollback", job, "worker_1", "1-after", "--yes") == 0
-    said = capfd.readouterr()
-    assert "restored worker_1 to checkpoint 1-after" in said.out
-    assert f"orchestrator merge {job}" in said.err
+    printed = capfd.readouterr()
+    assert "restored worker_1 to checkpoint 1-after" in printed.out
+    assert f"orchestrator merge {job}" in printed.err
     assert "2.txt" not in project.files(f"orchestrator/{job}/worker_1")
-    kept = refs(project, job)["checkpoint/worker_1/2-left-1"]
-    assert "2.txt" in project.files(kept)
+    ref = refs(project, job)["checkpoint/worker_1/2-left-1"]
+    assert "2.txt" in project.files(ref)
     assert command(site, "checkpoints", job, "worker_1") == 0
     here = [line for line in capfd.readouterr().out.splitlines() if "<- current" in line]
     assert len(here) == 1 and "1-after" in here[0]
-    told = site.manager.parts.store.events(job, 0, 1000)[-1]
-    assert (told.kind, told.worker_id) == (EventKind.WORKER_ROLLED_BACK, "worker_1")
-    assert (told.data["checkpoint"], told.data["kept"], told.data["attempt"]) == (
+    event = site.manager.parts.store.events(job, 0, 1000)[-1]
+    assert (event.kind, event.worker_id) == (EventKind.WORKER_ROLLED_BACK, "worker_1")
+    assert (event.data["checkpoint"], event.data["kept"], event.data["attempt"]) == (
         *("1-after", "2-left-1"),
         2,
     )
     final = site.directory(job) / "FINAL_RESULT.md"
-    until(lambda: "Rolled back to checkpoint 1-after" in final.read_text(), "the report tells it")
+    until(lambda: "Rolled back to checkpoint 1-after" in final.read_text(), "the report names it")
 
     flag.touch()
     assert site.call("POST", f"/jobs/{job}/retry", {}).status_code == 202
@@ -327,7 +327,9 @@ def waits_to_try_again(worker: dict[str, Any]) -> bool:
     return bool(worker["status"] == "pending" and ended)
 
 
-def test_between_attempts_a_person_decides_instead(made: MakeProject, tmp_path: Path) -> None:
+def test_a_rollback_by_a_person_between_attempts_replaces_the_automatic_one(
+    made: MakeProject, tmp_path: Path
+) -> None:
     site, _ = made(workers={"retry_backoff_seconds": 30, "max_workers": 2})
     job = site.submit("x", [edit("echo a > a.txt; rm .git; exit 1", retries=1)])
     until(lambda: waits_to_try_again(site.get(f"/jobs/{job}")["workers"][0]), "it waits")
@@ -345,7 +347,7 @@ def test_between_attempts_a_person_decides_instead(made: MakeProject, tmp_path: 
     assert site.wait(job)["status"] == "cancelled"
 
 
-def test_it_works_with_the_server_down(
+def test_checkpoints_are_listed_and_restored_with_the_server_down(
     made: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site, project = made()
@@ -364,7 +366,7 @@ def test_it_works_with_the_server_down(
     assert "Rolled back to checkpoint 1-before by command line" in report
     with sqlite3.connect(site.directory(job).parent / "orchestrator.db") as database:
         last = "SELECT kind, data FROM events ORDER BY seq DESC LIMIT 1"
-        kind, told = database.execute(last).fetchone()
-    assert kind == "worker_rolled_back" and json.loads(told)["kept"] == "1-left-1"
+        kind, data = database.execute(last).fetchone()
+    assert kind == "worker_rolled_back" and json.loads(data)["kept"] == "1-left-1"
     audit = (site.folder / "logs" / "audit.jsonl").read_text()
     assert f"/api/v1/jobs/{job}/workers/worker_1/rollback" in audit

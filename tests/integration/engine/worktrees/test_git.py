@@ -32,8 +32,8 @@ def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
         if begun:
             project.begin(FILES)
         settings = {"workspace_root": str(project.path / "product" / "workspace")}
-        given = {"project_root": str(project.path), **settings}
-        site = make_site(orchestrator=given, agents=agents(tmp_path), **more)
+        section = {"project_root": str(project.path), **settings}
+        site = make_site(orchestrator=section, agents=agents(tmp_path), **more)
         site.workspace = project.path / "product" / "workspace"
         return site, project
 
@@ -55,7 +55,7 @@ def final(site: InProcess, job_id: str) -> str:
     return (site.directory(job_id) / "FINAL_RESULT.md").read_text()
 
 
-def test_workers_change_the_project_side_by_side_and_one_branch_has_it_all(
+def test_workers_change_the_project_in_parallel_and_one_branch_has_all_changes(
     made: MakeProject,
 ) -> None:
     site, project = made()
@@ -127,14 +127,16 @@ def test_everything_of_the_users_stays_byte_for_byte(made: MakeProject) -> None:
 
     assert ended["status"] == "completed", ended
     assert project.everything() == before
-    seen = project.git("status", "--porcelain", "--", ".", ":!product/bin", ":!product/config.yaml")
-    assert "workspace" not in seen
+    changed = project.git(
+        "status", "--porcelain", "--", ".", ":!product/bin", ":!product/config.yaml"
+    )
+    assert "workspace" not in changed
     assert record(site, ended["job_id"])["leaks"] == []
     # Uncommitted changes of the user are not part of the job.
     assert project.show(f"orchestrator/{ended['job_id']}/result", "src/app.py") == "x"
 
 
-def test_a_change_of_the_users_checkout_is_told(made: MakeProject) -> None:
+def test_a_change_of_the_users_checkout_is_reported(made: MakeProject) -> None:
     site, project = made()
 
     ended = site.run("x", [edit(f"echo leaked > '{project.path}/README.md'; git branch mine")])
@@ -172,13 +174,13 @@ def test_a_worker_that_breaks_the_repository_costs_the_others_nothing(
 
     assert ended["status"] == "completed", ended
     assert [(git / each).read_bytes() for each in ("config", "HEAD")] == before
-    said = record(site, ended["job_id"])["put_back"]
-    assert len(said) == 1
-    assert said[0].endswith("(workers with a worktree at that time: worker_1, worker_2)")
-    assert said[0] in final(site, ended["job_id"]).replace("\\", "")
+    restored = record(site, ended["job_id"])["put_back"]
+    assert len(restored) == 1
+    assert restored[0].endswith("(workers with a worktree at that time: worker_1, worker_2)")
+    assert restored[0] in final(site, ended["job_id"]).replace("\\", "")
 
 
-def test_a_lock_that_a_worker_leaves_is_told_and_one_that_goes_is_not(
+def test_a_lock_that_a_worker_adds_is_reported_and_a_removed_one_is_not(
     made: MakeProject,
 ) -> None:
     site, project = made()
@@ -192,7 +194,7 @@ def test_a_lock_that_a_worker_leaves_is_told_and_one_that_goes_is_not(
     assert record(site, ended["job_id"])["leaks"] == ["git shallow.lock added"]
 
 
-def test_a_pipe_in_place_of_what_was_noted_of_the_checkout_holds_nobody_up(
+def test_a_pipe_in_place_of_the_record_of_the_checkout_delays_nothing(
     made: MakeProject,
 ) -> None:
     site, _ = made()
@@ -205,7 +207,7 @@ def test_a_pipe_in_place_of_what_was_noted_of_the_checkout_holds_nobody_up(
     assert any(each.startswith("branch main added at ") for each in leaks)
 
 
-def test_conflicts_are_told_file_by_file_and_what_is_left_out_is_kept(made: MakeProject) -> None:
+def test_conflicts_are_listed_by_file_and_unmerged_branches_stay(made: MakeProject) -> None:
     site, project = made()
     tasks = [
         edit("sed -i 's/two/2/' src/app.py"),
@@ -332,7 +334,7 @@ def test_a_task_starts_from_the_lines_that_two_dependencies_added(made: MakeProj
     assert sorted(copy[-2:]) == ["a", "b"]
 
 
-def test_a_worker_is_said_to_lack_a_dependency_that_conflicts(made: MakeProject) -> None:
+def test_the_reason_names_a_dependency_that_conflicts(made: MakeProject) -> None:
     site, _ = made()
     look = 'cat "$ORCHESTRATOR_WORKER_DIR/dependencies.json"'
     both = ["a", "b"]
@@ -354,7 +356,7 @@ def test_a_worker_is_said_to_lack_a_dependency_that_conflicts(made: MakeProject)
     assert [found[each]["conflicts"] for each in both] == [False, True]
 
 
-def test_a_further_attempt_goes_on_where_the_one_before_stopped(made: MakeProject) -> None:
+def test_a_further_attempt_continues_where_the_previous_one_stopped(made: MakeProject) -> None:
     site, project = made()
     script = "[ -e half.txt ] || { echo half > half.txt; touch .git.lock; exit 1; }; echo x > x.txt"
 
@@ -431,7 +433,7 @@ def test_what_a_command_changes_is_merged_where_that_is_asked_for(made: MakeProj
     assert added == ["a.txt", "c.txt"]
 
 
-def test_no_command_has_a_worktree_where_its_job_says_off(made: MakeProject) -> None:
+def test_no_command_has_a_worktree_if_its_job_has_git_off(made: MakeProject) -> None:
     site, project = made()
 
     ended = site.run("x", [shell("test ! -e .git", git="on")], git="off")
@@ -451,7 +453,7 @@ def test_a_commands_child_job_starts_from_what_the_command_has_changed(made: Mak
     assert project.git("diff", "--name-only", "HEAD", merged).split() == ["a.txt", "b.txt"]
 
 
-def test_without_a_commit_workers_have_plain_directories_and_it_is_said(made: MakeProject) -> None:
+def test_without_a_commit_workers_have_plain_directories_with_a_note(made: MakeProject) -> None:
     site, project = made(begun=False)
     project.git("init", "-q")
 
@@ -478,8 +480,8 @@ def test_a_part_of_a_repository_is_worked_on_in_its_place(
     make_site: MakeSite, tmp_path: Path
 ) -> None:
     project = Project(tmp_path / "whole").begin({"part/a.txt": "a\n", "other.txt": "o\n"})
-    given = {"project_root": str(project.path / "part")}
-    site = make_site(orchestrator=given, agents=agents(tmp_path))
+    settings = {"project_root": str(project.path / "part")}
+    site = make_site(orchestrator=settings, agents=agents(tmp_path))
 
     ended = site.run("x", [edit("test -e a.txt; test -e ../other.txt; echo b > b.txt")])
 
@@ -534,7 +536,7 @@ def test_a_child_job_starts_from_its_workers_state_and_comes_back(made: MakeProj
 
 
 @pytest.mark.usefixtures("spawning")
-def test_a_child_job_that_excludes_its_workers_changes_is_told(made: MakeProject) -> None:
+def test_a_child_job_that_conflicts_with_its_worker_is_reported(made: MakeProject) -> None:
     site, project = made()
     script = BOTH_CHANGE + "; grep -x p worktree/README.md"
 
@@ -553,7 +555,7 @@ def test_a_child_job_that_excludes_its_workers_changes_is_told(made: MakeProject
     assert project.show(conflict["branch"], "README.md") == "c"
 
 
-def test_a_cancel_while_a_worktree_is_made_starts_nothing(made: MakeProject) -> None:
+def test_a_cancel_while_a_worktree_is_created_starts_nothing(made: MakeProject) -> None:
     site, project = made()
     begun, release, ran = (project.path.parent / name for name in ("begun", "release", "ran"))
     wait = f"touch '{begun}'; until [ -e '{release}' ]; do sleep 0.02; done; cat"
@@ -572,7 +574,7 @@ def test_a_cancel_while_a_worktree_is_made_starts_nothing(made: MakeProject) -> 
     assert project.worktrees() == []
 
 
-def test_a_retried_job_goes_on_with_the_branches_that_it_has(made: MakeProject) -> None:
+def test_a_retried_job_keeps_its_branches(made: MakeProject) -> None:
     site, project = made()
     flag = project.path.parent / "flag"
     ended = site.run("x", [edit("echo a > a.txt"), edit(f"echo b > b.txt; test -e '{flag}'")])
@@ -595,7 +597,7 @@ def command(site: Site, *arguments: str) -> int:
     return execute(arguments, CliContext(folder=site.folder, environ=environ))
 
 
-def test_a_result_is_looked_at_landed_and_taken_back(
+def test_a_result_is_shown_landed_and_undone(
     made: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site, project = made()
@@ -626,7 +628,7 @@ def test_a_result_is_looked_at_landed_and_taken_back(
     assert command(site, "diff", "no-such-job") == 3
 
 
-def test_the_diff_of_a_running_job_says_that_there_is_no_result_yet(
+def test_the_diff_of_a_running_job_is_an_error_without_a_result(
     made: MakeProject, capfd: pytest.CaptureFixture[str]
 ) -> None:
     site, project = made()
@@ -636,9 +638,9 @@ def test_the_diff_of_a_running_job_says_that_there_is_no_result_yet(
 
     try:
         assert command(site, "diff", job) == 1
-        said = capfd.readouterr().err
-        assert f"job {job} is running, and has no result yet" in said
-        assert f"bin/orchestrator diff {job} WORKER" in said
+        error = capfd.readouterr().err
+        assert f"job {job} is running, and has no result yet" in error
+        assert f"bin/orchestrator diff {job} WORKER" in error
     finally:
         release.touch()
         site.wait(job)
@@ -653,11 +655,11 @@ def test_land_onto_another_branch_than_the_base_names_both(
     capfd.readouterr()
 
     assert command(site, "land", job, "--yes") == 1
-    said = capfd.readouterr().err
+    error = capfd.readouterr().err
     assert (
-        "started from branch main, but the current branch is release; nothing was changed" in said
+        "started from branch main, but the current branch is release; nothing was changed" in error
     )
-    assert f": bin/orchestrator land {job} --yes --onto release\n" in said
+    assert f": bin/orchestrator land {job} --yes --onto release\n" in error
     assert command(site, "land", job, "--yes", "--onto", "main") == 1
     assert "git switch main" in capfd.readouterr().err
     assert not (project.path / "new.txt").exists()
@@ -712,11 +714,11 @@ def test_clean_removes_a_worktree_that_a_crash_left(
     assert project.git("for-each-ref", "refs/orchestrator", "refs/heads/orchestrator") == ""
     assert not site.directory(job).exists()
     # The failed worker's changes are in no result.
-    kept = f"refs/orchestrator-kept/{job}/worker_1"
-    assert project.show(kept, "a.txt") == "a"
-    said = capfd.readouterr()
-    assert said.out == f"{job}\n" and kept in said.err
-    assert f"bin/orchestrator discard {job}" in said.err
+    ref = f"refs/orchestrator-kept/{job}/worker_1"
+    assert project.show(ref, "a.txt") == "a"
+    printed = capfd.readouterr()
+    assert printed.out == f"{job}\n" and ref in printed.err
+    assert f"bin/orchestrator discard {job}" in printed.err
     [line] = (site.folder / "logs" / "audit.jsonl").read_text().splitlines()[-1:]
     noted = json.loads(line)
     assert (noted["method"], noted["target"]) == ("DELETE", f"/api/v1/jobs/{job}")

@@ -29,10 +29,10 @@ def made(make_site: MakeSite, tmp_path: Path, planner: Planner) -> MakeProject:
     def make() -> tuple[InProcess, Project]:
         project = Project(tmp_path / "host")
         (project.path / "README.md").write_text("hello\n")
-        given = {"project_root": str(project.path)}
+        settings = {"project_root": str(project.path)}
         # The planner runs no task that changes files, so its job has no base.
         thinker = {"thinker": {**planner.settings["thinker"], "changes_files": False}}
-        site = make_site(orchestrator=given, agents={**agents(tmp_path), **thinker})
+        site = make_site(orchestrator=settings, agents={**agents(tmp_path), **thinker})
         return site, project
 
     return make

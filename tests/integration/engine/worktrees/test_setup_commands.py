@@ -25,9 +25,9 @@ def made(make_site: MakeSite, tmp_path: Path) -> Make:
     def make(*commands: str, files: dict[str, str] | None = None, timeout: float = 60) -> InProcess:
         project = Project(tmp_path / "project").begin({**FILES, **(files or {})})
         workspace = project.path / "product" / "workspace"
-        given = {"project_root": str(project.path), "workspace_root": str(workspace)}
+        settings = {"project_root": str(project.path), "workspace_root": str(workspace)}
         site = make_site(
-            orchestrator=given,
+            orchestrator=settings,
             agents=agents(tmp_path),
             git={"setup": list(commands), "setup_timeout": timeout},
         )
@@ -46,7 +46,9 @@ def gate(run: str, **more: Any) -> list[Answer]:
     return [{"name": "unit", "run": run, **more}]
 
 
-def test_workers_and_gates_run_what_it_made_in_their_worktree(made: Make, effects: Path) -> None:
+def test_workers_and_gates_run_programs_of_the_setup_in_their_worktree(
+    made: Make, effects: Path
+) -> None:
     site = made(*MAKE, f'echo "$PWD" >> {effects}')
     script = "tool; [ -e x ] || { echo x > x; exit 1; }; echo y > y"
 
@@ -98,7 +100,7 @@ def test_a_gate_whose_worktree_cannot_be_set_up_did_not_run(made: Make) -> None:
     assert found["blocks"], found
 
 
-def test_a_cancel_ends_it(made: Make, effects: Path) -> None:
+def test_a_cancel_ends_the_setup(made: Make, effects: Path) -> None:
     site = made(f"echo begun >> {effects}; sleep 600")
     job = site.submit("x", [edit("echo x > x")])
     until(effects.read_text, "it has begun")

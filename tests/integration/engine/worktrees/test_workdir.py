@@ -36,8 +36,8 @@ def made(make_site: MakeSite, tmp_path: Path) -> MakeProject:
                 (project.path / name).parent.mkdir(parents=True, exist_ok=True)
                 (project.path / name).write_text(text)
         workspace = project.path / "product" / "workspace"
-        given = {"project_root": str(project.path), "workspace_root": str(workspace)}
-        site = make_site(orchestrator=given, agents=agents(tmp_path), **more)
+        settings = {"project_root": str(project.path), "workspace_root": str(workspace)}
+        site = make_site(orchestrator=settings, agents=agents(tmp_path), **more)
         site.workspace = workspace
         return site, project
 
@@ -181,7 +181,7 @@ def test_a_commit_of_the_task_is_listed_file_by_file(made: MakeProject) -> None:
 @pytest.mark.parametrize(
     ("locks", "order"), [(None, ["in", "out"] * 3), ([], ["in"] * 3 + ["out"] * 3)]
 )
-def test_such_tasks_exclude_each_other_unless_they_say_otherwise(
+def test_tasks_in_the_checkout_run_alone_unless_they_name_other_locks(
     made: MakeProject, effects: Path, locks: list[str] | None, order: list[str]
 ) -> None:
     site, _ = made()
@@ -197,7 +197,7 @@ def test_such_tasks_exclude_each_other_unless_they_say_otherwise(
     assert effects.read_text().split() == order
 
 
-def test_files_of_tasks_side_by_side_are_named_for_all_that_may_have_changed_them(
+def test_files_of_parallel_tasks_are_named_for_all_tasks_that_may_have_changed_them(
     made: MakeProject, effects: Path
 ) -> None:
     site, _ = made()
@@ -257,7 +257,7 @@ def test_what_gates_of_a_child_job_judged_in_the_checkout_is_judged(
 
 
 @pytest.mark.parametrize(
-    ("task", "said"),
+    ("task", "expected"),
     [
         ({"git": "on", "workdir": "project"}, "git: on"),
         ({"git": "off", "workdir": "worktree"}, "git: off"),
@@ -265,16 +265,18 @@ def test_what_gates_of_a_child_job_judged_in_the_checkout_is_judged(
         ({"workdir": "elsewhere"}, "own"),
     ],
 )
-def test_what_contradicts_itself_is_refused(made: MakeProject, task: Answer, said: str) -> None:
+def test_contradicting_settings_are_rejected(
+    made: MakeProject, task: Answer, expected: str
+) -> None:
     site, _ = made()
 
     response = site.post("no", [{"command": "true", **task}])
 
     assert response.status_code == 422
-    assert said in response.text
+    assert expected in response.text
 
 
-def test_a_plan_says_it_once_for_all_its_tasks(made: MakeProject) -> None:
+def test_a_plan_sets_workdir_for_all_its_tasks(made: MakeProject) -> None:
     site, project = made()
     body = {
         "request": "all",
@@ -292,7 +294,7 @@ def test_a_plan_says_it_once_for_all_its_tasks(made: MakeProject) -> None:
     assert [each["git"] for each in site.get(f"/jobs/{job_id}")["tasks"][2:]] == ["on"]
 
 
-def test_a_gate_of_such_a_task_judges_the_checkout(made: MakeProject) -> None:
+def test_a_gate_of_a_task_in_the_checkout_judges_the_checkout(made: MakeProject) -> None:
     site, _ = made()
     gate = {"name": "there", "run": "test -e made-here"}
 
@@ -312,7 +314,7 @@ def test_code_that_was_changed_in_the_checkout_is_not_judged(
 ) -> None:
     site, _ = made(begun)
 
-    told = site.run("code", [here(CODE)])
+    changed = site.run("code", [here(CODE)])
     removed = site.run("remove", [here("rm src/app.py"), here("true")])
     failing = site.run("fail", [here("mkdir -p src; echo three > src/app.py")], unjudged="fail")
     plain = [
@@ -324,17 +326,17 @@ def test_code_that_was_changed_in_the_checkout_is_not_judged(
     ]
 
     why = f"{UNSEEN}src/app.py"
-    assert (told["status"], told["reason"]) == ("completed", f"not judged: {why}")
-    assert told["not_judged"] == why
-    assert f"Note: not judged: {why}" in summary_lines(told, 200)
-    final = (site.directory(told["job_id"]) / "FINAL_RESULT.md").read_text()
+    assert (changed["status"], changed["reason"]) == ("completed", f"not judged: {why}")
+    assert changed["not_judged"] == why
+    assert f"Note: not judged: {why}" in summary_lines(changed, 200)
+    final = (site.directory(changed["job_id"]) / "FINAL_RESULT.md").read_text()
     assert f"not judged: {why}" in final
     assert removed["not_judged"] == why
     assert (failing["status"], failing["reason"]) == ("failed", f"not judged: {why}")
     assert [(each["status"], each["reason"]) for each in plain] == [("completed", "")] * 5
 
 
-def test_code_in_a_directory_of_its_own_is_not_judged_where_it_is_the_result(
+def test_code_in_an_own_directory_is_not_judged_if_it_is_the_result(
     made: MakeProject, spawning: None, tmp_path: Path
 ) -> None:
     script = "echo x > app.py; echo words > notes.md"
@@ -344,10 +346,10 @@ def test_code_in_a_directory_of_its_own_is_not_judged_where_it_is_the_result(
     child.write_text(json.dumps([edit("echo z > z.py")]))
     spawn = f"orchestrator spawn child --tasks {child} --wait"
 
-    told = site.run("make", tasks)
+    answer = site.run("make", tasks)
     below = site.run("delegate", [shell(spawn)])
 
-    assert told["not_judged"] == f"{UNSEEN}app.py; worker_2 changed b.py, c.py"
+    assert answer["not_judged"] == f"{UNSEEN}app.py; worker_2 changed b.py, c.py"
     assert below["not_judged"] == UNSEEN.replace("worker_1", "worker_1_1") + "z.py"
 
 
@@ -357,10 +359,10 @@ def test_an_answer_whose_reason_names_a_file_that_is_not_utf_8_has_its_rows(
     site, _ = made(begun=False)
 
     ended = site.run("make", [shell("echo x > $'bad\\377.py'")])
-    told = site.status(ended["job_id"])
+    answer = site.status(ended["job_id"])
 
-    assert (told["status"], told["not_judged"]) == ("completed", f"{UNSEEN}bad?.py")
-    assert [row["files_created"] for row in told["results"]["tasks"]] == [["bad?.py"]]
+    assert (answer["status"], answer["not_judged"]) == ("completed", f"{UNSEEN}bad?.py")
+    assert [row["files_created"] for row in answer["results"]["tasks"]] == [["bad?.py"]]
 
 
 def test_code_in_a_directory_of_its_own_beside_a_repository(made: MakeProject) -> None:
@@ -374,7 +376,9 @@ def test_code_in_a_directory_of_its_own_beside_a_repository(made: MakeProject) -
 
 
 @pytest.mark.slow
-def test_a_killed_server_loses_nothing_of_it(make_server: MakeServer, tmp_path: Path) -> None:
+def test_a_killed_server_loses_no_change_in_the_checkout(
+    make_server: MakeServer, tmp_path: Path
+) -> None:
     project = Project(tmp_path / "host").begin(FILES)
     server = make_server(orchestrator={"project_root": str(project.path)})
     (project.path / "README.md").write_text("the user is at it\n")
@@ -387,7 +391,7 @@ def test_a_killed_server_loses_nothing_of_it(make_server: MakeServer, tmp_path: 
 
     server.kill()
     release.touch()
-    until(lambda: (project.path / "new").exists(), "it goes on without a server")
+    until(lambda: (project.path / "new").exists(), "the worker continues without a server")
     server.start()
 
     (row,) = rows(server.wait(job))

@@ -65,7 +65,9 @@ def test_what_is_derived_and_not_ignored_is_not_named_as_held_back(
     assert not [each for each in files if "node_modules" in each]
 
 
-def test_directories_are_copied_when_asked_for(project: Project, make_host: MakeHost) -> None:
+def test_directories_are_copied_when_the_settings_name_them(
+    project: Project, make_host: MakeHost
+) -> None:
     git = {"copy_ignored": ["node_modules", "build/*/settings.json", ".env"]}
     script = (
         "grep -x left node_modules/left-pad/index.js; test -e build/deep/settings.json\n"
@@ -90,7 +92,9 @@ def test_the_project_may_name_more(project: Project, make_host: MakeHost) -> Non
     check(make_host(project), "test -e build/deep/settings.json; test -e .env; test ! -e outside")
 
 
-def test_what_git_would_not_ignore_there_is_left_out(project: Project, make_host: MakeHost) -> None:
+def test_files_that_git_does_not_ignore_in_the_worktree_are_not_copied(
+    project: Project, make_host: MakeHost
+) -> None:
     project.git("rm", "-q", "--cached", ".gitignore")
     project.git("commit", "-q", "-m", "nothing is ignored")
     check(make_host(project), "test ! -e .env")
@@ -125,7 +129,7 @@ def test_a_child_job_has_them_as_the_worker_has_them_that_started_it(
     assert "x.txt" in files and not any(".env.new" in each for each in files)
 
 
-def test_what_cannot_be_read_is_left_out(project: Project, make_host: MakeHost) -> None:
+def test_unreadable_files_are_not_copied(project: Project, make_host: MakeHost) -> None:
     os.mkfifo(project.path / ".env.pipe")
     (project.path / ".env.gone").symlink_to("nowhere")
     check(make_host(project), "test -e .env; test ! -e .env.pipe; test ! -e .env.gone")

@@ -38,7 +38,7 @@ def manifest(backend: str, name: str = "calc") -> str:
     return f"[build-system]\n{BACKENDS[backend]}\n{meta}"
 
 
-def said(*command: str, cwd: Path, path: str = os.defpath) -> None:
+def succeed(*command: str, cwd: Path, path: str = os.defpath) -> None:
     ran = subprocess.run(
         command,
         cwd=cwd,
@@ -70,8 +70,8 @@ def made(make_site: MakeSite, tmp_path: Path) -> Callable[..., tuple[InProcess, 
         project = Project(tmp_path / "project").begin({".gitignore": IGNORED, **files})
         prepare(project)
         workspace = project.path / "product" / "workspace"
-        given = {"project_root": str(project.path), "workspace_root": str(workspace)}
-        site = make_site(orchestrator=given, agents=agents(tmp_path))
+        settings = {"project_root": str(project.path), "workspace_root": str(workspace)}
+        site = make_site(orchestrator=settings, agents=agents(tmp_path))
         site.workspace = workspace
         return site, project
 
@@ -81,7 +81,7 @@ def made(make_site: MakeSite, tmp_path: Path) -> Callable[..., tuple[InProcess, 
 def environment(project: Project, backends: Path, *sources: str, at: str = ".venv") -> Path:
     """A virtual environment with pytest, and the project's packages as editable installations."""
     place = (project.path / at).resolve()
-    said(sys.executable, "-m", "venv", "--without-pip", str(place), cwd=project.path)
+    succeed(sys.executable, "-m", "venv", "--without-pip", str(place), cwd=project.path)
     [packages] = place.glob("lib/python*/site-packages")
     shared = [each for each in sys.path if each.endswith("site-packages")]
     (packages / "shared.pth").write_text("\n".join([str(backends), *shared]))
@@ -96,7 +96,7 @@ def environment(project: Project, backends: Path, *sources: str, at: str = ".ven
     pip = (sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"))
     for source in sources:
         how = ("--no-deps", "--no-build-isolation", "-q", "-e", str(project.path / source))
-        said(*pip, "install", *how, cwd=project.path, path=f"{backends}/bin")
+        succeed(*pip, "install", *how, cwd=project.path, path=f"{backends}/bin")
     return place
 
 
@@ -238,9 +238,7 @@ def test_a_worker_runs_the_projects_tools_on_its_worktree(made: Any, backends: P
     )
 
 
-def test_what_a_worker_puts_into_its_environment_takes_no_gates_place(
-    made: Any, backends: Path
-) -> None:
+def test_programs_that_a_worker_installs_do_not_replace_gates(made: Any, backends: Path) -> None:
     files = {
         "src/calc/__init__.py": CALC,
         "pyproject.toml": manifest("setuptools"),
@@ -372,7 +370,7 @@ def test_a_workspace_of_a_package_manager_is_the_worktrees(
 
     def install(project: Project) -> None:
         (project.path / "packages/lib/cli.js").chmod(0o755)
-        said("bash", "-c", command, cwd=project.path)
+        succeed("bash", "-c", command, cwd=project.path)
         project.git("add", "--all")
         project.git("commit", "-q", "-m", "installed")
 
@@ -408,7 +406,7 @@ def test_yarn_without_node_modules_reads_the_worktree_or_does_not_run(
     }
 
     def install(project: Project) -> None:
-        said("bash", "-c", "yarn install", cwd=project.path)
+        succeed("bash", "-c", "yarn install", cwd=project.path)
         project.git("add", "--all")
         project.git("commit", "-q", "-m", "installed")
 

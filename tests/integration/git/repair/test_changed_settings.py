@@ -45,8 +45,8 @@ def test_what_a_worker_changes_in_the_repository_is_named_and_restored(
     ended = host.run(shell(f'{script}; {quiet} bash -c "{users}"'), git="on")
 
     assert ended["status"] == "completed", ended
-    told = {(e["kind"], e["name"]): e for e in changes(ended)}
-    assert {key: (e["alteration"], e["worker_id"]) for key, e in told.items()} == {
+    by_kind_and_name = {(e["kind"], e["name"]): e for e in changes(ended)}
+    assert {key: (e["alteration"], e["worker_id"]) for key, e in by_kind_and_name.items()} == {
         ("setting", "core.editor"): ("changed", ""),
         ("setting", "own.name"): ("added", ""),
         ("hook", "pre-push"): ("changed", ""),
@@ -58,8 +58,11 @@ def test_what_a_worker_changes_in_the_repository_is_named_and_restored(
         ("push", "early"): ("added", "worker_1"),
     }
     theirs = project.git("rev-parse", "main")
-    assert (told["branch", "main"]["before"], told["branch", "main"]["after"]) == (at, theirs)
-    pushed = told["push", "early"]
+    assert (
+        by_kind_and_name["branch", "main"]["before"],
+        by_kind_and_name["branch", "main"]["after"],
+    ) == (at, theirs)
+    pushed = by_kind_and_name["push", "early"]
     assert (pushed["remote"], pushed["before"]) == ("origin", "")
     assert pushed["after"] == project.git("-C", str(remote), "rev-parse", "early")
     for words in (
@@ -77,11 +80,11 @@ def test_what_a_worker_changes_in_the_repository_is_named_and_restored(
     capfd.readouterr()
     job, ids = ended["job_id"], ("-C", str(remote), "rev-parse", "early")
     assert host.command("restore", job) == 1
-    said = capfd.readouterr().err
-    assert "setting core.editor changed (can be restored)\n    - nano\n    + vi\n" in said
-    assert "\n    -exit 0\n    +exit 1\n" in said and " theirs\n" in said
-    assert "(must be restored by hand: git push origin --delete early)" in said
-    assert f": bin/orchestrator restore {job} --yes\n" in said
+    error = capfd.readouterr().err
+    assert "setting core.editor changed (can be restored)\n    - nano\n    + vi\n" in error
+    assert "\n    -exit 0\n    +exit 1\n" in error and " theirs\n" in error
+    assert "(must be restored by hand: git push origin --delete early)" in error
+    assert f": bin/orchestrator restore {job} --yes\n" in error
     assert project.git("config", "core.editor") == "vi"
 
     assert host.command("restore", job, "--yes") == 1
@@ -140,7 +143,7 @@ def test_how_files_are_committed_stays_as_it_was(host: Host, setting: str) -> No
         "echo '* merge=union' > $shared/a; git config core.attributesFile $(realpath $shared/a)",
     ],
 )
-def test_nothing_is_merged_as_only_a_worker_wants_it(host: Host, how: str) -> None:
+def test_nothing_is_merged_with_merge_settings_of_a_worker_alone(host: Host, how: str) -> None:
     ended = host.run(
         edit(f"echo 1 >> README.md; {LEFT}; {how}"), edit(f"{GO}; echo 2 >> README.md")
     )
@@ -155,7 +158,7 @@ def test_nothing_is_merged_as_only_a_worker_wants_it(host: Host, how: str) -> No
     assert again.json()["merged"] == ["worker_1", "worker_2"]
 
 
-def test_how_the_user_has_files_merged_counts(host: Host) -> None:
+def test_merge_settings_of_the_user_count(host: Host) -> None:
     host.project.commit({".gitattributes": "README.md merge=union\n"})
     host.project.git("config", "merge.other.driver", "true")
 

@@ -45,7 +45,7 @@ def test_a_branch_that_another_worker_removes_comes_back(host: Host) -> None:
     assert host.project.show(record["commit"], "1.txt") == "1"
 
 
-def test_work_that_another_worker_removes_with_all_checkpoints_is_told(host: Host) -> None:
+def test_work_that_another_worker_removes_with_all_checkpoints_is_reported(host: Host) -> None:
     places = "refs/orchestrator refs/heads/orchestrator"
     ended = host.run(
         edit("echo 1 > 1.txt"), edit(f"{AFTER_THE_FIRST} {ALL.format(places)}; echo 2 > 2.txt")
@@ -53,10 +53,10 @@ def test_work_that_another_worker_removes_with_all_checkpoints_is_told(host: Hos
 
     record = host.record(ended["job_id"])
     assert (record["merged"], list(record["left_out"])) == (["worker_2"], ["worker_1"])
-    told = (
+    row = (
         "| **Not merged** | worker_1 (the branch and the checkpoints of the worker were removed) |"
     )
-    assert told in host.final(ended["job_id"])
+    assert row in host.final(ended["job_id"])
 
 
 def test_a_lock_on_packed_refs_that_a_worker_leaves_refuses_no_result(host: Host) -> None:

@@ -24,7 +24,7 @@ from tests.support.project import edit
 GONE = "until [ ! -e ../../{}/worktree ]; do sleep 0.02; done"
 
 
-def test_a_worktree_goes_as_soon_as_its_worker_has_ended(host: Host) -> None:
+def test_a_worktree_is_removed_as_soon_as_its_worker_has_ended(host: Host) -> None:
     tasks = [
         edit("echo a > a.txt; git status -s > /dev/null", id="a"),
         edit("echo wip > wip.txt; exit 1", id="fails", retries=0),
@@ -56,14 +56,14 @@ def find_job(job_id: str) -> Job:
     return replace(job, config=replace(job.config, base="" if job_id == "plain" else "c0ffee"))
 
 
-def test_what_has_begun_again_is_not_removed() -> None:
+def test_the_worktree_of_a_newer_attempt_is_not_removed() -> None:
     opened = OpenedWorktrees()
     opened.note_opened(worker(2))
     assert not opened.may_remove(worker(1))
     assert opened.may_remove(worker(2))
 
 
-def test_of_worktrees_that_are_gone_nothing_stays_in_memory(host: Host) -> None:
+def test_removed_worktrees_leave_nothing_in_memory(host: Host) -> None:
     host.run(edit("echo a > a.txt"), edit("echo b > b.txt; exit 1", retries=1))
     assert not host.site.manager.parts.attempts._worktrees._opened_worktrees._opened
 
@@ -89,7 +89,7 @@ class Baselines:
         self.dropped.append(root_id)
 
 
-def test_worktrees_of_base_commits_go_after_their_root_job(tmp_path: Path) -> None:
+def test_worktrees_of_base_commits_are_removed_after_their_root_job(tmp_path: Path) -> None:
     root, workspace = a_job(), WorkspaceLayout(tmp_path)
     ends = [
         an_event(root, 1, kind=EventKind.JOB_ENDED),
@@ -106,7 +106,7 @@ def test_worktrees_of_base_commits_go_after_their_root_job(tmp_path: Path) -> No
     assert dropped(Baselines()) == [root.id], "an earlier server left it"
 
 
-def test_what_may_still_be_at_work_stays(tmp_path: Path) -> None:
+def test_a_worktree_that_may_still_be_in_use_stays(tmp_path: Path) -> None:
     seen, workspace = Seen(), WorkspaceLayout(tmp_path)
     os.makedirs(worktree_of(workspace, worker(1)))
     worktree_removal = WorktreeRemoval(seen, Baselines(), workspace, find_job)

@@ -109,7 +109,7 @@ def relay_for(join_file: Path, target: int) -> Relay:
 
 
 class ClusterSite(LauncherSite):
-    """A launcher with nodes, whose attempts run on node ``n1`` unless told otherwise."""
+    """A launcher with nodes, whose attempts run on node ``n1`` by default."""
 
     def __init__(
         self,

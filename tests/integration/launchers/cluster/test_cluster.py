@@ -59,9 +59,9 @@ class ServedCluster:
 
     def join(self, name: str, **environ: str) -> NodeProcess:
         join_file = self.add(name)
-        kept = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
-        kept.update(environ)
-        self.nodes[name] = NodeProcess(join_file, self.directory / name, environ=kept)
+        inherited = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
+        inherited.update(environ)
+        self.nodes[name] = NodeProcess(join_file, self.directory / name, environ=inherited)
         until(lambda: self.row(name)["agents"], f"{name} is up")
         return self.nodes[name]
 
@@ -255,7 +255,7 @@ def test_a_job_gets_machines_from_dask_and_returns_them(
         dask_cluster.end()
 
 
-def test_without_a_node_workers_wait_and_say_why(served: ServedCluster) -> None:
+def test_without_a_node_workers_wait_with_the_reason(served: ServedCluster) -> None:
     server = served.server
     job = server.submit("x", [shell("echo $ORCHESTRATOR_NODE")])
 
@@ -298,8 +298,8 @@ def test_the_commands_make_a_cluster(
         return done.stdout
 
     addresses = [f"127.0.0.1:{port}", "head2.test:8786"]
-    said = command("nodes", "init", "--address", addresses[0], "--address", addresses[1])
-    assert f'cluster: {{listen: "0.0.0.0:{port}"}}' in said
+    output = command("nodes", "init", "--address", addresses[0], "--address", addresses[1])
+    assert f'cluster: {{listen: "0.0.0.0:{port}"}}' in output
     server = make_server(cluster=settings)
     added = json.loads(command("nodes", "add", "n1", "--slots", "3", "--json"))
     assert added["join_file"] == str(place / "n1.join")
@@ -312,8 +312,8 @@ def test_the_commands_make_a_cluster(
     try:
 
         def row() -> Answer:
-            found = json.loads(command("nodes", "--json"))["nodes"]
-            return dict(found[0]) if found else {"state": "not read yet"}
+            nodes = json.loads(command("nodes", "--json"))["nodes"]
+            return dict(nodes[0]) if nodes else {"state": "not read yet"}
 
         until(lambda: row()["state"] == "up", "the node is up")
         assert (row()["slots"], row()["own_files"]) == (3, False)

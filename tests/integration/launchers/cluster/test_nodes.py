@@ -193,7 +193,7 @@ def test_the_absence_of_the_server_is_no_partition(site: ClusterSite, started: S
     assert set(site.log("a").splitlines()) == {"ready", "tick"}
 
 
-def test_a_node_that_is_stopped_gives_its_workers_back(site: ClusterSite, started: Started) -> None:
+def test_a_node_that_is_stopped_returns_its_workers(site: ClusterSite, started: Started) -> None:
     node = site.join()
     started("a")
     node.process.terminate()
@@ -261,7 +261,7 @@ def test_another_machine_with_the_same_name_is_rejected(
     assert site.alive("a")
 
 
-def test_a_node_whose_certificate_has_expired_is_told_what_to_do(
+def test_a_node_whose_certificate_has_expired_names_the_command_to_renew_it(
     site: ClusterSite, tmp_path: Path
 ) -> None:
     join_file = site.cluster.add("n1", days=0.00001)
@@ -362,7 +362,7 @@ def test_a_node_cannot_pass_for_the_server(site: ClusterSite, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "says"),
+    ("field", "value", "expected"),
     [
         ("version", "0.0.1", "has version 0.0.1"),
         ("python", (2, 7), "with Python 2.7"),
@@ -371,7 +371,7 @@ def test_a_node_cannot_pass_for_the_server(site: ClusterSite, tmp_path: Path) ->
     ],
 )
 def test_a_node_that_differs_is_refused_with_what_to_do(
-    site: ClusterSite, tmp_path: Path, field: str, value: object, says: str
+    site: ClusterSite, tmp_path: Path, field: str, value: object, expected: str
 ) -> None:
     join_file = site.cluster.add("n1")
     program = (
@@ -382,9 +382,9 @@ def test_a_node_that_differs_is_refused_with_what_to_do(
     )
     node = NodeProcess(join_file, tmp_path / "n1", before=program)
     assert node.process.wait(30) == 1
-    assert says in node.output
+    assert expected in node.output
     assert site.state().state == "rejected"
-    assert says in site.state().notice
+    assert expected in site.state().notice
 
 
 def test_a_rejected_node_with_attempts_retries_ever_less_often(
@@ -459,9 +459,9 @@ def test_nothing_of_a_key_is_left_on_the_node(site: ClusterSite) -> None:
     proof = Proof("0" * 64, "the-secret-of-the-record")
     site.start("a", "echo $KEY; sleep 60", env=env, secrets=(secret,), proof=proof)
     wait_until(lambda: "***" in site.log("a"))
-    kept = [each for each in (site.directory / "n1").rglob("*") if each.is_file()]
-    assert any(each.name == "launch.json" for each in kept)
-    for each in kept:
+    files = [each for each in (site.directory / "n1").rglob("*") if each.is_file()]
+    assert any(each.name == "launch.json" for each in files)
+    for each in files:
         content = each.read_bytes()
         assert secret.encode() not in content, each
         assert proof.secret.encode() not in content, each

@@ -48,7 +48,7 @@ def test_a_worker_runs_as_ever(held: Any) -> None:
     assert ended.containment == held.launcher.containment == held.plan.mode
 
 
-def test_its_signal_is_told(held: Any) -> None:
+def test_the_signal_of_a_worker_is_reported(held: Any) -> None:
     assert held.shell("a", "kill -SEGV $$").signal == 11
 
 
@@ -71,7 +71,7 @@ def test_a_polite_stop_reaches_the_worker(held: Any, until: Callable[..., None])
     assert held.log("a").endswith(b"saved\n")
 
 
-def test_a_program_that_is_not_there_is_said(held: Any) -> None:
+def test_a_missing_program_is_a_failed_start(held: Any) -> None:
     ended = held.run("a", "no-such-program")
     assert ended.ended_by is EndedBy.SPAWN_FAILED and "command not found" in ended.error
     assert held.shell("b", "exit 4").code == 4
@@ -212,9 +212,9 @@ def test_basic_holds_what_keeps_its_group_or_its_marker(
     end_all(basic.directory)
 
 
-def test_basic_says_what_it_does_not_hold() -> None:
-    [said] = ContainmentPlan(mode=Mode.BASIC).soft_spots()
-    assert "processes that leave their group and clear their environment" in said
+def test_basic_names_what_it_does_not_contain() -> None:
+    [note] = ContainmentPlan(mode=Mode.BASIC).soft_spots()
+    assert "processes that leave their group and clear their environment" in note
 
 
 def test_basic_never_touches_others(basic: Any) -> None:
@@ -231,7 +231,7 @@ def test_basic_never_touches_others(basic: Any) -> None:
         stranger.wait()
 
 
-def test_what_cannot_be_had_is_refused_with_advice(
+def test_an_unavailable_mode_is_rejected_with_advice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -239,7 +239,9 @@ def test_what_cannot_be_had_is_refused_with_advice(
         Stage(tmp_path, ContainmentPlan(mode=Mode.SANDBOX))
 
 
-def test_a_trial_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trial_that_fails_names_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     fake = tmp_path / "bwrap"
     fake.write_text("#!/bin/sh\necho 'no permission to make a namespace' >&2; exit 1\n")
     fake.chmod(0o755)

@@ -61,7 +61,7 @@ def test_nothing_escapes_a_shim_that_is_killed_later_than_what_stood_above_it(
     stage.close()
 
 
-def test_an_end_says_that_processes_may_remain_when_all_above_its_worker_were_killed(
+def test_an_end_names_leftover_processes_when_all_above_its_worker_were_killed(
     tmp_path: Path, until: Callable[..., None]
 ) -> None:
     stage = opened(tmp_path, ContainmentPlan(mode=Mode.SUBREAPER))

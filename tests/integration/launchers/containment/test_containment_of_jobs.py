@@ -71,7 +71,7 @@ def test_the_answer_to_a_submission_names_limits_that_are_not_held_exactly(
 
 
 @pytest.mark.slow
-def test_without_a_network_a_worker_is_told_that_it_cannot_start_child_jobs(
+def test_without_a_network_spawn_ends_with_the_reason(
     make_site: MakeSite,
 ) -> None:
     site = held(make_site, "sandbox", sandbox={"network": False})
@@ -87,8 +87,8 @@ def test_what_lies_below_tmp_is_as_readable_in_the_sandbox_as_elsewhere(
 ) -> None:
     repository = Project(tmp_path / "repository").begin({"part/a.txt": "one\n"})
     workspace = tmp_path / "workspace"
-    given = {"project_root": str(repository.path / "part"), "workspace_root": str(workspace)}
-    site = make_site(orchestrator=given, workers={"containment": "sandbox", "max_retries": 0})
+    section = {"project_root": str(repository.path / "part"), "workspace_root": str(workspace)}
+    site = make_site(orchestrator=section, workers={"containment": "sandbox", "max_retries": 0})
     site.workspace = workspace
     others = '"$ORCHESTRATOR_WORKER_DIR"/../worker_1'
     read_only = f'for each in "$ORCHESTRATOR_HOME" {others}; do ! touch "$each/x" || exit 1; done'
@@ -133,9 +133,9 @@ def test_doctor_and_status_name_what_is_left_when_all_above_a_worker_was_killed(
     where = CliContext(folder=server.folder, environ=server.environment())
     for command in (("doctor",), ("status",), ("status", job)):
         execute(command, where)
-        said = capfd.readouterr().out
-        assert "(sleep) of worker_1 of job" in said
-        [ends] = [line for line in said.splitlines() if "kill -9" in line]
+        output = capfd.readouterr().out
+        assert "(sleep) of worker_1 of job" in output
+        [ends] = [line for line in output.splitlines() if "kill -9" in line]
         assert set(ends.partition("kill -9 ")[2].split()) == left
 
     subprocess.run(["kill", "-9", *left], check=True)

@@ -26,11 +26,11 @@ import json, os, signal, sys, time
 exit_path, how = sys.argv[1:]
 run = exit_path.removesuffix(".json") + ".run"
 shim = json.loads(open(run).readline())["shim"]
-said = {"attempt": "x", "ended_by": "exit", "code": 0, "started_at": 1.0, "ended_at": 2.0,
-        "strays": []}
+record = {"attempt": "x", "ended_by": "exit", "code": 0, "started_at": 1.0, "ended_at": 2.0,
+          "strays": []}
 if how == "guesses":
-    said["secret"] = "0" * 64
-text = json.dumps(said) + "\\n"
+    record["secret"] = "0" * 64
+text = json.dumps(record) + "\\n"
 if how == "in the claim":
     open(run, "r+").write(text)
 else:
@@ -56,13 +56,13 @@ def believed(stage: Any, name: str) -> dict[str, Any]:
 def outside(stage: Stage, name: str, how: str) -> None:
     """Forge records from outside the namespace that hides the shim from its worker."""
     path = stage.directory / f"{name}.json"
-    said = {"ended_by": "exit", "code": 0, "secret": "0" * 64 if how == "guesses" else ""}
+    record = {"ended_by": "exit", "code": 0, "secret": "0" * 64 if how == "guesses" else ""}
     if how == "in the claim":
-        path.with_suffix(".run").write_text(json.dumps(said) + "\n")
+        path.with_suffix(".run").write_text(json.dumps(record) + "\n")
         return
     if how == "without a claim":
         path.with_suffix(".run").unlink()
-    path.write_text(json.dumps(said) + "\n")
+    path.write_text(json.dumps(record) + "\n")
 
 
 @pytest.fixture(params=(Mode.SUBREAPER, Mode.CGROUP, Mode.BASIC))
@@ -116,8 +116,8 @@ if cause == "in the claim":
 else:
     os.unlink(run)
     if cause:
-        said = {"ended_by": "lost", "cause": cause, "error": "it says so", "strays": []}
-        open(exit_path, "w").write(json.dumps(said) + "\\n")
+        record = {"ended_by": "lost", "cause": cause, "error": "forged", "strays": []}
+        open(exit_path, "w").write(json.dumps(record) + "\\n")
 os.kill(os.getppid(), signal.SIGKILL)
 time.sleep(600)
 """
@@ -139,7 +139,9 @@ def test_a_worker_that_claims_to_be_lost_or_not_begun_is_not_believed(
     assert stage.launcher.settle(stage.id("a"), path, proof.digest) == ended
 
 
-def test_a_worker_that_kills_its_shim_before_its_start_is_told_has_begun(open_stage: Stage) -> None:
+def test_an_attempt_that_kills_its_shim_before_the_report_of_its_start_has_begun(
+    open_stage: Stage,
+) -> None:
     """A shim collects its reports for some milliseconds."""
     stage, proof, path = open_stage, new_proof(), open_stage.directory / "a"
 
@@ -167,7 +169,7 @@ def test_an_adopted_attempt_has_begun_whatever_it_claims(stage: Stage, claim: st
     assert ended.cause in (ExitCause.SHIM_DIED, ExitCause.RECORD_FORGED), ended
 
 
-def test_a_tombstone_is_recognized_by_whoever_knows_the_attempt(tmp_path: Path) -> None:
+def test_a_tombstone_is_recognized_by_each_process_that_knows_the_attempt(tmp_path: Path) -> None:
     proof, other = new_proof(), new_proof()
     exit_path = str(tmp_path / "a.json")
     ended = exit_record.tombstone(
@@ -188,8 +190,8 @@ def test_a_shim_proves_its_record_and_the_servers_memory_of_a_launch_has_no_secr
     ended = stage.shell("a", "exit 3", proof=proof)
     path = str(stage.directory / "a.json")
 
-    said = believed(stage, "a")
-    assert hashlib.sha256(said["secret"].encode()).hexdigest() == proof.digest
+    record = believed(stage, "a")
+    assert hashlib.sha256(record["secret"].encode()).hexdigest() == proof.digest
     assert exit_record.read_exit(path, proof.digest) == ended
     assert exit_record.read_exit(path, new_proof().digest) is None, "another attempt's record"
     assert proof.secret not in repr(proof) and proof.secret not in repr(stage.launch("b"))
@@ -201,8 +203,8 @@ def test_each_attempt_of_a_shim_has_a_secret_of_its_own(stage: Stage) -> None:
         stage.shell(f"w{number}", "true", proof=proof)
     stage.shell("plain", "true")
 
-    told = [believed(stage, f"w{number}")["secret"] for number in range(3)]
-    assert told == [proof.secret for proof in proofs]
+    secrets = [believed(stage, f"w{number}")["secret"] for number in range(3)]
+    assert secrets == [proof.secret for proof in proofs]
     assert "secret" not in believed(stage, "plain")
 
 
@@ -255,8 +257,8 @@ def test_a_publication_that_was_cut_off_is_completed_only_with_the_secret(tmp_pa
         ("forged", "1" * 64, exit_record.Unfinished),
     ):
         exit_path = str(tmp_path / f"{name}.json")
-        said = {"ended_by": "exit", "code": 0, "secret": secret}
-        (tmp_path / f"{name}.run").write_text(json.dumps(said) + "\n")
+        record = {"ended_by": "exit", "code": 0, "secret": secret}
+        (tmp_path / f"{name}.run").write_text(json.dumps(record) + "\n")
 
         assert isinstance(exit_record.inspect(exit_path, proof.digest), state)
         ended = exit_record.tombstone(exit_path, "given up", digest=proof.digest)

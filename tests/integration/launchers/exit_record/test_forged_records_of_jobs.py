@@ -28,9 +28,9 @@ with open(sys.argv[1], "a") as log:
     log.write(attempt + "\\n")
 while not os.path.exists(sys.argv[2]):
     time.sleep(0.01)
-said = {"attempt": os.environ["ORCHESTRATOR_WORKER"], "ended_by": "exit", "code": 0,
-        "secret": "f" * 64, "started_at": time.time(), "ended_at": time.time(), "strays": []}
-run.with_suffix(".json").write_text(json.dumps(said) + "\\n")
+record = {"attempt": os.environ["ORCHESTRATOR_WORKER"], "ended_by": "exit", "code": 0,
+          "secret": "f" * 64, "started_at": time.time(), "ended_at": time.time(), "strays": []}
+run.with_suffix(".json").write_text(json.dumps(record) + "\\n")
 os.kill(shim, signal.SIGKILL)
 time.sleep(600)
 """
@@ -91,7 +91,7 @@ def _has_begun(began: Path, number: int) -> bool:
 
 
 #: Removes every trace of its attempt, so that the attempt seems never to have begun.
-VANISHER = FORGER.partition("said =")[0] + "run.unlink(); os.kill(shim, 9); time.sleep(600)\n"
+VANISHER = FORGER.partition("record =")[0] + "run.unlink(); os.kill(shim, 9); time.sleep(600)\n"
 
 
 @pytest.mark.nightly
@@ -146,8 +146,8 @@ report = pathlib.Path(os.environ["ORCHESTRATOR_GATE_REPORT"])
 job = next(each for each in report.parents if each.name.startswith("job_"))
 run = job / "attempts" / f"{name}.{number}.run"
 assert json.loads(run.read_text().splitlines()[0])["shim"] == os.getppid()
-said = {"ended_by": "exit", "code": 0, "started_at": 1.0, "ended_at": 2.0, "strays": []}
-run.with_suffix(".json").write_text(json.dumps(said) + "\\n")
+record = {"ended_by": "exit", "code": 0, "started_at": 1.0, "ended_at": 2.0, "strays": []}
+run.with_suffix(".json").write_text(json.dumps(record) + "\\n")
 os.kill(os.getppid(), signal.SIGKILL)
 time.sleep(600)
 """

@@ -26,7 +26,9 @@ def exit_path(tmp_path: Path) -> str:
     return str(tmp_path / "1.exit.json")
 
 
-def test_what_nobody_started_can_still_be_started_until_it_is_buried(exit_path: str) -> None:
+def test_an_attempt_without_a_start_can_be_started_until_its_tombstone_is_written(
+    exit_path: str,
+) -> None:
     assert exit_record.inspect(exit_path) is exit_record.Unfinished.NEVER
     ended = exit_record.tombstone(exit_path, "given up")
     assert ended is not None and (ended.ended_by, ended.error) == (EndedBy.LOST, "given up")
@@ -78,7 +80,7 @@ def test_a_half_written_record_is_a_dead_attempt(exit_path: str, content: bytes)
     assert exit_record.read_exit(exit_path) == ended
 
 
-def test_a_record_that_is_garbage_is_told_with_its_path(exit_path: str) -> None:
+def test_a_record_that_is_garbage_is_an_error_with_its_path(exit_path: str) -> None:
     Path(exit_path).write_bytes(b"garbage")
     state = exit_record.inspect(exit_path)
     assert isinstance(state, exit_record.FinishedRecord)
@@ -143,7 +145,7 @@ def test_a_lock_without_a_name_in_it_is_not_taken_for_dead(exit_path: str) -> No
     os.close(descriptor)
 
 
-def test_a_lock_of_somebody_else_is_waited_for_until_its_holder_has_ended(stage: Any) -> None:
+def test_a_lock_of_another_process_is_waited_for_until_its_holder_has_ended(stage: Any) -> None:
     path = stage.launch("a").exit_path
     Path(run_path(path)).write_text('{"shim": 1, "shim_start": 0, "boot_id": "x"}')
     code = "import fcntl, sys, time; f = open(sys.argv[1]); fcntl.flock(f, 2); time.sleep(60)"

@@ -191,10 +191,10 @@ def test_an_end_that_cannot_be_settled_is_asked_for_again(
     """For example, a shim dies while the disk is full, so that no tombstone can be written."""
     refusals = [OSError(28, "No space left on device")] * 2
 
-    def settle(*given: Any, **more: Any) -> Any:
+    def settle(*arguments: Any, **more: Any) -> Any:
         if refusals:
             raise refusals.pop()
-        return lost_attempts.settle(*given, **more)
+        return lost_attempts.settle(*arguments, **more)
 
     monkeypatch.setattr("orchestrator.launchers.local.local_launcher.settle", settle)
     stage.start("a", "sleep", "60")
@@ -209,9 +209,9 @@ def test_an_end_that_takes_long_to_find_out_holds_up_no_other(
 ) -> None:
     go_on = threading.Event()
 
-    def settle(*given: Any, **more: Any) -> Any:
+    def settle(*arguments: Any, **more: Any) -> Any:
         assert go_on.wait(60)
-        return lost_attempts.settle(*given, **more)
+        return lost_attempts.settle(*arguments, **more)
 
     monkeypatch.setattr("orchestrator.launchers.local.local_launcher.settle", settle)
     stage.start("a", "sleep", "60")

@@ -14,7 +14,7 @@ SHIM = Path(__file__).parents[3] / "fixtures" / "old_shim.py"
 ENDED = {"attempt": "a", "ended_by": "exit", "code": 7}
 
 
-def test_a_result_that_is_there_already_is_taken(stage: Any) -> None:
+def test_an_existing_result_is_accepted(stage: Any) -> None:
     (stage.directory / "a.json").write_text(json.dumps(ENDED) + "\n")
 
     ended = stage.run("a", "touch", "again")
@@ -23,7 +23,7 @@ def test_a_result_that_is_there_already_is_taken(stage: Any) -> None:
     assert not (stage.directory / "again").exists()
 
 
-def test_one_that_runs_is_adopted_and_its_result_taken(stage: Any) -> None:
+def test_a_running_attempt_is_adopted_and_its_result_accepted(stage: Any) -> None:
     gate = stage.directory / "gate"
     path = str(stage.directory / "a.json")
     with subprocess.Popen(

@@ -44,7 +44,9 @@ def test_a_full_disk_loses_the_log_but_not_the_worker(stage: Any, small_disk: Pa
     assert exit_record.read_exit(str(small_disk / "a.json")) == ended, "it is recorded all the same"
 
 
-def test_on_a_full_disk_nothing_starts_and_it_says_so(stage: Any, small_disk: Path) -> None:
+def test_on_a_full_disk_nothing_starts_and_the_error_names_the_disk(
+    stage: Any, small_disk: Path
+) -> None:
     with pytest.raises(OSError, match="space"):
         (small_disk / "filler").write_bytes(b"x" * 1_000_000)
     changes = {"log": str(small_disk / "a.log"), "exit_path": str(small_disk / "a.json")}

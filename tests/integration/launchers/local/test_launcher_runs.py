@@ -63,7 +63,7 @@ def test_output_and_errors_are_in_the_log_in_order(stage: Any) -> None:
         ": > a.log",
     ],
 )
-def test_a_log_that_its_worker_takes_away_is_lost(stage: Any, act: str) -> None:
+def test_a_log_that_its_worker_removes_is_lost(stage: Any, act: str) -> None:
     ended = stage.shell("a", f"echo one; until [ -s a.log ]; do sleep 0.01; done; {act}")
     assert (ended.code, ended.log_lost) == (0, True)
 
@@ -100,8 +100,8 @@ def test_a_shim_keeps_nothing_of_the_worker_before(stage: Any) -> None:
     shim = stage.shim()
     stage.run("b", *ENVIRONMENT, env={**path, "KEPT": "1", "CHANGED": "2", "NEW": "2"})
     marker = {"ORCHESTRATOR_WORKER": stage.id("b")}
-    said = environment(stage.log("b"))
-    assert said == {**path, "KEPT": "1", "CHANGED": "2", "NEW": "2", **marker}
+    variables = environment(stage.log("b"))
+    assert variables == {**path, "KEPT": "1", "CHANGED": "2", "NEW": "2", **marker}
     assert stage.shim() == shim
 
 
@@ -199,13 +199,13 @@ def test_a_file_that_is_no_program_is_refused(stage: Any) -> None:
     assert "xec format" in ended.error
 
 
-def test_a_missing_interpreter_is_told(stage: Any) -> None:
+def test_a_missing_interpreter_is_a_failed_start(stage: Any) -> None:
     ended = stage.run("a", _script(stage, b"#!/no/such/interpreter\n", 0o755))
     assert ended.ended_by is EndedBy.SPAWN_FAILED
     assert "interpreter" in ended.error
 
 
-def test_too_long_arguments_are_told(stage: Any) -> None:
+def test_too_long_arguments_are_a_failed_start(stage: Any) -> None:
     ended = stage.run("a", "true", "x" * 200_000)
     assert ended.ended_by is EndedBy.SPAWN_FAILED
     assert "exceed the limit" in ended.error
@@ -213,8 +213,8 @@ def test_too_long_arguments_are_told(stage: Any) -> None:
 
 def test_the_kernel_may_kill_a_worker_before_the_server(stage: Any) -> None:
     own = int(Path("/proc/self/oom_score_adj").read_text())
-    wanted = min(1000, own + 1)
-    script = f"until [ $(cat /proc/$$/oom_score_adj) -ge {wanted} ]; do sleep 0.02; done"
+    adjustment = min(1000, own + 1)
+    script = f"until [ $(cat /proc/$$/oom_score_adj) -ge {adjustment} ]; do sleep 0.02; done"
     assert stage.shell("a", script).code == 0
 
 

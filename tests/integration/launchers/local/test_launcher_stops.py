@@ -129,7 +129,7 @@ def test_nothing_escapes_when_the_shim_is_killed(stage: Any, until: Callable[...
     assert ended.ended_by is EndedBy.LOST and len(ended.strays) >= 6
 
 
-def test_a_stopped_shim_goes_on(stage: Any) -> None:
+def test_a_stopped_shim_is_resumed(stage: Any) -> None:
     stage.start("a", "sleep", "60", timeout=0.5)
     stage.reports.pid("a")
 
@@ -155,7 +155,7 @@ def test_nothing_escapes_a_shim_that_is_stopped_again_and_again(
     assert alive_escapees(stage.directory) == []
 
 
-def test_a_stopped_spawner_goes_on(stage: Any) -> None:
+def test_a_stopped_spawner_is_resumed(stage: Any) -> None:
     stage.shell("a", "exit 0")
     os.kill(stage.spawner, signal.SIGSTOP)
     names = [f"b{number}" for number in range(3)]

@@ -71,12 +71,12 @@ def test_the_log_is_bounded_by_its_own_limit_alone(limited: Any) -> None:
     assert (ended.code, ended.log_bytes) == (0, 3_000_000)
 
 
-def test_open_files_are_limited_for_good(limited: Any) -> None:
+def test_the_limit_on_open_files_cannot_be_raised(limited: Any) -> None:
     ended = limited.shell("a", "ulimit -n; ulimit -Hn; ulimit -n 65")
     assert limited.log("a").startswith(b"64\n64\n") and ended.code != 0
 
 
-def test_without_a_limit_an_end_is_what_it_seems(stage: Any) -> None:
+def test_without_a_limit_sigxfsz_is_an_ordinary_signal(stage: Any) -> None:
     ended = stage.shell("a", "kill -XFSZ $$")
     assert (ended.ended_by, ended.signal) == (EndedBy.EXIT, 25)
 
@@ -90,36 +90,36 @@ def test_a_log_keeps_its_beginning_and_its_end(stage: Any) -> None:
 
 
 def test_limits_become_files_of_the_worker_s_group() -> None:
-    wanted = {"cpu": 0.5, "memory": 1000, "processes": 20}
-    assert cgroup.settings(wanted, ("cpu", "memory", "pids")) == {
+    limits = {"cpu": 0.5, "memory": 1000, "processes": 20}
+    assert cgroup.settings(limits, ("cpu", "memory", "pids")) == {
         "cpu.max": "50000 100000",
         "memory.max": "1000",
         "memory.oom.group": "1",
         "pids.max": "20",
     }
-    assert cgroup.settings(wanted, ()) == {}
+    assert cgroup.settings(limits, ()) == {}
 
 
-def test_what_a_group_counted_says_which_limit_was_hit(tmp_path: Path) -> None:
-    wanted = {"memory": 512 * MIB, "processes": 20}
-    assert cgroup.limit_hit(str(tmp_path), wanted) == ""
+def test_the_counters_of_a_group_name_the_exceeded_limit(tmp_path: Path) -> None:
+    limits = {"memory": 512 * MIB, "processes": 20}
+    assert cgroup.limit_hit(str(tmp_path), limits) == ""
     (tmp_path / "memory.events").write_text("low 0\noom 0\noom_kill 1\n")
-    assert cgroup.limit_hit(str(tmp_path), wanted) == "", "the machine had no memory left"
+    assert cgroup.limit_hit(str(tmp_path), limits) == "", "the machine had no memory left"
     (tmp_path / "pids.events").write_text("max 3\n")
-    assert "20 processes" in cgroup.limit_hit(str(tmp_path), wanted)
+    assert "20 processes" in cgroup.limit_hit(str(tmp_path), limits)
     (tmp_path / "memory.events").write_text("low 0\noom 1\noom_kill 1\n")
-    assert cgroup.limit_hit(str(tmp_path), wanted) == "killed: used more than 512 MiB of memory"
+    assert cgroup.limit_hit(str(tmp_path), limits) == "killed: used more than 512 MiB of memory"
 
 
 @pytest.mark.parametrize("mode", list(Mode)[1:])
-def test_what_a_mode_does_not_hold_exactly_is_said(mode: Mode) -> None:
+def test_limits_that_a_mode_does_not_enforce_exactly_are_named(mode: Mode) -> None:
     plan = ContainmentPlan(
         mode=mode, limits=WorkerLimits(cpu=0.5, memory=MIB, processes=5, open_files=64)
     )
-    said = "\n".join(plan.soft_spots())
+    notes = "\n".join(plan.soft_spots())
     for name in ("cpu", "memory", "processes"):
-        assert f"workers.limits.{name} " in said
-    assert "open_files" not in said
+        assert f"workers.limits.{name} " in notes
+    assert "open_files" not in notes
     assert plan.exact_limits() == ["open_files"]
 
 
@@ -140,20 +140,20 @@ def test_limits_that_are_not_held_exactly_are_named_in_one_line() -> None:
 
 
 def test_a_strict_limit_that_is_not_held_exactly_is_refused_with_what_to_do() -> None:
-    asked = ContainmentPlan(
+    plan = ContainmentPlan(
         mode=Mode.SUBREAPER, strict=True, limits=WorkerLimits(cpu=0.5, memory=MIB, file_size=9)
     )
     with pytest.raises(ContainmentUnavailable) as refused:
-        choose(asked)
-    said = refused.value.message
-    assert said.startswith(
+        choose(plan)
+    message = refused.value.message
+    assert message.startswith(
         "workers.limits.strict is true, but this machine does not enforce these limits exactly: "
         "workers.limits.cpu (not at all), workers.limits.memory (an exact limit needs "
         "workers.containment: cgroup, not subreaper); "
     )
-    assert "start the server in a delegated control group: systemd-run" in said
-    assert "set workers.containment: auto" in said
-    assert said.endswith("; or set workers.limits.strict: false")
+    assert "start the server in a delegated control group: systemd-run" in message
+    assert "set workers.containment: auto" in message
+    assert message.endswith("; or set workers.limits.strict: false")
 
 
 def test_strict_limits_that_the_kernel_holds_are_accepted() -> None:

@@ -80,12 +80,12 @@ def _by_bash(place: Path, command: str, env: Mapping[str, str]) -> tuple[int, st
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    said = (place / "output").read_text("utf-8", "replace")
+    printed = (place / "output").read_text("utf-8", "replace")
     (place / "output").unlink()
-    return done.returncode, said
+    return done.returncode, printed
 
 
-def test_both_ways_agree(place: Path) -> None:
+def test_a_command_without_a_shell_has_the_result_of_bash(place: Path) -> None:
     env = _environment(place)
     differing = {}
     for command in (*DIRECT, *BY_BASH):

@@ -44,7 +44,7 @@ class Forking:
             )
         return ours
 
-    def said(self) -> bytes:
+    def output(self) -> bytes:
         """Return the whole output after the end."""
         return self.shim.communicate(timeout=60)[0]
 
@@ -80,11 +80,11 @@ def test_a_server_that_hears_of_the_end_stores_it(
     wait_until(lambda: "ended" in str(link.receive()))
     link.close()
 
-    assert forking.said() == b""
+    assert forking.output() == b""
     assert isinstance(exit_record.inspect(str(tmp_path / "a.json")), exit_record.FinishedRecord)
 
 
-def test_without_one_the_record_is_on_the_disk_before_the_shim_ends(
+def test_without_a_server_the_record_is_on_the_disk_before_the_shim_ends(
     link: ShimLink, forking: Forking, tmp_path: Path
 ) -> None:
     link.start(launch(tmp_path, "touch begun; while [ ! -e gate ]; do sleep 0.01; done"))
@@ -92,5 +92,5 @@ def test_without_one_the_record_is_on_the_disk_before_the_shim_ends(
     link.close()
     (tmp_path / "gate").touch()
 
-    assert forking.said() == b"synced\n"
+    assert forking.output() == b"synced\n"
     assert isinstance(exit_record.inspect(str(tmp_path / "a.json")), exit_record.FinishedRecord)

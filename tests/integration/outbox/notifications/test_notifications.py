@@ -116,15 +116,15 @@ def test_many_workers_that_need_you_are_one_message(desk: Desk) -> None:
         desk.store.outbox, notifications.deliver, lambda: 10.0, most_of=lambda endpoint: 1
     )
     sender.start()
-    until(lambda: desk.store.outbox.next_due() is None, "all needs are told")
+    until(lambda: desk.store.outbox.next_due() is None, "all needs are sent")
     sender.stop()
 
-    (told,) = desk.receiver.received
-    assert told.body["needs_you"] is True
+    (message,) = desk.receiver.received
+    assert message.body["needs_you"] is True
     assert {desk.state(each).state for each in entries} == {EntryState.DELIVERED}
 
 
-def test_a_need_that_is_gone_is_not_told(desk: Desk) -> None:
+def test_a_need_that_has_ended_is_not_sent(desk: Desk) -> None:
     desk.keep([a_need(1)])
 
     (entry,) = desk.notifications().deliver(a_need(1))

@@ -27,7 +27,7 @@ class Tool:
     #: Files of the project.
     files: dict[str, str] = field(default_factory=dict)
     #: Output if the tool found no settings from above; empty: any output.
-    says: str = ""
+    expected: str = ""
 
 
 TOOLS = {
@@ -39,19 +39,19 @@ TOOLS = {
             "pyproject.toml": f"[tool.pytest.ini_options]\naddopts = '--{MARK}'\n",
             "conftest.py": f"raise RuntimeError('{MARK}')\n",
         },
-        says="1 passed",
+        expected="1 passed",
     ),
     "ruff": Tool(
         "ruff",
         "echo 'import os' > a.py; ruff check --no-cache . || test -d .",
         {"ruff.toml": f"select = ['{MARK}']\n", "pyproject.toml": f"[tool.ruff]\nx = '{MARK}'\n"},
-        says="F401",
+        expected="F401",
     ),
     "mypy": Tool(
         "mypy",
         "echo 'x: int = 1' > a.py; mypy --cache-dir=/dev/null a.py",
         {"mypy.ini": f"[mypy]\nplugins = {MARK}\n", "setup.cfg": f"[mypy]\nplugins = {MARK}\n"},
-        says="Success",
+        expected="Success",
     ),
     "git": Tool(
         "git",
@@ -80,7 +80,7 @@ TOOLS = {
         "prettier",
         "echo 'const x = {a: 1}' > a.js; prettier a.js",
         {".prettierrc.json": MARK, ".editorconfig": "root = true\n[*]\nindent_style = tab\n"},
-        says="const x = { a: 1 };",
+        expected="const x = { a: 1 };",
     ),
     "jest": Tool(
         "jest",
@@ -123,14 +123,14 @@ OWN = {
         "pytest -p no:schemathesis; printf '%s\\n' \"$PWD\"",
         TOOLS["pytest"].poison,
         {"setup.cfg": "[tool:pytest]\ntestpaths = checks\n", "checks/test_x.py": "def test(): 1\n"},
-        says="configfile: setup.cfg",
+        expected="configfile: setup.cfg",
     ),
     "go with its own module": Tool(
         "go",
         "go build -o /dev/null . && go list ./...",
         TOOLS["go"].poison,
         ARE_MODULES,
-        says="own",
+        expected="own",
     ),
     "cargo with its own package": Tool(
         "cargo",
@@ -140,14 +140,14 @@ OWN = {
             "Cargo.toml": '[package]\nname = "own"\nversion = "0.1.0"\nedition = "2021"\n',
             "src/main.rs": "fn main() {}\n",
         },
-        says="Finished",
+        expected="Finished",
     ),
     "npm with its own package": Tool(
         "npm",
         "npm run mine && npm install --offline",
         TOOLS["npm"].poison,
         {"package.json": '{"name": "own", "scripts": {"mine": "echo mine: $PWD"}}\n'},
-        says="mine: ",
+        expected="mine: ",
     ),
 }
 
@@ -211,9 +211,9 @@ def test_no_settings_above_the_workspace_are_found(name: str, run: Run, tmp_path
 
     ran = run(tool)
 
-    for said in (ran.worker, ran.own, ran.gate):
-        assert MARK not in said
-        assert tool.says in said
+    for output in (ran.worker, ran.own, ran.gate):
+        assert MARK not in output
+        assert tool.expected in output
     # A control: without the boundary, the tool finds the planted settings.
     control = tmp_path / "project" / "product" / "control"
     control.mkdir()
@@ -230,9 +230,9 @@ def test_the_settings_of_the_worktree_itself_count(name: str, run: Run) -> None:
     ran = run(tool)
 
     assert ran.ended["results"]["tasks"][0]["status"] == "success", ran
-    for said in (ran.worker, ran.gate):
-        assert MARK not in said
-        assert tool.says in said
+    for output in (ran.worker, ran.gate):
+        assert MARK not in output
+        assert tool.expected in output
 
 
 def test_git_finds_no_repository_above_a_plain_directory(run: Run) -> None:

@@ -78,7 +78,9 @@ def test_a_locked_or_read_only_database_is_named_by_health(
         own.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
         own.commit()
         cut_off_others(own)
-        until(lambda: "is read-only" in trouble(), "it is told before anything is to be stored")
+        until(
+            lambda: "is read-only" in trouble(), "health names it before anything is to be stored"
+        )
         until(lambda: site.post("two", [shell("true")]).status_code == 503, "it is noticed")
         assert "read-only transaction" in site.post("two", [shell("true")]).json()["detail"]
         own.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")

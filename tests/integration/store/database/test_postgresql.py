@@ -233,7 +233,7 @@ def test_a_statement_does_not_wait_long_for_a_host_that_acknowledges_no_packet(u
     store.close()
 
 
-def test_a_server_that_is_away_is_told_by_every_call_and_forgotten_when_it_is_back(
+def test_every_call_fails_while_the_database_is_away_and_succeeds_afterwards(
     url: str, gateway: Gateway
 ) -> None:
     store = SqlStore(through(gateway, url), alone=True)

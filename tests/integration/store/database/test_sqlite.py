@@ -67,12 +67,12 @@ def killed_after(path: Path, saves: int) -> int:
         cwd=ROOT,
     )
     assert saving.stdout is not None
-    said = [saving.stdout.readline() for _ in range(saves)]
+    lines = [saving.stdout.readline() for _ in range(saves)]
     saving.send_signal(signal.SIGKILL)
-    said += saving.stdout.readlines()
+    lines += saving.stdout.readlines()
     saving.stdout.close()
     saving.wait(30)
-    whole = [line for line in said if line.endswith("\n")]
+    whole = [line for line in lines if line.endswith("\n")]
     assert len(whole) >= saves
     return int(whole[-1])
 
@@ -145,7 +145,7 @@ def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return files
 
 
-def test_other_changes_reach_it_a_moment_later(
+def test_other_changes_reach_the_disk_a_moment_later(
     store: SqlStore, path: Path, synced: list[str]
 ) -> None:
     worker = a_worker(a_job())
@@ -170,7 +170,7 @@ def test_many_changes_reach_the_disk_at_once(store: SqlStore, synced: list[str])
     assert 1 <= len(synced) < 250
 
 
-def test_a_log_that_cannot_be_brought_to_the_disk_is_told(
+def test_a_failed_fsync_of_the_log_is_logged(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(_descriptor: int) -> None:
@@ -184,23 +184,23 @@ def test_a_log_that_cannot_be_brought_to_the_disk_is_told(
     assert "to the disk: Input/output error" in caplog.text
 
 
-def test_a_log_that_cannot_be_brought_to_the_disk_is_told_once_until_it_can(
+def test_a_failed_fsync_of_the_log_is_logged_once_until_an_fsync_succeeds(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     log = tmp_path / "x.db-wal"
     sync = connections.DeferredSync(str(tmp_path / "x.db"))
 
-    def told_after_more_commits() -> int:
+    def logged_after_more_commits() -> int:
         for _ in range(3):
             sync.request_flush()
             time.sleep(3 * connections.LATE_SECONDS)
         return caplog.text.count("to the disk")
 
-    assert told_after_more_commits() == 1
+    assert logged_after_more_commits() == 1
     log.touch()
-    assert told_after_more_commits() == 1
+    assert logged_after_more_commits() == 1
     log.unlink()
-    assert told_after_more_commits() == 2
+    assert logged_after_more_commits() == 2
     sync.close()
 
 
@@ -236,7 +236,7 @@ def test_a_damaged_database_is_refused_with_its_path(store: SqlStore, path: Path
         store.open()
 
 
-def test_a_value_that_makes_no_sense_is_told_with_the_path(store: SqlStore, path: Path) -> None:
+def test_an_unreadable_value_is_an_error_with_the_path(store: SqlStore, path: Path) -> None:
     store.save(StateChange(new_jobs=[a_job()]))
     with sqlite3.connect(path) as connection:
         connection.execute("UPDATE jobs SET status = 'nonsense'")
@@ -248,7 +248,7 @@ def test_a_value_that_makes_no_sense_is_told_with_the_path(store: SqlStore, path
         store.job("a")
 
 
-def test_a_missing_directory_is_told_with_the_path(tmp_path: Path) -> None:
+def test_a_missing_directory_is_an_error_with_the_path(tmp_path: Path) -> None:
     path = tmp_path / "missing" / "orchestrator.db"
 
     with pytest.raises(StoreError, match=rf"cannot open {path}: No such file"):
@@ -276,7 +276,7 @@ def test_a_password_is_in_no_message() -> None:
     assert "127.0.0.1" in str(raised.value)
 
 
-def test_another_programs_lock_is_told_and_then_forgotten(
+def test_a_lock_of_another_program_fails_a_change_only_while_it_is_held(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "LOCK_TIMEOUT", 0.1)
@@ -326,7 +326,7 @@ def test_one_server_at_a_time_has_the_file_also_without_its_lock_file(tmp_path: 
     second.close()
 
 
-def test_a_full_disk_is_told_and_leaves_what_was_there(store: SqlStore, path: Path) -> None:
+def test_a_full_disk_is_an_error_and_leaves_the_stored_data(store: SqlStore, path: Path) -> None:
     store.save(StateChange(new_jobs=[a_job()]))
     driver = store._opened().writer.connection.driver_connection
     assert driver is not None

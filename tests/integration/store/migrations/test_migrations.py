@@ -83,8 +83,8 @@ SCHEMA = {
 def schema_of(connection: Connection) -> set[tuple[str, str, tuple[str, ...]]]:
     rows = connection.execute(text(SCHEMA[connection.dialect.name]))
     return {
-        (kind, name, tuple(sorted(re.split(r"\s*,?\s+", said.strip()))))
-        for kind, name, said in rows
+        (kind, name, tuple(sorted(re.split(r"\s*,?\s+", statement.strip()))))
+        for kind, name, statement in rows
     }
 
 
@@ -120,8 +120,8 @@ def test_opening_again_changes_neither_schema_nor_data(url: str, connection: Con
     assert connection.execute(text("SELECT count(*) FROM alembic_version")).scalar_one() == 1
 
 
-def test_what_older_workers_have_cost_is_found_in_their_results(url: str) -> None:
-    told = [
+def test_costs_of_older_workers_are_read_from_their_results(url: str) -> None:
+    usages = [
         {"steps": 1, "cost_usd": 0.25, "cost_estimated": False, "partial": False},
         {"steps": 1, "cost_usd": 0.5, "cost_estimated": True, "partial": False},
         {"steps": 2, "cost_usd": None, "cost_estimated": False, "partial": False},
@@ -129,12 +129,12 @@ def test_what_older_workers_have_cost_is_found_in_their_results(url: str) -> Non
     ]
     store = SqlStore(url)
     store.open()
-    workers = [a_worker(a_job(), index) for index in range(len(told))]
+    workers = [a_worker(a_job(), index) for index in range(len(usages))]
     store.save(StateChange(new_jobs=[a_job()], new_workers=workers))
     store.close()
     engine = create_engine(url, poolclass=NullPool)
     with engine.begin() as connection:
-        for worker, usage in zip(workers, told, strict=True):
+        for worker, usage in zip(workers, usages, strict=True):
             document = {"output": 'a "usage":{"cost_usd":7}', "usage": usage}
             text_of = {"id": worker.id, "result": json.dumps(document, separators=(",", ":"))}
             connection.execute(text("UPDATE workers SET result = :result WHERE id = :id"), text_of)
@@ -154,7 +154,7 @@ def test_what_older_workers_have_cost_is_found_in_their_results(url: str) -> Non
 
 #: Rows of releases up to migration 0004: status, plan source, parent worker, stopped by, reason;
 #: then the values of the new columns: stop cause, merge state, awaits approval, facts.
-TOLD_BY_REASONS = [
+FACTS_OF_REASONS = [
     (
         ("planning", "given", None, None, "waits for approval"),
         (None, MergeState.NONE, True, NO_FACTS),
@@ -236,7 +236,7 @@ TOLD_BY_REASONS = [
 ]
 
 
-def test_what_reasons_told_is_found_in_columns(url: str) -> None:
+def test_facts_of_former_reasons_are_in_columns(url: str) -> None:
     store = SqlStore(url)
     store.open()
     jobs = [
@@ -249,7 +249,7 @@ def test_what_reasons_told_is_found_in_columns(url: str) -> None:
             cancelled_by=by,
             reason=reason,
         )
-        for at, ((status, source, parent, by, reason), _) in enumerate(TOLD_BY_REASONS)
+        for at, ((status, source, parent, by, reason), _) in enumerate(FACTS_OF_REASONS)
     ]
     kinds = {0: WorkerKind.TASK, -1: WorkerKind.PLANNER, -2: WorkerKind.REVIEWER}
     workers = [a_worker(jobs[0], index, id=f"w{-index}") for index in kinds]
@@ -264,7 +264,7 @@ def test_what_reasons_told_is_found_in_columns(url: str) -> None:
     found = [store.job(job.id) for job in jobs]
     expected = [
         replace(job, stop_cause=cause, merge_state=merging, awaits_approval=approval, facts=facts)
-        for job, (_, (cause, merging, approval, facts)) in zip(jobs, TOLD_BY_REASONS, strict=True)
+        for job, (_, (cause, merging, approval, facts)) in zip(jobs, FACTS_OF_REASONS, strict=True)
     ]
     assert found == expected
     stored = [store.worker(worker.key) for worker in workers]
@@ -272,7 +272,7 @@ def test_what_reasons_told_is_found_in_columns(url: str) -> None:
     store.close()
 
 
-def test_figures_of_older_workers_are_found_in_their_results(url: str) -> None:
+def test_figures_of_older_workers_are_read_from_their_results(url: str) -> None:
     job = a_job()
     usage = Usage(steps=3, input_tokens=20, output_tokens=10, cost_usd=0.5)
     passed = GateResult(name="tests", status=GateStatus.PASSED)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given as given_by
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.agents.ai_tools.invocation import windows_tools
@@ -62,7 +62,7 @@ def task(program: Path, **more: Any) -> Answer:
     return {"agent": "claude", "prompt": "Build 'it' for $5 \"now\"", "env": env, **more}
 
 
-def given(site: InProcess, job_id: str) -> Answer:
+def recorded_by(site: InProcess, job_id: str) -> Answer:
     path = site.directory(job_id) / "depth_0" / "worker_1" / "given.json"
     found: Answer = json.loads(path.read_text())
     return found
@@ -73,7 +73,7 @@ def test_a_tool_of_windows_does_a_task(site: InProcess, program: Path) -> None:
 
     job_id = ended["job_id"]
     assert ended["status"] == "completed", site.log(job_id, "worker_1")
-    found = given(site, job_id)
+    found = recorded_by(site, job_id)
     assert "Build 'it' for $5 \"now\"" in found["prompt"]
     environ = found["environ"]
     assert environ["ANTHROPIC_API_KEY"] == KEY
@@ -84,10 +84,10 @@ def test_a_tool_of_windows_does_a_task(site: InProcess, program: Path) -> None:
     assert not {"CLAUDE_CONFIG_DIR", "HOME", "BASH_ENV"} & set(environ)
 
 
-def test_it_starts_child_jobs_by_a_way_back_into_linux(site: InProcess, program: Path) -> None:
+def test_a_tool_of_windows_starts_child_jobs_in_linux(site: InProcess, program: Path) -> None:
     ended = site.run("Build a house", [task(program)])
 
-    argv = given(site, ended["job_id"])["argv"]
+    argv = recorded_by(site, ended["job_id"])["argv"]
     path = windows_side.here(argv[argv.index("--mcp-config") + 1])
     server = json.loads(Path(path).read_text())["mcpServers"]["orchestrator"]
     assert server["command"] == "wsl.exe"
@@ -96,14 +96,14 @@ def test_it_starts_child_jobs_by_a_way_back_into_linux(site: InProcess, program:
     assert "ORCHESTRATOR_API_KEY" in server["env"]["WSLENV"].split(":")
 
 
-def test_what_is_not_installed_there_is_refused(site: InProcess) -> None:
+def test_an_agent_that_is_not_installed_on_windows_is_rejected(site: InProcess) -> None:
     answer = site.post("x", [{"agent": "codex", "prompt": "x"}])
 
     assert answer.status_code == 422
     assert "not found" in answer.json()["detail"]
 
 
-def test_without_the_launchers_of_wsl_the_reason_says_so(
+def test_without_the_launchers_of_wsl_the_reason_names_the_missing_program(
     site: InProcess, program: Path, wsl: Path
 ) -> None:
     (wsl / "powershell.exe").unlink()
@@ -121,19 +121,19 @@ def test_without_the_launchers_of_wsl_the_reason_says_so(
 ODD = st.text(st.sampled_from("ab C&^%!'\"\\\\$`();,=<>|é\t"), max_size=12)
 
 
-@given_by(st.lists(ODD, min_size=1, max_size=4))
-def test_every_word_comes_through_as_it_was(words: list[str]) -> None:
+@given(st.lists(ODD, min_size=1, max_size=4))
+def test_every_argument_arrives_unchanged(words: list[str]) -> None:
     command = windows_tools.command_line(["claude", *words])
 
-    said = [each.replace("''", "'") for each in re.findall(windows_side.WORD, command)]
-    assert windows_side.as_program_sees(said) == ["claude", *words]
-    for word in said[1:]:
+    arguments = [each.replace("''", "'") for each in re.findall(windows_side.WORD, command)]
+    assert windows_side.as_program_sees(arguments) == ["claude", *words]
+    for word in arguments[1:]:
         # Characters that cmd.exe interprets are between quotation marks.
         assert not re.search(r"[&|<>^]", word) or word.startswith('"')
 
 
 @pytest.mark.parametrize("name", ["R&D", "100% a b", *nightly("it's", "a^b", "$HOME", "(x)"), "é"])
-def test_a_file_that_is_not_there_yet_has_a_name_too(wsl: Path, tmp_path: Path, name: str) -> None:
+def test_a_missing_file_also_has_a_windows_path(wsl: Path, tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     folder.mkdir()
 
@@ -147,7 +147,7 @@ def test_commands_run_in_linux(site: InProcess) -> None:
     assert ended["status"] == "completed"
 
 
-def test_a_job_cannot_choose_it_for_itself(make_site: MakeSite) -> None:
+def test_a_job_cannot_choose_the_execution_mode(make_site: MakeSite) -> None:
     answer = make_site().post("x", **WINDOWS)
 
     assert answer.status_code == 422

@@ -24,12 +24,12 @@ def there(path: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    given = {"PATH": "/usr/bin:/bin"}
+    variables = {"PATH": "/usr/bin:/bin"}
     for each in os.environ["WSLENV"].split(":"):
         name, _, flags = each.partition("/")
         value = os.environ[name]
-        given[name] = there(value) if "p" in flags else value
-    return given
+        variables[name] = there(value) if "p" in flags else value
+    return variables
 
 
 def as_program_sees(words: list[str]) -> list[str]:

@@ -23,7 +23,7 @@ def context_of(site: InProcess) -> CliContext:
     return CliContext(folder=site.folder, environ={"PATH": os.environ["PATH"], **server})
 
 
-def test_it_shows_jobs_workers_and_last_lines_live(
+def test_top_shows_jobs_workers_and_last_lines_live(
     make_site: MakeSite, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "150")
@@ -93,7 +93,7 @@ def test_the_rows_of_a_job_and_its_worker_have_tokens_and_cost_with_and_without_
     assert cells(job) == [["1.3k", "$0.25"]] * 2
 
 
-def test_it_goes_on_with_files_when_the_server_is_gone(make_site: MakeSite) -> None:
+def test_top_continues_with_files_when_the_server_has_stopped(make_site: MakeSite) -> None:
     site = make_site()
     job = site.run("x", [shell("echo hello")])["job_id"]
     source, view = AnySource(context_of(site)), View(opened={job: True})

@@ -68,9 +68,9 @@ def test_a_key_to_submit_sees_and_steers_its_own_jobs_only(site: InProcess, tmp_
     for method, path in (("POST", "/cancel"), ("POST", "/retry"), ("DELETE", "")):
         path = f"/jobs/{foreign}{path}"
         assert site.call(method, path, key=KEYS["ci"]).status_code == 404
-    seen = site.get("/jobs", key=KEYS["ci"])
-    assert {job["job_id"] for job in seen["jobs"]} == {mine["job_id"], child}
-    assert seen["total"] == 2
+    page = site.get("/jobs", key=KEYS["ci"])
+    assert {job["job_id"] for job in page["jobs"]} == {mine["job_id"], child}
+    assert page["total"] == 2
     assert site.get(f"/jobs/{child}/status", key=KEYS["ci"])["job_id"] == child
     for call in ("/stats", "/nodes"):
         answer = site.call("GET", call, key=KEYS["ci"])
@@ -80,7 +80,7 @@ def test_a_key_to_submit_sees_and_steers_its_own_jobs_only(site: InProcess, tmp_
     site.wait(mine["job_id"])
 
 
-def test_what_one_sees_and_may_not_change_is_forbidden_not_missing(site: InProcess) -> None:
+def test_a_change_of_a_visible_job_is_forbidden_not_missing(site: InProcess) -> None:
     own, foreign = submitted(site, "lead"), submitted(site, "ci")
 
     assert statuses(site, foreign, "lead") == {200}

@@ -30,11 +30,11 @@ def test_a_plan_is_read_edited_and_approved(site: InProcess) -> None:
         "worker_1",
         "worker_2",
     ]
-    said = {"comment": "go"}
-    assert site.call("POST", f"/jobs/{job}/approve", said).status_code == 202
-    assert site.call("POST", f"/jobs/{job}/approve", said).status_code == 202
+    body = {"comment": "go"}
+    assert site.call("POST", f"/jobs/{job}/approve", body).status_code == 202
+    assert site.call("POST", f"/jobs/{job}/approve", body).status_code == 202
     assert site.call("POST", f"/jobs/{job}/approve").status_code == 409
-    assert site.call("POST", f"/jobs/{job}/reject", said).status_code == 409
+    assert site.call("POST", f"/jobs/{job}/reject", body).status_code == 409
     while site.call("POST", f"/jobs/{job}/tasks/ok/approve").status_code == 409:
         pass
     ended = site.wait(job)

@@ -36,9 +36,9 @@ def test_a_person_sees_what_was_made_and_the_comment_reaches_what_follows(
     job = site.submit("x", a_deployment(effects))
     until(lambda: is_asked(site, job), "the question is asked")
 
-    asked = site.get(f"/jobs/{job}/tasks/ok/question")
-    assert (asked["question"], asked["by"], "decision" in asked) == ("Deploy?", "", False)
-    [made] = asked["made"]
+    question = site.get(f"/jobs/{job}/tasks/ok/question")
+    assert (question["question"], question["by"], "decision" in question) == ("Deploy?", "", False)
+    [made] = question["made"]
     assert (made["task_id"], made["worker_id"], made["files_created"]) == (
         "build",
         "worker_1",
@@ -100,7 +100,7 @@ def test_a_timeout_decides(site: InProcess) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "told"),
+    ("task", "expected"),
     [
         ({"approve": "Go on?", "prompt": "do it"}, "remove prompt"),
         ({"approve": "Go on?", "command": "true", "retries": 1}, "remove command, retries"),
@@ -110,10 +110,12 @@ def test_a_timeout_decides(site: InProcess) -> None:
         ({"approve": "Go on?", "timeout": 5, "on_timeout": "ask"}, "on_timeout"),
     ],
 )
-def test_a_question_with_other_fields_is_rejected(site: InProcess, task: Answer, told: str) -> None:
+def test_a_question_with_other_fields_is_rejected(
+    site: InProcess, task: Answer, expected: str
+) -> None:
     answer = site.post("x", [task])
     assert answer.status_code == 422
-    assert told in answer.text
+    assert expected in answer.text
 
 
 def test_workers_answer_nothing(site: InProcess) -> None:

@@ -30,8 +30,8 @@ def held(*more: Turn) -> Script:
 
 
 def task(name: str = "held", **more: object) -> Answer:
-    given = {"agent": "anthropic", "model": "stub-model", "prompt": f"Do it. [[script:{name}]]"}
-    return {**given, **more}
+    fields = {"agent": "anthropic", "model": "stub-model", "prompt": f"Do it. [[script:{name}]]"}
+    return {**fields, **more}
 
 
 def begun(site: Site, job: str) -> Path:

@@ -235,7 +235,7 @@ def test_a_job_can_be_read_by_page(site: InProcess, monkeypatch: pytest.MonkeyPa
     assert (found["workers"], found["tasks"]) == (whole["workers"], whole["tasks"])
 
 
-def test_one_stream_tells_of_all_jobs(site: InProcess) -> None:
+def test_one_stream_has_the_events_of_all_jobs(site: InProcess) -> None:
     with Watching(site) as watching:
         job = site.run("do", [shell("true"), shell("false")])["job_id"]
         until(lambda: "job_ended" in watching.kinds(job), "the end was streamed")
@@ -334,7 +334,7 @@ WRONG = [
 ]
 
 
-def test_wrong_requests_are_told_what_is_right(site: InProcess) -> None:
+def test_wrong_requests_are_rejected_with_what_is_right(site: InProcess) -> None:
     job = site.run("do", [shell("true")], git="off")["job_id"]
 
     for path, status, detail in WRONG:

@@ -34,12 +34,12 @@ def test_a_comment_is_corrected_by_a_second_attempt_and_merged(
     job, first = ended["job_id"], tip(project, ended["job_id"])
     assert (ended["status"], ended["run"]) == ("completed", 1), ended
 
-    given = _give(site, job, comments(first))
+    response = _give(site, job, comments(first))
 
-    assert given.status_code == 202, given.text
-    answer = given.json()
-    told = {name: answer[name] for name in ("job_id", "worker_id", "attempt", "run", "landed")}
-    assert told == {
+    assert response.status_code == 202, response.text
+    answer = response.json()
+    fields = {name: answer[name] for name in ("job_id", "worker_id", "attempt", "run", "landed")}
+    assert fields == {
         "job_id": job,
         "worker_id": "worker_1",
         "attempt": 2,
@@ -50,9 +50,9 @@ def test_a_comment_is_corrected_by_a_second_attempt_and_merged(
     assert (again["status"], again["run"], again["reason"]) == ("completed", 2, "")
     assert _at(project, job) == "# made by attempt 2\nanswer = 42\nend = 1"
     assert first in project.git("rev-list", f"orchestrator/{job}/result").split()
-    seen = prompt(site, job, 2)
+    prompt_text = prompt(site, job, 2)
     for each in ("## Review comments", "`answer.txt`, line 2", "answer = 41", "use 42"):
-        assert each in seen
+        assert each in prompt_text
     [worker] = site.get(f"/jobs/{job}")["workers"]
     assert (worker["status"], len(worker["attempts"])) == ("success", 2)
     [round] = worker["feedback"]
@@ -75,7 +75,7 @@ def test_comments_are_never_attached_to_other_code(make_site: MakeSite, tmp_path
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "expected"),
     [
         ({"line": 9}, "has 3 lines"),
         ({"path": "none.txt"}, "has no text file 'none.txt'"),
@@ -88,14 +88,14 @@ def test_comments_are_never_attached_to_other_code(make_site: MakeSite, tmp_path
     ],
 )
 def test_lines_that_are_not_there_are_refused_and_nothing_runs(
-    made: tuple[InProcess, str, str], body: Answer, says: str
+    made: tuple[InProcess, str, str], body: Answer, expected: str
 ) -> None:
     site, job, first = made
-    given = comments(first)
-    given["comments"] = [{**given["comments"][0], **body}]
-    answer = _give(site, job, given)
+    content = comments(first)
+    content["comments"] = [{**content["comments"][0], **body}]
+    answer = _give(site, job, content)
     assert answer.status_code == 422, answer.text
-    assert says in answer.text
+    assert expected in answer.text
     assert site.status(job)["run"] == 1
 
 
@@ -115,7 +115,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Any:
     site.stop()
 
 
-def test_what_takes_no_comments_says_what_to_do(made: tuple[InProcess, str, str]) -> None:
+def test_workers_without_a_change_reject_comments_with_a_command(
+    made: tuple[InProcess, str, str],
+) -> None:
     site, job, first = made
     no_branch = _give(site, job, comments(first), "worker_2")
     assert _refused(no_branch) == (409, "no-repository")
@@ -150,7 +152,9 @@ def test_a_repeated_call_begins_no_second_attempt(make_site: MakeSite, tmp_path:
     assert len(worker["attempts"]) == 2
 
 
-def test_a_running_worker_and_its_key_give_none(make_site: MakeSite, tmp_path: Path) -> None:
+def test_a_running_worker_gets_no_comments_and_its_key_sends_none(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
     site, _ = begun(make_site, tmp_path)
     hold = "printenv ORCHESTRATOR_API_KEY > key; until [ -e go ]; do sleep 0.02; done"
     job = site.submit("x", [shell(hold)])
@@ -182,7 +186,9 @@ def test_an_attempt_that_fails_leaves_the_branch_and_a_retry_continues(
 
 
 @pytest.mark.nightly
-def test_feedback_that_changes_nothing_says_so(make_site: MakeSite, tmp_path: Path) -> None:
+def test_the_reason_states_that_feedback_led_to_no_change(
+    make_site: MakeSite, tmp_path: Path
+) -> None:
     site, project = begun(make_site, tmp_path)
     job = site.run("x", [write()])["job_id"]
     _give(site, job, comments(tip(project, job), "leave it"))
@@ -215,9 +221,9 @@ def test_a_result_that_has_landed_is_named_and_lands_again(
     _run(site, "land", job, "--yes", *how)
     assert "answer = 41" in project.show("main", "answer.txt")
 
-    given = _give(site, job, comments(tip(project, job))).json()
+    answer = _give(site, job, comments(tip(project, job))).json()
 
-    assert given["landed"] == ["main"]
+    assert answer["landed"] == ["main"]
     ended = site.wait(job)
     assert "main has an earlier result" in ended["reason"]
     _run(site, "land", job, "--yes", *how)
@@ -239,8 +245,8 @@ def test_the_command_line_sends_comments_and_controls_one_worker(
     site, project = begun(make_site, tmp_path)
     job = site.run("x", [write()])["job_id"]
     _run(site, "feedback", job, "worker_1", "--comment", "answer.txt:2:use 42", "-m", "Thanks.")
-    told = capsys.readouterr().out
-    assert "worker_1: attempt 2 gets 2 comments (run 2 of the job)" in told
+    output = capsys.readouterr().out
+    assert "worker_1: attempt 2 gets 2 comments (run 2 of the job)" in output
     site.wait(job)
     assert "answer = 42" in _at(project, job)
     notes = tmp_path / "comments.md"

@@ -26,9 +26,9 @@ INSTANTS = [
 def _check(site: Site, project: Project, job: str) -> None:
     """Check that there is one round of comments, one more attempt, and one merge of it."""
     [worker] = site.get(f"/jobs/{job}")["workers"]
-    [given] = worker["feedback"]
+    [feedback] = worker["feedback"]
     # An attempt that never began because of the crash has a number, too.
-    assert (given["attempt"], given["answered_by"]) == (2, worker["attempts"][-1]["number"])
+    assert (feedback["attempt"], feedback["answered_by"]) == (2, worker["attempts"][-1]["number"])
     ran = [each.name for each in (site.directory(job) / "depth_0" / "worker_1").glob("seen-*.md")]
     assert sorted(ran) == ["seen-1.md", "seen-2.md"]
     assert site.status(job)["run"] == 2
@@ -50,9 +50,9 @@ def test_a_crash_loses_no_comment_and_begins_no_second_attempt(
     body, before = comments(tip(project, job)), site.starts
     path = f"/jobs/{job}/workers/worker_1/feedback"
 
-    given = site.insist(lambda: site.call("POST", path, body, headers=KEY_OF_CALL))
+    answer = site.insist(lambda: site.call("POST", path, body, headers=KEY_OF_CALL))
 
-    assert (given["attempt"], given["run"]) == (2, 2)
+    assert (answer["attempt"], answer["run"]) == (2, 2)
     assert site.starts == before + 1, "it came by the point"
     assert site.wait_through(job)["status"] == "completed"
     _check(site, project, job)
@@ -65,8 +65,8 @@ def test_a_kill_after_the_answer_costs_no_comment(
     site, project = begun(make_server, tmp_path)
     job = site.run("x", [write()])["job_id"]
     path = f"/jobs/{job}/workers/worker_1/feedback"
-    asked = site.call("POST", path, comments(tip(project, job)), headers=KEY_OF_CALL)
-    assert asked.status_code == 202, asked.text
+    response = site.call("POST", path, comments(tip(project, job)), headers=KEY_OF_CALL)
+    assert response.status_code == 202, response.text
 
     time.sleep(instant)
     site.kill()

@@ -29,10 +29,10 @@ ISSUES = {
 }
 #: Stands in for GitHub's program: the pull request is open after it was created.
 GH = """#!/bin/sh
-echo "$1 $2" >> {told}
+echo "$1 $2" >> {calls}
 case $2 in
-  list) [ -e {told}.open ] && cat {told}.open || true ;;
-  create) cat > /dev/null; echo https://example.org/pull/9 | tee {told}.open ;;
+  list) [ -e {calls}.open ] && cat {calls}.open || true ;;
+  create) cat > /dev/null; echo https://example.org/pull/9 | tee {calls}.open ;;
 esac
 """
 REVIEWS = {"verify": "github", "secret": SECRET, "action": "feedback", "settle_seconds": 1}
@@ -66,12 +66,12 @@ def test_an_issue_becomes_a_job_and_its_review_becomes_an_attempt(
     make_server: MakeServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     project = Project(tmp_path / "project").begin({"README.md": "one\n"})
-    remote, told = tmp_path / "remote.git", tmp_path / "told"
+    remote, calls = tmp_path / "remote.git", tmp_path / "calls"
     project.git("init", "-q", "--bare", str(remote))
     project.git("remote", "add", "origin", str(remote))
     programs = tmp_path / "programs"
     programs.mkdir()
-    (programs / "gh").write_text(GH.format(told=told))
+    (programs / "gh").write_text(GH.format(calls=calls))
     (programs / "gh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
 
@@ -105,7 +105,7 @@ def test_an_issue_becomes_a_job_and_its_review_becomes_an_attempt(
     # The trigger's pull_request pushes the result under this name, and opens a pull request.
     head = project.git("rev-parse", f"orchestrator/{job}/result")
     until(lambda: pushed(job) == head, "the result is pushed")
-    until(lambda: (tmp_path / "told.open").exists(), "the pull request is open")
+    until(lambda: (tmp_path / "calls.open").exists(), "the pull request is open")
     pull = {"HEAD_BRANCH": f"orchestrator/{job}/result", "HEAD_COMMIT": head}
     pull |= {
         "made.txt": "answer.txt",
@@ -139,8 +139,8 @@ def test_an_issue_becomes_a_job_and_its_review_becomes_an_attempt(
 
     second = project.git("rev-parse", f"orchestrator/{job}/result")
     until(lambda: pushed(job) == second, "the pull request is updated")
-    until(lambda: told.read_text().count("pr list") == 2, "the pull request is found")
-    assert told.read_text().count("pr create") == 1
+    until(lambda: calls.read_text().count("pr list") == 2, "the pull request is found")
+    assert calls.read_text().count("pr create") == 1
     assert "pull request of job" in (server.folder / "logs" / "orchestrator.log").read_text()
 
 
@@ -177,10 +177,10 @@ def test_a_server_that_is_killed_loses_no_event_and_repeats_none(
         assert repeated["status"] == "duplicate"
     until(lambda: server.get(f"/jobs/{job}")["run"] >= 2, "the events begin an attempt")
 
-    def told() -> str:
+    def summaries() -> str:
         [worker] = server.get(f"/jobs/{job}")["workers"]
         return "".join(each["summary"] for each in worker["feedback"])
 
-    until(lambda: "check 2" in told(), "all events are told")
+    until(lambda: "check 2" in summaries(), "all events are in the feedback")
     assert server.wait(job)["status"] == "completed"
-    assert [told().count(f"The check check {n} failed") for n in range(3)] == [1, 1, 1]
+    assert [summaries().count(f"The check check {n} failed") for n in range(3)] == [1, 1, 1]

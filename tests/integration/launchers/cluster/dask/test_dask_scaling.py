@@ -22,9 +22,9 @@ async def answers(plugin: SchedulerScaling) -> list[Any]:
         await plugin.start(scheduler)
         calls = scheduler.handlers
         asked_ago = calls["orchestrator_workers"](wanted=2, closable=[])
-        found = [asked_ago, calls["adaptive_target"](target_duration="5s")]
+        former = [asked_ago, calls["adaptive_target"](target_duration="5s")]
         again = calls["orchestrator_workers"](wanted=3, closable=[])
-        return [*found, again is not None, scheduler.adaptive_target()]
+        return [*former, again is not None, scheduler.adaptive_target()]
 
 
 def test_the_figures_of_the_server_are_the_answer_until_they_are_old() -> None:

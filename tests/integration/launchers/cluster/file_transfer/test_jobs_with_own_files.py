@@ -73,11 +73,11 @@ class ApartCluster:
             },
             agents=agents(directory),
         )
-        kept = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
+        inherited = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
         self.node = NodeProcess(
             self.cluster.add("n1"),
             directory / "n1",
-            environ=kept,
+            environ=inherited,
             prefix=hidden(self.server.folder, self.project.path),
             before=before,
             own_files=True,
@@ -190,21 +190,23 @@ def test_a_child_job_starts_from_the_files_of_a_worker_and_changes_them(
     )
     ended = server.run("x", [edit(spawning(before, inner, after))])
     job = ended["job_id"]
-    said = server.log(job, "worker_1")
-    assert ended["status"] == "completed", said
+    log = server.log(job, "worker_1")
+    assert ended["status"] == "completed", log
     assert server.log(job, "worker_1_1", depth=1) == "print(1)\n2\nl\ndone\n"
-    _, _, rest = said.partition("spawn: 0\n")
+    _, _, rest = log.partition("spawn: 0\n")
     assert rest.splitlines() == [
         *(" M app.py", " D b", "A  loose", "?? gone", "?? other", "?? sub/"),
         *("print(1)", "2", "3", "own", "Merge worker_1_2: task_2", "done"),
-    ], said
+    ], log
     result = f"orchestrator/{job}/result"
     assert project.files(result) == [".gitignore", "app.py", "loose", "other"]
     assert project.show(result, "app.py") == "print(1)\n2\n3\n4"
     assert project.git("status", "--porcelain") == ""
     until(lambda: not list((apart.directory / "n1" / "files").iterdir()), "the node keeps no files")
-    left = [each.name for each in (server.directory(job) / "attempts").iterdir()]
-    assert not [each for each in left if "snapshot" in each or each.endswith("result")], left
+    remaining = [each.name for each in (server.directory(job) / "attempts").iterdir()]
+    assert not [each for each in remaining if "snapshot" in each or each.endswith("result")], (
+        remaining
+    )
 
 
 def test_a_worker_resolves_a_conflict_with_its_child_job_on_such_a_node(
@@ -217,17 +219,17 @@ def test_a_worker_resolves_a_conflict_with_its_child_job_on_such_a_node(
     script = (
         f"echo {tasks} > $ORCHESTRATOR_WORKER_DIR/t; spawn='orchestrator spawn x --tasks';"
         f"$spawn $ORCHESTRATOR_WORKER_DIR/t; echo parent > b; touch {go};"
-        "$spawn $ORCHESTRATOR_WORKER_DIR/t --wait > said || echo spawn: $?; grep 'by hand' said;"
+        "$spawn $ORCHESTRATOR_WORKER_DIR/t --wait > log || echo spawn: $?; grep 'by hand' log;"
         "cat b; [ ! -e c ]; git commit -qm mine b;"
-        "git merge -qs ours $(sed -n 's/.*git merge -s ours //p' said); rm said; echo merged"
+        "git merge -qs ours $(sed -n 's/.*git merge -s ours //p' log); rm log; echo merged"
     )
     ended = server.run("x", [edit(script)])
     job = ended["job_id"]
-    said = server.log(job, "worker_1")
-    assert ended["status"] == "completed", said
-    assert "spawn: 6\n" in said
-    assert "To resolve by hand: commit, then git merge orchestrator/" in said
-    assert "\nparent\nmerged\n" in said, "no part of a conflicting result is added"
+    log = server.log(job, "worker_1")
+    assert ended["status"] == "completed", log
+    assert "spawn: 6\n" in log
+    assert "To resolve by hand: commit, then git merge orchestrator/" in log
+    assert "\nparent\nmerged\n" in log, "no part of a conflicting result is added"
     result = f"orchestrator/{job}/result"
     assert apart.project.files(result) == [".gitignore", "app.py", "b"]
     assert apart.project.show(result, "b") == "parent"
@@ -262,8 +264,8 @@ def test_the_diff_of_a_running_worker_shows_its_commits_on_such_a_node(
     job = server.submit("x", [edit(f"{script}; echo 3 >> app.py")])
 
     def changed() -> list[str]:
-        asked = server.call("GET", f"/jobs/{job}/diff?worker=worker_1")
-        return [each["path"] for each in asked.json().get("files", ())]
+        response = server.call("GET", f"/jobs/{job}/diff?worker=worker_1")
+        return [each["path"] for each in response.json().get("files", ())]
 
     until(lambda: changed() == ["app.py"], "the commit is shown")
     go.touch()
