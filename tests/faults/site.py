@@ -68,7 +68,7 @@ class FaultSite(ServerProcess):
         """Ensure that a server is ready; start another server each time one dies."""
         while not self._is_ready():
             if self.process is None or self.process.poll() is not None:
-                assert self.starts < self.most_starts, self.said()
+                assert self.starts < self.most_starts, self.tail()
                 self.begin()
             time.sleep(0.01)
 
@@ -91,7 +91,7 @@ class FaultSite(ServerProcess):
         """Repeat a call, if necessary to another server, until there is an answer."""
         deadline = time.monotonic() + WITHIN
         while True:
-            assert time.monotonic() < deadline, f"no answer; {self.said()}"
+            assert time.monotonic() < deadline, f"no answer; {self.tail()}"
             self.ensure()
             try:
                 response = ask()
@@ -118,7 +118,7 @@ class FaultSite(ServerProcess):
             answer = self.insist(lambda: self.call("GET", f"/jobs/{job_id}/wait?timeout=2"))
             if answer["status"] in ENDED:
                 return answer
-            assert time.monotonic() < deadline, f"{job_id} is {answer['status']}; {self.said()}"
+            assert time.monotonic() < deadline, f"{job_id} is {answer['status']}; {self.tail()}"
 
     def events_of(self, job_id: str) -> list[Answer]:
         """Return all events of an ended job, as a stream sends them from the first event."""
@@ -207,7 +207,7 @@ def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> N
 
     A worker whose shim died runs again, because its outcome is unknown.
     """
-    details = site.said()
+    details = site.tail()
     assert answer["status"] == "completed", (answer, details)
     rows = answer["results"]["tasks"]
     statuses = [row["status"] for row in rows]
@@ -248,7 +248,7 @@ def attempt_of(line: str) -> tuple[str, int]:
 
 def check_links(site: FaultSite, job_id: str, parent: Answer, *, shim_died: bool) -> None:
     children = parent["child_job_ids"]
-    assert shim_died or len(children) == 1, (children, site.said())
+    assert shim_died or len(children) == 1, (children, site.tail())
     assert os.readlink(site.directory(job_id) / "depth_0" / "worker_2_recursive") == "worker_2"
     child = site.get(f"/jobs/{children[-1]}")
     assert (child["status"], child["parent_worker_id"]) == ("completed", "worker_2"), child

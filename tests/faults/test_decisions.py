@@ -58,7 +58,7 @@ def reached(site: FaultSite, job: str, what: str, seen: Any) -> None:
     def look() -> bool:
         return bool(seen(site.insist(lambda: site.call("GET", f"/jobs/{job}/status"))))
 
-    until(look, f"{what}; {site.said()}", WITHIN)
+    until(look, f"{what}; {site.tail()}", WITHIN)
 
 
 def run(zygote: Zygote, folder: Path, crash: int) -> int:
@@ -88,7 +88,7 @@ def run(zygote: Zygote, folder: Path, crash: int) -> int:
 
 
 def check(site: FaultSite, job: str, ended: Answer) -> None:
-    details = site.said()
+    details = site.tail()
     assert ended["status"] == "completed", (ended, details)
     statuses = [(row["task_id"], row["status"]) for row in ended["results"]["tasks"]]
     assert statuses == [("a", "success"), ("ok", "success"), ("b", "success")], details

@@ -43,7 +43,7 @@ def test_two_ends_in_a_row_change_nothing(
 
     answer = site.wait_through(job)
 
-    assert answer["status"] == "completed", (answer, site.effects.read_text(), site.said())
+    assert answer["status"] == "completed", (answer, site.effects.read_text(), site.tail())
     # Work that an orderly stop ended starts again; after a crash it continues.
     check(site, job, answer, shim_died="orderly" in ways)
 

@@ -56,7 +56,7 @@ def run(zygote: Zygote, folder: Path, number: int) -> int:
 
 
 def check(site: FaultSite, job_id: str) -> None:
-    answer, details = site.wait_through(job_id), site.said()
+    answer, details = site.wait_through(job_id), site.tail()
     job = site.insist(lambda: site.call("GET", f"/jobs/{job_id}"))
     kinds = [event["kind"] for event in site.events_of(job_id)]
     lines = site.effects.read_text().splitlines()

@@ -30,7 +30,7 @@ def short_tasks(site: FaultSite, count: int = TASKS) -> list[Answer]:
 
 
 def check(site: FaultSite, job_id: str, answer: Answer, *, shim_died: bool) -> None:
-    details = site.said()
+    details = site.tail()
     assert answer["status"] == "completed", (answer, details)
     lines = site.effects.read_text().splitlines()
     check_effects_once(lines, details)

@@ -383,5 +383,5 @@ def test_a_crash_in_the_middle_loses_nothing_and_doubles_nothing(
 
     answer = site.wait_through(job)
 
-    assert answer["status"] == "partial", (answer, site.said())
+    assert answer["status"] == "partial", (answer, site.tail())
     has_all(project, job)

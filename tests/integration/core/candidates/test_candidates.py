@@ -373,7 +373,7 @@ def test_a_crash_before_the_choice_is_stored_changes_nothing_of_it(
     site.crashes = ""
     answer = site.wait_through(job)
 
-    assert answer["status"] == "completed", (answer, site.said())
+    assert answer["status"] == "completed", (answer, site.tail())
     assert project.show(f"orchestrator/{job}/result", "count.txt") == "3"
     log = (site.directory(job) / "logs" / "orchestrator.log").read_text()
     assert log.count(" candidate_chosen ") == 1

@@ -331,5 +331,5 @@ def test_a_crash_in_a_second_run_costs_no_change(crashing: MakeCrashing, point: 
 
     answer = site.wait_through(job)
 
-    assert answer["status"] == "completed", (answer, site.said())
+    assert answer["status"] == "completed", (answer, site.tail())
     assert "quick" in project.show(f"orchestrator/{job}/result", "check.sh")

@@ -33,7 +33,7 @@ def test_a_crash_around_a_gate_loses_nothing_and_runs_none_beside_itself(
 
     answer = site.wait_through(job)
 
-    assert answer["status"] == "completed", (answer, site.said())
+    assert answer["status"] == "completed", (answer, site.tail())
     assert "overlap" not in site.effects.read_text()
     for worker in site.insist(lambda: site.call("GET", f"/jobs/{job}"))["workers"]:
         assert [each["status"] for each in worker["gates"]] == ["known", "passed"]

@@ -53,12 +53,12 @@ def test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing(
     job = site.submit_once(tasks, gates=[gate], resolve="resolver")
     answer = site.wait_through(job, within=180)
 
-    assert answer["status"] == "completed", (answer, site.said())
+    assert answer["status"] == "completed", (answer, site.tail())
     assert set(site.crashed_at()) == set(OF_A_RICH_JOB), site.reached()[-20:]
     assert "overlap" not in site.effects.read_text()
     result = f"orchestrator/{job}/result"
     expected = {"above.txt", "below.txt", "one.txt", "two.txt", "both.txt"}
-    assert expected <= set(project.files(result)), site.said()
+    assert expected <= set(project.files(result)), site.tail()
     assert sorted(project.show(result, "a.txt").split("\n")) == ["2", "one", "three", "zwei"]
     until(lambda: project.worktrees() == [], "no worktree is left")
     assert project.everything() == before

@@ -219,7 +219,7 @@ def test_a_crash_between_decision_and_rollback_changes_nothing(
     until(lambda: any(point in each for each in site.reached()), f"it came to {point!r}", 40)
     site.crashes = ""
     answer = site.wait_through(job)
-    assert answer["status"] == "completed", (answer, site.said(), site.log(job, "worker_1"))
+    assert answer["status"] == "completed", (answer, site.tail(), site.log(job, "worker_1"))
     assert project.show(f"orchestrator/{job}/worker_1", "app.py") == "good"
     ref_of = refs(project, job)
     broken = [name for name in ref_of if name.startswith("checkpoint/") and "-after" in name]

@@ -683,7 +683,7 @@ def test_a_crash_costs_no_change_and_leaves_no_worktree(crashing: MakeCrashing, 
 
     answer = site.wait_through(job)
 
-    assert answer["status"] == "completed", (answer, site.said())
+    assert answer["status"] == "completed", (answer, site.tail())
     assert {"a.txt", "b.txt"} <= set(project.files(f"orchestrator/{job}/result"))
     assert project.worktrees() == []
     assert project.everything() == before
