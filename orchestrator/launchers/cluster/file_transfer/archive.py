@@ -186,7 +186,7 @@ def unpack(path: str, staging: str, roots: int) -> None:
         raise UnusableFiles(
             f"the archive of files is not valid: an entry has no field {error}"
         ) from error
-    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise UnusableFiles(
             f"the archive of files is not valid: an entry cannot be read: {error}"
         ) from error

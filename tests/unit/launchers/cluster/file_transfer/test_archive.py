@@ -105,6 +105,8 @@ def test_a_directory_that_is_too_large_is_not_sent(tmp_path: Path) -> None:
         [a_file("missing/a")],
         [a_file("a", size=-1)],
         [a_file("a", size=10**12)],
+        [{**a_file("a"), "size": float("inf")}],
+        [{**a_file("a"), "time": 10**30}],
         [a_directory("a"), a_directory("a")],
         [a_link("a", "/etc")],
         [a_link("a", "../x")],
