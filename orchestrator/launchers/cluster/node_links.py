@@ -356,21 +356,21 @@ class NodeLinks:
         self.nodes.update_machine(node)
 
     def _take_agents(self, node: ConnectedNode, reports: Sequence[AgentReport]) -> None:
-        known = {each["name"] for each in self._welcome.agents}
-        found = [each for each in reports if each.name in known]
+        names = {each["name"] for each in self._welcome.agents}
+        known_reports = [each for each in reports if each.name in names]
         node.unusable = tuple(
             UnusableAgent(
                 each.name,
                 each.reason[:_MOST_TEXT],
                 tuple(step[:_MOST_TEXT] for step in each.fix[:_MOST_STEPS]),
             )
-            for each in found
+            for each in known_reports
             if each.reason
         )
         self.nodes.store_later(node)
-        node.logins = {each.name: each.login for each in found if each.login}
+        node.logins = {each.name: each.login for each in known_reports if each.login}
         node.lacks = {each.name: each.hindrance for each in node.unusable}
-        node.agents = frozenset(each.name for each in found) - node.lacks.keys()
+        node.agents = frozenset(each.name for each in known_reports) - node.lacks.keys()
         self.nodes.update_machine(node)
         # Try to place waiting workers now, because one of them may need an agent of this node.
         self._events.machines_changed()

@@ -496,10 +496,10 @@ _KINDS: Mapping[type[Message], tuple[str, str]] = {
 
 def encode(message: Message) -> dict[str, Any]:
     """Return a message as a JSON object."""
-    of: Any = type(message)
-    key, kind = _KINDS[of]
+    message_class: Any = type(message)
+    key, kind = _KINDS[message_class]
     encoded = {key: kind}
-    for name, default in _defaults(of):
+    for name, default in _defaults(message_class):
         value = getattr(message, name)
         if default is MISSING or value != default:
             encoded[name] = plain(value)
@@ -533,10 +533,10 @@ def decode_from_server(message: Fields) -> ServerMessage | None:
 
 def decode_hello(message: Fields) -> Hello:
     """Return the first message of a node. Raise InvalidMessage."""
-    found = decode_from_node(message)
-    if not isinstance(found, Hello):
+    hello = decode_from_node(message)
+    if not isinstance(hello, Hello):
         raise InvalidMessage("the first message is not 'hello'")
-    return found
+    return hello
 
 
 def decode_release(message: Fields) -> Release:
@@ -546,10 +546,10 @@ def decode_release(message: Fields) -> Release:
 
 def decode_answer_to_hello(message: Fields) -> Welcome | Rejection:
     """Return the first message of the server. Raise InvalidMessage."""
-    found = decode_from_server(message)
-    if not isinstance(found, Welcome | Rejection):
+    answer = decode_from_server(message)
+    if not isinstance(answer, Welcome | Rejection):
         raise InvalidMessage("the first message is neither 'welcome' nor 'refused'")
-    return found
+    return answer
 
 
 def _kind_of(value: object) -> str:

@@ -59,9 +59,9 @@ class Conversion(NamedTuple):
 
 def typed(kind: type[Value], value: object) -> Value:
     """Convert a JSON value to the type ``kind``. Raise WrongType."""
-    known: Any = kind
-    found: Value = _reader(known)(value)
-    return found
+    hashable_kind: Any = kind
+    converted: Value = _reader(hashable_kind)(value)
+    return converted
 
 
 def plain(value: object) -> Any:
@@ -130,18 +130,18 @@ def _reader_of_union(readers: Sequence[_Reader]) -> _Reader:
 
 def _reader_of_list(member: _Reader) -> _Reader:
     def read(value: object) -> Any:
-        found = _read_list(value)
-        return tuple([_read_inside(str(at), member, each) for at, each in enumerate(found)])
+        items = enumerate(_read_list(value))
+        return tuple([_read_inside(str(at), member, item) for at, item in items])
 
     return read
 
 
 def _reader_of_row(members: Sequence[_Reader]) -> _Reader:
     def read(value: object) -> Any:
-        found = _read_list(value)
-        if len(found) != len(members):
+        items = _read_list(value)
+        if len(items) != len(members):
             raise WrongType(f"a list of {len(members)} values")
-        pairs = zip(members, found, strict=True)
+        pairs = zip(members, items, strict=True)
         return tuple([_read_inside(str(at), *pair) for at, pair in enumerate(pairs)])
 
     return read
@@ -149,9 +149,9 @@ def _reader_of_row(members: Sequence[_Reader]) -> _Reader:
 
 def _reader_of_mapping(member: _Reader) -> _Reader:
     def read(value: object) -> Any:
-        found = _read_object(value)
+        items = _read_object(value).items()
         # The error does not contain the name: the other machine chose it, and it may be long.
-        return {name: _read_inside("*", member, each) for name, each in found.items()}
+        return {name: _read_inside("*", member, item) for name, item in items}
 
     return read
 
@@ -164,13 +164,13 @@ def _reader_of_object(kind: Any) -> _Reader:
     ]
 
     def read(value: object) -> Any:
-        source, found = _read_object(value), {}
+        source, arguments = _read_object(value), {}
         for name, member, is_required in members:
             if name in source:
-                found[name] = _read_inside(name, member, source[name])
+                arguments[name] = _read_inside(name, member, source[name])
             elif is_required:
                 raise WrongType("present", name)
-        return kind(**found)
+        return kind(**arguments)
 
     return read
 

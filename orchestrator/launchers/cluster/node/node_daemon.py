@@ -213,22 +213,22 @@ class NodeDaemon:
         server rejects it and no worker is running.
         """
         dialled = boot_time()
-        found = await self._dialer.dial(self._addresses.in_turn(), self._hello)
-        if isinstance(found, NoAnswer):
-            if found.is_refused and self._addresses.are_complete:
+        result = await self._dialer.dial(self._addresses.in_turn(), self._hello)
+        if isinstance(result, NoAnswer):
+            if result.is_refused and self._addresses.are_complete:
                 self._lease.server_is_absent(dialled)
-            self._say_once(f"{found.why}; retrying")
-            return self._rejected_pause() if found.is_insecure else _PAUSE_SECONDS
-        if found.warning:
-            self._say_once(found.warning)
-        return await self._serve(found)
+            self._say_once(f"{result.why}; retrying")
+            return self._rejected_pause() if result.is_insecure else _PAUSE_SECONDS
+        if result.warning:
+            self._say_once(result.warning)
+        return await self._serve(result)
 
-    async def _serve(self, found: AnsweredHello) -> float | None:
+    async def _serve(self, answered: AnsweredHello) -> float | None:
         """Serve a connection until it breaks.
 
         Return the seconds to wait before the next connection; None if the node must end.
         """
-        link, where, welcome = found.link, found.address, found.answer
+        link, where, welcome = answered.link, answered.address, answered.answer
         if isinstance(welcome, Rejection):
             link.abort()
             self._say_once(f"rejected: {welcome.why}")
@@ -243,7 +243,7 @@ class NodeDaemon:
             return None
         self._take_addresses(link, where, welcome.addresses)
         self._next_pause = _REJECTED_SECONDS
-        self._lease.connected(found.sent)
+        self._lease.connected(answered.sent)
         self._say_once(f"connected to {where} as {self._settings.name}")
         self._where = where
         await self._serve_welcomed(link, welcome)
@@ -443,5 +443,5 @@ class NodeDaemon:
             await self._tunnel.accepted(reader, writer)
 
 
-def _agent_report(found: Mapping[str, Any]) -> AgentReport:
-    return AgentReport(found["name"], found["reason"], tuple(found["fix"]), found["login"])
+def _agent_report(fields: Mapping[str, Any]) -> AgentReport:
+    return AgentReport(fields["name"], fields["reason"], tuple(fields["fix"]), fields["login"])
