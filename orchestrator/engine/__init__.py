@@ -4,7 +4,7 @@
 - ``gates``: Runs gates as processes, on changes and on base commits
 - ``merge``: Merges the branches of a job's workers, and runs gates on the merged state
 - ``planning``: Splits requests into tasks by rules
-- ``runtime``: The server's messages, processes, clock, threads, memory, and disk
+- ``runtime``: The server's messages, processes, clock, threads, memory, and disk; port numbers
 - ``service``: Use cases that the API and the command line call
 - ``submission``: Selects a new job's agents and gates, checks its plan, and stores the job
 - ``supervisor``: The loop that owns the state of jobs, with recovery and lock calls

@@ -13,7 +13,7 @@ from orchestrator.core.ports import Store
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.core.text.formatting import listed
 from orchestrator.engine.job_removal import JobRemoval
-from orchestrator.engine.runtime.outage_retries import when_reachable
+from orchestrator.engine.runtime.disk_and_store_retries import when_reachable
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,8 @@ from orchestrator.workspace.attach_lock import attach, is_attached
 from orchestrator.workspace.inode_allocation import spread
 from orchestrator.workspace.job_log import JobLog
 from orchestrator.workspace.landing_journal import FileLandingJournal
-from orchestrator.workspace.layout import WorkspaceJobFiles, WorkspaceLayout, WorkspaceLocation
+from orchestrator.workspace.layout import WorkspaceJobFiles, WorkspaceLayout
+from orchestrator.workspace.location import WorkspaceLocation
 from orchestrator.workspace.status_file import StatusFiles
 from orchestrator.workspace.workspace_lock import LOCK_NAME, WorkspaceLock
 

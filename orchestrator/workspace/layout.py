@@ -1,14 +1,11 @@
-"""Paths of a job's files, removal of these files, and the location of the workspace and project.
+"""Paths of a job's files, and removal of these files.
 
 A job's directory is removed in two steps, so that a removal can be completed after a crash. First
 the directory is renamed. The new name shows that the job's rows in the database must be deleted,
 too. Then the directory is deleted.
-
-A person may move the workspace and the project, even while a server runs.
 """
 
 import errno
-import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -26,9 +23,6 @@ from orchestrator.core.model.human_input import (
     message_file_name,
 )
 from orchestrator.core.model.job import Job, Worker
-from orchestrator.core.text.command_name import COMMAND
-from orchestrator.core.text.json_values import sequence
-from orchestrator.security.files.state_file import read_object
 from orchestrator.security.files.tree_removal import remove
 from orchestrator.security.files.untrusted_files import (
     NotPlain,
@@ -58,9 +52,6 @@ MAX_FILES = 10_000
 INSTALLED = frozenset({"node_modules", ".venv", "venv", "__pycache__"})
 OUTPUT_LIMIT_BYTES = 32 * 1024
 ATTEMPT_MARK = "--- attempt {number} ---\n"
-#: Name of the file with the paths of the workspace and the project at the latest server start.
-LOCATION_FILE = ".place"
-_MOST_LOCATION_BYTES = 65536
 
 Snapshot = Mapping[str, tuple[int, int]]
 
@@ -366,62 +357,3 @@ class WorkspaceJobFiles:
 
     def _removal_path(self, root_id: str) -> Path:
         return self._root / f"{PREFIX}{root_id}"
-
-
-class WorkspaceLocation:
-    """The location of the workspace and the project, which may be moved.
-
-    Call ``note`` first. Any thread may call ``moved``.
-    """
-
-    def __init__(self, workspace: Path, project: Path) -> None:
-        self._paths = (os.path.abspath(workspace), os.path.abspath(project))
-        self._record = workspace / LOCATION_FILE
-        #: Former paths of the project, if a server has noticed that the project was moved.
-        self.former: tuple[str, ...] = ()
-        self._noted: Mapping[str, tuple[int, int]] = {}
-
-    def note(self) -> None:
-        """Record the present directories of the workspace and the project.
-
-        ``moved`` compares later directories with them.
-        """
-        self._noted = {path: identity for path in self._paths if (identity := _identity(path))}
-
-    def moved(self) -> str:
-        """Return an error text if the workspace or project was moved since ``note``, else ""."""
-        moved_path = next(
-            (path for path, identity in self._noted.items() if _identity(path) != identity), ""
-        )
-        if not moved_path:
-            return ""
-        return (
-            f"{moved_path} was moved, renamed, or replaced; the server starts no work; stop it: "
-            f"kill {os.getpid()}; then start it at the new location: {COMMAND} serve"
-        )
-
-    def is_new(self) -> bool:
-        """True if the location has changed since the last ``keep``, or if no location is stored.
-
-        Also set ``former`` to the former paths of the project.
-        """
-        record = read_object(self._record, _MOST_LOCATION_BYTES) or {}
-        self.former = tuple(each for each in sequence(record, "former") if isinstance(each, str))
-        old, (workspace, project) = record.get("project", ""), map(os.path.realpath, self._paths)
-        if isinstance(old, str) and old and old != project and not os.path.lexists(old):
-            self.former = (*self.former, old)
-        return (record.get("workspace"), old) != (workspace, project)
-
-    def keep(self) -> None:
-        """Store the present location. Raise OSError."""
-        workspace, project = map(os.path.realpath, self._paths)
-        record = {"workspace": workspace, "project": project, "former": self.former}
-        replace_file(self._record, json.dumps(record).encode())
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

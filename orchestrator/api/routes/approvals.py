@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from flask import Blueprint, Response
 
-from orchestrator.api.access.request_checks import caller, check_request, service
+from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.request import checked_job_id
 from orchestrator.api.routes.job_control import job_accepted

@@ -9,8 +9,8 @@ from http import HTTPStatus
 import flask
 from flask import Blueprint, Response, current_app
 
+from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.access.rate_limits import RateLimits
-from orchestrator.api.access.request_checks import caller, check_request, service
 from orchestrator.api.http_messages import request
 from orchestrator.api.http_messages.log_response import text_file
 from orchestrator.api.http_messages.metrics import Metrics

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 from flask import Response, current_app, g, request
 from pydantic import BaseModel
 
-from orchestrator.api.access.request_checks import caller
+from orchestrator.api.access.authentication import caller
 from orchestrator.api.http_messages.compression import WHOLE_TAG
 from orchestrator.api.serializers.answer_parts import RUNNING_DOWN, TaggedBody, encoded, tagged
 from orchestrator.core.lazy_dataclass import dataclass

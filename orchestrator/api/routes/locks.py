@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.request_checks import caller, check_request, service
+from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.routes.json_answers import JSON, json_answer

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, request
 
 from orchestrator.api.access.audit import READS, TOOL
+from orchestrator.api.access.authentication import authenticate, caller, service
 from orchestrator.api.access.rate_limits import check_rate
-from orchestrator.api.access.request_checks import authenticate, caller, service
 from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.request import checked_job_id

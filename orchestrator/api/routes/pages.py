@@ -6,7 +6,7 @@ from flask import Blueprint, Response, current_app, jsonify, request, send_from_
 from werkzeug.exceptions import NotFound
 
 from orchestrator import __version__
-from orchestrator.api.access.request_checks import given_cookie, service
+from orchestrator.api.access.authentication import given_cookie, service
 from orchestrator.api.http_messages import assets
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.problems import response_of

@@ -5,8 +5,8 @@ from functools import partial
 
 from flask import Blueprint, Response, current_app, request
 
+from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.access.origin_guard import CORS_HEADERS, secured
-from orchestrator.api.access.request_checks import caller, check_request, service
 from orchestrator.api.http_messages import problems
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.log_response import log_part, text_file

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER
+from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.access.rate_limits import RateLimit
-from orchestrator.api.access.request_checks import caller, service
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.problems import ProblemError, limit_fields, unavailable
 from orchestrator.api.routes.json_answers import json_answer

@@ -8,7 +8,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
-from orchestrator.api.access.request_checks import caller, check_request, service
+from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.request import checked_job_id, checked_worker_id
 from orchestrator.api.routes.json_answers import json_answer

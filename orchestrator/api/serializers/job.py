@@ -35,9 +35,7 @@ from orchestrator.core.model.human_input import Feedback, WorkerMessage
 from orchestrator.core.model.job import Attempt, Job, Worker
 from orchestrator.core.model.states import WorkerStatus
 from orchestrator.core.outcome.job.job_outcome import outcome_fields, wall_seconds
-from orchestrator.core.outcome.job.reason import (
-    remarks_beside_workers,
-)
+from orchestrator.core.outcome.job.reason import remarks_beside_workers
 from orchestrator.core.ports import Tree
 from orchestrator.core.ports.read_models import Detail
 from orchestrator.engine.runtime import clock

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.request_checks import caller, check_request, given_key, service
+from orchestrator.api.access.authentication import caller, check_request, given_key, service
 from orchestrator.api.http_messages.problems import ProblemError
 
 blueprint = Blueprint("tasks", __name__, url_prefix="/api/v1/tasks")

@@ -5,7 +5,7 @@ from http import HTTPStatus
 from flask import Response, request
 from pydantic import BaseModel
 
-from orchestrator.api.access.request_checks import caller, service
+from orchestrator.api.access.authentication import caller, service
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.problems import invalid
 from orchestrator.api.routes.json_answers import JSON

@@ -41,9 +41,10 @@ from orchestrator.core.ports.credentials import CredentialLookup
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
 from orchestrator.engine.attempts.assignment import AssignmentBuilder, SharedContextRuns
+from orchestrator.engine.attempts.attempt_changes import AttemptChanges
 from orchestrator.engine.attempts.attempt_gates import AttemptGates
 from orchestrator.engine.attempts.attempt_runner import AttemptRunner
-from orchestrator.engine.attempts.evidence_reader import AttemptChanges, EvidenceReader
+from orchestrator.engine.attempts.evidence_reader import EvidenceReader
 from orchestrator.engine.attempts.launch_preparation import LaunchPreparation
 from orchestrator.engine.attempts.review_prompt import ReviewPrompts
 from orchestrator.engine.gates.gate_runner import GateRunner

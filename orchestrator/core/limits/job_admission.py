@@ -11,9 +11,7 @@ from typing import Any
 from orchestrator.core.errors import InvalidRequest, MaxDepthReached, Refused
 from orchestrator.core.limits.settings_inheritance import Ancestry, Ceilings
 from orchestrator.core.model.job import Job, TaskSpec
-from orchestrator.core.model.job_settings import (
-    JobConfig,
-)
+from orchestrator.core.model.job_settings import JobConfig
 from orchestrator.core.model.submission import ConfigRequest, Submission
 from orchestrator.core.text.formatting import one_line, plural
 

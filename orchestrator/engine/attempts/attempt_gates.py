@@ -18,9 +18,7 @@ from orchestrator.core.model.attempt.delivered_work import normalized
 from orchestrator.core.model.job import Job, TaskSpec, Worker
 from orchestrator.core.outcome.attempt_outcome import only_gates_remain
 from orchestrator.core.ports import Workspace
-from orchestrator.engine.attempts.launch_preparation import (
-    RunningAttempt,
-)
+from orchestrator.engine.attempts.launch_preparation import RunningAttempt
 from orchestrator.engine.runtime.supervisor_messages import GatesStarted, Post
 from orchestrator.engine.worktrees.working_directories import Worktrees
 

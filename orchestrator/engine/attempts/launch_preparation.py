@@ -1,21 +1,15 @@
-"""Prepares the launch of an attempt: its directory, files, environment variables, and ports."""
+"""Prepares the launch of an attempt: its directory, its files, and its environment variables."""
 
 import json
 import os
-import socket
 import sys
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from fnmatch import fnmatchcase
 
 from orchestrator.core.lazy_dataclass import dataclass
-from orchestrator.core.model.attempt.attempt_result import (
-    PromptSize,
-)
-from orchestrator.core.model.attempt.delivered_work import (
-    normalized,
-)
+from orchestrator.core.model.attempt.attempt_result import PromptSize
+from orchestrator.core.model.attempt.delivered_work import normalized
 from orchestrator.core.model.job import TaskSpec, Worker
 from orchestrator.core.ports import Agents, Assignment, Invocation, Workspace
 from orchestrator.core.ports.attempt_files import AttemptFiles, WorktreeFiles
@@ -27,6 +21,7 @@ from orchestrator.engine.runtime.launch_settings import (
     base_environment,
     project_programs,
 )
+from orchestrator.engine.runtime.port_ranges import PortRanges
 from orchestrator.engine.worktrees.working_directories import WorkerWorktree, not_copied
 from orchestrator.security.allowed_environment import NO_PROXY, no_proxy_variables
 from orchestrator.security.files import scratch_directory as scratch
@@ -66,11 +61,6 @@ class RunningAttempt:
 
 #: Name of the file with the prompt, for agents that read a prompt.
 PROMPT = "prompt.md"
-#: First and last port of workers. Both are below the ports that Linux uses for outgoing calls.
-FIRST_PORT, LAST_PORT = 20_000, 32_000
-#: Number of ports of one worker.
-PORTS_PER_WORKER = 10
-_PORT_RANGES = (LAST_PORT - FIRST_PORT) // PORTS_PER_WORKER
 
 
 class LaunchPreparation:
@@ -351,55 +341,3 @@ def _files_to_write(command: Invocation, assignment: Assignment) -> dict[str, st
         }
         files["dependencies.json"] = json.dumps(dependencies, ensure_ascii=False, indent=1)
     return files
-
-
-class PortRanges:
-    """Allocates ranges of ports to the workers of one server. Any thread may call.
-
-    Each worker has its own range, so that test servers of two workers do not conflict.
-    Workers of an earlier server may still use ranges. Open ports show which ranges they use.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        #: Number of each attempt's range, in the order of allocation.
-        self._held: dict[str, int] = {}
-        self._taken: set[int] = set()
-        # Start at a random range, so that workers of other projects probably use other ports.
-        self._next = int.from_bytes(os.urandom(2), "big") % _PORT_RANGES
-
-    def take(self, attempt: str, *, skip_used: bool) -> int:
-        """Allocate a range of ports to an attempt, and return the range's first port.
-
-        ``skip_used``: True to skip a range if another program uses one of its ports.
-        """
-        with self._lock:
-            for _ in range(_PORT_RANGES):
-                number, self._next = self._next, (self._next + 1) % _PORT_RANGES
-                if number not in self._taken and not (skip_used and _is_range_used(number)):
-                    break
-            self._held[attempt] = number
-            self._taken.add(number)
-            return FIRST_PORT + number * PORTS_PER_WORKER
-
-    def release(self, attempt: str) -> None:
-        """Release the attempt's range. Idempotent."""
-        with self._lock:
-            number = self._held.pop(attempt, None)
-            if number is not None:
-                self._taken.discard(number)
-
-
-def _is_range_used(number: int) -> bool:
-    first_port = FIRST_PORT + number * PORTS_PER_WORKER
-    return not all(map(_is_port_free, range(first_port, first_port + PORTS_PER_WORKER)))
-
-
-def _is_port_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -1,7 +1,7 @@
 """The steps of a job's merge, in the order in which they happen.
 
 1. Remove the worktrees of the job's workers.
-2. Select the changes to merge (``part_selection``) and their order (``merge_order``).
+2. Select the changes to merge (``merge_selection``) and their order (``merge_order``).
 3. Merge each worker's changes (``branch_merge``), run the gates on the merged state
    (``merge_gates``), and drop the changes with which the gates fail (``culprit_search``).
 4. Store the merged state on the result branch (``result_branch``).
@@ -45,7 +45,7 @@ from orchestrator.engine.merge.merge_gates import Abandoned, GateUnfit, MergeGat
 from orchestrator.engine.merge.merge_messages import failures_in_words
 from orchestrator.engine.merge.merge_order import MergePart
 from orchestrator.engine.merge.merge_record import MOST_PATHS, MergeRecord
-from orchestrator.engine.merge.part_selection import PartSelection
+from orchestrator.engine.merge.merge_selection import MergeSelection
 from orchestrator.engine.merge.resolver_selection import ResolverSelection
 from orchestrator.engine.merge.result_branch import ResultBranch
 from orchestrator.engine.merge.result_facts import LostLines, ResultFacts, removed_promises
@@ -74,7 +74,7 @@ class JobMerge:
     def __init__(self, merge: RunningMerge) -> None:
         self._merge = merge
         self._resolvers = ResolverSelection(merge)
-        self._selection = PartSelection(merge, self._resolvers)
+        self._selection = MergeSelection(merge, self._resolvers)
         self._result_branch = ResultBranch(merge)
 
     def run(self) -> MergeOutcome:

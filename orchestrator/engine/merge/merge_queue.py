@@ -13,7 +13,7 @@ from orchestrator.core.outcome.shortage_errors import is_shortage
 from orchestrator.core.ports import Store, Tree
 from orchestrator.core.repository.repository import MergeChoice
 from orchestrator.engine.merge.merge_runner import MergeRunner
-from orchestrator.engine.runtime.outage_retries import when_reachable
+from orchestrator.engine.runtime.disk_and_store_retries import when_reachable
 from orchestrator.engine.runtime.supervisor_messages import JobMerged, Post
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 

@@ -1,1 +1,1 @@
-"""Messages, processes, clock, threads, memory, and disk for the other packages."""
+"""Messages, processes, clock, threads, memory, disk, and port numbers for the other packages."""

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from orchestrator.core.model.attempt.attempt_result import Exit
-from orchestrator.engine.runtime.outage_retries import SpaceWaits
+from orchestrator.engine.runtime.disk_and_store_retries import SpaceWaits
 from orchestrator.engine.runtime.thread_pool import PrestartedThreadPool
 
 logger = logging.getLogger(__name__)

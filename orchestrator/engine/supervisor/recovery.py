@@ -17,9 +17,7 @@ from orchestrator.core.outcome.retry_policy import FREE_RETRY, never_begins
 from orchestrator.core.ports import Store, Tree, Workspace
 from orchestrator.core.ports.launcher import Launcher
 from orchestrator.core.scheduler.scheduler import Scheduler
-from orchestrator.engine.attempts.attempt_runner import (
-    AttemptRunner,
-)
+from orchestrator.engine.attempts.attempt_runner import AttemptRunner
 from orchestrator.engine.runtime import clock
 from orchestrator.engine.runtime.running_processes import RunningProcesses
 

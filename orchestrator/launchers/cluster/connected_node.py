@@ -25,9 +25,7 @@ from orchestrator.launchers.cluster.connection.messages import (
 )
 from orchestrator.launchers.cluster.connection.node_registry import NodeEntry
 from orchestrator.launchers.cluster.file_transfer import server_files
-from orchestrator.launchers.cluster.file_transfer.archive import (
-    MOST_BYTES,
-)
+from orchestrator.launchers.cluster.file_transfer.archive import MOST_BYTES
 from orchestrator.launchers.cluster.file_transfer.running_worktree import RunningWorktree
 from orchestrator.launchers.cluster.file_transfer.server_files import ServerFiles
 from orchestrator.launchers.exit_record import exit_record

@@ -4,9 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-from orchestrator.agents.ai_tools.reader_parts.rate_limit_reset import (
-    resets_at as in_words,
-)
+from orchestrator.agents.ai_tools.reader_parts.rate_limit_reset import resets_at as in_words
 from orchestrator.core.text import json_values
 from orchestrator.security.http_client.http_retry import seconds_until
 

@@ -12,7 +12,7 @@ from flask import Blueprint, Response
 from flask import request as flask_request
 from pydantic_core import to_json
 
-from orchestrator.api.access.request_checks import caller, check_request, service
+from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request
 from orchestrator.api.http_messages.problems import ProblemError
 from orchestrator.api.http_messages.request import checked_job_id, checked_worker_id

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from flask import Blueprint, Response, request
 
-from orchestrator.api.access.request_checks import caller, check_request, service
+from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.problems import invalid
 from orchestrator.api.routes.json_answers import tagged_answer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, current_app
 
-from orchestrator.api.access.request_checks import caller, check_request, service
+from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request
 from orchestrator.api.http_messages.log_response import text_file
 from orchestrator.api.http_messages.request import checked_job_id, checked_worker_id

@@ -9,9 +9,7 @@ from math import ceil
 from flask import Blueprint, Response, current_app, g, request
 
 from orchestrator.api.access.audit import CALLER
-from orchestrator.api.access.browser_sessions import BrowserSession
-from orchestrator.api.access.rate_limits import RateLimits
-from orchestrator.api.access.request_checks import (
+from orchestrator.api.access.authentication import (
     authenticate,
     browser_sessions,
     caller,
@@ -20,6 +18,8 @@ from orchestrator.api.access.request_checks import (
     given_key,
     service,
 )
+from orchestrator.api.access.browser_sessions import BrowserSession
+from orchestrator.api.access.rate_limits import RateLimits
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.http_messages.problems import ProblemError
 from orchestrator.api.routes.json_answers import json_answer

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from flask import Blueprint, Response
 
-from orchestrator.api.access.request_checks import caller, check_request, service
+from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request as reading
 from orchestrator.api.routes.json_answers import json_answer
 from orchestrator.api.serializers.answer_parts import moment, moment_or_none

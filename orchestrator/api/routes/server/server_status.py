@@ -10,7 +10,7 @@ from dataclasses import asdict
 from flask import Blueprint, Response, current_app
 
 from orchestrator import __version__
-from orchestrator.api.access.request_checks import caller, check_request, service
+from orchestrator.api.access.authentication import caller, check_request, service
 from orchestrator.api.http_messages import request
 from orchestrator.api.http_messages.metrics import Metrics
 from orchestrator.api.routes.json_answers import json_answer

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.composition import JobManager
 from orchestrator.config import load
 from orchestrator.core.errors import ContainmentUnavailable
-from orchestrator.engine.attempts.launch_preparation import PORTS_PER_WORKER
+from orchestrator.engine.runtime.port_ranges import PORTS_PER_WORKER
 from orchestrator.security.files import scratch_directory
 from tests.integration.conftest import MakeServer, MakeSite
 from tests.integration.site import shell, until

@@ -8,9 +8,7 @@ import pytest
 from orchestrator.core.errors import Refused
 from orchestrator.core.events import EventKind
 from orchestrator.core.gates.gate import GateResult, GateStatus
-from orchestrator.core.limits.job_admission import (
-    check_caps,
-)
+from orchestrator.core.limits.job_admission import check_caps
 from orchestrator.core.limits.usage_budgets import (
     breach,
     describe_exceeded,

@@ -1,4 +1,4 @@
-"""Checks of each request that needs a key: its caller, read-only keys, and rate limits.
+"""Authentication of each request that needs a key, and its checks: read-only keys, rate limits.
 
 The caller is known by API key or browser session. A request without a valid key or session is
 rejected with status 401. The use cases check which jobs a caller may see and change

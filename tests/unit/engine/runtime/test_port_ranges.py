@@ -2,7 +2,7 @@
 
 import socket
 
-from orchestrator.engine.attempts.launch_preparation import (
+from orchestrator.engine.runtime.port_ranges import (
     FIRST_PORT,
     LAST_PORT,
     PORTS_PER_WORKER,

@@ -30,7 +30,7 @@ from orchestrator.engine.merge.running_merge import RunningMerge
 from orchestrator.engine.worktrees.checkpoint_commits import LEFT
 
 
-class PartSelection:
+class MergeSelection:
     """Selects the changes that one merge of a job combines."""
 
     def __init__(self, merge: RunningMerge, resolvers: ResolverSelection) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from orchestrator.engine.runtime import outage_retries
-from orchestrator.engine.runtime.outage_retries import SpaceWaits
+from orchestrator.engine.runtime import disk_and_store_retries
+from orchestrator.engine.runtime.disk_and_store_retries import SpaceWaits
 
 WITHIN = 20.0
 
@@ -21,8 +21,8 @@ def waits() -> Iterator[SpaceWaits]:
 def test_pauses_double_until_it_is_done(
     waits: SpaceWaits, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(outage_retries, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(outage_retries, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(disk_and_store_retries, "FIRST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(disk_and_store_retries, "LONGEST_PAUSE_SECONDS", 0.05)
     pauses, over = [0.01], threading.Event()
 
     def work() -> None:
@@ -44,7 +44,7 @@ def test_pauses_double_until_it_is_done(
 def test_what_is_woken_is_done_at_once_and_after_the_end_nothing_is(
     waits: SpaceWaits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outage_retries, "FIRST_PAUSE_SECONDS", 3600.0)
+    monkeypatch.setattr(disk_and_store_retries, "FIRST_PAUSE_SECONDS", 3600.0)
     woken = threading.Event()
     waits.hold("a", woken.set, "no space")
     assert waits.reason == "no space"

@@ -1,4 +1,4 @@
-"""Retries work that failed because of an outage: a full disk, or an unavailable store."""
+"""Retries work that failed because the disk was full, or because the store was unavailable."""
 
 import logging
 import threading

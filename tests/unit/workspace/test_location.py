@@ -1,0 +1,56 @@
+"""Present and former locations of workspace and project."""
+
+from pathlib import Path
+
+from orchestrator.workspace import WorkspaceLocation
+
+
+def test_a_project_that_was_moved_is_known_by_its_former_paths(tmp_path: Path) -> None:
+    host = tmp_path / "host"
+    (host / "workspace").mkdir(parents=True)
+    first = WorkspaceLocation(host / "workspace", host)
+    assert first.is_new() and not first.former
+    first.keep()
+    assert not WorkspaceLocation(host / "workspace", host).is_new()
+
+    moved = host.rename(tmp_path / "moved")
+    second = WorkspaceLocation(moved / "workspace", moved)
+    assert second.is_new() and second.former == (str(host),)
+    second.keep()
+
+    third = WorkspaceLocation(moved / "workspace", moved)
+    assert not third.is_new() and third.former == (str(host),)
+
+
+def test_another_project_is_no_former_one_while_it_is_there(tmp_path: Path) -> None:
+    for name in ("workspace", "one", "two"):
+        (tmp_path / name).mkdir()
+    one = WorkspaceLocation(tmp_path / "workspace", tmp_path / "one")
+    assert one.is_new()
+    one.keep()
+
+    two = WorkspaceLocation(tmp_path / "workspace", tmp_path / "two")
+
+    assert two.is_new() and not two.former
+
+
+def test_what_is_moved_or_replaced_is_noticed(tmp_path: Path) -> None:
+    project = tmp_path / "a project"
+    project.mkdir()
+    location = WorkspaceLocation(tmp_path, project)
+    location.note()
+    assert location.moved() == ""
+
+    moved = project.rename(tmp_path / "moved")
+    assert location.moved().startswith(f"{project} was moved")
+    project.mkdir()
+    assert location.moved(), "another one in its place"
+    project.rmdir()
+    moved.rename(project)
+    assert location.moved() == ""
+
+
+def test_a_record_that_cannot_be_read_is_none(tmp_path: Path) -> None:
+    for content in (b"", b"no json", b"[1]"):
+        (tmp_path / ".place").write_bytes(content)
+        assert WorkspaceLocation(tmp_path, tmp_path).is_new()
