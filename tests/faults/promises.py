@@ -10,7 +10,7 @@ _CHILDREN = "unit/core/scheduler/transitions/ends/test_attempt_end.py"
 #: The tests, by the first words of a promise: the bold text of the README.
 PROMISES: dict[str, tuple[str, ...]] = {
     "An accepted job is durable.": (
-        "faults/test_recovery.py::test_what_was_accepted_starts_after_a_restart",
+        "faults/test_recovery.py::test_an_accepted_job_starts_after_a_restart",
         "integration/store/database/test_sqlite.py"
         "::test_kill_9_loses_nothing_that_was_acknowledged",
     ),

@@ -21,9 +21,7 @@ ROWS = (
         promise=(
             "each submission is accepted, or rejected with a time to wait; no accepted job is lost"
         ),
-        tests=(
-            "faults/test_keys_and_floods.py::test_of_a_thousand_submissions_at_once_none_is_lost",
-        ),
+        tests=("faults/test_keys_and_floods.py::test_a_thousand_submissions_at_once_lose_no_job",),
     ),
     Row(
         number=38,
@@ -53,7 +51,7 @@ ROWS = (
                 "test_a_file_that_is_exchanged_all_the_time_is_never_read_through_a_link"
             ),
             "unit/security/test_safety.py::test_no_spelling_of_a_path_reads_outside",
-            "unit/git/command/test_fifo_guard.py::test_nobody_waits_at_a_pipe_and_the_work_is_kept",
+            "unit/git/command/test_fifo_guard.py::test_a_planted_pipe_blocks_no_commit_and_loses_no_work",
             (
                 "integration/security/files/test_files_of_workers.py::"
                 "test_a_directory_in_the_place_of_the_final_report_is_kept_beside_it"
@@ -76,7 +74,7 @@ ROWS = (
                 "test_plain_text_has_no_controls_and_can_be_written"
             ),
             "unit/reports/test_reports_templates.py::test_text_of_a_worker_is_never_a_template",
-            "fuzz/test_text.py::test_what_stands_in_a_prompt_is_never_a_template",
+            "fuzz/test_text.py::test_text_in_a_prompt_is_never_a_template",
         ),
     ),
     Row(
@@ -130,10 +128,7 @@ ROWS = (
         injection="SIGSTOP of the worker, children, and shim",
         promise="the worker ends at its timeout, with all its processes",
         tests=(
-            (
-                "faults/test_odd_workers.py::"
-                "test_a_worker_that_stands_still_ends_when_its_time_is_over"
-            ),
+            ("faults/test_odd_workers.py::test_a_stopped_worker_ends_at_its_timeout"),
             "integration/launchers/local/test_launcher_stops.py::test_a_stopped_process_is_ended_too",
             "integration/launchers/local/test_launcher_stops.py::test_a_stopped_shim_is_resumed",
         ),
@@ -147,7 +142,7 @@ ROWS = (
         ),
         tests=(
             "unit/git/merge/test_merge_tree.py::test_merging",
-            "unit/git/landing/test_land.py::test_where_it_cannot_land_nothing_changes",
+            "unit/git/landing/test_land.py::test_a_landing_that_fails_changes_nothing",
             "unit/git/worktrees/test_worktrees.py::test_a_lock_of_a_killed_git_does_not_stop_the_commit",
             "integration/engine/worktrees/test_git.py::test_everything_of_the_users_stays_byte_for_byte",
             "integration/engine/worktrees/test_git.py::test_a_crash_costs_no_change_and_leaves_no_worktree",
@@ -172,7 +167,7 @@ ROWS = (
         promise="the first stops the server orderly, the second stops it at once; both are safe",
         tests=(
             "faults/test_lifecycle.py::test_a_second_signal_ends_a_server_at_once",
-            "faults/test_lifecycle.py::test_workers_that_are_left_go_on_and_are_adopted",
+            "faults/test_lifecycle.py::test_running_workers_of_an_ended_server_continue_and_are_adopted",
             (
                 "integration/engine/supervisor/test_crashes.py::"
                 "test_a_stopped_server_stops_its_workers_and_runs_them_again"
@@ -185,8 +180,8 @@ ROWS = (
         injection="database and shims of the previous release",
         promise="the new server adopts the workers",
         tests=(
-            "faults/test_upgrade.py::test_the_next_release_takes_over_what_runs",
-            "faults/test_upgrade.py::test_what_had_ended_is_there_as_it_was",
+            "faults/test_upgrade.py::test_the_next_release_adopts_running_workers",
+            "faults/test_upgrade.py::test_ended_jobs_are_unchanged_after_an_upgrade",
             "faults/test_upgrade.py::test_a_running_attempt_without_its_shim_is_run_again",
         ),
     ),
@@ -245,7 +240,7 @@ ROWS = (
         fault="a power cut",
         injection="all processes are killed; the kernel's boot id changes",
         promise="interrupted workers run again; this does not count as a retry",
-        tests=("faults/test_recovery.py::test_what_ended_with_the_machine_costs_no_retry",),
+        tests=("faults/test_recovery.py::test_a_worker_that_ended_with_the_machine_uses_no_retry",),
     ),
     Row(
         number=55,

@@ -76,7 +76,7 @@ ROWS = (
             ),
             (
                 "faults/test_late_results.py::"
-                "test_later_than_the_next_start_it_is_kept_as_salvage_and_named"
+                "test_a_result_later_than_the_next_start_is_saved_as_salvage"
             ),
             (
                 "integration/launchers/containment/test_containment_kills.py::"
@@ -97,7 +97,7 @@ ROWS = (
         fault="server killed after it accepted a job, before the worker starts",
         injection="failpoints at the commit and at the launch",
         promise="the worker starts once, after the restart",
-        tests=("faults/test_recovery.py::test_what_was_accepted_starts_after_a_restart",),
+        tests=("faults/test_recovery.py::test_an_accepted_job_starts_after_a_restart",),
     ),
     Row(
         number=6,
@@ -118,7 +118,7 @@ ROWS = (
         injection="failpoints around the commit; rejected changes",
         promise="the whole submission is stored, or nothing",
         tests=(
-            "faults/test_recovery.py::test_what_was_accepted_starts_after_a_restart",
+            "faults/test_recovery.py::test_an_accepted_job_starts_after_a_restart",
             "contract/test_store.py::test_an_event_that_is_there_already_undoes_the_whole_change",
             "contract/test_store.py::test_changing_what_does_not_exist_undoes_the_whole_change",
         ),
@@ -202,7 +202,7 @@ ROWS = (
             "the server's memory stays bounded"
         ),
         tests=(
-            "faults/test_odd_workers.py::test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown",
+            "faults/test_odd_workers.py::test_a_binary_line_of_100_mb_is_stored_and_shown",
             (
                 "integration/launchers/local/test_launcher_runs.py::"
                 "test_a_log_has_no_control_sequences_but_colors_and_a_raw_file_has_them"
@@ -260,7 +260,7 @@ ROWS = (
         fault="zombies that no process reaps",
         injection="a parent that does not wait",
         promise="a zombie counts as dead",
-        tests=("faults/test_clock_and_pids.py::test_a_zombie_that_nobody_reaps_is_dead",),
+        tests=("faults/test_clock_and_pids.py::test_a_zombie_that_no_process_reaps_is_dead",),
     ),
     Row(
         number=61,
@@ -313,9 +313,9 @@ ROWS = (
             "unit/agents/driver_process/test_logins.py::test_each_renewal_is_brought_back",
             (
                 "unit/agents/driver_process/test_logins.py::"
-                "test_what_a_killed_attempt_renewed_is_brought_back_by_the_next"
+                "test_the_next_attempt_copies_a_login_that_a_killed_attempt_renewed"
             ),
-            "unit/agents/driver_process/test_logins.py::test_a_login_that_was_changed_meanwhile_stays",
+            "unit/agents/driver_process/test_logins.py::test_a_login_that_the_user_changed_during_the_attempt_stays",
         ),
     ),
 )

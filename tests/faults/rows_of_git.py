@@ -130,7 +130,7 @@ ROWS = (
         injection="a filter without its program",
         promise="workers start with pointer files; the report names this",
         tests=(
-            "unit/git/environments/test_lfs.py::test_a_filter_without_its_program_stops_nobody",
+            "unit/git/environments/test_lfs.py::test_a_required_filter_without_its_program_stops_no_worker",
         ),
     ),
 )

@@ -152,7 +152,7 @@ def test_a_process_with_the_pid_of_a_dead_one_is_never_signalled() -> None:
     assert (done.stdout, done.returncode) == ("spared\n", 0), done.stderr
 
 
-def test_a_zombie_that_nobody_reaps_is_dead() -> None:
+def test_a_zombie_that_no_process_reaps_is_dead() -> None:
     """The program above the tests does not always reap the processes that it adopts."""
     pid = os.posix_spawn("/bin/sleep", ["sleep", "60"], {})
     try:

@@ -112,7 +112,7 @@ def test_a_late_failure_that_may_be_tried_again_changes_nothing_else(site: Fault
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["server-stays", "server-is-killed"])
-def test_later_than_the_next_start_it_is_kept_as_salvage_and_named(
+def test_a_result_later_than_the_next_start_is_saved_as_salvage(
     site: FaultSite, crash: bool
 ) -> None:
     job = site.submit_once([held(site)])

@@ -49,7 +49,7 @@ def held(effects: Path, release: Path) -> str:
     )
 
 
-def test_workers_that_are_left_go_on_and_are_adopted(
+def test_running_workers_of_an_ended_server_continue_and_are_adopted(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
     server = make_server(seen=True, on_shutdown="leave", max_workers=1)

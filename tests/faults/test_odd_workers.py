@@ -31,7 +31,7 @@ def peak_bytes(site: FaultSite) -> int:
     return int(status.split("VmHWM:")[1].split()[0]) * 1024
 
 
-def test_one_line_of_100_mb_that_is_no_text_is_kept_and_shown(site: FaultSite) -> None:
+def test_a_binary_line_of_100_mb_is_stored_and_shown(site: FaultSite) -> None:
     before = peak_bytes(site)
     odd = r"printf 'a\000b\377\376c\033[31m\033]52;c;aGk=\007\033[2J\n'"
     job = site.submit("x", [shell(f"head -c {100 * MIB} /dev/zero | tr '\\0' x; {odd}; echo end")])
@@ -73,7 +73,7 @@ def test_a_program_that_asks_ends_at_once_and_its_words_are_the_reason(site: Fau
     assert max(seconds) < 30
 
 
-def test_a_worker_that_stands_still_ends_when_its_time_is_over(site: FaultSite) -> None:
+def test_a_stopped_worker_ends_at_its_timeout(site: FaultSite) -> None:
     stopped = shell("sleep 600 & kill -STOP $!; kill -STOP $$", timeout=2)
 
     ended = site.run("x", [stopped, shell("echo fine")])

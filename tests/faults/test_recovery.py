@@ -53,7 +53,7 @@ def commit_of_first_job(make: MakeFaultSite) -> str:
 
 
 @pytest.mark.parametrize("place", ["", "launch: prepared"], ids=["commit", "launch"])
-def test_what_was_accepted_starts_after_a_restart(make: MakeFaultSite, place: str) -> None:
+def test_an_accepted_job_starts_after_a_restart(make: MakeFaultSite, place: str) -> None:
     site = make(place or commit_of_first_job(make))
     site.ensure()
     # One more commit than while the first server started; the crash follows the answer.
@@ -181,7 +181,9 @@ def test_a_stream_continues_after_a_kill_without_a_gap_or_a_repeat(
     assert {event["seq"]: event["kind"] for event in stored} == site.kinds
 
 
-def test_what_ended_with_the_machine_costs_no_retry(make: MakeFaultSite, tmp_path: Path) -> None:
+def test_a_worker_that_ended_with_the_machine_uses_no_retry(
+    make: MakeFaultSite, tmp_path: Path
+) -> None:
     site = make(workers={"max_retries": 0})
     began, gate = tmp_path / "began", tmp_path / "gate"
     wait = f"echo x >> {began}; until [ -e {gate} ]; do sleep 0.05; done; echo done"

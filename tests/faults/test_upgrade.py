@@ -30,7 +30,9 @@ def site(zygote: Zygote, tmp_path: Path) -> Iterator[FaultSite]:
 
 
 @pytest.mark.parametrize("form", ["known", "unknown"])
-def test_the_next_release_takes_over_what_runs(site: FaultSite, tmp_path: Path, form: str) -> None:
+def test_the_next_release_adopts_running_workers(
+    site: FaultSite, tmp_path: Path, form: str
+) -> None:
     record = site.directory(RUNS) / "attempts" / "worker_2.1.exit.json"
     gate = tmp_path / "gate"
     command = [sys.executable, FIXTURES / "old_shim.py", record, f"{RUNS}/worker_2/1", gate, form]
@@ -51,7 +53,7 @@ def test_the_next_release_takes_over_what_runs(site: FaultSite, tmp_path: Path, 
     assert numbers == list(range(1, len(numbers) + 1))
 
 
-def test_what_had_ended_is_there_as_it_was(site: FaultSite) -> None:
+def test_ended_jobs_are_unchanged_after_an_upgrade(site: FaultSite) -> None:
     site.start()
 
     answer = site.status(ENDED)

@@ -69,7 +69,7 @@ def test_a_deep_plan_is_refused(opening: str, depth: int) -> None:
 
 
 @given(MARKUP, MARKUP, MARKUP)
-def test_what_stands_in_a_prompt_is_never_a_template(task: str, request: str, output: str) -> None:
+def test_text_in_a_prompt_is_never_a_template(task: str, request: str, output: str) -> None:
     assignment = Assignment(
         job=a_job(request=request),
         worker=a_worker(),

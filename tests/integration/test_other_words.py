@@ -24,7 +24,7 @@ SCHEDULER = [
     "tests/unit/core/scheduler/test_stopping.py",
     "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py::test_a_parent_may_take_a_child_job_back",
     "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py"
-    "::test_a_child_job_cancelled_by_somebody_else_is_a_failed_one",
+    "::test_a_child_job_that_another_caller_cancelled_counts_as_failed",
     "tests/unit/core/scheduler/test_restore.py"
     "::test_an_attempt_that_never_began_is_followed_by_another_at_once",
     "tests/unit/core/scheduler/test_restore.py::test_the_wall_time_continues_after_a_restore",

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import EVERYDAY, HERE, may_have_everyday_tests
 
 
-def test_what_the_list_of_everyday_tests_names_exists() -> None:
+def test_every_entry_in_the_list_of_everyday_tests_exists() -> None:
     assert [each for each in EVERYDAY if not each.exists()] == []
 
 
@@ -22,7 +22,7 @@ def test_a_module_is_left_out_where_the_list_does_not_name_it() -> None:
 
 
 @pytest.mark.slow
-def test_everyday_tests_are_collected_without_the_modules_beside_them() -> None:
+def test_everyday_tests_are_collected_without_other_modules() -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", "not slow"]
     folder = HERE / "integration"
 

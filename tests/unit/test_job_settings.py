@@ -113,7 +113,7 @@ def test_a_value_has_the_type_of_its_kind(setting: Setting) -> None:
 
 
 @each_setting
-def test_what_the_table_names_exists(setting: Setting) -> None:
+def test_every_name_in_the_table_exists(setting: Setting) -> None:
     if setting.server:
         section, key = setting.server.split(".")
         assert hasattr(getattr(Settings(), section), key)

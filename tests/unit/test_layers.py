@@ -533,7 +533,7 @@ def test_processes_are_read_in_one_module() -> None:
     )
 
 
-def test_of_the_agents_only_the_driver_handles_signals() -> None:
+def test_only_the_driver_of_agents_handles_signals() -> None:
     found = wrong(
         lambda each: (
             each.foreign == "signal"
@@ -642,7 +642,7 @@ def called(node: ast.Call) -> str:
         "agents.driver_process.main",
     ],
 )
-def test_what_must_start_fast_imports_only_the_standard_library_and_its_siblings(
+def test_modules_that_must_start_fast_import_only_the_standard_library_and_siblings(
     start: str,
 ) -> None:
     name = f"{TOP}.{start}"

@@ -21,7 +21,7 @@ def test_a_missing_program_fails_the_test_on_the_build_server(
 
 
 @pytest.mark.parametrize("program", BY_HAND)
-def test_what_the_scripts_cannot_install_is_never_required(
+def test_a_program_that_the_scripts_cannot_install_is_never_required(
     program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CI", "true")

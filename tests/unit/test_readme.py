@@ -35,19 +35,19 @@ def test_the_page_of_the_api_names_every_call_and_no_other() -> None:
     assert calls_in(section("Calls", page)) == offered_calls()
 
 
-def test_it_names_calls_that_exist() -> None:
+def test_the_readme_names_calls_that_exist() -> None:
     named = calls_in(section("API"))
 
     assert named and named <= offered_calls()
 
 
-def test_it_names_every_command() -> None:
+def test_the_readme_names_every_command() -> None:
     table = section("Command line")
 
     assert set(COMMANDS) == set(re.findall(r"`([a-z]+)`(?=[,| ])", table)) & set(COMMANDS)
 
 
-def test_it_names_every_exit_code() -> None:
+def test_the_readme_names_every_exit_code() -> None:
     codes = re.search(r"Exit codes: (.*?)\.\n", section("Command line"), re.DOTALL)
 
     assert codes is not None
@@ -60,7 +60,7 @@ def test_the_promises_are_numbered_one_to_ten() -> None:
     ]
 
 
-def test_it_counts_the_faults_that_were_tried() -> None:
+def test_the_readme_counts_the_injected_faults() -> None:
     table = (FOLDER / "docs" / "internals" / "reliability.md").read_text("utf-8")
     tried = re.findall(r"^\| (\d+) \|", table, re.MULTILINE)
 

@@ -40,7 +40,7 @@ LIMITED = TaskSpec(id="a", prompt="Write", max_steps=10, max_tokens=1000, max_co
         ("read-only", "full", True),
     ],
 )
-def test_who_may_only_look_has_nobody_else_change_things(
+def test_a_read_only_agent_cannot_start_child_jobs_that_may_write(
     all_agents: str, this_one: str, recursive: bool
 ) -> None:
     agent = replace(AGENT, common=CommonSettings(home="/home", policy=all_agents), policy=this_one)
@@ -72,7 +72,7 @@ def test_a_second_attempt_has_what_the_first_one_left() -> None:
     assert left.max_cost_usd is not None and abs(left.max_cost_usd - 0.05) < 1e-9
 
 
-def test_where_nothing_is_left_the_first_step_ends_it() -> None:
+def test_without_remaining_quota_the_first_step_reaches_the_caps() -> None:
     used = Usage(steps=40, input_tokens=3000, output_tokens=100, cost_usd=1.5)
     left = limits(LIMITED, used)
     assert (left.max_steps, left.max_tokens) == (1, 1)

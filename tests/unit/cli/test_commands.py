@@ -633,7 +633,7 @@ def test_the_commands_of_a_group_are_those_of_the_top_level(
 
 
 @pytest.mark.parametrize("group", [(), ("help",), ("job",), ("worker",), ("config",), ("keys",)])
-def test_what_commands_do_is_listed_in_whole_sentences(
+def test_help_describes_commands_in_whole_sentences(
     orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch, group: list[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")

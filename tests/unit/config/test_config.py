@@ -781,7 +781,7 @@ def test_a_start_writes_no_key_where_something_else_is_wrong(
     assert (tmp_path / "config.yaml").read_text() == text
 
 
-def test_a_key_of_ones_own_is_kept_even_if_it_is_short(tmp_path: Path) -> None:
+def test_a_key_of_the_user_stays_even_if_it_is_short(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("api: {api_key: mine}\n")
     assert not ensure_key(tmp_path)
     assert (tmp_path / "config.yaml").read_text() == "api: {api_key: mine}\n"

@@ -48,7 +48,7 @@ def test_needs_that_changed_while_a_reader_was_away_are_replayed(store: SqlStore
     end()
 
 
-def test_a_reader_is_reset_if_nobody_listened_meanwhile(store: SqlStore) -> None:
+def test_a_reader_is_reset_if_it_missed_items(store: SqlStore) -> None:
     feed, job = Feed(store), a_job()
     publish(feed, store, StateChange(new_jobs=[job], events=[an_event(job, 1)]))
     seen = feed.last

@@ -47,7 +47,7 @@ def test_a_secret_is_known_by_its_kind(kind: str) -> None:
         "task-sk-proj-name",
     ],
 )
-def test_what_only_looks_like_a_secret_is_left(line: str) -> None:
+def test_text_that_only_looks_like_a_secret_is_no_finding(line: str) -> None:
     assert found_in(line.encode()) is None
 
 
@@ -94,7 +94,7 @@ def test_only_added_lines_count_and_the_value_is_not_shown() -> None:
     assert KEY not in str(reading)
 
 
-def test_it_is_the_same_wherever_the_text_is_cut_into_pieces() -> None:
+def test_findings_do_not_depend_on_how_the_text_is_cut_into_pieces() -> None:
     whole = texts_of(DIFF)
     assert whole == texts_of(*(DIFF[at : at + 1] for at in range(len(DIFF))))
     assert whole == texts_of(*(DIFF[at : at + 7] for at in range(0, len(DIFF), 7)))
@@ -106,7 +106,7 @@ def test_text_of_two_bytes_a_character_is_read(encoding: str) -> None:
     assert texts_of(lines(*content.split(b"\n"))) == [IN_A.replace(":1:", ":2:")]
 
 
-def test_what_lies_between_bytes_of_a_program_is_found() -> None:
+def test_a_secret_between_bytes_of_a_program_is_found() -> None:
     assert texts_of(lines(b"\x7fELF\0\0\1" + KEY.encode() + b"\0\0\xff")) == [IN_A]
     reader = SECRETS["private key"].encode()
     assert texts_of(lines(b"\0" + reader + b"\0-----END")) == []
@@ -133,7 +133,7 @@ def test_text_that_was_not_scanned_is_noted() -> None:
     )
 
 
-def test_what_the_base_has_does_not_count() -> None:
+def test_secrets_of_the_base_do_not_count() -> None:
     other = SECRETS["Stripe key"]
     text = lines(KEY.encode(), other.encode())
     found = Secrets().scan([text], lambda texts: {KEY.encode()} & set(texts))
@@ -142,7 +142,7 @@ def test_what_the_base_has_does_not_count() -> None:
     ]
 
 
-def test_what_is_long_hostile_or_no_diff_takes_no_time() -> None:
+def test_long_or_hostile_text_is_scanned_fast() -> None:
     drawn = random.Random(3)
     noise = "".join(drawn.choices(string.ascii_letters + string.digits + "=:'\"@/", k=200_000))
     long = [noise, "://" * 50_000, "token" * 40_000, "eyJ" + "a" * 100_000, "key='" + "a" * 99_999]

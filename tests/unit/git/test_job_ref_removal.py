@@ -66,7 +66,7 @@ def test_files_that_git_cannot_add_do_not_prevent_that_other_files_are_kept(
     assert project.git("diff", "--name-only", "main", KEPT) == ".gitattributes\nlater.txt"
 
 
-def test_what_a_crash_left_uncommitted_is_kept(
+def test_uncommitted_work_after_a_crash_is_saved(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     work(repository, opened)
@@ -94,7 +94,7 @@ def test_a_branch_that_became_a_name_of_the_users_leaves_theirs(
     assert project.git("rev-parse", "main") == main
 
 
-def test_what_changed_nothing_is_not_kept(
+def test_a_worker_that_changed_nothing_is_not_saved(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     assert forget(project, repository) == []
@@ -102,7 +102,7 @@ def test_what_changed_nothing_is_not_kept(
 
 
 @pytest.mark.parametrize("how", ["merge", "squash", "cherry-pick"])
-def test_what_a_result_has_in_whatever_way_is_not_kept(
+def test_work_that_a_result_contains_in_any_form_is_not_saved(
     project: Project, repository: GitRepository, opened: Path, how: str
 ) -> None:
     tip = work(repository, opened)
@@ -123,7 +123,7 @@ def test_what_a_result_has_in_whatever_way_is_not_kept(
     assert forget(project, repository) == [RESULT]
 
 
-def test_what_conflicts_with_the_result_is_kept(
+def test_work_that_conflicts_with_the_result_is_saved(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     (opened / "a.txt").write_text("mine\n")
@@ -135,7 +135,7 @@ def test_what_conflicts_with_the_result_is_kept(
     assert forget(project, repository) == [KEPT, RESULT]
 
 
-def test_what_the_user_has_taken_is_not_kept(
+def test_work_that_the_user_has_tagged_is_not_saved(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     tip = work(repository, opened)

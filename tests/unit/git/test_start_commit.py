@@ -43,7 +43,7 @@ def _removed_from_the_index_only(project: Project) -> None:
         _removed_from_the_index_only,
     ],
 )
-def test_it_is_what_git_would_add(
+def test_the_start_commit_has_the_files_that_git_would_add(
     project: Project, repository: GitRepository, change: Callable[[Project], None]
 ) -> None:
     change(project)

@@ -64,7 +64,7 @@ def gitlink(project: Project, revision: str, path: str) -> str:
     return project.git("rev-parse", f"{revision}:{path}")
 
 
-def test_what_the_user_has_is_there_at_every_level(worktree: Path) -> None:
+def test_submodules_of_the_user_are_filled_at_every_level(worktree: Path) -> None:
     assert (worktree / "lib/sub/m.txt").read_text() == "m\n"
     assert (worktree / "lib/sub/in side/deep.txt").read_text() == "deep\n"
     assert Project(worktree).git("status", "--porcelain") == ""
@@ -126,7 +126,7 @@ def test_a_snapshot_has_what_is_uncommitted_and_the_worker_notices_nothing(
     assert deep.read_text() == "wip\n"
 
 
-def test_what_a_crash_left_uncommitted_inside_is_kept_when_its_job_is_removed(
+def test_uncommitted_work_in_a_submodule_is_saved_when_its_job_is_removed(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     (worktree / "lib/sub/wip.txt").write_text("wip\n")
@@ -140,7 +140,7 @@ def test_what_a_crash_left_uncommitted_inside_is_kept_when_its_job_is_removed(
 
 
 @pytest.mark.parametrize("damage", ["link", "repository", "entry"])
-def test_what_a_worker_does_to_its_repository_loses_nothing(
+def test_damage_to_the_repository_of_a_submodule_loses_no_work(
     project: Project, repository: GitRepository, worktree: Path, damage: str
 ) -> None:
     sub = worktree / "lib/sub"
@@ -157,7 +157,7 @@ def test_what_a_worker_does_to_its_repository_loses_nothing(
     assert kept.show(gitlink(project, tip, "lib/sub"), "new.txt") == "new"
 
 
-def test_what_a_worker_has_put_into_an_empty_one_stays(
+def test_files_of_a_worker_in_an_empty_submodule_stay(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
     users, away = project.path / "lib" / "sub", project.path.parent / "away"
@@ -174,7 +174,7 @@ def test_what_a_worker_has_put_into_an_empty_one_stays(
     assert not own.with_name("m.txt").exists()
 
 
-def test_what_the_users_repository_lacks_leaves_it_empty(
+def test_a_submodule_with_missing_objects_stays_empty(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
     sub = Project(project.path / "lib/sub")
@@ -209,7 +209,7 @@ def test_a_change_of_the_user_s_own_submodule_is_reported(
     assert [name for name in after if after[name] != before.get(name)] == ["submodule lib/sub"]
 
 
-def test_what_the_user_does_not_have_is_empty_and_named(
+def test_a_submodule_that_the_user_lacks_is_empty_and_named(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
     project.git("submodule", "--quiet", "deinit", "--all", "--force")

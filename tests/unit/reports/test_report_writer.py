@@ -74,7 +74,7 @@ def test_a_child_job_needs_no_more_of_the_tree_than_its_line(tmp_path: Path) -> 
     assert report.read_text() == of_whole
 
 
-def test_child_jobs_of_one_instant_stand_in_the_order_in_which_they_were_started(
+def test_child_jobs_of_one_instant_are_listed_in_the_order_of_their_start(
     tmp_path: Path,
 ) -> None:
     planted = Planted()
@@ -182,7 +182,7 @@ def test_failures_come_before_results(tmp_path: Path) -> None:
     assert report.index("## Failures") < report.index("## Results")
 
 
-def test_a_notice_stands_at_the_top(tmp_path: Path) -> None:
+def test_a_notice_is_at_the_top(tmp_path: Path) -> None:
     tree = trees.single_success()
     Reports().render(tree, ROOT, tmp_path, notice="Nothing was built: <b>")
     lines = (tmp_path / "FINAL_RESULT.md").read_text().splitlines()
@@ -252,7 +252,7 @@ def test_a_job_that_could_not_be_planned_has_reports(tmp_path: Path) -> None:
     assert (tmp_path / "FINAL_RESULT.md").read_text().startswith("# Failed: no task")
 
 
-def test_what_all_outputs_end_with_stands_in_a_report_once(tmp_path: Path) -> None:
+def test_a_long_ending_that_outputs_share_appears_once_in_a_report(tmp_path: Path) -> None:
     rule = "How lines are counted\n\n" + "Every line counts once. " * 20
     short = "Tests\n\nAll pass."
     planted = Planted()

@@ -94,7 +94,7 @@ def test_a_sum_counts_its_unknown_parts() -> None:
     assert figures.steps == Total(value=None, known=0, unknown=3)
 
 
-def test_what_a_planner_used_counts_and_nothing_else_of_it() -> None:
+def test_only_the_usage_of_a_planner_counts() -> None:
     planted = Planted()
     job = planted.job("x")
     planted.worker(job, "worker_1", TaskSpec(id="a"), (2, 4), usage=Usage(input_tokens=10))

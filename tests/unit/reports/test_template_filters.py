@@ -80,7 +80,7 @@ def test_a_workers_markdown_holds_nothing_active(text: str) -> None:
 @example(HOSTILE)
 @example("```\nnever closed")
 @example("<!--")
-def test_what_follows_a_workers_markdown_is_not_touched_by_it(text: str) -> None:
+def test_a_worker_s_markdown_does_not_change_the_text_after_it(text: str) -> None:
     parsed = RENDERER.parse(document(text) + "\n\n# What comes next\n\nText.\n")
     assert [token.type for token in parsed[-6:]] == [
         *("heading_open", "inline", "heading_close"),

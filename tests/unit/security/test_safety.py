@@ -48,7 +48,7 @@ def test_no_proxy_is_used_for_this_machine(server: dict[str, str], upper: str, l
     assert allowed_environment(server) == {"NO_PROXY": upper, "no_proxy": lower}
 
 
-def test_what_a_task_sets_keeps_no_proxy_for_this_machine() -> None:
+def test_no_proxy_variables_of_a_task_always_include_this_machine() -> None:
     base = allowed_environment({"NO_PROXY": "a"})
     assert no_proxy_variables({**base, "no_proxy": "b", "NO_PROXY": ""}) == {
         "no_proxy": "b,localhost,127.0.0.1,::1",
@@ -85,7 +85,7 @@ def test_a_plain_file_is_read_up_to_the_limit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["missing", "link", "hard link", "fifo", "directory"])
-def test_what_is_no_plain_file_is_not_read(tmp_path: Path, kind: str) -> None:
+def test_only_regular_files_are_read(tmp_path: Path, kind: str) -> None:
     secret, path = tmp_path / "secret", tmp_path / "output.md"
     secret.write_text("secret")
     {
@@ -102,7 +102,7 @@ def test_what_is_no_plain_file_is_not_read(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("kind", ["link", "fifo", "directory"])
-def test_what_is_no_plain_file_is_not_written_to_as_a_log(tmp_path: Path, kind: str) -> None:
+def test_only_regular_files_are_opened_as_logs(tmp_path: Path, kind: str) -> None:
     other, path = tmp_path / "other", tmp_path / "worker.log"
     other.write_text("mine")
     {
@@ -117,7 +117,7 @@ def test_what_is_no_plain_file_is_not_written_to_as_a_log(tmp_path: Path, kind: 
 
 
 @pytest.mark.parametrize("step", ["job_x", "depth_0", "worker_1"])
-def test_a_directory_that_became_a_link_is_not_gone_through(tmp_path: Path, step: str) -> None:
+def test_a_directory_that_became_a_link_is_not_followed(tmp_path: Path, step: str) -> None:
     elsewhere, workspace = tmp_path / "elsewhere", tmp_path / "workspace"
     path = workspace / "job_x" / "depth_0" / "worker_1" / "output.md"
     path.parent.mkdir(parents=True)

@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 from orchestrator.store.caches import JobCache
 
 
-def test_what_is_kept_is_not_read_again() -> None:
+def test_a_cached_value_is_not_read_again() -> None:
     recent: JobCache[int] = JobCache(2)
 
     assert recent.get("a", lambda: 1) == 1
     assert recent.get("a", lambda: 2) == 1
 
 
-def test_what_has_changed_is_read_again() -> None:
+def test_a_changed_value_is_read_again() -> None:
     recent: JobCache[int] = JobCache(2)
     recent.get("a", lambda: 1)
 

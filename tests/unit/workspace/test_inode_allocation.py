@@ -27,7 +27,7 @@ def test_a_directory_is_marked_once_and_for_all(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["/proc/self", "/dev/shm", "/nowhere"])
-def test_elsewhere_nothing_happens(place: str) -> None:
+def test_other_file_systems_are_left_unchanged(place: str) -> None:
     spread(Path(place))
 
 

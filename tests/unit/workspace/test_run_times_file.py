@@ -10,7 +10,7 @@ from orchestrator.workspace.run_times_file import MOST_BYTES, NAME, add, read, r
 from tests.contract.store_values import a_job, an_event
 
 
-def test_what_was_added_is_read_in_order(tmp_path: Path) -> None:
+def test_added_run_times_are_read_in_order(tmp_path: Path) -> None:
     assert read(tmp_path) == []
     add(tmp_path, [("a" * 16, 1.5)])
     add(tmp_path, [("b" * 16, 0.0), ("a" * 16, 2.25)])

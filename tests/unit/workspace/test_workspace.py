@@ -42,7 +42,7 @@ def event(**data: Any) -> Event:
         (["a\nb"], '["a\\nb"]'),
     ],
 )
-def test_what_others_wrote_is_quoted_in_the_log(value: object, shown: str) -> None:
+def test_text_from_others_is_quoted_in_the_log(value: object, shown: str) -> None:
     line = line_of(event(said=value))
 
     assert line == f"1970-01-01T00:00:00.000Z job_ended job=abc said={shown}\n"
@@ -96,7 +96,7 @@ def test_events_are_appended_to_the_log_of_their_root(tmp_path: Path, history: H
     assert lines_of(tmp_path) == [1, 2, 3]
 
 
-def test_what_a_crash_kept_out_of_the_log_comes_before_what_follows(
+def test_events_that_a_crash_kept_out_of_the_log_precede_later_ones(
     tmp_path: Path, history: History
 ) -> None:
     JobLog(WorkspaceLayout(tmp_path), history)(history.add(SUBMITTED))
@@ -109,7 +109,9 @@ def test_what_a_crash_kept_out_of_the_log_comes_before_what_follows(
     assert lines_of(tmp_path) == [1, 2, 3, 4, 5]
 
 
-def test_the_log_of_a_job_that_ended_in_a_crash_is_mended(tmp_path: Path, history: History) -> None:
+def test_the_log_of_a_job_that_ended_in_a_crash_is_completed(
+    tmp_path: Path, history: History
+) -> None:
     JobLog(WorkspaceLayout(tmp_path), history)(history.add(SUBMITTED))
     history.add(SUBMITTED, ENDED)
 
@@ -200,9 +202,7 @@ def written(tmp_path: Path) -> dict[str, Any]:
     return found
 
 
-def test_what_has_changed_is_written_before_the_files_stop(
-    files: StatusFiles, tmp_path: Path
-) -> None:
+def test_changes_are_written_before_the_files_stop(files: StatusFiles, tmp_path: Path) -> None:
     files.start()
     for status in (WorkerStatus.PENDING, WorkerStatus.RUNNING):
         files(StateChange(new_jobs=[JOB], new_workers=[replace(WORKER, status=status)]))
@@ -272,7 +272,7 @@ def test_a_job_that_runs_again_is_written_with_all_its_workers(
     assert written(tmp_path)["counts"] == {"success": 2}
 
 
-def test_a_stale_file_is_mended_whatever_its_workers_came_to(
+def test_a_stale_status_file_is_rewritten(
     files: StatusFiles, stored: Stored, tmp_path: Path
 ) -> None:
     worker = replace(WORKER, status=WorkerStatus.CANCELLED)

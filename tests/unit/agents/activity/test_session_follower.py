@@ -45,7 +45,7 @@ def test_a_large_file_is_read_in_several_looks(tmp_path: Path, monkeypatch: obje
     assert sum(counts) == lines and counts[1] > 0 and counts[2] == 0
 
 
-def test_it_does_not_look_all_the_time(tmp_path: Path) -> None:
+def test_a_follower_reads_a_session_file_at_intervals(tmp_path: Path) -> None:
     follower = Follower(SessionFile(tmp_path, "*"))
 
     assert follower.due(1.0)

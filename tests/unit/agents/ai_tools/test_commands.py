@@ -237,9 +237,7 @@ def test_our_mcp_server_speaks_for_the_worker(inputs: CallInputs, tool: str) -> 
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_where_no_child_job_can_be_started_there_is_no_mcp_server(
-    inputs: CallInputs, tool: str
-) -> None:
+def test_without_child_jobs_a_tool_gets_no_mcp_server(inputs: CallInputs, tool: str) -> None:
     call = called(tool, inputs, recursive=False)
 
     inputs_of_tool = " ".join([*call.argv, *call.files.values(), *filter(None, call.env.values())])
@@ -471,7 +469,7 @@ def test_servers_of_the_user_never_replace_that_of_the_worker(
 
 
 @pytest.mark.parametrize("tool", MCP)
-def test_who_may_only_look_has_no_server_of_the_user(inputs: CallInputs, tool: str) -> None:
+def test_a_read_only_tool_gets_no_mcp_server_of_the_user(inputs: CallInputs, tool: str) -> None:
     write_servers(inputs.user_home)
 
     call = called(tool, inputs, inherit=("mcp",), policy="read-only", recursive=False)
@@ -508,7 +506,7 @@ def test_a_credential_that_is_looked_for_is_passed_on(known: Any) -> None:
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda each: each.name)
-def test_what_an_agent_inherits_from_another_one_is_not_passed_on(known: Any) -> None:
+def test_variables_of_an_outer_agent_are_not_passed_on(known: Any) -> None:
     inherited = (
         *("CLAUDECODE", "CLAUDE_CODE_SESSION_ID", "CLAUDE_CODE_MESSAGING_TOKEN"),
         *("CLAUDE_CODE_ENTRYPOINT", "CODEX_SANDBOX", "CODEX_THREAD_ID", "GEMINI_CLI"),

@@ -35,6 +35,6 @@ def test_words_that_services_do_not_know_are_left_out() -> None:
         assert f'"{word}"' not in text
 
 
-def test_what_it_accepts_is_a_plan() -> None:
+def test_an_answer_that_the_schema_accepts_is_a_plan() -> None:
     task = {"id": "a", "title": "A", "prompt": "Do a", "depends_on": []}
     Plan.model_validate({"tasks": [{**task, "role": None, "files": [], "gates": [], "locks": []}]})

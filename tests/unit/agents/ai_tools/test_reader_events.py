@@ -151,7 +151,7 @@ def test_opencode_that_gets_anywhere_is_not_stuck(better: Sequence[Mapping[str, 
         ("", None),
     ],
 )
-def test_what_opencode_tries_again_is_in_its_log(line: str, kind: ErrorClass | None):
+def test_retries_of_opencode_are_read_from_its_log(line: str, kind: ErrorClass | None):
     reading = OpencodeReader()
     found = reading.log_line(f'level=ERROR message="stream error" {line}')
     assert [each.error_class for each in found if isinstance(each, RetryEvent)] == [kind] * bool(
@@ -180,7 +180,7 @@ def test_pieces_of_a_text_are_reported_as_one():
     assert run.outcome.text == "abc"
 
 
-def test_every_block_of_one_message_is_spent_once():
+def test_the_usage_of_a_message_counts_once():
     message = {"id": "m", "usage": {"input_tokens": 10, "output_tokens": 1}, "content": []}
     event = {"type": "assistant", "message": message}
     run = read("claude", events(event, event, event), FINE)
@@ -229,7 +229,7 @@ def claude_totals(read_tokens: int, cost: float, session: str = "s") -> list[str
     return events({**result, "modelUsage": usage, "num_turns": 1})
 
 
-def test_what_comes_after_a_result_is_counted_when_there_is_no_other_one():
+def test_usage_after_the_last_result_counts():
     message = {"id": "m", "usage": {"input_tokens": 50, "output_tokens": 1}, "content": []}
     later = events({"type": "assistant", "message": message})
     run = read("claude", claude_totals(300, 0.5) + later, Ending(signal=9))

@@ -38,7 +38,7 @@ def read_session(agent: str, known: RunFacts, *lines: str) -> tuple[list[AgentEv
     return events, reading.outcome(STOPPED).usage
 
 
-def test_what_codex_used_is_known_when_it_is_stopped() -> None:
+def test_the_usage_of_a_stopped_codex_is_read_from_its_session() -> None:
     lines = codex_tokens(100, 30), "{broken", codex_tokens(200, 60, cached=50)
     events, used = read_session("codex", RunFacts(model="gpt-5-codex"), *lines)
 
@@ -137,7 +137,7 @@ def ended(policy: str, **changes: Any) -> ErrorClass:
     return reading.outcome(Ending(code=0)).error_class
 
 
-def test_codex_was_refused_what_its_read_only_sandbox_kept_it_from() -> None:
+def test_writes_that_codex_s_read_only_sandbox_prevents_are_denied() -> None:
     assert ended("read-only") is ErrorClass.DENIED
     assert ended("edit") is ErrorClass.NONE
     assert ended("read-only", aggregated_output="no such file") is ErrorClass.NONE

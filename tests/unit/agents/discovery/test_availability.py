@@ -254,7 +254,7 @@ def registry(usable: set[str], preferred: str = "auto") -> AgentRegistry:
         ({"aider"}, "aider"),
     ],
 )
-def test_auto_is_the_best_that_is_usable(usable: set[str], best: str) -> None:
+def test_auto_is_the_best_usable_agent(usable: set[str], best: str) -> None:
     assert registry(usable).resolve("auto", TaskSpec(id="a")) == best
 
 
@@ -262,7 +262,7 @@ def test_auto_is_the_shell_for_a_command() -> None:
     assert registry({"claude"}).resolve("auto", TaskSpec(id="a", command="true")) == "shell"
 
 
-def test_what_the_settings_prefer_goes_before_what_is_usable() -> None:
+def test_the_agent_of_the_settings_precedes_a_usable_one() -> None:
     assert registry({"claude"}, "survey").resolve("auto", TaskSpec(id="a")) == "survey"
 
 

@@ -59,7 +59,7 @@ def test_a_login_that_is_half_written_or_no_login_is_not_brought_back(login: Age
     assert login.source.read_text() == '{"token": "old"}'
 
 
-def test_a_login_that_was_changed_meanwhile_stays(login: AgentLogin) -> None:
+def test_a_login_that_the_user_changed_during_the_attempt_stays(login: AgentLogin) -> None:
     linked = logins.link([login])
     login.source.write_text('{"token": "of the user"}')
     renew(login.target)
@@ -77,7 +77,7 @@ def test_a_tool_renews_what_another_worker_has_renewed_before(login: AgentLogin)
 
 
 @pytest.mark.parametrize(("at", "kept"), [(2000, "new"), (500, "old")])
-def test_what_a_killed_attempt_renewed_is_brought_back_by_the_next(
+def test_the_next_attempt_copies_a_login_that_a_killed_attempt_renewed(
     login: AgentLogin, at: float, kept: str
 ) -> None:
     control = login.target.parents[1]

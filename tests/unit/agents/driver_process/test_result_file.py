@@ -52,7 +52,7 @@ def changed(**more: Any) -> str:
         changed(more=1),
     ],
 )
-def test_what_is_no_outcome_is_refused(text: str) -> None:
+def test_an_invalid_outcome_is_rejected(text: str) -> None:
     with pytest.raises(ValueError):
         result_file.from_json(text)
 
@@ -71,7 +71,7 @@ def work(control: Path) -> Path:
     return directory
 
 
-def test_what_became_of_the_agent_is_the_evidence(control: Path, work: Path) -> None:
+def test_the_evidence_has_the_outcome_of_the_agent(control: Path, work: Path) -> None:
     result_file.write(control, OUTCOME)
 
     evidence = AGENT.evidence(work, "", ENDED, control)

@@ -57,7 +57,7 @@ def test_read_messages_are_reported_until_the_server_answers(api: FakeApi) -> No
     assert delivered == [["a"]] * 4 + [["b"]]
 
 
-def test_a_read_message_is_reported_once_more_when_the_agent_has_ended(
+def test_a_read_message_is_reported_again_when_the_agent_has_ended(
     api: FakeApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_reports, "PAUSE_SECONDS", 60.0)

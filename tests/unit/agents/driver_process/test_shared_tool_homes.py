@@ -28,7 +28,7 @@ def set_up(home: AgentHome, **environ: str) -> None:
     shared_tool_homes.set_up(home, {**os.environ, **environ}, lambda: False)
 
 
-def test_a_home_is_set_up_by_one_while_the_others_wait(home: AgentHome) -> None:
+def test_one_process_sets_up_a_home_while_the_others_wait(home: AgentHome) -> None:
     threads = [threading.Thread(target=set_up, args=(home,)) for _ in range(4)]
     for thread in threads:
         thread.start()
@@ -38,7 +38,7 @@ def test_a_home_is_set_up_by_one_while_the_others_wait(home: AgentHome) -> None:
     assert len(runs(home)) == 1
 
 
-def test_it_is_set_up_again_for_another_version_of_the_program(home: AgentHome) -> None:
+def test_a_home_is_set_up_again_for_another_version_of_the_program(home: AgentHome) -> None:
     set_up(home)
     set_up(home)
     assert len(runs(home)) == 1
@@ -49,7 +49,7 @@ def test_it_is_set_up_again_for_another_version_of_the_program(home: AgentHome) 
     assert len(runs(home)) == 2
 
 
-def test_who_is_stopped_waits_no_longer_and_leaves_nothing(home: AgentHome) -> None:
+def test_a_stopped_setup_ends_at_once_and_leaves_nothing(home: AgentHome) -> None:
     begun, soon = time.monotonic(), home.directory / "ran"
     shared_tool_homes.set_up(home, {**os.environ, "NAP": "600"}, soon.exists)
     assert time.monotonic() - begun < 60

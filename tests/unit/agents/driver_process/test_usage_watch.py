@@ -4,6 +4,6 @@ from orchestrator.agents.driver_process.usage_watch import in_words
 from orchestrator.core.model.attempt.attempt_result import Usage
 
 
-def test_one_step_is_singular() -> None:
+def test_the_text_of_one_step_is_singular() -> None:
     assert in_words(Usage(steps=1, input_tokens=7)) == "1 step, 7 input tokens"
     assert in_words(Usage(steps=2)) == "2 steps"

@@ -71,7 +71,7 @@ def outside_of_fences(prompt: str) -> str:
     return "\n".join(lines)
 
 
-def test_what_all_share_comes_first_and_byte_for_byte() -> None:
+def test_prompts_begin_with_the_same_shared_bytes() -> None:
     job = a_job(request="Build a shop")
     shared = shared_text(Recipe.of(job, job), "a project")
     prompts = [
@@ -181,7 +181,7 @@ def test_a_prompt_explains_when_and_how_to_start_a_child_job() -> None:
 
 
 @pytest.mark.parametrize("config", [{"max_depth": 0}, {"enable_recursion": False}])
-def test_where_no_child_job_can_be_started_none_is_spoken_of(config: dict[str, object]) -> None:
+def test_without_child_jobs_a_prompt_does_not_explain_them(config: dict[str, object]) -> None:
     job = a_job(config=a_config(**config))
     text = shared_text(Recipe.of(job, job))
     assert "no child jobs can be started from here" in text
@@ -308,7 +308,7 @@ def test_a_tree_keeps_its_digest_whatever_changes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("with_git", [True, False])
-def test_a_digest_is_made_anew_when_the_project_differs(tmp_path: Path, with_git: bool) -> None:
+def test_the_digest_changes_with_the_project(tmp_path: Path, with_git: bool) -> None:
     where = environment(tmp_path)
     (where.root / "shop.py").write_text("def buy():\n    pass\n")
     if with_git:

@@ -130,7 +130,7 @@ def test_without_commits_or_repository_churn_is_unknown(
     assert "Unknown: no git history." in render(result, "p")
 
 
-def test_what_a_repository_configures_is_not_run(tmp_path: Path) -> None:
+def test_programs_in_the_git_configuration_are_not_run(tmp_path: Path) -> None:
     program = plant(tmp_path, {"evil.sh": "#!/bin/sh\ntouch ran\n"}) / "evil.sh"
     program.chmod(0o755)
     root = plant(tmp_path / "p", {"a.py": "x = 1\n", ".gitattributes": "*.py diff=evil\n"})
@@ -142,7 +142,7 @@ def test_what_a_repository_configures_is_not_run(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("ran"))
 
 
-def test_a_script_beside_the_one_that_imports_it_is_not_from_elsewhere(tmp_path: Path) -> None:
+def test_a_script_in_the_same_directory_is_no_external_package(tmp_path: Path) -> None:
     plant(tmp_path, {"tests/__init__.py": "", "tests/unit/trees.py": "A = 1\n"})
     plant(tmp_path, {"tests/unit/test_a.py": "import pytest\nfrom trees import A\n"})
     plant(tmp_path, {"tests/celery.py": "from celery import Celery\n"})
@@ -202,7 +202,7 @@ def test_results_of_parts_add_up_to_the_whole(tmp_path: Path) -> None:
     "content",
     ["", "[]", "{}", '{"schema": 2}', '{"schema": 1}', '{"schema": 1, "churn": 3}', "\udcff"],
 )
-def test_what_is_not_a_result_is_refused(tmp_path: Path, content: str) -> None:
+def test_an_invalid_result_is_rejected(tmp_path: Path, content: str) -> None:
     path = tmp_path / "result.json"
     path.write_text(content, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(SurveyError):

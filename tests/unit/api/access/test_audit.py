@@ -112,7 +112,7 @@ def test_nothing_in_a_call_makes_a_second_line(client: FlaskClient, logs: Path) 
     assert len(json.loads(second)["method"]) == 20
 
 
-def test_it_is_for_its_owner_only_and_only_grows(client: FlaskClient, logs: Path) -> None:
+def test_the_audit_log_is_private_and_append_only(client: FlaskClient, logs: Path) -> None:
     logs.mkdir(mode=0o700, exist_ok=True)
     (logs / FILE_NAME).write_text("{}\n")
     (logs / FILE_NAME).chmod(0o644)
@@ -131,7 +131,9 @@ def test_it_is_for_its_owner_only_and_only_grows(client: FlaskClient, logs: Path
     assert mode & os.O_APPEND
 
 
-def test_it_is_bounded(client: FlaskClient, logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_audit_log_has_a_maximum_size(
+    client: FlaskClient, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     audit = client.application.extensions["orchestrator.audit"]
     monkeypatch.setattr(audit._file, "maxBytes", 2000)
     for _ in range(200):

@@ -131,7 +131,7 @@ def test_a_port_belongs_to_no_name() -> None:
 @pytest.mark.parametrize(
     "host", ["localhost:80, evil", "localhost:80@evil", "[::1]x", "::1", "a:b"]
 )
-def test_what_is_no_host_has_no_name(host: str) -> None:
+def test_an_invalid_host_has_no_name(host: str) -> None:
     assert host_name(host) == ""
 
 
@@ -192,7 +192,7 @@ def test_a_trusted_proxy_and_this_machine_are_let_in(
         ("unknown", HTTPS, "unknown is not in api.trusted_proxies"),
     ],
 )
-def test_all_else_is_refused_and_names_what_is_missing(
+def test_a_call_past_the_proxies_is_rejected_with_what_is_missing(
     remote: str, given: dict[str, str], words: str
 ) -> None:
     status, body = through(PROXIED, remote, **given)

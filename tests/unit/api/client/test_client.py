@@ -316,7 +316,7 @@ def test_ids_cannot_change_the_path(net: responses.RequestsMock, client: Any) ->
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "", "ftp://x"])
-def test_what_is_no_address_is_refused_at_once(url: str) -> None:
+def test_an_invalid_address_is_rejected_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="http://localhost:8000"):
         OrchestratorClient(url)
 
@@ -346,7 +346,7 @@ CONFIGS = [
 
 
 @pytest.mark.parametrize("config", CONFIGS)
-def test_elsewhere_the_server_of_the_folder_is_used(
+def test_outside_of_workers_the_client_uses_the_server_of_the_folder(
     api: FakeApi, tmp_path: Path, config: str
 ) -> None:
     (tmp_path / "config.yaml").write_text(config)
@@ -381,7 +381,7 @@ def test_without_a_server_the_error_names_the_command_that_starts_one(
         OrchestratorClient.from_env(tmp_path, environ={})
 
 
-def test_it_needs_requests_alone() -> None:
+def test_the_client_imports_only_requests() -> None:
     code = (
         "import sys, orchestrator.api.client.client\n"
         "heavy = {'flask', 'waitress', 'click', 'yaml', 'pydantic', 'sqlalchemy', 'jinja2'}\n"

@@ -133,7 +133,7 @@ def test_ping_is_answered_with_nothing(client: FlaskClient) -> None:
         {"jsonrpc": "2.0", "id": 5, "error": {"code": 1, "message": "no"}},
     ],
 )
-def test_what_wants_no_answer_is_accepted(client: FlaskClient, body: Answer) -> None:
+def test_a_message_that_expects_no_answer_is_accepted(client: FlaskClient, body: Answer) -> None:
     response = post(client, body)
 
     assert (response.status_code, response.data) == (202, b"")
@@ -217,7 +217,7 @@ def test_a_name_may_come_wrapped_in_its_header(client: FlaskClient) -> None:
         (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[1]}', -32602),
     ],
 )
-def test_what_is_no_message_is_refused(client: FlaskClient, raw: bytes, code: int) -> None:
+def test_an_invalid_message_is_rejected(client: FlaskClient, raw: bytes, code: int) -> None:
     response = client.post("/mcp", data=raw, content_type="application/json")
 
     assert (response.status_code, response.get_json()["error"]["code"]) == (400, code)
@@ -256,7 +256,7 @@ def test_text_that_is_no_valid_unicode_comes_back_or_is_refused(client: FlaskCli
 # Callers
 
 
-def test_it_needs_a_key_in_either_header(anonymous: FlaskClient) -> None:
+def test_a_call_needs_a_key_in_either_header(anonymous: FlaskClient) -> None:
     assert post(anonymous, message("ping")).status_code == 401
     assert post(anonymous, message("ping"), Authorization=f"Bearer {KEY}").status_code == 200
     assert post(anonymous, message("ping"), **{"X-API-Key": KEY}).status_code == 200

@@ -50,7 +50,7 @@ def nodes(value: object) -> list[dict[str, Any]]:
     return [value, *(node for item in value.values() for node in nodes(item))]
 
 
-def test_it_names_every_route_and_no_other(app: Flask, spec: dict[str, Any]) -> None:
+def test_the_document_names_every_route_and_no_other(app: Flask, spec: dict[str, Any]) -> None:
     routes = {
         (re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()
@@ -60,7 +60,7 @@ def test_it_names_every_route_and_no_other(app: Flask, spec: dict[str, Any]) -> 
     assert {(path, method) for path, method, _ in operations(spec)} == routes
 
 
-def test_it_is_openapi_3_1(spec: dict[str, Any]) -> None:
+def test_the_document_is_openapi_3_1(spec: dict[str, Any]) -> None:
     assert spec["openapi"] == "3.1.0"
     assert spec["info"]["title"] and spec["info"]["version"]
     assert {"key", "bearer"} == set(spec["components"]["securitySchemes"])
@@ -93,7 +93,7 @@ def test_every_operation_is_complete(spec: dict[str, Any]) -> None:
                 assert link["operationId"] in ids
 
 
-def test_it_has_nothing_odd(spec: dict[str, Any]) -> None:
+def test_the_document_has_no_extensions_or_outdated_keywords(spec: dict[str, Any]) -> None:
     for node in nodes(spec):
         assert not [key for key in node if key.startswith("x-") or key in ("nullable", "optional")]
 

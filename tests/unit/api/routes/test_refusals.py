@@ -268,7 +268,7 @@ def test_a_variable_of_the_orchestrators_own_is_refused_by_name(
     assert not service.submitted
 
 
-def test_what_is_wrong_is_not_repeated_back(client: FlaskClient) -> None:
+def test_a_rejection_does_not_repeat_the_wrong_value(client: FlaskClient) -> None:
     body = {"request": "x", "config": {"max_workers": "very-secret"}}
     assert "very-secret" not in client.post(ORCHESTRATE, json=body).text
 
@@ -441,7 +441,9 @@ def test_words_of_a_person_that_are_too_long_are_too_large(
     assert [each["pointer"] for each in response.json["errors"]] == [pointer]
 
 
-def test_a_second_fault_beside_a_long_text_is_wrong_input(client: FlaskClient, job: Job) -> None:
+def test_a_second_error_in_addition_to_a_long_text_is_wrong_input(
+    client: FlaskClient, job: Job
+) -> None:
     body = {"text": LONG, "loud": True}
     response = client.post(f"/api/v1/jobs/{job.id}/workers/worker_1/message", json=body)
     assert response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY

@@ -45,7 +45,7 @@ def results(futures: list[Future[int]]) -> list[int]:
     return [each.result(HANG_SECONDS) for each in futures]
 
 
-def test_those_who_ask_during_a_read_share_the_next_one() -> None:
+def test_calls_during_a_read_share_the_next_read() -> None:
     reads, make = SharedReads[int](), Slow()
     with ThreadPoolExecutor(16) as threads:
         first = threads.submit(reads.get, "job", make)

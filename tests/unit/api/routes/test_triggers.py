@@ -150,7 +150,9 @@ def test_the_limit_per_hour_holds(anonymous: FlaskClient, service: FakeService) 
     assert len(service.submitted) == 2
 
 
-def test_another_service_sends_the_secret(anonymous: FlaskClient, service: FakeService) -> None:
+def test_a_generic_service_authenticates_with_the_secret(
+    anonymous: FlaskClient, service: FakeService
+) -> None:
     def post(secret: str) -> TestResponse:
         return anonymous.post(
             "/api/v1/triggers/posts", json={"x": 1}, headers={"Authorization": f"Bearer {secret}"}

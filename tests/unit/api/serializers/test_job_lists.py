@@ -46,7 +46,7 @@ def test_a_row_is_made_again_only_after_a_change() -> None:
     assert jobs.made == ["a", "b", "b"]
 
 
-def test_a_job_that_was_deleted_meanwhile_has_no_row() -> None:
+def test_a_job_that_was_deleted_during_the_read_has_no_row() -> None:
     jobs = _Jobs(a_job("a"))
     assert len(LatestCards().of(listed(gone=1, a=1), jobs.cards)) == 1
 

@@ -18,7 +18,7 @@ def test_a_sum_of_all_costs_is_whole() -> None:
     assert (answer.cost_usd, answer.cost_partial) == (1.0, None)
 
 
-def test_a_cost_that_nobody_knows_is_left_out() -> None:
+def test_an_unknown_cost_is_omitted() -> None:
     answer = usage_answer([Usage(steps=2, input_tokens=20)])
 
     assert (answer.cost_usd, answer.cost_partial) == (None, None)

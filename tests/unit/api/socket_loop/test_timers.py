@@ -27,7 +27,7 @@ def test_the_soonest_comes_first_and_each_once() -> None:
     assert timers.next_at is None
 
 
-def test_who_is_gone_is_not_called() -> None:
+def test_calls_of_a_forgotten_owner_are_dropped() -> None:
     timers: Timers[str] = Timers()
     for owner in "abab":
         timers.add(1.0, nothing, owner)
@@ -38,7 +38,7 @@ def test_who_is_gone_is_not_called() -> None:
     assert due(timers, 1.0) == ["b", "b"]
 
 
-def test_one_that_leaves_while_others_are_called_is_not_called() -> None:
+def test_an_owner_that_a_due_call_forgets_is_not_called() -> None:
     timers: Timers[str] = Timers()
     timers.add(1.0, lambda: timers.forget("b"), "a")
     timers.add(2.0, nothing, "b")

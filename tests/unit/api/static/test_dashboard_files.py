@@ -42,7 +42,7 @@ def _code(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(APP)))
-def test_what_a_module_imports_is_there(path: Path) -> None:
+def test_the_imports_of_a_module_exist(path: Path) -> None:
     for target in _IMPORT.findall(path.read_text()):
         assert target.startswith("."), f"{target}: only by path, without an import map"
         assert (path.parent / target).is_file(), target

@@ -33,7 +33,7 @@ def test_its_settings_are_its_own(demo: DemoFolder) -> None:
     assert (settings.api.port, len(settings.api.api_key)) == (0, 64)
 
 
-def test_nobody_else_can_read_its_key(demo: DemoFolder) -> None:
+def test_only_the_owner_can_read_the_key_of_the_demo(demo: DemoFolder) -> None:
     modes = [stat.S_IMODE(p.stat().st_mode) for p in (demo.path, demo.path / "config.yaml")]
     assert modes == [0o700, 0o600]
 

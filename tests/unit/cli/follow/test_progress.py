@@ -132,7 +132,7 @@ def test_counters_follow_the_workers() -> None:
     assert list(progress.running()) == []
 
 
-def test_what_was_cancelled_or_skipped_did_not_fail() -> None:
+def test_cancelled_and_skipped_workers_do_not_count_as_failed() -> None:
     progress = ProgressLines()
     for number, status in enumerate(("cancelled", "skipped", "failed", "cancelled")):
         progress.take(event("worker_ended", f"worker_{number}", status=status))
@@ -172,7 +172,7 @@ def test_the_clock_of_a_job_does_not_count_what_came_before_it(
     assert "0/0 done, 0 running, 1 min 00 s" in capsys.readouterr().err
 
 
-def test_what_holds_workers_back_is_found_at_any_depth() -> None:
+def test_a_waiting_worker_is_found_at_any_depth() -> None:
     waits = {"worker_id": "worker_1_2", "status": "pending", "reason": "waiting for memory: 1 MiB"}
     waits["waiting_for"] = {"kind": "memory", "name": ""}
     tried = {"worker_id": "worker_1_1", "status": "pending", "reason": "exit code 3"}

@@ -157,7 +157,7 @@ def test_a_key_that_looks_like_an_example_is_warned_about(product: Path, start: 
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("failed", 1), ("partial", 6), ("cancelled", 1)])
-def test_it_exits_like_the_job(start: Run, outcome: str, code: int) -> None:
+def test_run_exits_with_the_code_of_the_job(start: Run, outcome: str, code: int) -> None:
     assert finish(start("run", "x", OUTCOME=outcome))[0] == code
 
 
@@ -414,7 +414,7 @@ def test_the_server_keeps_running_for_the_jobs_of_others(product: Path, start: R
     assert server_of(product)
 
 
-def test_who_uses_a_left_server_last_stops_it(product: Path, start: Run) -> None:
+def test_the_last_run_that_uses_a_remaining_server_stops_it(product: Path, start: Run) -> None:
     first = start("run", "x", FAKE="slow")
     read_until(first, "worker_1 started")
     second = start("run", "of others")
@@ -447,7 +447,7 @@ def test_the_workspace_has_the_outcome_of_a_job_that_ended_just_before_its_serve
     assert "job j1: partial after 2.0 s" in out
 
 
-def test_a_server_of_somebody_who_was_faster_is_not_ones_own(product: Path, start: Run) -> None:
+def test_a_server_that_another_run_started_first_is_not_stopped(product: Path, start: Run) -> None:
     server = start("serve")
     wait_until(lambda: server_of(product))
     record = server_of(product)

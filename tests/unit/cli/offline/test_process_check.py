@@ -19,7 +19,7 @@ def test_a_number_that_was_given_to_a_later_process_is_another_process() -> None
     assert not is_same_process(os.getpid(), STARTED_LONG_AGO)
 
 
-def test_a_process_that_has_ended_is_gone_before_and_after_it_is_collected() -> None:
+def test_an_ended_process_does_not_run_before_and_after_it_is_collected() -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.DEVNULL)
     os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
     assert not is_same_process(ended.pid, None)
@@ -27,5 +27,5 @@ def test_a_process_that_has_ended_is_gone_before_and_after_it_is_collected() -> 
     assert not is_same_process(ended.pid, None)
 
 
-def test_what_is_no_process_number_is_no_process() -> None:
+def test_an_invalid_process_number_is_no_process() -> None:
     assert not any(is_same_process(pid, None) for pid in (0, -1, 2**70))

@@ -247,7 +247,7 @@ def test_a_long_first_line_leaves_room_for_the_last_one() -> None:
     assert len(unstyle(status_lines(answer, 80)[1])) <= 80
 
 
-def test_that_nothing_was_changed_stands_after_the_answer() -> None:
+def test_the_answer_of_a_worker_that_changed_nothing_ends_with_a_note() -> None:
     task = {
         "worker_id": "worker_1",
         "status": "success",

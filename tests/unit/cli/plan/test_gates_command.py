@@ -26,7 +26,7 @@ def context(tmp_path: Path) -> CliContext:
     return CliContext(folder=folder, environ={"PATH": "/usr/bin:/bin"})
 
 
-def test_what_would_be_run_is_listed_with_why(
+def test_selected_gates_are_listed_with_their_reason(
     context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert execute(["gates", "--json"], context) == 0

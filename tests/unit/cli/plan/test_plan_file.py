@@ -20,7 +20,7 @@ tasks:
 """
 
 
-def test_the_server_understands_an_unchecked_plan_as_a_checked_one(tmp_path: Path) -> None:
+def test_the_server_reads_an_unchecked_plan_like_a_checked_plan(tmp_path: Path) -> None:
     path = tmp_path / "plan.yaml"
     path.write_text(USUAL)
     plans = [read_plan(path, None), unchecked_plan(path, None)]

@@ -39,7 +39,7 @@ def excluded(project: Path) -> list[str]:
     return [line for line in (project / path).read_text().splitlines() if LINE in line]
 
 
-def test_it_is_private_and_git_does_not_see_it(project: Path) -> None:
+def test_a_home_is_private_and_excluded_from_git(project: Path) -> None:
     home, lines = local_home(project), list[str]()
     for _ in range(2):
         prepare_home(home, {}, lines.append)

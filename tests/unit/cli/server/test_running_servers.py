@@ -37,7 +37,7 @@ def test_others_are_listed_by_project(servers: RunningServers, tmp_path: Path) -
     "fields",
     [{"pid": 2**22 + 1}, {"started_at": 1.0}, {"url": "javascript:alert(1)"}, {"pid": "x"}],
 )
-def test_what_is_no_living_server_is_skipped(
+def test_records_of_ended_servers_are_skipped(
     servers: RunningServers, tmp_path: Path, fields: dict[str, object]
 ) -> None:
     record(tmp_path, "a", **fields)

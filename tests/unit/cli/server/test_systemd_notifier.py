@@ -53,6 +53,6 @@ def test_only_the_process_that_is_watched_pings(environ: dict[str, str], seconds
     assert Notifier.of(environ).watchdog_seconds == seconds
 
 
-def test_a_server_without_a_manager_or_with_one_that_is_gone_keeps_running(tmp_path: Path) -> None:
+def test_a_server_keeps_running_without_a_service_manager(tmp_path: Path) -> None:
     Notifier.of({}).ready("")
     Notifier.of({"NOTIFY_SOCKET": str(tmp_path / "removed")}).stopping()

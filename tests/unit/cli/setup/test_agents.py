@@ -20,7 +20,7 @@ def claude(environ: dict[str, str], tmp_path: Path) -> dict[str, str]:
     return environ
 
 
-def test_the_command_that_mends_an_agent_is_shown(
+def test_the_command_that_fixes_an_agent_is_shown(
     orchestrator: Orchestrator, claude: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert orchestrator("agents") == 0

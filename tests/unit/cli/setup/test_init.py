@@ -32,7 +32,7 @@ def project(folder: Path) -> Path:
     return folder.parent
 
 
-def test_it_installs_the_skill_and_touches_nothing_else(
+def test_init_installs_the_skill_and_changes_nothing_else(
     orchestrator: Orchestrator, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (project / "AGENTS.md").write_text("mine")

@@ -9,7 +9,7 @@ from orchestrator.cli.output.exit_codes import ExitCode
 from tests.unit.cli.conftest import Orchestrator
 
 
-def test_it_lists_built_in_roles_and_the_users(
+def test_the_command_lists_built_in_roles_and_roles_of_the_user(
     orchestrator: Orchestrator, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "roles").mkdir()
@@ -31,7 +31,7 @@ def test_it_lists_built_in_roles_and_the_users(
     assert "\x1b" not in shown
 
 
-def test_it_shows_the_text_of_one(
+def test_the_command_shows_the_text_of_a_role(
     orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert orchestrator("roles", "planner") == ExitCode.OK

@@ -21,13 +21,13 @@ def ran(api: FakeApi, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_what_was_given_back_before_the_answer_was_lost_is_given_back(api: FakeApi) -> None:
+def test_a_repeated_release_succeeds_if_the_first_answer_was_lost(api: FakeApi) -> None:
     api.faults += [(0, {}, {}), (404, {"detail": "worker_1 holds no lease on x"}, {})]
 
     assert ran(api, "unlock", "x").returncode == 0
 
 
-def test_what_was_never_held_cannot_be_given_back(api: FakeApi) -> None:
+def test_a_lock_that_was_never_held_cannot_be_released(api: FakeApi) -> None:
     api.faults += [(503, {"detail": "busy"}, {}), (404, {"detail": "it holds no lease on x"}, {})]
 
     done = ran(api, "unlock", "x")

@@ -48,7 +48,7 @@ def spawn(
     )
 
 
-def test_it_prints_the_id_of_the_child_job(api: FakeApi) -> None:
+def test_spawn_prints_the_id_of_the_child_job(api: FakeApi) -> None:
     done = spawn(["Do $(this) \"and\" that 'too'\n🚀"], worker(api))
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "j1\n", "")
@@ -312,7 +312,7 @@ def end_when_waited_for(api: FakeApi) -> None:
     api.jobs["j1"].end()
 
 
-def test_it_starts_in_a_fraction_of_a_second() -> None:
+def test_spawn_starts_in_a_fraction_of_a_second() -> None:
     def seconds() -> float:
         """Return the processor time, which other load on the machine does not change."""
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -82,7 +82,7 @@ def a_candidate(index: int, **facts: Any) -> Candidate:
 
 
 @pytest.mark.parametrize(("better", "worse", "by", "why"), TABLE)
-def test_what_decides_and_why(
+def test_the_first_criterion_that_differs_decides_with_a_reason(
     better: dict[str, Any], worse: dict[str, Any], by: Criterion, why: str
 ) -> None:
     last_first = by is not Criterion.ORDER

@@ -73,7 +73,9 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
-def test_what_differs_from_run_to_run_is_the_same_failure(one: str, other: str) -> None:
+def test_details_that_differ_from_run_to_run_do_not_make_another_failure(
+    one: str, other: str
+) -> None:
     assert are_alike(one, other)
     assert are_alike(other, one)
 

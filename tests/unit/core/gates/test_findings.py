@@ -26,7 +26,7 @@ def ran(*failed: str, passed: tuple[str, ...] | None = (), **more: object) -> Fi
     return FinishedRun(reading=Reading(flaws=flaws, passed=passed), **more)  # type: ignore[arg-type]
 
 
-def test_what_fails_at_the_base_too_does_not_count() -> None:
+def test_a_failure_that_the_base_also_has_does_not_count() -> None:
     known = result_of(GATE, ran("a"), ran("a"), [])
     mixed = result_of(GATE, ran("a", "b"), ran("a"), [])
 
@@ -58,7 +58,7 @@ def test_the_second_of_two_that_are_the_same_is_new() -> None:
         (ran("a.py|F401|os", passed=None), ran("b.py|F401|re", passed=None), ("b.py|F401|re",)),
     ],
 )
-def test_what_was_moved_is_not_new(
+def test_a_moved_failure_is_not_new(
     before: FinishedRun, now: FinishedRun, new: tuple[str, ...]
 ) -> None:
     found = result_of(GATE, now, before, [])
@@ -80,7 +80,7 @@ def test_a_failure_without_a_report_is_one_flaw() -> None:
     assert with_exit(Reading(), 0).flaws == ()
 
 
-def test_tests_that_are_gone_count_and_moved_ones_do_not() -> None:
+def test_removed_tests_count_as_lost_and_moved_tests_do_not() -> None:
     base = Reading(passed=("tests.a::x", "tests.a::y", "tests.a::z"))
     now = Reading(passed=("tests.a::x", "tests.b::y"))
 
@@ -113,7 +113,7 @@ def test_tests_that_are_gone_count_and_moved_ones_do_not() -> None:
         (["tests/b.py", "conftest.py"], []),
     ],
 )
-def test_who_may_skip_tests_of_some_files_may_not_skip_those_of_others(
+def test_permission_to_skip_tests_holds_only_for_its_files(
     files: list[str], lost: list[str]
 ) -> None:
     base = FinishedRun(reading=Reading(passed=("tests.a::x", "tests.b::y")))
@@ -171,7 +171,7 @@ def test_a_detected_gate_without_a_verdict_blocks_unless_the_base_has_none_eithe
     assert result_of(GATE, ran("a"), broken, []).failures == ("a: it failed",)
 
 
-def test_a_missing_program_matters_only_where_somebody_asked_for_it() -> None:
+def test_a_missing_program_blocks_only_a_requested_gate() -> None:
     missing = FinishedRun(broken="its program is not there", cause=GateCause.PROGRAM_MISSING)
     detected = Gate(name="ruff", run="ruff", source=GateSource.DETECTED)
 
@@ -269,7 +269,7 @@ def test_a_run_without_tests_did_not_run_and_blocks_where_it_was_asked_for() -> 
     assert result_of(GATE, skipped, none, []).note == "no test ran: all 2 tests are skipped"
 
 
-def test_tests_that_ran_at_the_base_and_are_all_gone_are_a_failure() -> None:
+def test_a_change_that_removes_all_tests_of_the_base_fails() -> None:
     silent = FinishedRun(reading=Reading(passed=None))
 
     assert needs_base(DETECTED, ran(), {})

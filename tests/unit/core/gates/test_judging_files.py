@@ -63,7 +63,7 @@ def altered(
         (CARGO, {"Cargo.toml": True}, {}),
     ],
 )
-def test_what_judges_is_taken_from_the_base(
+def test_judging_files_come_from_the_base(
     gate: Gate, touched: dict[str, bool], swap: dict[str, str | None]
 ) -> None:
     assert altered(gate, touched).swap == swap
@@ -87,14 +87,16 @@ def test_a_moved_test_is_judged_where_it_is_now() -> None:
         (replace(TESTS, tests_may_change=True), AlterationPermission()),
     ],
 )
-def test_what_a_task_may_alter_stays(gate: Gate, permission: AlterationPermission) -> None:
+def test_judging_files_that_a_task_may_alter_stay(
+    gate: Gate, permission: AlterationPermission
+) -> None:
     found = altered(gate, {"tests/test_a.py": True, "conftest.py": True}, permission)
 
     assert "tests/test_a.py" in found.allowed
     assert "tests/test_a.py" not in found.swap
 
 
-def test_what_child_jobs_made_was_judged_there_and_is_named() -> None:
+def test_judging_files_that_child_jobs_created_are_allowed_and_named() -> None:
     path = "tests/test_a.py"
     by_child = AlterationPermission(judged=frozenset({path}))
 
@@ -121,7 +123,7 @@ def test_what_child_jobs_made_was_judged_there_and_is_named() -> None:
         (ran(passed=None), ran("f|E1|m", passed=None), ran("f|E1|m", passed=None), []),
     ],
 )
-def test_what_passes_only_with_the_works_versions(
+def test_tests_that_pass_only_with_altered_judging_files_are_findings(
     now: FinishedRun, second: FinishedRun, base: FinishedRun | None, found: list[str]
 ) -> None:
     assert [each.text for each in hidden_flaws(TESTS, now, second, base)] == found
@@ -154,7 +156,7 @@ def test_the_finding_names_the_file() -> None:
         ("Makefile", "a", "b", False),
     ],
 )
-def test_of_mixed_files_only_what_judges_counts(
+def test_only_the_judging_part_of_a_mixed_file_counts(
     path: str, before: str, after: str, is_equal: bool
 ) -> None:
     assert (judging_part(path, before) == judging_part(path, after)) is is_equal

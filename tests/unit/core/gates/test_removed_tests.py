@@ -40,7 +40,7 @@ def test_a_test_may_go_whose_file_is_promised_whatever_else_is_changed(
 
 
 @pytest.mark.parametrize("name", ["adds", "group::adds", "cargo::tests::adds"])
-def test_of_a_test_whose_name_has_no_file_every_changed_file_must_be_promised(name: str) -> None:
+def test_a_test_without_a_file_name_may_go_if_all_changed_files_are_promised(name: str) -> None:
     both = removal("a_test.rs", "conftest.py", writes=("a_test.rs", "conftest.py"))
     one = removal("a_test.rs", "conftest.py", writes=("a_test.rs",))
 
@@ -56,7 +56,7 @@ def test_the_role_testing_may_remove_tests_and_not_by_settings() -> None:
     assert removal().forbidden([name]) == [name]
 
 
-def test_what_child_jobs_removed_was_judged_there() -> None:
+def test_tests_that_child_jobs_removed_may_go() -> None:
     judged = frozenset({"tests/test_a.py"})
 
     assert removal("tests/test_a.py", judged=judged).forbidden(["tests.test_a::test_x"]) == []

@@ -21,13 +21,13 @@ def of(*agents: str) -> Estimate:
     return estimate(agents, lambda agent: agent != "shell", earlier)
 
 
-def test_it_is_the_mean_of_earlier_workers_of_the_same_agent() -> None:
+def test_the_estimate_is_the_mean_of_earlier_workers_of_the_agent() -> None:
     assert of("costly", "costly") == Estimate(
         workers=2, tokens=300, cost_usd=pytest.approx(3.0), from_workers=2
     )
 
 
-def test_reviewers_count_beside_the_workers() -> None:
+def test_reviewers_are_estimated_separately() -> None:
     found = estimate(["costly"] * 2, lambda agent: True, lambda agent: EARLIER[agent], ["unpriced"])
 
     assert (found.workers, found.reviewers) == (2, 1)

@@ -91,7 +91,7 @@ def test_a_rejection_lists_the_remaining_quota() -> None:
     assert refused.left["child_jobs"] == 20
 
 
-def test_what_is_left_is_counted_from_the_records() -> None:
+def test_the_remaining_quota_is_counted_from_the_records() -> None:
     job = a_job(depth=1, config=a_config(max_depth=3, max_total_workers=9, max_wall_seconds=60.0))
     parent = a_worker(child_job_ids=("x", "y"))
     line = an_ancestry(
@@ -106,7 +106,7 @@ def test_what_is_left_is_counted_from_the_records() -> None:
     }
 
 
-def test_what_is_left_is_never_less_than_nothing() -> None:
+def test_the_remaining_quota_is_never_negative() -> None:
     job = a_job(depth=9, config=a_config(max_depth=1, max_total_workers=1, max_wall_seconds=1.0))
     line = an_ancestry(parent_job=job, child_jobs_in_root=9_999, workers_in_root=50, now=START + 99)
     left = remaining_quota(line, Ceilings(max_child_jobs_per_worker=0))
@@ -171,7 +171,7 @@ def test_other_tasks_make_another_digest() -> None:
     assert digest("r", [a_task("a"), a_task("b")]) != digest("r", [a_task("b"), a_task("a")])
 
 
-def test_what_this_release_cannot_do_is_refused_not_ignored() -> None:
+def test_an_unsupported_setting_is_rejected() -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_supported(ConfigRequest(execution_mode="windows"), default_config())
 

@@ -32,7 +32,7 @@ def test_sums_are_of_a_key_and_a_day() -> None:
     assert quotas.spend("ci", 1.0, NOON + DAY_SECONDS).cost_usd == 1.0
 
 
-def test_what_was_stored_counts_after_a_restart() -> None:
+def test_stored_spending_counts_after_a_restart() -> None:
     quotas = Quotas(max_cost_usd_per_day=2.0)
     quotas.load([DaySpent(day=day_of(NOON), key_name="ci", cost_usd=2.0)])
     assert quotas.day_reached("me", NOON) is not None

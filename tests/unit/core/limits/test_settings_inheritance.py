@@ -107,7 +107,7 @@ def test_a_root_job_gets_the_defaults() -> None:
         ("labels", {"team": "x"}),
     ],
 )
-def test_what_a_request_asks_replaces_the_default(asked: str, value: object) -> None:
+def test_a_setting_of_the_request_replaces_the_default(asked: str, value: object) -> None:
     assert getattr(root(**{asked: value}), asked) == value
 
 

@@ -38,7 +38,7 @@ def usage(cost: float | None = None, **more: int) -> Usage:
     return Usage(cost_usd=cost, **more)
 
 
-def test_a_figure_that_nobody_knows_stays_unknown() -> None:
+def test_an_unknown_figure_stays_unknown_in_a_sum() -> None:
     assert total(Usage(steps=1), Usage(steps=2, output_tokens=5)) == Usage(steps=3, output_tokens=5)
     assert total(Usage(partial=True), Usage(cost_estimated=True)) == Usage(
         partial=True, cost_estimated=True
@@ -158,7 +158,7 @@ def test_a_job_whose_last_worker_went_over_the_limit_is_complete() -> None:
     assert story.job(job.id).status is JobStatus.COMPLETED
 
 
-def test_what_a_child_job_asked_for_is_kept_free_for_it() -> None:
+def test_the_budget_that_a_child_job_requests_is_reserved_for_it() -> None:
     story = Story()
     job = story.root(max_cost_usd=2.0, max_tokens=1000)
     parent = story.key(job)
@@ -248,7 +248,7 @@ COMPLETE = Evidence(
         (replace(STOPPED, ended_by=EndedBy.CANCEL), COMPLETE, False),
     ],
 )
-def test_who_was_complete_when_the_cap_was_reached_has_succeeded(
+def test_a_worker_that_had_finished_when_the_cap_was_reached_succeeds(
     end: Exit, evidence: Evidence, succeeds: bool
 ) -> None:
     story = Story()

@@ -37,7 +37,7 @@ def test_a_name_has_one_spelling(given: str, name: str) -> None:
     "given",
     ["", " ", "/", "/etc", "../x", "a/../b", "a\nb", "a\0b", "\x1b[31m", "\ud800", "x" * 501],
 )
-def test_what_is_no_name_is_refused(given: str) -> None:
+def test_an_invalid_name_is_rejected(given: str) -> None:
     with pytest.raises(ValueError, match="invalid lock name"):
         lock_name(given)
 
@@ -80,7 +80,7 @@ def test_claims_hold_across_jobs() -> None:
     assert story.running == [story.key(second)]
 
 
-def test_who_asked_first_goes_first() -> None:
+def test_the_first_worker_that_asks_for_a_lock_gets_it_first() -> None:
     story = LockStory()
     holder = story.root(a_task("a", locks=("a",)))
     both = story.root(a_task("a", locks=("a", "b")))
@@ -165,7 +165,7 @@ def test_others_go_on_between_two_attempts() -> None:
 
 
 @pytest.mark.parametrize("restart", [False, True])
-def test_an_attempt_beside_child_jobs_of_the_one_before_holds_its_claim_once(
+def test_a_claim_is_held_once_while_child_jobs_of_an_earlier_attempt_run(
     restart: bool,
 ) -> None:
     story = LockStory()
@@ -336,7 +336,7 @@ def test_a_worker_is_not_sent_back_to_wait_for_who_waits_for_its_parent() -> Non
     assert story.status(other) is WorkerStatus.SUCCESS
 
 
-def test_who_waits_for_long_lends_its_slot() -> None:
+def test_a_worker_that_waits_long_for_a_lock_releases_its_slot() -> None:
     story = LockStory(max_workers=2)
     holder, waiter = story.root(), story.root()
     story.asks(story.key(holder), "db")

@@ -134,7 +134,7 @@ class Walk:
 
 
 @pytest.mark.parametrize("first", range(0, examples(20, 400), 20))
-def test_nothing_is_held_twice_and_nobody_waits_for_ever(first: int) -> None:
+def test_no_lock_is_held_twice_and_no_worker_waits_forever(first: int) -> None:
     met: Counter[str] = Counter()
     for seed in range(first, first + 20):
         walk = Walk(seed)

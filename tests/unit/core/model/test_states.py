@@ -55,7 +55,7 @@ def test_only_a_refusal_of_its_changes_follows_success() -> None:
         assert WORKER_TRANSITIONS[status] == {WorkerStatus.PENDING, WorkerStatus.FAILED}
 
 
-def test_what_ended_without_success_can_only_be_retried_or_merged_later() -> None:
+def test_an_unsuccessful_end_only_leads_to_a_retry_or_a_later_merge() -> None:
     again = {JobStatus.PLANNING, JobStatus.RUNNING}
     for job in (JobStatus.FAILED, JobStatus.CANCELLED):
         assert JOB_TRANSITIONS[job] == again

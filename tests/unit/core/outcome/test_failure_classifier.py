@@ -217,7 +217,7 @@ def test_checkpoints_are_named_and_the_safe_one_is_that_whose_gates_passed() -> 
     assert good.result.failures[-1].checkpoint == "1-after"
 
 
-def test_another_failure_and_a_retry_by_a_person_begin_the_ladder_anew() -> None:
+def test_another_failure_or_a_retry_by_a_person_restarts_the_strategies() -> None:
     worker = fail(fail(a_worker(), LOST, TREE), EXIT_1, TREE)
     assert failures(fail(worker, LOST, TREE))[-1] is RetryStrategy.RETRY_CURRENT
     again = replace(fail(a_worker(), LOST, TREE), budget_from=1)

@@ -146,7 +146,7 @@ def test_the_pause_doubles_with_every_failure_up_to_a_minute() -> None:
     assert delays(attempts) == [1, 2, 4, 8, 16, 32, MAX_DELAY_SECONDS, MAX_DELAY_SECONDS]
 
 
-def test_the_pause_begins_anew_with_a_new_budget() -> None:
+def test_a_new_budget_of_retries_restarts_the_delay() -> None:
     assert delays([a_worker(attempt=6, budget_from=5)]) == [1]
 
 

@@ -62,7 +62,7 @@ def test_the_choice_is_made_when_the_last_candidate_has_ended_and_is_stored() ->
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])
-def test_who_ends_first_makes_no_difference(order: tuple[int, int]) -> None:
+def test_the_order_in_which_candidates_end_does_not_matter(order: tuple[int, int]) -> None:
     story = Story()
     root = story.root(a_task("a", agents=("x", "y")))
     evidence = {1: changed(9), 2: changed(3)}
@@ -80,7 +80,7 @@ def test_a_task_with_one_agent_has_nothing_to_choose() -> None:
     assert (story.job_status(root), story.reviewers(root)) == (JobStatus.COMPLETED, [])
 
 
-def test_where_no_candidate_succeeded_none_is_chosen() -> None:
+def test_without_a_successful_candidate_none_is_chosen() -> None:
     story = Story()
     root = story.root(a_task("a", agents=("x", "y"), review="judge"))
     for key in story.keys(root):
@@ -99,7 +99,7 @@ def test_the_cost_of_an_equal_change_decides() -> None:
     assert standing(story, story.key(root, 1)).by is Criterion.COST
 
 
-def test_what_a_candidate_gave_to_child_jobs_is_its_own_cost() -> None:
+def test_the_cost_of_a_candidate_includes_its_child_jobs() -> None:
     story = Story()
     root = story.root(a_task("a", agents=("x", "y")))
     one, two = story.keys(root)
@@ -164,7 +164,7 @@ def test_a_review_comes_before_size_and_what_depends_on_the_task_waits_for_it() 
     assert EventKind.REVIEWER_ENDED in story.events(root)
 
 
-def test_one_that_alone_succeeded_is_not_reviewed() -> None:
+def test_the_only_successful_candidate_is_not_reviewed() -> None:
     story = Story()
     root = story.root(a_task("a", agents=("x", "y"), review="judge"))
     story.fails(story.key(root, 1))

@@ -85,13 +85,13 @@ def test_a_retry_continues_with_unanswered_comments() -> None:
     assert story.job(root.id).run == 3
 
 
-def test_another_agent_may_work_on_it() -> None:
+def test_another_agent_may_work_on_the_feedback() -> None:
     story, _, first, _ = _ended()
     story.feedback(first, agent="two")
     assert story.worker(first).agent == "two"
 
 
-def test_what_waits_for_the_worker_of_a_running_job_waits_again() -> None:
+def test_dependent_tasks_wait_again_for_a_worker_with_feedback() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b"), a_task("c", "a", "b"), max_workers=2)
     first, second, third = story.keys(root)
@@ -164,7 +164,7 @@ def test_a_worker_of_a_child_job_takes_it_while_its_parent_runs() -> None:
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
-def test_later_the_answer_names_the_worker_that_has_its_change() -> None:
+def test_feedback_after_the_end_names_the_worker_that_has_the_change() -> None:
     story, root, parent, _, worker = a_family()
     story.left_alone()
     with pytest.raises(Conflict, match=f"feedback {root.id} {parent.worker_id}"):

@@ -94,7 +94,7 @@ def test_a_worker_starts_near_its_dependencies() -> None:
     assert nodes(story)[third] == near
 
 
-def test_a_parent_that_waits_lends_its_slot_on_its_machine() -> None:
+def test_a_waiting_parent_releases_its_slot_on_its_machine() -> None:
     story = a_story(NOWHERE, N1)
     parent = story.key(story.root())
     child = story.key(story.child(parent))

@@ -14,7 +14,7 @@ from tests.unit.core.remains import memory_of, state_of
 from tests.unit.core.story import Story
 
 
-def test_running_attempts_are_given_back_and_still_hold_their_slots() -> None:
+def test_restored_attempts_still_hold_their_slots() -> None:
     story = Story(max_workers=1)
     root = story.root(a_task("a"), a_task("b"))
     before = state_of(story.scheduler)
@@ -221,7 +221,7 @@ def test_gates_that_follow_are_time_of_the_attempt() -> None:
     assert story.worker(story.key(root)).ended_at == began + 60
 
 
-def test_a_parent_that_ended_meanwhile_ends_with_its_child_job() -> None:
+def test_a_parent_that_ended_without_a_server_ends_with_its_child_job() -> None:
     story = Story()
     parent = story.key(story.root())
     began = story.now

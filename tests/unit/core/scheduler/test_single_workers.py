@@ -72,7 +72,7 @@ def test_a_running_worker_is_cancelled_and_its_job_continues() -> None:
     assert EventKind.WORKER_CANCEL_REQUESTED in story.events(root)
 
 
-def test_one_that_waits_to_start_is_cancelled_at_once() -> None:
+def test_a_worker_that_waits_to_start_is_cancelled_at_once() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b", "a"), a_task("c", "b"))
     first, second, third = story.keys(root)
@@ -94,7 +94,7 @@ def test_child_jobs_of_a_cancelled_worker_end_with_it() -> None:
     assert story.job_status(root) is JobStatus.FAILED
 
 
-def test_it_has_no_retry_and_a_restart_does_not_forget_it() -> None:
+def test_a_cancelled_worker_is_not_retried_and_survives_a_restart() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b"), max_workers=2, max_retries=3)
     first, second = story.keys(root)
@@ -112,7 +112,7 @@ def test_it_has_no_retry_and_a_restart_does_not_forget_it() -> None:
 
 
 @pytest.mark.parametrize("ended", [True, False])
-def test_what_has_ended_or_succeeds_first_is_unchanged(ended: bool) -> None:
+def test_a_worker_that_ends_before_its_cancel_is_unchanged(ended: bool) -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b"), max_workers=2)
     first, second = story.keys(root)
@@ -126,7 +126,7 @@ def test_what_has_ended_or_succeeds_first_is_unchanged(ended: bool) -> None:
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
-def test_one_that_a_pause_is_stopping_is_cancelled() -> None:
+def test_a_worker_that_a_pause_is_stopping_can_be_cancelled() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b"), max_workers=2)
     first, second = story.keys(root)

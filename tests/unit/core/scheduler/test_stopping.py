@@ -170,7 +170,7 @@ def test_a_child_job_may_have_less_wall_time_than_its_root() -> None:
     assert stops(story) == [story.key(child)]
 
 
-def test_wall_time_is_counted_anew_from_a_retry() -> None:
+def test_a_retry_restarts_the_wall_time() -> None:
     story = Story()
     root = story.root(max_wall_seconds=100.0)
     story.later(90)

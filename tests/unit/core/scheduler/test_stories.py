@@ -53,7 +53,7 @@ def test_one_worker_at_a_time_is_enough_for_a_wide_and_deep_tree() -> None:
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
-def test_a_parent_lends_its_slot_while_its_child_jobs_run() -> None:
+def test_a_parent_releases_its_slot_while_its_child_jobs_run() -> None:
     story = Story(max_workers=1)
     parent = story.key(story.root())
     child = story.child(parent)

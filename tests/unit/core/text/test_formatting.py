@@ -49,5 +49,5 @@ def test_a_fence_is_longer_than_every_row_of_backticks_within(text: str, line: s
     assert fence(text, "text") == f"{line}text\n{text}\n{line}"
 
 
-def test_a_code_span_needs_one_backtick_more_than_stand_in_a_row() -> None:
+def test_a_code_span_has_one_backtick_more_than_its_longest_run() -> None:
     assert ticks("a") == "`" and ticks("a`b``c") == "```"

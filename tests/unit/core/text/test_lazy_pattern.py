@@ -17,7 +17,7 @@ def test_a_lazy_pattern_matches_as_a_compiled_one() -> None:
     assert (late.pattern, late.flags, late.groups) == ("(a+)b", compiled.flags, 1)
 
 
-def test_it_is_compiled_at_its_first_use() -> None:
+def test_a_lazy_pattern_is_compiled_at_its_first_use() -> None:
     broken = lazy_pattern("(")
 
     with pytest.raises(re.error):

@@ -42,7 +42,7 @@ def test_a_result_is_found_by_commit_and_definition(results: BaselineStore) -> N
     assert results.stored("c1", Gate(name="tests", run="check --some")) is None
 
 
-def test_what_did_not_run_is_never_kept(results: BaselineStore, tmp_path: Path) -> None:
+def test_a_run_that_did_not_judge_is_never_stored(results: BaselineStore, tmp_path: Path) -> None:
     results.keep("c1", GATE, FinishedRun(broken="killed", cause=GateCause.KILLED))
     results.keep("c1", GATE, FinishedRun(reading=Reading(passed=())))
     results.keep("c1", GATE, FinishedRun(reading=with_exit(Reading(), 1)))
@@ -52,7 +52,7 @@ def test_what_did_not_run_is_never_kept(results: BaselineStore, tmp_path: Path) 
     assert not (tmp_path / "kept").exists()
 
 
-def test_another_program_or_other_packages_are_another_result(
+def test_a_baseline_is_invalid_with_another_program_or_other_packages(
     results: BaselineStore, program: Path, tmp_path: Path
 ) -> None:
     results.keep("c1", GATE, FOUND)
@@ -99,7 +99,7 @@ def test_a_damaged_record_is_run_again(results: BaselineStore, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("name", ["package-lock.json", "uv.lock", "Cargo.lock", "go.sum"])
-def test_another_lock_file_is_another_result(
+def test_a_baseline_is_invalid_with_another_lock_file(
     results: BaselineStore, tmp_path: Path, name: str
 ) -> None:
     lock = tmp_path / "project" / name

@@ -59,7 +59,7 @@ def test_nothing_is_run_where_nothing_was_changed() -> None:
     assert settled.commit == "base"
 
 
-def test_the_one_that_fails_is_dropped_with_those_that_build_on_it() -> None:
+def test_a_failing_worker_is_dropped_with_its_dependent_workers() -> None:
     bench = Bench(bad("b"))
     parts = [part("a"), part("b"), part("c", "b"), part("d", "c"), part("e")]
     settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
@@ -69,7 +69,7 @@ def test_the_one_that_fails_is_dropped_with_those_that_build_on_it() -> None:
     assert settled.culprits[0][1] == FAILED
 
 
-def test_what_builds_on_a_task_stays_while_another_worker_of_the_task_is_in() -> None:
+def test_a_dependent_worker_stays_while_another_worker_of_its_dependency_is_merged() -> None:
     """A person included a second candidate of the task, and the gates reject this candidate."""
     bench = Bench(bad("taken"))
     taken = MergePart(a_worker(id="taken", task_id="a"))
@@ -79,7 +79,7 @@ def test_what_builds_on_a_task_stays_while_another_worker_of_the_task_is_in() ->
     assert settled.commit == "base/a/b"
 
 
-def test_of_two_that_do_not_go_together_the_later_one_is_dropped() -> None:
+def test_the_later_of_two_workers_that_fail_together_is_dropped() -> None:
     bench = Bench(bad("a", "c"))
     parts = [part(name) for name in "abcd"]
     settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
@@ -87,7 +87,7 @@ def test_of_two_that_do_not_go_together_the_later_one_is_dropped() -> None:
     assert settled.commit == "base/a/b/d"
 
 
-def test_one_with_which_many_do_not_go_is_dropped_and_not_they() -> None:
+def test_a_worker_that_fails_with_many_others_is_dropped_instead_of_them() -> None:
     bench = Bench(*(bad("a", each) for each in "bcdefgh"))
     settled = CulpritSearch(
         "base", [part(name) for name in "abcdefgh"], bench.add, bench.judge
@@ -107,7 +107,7 @@ def test_several_with_which_others_do_not_go_are_dropped() -> None:
     assert settled.commit == "base/b/c/e/f/g"
 
 
-def test_who_builds_on_a_culprit_that_is_none_is_taken_after_all() -> None:
+def test_workers_that_build_on_a_cleared_culprit_are_merged() -> None:
     bench = Bench(bad("a", "b"), bad("a", "c"))
     parts = [part("a"), part("b"), part("x", "b"), part("c")]
     settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
@@ -115,14 +115,14 @@ def test_who_builds_on_a_culprit_that_is_none_is_taken_after_all() -> None:
     assert settled.dropped == ()
 
 
-def test_one_on_which_the_others_build_stays() -> None:
+def test_a_worker_on_which_others_build_stays() -> None:
     bench = Bench(bad("a", "b"), bad("a", "c"))
     parts = [part("a"), part("b"), part("c", "a")]
     settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
     assert settled.commit == "base/a"
 
 
-def test_what_a_dropped_one_stood_in_the_way_of_is_taken() -> None:
+def test_a_worker_that_conflicts_only_with_a_culprit_is_merged() -> None:
     class Fussy(Bench):
         def add(self, state: str, part: MergePart, may_unite: bool = True) -> MergeStep:
             if part.worker.id == "c" and "b" in state.split("/"):
@@ -224,7 +224,7 @@ def test_exactly_the_culprits_are_found_in_few_runs(
     count=st.integers(2, 10),
     pairs=st.sets(st.tuples(st.sampled_from(NAMES), st.sampled_from(NAMES)), max_size=12),
 )
-def test_what_is_left_of_any_pairs_passes_and_nobody_is_dropped_for_nothing(
+def test_the_remaining_workers_pass_and_each_dropped_worker_fails_with_another(
     count: int, pairs: set[tuple[str, str]]
 ) -> None:
     names, clashes = NAMES[:count], [bad(*each) for each in pairs]

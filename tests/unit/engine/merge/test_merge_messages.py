@@ -15,14 +15,14 @@ def record(count: int, *, resolved: bool, **more: Any) -> MergeRecord:
     return MergeRecord(job_id="1", strategy="theirs", base="0", conflicts=conflicts, **more)
 
 
-def test_of_many_files_that_one_won_the_first_are_named_and_the_others_counted() -> None:
+def test_the_first_of_many_files_that_a_worker_won_are_named_and_the_others_counted() -> None:
     lines = list(outcome_lines(record(MOST_LINES + 5, resolved=True, merged=["worker_2"])))
     assert len(lines) == MOST_LINES + 1
     assert lines[0] == "0.py: worker_2's version won."
     assert lines[-1] == "5 more replaced lines are listed in reports/merge_1.json."
 
 
-def test_a_few_files_that_one_won_are_all_named() -> None:
+def test_a_few_files_that_a_worker_won_are_all_named() -> None:
     assert (
         len(list(outcome_lines(record(MOST_LINES, resolved=True, merged=["worker_2"]))))
         == MOST_LINES

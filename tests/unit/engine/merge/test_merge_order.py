@@ -23,7 +23,7 @@ def test_workers_that_build_on_a_missing_dependency_are_separated() -> None:
     assert [(each.worker.id, task) for each, task in without] == [("b", "a"), ("c", "b")]
 
 
-def test_those_that_have_the_others_in_them_come_last() -> None:
+def test_workers_that_contain_others_come_last() -> None:
     parts = [part("a"), part("b"), part("c", "b"), part("d")]
     ordered = built_on_others_last(parts, lambda worker: worker.id == "b")
     assert [each.worker.id for each in ordered] == ["a", "d", "b", "c"]
@@ -49,13 +49,13 @@ def test_the_better_result_comes_after_the_others() -> None:
     assert names(best_last(parts)) == "cba"
 
 
-def test_what_builds_on_others_comes_after_them_however_good_they_are() -> None:
+def test_a_dependent_worker_comes_after_its_dependency_whatever_their_evidence() -> None:
     parts = [judged("a", tests=9), judged("b", "a", tests=1), judged("c", tests=5)]
     assert names(best_last(parts)) == "cab"
 
 
 @given(st.lists(st.sets(st.integers(0, 7)), max_size=8))
-def test_where_the_evidence_is_the_same_the_order_stays(depends_on: list[set[int]]) -> None:
+def test_equal_evidence_keeps_the_order(depends_on: list[set[int]]) -> None:
     parts = [
         part(str(number), *(str(each) for each in before if each < number))
         for number, before in enumerate(depends_on)

@@ -95,14 +95,14 @@ def test_a_request_is_split_into_its_parts(request_text: str, titles: list[str])
     assert [task.id for task in tasks] == [f"task_{n}" for n in range(1, len(titles) + 1)]
 
 
-def test_what_stands_before_a_list_is_given_with_each_item() -> None:
+def test_text_before_a_list_is_in_the_prompt_of_each_item() -> None:
     assert [task.prompt for task in plan("In Python:\n- a parser\n- a printer")] == [
         "In Python:\n\na parser",
         "In Python:\n\na printer",
     ]
 
 
-def test_what_stands_before_a_list_within_a_line_is_given_with_each_item() -> None:
+def test_text_before_a_list_within_a_line_is_in_the_prompt_of_each_item() -> None:
     assert [task.prompt for task in plan("In Python: 1) a parser 2) a printer")] == [
         "In Python:\n\na parser",
         "In Python:\n\na printer",
@@ -123,7 +123,7 @@ def test_the_lines_below_an_item_belong_to_it() -> None:
     assert second.prompt == "two"
 
 
-def test_what_comes_afterwards_waits_for_all_before_it() -> None:
+def test_a_later_step_depends_on_all_steps_before_it() -> None:
     tasks = plan("- write a\n- write b\n- then test both\n- finally ship")
 
     assert [task.depends_on for task in tasks] == [

@@ -125,17 +125,17 @@ UNCLEAR = [
 
 
 @pytest.mark.parametrize("text", CHANGES)
-def test_what_clearly_asks_for_a_change(text: str) -> None:
+def test_a_clear_request_for_a_change_has_that_intent(text: str) -> None:
     assert intent_of(text) is Intent.CHANGE
 
 
 @pytest.mark.parametrize("text", ANSWERS)
-def test_what_asks_for_an_answer(text: str) -> None:
+def test_a_request_for_an_answer_has_that_intent(text: str) -> None:
     assert intent_of(text) is Intent.ANSWER
 
 
 @pytest.mark.parametrize("text", UNCLEAR)
-def test_what_may_be_done_without_a_change_is_unclear(text: str) -> None:
+def test_a_request_that_needs_no_change_is_unclear(text: str) -> None:
     assert intent_of(text) is Intent.UNCLEAR
 
 

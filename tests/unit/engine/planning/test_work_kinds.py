@@ -532,14 +532,14 @@ def test_a_kind_of_work_is_split_into_its_parts(
 
 
 @pytest.mark.parametrize(("request_", "rule", "tasks"), SPLIT)
-def test_what_has_parts_of_its_own_is_split(request_: str, rule: str, tasks: list[str]) -> None:
+def test_a_request_with_separate_parts_is_split(request_: str, rule: str, tasks: list[str]) -> None:
     made = split(request_)
 
     assert (made.rule, [text_of(task) for task in made.tasks]) == (rule, tasks)
 
 
 @pytest.mark.parametrize("request_", ONE)
-def test_what_is_small_or_not_understood_stays_one_task(request_: str) -> None:
+def test_a_small_or_unclear_request_stays_one_task(request_: str) -> None:
     made = split(request_)
 
     assert [task.prompt for task in made.tasks] == [request_]

@@ -26,7 +26,9 @@ def begun(background: BackgroundPool) -> None:
     assert there.wait(WITHIN)
 
 
-def test_what_was_stopped_before_is_never_launched(background: BackgroundPool) -> None:
+def test_an_attempt_that_was_stopped_before_its_launch_never_starts(
+    background: BackgroundPool,
+) -> None:
     launched: list[str] = []
     begun(background)
 
@@ -37,7 +39,7 @@ def test_what_was_stopped_before_is_never_launched(background: BackgroundPool) -
     assert launched == []
 
 
-def test_what_is_launched_is_stopped_elsewhere(background: BackgroundPool) -> None:
+def test_a_launched_attempt_is_not_stopped_in_the_background(background: BackgroundPool) -> None:
     launched: list[str] = []
     begun(background)
 

@@ -41,7 +41,7 @@ def test_pauses_double_until_it_is_done(
     assert [record.message for record in caplog.records] == ["no space"], "logged once"
 
 
-def test_what_is_woken_is_done_at_once_and_after_the_end_nothing_is(
+def test_a_woken_call_is_retried_at_once_and_no_call_after_the_end(
     waits: SpaceWaits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(disk_and_store_retries, "FIRST_PAUSE_SECONDS", 3600.0)

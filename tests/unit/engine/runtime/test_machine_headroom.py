@@ -66,7 +66,7 @@ def test_workers_that_have_just_started_count_with_what_they_are_expected_to_nee
     assert not headroom.held_back
 
 
-def test_what_a_worker_was_expected_to_need_is_free_when_it_has_ended(
+def test_expected_memory_of_a_worker_is_free_after_its_end(
     machine: FakeMachine, headroom: Headroom
 ) -> None:
     room = headroom.room()

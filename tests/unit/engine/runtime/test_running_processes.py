@@ -38,7 +38,7 @@ def test_a_handler_may_start_the_next_process_under_the_same_id() -> None:
     assert ends == [ENDED]
 
 
-def test_of_ends_that_race_one_is_taken() -> None:
+def test_of_simultaneous_ends_one_counts() -> None:
     # Recovery completes an attempt whose end the launcher may report at the same time.
     processes = RunningProcesses()
     names = [f"a/worker_{number}/1" for number in range(500)]

@@ -11,7 +11,7 @@ def no_thread(self: threading.Thread) -> None:
     raise RuntimeError("can't start new thread")
 
 
-def test_what_is_handed_in_is_done_by_the_threads_there_are(
+def test_calls_run_in_the_threads_that_exist(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with PrestartedThreadPool(4, "test") as threads:

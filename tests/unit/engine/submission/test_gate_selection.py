@@ -83,7 +83,7 @@ def test_without_a_commit_nothing_is_found_and_commands_are_kept() -> None:
     assert names(plans().of_root((Gate(name="", run=AUTO), ASKED), "")) == ["make-unit"]
 
 
-def test_what_a_commit_speaks_for_is_found_out_once() -> None:
+def test_the_gates_of_a_commit_are_detected_once() -> None:
     repository: Any = Commits(COMMITS)
     made = GatePlans(repository, GateResolver(), is_on=True)
 

@@ -110,7 +110,7 @@ def test_a_child_jobs_workers_carry_the_name_of_the_one_that_asked(desk: Desk) -
     )
 
 
-def test_what_is_refused_changes_nothing(desk: Desk) -> None:
+def test_a_rejected_submission_changes_nothing(desk: Desk) -> None:
     with pytest.raises(UnknownAgent):
         desk.submit("x", task("a"), task("b", agents=("nobody",)))
     for unused in ("agent", "planner", "resolve"):

@@ -42,7 +42,7 @@ def made() -> tuple[Inbox[str], StubLauncher]:
     return Inbox(launcher), launcher
 
 
-def test_what_is_there_is_taken_in_order_without_waiting() -> None:
+def test_existing_items_are_returned_in_order_without_waiting() -> None:
     inbox, launcher = made()
     for item in "abc":
         inbox.put(item)
@@ -59,7 +59,7 @@ def test_a_put_from_another_thread_ends_the_wait() -> None:
     assert time.monotonic() - began < HANG_SECONDS
 
 
-def test_what_the_launcher_reports_wakes_nobody() -> None:
+def test_reports_of_the_launcher_do_not_wake_it() -> None:
     inbox, launcher = made()
     launcher.happens = lambda: inbox.put("ended")
     assert inbox.wait(0.01) == ["ended"]

@@ -61,7 +61,7 @@ def test_a_lock_is_reported_if_no_process_works_with_it(
     assert state in after
 
 
-def test_what_the_user_changes_between_two_runs_is_not_the_jobs(tmp_path: Path) -> None:
+def test_changes_between_two_runs_are_those_of_the_user(tmp_path: Path) -> None:
     job = "0badc0de"
     start = {"setting a": "1", "file x": "1", "how files are merged": "m"}
     of_run = {**start, "setting a": "2", "refs/heads/w": "c1"}

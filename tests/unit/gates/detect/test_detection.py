@@ -233,7 +233,7 @@ def test_a_script_that_runs_something_is_a_gate(script: str) -> None:
     assert "npm-test" in found({"package.json": json.dumps({"scripts": {"test": script}})})
 
 
-def test_of_a_gate_with_several_lines_each_line_can_fail() -> None:
+def test_each_line_of_a_gate_can_fail() -> None:
     assert named("tsc\ntrue\n")
     with pytest.raises(InvalidRequest, match="always succeeds"):
         named("tsc || true\necho done\n")
@@ -376,7 +376,7 @@ def test_a_name_is_a_gate_and_anything_else_a_command() -> None:
     assert (own.timeout, own.source) == (3, GateSource.ASKED)
 
 
-def test_auto_in_a_list_stands_for_what_is_found() -> None:
+def test_auto_in_a_list_stands_for_the_detected_gates() -> None:
     names = [gate.name for gate in named(AUTO, "test -s a", files={"ruff.toml": ""})]
 
     assert names == ["secrets", "ruff", "test-s-a"]

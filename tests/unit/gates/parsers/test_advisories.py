@@ -97,7 +97,7 @@ def test_a_tool_without_an_answer_did_not_run(
     assert raised.value.cause is GateCause.NO_NETWORK
 
 
-def test_what_bandit_did_not_write_is_unreadable() -> None:
+def test_a_report_that_is_not_by_bandit_is_unreadable() -> None:
     with pytest.raises(UnreadableReport) as raised:
         advisories.read_bandit(b"{}", "/w")
     assert raised.value.cause is GateCause.REPORT_UNREADABLE

@@ -129,7 +129,7 @@ def test_a_crate_that_cargo_cannot_build_is_a_finding() -> None:
     assert texts_of(read_cargo(output)) == ["could not compile `x` (lib)"]
 
 
-def test_what_is_something_else_has_no_tests_and_takes_no_time() -> None:
+def test_other_output_has_no_tests_and_is_read_fast() -> None:
     noise = b"--- " * 100_000 + b"\n" + b" Running " * 50_000 + b"\n" + b"test " * 100_000
     began = time.process_time()
     for read in (read_go, read_cargo):

@@ -53,6 +53,6 @@ def test_a_report_without_tests_has_none() -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"testResults": 3}', b"not json"])
-def test_what_is_no_report_is_refused(content: bytes) -> None:
+def test_an_invalid_report_is_rejected(content: bytes) -> None:
     with pytest.raises(UnreadableReport):
         jest.read(content, "/work/tree")

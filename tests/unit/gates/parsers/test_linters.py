@@ -27,5 +27,5 @@ def test_hooks_pass_fail_or_have_nothing_to_look_at() -> None:
     assert found.passed == ("ruff", "shellcheck")
 
 
-def test_what_is_something_else_has_no_hooks() -> None:
+def test_other_output_has_no_hooks() -> None:
     assert read_pre_commit(b"An error has occurred\xff" + b"." * 200_000) == Reading(passed=())

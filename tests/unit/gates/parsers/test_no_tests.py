@@ -23,7 +23,7 @@ from orchestrator.gates.parsers.no_tests import read
         "0 runs, 0 assertions, 0 failures, 0 errors, 0 skips",
     ],
 )
-def test_what_runners_print_that_ran_no_test(printed: str) -> None:
+def test_output_of_runners_that_ran_no_test_is_recognized(printed: str) -> None:
     assert read(printed.encode()).has_no_tests
 
 
@@ -40,7 +40,7 @@ def test_what_runners_print_that_ran_no_test(printed: str) -> None:
         "[WARNING] Tests run: 2, Failures: 0, Errors: 0, Skipped: 2",
     ],
 )
-def test_what_runners_print_that_skipped_all_tests(printed: str) -> None:
+def test_output_of_runners_that_skipped_all_tests_is_recognized(printed: str) -> None:
     assert read(printed.encode()).has_no_tests
 
 
@@ -78,7 +78,7 @@ def test_a_run_of_pre_commit_without_files_checked_nothing() -> None:
         "[INFO] No tests to run.\n[INFO] Tests run: 2, Failures: 0, Errors: 0, Skipped: 1",
     ],
 )
-def test_what_ran_some_or_is_no_test_is_judged_by_its_exit_code(printed: str) -> None:
+def test_other_output_is_judged_by_the_exit_code(printed: str) -> None:
     assert not read(printed.encode()).has_no_tests
 
 

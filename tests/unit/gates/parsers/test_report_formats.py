@@ -186,14 +186,14 @@ def test_absolute_paths_become_relative_to_the_directory_of_the_gate() -> None:
     assert linters.read_mypy(printed, "/w/my site").flaws[0].key == "a b.py|misc|bad"
 
 
-def test_what_cannot_be_stored_is_replaced_in_messages() -> None:
+def test_characters_that_cannot_be_stored_are_replaced_in_messages() -> None:
     result = {"ruleId": "B1", "message": {"text": "half \ud800 of it, \0"}}
     report = json.dumps({"runs": [{"results": [result]}]}).encode()
 
     assert sarif.read(report, "").flaws[0].key == "|B1|half ? of it, ?"
 
 
-def test_sarif_counts_errors_and_warnings_that_nobody_suppressed() -> None:
+def test_sarif_counts_errors_and_warnings_that_are_not_suppressed() -> None:
     def result(**more: object) -> dict[str, object]:
         place = {"artifactLocation": {"uri": "a.py"}, "region": {"startLine": 4}}
         common = {"ruleId": "B1", "message": {"text": "bad"}}
@@ -278,7 +278,7 @@ def test_a_run_of_sarif_may_override_levels() -> None:
     assert [each.strip() for each in sarif_of(*results, **run)] == ["B"]
 
 
-def test_sarif_messages_may_stand_with_the_rules() -> None:
+def test_sarif_messages_may_be_defined_by_the_rules() -> None:
     strings = {"bad": {"text": "{0} is {{not}} {1}, {7}"}}
     driver = {
         "rules": [rule("A", messageStrings=strings)],

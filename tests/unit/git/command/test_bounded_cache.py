@@ -9,7 +9,7 @@ def test_the_oldest_value_is_removed_first() -> None:
     assert [cache.get(key) for key in ("one", "two", "three")] == [2, None, 3]
 
 
-def test_a_dropped_value_is_gone() -> None:
+def test_a_dropped_value_is_removed() -> None:
     cache = BoundedCache[str, int](2)
     cache.put("one", 1)
 

@@ -76,7 +76,7 @@ def committed(repository: GitRepository, directory: Path) -> str:
 
 
 @pytest.mark.parametrize("name", [*IN_THE_FILES, *IN_ITS_PART, BRANCH, *nightly(f"logs/{BRANCH}")])
-def test_nobody_waits_at_a_pipe_and_the_work_is_kept(
+def test_a_planted_pipe_blocks_no_commit_and_loses_no_work(
     project: Project, repository: GitRepository, opened: Path, name: str
 ) -> None:
     common = project.path / ".git"
@@ -94,7 +94,7 @@ def test_nobody_waits_at_a_pipe_and_the_work_is_kept(
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_what_is_no_file_in_place_of_one_counts_as_its_removal(
+def test_a_pipe_or_socket_in_place_of_a_file_counts_as_its_removal(
     project: Project,
     repository: GitRepository,
     opened: Path,
@@ -118,7 +118,7 @@ def test_what_is_no_file_in_place_of_one_counts_as_its_removal(
     assert project.worktrees() == []
 
 
-def test_who_comes_while_a_pipe_is_removed_does_not_wait_for_ever(tmp_path: Path) -> None:
+def test_a_process_that_opens_a_pipe_during_its_removal_does_not_block(tmp_path: Path) -> None:
     """Each process opens the pipe repeatedly, so that some open it just before its removal."""
     pipe = tmp_path / "MERGE_HEAD"
     script = (
@@ -151,7 +151,7 @@ def test_a_pipe_of_the_users_is_left_alone(project: Project, repository: GitRepo
     assert (project.path / "fifo").is_fifo() and (project.path / "dir" / ".gitfifo").is_fifo()
 
 
-def test_what_git_is_given_is_given_once_however_long_it_takes(
+def test_the_input_of_git_is_sent_once_even_if_git_reads_late(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Git waits a second for this lock before it reads more input."""

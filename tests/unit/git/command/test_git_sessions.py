@@ -67,7 +67,7 @@ def test_a_repository_that_was_replaced_is_read_again(git: Git, project: Project
     assert git.resolve("HEAD") == project.git("rev-parse", "HEAD") != before
 
 
-def test_a_pipe_in_place_of_a_ref_blocks_nobody(git: Git, project: Project) -> None:
+def test_a_pipe_in_place_of_a_ref_does_not_block(git: Git, project: Project) -> None:
     head = git.resolve("HEAD")
     os.mkfifo(project.path / ".git/refs/heads/pipe")
     assert git.resolve("refs/heads/pipe") == ""

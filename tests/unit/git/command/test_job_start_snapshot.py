@@ -5,7 +5,7 @@ from pathlib import Path
 from orchestrator.git.command.frozen_config import note_once
 
 
-def test_what_comes_later_does_not_count(tmp_path: Path) -> None:
+def test_a_later_state_does_not_replace_the_snapshot(tmp_path: Path) -> None:
     path = tmp_path / "noted"
     note_once(path, lambda: b"before")
     note_once(path, lambda: b"a worker changed it")

@@ -90,7 +90,7 @@ def test_flags_of_an_index_that_was_read_before_are_noticed(
     assert repository.checkout_state()["flags in the index"] == marked
 
 
-def test_what_is_no_change_is_not_noticed(
+def test_changes_outside_of_the_user_s_state_are_not_noticed(
     project: Project, repository: GitRepository, noted: dict[str, str]
 ) -> None:
     project.write("cache/more.txt", "2\n")

@@ -64,7 +64,7 @@ def test_lines_are_the_same_when_they_are_read_again(
     assert b"".join(repository.log_with_diffs(start, tip)) == first
 
 
-def test_what_a_later_commit_takes_away_is_found_with_its_commit(
+def test_a_secret_that_a_later_commit_removes_is_found_with_its_commit(
     project: Project, repository: GitRepository
 ) -> None:
     project.commit({"a.txt": f"a\n{KEY}\nc\n"}, "with it")
@@ -89,7 +89,7 @@ def test_the_message_of_a_commit_is_read(project: Project, repository: GitReposi
     assert found(repository) == [f"the message of commit {commit}: GitHub token (value not shown)"]
 
 
-def test_what_only_a_merge_adds_is_found_and_what_it_brings_is_found_once(
+def test_a_secret_that_a_merge_adds_is_found_and_a_merged_secret_is_found_once(
     project: Project, repository: GitRepository
 ) -> None:
     project.commit({"a.txt": f"one\nb\n{KEY}\n"})
@@ -103,7 +103,7 @@ def test_what_only_a_merge_adds_is_found_and_what_it_brings_is_found_once(
     assert sorted(found(repository)) == sorted(expected)
 
 
-def test_what_the_start_has_may_be_moved_removed_and_put_back(
+def test_a_secret_of_the_start_may_be_moved_removed_and_added_again(
     project: Project, repository: GitRepository
 ) -> None:
     project.git("mv", "old.txt", "moved.txt")
@@ -124,7 +124,7 @@ def test_a_history_of_its_own_is_compared_with_the_start(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
-def test_what_git_calls_binary_is_read(
+def test_files_that_git_treats_as_binary_are_scanned(
     project: Project, repository: GitRepository, encoding: str
 ) -> None:
     (project.path / "w.txt").write_bytes(f"one\r\ntoken {KEY}\r\n".encode(encoding))
@@ -138,7 +138,7 @@ def test_what_git_calls_binary_is_read(
     ]
 
 
-def test_what_the_user_has_configured_for_diffs_changes_nothing(
+def test_settings_of_the_user_for_diffs_change_nothing(
     project: Project, repository: GitRepository
 ) -> None:
     for name, value in {

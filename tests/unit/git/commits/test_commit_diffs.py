@@ -58,14 +58,14 @@ def test_bytes_that_are_no_utf8_are_no_trouble(project: Project, repository: Git
     assert "+caf\ufffd" in repository.patch(before, "HEAD", 10_000)
 
 
-def test_branches_are_compared_and_one_that_is_gone_is_named(project: Project) -> None:
+def test_branches_are_compared_and_a_missing_branch_is_named(project: Project) -> None:
     changed(project, {"a.txt": "one\n"})
     assert b"-two" in between(project.path, "main", "other")
     with pytest.raises(NotFound, match="branch gone does not exist"):
         between(project.path, "main", "gone")
 
 
-def test_what_a_worker_changed_is_shown_with_results_that_its_branch_lacks(
+def test_the_diff_of_a_worker_includes_results_that_its_branch_lacks(
     project: Project,
 ) -> None:
     start, tip = changed(project, {"own.txt": "own\n"})

@@ -217,7 +217,7 @@ def test_a_snapshot_has_the_files_and_the_agent_notices_nothing(
     assert kept(project) == {}
 
 
-def test_history_is_kept_beside_the_work_of_a_removed_job(
+def test_nested_history_is_saved_with_the_work_of_a_removed_job(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     nested = Project(worktree / "sub").begin({"a.py": "a\n"})

@@ -59,7 +59,7 @@ def write(worktree: Path, *names: str, content: bytes = b"x") -> None:
 CORE = b"\x7fELF\x02\x01\x01" + bytes(9) + struct.pack("<H", 4) + bytes(5000)
 
 
-def test_what_no_project_wants_is_not_committed_and_stays_in_the_worktree(
+def test_caches_and_dependencies_are_not_committed_and_stay_in_the_worktree(
     repository: GitRepository, worktree: Path
 ) -> None:
     write(worktree, "web/app.js", "web/node_modules/a/i.js", "web/node_modules/b/i.js")
@@ -90,7 +90,7 @@ def test_what_no_project_wants_is_not_committed_and_stays_in_the_worktree(
     assert closed(repository, worktree) == (files, held)
 
 
-def test_what_the_agent_committed_itself_is_taken_out(
+def test_held_back_files_that_the_agent_committed_are_removed_from_the_commit(
     repository: GitRepository, worktree: Path
 ) -> None:
     write(worktree, "app.js", "node_modules/a.js")
@@ -102,7 +102,7 @@ def test_what_the_agent_committed_itself_is_taken_out(
     assert (files, list(held)) == (["app.js"], ["node_modules"])
 
 
-def test_what_the_start_tracks_is_committed(
+def test_files_that_the_start_tracks_are_committed(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
     project.commit({"vendor/node_modules/a.js": "1\n", "old.pyc": "1\n"})
@@ -132,7 +132,7 @@ def test_files_of_gitignore_are_not_reported(repository: GitRepository, worktree
         ("*.bin", ["big.bin"]),
     ],
 )
-def test_what_the_task_promised_is_committed(
+def test_promised_files_are_committed(
     repository: GitRepository, worktree: Path, promised: str, files: list[str]
 ) -> None:
     write(worktree, "web/node_modules/a.js")
@@ -141,7 +141,7 @@ def test_what_the_task_promised_is_committed(
 
 
 @pytest.mark.slow
-def test_what_was_promised_and_held_back_stays_so_when_the_worktree_is_closed(
+def test_closing_a_worktree_keeps_promised_and_held_back_files_apart(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     write(worktree, "web/node_modules/a.js")
@@ -155,7 +155,7 @@ def test_what_was_promised_and_held_back_stays_so_when_the_worktree_is_closed(
     assert not any("node_modules" in each for each in project.files(BRANCH))
 
 
-def test_a_list_of_ones_own_and_no_limit(project: Project, directory: str) -> None:
+def test_a_list_of_the_user_replaces_the_built_in_rules(project: Project, directory: str) -> None:
     repository = of(project, NeverCommit(patterns=("*.log", "!keep.log")))
     worktree = opened(repository, directory)
     write(worktree, "a.log", "keep.log", "node_modules/a.js")

@@ -78,7 +78,7 @@ def check(project: Project) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("packed", ["512m", "1k"])
-def test_what_is_held_back_leaves_no_object(
+def test_held_back_files_leave_no_object(
     project: Project, repository: GitRepository, worktree: Path, packed: str
 ) -> None:
     packs_over(project, packed)
@@ -113,7 +113,7 @@ def test_content_that_is_held_back_and_committed_is_committed(
     check(project)
 
 
-def test_what_is_hidden_during_a_job_is_committed_and_what_is_held_back_stays_so(
+def test_files_that_are_hidden_during_a_job_are_committed_and_held_back_files_are_not(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     write(worktree, big=os.urandom(5000), hidden=b"x")
@@ -173,7 +173,7 @@ def test_a_repository_that_cannot_be_written_to_is_named(
     assert leftovers(project) == []
 
 
-def test_somebody_may_collect_garbage_while_objects_are_written(
+def test_garbage_collection_while_objects_are_written_loses_none(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     write(worktree, new=b"new\n")

@@ -45,7 +45,7 @@ def test_worktrees_have_the_content_and_what_is_changed_comes_back(
     assert project.git("cat-file", "--filters", f"{tip}:b.bin") == "more"
 
 
-def test_what_is_not_here_stays_a_pointer_and_nobody_is_asked(
+def test_missing_content_stays_a_pointer_and_no_server_is_called(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
     # Before the removal, because ``git status`` stores the objects of changed files again.
@@ -67,7 +67,7 @@ def test_without_its_filter_pointers_stay_with_a_note(
     assert Path(directory, "a.bin").read_text().startswith("version https://git-lfs")
 
 
-def test_a_filter_without_its_program_stops_nobody(
+def test_a_required_filter_without_its_program_stops_no_worker(
     project: Project,
     repository: GitRepository,
     directory: str,
@@ -92,7 +92,7 @@ def test_a_filter_without_its_program_stops_nobody(
     assert project.show(tip, "notes.txt") == "more"
 
 
-def test_what_is_copied_elsewhere_has_the_content_or_is_refused(
+def test_copied_files_have_their_content_or_are_rejected(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
     base = repository.base().commit
@@ -119,7 +119,7 @@ def test_what_is_copied_elsewhere_has_the_content_or_is_refused(
         ["config filter.lfs.clean cat", "config filter.lfs.process ''"],
     ],
 )
-def test_a_worker_that_takes_the_filter_away_has_nobody_else_commit_contents(
+def test_a_worker_that_removes_the_filter_does_not_commit_contents(
     project: Project, repository: GitRepository, directory: str, sets: list[str]
 ) -> None:
     repository.open_worktree(directory, BRANCH, repository.base().commit)

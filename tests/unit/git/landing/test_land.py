@@ -37,7 +37,7 @@ def no_identity(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", os.devnull)
 
 
-def test_landing_moves_the_branch_and_undo_takes_it_back(
+def test_landing_moves_the_branch_and_undo_moves_it_back(
     project: Project, landing: Landing, result: str
 ) -> None:
     before = project.git("rev-parse", "main")
@@ -152,7 +152,7 @@ def _rebase(project: Project) -> None:
         (_history_of_its_own, "no common ancestor"),
     ],
 )
-def test_where_it_cannot_land_nothing_changes(
+def test_a_landing_that_fails_changes_nothing(
     project: Project, landing: Landing, prepare: Callable[[Project], None], message: str
 ) -> None:
     prepare(project)
@@ -163,7 +163,7 @@ def test_where_it_cannot_land_nothing_changes(
 
 
 @pytest.mark.slow
-def test_where_git_stops_in_the_middle_files_are_put_back(
+def test_files_are_restored_if_git_fails_in_the_middle(
     project: Project, repository: GitRepository
 ) -> None:
     changes = {"a.txt": "1\n", "dir/b.txt": None, "dir": "file\n", "new/n": "n\n", "z.txt": "z\n"}
@@ -332,7 +332,9 @@ def crash(act: Callable[[], str], at: str) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_crash_left_landed_can_be_undone(project: Project, landing: Landing) -> None:
+def test_a_landing_that_a_crash_interrupted_can_be_undone(
+    project: Project, landing: Landing
+) -> None:
     before = project.git("rev-parse", "main")
     crash(landing.land, "landing: moved")
 
@@ -455,7 +457,7 @@ def test_undo_moves_no_branch_on_which_nothing_was_landed(
 
 
 @pytest.mark.slow
-def test_what_was_landed_on_two_branches_is_undone_on_each(
+def test_a_result_that_was_landed_on_two_branches_is_undone_on_each(
     project: Project, landing: Landing
 ) -> None:
     before = project.git("rev-parse", "main")
@@ -543,7 +545,7 @@ def test_a_git_that_is_killed_after_an_undo_leaves_no_lock(
         landing.undo()
 
 
-def test_changes_after_a_landing_that_somebody_took_back_are_his_own(
+def test_changes_after_a_reset_landing_are_those_of_the_user(
     project: Project, landing: Landing
 ) -> None:
     landing.land()
@@ -553,7 +555,7 @@ def test_changes_after_a_landing_that_somebody_took_back_are_his_own(
         landing.land()
 
 
-def test_what_could_not_land_has_nothing_to_undo(project: Project, landing: Landing) -> None:
+def test_a_failed_landing_has_nothing_to_undo(project: Project, landing: Landing) -> None:
     _locked_branch(project)
     with pytest.raises(Conflict):
         landing.land()

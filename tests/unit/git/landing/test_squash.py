@@ -115,7 +115,7 @@ def test_a_squash_is_landed_again_once_it_is_reset(project: Project, landing: La
 
 
 @pytest.mark.slow
-def test_a_branch_that_went_on_gets_one_commit(project: Project, landing: Landing) -> None:
+def test_a_branch_that_moved_gets_one_commit(project: Project, landing: Landing) -> None:
     project.commit({"mine.txt": "mine\n"}, "mine")
     before = project.git("rev-parse", "main")
 
@@ -125,7 +125,7 @@ def test_a_branch_that_went_on_gets_one_commit(project: Project, landing: Landin
     assert {"mine.txt", "new.txt"} <= {each.name for each in project.path.iterdir()}
 
 
-def test_undo_takes_a_squash_back(project: Project, landing: Landing) -> None:
+def test_undo_removes_a_squash(project: Project, landing: Landing) -> None:
     before = project.git("rev-parse", "main")
     squash(landing)
 

@@ -153,7 +153,7 @@ def test_no_union_where_another_file_conflicts(project: Project, repository: Git
     assert not merged.commit
 
 
-def test_a_file_with_a_merge_driver_of_its_own_is_left_to_it(
+def test_a_file_with_its_own_merge_driver_is_merged_by_it(
     project: Project, repository: GitRepository
 ) -> None:
     project.commit({".gitattributes": "*.md -merge\n"})

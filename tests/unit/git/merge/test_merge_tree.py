@@ -65,7 +65,7 @@ def test_merging(project: Project, repository: GitRepository, case: str, force: 
         assert bool(project.git("ls-tree", merged.commit, "--", path)) is (text is not None)
 
 
-def test_what_is_contained_needs_no_merge(project: Project, repository: GitRepository) -> None:
+def test_a_contained_commit_needs_no_merge(project: Project, repository: GitRepository) -> None:
     base, later = project.git("rev-parse", "main"), branch_with(project, "later", {"n": "x\n"})
     assert repository.merge(later, base, "m", WHO, force=False).commit == later
     assert repository.merge(base, later, "m", WHO, force=False).commit == later

@@ -86,7 +86,7 @@ def test_a_branch_on_top_is_a_fast_forward(
     assert tip == project.git("rev-parse", "feature")
 
 
-def test_what_its_own_branch_had_before_it_left_for_another_is_merged(
+def test_commits_of_the_worker_s_branch_before_a_switch_are_merged(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     does(worktree, "echo a > a2.txt; git add .; git commit -qm a")
@@ -379,7 +379,7 @@ def test_a_stash_on_commits_that_the_agent_discarded_brings_only_its_own_change(
     assert added(repository, tip) == ["a.txt"]
 
 
-def test_what_another_made_is_not_touched(
+def test_work_of_the_user_and_of_other_workers_is_not_changed(
     project: Project, repository: GitRepository, worktree: Path, tmp_path: Path
 ) -> None:
     """Covers the user's work on the worker's commits, and the work of another worker."""

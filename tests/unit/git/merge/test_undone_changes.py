@@ -75,7 +75,7 @@ NEW, FOUR = ("new.txt", 0, 0), ("a.txt", 4, 4)
         (moved, [], False),
     ],
 )
-def test_what_is_undone(
+def test_undone_changes_are_found_by_place(
     project: Project,
     repository: GitRepository,
     act: Acts,
@@ -88,7 +88,7 @@ def test_what_is_undone(
     assert found.whole is whole
 
 
-def test_what_another_child_job_replaces_is_not_discarded(
+def test_changes_that_another_child_job_replaces_are_not_discarded(
     project: Project, repository: GitRepository
 ) -> None:
     def replaced(project: Project) -> str:
@@ -133,7 +133,7 @@ def test_names_with_blanks_and_files_without_text(
     assert ({each.path for each in whole.places}, whole.whole) == ({*files}, True)
 
 
-def test_what_was_discarded_is_put_back_on_top_of_what_came_since(
+def test_discarded_changes_are_applied_again_on_later_commits(
     project: Project, repository: GitRepository
 ) -> None:
     base, result = delivered(project)

@@ -54,7 +54,7 @@ def test_a_git_file_that_was_deleted_comes_back_and_the_work_is_kept(
     assert repair(repository, opened) == []
 
 
-def test_a_worktree_is_not_made_anew_over_work_whose_git_file_is_gone(
+def test_a_worktree_without_its_git_file_is_not_recreated_over_its_work(
     repository: GitRepository, directory: str, opened: Path
 ) -> None:
     (opened / "new.txt").write_text("x\n")
@@ -63,7 +63,7 @@ def test_a_worktree_is_not_made_anew_over_work_whose_git_file_is_gone(
     assert (opened / "new.txt").read_text() == "x\n"
 
 
-def test_a_repository_that_an_agent_made_is_put_beside(
+def test_a_repository_that_an_agent_created_is_renamed(
     project: Project, repository: GitRepository, opened: Path, own: Project
 ) -> None:
     (opened / ".git").unlink()
@@ -90,7 +90,7 @@ def test_a_worktree_that_was_taken_from_the_repository_is_entered_again(
     assert project.worktrees() == [str(opened)]
 
 
-def test_one_that_was_deleted_whole_is_made_anew(repository: GitRepository, opened: Path) -> None:
+def test_a_deleted_worktree_is_recreated(repository: GitRepository, opened: Path) -> None:
     shutil.rmtree(opened)
     assert repair(repository, opened) == ["the directory was deleted"]
     assert (opened / "a.txt").exists()
@@ -142,7 +142,7 @@ def test_markers_that_were_there_before_are_none_of_its_doing(
     assert repository.conflict_markers(before, project.git("rev-parse", "HEAD")) == []
 
 
-def test_an_unreadable_index_and_head_are_made_anew(
+def test_an_unreadable_index_and_head_are_recreated(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     admin = project.path / ".git" / "worktrees" / "worktree"
@@ -197,7 +197,7 @@ def test_a_file_outside_a_sparse_checkout_is_not_removed(
 
 
 @pytest.mark.parametrize("content", [None, b"/nowhere\n", b""])
-def test_where_the_repository_is_comes_back(
+def test_the_path_of_the_repository_is_restored(
     project: Project, repository: GitRepository, opened: Path, content: bytes | None
 ) -> None:
     leads = project.path / ".git" / "worktrees" / "worktree" / "commondir"

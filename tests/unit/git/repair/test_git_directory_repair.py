@@ -92,7 +92,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_what_git_cannot_work_with_is_as_before_the_job(
+def test_files_that_git_cannot_use_are_restored_to_the_state_before_the_job(
     project: Project, repository: GitRepository, job: Path, name: str
 ) -> None:
     breaks, fault = BROKEN[name]
@@ -119,7 +119,7 @@ def test_what_git_cannot_work_with_is_as_before_the_job(
         _written("config.worktree", "[a]\n b = c\n"),
     ],
 )
-def test_what_git_can_work_with_stays(
+def test_files_that_git_can_use_stay(
     project: Project, repository: GitRepository, job: Path, change: Break
 ) -> None:
     repository.back_up_git_files(str(job))
@@ -131,7 +131,7 @@ def test_what_git_can_work_with_stays(
     assert before == {each: (project.path / ".git" / each).read_bytes() for each in before}
 
 
-def test_what_is_not_the_cause_stays(
+def test_settings_that_are_not_the_cause_stay(
     project: Project, repository: GitRepository, job: Path
 ) -> None:
     repository.back_up_git_files(str(job))
@@ -144,7 +144,7 @@ def test_what_is_not_the_cause_stays(
     assert project.git("status", "--porcelain", "--untracked-files=no") == ""
 
 
-def test_where_something_else_is_broken_the_configuration_stays(
+def test_the_configuration_stays_if_another_file_is_broken(
     project: Project, repository: GitRepository, job: Path
 ) -> None:
     repository.back_up_git_files(str(job))
@@ -157,9 +157,7 @@ def test_where_something_else_is_broken_the_configuration_stays(
     assert "example.org" in (project.path / ".git" / "config").read_text()
 
 
-def test_refs_that_are_gone_altogether_come_back(
-    project: Project, repository: GitRepository, job: Path
-) -> None:
+def test_deleted_refs_are_restored(project: Project, repository: GitRepository, job: Path) -> None:
     project.git("branch", "packed")
     project.git("pack-refs", "--all")
     project.commit({"new.txt": "x"}, "second")
@@ -175,7 +173,7 @@ def test_refs_that_are_gone_altogether_come_back(
 
 
 @pytest.mark.parametrize("broken", ["garbage\n", "half a li", ""])
-def test_packed_refs_that_git_cannot_read_are_there_again(
+def test_unreadable_packed_refs_are_restored(
     project: Project, repository: GitRepository, job: Path, broken: str
 ) -> None:
     packed = project.path / ".git" / "packed-refs"
@@ -198,7 +196,7 @@ def test_packed_refs_that_git_cannot_read_are_there_again(
     )
 
 
-def test_what_was_there_is_kept(project: Project, repository: GitRepository, job: Path) -> None:
+def test_replaced_files_are_saved(project: Project, repository: GitRepository, job: Path) -> None:
     repository.back_up_git_files(str(job))
     for content in ("[first", "[second"):
         project.write(".git/config", content)
@@ -209,7 +207,7 @@ def test_what_was_there_is_kept(project: Project, repository: GitRepository, job
     assert [each.read_text() for each in kept] == ["[first", "[second"]
 
 
-def test_a_configuration_of_this_worktree_that_nobody_had_is_put_aside(
+def test_a_new_configuration_of_the_worktree_is_moved_away(
     project: Project, repository: GitRepository, job: Path
 ) -> None:
     project.git("config", "extensions.worktreeConfig", "true")
@@ -237,7 +235,7 @@ def test_every_job_whose_workers_may_have_caused_the_damage_is_named(
     assert "worker_7, worker_1 of job_1)" in repository.restore_git_files(str(other))[0]
 
 
-def test_without_a_note_nothing_is_put_back(
+def test_without_a_backup_nothing_is_restored(
     project: Project, repository: GitRepository, job: Path
 ) -> None:
     project.write(".git/config", "[core")
@@ -245,7 +243,7 @@ def test_without_a_note_nothing_is_put_back(
     assert (project.path / ".git" / "config").read_text() == "[core"
 
 
-def test_a_note_that_somebody_has_overwritten_is_none(
+def test_an_overwritten_backup_is_ignored(
     project: Project, repository: GitRepository, job: Path
 ) -> None:
     for content in ("", "[]", "{}", '{"top": 1, "common": 2, "files": {"x": 3}}'):

@@ -109,7 +109,7 @@ def test_whatever_an_agent_did_to_git_it_is_on_its_branch_again(
     assert not (project.path / ".git" / "worktrees" / "worktree" / "MERGE_HEAD").exists()
 
 
-def test_what_is_too_large_is_named_and_left_as_it_is(
+def test_ignored_files_that_are_too_large_are_named_and_stay(
     repository: GitRepository, opened: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ignored_files, "MOST_FILES", 3)
@@ -141,7 +141,7 @@ def test_a_repository_among_ignored_files_is_left_as_it_is(
     assert inner.git("status", "--porcelain") == ""
 
 
-def test_what_is_as_in_the_users_checkout_is_in_no_commit_and_comes_back(
+def test_ignored_files_equal_to_the_user_s_are_restored_from_the_checkout(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     project.write(".env", "SECRET=1\n")
@@ -155,9 +155,7 @@ def test_what_is_as_in_the_users_checkout_is_in_no_commit_and_comes_back(
     assert (opened / ".env").read_text() == "SECRET=1\n"
 
 
-def test_what_was_copied_from_the_users_checkout_is_there_again_where_it_began(
-    project: Project, directory: str
-) -> None:
+def test_a_rollback_to_the_start_restores_copied_files(project: Project, directory: str) -> None:
     project.commit({".gitignore": ".env\n"})
     project.write(".env", "SECRET=1\n")
     place = project.path / "product"

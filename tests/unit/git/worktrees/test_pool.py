@@ -112,7 +112,7 @@ def test_a_crash_while_a_spare_one_is_taken_costs_no_file(
     assert taken < 2, "a spare one was under way"
 
 
-def test_it_starts_where_it_is_to_start(
+def test_a_spare_worktree_starts_at_the_requested_commit(
     project: Project, repository: GitRepository, opened: Callable[..., Path]
 ) -> None:
     first = opened(1)
@@ -125,7 +125,7 @@ def test_it_starts_where_it_is_to_start(
 
 
 @pytest.mark.parametrize("what", ["config", "attributes", "closed directory"])
-def test_what_may_not_fit_is_made_anew(
+def test_a_spare_worktree_that_may_not_fit_is_recreated(
     project: Project, repository: GitRepository, opened: Callable[..., Path], what: str
 ) -> None:
     first = opened(1)

@@ -67,7 +67,7 @@ def test_opening_again_changes_nothing(
     assert (opened / "a.txt").read_text() == "mine\n"
 
 
-def test_one_that_was_removed_by_hand_is_made_anew(
+def test_a_worktree_that_was_removed_by_hand_is_recreated(
     repository: GitRepository, directory: str, opened: Path
 ) -> None:
     (opened / "new.txt").write_text("x\n")
@@ -79,7 +79,7 @@ def test_one_that_was_removed_by_hand_is_made_anew(
     assert (opened / "new.txt").exists()
 
 
-def test_one_that_a_crash_left_half_is_made_anew(
+def test_a_worktree_that_a_crash_left_incomplete_is_recreated(
     project: Project, repository: GitRepository, directory: str, opened: Path
 ) -> None:
     Path(f"{opened}.filling").touch()
@@ -147,7 +147,7 @@ def test_a_lock_of_a_killed_git_does_not_stop_the_commit(
     assert commit(repository, opened) == project.git("rev-parse", BRANCH)
 
 
-def test_where_refs_are_in_a_table_there_is_no_lock_of_a_branch_to_remove(tmp_path: Path) -> None:
+def test_with_a_reftable_no_lock_of_a_branch_is_removed(tmp_path: Path) -> None:
     """With a reftable, git has a file called ``refs/heads``."""
     (tmp_path / "refs").mkdir()
     (tmp_path / "refs" / "heads").write_text("this repository uses the reftable format\n")
@@ -161,7 +161,7 @@ def test_where_refs_are_in_a_table_there_is_no_lock_of_a_branch_to_remove(tmp_pa
     )
 
 
-def test_what_somebody_pruned_of_an_index_is_written_anew(
+def test_pruned_objects_of_an_index_are_written_again(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     (opened / "new.txt").write_text("new\n")
@@ -172,7 +172,7 @@ def test_what_somebody_pruned_of_an_index_is_written_anew(
     assert project.show(commit(repository, opened), "new.txt") == "new"
 
 
-def test_an_entry_that_somebody_else_removes_meanwhile_is_gone(tmp_path: Path) -> None:
+def test_an_entry_can_be_removed_by_several_processes_at_once(tmp_path: Path) -> None:
     """For example, the user's ``git gc`` removes entries, because it prunes worktrees."""
     entry = tmp_path / "entry"
     (entry / "logs").mkdir(parents=True)
@@ -185,7 +185,7 @@ def test_an_entry_that_somebody_else_removes_meanwhile_is_gone(tmp_path: Path) -
     assert not entry.exists()
 
 
-def test_what_an_agent_puts_where_git_looks_is_not_followed(
+def test_a_git_file_that_an_agent_replaces_is_not_followed(
     project: Project, repository: GitRepository, opened: Path, tmp_path: Path
 ) -> None:
     evil = Project(tmp_path / "evil").begin({"e.txt": "e\n"})
@@ -229,7 +229,7 @@ def half_removed(
     return opened
 
 
-def test_what_was_removed_when_its_server_was_killed_is_no_change(
+def test_files_that_a_killed_server_had_removed_are_no_change(
     project: Project, repository: GitRepository, directory: str, half_removed: Path
 ) -> None:
     repository.close_worktree(directory, BRANCH, WHO)
@@ -239,14 +239,14 @@ def test_what_was_removed_when_its_server_was_killed_is_no_change(
     assert project.worktrees() == []
 
 
-def test_a_worktree_that_was_half_removed_is_made_anew(
+def test_a_worktree_that_was_removed_in_part_is_recreated(
     repository: GitRepository, directory: str, half_removed: Path
 ) -> None:
     repository.open_worktree(directory, BRANCH, repository.base().commit)
     assert (half_removed / "a.txt").exists()
 
 
-def test_a_commit_that_was_half_removed_is_looked_at_anew(
+def test_a_detached_worktree_that_was_removed_in_part_is_recreated(
     repository: GitRepository, directory: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commit = repository.base().commit
@@ -275,7 +275,7 @@ def test_a_snapshot_has_uncommitted_work_and_changes_nothing(
     assert index.read_bytes() == before
 
 
-def test_forgetting_a_job_leaves_nothing_but_a_result_that_nobody_took(
+def test_removal_of_a_job_leaves_only_a_result_that_was_not_landed(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     (opened / "new.txt").write_text("x\n")
@@ -466,7 +466,9 @@ def test_a_setting_that_changes_the_files_leaves_it_to_git(
     assert project.worktrees() == [directory]
 
 
-def test_what_cannot_be_written_is_left_to_git(project: Project, common: Path) -> None:
+def test_a_path_that_cannot_be_registered_is_deferred_to_git(
+    project: Project, common: Path
+) -> None:
     taken = project.path.parent / "taken"
     taken.write_text("a file of the user\n")
     assert register(project, common, taken) is None

@@ -14,8 +14,8 @@ def score(pid: int | str) -> int:
     return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
 
-def test_what_a_worker_started_before_it_was_marked_is_marked_too() -> None:
-    wanted = min(1000, score("self") + worker_process.OOM_SCORE_ADDED)
+def test_processes_that_a_worker_started_earlier_are_marked_too() -> None:
+    expected = min(1000, score("self") + worker_process.OOM_SCORE_ADDED)
     with subprocess.Popen(["bash", "-c", "(sleep 60; :) & wait"]) as worker:
         try:
             children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children")
@@ -27,7 +27,7 @@ def test_what_a_worker_started_before_it_was_marked_is_marked_too() -> None:
                 time.sleep(0.005)
             worker_process.offer_to_oom_killer(worker.pid)
             pids = (worker.pid, int(child), int(found[0]))
-            assert [score(pid) for pid in pids] == [wanted] * 3
+            assert [score(pid) for pid in pids] == [expected] * 3
         finally:
             worker.terminate()
             for pid in found:

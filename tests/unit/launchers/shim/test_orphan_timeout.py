@@ -27,7 +27,7 @@ def ends_after(timeout: OrphanTimeout, start: float, most: float) -> float | Non
     return None
 
 
-def test_it_is_over_when_its_time_is(lock: Path) -> None:
+def test_the_orphan_timeout_ends_after_its_seconds(lock: Path) -> None:
     assert ends_after(OrphanTimeout(str(lock), 7200, 50.0), 50.0, 10_000) == pytest.approx(7200)
 
 
@@ -55,5 +55,5 @@ def test_a_look_leaves_the_lock_as_it_was(lock: Path) -> None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_a_workspace_that_is_gone_has_no_server(tmp_path: Path) -> None:
+def test_a_removed_workspace_has_no_server(tmp_path: Path) -> None:
     assert ends_after(OrphanTimeout(str(tmp_path / "no" / "lock"), 10, 0.0), 0.0, 100) == 10

@@ -30,7 +30,7 @@ def test_the_published_schema_is_the_one_that_answers_are_held_against() -> None
         f'{PLAN}\nWithout any work it would have been {{"tasks": []}}.',
     ],
 )
-def test_a_plan_is_found_whatever_stands_around_it(answer: str) -> None:
+def test_a_plan_is_found_in_any_surrounding_text(answer: str) -> None:
     (task,) = plan_in(answer).to_tasks()
     assert (task.id, task.title, task.prompt) == ("a", "A", "Do a")
 

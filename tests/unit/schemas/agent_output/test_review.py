@@ -16,7 +16,7 @@ def answer(*names: str, **more: str) -> str:
 
 
 @pytest.mark.parametrize("around", ["{}", "Well:\n```json\n{}\n```\nThat is it.", "a {{x}} {}"])
-def test_a_review_is_found_whatever_stands_around_it(around: str) -> None:
+def test_a_review_is_found_in_any_surrounding_text(around: str) -> None:
     review = review_in(around.replace("{}", answer("worker_2", "worker_1"), 1), NAMES)
     assert [each.worker_id for each in review.ranking] == ["worker_2", "worker_1"]
 
@@ -34,9 +34,7 @@ def test_a_review_is_found_whatever_stands_around_it(around: str) -> None:
         (answer("worker_1", "worker_2", reason=""), "reason"),
     ],
 )
-def test_what_is_no_ranking_of_these_candidates_is_refused_with_the_reason(
-    text: str, why: str
-) -> None:
+def test_an_invalid_ranking_is_rejected_with_the_reason(text: str, why: str) -> None:
     with pytest.raises(InvalidRequest, match=why):
         review_in(text, NAMES)
 

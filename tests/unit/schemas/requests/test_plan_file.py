@@ -50,7 +50,7 @@ def test_a_plan_in_json_means_the_same() -> None:
     assert plan == OrchestrateRequest.model_validate(value)
 
 
-def test_what_is_not_given_stays_open() -> None:
+def test_omitted_fields_stay_unset() -> None:
     submission = OrchestrateRequest.model_validate({"request": "x"}).to_submission("key")
     assert submission.tasks == ()
     assert not submission.config.given

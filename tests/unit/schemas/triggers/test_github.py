@@ -40,7 +40,7 @@ def test_a_comment_has_its_place_and_its_code() -> None:
     )
 
 
-def test_a_comment_on_lines_that_are_gone_has_their_former_place() -> None:
+def test_a_comment_on_removed_lines_has_their_former_place() -> None:
     values = {'"line": 1': '"line": null', '"original_line": 1': '"original_line": 4'}
     assert remark("pull_request_review_comment.created", **values).line == 4
 

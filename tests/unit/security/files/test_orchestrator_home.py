@@ -84,6 +84,6 @@ def test_a_home_that_others_may_have_made_is_refused(tmp_path: Path) -> None:
         orchestrator_home.check_private(tmp_path / "link")
 
 
-def test_product_files_are_found_beside_the_package_here() -> None:
+def test_product_files_of_a_checkout_are_next_to_the_package() -> None:
     assert product_file("config.template.yaml").is_file()
     assert os.fspath(product_file("skills")) == f"{FOLDER}/skills"

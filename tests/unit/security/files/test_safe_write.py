@@ -71,9 +71,7 @@ def test_links_devices_and_directories_are_not_written_to(target: Path, tmp_path
     assert [each.name for each in outside.iterdir()] == ["dear"]
 
 
-def test_what_cannot_be_written_leaves_what_was_there(
-    target: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_the_old_file(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (target / "a").write_text("before")
 
     def full(*arguments: object, **more: object) -> None:
@@ -97,7 +95,7 @@ def test_a_crash_before_the_rename_leaves_what_was_there(target: Path) -> None:
     assert (target / "a").read_text() == "after"
 
 
-def test_what_a_kill_left_goes_with_the_next_time(target: Path) -> None:
+def test_the_next_write_removes_leftovers_of_a_killed_one(target: Path) -> None:
     killed = (
         "import os, pathlib, sys\n"
         "from orchestrator.security.files.safe_write import SafeWriter\n"

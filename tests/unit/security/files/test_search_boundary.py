@@ -31,7 +31,7 @@ def test_files_are_written_once_and_again_where_they_were_changed(tmp_path: Path
     assert (tmp_path / "ruff.toml").stat().st_mtime_ns == before
 
 
-def test_what_a_worktree_has_decides_what_is_passed(tmp_path: Path) -> None:
+def test_the_variables_depend_on_the_files_of_the_worktree(tmp_path: Path) -> None:
     (tmp_path / "sub").mkdir()
     bare = search_boundary.variables_of(str(tmp_path), str(tmp_path / "sub"))
     assert bare == {"GOWORK": "off", "PYTEST_ADDOPTS": "--rootdir=."}

@@ -19,7 +19,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return made
 
 
-def test_what_is_busy_or_lost_is_tried_again(pauses: list[float]) -> None:
+def test_a_busy_or_lost_call_is_retried(pauses: list[float]) -> None:
     ahead = [OSError("refused"), BUSY, ServerReply(409, None, b"{}"), BUSY]
 
     def once() -> ServerReply:

@@ -37,7 +37,7 @@ def test_addresses_are_taken_apart(url: str, expected: object) -> None:
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://", "http://h:port"])
-def test_what_is_no_address_is_refused(url: str) -> None:
+def test_an_invalid_address_is_rejected(url: str) -> None:
     with pytest.raises(ValueError, match="not the URL of a server"):
         StdlibClient(url, KEY)
 
@@ -73,7 +73,7 @@ except ConnectionRefusedError:
 """
 
 
-def test_it_loads_nothing_that_is_slow() -> None:
+def test_the_client_imports_no_slow_module() -> None:
     assert not {"http", "urllib", "ssl", "email", "typing"} & loaded(LISTING)
 
 

@@ -153,7 +153,7 @@ def without(line_break: bytes, text: bytes) -> bytes:
     return text.replace(line_break, b"")
 
 
-def test_lines_stay_as_they_are_beside_a_secret_in_base64() -> None:
+def test_lines_around_a_secret_in_base64_are_unchanged() -> None:
     written = base64.b64encode(b"key-0123456789ab")
     text = b"one\n\n" + written + b"\n\ntwo\r\n"
     assert masked(["key-0123456789ab"], [text]) == b"one\n\n***g==\n\ntwo\r\n"
@@ -218,7 +218,7 @@ def test_a_flood_of_one_repeated_secret_is_one_mask_and_bounded() -> None:
     assert masker.finish() == b""
 
 
-def test_one_text_is_masked_apart_from_the_stream() -> None:
+def test_a_single_text_is_masked_separately_from_the_stream() -> None:
     masker = Masker(["secret-1"])
     assert masker.feed(b"secr") == b""
     assert masker.text("run secret-1 now") == "run *** now"

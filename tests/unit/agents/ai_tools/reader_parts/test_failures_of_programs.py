@@ -98,7 +98,7 @@ def test_a_cost_of_nothing_for_tokens_is_a_price_that_is_not_known():
     assert known.cost_usd == pytest.approx((100 * 1.25 + 20 * 10) / 1e6) and known.cost_estimated
 
 
-def test_what_an_answer_that_broke_off_has_used_is_not_known():
+def test_the_usage_of_an_interrupted_answer_is_partial():
     used = {"input_tokens": 100, "output_tokens": 1}
     ended = claude("api_error", "lost", modelUsage={}, usage=used, total_cost_usd=0)
     usage = read("claude", ended, Ending(code=1)).outcome.usage
@@ -112,7 +112,7 @@ def test_what_an_answer_that_broke_off_has_used_is_not_known():
     assert not read("gemini", silent, Ending(code=1)).outcome.usage.partial
 
 
-def test_how_often_gemini_asked_in_vain_is_not_known():
+def test_the_steps_of_an_interrupted_gemini_are_unknown():
     stats = {"total_tokens": 390, "input_tokens": 300, "output_tokens": 90, "cached": 0}
     cut = [*GEMINI_CUT[:-1], *events({"type": "result", "status": "error", "stats": stats})]
 

@@ -127,7 +127,7 @@ def test_a_command_that_takes_too_long_is_ended_with_its_children(work: Path) ->
     until_gone(int((work / "pid").read_text()))
 
 
-def test_what_a_command_leaves_behind_does_not_hold_it_up(work: Path) -> None:
+def test_leftover_processes_do_not_delay_the_result_of_a_command(work: Path) -> None:
     begun = time.monotonic()
     result = use(work, "bash", command="sleep 90 & echo $! > pid; echo done")
     assert result.text == "done\n"

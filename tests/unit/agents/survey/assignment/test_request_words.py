@@ -140,7 +140,7 @@ def test_forms_of_one_word_have_one_stem(one: str, other: str) -> None:
     assert stem(one) == stem(other)
 
 
-def test_authentication_stands_for_the_names_that_code_gives_to_it() -> None:
+def test_authentication_is_related_to_the_names_that_code_uses() -> None:
     stems = related(["authentication"])
     wanted = ("auth", "login", "session", "token", "user", "password", "permission")
     assert {stem(word) for word in wanted} <= stems.keys()
@@ -176,7 +176,7 @@ FILES = ("README.md", "docs/a.md", "src/flask/app.py", "src/flask/views.py", "re
         ("", ()),
     ],
 )
-def test_a_place_is_what_is_there_and_what_nothing_else_is_asked_beside(
+def test_a_named_place_exists_and_is_all_that_the_request_is_about(
     words: str, places: tuple[str, ...]
 ) -> None:
     assert named_places(words, FILES) == places

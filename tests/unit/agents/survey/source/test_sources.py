@@ -209,7 +209,7 @@ def test_todo_notes_are_found_in_comments_only(tmp_path: Path) -> None:
     assert [n.text for n in read_file(tmp_path, FoundFile("b.js", 1)).todos] == ["three"]
 
 
-def test_what_speaks_of_todo_notes_is_none_itself(tmp_path: Path) -> None:
+def test_text_about_todo_notes_is_no_todo_note(tmp_path: Path) -> None:
     lines = [
         "# See the TODO list, and the FIXME notes.",
         "x = 1  # remove this; TODO: later",

@@ -50,7 +50,7 @@ def drawn(frame: Frame, width: int = 120, height: int = 12) -> list[str]:
     return [line.rstrip() for line in screen.display]
 
 
-def test_what_failed_comes_first_and_other_orders_are_a_key_away() -> None:
+def test_failed_workers_come_first_and_keys_select_other_orders() -> None:
     shown = snapshot(
         worker(1, "success", cost_usd=3.0, ended_at=950.0),
         worker(2, cost_usd=1.0),
@@ -75,7 +75,7 @@ def test_what_failed_comes_first_and_other_orders_are_a_key_away() -> None:
     assert view.selected == ("j", "worker_2")
 
 
-def test_child_jobs_stand_below_their_worker_in_a_tree() -> None:
+def test_the_tree_lists_child_jobs_below_their_worker() -> None:
     view = View(as_tree=True)
 
     view.show(
@@ -266,7 +266,7 @@ def test_once_prints_one_frame_without_a_terminal_and_without_a_server(
     assert "top --once" in capfd.readouterr().err
 
 
-def test_without_a_server_the_clocks_stand_at_the_last_known_state(
+def test_without_a_server_clocks_show_the_last_known_state(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "150")

@@ -49,7 +49,7 @@ def test_a_path_that_systemd_cannot_read_is_refused(path: str) -> None:
         (254, True, {"KillMode=process", "DelegateSubgroup=orchestrator-server"}),
     ],
 )
-def test_workers_outlive_a_crash_where_systemd_can_start_the_server_beside_them(
+def test_workers_outlive_a_crash_if_systemd_can_start_the_server_next_to_them(
     version: int, has_limits: bool, expected: set[str]
 ) -> None:
     lines = replace(UNIT, systemd_version=version, has_limits=has_limits).text().splitlines()

@@ -76,7 +76,7 @@ def test_the_cause_of_the_end_decides(cause: str) -> None:
 
 
 @pytest.mark.parametrize("cause", RESUMED)
-def test_one_thing_that_does_not_fit_begins_a_new_session(cause: str) -> None:
+def test_one_difference_begins_a_new_session(cause: str) -> None:
     assert start(SESSION, cause, rolled_back=True) is SessionStart.NEW
     assert start(SESSION, cause, agent="codex") is SessionStart.NEW
     assert start(SESSION, cause, model="haiku") is SessionStart.NEW
@@ -116,7 +116,7 @@ def test_work_that_was_undone_since_the_session_ended(
 
 
 @pytest.mark.parametrize("text", ["", "-p", "--model", "a b", "a/b", "x" * 200, "a\nb"])
-def test_what_could_be_an_option_is_no_session(text: str) -> None:
+def test_a_text_that_could_be_an_option_is_no_session_id(text: str) -> None:
     assert not is_session_id(text)
 
 

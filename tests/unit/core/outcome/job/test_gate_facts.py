@@ -106,7 +106,7 @@ def test_gates_that_passed_are_known_by_name() -> None:
     assert gates_passed([SECRETS], [own, other]) == ("ruff",)
 
 
-def test_what_a_child_job_changed_is_judged_by_its_gates() -> None:
+def test_files_that_a_child_job_changed_are_judged_by_its_gates() -> None:
     python = replace(PASSED, looks_at=("*.py",), not_imported=("b.py",))
     work = a_worker(result=WorkerResult(files_created=("part/b.py", "part/a.js")))
     present = {name: f"part/{name}" for name in ("a.py", "b.py", "a.js", "child.js", "child.c")}

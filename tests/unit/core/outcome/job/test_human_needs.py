@@ -107,7 +107,7 @@ def test_promised_files_that_are_missing_need_a_retry() -> None:
         a_job(status=JobStatus.CANCELLED, awaits_approval=True),
     ],
 )
-def test_nobody_waits_for_what_a_person_dropped_or_no_attempt_can_add(job: Job) -> None:
+def test_a_job_without_a_possible_decision_needs_no_person(job: Job) -> None:
     assert list(kinds_of_job(job)) == []
     assert list(needs_of(job, [])) == []
 
@@ -151,7 +151,7 @@ def test_comments_that_no_attempt_answered_need_a_person(status: WorkerStatus) -
     assert list(needs_of(job, [a_worker(job, result=commented(2), **given)])) == []
 
 
-def test_comments_of_a_worker_that_a_person_cancelled_need_nobody() -> None:
+def test_comments_on_a_cancelled_worker_need_no_person() -> None:
     job = a_job()
     worker = a_worker(job, result=commented(0), status=WorkerStatus.CANCELLED)
 
@@ -174,7 +174,7 @@ def test_a_question_is_obsolete_when_another_candidate_succeeded() -> None:
         {"status": WorkerStatus.CANCELLED},
     ],
 )
-def test_workers_that_go_on_or_have_a_parent_ask_nobody(given: dict[str, Any]) -> None:
+def test_workers_that_continue_or_have_a_parent_need_no_person(given: dict[str, Any]) -> None:
     job = a_job()
 
     assert kind_of_worker(failed(job, ASKED, **given)) is None

@@ -26,7 +26,7 @@ from tests.unit.core.factories import BASE, a_config, a_job, a_task
         ({"git": "on", "base": BASE}, {}, WorkerStatus.SUCCESS, False),
     ],
 )
-def test_what_succeeded_without_the_worktree_that_was_asked_for_is_lost(
+def test_a_success_without_its_requested_worktree_is_lost(
     config: dict[str, str], task: dict[str, Any], status: WorkerStatus, lost: bool
 ) -> None:
     job, own = a_job(config=a_config(**config)), replace(a_task("a"), **task)

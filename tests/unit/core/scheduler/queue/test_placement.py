@@ -48,7 +48,7 @@ def test_a_machine_without_the_agent_is_not_chosen() -> None:
     assert found == Unplaced("waiting for claude: no node has this agent", is_full=False)
 
 
-def test_what_a_machine_lacks_is_named_with_what_to_do() -> None:
+def test_the_reason_names_what_a_machine_lacks_with_the_fix() -> None:
     lacks = {"claude": "command 'claude' not found; npm install x"}
     here = a_machine(HERE, lacks={"claude": "no credentials found; claude /login"})
     n1, n2 = (a_machine(name, agents=frozenset({"shell"}), lacks=lacks) for name in ("n1", "n2"))

@@ -97,7 +97,7 @@ def test_a_worker_resumes_only_where_there_is_room() -> None:
     assert ready.pop_resuming(lambda job_id: job_id == free.id) is None
 
 
-def test_a_worker_that_is_gone_does_not_resume() -> None:
+def test_a_dropped_worker_does_not_resume() -> None:
     ready = ReadyQueue()
     ready.push_resuming(a_key(), a_job())
     ready.drop_resuming(a_key())

@@ -50,7 +50,7 @@ def test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of() -> None:
     assert story.worker(keys[2]).reason == ""
 
 
-def test_nobody_waits_for_longer_than_the_bound() -> None:
+def test_held_workers_start_after_the_maximum_time() -> None:
     story = a_story()
     _, keys = three(story)
 
@@ -78,7 +78,7 @@ def test_agents_without_a_cache_start_together() -> None:
     assert states(story, keys) == [RUNNING, RUNNING, RUNNING]
 
 
-def test_those_set_aside_hold_nobody_else_up() -> None:
+def test_held_workers_do_not_delay_other_agents() -> None:
     story = a_story(max_workers=2)
     job = story.root(
         a_task("a", agents=("claude",)),
@@ -88,7 +88,7 @@ def test_those_set_aside_hold_nobody_else_up() -> None:
     assert states(story, story.keys(job)) == [RUNNING, PENDING, RUNNING]
 
 
-def test_another_job_has_a_first_of_its_own() -> None:
+def test_each_job_has_its_own_first_worker() -> None:
     story = a_story()
     _, one = three(story)
     _, two = three(story)
@@ -135,7 +135,7 @@ def test_a_job_cancelled_while_it_waits_for_its_context_ends() -> None:
     assert states(story, keys) == [WorkerStatus.CANCELLED] * 3
 
 
-def test_after_a_restart_nobody_waits_for_one_that_runs_already() -> None:
+def test_after_a_restart_no_worker_waits_for_a_running_worker() -> None:
     story = a_story()
     _, keys = three(story)
 
@@ -144,7 +144,7 @@ def test_after_a_restart_nobody_waits_for_one_that_runs_already() -> None:
     assert states(story, keys) == [RUNNING, RUNNING, RUNNING]
 
 
-def test_what_was_heard_counts_for_workers_that_start_later() -> None:
+def test_a_report_of_the_first_worker_counts_for_later_workers() -> None:
     story = a_story(max_workers=1)
     _, keys = three(story)
     reports(story, keys[0], Usage(input_tokens=9))

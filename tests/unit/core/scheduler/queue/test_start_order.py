@@ -146,7 +146,7 @@ def test_a_run_time_is_found_by_plan_then_request_then_command() -> None:
     assert times.expected(other, [TaskSpec(id="a", command="make -j a")]) == {}
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_number_of_stored_run_times_is_limited() -> None:
     times = RunTimes((f"{number:016x}", 1.0) for number in range(MOST_NAMES + 100))
     job = a_job()
     times.expected(job, [TaskSpec(id="a", command="make")])

@@ -47,7 +47,7 @@ def states(story: Story, keys: list[WorkerKey]) -> list[WorkerStatus]:
     return [story.status(key) for key in keys]
 
 
-def test_one_worker_goes_ahead_and_the_rest_follow_when_its_login_works() -> None:
+def test_one_worker_checks_the_login_before_the_others_start() -> None:
     story = a_story()
     _, keys = several(story, "opencode", "opencode", "shell")
     assert states(story, keys) == [RUNNING, PENDING, RUNNING]
@@ -174,7 +174,7 @@ def test_a_refusal_is_forgotten_when_the_credential_has_changed() -> None:
     assert logins.doubtful("opencode", story.now), "it may be refused, too"
 
 
-def test_nobody_waits_for_longer_than_the_bound() -> None:
+def test_workers_wait_a_limited_time_for_a_login_check() -> None:
     story = a_story()
     _, keys = several(story, "opencode", "opencode")
 
@@ -228,7 +228,7 @@ def test_a_task_that_may_have_any_agent_continues_with_the_next_best() -> None:
     assert story.job_status(job) is JobStatus.PARTIAL
 
 
-def test_another_agent_uses_none_of_a_workers_retries() -> None:
+def test_an_agent_fallback_uses_no_retry() -> None:
     story = a_choice()
     job = a_job(created_at=story.now, config=story._config({"max_retries": 0}))
     tasks = [a_task("a", agents=("auto",))]
@@ -312,7 +312,7 @@ def refuse(throttle: AgentThrottle, now: float, resets_at: float | None = None) 
     return throttle.record_rate_limit("claude", resets_at, now)
 
 
-def test_who_was_never_refused_is_not_bounded(throttle: AgentThrottle) -> None:
+def test_an_agent_without_rate_limits_is_not_throttled(throttle: AgentThrottle) -> None:
     throttle.succeeded("claude")
     assert throttle.held_until("claude", 0.0) is None
 
@@ -328,7 +328,7 @@ def test_a_refusal_pauses_the_account_and_halves_what_may_run(throttle: AgentThr
     assert throttle.held_until("claude", later) is None
 
 
-def test_one_storm_halves_once_however_many_it_hits(throttle: AgentThrottle) -> None:
+def test_simultaneous_rate_limits_halve_the_limit_once(throttle: AgentThrottle) -> None:
     for _ in range(6):
         refuse(throttle, 100.0)
     for _ in range(2):
@@ -394,7 +394,7 @@ def test_workers_wait_until_the_account_resets_with_a_reason() -> None:
     assert story.status(story.key(job)) is WorkerStatus.RUNNING
 
 
-def test_other_agents_go_on_meanwhile() -> None:
+def test_other_agents_run_while_one_is_rate_limited() -> None:
     story = Story(max_workers=1)
     job = story.root(a_task("a"), a_task("b"), a_task("c"))
     first, second, third = story.keys(job)

@@ -50,7 +50,7 @@ def test_a_task_that_names_a_need_twice_waits_for_it_once() -> None:
     assert plan.ended("a", True) == ["b"]
 
 
-def test_what_follows_waits_for_all_candidates() -> None:
+def test_dependent_tasks_wait_for_all_candidates() -> None:
     plan = plan_of([a_task("a", agents=("one", "two")), a_task("b", "a")])
     assert plan.open_workers == 3
     assert plan.ended("a", True) == ()

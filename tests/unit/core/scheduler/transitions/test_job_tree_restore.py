@@ -28,7 +28,7 @@ def comes(story: Story, exit: Exit = EXIT_0) -> int:
     return len(lost)
 
 
-def test_it_is_looked_for_when_the_next_attempt_is_due() -> None:
+def test_a_late_result_is_searched_when_the_next_attempt_is_due() -> None:
     story, key = a_loss()
     assert not story.scheduler.lost_attempts_to_read(story.now)
     story.now += 1
@@ -36,7 +36,7 @@ def test_it_is_looked_for_when_the_next_attempt_is_due() -> None:
 
 
 @pytest.mark.parametrize("crash", [False, True])
-def test_it_is_taken_and_what_waited_for_it_starts(crash: bool) -> None:
+def test_a_late_result_is_accepted_and_dependent_workers_start(crash: bool) -> None:
     story, key = a_loss()
     story.now += 1
     if crash:
@@ -78,7 +78,7 @@ def test_after_the_next_start_it_is_salvage(crash: bool) -> None:
     assert kinds.count(EventKind.LATE_RESULT) == 1
 
 
-def test_it_comes_once() -> None:
+def test_a_late_result_counts_once() -> None:
     story, key = a_loss()
     story.now += 1
     [attempt] = story.scheduler.lost_attempts_to_read(story.now)
@@ -89,7 +89,7 @@ def test_it_comes_once() -> None:
     assert kinds.count(EventKind.LATE_RESULT) == 1
 
 
-def test_of_a_worker_that_is_done_it_is_salvage() -> None:
+def test_a_late_result_of_an_ended_worker_is_salvage() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b"))
     key = story.key(root)

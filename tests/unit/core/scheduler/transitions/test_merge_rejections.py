@@ -74,7 +74,7 @@ def test_one_worker_retries_while_another_has_no_attempt_left() -> None:
     assert story.job_status(root) is JobStatus.PARTIAL
 
 
-def test_one_that_waits_for_another_follows_it() -> None:
+def test_a_rejected_worker_is_skipped_if_the_worker_that_it_waits_for_fails() -> None:
     story, root = _done(max_retries=1)
     first, second = story.keys(root)
     assert story.refuses(root.id, first, second)
@@ -85,7 +85,7 @@ def test_one_that_waits_for_another_follows_it() -> None:
     assert story.job_status(root) is JobStatus.FAILED
 
 
-def test_a_job_that_is_cancelled_meanwhile_is_not_begun_again() -> None:
+def test_a_cancelled_job_gets_no_attempt_after_a_merge_rejection() -> None:
     story, root = _done(max_retries=1)
     story.cancel(root)
     assert not story.refuses(root.id, story.key(root))
@@ -130,7 +130,7 @@ def test_a_parent_waits_for_a_child_job_that_continues() -> None:
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
-def test_another_agent_may_carry_out_the_next_attempt() -> None:
+def test_another_agent_may_run_the_next_attempt() -> None:
     story, root = _done(max_retries=1)
     _, second = story.keys(root)
     assert story.refuses(root.id, second, agent="resolver", required=False)
@@ -144,7 +144,7 @@ def test_another_agent_may_carry_out_the_next_attempt() -> None:
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
-def test_one_that_cannot_resolve_its_conflicts_leaves_the_worker_as_it_was() -> None:
+def test_a_failed_resolution_of_conflicts_leaves_the_status_of_the_worker() -> None:
     story, root = _done(max_retries=3)
     _, second = story.keys(root)
     asked = {"agent": "resolver", "required": False, "conflicts": ("a.txt",)}

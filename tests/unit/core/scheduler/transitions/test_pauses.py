@@ -160,7 +160,7 @@ def test_the_wall_time_does_not_count_during_a_pause() -> None:
     assert story.job(job.id).stop_cause is StopCause.WALL_TIME
 
 
-def test_the_wall_time_of_a_paused_job_stands_still_across_a_crash() -> None:
+def test_the_wall_time_of_a_paused_job_does_not_advance_over_a_crash() -> None:
     story = Story()
     job = story.root(max_wall_seconds=100.0)
     story.pause(job)

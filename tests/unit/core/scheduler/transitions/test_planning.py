@@ -151,7 +151,7 @@ def test_a_job_fails_with_the_reason_when_no_plan_is_possible() -> None:
     assert story.job(job.id).reason == "too many tasks"
 
 
-def test_what_a_planner_uses_counts_for_its_job() -> None:
+def test_the_usage_of_a_planner_counts_for_its_job() -> None:
     story = Story()
     job = story.planned_root(max_tokens=100)
 
@@ -162,7 +162,7 @@ def test_what_a_planner_uses_counts_for_its_job() -> None:
     assert story.job(job.id).stop_cause is StopCause.LIMIT
 
 
-def test_what_a_planner_has_used_still_counts_after_a_crash() -> None:
+def test_the_usage_of_a_planner_still_counts_after_a_crash() -> None:
     story = Story()
     job = story.planned_root(max_tokens=100)
     used = Usage(input_tokens=60)
@@ -173,7 +173,7 @@ def test_what_a_planner_has_used_still_counts_after_a_crash() -> None:
     assert story.scheduler.view.size_of(story.job(job.id)).remaining_caps["max_tokens"] == 40
 
 
-def test_the_parent_waits_while_its_child_job_is_planned_and_lends_its_slot() -> None:
+def test_a_parent_releases_its_slot_while_its_child_job_is_planned() -> None:
     story = Story(max_workers=1)
     root = story.root()
     child = story.planned_child(story.key(root))

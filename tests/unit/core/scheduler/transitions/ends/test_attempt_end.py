@@ -200,7 +200,7 @@ def test_a_failed_child_job_goes_before_a_promise() -> None:
     assert story.worker(parent).reason == f"child job {child.id} ended with status failed"
 
 
-def test_what_changed_nothing_without_a_promise_is_noted_at_the_end() -> None:
+def test_a_worker_without_a_promise_that_changed_nothing_is_noted_at_the_end() -> None:
     story, root, parent, _, worker = a_family(base="abc")
     story.ends(parent, evidence=promised(expected=False, intent=Intent.UNCLEAR))
     story.ends(worker)
@@ -248,7 +248,7 @@ def test_a_parent_may_take_a_child_job_back() -> None:
     assert story.status(parent) is WorkerStatus.RECURSIVE_SUCCESS
 
 
-def test_a_child_job_cancelled_by_somebody_else_is_a_failed_one() -> None:
+def test_a_child_job_that_another_caller_cancelled_counts_as_failed() -> None:
     story, _, parent, child, worker = a_family()
     story.cancel(child)
     story.ends(worker, CANCELLED)

@@ -168,7 +168,7 @@ def test_nothing_is_preloaded_where_the_server_decides(
     assert preloads(story) == []
 
 
-def test_nothing_is_preloaded_beside_another_job() -> None:
+def test_nothing_is_preloaded_while_another_job_runs() -> None:
     story = Story(max_workers=1)
     job, _ = story.root(*plain(60)), story.root(*plain(1))
     for number in range(1, 4):
@@ -176,7 +176,7 @@ def test_nothing_is_preloaded_beside_another_job() -> None:
     assert preloads(story) == []
 
 
-def test_another_job_has_all_launches_taken_back() -> None:
+def test_another_job_withdraws_all_preloaded_launches() -> None:
     story, job = a_fast_job()
     preloaded = [each.key for each in preloads(story)]
 
@@ -276,7 +276,7 @@ def test_a_cancelled_job_ends_when_its_launches_are_returned() -> None:
     assert story.worker(story.key(job, 6)).attempt == 0
 
 
-def test_a_pause_takes_the_launches_back_and_stops_what_began_in_the_meantime() -> None:
+def test_a_pause_withdraws_launches_and_stops_those_that_have_begun() -> None:
     story, job = a_fast_job()
     first, *others = preloads(story)
     story.pause(job, RunningMode.STOP)
