@@ -120,7 +120,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "test_crashes_in_a_row_cost_a_job_with_gates_locks_and_merging_nothing"
     ): OF_A_RICH_JOB,
     (
-        "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file"
+        "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_worktree_is_reused_loses_no_file"
     ): OF_SPARES,
     (
         "unit/security/files/test_safe_write.py::test_a_crash_before_the_rename_leaves_what_was_there"

@@ -47,10 +47,10 @@ class Gateway:
         self._ended = True
         self._thread.join(10)
 
-    def _want(self, wanted: bool) -> None:
+    def _want(self, is_open: bool) -> None:
         with self._asked:
-            self._wanted = wanted
-            assert self._asked.wait_for(lambda: self._open == wanted, 20)
+            self._wanted = is_open
+            assert self._asked.wait_for(lambda: self._open == is_open, 20)
 
     def _listen(self, port: int) -> socket.socket:
         listener = socket.socket()

@@ -49,7 +49,7 @@ PROMISES: dict[str, tuple[str, ...]] = {
     "A worker never ends before its child jobs.": (
         f"{_RECURSION}::test_a_parent_is_not_done_before_the_child_job_it_left_behind",
         f"{_RECURSION}::test_a_parent_whose_child_job_failed_has_failed",
-        f"{_CHILDREN}::test_a_later_child_job_makes_up_for_a_failed_one_when_it_was_asked_the_same",
+        f"{_CHILDREN}::test_a_later_child_job_with_the_same_request_replaces_a_failed_one",
     ),
     "orchestrator does not change your checkout until you land.": (
         "integration/engine/worktrees/test_git.py"

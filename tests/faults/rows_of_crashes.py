@@ -55,7 +55,7 @@ ROWS = (
             ),
             (
                 "faults/test_odd_workers.py::"
-                "test_a_worker_whose_shim_is_killed_twice_in_a_row_is_tried_again"
+                "test_a_worker_whose_shim_is_killed_twice_in_a_row_is_retried"
             ),
             "integration/launchers/containment/test_containment_kills.py::test_nothing_escapes_a_killed_shim",
             (
@@ -72,7 +72,7 @@ ROWS = (
             ),
             (
                 "faults/test_late_results.py::"
-                "test_a_late_result_is_taken_while_nothing_newer_has_started"
+                "test_a_late_result_is_accepted_before_a_newer_attempt_has_started"
             ),
             (
                 "faults/test_late_results.py::"
@@ -297,7 +297,7 @@ ROWS = (
         tests=(
             "unit/cli/jobs/test_run.py::test_a_terminal_that_ends_without_a_signal_is_a_hangup",
             "unit/cli/jobs/test_run.py::test_a_terminal_that_is_closed_is_written_to_no_more",
-            "unit/cli/jobs/test_run.py::test_a_run_ends_like_its_job_although_its_reader_has_left",
+            "unit/cli/jobs/test_run.py::test_a_run_exits_with_the_code_of_its_job_after_its_reader_has_exited",
         ),
     ),
     Row(
@@ -310,7 +310,7 @@ ROWS = (
                 "integration/agents/driver_process/test_driver.py::"
                 "test_a_renewed_login_is_the_users_while_the_agent_still_works"
             ),
-            "unit/agents/driver_process/test_logins.py::test_each_renewal_is_brought_back",
+            "unit/agents/driver_process/test_logins.py::test_each_renewed_login_is_copied_back",
             (
                 "unit/agents/driver_process/test_logins.py::"
                 "test_the_next_attempt_copies_a_login_that_a_killed_attempt_renewed"

@@ -20,7 +20,7 @@ ROWS = (
                 "integration/engine/worktrees/test_checkpoint_commits.py::"
                 "test_a_crash_between_decision_and_rollback_changes_nothing"
             ),
-            "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_one_is_taken_costs_no_file",
+            "unit/git/worktrees/test_pool.py::test_a_crash_while_a_spare_worktree_is_reused_loses_no_file",
         ),
     ),
     Row(

@@ -335,7 +335,7 @@ ROWS = (
                 "integration/engine/runtime/test_full_disk.py::"
                 "test_a_git_that_finds_no_space_leaves_nothing_temporary"
             ),
-            "unit/git/command/test_leftover_files.py::test_only_what_is_new_and_open_nowhere_is_removed",
+            "unit/git/command/test_leftover_files.py::test_only_new_files_that_no_process_has_open_are_removed",
         ),
     ),
     Row(

@@ -89,10 +89,10 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
         held = [opened.enter_context(connect(server)) for _ in range(3 * LEFT)]
         answers = [answer(each) for each in held]
         refused = [each for each in answers if each.startswith("HTTP/1.1 503 ")]
-        taken = [each for each in answers if each.startswith("HTTP/1.1 200 ")]
+        accepted = [each for each in answers if each.startswith("HTTP/1.1 200 ")]
 
-        assert len(refused) + len(taken) == len(held), answers
-        assert len(refused) >= LEFT and len(taken) >= LEFT / 4
+        assert len(refused) + len(accepted) == len(held), answers
+        assert len(refused) >= LEFT and len(accepted) >= LEFT / 4
         assert all("Retry-After: " in each for each in refused)
         assert all("application/problem+json" in each for each in refused)
         assert all('"type": "unavailable"' in each for each in refused)
@@ -133,8 +133,8 @@ def test_no_worker_fails_because_descriptors_are_short(server: FaultSite, tmp_pa
         bound(server, resource.RLIMIT_NOFILE, descriptors(server) + LEFT)
         changed = time.monotonic()
         until(lambda: time.monotonic() > changed + FRESH_SECONDS, "the server looks anew")
-        asked = {"request": "too many", "tasks": [shell(wait, retries=0)] * 30}
-        job = session.post(f"{server.url}/api/v1/orchestrate", json=asked).json()["job_id"]
+        body = {"request": "too many", "tasks": [shell(wait, retries=0)] * 30}
+        job = session.post(f"{server.url}/api/v1/orchestrate", json=body).json()["job_id"]
 
         def waiting() -> int:
             rows = session.get(f"{jobs}/{job}").json()["workers"]

@@ -53,8 +53,8 @@ def test_nothing_is_lost_or_doubled(
     tasks = [edit("sed -i s/two/2/ a.txt"), edit(RESOLVES)]
     job = site.run("x", tasks, gates=[GATE])["job_id"]
     assert site.status(job)["status"] == "partial"
-    asked = site.call("POST", f"/jobs/{job}/merge", {"resolve": "worker"})
-    assert asked.status_code == 202, asked.text
+    response = site.call("POST", f"/jobs/{job}/merge", {"resolve": "worker"})
+    assert response.status_code == 202, response.text
 
     time.sleep(instant)
     site.kill()

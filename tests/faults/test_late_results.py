@@ -80,7 +80,7 @@ def late_results(site: FaultSite, job: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["server-stays", "server-is-killed"])
-def test_a_late_result_is_taken_while_nothing_newer_has_started(
+def test_a_late_result_is_accepted_before_a_newer_attempt_has_started(
     site: FaultSite, crash: bool
 ) -> None:
     job = site.submit_once([held(site)])
@@ -100,7 +100,7 @@ def test_a_late_result_is_taken_while_nothing_newer_has_started(
     assert (event["attempt"], event["taken"]) == (1, True)
 
 
-def test_a_late_failure_that_may_be_tried_again_changes_nothing_else(site: FaultSite) -> None:
+def test_a_late_failure_that_may_be_retried_changes_nothing_else(site: FaultSite) -> None:
     job = site.submit_once([held(site)])
     arrives(lose(site, job), code=3)
     (site.folder / "release").touch()

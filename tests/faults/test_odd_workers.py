@@ -104,7 +104,7 @@ def test_the_child_jobs_of_a_parent_that_is_killed_are_cancelled(
     assert not marked(job)
 
 
-def test_a_worker_whose_shim_is_killed_twice_in_a_row_is_tried_again(
+def test_a_worker_whose_shim_is_killed_twice_in_a_row_is_retried(
     zygote: Zygote, tmp_path: Path
 ) -> None:
     site = FaultSite(

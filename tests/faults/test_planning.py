@@ -48,8 +48,8 @@ def run(zygote: Zygote, folder: Path, number: int) -> int:
     try:
         body = {"request": "One. Two.", "config": {"planner": "thinker", "agent": "thinker"}}
         headers = {"Idempotency-Key": "once"}
-        asked = site.insist(lambda: site.call("POST", "/orchestrate", body, headers=headers))
-        check(site, str(asked["job_id"]))
+        submitted = site.insist(lambda: site.call("POST", "/orchestrate", body, headers=headers))
+        check(site, str(submitted["job_id"]))
     finally:
         site.end()
     return len(site.reached())

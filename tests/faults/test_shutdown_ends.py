@@ -122,7 +122,7 @@ def test_a_worker_that_ends_before_its_stopped_server(
 
 @pytest.mark.parametrize("adopted", [False, True], ids=["own", "adopted"])
 @pytest.mark.parametrize(("code", "expected"), ENDS)
-def test_a_worker_that_was_asked_to_stop_and_ends_under_the_next_server(
+def test_a_stopping_worker_ends_under_the_next_server(
     make_stage: MakeStage, code: int, expected: tuple[str, int], adopted: bool
 ) -> None:
     stage = make_stage(code)
@@ -208,7 +208,7 @@ def test_a_timeout_before_the_shutdown_stays_a_timeout(make_stage: MakeStage) ->
 
 
 @pytest.mark.parametrize(("code", "expected"), ENDS)
-def test_a_worker_that_a_pause_asked_to_stop(
+def test_a_worker_that_a_pause_stops_during_a_shutdown(
     make_stage: MakeStage, code: int, expected: tuple[str, int]
 ) -> None:
     stage = make_stage(code)

@@ -223,8 +223,8 @@ def test_a_standby_adopts_the_workers_of_nodes(tmp_path: Path) -> None:
             slots_here=0,
             lease=30,
         )
-        kept = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
-        node = NodeProcess(cluster.add("n1"), tmp_path / "n1", environ=kept)
+        environ = {each: v for each, v in os.environ.items() if "ORCHESTRATOR" not in each}
+        node = NodeProcess(cluster.add("n1"), tmp_path / "n1", environ=environ)
         stack.callback(node.end)
         two.first.start()
         job = two.first.submit("x", [two.task()])

@@ -87,7 +87,7 @@ class Zygote:
     def fork(
         self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, output: Path
     ) -> Forked:
-        asked = {
+        request = {
             "arguments": list(arguments),
             "env": dict(env),
             "cwd": str(cwd),
@@ -95,7 +95,7 @@ class Zygote:
         }
         assert self._process.stdin is not None and self._process.stdout is not None
         with self._lock:
-            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.write(json.dumps(request) + "\n")
             self._process.stdin.flush()
             return Forked(int(self._process.stdout.readline()))
 
@@ -117,24 +117,24 @@ def main() -> None:
     # No process waits for the forked processes.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while line := sys.stdin.readline():
-        asked = json.loads(line)
+        request = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            _become(asked)
+            _become(request)
             orchestrator_main()
         print(pid, flush=True)
 
 
-def _become(asked: dict[str, Any]) -> None:
+def _become(request: dict[str, Any]) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     os.environ.clear()
-    os.environ.update(asked["env"])
-    os.chdir(asked["cwd"])
-    output = os.open(asked["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     empty = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((empty, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
-    sys.argv = ["orchestrator", *asked["arguments"]]
+    sys.argv = ["orchestrator", *request["arguments"]]
     if SECRET in os.environ:
         _draw(os.environ.pop(SECRET))
 

@@ -22,7 +22,7 @@ SCHEDULER = [
     "::test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of",
     "tests/unit/core/scheduler/transitions/test_planning.py",
     "tests/unit/core/scheduler/test_stopping.py",
-    "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py::test_a_parent_may_take_a_child_job_back",
+    "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py::test_a_parent_may_discard_a_child_job",
     "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py"
     "::test_a_child_job_that_another_caller_cancelled_counts_as_failed",
     "tests/unit/core/scheduler/test_restore.py"

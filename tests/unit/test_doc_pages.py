@@ -110,8 +110,8 @@ def test_every_command_and_its_options_exist(page: Path) -> None:
     for command, rest in calls(page):
         assert command in COMMANDS, f"orchestrator {command}{rest}"
         unquoted = re.sub(r"\"[^\"]*\"|'[^']*'", "", rest)
-        given = set(re.findall(r"(?<!\S)\[?(--?[a-z][a-z-]*)", unquoted))
-        assert given <= options_of(command), f"orchestrator {command}{rest}"
+        options = set(re.findall(r"(?<!\S)\[?(--?[a-z][a-z-]*)", unquoted))
+        assert options <= options_of(command), f"orchestrator {command}{rest}"
 
 
 def test_commands_of_the_pages_are_found() -> None:

@@ -63,8 +63,8 @@ def test_the_openapi_document_has_the_data_of_each_kind() -> None:
     for kind in EventKind:
         assert list(data[kind]["properties"]) == [key.name for key in kind.keys]
         assert data[kind]["required"] == [key.name for key in kind.keys if key.always]
-    asked = data["question_asked"]["properties"]
-    assert asked["due_at"]["anyOf"] == [{"type": "number"}, {"type": "null"}]
+    properties = data["question_asked"]["properties"]
+    assert properties["due_at"]["anyOf"] == [{"type": "number"}, {"type": "null"}]
 
 
 @pytest.mark.parametrize("kind", EventKind)

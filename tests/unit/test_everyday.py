@@ -13,12 +13,16 @@ def test_every_entry_in_the_list_of_everyday_tests_exists() -> None:
     assert [each for each in EVERYDAY if not each.exists()] == []
 
 
-def test_a_module_is_left_out_where_the_list_does_not_name_it() -> None:
+def test_a_module_that_the_list_does_not_name_is_omitted() -> None:
     modules = {path.relative_to(HERE) for path in HERE.rglob("test_*.py")}
-    kept = {each for each in modules if all(map(may_have_everyday_tests, _way_to(HERE / each)))}
+    collected = {
+        each for each in modules if all(map(may_have_everyday_tests, _way_to(HERE / each)))
+    }
 
-    assert {each.parts[0] for each in kept} == {"unit", "contract", "integration"}
-    assert kept == {each for each in modules if any(map((HERE / each).is_relative_to, EVERYDAY))}
+    assert {each.parts[0] for each in collected} == {"unit", "contract", "integration"}
+    assert collected == {
+        each for each in modules if any(map((HERE / each).is_relative_to, EVERYDAY))
+    }
 
 
 @pytest.mark.slow

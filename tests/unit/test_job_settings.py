@@ -142,10 +142,10 @@ def test_lists_are_tuples_again_when_a_job_is_read() -> None:
     assert read_config({"context_files": ["a.md"]}).context_files == ("a.md",)
 
 
-def test_a_request_knows_what_it_gives() -> None:
-    asked = ConfigRequest(max_recursion_depth=0, agent=None, labels={})
+def test_a_request_lists_the_settings_that_it_has() -> None:
+    request = ConfigRequest(max_recursion_depth=0, agent=None, labels={})
 
-    assert asked.given == {"max_depth"}
-    assert asked.get("max_depth") == 0
-    assert asked.get("agent") is None
-    assert asked.values.agent == default_config().agent
+    assert request.given == {"max_depth"}
+    assert request.get("max_depth") == 0
+    assert request.get("agent") is None
+    assert request.values.agent == default_config().agent

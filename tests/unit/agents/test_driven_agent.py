@@ -23,8 +23,8 @@ AGENT = DrivenAgent(
 def limits(task: TaskSpec, used: Usage | None, **config: object) -> CallLimits:
     """The remaining caps of a worker after its previous attempts."""
     worker = a_worker(result=WorkerResult(usage=used) if used else None)
-    given = Assignment(job=a_job(config=a_config(**config)), worker=worker, task=task)
-    return CallLimits(**json.loads(AGENT.command(given).control[spec_file.NAME])["limits"])
+    assignment = Assignment(job=a_job(config=a_config(**config)), worker=worker, task=task)
+    return CallLimits(**json.loads(AGENT.command(assignment).control[spec_file.NAME])["limits"])
 
 
 LIMITED = TaskSpec(id="a", prompt="Write", max_steps=10, max_tokens=1000, max_cost_usd=0.2)
@@ -45,9 +45,9 @@ def test_a_read_only_agent_cannot_start_child_jobs_that_may_write(
 ) -> None:
     agent = replace(AGENT, common=CommonSettings(home="/home", policy=all_agents), policy=this_one)
     config = a_config(enable_recursion=True, max_depth=3)
-    given = Assignment(job=a_job(config=config), worker=a_worker(), task=TaskSpec(id="a"))
+    assignment = Assignment(job=a_job(config=config), worker=a_worker(), task=TaskSpec(id="a"))
 
-    assert json.loads(agent.command(given).control[spec_file.NAME])["recursive"] is recursive
+    assert json.loads(agent.command(assignment).control[spec_file.NAME])["recursive"] is recursive
 
 
 @pytest.mark.parametrize("adviser", [WorkerKind.PLANNER, WorkerKind.REVIEWER])
@@ -65,18 +65,18 @@ def test_the_first_attempt_has_the_whole_limit() -> None:
     assert limits(LIMITED, None) == CallLimits(max_steps=10, max_tokens=1000, max_cost_usd=0.2)
 
 
-def test_a_second_attempt_has_what_the_first_one_left() -> None:
+def test_a_second_attempt_has_the_quota_that_the_first_left() -> None:
     used = Usage(steps=4, input_tokens=300, output_tokens=100, cost_usd=0.15)
-    left = limits(LIMITED, used)
-    assert (left.max_steps, left.max_tokens) == (6, 600)
-    assert left.max_cost_usd is not None and abs(left.max_cost_usd - 0.05) < 1e-9
+    remaining = limits(LIMITED, used)
+    assert (remaining.max_steps, remaining.max_tokens) == (6, 600)
+    assert remaining.max_cost_usd is not None and abs(remaining.max_cost_usd - 0.05) < 1e-9
 
 
 def test_without_remaining_quota_the_first_step_reaches_the_caps() -> None:
     used = Usage(steps=40, input_tokens=3000, output_tokens=100, cost_usd=1.5)
-    left = limits(LIMITED, used)
-    assert (left.max_steps, left.max_tokens) == (1, 1)
-    assert left.max_cost_usd is not None and 0 < left.max_cost_usd < 0.001
+    remaining = limits(LIMITED, used)
+    assert (remaining.max_steps, remaining.max_tokens) == (1, 1)
+    assert remaining.max_cost_usd is not None and 0 < remaining.max_cost_usd < 0.001
 
 
 def test_the_lower_of_the_tasks_and_the_jobs_limits_holds() -> None:

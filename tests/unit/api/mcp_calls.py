@@ -17,8 +17,8 @@ Answer = dict[str, Any]
 
 
 def message(method: str, params: Any = None, **more: Any) -> Answer:
-    given = {} if params is None else {"params": params}
-    return {"jsonrpc": "2.0", "id": 1, "method": method, **given, **more}
+    optional = {} if params is None else {"params": params}
+    return {"jsonrpc": "2.0", "id": 1, "method": method, **optional, **more}
 
 
 def post(client: FlaskClient, body: Any, **headers: str) -> TestResponse:

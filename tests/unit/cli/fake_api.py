@@ -213,12 +213,12 @@ class Handler(BaseHTTPRequestHandler):
             )
             return
         if call.path == "/api/v1/jobs":
-            wanted = call.query.get("status", [])
+            statuses = call.query.get("status", [])
             depth = call.query.get("depth", [None])[0]
             jobs = [
                 job.answer()
                 for job in self.server.jobs.values()
-                if (not wanted or job.status in wanted) and depth in (None, str(job.depth))
+                if (not statuses or job.status in statuses) and depth in (None, str(job.depth))
             ]
             self._json(200, {"jobs": jobs, "total": len(jobs), "page": 1, "page_size": 50})
             return

@@ -201,7 +201,7 @@ def test_an_error_for_a_mistyped_command_names_the_nearest(
     ],
     ids=["YAML", "JSON"],
 )
-def test_a_plan_without_a_request_takes_the_one_given(
+def test_a_request_on_the_command_line_completes_a_plan_without_one(
     served: FakeApi, orchestrator: Orchestrator, tmp_path: Path, text: str
 ) -> None:
     plan = tmp_path / "plan.yaml"
@@ -503,7 +503,7 @@ def test_a_wrong_key_exits_4(served: FakeApi, orchestrator: Orchestrator, capsys
     assert "send X-API-Key" in capsys.readouterr().err
 
 
-def test_a_limit_exits_7_with_what_is_left(
+def test_a_reached_limit_exits_7_with_the_remaining_quota(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     problem = {"type": "limit-workers", "detail": "too many", "left": {"workers": 3}}
@@ -922,10 +922,10 @@ def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
 def test_a_request_is_read_from_standard_input(
     served: FakeApi, orchestrator: Orchestrator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for given in (b"Fix \xf0\x9f\x9a\x80\nall", b"\xff", b"\n"):
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+    for content in (b"Fix \xf0\x9f\x9a\x80\nall", b"\xff", b"\n"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
         code = orchestrator("submit", "-")
-        assert code == (ExitCode.OK if b"Fix" in given else ExitCode.USAGE)
+        assert code == (ExitCode.OK if b"Fix" in content else ExitCode.USAGE)
 
     assert [job.body["request"] for job in served.jobs.values()] == ["Fix 🚀\nall"]
 

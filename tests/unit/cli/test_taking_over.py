@@ -40,7 +40,7 @@ def test_a_worker_of_another_folder_is_a_user_here(
     assert ran(tmp_path / "folder", foreign, *command) == ExitCode.NOT_FOUND
 
 
-def test_a_worker_may_copy_results_elsewhere(tmp_path: Path) -> None:
+def test_a_worker_may_copy_results_to_another_directory(tmp_path: Path) -> None:
     own = tmp_path / "folder" / "workspace" / "job_abc123" / "depth_0" / "worker_1"
     to = ("--to", str(tmp_path))
 
@@ -48,10 +48,10 @@ def test_a_worker_may_copy_results_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("other", ["--ff-only", "--squash"])
-def test_two_ways_to_land_that_exclude_each_other_are_refused(
+def test_two_conflicting_ways_to_land_are_rejected(
     other: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("land", "abc123", "--no-ff", other)
+    command = ("land", "abc123", "--no-ff", other)
 
-    assert ran(tmp_path / "folder", tmp_path, *asked) == ExitCode.USAGE
+    assert ran(tmp_path / "folder", tmp_path, *command) == ExitCode.USAGE
     assert "pass one of them" in capfd.readouterr().err

@@ -109,7 +109,7 @@ def test_flag_wins_over_environment_over_file_over_default(tmp_path: Path) -> No
     assert result.origins["api.host"] == "default"
 
 
-def test_every_setting_can_be_given_by_the_environment(tmp_path: Path) -> None:
+def test_every_setting_has_an_environment_variable(tmp_path: Path) -> None:
     values = visible(load(tmp_path, environ={}, require_key=False).settings)
     for section, key in setting_paths():
         name = f"ORCHESTRATOR_{section}__{key}".upper()
@@ -125,7 +125,7 @@ def test_worker_variables_with_one_underscore_are_not_settings(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("text", ["12345678901234567890", "0x12345678901234567890", "#" * 20])
-def test_text_from_the_environment_is_taken_as_it_stands(tmp_path: Path, text: str) -> None:
+def test_text_from_the_environment_is_used_unchanged(tmp_path: Path, text: str) -> None:
     settings = loaded(tmp_path, "", {"ORCHESTRATOR_API__API_KEY": text}).settings
     assert settings.api.api_key.get_secret_value() == text
 
@@ -144,7 +144,7 @@ def test_an_agent_can_be_added_as_data(tmp_path: Path) -> None:
     assert result.origins["agents.mine"] == "config.yaml:3:3"
 
 
-def test_limits_and_the_sandbox_are_given_as_mappings(tmp_path: Path) -> None:
+def test_limits_and_the_sandbox_are_mappings(tmp_path: Path) -> None:
     text = (
         f"{WITH_KEY}workers:\n  containment: sandbox\n"
         "  limits: {cpu: 0.5, memory: 512M, processes: 64, file_size: 1.5GiB, open_files: 256}\n"
@@ -178,7 +178,7 @@ def test_paths_start_at_the_folder_and_a_tilde_is_the_home(tmp_path: Path) -> No
     assert settings.logging.log_dir == Path.home() / "logs"
 
 
-def test_live_workers_follow_max_workers_unless_given(tmp_path: Path) -> None:
+def test_live_workers_follow_max_workers_without_a_setting(tmp_path: Path) -> None:
     environ = {"ORCHESTRATOR_WORKERS__MAX_WORKERS": "50"}
     assert loaded(tmp_path, environ=environ).settings.workers.max_live_workers == 200
     environ["ORCHESTRATOR_WORKERS__MAX_LIVE_WORKERS"] = "60"
@@ -656,9 +656,9 @@ def test_a_new_config_file_is_short_and_has_a_key(tmp_path: Path) -> None:
 def test_a_setting_of_a_new_config_file_is_set_by_removing_its_mark(tmp_path: Path) -> None:
     text = re.sub("^  # ", "  ", render_starter(), flags=re.MULTILINE)
 
-    given = yaml.safe_load(text)
+    document = yaml.safe_load(text)
     settings = loaded(tmp_path, text, require_key=False).settings
-    assert given["workers"]["max_workers"] == settings.workers.max_workers == 10
+    assert document["workers"]["max_workers"] == settings.workers.max_workers == 10
     assert settings == load(tmp_path, environ={}, require_key=False).settings
 
 
@@ -695,7 +695,7 @@ def test_a_secret_may_be_in_a_variable_and_is_never_shown(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("entry", "words"),
     [
         ("secret: short, request: a", "the secret must have 16 or more characters"),
         (f"secret: {'s' * 16}", "needs either request or plan"),
@@ -705,8 +705,8 @@ def test_a_secret_may_be_in_a_variable_and_is_never_shown(tmp_path: Path) -> Non
         ("secret: 5555555555555555, request: a", "must be text; put text in quotes"),
     ],
 )
-def test_a_trigger_that_cannot_work_is_refused(tmp_path: Path, given: str, words: str) -> None:
-    text = f"{WITH_KEY}triggers:\n  issues: {{verify: github, {given}}}\n"
+def test_a_trigger_that_cannot_work_is_refused(tmp_path: Path, entry: str, words: str) -> None:
+    text = f"{WITH_KEY}triggers:\n  issues: {{verify: github, {entry}}}\n"
     with pytest.raises(ConfigError) as refused:
         loaded(tmp_path, text)
     assert words in str(refused.value)
@@ -740,7 +740,7 @@ def test_every_setting_has_a_description() -> None:
         "api: {api_key: null}",
     ],
 )
-def test_a_missing_key_is_filled_in_and_nothing_else_changes(tmp_path: Path, text: str) -> None:
+def test_only_a_missing_key_is_added(tmp_path: Path, text: str) -> None:
     filled = with_key(text, "k" * 64)
     result = loaded(tmp_path, filled)
     assert result.settings.api.api_key.get_secret_value() == "k" * 64
@@ -772,7 +772,7 @@ def test_a_start_writes_the_key_that_the_template_lacks(tmp_path: Path) -> None:
         ("api: {api_key: short}\n", {}),
     ],
 )
-def test_a_start_writes_no_key_where_something_else_is_wrong(
+def test_a_start_writes_no_key_into_a_wrong_file(
     tmp_path: Path, text: str, environ: dict[str, str]
 ) -> None:
     (tmp_path / "config.yaml").write_text(text)
@@ -880,7 +880,7 @@ def test_the_defaults_of_a_section_are_valid_and_have_the_types_of_given_values(
     assert repr(default) == repr(checked)
 
 
-def test_only_given_sections_are_checked() -> None:
+def test_only_sections_of_the_file_are_checked() -> None:
     code = (
         "from orchestrator.config.settings import Settings\n"
         "Settings.of_sections({'api': {'port': 1}})\n"

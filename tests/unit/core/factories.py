@@ -39,7 +39,7 @@ def count_anew() -> None:
 
 
 def a_config(**changes: Any) -> JobConfig:
-    given = {
+    defaults = {
         "max_workers": 1,
         "default_timeout": 300.0,
         "max_retries": 0,
@@ -47,12 +47,12 @@ def a_config(**changes: Any) -> JobConfig:
         "max_depth": 10,
         "max_wall_seconds": DAY,
     }
-    return JobConfig(**{**given, **changes})
+    return JobConfig(**{**defaults, **changes})
 
 
 def a_job(**changes: Any) -> Job:
     number = next(_numbers)
-    given = {
+    defaults = {
         "id": f"job{number}",
         "depth": 0,
         "request": f"request {number}",
@@ -60,24 +60,24 @@ def a_job(**changes: Any) -> Job:
         "config": changes.pop("config", None) or a_config(),
         "created_at": START,
     }
-    values = {**given, **changes}
+    values = {**defaults, **changes}
     return Job(**{"root_id": values["id"], **values})
 
 
 def a_child_job(parent_job: Job, parent: Worker, **changes: Any) -> Job:
-    given = {
+    defaults = {
         "root_id": parent.root_id,
         "depth": parent.depth + 1,
         "parent_job_id": parent_job.id,
         "parent_worker_id": parent.id,
     }
-    return a_job(**{**given, **changes})
+    return a_job(**{**defaults, **changes})
 
 
 def a_feedback(**changes: Any) -> Feedback:
     comment = Comment(path="a.py", line=2, end_line=3, text="Use the constant.", code="x = 1")
-    given = {"at": START, "by": "person", "attempt": 2, "commit": BASE, "comments": (comment,)}
-    return Feedback(**{**given, **changes})
+    defaults = {"at": START, "by": "person", "attempt": 2, "commit": BASE, "comments": (comment,)}
+    return Feedback(**{**defaults, **changes})
 
 
 def a_task(id: str = "a", *needs: str, **changes: Any) -> TaskSpec:
@@ -85,7 +85,7 @@ def a_task(id: str = "a", *needs: str, **changes: Any) -> TaskSpec:
 
 
 def a_worker(**changes: Any) -> Worker:
-    given = {
+    defaults = {
         "id": "worker_1",
         "job_id": "job",
         "root_id": "job",
@@ -94,7 +94,7 @@ def a_worker(**changes: Any) -> Worker:
         "depth": 0,
         "agent": "shell",
     }
-    return Worker(**{**given, **changes})
+    return Worker(**{**defaults, **changes})
 
 
 def a_key(worker_id: str = "worker_1", root_id: str = "job") -> WorkerKey:
@@ -105,7 +105,7 @@ def workers_for(
     job: Job, tasks: Sequence[TaskSpec], prefix: str = "worker", first: int = 1
 ) -> Sequence[Worker]:
     """Return a worker for every candidate of every task, named in order."""
-    wanted = [(task, agent) for task in tasks for agent in task.agents or ("shell",)]
+    pairs = [(task, agent) for task in tasks for agent in task.agents or ("shell",)]
     return [
         a_worker(
             id=f"{prefix}_{first + index}",
@@ -116,14 +116,14 @@ def workers_for(
             depth=job.depth,
             agent=agent,
         )
-        for index, (task, agent) in enumerate(wanted)
+        for index, (task, agent) in enumerate(pairs)
     ]
 
 
 def an_ancestry(**changes: Any) -> Ancestry:
     """Return the ancestry of a caller: by default, a worker of a root job."""
     parent_job = changes.pop("parent_job", None) or a_job()
-    given = {
+    defaults = {
         "parent_job": parent_job,
         "parent": a_worker(job_id=parent_job.id, root_id=parent_job.root_id),
         "ancestors": (parent_job,),
@@ -132,4 +132,4 @@ def an_ancestry(**changes: Any) -> Ancestry:
         "workers_in_root": 1,
         "now": START,
     }
-    return Ancestry(**{**given, **changes})
+    return Ancestry(**{**defaults, **changes})

@@ -33,8 +33,8 @@ def state_of(scheduler: Scheduler) -> Mapping[str, object]:
 
 
 def _to_ask(scheduler: Scheduler) -> set[WorkerKey]:
-    asked = (key for key in scheduler._trees.to_ask if key in scheduler._trees.unfinished)
-    return {key for key in asked if _may_start(scheduler, key)}
+    keys = (key for key in scheduler._trees.to_ask if key in scheduler._trees.unfinished)
+    return {key for key in keys if _may_start(scheduler, key)}
 
 
 def _unfinished(unfinished: UnfinishedWorker) -> tuple[object, ...]:

@@ -93,7 +93,7 @@ class Story:
 
     def planned_child(self, parent: WorkerKey, *, digest: str | None = None, **config: Any) -> Job:
         worker = self.worker(parent)
-        asked = {"digest": digest} if digest else {}
+        digest_field = {"digest": digest} if digest else {}
         above = self.job(worker.job_id)
         config = {"max_workers": above.config.max_workers, **config}
         job = a_child_job(
@@ -102,7 +102,7 @@ class Story:
             config=a_config(**config),
             created_at=self.now,
             status=JobStatus.PLANNING,
-            **asked,
+            **digest_field,
         )
         name = f"{worker.id}_planner_{len(worker.child_job_ids) + 1}"
         self.scheduler.submit(job, (), (), self.now, planner_of(job, "planning", name))
@@ -143,9 +143,11 @@ class Story:
     ) -> Job:
         worker = self.worker(parent)
         above = self.job(worker.job_id)
-        asked = {"digest": digest} if digest else {}
+        digest_field = {"digest": digest} if digest else {}
         config = {"max_workers": above.config.max_workers, **config}
-        job = a_child_job(above, worker, config=a_config(**config), created_at=self.now, **asked)
+        job = a_child_job(
+            above, worker, config=a_config(**config), created_at=self.now, **digest_field
+        )
         tasks = tasks or (a_task(),)
         workers = workers_for(job, tasks, parent.worker_id, worker.child_workers + 1)
         self.scheduler.submit(job, tasks, workers, self.now)
@@ -229,8 +231,8 @@ class Story:
         """Add a person's comments on the worker's changes."""
         self._reopens(key)
         worker = self.scheduler.view.workers[key]
-        given = a_feedback(attempt=worker.attempt + 1)
-        self.scheduler.give_feedback(worker, given, self.now, agent=agent, landed=landed)
+        comments = a_feedback(attempt=worker.attempt + 1)
+        self.scheduler.give_feedback(worker, comments, self.now, agent=agent, landed=landed)
         self.turn()
 
     def retry_worker(self, key: WorkerKey) -> int:

@@ -35,15 +35,17 @@ def forget(project: Project, repository: GitRepository) -> list[str]:
     aside = job.with_name(".removing-job_1")
     if job.exists():
         job.rename(aside)
-    kept = list(repository.remove_job_refs("1", str(job), str(aside)))
-    left = project.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator").split()
-    assert left == [each for each in kept if each == RESULT]
-    assert list(repository.remove_job_refs("1", str(job), str(aside))) == left
+    names = list(repository.remove_job_refs("1", str(job), str(aside)))
+    remaining = project.git(
+        "for-each-ref", "--format=%(refname)", "refs/heads/orchestrator"
+    ).split()
+    assert remaining == [each for each in names if each == RESULT]
+    assert list(repository.remove_job_refs("1", str(job), str(aside))) == remaining
     assert project.worktrees() == []
-    return kept
+    return names
 
 
-def test_work_that_no_result_has_is_kept(
+def test_work_that_no_result_has_is_saved(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     tip = work(repository, opened)
@@ -51,7 +53,7 @@ def test_work_that_no_result_has_is_kept(
     assert project.git("rev-parse", KEPT) == tip
 
 
-def test_files_that_git_cannot_add_do_not_prevent_that_other_files_are_kept(
+def test_files_that_git_cannot_add_do_not_prevent_saving_other_files(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     project.git("config", "filter.broken.clean", "false")

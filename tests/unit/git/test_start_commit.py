@@ -48,10 +48,10 @@ def test_the_start_commit_has_the_files_that_git_would_add(
 ) -> None:
     change(project)
 
-    taken = repository.base(dirty=True)
+    base = repository.base(dirty=True)
 
     project.git("add", "--all", "--", ".", ":(exclude)product")
-    assert project.git("rev-parse", f"{taken.commit}^{{tree}}") == project.git("write-tree")
+    assert project.git("rev-parse", f"{base.commit}^{{tree}}") == project.git("write-tree")
 
 
 def test_uncommitted_files_that_workers_do_not_get_are_named(

@@ -132,11 +132,11 @@ def test_uncommitted_work_in_a_submodule_is_saved_when_its_job_is_removed(
     (worktree / "lib/sub/wip.txt").write_text("wip\n")
     job = str(project.path / "product" / "workspace" / "job_1")
 
-    [kept] = repository.remove_job_refs("1", job, job)
+    [ref] = repository.remove_job_refs("1", job, job)
 
     assert not worktree.exists()
     inside = Project(project.path / "lib/sub")
-    assert inside.show(gitlink(project, kept, "lib/sub"), "wip.txt") == "wip"
+    assert inside.show(gitlink(project, ref, "lib/sub"), "wip.txt") == "wip"
 
 
 @pytest.mark.parametrize("damage", ["link", "repository", "entry"])
@@ -153,8 +153,8 @@ def test_damage_to_the_repository_of_a_submodule_loses_no_work(
         shutil.rmtree(admin)
         repository.repair_worktree(str(worktree), BRANCH, repository.commit_of(BRANCH))
     tip = commit(repository, worktree)
-    kept = Project(project.path / "lib/sub")
-    assert kept.show(gitlink(project, tip, "lib/sub"), "new.txt") == "new"
+    users_copy = Project(project.path / "lib/sub")
+    assert users_copy.show(gitlink(project, tip, "lib/sub"), "new.txt") == "new"
 
 
 def test_files_of_a_worker_in_an_empty_submodule_stay(
@@ -242,8 +242,8 @@ def test_a_merge_reports_conflicts_and_removal_keeps_commits_that_exist_nowhere_
     sub.git("branch", "taken", gitlink(project, tips[0], "lib/sub"))
     workspace = project.path / "product" / "workspace" / "job_1"
     repository.remove_job_refs("1", str(workspace), str(workspace))
-    left = sub.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator")
-    assert left.splitlines() == [f"{BRANCH}2"]
+    refs = sub.git("for-each-ref", "--format=%(refname)", "refs/heads/orchestrator")
+    assert refs.splitlines() == [f"{BRANCH}2"]
 
 
 def test_a_commit_without_submodules_is_read_once(

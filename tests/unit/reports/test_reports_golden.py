@@ -39,10 +39,10 @@ def write_golden(case: str, files: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("case", sorted(trees.ALL))
-def test_reports_look_as_they_should(case: str, tmp_path: Path) -> None:
+def test_reports_equal_their_golden_files(case: str, tmp_path: Path) -> None:
     files = rendered(case, tmp_path)
     if os.environ.get("UPDATE_GOLDEN"):
         write_golden(case, files)
     folder = GOLDEN / case
-    kept = {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
-    assert files == kept
+    golden = {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+    assert files == golden

@@ -29,7 +29,7 @@ def templates(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_users_template_takes_the_place_of_the_shipped_one(
+def test_a_template_of_the_user_replaces_the_built_in_template(
     templates: Path, tmp_path: Path
 ) -> None:
     (templates / "FINAL_RESULT.md.j2").write_text("{{ job.request | inline }} took a while.")
@@ -60,7 +60,7 @@ def test_a_users_template_may_use_the_shipped_parts(templates: Path, tmp_path: P
         ("{{ 1 | no_such_filter }}", "TemplateAssertionError"),
     ],
 )
-def test_a_wrong_template_is_reported_and_the_shipped_one_is_used(
+def test_a_wrong_template_is_reported_and_the_built_in_template_is_used(
     templates: Path, tmp_path: Path, source: str, error: str
 ) -> None:
     (templates / "FINAL_RESULT.md.j2").write_text(source)

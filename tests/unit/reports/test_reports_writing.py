@@ -65,8 +65,8 @@ def test_a_directory_in_the_place_of_a_report_is_renamed_and_kept(tmp_path: Path
     (tmp_path / "a.md" / "file").write_text("precious")
     write_report(tmp_path, "a.md", "text")
     assert (tmp_path / "a.md").read_text() == "text"
-    [kept] = tmp_path.glob("a.md.renamed-*")
-    assert (kept / "file").read_text() == "precious"
+    [renamed] = tmp_path.glob("a.md.renamed-*")
+    assert (renamed / "file").read_text() == "precious"
     assert len(list(tmp_path.iterdir())) == 2
 
 

@@ -43,7 +43,7 @@ def test_the_later_of_two_readers_keeps_what_it_found() -> None:
     assert recent.get("a", lambda: 3) == 2
 
 
-def test_the_longest_unused_one_goes_first() -> None:
+def test_the_least_recently_used_value_is_dropped_first() -> None:
     recent: JobCache[int] = JobCache(2)
     for name in ("a", "b", "a", "c"):
         recent.get(name, lambda: 1)
@@ -66,7 +66,7 @@ def test_changes_that_come_while_it_is_read_are_made_to_what_was_read() -> None:
     assert recent.get("a", lambda: 2) == 11
 
 
-def test_a_value_that_a_change_made_unknown_is_not_kept() -> None:
+def test_a_value_that_changed_during_its_read_is_not_cached() -> None:
     recent: JobCache[int] = JobCache(2)
 
     def overtaken() -> int:

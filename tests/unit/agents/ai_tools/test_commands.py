@@ -129,9 +129,11 @@ def test_a_person_in_a_terminal_is_asked(inputs: CallInputs, tool: str, argv: st
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("policy", POLICIES)
 def test_no_secret_is_an_argument(inputs: CallInputs, tool: str, policy: str) -> None:
-    given = with_variables(inputs, ANTHROPIC_API_KEY="secret-1", OPENAI_API_KEY="secret-2")
+    inputs_with_keys = with_variables(
+        inputs, ANTHROPIC_API_KEY="secret-1", OPENAI_API_KEY="secret-2"
+    )
 
-    argv = " ".join(called(tool, given, policy=policy).argv)
+    argv = " ".join(called(tool, inputs_with_keys, policy=policy).argv)
 
     assert "secret-" not in argv
     assert WORKER["ORCHESTRATOR_API_KEY"] not in argv
@@ -407,9 +409,9 @@ def test_opencode_keeps_the_providers_of_the_user(inputs: CallInputs) -> None:
     own = inputs.user_home / ".config" / "opencode"
     own.mkdir(parents=True)
     (own / "opencode.json").write_text('{"provider": {"p": {}}, "plugin": ["x"], "model": "p/m"}')
-    given = with_variables(inputs, OPENCODE_CONFIG_CONTENT='{"model": "p/other"}')
+    with_config = with_variables(inputs, OPENCODE_CONFIG_CONTENT='{"model": "p/other"}')
 
-    settings = json.loads(called("opencode", given).env["OPENCODE_CONFIG_CONTENT"] or "")
+    settings = json.loads(called("opencode", with_config).env["OPENCODE_CONFIG_CONTENT"] or "")
 
     assert settings["provider"] == {"p": {}}
     assert settings["model"] == "p/other"

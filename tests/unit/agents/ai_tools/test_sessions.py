@@ -76,8 +76,8 @@ def test_an_answer_of_codex_counts_before_its_tools_have_ended() -> None:
 
     events = [event for each in (call, answer) for event in reading.session_line(each, "one")]
 
-    spent, asked = events
-    assert isinstance(spent, UsageEvent) and isinstance(asked, ToolRequestEvent)
+    spent, request = events
+    assert isinstance(spent, UsageEvent) and isinstance(request, ToolRequestEvent)
     assert (spent.usage.steps, spent.usage.input_tokens, spent.usage.output_tokens) == (1, 100, 30)
     # The totals, and a subagent's copy of the answer, add nothing.
     again = [*reading.session_line(codex_tokens(100, 30), "one")]

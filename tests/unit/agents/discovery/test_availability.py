@@ -134,14 +134,14 @@ def test_a_variable_is_a_credential(environ: dict[str, str], agent: Agent, varia
 def test_a_login_of_the_user_is_a_credential(
     environ: dict[str, str], tmp_path: Path, agent: Agent, path: str, more: dict[str, str]
 ) -> None:
-    given = {**environ, **{name: str(tmp_path / value) for name, value in more.items()}}
+    variables = {**environ, **{name: str(tmp_path / value) for name, value in more.items()}}
     (tmp_path / path).parent.mkdir(parents=True)
     (tmp_path / path).write_text("{}")
-    assert not seen(agent, given).usable  # an empty file is no login
+    assert not seen(agent, variables).usable  # an empty file is no login
 
     (tmp_path / path).write_text('{"token": "x"}')
 
-    assert seen(agent, given).usable
+    assert seen(agent, variables).usable
 
 
 @pytest.fixture
@@ -195,9 +195,11 @@ def test_a_version_is_read_from_the_package_of_npm(tmp_path: Path) -> None:
     assert installed_version("/bin/sh") == ""
 
 
-@pytest.mark.parametrize(("installed", "kept"), [(True, FRESH_SECONDS), (False, MISSING_SECONDS)])
-def test_an_agent_is_looked_at_once_in_a_while_and_sooner_when_something_is_missing(
-    installed: bool, kept: float
+@pytest.mark.parametrize(
+    ("installed", "kept_seconds"), [(True, FRESH_SECONDS), (False, MISSING_SECONDS)]
+)
+def test_an_agent_is_checked_at_intervals_and_sooner_if_something_is_missing(
+    installed: bool, kept_seconds: float
 ) -> None:
     clock, looks = [0.0], []
 
@@ -206,11 +208,11 @@ def test_an_agent_is_looked_at_once_in_a_while_and_sooner_when_something_is_miss
         return Availability(name="a", description="", installed=installed)
 
     fresh = AvailabilityCache(look_once, lambda: clock[0])
-    for second in (0.0, kept - 1, kept + 1, kept + 2):
+    for second in (0.0, kept_seconds - 1, kept_seconds + 1, kept_seconds + 2):
         clock[0] = second
         fresh()
 
-    assert looks == [0.0, kept + 1]
+    assert looks == [0.0, kept_seconds + 1]
 
 
 def test_a_credential_shows_that_its_file_has_changed(tmp_path: Path) -> None:
@@ -270,8 +272,8 @@ def test_the_agent_of_the_settings_precedes_a_usable_one() -> None:
 
 
 def test_every_program_has_a_setting_for_its_command() -> None:
-    given = {f"{each.name}_command": f"my-{each.program}" for each in PROGRAMS}
-    mine = Orchestrator.model_validate(given)
+    settings = {f"{each.name}_command": f"my-{each.program}" for each in PROGRAMS}
+    mine = Orchestrator.model_validate(settings)
     for each in PROGRAMS:
         assert Orchestrator().command_of(each) == each.program
         assert mine.command_of(each) == f"my-{each.program}"

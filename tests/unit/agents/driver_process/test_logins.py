@@ -28,7 +28,7 @@ def renew(path: Path, text: str = '{"token": "new"}', at: float = 2000) -> None:
     fresh.replace(path)
 
 
-def test_each_renewal_is_brought_back(login: AgentLogin) -> None:
+def test_each_renewed_login_is_copied_back(login: AgentLogin) -> None:
     linked = logins.link([login])
     logins.copy_renewed(linked)
     for number in range(3):
@@ -51,7 +51,7 @@ def test_no_copy_of_a_login_stays_that_the_user_has(login: AgentLogin) -> None:
     assert login.target.read_text() == '{"token": "of nobody else"}'
 
 
-def test_a_login_that_is_half_written_or_no_login_is_not_brought_back(login: AgentLogin) -> None:
+def test_an_incomplete_or_invalid_login_is_not_copied_back(login: AgentLogin) -> None:
     linked = logins.link([login])
     for text in ('{"token": "ne', "", "{}"):
         renew(login.target, text)
@@ -76,9 +76,9 @@ def test_a_tool_renews_what_another_worker_has_renewed_before(login: AgentLogin)
     assert login.source.read_text() == '{"token": "new"}'
 
 
-@pytest.mark.parametrize(("at", "kept"), [(2000, "new"), (500, "old")])
+@pytest.mark.parametrize(("at", "expected"), [(2000, "new"), (500, "old")])
 def test_the_next_attempt_copies_a_login_that_a_killed_attempt_renewed(
-    login: AgentLogin, at: float, kept: str
+    login: AgentLogin, at: float, expected: str
 ) -> None:
     control = login.target.parents[1]
     earlier = control.with_name("worker_1.1") / "codex" / "auth.json"
@@ -86,17 +86,17 @@ def test_the_next_attempt_copies_a_login_that_a_killed_attempt_renewed(
 
     logins.recover([login], control, earlier_attempts(control))
 
-    assert login.source.read_text() == f'{{"token": "{kept}"}}'
-    assert earlier.is_symlink() is (kept == "new"), "what the user has is nowhere else"
+    assert login.source.read_text() == f'{{"token": "{expected}"}}'
+    assert earlier.is_symlink() is (expected == "new"), "what the user has is nowhere else"
 
 
-@pytest.mark.parametrize(("at", "kept"), [(2000, "new"), (500, "old")])
-def test_in_a_place_that_attempts_share_the_next_one_has_a_link_again(
-    login: AgentLogin, at: float, kept: str
+@pytest.mark.parametrize(("at", "expected"), [(2000, "new"), (500, "old")])
+def test_the_next_attempt_in_a_shared_directory_links_the_login_again(
+    login: AgentLogin, at: float, expected: str
 ) -> None:
     renew(login.target, at=at)
 
     logins.link([login])
 
     assert login.target.readlink() == login.source
-    assert login.source.read_text() == f'{{"token": "{kept}"}}'
+    assert login.source.read_text() == f'{{"token": "{expected}"}}'

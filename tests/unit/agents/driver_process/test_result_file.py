@@ -24,7 +24,7 @@ AGENT = DrivenAgent(name="claude", tool="claude", common=CommonSettings(home="/n
 ENDED = Exit(ended_by=EndedBy.EXIT, code=1)
 
 
-def test_an_outcome_comes_back_as_it_was() -> None:
+def test_an_outcome_is_read_back_unchanged() -> None:
     assert result_file.from_json(result_file.to_json(OUTCOME)) == OUTCOME
     assert result_file.from_json(result_file.to_json(AgentOutcome())) == AgentOutcome()
 
@@ -96,12 +96,12 @@ def test_a_file_with_the_answer_goes_before_words_and_makes_up_for_none(
     assert evidence.error_class is ErrorClass.NONE
 
 
-@pytest.mark.parametrize("left", ["nothing", "a link", "nonsense"])
-def test_a_driver_that_was_killed_leaves_its_log(control: Path, work: Path, left: str) -> None:
-    if left == "a link":
+@pytest.mark.parametrize("leftover", ["nothing", "a link", "nonsense"])
+def test_a_driver_that_was_killed_leaves_its_log(control: Path, work: Path, leftover: str) -> None:
+    if leftover == "a link":
         (control.parent / "secret").write_text(result_file.to_json(OUTCOME))
         (control / result_file.NAME).symlink_to(control.parent / "secret")
-    elif left == "nonsense":
+    elif leftover == "nonsense":
         (control / result_file.NAME).write_text("{")
 
     evidence = AGENT.evidence(work, "one\nthe last line\n", ENDED, control)

@@ -47,12 +47,12 @@ def beginning_of(texts: Sequence[str]) -> str:
 
 
 def assignment(**more: object) -> Assignment:
-    given: dict[str, object] = {
+    defaults: dict[str, object] = {
         "job": a_job(request="Build a shop"),
         "worker": a_worker(),
         "task": TaskSpec(id="a", title="the cart", prompt="Write the cart"),
     }
-    return Assignment(**{**given, **more})  # type: ignore[arg-type]
+    return Assignment(**{**defaults, **more})  # type: ignore[arg-type]
 
 
 def outside_of_fences(prompt: str) -> str:
@@ -247,7 +247,7 @@ def test_a_prompt_warns_that_files_lack_a_conflicting_dependency() -> None:
 # -- files that a context names -----------------------------------------------------------------
 
 
-def test_given_files_come_from_the_project_and_the_job_only(tmp_path: Path) -> None:
+def test_context_files_come_only_from_the_project_and_the_job(tmp_path: Path) -> None:
     project, job = tmp_path / "project", tmp_path / "job"
     for place in (project, job):
         place.mkdir()
@@ -266,7 +266,7 @@ def test_given_files_come_from_the_project_and_the_job_only(tmp_path: Path) -> N
     assert list(found) == names
 
 
-def test_given_files_are_bounded_each_and_together(tmp_path: Path) -> None:
+def test_context_files_are_limited_each_and_together(tmp_path: Path) -> None:
     names = [f"{number}" for number in range(10)]
     for name in names:
         (tmp_path / name).write_text("x" * 2 * MOST_FILE_BYTES)
@@ -347,8 +347,8 @@ def test_the_same_project_is_surveyed_once(tmp_path: Path) -> None:
     where = environment(tmp_path)
     (where.root / "shop.py").write_text("def buy():\n    pass\n")
     project_digest(where)
-    [kept] = (tmp_path / "workspace" / "cache" / "survey").glob("*.md")
-    kept.write_text("what is kept")
+    [digest] = (tmp_path / "workspace" / "cache" / "survey").glob("*.md")
+    digest.write_text("what is kept")
 
     assert project_digest(environment(tmp_path, "b")) == "what is kept"
     assert (tmp_path / "workspace" / "job_b" / "context" / PINNED).read_text() == "what is kept"

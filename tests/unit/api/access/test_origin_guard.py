@@ -49,8 +49,8 @@ def test_a_request_without_a_host_is_refused_unless_it_is_old() -> None:
     environ = {"PATH_INFO": "/", "REQUEST_METHOD": "GET", "wsgi.url_scheme": "http"}
     environ |= {"SERVER_NAME": "x", "SERVER_PORT": "80", "wsgi.input": None}
     for version in ("HTTP/1.0", "HTTP/1.1"):
-        given = {**environ, "SERVER_PROTOCOL": version}
-        b"".join(guard(given, lambda status, *_: statuses.append(status)))  # type: ignore[arg-type,func-returns-value]
+        request = {**environ, "SERVER_PROTOCOL": version}
+        b"".join(guard(request, lambda status, *_: statuses.append(status)))  # type: ignore[arg-type,func-returns-value]
     assert [status[:3] for status in statuses] == ["200", "403"]
 
 
@@ -148,7 +148,9 @@ PROXIED = ApiOptions(
 HTTPS = {"HTTP_X_FORWARDED_PROTO": "https"}
 
 
-def through(guarded: ApiOptions, remote: str, path: str = "/docs", **given: str) -> tuple[str, ...]:
+def through(
+    guarded: ApiOptions, remote: str, path: str = "/docs", **variables: str
+) -> tuple[str, ...]:
     """Return status, caller's address, and scheme of a request from ``remote``, and the answer."""
 
     def application(environ, start_response):  # type: ignore[no-untyped-def]
@@ -158,14 +160,14 @@ def through(guarded: ApiOptions, remote: str, path: str = "/docs", **given: str)
     statuses: list[str] = []
     environ = {"PATH_INFO": path, "REQUEST_METHOD": "GET", "wsgi.url_scheme": "http"}
     environ |= {"SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "build.example.org"}
-    environ |= {"REMOTE_ADDR": remote, **given}
+    environ |= {"REMOTE_ADDR": remote, **variables}
     guard = Guard(application, guarded)
     body = guard(environ, lambda status, *_: statuses.append(status))  # type: ignore[arg-type,func-returns-value]
     return statuses[0][:3], b"".join(body).decode()
 
 
 @pytest.mark.parametrize(
-    ("remote", "given", "body"),
+    ("remote", "variables", "body"),
     [
         ("10.0.0.7", HTTPS, "10.0.0.7 https"),
         ("fd00::1", HTTPS, "fd00::1 https"),
@@ -177,13 +179,13 @@ def through(guarded: ApiOptions, remote: str, path: str = "/docs", **given: str)
     ],
 )  # fmt: skip
 def test_a_trusted_proxy_and_this_machine_are_let_in(
-    remote: str, given: dict[str, str], body: str
+    remote: str, variables: dict[str, str], body: str
 ) -> None:
-    assert through(PROXIED, remote, **given) == ("200", body)
+    assert through(PROXIED, remote, **variables) == ("200", body)
 
 
 @pytest.mark.parametrize(
-    ("remote", "given", "words"),
+    ("remote", "variables", "words"),
     [
         ("10.0.0.7", {}, "the header X-Forwarded-Proto: https is missing"),
         ("10.0.0.7", {"HTTP_X_FORWARDED_PROTO": "http"}, "X-Forwarded-Proto: https is missing"),
@@ -193,9 +195,9 @@ def test_a_trusted_proxy_and_this_machine_are_let_in(
     ],
 )
 def test_a_call_past_the_proxies_is_rejected_with_what_is_missing(
-    remote: str, given: dict[str, str], words: str
+    remote: str, variables: dict[str, str], words: str
 ) -> None:
-    status, body = through(PROXIED, remote, **given)
+    status, body = through(PROXIED, remote, **variables)
     assert status == "403" and words in body and "forbidden-proxy" in body
 
 
@@ -217,8 +219,8 @@ APP = "https://app.example.org"
 def test_a_page_of_an_allowed_origin_may_call_and_read(service: FakeService) -> None:
     client = create_app(service, ApiOptions(allowed_origins=(APP,))).test_client()
     headers = {"Origin": APP, "Sec-Fetch-Site": "cross-site", "X-API-Key": KEY}
-    asked = {**headers, "Access-Control-Request-Method": "POST"}
-    preflight = client.options("/api/v1/orchestrate", headers=asked)
+    request = {**headers, "Access-Control-Request-Method": "POST"}
+    preflight = client.options("/api/v1/orchestrate", headers=request)
     assert preflight.status_code == HTTPStatus.NO_CONTENT
     assert preflight.headers["Access-Control-Allow-Origin"] == APP
     assert "POST" in preflight.headers["Access-Control-Allow-Methods"]

@@ -44,16 +44,16 @@ def test_a_minutes_worth_may_come_at_once_and_the_rest_evenly() -> None:
 def test_no_minute_has_more_than_two_minutes_worth(per_minute: int, pauses: list[float]) -> None:
     clock = Clock()
     limit = RateLimit(per_minute, clock)
-    taken: list[float] = []
+    times: list[float] = []
     for pause in pauses:
         clock.now += pause
         wait = limit.take("a")
         if not wait:
-            taken.append(clock.now)
+            times.append(clock.now)
         else:
             assert wait <= MINUTE_SECONDS / per_minute + 1e-6
-    for start in taken:
-        within = [at for at in taken if start <= at < start + MINUTE_SECONDS]
+    for start in times:
+        within = [at for at in times if start <= at < start + MINUTE_SECONDS]
         assert len(within) <= 2 * per_minute
 
 

@@ -63,7 +63,9 @@ def test_every_call_carries_the_key(net: responses.RequestsMock, client: Any) ->
     assert net.calls[0].request.headers["X-API-Key"] == "secret"
 
 
-def test_config_is_what_was_given(net: responses.RequestsMock, client: Any) -> None:
+def test_the_config_of_a_submission_is_sent_unchanged(
+    net: responses.RequestsMock, client: Any
+) -> None:
     body = {"request": "x", "config": {"max_workers": 4, "enable_recursion": True}}
     net.post(POST, json=ACCEPTED, status=202, match=[responses.matchers.json_params_matcher(body)])
 
@@ -185,7 +187,7 @@ def test_wait_asks_again_until_the_job_has_ended(net: responses.RequestsMock, cl
     assert client.wait("j1") == {"status": "failed", "timed_out": False}
 
 
-def test_wait_gives_up_after_its_timeout(api: FakeApi) -> None:
+def test_wait_ends_at_its_timeout(api: FakeApi) -> None:
     api.end_at_once = False
     with OrchestratorClient(api.url, KEY) as client:
         job_id = client.orchestrate("x")["job_id"]
@@ -205,7 +207,7 @@ def test_events_come_in_order_until_the_job_has_ended(api: FakeApi, name: str) -
     assert kinds == ["job_submitted", "worker_started", "worker_ended", "job_ended"]
 
 
-def test_events_go_on_where_a_stream_broke_off(api: FakeApi) -> None:
+def test_events_continue_after_an_interrupted_stream(api: FakeApi) -> None:
     api.stream_breaks_after = 2
     with OrchestratorClient(api.url, KEY) as client:
         client.orchestrate("x")
@@ -213,8 +215,8 @@ def test_events_go_on_where_a_stream_broke_off(api: FakeApi) -> None:
         seqs = [event["seq"] for event in client.events("j1")]
 
     assert seqs == [1, 2, 3, 4]
-    asked = [call.headers["Last-Event-ID"] for call in api.calls_of("GET", "events")]
-    assert asked == ["0", "2"]
+    last_ids = [call.headers["Last-Event-ID"] for call in api.calls_of("GET", "events")]
+    assert last_ids == ["0", "2"]
 
 
 def test_events_go_on_after_a_restart_of_the_server() -> None:
@@ -266,7 +268,7 @@ def test_a_stream_that_stays_lost_is_server_unreachable(api: FakeApi) -> None:
         list(client.events("j1"))
 
 
-def test_events_from_the_last_one_on_of_an_ended_job_are_none(api: FakeApi) -> None:
+def test_an_ended_job_has_no_event_after_its_last(api: FakeApi) -> None:
     with OrchestratorClient(api.url, KEY) as client:
         client.orchestrate("x")
 

@@ -15,11 +15,11 @@ def versioned(page: str, name: str) -> str:
     return found[1]
 
 
-def test_a_file_is_kept_by_browsers_until_it_changes(anonymous: FlaskClient) -> None:
+def test_browsers_cache_a_file_until_it_changes(anonymous: FlaskClient) -> None:
     address = versioned(anonymous.get("/").text, assets.SCRIPT)
-    kept = anonymous.get(address)
-    assert kept.status_code == HTTPStatus.OK
-    assert "immutable" in kept.headers["Cache-Control"]
+    response = anonymous.get(address)
+    assert response.status_code == HTTPStatus.OK
+    assert "immutable" in response.headers["Cache-Control"]
     old = address.replace(assets.version(), "0" * 12)
     assert anonymous.get(old).headers["Cache-Control"] == "no-cache"
 

@@ -33,7 +33,7 @@ def test_only_the_first_lines_are_named(log: Path, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("first", "last", "wanted"),
+    ("first", "last", "expected"),
     [
         (1, 1, b"one\n"),
         (2, 3, b"Two two\nthree\n"),
@@ -44,7 +44,7 @@ def test_only_the_first_lines_are_named(log: Path, monkeypatch: pytest.MonkeyPat
         (1, 6, TEXT),
     ],
 )
-def test_lines_are_found_by_number(log: Path, first: int, last: int, wanted: bytes) -> None:
+def test_lines_are_found_by_number(log: Path, first: int, last: int, expected: bytes) -> None:
     with log.open("rb") as opened:
-        assert lines_between(opened, first, last, 1000) == wanted
-        assert lines_between(opened, first, last, 2) == wanted[:2]
+        assert lines_between(opened, first, last, 1000) == expected
+        assert lines_between(opened, first, last, 2) == expected[:2]

@@ -247,14 +247,16 @@ def test_an_installed_package_is_compared_with_the_pins_of_its_metadata(
     info = tmp_path / "recursive_orchestrator-0.dist-info"
     info.mkdir()
     names = ["Metadata-Version: 2.1", "Name: recursive-orchestrator", "Version: 0"]
-    wanted = f"Requires-Dist: click=={metadata.version('click')}"
+    requirement = f"Requires-Dist: click=={metadata.version('click')}"
     extra = "Requires-Dist: no-such-extra==1; extra == 'survey'"
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(install, "IS_INSTALLED", True)
 
-    (info / "METADATA").write_text("\n".join([*names, wanted, extra]))
+    (info / "METADATA").write_text("\n".join([*names, requirement, extra]))
     fine = install_check(tmp_path, "packages")
-    (info / "METADATA").write_text("\n".join([*names, wanted, "Requires-Dist: no-such-package==1"]))
+    (info / "METADATA").write_text(
+        "\n".join([*names, requirement, "Requires-Dist: no-such-package==1"])
+    )
     wrong = install_check(tmp_path, "packages")
 
     assert (fine.ok, fine.message) == (True, "1 packages, all in the pinned versions")

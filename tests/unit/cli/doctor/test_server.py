@@ -56,9 +56,9 @@ def test_a_server_that_runs_older_code_is_named(
     assert (warning in capsys.readouterr().err) == is_older
 
 
-def node(name: str, state: str, **given: Any) -> dict[str, Any]:
+def node(name: str, state: str, **fields: Any) -> dict[str, Any]:
     usual = {"slots": 4, "clock_skew_seconds": 0.1, "seen_seconds": 0.2, "notice": ""}
-    return {"name": name, "state": state, **usual, **given}
+    return {"name": name, "state": state, **usual, **fields}
 
 
 def test_nodes_that_work_have_one_line() -> None:

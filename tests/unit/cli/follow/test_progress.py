@@ -319,7 +319,7 @@ def test_text_is_cut_by_the_columns_that_it_takes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("environ", "wanted"),
+    ("environ", "expected"),
     [
         ({}, None),
         ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
@@ -330,9 +330,9 @@ def test_text_is_cut_by_the_columns_that_it_takes() -> None:
     ],
 )
 def test_environment_variables_decide_on_colors_before_the_terminal(
-    environ: dict[str, str], wanted: bool | None
+    environ: dict[str, str], expected: bool | None
 ) -> None:
-    assert wants_color(environ) is wanted
+    assert wants_color(environ) is expected
 
 
 def test_lines_of_gates_name_the_tree_and_the_outcome() -> None:

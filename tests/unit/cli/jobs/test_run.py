@@ -169,7 +169,7 @@ def test_json_goes_to_standard_output_and_progress_to_standard_error(start: Run)
     assert "worker_1" in err
 
 
-def test_the_server_stays_when_asked_and_is_used_by_the_next_run(product: Path, start: Run) -> None:
+def test_keep_server_leaves_the_server_for_the_next_run(product: Path, start: Run) -> None:
     first = finish(start("run", "x", "--keep-server"))
     record = server_of(product)
     second = finish(start("run", "y", "--keep-server"))
@@ -223,10 +223,10 @@ def test_after_a_crash_the_configured_port_wins_over_the_one_the_server_had(
     _, _, free = finish(start("run", "x"))
     record.write_text(json.dumps(stale))
     with closing(socket.create_server(("127.0.0.1", port))):
-        _, _, taken = finish(start("run", "x"))
+        _, _, err = finish(start("run", "x"))
 
     assert f"started the server at http://127.0.0.1:{port}" in free
-    assert f"started the server at http://127.0.0.1:{had}" in taken
+    assert f"started the server at http://127.0.0.1:{had}" in err
 
 
 def test_a_failed_server_start_shows_the_end_of_its_log(product: Path, start: Run) -> None:
@@ -345,7 +345,9 @@ def test_a_terminal_that_ends_without_a_signal_is_a_hangup(
     assert server_of(product) is None
 
 
-def test_a_run_ends_like_its_job_although_its_reader_has_left(product: Path, start: Run) -> None:
+def test_a_run_exits_with_the_code_of_its_job_after_its_reader_has_exited(
+    product: Path, start: Run
+) -> None:
     process = start("run", "x", stderr=subprocess.STDOUT, FAKE="slow")
     assert process.stdout
     for line in process.stdout:
@@ -462,7 +464,7 @@ def test_a_server_that_another_run_started_first_is_not_stopped(product: Path, s
     finish(server)  # the remaining server, which no other run used
 
 
-def test_a_server_that_was_started_by_itself_is_left_alone(product: Path, start: Run) -> None:
+def test_run_does_not_stop_a_server_that_serve_started(product: Path, start: Run) -> None:
     server = start("serve")
     wait_until(lambda: server_of(product))
 

@@ -5,9 +5,9 @@ from typing import Any
 from orchestrator.cli.jobs.usage import ESTIMATED, PARTIAL, usage_lines
 
 
-def row(key: str, **given: Any) -> dict[str, Any]:
+def row(key: str, **fields: Any) -> dict[str, Any]:
     usual = {"jobs": 1, "workers": 2, "succeeded": 1, "tokens_in": 0, "tokens_out": 0}
-    return {**usual, "key": key, "cache_read": 0, "estimated": False, "partial": False, **given}
+    return {**usual, "key": key, "cache_read": 0, "estimated": False, "partial": False, **fields}
 
 
 def cells(text: str) -> list[list[str]]:

@@ -96,7 +96,7 @@ def test_a_plan_for_workers_without_a_worktree_names_no_gates(
 
 
 @pytest.mark.parametrize(
-    ("given", "gates"),
+    ("arguments", "gates"),
     [
         ([], None),
         (["--gate", "off"], "off"),
@@ -105,7 +105,7 @@ def test_a_plan_for_workers_without_a_worktree_names_no_gates(
         (["--gate", "pytest"], ["pytest"]),
     ],
 )
-def test_gates_are_given_on_the_command_line(given: list[str], gates: object) -> None:
+def test_options_of_the_command_line_select_gates(arguments: list[str], gates: object) -> None:
     import click
 
     found: list[object] = []
@@ -115,7 +115,7 @@ def test_gates_are_given_on_the_command_line(given: list[str], gates: object) ->
     def command(**options: object) -> None:
         found.append(options["gates"])
 
-    command.main(["x", *given], standalone_mode=False)
+    command.main(["x", *arguments], standalone_mode=False)
 
     assert found == [gates]
     assert JobOptions(request="x").config == {}

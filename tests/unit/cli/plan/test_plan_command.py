@@ -28,11 +28,11 @@ def test_the_kind_of_work_is_shown_with_the_tasks(
     assert 'planned by rules: kind of work "full-stack application"' in out
 
 
-def test_json_names_who_planned_and_by_which_rule(
+def test_json_names_the_planner_and_its_rule(
     context: CliContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ["plan", "--json", "--max-cost", "2", "--max-steps", "5", "Add login. Add logout."]
-    execute(asked, context)
+    arguments = ["plan", "--json", "--max-cost", "2", "--max-steps", "5", "Add login. Add logout."]
+    execute(arguments, context)
 
     shown = json.loads(capsys.readouterr().out)
     planner = shown["planner"]
@@ -75,7 +75,7 @@ ALONE = {"id": "b", "prompt": "x", "agent": "claude"}
 
 
 @pytest.mark.parametrize(
-    ("given", "named", "reviews"),
+    ("arguments", "named", "reviews"),
     [
         (["--review"], "", ["auto", None]),
         (["--review", "claude"], "", ["claude", None]),
@@ -86,13 +86,13 @@ ALONE = {"id": "b", "prompt": "x", "agent": "claude"}
 def test_a_review_is_for_tasks_with_several_agents(
     context: CliContext,
     capsys: pytest.CaptureFixture[str],
-    given: list[str],
+    arguments: list[str],
     named: str,
     reviews: list[str | None],
 ) -> None:
     plan = a_plan(context.folder, {**SEVERAL, "review": named}, ALONE)
 
-    assert execute(["plan", "--json", "--plan", plan, *given], context) == ExitCode.OK
+    assert execute(["plan", "--json", "--plan", plan, *arguments], context) == ExitCode.OK
 
     found = json.loads(capsys.readouterr().out)
     assert [each.get("review") for each in found["tasks"]] == reviews

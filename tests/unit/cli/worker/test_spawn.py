@@ -55,7 +55,7 @@ def test_spawn_prints_the_id_of_the_child_job(api: FakeApi) -> None:
     assert api.jobs["j1"].body["request"] == "Do $(this) \"and\" that 'too'\n🚀"
 
 
-def test_the_depth_of_the_child_is_one_below_the_workers(api: FakeApi) -> None:
+def test_the_depth_of_a_child_job_is_one_more_than_that_of_the_worker(api: FakeApi) -> None:
     spawn(["x", "--max-workers", "3", "--timeout", "7.5", "--agent", "shell"], worker(api))
 
     assert api.jobs["j1"].body["config"] == {
@@ -260,7 +260,7 @@ def test_a_lost_answer_never_makes_a_second_job(api: FakeApi) -> None:
     assert len(keys) == 1 and len(api.jobs) == 1
 
 
-def test_the_idempotency_key_can_be_given(api: FakeApi) -> None:
+def test_an_option_sets_the_idempotency_key(api: FakeApi) -> None:
     for _ in range(2):
         assert spawn(["x", "--idempotency-key", "k"], worker(api)).stdout == "j1\n"
 

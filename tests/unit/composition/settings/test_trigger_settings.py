@@ -16,8 +16,8 @@ SECRET = "a-secret-for-tests-only"
 BASE = {"verify": "github", "secret": SECRET}
 
 
-def trigger(tmp_path: Path, **given: object) -> Trigger:
-    settings = Settings.model_validate({"triggers": {"issues": {**BASE, **given}}})
+def trigger(tmp_path: Path, **fields: object) -> Trigger:
+    settings = Settings.model_validate({"triggers": {"issues": {**BASE, **fields}}})
     (found,) = triggers(tmp_path, settings)
     return found
 
@@ -118,7 +118,7 @@ def test_a_value_outside_of_texts_for_agents_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("fields", "words"),
     [
         ({"request": "{{other}}", "params": {"title": "$.t"}}, "unknown parameter 'other'"),
         ({"request": "Fix {t}", "params": {"t": "$.t"}}, "params.t is not used; write {{t}}"),
@@ -130,10 +130,10 @@ def test_a_value_outside_of_texts_for_agents_is_refused(
     ],
 )
 def test_a_wrong_trigger_is_refused_with_its_place(
-    tmp_path: Path, given: dict[str, object], words: str
+    tmp_path: Path, fields: dict[str, object], words: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
-        trigger(tmp_path, **given)
+        trigger(tmp_path, **fields)
     assert str(refused.value).startswith("config.yaml: triggers.issues: ")
     assert words in str(refused.value)
 
@@ -148,12 +148,12 @@ def test_the_example_in_the_template_is_a_trigger(tmp_path: Path) -> None:
 def test_unknown_agents_are_found_in_workers_and_in_the_jobs_of_triggers(tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text("request: Do it\ntasks: [{prompt: a, agent: nobody}]\n")
     known = {"agent": "claude", "planner": "rules", "resolve": "off"}
-    given = {
+    entries = {
         "good": {**BASE, "request": "Do it.", "config": known},
         "bad": {**BASE, "request": "Do it.", "config": {"agent": "cluade"}},
         "plan": {**BASE, "plan": "plan.yaml"},
     }
-    document = {"workers": {"agent": "codx"}, "triggers": given}
+    document = {"workers": {"agent": "codx"}, "triggers": entries}
 
     with pytest.raises(ConfigError) as refused:
         check_agents(tmp_path, Settings.model_validate(document))
@@ -166,4 +166,4 @@ def test_unknown_agents_are_found_in_workers_and_in_the_jobs_of_triggers(tmp_pat
     assert second.startswith("config.yaml: triggers.bad: config.agent: unknown agent 'cluade'")
     assert third.startswith("config.yaml: triggers.plan: task ")
     assert "unknown agent 'nobody'" in third
-    check_agents(tmp_path, Settings.model_validate({"triggers": {"good": given["good"]}}))
+    check_agents(tmp_path, Settings.model_validate({"triggers": {"good": entries["good"]}}))

@@ -134,7 +134,7 @@ candidates = st.builds(
 
 
 @given(given_order=st.lists(candidates, min_size=1, max_size=6), data=st.data())
-def test_the_order_is_total_and_the_same_whoever_arrives_first(
+def test_the_order_is_total_and_independent_of_the_order_of_arrival(
     given_order: list[Candidate], data: st.DataObject
 ) -> None:
     everybody = [
@@ -150,8 +150,8 @@ def test_the_order_is_total_and_the_same_whoever_arrives_first(
     assert {each.worker_id for each, _ in order} == {each.worker_id for each in everybody}
     assert all(standing.why for _, standing in order)
     # Without the lower candidates, the order of the others is the same.
-    kept = [each for each, _ in order[: (len(order) + 1) // 2]]
-    assert [each for each, _ in ranked(kept)] == kept
+    first_half = [each for each, _ in order[: (len(order) + 1) // 2]]
+    assert [each for each, _ in ranked(first_half)] == first_half
 
 
 @given(three=st.lists(candidates, min_size=3, max_size=3))
@@ -177,7 +177,7 @@ def a_done(number: int, **result: Any) -> Worker:
     )
 
 
-def test_gates_tests_size_cost_and_time_come_from_what_a_worker_left() -> None:
+def test_gates_tests_size_cost_and_time_come_from_the_result_of_a_worker() -> None:
     change = ChangeSize(files=2, added=3, removed=4)
     [found, _] = candidates_of(
         [
@@ -196,7 +196,7 @@ def test_without_a_worktree_the_files_that_were_made_are_its_size() -> None:
     assert (best.worker_id, first.by, second.why) == ("worker_2", Criterion.SIZE, "1 more file")
 
 
-def test_a_gate_that_had_nothing_to_look_at_counts_no_tests_against_anybody() -> None:
+def test_a_gate_that_judged_nothing_counts_no_tests_against_a_candidate() -> None:
     skipped = GateResult(name="pytest", status=GateStatus.SKIPPED)
     more = replace(GREEN, tests=15)
     broken = replace(GREEN, status=GateStatus.BROKEN, required=False, tests=None)
@@ -231,14 +231,14 @@ def test_changing_nothing_counts_only_where_others_changed_something(
     assert [each.delivers_nothing for each in found] == nothing
 
 
-def test_the_chosen_one_is_the_first_by_standing() -> None:
+def test_the_chosen_candidate_is_the_first_by_rank() -> None:
     second = CandidateRank(place=2, by=Criterion.SIZE, why="")
     first = CandidateRank(place=1, by=Criterion.SIZE, why="")
     workers = [a_done(1, standing=second), a_done(2, standing=first)]
     assert chosen(workers) is workers[1]
 
 
-def test_without_a_choice_the_first_that_succeeded_is_taken_and_none_where_none_did() -> None:
+def test_without_a_choice_the_first_successful_candidate_is_chosen() -> None:
     failed = a_worker(status=WorkerStatus.FAILED)
     done = [a_done(2), a_done(3)]
     assert chosen([failed, *done]) is done[0]

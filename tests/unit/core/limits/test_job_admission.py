@@ -109,16 +109,16 @@ def test_the_remaining_quota_is_counted_from_the_records() -> None:
 def test_the_remaining_quota_is_never_negative() -> None:
     job = a_job(depth=9, config=a_config(max_depth=1, max_total_workers=1, max_wall_seconds=1.0))
     line = an_ancestry(parent_job=job, child_jobs_in_root=9_999, workers_in_root=50, now=START + 99)
-    left = remaining_quota(line, Ceilings(max_child_jobs_per_worker=0))
-    assert set(left.values()) == {0}
+    quota = remaining_quota(line, Ceilings(max_child_jobs_per_worker=0))
+    assert set(quota.values()) == {0}
 
 
 @pytest.mark.parametrize(("tasks", "workers"), [(4, 4), (2, 4)])
-def test_a_job_has_so_many_tasks_and_workers_and_no_more(tasks: int, workers: int) -> None:
-    asked = [a_task(str(number)) for number in range(tasks)]
-    check_size(asked, workers, Ceilings(max_tasks_per_job=4))
+def test_the_number_of_tasks_and_workers_of_a_job_is_limited(tasks: int, workers: int) -> None:
+    requested = [a_task(str(number)) for number in range(tasks)]
+    check_size(requested, workers, Ceilings(max_tasks_per_job=4))
     with pytest.raises(Refused) as refused:
-        check_size(asked, workers, Ceilings(max_tasks_per_job=3))
+        check_size(requested, workers, Ceilings(max_tasks_per_job=3))
     assert refused.value.kind == "limit-tasks"
     assert refused.value.left == {"tasks": 3}
 

@@ -24,13 +24,13 @@ from tests.unit.core.factories import START, a_config, a_job, an_ancestry
 CEILINGS = Ceilings()
 
 
-def root(**asked: Any) -> JobConfig:
-    return root_config(ConfigRequest(**asked), default_config(), CEILINGS)
+def root(**settings: Any) -> JobConfig:
+    return root_config(ConfigRequest(**settings), default_config(), CEILINGS)
 
 
-def child(above: JobConfig, now: float = START, **asked: Any) -> JobConfig:
+def child(above: JobConfig, now: float = START, **settings: Any) -> JobConfig:
     line = an_ancestry(parent_job=a_job(config=above), now=now)
-    return child_config(ConfigRequest(**asked), line)
+    return child_config(ConfigRequest(**settings), line)
 
 
 # Root jobs
@@ -45,7 +45,7 @@ def only(cap: str, value: float | None) -> dict[str, Any]:
 
 @pytest.mark.parametrize("cap", CAPS)
 @pytest.mark.parametrize(
-    ("asked", "default", "ceiling", "has"),
+    ("requested", "default", "ceiling", "has"),
     [
         (None, None, None, None),
         (None, 5, None, 5),
@@ -57,11 +57,11 @@ def only(cap: str, value: float | None) -> dict[str, Any]:
         (6, 5, None, 6),
     ],
 )
-def test_a_cap_is_what_was_asked_for_or_the_default_within_the_ceiling(
-    cap: str, asked: int | None, default: int | None, ceiling: int | None, has: int | None
+def test_a_cap_is_the_requested_value_or_the_default_within_the_ceiling(
+    cap: str, requested: int | None, default: int | None, ceiling: int | None, has: int | None
 ) -> None:
     defaults, ceilings = default_config(**only(cap, default)), Ceilings(**only(cap, ceiling))
-    config = root_config(ConfigRequest(**only(cap, asked)), defaults, ceilings)
+    config = root_config(ConfigRequest(**only(cap, requested)), defaults, ceilings)
     assert getattr(config, cap) == has
 
 
@@ -88,7 +88,7 @@ def test_a_root_job_gets_the_defaults() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "value"),
+    ("name", "value"),
     [
         ("max_workers", 42),
         ("default_timeout", 7_200.0),
@@ -107,16 +107,16 @@ def test_a_root_job_gets_the_defaults() -> None:
         ("labels", {"team": "x"}),
     ],
 )
-def test_a_setting_of_the_request_replaces_the_default(asked: str, value: object) -> None:
-    assert getattr(root(**{asked: value}), asked) == value
+def test_a_setting_of_the_request_replaces_the_default(name: str, value: object) -> None:
+    assert getattr(root(**{name: value}), name) == value
 
 
-def test_retries_are_known_to_be_asked_for_even_when_none_are_wanted() -> None:
+def test_a_request_for_no_retries_counts_as_a_request() -> None:
     assert root(max_retries=0).retries_asked
 
 
 @pytest.mark.parametrize(
-    ("asked", "value", "kind"),
+    ("name", "value", "kind"),
     [
         ("max_recursion_depth", 10, "limit-depth"),
         ("max_workers", 100, "limit-workers"),
@@ -125,16 +125,16 @@ def test_retries_are_known_to_be_asked_for_even_when_none_are_wanted() -> None:
     ],
 )
 def test_a_root_job_may_ask_for_a_ceiling_but_not_for_more(
-    asked: str, value: float, kind: str
+    name: str, value: float, kind: str
 ) -> None:
-    root(**{asked: value})
-    with pytest.raises(Refused, match=asked) as refused:
-        root(**{asked: value + 1})
+    root(**{name: value})
+    with pytest.raises(Refused, match=name) as refused:
+        root(**{name: value + 1})
     assert refused.value.kind == kind
-    assert refused.value.left == {asked: value}
+    assert refused.value.left == {name: value}
 
 
-def test_current_depth_of_a_root_job_only_reduces_what_is_left() -> None:
+def test_current_depth_of_a_root_job_only_reduces_the_remaining_depth() -> None:
     assert root(max_recursion_depth=5, current_depth=2).max_depth == 3
     assert root(max_recursion_depth=5, current_depth=5).max_depth == 0
     with pytest.raises(MaxDepthReached, match="current_depth 6 is above max_recursion_depth 5"):
@@ -150,7 +150,7 @@ def test_a_default_above_the_ceiling_is_lowered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "field", "above", "smaller", "larger"),
+    ("name", "field", "above", "smaller", "larger"),
     [
         ("max_workers", "max_workers", 5, 2, 50),
         ("max_recursion_depth", "max_depth", 5, 2, 9),
@@ -162,12 +162,12 @@ def test_a_default_above_the_ceiling_is_lowered() -> None:
     ],
 )
 def test_a_child_job_may_lower_its_parents_limit_and_never_raise_it(
-    asked: str, field: str, above: float, smaller: float, larger: float
+    name: str, field: str, above: float, smaller: float, larger: float
 ) -> None:
     parent = a_config(**{field: above})
     assert getattr(child(parent), field) == above
-    assert getattr(child(parent, **{asked: smaller}), field) == smaller
-    assert getattr(child(parent, **{asked: larger}), field) == above
+    assert getattr(child(parent, **{name: smaller}), field) == smaller
+    assert getattr(child(parent, **{name: larger}), field) == above
 
 
 @pytest.mark.parametrize("limit", ["max_total_workers", "max_steps", "max_tokens", "max_cost_usd"])
@@ -176,7 +176,7 @@ def test_a_child_job_may_set_a_limit_that_its_parent_has_not(limit: str) -> None
     assert getattr(child(a_config()), limit) is None
 
 
-def test_a_child_job_has_the_wall_time_that_is_left_of_the_root() -> None:
+def test_a_child_job_has_the_remaining_wall_time_of_the_root() -> None:
     above = a_config(max_wall_seconds=100.0)
     assert child(above, now=START + 30).max_wall_seconds == 70.0
     assert child(above, now=START + 300).max_wall_seconds == 0.0

@@ -12,7 +12,7 @@ from tests.unit.core.locks.lock_story import LockStory
 
 
 @pytest.mark.parametrize(
-    ("given", "name"),
+    ("spelling", "name"),
     [
         ("src/api/", "src/api"),
         ("./src//api/.", "src/api"),
@@ -29,17 +29,17 @@ from tests.unit.core.locks.lock_story import LockStory
         ("app/[id]/page.tsx", "app/[id]/page.tsx"),
     ],
 )
-def test_a_name_has_one_spelling(given: str, name: str) -> None:
-    assert lock_name(given) == name
+def test_a_name_has_one_spelling(spelling: str, name: str) -> None:
+    assert lock_name(spelling) == name
 
 
 @pytest.mark.parametrize(
-    "given",
+    "name",
     ["", " ", "/", "/etc", "../x", "a/../b", "a\nb", "a\0b", "\x1b[31m", "\ud800", "x" * 501],
 )
-def test_an_invalid_name_is_rejected(given: str) -> None:
+def test_an_invalid_name_is_rejected(name: str) -> None:
     with pytest.raises(ValueError, match="invalid lock name"):
-        lock_name(given)
+        lock_name(name)
 
 
 def test_a_path_is_about_all_below_it() -> None:
@@ -48,7 +48,7 @@ def test_a_path_is_about_all_below_it() -> None:
     assert not overlap("src", "srcs") and not overlap("src/api", "src/web")
 
 
-def test_conflicting_claims_are_kept_apart_and_others_go_ahead() -> None:
+def test_conflicting_claims_run_one_after_another_and_others_in_parallel() -> None:
     story = LockStory(max_workers=3)
 
     root = story.root(
@@ -106,7 +106,7 @@ def test_many_that_want_the_same_get_it_in_order() -> None:
     assert story.starts == story.keys(root)
 
 
-def test_a_cancelled_one_lets_those_behind_it_go_on() -> None:
+def test_the_cancel_of_a_waiting_worker_frees_those_behind_it() -> None:
     story = LockStory()
     holder, second, third = (story.root(a_task("a", locks=("db",))) for _ in "123")
 
@@ -196,7 +196,7 @@ def test_claims_are_known_after_a_restart() -> None:
     assert story.running == [story.key(second)]
 
 
-def test_a_child_job_whose_locks_could_never_come_is_refused() -> None:
+def test_a_child_job_that_could_never_get_its_locks_is_rejected() -> None:
     story = LockStory()
     one = story.root(a_task("a", locks=("a",)))
     two = story.root(a_task("a", locks=("b",)))
@@ -268,7 +268,7 @@ def test_a_hundred_that_contend_get_it_in_order() -> None:
     assert served == story.keys(root)
 
 
-def test_a_lease_is_taken_again_by_its_holder_and_by_those_below_it() -> None:
+def test_the_holder_of_a_lease_and_its_descendants_may_acquire_it_again() -> None:
     story = LockStory()
     root = story.root()
     assert story.asks(story.key(root), "db")
@@ -317,7 +317,7 @@ def test_parents_that_wait_for_their_children_are_part_of_a_circle() -> None:
         story.asks(story.key(two), "a")
 
 
-def test_a_worker_is_not_sent_back_to_wait_for_who_waits_for_its_parent() -> None:
+def test_a_worker_does_not_wait_for_a_worker_that_waits_for_its_parent() -> None:
     story = LockStory()
     story.writes_reports = False
     parent = story.key(story.root(a_task(locks=("a",))))

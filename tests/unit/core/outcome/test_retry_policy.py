@@ -57,10 +57,10 @@ def may(
     return may_retry(worker, task, a_config(**config), verdict, child_failed)
 
 
-def attempts_used(**given: Any) -> int:
+def attempts_used(**fields: Any) -> int:
     """Return the number of attempts of a worker that always fails in the same way."""
     number = 1
-    while may(attempt=number, before=FAILURE if number > 1 else None, **given):
+    while may(attempt=number, before=FAILURE if number > 1 else None, **fields):
         number += 1
     return number
 
@@ -75,16 +75,16 @@ def test_retries_of_a_task_are_all_used(retries: int) -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 1, 3, 7])
-def test_retries_asked_of_a_job_are_all_used(retries: int) -> None:
+def test_requested_retries_of_a_job_are_all_used(retries: int) -> None:
     assert attempts_used(max_retries=retries, retries_asked=True) == 1 + retries
 
 
-@pytest.mark.parametrize("asked", [{"retries": 7}, {"max_retries": 7, "retries_asked": True}])
-def test_the_same_failure_twice_ends_the_retries_of_an_agent_also_those_asked_for(
-    asked: dict[str, Any],
+@pytest.mark.parametrize("settings", [{"retries": 7}, {"max_retries": 7, "retries_asked": True}])
+def test_the_same_failure_twice_ends_the_retries_of_an_agent(
+    settings: dict[str, Any],
 ) -> None:
-    assert attempts_used(command=False, **asked) == 2
-    assert may(command=False, attempt=2, before=OTHER_FAILURE, **asked)
+    assert attempts_used(command=False, **settings) == 2
+    assert may(command=False, attempt=2, before=OTHER_FAILURE, **settings)
 
 
 def test_a_command_that_does_not_exist_is_never_tried_again() -> None:
@@ -105,13 +105,13 @@ def test_a_tasks_own_retries_replace_those_of_the_job() -> None:
     assert attempts_used(retries=1, max_retries=5, retries_asked=True) == 2
 
 
-def test_a_retry_of_the_job_gives_a_new_budget() -> None:
+def test_a_retry_of_the_job_starts_a_new_budget() -> None:
     assert not may(attempt=3, retries=2)
     assert may(attempt=4, retries=2, budget_from=3)
     assert not may(attempt=6, retries=2, budget_from=3)
 
 
-def test_a_timeout_is_tried_again_only_when_retries_were_asked_for() -> None:
+def test_a_timeout_is_retried_only_if_retries_were_requested() -> None:
     assert not may(TIMEOUT)
     assert may(TIMEOUT, retries=1)
     assert may(TIMEOUT, retries_asked=True)
@@ -169,7 +169,7 @@ def test_the_reason_names_the_same_failure_that_ended_the_retries() -> None:
     assert "same failure twice" in reason(worker)
 
 
-def test_the_reason_of_a_cancelled_worker_is_left_as_it_is() -> None:
+def test_the_reason_of_a_cancelled_worker_does_not_change() -> None:
     verdict = judge(CANCELLED, Evidence())
     assert reason(a_worker(attempt=3), verdict) == "cancelled by user"
 
@@ -194,8 +194,8 @@ def after(*causes: str, **fields: Any) -> Worker:
         )
         for number, cause in enumerate(causes, 1)
     )
-    given = {"attempt": max(1, len(causes)), "result": WorkerResult(failures=failures), **fields}
-    return a_worker(agent="claude", **given)
+    values = {"attempt": max(1, len(causes)), "result": WorkerResult(failures=failures), **fields}
+    return a_worker(agent="claude", **values)
 
 
 def free(delay: float, reason: str, cause: str, **fields: Any) -> RetryDecision:

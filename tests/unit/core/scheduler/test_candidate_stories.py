@@ -172,7 +172,7 @@ def test_the_only_successful_candidate_is_not_reviewed() -> None:
     assert (story.job_status(root), story.reviewers(root)) == (JobStatus.COMPLETED, [])
 
 
-def test_a_refused_review_is_asked_for_once_more_and_then_ignored() -> None:
+def test_a_rejected_review_is_retried_once_and_then_ignored() -> None:
     story = Story()
     root, reviewer = a_reviewed_job(story, max_retries=0)
     story.ends(reviewer, EXIT_0, REFUSED)
@@ -186,7 +186,7 @@ def test_a_refused_review_is_asked_for_once_more_and_then_ignored() -> None:
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
-def test_a_reviewer_whose_time_is_over_is_not_asked_again() -> None:
+def test_a_reviewer_that_timed_out_is_not_retried() -> None:
     story = Story()
     root, reviewer = a_reviewed_job(story, max_retries=5)
     story.ends(reviewer, TIMED_OUT)

@@ -24,7 +24,7 @@ def _ended(**config: object) -> tuple[Story, Job, WorkerKey, WorkerKey]:
     return story, root, first, second
 
 
-def test_feedback_runs_the_worker_once_more_and_no_other() -> None:
+def test_feedback_runs_only_its_worker_again() -> None:
     story, root, first, second = _ended()
 
     story.feedback(first)
@@ -54,13 +54,13 @@ def test_an_attempt_that_succeeds_has_answered_the_comments() -> None:
     story, _, first, _ = _ended(max_retries=0)
     story.feedback(first)
     story.fails(first)
-    given = story.worker(first).result
-    assert given and [each.answered_by for each in given.feedback] == [0]
+    result = story.worker(first).result
+    assert result and [each.answered_by for each in result.feedback] == [0]
     assert story.status(first) is WorkerStatus.FAILED
     story.feedback(first)
     story.ends(first)
-    given = story.worker(first).result
-    assert given and [each.answered_by for each in given.feedback] == [3, 3]
+    result = story.worker(first).result
+    assert result and [each.answered_by for each in result.feedback] == [3, 3]
 
 
 def test_the_reason_names_feedback_that_led_to_no_change() -> None:
@@ -136,7 +136,7 @@ def test_a_dependent_that_has_not_started_is_skipped_if_it_fails_now() -> None:
     assert story.job_status(root) is JobStatus.PARTIAL
 
 
-def test_a_worker_that_has_not_ended_takes_no_feedback() -> None:
+def test_a_worker_that_has_not_ended_accepts_no_feedback() -> None:
     story = Story()
     root = story.root()
     with pytest.raises(Conflict) as found:
@@ -144,7 +144,7 @@ def test_a_worker_that_has_not_ended_takes_no_feedback() -> None:
     assert found.value.kind == "running"
 
 
-def test_a_job_that_is_being_merged_takes_none() -> None:
+def test_a_job_that_is_being_merged_accepts_no_feedback() -> None:
     story = Story()
     story.writes_reports = False
     root = story.root()
@@ -153,7 +153,7 @@ def test_a_job_that_is_being_merged_takes_none() -> None:
         story.feedback(story.key(root))
 
 
-def test_a_worker_of_a_child_job_takes_it_while_its_parent_runs() -> None:
+def test_a_worker_of_a_child_job_accepts_feedback_while_its_parent_runs() -> None:
     story, root, parent, child, worker = a_family()
     story.ends(worker)
     assert story.job_status(child) is JobStatus.COMPLETED

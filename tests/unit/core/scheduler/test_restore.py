@@ -152,15 +152,15 @@ def test_a_stop_is_commanded_again_after_a_restore() -> None:
     assert story.commands == [Stop(story.key(root), 1, EndedBy.CANCEL, "user")]
 
 
-def test_reports_are_asked_for_again() -> None:
+def test_reports_are_requested_again_after_a_restore() -> None:
     story = Story()
     story.writes_reports = False
     root = story.root()
     story.ends(story.key(root))
     story.commands.clear()
     story.crash()
-    asked = [command.job_id for command in story.commands if isinstance(command, Render)]
-    assert asked == [root.id]
+    job_ids = [command.job_id for command in story.commands if isinstance(command, Render)]
+    assert job_ids == [root.id]
 
 
 def test_a_job_that_has_ended_leaves_no_memory() -> None:

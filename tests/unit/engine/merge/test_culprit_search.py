@@ -72,8 +72,8 @@ def test_a_failing_worker_is_dropped_with_its_dependent_workers() -> None:
 def test_a_dependent_worker_stays_while_another_worker_of_its_dependency_is_merged() -> None:
     """A person included a second candidate of the task, and the gates reject this candidate."""
     bench = Bench(bad("taken"))
-    taken = MergePart(a_worker(id="taken", task_id="a"))
-    parts = [part("a"), taken, part("b", "a")]
+    second = MergePart(a_worker(id="taken", task_id="a"))
+    parts = [part("a"), second, part("b", "a")]
     settled = CulpritSearch("base", parts, bench.add, bench.judge).run()
     assert [each.worker.id for each, _ in settled.culprits] == ["taken"]
     assert settled.commit == "base/a/b"
@@ -189,8 +189,8 @@ def test_a_union_counts_only_if_gates_ran(cause: GateCause, required: bool, coun
     bench = Silent(united=bad("b", "d"))
     settled = CulpritSearch("base", [part(name) for name in "abcd"], bench.add, bench.judge).run()
     assert settled.commit == ("base/a/b/c/d" if counts else "base/a/c")
-    left = [step.part.worker.id for step in settled.steps if not step.is_whole]
-    assert left == ([] if counts else ["b", "d"])
+    unmerged = [step.part.worker.id for step in settled.steps if not step.is_whole]
+    assert unmerged == ([] if counts else ["b", "d"])
 
 
 NAMES = [chr(ord("a") + number) for number in range(16)]
@@ -212,8 +212,8 @@ def test_exactly_the_culprits_are_found_in_few_runs(
     found = [each.worker.id for each, _ in settled.culprits]
     assert found == [each for each in names if each in culprits - conflicting]
     assert not blocked(settled.results)
-    kept = [each for each in names if each not in culprits | conflicting]
-    assert settled.commit == "/".join(["base", *kept])
+    remaining = [each for each in names if each not in culprits | conflicting]
+    assert settled.commit == "/".join(["base", *remaining])
     for_each = 1 + math.ceil(math.log2(count))
     assert len(bench.runs) <= 1 + len(found) * for_each + max(0, len(found) - 1) * for_each
     assert len(bench.runs) == len(set(bench.runs))
@@ -231,9 +231,9 @@ def test_the_remaining_workers_pass_and_each_dropped_worker_fails_with_another(
     bench = Bench(*clashes)
     settled = CulpritSearch("base", [part(each) for each in names], bench.add, bench.judge).run()
 
-    kept = set(settled.commit.split("/")[1:])
+    remaining = set(settled.commit.split("/")[1:])
     dropped = {each.worker.id for each, _ in settled.culprits}
-    assert kept | dropped == set(names)
-    assert not kept & dropped
+    assert remaining | dropped == set(names)
+    assert not remaining & dropped
     assert not blocked(settled.results)
     assert all(any(each in clash for clash in clashes) for each in dropped)

@@ -38,7 +38,7 @@ def run(text: str, directory: Path) -> None:
     subprocess.run(["bash", "-ec", text], check=True, cwd=directory, timeout=60)
 
 
-def test_the_command_that_takes_the_child_jobs_files_does_so_whatever_was_done_to_them(
+def test_the_command_restores_the_child_job_s_files_after_any_change(
     tmp_path: Path,
 ) -> None:
     project = Project(tmp_path / "project").begin(BEGAN)

@@ -30,14 +30,14 @@ def test_a_few_files_that_a_worker_won_are_all_named() -> None:
 
 
 def test_many_conflicts_of_an_unmerged_worker_are_counted() -> None:
-    left = {"worker_2": "orchestrator/1/worker_2"}
-    line, _ = outcome_lines(record(MOST_PATHS + 3, resolved=False, left_out=left))
+    unmerged = {"worker_2": "orchestrator/1/worker_2"}
+    line, _ = outcome_lines(record(MOST_PATHS + 3, resolved=False, left_out=unmerged))
     assert line.endswith("9.py and 3 more); branch orchestrator/1/worker_2.")
 
 
 def test_a_child_job_is_merged_with_the_jobs_above_it() -> None:
-    left = {"worker_2": "orchestrator/1/worker_2"}
-    made = record(1, resolved=False, left_out=left, hindrances={"worker_2": "no_retry"})
+    unmerged = {"worker_2": "orchestrator/1/worker_2"}
+    made = record(1, resolved=False, left_out=unmerged, hindrances={"worker_2": "no_retry"})
 
     text = " ".join(outcome_lines(made, above=["2", "3"]))
 

@@ -20,7 +20,7 @@ def test_no_two_workers_have_the_same_range() -> None:
     )
 
 
-def test_a_range_that_was_released_is_given_again() -> None:
+def test_a_released_port_range_is_assigned_again() -> None:
     ranges = PortRanges()
     for number in range(10_000):
         ranges.take(f"a{number}", skip_used=False)
@@ -28,11 +28,11 @@ def test_a_range_that_was_released_is_given_again() -> None:
     assert ranges.take("last", skip_used=False) >= FIRST_PORT
 
 
-def test_a_range_in_which_a_program_listens_is_left_out() -> None:
+def test_a_port_range_in_which_a_program_listens_is_omitted() -> None:
     ranges = PortRanges()
     before = ranges.take("before", skip_used=True)
     following = before + PORTS_PER_WORKER if before + PORTS_PER_WORKER < LAST_PORT else FIRST_PORT
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", following + 3))
-        taken.listen()
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", following + 3))
+        listener.listen()
         assert ranges.take("after", skip_used=True) != following

@@ -61,7 +61,7 @@ def below(parent: Job, gates: tuple[Gate, ...] | None, base: str, is_on: bool = 
 
 
 @pytest.mark.parametrize(
-    ("asked", "is_on", "expected", "is_off"),
+    ("requested", "is_on", "expected", "is_off"),
     [
         (None, True, ["secrets", "ruff"], False),
         (None, False, [], True),
@@ -70,15 +70,15 @@ def below(parent: Job, gates: tuple[Gate, ...] | None, base: str, is_on: bool = 
         ((Gate(name="", run=AUTO), ASKED), False, ["secrets", "ruff", "make-unit"], False),
     ],
 )
-def test_a_root_job_has_what_it_asks_for_or_what_is_found(
-    asked: tuple[Gate, ...] | None, is_on: bool, expected: list[str], is_off: bool
+def test_a_root_job_has_its_requested_gates_or_the_detected_gates(
+    requested: tuple[Gate, ...] | None, is_on: bool, expected: list[str], is_off: bool
 ) -> None:
-    plan = plans(is_on).of_root(asked, "base")
+    plan = plans(is_on).of_root(requested, "base")
 
     assert (names(plan), plan.is_off) == (expected, is_off)
 
 
-def test_without_a_commit_nothing_is_found_and_commands_are_kept() -> None:
+def test_without_a_commit_no_gate_is_detected_and_commands_stay() -> None:
     assert names(plans().of_root(None, "")) == []
     assert names(plans().of_root((Gate(name="", run=AUTO), ASKED), "")) == ["make-unit"]
 

@@ -44,17 +44,19 @@ class Desk:
         config: ConfigRequest | None = None,
     ) -> Accepted:
         self._number += 1
-        given = tasks or (task("a"),)
-        submission = Submission(request=request, tasks=given, config=config or ConfigRequest())
-        asked = ResolvedSubmission(
+        given_tasks = tasks or (task("a"),)
+        submission = Submission(
+            request=request, tasks=given_tasks, config=config or ConfigRequest()
+        )
+        resolved = ResolvedSubmission(
             submission=submission,
             caller=caller,
             job_id=f"job{self._number}",
-            tasks=given,
+            tasks=given_tasks,
             plan_source="given",
-            digest=job_admission.digest(request, given),
+            digest=job_admission.digest(request, given_tasks),
         )
-        return self._submission_builder.submit(self.scheduler, asked, 1.0)
+        return self._submission_builder.submit(self.scheduler, resolved, 1.0)
 
     def start_all(self) -> list[Caller]:
         """Start all ready workers; return their callers."""
@@ -91,7 +93,7 @@ def test_workers_are_numbered_by_task_and_then_by_candidate(desk: Desk) -> None:
     ]
 
 
-def test_a_child_jobs_workers_carry_the_name_of_the_one_that_asked(desk: Desk) -> None:
+def test_workers_of_a_child_job_have_the_name_of_their_parent_as_prefix(desk: Desk) -> None:
     desk.submit("x", task("a"), task("b"))
     _, second = desk.start_all()
 

@@ -119,8 +119,8 @@ def test_nothing_is_lost_between_threads() -> None:
     threads = [threading.Thread(target=put, args=(thread,)) for thread in range(4)]
     for thread in threads:
         thread.start()
-    taken: list[str] = []
+    received: list[str] = []
     deadline = time.monotonic() + HANG_SECONDS
-    while len(taken) < len(names) and time.monotonic() < deadline:
-        taken += inbox.wait(None)
-    assert sorted(taken) == sorted(names)
+    while len(received) < len(names) and time.monotonic() < deadline:
+        received += inbox.wait(None)
+    assert sorted(received) == sorted(names)

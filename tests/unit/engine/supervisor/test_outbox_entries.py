@@ -40,8 +40,8 @@ def messages_of(
     return [(each.endpoint, str(each.topic)) for each in entries]
 
 
-def ended(**given: Any) -> Job:
-    return a_job(status=JobStatus.COMPLETED, ended_at=100.0, **given)
+def ended(**fields: Any) -> Job:
+    return a_job(status=JobStatus.COMPLETED, ended_at=100.0, **fields)
 
 
 def test_without_receivers_a_change_is_passed_on_as_it_is() -> None:
@@ -79,7 +79,7 @@ def test_labels_select_jobs() -> None:
     assert not messages_of([only_a], EventKind.JOB_ENDED, ended())
 
 
-def test_the_address_of_a_job_gets_what_it_asked_for() -> None:
+def test_the_callback_of_a_job_gets_its_topics() -> None:
     job = ended(callback=Callback(url="https://x.example", events=("job_started",)))
 
     assert messages_of([], EventKind.JOB_STARTED, job) == [(CALLBACK, "job_started")]

@@ -357,10 +357,10 @@ def test_an_error_in_the_repository_s_own_gates_is_reported_with_its_place() -> 
         found({".orchestrator/gates.yaml": "gates: [make check, {run: x}]"})
 
 
-def named(*asked: str | dict[str, object], files: Mapping[str, str] | None = None) -> list[Gate]:
+def named(*entries: str | dict[str, object], files: Mapping[str, str] | None = None) -> list[Gate]:
     gates = [
         gate_of(each if isinstance(each, str) else GateRequest.model_validate(each), new_only=False)
-        for each in asked
+        for each in entries
     ]
     return list(GateResolver(60).named(gates, Files(files or {})))
 
@@ -382,10 +382,10 @@ def test_auto_in_a_list_stands_for_the_detected_gates() -> None:
     assert names == ["secrets", "ruff", "test-s-a"]
 
 
-@pytest.mark.parametrize("asked", ["npm-test", "make-check"])
-def test_a_name_without_anything_behind_it_is_refused(asked: str) -> None:
+@pytest.mark.parametrize("name", ["npm-test", "make-check"])
+def test_a_name_without_anything_behind_it_is_refused(name: str) -> None:
     with pytest.raises(InvalidRequest, match="unknown gate"):
-        named(asked)
+        named(name)
 
 
 def test_a_name_that_no_gate_has_needs_a_command() -> None:
@@ -407,8 +407,8 @@ def test_the_scripts_that_a_gate_runs_configure_it() -> None:
     assert {"/check.sh", "GNUmakefile"} < {*gates["make-check"].configured_by}
 
     assert "/src/a.js" not in gates["npm-lint"].configured_by, "an operand is judged"
-    asked = [Gate(name="", run="bash check.sh"), Gate(name="x", run="true; src/a.js")]
-    [mine, other] = GateResolver(60).named(asked, Files(files))
+    unresolved = [Gate(name="", run="bash check.sh"), Gate(name="x", run="true; src/a.js")]
+    [mine, other] = GateResolver(60).named(unresolved, Files(files))
     assert (mine.configured_by, other.configured_by) == (("/check.sh",), ())
     for inner in ("bash -c ./check.sh", "CI=1 sh -eo pipefail -c 'bash check.sh \"a b\"'"):
         assert [gate.configured_by for gate in named(inner, files=files)] == [("/check.sh",)]

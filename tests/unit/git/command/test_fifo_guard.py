@@ -142,7 +142,7 @@ def test_a_process_that_opens_a_pipe_during_its_removal_does_not_block(tmp_path:
             each.wait()
 
 
-def test_a_pipe_of_the_users_is_left_alone(project: Project, repository: GitRepository) -> None:
+def test_a_pipe_of_the_user_stays(project: Project, repository: GitRepository) -> None:
     put_pipe(project.path / "fifo")
     put_pipe(project.path / "dir" / ".gitfifo")
 
@@ -161,6 +161,6 @@ def test_the_input_of_git_is_sent_once_even_if_git_reads_late(
     lock = project.path / ".git" / "packed-refs.lock"
     lock.touch()
     lines = "".join(f"delete refs/heads/gone-{number}\n" for number in range(5000))
-    given = f"start\nupdate refs/heads/main {head}\n{lines}prepare\nabort\n".encode()
+    commands = f"start\nupdate refs/heads/main {head}\n{lines}prepare\nabort\n".encode()
     with pytest.raises(RepositoryError, match=r"packed-refs\.lock"):
-        runner.Git(str(project.path), {}).run("update-ref", "--stdin", given=given)
+        runner.Git(str(project.path), {}).run("update-ref", "--stdin", given=commands)

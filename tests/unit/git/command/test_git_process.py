@@ -31,11 +31,11 @@ def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def test_more_input_and_output_than_pipes_hold(tmp_path: Path, env: dict[str, str]) -> None:
-    given = os.urandom(1 << 20)
+    content = os.urandom(1 << 20)
     before = descriptors()
-    with GitProcess(str(tmp_path), ["tee /dev/stderr"], env, given) as process:
+    with GitProcess(str(tmp_path), ["tee /dev/stderr"], env, content) as process:
         assert process.communicate(ENDS)
-    assert (process.code, process.out, process.errors) == (0, given, given)
+    assert (process.code, process.out, process.errors) == (0, content, content)
     assert descriptors() <= before
 
 

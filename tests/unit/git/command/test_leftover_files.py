@@ -80,7 +80,7 @@ def test_a_locked_table_of_refs_is_reported_with_the_file_to_remove() -> None:
     assert '`rm "$(git rev-parse --git-common-dir)/reftable/tables.list.lock"`' in str(error)
 
 
-def test_only_what_is_new_and_open_nowhere_is_removed(
+def test_only_new_files_that_no_process_has_open_are_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(leftover_files, "SETTLE_SECONDS", 0.0)

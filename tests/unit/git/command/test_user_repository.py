@@ -100,7 +100,7 @@ def test_changes_outside_of_the_user_s_state_are_not_noticed(
     assert dict(repository.checkout_state()) == noted
 
 
-def test_only_the_users_own_files_are_looked_at(
+def test_only_the_user_s_own_files_are_checked(
     project: Project, repository: GitRepository, noted: dict[str, str], tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"

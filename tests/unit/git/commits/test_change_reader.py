@@ -52,8 +52,8 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def by_path(project: Project, base: str, commit: str, **asked: object) -> dict[str, ChangedFile]:
-    found = GitChangeReader(project.directory).difference(base, commit, DiffRequest(**asked))  # type: ignore[arg-type]
+def by_path(project: Project, base: str, commit: str, **options: object) -> dict[str, ChangedFile]:
+    found = GitChangeReader(project.directory).difference(base, commit, DiffRequest(**options))  # type: ignore[arg-type]
     return {file.path: file for file in found.files}
 
 
@@ -118,8 +118,8 @@ def test_paths_begin_at_the_top_of_the_repository(project: Project) -> None:
     inner = GitChangeReader(project.directory / "inner")
 
     assert [file.path for file in inner.difference(base, commit, ALL).files] == ["a", "inner/b"]
-    asked = DiffRequest(path="a")
-    assert [file.path for file in inner.difference(base, commit, asked).files] == ["a"]
+    request = DiffRequest(path="a")
+    assert [file.path for file in inner.difference(base, commit, request).files] == ["a"]
 
 
 def test_large_files_and_answers_are_not_sent(project: Project) -> None:

@@ -60,8 +60,8 @@ def committed(repository: GitRepository, worktree: Path) -> list[str]:
 
 def in_repository(project: Project, path: Path) -> bool:
     name = project.git("hash-object", str(path)).strip()
-    asked = ["git", "cat-file", "-e", name]
-    return subprocess.run(asked, cwd=project.path, capture_output=True).returncode == 0
+    command = ["git", "cat-file", "-e", name]
+    return subprocess.run(command, cwd=project.path, capture_output=True).returncode == 0
 
 
 def packs_over(project: Project, size: str) -> None:

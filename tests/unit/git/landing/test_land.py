@@ -405,8 +405,8 @@ def test_a_killed_landing_is_not_finished_while_another_git_is_at_work(
     project: Project, landing: Landing
 ) -> None:
     kill_among(project, landing.land, KILLED["among the files"])
-    asked = ["git", "cat-file", "--batch"]
-    with subprocess.Popen(asked, cwd=project.path, stdin=subprocess.PIPE) as git:
+    command = ["git", "cat-file", "--batch"]
+    with subprocess.Popen(command, cwd=project.path, stdin=subprocess.PIPE) as git:
         with pytest.raises(Conflict, match="another git process is running"):
             landing.land()
         assert (project.path / ".git/index.lock").exists()

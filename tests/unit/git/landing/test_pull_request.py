@@ -65,7 +65,7 @@ def opened(request: PullRequest) -> str:
     return request.open(*request.check())
 
 
-def test_gh_is_given_base_head_title_and_body(
+def test_gh_gets_base_head_title_and_body(
     made: MakeRequest, remote: Path, project: Project, tmp_path: Path
 ) -> None:
     request = made("gh", "glab")
@@ -86,15 +86,15 @@ def test_gh_is_given_base_head_title_and_body(
 def test_an_open_request_is_updated_by_the_push(
     made: MakeRequest, remote: Path, project: Project, tmp_path: Path
 ) -> None:
-    asked = made("gh", known="https://example.org/pull/7")
+    request = made("gh", known="https://example.org/pull/7")
 
-    assert opened(asked) == "https://example.org/pull/7"
+    assert opened(request) == "https://example.org/pull/7"
 
     assert not (tmp_path / "arguments").exists(), "no second request is opened"
-    assert project.git("-C", str(remote), "rev-parse", "orchestrator/1/result") == asked.commit
+    assert project.git("-C", str(remote), "rev-parse", "orchestrator/1/result") == request.commit
 
 
-def test_a_remote_at_gitlab_takes_glab(
+def test_a_remote_at_gitlab_uses_glab(
     made: MakeRequest, remote: Path, project: Project, tmp_path: Path
 ) -> None:
     request = made("gh", "glab")
@@ -137,15 +137,15 @@ def test_without_a_remote_nothing_is_pushed(made: MakeRequest) -> None:
         made("gh").check()
 
 
-def test_the_remote_is_the_one_of_the_base(made: MakeRequest, project: Project) -> None:
+def test_the_remote_is_that_of_the_base(made: MakeRequest, project: Project) -> None:
     for name in ("first", "second"):
         project.git("remote", "add", name, f"/{name}")
-    asked = made("gh")
+    request = made("gh")
     with pytest.raises(Conflict, match=r"git config branch\.main\.remote NAME"):
-        asked.check()
+        request.check()
     project.git("config", "branch.main.remote", "second")
 
-    assert asked.check() == ("second", "gh")
+    assert request.check() == ("second", "gh")
 
 
 def test_an_error_of_the_program_names_the_pushed_branch(made: MakeRequest, remote: Path) -> None:

@@ -202,9 +202,9 @@ def test_replaced_files_are_saved(project: Project, repository: GitRepository, j
         project.write(".git/config", content)
         repository.restore_git_files(str(job))
 
-    kept = sorted((job / git_directory_repair.BROKEN).glob("config-*"))
+    saved = sorted((job / git_directory_repair.BROKEN).glob("config-*"))
 
-    assert [each.read_text() for each in kept] == ["[first", "[second"]
+    assert [each.read_text() for each in saved] == ["[first", "[second"]
 
 
 def test_a_new_configuration_of_the_worktree_is_moved_away(

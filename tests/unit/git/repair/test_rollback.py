@@ -78,7 +78,7 @@ def test_all_is_as_it_was_with_ignored_files_under_any_name(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["merge", "rebase", "detach", "branch", "no git", "init"])
-def test_whatever_an_agent_did_to_git_it_is_on_its_branch_again(
+def test_a_rollback_returns_to_the_branch_whatever_an_agent_did_to_git(
     project: Project,
     repository: GitRepository,
     opened: Path,
@@ -131,9 +131,7 @@ def test_ignored_files_that_are_too_large_are_named_and_stay(
     assert (opened / "big.log").exists()
 
 
-def test_a_repository_among_ignored_files_is_left_as_it_is(
-    repository: GitRepository, opened: Path
-) -> None:
+def test_a_repository_among_ignored_files_stays(repository: GitRepository, opened: Path) -> None:
     inner = Project(opened / "build" / "vendor").begin({"v.txt": "v\n"})
     kept = keep(repository, opened)
     assert dict(repository.omitted_ignored(kept)) == {"build": "nested repository"}
@@ -169,7 +167,7 @@ def test_a_rollback_to_the_start_restores_copied_files(project: Project, directo
     assert Path(directory, ".env").read_text() == "SECRET=1\n"
 
 
-def test_a_directory_that_came_from_the_users_checkout_is_left_as_it_is(
+def test_a_directory_copied_from_the_user_s_checkout_stays(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     (opened / "build").mkdir()

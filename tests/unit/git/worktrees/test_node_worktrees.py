@@ -100,7 +100,7 @@ def sides(tmp_path: Path) -> Sides:
     return Sides(tmp_path)
 
 
-def test_commits_and_loose_files_come_back(sides: Sides) -> None:
+def test_commits_and_loose_files_are_transferred_back(sides: Sides) -> None:
     sides.send()
     sides.run(
         f"echo two >> a.txt; {_AS} own -a; echo three >> a.txt; git add a.txt; rm b.txt;"
@@ -175,7 +175,7 @@ def test_uncommitted_files_do_not_enter_the_repository(sides: Sides) -> None:
     assert sides.project.git("cat-file", "-t", digest, check=False) == ""
 
 
-def test_files_of_a_repository_inside_the_worktree_come_back(sides: Sides) -> None:
+def test_files_of_a_repository_inside_the_worktree_are_transferred_back(sides: Sides) -> None:
     sides.send()
     sides.run(f"mkdir 'new [app]'; cd 'new [app]'; git init -q; echo x > x; git add x; {_AS} x")
     sides.bring_back()
@@ -226,10 +226,10 @@ def test_a_commit_with_a_dangerous_path_is_refused(sides: Sides, name: str, kind
     def attack(returned: Path) -> None:
         head = other.git("rev-parse", "HEAD")
         evil = _evil_tree(other, name)
-        given = f"{evil}\n^{head}\n"
+        revisions = f"{evil}\n^{head}\n"
         packed = subprocess.run(
             ["git", "pack-objects", "--revs", "--stdout", "-q"],
-            cwd=other.path, input=given.encode(), capture_output=True, check=True,
+            cwd=other.path, input=revisions.encode(), capture_output=True, check=True,
         )  # fmt: skip
         (returned / f"{kind}.pack").write_bytes(packed.stdout)
         state = {"head": evil if kind == "commits" else head, "changes": evil}
@@ -279,7 +279,7 @@ def test_changes_that_are_in_no_commit_are_sent(sides: Sides) -> None:
     assert there.git("rev-parse", "HEAD") == sides.base
 
 
-def test_files_that_came_back_and_were_removed_since_are_removed_here(sides: Sides) -> None:
+def test_files_that_the_node_removes_later_are_removed_here(sides: Sides) -> None:
     sides.send()
     sides.run("echo x > gone; mkdir -p deep; echo y > deep/gone; echo z > stays")
     sides.bring_back()
@@ -374,7 +374,9 @@ _SWITCH = "git -c advice.detachedHead=false switch -q"
          ["a.txt", "o"]),
     ],
 )  # fmt: skip
-def test_side_work_comes_back_and_is_merged(sides: Sides, script: str, changed: list[str]) -> None:
+def test_side_work_is_transferred_back_and_merged(
+    sides: Sides, script: str, changed: list[str]
+) -> None:
     sides.send()
     sides.run(f"export GIT_COMMITTER_NAME=w GIT_COMMITTER_EMAIL={WHO.email}; {script}")
     sides.bring_back()
@@ -387,7 +389,7 @@ def test_side_work_comes_back_and_is_merged(sides: Sides, script: str, changed: 
     assert sides.project.git("fsck", "--no-dangling") == ""
 
 
-def test_side_work_that_conflicts_or_was_deleted_comes_back_and_is_named(sides: Sides) -> None:
+def test_conflicting_or_deleted_side_work_is_transferred_back_and_named(sides: Sides) -> None:
     own = BRANCH.removeprefix("refs/heads/")
     sides.send()
     sides.run(
@@ -401,14 +403,14 @@ def test_side_work_that_conflicts_or_was_deleted_comes_back_and_is_named(sides: 
     sides.bring_back()
 
     changed, refs = _closed(sides)
-    kept = "refs/orchestrator-kept/1/worker_1"
+    prefix = "refs/orchestrator-kept/1/worker_1"
     assert changed == ["a.txt"]
     assert sorted(refs) == [
-        f"{kept}/branch/{entry[:12]}", f"{kept}/branch/rival",
-        f"{kept}/deleted/gone", f"{kept}/deleted/{own}",
+        f"{prefix}/branch/{entry[:12]}", f"{prefix}/branch/rival",
+        f"{prefix}/deleted/gone", f"{prefix}/deleted/{own}",
     ]  # fmt: skip
-    assert sides.project.show(f"{kept}/branch/{entry[:12]}", "a.txt") == "stashed"
-    assert sides.project.show(f"{kept}/deleted/{own}", "o") == "o"
+    assert sides.project.show(f"{prefix}/branch/{entry[:12]}", "a.txt") == "stashed"
+    assert sides.project.show(f"{prefix}/deleted/{own}", "o") == "o"
 
 
 @pytest.mark.parametrize(

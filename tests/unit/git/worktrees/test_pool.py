@@ -74,7 +74,7 @@ def seen(directory: Path) -> dict[str, object]:
     return {name: each for name, each in found.items() if not Path(directory / name).is_dir()}
 
 
-def test_a_spare_worktree_is_as_a_new_one(
+def test_a_spare_worktree_equals_a_new_one(
     project: Project, repository: GitRepository, opened: Open, job: Path
 ) -> None:
     project.git("config", "core.trustctime", "false")
@@ -95,7 +95,7 @@ def test_a_spare_worktree_is_as_a_new_one(
     assert Project(second).git("ls-files", "-v").split("\n") == ["H a.txt", "H dir/b.txt"]
 
 
-def test_a_crash_while_a_spare_one_is_taken_costs_no_file(
+def test_a_crash_while_a_spare_worktree_is_reused_loses_no_file(
     repository: GitRepository, opened: Open, job: Path
 ) -> None:
     expected = seen(opened(1))
@@ -103,13 +103,13 @@ def test_a_crash_while_a_spare_one_is_taken_costs_no_file(
         close(repository, opened(number))
     with crash_at(1, "worktree: spare files taken"), pytest.raises(Crash):
         opened(4)
-    taken = len(list((job / pool.DIRECTORY).iterdir()))
+    count = len(list((job / pool.DIRECTORY).iterdir()))
 
     again = opened(4)
 
     assert seen(again) == expected
     assert Project(again).git("status", "--porcelain", "--ignored") == ""
-    assert taken < 2, "a spare one was under way"
+    assert count < 2, "a spare one was under way"
 
 
 def test_a_spare_worktree_starts_at_the_requested_commit(

@@ -268,9 +268,9 @@ def test_a_snapshot_has_uncommitted_work_and_changes_nothing(
     index = project.path / ".git" / "worktrees" / "worktree" / "index"
     before = index.read_bytes()
 
-    taken = repository.snapshot(directory, "as it is", WHO)
+    snapshot = repository.snapshot(directory, "as it is", WHO)
 
-    assert project.show(taken, "new.txt") == "x"
+    assert project.show(snapshot, "new.txt") == "x"
     assert project.git("rev-parse", BRANCH) == project.git("rev-parse", "main")
     assert index.read_bytes() == before
 
@@ -469,20 +469,20 @@ def test_a_setting_that_changes_the_files_leaves_it_to_git(
 def test_a_path_that_cannot_be_registered_is_deferred_to_git(
     project: Project, common: Path
 ) -> None:
-    taken = project.path.parent / "taken"
-    taken.write_text("a file of the user\n")
-    assert register(project, common, taken) is None
-    assert taken.read_text() == "a file of the user\n"
+    occupied = project.path.parent / "taken"
+    occupied.write_text("a file of the user\n")
+    assert register(project, common, occupied) is None
+    assert occupied.read_text() == "a file of the user\n"
     assert list((common / "worktrees").iterdir()) == []
 
 
 def test_only_one_of_two_registrations_gets_a_name(project: Project, common: Path) -> None:
     """A registration in another process, such as ``git worktree add`` of a user."""
-    taken = common / "worktrees" / "worktree"
-    taken.mkdir(parents=True)
+    occupied = common / "worktrees" / "worktree"
+    occupied.mkdir(parents=True)
     admin = register(project, common, project.path.parent / "x" / "worktree")
     assert admin is not None and admin.name == "worktree1"
-    assert list(taken.iterdir()) == []
+    assert list(occupied.iterdir()) == []
 
 
 def test_a_new_worktree_is_registered_without_a_process(

@@ -54,16 +54,16 @@ def test_a_worker_has_a_higher_score_than_its_parent(
     if not may_raise_own:
         monkeypatch.setattr(worker_process, "_own_score", lambda pid: None)
     own = score("self")
-    wanted = min(1000, own + worker_process.OOM_SCORE_ADDED)
-    script = f'until [ "$(cat /proc/self/oom_score_adj)" = {wanted} ]; do sleep 0.01; done'
+    expected = min(1000, own + worker_process.OOM_SCORE_ADDED)
+    script = f'until [ "$(cat /proc/self/oom_score_adj)" = {expected} ]; do sleep 0.01; done'
     assert start_shell(script) == (0, "")
     assert score("self") == own
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can change the score of a shim")
 def test_a_worker_of_root_has_the_score_from_its_first_instruction() -> None:
-    wanted = min(1000, score("self") + worker_process.OOM_SCORE_ADDED)
-    assert start_shell("cat /proc/self/oom_score_adj") == (0, f"{wanted}\n")
+    expected = min(1000, score("self") + worker_process.OOM_SCORE_ADDED)
+    assert start_shell("cat /proc/self/oom_score_adj") == (0, f"{expected}\n")
 
 
 def test_a_failed_start_leaves_the_score_of_the_parent() -> None:

@@ -44,11 +44,11 @@ def test_a_server_that_holds_the_lock_renews_it(lock: Path) -> None:
     os.close(held)
     now = timeout.wakes_at
     assert now is not None
-    left = ends_after(timeout, now, 1000)
-    assert left is not None and 70 <= left <= 100
+    seconds_left = ends_after(timeout, now, 1000)
+    assert seconds_left is not None and 70 <= seconds_left <= 100
 
 
-def test_a_look_leaves_the_lock_as_it_was(lock: Path) -> None:
+def test_a_check_does_not_change_the_lock(lock: Path) -> None:
     timeout = OrphanTimeout(str(lock), 100, 0.0)
     timeout.is_over(30.0)
     with lock.open() as file:

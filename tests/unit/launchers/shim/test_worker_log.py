@@ -46,7 +46,7 @@ def test_a_log_whose_workspace_was_moved_is_whole(tmp_path: Path, log: WorkerLog
         lambda logs: (logs / NAME).write_text(""),
     ],
 )
-def test_a_log_that_its_worker_takes_away_is_lost(
+def test_a_log_that_its_worker_removes_is_lost(
     logs: Path, log: WorkerLog, lose: Callable[[Path], object]
 ) -> None:
     lose(logs)

@@ -32,8 +32,8 @@ def waits(outcome: Outcome) -> Iterator[float]:
         now = entry.due_at
 
 
-def failed(status: int | None, **given: object) -> Outcome:
-    return replace(Outcome(status=status, error="failed"), **given)
+def failed(status: int | None, **fields: object) -> Outcome:
+    return replace(Outcome(status=status, error="failed"), **fields)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from orchestrator.outbox.notifications.notifications import quiet_seconds
 from orchestrator.outbox.notifications.targets import TargetKind, kind_of
 
 
-def a_body(type: str = "job.ended", needs: int = 0, **given: Any) -> dict[str, Any]:
+def a_body(type: str = "job.ended", needs: int = 0, **fields: Any) -> dict[str, Any]:
     usual = {
         "root_job_id": "abc",
         "status": "partial",
@@ -23,7 +23,7 @@ def a_body(type: str = "job.ended", needs: int = 0, **given: Any) -> dict[str, A
         "needs": [{"text": f"need {number}"} for number in range(needs)],
         "links": {"dashboard": "http://localhost/jobs/abc"},
     }
-    return {"type": type, "data": {**usual, **given}}
+    return {"type": type, "data": {**usual, **fields}}
 
 
 def test_the_notice_of_an_end_has_status_reason_counts_and_cost() -> None:

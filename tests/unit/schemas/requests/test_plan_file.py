@@ -57,7 +57,7 @@ def test_omitted_fields_stay_unset() -> None:
     assert submission.idempotency_key == "key"
 
 
-def test_given_ids_and_made_ones_never_meet() -> None:
+def test_ids_of_a_plan_and_generated_ids_never_collide() -> None:
     tasks = [{"title": "a"}, {"id": "task_1", "title": "b"}, {"id": "task_1_", "title": "c"}]
     request = OrchestrateRequest.model_validate({"request": "x", "tasks": tasks})
     ids = [task.id for task in request.to_submission().tasks]
@@ -113,11 +113,13 @@ config: {gates: [auto, {name: unit, run: make unit, report: junit, timeout: 5}]}
 tasks:
 - {title: t, gates: [test -s x]}
 """
-    asked = parse_plan(text, "p.yaml").to_submission()
+    submission = parse_plan(text, "p.yaml").to_submission()
 
-    auto, unit = asked.config.values.gates
+    auto, unit = submission.config.values.gates
     assert (auto.run, unit.name, unit.report, unit.new_only) == ("auto", "unit", "junit", True)
-    assert [(gate.run, gate.new_only) for gate in asked.tasks[0].gates] == [("test -s x", False)]
+    assert [(gate.run, gate.new_only) for gate in submission.tasks[0].gates] == [
+        ("test -s x", False)
+    ]
 
 
 @pytest.mark.parametrize(

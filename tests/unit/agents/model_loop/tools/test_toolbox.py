@@ -156,11 +156,13 @@ def test_a_result_for_the_model_has_a_greatest_length(work: Path) -> None:
 @pytest.mark.parametrize("policy", CONFINED)
 @pytest.mark.parametrize("path", ["../secret.txt", "{up}/secret.txt", "out", "d/../../secret.txt"])
 @pytest.mark.parametrize("tool", ["read", "write", "edit", "list", "search"])
-def test_nothing_outside_is_touched(work: Path, policy: str, path: str, tool: str) -> None:
+def test_tools_change_nothing_outside_of_the_worktree(
+    work: Path, policy: str, path: str, tool: str
+) -> None:
     (work / "d").mkdir()
     (work / "out").symlink_to(work.parent / "secret.txt")
-    given = {"content": "x", "old_text": "hidden", "new_text": "x", "pattern": "hidden"}
-    result = use(work, tool, policy, path=path.format(up=work.parent), **given)
+    arguments = {"content": "x", "old_text": "hidden", "new_text": "x", "pattern": "hidden"}
+    result = use(work, tool, policy, path=path.format(up=work.parent), **arguments)
     assert result.failed and result.denied
     assert (work.parent / "secret.txt").read_text() == "hidden"
     assert "hidden" not in result.text
@@ -221,8 +223,8 @@ def test_no_arguments_raise(work: Path, tool: str, arguments: Mapping[str, Any])
 def test_a_pipe_or_device_is_no_file(work: Path) -> None:
     os.mkfifo(work / "pipe")
     for tool in ("read", "write", "edit"):
-        given = {"content": "x", "old_text": "x", "new_text": "y"}
-        assert use(work, tool, path="pipe", **given).failed
+        arguments = {"content": "x", "old_text": "x", "new_text": "y"}
+        assert use(work, tool, path="pipe", **arguments).failed
     assert use(work, "read", path="/dev/zero").failed
     assert use(work, "search", pattern="x", path="pipe").text == "[nothing found]"
 

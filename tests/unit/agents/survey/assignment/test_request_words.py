@@ -142,8 +142,8 @@ def test_forms_of_one_word_have_one_stem(one: str, other: str) -> None:
 
 def test_authentication_is_related_to_the_names_that_code_uses() -> None:
     stems = related(["authentication"])
-    wanted = ("auth", "login", "session", "token", "user", "password", "permission")
-    assert {stem(word) for word in wanted} <= stems.keys()
+    names = ("auth", "login", "session", "token", "user", "password", "permission")
+    assert {stem(word) for word in names} <= stems.keys()
     assert set(stems.values()) == {"authentication"}
 
 

@@ -23,8 +23,8 @@ NOW = 1000.0
 
 
 def worker(number: int, status: str = "running", **more: Any) -> WorkerLine:
-    given = {"job_id": "j", "title": f"task {number}", "agent": "claude", "started_at": 900.0}
-    return WorkerLine(worker_id=f"worker_{number}", status=status, **{**given, **more})
+    defaults = {"job_id": "j", "title": f"task {number}", "agent": "claude", "started_at": 900.0}
+    return WorkerLine(worker_id=f"worker_{number}", status=status, **{**defaults, **more})
 
 
 def snapshot(*workers: WorkerLine, **more: Any) -> Snapshot:
@@ -62,7 +62,7 @@ def test_failed_workers_come_first_and_keys_select_other_orders() -> None:
     view.show(shown)
     assert names(view) == ["j", "worker_3", "worker_2", "worker_4", "worker_1"]
     view.selected = ("j", "worker_2")
-    for order, wanted in (
+    for order, expected in (
         (Order.INDEX, "1 2 3 4"),
         (Order.TIME, "2 1 3 4"),
         (Order.COST, "1 3 2 4"),
@@ -71,7 +71,7 @@ def test_failed_workers_come_first_and_keys_select_other_orders() -> None:
         view.order = view.order.following
         view.show(shown)
         assert view.order is order
-        assert names(view)[1:] == [f"worker_{each}" for each in wanted.split()]
+        assert names(view)[1:] == [f"worker_{each}" for each in expected.split()]
     assert view.selected == ("j", "worker_2")
 
 

@@ -32,7 +32,7 @@ class Terminal:
         self.resize(120, 20)
         self.before = termios.tcgetattr(self._slave)
         around = {k: v for k, v in os.environ.items() if not k.startswith("ORCHESTRATOR")}
-        given = {
+        defaults = {
             "ORCHESTRATOR_HOME": str(folder),
             "ORCHESTRATOR_ORCHESTRATOR__WORKSPACE_ROOT": str(folder / "workspace"),
             "TERM": "xterm",
@@ -43,7 +43,7 @@ class Terminal:
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
-            env={**around, **given, **environ},
+            env={**around, **defaults, **environ},
             cwd=folder,
             start_new_session=True,
         )
@@ -129,12 +129,12 @@ def test_a_signal_restores_the_terminal(terminal: Terminal, number: signal.Signa
 
     os.kill(terminal.process.pid, number)
 
-    wanted = 0 if number is signal.SIGINT else 128 + number
-    assert terminal.process.wait(30) == wanted
+    expected = 0 if number is signal.SIGINT else 128 + number
+    assert terminal.process.wait(30) == expected
     until(terminal.is_restored, "the terminal is as it was")
 
 
-def test_a_stopped_program_gives_the_terminal_back_and_draws_again(terminal: Terminal) -> None:
+def test_a_stopped_program_restores_the_terminal_and_draws_again(terminal: Terminal) -> None:
     terminal.shows("abc123")
 
     terminal.press("\x1a")

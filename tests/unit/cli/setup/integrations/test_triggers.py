@@ -40,13 +40,13 @@ def test_triggers_are_listed_without_secrets(
 def test_an_event_is_tried_without_a_server(
     orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = ("triggers", "test", "issues", str(LABELED))
-    assert orchestrator(*asked, "--event", "issues", "--json") == 0
+    command = ("triggers", "test", "issues", str(LABELED))
+    assert orchestrator(*command, "--event", "issues", "--json") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["request"].startswith("Fix issue 7\n")
     assert found["labels"] == {"issue": "7"}
 
-    assert orchestrator(*asked) == 1
+    assert orchestrator(*command) == 1
     assert "when.event is false; name the kind of the event" in capsys.readouterr().err
     assert orchestrator("triggers", "test", "none", str(LABELED)) == 3
     assert "known: issues" in capsys.readouterr().err

@@ -71,8 +71,8 @@ def start(
 
 @pytest.mark.parametrize("cause", [*RESUMED_AFTER, "", "no such cause"])
 def test_the_cause_of_the_end_decides(cause: str) -> None:
-    wanted = SessionStart.RESUME if cause in RESUMED else SessionStart.NEW
-    assert start(SESSION, cause) is wanted
+    expected = SessionStart.RESUME if cause in RESUMED else SessionStart.NEW
+    assert start(SESSION, cause) is expected
 
 
 @pytest.mark.parametrize("cause", RESUMED)

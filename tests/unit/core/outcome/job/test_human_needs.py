@@ -32,7 +32,7 @@ LOST = Missing(
 )
 
 
-def failed(job: Job, cause: str, index: int = 0, **given: Any) -> Worker:
+def failed(job: Job, cause: str, index: int = 0, **fields: Any) -> Worker:
     failure = Failure(
         attempt=1,
         kind=FailureKind.LOGIC_ERROR,
@@ -42,12 +42,12 @@ def failed(job: Job, cause: str, index: int = 0, **given: Any) -> Worker:
         cause=cause,
     )
     usual = {"status": WorkerStatus.FAILED, "attempt": 1, "reason": "why?\nnow", "ended_at": 9.0}
-    return a_worker(job, index, result=WorkerResult(failures=(failure,)), **{**usual, **given})
+    return a_worker(job, index, result=WorkerResult(failures=(failure,)), **{**usual, **fields})
 
 
-def ended(*missing: Missing, **given: Any) -> Job:
+def ended(*missing: Missing, **fields: Any) -> Job:
     facts = JobFacts(missing=missing)
-    return a_job(ended_at=5.0, **{"status": JobStatus.PARTIAL, "facts": facts, **given})
+    return a_job(ended_at=5.0, **{"status": JobStatus.PARTIAL, "facts": facts, **fields})
 
 
 def test_a_plan_that_waits_needs_approval() -> None:
@@ -141,14 +141,14 @@ def commented(answered_by: int) -> WorkerResult:
 @pytest.mark.parametrize("status", [WorkerStatus.FAILED, WorkerStatus.TIMEOUT])
 def test_comments_that_no_attempt_answered_need_a_person(status: WorkerStatus) -> None:
     job = a_job()
-    given = {"status": status, "attempt": 2, "reason": "exit code 1", "ended_at": 9.0}
+    fields = {"status": status, "attempt": 2, "reason": "exit code 1", "ended_at": 9.0}
 
-    [need] = needs_of(job, [a_worker(job, result=commented(0), **given)])
+    [need] = needs_of(job, [a_worker(job, result=commented(0), **fields)])
 
     assert (need.kind, need.worker_id) == (NeedKind.FEEDBACK, "worker_1")
     assert need.text == "worker_1 (shell) did not answer your comments: exit code 1"
     assert need.command.endswith("retry a")
-    assert list(needs_of(job, [a_worker(job, result=commented(2), **given)])) == []
+    assert list(needs_of(job, [a_worker(job, result=commented(2), **fields)])) == []
 
 
 def test_comments_on_a_cancelled_worker_need_no_person() -> None:
@@ -166,7 +166,7 @@ def test_a_question_is_obsolete_when_another_candidate_succeeded() -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "fields",
     [
         {"status": WorkerStatus.RUNNING},
         {"attempt": 2},
@@ -174,10 +174,10 @@ def test_a_question_is_obsolete_when_another_candidate_succeeded() -> None:
         {"status": WorkerStatus.CANCELLED},
     ],
 )
-def test_workers_that_continue_or_have_a_parent_need_no_person(given: dict[str, Any]) -> None:
+def test_workers_that_continue_or_have_a_parent_need_no_person(fields: dict[str, Any]) -> None:
     job = a_job()
 
-    assert kind_of_worker(failed(job, ASKED, **given)) is None
+    assert kind_of_worker(failed(job, ASKED, **fields)) is None
     assert kind_of_worker(failed(job, "exit code")) is None
 
 

@@ -185,12 +185,12 @@ WANTS = st.builds(
 
 
 @given(MACHINES, st.lists(WANTS, max_size=12))
-def test_no_machine_gets_more_than_it_can_take(
-    machines: list[Machine], wanted: list[MachineRequirements]
+def test_no_machine_gets_more_than_its_capacity(
+    machines: list[Machine], requests: list[MachineRequirements]
 ) -> None:
     running: Counter[str] = Counter()
     by_name = {each.name: each for each in machines}
-    for requirements in wanted:
+    for requirements in requests:
         found = choose(machines, running, requirements)
         able = [
             each

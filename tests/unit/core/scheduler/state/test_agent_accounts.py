@@ -195,9 +195,9 @@ def a_choice() -> Story:
     return Story(credentials=credentials, prompting=Prompting(ahead_seconds=20))
 
 
-def submitted(story: Story, *asked: str) -> tuple[Job, list[WorkerKey]]:
+def submitted(story: Story, *agents_of_tasks: str) -> tuple[Job, list[WorkerKey]]:
     """Submit a job with one task for each agent; ``auto`` resolves to claude, as in the engine."""
-    tasks = [a_task(f"t{n}", agents=(each,)) for n, each in enumerate(asked)]
+    tasks = [a_task(f"t{n}", agents=(each,)) for n, each in enumerate(agents_of_tasks)]
     job = a_job(created_at=story.now)
     workers = [
         replace(each, agent=best_without(()) if each.agent == "auto" else each.agent)
@@ -245,12 +245,12 @@ def test_an_agent_fallback_uses_no_retry() -> None:
     assert story.status(key) is FAILED, "none is left"
 
 
-def test_candidates_keep_the_agents_that_they_were_given() -> None:
+def test_candidates_keep_their_agents() -> None:
     story = a_choice()
     job = a_job(created_at=story.now)
     tasks = [a_task("a", agents=("auto", "codex"))]
-    given = zip(workers_for(job, tasks), ("claude", "codex"), strict=True)
-    workers = [replace(each, agent=agent) for each, agent in given]
+    pairs = zip(workers_for(job, tasks), ("claude", "codex"), strict=True)
+    workers = [replace(each, agent=agent) for each, agent in pairs]
     story.scheduler.submit(job, tasks, workers, story.now)
     story.turn()
     keys = story.keys(job)
@@ -261,7 +261,7 @@ def test_candidates_keep_the_agents_that_they_were_given() -> None:
     assert states(story, keys) == [FAILED, RUNNING]
 
 
-def test_a_plan_is_asked_of_the_next_best() -> None:
+def test_the_next_best_agent_plans_after_a_failed_login() -> None:
     story = a_choice()
     config = story._config({"planner": "auto", "agent": "auto"})
     job = a_job(created_at=story.now, status=JobStatus.PLANNING, config=config)
@@ -275,7 +275,7 @@ def test_a_plan_is_asked_of_the_next_best() -> None:
     assert story.job(job.id).plan_source == "codex"
 
 
-def test_a_review_is_asked_of_the_next_best_unless_its_agent_was_named() -> None:
+def test_the_next_best_agent_reviews_unless_the_agent_was_named() -> None:
     for by_any, status, agent in ((True, RUNNING, "codex"), (False, FAILED, "claude")):
         story = a_choice()
         task = a_task("a", agents=("shell", "shell"), review="claude", review_by_any=by_any)

@@ -147,8 +147,8 @@ def test_another_agent_may_run_the_next_attempt() -> None:
 def test_a_failed_resolution_of_conflicts_leaves_the_status_of_the_worker() -> None:
     story, root = _done(max_retries=3)
     _, second = story.keys(root)
-    asked = {"agent": "resolver", "required": False, "conflicts": ("a.txt",)}
-    assert story.refuses(root.id, second, **asked)
+    resolution = {"agent": "resolver", "required": False, "conflicts": ("a.txt",)}
+    assert story.refuses(root.id, second, **resolution)
     # The same failure twice, although retries remain.
     story.fails(second)
     story.later(60)
@@ -160,6 +160,6 @@ def test_a_failed_resolution_of_conflicts_leaves_the_status_of_the_worker() -> N
     assert worker.result is not None
     assert worker.result.unresolved
     # No further agent is asked.
-    assert not story.refuses(root.id, second, **asked)
+    assert not story.refuses(root.id, second, **resolution)
     story.rendered(root.id)
     assert story.job_status(root) is JobStatus.COMPLETED

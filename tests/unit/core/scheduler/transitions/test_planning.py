@@ -57,7 +57,7 @@ def test_a_rejected_plan_is_retried_once_whatever_the_retries_of_the_job() -> No
     assert story.job_status(job) is JobStatus.RUNNING, "the tasks come from elsewhere"
 
 
-def test_a_planner_whose_time_is_over_is_not_asked_again() -> None:
+def test_a_planner_that_timed_out_is_not_retried() -> None:
     story = Story()
     job = story.planned_root(max_retries=5)
 
@@ -77,7 +77,7 @@ def test_a_failed_planner_does_not_make_its_job_fail() -> None:
     assert story.job_status(job) is JobStatus.COMPLETED
 
 
-def test_the_plan_is_asked_for_again_after_a_crash() -> None:
+def test_the_plan_is_requested_again_after_a_crash() -> None:
     story = Story()
     story.takes_plans = False
     job = story.planned_root()
@@ -92,7 +92,7 @@ def test_the_plan_is_asked_for_again_after_a_crash() -> None:
     assert story.job_status(job) is JobStatus.COMPLETED
 
 
-def test_a_planner_that_was_lost_with_its_shim_is_asked_again() -> None:
+def test_a_planner_that_was_lost_with_its_shim_is_retried() -> None:
     story = Story()
     job = story.planned_root()
 
@@ -263,7 +263,7 @@ def test_workers_of_planned_child_jobs_are_numbered_when_their_plans_are_taken()
     assert [key.worker_id for key in story.keys(first)] == ["worker_1_3"]
 
 
-def test_nothing_of_a_planned_tree_is_left_in_memory() -> None:
+def test_an_ended_planned_tree_is_removed_from_memory() -> None:
     story = Story()
     root = story.planned_root()
     story.ends(story.planner(root))
@@ -294,7 +294,7 @@ def test_a_planner_of_which_is_heard_late_is_known_although_its_job_has_tasks() 
     assert story.job_status(job) is JobStatus.COMPLETED
 
 
-def test_a_plan_of_which_is_heard_before_the_next_try_is_taken() -> None:
+def test_a_late_plan_is_accepted_before_the_next_attempt() -> None:
     story = Story()
     job = story.planned_root()
     planner = story.planner(job)
@@ -309,7 +309,7 @@ def test_a_plan_of_which_is_heard_before_the_next_try_is_taken() -> None:
 
 
 @pytest.mark.parametrize("gone", ["plan", "job"])
-def test_the_size_of_a_tree_may_be_asked_for_while_it_changes(gone: str) -> None:
+def test_the_size_of_a_tree_can_be_read_while_it_changes(gone: str) -> None:
     story = Story()
     root = story.root(a_task("a"))
     child = story.child(story.key(root), a_task("b"))
@@ -371,7 +371,7 @@ def test_the_names_of_later_workers_follow_an_edited_plan_of_a_child_job() -> No
     assert [key.worker_id for key in story.keys(other)] == ["worker_1_3"]
 
 
-def test_two_edits_in_one_turn_leave_the_last_one() -> None:
+def test_the_last_of_two_edits_in_one_turn_counts() -> None:
     story = Story()
     job = story.root(a_task(), approve=True)
     workers = workers_for(job, [a_task("x")])

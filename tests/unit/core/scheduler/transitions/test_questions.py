@@ -222,14 +222,14 @@ def test_a_rejected_question_is_asked_again_by_a_retry() -> None:
 
 def test_a_worker_waits_for_the_question_of_its_child_job() -> None:
     story, root, parent, _child, worker = a_family(max_workers=2)
-    asked = story.child(parent, asking())
+    child = story.child(parent, asking())
     story.ends(worker)
     story.ends(parent)
     assert story.job_status(root) is JobStatus.RUNNING
 
-    story.answer(story.key(asked))
+    story.answer(story.key(child))
 
-    assert story.job_status(asked) is JobStatus.COMPLETED
+    assert story.job_status(child) is JobStatus.COMPLETED
     assert story.job_status(root) is JobStatus.COMPLETED
 
 

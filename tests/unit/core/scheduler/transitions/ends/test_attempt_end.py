@@ -16,7 +16,7 @@ from tests.unit.core.story import Story, a_family, stops
 # Retries
 
 
-def test_retries_that_were_asked_for_are_all_used() -> None:
+def test_requested_retries_are_all_used() -> None:
     story = Story()
     root = story.root(a_task("a", retries=3, command="make"))
     for _ in range(4):
@@ -57,7 +57,7 @@ def test_a_worker_that_succeeds_at_last_has_succeeded() -> None:
 
 
 @pytest.mark.parametrize(("retries", "status"), [(None, "timeout"), (1, "running")])
-def test_a_timeout_is_tried_again_only_when_asked(retries: int | None, status: str) -> None:
+def test_a_timeout_is_retried_only_if_requested(retries: int | None, status: str) -> None:
     story = Story()
     root = story.root(a_task("a", retries=retries), max_retries=5)
     story.ends(story.key(root), TIMED_OUT)
@@ -228,7 +228,7 @@ def test_a_parent_that_exited_early_fails_with_its_child_job() -> None:
     ("digest", "status"),
     [("the same", WorkerStatus.RECURSIVE_SUCCESS), ("another", WorkerStatus.FAILED)],
 )
-def test_a_later_child_job_makes_up_for_a_failed_one_when_it_was_asked_the_same(
+def test_a_later_child_job_with_the_same_request_replaces_a_failed_one(
     digest: str, status: WorkerStatus
 ) -> None:
     story = Story()
@@ -239,7 +239,7 @@ def test_a_later_child_job_makes_up_for_a_failed_one_when_it_was_asked_the_same(
     assert story.status(parent) is status
 
 
-def test_a_parent_may_take_a_child_job_back() -> None:
+def test_a_parent_may_discard_a_child_job() -> None:
     story, _, parent, child, worker = a_family()
     story.cancel(child, by=parent.worker_id, worker=parent)
     story.ends(worker, CANCELLED)

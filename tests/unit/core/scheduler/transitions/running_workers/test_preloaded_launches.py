@@ -264,8 +264,10 @@ def test_a_cancelled_job_ends_when_its_launches_are_returned() -> None:
     story, job = a_fast_job()
     story.cancel(job)
     stopped = [each.key for each in story.commands if isinstance(each, Stop)]
-    kept = [each.key for each in preloads(story)]
-    assert stopped == [*kept, story.key(job, 5)], "the shim has no launch left when its worker ends"
+    preloaded = [each.key for each in preloads(story)]
+    assert stopped == [*preloaded, story.key(job, 5)], (
+        "the shim has no launch left when its worker ends"
+    )
     for each in preloads(story):
         story.scheduler.launch_returned(each.key, each.attempt, story.now)
     story.ends(story.key(job, 5), CANCELLED)
