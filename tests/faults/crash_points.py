@@ -100,7 +100,7 @@ CRASHED_BY: Mapping[str, tuple[str, ...]] = {
         "test_a_crash_in_the_middle_loses_nothing_and_doubles_nothing"
     ): OF_SIDE_WORK,
     (
-        "unit/git/merge/test_side_work.py::test_a_crash_on_the_way_back_to_its_branch_loses_no_commit"
+        "unit/git/merge/test_side_work.py::test_a_crash_during_the_return_to_the_branch_loses_no_commit"
     ): OF_HEADS,
     (
         "integration/engine/gates/test_gate_crashes.py::"

@@ -218,7 +218,7 @@ ROWS = (
         tests=(
             (
                 "faults/test_odd_workers.py::"
-                "test_a_program_that_asks_ends_at_once_and_its_words_are_the_reason"
+                "test_a_program_that_asks_for_input_ends_at_once_and_its_question_is_the_reason"
             ),
             (
                 "integration/launchers/local/test_launcher_runs.py::"

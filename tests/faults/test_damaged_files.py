@@ -97,7 +97,7 @@ def test_an_emptied_database_outside_the_workspace_is_refused(site: FaultSite) -
     assert f"{path} is empty, but {site.workspace} contains jobs" in refusal(site)
 
 
-def test_an_empty_database_without_jobs_is_the_start_of_one(zygote: Zygote, tmp_path: Path) -> None:
+def test_an_empty_database_without_jobs_is_initialized(zygote: Zygote, tmp_path: Path) -> None:
     site = FaultSite(tmp_path / "new", zygote, store="sqlite")
     site.workspace.mkdir()
     (site.workspace / "orchestrator.db").touch()

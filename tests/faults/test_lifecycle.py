@@ -99,7 +99,7 @@ def _shutting_down(server: ServerProcess) -> bool:
     return server.post("y", [shell("true")]).status_code == 503
 
 
-def test_workers_of_a_server_that_does_not_come_back_end(
+def test_workers_end_if_their_server_does_not_return(
     make_server: MakeServer, tmp_path: Path
 ) -> None:
     server = make_server(orphan_lease=1.0)
@@ -140,7 +140,7 @@ def test_a_server_that_comes_back_while_the_lease_ends_a_worker_runs_it_again(
     assert (row["status"], row["attempts"]) == ("success", 2)
 
 
-def test_a_server_that_comes_back_renews_the_lease(zygote: Zygote, tmp_path: Path) -> None:
+def test_a_restarted_server_renews_the_lease(zygote: Zygote, tmp_path: Path) -> None:
     server = FaultSite(tmp_path / "site", zygote, workers={"max_workers": 8, "orphan_lease": 5.0})
     server.start()
     effects, release = tmp_path / "effects", tmp_path / "release"

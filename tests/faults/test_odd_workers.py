@@ -59,7 +59,9 @@ def test_a_binary_line_of_100_mb_is_stored_and_shown(site: FaultSite) -> None:
     assert peak_bytes(site) - before < 60 * MIB
 
 
-def test_a_program_that_asks_ends_at_once_and_its_words_are_the_reason(site: FaultSite) -> None:
+def test_a_program_that_asks_for_input_ends_at_once_and_its_question_is_the_reason(
+    site: FaultSite,
+) -> None:
     ask = shell("echo 'Continue? [y/N]'; read -r answer || { echo 'nobody answers'; exit 3; }")
     python = shell("python3 -c 'input(\"Your name? \")'")
 

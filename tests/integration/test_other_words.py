@@ -19,7 +19,7 @@ from tests.support.other_words import other_words, rewritten
 REPOSITORY = Path(__file__).parents[2]
 SCHEDULER = [
     "tests/unit/core/scheduler/queue/test_start_holds.py"
-    "::test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of",
+    "::test_the_first_worker_starts_and_the_others_follow_after_its_first_report",
     "tests/unit/core/scheduler/transitions/test_planning.py",
     "tests/unit/core/scheduler/test_stopping.py",
     "tests/unit/core/scheduler/transitions/ends/test_attempt_end.py::test_a_parent_may_discard_a_child_job",

@@ -68,7 +68,7 @@ def test_a_class_that_is_no_agent_is_a_wrong_setting(
         registry(installed, settings(**{name: {"class": path}}))
 
 
-def test_a_users_agent_may_take_the_name_of_a_known_one(tmp_path: Path) -> None:
+def test_an_agent_of_the_user_may_have_the_name_of_a_known_agent(tmp_path: Path) -> None:
     agents = registry(tmp_path, settings(claude={"command": ["my-claude"]}))
 
     assert isinstance(agents.get("claude"), CommandAgent)
@@ -83,7 +83,7 @@ def test_a_users_agent_with_a_reader_is_driven(tmp_path: Path) -> None:
     assert (agent.tool, agent.more["reader"]) == ("custom", "codex")
 
 
-def test_a_users_agent_takes_a_model_only_with_a_reader(tmp_path: Path) -> None:
+def test_an_agent_of_the_user_accepts_a_model_only_with_a_reader(tmp_path: Path) -> None:
     mine = {"plain": {"command": ["x"]}, "read": {"command": ["x"], "reader": "plain"}}
     agents = registry(tmp_path, settings(**mine))
 

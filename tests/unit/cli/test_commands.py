@@ -99,7 +99,7 @@ def test_a_request_may_look_like_an_option_after_two_dashes(
     assert served.jobs["j1"].body["request"] == "--help"
 
 
-def test_submit_takes_a_plan_file_and_flags_win_over_it(
+def test_submit_accepts_a_plan_file_and_options_override_it(
     served: FakeApi, orchestrator: Orchestrator, tmp_path: Path
 ) -> None:
     plan = tmp_path / "my plan.yaml"
@@ -135,7 +135,7 @@ def test_a_plan_whose_tasks_are_empty_is_split_with_a_note(
     assert capsys.readouterr().err == (note if is_shown else "")
 
 
-def test_a_plan_comes_by_standard_input(
+def test_a_plan_is_read_from_standard_input(
     served: FakeApi,
     orchestrator: Orchestrator,
     monkeypatch: pytest.MonkeyPatch,
@@ -431,7 +431,7 @@ def test_a_report_goes_to_standard_output(
     assert capsys.readouterr().out == "# tree.txt\n"
 
 
-def test_logs_of_a_job_elsewhere_come_from_the_server(
+def test_logs_of_a_remote_job_come_from_the_server(
     served: FakeApi, orchestrator: Orchestrator, capsys: Capture
 ) -> None:
     orchestrator("submit", "x")

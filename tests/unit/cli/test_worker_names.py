@@ -80,7 +80,7 @@ def test_a_name_with_a_typing_error_is_answered_with_the_task(
     assert "bin/orchestrator status j1" in err
 
 
-def test_merge_also_takes_the_ids_of_child_jobs(
+def test_merge_also_accepts_the_ids_of_child_jobs(
     job: None, served: FakeApi, orchestrator: Orchestrator
 ) -> None:
     with pytest.raises(KeyError):  # The fake server answers without the record of a merge.

@@ -84,7 +84,7 @@ def _outcome(use: Callable[[], object]) -> object:
         return type(error)
 
 
-def test_methods_of_the_class_are_kept() -> None:
+def test_methods_of_the_class_stay() -> None:
     @dataclass(frozen=True, slots=True)
     class Name:
         text: str
@@ -130,7 +130,7 @@ def test_a_class_adds_fields_to_those_of_its_base() -> None:
     assert (below.unknown, below.x) == (4, 3)
 
 
-def test_an_own_init_is_kept() -> None:
+def test_an_init_of_the_class_stays() -> None:
     @dataclass
     class Counter:
         count: int

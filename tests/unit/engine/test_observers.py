@@ -60,7 +60,7 @@ def test_a_reader_is_reset_if_it_missed_items(store: SqlStore) -> None:
     assert feed.after(feed.last + 1) is None
 
 
-def test_a_reader_behind_the_kept_items_is_reset(
+def test_a_reader_behind_the_stored_items_is_reset(
     store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(observers, "KEPT", 3)

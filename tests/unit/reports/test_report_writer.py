@@ -105,7 +105,7 @@ def test_a_job_of_another_tree_is_not_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", sorted(trees.ALL))
-def test_links_lead_to_what_is_there_and_nothing_else_is_active(case: str, tmp_path: Path) -> None:
+def test_links_have_existing_targets_and_no_other_text_is_active(case: str, tmp_path: Path) -> None:
     tree = trees.ALL[case]()
     written = Reports().render(tree, tree.root.id, tmp_path)
     for worker in (each for each in tree.workers if each.attempt):

@@ -80,7 +80,7 @@ def test_a_report_that_cannot_be_written_costs_no_other(tmp_path: Path) -> None:
     assert not (tmp_path / "LEVEL_0_REPORT.md").exists()
 
 
-def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+def test_no_descriptor_stays_open(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     write_report(tmp_path, "a/b/c.md", "text")
     (tmp_path / "a" / "x").symlink_to(tmp_path)

@@ -20,7 +20,7 @@ from orchestrator.security.files.untrusted_files import (
 from orchestrator.security.secrets.api_keys import DEFAULT, ApiKeys, hash_key, new_key
 
 
-def test_a_worker_gets_what_programs_need_and_nothing_else() -> None:
+def test_a_worker_gets_only_the_variables_that_programs_need() -> None:
     server = {
         "PATH": "/bin",
         "HOME": "/home/x",

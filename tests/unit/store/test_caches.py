@@ -21,7 +21,7 @@ def test_a_changed_value_is_read_again() -> None:
     assert recent.get("a", lambda: 2) == 2
 
 
-def test_a_change_that_comes_while_it_is_read_is_not_missed() -> None:
+def test_a_change_during_a_read_is_not_missed() -> None:
     recent: JobCache[int] = JobCache(2)
 
     def overtaken() -> int:
@@ -54,7 +54,7 @@ def test_the_least_recently_used_value_is_dropped_first() -> None:
     assert recent.get("b", lambda: 3) == 3
 
 
-def test_changes_that_come_while_it_is_read_are_made_to_what_was_read() -> None:
+def test_changes_during_a_read_are_applied_to_the_value_read() -> None:
     recent: JobCache[int] = JobCache(2)
 
     def overtaken() -> int:

@@ -18,7 +18,7 @@ def test_added_run_times_are_read_in_order(tmp_path: Path) -> None:
     assert os.stat(tmp_path / NAME).st_mode & 0o777 == 0o600
 
 
-def test_damaged_lines_are_left_out(tmp_path: Path) -> None:
+def test_damaged_lines_are_omitted(tmp_path: Path) -> None:
     good = f"{'a' * 16} 1.5\n"
     (tmp_path / NAME).write_text(f"torn\n\x00\n{'b' * 16} nan\n{'b' * 16} -1\n{good}{'c' * 16} 1e")
     assert read(tmp_path) == [("a" * 16, 1.5)]

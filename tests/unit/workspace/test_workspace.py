@@ -125,7 +125,7 @@ def test_the_log_of_a_job_that_ended_in_a_crash_is_completed(
     assert not (tmp_path / "job_gone").exists()
 
 
-def test_a_log_that_cannot_be_written_costs_no_other_its_lines_and_follows_later(
+def test_a_log_that_cannot_be_written_delays_no_other_log_and_is_completed_later(
     tmp_path: Path, history: History, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = True

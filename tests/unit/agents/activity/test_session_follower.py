@@ -9,7 +9,7 @@ from orchestrator.agents.activity import session_follower
 from orchestrator.agents.activity.session_follower import Follower, SessionFile
 
 
-def test_lines_come_once_they_are_whole_and_from_every_file(tmp_path: Path) -> None:
+def test_complete_lines_of_every_file_are_returned_once(tmp_path: Path) -> None:
     follower = Follower(SessionFile(tmp_path, "*/x-*.jsonl"))
     assert list(follower.lines()) == []
 
@@ -35,7 +35,7 @@ def test_neither_links_nor_pipes_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_large_file_is_read_in_several_looks(tmp_path: Path, monkeypatch: object) -> None:
+def test_a_large_file_is_read_in_parts(tmp_path: Path, monkeypatch: object) -> None:
     lines = session_follower._LOOK_BYTES // 10 + 5
     (tmp_path / "a.jsonl").write_text("123456789\n" * lines)
     follower = Follower(SessionFile(tmp_path, "*.jsonl"))

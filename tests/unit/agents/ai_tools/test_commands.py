@@ -181,7 +181,7 @@ def test_claude_may_run_as_root_in_the_full_policy(
     assert called("claude", inputs, root=root, policy=policy).env.get("IS_SANDBOX") == expected
 
 
-def test_claude_is_given_its_limits(inputs: CallInputs) -> None:
+def test_claude_gets_its_limits_as_options(inputs: CallInputs) -> None:
     argv = called("claude", inputs, limits=CallLimits(max_steps=7, max_cost_usd=1.5)).argv
 
     assert argv[argv.index("--max-turns") + 1] == "7"
@@ -229,7 +229,7 @@ MCP = {
 
 
 @pytest.mark.parametrize("tool", MCP)
-def test_our_mcp_server_speaks_for_the_worker(inputs: CallInputs, tool: str) -> None:
+def test_the_mcp_server_uses_the_key_of_the_worker(inputs: CallInputs, tool: str) -> None:
     server = MCP[tool](called(tool, inputs))["orchestrator"]
 
     command = server["command"] if isinstance(server["command"], list) else [server["command"]]
@@ -322,7 +322,7 @@ def test_codex_keeps_a_provider_of_the_user(inputs: CallInputs) -> None:
         {"\u00e4.\u00f6": {"x": "\u2028"}},
     ],
 )
-def test_toml_comes_back_as_it_was(table: dict[str, Any]) -> None:
+def test_toml_is_read_back_unchanged(table: dict[str, Any]) -> None:
     assert tomllib.loads(as_toml(table)) == table
 
 
@@ -362,7 +362,7 @@ def test_claude_has_the_tools_that_start_child_jobs_from_its_first_step(inputs: 
     assert CLAUDE.env["MCP_CONNECTION_NONBLOCKING"] == "0"
 
 
-def test_gemini_does_not_sit_out_a_limited_model_by_itself(inputs: CallInputs) -> None:
+def test_gemini_does_not_wait_for_a_limited_model(inputs: CallInputs) -> None:
     settings = json.loads(file_named(called("gemini", inputs), "settings.json"))
     assert settings["general"]["maxAttempts"] == 3
 
@@ -502,7 +502,7 @@ def test_a_broken_configuration_is_nothing_to_inherit(inputs: CallInputs, tool: 
 
 
 @pytest.mark.parametrize("known", KNOWN, ids=lambda each: each.name)
-def test_a_credential_that_is_looked_for_is_passed_on(known: Any) -> None:
+def test_credentials_that_availability_checks_are_passed_on(known: Any) -> None:
     for name in known.credentials:
         assert any(fnmatchcase(name, pattern) for pattern in known.pass_env), name
 
@@ -521,7 +521,7 @@ def test_variables_of_an_outer_agent_are_not_passed_on(known: Any) -> None:
 SCHEMA = {"type": "object", "properties": {"tasks": {"type": "array"}}, "required": ["tasks"]}
 
 
-def test_a_schema_is_given_to_the_tools_that_take_one(inputs: CallInputs) -> None:
+def test_tools_that_accept_a_schema_get_it(inputs: CallInputs) -> None:
     claude, codex = (called(tool, inputs, schema=SCHEMA) for tool in ("claude", "codex"))
 
     assert json.loads(claude.argv[claude.argv.index("--json-schema") + 1]) == SCHEMA

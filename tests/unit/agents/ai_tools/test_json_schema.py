@@ -28,7 +28,7 @@ def test_every_object_has_all_its_properties_and_no_others() -> None:
         assert each["additionalProperties"] is False
 
 
-def test_words_that_services_do_not_know_are_left_out() -> None:
+def test_keywords_that_services_do_not_know_are_omitted() -> None:
     text = json.dumps(strict(plan_schema()))
 
     for word in ("$schema", "$defs", "$ref", "default", "maxLength", "maxItems", "minItems"):

@@ -119,7 +119,7 @@ def test_every_captured_run_is_in_the_table():
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.name)
-def test_a_captured_run_comes_to(row: Row):
+def test_a_captured_run_has_its_outcome(row: Row):
     outcome = read_sample(row.name).outcome
 
     assert (outcome.error_class, outcome.text) == (row.error_class, row.text), outcome.error

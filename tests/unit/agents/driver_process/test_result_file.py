@@ -84,7 +84,7 @@ def test_the_evidence_has_the_outcome_of_the_agent(control: Path, work: Path) ->
     assert evidence.output == "an answer\n\nlater"
 
 
-def test_a_file_with_the_answer_goes_before_words_and_makes_up_for_none(
+def test_an_answer_file_precedes_the_text_and_replaces_a_missing_one(
     control: Path, work: Path
 ) -> None:
     result_file.write(control, AgentOutcome(error_class=ErrorClass.EMPTY, error="nothing was said"))

@@ -49,7 +49,7 @@ def test_a_price_that_is_needed_and_missing_makes_the_cost_unknown():
     assert cost("gemini-2.5-pro", used) is None
 
 
-def test_prices_of_the_user_go_before_those_of_the_table_kind_by_kind():
+def test_each_price_of_the_user_precedes_that_of_the_table():
     used = Usage(input_tokens=MILLION, output_tokens=MILLION)
     assert cost("gpt-5-codex", used, {"gpt-5-codex": {"output": 1}}) == pytest.approx(2.25)
     assert cost("local", used, {"local": {"input": 0, "output": 0}}) == 0

@@ -120,7 +120,7 @@ def test_the_output_of_candidates_never_reads_as_a_reviewers_prompt() -> None:
     assert "`worker_2.patch`" not in own
 
 
-def test_text_from_elsewhere_never_speaks_for_the_prompt() -> None:
+def test_text_from_others_never_reads_as_the_prompt() -> None:
     job = a_job(request=HOSTILE, config=a_config(context=HOSTILE), depth=1)
     prompt = prompt_document(
         assignment(

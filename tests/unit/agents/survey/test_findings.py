@@ -238,7 +238,7 @@ def test_tables_keep_their_columns_whatever_a_cell_holds() -> None:
     assert lines == ["| A | B |", "| --- | ---: |", "| `x\\|y` | 1,234 |"]
 
 
-def test_a_language_with_next_to_no_share_is_not_among_the_main_ones(tmp_path: Path) -> None:
+def test_a_language_with_a_tiny_share_is_no_main_language(tmp_path: Path) -> None:
     result = mapped(plant(tmp_path, {"a.py": "x = 1\n" * 500, "b.sh": "true\n"}))
 
     assert render(result, "it")[2].startswith(

@@ -25,7 +25,7 @@ class Clock:
         return self.now
 
 
-def test_a_minutes_worth_may_come_at_once_and_the_rest_evenly() -> None:
+def test_the_calls_of_a_minute_may_come_at_once_and_the_rest_evenly() -> None:
     clock = Clock()
     limit = RateLimit(4, clock)
 

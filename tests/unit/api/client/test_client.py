@@ -219,7 +219,7 @@ def test_events_continue_after_an_interrupted_stream(api: FakeApi) -> None:
     assert last_ids == ["0", "2"]
 
 
-def test_events_go_on_after_a_restart_of_the_server() -> None:
+def test_events_continue_after_a_restart_of_the_server() -> None:
     first = FakeApi()
     first.end_at_once = False
     client = OrchestratorClient(first.url, KEY)
@@ -359,7 +359,7 @@ def test_outside_of_workers_the_client_uses_the_server_of_the_folder(
         assert client.jobs()["total"] == 0
 
 
-def test_a_workspace_elsewhere_is_found(tmp_path: Path) -> None:
+def test_a_configured_workspace_is_found(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("orchestrator:\n  workspace_root: ../elsewhere\n")
 
     found = server_discovery.workspace_of(tmp_path / "folder", {})
@@ -410,7 +410,7 @@ def test_lines_are_put_together_from_any_pieces() -> None:
         assert list(text_lines(pieces)) == ["a", "über", "", "last"]
 
 
-def test_comments_and_unfinished_events_are_left_out() -> None:
+def test_comments_and_unfinished_events_are_omitted() -> None:
     stream = b': hi\n\nid: 1\ndata: {"seq":\ndata: 1}\n\ndata: nonsense\n\ndata: {"seq": 2}\n'
 
     assert list(events_of([stream])) == [{"seq": 1}]

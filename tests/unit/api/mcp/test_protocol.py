@@ -29,7 +29,7 @@ def app(shared_app: Flask, service: FakeService) -> Flask:
 
 
 @pytest.mark.parametrize("version", ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"])
-def test_the_handshake_takes_the_revision_of_the_client(client: FlaskClient, version: str) -> None:
+def test_the_handshake_uses_the_revision_of_the_client(client: FlaskClient, version: str) -> None:
     result = post(client, message("initialize", {"protocolVersion": version})).get_json()["result"]
 
     assert result["protocolVersion"] == version
@@ -268,7 +268,7 @@ def test_pages_of_other_sites_and_other_names_are_refused(client: FlaskClient) -
     assert post(client, message("ping"), Host="evil.example").status_code == 403
 
 
-def test_only_json_by_post_is_taken(client: FlaskClient) -> None:
+def test_only_json_by_post_is_accepted(client: FlaskClient) -> None:
     assert client.post("/mcp", data="{}", content_type="text/plain").status_code == 415
     assert client.get("/mcp").status_code == 405
     assert client.delete("/mcp").status_code == 405

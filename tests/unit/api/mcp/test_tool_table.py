@@ -120,7 +120,7 @@ def test_an_internal_error_hides_its_cause(client: FlaskClient, service: FakeSer
     )
 
 
-def test_status_names_the_workers_and_what_is_left(
+def test_status_names_the_workers_and_the_remaining_quota(
     client: FlaskClient, service: FakeService
 ) -> None:
     job = submitted(client, service)
@@ -149,7 +149,7 @@ def test_waiting_is_over_after_its_time(client: FlaskClient, service: FakeServic
         assert (answer["status"], answer["retry"]) == ("pending", True)
 
 
-def test_waiting_takes_no_longer_than_clients_do() -> None:
+def test_waiting_ends_before_clients_time_out() -> None:
     assert WaitArguments(job_id="a").seconds == 40
     assert WaitArguments(job_id="a", timeout_seconds=1e9).seconds == 44
 
@@ -273,7 +273,9 @@ def test_one_worker_is_cancelled(client: FlaskClient, service: FakeService) -> N
     assert not service.access.job(service.callers.of_key(KEY), job.id).cancelled_by
 
 
-def test_comments_go_back_to_a_worker(client: FlaskClient, service: FakeService) -> None:
+def test_comments_start_another_attempt_of_a_worker(
+    client: FlaskClient, service: FakeService
+) -> None:
     job = submitted(client, service)
     service.end(job)
     arguments = {

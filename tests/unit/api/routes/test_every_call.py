@@ -185,7 +185,7 @@ def test_deep_trees_are_answered(client: FlaskClient, service: FakeService, job:
     read(client, f"/api/v1/jobs/{job.id}/status")
 
 
-def test_jobs_come_newest_first_page_by_page(client: FlaskClient, service: FakeService) -> None:
+def test_jobs_are_listed_newest_first_in_pages(client: FlaskClient, service: FakeService) -> None:
     caller = service.callers.of_key(KEY)
     ids = [service.submissions.submit(caller, Submission(request="x")).job.id for _ in range(5)]
     page = read(client, "/api/v1/jobs?page=2&page_size=2")
@@ -244,7 +244,7 @@ def test_cancelling_is_accepted_once(
     assert (again.status_code, again.json["status"]) == (HTTPStatus.OK, "cancelled")
 
 
-def test_a_retry_takes_overrides(client: FlaskClient, service: FakeService, job: Job) -> None:
+def test_a_retry_accepts_overrides(client: FlaskClient, service: FakeService, job: Job) -> None:
     service.end(job, JobStatus.FAILED)
     body = {"config": {"default_timeout": 900}}
     response = client.post(f"/api/v1/jobs/{job.id}/retry", json=body)
@@ -302,7 +302,7 @@ def test_events_are_those_stored_then_those_published(
 
 
 @pytest.mark.parametrize("how", ["header", "query", "both"])
-def test_events_go_on_after_the_last_one_seen(
+def test_events_continue_after_the_last_event_seen(
     client: FlaskClient, service: FakeService, job: Job, how: str
 ) -> None:
     service.end(job)

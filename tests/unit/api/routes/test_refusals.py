@@ -78,7 +78,7 @@ def test_a_wrong_key_opens_nothing(anonymous: FlaskClient, headers: dict[str, st
     problem(anonymous.get("/api/v1/jobs", headers=headers), 401, "unauthorized")
 
 
-def test_the_key_comes_before_everything_else(anonymous: FlaskClient, job: Job) -> None:
+def test_the_key_is_checked_first(anonymous: FlaskClient, job: Job) -> None:
     for method, path in (
         ("post", ORCHESTRATE),
         ("get", "/api/v1/jobs?nonsense=1"),
@@ -273,7 +273,7 @@ def test_a_rejection_does_not_repeat_the_wrong_value(client: FlaskClient) -> Non
     assert "very-secret" not in client.post(ORCHESTRATE, json=body).text
 
 
-def test_an_unknown_field_is_answered_with_the_known_ones(client: FlaskClient) -> None:
+def test_the_rejection_of_an_unknown_field_lists_the_known_fields(client: FlaskClient) -> None:
     body = {"request": "x", "tasks": [{"title": "t", "depend_on": []}]}
     found = problem(client.post(ORCHESTRATE, json=body), 422, "invalid-request")
     assert "did you mean 'depends_on'?" in found["detail"]

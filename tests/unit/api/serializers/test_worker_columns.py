@@ -65,7 +65,7 @@ def test_equal_values_are_sent_once() -> None:
     assert {name: found[name] for name in once} == once
 
 
-def test_ids_are_sent_unless_they_are_the_numbers_from_one() -> None:
+def test_ids_are_sent_unless_they_are_consecutive_numbers() -> None:
     rows = [{"id": f"worker_{at}", "task_id": "t"} for at in (2, 1)]
 
     assert answer(rows, [])["worker"] == [2, 1]

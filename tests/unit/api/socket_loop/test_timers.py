@@ -15,7 +15,7 @@ def nothing() -> None:
     pass
 
 
-def test_the_soonest_comes_first_and_each_once() -> None:
+def test_timers_run_in_order_and_once_each() -> None:
     timers: Timers[str] = Timers()
     for at, owner in ((3.0, "c"), (1.0, "a"), (2.0, "b"), (1.0, "b")):
         timers.add(at, nothing, owner)

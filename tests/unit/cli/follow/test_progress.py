@@ -92,7 +92,7 @@ def test_the_lines_of_a_worker_from_start_to_end() -> None:
     ]
 
 
-def test_a_worker_that_is_sent_back_is_retrying_only_if_a_retry_follows() -> None:
+def test_a_worker_with_rejected_changes_is_retrying_only_if_a_retry_follows() -> None:
     lines = [
         ProgressLines().take(
             event("worker_sent_back", "worker_1", status=status, reason="gate failed")
@@ -146,7 +146,7 @@ def test_text_of_workers_cannot_steer_the_terminal() -> None:
     assert ProgressLines().take(hostile) == "worker_1 failed: [2J1mevil"
 
 
-def test_lines_carry_the_time_since_the_job_began_however_late_they_come(
+def test_lines_have_the_time_since_the_job_began_even_if_they_arrive_late(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     display = PlainDisplay()
@@ -161,7 +161,7 @@ def test_lines_carry_the_time_since_the_job_began_however_late_they_come(
     ]
 
 
-def test_the_clock_of_a_job_does_not_count_what_came_before_it(
+def test_the_clock_of_a_job_begins_with_the_job(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     display = LiveDisplay()
@@ -260,7 +260,7 @@ def test_lines_of_rare_events_name_the_object_and_the_cause() -> None:
     )
 
 
-def test_the_time_left_comes_from_tasks_of_the_job_that_are_done() -> None:
+def test_the_remaining_time_is_estimated_from_ended_tasks() -> None:
     progress = ProgressLines()
     progress.take(event("job_submitted", at=100.0, tasks=6))
     for number in (1, 2, 3):

@@ -286,7 +286,7 @@ def test_a_refused_request_stops_the_server_too(product: Path, start: Run) -> No
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_the_first_ctrl_c_asks_the_job_to_stop_and_waits(
+def test_the_first_ctrl_c_cancels_the_job_and_waits(
     product: Path, start: Run, number: signal.Signals
 ) -> None:
     process = start("run", "x", FAKE="slow")

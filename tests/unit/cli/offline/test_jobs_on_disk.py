@@ -174,7 +174,7 @@ def test_jobs_lists_root_jobs_and_all_of_them_when_asked(
     assert [job["job_id"] for job in json.loads(capsys.readouterr().out)["jobs"]] == ["c1"]
 
 
-def test_jobs_of_another_user_are_named_and_not_taken_for_none(
+def test_jobs_that_cannot_be_read_are_named(
     folder: Path, orchestrator: Orchestrator, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hidden = write_job(folder, "theirs")
@@ -280,7 +280,7 @@ def test_reports_are_read_from_their_places(
 
 
 @pytest.mark.parametrize("name", ["../status.json", "/etc/passwd", ".hidden", "nothing.md"])
-def test_a_report_is_never_read_from_elsewhere(
+def test_a_report_is_never_read_from_outside_of_the_workspace(
     folder: Path, orchestrator: Orchestrator, name: str
 ) -> None:
     write_job(folder, "a")

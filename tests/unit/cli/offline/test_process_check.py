@@ -15,7 +15,7 @@ def test_a_process_that_lives_is_the_one_that_was_written_down() -> None:
     assert is_same_process(os.getpid(), None)
 
 
-def test_a_number_that_was_given_to_a_later_process_is_another_process() -> None:
+def test_a_reused_process_number_is_another_process() -> None:
     assert not is_same_process(os.getpid(), STARTED_LONG_AGO)
 
 

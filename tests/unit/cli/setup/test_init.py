@@ -78,7 +78,7 @@ def test_a_second_time_changes_nothing(
     assert capsys.readouterr().out.count("unchanged") == 2
 
 
-def test_a_file_that_differs_is_kept_unless_forced(
+def test_a_file_that_differs_is_replaced_only_if_forced(
     orchestrator: Orchestrator, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mine = project / FILES[1]

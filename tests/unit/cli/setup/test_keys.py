@@ -11,7 +11,7 @@ from orchestrator.security.secrets.api_keys import hash_key
 from tests.unit.cli.conftest import Orchestrator
 
 
-def test_a_new_key_comes_with_the_lines_that_let_it_in(
+def test_a_new_key_is_printed_with_the_lines_that_permit_it(
     orchestrator: Orchestrator, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert orchestrator("keys", "new", "ci", "--scope", "submit", "--scope", "read") == 0
@@ -31,7 +31,7 @@ def test_a_new_key_comes_with_the_lines_that_let_it_in(
     assert key not in lines
 
 
-def test_a_new_key_reads_only_unless_more_is_asked_for(
+def test_a_new_key_has_only_scope_read_by_default(
     orchestrator: Orchestrator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert orchestrator("keys", "new", "eve", "--json") == 0

@@ -56,7 +56,7 @@ def test_a_failure_that_is_another_one_in_each_run_is_known_by_its_name_alone() 
     assert [each.failure for each in found.reading.flaws] == ["KeyError: 'a'", ""]
 
 
-def test_a_note_that_the_base_run_also_has_is_given_once() -> None:
+def test_a_note_that_the_base_run_also_has_appears_once() -> None:
     found = FinishedRun(reading=Reading(passed=(), note="checked no file"))
 
     result = result_of(Gate(name="hooks", run="pre-commit run"), found, found, [])

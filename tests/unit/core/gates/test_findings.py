@@ -135,7 +135,7 @@ def test_permission_to_skip_tests_holds_only_for_its_files(
         ({"conftest.py": False}, 0, True),
     ],
 )
-def test_the_base_is_asked_when_tests_may_have_been_lost(
+def test_the_gate_runs_on_the_base_if_tests_may_be_lost(
     touched: dict[str, bool], skipped: int, asks: bool
 ) -> None:
     passed = FinishedRun(reading=Reading(passed=("a",), skipped=("b",) * skipped))
@@ -257,7 +257,7 @@ def test_a_detected_gate_whose_tests_all_fail_at_the_base_does_not_judge() -> No
     assert result_of(GATE, ran("a", "new"), ran("a"), []).blocks
 
 
-def test_a_run_without_tests_did_not_run_and_blocks_where_it_was_asked_for() -> None:
+def test_a_run_without_tests_did_not_run_and_blocks_if_it_was_requested() -> None:
     none, skipped = ran(), FinishedRun(reading=Reading(passed=(), skipped=("a", "b")))
     of_pytest = FinishedRun(reading=with_exit(Reading(passed=()), 5))
 
@@ -307,7 +307,7 @@ def test_a_gate_that_fails_by_its_exit_code_names_the_error_that_it_printed() ->
     )
 
 
-def test_an_asked_gate_that_cannot_run_at_the_base_either_blocks() -> None:
+def test_a_requested_gate_that_also_cannot_run_at_the_base_blocks() -> None:
     flaw = Flaw("tests.test_a", "tests.test_a: ModuleNotFoundError: requests", is_error=True)
     cannot = FinishedRun(reading=Reading(flaws=(flaw,), passed=()))
     crashed = FinishedRun(reading=with_exit(Reading(), 4, is_error=True))
@@ -372,7 +372,7 @@ def test_a_test_that_fails_for_another_reason_than_at_the_base_is_a_finding() ->
         (ran("a::x"), ran("a::x", "a::y"), False),
     ],
 )
-def test_findings_are_the_same_wherever_they_stand(
+def test_the_digest_of_findings_ignores_their_places(
     one: FinishedRun, other: FinishedRun, same: bool
 ) -> None:
     digests = {result_of(GATE, each, FinishedRun(), []).digest for each in (one, other)}

@@ -28,9 +28,7 @@ def removal(*paths: str, **permission: object) -> RemovalPermission:
         ("example.com/x/calc::TestAdd", "calc/calc_test.go"),
     ],
 )
-def test_a_test_may_go_whose_file_is_promised_whatever_else_is_changed(
-    test: str, path: str
-) -> None:
+def test_tests_of_a_promised_file_may_be_removed(test: str, path: str) -> None:
     found = removal(path, "tests/test_other.py", "src/b.test.ts", "net/net_test.go", writes=(path,))
     other = removal(path, "tests/test_other.py", writes=("tests/test_other.py",))
 
@@ -56,7 +54,7 @@ def test_the_role_testing_may_remove_tests_and_not_by_settings() -> None:
     assert removal().forbidden([name]) == [name]
 
 
-def test_tests_that_child_jobs_removed_may_go() -> None:
+def test_tests_that_child_jobs_removed_may_be_missing() -> None:
     judged = frozenset({"tests/test_a.py"})
 
     assert removal("tests/test_a.py", judged=judged).forbidden(["tests.test_a::test_x"]) == []

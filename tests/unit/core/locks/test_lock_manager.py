@@ -95,7 +95,7 @@ def test_the_first_worker_that_asks_for_a_lock_gets_it_first() -> None:
     assert story.running == [story.key(later)]
 
 
-def test_many_that_want_the_same_get_it_in_order() -> None:
+def test_waiting_workers_get_a_lock_in_order() -> None:
     story = LockStory()
     root = story.root(*(a_task(f"t{at}", locks=("db",)) for at in range(50)), max_workers=10)
 
@@ -150,7 +150,7 @@ def test_a_claim_is_held_while_child_jobs_outlive_their_parents_process() -> Non
     assert story.running == [story.key(other)]
 
 
-def test_others_go_on_between_two_attempts() -> None:
+def test_other_workers_get_a_claim_between_two_attempts() -> None:
     story = LockStory()
     first = story.root(a_task("a", locks=("db",), retries=1))
     second = story.root(a_task("a", locks=("db",)))

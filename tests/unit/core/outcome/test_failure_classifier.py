@@ -196,7 +196,7 @@ def test_success_and_a_cancel_are_no_failures() -> None:
         assert classify(a_worker(), exit, DONE, judge(exit, DONE)) is None
 
 
-def test_without_a_worktree_there_is_nothing_to_go_back_to() -> None:
+def test_without_a_worktree_there_is_no_checkpoint_to_restore() -> None:
     worker = a_worker()
     for _ in range(3):
         worker = fail(worker, LOST, DONE)
@@ -245,7 +245,7 @@ def test_the_classification_of_a_failure_is_in_the_retry_event_and_stored() -> N
     assert result is not None and result.failures[0].kind is FailureKind.CORRUPTED_STATE
 
 
-def test_when_no_attempt_follows_it_is_escalated() -> None:
+def test_a_failure_without_another_attempt_is_escalated() -> None:
     story = Story()
     root = story.root(a_task("a", retries=1))
     story.ends(story.key(root), EXIT_1, replace(TREE, worktree=BROKEN))

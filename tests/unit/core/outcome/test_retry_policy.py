@@ -96,7 +96,7 @@ def test_default_retries_stop_at_the_same_failure_twice_in_a_row() -> None:
     assert attempts_used(max_retries=7) == 2
 
 
-def test_default_retries_go_on_while_failures_differ() -> None:
+def test_default_retries_continue_while_failures_differ() -> None:
     assert may(attempt=2, before=OTHER_FAILURE)
     assert not may(attempt=3, before=OTHER_FAILURE)
 

@@ -106,7 +106,7 @@ def test_without_on_limit_a_job_is_stopped_at_once() -> None:
     assert story.job(job.id).stop_cause is StopCause.LIMIT
 
 
-def test_a_job_that_asks_resumes_by_its_budget_only() -> None:
+def test_a_job_at_its_limit_resumes_only_by_its_budget() -> None:
     story, job, key = asking(max_steps=5)
     uses(story, key, 5)
     story.ends(key, PAUSED)

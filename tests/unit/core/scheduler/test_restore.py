@@ -67,7 +67,7 @@ def test_a_parent_that_waited_for_its_slot_gets_it() -> None:
 
 
 @pytest.mark.parametrize("exit", [EXIT_0, TIMED_OUT, CANCELLED], ids=lambda exit: exit.ended_by)
-def test_a_worker_without_a_process_comes_to_what_was_decided(exit: object) -> None:
+def test_a_worker_without_a_process_gets_the_decided_outcome(exit: object) -> None:
     ended = []
     for restart in (False, True):
         story = Story()
@@ -108,7 +108,7 @@ def test_a_success_with_a_note_is_still_a_success(exit: Exit) -> None:
     assert story.worker(parent).reason == "codex: exit code 1 after its result"
 
 
-def test_the_pause_between_two_attempts_is_kept() -> None:
+def test_the_delay_between_two_attempts_survives_a_restore() -> None:
     story = Story()
     root = story.root(max_retries=1, retry_backoff_seconds=8.0)
     story.fails(story.key(root))
@@ -119,7 +119,7 @@ def test_the_pause_between_two_attempts_is_kept() -> None:
     assert story.status(story.key(root)) is WorkerStatus.RUNNING
 
 
-def test_a_cancel_reaches_all_descendants_whatever_order_the_store_gives_jobs_in() -> None:
+def test_a_cancel_reaches_all_descendants_in_any_order_of_stored_jobs() -> None:
     story = Story()
     root = story.root()
     child = story.child(story.key(root))
@@ -174,7 +174,7 @@ def test_a_job_that_has_ended_leaves_no_memory() -> None:
     assert not memory_of(story.scheduler)
 
 
-def test_a_cancelled_retry_leaves_no_memory_and_does_not_come_back() -> None:
+def test_a_cancelled_retry_is_removed_from_memory_and_not_restored() -> None:
     story = Story()
     root = story.root(a_task("a", retries=1))
     story.fails(story.key(root))

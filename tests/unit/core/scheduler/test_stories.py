@@ -76,7 +76,7 @@ def test_a_parent_resumes_before_anything_else_starts() -> None:
     assert EventKind.WORKER_RESUMED in story.events(story.job(parent.root_id))
 
 
-def test_a_slot_is_kept_in_the_trees_own_limits_as_well() -> None:
+def test_a_slot_is_reserved_also_in_the_limits_of_the_tree() -> None:
     story = Story(max_workers=3)
     root = story.root(a_task("a"), a_task("b"), max_workers=1)
     parent, later = story.keys(root)
@@ -104,7 +104,7 @@ def test_while_changes_are_merged_others_use_the_slot() -> None:
     assert story.running == [parent]
 
 
-def test_no_slot_is_kept_for_a_parent_that_waits_for_more() -> None:
+def test_no_slot_is_reserved_for_a_parent_that_waits_for_more_child_jobs() -> None:
     story = Story(max_workers=1)
     root = story.root(*[a_task(str(n)) for n in range(3)])
     parent = story.key(root)
@@ -296,7 +296,7 @@ def test_a_task_starts_when_all_it_needs_succeeded() -> None:
     assert story.status(story.key(root, 3)) is WorkerStatus.RUNNING
 
 
-def test_a_failure_skips_all_that_needs_it_and_nothing_else() -> None:
+def test_a_failure_skips_only_its_dependent_tasks() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b", "a"), a_task("c", "b"), a_task("d"))
     story.fails(story.key(root))

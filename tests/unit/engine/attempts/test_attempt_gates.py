@@ -24,7 +24,7 @@ def names(of: Job, task: TaskSpec, has_worktree: bool = True) -> list[str]:
     return [gate.name for gate in gates_of(of, task, has_worktree)]
 
 
-def test_a_tasks_own_gates_come_first_and_win_over_the_jobs() -> None:
+def test_gates_of_a_task_come_first_and_override_those_of_the_job() -> None:
     own = replace(FOUND, run="pytest -x")
     task = TaskSpec(id="a", gates=(own, PLANNED))
 
@@ -37,7 +37,7 @@ def test_a_tasks_own_gates_come_first_and_win_over_the_jobs() -> None:
     ]
 
 
-def test_without_a_worktree_only_what_was_asked_for_counts() -> None:
+def test_without_a_worktree_only_requested_gates_count() -> None:
     task = TaskSpec(id="a", gates=(replace(ASKED, name="mine"), PLANNED))
 
     assert names(made(gates=(ASKED, FOUND)), task, has_worktree=False) == ["mine"]

@@ -98,7 +98,7 @@ def test_a_worker_that_fails_with_many_others_is_dropped_instead_of_them() -> No
     assert len(bench.runs) == 9
 
 
-def test_several_with_which_others_do_not_go_are_dropped() -> None:
+def test_several_workers_that_fail_with_others_are_dropped() -> None:
     bench = Bench(*(bad(a, b) for a in "adh" for b in "abcdefgh" if a != b))
     settled = CulpritSearch(
         "base", [part(name) for name in "abcdefgh"], bench.add, bench.judge

@@ -9,7 +9,7 @@ from orchestrator.engine.merge.merge_record import MergeRecord, record_of
 RECORD = asdict(MergeRecord(job_id="j", strategy="auto", base="b"))
 
 
-def test_a_record_is_read_as_it_was_stored() -> None:
+def test_a_stored_record_is_read_back_unchanged() -> None:
     record = MergeRecord(job_id="j", strategy="auto", base="b", handed={"paths": []}, seconds=2)
 
     assert record_of(asdict(record)) == record

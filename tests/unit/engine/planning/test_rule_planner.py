@@ -109,7 +109,7 @@ def test_text_before_a_list_within_a_line_is_in_the_prompt_of_each_item() -> Non
     ]
 
 
-def test_an_item_of_a_line_that_comes_then_waits_for_those_before_it() -> None:
+def test_an_item_after_then_depends_on_the_items_before_it() -> None:
     assert [task.depends_on for task in plan("1) write it, and then 2) test it")] == [
         (),
         ("task_1",),

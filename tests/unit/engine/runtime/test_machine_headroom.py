@@ -144,7 +144,7 @@ def test_a_full_disk_pauses_and_room_on_it_resumes(
     assert [record.message for record in caplog.records][-1].startswith("disk space is free again")
 
 
-def test_a_project_that_was_moved_away_and_back_is_no_matter_of_the_disk(
+def test_a_project_that_was_moved_and_moved_back_is_no_lack_of_disk_space(
     machine: FakeMachine, headroom: Headroom, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine.moved = "/w was moved"
@@ -155,7 +155,7 @@ def test_a_project_that_was_moved_away_and_back_is_no_matter_of_the_disk(
     assert "in place again" in caplog.records[-1].message
 
 
-def test_space_is_kept_for_the_last_state_and_given_up_for_it(
+def test_disk_space_is_reserved_for_the_last_state_and_released_for_it(
     machine: FakeMachine, headroom: Headroom, tmp_path: Path
 ) -> None:
     reserve = tmp_path / ".disk-reserve"

@@ -39,7 +39,7 @@ TWO = [*ONE, "2-before", "2-after"]
         ([*ONE, "1-left-1"], ["1-after"], [back("1-before", 1)], "1-after"),
     ],
 )
-def test_the_last_that_it_came_to(
+def test_the_current_checkpoint_is_the_last_that_the_worker_reached(
     names: Sequence[str], same: Sequence[str], rollbacks: Sequence[Rollback], current: str
 ) -> None:
     assert current_of(names, same, rollbacks) == current

@@ -102,7 +102,7 @@ def test_a_child_job_may_add_gates_and_drops_none() -> None:
     assert below(parent, (weaker,), "snapshot").gates == gates
 
 
-def test_off_goes_down_to_child_jobs() -> None:
+def test_child_jobs_inherit_gates_that_are_off() -> None:
     parent = a_job(config=a_config(base="base", gates_off=True))
 
     assert below(parent, None, "snapshot") == GatePlan(is_off=True)

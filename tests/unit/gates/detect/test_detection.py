@@ -283,7 +283,7 @@ def test_a_gate_of_ruff_repairs_nothing() -> None:
     assert " --no-fix " in found({"ruff.toml": "fix = true"})["ruff"].run
 
 
-def test_mypy_is_given_files_unless_its_configuration_names_them() -> None:
+def test_mypy_gets_files_unless_its_configuration_names_them() -> None:
     assert found({"mypy.ini": "[mypy]\nfiles = src"})["mypy"].run.endswith("/dev/null")
     assert found({"mypy.ini": "[mypy]\nstrict = true"})["mypy"].run.endswith("/dev/null .")
 
@@ -414,7 +414,7 @@ def test_the_scripts_that_a_gate_runs_configure_it() -> None:
         assert [gate.configured_by for gate in named(inner, files=files)] == [("/check.sh",)]
 
 
-def test_a_long_command_is_looked_at_in_no_time() -> None:
+def test_a_long_command_is_read_fast() -> None:
     files = Files({f"f{number}": "x" for number in range(500)})
     [gate] = GateResolver(60).named([Gate(name="x", run=" ".join(files.names()) * 10)], files)
     assert len(gate.configured_by) <= 20

@@ -17,7 +17,7 @@ shellcheck..........................................(no files to check)Skipped
 """
 
 
-def test_hooks_pass_fail_or_have_nothing_to_look_at() -> None:
+def test_hooks_pass_fail_or_have_no_files() -> None:
     found = read_pre_commit(PRINTED)
     assert [flaw.text for flaw in found.flaws] == [
         "no bad words: hook id: nobad, exit code: 1",

@@ -70,7 +70,7 @@ def test_a_git_that_still_runs_is_killed(tmp_path: Path, env: dict[str, str]) ->
         os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
-def test_a_command_that_takes_too_long_fails(
+def test_a_command_that_times_out_fails(
     tmp_path: Path, env: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "PAUSES", (0.1, 0.1))

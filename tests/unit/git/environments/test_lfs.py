@@ -27,7 +27,7 @@ def project(project: Project) -> Project:
     return project
 
 
-def test_worktrees_have_the_content_and_what_is_changed_comes_back(
+def test_worktrees_have_the_content_and_changes_are_committed(
     project: Project, repository: GitRepository, directory: str
 ) -> None:
     before = project.everything()

@@ -253,7 +253,7 @@ def test_a_file_lands_in_place_of_a_directory(
     assert (project.path / "place/deep/er.txt").read_text() == "old\n"
 
 
-def test_ignored_files_of_a_directory_in_whose_place_a_file_comes_are_not_lost(
+def test_ignored_files_of_a_directory_that_a_file_replaces_are_not_lost(
     project: Project, file_in_place_of_a_directory: Landing
 ) -> None:
     project.write(".git/info/exclude", "*.dear\n")
@@ -590,7 +590,7 @@ def test_undo_keeps_later_commits_and_names_the_command_that_reverts_only_the_jo
     assert sorted(each.name for each in project.path.glob("*.txt")) == ["a.txt", "later.txt"]
 
 
-def test_the_diff_is_a_patch_that_git_takes(
+def test_the_diff_is_a_patch_that_git_accepts(
     project: Project, landing: Landing, result: str, tmp_path: Path
 ) -> None:
     (tmp_path / "patch").write_bytes(landing.diff(stat=False))

@@ -97,7 +97,7 @@ def test_commits_of_the_worker_s_branch_before_a_switch_are_merged(
     assert added(repository, tip) == ["a2.txt", "b2.txt"]
 
 
-def test_a_crash_on_the_way_back_to_its_branch_loses_no_commit(
+def test_a_crash_during_the_return_to_the_branch_loses_no_commit(
     repository: GitRepository, worktree: Path
 ) -> None:
     does(worktree, "echo a > a2.txt; git add .; git commit -qm a; echo m >> a.txt")
@@ -129,7 +129,7 @@ def test_the_commits_of_a_rebase_that_was_not_finished_are_merged(
     assert added(repository, tip) == ["a.txt", "first.txt", "next.txt"]
 
 
-def test_the_commits_of_an_unfinished_rebase_that_conflict_are_kept_and_named(
+def test_conflicting_commits_of_an_unfinished_rebase_are_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     does(worktree, REBASE % ("ours > a.txt", "echo both > a.txt"))
@@ -161,7 +161,7 @@ def test_commits_on_a_detached_head_that_the_agent_left_are_merged(
     assert closed(repository, worktree) == (tip, ())
 
 
-def test_commits_on_a_detached_head_that_conflict_are_kept_and_named(
+def test_conflicting_commits_on_a_detached_head_are_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     does(worktree, f"{DETACHED % 'theirs > a.txt'} echo ours > a.txt")
@@ -188,7 +188,7 @@ def test_a_visit_to_commits_of_others_or_to_discarded_commits_merges_nothing(
     assert (added(repository, tip), work) == ([], ())
 
 
-def test_the_commits_of_a_branch_that_the_agent_deleted_are_kept_and_named(
+def test_the_commits_of_a_branch_that_the_agent_deleted_are_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     does(worktree, f"{FEATURE} git branch -qD feature; echo loose > loose.txt")
@@ -229,7 +229,7 @@ def test_a_branch_that_the_agent_merged_or_renamed_is_not_deleted_work(
     assert SideWorkKind.DELETED not in [each.kind for each in work]
 
 
-def test_a_branch_that_conflicts_is_kept_and_named(
+def test_a_branch_that_conflicts_is_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     does(worktree, "git switch -q -c x; echo theirs > a.txt; git commit -qam x; git switch -q -")
@@ -340,7 +340,7 @@ def test_the_users_work_stays_if_a_worker_has_emptied_the_logs_of_refs(
     assert (tmp_path / "users" / "u.txt").exists()
 
 
-def test_a_stash_between_the_users_is_taken_out_alone(
+def test_a_stash_between_stashes_of_the_user_is_removed_alone(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     does(worktree, "echo s > a.txt; git stash -q")
@@ -354,7 +354,7 @@ def test_a_stash_between_the_users_is_taken_out_alone(
     assert project.git("stash", "list", "--format=%H") == mine
 
 
-def test_a_stash_that_conflicts_is_kept_and_can_be_applied(
+def test_a_stash_that_conflicts_is_saved_and_can_be_applied(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     does(worktree, "echo s > a.txt; git stash -q; echo other > a.txt")
@@ -407,7 +407,7 @@ def test_work_of_the_user_and_of_other_workers_is_not_changed(
     assert (tmp_path / "w3" / "3.txt").exists() and (tmp_path / "users" / "u.txt").exists()
 
 
-def test_work_of_an_attempt_that_was_rolled_back_does_not_come_back(
+def test_work_of_an_attempt_that_was_rolled_back_is_not_merged(
     project: Project, repository: GitRepository, worktree: Path
 ) -> None:
     does(worktree, FEATURE)
@@ -503,7 +503,7 @@ def test_commits_with_another_address_on_a_branch_of_the_worker_are_merged(
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_deleted_branch_with_another_address_is_kept_and_named(
+def test_a_deleted_branch_with_another_address_is_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path, address: str
 ) -> None:
     does(worktree, f"{address} {FEATURE} git branch -qD feature")
@@ -550,7 +550,7 @@ def test_an_entry_that_the_user_stashes_when_the_worker_starts_stays(
 
 
 @pytest.mark.parametrize("away", ["--detach HEAD~1", "-c other HEAD~1"])
-def test_the_commits_of_its_own_branch_that_the_agent_deleted_are_kept_and_named(
+def test_the_commits_of_the_worker_s_deleted_branch_are_saved_and_named(
     project: Project, repository: GitRepository, worktree: Path, away: str
 ) -> None:
     own = BRANCH.removeprefix("refs/heads/")
@@ -618,7 +618,7 @@ def test_both_workers_keep_their_commits_on_a_branch_that_both_use(
 @pytest.mark.parametrize(
     ("address", "is_kept"), [(ADDRESSES[0], True), ("", False)], ids=["another", "the worker's"]
 )
-def test_commits_with_another_address_on_a_branch_of_the_user_are_kept_and_named(
+def test_commits_with_another_address_on_a_branch_of_the_user_are_saved_and_named(
     project: Project, repository: GitRepository, directory: str, address: str, is_kept: bool
 ) -> None:
     """Commits with the worker's address are reported as a moved branch."""

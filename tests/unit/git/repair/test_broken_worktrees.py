@@ -40,7 +40,7 @@ def test_a_sound_worktree_has_no_faults(repository: GitRepository, opened: Path)
     assert repair(repository, opened) == []
 
 
-def test_a_git_file_that_was_deleted_comes_back_and_the_work_is_kept(
+def test_a_deleted_git_file_is_restored_and_the_work_stays(
     project: Project, repository: GitRepository, opened: Path, own: Project
 ) -> None:
     (opened / "new.txt").write_text("x\n")
@@ -77,7 +77,7 @@ def test_a_repository_that_an_agent_created_is_renamed(
     assert (opened.parent / "worktree.git-1" / "HEAD").exists()
 
 
-def test_a_worktree_that_was_taken_from_the_repository_is_entered_again(
+def test_a_worktree_without_its_entry_in_the_repository_is_registered_again(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     (opened / "new.txt").write_text("x\n")
@@ -235,7 +235,7 @@ def test_a_branch_that_was_deleted_begins_again(
     assert project.show(BRANCH, "new.txt") == "x"
 
 
-def test_a_repository_without_a_commit_and_closed_files_do_not_keep_work_from_being_taken(
+def test_an_empty_repository_and_unreadable_files_do_not_prevent_the_commit_of_work(
     project: Project, repository: GitRepository, opened: Path, own: Project
 ) -> None:
     own.write("inner/x.txt", "x\n")

@@ -43,7 +43,7 @@ def test_nothing_ignored_is_no_commit(repository: GitRepository, opened: Path) -
     assert keep(repository, opened) == ""
 
 
-def test_all_is_as_it_was_with_ignored_files_under_any_name(
+def test_a_rollback_restores_all_files_with_ignored_files_under_any_name(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     odd = os.fsdecode(b"build/latin-\xe9\nline")

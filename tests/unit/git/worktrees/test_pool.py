@@ -146,7 +146,7 @@ def test_a_spare_worktree_that_may_not_fit_is_recreated(
     assert Project(second).git("status", "--porcelain") == ""
 
 
-def test_there_are_never_many_and_they_go_with_the_job(
+def test_spare_worktrees_are_few_and_are_removed_with_the_job(
     repository: GitRepository, opened: Open, job: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pool, "MOST", 2)

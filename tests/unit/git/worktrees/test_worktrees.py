@@ -109,7 +109,7 @@ def test_many_are_made_side_by_side(project: Project, repository: GitRepository)
     assert all((Path(each) / "a.txt").exists() for each in project.worktrees())
 
 
-def test_a_commit_takes_all_but_what_is_ignored_under_any_name(
+def test_a_commit_has_all_files_that_are_not_ignored_under_any_name(
     project: Project, repository: GitRepository, opened: Path
 ) -> None:
     (opened / ".gitignore").write_text("*.log\n")

@@ -26,13 +26,13 @@ def made(**body: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", GIVEN)
-def test_a_given_field_is_in_the_task(name: str) -> None:
+def test_each_field_of_a_request_is_in_the_task(name: str) -> None:
     body = {"title": "Build", "command": ["make"], name: GIVEN[name]}
     value = getattr(made(**body), name)
     assert (list(value) if isinstance(value, tuple) else value) == GIVEN[name]
 
 
-def test_a_default_may_be_given() -> None:
+def test_a_field_may_have_its_default_value() -> None:
     """A request with all defaults results in the same task as a request without them."""
     body = {"prompt": "build it"}
     request = TaskRequest.model_validate(body)

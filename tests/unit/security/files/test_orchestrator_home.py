@@ -58,7 +58,7 @@ def test_below_a_home_it_is_found_although_worktrees_are_repositories(
 
 
 @pytest.mark.usefixtures("installed")
-def test_without_a_repository_it_is_the_nearest_directory_with_a_home_or_the_current_one(
+def test_without_a_repository_the_home_is_in_the_nearest_directory_with_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "notes" / "old").mkdir(parents=True)

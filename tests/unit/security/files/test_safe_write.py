@@ -19,7 +19,7 @@ def target(tmp_path: Path) -> Path:
     return tmp_path / "target"
 
 
-def test_a_file_comes_whole_with_its_directories(target: Path) -> None:
+def test_a_file_is_written_whole_with_its_directories(target: Path) -> None:
     placing = SafeWriter(target)
     assert placing.present("a/b/c.txt") is None
     placing.put("a/b/c.txt", b"one", executable=False)

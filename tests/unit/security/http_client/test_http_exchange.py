@@ -29,7 +29,7 @@ def test_a_request_without_a_document_has_no_body() -> None:
     assert message == b"GET / HTTP/1.1\r\nHost: h:1\r\nConnection: close\r\n\r\n"
 
 
-def test_the_head_of_an_answer_is_taken_apart() -> None:
+def test_the_head_of_an_answer_is_parsed() -> None:
     answer = read(b"HTTP/1.1 429 Too Many Requests\r\nRetry-After:  7 \r\nX : a:b\n\r\n")
 
     assert (answer.status, answer.reason) == (429, "Too Many Requests")

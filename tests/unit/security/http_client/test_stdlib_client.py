@@ -32,7 +32,7 @@ def api() -> Iterator[FakeApi]:
         ("https://host", ("https", ("host", 443), "")),
     ],
 )
-def test_addresses_are_taken_apart(url: str, expected: object) -> None:
+def test_addresses_are_parsed(url: str, expected: object) -> None:
     assert split(url) == expected
 
 

@@ -85,7 +85,7 @@ def test_a_secret_that_overlaps_itself_is_hidden_whole() -> None:
 
 @unhurried
 @given(streams())
-def test_silence_between_the_pieces_gives_no_secret_away(
+def test_silence_between_the_pieces_shows_no_secret(
     stream: tuple[list[str], bytes, list[bytes]],
 ) -> None:
     secrets, raw, pieces = stream

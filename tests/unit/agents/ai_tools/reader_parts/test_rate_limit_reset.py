@@ -93,5 +93,5 @@ def test_a_text_without_a_reset_time_has_none(words: str):
     assert resets_at(words, NOW) is None
 
 
-def test_a_huge_text_takes_no_time():
+def test_a_huge_text_is_read_fast():
     assert resets_at("try again in " + "1 s, " * 200_000 + "resets " * 100_000, NOW) is not None

@@ -41,7 +41,7 @@ def use(work: Path, tool: str, policy: str = "full", **arguments: Any) -> Result
 # Effects of the tools
 
 
-def test_read_gives_a_file_or_a_part_of_it(work: Path) -> None:
+def test_read_returns_a_file_or_a_part_of_it(work: Path) -> None:
     assert use(work, "read", path="a.txt").text == "one\ntwo\nthree\n"
     part = use(work, "read", path="a.txt", first_line=2, lines=1)
     assert part.text == "two\n\n[1 more lines, from line 3]"
@@ -89,7 +89,7 @@ def test_list_marks_directories_and_links(work: Path) -> None:
     assert use(work, "list").text == "a.txt\nd/\nl@"
 
 
-def test_search_gives_place_and_line(work: Path) -> None:
+def test_search_returns_place_and_line(work: Path) -> None:
     (work / "d").mkdir()
     (work / "d/x.py").write_text("import os\ntwofold\n")
     assert use(work, "search", pattern="two").text == "a.txt:2:two\nd/x.py:2:twofold"
@@ -99,7 +99,7 @@ def test_search_gives_place_and_line(work: Path) -> None:
     assert "not a regular expression" in use(work, "search", pattern="(").text
 
 
-def test_bash_gives_output_and_exit_code(work: Path) -> None:
+def test_bash_returns_output_and_exit_code(work: Path) -> None:
     assert use(work, "bash", command="pwd; echo err >&2").text == f"{work}\nerr\n"
     assert use(work, "bash", command="true").text == "[no output]"
     failed = use(work, "bash", command="echo before; exit 3")
@@ -119,7 +119,7 @@ def test_bash_does_not_see_the_key_of_the_model(
 
 
 @pytest.mark.slow
-def test_a_command_that_takes_too_long_is_ended_with_its_children(work: Path) -> None:
+def test_a_command_that_times_out_is_ended_with_its_children(work: Path) -> None:
     command = "trap '' TERM; sleep 300 & echo $! > pid; echo begun; wait"
     result = use(work, "bash", command=command, timeout=1)
     assert result.failed and result.text.startswith("begun")
@@ -194,7 +194,7 @@ def test_a_policy_has_only_its_tools(work: Path) -> None:
     assert not (work / "x").exists()
 
 
-def test_full_may_go_anywhere(work: Path) -> None:
+def test_the_policy_full_permits_any_path(work: Path) -> None:
     assert use(work, "read", path="../secret.txt").text == "hidden"
     assert not use(work, "write", path=str(work.parent / "n.txt"), content="x").failed
 

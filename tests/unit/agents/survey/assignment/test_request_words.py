@@ -112,7 +112,7 @@ def test_a_request_may_ask_to_build_unless_it_clearly_asks_for_information(
 
 
 @pytest.mark.parametrize("request_text", LOOKS)
-def test_a_request_to_look_at_what_exists_does_not_ask_to_build(request_text: str) -> None:
+def test_a_request_to_inspect_existing_code_does_not_ask_to_build(request_text: str) -> None:
     assert not may_ask_to_build(request_text)
 
 

@@ -19,7 +19,7 @@ def _paths(listing: Listing) -> list[str]:
     return [file.path for file in listing.files]
 
 
-def test_without_git_vendored_and_built_directories_are_left_out(tmp_path: Path) -> None:
+def test_without_git_vendored_and_built_directories_are_omitted(tmp_path: Path) -> None:
     plant(tmp_path, {"a.py": "", "src/b.py": "", ".github/x.yml": ""})
     plant(tmp_path, {"node_modules/c.js": "", "src/__pycache__/d.pyc": "", "dist/e.js": ""})
     plant(tmp_path, {"env/pyvenv.cfg": "", "env/f.py": "", "vendor/g.py": ""})
@@ -44,7 +44,7 @@ def test_a_folder_that_an_outer_repository_ignores_is_walked(tmp_path: Path) -> 
     assert _paths(_listing(tmp_path / "scratch")) == ["a.py"]
 
 
-def test_links_pipes_and_what_lies_behind_links_are_left_out(tmp_path: Path) -> None:
+def test_links_their_targets_and_pipes_are_omitted(tmp_path: Path) -> None:
     plant(tmp_path / "elsewhere", {"secret.py": ""})
     root = plant(tmp_path / "project", {"a.py": "", "real/b.py": ""})
     git(root, "init", "-q")
@@ -117,7 +117,7 @@ def test_odd_names_are_listed_and_shown(tmp_path: Path, is_repository: bool) -> 
     assert "not-utf8-\\xff.py" in [shown(path) for path in found]
 
 
-def test_within_takes_whole_names_only() -> None:
+def test_within_matches_only_whole_names() -> None:
     holds = within(["src/a", "lib/*"])
     assert holds("src/a/b/c.py") and holds("lib/x.py")
     assert not holds("src/ab.py") and not holds("lib/deep/x.py") and not holds("x.py")

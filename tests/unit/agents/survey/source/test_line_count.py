@@ -88,7 +88,7 @@ def test_a_grammar_separates_comments_from_code(
         ("No such language", "# a\n", LineCount(1, 0, 0, 0)),
     ],
 )
-def test_languages_without_a_grammar_go_by_their_markers(
+def test_languages_without_a_grammar_are_counted_by_their_markers(
     language: str, text: str, expected: LineCount
 ) -> None:
     assert count_lines(mask_comments(text, language), language) == expected

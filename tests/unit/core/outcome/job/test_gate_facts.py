@@ -59,7 +59,7 @@ def test_everything_but_documents_is_code(path: str, code: bool) -> None:
         *((each, "") for each in ("vendor/a.c", ".github/a.py", "schema.sql", "a.css", "bin/a")),
     ],
 )
-def test_sources_have_a_language_and_nothing_else_has(path: str, language: str) -> None:
+def test_only_source_files_have_a_language(path: str, language: str) -> None:
     assert language_of(path) == language
 
 

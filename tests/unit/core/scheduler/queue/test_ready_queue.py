@@ -105,7 +105,7 @@ def test_a_dropped_worker_does_not_resume() -> None:
     assert ready.pop_resuming(anywhere) is None
 
 
-def test_a_delayed_worker_is_ready_when_its_time_has_come() -> None:
+def test_a_delayed_worker_is_ready_after_its_delay() -> None:
     ready, job = ReadyQueue(), a_job()
     ready.push_later(a_key("worker_2"), job, 20.0)
     ready.push_later(a_key("worker_1"), job, 10.0)

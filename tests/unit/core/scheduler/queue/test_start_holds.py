@@ -36,7 +36,7 @@ def reports(story: Story, key: WorkerKey, usage: Usage) -> None:
     story.turn()
 
 
-def test_the_first_goes_ahead_and_the_rest_follow_when_it_is_heard_of() -> None:
+def test_the_first_worker_starts_and_the_others_follow_after_its_first_report() -> None:
     story = a_story()
     _, keys = three(story)
     assert states(story, keys) == [RUNNING, PENDING, PENDING]
@@ -62,7 +62,7 @@ def test_held_workers_start_after_the_maximum_time() -> None:
     assert states(story, keys) == [RUNNING, RUNNING, RUNNING]
 
 
-def test_when_the_first_fails_unheard_the_next_one_is_the_first() -> None:
+def test_if_the_first_worker_fails_without_a_report_the_next_one_is_first() -> None:
     story = a_story()
     _, keys = three(story)
 
@@ -95,7 +95,7 @@ def test_each_job_has_its_own_first_worker() -> None:
     assert states(story, [*one, *two]) == [RUNNING, PENDING, PENDING] * 2
 
 
-def test_the_shared_context_is_asked_for_once_and_only_where_a_prompt_is_read() -> None:
+def test_the_shared_context_is_requested_once_and_only_for_agents_that_read_prompts() -> None:
     story = a_story()
     story.makes_contexts = False
     job, keys = three(story, "codex")
@@ -111,7 +111,7 @@ def test_the_shared_context_is_asked_for_once_and_only_where_a_prompt_is_read() 
     assert states(story, keys) == [RUNNING] * 3
 
 
-def test_a_server_that_comes_back_asks_for_the_context_again() -> None:
+def test_a_restarted_server_requests_the_context_again() -> None:
     story = a_story()
     story.makes_contexts = False
     job, keys = three(story, "codex")

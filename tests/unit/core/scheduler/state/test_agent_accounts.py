@@ -117,7 +117,7 @@ def test_workers_that_wait_for_others_are_not_started_either() -> None:
     assert story.job_status(job) is JobStatus.PARTIAL
 
 
-def test_other_agents_go_on() -> None:
+def test_other_agents_continue_after_a_failed_login() -> None:
     story = a_story()
     job, keys = several(story, "opencode", "shell")
 

@@ -48,7 +48,7 @@ def test_a_late_result_is_accepted_and_dependent_workers_start(crash: bool) -> N
     assert [job.status for job in story.kept.jobs.values()] == [JobStatus.COMPLETED]
 
 
-def test_an_end_after_which_nothing_is_tried_again_is_taken_too() -> None:
+def test_a_late_result_without_another_attempt_is_also_accepted() -> None:
     story, key = a_loss()
     story.now += 1
     comes(story, TIMED_OUT)
@@ -99,7 +99,7 @@ def test_a_late_result_of_an_ended_worker_is_salvage() -> None:
     assert EventKind.LATE_RESULT in story.events(root)
 
 
-def test_a_retry_of_its_job_takes_it() -> None:
+def test_a_retry_of_the_job_accepts_a_late_result() -> None:
     story, key = a_loss(max_retries=0)
     story.scheduler.lost_attempts_to_read(story.now)
     assert story.status(key) is WorkerStatus.FAILED

@@ -33,7 +33,7 @@ def test_a_job_has_no_tasks_until_its_planner_is_done() -> None:
     ]
 
 
-def test_a_planner_takes_a_slot_like_any_worker() -> None:
+def test_a_planner_uses_a_slot_like_any_worker() -> None:
     story = Story(max_workers=1)
     busy = story.root()
     job = story.planned_root()
@@ -122,7 +122,7 @@ def test_a_job_that_is_cancelled_while_it_is_planned_ends_and_is_planned_by_a_re
     assert story.job_status(job) is JobStatus.COMPLETED
 
 
-def test_a_job_that_is_cancelled_before_its_plan_is_taken_gets_no_tasks() -> None:
+def test_a_job_that_is_cancelled_before_its_plan_is_accepted_gets_no_tasks() -> None:
     story = Story()
     story.takes_plans = False
     job = story.planned_root()
@@ -248,7 +248,7 @@ def test_a_plan_waits_for_approval_without_end() -> None:
     assert story.job(job.id).remaining_wall_seconds(story.now) == 10
 
 
-def test_workers_of_planned_child_jobs_are_numbered_when_their_plans_are_taken() -> None:
+def test_workers_of_planned_child_jobs_are_numbered_when_their_plans_are_accepted() -> None:
     story = Story()
     story.takes_plans = False
     root = story.root()

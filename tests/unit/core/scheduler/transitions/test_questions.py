@@ -233,7 +233,7 @@ def test_a_worker_waits_for_the_question_of_its_child_job() -> None:
     assert story.job_status(root) is JobStatus.COMPLETED
 
 
-def test_a_plan_that_waits_for_approval_asks_nothing() -> None:
+def test_a_plan_that_waits_for_approval_asks_no_question() -> None:
     story = Story()
     job = story.root(asking(), approve=True)
     assert story.status(story.key(job)) is WorkerStatus.PENDING

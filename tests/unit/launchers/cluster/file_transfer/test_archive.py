@@ -75,7 +75,7 @@ def test_a_file_with_the_same_content_stays(tmp_path: Path) -> None:
     assert (tmp_path / "target" / "a").stat() == before
 
 
-def test_links_outwards_and_pipes_are_left_out(tmp_path: Path) -> None:
+def test_links_to_the_outside_and_pipes_are_omitted(tmp_path: Path) -> None:
     source = tmp_path / "source"
     (source / "a").mkdir(parents=True)
     for name, to in {"1": "/etc", "a/2": "../..", "3": "..", "a/4": "../a/../../x"}.items():

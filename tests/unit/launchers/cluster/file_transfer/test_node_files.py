@@ -37,7 +37,7 @@ def _received(tmp_path: Path) -> list[str]:
     return [each.read_text() for each in found if not each.parent.name.startswith("trash")]
 
 
-def test_the_next_attempt_of_a_worker_gets_its_files_before_the_former_ones_are_removed(
+def test_files_of_the_next_attempt_arrive_before_earlier_files_are_removed(
     files: NodeFiles, tmp_path: Path
 ) -> None:
     files.receive("job/worker_1/1", 0, b"first")

@@ -37,7 +37,7 @@ def test_default_retries_stop_at_the_same_failure_twice() -> None:
     assert "same failure twice" in story.worker(story.key(root)).reason
 
 
-def test_default_retries_go_on_while_failures_differ() -> None:
+def test_default_retries_continue_while_failures_differ() -> None:
     story = Story()
     root = story.root(max_retries=2)
     for output in "abc":
@@ -191,7 +191,7 @@ def test_a_promise_is_judged_after_a_restart_too() -> None:
     assert story.status(parent) is not WorkerStatus.RECURSIVE_SUCCESS
 
 
-def test_a_failed_child_job_goes_before_a_promise() -> None:
+def test_a_failed_child_job_outweighs_a_promise() -> None:
     story, _, parent, child, worker = a_family()
     story.ends(parent, evidence=promised())
     story.fails(worker)
