@@ -103,7 +103,7 @@ def test_without_descriptors_it_answers_503_and_recovers(server: FaultSite, tmp_
         status = server.directory(job) / "status.json"
         until(lambda: status.exists() and '"completed"' in status.read_text(), "its end is written")
 
-    answered = until(lambda: server.call("GET", f"/jobs/{job}/status"), "it is there again")
+    answered = until(lambda: server.call("GET", f"/jobs/{job}/status"), "the server answers again")
     assert [row["output"] for row in answered.json()["results"]["tasks"]] == ["done"] * 3
     assert server.run("after", [shell("echo fine")] * 4)["status"] == "completed"
     # One more shim and one more reader of the database stay connected for later work.
@@ -132,7 +132,7 @@ def test_no_worker_fails_because_descriptors_are_short(server: FaultSite, tmp_pa
         assert session.get(jobs).ok
         bound(server, resource.RLIMIT_NOFILE, descriptors(server) + LEFT)
         changed = time.monotonic()
-        until(lambda: time.monotonic() > changed + FRESH_SECONDS, "the server looks anew")
+        until(lambda: time.monotonic() > changed + FRESH_SECONDS, "the server checks again")
         body = {"request": "too many", "tasks": [shell(wait, retries=0)] * 30}
         job = session.post(f"{server.url}/api/v1/orchestrate", json=body).json()["job_id"]
 

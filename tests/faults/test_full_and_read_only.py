@@ -113,7 +113,10 @@ def test_a_start_on_a_full_disk_with_its_database_elsewhere_serves(
     site.begin()
 
     if not reserve:
-        until(lambda: "server.json is not written yet" in site.output(), "it goes on without")
+        until(
+            lambda: "server.json is not written yet" in site.output(),
+            "the server continues without its record",
+        )
         filler.unlink()
     assert site.process is not None
     first = site.process

@@ -61,7 +61,7 @@ def test_running_workers_of_an_ended_server_continue_and_are_adopted(
     assert server.terminate() == 0
     assert set(marked(job)) & set(before), "its shell; what that starts comes and goes"
     release.touch()
-    until(lambda: "end" in effects.read_text(), "it goes on to its end")
+    until(lambda: "end" in effects.read_text(), "the worker ends")
     # Nothing starts without a server.
     assert effects.read_text() == "start\nend\n"
     server.start()

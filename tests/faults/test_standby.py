@@ -49,7 +49,10 @@ def test_a_standby_adopts_the_workers_of_a_killed_server(
 
         server.kill()
         server.process = standby
-        until(lambda: f'"pid": {standby.pid}' in server.record.read_text(), "it has taken over")
+        until(
+            lambda: f'"pid": {standby.pid}' in server.record.read_text(),
+            "the standby is the server",
+        )
         gate.touch()
         ended = server.wait(job)
 

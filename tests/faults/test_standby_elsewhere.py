@@ -260,9 +260,9 @@ def test_a_standby_elsewhere_is_refused_without_a_lease(tmp_path: Path) -> None:
 class Fault(StrEnum):
     #: All processes of the machine are killed.
     OFF = "off"
-    #: The server stands still.
+    #: The server is stopped.
     HANG = "hang"
-    #: All processes of the machine stand still, and never continue.
+    #: All processes of the machine are stopped, and never continue.
     FREEZE = "freeze"
     #: The connections to the database are closed, and no other is accepted.
     CUT = "cut"

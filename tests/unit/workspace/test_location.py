@@ -22,7 +22,7 @@ def test_a_project_that_was_moved_is_known_by_its_former_paths(tmp_path: Path) -
     assert not third.is_new() and third.former == (str(host),)
 
 
-def test_another_project_is_no_former_one_while_it_is_there(tmp_path: Path) -> None:
+def test_a_workspace_for_another_existing_project_is_new(tmp_path: Path) -> None:
     for name in ("workspace", "one", "two"):
         (tmp_path / name).mkdir()
     one = WorkspaceLocation(tmp_path / "workspace", tmp_path / "one")
@@ -34,7 +34,7 @@ def test_another_project_is_no_former_one_while_it_is_there(tmp_path: Path) -> N
     assert two.is_new() and not two.former
 
 
-def test_what_is_moved_or_replaced_is_noticed(tmp_path: Path) -> None:
+def test_a_moved_or_replaced_project_is_noticed(tmp_path: Path) -> None:
     project = tmp_path / "a project"
     project.mkdir()
     location = WorkspaceLocation(tmp_path, project)

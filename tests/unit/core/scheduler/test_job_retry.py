@@ -8,7 +8,7 @@ from tests.unit.core.factories import CANCELLED, a_task
 from tests.unit.core.story import Story, a_family
 
 
-def test_a_retry_runs_again_what_did_not_succeed_and_nothing_else() -> None:
+def test_a_retry_runs_only_unsuccessful_tasks_again() -> None:
     story = Story()
     root = story.root(a_task("a"), a_task("b"), a_task("c", "b"))
     story.ends(story.key(root, 1))
