@@ -29,24 +29,24 @@ def allowed_environment(server: Mapping[str, str]) -> dict[str, str]:
     The result also has ``NO_PROXY`` with this machine. Otherwise, a worker would call the API
     through a proxy, and the proxy would see the worker's key.
     """
-    passed = {
+    allowed = {
         name: value
         for name, value in server.items()
         if name in ALLOWED or name.startswith(ALLOWED_PREFIXES)
     }
-    return {**passed, **no_proxy_variables(passed)}
+    return {**allowed, **no_proxy_variables(allowed)}
 
 
 def no_proxy_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return ``NO_PROXY`` and ``no_proxy`` of ``environment``, with this machine added to both."""
-    found = {}
+    variables = {}
     for name, other in (NO_PROXY, NO_PROXY[::-1]):
-        found[name] = _with_this_machine(environment.get(name) or environment.get(other, ""))
-    return found
+        variables[name] = _with_this_machine(environment.get(name) or environment.get(other, ""))
+    return variables
 
 
 @lru_cache(maxsize=16)
-def _with_this_machine(given: str) -> str:
-    direct = [each.strip() for each in given.split(",") if each.strip()]
-    missing = [each for each in _THIS_MACHINE if each not in direct and "*" not in direct]
-    return ",".join([*direct, *missing])
+def _with_this_machine(no_proxy: str) -> str:
+    hosts = [each.strip() for each in no_proxy.split(",") if each.strip()]
+    missing = [each for each in _THIS_MACHINE if each not in hosts and "*" not in hosts]
+    return ",".join([*hosts, *missing])

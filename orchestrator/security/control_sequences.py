@@ -54,17 +54,17 @@ class Cleaner:
         stream = self._held + chunk
         # First hold back a sequence that the chunk's end cuts. If the sequence is a color, nothing
         # is removed from the rest of the chunk, either.
-        begun = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))
-        end = begun.start() if begun else len(stream)
-        whole, self._held = stream[:end], stream[end:]
-        if _is_clean(whole):
-            return whole, chunk if self._has_removed else b""
-        stays, begins_at, open_string = _removed(whole)
+        cut_sequence = _BEGUN.search(stream, max(0, len(stream) - _LONGEST_HELD))
+        end = cut_sequence.start() if cut_sequence else len(stream)
+        complete, self._held = stream[:end], stream[end:]
+        if _is_clean(complete):
+            return complete, chunk if self._has_removed else b""
+        clean, first_removed, open_string = _remove_sequences(complete)
         self._held = open_string + self._held
         if self._has_removed:
-            return stays, chunk
-        self._has_removed = begins_at >= 0
-        return stays, stream[begins_at:] if self._has_removed else b""
+            return clean, chunk
+        self._has_removed = first_removed >= 0
+        return clean, stream[first_removed:] if self._has_removed else b""
 
     def finish(self) -> bytes:
         """End the stream. Return the held-back bytes of an incomplete sequence, or b"".
@@ -88,20 +88,20 @@ def _is_clean(stream: bytes) -> bool:
     return not (_OTHER_ESCAPE.search(stream) or _C1.search(stream))
 
 
-def _removed(stream: bytes) -> tuple[bytes, int, bytes]:
+def _remove_sequences(stream: bytes) -> tuple[bytes, int, bytes]:
     """Remove the control sequences from a stream. Return three values.
 
     1. The clean text.
     2. The position of the first removed byte; -1 if no byte was removed.
     3. The first bytes of an unfinished control string (such as a title); b"" if there is none.
     """
-    parts, position, begins_at = [], 0, -1
-    found = None
-    for found in _REMOVED.finditer(stream):
-        parts.append(stream[position : found.start()])
-        position = found.end()
-        if begins_at < 0:
-            begins_at = found.start()
+    parts, position, first_removed = [], 0, -1
+    match = None
+    for match in _REMOVED.finditer(stream):
+        parts.append(stream[position : match.start()])
+        position = match.end()
+        if first_removed < 0:
+            first_removed = match.start()
     parts.append(stream[position:])
-    beginning = found[0][:2] if found and position == len(stream) else b""
-    return b"".join(parts), begins_at, beginning if beginning in _STRING_BEGINNINGS else b""
+    beginning = match[0][:2] if match and position == len(stream) else b""
+    return b"".join(parts), first_removed, beginning if beginning in _STRING_BEGINNINGS else b""

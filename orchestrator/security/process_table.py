@@ -88,10 +88,10 @@ def command_line(pid: int) -> str:
 def lock_holder(path: str) -> int | None:
     """Return the PID of the visible process that holds the flock of a file; None if none does."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     for line in read("/proc/locks").decode("ascii", "replace").splitlines():
         fields = line.split()
         if fields[1:2] == ["FLOCK"] and fields[5:6] == [device]:
@@ -150,8 +150,10 @@ def children(pid: int) -> list[int]:
     A child that starts or exits during the call may be missing.
     """
     if not _has_children_files():
-        found = (look_up(each) for each in all_pids())
-        return [process.pid for process in found if process is not None and process.parent == pid]
+        processes = (look_up(each) for each in all_pids())
+        return [
+            process.pid for process in processes if process is not None and process.parent == pid
+        ]
     files = (f"/proc/{pid}/task/{thread}/children" for thread in _thread_ids(pid))
     return [int(child) for file in files for child in read(file).split()]
 
@@ -174,8 +176,8 @@ def marked(attempt_id: str) -> list[Process]:
 
     Omits processes whose environment this user may not read.
     """
-    found = map(look_up, pids_with_marker(all_pids(), attempt_id))
-    return [process for process in found if process is not None and process.alive]
+    processes = map(look_up, pids_with_marker(all_pids(), attempt_id))
+    return [process for process in processes if process is not None and process.alive]
 
 
 def marked_by_any() -> Iterator[tuple[Process, str]]:
@@ -196,14 +198,16 @@ def pids_with_marker(pids: list[int], attempt_id: str) -> list[int]:
 
     Waits for processes in the middle of an exec, because their environment is empty for a moment.
     """
-    wanted = f"{MARKER}={attempt_id}".encode()
-    give_up_at = time.monotonic() + _EXEC_SECONDS
-    found: list[int] = []
-    while pids and time.monotonic() < give_up_at:
-        contents = {pid: environment(pid) for pid in pids}
-        found += [pid for pid, text in contents.items() if text and wanted in text.split(b"\0")]
-        pids = _in_exec([pid for pid, text in contents.items() if text == b""])
-    return found
+    marker = f"{MARKER}={attempt_id}".encode()
+    deadline = time.monotonic() + _EXEC_SECONDS
+    marked_pids: list[int] = []
+    while pids and time.monotonic() < deadline:
+        environments = {pid: environment(pid) for pid in pids}
+        marked_pids += [
+            pid for pid, text in environments.items() if text and marker in text.split(b"\0")
+        ]
+        pids = _in_exec([pid for pid, text in environments.items() if text == b""])
+    return marked_pids
 
 
 def environment(pid: int) -> bytes | None:
@@ -224,13 +228,13 @@ def _in_exec(pids: list[int]) -> list[int]:
     ``pids``: processes with an empty environment.
     """
     before = {pid: _environment_addresses(pid) for pid in pids}
-    unsure = [pid for pid, (begin, end) in before.items() if end >= 0]
-    if not unsure:
+    uncertain_pids = [pid for pid, (begin, end) in before.items() if end >= 0]
+    if not uncertain_pids:
         return []
     # During an exec, the start and end addresses of the environment are first 0, then equal, until
     # the environment is written. If they are equal after a pause, the environment is really empty.
     time.sleep(0.0005)
-    after = {pid: _environment_addresses(pid) for pid in unsure}
+    after = {pid: _environment_addresses(pid) for pid in uncertain_pids}
     return [pid for pid, (begin, end) in after.items() if begin != end or end == 0]
 
 

@@ -22,12 +22,12 @@ def home_here(environ: Mapping[str, str]) -> Path:
     """Return the home for a command that starts in the current directory. Creates no files."""
     if not IS_INSTALLED:
         return FOLDER
-    if named := environ.get(VARIABLE):
-        return Path(os.path.abspath(os.path.expanduser(named)))
+    if home := environ.get(VARIABLE):
+        return Path(os.path.abspath(os.path.expanduser(home)))
     here = current_directory()
-    for above in (here, *here.parents):
-        if is_local(above) and (above / "config.yaml").is_file():
-            return above
+    for directory in (here, *here.parents):
+        if is_local(directory) and (directory / "config.yaml").is_file():
+            return directory
     return local_home(project_at(here))
 
 
@@ -41,8 +41,8 @@ def is_local(home: Path) -> bool:
 
 def is_home(folder: Path, environ: Mapping[str, str]) -> bool:
     """True if ``folder`` is the home of an installed package. False for the portable folder."""
-    named = environ.get(VARIABLE)
-    return folder != FOLDER and (is_local(folder) or bool(named and Path(named) == folder))
+    home = environ.get(VARIABLE)
+    return folder != FOLDER and (is_local(folder) or bool(home and Path(home) == folder))
 
 
 def project_at(directory: Path) -> Path:
@@ -51,9 +51,9 @@ def project_at(directory: Path) -> Path:
     Outside of a repository, return ``directory`` or its nearest parent directory with a home. If
     none of them has a home, return ``directory``.
     """
-    above = (directory, *directory.parents)
-    top = next((each for each in above if is_repository(each)), None)
-    with_home = (each for each in above if (local_home(each) / "config.yaml").is_file())
+    directories = (directory, *directory.parents)
+    top = next((each for each in directories if is_repository(each)), None)
+    with_home = (each for each in directories if (local_home(each) / "config.yaml").is_file())
     return top or next(with_home, directory)
 
 
@@ -76,12 +76,12 @@ def check_private(home: Path) -> None:
     part of a clone, because git creates no directories with this mode.
     """
     try:
-        found = home.lstat()
+        status = home.lstat()
     except OSError:
         return
-    if not stat.S_ISDIR(found.st_mode):
+    if not stat.S_ISDIR(status.st_mode):
         raise ConfigError(f"{home} is not a directory; remove it, or name another: --home DIR")
-    if found.st_uid != os.geteuid() or found.st_mode & 0o077:
+    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise ConfigError(
             f"{home} is open to other users, or was not created by this command; its settings can "
             f"start programs; if you trust the settings: chmod 700 {home}"

@@ -37,7 +37,7 @@ class SafeWriter:
         """
         parts = _checked_parts(path)
         try:
-            with self._opened(parts[:-1], make=False) as folder:
+            with self._open_directory(parts[:-1], make=False) as folder:
                 _check_replaceable(folder, parts[-1], path)
                 with os.fdopen(os.open(parts[-1], _FILE, dir_fd=folder), "rb") as file:
                     return file.read()
@@ -47,13 +47,13 @@ class SafeWriter:
     def put(self, path: str, content: bytes, *, executable: bool) -> None:
         """Write a new file, or replace a plain file. Raise NotPlain or another OSError."""
         parts = _checked_parts(path)
-        with self._opened(parts[:-1], make=True) as folder:
+        with self._open_directory(parts[:-1], make=True) as folder:
             # Check again right before the replacement: only a plain file is replaced.
             _check_replaceable(folder, parts[-1], path)
             _write(folder, parts[-1], content, 0o777 if executable else 0o666)
 
     @contextmanager
-    def _opened(self, parts: Sequence[str], *, make: bool) -> Iterator[int]:
+    def _open_directory(self, parts: Sequence[str], *, make: bool) -> Iterator[int]:
         folder = os.open(self._target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             for part in parts:
@@ -88,10 +88,10 @@ def _open_inner(folder: int, name: str, make: bool) -> int:
 
 def _check_replaceable(folder: int, name: str, path: str) -> None:
     try:
-        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise NotPlain(f"{path} exists and is not a regular file")
 
 

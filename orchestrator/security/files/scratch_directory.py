@@ -36,8 +36,8 @@ def make(directory: str) -> None:
     try:
         os.mkdir(directory, 0o700)
     except FileExistsError:
-        found = os.lstat(directory)
-        if os.path.islink(directory) or found.st_uid != os.getuid():
+        status = os.lstat(directory)
+        if os.path.islink(directory) or status.st_uid != os.getuid():
             raise
         os.chmod(directory, 0o700)
 
@@ -70,8 +70,8 @@ def _prefix(workspace: os.PathLike[str] | str) -> str:
 
 
 def _root() -> str:
-    found = tempfile.gettempdir()
-    return found if len(found) <= LONGEST_ROOT else "/tmp"
+    directory = tempfile.gettempdir()
+    return directory if len(directory) <= LONGEST_ROOT else "/tmp"
 
 
 def _digest(text: str, length: int) -> str:

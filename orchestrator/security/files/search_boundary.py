@@ -72,16 +72,18 @@ def write(workspace: Path) -> None:
 
 def variables(workspace: Path) -> dict[str, str]:
     """Return the variables that end the searches of tools, for all workers and gates."""
-    names = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
-    found = {
+    paths = dict.fromkeys((str(workspace), os.path.realpath(workspace)))
+    environment = {
         # Ends the search of git if a worker has removed the file .git of its worktree.
-        "GIT_CEILING_DIRECTORIES": os.pathsep.join(names),
+        "GIT_CEILING_DIRECTORIES": os.pathsep.join(paths),
         # Without this setting, Go runs git for the repository above, and fails if git finds none.
         "GOFLAGS": "-buildvcs=false",
     }
-    if any(os.path.exists(above / "go.work") for above in Path(workspace).resolve().parents):
-        found["GOWORK"] = "off"
-    return found
+    if any(
+        os.path.exists(directory / "go.work") for directory in Path(workspace).resolve().parents
+    ):
+        environment["GOWORK"] = "off"
+    return environment
 
 
 #: Settings of workers' git. Git does not sign, because a passphrase prompt would wait forever. Git
@@ -99,13 +101,13 @@ def git_settings(environment: Mapping[str, str], more: Iterable[tuple[str, str]]
     The git settings in the variables ``environment`` come first, then the settings of this module,
     then ``more``: names and values of further settings. A name may occur several times.
     """
-    given = environment.get("GIT_CONFIG_COUNT", "")
-    first = int(given) if given.isdigit() else 0
+    count = environment.get("GIT_CONFIG_COUNT", "")
+    first = int(count) if count.isdigit() else 0
     settings = [*_GIT_SETTINGS.items(), *more]
-    found = {"GIT_CONFIG_COUNT": str(first + len(settings))}
+    git_variables = {"GIT_CONFIG_COUNT": str(first + len(settings))}
     for number, (name, value) in enumerate(settings, first):
-        found |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
-    return found
+        git_variables |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
+    return git_variables
 
 
 def variables_of(worktree: str, cwd: str) -> dict[str, str]:
@@ -114,31 +116,31 @@ def variables_of(worktree: str, cwd: str) -> dict[str, str]:
     A tool with settings in a directory from ``cwd`` up to the worktree's top needs no limit,
     because it uses these settings and searches no further.
     """
-    places = list(_directories_up(cwd, worktree))
-    has_own = any(os.path.exists(f"{place}/go.work") for place in places)
-    found = {"GOWORK": "" if has_own else "off"}
-    if not any(map(_configures_pytest, places)):
+    directories = list(_directories_up(cwd, worktree))
+    has_own = any(os.path.exists(f"{directory}/go.work") for directory in directories)
+    environment = {"GOWORK": "" if has_own else "off"}
+    if not any(map(_configures_pytest, directories)):
         # Otherwise pytest's root would be the workspace's top, where its search ends, and the ids
         # of tests would be relative to that directory.
-        found["PYTEST_ADDOPTS"] = "--rootdir=."
-    return found
+        environment["PYTEST_ADDOPTS"] = "--rootdir=."
+    return environment
 
 
 def _directories_up(cwd: str, top: str) -> Iterator[str]:
-    place = cwd
-    while place != top and place.startswith(f"{top}/"):
-        yield place
-        place = os.path.dirname(place)
+    directory = cwd
+    while directory != top and directory.startswith(f"{top}/"):
+        yield directory
+        directory = os.path.dirname(directory)
     yield top
 
 
-def _configures_pytest(place: str) -> bool:
-    if any(os.path.isfile(f"{place}/{name}") for name in _PYTEST_FILES):
+def _configures_pytest(directory: str) -> bool:
+    if any(os.path.isfile(f"{directory}/{name}") for name in _PYTEST_FILES):
         return True
     for name, section in _PYTEST_SECTIONS.items():
-        if section in (read_regular(Path(place, name), _MOST_BYTES) or b""):
+        if section in (read_regular(Path(directory, name), _MOST_BYTES) or b""):
             return True
-    text = read_regular(Path(place, "pyproject.toml"), _MOST_BYTES) or b""
+    text = read_regular(Path(directory, "pyproject.toml"), _MOST_BYTES) or b""
     try:
         return b"pytest" in text and "pytest" in tomllib.loads(text.decode()).get("tool", {})
     except (ValueError, RecursionError, AttributeError, TypeError):

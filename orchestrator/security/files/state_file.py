@@ -15,16 +15,16 @@ def read_object(
     The result is also None if ``open_plain`` cannot open the file, or if the file is larger than
     ``most_bytes``.
     """
-    found = _value(path, most_bytes, within)
-    return found if isinstance(found, dict) else None
+    value = _value(path, most_bytes, within)
+    return value if isinstance(value, dict) else None
 
 
 def read_list(
     path: Path | str, most_bytes: int, within: Path | str | None = None
 ) -> list[Any] | None:
     """Return the JSON list in a file; None in the same cases as ``read_object``."""
-    found = _value(path, most_bytes, within)
-    return found if isinstance(found, list) else None
+    value = _value(path, most_bytes, within)
+    return value if isinstance(value, list) else None
 
 
 def _value(path: Path | str, most_bytes: int, within: Path | str | None) -> object:

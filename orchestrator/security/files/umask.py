@@ -14,9 +14,9 @@ _former: list[int] = []
 
 def make_private() -> None:
     """Set this process's umask, so that only its user can read its new files. Idempotent."""
-    before = os.umask(PRIVATE)
+    former = os.umask(PRIVATE)
     if not _former:
-        _former.append(before)
+        _former.append(former)
 
 
 def users_umask() -> int | None:

@@ -27,20 +27,20 @@ def open_plain(path: Path | str, within: Path | str | None = None) -> BinaryIO:
     directory during the call, the call still opens no file outside ``within``. Raise
     FileNotFoundError, NotPlain, or another OSError.
     """
-    return os.fdopen(_opened(path, within), "rb", buffering=0)
+    return os.fdopen(_open_descriptor(path, within), "rb", buffering=0)
 
 
-def _opened(path: Path | str, within: Path | str | None) -> int:
-    whole = os.fspath(path)
+def _open_descriptor(path: Path | str, within: Path | str | None) -> int:
+    full_path = os.fspath(path)
     if within is None:
-        if whole.rpartition("/")[2] in _NOT_NAMES:
-            raise NotPlain(f"{whole} is not a file")
-        return _require_plain(os.open(whole, _FILE), whole)
+        if full_path.rpartition("/")[2] in _NOT_NAMES:
+            raise NotPlain(f"{full_path} is not a file")
+        return _require_plain(os.open(full_path, _FILE), full_path)
     root = os.fspath(within)
-    beginning = root.rstrip("/") + "/"
-    parts = whole.removeprefix(beginning).split("/")
-    if not whole.startswith(beginning) or not _NOT_NAMES.isdisjoint(parts):
-        raise NotPlain(f"{whole} is not a file below {root}")
+    prefix = root.rstrip("/") + "/"
+    parts = full_path.removeprefix(prefix).split("/")
+    if not full_path.startswith(prefix) or not _NOT_NAMES.isdisjoint(parts):
+        raise NotPlain(f"{full_path} is not a file below {root}")
     folder = os.open(root, _DIRECTORY)
     try:
         for part in parts[:-1]:
@@ -50,12 +50,12 @@ def _opened(path: Path | str, within: Path | str | None) -> int:
         handle = os.open(parts[-1], _FILE, dir_fd=folder)
     finally:
         os.close(folder)
-    return _require_plain(handle, whole)
+    return _require_plain(handle, full_path)
 
 
 def _require_plain(handle: int, path: str) -> int:
-    found = os.fstat(handle)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(handle)
         raise NotPlain(f"{path} is not a regular file")
     return handle
@@ -65,7 +65,7 @@ def read_regular(path: Path | str, limit: int, within: Path | str | None = None)
     """Return at most ``limit`` bytes of a file; None if ``open_plain`` cannot open the file."""
     # A file object would be slower, and git's small files are read about 100 times per job.
     try:
-        handle = _opened(path, within)
+        handle = _open_descriptor(path, within)
     except OSError:
         return None
     try:
@@ -96,32 +96,32 @@ def tail_offset(opened: BinaryIO, lines: int) -> int:
     if lines == 0 or end == 0:
         return end
     # The newline at the very end closes the last line and begins no new line.
-    position, wanted = end - 1, lines
+    position, remaining = end - 1, lines
     while position > 0:
         start = max(0, position - _PIECE_BYTES)
         block = os.pread(opened.fileno(), position - start, start)
-        found = block.count(b"\n")
-        if found >= wanted:
-            return start + _nth_from_end(block, wanted) + 1
-        wanted -= found
+        newlines = block.count(b"\n")
+        if newlines >= remaining:
+            return start + _nth_from_end(block, remaining) + 1
+        remaining -= newlines
         position = start
     return 0
 
 
 def _nth_from_end(block: bytes, count: int) -> int:
-    place = len(block)
+    position = len(block)
     for _ in range(count):
-        place = block.rindex(b"\n", 0, place)
-    return place
+        position = block.rindex(b"\n", 0, position)
+    return position
 
 
 def _read(handle: int, limit: int) -> bytes:
     # Read in a loop, because one read may return less than requested. Do not request ``limit``
     # bytes, because Python allocates the requested size in advance.
-    pieces, left = list[bytes](), limit
-    while left and (piece := os.read(handle, min(left, _PIECE_BYTES))):
+    pieces, remaining = list[bytes](), limit
+    while remaining and (piece := os.read(handle, min(remaining, _PIECE_BYTES))):
         pieces.append(piece)
-        left -= len(piece)
+        remaining -= len(piece)
     return b"".join(pieces)
 
 

@@ -69,13 +69,13 @@ class HttpAnswer:
 
     def __init__(self, stream: BufferedReader) -> None:
         self._stream = stream
-        first, *lines = _head(stream)
-        words = first.split(" ", 2)
+        status_line, *header_lines = _head(stream)
+        words = status_line.split(" ", 2)
         if not words[0].startswith("HTTP/") or not "".join(words[1:2]).isdecimal():
             raise OSError("the answer is not HTTP")
         self.status = int(words[1])
         self.reason = words[2] if len(words) > 2 else ""
-        pairs = (line.partition(":") for line in lines)
+        pairs = (line.partition(":") for line in header_lines)
         #: Headers, with names in lower case.
         self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
 

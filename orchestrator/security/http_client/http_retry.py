@@ -50,13 +50,13 @@ class Retry:
         delay in seconds for which the server asked.
         """
         delay = self._delay if asked is None else max(asked, FIRST_DELAY_SECONDS)
-        left = self._deadline - time.monotonic()
-        if delay > left:
+        remaining = self._deadline - time.monotonic()
+        if delay > remaining:
             return False
         if delay > self._silent and not self._is_notified:
             self._is_notified = True
             if self._waiting is not None:
-                self._waiting(left)
+                self._waiting(remaining)
         time.sleep(delay)
         self._delay = min(self._delay * 2, LONGEST_DELAY_SECONDS)
         return True
@@ -77,19 +77,19 @@ def call_with_retries(
     """
     retry: Retry | None = None
     while True:
-        asked = None
+        delay = None
         try:
             reply = once()
         except OSError as error:
-            trouble = error
+            last_error = error
         else:
             if reply.status not in BUSY:
                 return reply
-            trouble, asked = OSError(reply.detail), reply.retry_after or None
+            last_error, delay = OSError(reply.detail), reply.retry_after or None
         window = min(patience, ends_at - time.monotonic())
         retry = retry or Retry(window, waiting, SILENT_DELAY_SECONDS)
-        if not retry.pause(asked):
-            raise trouble
+        if not retry.pause(delay):
+            raise last_error
 
 
 def seconds_until(retry_after: str | None, now: float) -> float | None:

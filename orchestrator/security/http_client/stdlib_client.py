@@ -28,10 +28,10 @@ class ServerReply:
     @property
     def document(self) -> dict[str, Any]:
         try:
-            found = json.loads(self.body)
+            value = json.loads(self.body)
         except ValueError:
             return {}
-        return found if isinstance(found, dict) else {}
+        return value if isinstance(value, dict) else {}
 
     @property
     def detail(self) -> str:
@@ -75,8 +75,10 @@ class StdlibClient:
         if self._key and answer.status >= 400:
             # A proxy may show the request in its error page.
             content = content.replace(self._key.encode("latin-1"), MASK)
-        after = answer.headers.get("retry-after", "")
-        return ServerReply(answer.status, float(after) if after.isdigit() else None, content)
+        retry_after = answer.headers.get("retry-after", "")
+        return ServerReply(
+            answer.status, float(retry_after) if retry_after.isdigit() else None, content
+        )
 
     def _connection(self, timeout: float) -> socket.socket:
         connection = connect(self._address, timeout)
@@ -94,11 +96,11 @@ class StdlibClient:
 
 def split(url: str) -> tuple[str, tuple[str, int], str]:
     """Return a URL's scheme, its host and port, and its path. Raise ValueError if it is invalid."""
-    scheme, _, rest = url.partition("://")
-    place, _, prefix = rest.rstrip("/").partition("/")
-    host, colon, port = place.rpartition(":")
-    if not colon or place.endswith("]"):
-        host, port = place, str(PORTS.get(scheme))
+    scheme, _, address = url.partition("://")
+    authority, _, prefix = address.rstrip("/").partition("/")
+    host, colon, port = authority.rpartition(":")
+    if not colon or authority.endswith("]"):
+        host, port = authority, str(PORTS.get(scheme))
     if scheme not in PORTS or not host or not port.isdigit():
         raise ValueError(
             f"not the URL of a server: {url!r}; write http://HOST:PORT or https://HOST"

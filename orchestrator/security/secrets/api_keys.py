@@ -54,8 +54,8 @@ class ApiKeys:
 
         The call takes the same time for a valid and an invalid key.
         """
-        given, found = hash_key(key), None
-        for known, holder in self.holders.items():
-            if hmac.compare_digest(given, known):
-                found = holder
-        return found
+        key_hash, key_holder = hash_key(key), None
+        for known_hash, holder in self.holders.items():
+            if hmac.compare_digest(key_hash, known_hash):
+                key_holder = holder
+        return key_holder

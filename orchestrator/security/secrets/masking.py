@@ -107,12 +107,12 @@ class Masker:
 
     def _advance(self, stream: bytes, end: int) -> bytes:
         spans = self._spans(stream)
-        written = self._rendered(stream, end, spans)
-        masked = max((stop for start, stop in spans if start < end), default=0)
+        output = self._rendered(stream, end, spans)
+        masked_end = max((stop for start, stop in spans if start < end), default=0)
         self._held = stream[end:]
-        self._masked = max(0, masked - end)
+        self._masked = max(0, masked_end - end)
         self._given = max(0, self._given - end, self._masked)
-        return written
+        return output
 
     def _rendered(self, stream: bytes, end: int, spans: list[_Span]) -> bytes:
         parts = []
@@ -128,29 +128,29 @@ class Masker:
         return b"".join(parts)
 
     def _spans(self, stream: bytes) -> list[_Span]:
-        found = [(0, self._masked)] if self._masked else []
+        spans = [(0, self._masked)] if self._masked else []
         for form in self._forms.plain:
-            found.extend((at, at + len(form)) for at in _positions(form, stream))
+            spans.extend((at, at + len(form)) for at in _positions(form, stream))
         unbroken = _Unbroken(stream)
         for form in self._forms.base64:
-            found.extend(unbroken.span(at, len(form)) for at in _positions(form, unbroken.text))
-        return _united(sorted(found))
+            spans.extend(unbroken.span(at, len(form)) for at in _positions(form, unbroken.text))
+        return _united(sorted(spans))
 
     def _possible_beginning(self, stream: bytes) -> int:
-        longest = max((_shared(stream, form) for form in self._forms.plain), default=0)
+        longest = max((_overlap(stream, form) for form in self._forms.plain), default=0)
         # Twice the length, which leaves space for line breaks.
         tail = stream[-2 * max(map(len, self._forms.base64), default=1) :]
         unbroken = _Unbroken(tail)
-        shared = max((_shared(unbroken.text, form) for form in self._forms.base64), default=0)
-        if not shared:
+        overlap = max((_overlap(unbroken.text, form) for form in self._forms.base64), default=0)
+        if not overlap:
             return longest
-        begins, _ = unbroken.span(len(unbroken.text) - shared, shared)
-        return max(longest, len(tail) - begins)
+        start, _ = unbroken.span(len(unbroken.text) - overlap, overlap)
+        return max(longest, len(tail) - start)
 
     def _reveals_little(self, held: bytes) -> bool:
         unbroken = _Unbroken(held).text
-        return all(_shared(held, form) * 4 <= len(form) for form in self._forms.plain) and all(
-            _shared(unbroken, form) * 4 <= len(form) for form in self._forms.base64
+        return all(_overlap(held, form) * 4 <= len(form) for form in self._forms.plain) and all(
+            _overlap(unbroken, form) * 4 <= len(form) for form in self._forms.base64
         )
 
 
@@ -170,9 +170,9 @@ class _Unbroken:
         The span neither begins nor ends with a line break.
         """
         positions, removed = self._breaks
-        before = bisect_right(positions, at)
-        until = bisect_left(positions, at + length)
-        return at + removed[before], at + length + removed[until]
+        breaks_before = bisect_right(positions, at)
+        breaks_until = bisect_left(positions, at + length)
+        return at + removed[breaks_before], at + length + removed[breaks_until]
 
     @cached_property
     def _breaks(self) -> tuple[list[int], list[int]]:
@@ -181,9 +181,9 @@ class _Unbroken:
         Also return how many bytes were removed before each position.
         """
         positions, removed = [], [0]
-        for found in _BREAK.finditer(self._stream):
-            positions.append(found.start() - removed[-1])
-            removed.append(removed[-1] + len(found.group()))
+        for match in _BREAK.finditer(self._stream):
+            positions.append(match.start() - removed[-1])
+            removed.append(removed[-1] + len(match.group()))
         return positions, removed
 
 
@@ -204,7 +204,7 @@ def _united(spans: list[_Span]) -> list[_Span]:
     return united
 
 
-def _shared(stream: bytes, form: bytes) -> int:
+def _overlap(stream: bytes, form: bytes) -> int:
     """Return how many bytes at the end of ``stream`` are an incomplete ``form``.
 
     Example: 2 if ``stream`` ends with ``se``, and ``form`` is ``secret``.
@@ -217,11 +217,11 @@ def _shared(stream: bytes, form: bytes) -> int:
 
 
 def _all_forms(secrets: Iterable[str]) -> _Forms:
-    chosen = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
-    found = [_forms(secret) for secret in chosen]
+    maskable = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+    forms = [_forms(secret) for secret in maskable]
     return _Forms(
-        plain=_longest_first(form for each in found for form in each.plain),
-        base64=_longest_first(form for each in found for form in each.base64),
+        plain=_longest_first(form for each in forms for form in each.plain),
+        base64=_longest_first(form for each in forms for form in each.base64),
     )
 
 
@@ -285,8 +285,8 @@ def _names_of_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def secrets_in(environment: Mapping[str, str]) -> tuple[str, ...]:
     """Return the values of variables whose names suggest secrets, which logs must not contain."""
-    named = (environment[name] for name in _names_of_secrets(tuple(environment)))
-    return tuple(value for value in named if len(value) >= SHORTEST_SECRET)
+    values = (environment[name] for name in _names_of_secrets(tuple(environment)))
+    return tuple(value for value in values if len(value) >= SHORTEST_SECRET)
 
 
 def shown_address(url: str) -> str:

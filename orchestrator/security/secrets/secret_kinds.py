@@ -103,17 +103,17 @@ def found_in(
         return None
     for kind in kinds:
         if any(hint in line for hint in kind.hints):
-            found = kind.pattern.search(line)
-            if found:
-                return Secret(kind.name, found[0])
+            match = kind.pattern.search(line)
+            if match:
+                return Secret(kind.name, match[0])
     return _assigned_secret(line) if generic else None
 
 
 def redacted(line: str) -> str:
     """Replace each secret in a line by the name of its kind."""
     text = line.encode("utf-8", "surrogatepass")
-    while found := found_in(text):
-        text = text.replace(found.value, f"[{found.kind}]".encode())
+    while secret := found_in(text):
+        text = text.replace(secret.value, f"[{secret.kind}]".encode())
     return text.decode("utf-8", "surrogatepass")
 
 
@@ -121,17 +121,17 @@ def _assigned_secret(line: bytes) -> Secret | None:
     folded = line.lower()
     if not any(hint in folded for hint in _ASSIGNED_HINTS):
         return None
-    values = (found["value"] for found in _ASSIGNED.finditer(line))
-    drawn = next(filter(_looks_drawn, values), None)
-    return Secret(_GENERIC, drawn) if drawn else None
+    values = (match["value"] for match in _ASSIGNED.finditer(line))
+    random_value = next(filter(_looks_random, values), None)
+    return Secret(_GENERIC, random_value) if random_value else None
 
 
-def _looks_drawn(value: bytes) -> bool:
+def _looks_random(value: bytes) -> bool:
     classes = (rb"[a-z]", rb"[A-Z]", rb"[0-9]")
-    mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
+    is_mixed = sum(bool(re.search(each, value)) for each in classes) >= 2
     has_digits = sum(each in b"0123456789" for each in value) >= 3
-    drawn = mixed and has_digits and _entropy(value) >= LEAST_ENTROPY
-    return drawn and not _repeats(value)
+    is_random = is_mixed and has_digits and _entropy(value) >= LEAST_ENTROPY
+    return is_random and not _repeats(value)
 
 
 def _repeats(value: bytes) -> bool:

@@ -43,16 +43,16 @@ def is_verified(
 
 
 def _is_standard(secret: str, headers: Mapping[str, str], body: bytes, now: float) -> bool:
-    given = headers.get("webhook-signature", "").split()
-    named, at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not (at.isascii() and at.isdigit() and len(at) <= 15):
+    signatures = headers.get("webhook-signature", "").split()
+    event_id, timestamp = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
+    if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) <= 15):
         return False
-    signed = hmac.new(key_of(secret), f"{named}.{at}.".encode() + body, hashlib.sha256)
-    expected = f"v1,{base64.b64encode(signed.digest()).decode()}"
+    mac = hmac.new(key_of(secret), f"{event_id}.{timestamp}.".encode() + body, hashlib.sha256)
+    expected = f"v1,{base64.b64encode(mac.digest()).decode()}"
     # Compare every signature: during a change of its secret, a sender signs with the old and with
     # the new secret.
-    matches = sum(_equal(each, expected) for each in given)
-    return bool(named) and matches > 0 and abs(now - int(at)) <= TOLERANCE_SECONDS
+    matches = sum(_equal(each, expected) for each in signatures)
+    return bool(event_id) and matches > 0 and abs(now - int(timestamp)) <= TOLERANCE_SECONDS
 
 
 def key_of(secret: str) -> bytes:
@@ -66,5 +66,5 @@ def key_of(secret: str) -> bytes:
         return secret.encode()
 
 
-def _equal(given: str, expected: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), expected.encode())
+def _equal(received: str, expected: str) -> bool:
+    return hmac.compare_digest(received.encode("utf-8", "replace"), expected.encode())
