@@ -52,30 +52,30 @@ class Sandboxes(Namespaces):
     ) -> None:
         init = [sys.executable, "-S", "-E", "-B", "-c", _INIT, _ROOT, str(_DESCRIPTOR)]
         argv = [self._program, *arguments(self._sandbox, cwd, env), "--", *init]
-        given = ((source, 0), (output, 1), (output, 2), (init_end.fileno(), _DESCRIPTOR))
+        descriptors = ((source, 0), (output, 1), (output, 2), (init_end.fileno(), _DESCRIPTOR))
         # Duplicate the descriptors first. Otherwise one dup2 could overwrite a descriptor that a
         # later dup2 copies. The exec closes the duplicates.
-        lifted = [(os.dup(each), number) for each, number in given]
+        duplicates = [(os.dup(each), number) for each, number in descriptors]
         try:
             self._guard = os.posix_spawn(
                 self._program,
                 argv,
                 {"PATH": os.defpath},
-                file_actions=[(os.POSIX_SPAWN_DUP2, each, number) for each, number in lifted],
+                file_actions=[(os.POSIX_SPAWN_DUP2, each, number) for each, number in duplicates],
             )
         except OSError as error:
             raise SpawnFailed(f"cannot start {self._program}: {error.strerror}") from None
         finally:
-            for each, _ in lifted:
+            for each, _ in duplicates:
                 os.close(each)
 
-    def _hear(self) -> Message:
-        message = super()._hear()
+    def _receive(self) -> Message:
+        message = super()._receive()
         if not self._init:
-            found = process_table.children(self._guard)
-            if len(found) != 1:
+            children = process_table.children(self._guard)
+            if len(children) != 1:
                 raise SpawnFailed("bubblewrap started no process inside the sandbox")
-            self._init = found[0]
+            self._init = children[0]
         return message
 
 
@@ -93,22 +93,22 @@ def arguments(sandbox: Message, cwd: str, env: Mapping[str, str]) -> list[str]:
     # a hidden path, and later mounts cover earlier mounts.
     visible = [each for each in sandbox["visible"] if os.path.realpath(each) != _PRIVATE]
     words += _options_to_show([*needed, *visible], [_PRIVATE])
-    own = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]
+    writable = [cwd, *(env[name] for name in (_DIRECTORY, _CONTROL, _SESSIONS) if name in env)]
     # Show the directory for temporary files only if it was created for the attempt. Otherwise the
     # variable is the user's, and its directory stays hidden.
     if os.path.basename(env.get(_SCRATCH, "")).startswith(_PREFIX):
-        own.append(env[_SCRATCH])
-    own += sandbox["writable"]
+        writable.append(env[_SCRATCH])
+    writable += sandbox["writable"]
     # A task may work in the project. Mount the project first, because later mounts must cover the
     # hidden paths and this folder inside it.
-    first = [each for each in own if _is_above(each, [*sandbox["hide"], *home])]
-    words += _options_to_write(first)
+    mounted_first = [each for each in writable if _is_above(each, [*sandbox["hide"], *home])]
+    words += _options_to_write(mounted_first)
     for path in (os.path.realpath(each) for each in home):
-        if _is_below(path, first):
+        if _is_below(path, mounted_first):
             words += ("--ro-bind", path, path)
     words += _options_to_hide(sandbox["hide"])
     words += _options_to_show(needed, sandbox["hide"])
-    return words + list(_options_to_write([each for each in own if each not in first]))
+    return words + list(_options_to_write([each for each in writable if each not in mounted_first]))
 
 
 def _options_to_show(paths: list[str], covers: list[str]) -> Iterator[str]:

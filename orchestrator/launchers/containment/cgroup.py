@@ -97,10 +97,10 @@ def find_group(content: bytes, attempt_id: str) -> str:
     ``content``: the content of the file. Return "" if the file names no group, or the group of
     another attempt.
     """
-    found = re.search(rb'"cgroup": "([^"\\]+)"', content)
-    directory = found[1].decode("ascii", "replace") if found else ""
-    own = directory == _directory(os.path.dirname(directory), attempt_id)
-    return directory if own and directory.startswith("/sys/fs/cgroup/") else ""
+    match = re.search(rb'"cgroup": "([^"\\]+)"', content)
+    directory = match[1].decode("ascii", "replace") if match else ""
+    is_own = directory == _directory(os.path.dirname(directory), attempt_id)
+    return directory if is_own and directory.startswith("/sys/fs/cgroup/") else ""
 
 
 def kill(directory: str) -> None:
@@ -119,9 +119,9 @@ def remove(directory: str) -> None:
     """Remove an empty group, and the subgroups that its worker created. Idempotent."""
     if not directory:
         return
-    for place, _, _ in os.walk(directory, topdown=False):
+    for path, _, _ in os.walk(directory, topdown=False):
         with suppress(OSError):
-            os.rmdir(place)
+            os.rmdir(path)
 
 
 def read(path: str) -> str:
@@ -150,8 +150,8 @@ def limit_hit(directory: str, wanted: Message) -> str:
 
 
 def _count(path: str, name: str) -> int:
-    found = re.search(rf"^{name} (\d+)$", read(path), re.MULTILINE)
-    return int(found[1]) if found else 0
+    match = re.search(rf"^{name} (\d+)$", read(path), re.MULTILINE)
+    return int(match[1]) if match else 0
 
 
 def _directory(base: str, attempt_id: str) -> str:
@@ -181,10 +181,10 @@ def enable(base: str, wanted: Sequence[str]) -> tuple[str, ...]:
             if error.errno != errno.EBUSY:
                 continue
             with suppress(OSError):
-                place = f"{base}/{SERVER_GROUP}"
-                os.makedirs(place, exist_ok=True)
+                directory = f"{base}/{SERVER_GROUP}"
+                os.makedirs(directory, exist_ok=True)
                 for pid in (os.getpid(), *process_table.children(os.getpid())):
-                    _write(f"{place}/cgroup.procs", str(pid))
+                    _write(f"{directory}/cgroup.procs", str(pid))
                 _delegate(base, controller)
     enabled = read(f"{base}/cgroup.subtree_control").split()
     return tuple(name for name in wanted if name in enabled)
@@ -198,5 +198,5 @@ SERVER_GROUP = "orchestrator-server"
 
 
 def wanted_controllers(wanted: Any) -> list[str]:
-    needs = (("cpu", wanted.cpu), ("memory", wanted.memory), ("pids", wanted.processes))
-    return [name for name, value in needs if value is not None]
+    limits = (("cpu", wanted.cpu), ("memory", wanted.memory), ("pids", wanted.processes))
+    return [name for name, value in limits if value is not None]

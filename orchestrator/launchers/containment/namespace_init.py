@@ -33,8 +33,8 @@ def main() -> None:
 
 def keep_only(end: socket.socket, source: int, output: int) -> None:
     """Close all descriptors except the socket, the worker's input, and the worker's output."""
-    for standard, given in enumerate((source, output, output)):
-        os.dup2(given, standard)
+    for standard, descriptor in enumerate((source, output, output)):
+        os.dup2(descriptor, standard)
     os.closerange(3, end.fileno())
     os.closerange(end.fileno() + 1, 1 << 16)
 
@@ -47,7 +47,7 @@ def serve(end: socket.socket, own_mounts: bool) -> None:
     try:
         _serve(end, own_mounts)
     except Exception as error:
-        _say(end, {"error": f"cannot set up the PID namespace: {error}"})
+        _send(end, {"error": f"cannot set up the PID namespace: {error}"})
     finally:
         os._exit(0)
 
@@ -55,7 +55,7 @@ def serve(end: socket.socket, own_mounts: bool) -> None:
 def _serve(end: socket.socket, own_mounts: bool) -> None:
     # The shim sends this message only after the intermediate process has ended, so that the shim is
     # now the parent of this process.
-    launch = _hear(end)
+    launch = _receive_launch(end)
     if own_mounts:
         _die_with_parent(end)
         _mount_proc()
@@ -69,9 +69,9 @@ def _serve(end: socket.socket, own_mounts: bool) -> None:
             worker_limits.entry(launch["limits"]),
         )
     except SpawnFailed as error:
-        _say(end, {"error": str(error)})
+        _send(end, {"error": str(error)})
         return
-    _say(end, {"started": worker})
+    _send(end, {"started": worker})
     # This process must not keep the worker's pipe open.
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
@@ -87,10 +87,10 @@ def _reap(end: socket.socket, worker: int) -> None:
         except ChildProcessError:
             return
         if pid == worker:
-            _say(end, {"status": status})
+            _send(end, {"status": status})
 
 
-def _hear(end: socket.socket) -> Message:
+def _receive_launch(end: socket.socket) -> Message:
     with end.makefile("rb", buffering=0) as lines:
         line = b""
         while not line.endswith(b"\n"):
@@ -102,7 +102,7 @@ def _hear(end: socket.socket) -> Message:
     return launch
 
 
-def _say(end: socket.socket, message: Message) -> None:
+def _send(end: socket.socket, message: Message) -> None:
     try:
         end.sendall(json.dumps(message).encode("ascii") + b"\n")
     except OSError:

@@ -64,25 +64,25 @@ class Namespaces(Subreaper):
     def _start_init(
         self, init_end: socket.socket, source: int, output: int, cwd: str, env: Mapping[str, str]
     ) -> None:
-        middle = fork_quietly()
-        if middle == 0:
+        intermediate = fork_quietly()
+        if intermediate == 0:
             _become_init(init_end, source, output)
         # This process adopts the init when the intermediate process ends.
-        os.waitpid(middle, 0)
-        self._guard = self._init = int(self._hear()["init"])
+        os.waitpid(intermediate, 0)
+        self._guard = self._init = int(self._receive()["init"])
 
     def _start_inside(self, argv: Sequence[str], cwd: str, env: Mapping[str, str]) -> int:
         launch = {"argv": list(argv), "cwd": cwd, "env": dict(env), "limits": self._limits}
         assert self._wire is not None
         self._wire.sendall(json.dumps(launch).encode("ascii") + b"\n")
-        self._hear()
+        self._receive()
         # The worker is the only child of the init process. The init process does not reap the
         # worker before the answer below arrives. Therefore the worker's PID is valid here.
         worker = process_table.children(self._init)[0]
         self._wire.sendall(b"\n")
         return worker
 
-    def _hear(self) -> Message:
+    def _receive(self) -> Message:
         assert self._wire is not None
         line = bytearray()
         while not line.endswith(b"\n"):
@@ -99,8 +99,8 @@ class Namespaces(Subreaper):
         return message
 
     def _abandon(self) -> None:
-        give_up_at = time.monotonic() + _END_SECONDS
-        while not self.is_empty and time.monotonic() < give_up_at:
+        deadline = time.monotonic() + _END_SECONDS
+        while not self.is_empty and time.monotonic() < deadline:
             Subreaper.kill(self)
             for _ in Subreaper.reap(self):
                 pass
@@ -112,7 +112,7 @@ class Namespaces(Subreaper):
         for pid, status, usage in super().reap():
             if pid == self._guard:
                 yield from self._reported_end()
-                yield from self._silenced()
+                yield from self._killed_worker()
             yield pid, status, usage
 
     def _reported_end(self) -> Iterator[tuple[int, int, struct_rusage]]:
@@ -130,7 +130,7 @@ class Namespaces(Subreaper):
             worker, self._worker = self._worker, 0
             yield worker, json.loads(line)["status"], _NO_USAGE
 
-    def _silenced(self) -> Iterator[tuple[int, int, struct_rusage]]:
+    def _killed_worker(self) -> Iterator[tuple[int, int, struct_rusage]]:
         # The kernel kills a worker together with its init process, which then cannot report the
         # end.
         if self._worker:
@@ -141,8 +141,8 @@ class Namespaces(Subreaper):
         return list(process_table.descendants(self._init)) if self._init else []
 
     def detached(self, spare: Collection[int]) -> list[process_table.Process]:
-        found = (process_table.look_up(pid) for pid in process_table.children(self._init))
-        return [each for each in found if each and each.alive and each.pid not in spare]
+        processes = (process_table.look_up(pid) for pid in process_table.children(self._init))
+        return [each for each in processes if each and each.alive and each.pid not in spare]
 
     def close(self) -> str:
         if self._wire is not None:

@@ -43,8 +43,8 @@ class ProcessGroups(Subreaper):
         if not self._leader:
             return []
         marked = {each.pid for each in process_table.marked(self._attempt_id)}
-        found = (each for each in process_table.living_processes() if each.pid != self._own_pid)
-        return [each for each in found if each.pid in marked or self._in_session(each)]
+        processes = (each for each in process_table.living_processes() if each.pid != self._own_pid)
+        return [each for each in processes if each.pid in marked or self._in_session(each)]
 
     def detached(self, spare: Collection[int]) -> list[process_table.Process]:
         return [each for each in self.members() if each.pid not in spare]

@@ -29,11 +29,11 @@ def fault(plan: Message) -> str:
     child = os.fork()
     if child == 0:
         try:
-            found = _fault(plan)
+            reason = _fault(plan)
         except Exception as error:
-            found = f"{type(error).__name__}: {error}"
+            reason = f"{type(error).__name__}: {error}"
         finally:
-            os.write(writing_end, json.dumps(found).encode())
+            os.write(writing_end, json.dumps(reason).encode())
             os._exit(0)
     os.close(writing_end)
     has_ended = bool(select.select([reading_end], [], [], _MOST_SECONDS)[0])
@@ -80,11 +80,11 @@ def _directory(plan: Message) -> str:
 
 
 def _run(containment: Subreaper, worker: int) -> str:
-    give_up_at = time.monotonic() + _SECONDS
+    deadline = time.monotonic() + _SECONDS
     status: int | None = None
-    while time.monotonic() < give_up_at:
-        for pid, ended, _ in containment.reap():
-            status = ended if pid == worker else status
+    while time.monotonic() < deadline:
+        for pid, child_status, _ in containment.reap():
+            status = child_status if pid == worker else status
         if status is not None:
             containment.kill()
         if status is not None and containment.is_empty:

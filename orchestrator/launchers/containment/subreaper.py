@@ -103,8 +103,8 @@ class Subreaper:
         list has the child as a zombie. The list may then lack the zombie's children, which this
         process has just adopted.
         """
-        found = (process_table.look_up(pid) for pid in self._children(spare))
-        return [process for process in found if process is not None]
+        processes = (process_table.look_up(pid) for pid in self._children(spare))
+        return [process for process in processes if process is not None]
 
     def kill(self, spare: Collection[int] = ()) -> None:
         """Kill the direct children once, except the PIDs in ``spare``.

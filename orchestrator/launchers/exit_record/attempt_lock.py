@@ -32,7 +32,7 @@ IsForged = Callable[[str], bool]
 _encode = json.JSONEncoder(check_circular=False).encode
 
 
-def _never(_exit_path: str) -> bool:
+def _never_forged(_exit_path: str) -> bool:
     return False
 
 
@@ -62,7 +62,7 @@ class AttemptLock:
         self._length: float = math.inf
 
     @classmethod
-    def take(cls, exit_path: str, is_forged: IsForged = _never) -> "AttemptLock":
+    def take(cls, exit_path: str, is_forged: IsForged = _never_forged) -> "AttemptLock":
         """Lock an attempt that was never started.
 
         Raise LockRefused if the attempt was started, and OSError if the file cannot be created.
@@ -78,7 +78,7 @@ class AttemptLock:
         return lock
 
     @classmethod
-    def take_over(cls, exit_path: str, is_forged: IsForged = _never) -> "AttemptLock":
+    def take_over(cls, exit_path: str, is_forged: IsForged = _never_forged) -> "AttemptLock":
         """Lock an attempt whose shim has exited.
 
         Raise LockRefused if the shim is alive or the attempt has ended. Raise FileNotFoundError if
@@ -104,7 +104,7 @@ class AttemptLock:
             raise LockRefused(f"{path} is locked by a running process") from None
         # Another process may have published and renamed this file between the open and the lock
         # above.
-        if not _is_at(self._descriptor, path):
+        if not _is_same_file(self._descriptor, path):
             raise LockRefused(f"{self._exit_path}: the server declared this attempt lost")
         if os.path.lexists(self._exit_path) and not is_forged(self._exit_path):
             os.unlink(path)
@@ -147,13 +147,13 @@ class AttemptLock:
         """Release the lock. The file's content stays."""
         os.close(self._descriptor)
 
-    def _write(self, at: int, content: bytes) -> int:
+    def _write(self, position: int, content: bytes) -> int:
         line = content + b"\n"
-        written = os.pwrite(self._descriptor, line, at)
+        written = os.pwrite(self._descriptor, line, position)
         if written < len(line):
             raise OSError(f"{self._exit_path}: only {written} of {len(line)} bytes were written")
-        self._length = max(self._length, at + written)
-        return at + written
+        self._length = max(self._length, position + written)
+        return position + written
 
 
 def encoded(content: Mapping[str, Any]) -> bytes:
@@ -189,7 +189,7 @@ def free_path(path: str) -> None:
     os.rename(path, f"{path}.foreign")
 
 
-def _is_at(descriptor: int, path: str) -> bool:
+def _is_same_file(descriptor: int, path: str) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), os.lstat(path))
     except FileNotFoundError:

@@ -70,13 +70,13 @@ def inspect(exit_path: str, digest: str = "") -> State:
     secret; empty: every record counts. Raise OSError if an unknown process holds the attempt's
     lock.
     """
-    give_up_at = time.monotonic() + _HOLDER_SECONDS
+    deadline = time.monotonic() + _HOLDER_SECONDS
     while (state := _inspect_once(exit_path, digest)) is None:
-        if time.monotonic() > give_up_at:
+        if time.monotonic() > deadline:
             # Report any process that holds the lock as the shim, because the attempt cannot be
             # recovered before the lock's holder exits.
-            if (other := _holder_of_lock(exit_path)) is not None:
-                return other
+            if (lock_holder := _holder_of_lock(exit_path)) is not None:
+                return lock_holder
             raise OSError(f"{run_path(exit_path)} is locked by an unknown process")
         time.sleep(0.001)
     return state
@@ -96,9 +96,9 @@ def tombstone(
     SHA-256 of the shim's secret; empty: every record counts. Idempotent.
     """
     while True:
-        ended = read_exit(exit_path, digest)
-        if ended is not None:
-            return ended
+        end = read_exit(exit_path, digest)
+        if end is not None:
+            return end
         try:
             return _write_tombstone(exit_path, reason, strays, cause, digest)
         except FileNotFoundError:
@@ -162,26 +162,26 @@ def _content(exit_path: str) -> bytes:
 
 
 def _is_forged(content: bytes, digest: str) -> bool:
-    ended = _parse(content) if digest else None
-    return ended is not None and not _is_signed(content, ended, digest)
+    end = _parse(content) if digest else None
+    return end is not None and not _is_signed(content, end, digest)
 
 
-def _is_signed(content: bytes, ended: Exit, digest: str) -> bool:
+def _is_signed(content: bytes, end: Exit, digest: str) -> bool:
     """True if the record has the shim's secret, or is a tombstone."""
     record = json.loads(content.split(b"\n", 1)[0])
     is_marked = hmac.compare_digest(
         _bytes(record.get("tombstone")), _bytes(_tombstone_mark(digest))
     )
-    if ended.ended_by is EndedBy.LOST and is_marked:
+    if end.ended_by is EndedBy.LOST and is_marked:
         return True
-    found = hashlib.sha256(_bytes(record.get("secret"))).hexdigest()
-    return hmac.compare_digest(found, digest)
+    secret_digest = hashlib.sha256(_bytes(record.get("secret"))).hexdigest()
+    return hmac.compare_digest(secret_digest, digest)
 
 
 def is_proven(content: bytes, digest: str) -> bool:
     """True if the content is an exit record of the attempt's shim, or a tombstone."""
-    ended = _parse(content)
-    return ended is not None and (not digest or _is_signed(content, ended, digest))
+    end = _parse(content)
+    return end is not None and (not digest or _is_signed(content, end, digest))
 
 
 def _bytes(value: object) -> bytes:
@@ -269,9 +269,9 @@ _FITTING: dict[str, Callable[[Any], Any]] = {
 
 
 def _inspect_once(exit_path: str, digest: str) -> State | None:
-    ended = read_exit(exit_path, digest)
-    if ended is not None:
-        return _surviving_shim(exit_path) or FinishedRecord(exit=ended)
+    end = read_exit(exit_path, digest)
+    if end is not None:
+        return _surviving_shim(exit_path) or FinishedRecord(exit=end)
     try:
         lock = AttemptLock.take_over(exit_path, partial(is_forged, digest=digest))
     except FileNotFoundError:
@@ -296,13 +296,13 @@ def _surviving_shim(exit_path: str) -> RunningRecord | None:
 
 def _complete_publication(lock: AttemptLock, exit_path: str, digest: str) -> State:
     content = lock.read(_RECORD_BYTES)
-    ended = _parse(content)
-    if ended is None or _is_forged(content, digest):
+    end = _parse(content)
+    if end is None or _is_forged(content, digest):
         lock.drop()
         return Unfinished.DEAD
-    _make_room(exit_path)
+    _move_forged_record(exit_path)
     lock.publish(content.split(b"\n", 1)[0])
-    return FinishedRecord(exit=ended)
+    return FinishedRecord(exit=end)
 
 
 def holder(exit_path: str) -> RunningRecord | None:
@@ -311,8 +311,8 @@ def holder(exit_path: str) -> RunningRecord | None:
     Changes nothing.
     """
     try:
-        written = read_regular(Path(run_path(exit_path)), HOLDER_BYTES) or b""
-        record = json.loads(written.split(b"\n", 1)[0])
+        content = read_regular(Path(run_path(exit_path)), HOLDER_BYTES) or b""
+        record = json.loads(content.split(b"\n", 1)[0])
         pid, ticks, boot = record["shim"], record["shim_start"], record["boot_id"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return _holder_of_lock(exit_path)
@@ -332,11 +332,11 @@ def _holder_of_lock(exit_path: str) -> RunningRecord | None:
 def _write_tombstone(
     exit_path: str, reason: str, strays: tuple[Stray, ...], cause: ExitCause, digest: str
 ) -> Exit:
-    lock = _take_any(exit_path, digest)
+    lock = _take_lock(exit_path, digest)
     content = lock.read(_RECORD_BYTES)
-    ended, line = _parse(content), content.split(b"\n", 1)[0]
-    if ended is None or _is_forged(content, digest):
-        ended = Exit(
+    end, line = _parse(content), content.split(b"\n", 1)[0]
+    if end is None or _is_forged(content, digest):
+        end = Exit(
             ended_by=EndedBy.LOST,
             cause=cause,
             error=reason,
@@ -344,31 +344,31 @@ def _write_tombstone(
             strays=strays,
         )
         mark = {"tombstone": _tombstone_mark(digest)} if digest else {}
-        line = encoded({**asdict(ended), **mark})
+        line = encoded({**asdict(end), **mark})
     try:
-        _make_room(exit_path)
+        _move_forged_record(exit_path)
         lock.publish(line)
     except OSError:
         lock.drop()
         raise
-    return ended
+    return end
 
 
-def _make_room(exit_path: str) -> None:
+def _move_forged_record(exit_path: str) -> None:
     # The caller holds the lock, so an existing record is forged.
     if os.path.lexists(exit_path):
         free_path(exit_path)
 
 
-def _take_any(exit_path: str, digest: str) -> AttemptLock:
-    forged = partial(is_forged, digest=digest)
+def _take_lock(exit_path: str, digest: str) -> AttemptLock:
+    forgery_check = partial(is_forged, digest=digest)
     if os.path.lexists(run_path(exit_path)):
         try:
-            return AttemptLock.take_over(exit_path, forged)
+            return AttemptLock.take_over(exit_path, forgery_check)
         except Foreign:
             free_path(run_path(exit_path))
     os.makedirs(os.path.dirname(exit_path), mode=0o700, exist_ok=True)
-    return AttemptLock.take(exit_path, forged)
+    return AttemptLock.take(exit_path, forgery_check)
 
 
 def _parse(content: bytes) -> Exit | None:

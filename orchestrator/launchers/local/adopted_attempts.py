@@ -70,7 +70,7 @@ class Adopted:
 
     def find_end(self) -> Exit:
         """Find and return the attempt's end. Call this after the shim has exited."""
-        ended = settle(
+        end = settle(
             self.attempt_id,
             self.exit_path,
             digest=self._digest,
@@ -79,8 +79,8 @@ class Adopted:
         )
         # Add why this server stopped the attempt. The exit record has no reason, because the shim
         # got only a signal.
-        if self._asked and ended.ended_by is EndedBy.CANCEL:
+        if self._asked and end.ended_by is EndedBy.CANCEL:
             ended_by, stopped_by, cause = self._asked
             kind = EndedBy(ended_by)
-            return replace(ended, ended_by=kind, stopped_by=stopped_by, cause=cause)
-        return ended
+            return replace(end, ended_by=kind, stopped_by=stopped_by, cause=cause)
+        return end

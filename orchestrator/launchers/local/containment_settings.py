@@ -97,9 +97,9 @@ class ContainmentPlan:
         return json.dumps(asdict(self))
 
     def exact_limits(self) -> list[str]:
-        held = (*self.controllers, "")
-        asked = asdict(self.limits).items()
-        return [name for name, limit in asked if limit and _CONTROLLERS.get(name, "") in held]
+        enforced = (*self.controllers, "")
+        limits = asdict(self.limits).items()
+        return [name for name, limit in limits if limit and _CONTROLLERS.get(name, "") in enforced]
 
     def soft_spots(self) -> Iterator[str]:
         """Yield a sentence for each requested setting that the mode does not enforce completely."""
@@ -114,19 +114,23 @@ class ContainmentPlan:
 
     def loose_limits(self) -> dict[str, str]:
         """Return the name of each limit that is not enforced exactly, with an explanation."""
-        limits, found = self.limits, {}
+        limits, explanations = self.limits, {}
         if limits.cpu is not None and "cpu" not in self.controllers:
-            found["cpu"] = f"workers.limits.cpu is not enforced ({self._why_loose('cpu')})"
+            explanations["cpu"] = f"workers.limits.cpu is not enforced ({self._why_loose('cpu')})"
         if limits.memory is not None and "memory" not in self.controllers:
-            found["memory"] = f"workers.limits.memory {_WATCHED} ({self._why_loose('memory')})"
+            explanations["memory"] = (
+                f"workers.limits.memory {_WATCHED} ({self._why_loose('memory')})"
+            )
         if limits.processes is not None and "pids" not in self.controllers:
-            found["processes"] = f"workers.limits.processes {_WATCHED} ({self._why_loose('pids')})"
-        return found
+            explanations["processes"] = (
+                f"workers.limits.processes {_WATCHED} ({self._why_loose('pids')})"
+            )
+        return explanations
 
     def notice(self) -> str:
         """Return a line with the limits that are not enforced exactly; "" if there are none."""
         loose = self.loose_limits()
-        return f"{_inexact(loose)}; see: {COMMAND} doctor" if loose else ""
+        return f"{_describe_inexact(loose)}; see: {COMMAND} doctor" if loose else ""
 
     def reasons(self) -> str:
         """Return why the limits are not enforced exactly; each reason once."""
@@ -161,35 +165,35 @@ def choose(asked: ContainmentPlan, spawner: SpawnerProcess | None = None) -> Con
     limit would not be enforced exactly.
     """
     if spawner is None:
-        started = SpawnerProcess.start()
+        own_spawner = SpawnerProcess.start()
         try:
-            return choose(asked, started)
+            return choose(asked, own_spawner)
         finally:
-            started.close()
-    plan = _strongest(asked, spawner)
+            own_spawner.close()
+    plan = _strongest_plan(asked, spawner)
     if asked.strict and (loose := plan.loose_limits()):
         advice = ADVICE[Mode.CGROUP]
         if asked.mode not in (Mode.AUTO, Mode.CGROUP):
             advice = f"set workers.containment: auto, and {advice}"
         raise ContainmentUnavailable(
-            f"workers.limits.strict is true, but {_inexact(loose)} ({plan.reasons()}); {advice}; "
-            "or set workers.limits.strict: false"
+            f"workers.limits.strict is true, but {_describe_inexact(loose)} ({plan.reasons()}); "
+            f"{advice}; or set workers.limits.strict: false"
         )
     return plan
 
 
-def _inexact(names: Iterable[str]) -> str:
-    shown = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in names]
-    return f"this machine does not enforce these limits exactly: {', '.join(shown)}"
+def _describe_inexact(names: Iterable[str]) -> str:
+    settings = [f"workers.limits.{name}{' (not at all)' * (name == 'cpu')}" for name in names]
+    return f"this machine does not enforce these limits exactly: {', '.join(settings)}"
 
 
-def _strongest(asked: ContainmentPlan, spawner: SpawnerProcess) -> ContainmentPlan:
-    if asked.mode is not Mode.AUTO:
-        return _prepared_and_tested(asked, spawner)
+def _strongest_plan(requested: ContainmentPlan, spawner: SpawnerProcess) -> ContainmentPlan:
+    if requested.mode is not Mode.AUTO:
+        return _prepared_and_tested(requested, spawner)
     faults = []
     for mode in _strongest_first():
         try:
-            return _prepared_and_tested(replace(asked, mode=mode), spawner)
+            return _prepared_and_tested(replace(requested, mode=mode), spawner)
         except ContainmentUnavailable as error:
             faults.append(error.message)
     raise ContainmentUnavailable("\n".join(faults))
@@ -246,9 +250,9 @@ def _own_group() -> str:
 
 def _mount_point() -> str | None:
     for line in cgroup.read("/proc/self/mounts").splitlines():
-        _, place, kind, *_ = line.split()
+        _, directory, kind, *_ = line.split()
         if kind == "cgroup2":
-            return place
+            return directory
     return None
 
 
@@ -278,8 +282,8 @@ def _with_bubblewrap(plan: ContainmentPlan) -> ContainmentPlan:
     program = shutil.which("bwrap")
     if program is None:
         raise OSError("bwrap is not installed")
-    own = (f"{PACKAGES}/orchestrator", f"{PACKAGES}/bin")
-    needed = tuple(dict.fromkeys((*own, sys.prefix, sys.base_prefix)))
+    product = (f"{PACKAGES}/orchestrator", f"{PACKAGES}/bin")
+    needed = tuple(dict.fromkeys((*product, sys.prefix, sys.base_prefix)))
     return replace(plan, sandbox=replace(plan.sandbox, program=program, needed=needed))
 
 

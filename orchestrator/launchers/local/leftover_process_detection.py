@@ -36,14 +36,14 @@ def leftovers(workspace: Path) -> Iterator[Leftover]:
 
 
 def _marked(workspace: Path) -> Iterator[Leftover]:
-    own = os.environ.get(process_table.MARKER)
+    own_attempt_id = os.environ.get(process_table.MARKER)
     for process, attempt_id in process_table.marked_by_any():
         root_id, _, attempt = attempt_id.partition("/")
         worker_id, _, number = attempt.rpartition("/")
         record = f"{workspace}/job_{root_id}/attempts/{worker_id}.{number}"
         # Check last whether the process lives. Otherwise, a process that exits together with its
         # attempt, just before ``_has_ended``, would count as a leftover process.
-        if attempt_id != own and _has_ended(record) and _is_alive(process):
+        if attempt_id != own_attempt_id and _has_ended(record) and _is_alive(process):
             yield Leftover(process.pid, process.command, root_id, worker_id)
 
 
@@ -51,12 +51,12 @@ def _unmarked(workspace: Path) -> Iterator[Leftover]:
     root = re.escape(os.path.realpath(workspace))
     pattern = re.compile(rf"{root}/job_(\w+)/depth_\d+/(\w+)(/|$)")
     for process in filter(is_orphan, process_table.living_processes()):
-        found = pattern.match(process_table.working_directory(process.pid))
-        marked = f"{process_table.MARKER}=".encode() in (
+        match = pattern.match(process_table.working_directory(process.pid))
+        is_marked = f"{process_table.MARKER}=".encode() in (
             process_table.environment(process.pid) or b""
         )
-        if found and not marked and _is_alive(process):
-            yield Leftover(process.pid, process.command, found[1], found[2])
+        if match and not is_marked and _is_alive(process):
+            yield Leftover(process.pid, process.command, match[1], match[2])
 
 
 def is_orphan(process: process_table.Process) -> bool:

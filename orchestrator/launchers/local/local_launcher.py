@@ -234,12 +234,12 @@ class LocalLauncher:
         if link.has_unsent:
             self._pool.watch(link)
 
-    def _fail(self, launch: Launch, ended_by: str, cause: ExitCause, why: str) -> None:
-        now, why = time.time(), f"cannot start the supervising process: {why}"
-        ended = Exit(
-            ended_by=EndedBy(ended_by), cause=cause, error=why, started_at=now, ended_at=now
+    def _fail(self, launch: Launch, ended_by: str, cause: ExitCause, error: str) -> None:
+        now, error = time.time(), f"cannot start the supervising process: {error}"
+        end = Exit(
+            ended_by=EndedBy(ended_by), cause=cause, error=error, started_at=now, ended_at=now
         )
-        self._report_soon(launch.attempt_id, ended)
+        self._report_soon(launch.attempt_id, end)
 
     def stop(
         self,
@@ -313,8 +313,8 @@ class LocalLauncher:
             # begin its next preloaded launch, which is a later attempt.
             for attempt_id, holder in reversed(self._attempts.items()):
                 holder.stop(attempt_id, EndedBy.CANCEL, "shutdown", ExitCause.SHUTDOWN)
-            give_up_at = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
-        while self._attempts and time.monotonic() < give_up_at:
+            deadline = time.monotonic() + _CLOSE_SECONDS + self._longest_grace
+        while self._attempts and time.monotonic() < deadline:
             self.listen(_CLOSE_LOOK_SECONDS)
 
     def wake(self) -> None:
@@ -324,8 +324,8 @@ class LocalLauncher:
             if self._is_open:
                 os.eventfd_write(self._wake, 1)
 
-    def _report_soon(self, attempt_id: str, ended: Exit) -> None:
-        self._found_out.append((attempt_id, ended))
+    def _report_soon(self, attempt_id: str, end: Exit) -> None:
+        self._found_out.append((attempt_id, end))
         self.wake()
 
     # The methods below run in the listening thread.
@@ -336,10 +336,10 @@ class LocalLauncher:
         self._is_listening = True
         if self._unsent:
             self._send_preloads()
-        found = self._epoll.poll(self._longest_wait(seconds))
+        ready_descriptors = self._epoll.poll(self._longest_wait(seconds))
         self._is_listening = False
-        for descriptor, ready in found:
-            self._guarded(self._serve, descriptor, ready)
+        for descriptor, events in ready_descriptors:
+            self._guarded(self._serve, descriptor, events)
         while self._found_out:
             self._guarded(self._report_end, *self._found_out.popleft())
         return True
@@ -362,12 +362,12 @@ class LocalLauncher:
             self._pool.close_surplus()
         return IDLE_SECONDS if seconds is None else min(seconds, IDLE_SECONDS)
 
-    def _serve(self, descriptor: int, ready: int) -> None:
+    def _serve(self, descriptor: int, events: int) -> None:
         with self._lock:
             link = self._pool.at(descriptor)
             adopted = self._adopted.get(descriptor)
         if link is not None:
-            self._serve_shim(link, ready)
+            self._serve_shim(link, events)
         elif adopted is not None:
             self._adopted_ended(adopted)
         elif descriptor == self._wake:
@@ -375,15 +375,15 @@ class LocalLauncher:
         else:
             self._serve_spawner()
 
-    def _serve_shim(self, link: ShimLink, ready: int = select.EPOLLIN) -> None:
+    def _serve_shim(self, link: ShimLink, events: int = select.EPOLLIN) -> None:
         with self._lock:
-            if ready & select.EPOLLOUT:
+            if events & select.EPOLLOUT:
                 link.flush()
                 self._pool.watch(link)
-            messages, connected = link.receive()
+            messages, is_connected = link.receive()
         for message in messages:
             self._take_message(link, message)
-        if not connected:
+        if not is_connected:
             with self._lock:
                 is_alone = self._pool.handle_closed_socket(link)
             if is_alone:
@@ -407,21 +407,21 @@ class LocalLauncher:
     def _take_end(self, link: ShimLink, launch: Launch, message: Message) -> None:
         if message.get("pid"):
             self._events.started(launch.attempt_id, message["pid"])
-        ended = message["ended"]
+        record = message["ended"]
         with self._lock:
             link.launch, link.is_leaving = None, not message["clean"]
             if message["clean"] and not link.is_busy:
                 self._pool.release(link)
-        if ended.get("refused"):
+        if record.get("refused"):
             self._inquire(launch)
         else:
-            self._report_end(launch.attempt_id, exit_from(ended))
+            self._report_end(launch.attempt_id, exit_from(record))
         if "next" in message:
             self._take_start(link, message["next"])
         elif message["clean"] and link.preloaded:
             # The shim reported the end before it had read the preloaded launch. The shim
             # begins this launch as soon as it reads the message.
-            self._take_start(link, {"begun": next(iter(link.preloaded)), "at": ended["ended_at"]})
+            self._take_start(link, {"begun": next(iter(link.preloaded)), "at": record["ended_at"]})
 
     def _take_start(self, link: ShimLink, message: Message) -> None:
         attempt_id = message["begun"]
@@ -436,16 +436,16 @@ class LocalLauncher:
     def _take_returned(self, link: ShimLink, attempt_id: str) -> None:
         with self._lock:
             self._attempts.pop(attempt_id, None)
-            known = link.preloaded.pop(attempt_id, None)
+            launch = link.preloaded.pop(attempt_id, None)
             link.is_slow = True
-            if known is not None and not (link.is_busy or link.is_leaving):
+            if launch is not None and not (link.is_busy or link.is_leaving):
                 self._pool.release(link)
         self._events.returned(attempt_id)
 
     def _serve_spawner(self) -> None:
         with self._lock:
-            gone = self._pool.ended_shims()
-        for link in gone:
+            dead_links = self._pool.ended_shims()
+        for link in dead_links:
             # Read twice, because two things may be unread: the shim's last message, and the end of
             # its stream.
             for _ in range(2):
@@ -495,8 +495,8 @@ class LocalLauncher:
         shim, and a power loss removed the record of that start.
         """
         if not self.adopt(launch.attempt_id, launch.exit_path, launch.proof.digest):
-            asked = partial(_find_end, launch, strays, has_begun, with_server)
-            self._inquiries.begin(launch.attempt_id, asked)
+            find_end = partial(_find_end, launch, strays, has_begun, with_server)
+            self._inquiries.begin(launch.attempt_id, find_end)
 
     def _never_began(self, launch: Launch) -> bool:
         """True if the shim was killed before it began the attempt.
@@ -516,27 +516,27 @@ class LocalLauncher:
             adopted.close()
         self._inquiries.begin(adopted.attempt_id, adopted.find_end)
 
-    def _report_end(self, attempt_id: str, ended: Exit) -> None:
+    def _report_end(self, attempt_id: str, end: Exit) -> None:
         with self._lock:
             self._attempts.pop(attempt_id, None)
             self._restarted.discard(attempt_id)
         if attempt_id in self._unheld:
             self._unheld.discard(attempt_id)
-            if ended.ended_by is EndedBy.LOST:
-                ended = replace(ended, error=f"{ended.error}; {_UNHELD}")
-        self._events.ended(attempt_id, ended)
+            if end.ended_by is EndedBy.LOST:
+                end = replace(end, error=f"{end.error}; {_UNHELD}")
+        self._events.ended(attempt_id, end)
 
 
 def _find_end(
     launch: Launch, strays: tuple[Stray, ...], has_begun: bool, with_server: bool
 ) -> Exit:
     masker = Masker(launch.secrets)
-    masked = tuple(replace(each, command=masker.text(each.command)) for each in strays)
+    masked_strays = tuple(replace(each, command=masker.text(each.command)) for each in strays)
     digest = launch.proof.digest
     return settle(
         launch.attempt_id,
         launch.exit_path,
-        masked,
+        masked_strays,
         masker,
         digest=digest,
         has_begun=has_begun,

@@ -55,19 +55,21 @@ def settle(
         return state.exit
     if isinstance(state, exit_record.Unfinished):
         clear_group(attempt_id, exit_path)
-        known = {stray.pid for stray in strays}
-        strays += tuple(each for each in kill_marked(attempt_id, masker) if each.pid not in known)
-        died = _FORGED if exit_record.is_forged(exit_path, digest) else _DIED
-        died = _STOPPED if with_server else died
+        known_pids = {stray.pid for stray in strays}
+        strays += tuple(
+            each for each in kill_marked(attempt_id, masker) if each.pid not in known_pids
+        )
+        explanation = _FORGED if exit_record.is_forged(exit_path, digest) else _DIED
+        explanation = _STOPPED if with_server else explanation
         never_began = state is exit_record.Unfinished.NEVER and not has_begun
-        cause, reason = died
+        cause, reason = explanation
         if never_began:
             cause, reason = ExitCause.NEVER_BEGAN, _not_started(attempt_id)
-        ended = exit_record.tombstone(exit_path, reason, strays, cause, digest)
-        if ended is not None:
-            return ended
-    why = f"outcome unknown: another process runs this attempt ({exit_path})"
-    return Exit(ended_by=EndedBy.LOST, error=why)
+        end = exit_record.tombstone(exit_path, reason, strays, cause, digest)
+        if end is not None:
+            return end
+    error = f"outcome unknown: another process runs this attempt ({exit_path})"
+    return Exit(ended_by=EndedBy.LOST, error=error)
 
 
 def _not_started(attempt_id: str) -> str:
@@ -80,13 +82,13 @@ def _not_started(attempt_id: str) -> str:
 
 def clear_group(attempt_id: str, exit_path: str) -> None:
     """Kill all processes in a dead shim's control group, and remove the group. Idempotent."""
-    written = read_regular(run_path(exit_path), exit_record.HOLDER_BYTES) or b""
-    directory = cgroup.find_group(written, attempt_id)
+    content = read_regular(run_path(exit_path), exit_record.HOLDER_BYTES) or b""
+    directory = cgroup.find_group(content, attempt_id)
     if not directory:
         return
     cgroup.kill(directory)
-    give_up_at = time.monotonic() + _KILL_SECONDS
-    while os.path.exists(directory) and time.monotonic() < give_up_at:
+    deadline = time.monotonic() + _KILL_SECONDS
+    while os.path.exists(directory) and time.monotonic() < deadline:
         cgroup.remove(directory)
         time.sleep(0.001)
 
@@ -98,9 +100,9 @@ def kill_marked(attempt_id: str, masker: Masker | None) -> tuple[Stray, ...]:
     secrets in the command lines of the result; None: the result has only the programs' names.
     """
     killed: dict[int, Stray] = {}
-    give_up_at = time.monotonic() + _KILL_SECONDS
-    while (found := process_table.marked(attempt_id)) and time.monotonic() < give_up_at:
-        for process in found:
+    deadline = time.monotonic() + _KILL_SECONDS
+    while (processes := process_table.marked(attempt_id)) and time.monotonic() < deadline:
+        for process in processes:
             command = masker.text(process_table.command_line(process.pid)) if masker else ""
             stray = Stray(pid=process.pid, command=command or process.command)
             killed.setdefault(process.pid, stray)

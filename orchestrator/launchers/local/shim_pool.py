@@ -341,15 +341,15 @@ class ShimPool:
 
         Only shims that died during an attempt are returned.
         """
-        ended: list[ShimLink | None] = []
+        dead_links: list[ShimLink | None] = []
         for spawner in list(self._spawners):
-            exited, is_there = spawner.receive()
-            ended += map(self._note_gone, exited)
-            if not is_there:
-                ended += self._abandon(spawner)
-            if spawner is self._spawner and (spawner.is_retired or not is_there):
+            messages, is_running = spawner.receive()
+            dead_links += map(self._note_gone, messages)
+            if not is_running:
+                dead_links += self._abandon(spawner)
+            if spawner is self._spawner and (spawner.is_retired or not is_running):
                 self._replace_spawner()
-        return [link for link in ended if link is not None]
+        return [link for link in dead_links if link is not None]
 
     def _note_gone(self, shim: ShimGone) -> ShimLink | None:
         link = self._fallen.pop(shim.serial, None)
@@ -367,18 +367,18 @@ class ShimPool:
         self._epoll.unregister(spawner)
         spawner.close()
         self._spawners.remove(spawner)
-        lonely = [link for link in self._fallen.values() if link.spawner is spawner]
-        for link in lonely:
+        unreported = [link for link in self._fallen.values() if link.spawner is spawner]
+        for link in unreported:
             del self._fallen[link.serial]
-        return lonely
+        return unreported
 
     def _replace_spawner(self) -> None:
         # Busy shims continue. Their former spawner still reports their ends.
-        old, self._spawner = self._spawner, None
-        if old is not None:
+        former, self._spawner = self._spawner, None
+        if former is not None:
             logger.error(
                 "the spawner has ended unexpectedly; starting another spawner",
-                extra={"action": "spawner_ended", "pid": old.pid},
+                extra={"action": "spawner_ended", "pid": former.pid},
             )
         while self._idle:
             self._drop(self._idle.pop())

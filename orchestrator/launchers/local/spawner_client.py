@@ -57,12 +57,12 @@ class _Forked:
 
     def wait(self, timeout: float) -> int:
         """Return the exit code. Raise ``subprocess.TimeoutExpired``."""
-        give_up_at = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         while self.returncode is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 self.returncode = os.waitstatus_to_exitcode(status)
-            elif time.monotonic() >= give_up_at:
+            elif time.monotonic() >= deadline:
                 raise subprocess.TimeoutExpired("spawner", timeout)
             else:
                 time.sleep(_WAIT_SECONDS)
@@ -144,22 +144,22 @@ class SpawnerProcess:
 
     def receive(self) -> tuple[list[ShimGone], bool]:
         """Return the messages received so far, and True if the spawner or its keeper still runs."""
-        exited: list[ShimGone] = []
+        ended_shims: list[ShimGone] = []
         while True:
             try:
                 packet = self._control.recv(1 << 16)
             except BlockingIOError:
-                return exited, True
+                return ended_shims, True
             except OSError:
-                return exited, False
+                return ended_shims, False
             if not packet:
-                return exited, False
+                return ended_shims, False
             message = json.loads(packet)
             if "retired" in message:
                 self.is_retired = True
             else:
                 strays = tuple(Stray(**stray) for stray in message["strays"])
-                exited.append(
+                ended_shims.append(
                     ShimGone(serial=message["shim"], strays=strays, refused=message["refused"])
                 )
 

@@ -15,5 +15,5 @@ def test_an_init_that_is_killed_before_it_reads_its_answer_is_silent() -> None:
     end.close()
 
     assert list(namespaces._reported_end()) == []
-    assert [pid for pid, _, _ in namespaces._silenced()] == [4711]
+    assert [pid for pid, _, _ in namespaces._killed_worker()] == [4711]
     namespaces.close()
