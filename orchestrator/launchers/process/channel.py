@@ -73,11 +73,11 @@ class Channel:
 
         If the stream ends directly after a message, only the next call reports the end.
         """
-        connected = self._read()
+        is_connected = self._read()
         messages = []
         while (message := self._next()) is not None:
             messages.append(message)
-        return messages, connected
+        return messages, is_connected
 
     def _read(self) -> bool:
         try:

@@ -28,9 +28,9 @@ KEPT_VARIABLES = ("LD_LIBRARY_PATH", VARIABLE)
 
 def arm_from(environ: Mapping[str, str]) -> None:
     """Enable crash injection in this process if ``environ`` has ORCHESTRATOR_FAILPOINTS."""
-    given = environ.get(VARIABLE)
-    if given:
-        path, _, places = given.rpartition("|")
+    setting = environ.get(VARIABLE)
+    if setting:
+        path, _, places = setting.rpartition("|")
         failpoints.arm(_Crash(path, frozenset(places.split(","))))
 
 
@@ -42,8 +42,8 @@ class _Crash:
 
     def __call__(self, name: str) -> None:
         number = self._count(name)
-        times = f"{name}#{self._times(name, number)}" if self._counts_names else name
-        if not self._places.isdisjoint((str(number), name, times)):
+        occurrence = f"{name}#{self._times(name, number)}" if self._counts_names else name
+        if not self._places.isdisjoint((str(number), name, occurrence)):
             os.kill(os.getpid(), signal.SIGKILL)
             signal.pause()
 

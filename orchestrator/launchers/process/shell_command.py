@@ -34,12 +34,12 @@ def direct_words(argv: Sequence[str], env: Mapping[str, str]) -> Sequence[str]:
     command = argv[2]
     if not _PLAIN.fullmatch(command) or any(map(_matters_to_bash, env)):
         return ()
-    found = command.split()
+    words = command.split()
     # Bash is needed if the first word is an assignment, a job such as ``%1``, a builtin, or a
     # keyword.
-    if not found or "=" in found[0] or found[0].startswith("%") or found[0] in _OF_BASH:
+    if not words or "=" in words[0] or words[0].startswith("%") or words[0] in _OF_BASH:
         return ()
-    return found
+    return words
 
 
 def _matters_to_bash(name: str) -> bool:

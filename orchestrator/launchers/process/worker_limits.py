@@ -31,12 +31,12 @@ File = tuple[int, int]
 def entry(limits: Message) -> Enter | None:
     """Return a function that sets the kernel's limits in a new process; None without limits."""
     kinds = ((resource.RLIMIT_FSIZE, "file_size"), (resource.RLIMIT_NOFILE, "open_files"))
-    wanted = [(kind, limits[name]) for kind, name in kinds if limits.get(name) is not None]
-    return (lambda: _set_limits(wanted)) if wanted else None
+    kernel_limits = [(kind, limits[name]) for kind, name in kinds if limits.get(name) is not None]
+    return (lambda: _set_limits(kernel_limits)) if kernel_limits else None
 
 
-def _set_limits(wanted: list[tuple[int, int]]) -> None:
-    for kind, value in wanted:
+def _set_limits(kernel_limits: list[tuple[int, int]]) -> None:
+    for kind, value in kernel_limits:
         _, hard = resource.getrlimit(kind)
         bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
         resource.setrlimit(kind, (bound, bound))
@@ -64,10 +64,10 @@ class LimitWatch:
 
     def look(self, members: list[process_table.Process], now: float) -> str:
         """Return the exceeded limit, as text; "" if none is exceeded."""
-        begun = time.process_time()
+        cpu_at_start = time.process_time()
         exceeded = self._exceeded(members)
         # Checking many large processes takes long, so the pause grows with the time of the check.
-        self.due = now + max(_WATCH_SECONDS, (time.process_time() - begun) * _PAUSE_FACTOR)
+        self.due = now + max(_WATCH_SECONDS, (time.process_time() - cpu_at_start) * _PAUSE_FACTOR)
         return exceeded
 
     def _exceeded(self, members: list[process_table.Process]) -> str:
@@ -100,24 +100,24 @@ class Memory:
     def exceeds(self, limit: int, members: Sequence[process_table.Process]) -> bool:
         pids = [process.pid for process in members]
         files = self._files(pids)
-        held = sum(files.values())
+        file_bytes = sum(files.values())
         # First compare the resident sizes, which are an upper bound. To compute the exact shares,
         # the kernel must read all pages.
-        if held + sum(map(process_table.resident_bytes, pids)) <= limit:
+        if file_bytes + sum(map(process_table.resident_bytes, pids)) <= limit:
             return False
-        return held + sum(_share(pid, files) for pid in pids) > limit
+        return file_bytes + sum(_memory_share(pid, files) for pid in pids) > limit
 
     def _files(self, pids: Sequence[int]) -> dict[File, int]:
         # A remembered file counts as long as it exists, even if no process has it open.
-        found: dict[File, int] = {}
+        sizes: dict[File, int] = {}
         for pid in pids:
             for file, size, is_written in _open_files(pid):
-                found[file] = size
+                sizes[file] = size
                 if is_written:
                     self._written.add(file)
-        if pids and not self._written <= found.keys():
-            found.update(_linked_files(pids[0]))
-        return {file: size for file, size in found.items() if file in self._written}
+        if pids and not self._written <= sizes.keys():
+            sizes.update(_linked_files(pids[0]))
+        return {file: size for file, size in sizes.items() if file in self._written}
 
 
 def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
@@ -132,44 +132,44 @@ def _open_files(pid: int) -> Iterator[tuple[File, int, bool]]:
 
 
 def _linked_files(pid: int) -> Iterator[tuple[File, int]]:
-    for place, _, names in os.walk(f"/proc/{pid}/root{_DIRECTORY}"):
+    for directory, _, names in os.walk(f"/proc/{pid}/root{_DIRECTORY}"):
         for name in names:
             try:
-                yield _file_and_bytes(os.lstat(f"{place}/{name}"))
+                yield _file_and_bytes(os.lstat(f"{directory}/{name}"))
             except OSError:
                 continue
 
 
-def _file_and_bytes(found: os.stat_result) -> tuple[File, int]:
-    return (found.st_dev, found.st_ino), found.st_blocks * _BLOCK
+def _file_and_bytes(status: os.stat_result) -> tuple[File, int]:
+    return (status.st_dev, status.st_ino), status.st_blocks * _BLOCK
 
 
-def _share(pid: int, files: dict[File, int]) -> int:
+def _memory_share(pid: int, files: dict[File, int]) -> int:
     """Return a process's share of memory, in bytes. The memory of ``files`` is not included."""
-    proportional = _total(pid, "smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
+    proportional = _total_bytes(pid, "smaps_rollup", b"Pss_Anon:", b"Pss_Shmem:")
     if not proportional:  # not visible for this user
-        return _total(pid, "status", b"RssAnon:", b"RssShmem:")
-    return proportional - (_mapped(pid, files) if files else 0)
+        return _total_bytes(pid, "status", b"RssAnon:", b"RssShmem:")
+    return proportional - (_mapped_bytes(pid, files) if files else 0)
 
 
-def _total(pid: int, name: str, *fields: bytes) -> int:
+def _total_bytes(pid: int, name: str, *fields: bytes) -> int:
     lines = (line.split() for line in process_table.read(f"/proc/{pid}/{name}").splitlines())
     return sum(int(words[1]) for words in lines if words and words[0] in fields) * _KIB
 
 
-def _mapped(pid: int, files: dict[File, int]) -> int:
+def _mapped_bytes(pid: int, files: dict[File, int]) -> int:
     """Return a process's share of the memory of ``files``, in bytes.
 
     A page of a file that several processes have mapped is divided equally among the processes.
     """
-    total, counts = 0, False
+    total, is_counted = 0, False
     for line in process_table.read(f"/proc/{pid}/smaps").splitlines():
         words = line.split()
         if not words[0].endswith(b":"):
             major, minor = (int(number, 16) for number in words[3].split(b":"))
-            counts = (os.makedev(major, minor), int(words[4])) in files
-        elif counts and words[0] == b"Pss:":
+            is_counted = (os.makedev(major, minor), int(words[4])) in files
+        elif is_counted and words[0] == b"Pss:":
             total += int(words[1])
-        elif counts and words[0] == b"Anonymous:":  # changed pages of a private mapping
+        elif is_counted and words[0] == b"Anonymous:":  # changed pages of a private mapping
             total -= int(words[1])
     return total * _KIB

@@ -67,13 +67,13 @@ def start_worker(
         if score is not None:
             score.raise_for_child()
         path = env.get("PATH", _NO_PATH)
-        program, pid = _find(argv[0], path), 0
+        program, pid = _find_program(argv[0], path), 0
         words = direct_words(argv, env) if is_bash(program) else ()
         if words:
-            pid = _directly(words, path, env, source, output, enter)
+            pid = _start_directly(words, path, env, source, output, enter)
         # If the direct start failed, let bash run the command: bash reports a missing program, and
         # runs a text file as a script.
-        pid = pid or _begin(program, argv, env, source, output, enter)
+        pid = pid or _spawn_or_fork(program, argv, env, source, output, enter)
         if score is None:
             offer_to_oom_killer(pid)
         return pid
@@ -89,7 +89,7 @@ def start_worker(
         os.chdir("/")
 
 
-def _directly(
+def _start_directly(
     words: Sequence[str],
     path: str,
     env: Mapping[str, str],
@@ -103,16 +103,16 @@ def _directly(
     ``path``: the search path for programs.
     """
     try:
-        program = _find(words[0], path)
+        program = _find_program(words[0], path)
         environment = bash_environment(env, program)
-        return _begin(program, words, environment, source, output, enter)
+        return _spawn_or_fork(program, words, environment, source, output, enter)
     except SpawnFailed as error:
         if error.number in _SHORTAGES:
             raise
         return 0
 
 
-def _begin(
+def _spawn_or_fork(
     program: str,
     argv: Sequence[str],
     env: Mapping[str, str],
@@ -169,16 +169,16 @@ def offer_to_oom_killer(pid: int) -> None:
     if not score:
         return
     processes = [str(pid)]
-    for each in processes:
+    for process in processes:
         with suppress(OSError):
-            descriptor = os.open(f"/proc/{each}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"/proc/{process}/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
             try:
                 os.write(descriptor, score)
             finally:
                 os.close(descriptor)
             # Include processes that the worker has already started: on a busy machine, a shell may
             # already run its first command. Later processes inherit the score.
-            processes += _children(each)[: _MOST_STARTED - len(processes)]
+            processes += _children(process)[: _MOST_STARTED - len(processes)]
 
 
 def _children(pid: str) -> list[str]:
@@ -199,8 +199,8 @@ def _oom_score_of_workers(pid: int) -> bytes:
     """
     with suppress(OSError, ValueError):
         if os.readlink("/proc/self") == str(pid):
-            with open(_SCORE, "rb") as own:
-                return b"%d" % min(1000, int(own.read()) + OOM_SCORE_ADDED)
+            with open(_SCORE, "rb") as file:
+                return b"%d" % min(1000, int(file.read()) + OOM_SCORE_ADDED)
     return b""
 
 
@@ -263,8 +263,8 @@ def _fork(
     if pid == 0:
         try:
             os.setsid()
-            for standard, given in enumerate((source, output, output)):
-                os.dup2(given, standard)
+            for standard, descriptor in enumerate((source, output, output)):
+                os.dup2(descriptor, standard)
             enter()
             os.execve(program, list(argv), env)
         except (OSError, ValueError) as error:
@@ -278,8 +278,8 @@ def _fork(
     os.close(reading)
     if reason:
         os.waitpid(pid, 0)
-        number, _, why = reason.decode().partition(" ")
-        raise SpawnFailed(f"cannot start {program!r}: {why}", int(number))
+        number, _, cause = reason.decode().partition(" ")
+        raise SpawnFailed(f"cannot start {program!r}: {cause}", int(number))
     return pid
 
 
@@ -295,7 +295,7 @@ def fork_quietly() -> int:
     return pid
 
 
-def _find(name: str, path: str) -> str:
+def _find_program(name: str, path: str) -> str:
     if "/" in name:
         return name
     candidates = [os.path.join(directory or ".", name) for directory in path.split(":")]

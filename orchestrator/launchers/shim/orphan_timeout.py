@@ -28,13 +28,13 @@ class OrphanTimeout:
     def is_over(self, now: float) -> bool:
         if not self._seconds or now < self._look_at:
             return False
-        if self._is_served():
+        if self._has_server():
             self._seen_at = now
         ends_at = self._seen_at + self._seconds
         self._look_at = min(now + min(_LOOK_SECONDS, self._seconds / 4), max(ends_at, now))
         return now >= ends_at
 
-    def _is_served(self) -> bool:
+    def _has_server(self) -> bool:
         try:
             descriptor = os.open(self._lock, _FLAGS)
         except OSError:

@@ -135,16 +135,16 @@ class _Shim:
     def _watch_attempt(self) -> None:
         # Unregister closed descriptors, because ``poll`` would report them as ready forever.
         output = self._attempt.output if self._attempt else None
-        wanted, watched = (output, self._containment.notices), self._watched
-        if wanted == watched:
+        descriptors, watched = (output, self._containment.notices), self._watched
+        if descriptors == watched:
             return
         for descriptor in watched:
-            if descriptor is not None and descriptor not in wanted:
+            if descriptor is not None and descriptor not in descriptors:
                 self._poll.unregister(descriptor)
-        for descriptor in wanted:
+        for descriptor in descriptors:
             if descriptor is not None and descriptor not in watched:
                 self._poll.register(descriptor, select.POLLIN)
-        self._watched = wanted
+        self._watched = descriptors
 
     def _milliseconds_to_wait(self) -> float | None:
         wakes_at = self._attempt.wakes_at if self._attempt else None
@@ -186,10 +186,10 @@ class _Shim:
             attempt.set_waiting(number == signal.SIGUSR1, now)
 
     def _take_messages(self) -> None:
-        messages, connected = self._channel.receive()
+        messages, is_connected = self._channel.receive()
         for message in messages:
             self._take_message(message)
-        if not connected:
+        if not is_connected:
             self._disconnect()
 
     def _take_message(self, message: Message) -> None:
@@ -214,8 +214,8 @@ class _Shim:
     def _begin(self, launch: Message) -> ShimAttempt:
         self._attempt = ShimAttempt(launch, self._containment, self._limits, self._held)
         # A server of an earlier release sends no lease.
-        lease, now = launch.get("lease_file", ""), time.monotonic()
-        self._lease_watch = LeaseWatch(lease, now) if lease else None
+        lease_file, now = launch.get("lease_file", ""), time.monotonic()
+        self._lease_watch = LeaseWatch(lease_file, now) if lease_file else None
         if self._lease_watch is not None and self._lease_watch.is_over(now):
             self._unreported = self._attempt.reject_start(now)
         else:
@@ -233,10 +233,10 @@ class _Shim:
 
         Return the ids of the removed launches' attempts.
         """
-        found = [each for each in self._preloaded if attempt in ("", each["attempt"])]
-        for each in found:
+        launches = [each for each in self._preloaded if attempt in ("", each["attempt"])]
+        for each in launches:
             self._preloaded.remove(each)
-        return [each["attempt"] for each in found]
+        return [each["attempt"] for each in launches]
 
     def _return_launches(self, attempts: list[str]) -> None:
         if attempts:
@@ -258,13 +258,13 @@ class _Shim:
                 self._unreported,
             )
             self._unreported = 0
-            more: Message = {}
+            fields: Message = {}
             if not attempt.is_clean:
-                more["returned"] = self._take_preloaded()
+                fields["returned"] = self._take_preloaded()
             elif self._preloaded and attempt.has_server:
-                more["next"] = self._begin_preloaded(self._preloaded.popleft())
+                fields["next"] = self._begin_preloaded(self._preloaded.popleft())
             # Sending cannot block, because only a few small messages are sent between two launches.
-            report = head + (b", %s" % encoded(more)[1:] if more else b"}")
+            report = head + (b", %s" % encoded(fields)[1:] if fields else b"}")
             self._channel.queue_encoded(report)
             self._channel.flush()
             if not attempt.is_clean:

@@ -173,8 +173,8 @@ class ShimAttempt:
         attempt.
         """
         self.record["started_at"] = time.time()
-        why = "not started: the lease of its server or node had ended"
-        self._fail("cancel", ExitCause.LEASE_ENDED, why, now)
+        error = "not started: the lease of its server or node had ended"
+        self._fail("cancel", ExitCause.LEASE_ENDED, error, now)
         return 0
 
     def _start_worker(self) -> int:
@@ -260,8 +260,8 @@ class ShimAttempt:
         if self._phase is _Phase.RUNNING:
             deadline = self._clock.deadline
             if deadline is not None and now >= deadline:
-                by = f"timeout ({self._launch['timeout']:g} s)"
-                self.stop("timeout", by, ExitCause.TASK_TIMEOUT, now)
+                stopped_by = f"timeout ({self._launch['timeout']:g} s)"
+                self.stop("timeout", stopped_by, ExitCause.TASK_TIMEOUT, now)
         elif now >= self._phase_ends and self._phase is not _Phase.DONE:
             if self._worker == 0 and self._containment.is_empty:
                 # The last process was no child of this process, so that no signal reported its end.
@@ -316,13 +316,13 @@ class ShimAttempt:
         If a process cannot be killed for a long time, finish the attempt with an error.
         """
         if self._phase is _Phase.KILLING and now > self._kill_until:
-            left = ", ".join(str(process.pid) for process in self._containment.members())
-            self.record["error"] = f"processes that could not be killed: {left}"
+            remaining_pids = ", ".join(str(process.pid) for process in self._containment.members())
+            self.record["error"] = f"processes that could not be killed: {remaining_pids}"
             self._finish()
             return
-        found = self._containment.detached(spare=(self._worker,)) if self._may_list else []
+        detached = self._containment.detached(spare=(self._worker,)) if self._may_list else []
         self._containment.kill()
-        self._strays.note(found)
+        self._strays.note(detached)
         if self._phase is not _Phase.KILLING:
             self._kill_until = now + _UNKILLABLE_SECONDS
         self._enter(_Phase.KILLING, now + _KILL_INTERVAL_SECONDS)
@@ -330,11 +330,11 @@ class ShimAttempt:
     @property
     def _may_list(self) -> bool:
         # A stop also kills tools that the worker is still using. These are no leftover processes.
-        swept = self.record["ended_by"] == "exit" or self._phase is not _Phase.KILLING
-        return swept and not self._strays.is_full
+        are_leftover = self.record["ended_by"] == "exit" or self._phase is not _Phase.KILLING
+        return are_leftover and not self._strays.is_full
 
-    def _enter(self, phase: _Phase, ends: float) -> None:
-        self._phase, self._phase_ends = phase, ends
+    def _enter(self, phase: _Phase, ends_at: float) -> None:
+        self._phase, self._phase_ends = phase, ends_at
 
     def _finish(self) -> None:
         self._drain()
@@ -363,9 +363,9 @@ class ShimAttempt:
 
     def _drain(self) -> None:
         # This ends, because all writers have exited.
-        drained = 0
-        while drained < _DRAIN_BYTES and (length := self._read_chunk()):
-            drained += length
+        drained_bytes = 0
+        while drained_bytes < _DRAIN_BYTES and (length := self._read_chunk()):
+            drained_bytes += length
         if self.output is not None:
             os.close(self.output)
             os.close(self._output_kept)
@@ -395,11 +395,11 @@ def _umask(number: int | None) -> Iterator[None]:
     if number is None:
         yield
         return
-    own = os.umask(number)
+    former = os.umask(number)
     try:
         yield
     finally:
-        os.umask(own)
+        os.umask(former)
 
 
 def sooner(time: float | None, other: float) -> float:

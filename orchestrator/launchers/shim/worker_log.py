@@ -70,8 +70,8 @@ class WorkerLog:
 
     def write(self, chunk: bytes) -> None:
         self._silent = False
-        shown, original = self._cleaner.feed(chunk)
-        self._file.keep(self._masker.feed(shown))
+        clean, original = self._cleaner.feed(chunk)
+        self._file.keep(self._masker.feed(clean))
         if original:
             self._keep_raw(original)
 
@@ -90,7 +90,7 @@ class WorkerLog:
             self._raw.close()
         self._file.keep(self._masker.finish())
         self._file.end()
-        self._is_replaced = not self._is_there()
+        self._is_replaced = not self._is_intact()
         self._file.close()
 
     def _keep_raw(self, original: bytes) -> None:
@@ -99,7 +99,7 @@ class WorkerLog:
             self._raw = _RawFile(path, self._limit_bytes, self._masker.new_stream())
         self._raw.write(original)
 
-    def _is_there(self) -> bool:
+    def _is_intact(self) -> bool:
         # A worker without a sandbox can remove, replace, or empty the log.
         try:
             return self._file.is_complete_at(self._path, self._begins_at + self.written_bytes)
@@ -157,20 +157,20 @@ class _BoundedFile:
         if os.path.lexists(path):
             return path
         with contextlib.suppress(OSError):  # no /proc
-            moved = os.readlink(f"/proc/self/fd/{self._descriptor}")
+            target = os.readlink(f"/proc/self/fd/{self._descriptor}")
             # Accept only the same path below the workspace: within a job, only the worker itself
             # can have moved the log.
-            if moved.split("/")[-_BELOW_WORKSPACE:] == path.split("/")[-_BELOW_WORKSPACE:]:
-                return moved
+            if target.split("/")[-_BELOW_WORKSPACE:] == path.split("/")[-_BELOW_WORKSPACE:]:
+                return target
         return path
 
     def is_complete_at(self, path: str, size: int) -> bool:
-        own = os.fstat(self._descriptor)
+        open_status = os.fstat(self._descriptor)
         try:
-            found = os.lstat(path)
+            path_status = os.lstat(path)
         except FileNotFoundError:
-            found = os.lstat(self.place(path))
-        return os.path.samestat(own, found) and own.st_size >= size
+            path_status = os.lstat(self.place(path))
+        return os.path.samestat(open_status, path_status) and open_status.st_size >= size
 
     def keep(self, output: bytes) -> None:
         if len(output) <= self._room:
@@ -206,19 +206,19 @@ class _BoundedFile:
 
 def _open_regular(path: str, directory: int | None = None) -> tuple[int, int]:
     descriptor = os.open(path, _FLAGS, 0o600, dir_fd=directory)
-    found = os.fstat(descriptor)
-    if not stat.S_ISREG(found.st_mode):
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise OSError(f"{path} is not a regular file")
-    return descriptor, found.st_size
+    return descriptor, status.st_size
 
 
 def _open_raw_log(log: str) -> int:
     logs, name = os.path.split(log)
-    place = os.path.join(logs, _RAW)
+    path = os.path.join(logs, _RAW)
     with contextlib.suppress(FileExistsError):
-        os.mkdir(place, 0o700)
-    directory = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        os.mkdir(path, 0o700)
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         return _open_regular(name, directory)[0]
     finally:

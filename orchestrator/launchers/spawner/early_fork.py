@@ -68,9 +68,9 @@ def _leave_server(control: int) -> None:
     os.chdir("/")
     # The server has the same umask: other users must not read the files of workers.
     os.umask(0o077)
-    nothing = os.open(os.devnull, os.O_RDWR)
+    null = os.open(os.devnull, os.O_RDWR)
     for descriptor in range(3):
-        os.dup2(nothing, descriptor)
+        os.dup2(null, descriptor)
     # Do not use ``os.closerange``: on older kernels, it takes minutes if the limit of open files is
     # high.
     for descriptor in map(int, os.listdir("/proc/self/fd")):

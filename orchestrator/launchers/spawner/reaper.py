@@ -252,5 +252,5 @@ def _stopped_children() -> Iterator[int]:
     if not hasattr(os, "waitid"):
         return
     with suppress(ChildProcessError):
-        while found := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG):
-            yield found.si_pid
+        while child_status := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG):
+            yield child_status.si_pid

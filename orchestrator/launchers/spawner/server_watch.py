@@ -54,8 +54,8 @@ class ServerWatch:
         programs = [
             process
             for child in process_table.children(self._pid)
-            if child not in self._spared and (found := process_table.look_up(child)) is not None
-            for process in (found, *process_table.descendants(child))
+            if child not in self._spared and (program := process_table.look_up(child)) is not None
+            for process in (program, *process_table.descendants(child))
         ]
         process_control.send_signal(server, signal.SIGKILL)
         for process in programs:

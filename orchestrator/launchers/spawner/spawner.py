@@ -47,11 +47,11 @@ def serve(descriptor: int) -> None:
     control.set_inheritable(False)
     crash_injection.arm_from(os.environ)
     while packet := control.recv(_MOST_BYTES):
-        asked = json.loads(packet)
-        if "try" in asked:
-            control.send(json.dumps({"fault": self_test.fault(asked["try"])}).encode())
+        request = json.loads(packet)
+        if "try" in request:
+            control.send(json.dumps({"fault": self_test.fault(request["try"])}).encode())
         else:
-            _begin(control, {**asked["plan"], "server": asked["server"]})
+            _begin(control, {**request["plan"], "server": request["server"]})
             return
 
 
@@ -83,9 +83,9 @@ def _run_under_keeper(control: socket.socket, plan: dict[str, Any], roster: Shim
     while os.WIFSTOPPED(os.waitpid(spawner, os.WUNTRACED)[1]):
         os.kill(spawner, signal.SIGCONT)
     failpoints.reached("keeper: spawner ended")
-    above = Reaper(control, plan, roster)
-    above.take_over()
-    above.run()
+    reaper = Reaper(control, plan, roster)
+    reaper.take_over()
+    reaper.run()
 
 
 class Spawner(Reaper):
@@ -99,8 +99,8 @@ class Spawner(Reaper):
         super().__init__(control, plan, roster)
         self._pid, self._parent = os.getpid(), parent
         self._serves = True
-        watched = plan["server"]
-        self._watch = ServerWatch(watched, parent, time.monotonic()) if watched else None
+        server = plan["server"]
+        self._watch = ServerWatch(server, parent, time.monotonic()) if server else None
         self._poll.register(control, select.POLLIN)
 
     @property
