@@ -69,50 +69,52 @@ BENCHMARKS: dict[str, tuple[str, Callable[[Options], Findings]]] = {
 
 def main() -> int:
     """Return 0, even if a target was missed; return 1 if a benchmark could not be measured."""
-    given = _parser().parse_args()
+    arguments = _parser().parse_args()
     # The handlers of Ctrl-C stop the started programs and remove their files.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    rounds = given.rounds or (1 if given.quick else 5)
-    many = given.rounds or (1 if given.quick else 11)
-    options = Options(quick=given.quick, rounds=rounds, many_rounds=many)
-    output = given.output or (QUICK_RESULTS if given.quick else RESULTS)
+    rounds = arguments.rounds or (1 if arguments.quick else 5)
+    many_rounds = arguments.rounds or (1 if arguments.quick else 11)
+    options = Options(quick=arguments.quick, rounds=rounds, many_rounds=many_rounds)
+    output = arguments.output or (QUICK_RESULTS if arguments.quick else RESULTS)
     print(_heading(_surroundings(), options), flush=True)
-    failed = False
-    for name in given.names or BENCHMARKS:
+    has_failed = False
+    for name in arguments.names or BENCHMARKS:
         result = _run(name, options)
-        failed = failed or "error" in result
-        _keep(output, result)
-    return 1 if failed else 0
+        has_failed = has_failed or "error" in result
+        _store_result(output, result)
+    return 1 if has_failed else 0
 
 
-def _keep(output: Path, result: dict[str, Any]) -> None:
+def _store_result(output: Path, result: dict[str, Any]) -> None:
     """Replace the result of this benchmark in the file. The results of other benchmarks stay."""
-    kept = {}
+    results = {}
     if output.exists():
-        kept = {each["name"]: each for each in json.loads(output.read_text())["benchmarks"]}
-    kept[result["name"]] = result
-    ordered = [kept[name] for name in BENCHMARKS if name in kept]
+        results = {each["name"]: each for each in json.loads(output.read_text())["benchmarks"]}
+    results[result["name"]] = result
+    ordered = [results[name] for name in BENCHMARKS if name in results]
     output.write_text(json.dumps({"benchmarks": ordered}, indent=2) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="benchmarks/run.sh", description=__doc__)
-    known = ", ".join(BENCHMARKS)
-    parser.add_argument("names", nargs="*", type=_name, metavar="name", help=f"any of {known}")
+    names = ", ".join(BENCHMARKS)
+    parser.add_argument(
+        "names", nargs="*", type=_benchmark_name, metavar="name", help=f"any of {names}"
+    )
     parser.add_argument("--quick", action="store_true", help="small sizes")
-    rounds = "5, growth 11; 1 with --quick"
-    parser.add_argument("--rounds", type=_count, metavar="N", help=rounds)
+    rounds_help = "5, growth 11; 1 with --quick"
+    parser.add_argument("--rounds", type=_positive_count, metavar="N", help=rounds_help)
     parser.add_argument("--output", type=Path, metavar="FILE")
     return parser
 
 
-def _name(text: str) -> str:
+def _benchmark_name(text: str) -> str:
     if text not in BENCHMARKS:
         raise argparse.ArgumentTypeError(f"unknown '{text}'; known: {', '.join(BENCHMARKS)}")
     return text
 
 
-def _count(text: str) -> int:
+def _positive_count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("should be a number from 1 on")
     return int(text)

@@ -81,23 +81,23 @@ class TreeAccount:
         self._held.add(pid)
 
     def seconds(self) -> float:
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return ended.ru_utime + ended.ru_stime + sum(map(tree_cpu_seconds, self.pids()))
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime + sum(map(tree_cpu_seconds, self.pids()))
 
     def pids(self) -> Sequence[int]:
         by_parent = children()
-        found, unread = [], [pid for pid in self._held if Path(f"/proc/{pid}").exists()]
+        tree_pids, unread = [], [pid for pid in self._held if Path(f"/proc/{pid}").exists()]
         while unread:
-            found.append(unread.pop())
-            unread += by_parent.get(found[-1], ())
-        return found
+            tree_pids.append(unread.pop())
+            unread += by_parent.get(tree_pids[-1], ())
+        return tree_pids
 
 
 def method() -> str:
     """Return how CPU time is counted on this machine, as text."""
-    with account() as made:
-        grouped = isinstance(made, GroupAccount)
-    return "control groups" if grouped else "rusage and /proc"
+    with account() as counter:
+        is_group = isinstance(counter, GroupAccount)
+    return "control groups" if is_group else "rusage and /proc"
 
 
 @contextmanager

@@ -33,13 +33,13 @@ class Answer:
 def measure(options: Options) -> Findings:
     """Measure a burst within the default rate limit, and a burst above a lower limit."""
     count = options.pick(1000, 20)
-    few = round(count * SHARE)
-    within, beyond = _burst(count, 6000), _burst(count, few)
+    limit = round(count * SHARE)
+    within, beyond = _burst(count, 6000), _burst(count, limit)
     return Findings(
         figures=[*_figures(f"{count:,} at once", *within), *_figures("beyond the limit", *beyond)],
         notes=[
             f"{count:,} submissions at once to a server with 8 threads and {SLOTS} slots: at the "
-            f"default of 6,000 a minute, then at {few} a minute. Lost: accepted, but the job did "
+            f"default of 6,000 a minute, then at {limit} a minute. Lost: accepted, but the job did "
             "not come to its end. Failed: neither accepted nor 429 with Retry-After."
         ],
     )
@@ -59,12 +59,12 @@ def _burst(count: int, per_minute: int) -> tuple[Sequence[Answer], int]:
 
 def _figures(when: str, answers: Sequence[Answer], lost: int) -> Sequence[Figure]:
     accepted = sum(answer.status == 202 for answer in answers)
-    later = sum(answer.status == 429 and answer.says_when for answer in answers)
+    rejected = sum(answer.status == 429 and answer.says_when for answer in answers)
     slowest = max(answer.seconds for answer in answers)
     return [
         Figure(what=f"{when}: accepted", value=accepted),
-        Figure(what=f"{when}: rejected with a time to retry (429)", value=later),
-        Figure(what=f"{when}: failed", value=len(answers) - accepted - later, at_most=0),
+        Figure(what=f"{when}: rejected with a time to retry (429)", value=rejected),
+        Figure(what=f"{when}: failed", value=len(answers) - accepted - rejected, at_most=0),
         Figure(what=f"{when}: lost", value=lost, at_most=0),
         Figure(what=f"{when}: slowest answer", value=slowest, unit="s"),
     ]

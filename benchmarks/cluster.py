@@ -61,15 +61,15 @@ class Cluster:
 
     def add(self, name: str) -> Path:
         """Add a node; return its join file."""
-        issued = self._authority.issue(name, 1)
-        self._registry.put(NodeEntry(name=name, serial=issued.serial))
+        credentials = self._authority.issue(name, 1)
+        self._registry.put(NodeEntry(name=name, serial=credentials.serial))
         path = self.directory / f"{name}.join"
         JoinFile(
             name=name,
             address=f"127.0.0.1:{self.port}",
             authority=self._authority.certificate,
-            certificate=issued.certificate,
-            key=issued.key,
+            certificate=credentials.certificate,
+            key=credentials.key,
         ).write(path)
         return path
 
@@ -77,12 +77,12 @@ class Cluster:
         """Start the processes of a node, as ``node join`` does."""
         argv = [sys.executable, "-P", "-m", "orchestrator", "node", "join", str(self.add(name))]
         argv += ["--slots", str(slots), "--state", str(self.directory / name)]
-        kept = {each: v for each, v in os.environ.items() if "ORCHESTRATOR_" not in each}
+        environment = {each: v for each, v in os.environ.items() if "ORCHESTRATOR_" not in each}
         with (self.directory / f"{name}.out").open("ab") as output:
             self.processes[name] = subprocess.Popen(
                 argv,
                 cwd=self.directory,
-                env={**kept, "PYTHONPATH": str(FOLDER)},
+                env={**environment, "PYTHONPATH": str(FOLDER)},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -126,9 +126,9 @@ class Site:
         """Wait until workers may start on these nodes. Raise RuntimeError."""
 
         def are_up() -> bool:
-            found = self.nodes()
+            nodes = self.nodes()
             return all(
-                name in found and found[name].state == "up" and found[name].agents for name in names
+                name in nodes and nodes[name].state == "up" and nodes[name].agents for name in names
             )
 
         until(are_up, f"nodes are up: {names}")
@@ -172,6 +172,6 @@ def launch(directory: Path, name: str, node: str, *argv: str) -> Launch:
 
 
 def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

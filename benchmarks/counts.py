@@ -77,8 +77,10 @@ def counted(folder: Path, workers: int) -> Findings:
     if shutil.which("strace") is None:
         notes.append("strace is not installed here, so system calls are not counted.")
     else:
-        few, many = _calls(WARM_UP_WORKERS), _calls(WARM_UP_WORKERS + workers)
-        calls = {name: (many[name] - few[name]) / workers for name in many}
+        calls_of_few, calls_of_many = _calls(WARM_UP_WORKERS), _calls(WARM_UP_WORKERS + workers)
+        calls = {
+            name: (calls_of_many[name] - calls_of_few[name]) / workers for name in calls_of_many
+        }
         figures.append(Figure(what="system calls", value=sum(calls.values()), unit="per worker"))
         for name in sorted(calls, key=lambda each: -calls[each])[:NAMED]:
             figures.append(Figure(what=f"of these, {name}", value=calls[name], unit="per worker"))
@@ -88,24 +90,24 @@ def counted(folder: Path, workers: int) -> Findings:
 def _transactions_and_wake_ups(workers: int) -> Sequence[Figure]:
     directory = place()
     (directory / "sitecustomize.py").write_text(_COUNTER)
-    count = directory / "transactions"
-    count.write_bytes(bytes(8))
+    count_file = directory / "transactions"
+    count_file.write_bytes(bytes(8))
     # The server finds the module beside its own package.
-    os.environ["BENCHMARK_TRANSACTIONS"] = str(count)
-    before, servers.EXTRA_PATH = servers.EXTRA_PATH, str(directory)
+    os.environ["BENCHMARK_TRANSACTIONS"] = str(count_file)
+    former_path, servers.EXTRA_PATH = servers.EXTRA_PATH, str(directory)
     try:
         with running_server(SLOTS) as server, closing(server.client()) as client:
             run_job(client, ["/bin/true"], WARM_UP_WORKERS, SLOTS)
-            began = _number(count), _wake_ups(server)
+            first_counts = _number(count_file), _wake_ups(server)
             run_job(client, ["/bin/true"], workers, SLOTS)
-            ended = _number(count), _wake_ups(server)
+            last_counts = _number(count_file), _wake_ups(server)
     finally:
-        servers.EXTRA_PATH = before
+        servers.EXTRA_PATH = former_path
         del os.environ["BENCHMARK_TRANSACTIONS"]
     names = ("transactions", "wake-ups of the server and its shims")
     return [
         Figure(what=name, value=(after - first) / workers, unit="per worker")
-        for name, first, after in zip(names, began, ended, strict=True)
+        for name, first, after in zip(names, first_counts, last_counts, strict=True)
     ]
 
 
@@ -139,12 +141,12 @@ def _calls(workers: int) -> Counter[str]:
         closing(server.client()) as client,
     ):
         run_job(client, ["/bin/true"], workers, SLOTS)
-    found: Counter[str] = Counter()
+    calls: Counter[str] = Counter()
     for line in output.read_text().splitlines():
         words = line.split()
         if len(words) == 2 and words[1].isdecimal() and words[0] != "total":
-            found[words[0]] += int(words[1])
-    return found
+            calls[words[0]] += int(words[1])
+    return calls
 
 
 def main() -> int:
@@ -152,9 +154,9 @@ def main() -> int:
     parser.add_argument("--folder", type=Path, default=servers.FOLDER, metavar="DIR")
     parser.add_argument("--workers", type=int, default=500, metavar="N")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    given = parser.parse_args()
-    findings = counted(given.folder.resolve(), given.workers)
-    print(json.dumps(findings.to_json(), indent=2) if given.json else findings.to_markdown())
+    arguments = parser.parse_args()
+    findings = counted(arguments.folder.resolve(), arguments.workers)
+    print(json.dumps(findings.to_json(), indent=2) if arguments.json else findings.to_markdown())
     return 0
 
 

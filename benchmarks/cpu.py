@@ -39,7 +39,7 @@ def git(options: Options) -> Findings:
     figures = []
     for size in options.pick(SIZES, (50,)):
         for workers in options.pick(WORKERS, (1,)):
-            figures += _of_git(size, workers, options)
+            figures += _git_figures(size, workers, options)
     notes = (
         f"The repositories are in {tempfile.gettempdir()}. On a disk, plain git takes more CPU "
         "time than in memory.",
@@ -47,9 +47,9 @@ def git(options: Options) -> Findings:
     return Findings(figures=figures, notes=notes)
 
 
-def _of_git(size: int, workers: int, options: Options) -> Sequence[Figure]:
-    many = "1 worker" if workers == 1 else f"{workers} workers"
-    what, counted = f"{size:,} files, {many}", place() / "git.log"
+def _git_figures(size: int, workers: int, options: Options) -> Sequence[Figure]:
+    workers_text = "1 worker" if workers == 1 else f"{workers} workers"
+    what, log = f"{size:,} files, {workers_text}", place() / "git.log"
     own, plain = [], []
     with running_server(8) as server:
         project = make_repository(server.directory / "project", size)
@@ -57,14 +57,14 @@ def _of_git(size: int, workers: int, options: Options) -> Sequence[Figure]:
         _git_job(client, workers)
         for number in range(options.rounds):
             own.append(_cpu_of(server.pid, lambda: _git_job(client, workers)))
-            plain.append(_own_cpu(lambda n=number: _plain(project, workers, n)))  # type: ignore[misc]
-    with _counted(counted), running_server(8) as server:
+            plain.append(_own_cpu(lambda n=number: _plain_git(project, workers, n)))  # type: ignore[misc]
+    with _logging_git(log), running_server(8) as server:
         make_repository(server.directory / "project", size)
         client = server.client()
         _git_job(client, workers)
-        counted.write_text("")
+        log.write_text("")
         _git_job(client, workers)
-    processes = len(counted.read_text().splitlines())
+    processes = len(log.read_text().splitlines())
     ratio = min(own) / min(plain)
     return (
         Figure(
@@ -76,17 +76,17 @@ def _of_git(size: int, workers: int, options: Options) -> Sequence[Figure]:
 
 
 @contextmanager
-def _counted(log: Path) -> Iterator[None]:
+def _logging_git(log: Path) -> Iterator[None]:
     """Put a git that logs its calls first on PATH."""
-    before, directory = os.environ["PATH"], place()
+    former_path, directory = os.environ["PATH"], place()
     program = directory / "git"
     program.write_text(f'#!/bin/sh\necho "$*" >> "{log}"\nexec {shutil.which("git")} "$@"\n')
     program.chmod(0o755)
-    os.environ["PATH"] = f"{directory}:{before}"
+    os.environ["PATH"] = f"{directory}:{former_path}"
     try:
         yield
     finally:
-        os.environ["PATH"] = before
+        os.environ["PATH"] = former_path
 
 
 def _git_job(client: Client, workers: int) -> None:
@@ -98,25 +98,25 @@ def _git_job(client: Client, workers: int) -> None:
     wait_for_end(client, client.submit(json.dumps(body).encode()))
 
 
-def _plain(project: Path, workers: int, number: int) -> None:
+def _plain_git(project: Path, workers: int, number: int) -> None:
     """Do the same with git alone: create branches with one change each, and merge them."""
-    tip = _asked(project, "rev-parse", "HEAD")
+    tip = _git_output(project, "rev-parse", "HEAD")
     for worker in range(workers):
-        to, branch = place() / "worktree", f"plain-{number}-{worker}"
-        _asked(project, "worktree", "add", "-q", "--no-checkout", "-b", branch, str(to))
-        _asked(to, "reset", "-q", "--hard")
-        (to / f"new_{worker}.txt").write_text("new\n")
-        _asked(to, "add", "-A")
-        _asked(to, "commit", "-q", "-m", "change")
-        tree = _asked(project, "merge-tree", "--write-tree", tip, branch)
-        tip = _asked(project, "commit-tree", "-p", tip, "-p", branch, "-m", "merge", tree)
-        _asked(project, "worktree", "remove", "--force", str(to))
+        worktree, branch = place() / "worktree", f"plain-{number}-{worker}"
+        _git_output(project, "worktree", "add", "-q", "--no-checkout", "-b", branch, str(worktree))
+        _git_output(worktree, "reset", "-q", "--hard")
+        (worktree / f"new_{worker}.txt").write_text("new\n")
+        _git_output(worktree, "add", "-A")
+        _git_output(worktree, "commit", "-q", "-m", "change")
+        tree = _git_output(project, "merge-tree", "--write-tree", tip, branch)
+        tip = _git_output(project, "commit-tree", "-p", tip, "-p", branch, "-m", "merge", tree)
+        _git_output(project, "worktree", "remove", "--force", str(worktree))
 
 
-def _asked(directory: Path, *arguments: str) -> str:
+def _git_output(directory: Path, *arguments: str) -> str:
     command = ["git", *_WHO, *arguments]
-    done = subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    completed = subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True)
+    return completed.stdout.strip()
 
 
 def commands(options: Options) -> Findings:
@@ -137,9 +137,9 @@ def commands(options: Options) -> Findings:
 
 def _start(argv: Sequence[str]) -> None:
     env = {"PATH": os.environ["PATH"]}
-    with open(os.devnull, "r+b") as nothing, chdir("/"):
+    with open(os.devnull, "r+b") as null, chdir("/"):
         for _ in range(STARTS):
-            pid = start_worker(argv, "/", env, nothing.fileno(), nothing.fileno())
+            pid = start_worker(argv, "/", env, null.fileno(), null.fileno())
             os.waitpid(pid, 0)
 
 
@@ -190,15 +190,15 @@ def _command(server: Server, words: Sequence[str]) -> None:
 
 def _own_cpu(act: Callable[[], object]) -> float:
     """CPU seconds that this process and its ended children use during ``act``."""
-    before = _used()
+    before = _used_cpu()
     act()
-    return _used() - before
+    return _used_cpu() - before
 
 
-def _used() -> float:
+def _used_cpu() -> float:
     whose = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    found = map(resource.getrusage, whose)
-    return sum(each.ru_utime + each.ru_stime for each in found)
+    usages = map(resource.getrusage, whose)
+    return sum(each.ru_utime + each.ru_stime for each in usages)
 
 
 def _cpu_of(pid: int, act: Callable[[], object]) -> float:

@@ -49,10 +49,10 @@ def measure(options: Options) -> Findings:
     figures: list[Figure] = []
     notes: dict[str, None] = {}
     for name, parent in _places():
-        runs, said = _at(parent, count, options)
+        runs, peer_notes = _measure_at(parent, count, options)
         rows += _rows(name, runs, count)
         figures += _ratios(name, runs)
-        notes.update(dict.fromkeys(said))
+        notes.update(dict.fromkeys(peer_notes))
     counts = f"Tasks: {count}; rounds: {options.rounds}."
     notes[f"CPU time of all processes is measured with {method()}. {counts}"] = None
     return Findings(rows=rows, figures=figures, notes=list(notes))
@@ -64,15 +64,15 @@ def _places() -> Iterator[tuple[str, Path]]:
         yield MEMORY, SHARED_MEMORY
 
 
-def _at(parent: Path, count: int, options: Options) -> tuple[Runs, Sequence[str]]:
+def _measure_at(parent: Path, count: int, options: Options) -> tuple[Runs, Sequence[str]]:
     directory = place(parent)
     with (
         account() as group,
         peers(directory, quick=options.quick) as (others, omitted),
         running_server(SLOTS, parent, group=group) as server,
     ):
-        runs, failed = _rounds(server.client(), group, others, directory, count, options.rounds)
-    return runs, [*omitted, *failed]
+        runs, failures = _rounds(server.client(), group, others, directory, count, options.rounds)
+    return runs, [*omitted, *failures]
 
 
 def _rounds(
@@ -96,7 +96,7 @@ def _rounds(
                 runs[WORK].append(work)
                 continue
             try:
-                runs[name].append(_logged(others[name], directory / f"{number} {name}", count))
+                runs[name].append(_run_logged(others[name], directory / f"{number} {name}", count))
             except RuntimeError as error:
                 notes.append(f"{name} is omitted: {error}")
                 del runs[name]
@@ -107,46 +107,48 @@ def _ours(client: Client, group: Account, count: int) -> tuple[Run, Run]:
     """Return two runs: until all reports are written, and until the last worker's end."""
     run_job(client, ["/bin/true"], WARM_UP_TASKS, SLOTS)
     time.sleep(SETTLE_SECONDS)
-    own, cpu = time.process_time(), group.seconds()
+    own_cpu, group_cpu = time.process_time(), group.seconds()
 
     def on_end() -> None:
-        nonlocal own, cpu
-        own = time.process_time() - own
+        nonlocal own_cpu, group_cpu
+        own_cpu = time.process_time() - own_cpu
         time.sleep(SETTLE_SECONDS)
-        cpu = group.seconds() - cpu
+        group_cpu = group.seconds() - group_cpu
 
     job = run_job(client, ["/bin/true"], count, SLOTS, on_end)
-    return Run(job.end_seconds, cpu + own), Run(job.work_seconds, cpu + own)
+    return Run(job.end_seconds, group_cpu + own_cpu), Run(job.work_seconds, group_cpu + own_cpu)
 
 
-def _logged(peer: Peer, logs: Path, count: int) -> Run:
+def _run_logged(peer: Peer, logs: Path, count: int) -> Run:
     """Run a peer once. Raise RuntimeError if a log is missing: then the peer's time does not
     count.
     """
     logs.mkdir()
     run = peer.run(logs, count)
-    if (found := len(list(logs.iterdir()))) != count:
-        raise RuntimeError(f"{logs.name}: {found} logs of {count}")
+    if (log_count := len(list(logs.iterdir()))) != count:
+        raise RuntimeError(f"{logs.name}: {log_count} logs of {count}")
     return run
 
 
 def _rows(place_name: str, runs: Runs, count: int) -> Iterator[Row]:
-    for name, each in runs.items():
-        wall = statistics.median(run.wall for run in each) / count
+    for name, program_runs in runs.items():
+        wall = statistics.median(run.wall for run in program_runs) / count
         yield {
             "on": place_name,
             "program": name,
             WALL: wall * 1000,
             RATE: 1 / wall,
-            CPU_TIME: statistics.median(run.cpu for run in each) / count * 1000,
+            CPU_TIME: statistics.median(run.cpu for run in program_runs) / count * 1000,
             THEIR_WALL: _median(runs, name, lambda run: run.wall, ours_first=False),
             OUR_CPU: _median(runs, name, lambda run: run.cpu, ours_first=True),
         }
 
 
-def _median(runs: Runs, name: str, of: Callable[[Run], float], *, ours_first: bool) -> float:
+def _median(runs: Runs, name: str, value_of: Callable[[Run], float], *, ours_first: bool) -> float:
     """The median over the rounds of the ratio to our run in the same round."""
-    ratios = (of(ours) / of(its) for ours, its in zip(runs[OURS], runs[name], strict=True))
+    ratios = (
+        value_of(ours) / value_of(its) for ours, its in zip(runs[OURS], runs[name], strict=True)
+    )
     return statistics.median(each if ours_first else 1 / each for each in ratios)
 
 

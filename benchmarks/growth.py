@@ -80,62 +80,64 @@ def _rendering(options: Options) -> Iterator[Figure]:
         server.stop()
         store = SqlStore(sqlite_url(server.database))
         store.open()
-        stored = job_of("large001", size, rich=False)
-        store.save(replace(stored, new_attempts=[_attempt(each) for each in stored.new_workers]))
+        change = job_of("large001", size, rich=False)
+        store.save(replace(change, new_attempts=[_attempt(each) for each in change.new_workers]))
         layout = WorkspaceLayout(server.database.parent)
         layout.prepare_job("large001")
         reports = Reports()
         reports.prepare()
-        began = time.process_time()
+        began_at = time.process_time()
         tree = store.tree("large001")
         if tree is None:
             raise RuntimeError("the job is not in the store")
-        read = time.process_time()
+        read_at = time.process_time()
         reports.render(tree, tree.root.id, layout.job_directory(tree.root.id))
-        rendered = time.process_time()
+        rendered_at = time.process_time()
         StatusFiles(layout, lambda _: tree).write(tree.root.id)
-        ended = time.process_time()
+        ended_at = time.process_time()
         store.close()
-    of = f"{size:,} workers: CPU to"
-    yield Figure(what=f"{of} read the job", value=read - began, unit="s")
-    yield Figure(what=f"{of} write reports", value=rendered - read, unit="s")
-    yield Figure(what=f"{of} write status.json", value=ended - rendered, unit="s")
+    prefix = f"{size:,} workers: CPU to"
+    yield Figure(what=f"{prefix} read the job", value=read_at - began_at, unit="s")
+    yield Figure(what=f"{prefix} write reports", value=rendered_at - read_at, unit="s")
+    yield Figure(what=f"{prefix} write status.json", value=ended_at - rendered_at, unit="s")
     yield Figure(
         what=f"{size:,} workers: CPU of these three",
-        value=ended - began,
+        value=ended_at - began_at,
         unit="s",
         at_most=MOST_RENDER_SECONDS,
     )
 
 
 def _attempt(worker: Worker) -> Attempt:
-    started, ended = worker.started_at or 0.0, worker.ended_at or 0.0
-    how = Exit(ended_by=EndedBy.EXIT, code=0, started_at=started, ended_at=ended, cpu_seconds=0.01)
+    started_at, ended_at = worker.started_at or 0.0, worker.ended_at or 0.0
+    end = Exit(
+        ended_by=EndedBy.EXIT, code=0, started_at=started_at, ended_at=ended_at, cpu_seconds=0.01
+    )
     return Attempt(
         root_id=worker.root_id,
         worker_id=worker.id,
         number=1,
         job_id=worker.job_id,
-        started_at=started,
-        ended_at=ended,
-        exit=how,
+        started_at=started_at,
+        ended_at=ended_at,
+        exit=end,
     )
 
 
 def _memories(options: Options) -> Iterator[Figure]:
     """Measure the server's RSS after its first jobs, and after ten times as many jobs."""
-    few, many = options.pick((100, 1_000), (3, 9))
+    few_jobs, many_jobs = options.pick((100, 1_000), (3, 9))
     with running_server(SLOTS) as server:
         client = server.client()
-        held = []
-        for first, last in ((0, few), (few, many)):
+        rss = []
+        for first, last in ((0, few_jobs), (few_jobs, many_jobs)):
             for _ in range(first, last):
                 run_job(client, ["/bin/true"], 2, SLOTS)
-            held.append(memory(server.pid).rss)
+            rss.append(memory(server.pid).rss)
             what = f"server's RSS after {last:,} jobs"
-            yield Figure(what=what, value=held[-1] / MIB, unit="MiB")
-    what = f"RSS after {many:,} jobs / after {few:,}"
-    yield Figure(what=what, value=held[1] / held[0], at_most=SAME_MEMORY)
+            yield Figure(what=what, value=rss[-1] / MIB, unit="MiB")
+    what = f"RSS after {many_jobs:,} jobs / after {few_jobs:,}"
+    yield Figure(what=what, value=rss[1] / rss[0], at_most=SAME_MEMORY)
 
 
 def _cost_at(size: int, client: Client, server: Server, group: Account) -> Cost:
@@ -144,59 +146,59 @@ def _cost_at(size: int, client: Client, server: Server, group: Account) -> Cost:
     Smaller jobs are repeated more often, so that each size has about the same number of workers.
     """
     jobs = min(MOST_JOBS, max(1, WORKERS_OF_A_SIZE // size))
-    found = [_cost(size, client, server, group) for _ in range(jobs)]
+    costs = [_cost(size, client, server, group) for _ in range(jobs)]
     return Cost(
-        cpu=statistics.mean(each.cpu for each in found),
-        server=statistics.mean(each.server for each in found),
-        wall=statistics.mean(each.wall for each in found),
-        submit=statistics.mean(each.submit for each in found),
-        reports=statistics.mean(each.reports for each in found),
+        cpu=statistics.mean(each.cpu for each in costs),
+        server=statistics.mean(each.server for each in costs),
+        wall=statistics.mean(each.wall for each in costs),
+        submit=statistics.mean(each.submit for each in costs),
+        reports=statistics.mean(each.reports for each in costs),
     )
 
 
 def _cost(size: int, client: Client, server: Server, group: Account) -> Cost:
-    used = [(group.seconds(), cpu_seconds(server.pid))]
+    readings = [(group.seconds(), cpu_seconds(server.pid))]
 
     def on_end() -> None:
-        used.append((group.seconds(), cpu_seconds(server.pid)))
+        readings.append((group.seconds(), cpu_seconds(server.pid)))
 
     run = run_job(client, ["/bin/true"], size, SLOTS, on_end)
-    each, (before, after) = 1000 / size, used
+    per_worker, (before, after) = 1000 / size, readings
     return Cost(
-        cpu=(after[0] - before[0]) * each,
-        server=(after[1] - before[1]) * each,
-        wall=run.work_seconds * each,
-        submit=run.submit_seconds * each,
-        reports=run.render_seconds * each,
+        cpu=(after[0] - before[0]) * per_worker,
+        server=(after[1] - before[1]) * per_worker,
+        wall=run.work_seconds * per_worker,
+        submit=run.submit_seconds * per_worker,
+        reports=run.render_seconds * per_worker,
     )
 
 
 def _rows(costs: Costs) -> Iterator[Row]:
     smallest = next(iter(costs))
-    for size, found in costs.items():
+    for size, rounds in costs.items():
         yield {
             "workers of a job": f"{size:,}",
-            ALL_CPU: statistics.median(each.cpu for each in found),
+            ALL_CPU: statistics.median(each.cpu for each in rounds),
             f"CPU, {smallest:,} = 1": _ratio(costs, size, lambda cost: cost.cpu),
-            SERVER_CPU: statistics.median(each.server for each in found),
-            "wall, ms per worker": statistics.median(each.wall for each in found),
-            "submit, ms": statistics.median(each.submit for each in found) * size,
-            "reports, ms": statistics.median(each.reports for each in found) * size,
+            SERVER_CPU: statistics.median(each.server for each in rounds),
+            "wall, ms per worker": statistics.median(each.wall for each in rounds),
+            "submit, ms": statistics.median(each.submit for each in rounds) * size,
+            "reports, ms": statistics.median(each.reports for each in rounds) * size,
         }
 
 
-def _ratio(costs: Costs, size: int, of: Callable[[Cost], float]) -> float:
+def _ratio(costs: Costs, size: int, value_of: Callable[[Cost], float]) -> float:
     """The median over the rounds of the ratio to the smallest job of the same round."""
     smallest = next(iter(costs.values()))
     pairs = zip(costs[size], smallest, strict=True)
-    return statistics.median(of(large) / of(small) for large, small in pairs)
+    return statistics.median(value_of(large) / value_of(small) for large, small in pairs)
 
 
 def _growths(costs: Costs) -> Iterator[Figure]:
     smallest, *larger = costs
     for size in larger:
-        of = f"per worker, job of {size:,} / of {smallest:,}"
+        prefix = f"per worker, job of {size:,} / of {smallest:,}"
         ratio = _ratio(costs, size, lambda cost: cost.cpu)
-        yield Figure(what=f"{of}: CPU of all processes", value=ratio, at_most=FLAT)
+        yield Figure(what=f"{prefix}: CPU of all processes", value=ratio, at_most=FLAT)
         ratio = _ratio(costs, size, lambda cost: cost.server)
-        yield Figure(what=f"{of}: server's CPU", value=ratio)
+        yield Figure(what=f"{prefix}: server's CPU", value=ratio)

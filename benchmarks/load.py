@@ -37,16 +37,16 @@ def measure(options: Options) -> Findings:
 
 
 def _waiting_workers(options: Options) -> Findings:
-    waiting = options.pick(100, 3)
-    with running_server(waiting + FREE_SLOTS, settings=SETTINGS) as server:
+    waiting_count = options.pick(100, 3)
+    with running_server(waiting_count + FREE_SLOTS, settings=SETTINGS) as server:
         client = server.client()
         _warm_up(server, client)
         at_rest = memory(server.pid).rss
-        job_id = _start_waiting(client, waiting)
+        job_id = _start_waiting(client, waiting_count)
         with_waiting = memory(server.pid).rss
         figures, notes = _watch(server, options)
         growth = (memory(server.pid).rss - at_rest) / MIB
-        lost = waiting - _count_waiting(client)
+        lost = waiting_count - _count_waiting(client)
         client.cancel(job_id)
     return Findings(
         figures=[
@@ -56,7 +56,7 @@ def _waiting_workers(options: Options) -> Findings:
         ],
         notes=[
             *notes,
-            f"{waiting} workers wait by `orchestrator spawn --wait` all the time, "
+            f"{waiting_count} workers wait by `orchestrator spawn --wait` all the time, "
             f"for as many child jobs; they alone are {(with_waiting - at_rest) / MIB:.1f} MiB "
             "of the growth.",
         ],
@@ -90,20 +90,23 @@ def _count_waiting(client: Client) -> int:
 
 def _watch(server: Server, options: Options) -> tuple[Sequence[Figure], Sequence[str]]:
     """Measure events to many watchers during submissions, then events to even more watchers."""
-    seconds, count, more = options.pick((30.0, 300, 500), (2.0, 6, 10))
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as beside:
-        submitting = beside.submit(submit_steadily, server.url, seconds)
+    seconds, count, larger_count = options.pick((30.0, 300, 500), (2.0, 6, 10))
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as executor:
+        posts_future = executor.submit(submit_steadily, server.url, seconds)
         first = streams.findings(streams.delays_at(server, count, seconds), f" of {count}")
-    second = streams.findings(streams.delays_at(server, more, seconds / 3), f" of {more}")
-    posts, events_of_more = _posts(submitting), second.figures
+    second = streams.findings(
+        streams.delays_at(server, larger_count, seconds / 3), f" of {larger_count}"
+    )
+    posts, events_of_more = _posts(posts_future), second.figures
     return [*first.figures, *posts, *events_of_more], [
-        f"8 threads; {count} watchers of one job with ten events a second, then {more} of another; "
-        f"beside the first, {SUBMISSIONS_PER_SECOND} submissions a second from another process."
+        f"8 threads; {count} watchers of one job with ten events a second, then "
+        f"{larger_count} of another; beside the first, "
+        f"{SUBMISSIONS_PER_SECOND} submissions a second from another process."
     ]
 
 
-def _posts(submitting: "Future[Posts]") -> Sequence[Figure]:
-    posts = submitting.result()
+def _posts(future: "Future[Posts]") -> Sequence[Figure]:
+    posts = future.result()
     return [
         Figure(what="POST, p50", value=quantile(posts.milliseconds, 0.5), unit="ms"),
         Figure(
@@ -120,8 +123,8 @@ def submit_steadily(url: str, seconds: float) -> Posts:
     """Submit jobs of one worker at an even rate, on one connection."""
     client, body, posts = Client(url), body_of(["/bin/true"], 1, 1), Posts()
     due = time.perf_counter()
-    until_then = due + seconds
-    while due < until_then:
+    deadline = due + seconds
+    while due < deadline:
         time.sleep(max(0.0, due - time.perf_counter()))
         began = time.perf_counter()
         try:

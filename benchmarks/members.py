@@ -48,8 +48,8 @@ class Member:
             ssl=context,
             server_hostname=SERVER_NAME,
         )
-        own = replace(hello, name=settings.name, instance=settings.name, time=time.time())
-        self._link.post(own)
+        own_hello = replace(hello, name=settings.name, instance=settings.name, time=time.time())
+        self._link.post(own_hello)
         welcome = decode_answer_to_hello(await self._link.receive())
         if isinstance(welcome, Rejection):
             raise RuntimeError(f"{settings.name}: {welcome.why}")
@@ -79,8 +79,8 @@ class Member:
 async def run(directory: Path, count: int, seconds: float) -> None:
     members = []
     for number in range(count):
-        found = JoinFile.read(directory / f"m{number}.join")
-        members.append(Member(found.unpack(directory / f"m{number}", 4)))
+        join_file = JoinFile.read(directory / f"m{number}.join")
+        members.append(Member(join_file.unpack(directory / f"m{number}", 4)))
     hello = NodeDaemon(
         members[0].settings, lambda line: None, list, lambda path: (None, None)
     )._hello()
@@ -99,9 +99,9 @@ async def run(directory: Path, count: int, seconds: float) -> None:
             # Until all pauses of nodes without workers are over.
             await asyncio.sleep(NodeLeaseTerms().idle_beat)
             print("beating", flush=True)
-        before = sum(each.answers for each in members)
+        answers_before = sum(each.answers for each in members)
         await asyncio.sleep(seconds)
-        print(sum(each.answers for each in members) - before, flush=True)
+        print(sum(each.answers for each in members) - answers_before, flush=True)
     for task in tasks:
         task.cancel()
 

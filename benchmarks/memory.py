@@ -16,25 +16,25 @@ def measure(options: Options) -> Findings:
         client.call("GET", "/health")
         at_rest = _figures("at rest", server)
         job_id = client.submit(body_of(["/bin/sleep", "600"], workers, workers))
-        until(lambda: _running(client) == workers, "all workers run")
+        until(lambda: _count_running(client) == workers, "all workers run")
         until(lambda: _count_sleeping(server) == workers, "all workers have been started")
         busy = _figures(f"{workers} live workers", server)
         client.cancel(job_id)
     return Findings(figures=[*at_rest, *busy])
 
 
-def _running(client: Client) -> int:
+def _count_running(client: Client) -> int:
     """How many workers hold a slot."""
     return int(client.get("/stats")["slots"]["running"])
 
 
 def _generations(server: Server) -> tuple[list[int], list[int], list[int]]:
     """The process ids of keeper and spawner, of the shims and of the workers."""
-    of = children()
-    keepers = list(of.get(server.pid, ()))
-    spawners = [child for keeper in keepers for child in of.get(keeper, ())]
-    shims = [child for spawner in spawners for child in of.get(spawner, ())]
-    workers = [child for shim in shims for child in of.get(shim, ())]
+    by_parent = children()
+    keepers = list(by_parent.get(server.pid, ()))
+    spawners = [child for keeper in keepers for child in by_parent.get(keeper, ())]
+    shims = [child for spawner in spawners for child in by_parent.get(spawner, ())]
+    workers = [child for shim in shims for child in by_parent.get(shim, ())]
     return [*keepers, *spawners], shims, workers
 
 
@@ -47,7 +47,7 @@ def _figures(when: str, server: Server) -> list[Figure]:
     groups = {"server": [server.pid], "spawner": spawner, f"{len(shims)} shims": shims}
     figures = []
     for name, pids in groups.items():
-        held = memory_of(pids)
-        figures.append(Figure(what=f"{when}: {name}, RSS", value=held.rss / MIB, unit="MiB"))
-        figures.append(Figure(what=f"{when}: {name}, PSS", value=held.pss / MIB, unit="MiB"))
+        usage = memory_of(pids)
+        figures.append(Figure(what=f"{when}: {name}, RSS", value=usage.rss / MIB, unit="MiB"))
+        figures.append(Figure(what=f"{when}: {name}, PSS", value=usage.pss / MIB, unit="MiB"))
     return figures

@@ -126,12 +126,12 @@ def _run_many(site: Site, names: Sequence[str], count: int) -> float:
     global _runs
     _runs += 1
     directory, done, lock = place(), threading.Event(), threading.Lock()
-    left, running, failures = count, 0, 0
+    remaining, running, failures = count, 0, 0
 
     def start(node: str) -> None:
-        nonlocal left
-        left -= 1
-        site.launcher.start(launch(directory, f"{_runs}-{left}", node, "/bin/true"))
+        nonlocal remaining
+        remaining -= 1
+        site.launcher.start(launch(directory, f"{_runs}-{remaining}", node, "/bin/true"))
 
     nodes: dict[str, str] = {}
 
@@ -139,9 +139,9 @@ def _run_many(site: Site, names: Sequence[str], count: int) -> float:
         nonlocal running, failures
         with lock:
             failures += exit.code != 0
-            if left:
+            if remaining:
                 node = nodes.pop(attempt_id)
-                nodes[f"bench/{_runs}-{left - 1}/1"] = node
+                nodes[f"bench/{_runs}-{remaining - 1}/1"] = node
                 start(node)
             else:
                 running -= 1
@@ -152,7 +152,7 @@ def _run_many(site: Site, names: Sequence[str], count: int) -> float:
     began = time.perf_counter()
     with lock:
         for node in [each for each in names for _ in range(SLOTS)]:
-            nodes[f"bench/{_runs}-{left - 1}/1"] = node
+            nodes[f"bench/{_runs}-{remaining - 1}/1"] = node
             running += 1
             start(node)
     if not done.wait(300):
@@ -171,100 +171,103 @@ def _ages(local: Site, nodes: Site, options: Options) -> Iterator[Figure]:
     for number in range(min(options.rounds, 3)):
         for name, (site, names) in kinds.items():
             ages[name] += _age_of_lines(site, names, lines, f"{number}")
-    for name, found in ages.items():
+    for name, values in ages.items():
         for share in (0.5, 0.99):
             what = f"age of a log line in the server's file, 6 workers, {name}, p{share * 100:.0f}"
-            yield Figure(what=what, value=quantile(found, share) * 1000, unit="ms")
+            yield Figure(what=what, value=quantile(values, share) * 1000, unit="ms")
 
 
 def _age_of_lines(site: Site, names: Sequence[str], lines: int, run: str) -> list[float]:
     directory = place()
-    watch, ages, seen = FileGrowthWatch(), [], {}
+    watch, ages, incomplete = FileGrowthWatch(), [], {}
     watch.add(str(directory))
     workers = [names[n % len(names)] for n in range(6)]
     attempts = []
     for number, node in enumerate(workers):
         argv = (sys.executable, "-S", "-E", "-c", PRINTER, str(lines))
-        launched = launch(directory, f"age-{run}-{number}", node, *argv)
-        attempts.append(launched)
-        seen[launched.log] = b""
-        site.exits.pop(launched.attempt_id, None)
-        site.launcher.start(launched)
-    offsets = dict.fromkeys(seen, 0)
+        attempt = launch(directory, f"age-{run}-{number}", node, *argv)
+        attempts.append(attempt)
+        incomplete[attempt.log] = b""
+        site.exits.pop(attempt.attempt_id, None)
+        site.launcher.start(attempt)
+    offsets = dict.fromkeys(incomplete, 0)
     deadline = time.monotonic() + 120
     while len(ages) < lines * len(workers):
         if time.monotonic() > deadline:
             raise RuntimeError("not all lines have come")
         watch.grown()
-        for log in seen:
+        for log in incomplete:
             with suppress(OSError), open(log, "rb", buffering=0) as file:
                 file.seek(offsets[log])
                 data = file.read()
                 now = time.time()
                 offsets[log] += len(data)
-                *whole, seen[log] = (seen[log] + data).split(b"\n")
-                ages += [now - float(line) for line in whole]
+                *complete, incomplete[log] = (incomplete[log] + data).split(b"\n")
+                ages += [now - float(line) for line in complete]
         time.sleep(0.001)
-    for launched in attempts:
-        site.exit(launched.attempt_id)
+    for attempt in attempts:
+        site.exit(attempt.attempt_id)
     return ages
 
 
 def _cancels(local: Site, nodes: Site, options: Options) -> Iterator[Figure]:
     for name, site, node in (("local launcher", local, ""), ("1 node", nodes, "n1")):
-        seconds, remain = [], 0
+        seconds, survivor_count = [], 0
         for number in range(options.pick(5, 1)):
-            found, survivors = _cancel(site, node, f"cancel-{number}")
-            seconds.append(found)
-            remain += survivors
+            duration, survivors = _cancel(site, node, f"cancel-{number}")
+            seconds.append(duration)
+            survivor_count += survivors
         what = f"cancel of 6 processes of 5 kinds, {name}"
         yield Figure(
             what=f"{what}: until none is alive", value=max(seconds) * 1000, unit="ms", at_most=300
         )
-        yield Figure(what=f"{what}: survivors", value=remain, at_most=0)
+        yield Figure(what=f"{what}: survivors", value=survivor_count, at_most=0)
 
 
 def _cancel(site: Site, node: str, name: str) -> tuple[float, int]:
-    unusual = f"{86_400 + time.time() % 1000:.3f}"
+    argument = f"{86_400 + time.time() % 1000:.3f}"
     directory = place()
-    launched = launch(directory, name, node, "bash", "-c", ESCAPEES.format(n=unusual))
-    site.exits.pop(launched.attempt_id, None)
-    site.launcher.start(launched)
-    until(lambda: len(_with_argument(unusual)) == 6, "all six processes run")
+    attempt = launch(directory, name, node, "bash", "-c", ESCAPEES.format(n=argument))
+    site.exits.pop(attempt.attempt_id, None)
+    site.launcher.start(attempt)
+    until(lambda: len(_with_argument(argument)) == 6, "all six processes run")
     began = time.perf_counter()
-    site.launcher.stop(launched.attempt_id, "cancel", "benchmark")
-    while _with_argument(unusual) and time.perf_counter() - began < 10:
+    site.launcher.stop(attempt.attempt_id, "cancel", "benchmark")
+    while _with_argument(argument) and time.perf_counter() - began < 10:
         time.sleep(0.002)
     seconds = time.perf_counter() - began
-    site.exit(launched.attempt_id)
-    return seconds, len(_with_argument(unusual))
+    site.exit(attempt.attempt_id)
+    return seconds, len(_with_argument(argument))
 
 
 def _with_argument(argument: str) -> list[int]:
     """Living processes of ``sleep`` with this argument."""
-    found = []
+    pids = []
     for directory in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             words = (directory / "cmdline").read_bytes().split(b"\0")
             if words[:2] == [b"sleep", argument.encode()]:
-                found.append(int(directory.name))
-    return found
+                pids.append(int(directory.name))
+    return pids
 
 
 def _memory(cluster: Cluster, nodes: Site) -> Iterator[Figure]:
-    of = children()
+    by_parent = children()
     parent = cluster.processes["n1"].pid
-    daemons = list(of.get(parent, ()))
-    below = [child for each in daemons for child in of.get(each, ())]
-    figures = {"its two processes": [parent, *daemons], "keeper and spawner": _descend(of, below)}
+    daemons = list(by_parent.get(parent, ()))
+    grandchildren = [child for each in daemons for child in by_parent.get(each, ())]
+    figures = {
+        "its two processes": [parent, *daemons],
+        "keeper and spawner": _descend(by_parent, grandchildren),
+    }
     for name, pids in figures.items():
         what = f"memory of a node at rest (PSS), {name}"
         yield Figure(what=what, value=memory_of(pids).pss / MIB, unit="MiB")
 
 
 def _descend(of: object, pids: Sequence[int]) -> list[int]:
-    found = children()
-    return [*pids, *(child for each in pids for child in found.get(each, ()))]
+    by_parent = children()
+    return [*pids, *(child for each in pids for child in by_parent.get(each, ()))]
 
 
 # Loss of a node
@@ -285,26 +288,26 @@ def _partitions(options: Options) -> Iterator[Figure]:
 
 def _lost_silently(cluster: Cluster, nodes: Site) -> Iterator[Figure]:
     """Stop all processes of a node, so that no byte comes, but no connection ends."""
-    unusual, launched = _held(nodes, "silent")
+    argument, attempt_id = _start_sleeper(nodes, "silent")
     parent = cluster.processes["n1"].pid
     pids = [parent, *children().get(parent, ())]
     began = time.perf_counter()
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-    noticed = _seconds_until(began, lambda: nodes.nodes()["n1"].state == "unreachable")
-    dead = _seconds_until(began, lambda: not _with_argument(unusual))
-    exit = nodes.exit(launched, 60)
-    lost = time.perf_counter() - began
+    noticed_after = _seconds_until(began, lambda: nodes.nodes()["n1"].state == "unreachable")
+    dead_after = _seconds_until(began, lambda: not _with_argument(argument))
+    exit = nodes.exit(attempt_id, 60)
+    lost_after = time.perf_counter() - began
     if exit.cause is not ExitCause.NODE_LOST:
         raise RuntimeError(f"the node was not lost: {exit}")
     for pid in reversed(pids):
         os.kill(pid, signal.SIGCONT)
-    back = _seconds_until(time.perf_counter(), lambda: nodes.nodes()["n1"].state == "up")
+    back_after = _seconds_until(time.perf_counter(), lambda: nodes.nodes()["n1"].state == "up")
     what = "partition"
-    yield Figure(what=f"{what}: noticed", value=noticed, unit="s")
-    yield Figure(what=f"{what}: all workers dead", value=dead, unit="s", at_most=10)
-    yield Figure(what=f"{what}: they start anew elsewhere", value=lost, unit="s", at_most=15)
-    yield Figure(what=f"{what}: the node works again after its end", value=back, unit="s")
+    yield Figure(what=f"{what}: noticed", value=noticed_after, unit="s")
+    yield Figure(what=f"{what}: all workers dead", value=dead_after, unit="s", at_most=10)
+    yield Figure(what=f"{what}: they start anew elsewhere", value=lost_after, unit="s", at_most=15)
+    yield Figure(what=f"{what}: the node works again after its end", value=back_after, unit="s")
 
 
 def _lost_with_its_connection(cluster: Cluster, nodes: Site) -> Iterator[Figure]:
@@ -314,19 +317,23 @@ def _lost_with_its_connection(cluster: Cluster, nodes: Site) -> Iterator[Figure]
     for pid in pids:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    noticed = _seconds_until(began, lambda: nodes.nodes()["n1"].state == "unreachable")
+    noticed_after = _seconds_until(began, lambda: nodes.nodes()["n1"].state == "unreachable")
     cluster.processes.pop("n1").wait()
-    yield Figure(what="loss of a node whose connection ends: noticed", value=noticed, unit="s",
-                 at_most=1)  # fmt: skip
+    yield Figure(
+        what="loss of a node whose connection ends: noticed",
+        value=noticed_after,
+        unit="s",
+        at_most=1,
+    )
 
 
-def _held(nodes: Site, name: str) -> tuple[str, str]:
+def _start_sleeper(nodes: Site, name: str) -> tuple[str, str]:
     """Start a worker that only sleeps. Return an argument that no other process has, and its id."""
-    unusual = f"{86_400 + time.time() % 1000:.3f}"
-    launched = launch(place(), name, "n1", "sleep", unusual)
-    nodes.launcher.start(launched)
-    until(lambda: bool(_with_argument(unusual)), "the worker runs")
-    return unusual, launched.attempt_id
+    argument = f"{86_400 + time.time() % 1000:.3f}"
+    attempt = launch(place(), name, "n1", "sleep", argument)
+    nodes.launcher.start(attempt)
+    until(lambda: bool(_with_argument(argument)), "the worker runs")
+    return argument, attempt.attempt_id
 
 
 def _seconds_until(began: float, condition: Callable[[], bool]) -> float:
@@ -387,14 +394,14 @@ def _beats(
 
 
 def _servers(options: Options) -> Iterator[Figure]:
-    many = options.pick(10_000, 40)
+    task_count = options.pick(10_000, 40)
     sleepers, seconds = options.pick((60, 1.0), (12, 0.2))
     for names in (("local",), NODES[:1], NODES):
         slots = SLOTS * len(names)
         cluster = Cluster()
         is_local = names == ("local",)
-        given = {"LIMITS__MAX_TASKS_PER_JOB": "20000", "LIMITS__MAX_REQUEST_BYTES": "100000000"}
-        settings = {**({} if is_local else cluster.settings), **given}
+        limits = {"LIMITS__MAX_TASKS_PER_JOB": "20000", "LIMITS__MAX_REQUEST_BYTES": "100000000"}
+        settings = {**({} if is_local else cluster.settings), **limits}
         label = "local launcher" if is_local else f"{len(names)} node{'s' * (len(names) > 1)}"
         with running_server(slots, settings=settings) as server:
             try:
@@ -413,8 +420,8 @@ def _servers(options: Options) -> Iterator[Figure]:
                 )
                 if names == NODES[:1]:
                     continue
-                run = run_job(client, ["/bin/true"], many, slots)
-                what = f"{many:,} tasks of /bin/true, {label}"
+                run = run_job(client, ["/bin/true"], task_count, slots)
+                what = f"{task_count:,} tasks of /bin/true, {label}"
                 yield Figure(what=what, value=run.end_seconds, unit="s")
             finally:
                 cluster.close()
@@ -429,12 +436,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--rounds", type=int, default=5)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     # Lost nodes are intended here.
     logging.disable(logging.WARNING)
     load = os.getloadavg()
     print(f"load average at the start: {load[0]:.1f}; {os.cpu_count()} processors", flush=True)
-    options = Options(quick=given.quick, rounds=1 if given.quick else given.rounds)
+    options = Options(quick=arguments.quick, rounds=1 if arguments.quick else arguments.rounds)
     print(measure(options).to_markdown())
     print(f"load average at the end: {os.getloadavg()[0]:.1f}")
 

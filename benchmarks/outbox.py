@@ -58,7 +58,10 @@ def measure(options: Options) -> Findings:
                         outbox.with_entries(change, view)
                     idle.append((time.thread_time() - began) / IN_A_ROW)
         store.close()
-    costs = {number: (_low(seconds[number]) - _low(seconds[0])) * 1e6 for number in ENDPOINTS}
+    costs = {
+        number: (_low_median(seconds[number]) - _low_median(seconds[0])) * 1e6
+        for number in ENDPOINTS
+    }
     return Findings(
         figures=[
             Figure(
@@ -75,21 +78,21 @@ def measure(options: Options) -> Findings:
             ),
             Figure(
                 what="CPU per turn without endpoints",
-                value=_low(idle) * 1e6,
+                value=_low_median(idle) * 1e6,
                 unit="µs",
                 at_most=MOST_IDLE_MICROSECONDS,
             ),
         ],
         notes=[
             f"{turns:,} turns each; the lowest tenth of the turns, because other programs only add",
-            f"a turn without endpoints: {_low(seconds[0]) * 1e6:.0f} µs",
+            f"a turn without endpoints: {_low_median(seconds[0]) * 1e6:.0f} µs",
         ],
     )
 
 
-def _low(found: Sequence[float]) -> float:
+def _low_median(values: Sequence[float]) -> float:
     """Return the median of the lowest tenth."""
-    ordered = sorted(found)
+    ordered = sorted(values)
     return median(ordered[: max(1, len(ordered) // 10)])
 
 
@@ -111,11 +114,11 @@ def _end(job: Job) -> StateChange:
         at=2.0,
         data={"status": "completed", "reason": ""},
     )
-    ended = Job(
+    ended_job = Job(
         **{
             **{name: getattr(job, name) for name in Job.__dataclass_fields__},
             "status": JobStatus.COMPLETED,
             "ended_at": 2.0,
         }
     )
-    return StateChange(jobs=[ended], events=[event])
+    return StateChange(jobs=[ended_job], events=[event])

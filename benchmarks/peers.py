@@ -61,15 +61,15 @@ class Pipeline:
     def run(self, directory: Path, count: int) -> Run:
         empty = directory.with_name(f"{directory.name} start-up")
         empty.mkdir()
-        self._start_ups.append(self._once(empty, 0))
-        whole = self._once(directory, count)
+        self._start_ups.append(self._run_once(empty, 0))
+        whole = self._run_once(directory, count)
         wall = whole.wall - min(each.wall for each in self._start_ups)
         cpu = whole.cpu - min(each.cpu for each in self._start_ups)
         if wall <= 0 or cpu <= 0:
             raise RuntimeError("its start-up has cost as much as the run")
         return Run(wall, cpu)
 
-    def _once(self, directory: Path, count: int) -> Run:
+    def _run_once(self, directory: Path, count: int) -> Run:
         env = {**os.environ, **self._environment, "TASKS": str(count)}
         command = [*self._group.prefix, "sh", "-c", self._command]
         cpu, began = self._group.seconds(), time.perf_counter()
@@ -142,8 +142,8 @@ class QueueSystem:
 
     def _expect(self, answer: str, seconds: float) -> None:
         assert self._process.stdout
-        found, _, _ = select.select([self._process.stdout], [], [], seconds)
-        if not found or self._process.stdout.readline() != f"{answer}\n":
+        readable, _, _ = select.select([self._process.stdout], [], [], seconds)
+        if not readable or self._process.stdout.readline() != f"{answer}\n":
             errors = (self._directory / "errors").read_text("utf-8", "replace").strip()
             reason = errors.splitlines()[-1] if errors else "no message"
             raise RuntimeError(f"it has not answered '{answer}': {reason}")
@@ -174,24 +174,24 @@ _DOIT = f"'{PYTHON}' -P -m doit run -f '{HERE}/queues/dodo.py' -d . --db-file ..
 
 
 def _commands(directory: Path) -> Mapping[str, tuple[str, Mapping[str, str]]]:
-    found: dict[str, tuple[str, Mapping[str, str]]] = {
+    commands: dict[str, tuple[str, Mapping[str, str]]] = {
         XARGS: (f"seq $TASKS | xargs -P{SLOTS} -I{{}} sh -c '/bin/true > {{}} 2>&1'", {})
     }
     if _have_gnu_parallel():
         command = f"seq $TASKS | parallel --will-cite -j{SLOTS} '/bin/true > {{}} 2>&1'"
-        found[PARALLEL] = command, {"PARALLEL_HOME": str(directory)}
+        commands[PARALLEL] = command, {"PARALLEL_HOME": str(directory)}
     if _have("doit"):
         # Without the database of an earlier run.
-        found[DOIT] = f"rm -f ../doit.db* && {_DOIT} -n {SLOTS} -P thread", {}
-    return found
+        commands[DOIT] = f"rm -f ../doit.db* && {_DOIT} -n {SLOTS} -P thread", {}
+    return commands
 
 
 def _have_gnu_parallel() -> bool:
     """moreutils has another program of this name."""
     if shutil.which("parallel") is None:
         return False
-    said = subprocess.run(["parallel", "--version"], capture_output=True, text=True)
-    return said.stdout.startswith("GNU parallel")
+    version = subprocess.run(["parallel", "--version"], capture_output=True, text=True)
+    return version.stdout.startswith("GNU parallel")
 
 
 def _have(package: str) -> bool:
@@ -209,12 +209,12 @@ def peers(directory: Path, *, quick: bool) -> Iterator[tuple[Mapping[str, Peer],
 
     ``directory``: for the peers' files. A ``quick`` run omits peers with a slow start.
     """
-    found: dict[str, Peer] = {}
+    available: dict[str, Peer] = {}
     notes: list[str] = []
     with ExitStack() as stack:
         commands = _commands(directory)
         for name, (command, environment) in commands.items():
-            found[name] = Pipeline(stack.enter_context(account()), command, environment)
+            available[name] = Pipeline(stack.enter_context(account()), command, environment)
         for name, system in _SYSTEMS.items():
             if quick and system.package != "huey":
                 notes.append(f"{name} is omitted, because this is a quick run.")
@@ -229,10 +229,10 @@ def peers(directory: Path, *, quick: bool) -> Iterator[tuple[Mapping[str, Peer],
                 notes.append(f"{name} is omitted: {error}")
                 continue
             stack.callback(queue.close)
-            found[name] = queue
+            available[name] = queue
         notes += [
             f"{name} is not installed here and omitted."
             for name in (PARALLEL, DOIT)
             if name not in commands
         ]
-        yield found, notes
+        yield available, notes

@@ -54,14 +54,14 @@ def memory_of(pids: Sequence[int]) -> Memory:
 
 def children() -> Mapping[int, Sequence[int]]:
     """The children of every process."""
-    found = defaultdict(list)
+    by_parent = defaultdict(list)
     for directory in Path("/proc").glob("[0-9]*"):
         try:
             fields = _fields((directory / "stat").read_text())
         except OSError:
             continue  # the process has exited
-        found[int(fields[1])].append(int(directory.name))
-    return found
+        by_parent[int(fields[1])].append(int(directory.name))
+    return by_parent
 
 
 def _fields(stat: str) -> list[str]:

@@ -63,9 +63,9 @@ def _store(server: Server, workers: int, jobs: int) -> None:
     store.open()
     store.save(job_of(BIG, workers, rich=True))
     store.save(job_of(PLAIN, workers, rich=False))
-    small = [job_of(f"job{number:05}", 3, rich=True) for number in range(jobs)]
+    small_jobs = [job_of(f"job{number:05}", 3, rich=True) for number in range(jobs)]
     for first in range(0, jobs, 500):
-        store.save(merged(small[first : first + 500]))
+        store.save(merged(small_jobs[first : first + 500]))
     store.close()
 
 
@@ -84,32 +84,34 @@ def job_of(name: str, workers: int, *, rich: bool) -> StateChange:
     )
     return StateChange(
         new_jobs=[job],
-        new_tasks=[(name, at, _task(at, rich)) for at in range(workers)],
-        new_workers=[_worker(name, at, rich) for at in range(workers)],
+        new_tasks=[(name, index, _task(index, rich)) for index in range(workers)],
+        new_workers=[_worker(name, index, rich) for index in range(workers)],
     )
 
 
-def _task(at: int, rich: bool) -> TaskSpec:
-    needed = (f"t{at - 99}",) if rich and at >= 100 else ()
-    return TaskSpec(id=f"t{at + 1}", command="true", depends_on=needed)
+def _task(index: int, rich: bool) -> TaskSpec:
+    dependencies = (f"t{index - 99}",) if rich and index >= 100 else ()
+    return TaskSpec(id=f"t{index + 1}", command="true", depends_on=dependencies)
 
 
-def _worker(root: str, at: int, rich: bool) -> Worker:
-    usage = Usage(steps=12, input_tokens=41_000 + at, output_tokens=900, cost_usd=0.31 + at / 1e4)
-    failed = at % 10 == 0
+def _worker(root: str, index: int, rich: bool) -> Worker:
+    usage = Usage(
+        steps=12, input_tokens=41_000 + index, output_tokens=900, cost_usd=0.31 + index / 1e4
+    )
+    has_failed = index % 10 == 0
     return Worker(
-        id=f"worker_{at + 1}",
+        id=f"worker_{index + 1}",
         job_id=root,
         root_id=root,
-        task_id=f"t{at + 1}",
-        index=at,
+        task_id=f"t{index + 1}",
+        index=index,
         depth=0,
         agent="shell",
-        status=WorkerStatus.FAILED if failed else WorkerStatus.SUCCESS,
-        reason="exit code 1" if failed else "",
+        status=WorkerStatus.FAILED if has_failed else WorkerStatus.SUCCESS,
+        reason="exit code 1" if has_failed else "",
         attempt=1,
-        started_at=BEGAN + at * 0.01,
-        ended_at=BEGAN + 0.5 + at * 0.0123,
+        started_at=BEGAN + index * 0.01,
+        ended_at=BEGAN + 0.5 + index * 0.0123,
         result=WorkerResult(
             output="x" * (2000 if rich else 20), usage=usage if rich else Usage(), exit_code=0
         ),
@@ -122,8 +124,8 @@ def _reads(client: Client, reads: int) -> Iterator[Figure]:
         body = client.call("GET", path)
         most = COLUMNS_BYTES if name == PLAIN else None
         yield Figure(what=f"{what}, size", value=len(body), unit="bytes", at_most=most)
-        packed = len(gzip.compress(body, 1))
-        yield Figure(what=f"{what}, compressed", value=packed, unit="bytes")
+        compressed_bytes = len(gzip.compress(body, 1))
+        yield Figure(what=f"{what}, compressed", value=compressed_bytes, unit="bytes")
         yield _best(client, path, what, reads, COLUMNS_MS)
     for order in ORDERS:
         path = f"/api/v1/jobs/{BIG}/workers?order={order}&page=2"
@@ -131,9 +133,9 @@ def _reads(client: Client, reads: int) -> Iterator[Figure]:
     yield _best(client, "/api/v1/jobs?page_size=50", "50 jobs", reads, LIST_MS)
     yield _best(client, "/api/v1/jobs?q=nothing", "search for a text in all jobs", reads, None)
     status = _milliseconds(client, f"/api/v1/jobs/{BIG}/status?tasks=none", reads)
-    each = min(status) * 1000 / client.get(f"/jobs/{BIG}/workers?page_size=1")["total"]
+    per_worker = min(status) * 1000 / client.get(f"/jobs/{BIG}/workers?page_size=1")["total"]
     yield Figure(
-        what="poll of a status, per worker", value=each, unit="µs", at_most=POLL_MICROSECONDS
+        what="poll of a status, per worker", value=per_worker, unit="µs", at_most=POLL_MICROSECONDS
     )
 
 
@@ -154,12 +156,12 @@ def _changing(server: Server, workers: int, reads: int) -> Iterator[Figure]:
 
 
 def _milliseconds(client: Client, path: str, reads: int) -> list[float]:
-    found = []
+    times = []
     for _ in range(reads):
         began = time.perf_counter()
         client.call("GET", path)
-        found.append((time.perf_counter() - began) * 1000)
-    return found
+        times.append((time.perf_counter() - began) * 1000)
+    return times
 
 
 def _best(client: Client, path: str, what: str, reads: int, most: float | None) -> Figure:
@@ -177,12 +179,12 @@ def _polls(server: Server, options: Options) -> Iterator[Figure]:
     clients.
     """
     seconds, pollers, workers = options.pick((20.0, 50, 500), (1.5, 5, 20))
-    alone = _cores(server, workers, 0, seconds, "")
+    base_cores = _cores(server, workers, 0, seconds, "")
     for query, what in (("", "whole status"), ("?tasks=changed", "changed rows")):
-        used = _cores(server, workers, pollers, seconds, query) - alone
+        cores = _cores(server, workers, pollers, seconds, query) - base_cores
         yield Figure(
             what=f"{pollers} clients poll {workers} workers, {what}",
-            value=used,
+            value=cores,
             unit="cores",
             at_most=POLL_CORES,
         )
@@ -205,9 +207,9 @@ def _cores(server: Server, workers: int, pollers: int, seconds: float, query: st
     before, began = cpu_seconds(server.pid), time.monotonic()
     call_all(polls, seconds)
     time.sleep(max(0.0, began + seconds - time.monotonic()))
-    used = (cpu_seconds(server.pid) - before) / (time.monotonic() - began)
+    cores = (cpu_seconds(server.pid) - before) / (time.monotonic() - began)
     client.cancel(job_id)
-    return used
+    return cores
 
 
 class _Poll:
@@ -233,29 +235,29 @@ def _differences(options: Options) -> Iterator[Figure]:
     times = []
     for _ in range(options.pick(10, 2)):
         began = time.perf_counter()
-        found = GitChangeReader(project).difference(base, commit, DiffRequest())
+        difference = GitChangeReader(project).difference(base, commit, DiffRequest())
         times.append((time.perf_counter() - began) * 1000)
-    if len(found.files) != files:
-        raise RuntimeError(f"{len(found.files)} of {files} files differ")
+    if len(difference.files) != files:
+        raise RuntimeError(f"{len(difference.files)} of {files} files differ")
     yield Figure(what=f"difference of {files} files", value=min(times), unit="ms", at_most=DIFF_MS)
 
 
 def _commits(project: Path, files: int) -> tuple[str, str]:
     _git(project, "init", "-q")
-    found = []
+    commits = []
     for word in ("one", "two"):
         for number in range(files):
             lines = [f"line {at} {word if at % 20 == 0 else ''}" for at in range(200)]
             (project / f"file{number}.py").write_text("\n".join(lines))
         _git(project, "add", "-A")
         _git(project, "commit", "-qm", word)
-        found.append(_git(project, "rev-parse", "HEAD"))
-    return found[0], found[1]
+        commits.append(_git(project, "rev-parse", "HEAD"))
+    return commits[0], commits[1]
 
 
 def _git(project: Path, *arguments: str) -> str:
     who = ("-c", "user.name=bench", "-c", "user.email=bench@example.org")
-    ended = subprocess.run(
+    completed = subprocess.run(
         ["git", *who, *arguments], cwd=project, check=True, capture_output=True, text=True
     )
-    return ended.stdout.strip()
+    return completed.stdout.strip()

@@ -65,31 +65,33 @@ def main() -> int:
 
 def rendered(results: Mapping[str, Any]) -> Mapping[Path, str]:
     """The text of each file, by its path below the folder. Raise ValueError for a quick run."""
-    found: Sequence[Result] = results["benchmarks"]
-    quick = [each["name"] for each in found if each["quick"]]
-    if quick:
-        raise ValueError(f"results of a quick run say nothing about speed: {', '.join(quick)}")
-    files = {PAGE: "\n".join(_page(found)) + "\n"}
-    dispatch = _dispatch_of(found)
+    all_results: Sequence[Result] = results["benchmarks"]
+    quick_names = [each["name"] for each in all_results if each["quick"]]
+    if quick_names:
+        raise ValueError(
+            f"results of a quick run say nothing about speed: {', '.join(quick_names)}"
+        )
+    files = {PAGE: "\n".join(_page(all_results)) + "\n"}
+    dispatch = _dispatch_of(all_results)
     for theme, path in PICTURES.items():
         files[path] = chart(dispatch, theme)
     return files
 
 
-def _dispatch_of(found: Sequence[Result]) -> Result:
-    for each in found:
+def _dispatch_of(results: Sequence[Result]) -> Result:
+    for each in results:
         if each["name"] == "dispatch" and each.get("rows"):
             return each
     raise ValueError("the results lack the benchmark dispatch: run benchmarks/run.sh dispatch")
 
 
-def _page(found: Sequence[Result]) -> Iterator[str]:
-    dispatch = _dispatch_of(found)
+def _page(results: Sequence[Result]) -> Iterator[str]:
+    dispatch = _dispatch_of(results)
     machine = dispatch["machine"]
-    introduction = _lines(_INTRODUCTION, f"The machine: {_named(machine)}.")
+    introduction = _lines(_INTRODUCTION, f"The machine: {_machine_text(machine)}.")
     yield from ("# Performance", "", *_lines(_main_result(dispatch)), "", *introduction)
     yield from _dispatch(dispatch)
-    for each in found:
+    for each in results:
         if each is not dispatch:
             yield from _other(each, machine)
     yield from _REPEAT
@@ -122,13 +124,13 @@ def _main_result(dispatch: Result) -> str:
     ``orchestrator takes 0.71 ms for a short command; xargs -P4 takes 1.02 times as long.``
     """
     rows = {row["program"]: row for row in dispatch["rows"] if row["on"] == DISK}
-    compared = ", ".join(
+    comparison = ", ".join(
         f"{name} takes {number(rows[name][THEIR_WALL])} times as long"
         for name in _IN_MAIN_RESULT
         if name in rows
     )
-    own = f"{OURS} takes {number(rows[OURS][WALL])} ms for a short command"
-    return f"{own}{'; ' * bool(compared)}{compared}."
+    own_time = f"{OURS} takes {number(rows[OURS][WALL])} ms for a short command"
+    return f"{own_time}{'; ' * bool(comparison)}{comparison}."
 
 
 _IN_MAIN_RESULT = ("xargs -P4", "Celery + Redis")
@@ -173,17 +175,17 @@ def _shown(row: _Row) -> Mapping[str, str | float]:
 
 def _compared(rows: Sequence[_Row]) -> Iterator[str]:
     """Sentences that compare orchestrator with the other programs, ordered by wall time."""
-    [own] = [row for row in rows if row["program"] == OURS]
+    [own_row] = [row for row in rows if row["program"] == OURS]
     peers = [row for row in rows if row["program"] not in (OURS, WORK)]
-    wall, cpu = number(own[WALL]), number(own[CPU_TIME])
+    wall, cpu = number(own_row[WALL]), number(own_row[CPU_TIME])
     yield f"{OURS} used {wall} ms of wall time and {cpu} ms of CPU time per task. In this run:"
     yield ""
     faster = [row["program"] for row in peers if row[THEIR_WALL] < 1]
     lighter = [row["program"] for row in peers if row[OUR_CPU] > 1]
-    for of, names in (("wall", faster), ("CPU", lighter)):
+    for kind, names in (("wall", faster), ("CPU", lighter)):
         others = [row["program"] for row in peers if row["program"] not in names]
-        yield f"- less {of} time than {OURS}: {', '.join(names) or 'none'}"
-        yield f"- the same {of} time as {OURS}, or more: {', '.join(others) or 'none'}"
+        yield f"- less {kind} time than {OURS}: {', '.join(names) or 'none'}"
+        yield f"- the same {kind} time as {OURS}, or more: {', '.join(others) or 'none'}"
 
 
 #: What the rows of a benchmark's table measure, by the benchmark's name.
@@ -250,7 +252,7 @@ def _notes(result: Result) -> Iterator[str]:
         yield f"- {_PATH.sub('(path)', note)}"
 
 
-def _named(machine: Mapping[str, Any]) -> str:
+def _machine_text(machine: Mapping[str, Any]) -> str:
     return (
         f"{machine['processors']} processors, {machine['memory_gib']} GiB of memory, "
         f"Linux {machine['kernel']}, Python {machine['python']}"
@@ -260,13 +262,18 @@ def _named(machine: Mapping[str, Any]) -> str:
 def _stamp(result: Result, usual: Mapping[str, Any]) -> Sequence[str]:
     """When, under which load, and where if the machine is not the usual one."""
     machine, (load, *_) = result["machine"], result["load_average"]
-    at = datetime.fromisoformat(result["started_at"])
+    start = datetime.fromisoformat(result["started_at"])
     measured = (
-        f"Measured on {at:%Y-%m-%d} at {at:%H:%M} UTC, with load average {load:.1f} at the start."
+        f"Measured on {start:%Y-%m-%d} at {start:%H:%M} UTC, "
+        f"with load average {load:.1f} at the start."
     )
-    other = [] if _named(machine) == _named(usual) else [f"The machine: {_named(machine)}."]
+    other_machine = (
+        []
+        if _machine_text(machine) == _machine_text(usual)
+        else [f"The machine: {_machine_text(machine)}."]
+    )
     busy = ["Other work ran on the machine."] if load >= BUSY * machine["processors"] else []
-    return _lines(measured, *other, *busy)
+    return _lines(measured, *other_machine, *busy)
 
 
 _REPEAT = (
@@ -321,14 +328,14 @@ def chart(result: Result, theme: str) -> str:
         for row in ranked:
             parts += _bar(row, y, most, colours)
             y += _ROW
-    at = datetime.fromisoformat(result["started_at"])
+    date = datetime.fromisoformat(result["started_at"])
     machine, load = result["machine"], result["load_average"][0]
-    said = (
-        f"Measured on {at:%Y-%m-%d}: {machine['processors']} processors, load average {load:.1f} "
+    footer = (
+        f"Measured on {date:%Y-%m-%d}: {machine['processors']} processors, load average {load:.1f} "
         "at the start. CPU: time of all processes per task.",
         f"{OURS} and Huey (with fsync) wait until results are on the disk; other programs do not.",
     )
-    for line in said:
+    for line in footer:
         y += 20
         parts.append(_text(0, y, line, colours["quiet"], 12))
     height = y + 12
@@ -340,15 +347,15 @@ def chart(result: Result, theme: str) -> str:
 
 
 def _bar(row: _Row, y: int, most: float, colours: Mapping[str, str]) -> Sequence[str]:
-    own = row["program"] == OURS
+    is_own = row["program"] == OURS
     width = max(1.0, _BAR * float(row[RATE]) / most)
-    said = f"{number(row[RATE])} ({number(row[CPU_TIME])} ms CPU)"
-    weight = "600" if own else "400"
+    label = f"{number(row[RATE])} ({number(row[CPU_TIME])} ms CPU)"
+    weight = "600" if is_own else "400"
     return (
         _text(_LEFT - 10, y + 15, row["program"], colours["text"], 13, weight, "end"),
         f'<rect x="{_LEFT}" y="{y + 2}" width="{width:.1f}" height="{_ROW - 6}" rx="3" '
-        f'fill="{colours["own" if own else "peer"]}"/>',
-        _text(_LEFT + round(width) + 8, y + 15, said, colours["text"], 13, weight),
+        f'fill="{colours["own" if is_own else "peer"]}"/>',
+        _text(_LEFT + round(width) + 8, y + 15, label, colours["text"], 13, weight),
     )
 
 

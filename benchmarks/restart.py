@@ -19,15 +19,15 @@ def measure(options: Options) -> Findings:
     with running_server(running) as server:
         client = server.client()
         job_id = client.submit(_body(finished, running))
-        until(lambda: _finished(client) == finished, "the short ones have ended", 300)
-        until(lambda: _running(client) == running, "the long ones run", 60)
+        until(lambda: _count_finished(client) == finished, "the short ones have ended", 300)
+        until(lambda: _count_running(client) == running, "the long ones run", 60)
         # A start is stored before it happens: a worker that has not begun at the kill does not
         # count as running.
         time.sleep(BEGUN_SECONDS)
         client.close()
         restarts = [_restart(server) for _ in range(options.pick(5, 1))]
         client = server.client()
-        adopted = _running(client)
+        adopted = _count_running(client)
         client.cancel(job_id)
     seconds, cpu = zip(*restarts, strict=True)
     return Findings(
@@ -48,11 +48,11 @@ def _body(finished: int, running: int) -> bytes:
     return json.dumps({"request": "restart", "tasks": tasks, "config": config}).encode()
 
 
-def _finished(client: Client) -> int:
+def _count_finished(client: Client) -> int:
     return int(client.get("/stats")["workers"].get("success", 0))
 
 
-def _running(client: Client) -> int:
+def _count_running(client: Client) -> int:
     return int(client.get("/stats")["slots"]["running"])
 
 

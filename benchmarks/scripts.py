@@ -14,7 +14,7 @@ LAUNCHER_SHARE = 0.85
 
 def launcher(options: Options) -> Findings:
     count = options.pick(500, 40)
-    text = _printed("launcher", "--count", str(count), "--rounds", str(options.rounds))
+    text = _output_of("launcher", "--count", str(count), "--rounds", str(options.rounds))
     ratio = re.search(r"median ratio ([\d.]+)", text)
     if ratio is None:
         raise RuntimeError(f"no ratio in: {text}")
@@ -31,14 +31,16 @@ def launcher(options: Options) -> Findings:
 
 
 def store(options: Options) -> Findings:
-    return Findings(text=_printed("store"))
+    return Findings(text=_output_of("store"))
 
 
-def _printed(name: str, *arguments: str) -> str:
+def _output_of(name: str, *arguments: str) -> str:
     """Run a benchmark of this folder, and return its output. Raise RuntimeError if it fails."""
     command = [sys.executable, "-P", str(FOLDER / "benchmarks" / f"{name}.py"), *arguments]
     environment = {**os.environ, "PYTHONPATH": str(FOLDER)}
-    ended = subprocess.run(command, cwd=place(), env=environment, capture_output=True, text=True)
-    if ended.returncode:
-        raise RuntimeError(f"{name} failed: {ended.stderr}")
-    return ended.stdout
+    completed = subprocess.run(
+        command, cwd=place(), env=environment, capture_output=True, text=True
+    )
+    if completed.returncode:
+        raise RuntimeError(f"{name} failed: {completed.stderr}")
+    return completed.stdout

@@ -111,12 +111,12 @@ class Server:
 
     def wait_until_ready(self) -> None:
         """Raise RuntimeError if the server exits, or is not ready in time."""
-        until(self._ready, "the server is ready", READY_SECONDS)
+        until(self._is_ready, "the server is ready", READY_SECONDS)
 
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         if self._process.poll() is not None:
-            said = (self._directory / "server.out").read_text("utf-8", "replace")
-            raise RuntimeError(f"the server has ended: {said}")
+            output = (self._directory / "server.out").read_text("utf-8", "replace")
+            raise RuntimeError(f"the server has ended: {output}")
         try:
             record = json.loads((self._directory / "workspace" / "server.json").read_text())
         except (OSError, ValueError):
@@ -165,8 +165,8 @@ def _environment(directory: Path, slots: int, changes: Mapping[str, str]) -> Map
     effect.
     """
     # Without its cache, each process would compile all modules, and the start would be measured so.
-    left_out = {name for name in os.environ if "ORCHESTRATOR_" in name} | {_NO_CACHE}
-    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    excluded = {name for name in os.environ if "ORCHESTRATOR_" in name} | {_NO_CACHE}
+    inherited = {name: value for name, value in os.environ.items() if name not in excluded}
     settings = {
         "ORCHESTRATOR__WORKSPACE_ROOT": str(directory / "workspace"),
         "ORCHESTRATOR__PROJECT_ROOT": str(directory / "project"),
@@ -180,8 +180,12 @@ def _environment(directory: Path, slots: int, changes: Mapping[str, str]) -> Map
         "LIMITS__SUBMISSIONS_PER_MINUTE": "null",
         "LIMITS__MAX_WORKERS": str(max(100, slots)),
     }
-    given = {f"ORCHESTRATOR_{name}": value for name, value in {**settings, **changes}.items()}
-    return {**kept, **given, "PYTHONPATH": f"{FOLDER}:{EXTRA_PATH}" if EXTRA_PATH else str(FOLDER)}
+    variables = {f"ORCHESTRATOR_{name}": value for name, value in {**settings, **changes}.items()}
+    return {
+        **inherited,
+        **variables,
+        "PYTHONPATH": f"{FOLDER}:{EXTRA_PATH}" if EXTRA_PATH else str(FOLDER),
+    }
 
 
 def until(condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:

@@ -54,13 +54,13 @@ def submission(root: str, count: int) -> StateChange:
 
 def turn(number: int) -> StateChange:
     """A turn in which one worker ends and the next worker starts."""
-    ended, started = worker("a", number), worker("a", number + 1)
+    ended_worker, started_worker = worker("a", number), worker("a", number + 1)
     result = WorkerResult(output="done", exit_code=0, work_seconds=0.1)
     return StateChange(
-        workers=[replace(ended, status=WorkerStatus.SUCCESS, result=result)],
-        new_attempts=[attempt(started)],
-        attempts=[attempt(ended, Exit(ended_by=EndedBy.EXIT, code=0, ended_at=2.0))],
-        events=[event(2 * number + 1, ended), event(2 * number + 2, started)],
+        workers=[replace(ended_worker, status=WorkerStatus.SUCCESS, result=result)],
+        new_attempts=[attempt(started_worker)],
+        attempts=[attempt(ended_worker, Exit(ended_by=EndedBy.EXIT, code=0, ended_at=2.0))],
+        events=[event(2 * number + 1, ended_worker), event(2 * number + 2, started_worker)],
     )
 
 
@@ -93,10 +93,10 @@ def clocked(acts: Iterable[Callable[[], object]]) -> tuple[float, float]:
     """Median CPU and wall time of one call, in microseconds."""
     cpu, wall = [], []
     for act in acts:
-        begun_cpu, begun_wall = time.thread_time_ns(), time.perf_counter_ns()
+        cpu_start, wall_start = time.thread_time_ns(), time.perf_counter_ns()
         act()
-        cpu.append(time.thread_time_ns() - begun_cpu)
-        wall.append(time.perf_counter_ns() - begun_wall)
+        cpu.append(time.thread_time_ns() - cpu_start)
+        wall.append(time.perf_counter_ns() - wall_start)
     return median(cpu) / 1000, median(wall) / 1000
 
 
@@ -153,14 +153,14 @@ def raw_turns(source: Path, raw: Raw) -> list[Callable[[], None]]:
     events = copy_of_rows(source, "events", "seq")
 
     def act(number: int) -> Callable[[], None]:
-        ended = workers[number]
-        run = attempts[ended[1]]
+        worker_row = workers[number]
+        attempt_row = attempts[worker_row[1]]
         rows = {
             "started": [attempts[workers[number + 1][1]]],
-            "ended": [(*run[4:], *run[:3])],
+            "ended": [(*attempt_row[4:], *attempt_row[:3])],
             "events": events[2 * number : 2 * number + 2],
         }
-        return lambda: raw.turn((*ended[6:], *ended[:2]), rows)
+        return lambda: raw.turn((*worker_row[6:], *worker_row[:2]), rows)
 
     return [act(number) for number in range(TURNS)]
 
@@ -181,8 +181,8 @@ def measure_turns(directory: Path) -> None:
 
 def empty_copy(source: Path, target: Path) -> Path:
     """A copy of the state before the turns, with which both sides start."""
-    with sqlite3.connect(source) as before, sqlite3.connect(target) as after:
-        before.backup(after)
+    with sqlite3.connect(source) as source_connection, sqlite3.connect(target) as target_connection:
+        source_connection.backup(target_connection)
     return target
 
 
@@ -192,11 +192,11 @@ def measure_many(directory: Path) -> None:
     raw = Raw(empty_copy(directory / "many.db", directory / "many-raw.db"), durable=True)
     ours = clocked([lambda: store.save(submission("a", MANY))])
     tables = [("jobs", "id"), ("tasks", "position"), ("workers", '"index"')]
-    rows = [(table, copy_of_rows(directory / "many.db", table, by)) for table, by in tables]
+    rows = [(table, copy_of_rows(directory / "many.db", table, order)) for table, order in tables]
 
     def insert() -> None:
-        for table, found in rows:
-            raw.insert(table, found)
+        for table, table_rows in rows:
+            raw.insert(table, table_rows)
 
     report(f"save of {MANY} tasks and workers", ours, clocked([lambda: raw.in_transaction(insert)]))
     store.close()

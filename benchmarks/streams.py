@@ -46,17 +46,17 @@ class Watcher:
 
     def delays_after(self, began: float) -> dict[int, float]:
         """Milliseconds from each event since ``began`` to its arrival."""
-        found: dict[int, float] = {}
+        delays: dict[int, float] = {}
         unread = b""
-        for arrived, piece in self.pieces:
+        for arrival, piece in self.pieces:
             unread += piece
             end = 0
             for frame in FRAME.finditer(unread):
-                end, at = frame.end(), moment(frame[2])
-                if at >= began:
-                    found[int(frame[1])] = (arrived - at) * 1000
+                end, event_time = frame.end(), moment(frame[2])
+                if event_time >= began:
+                    delays[int(frame[1])] = (arrival - event_time) * 1000
             unread = unread[end:]
-        return found
+        return delays
 
 
 @cache
@@ -119,13 +119,13 @@ def read_to_end(watchers: Sequence[Watcher]) -> None:
 
 
 def findings(delays: Sequence[dict[int, float]], of: str = "") -> Findings:
-    everything = [value for of_watcher in delays for value in of_watcher.values()]
+    all_delays = [value for watcher_delays in delays for value in watcher_delays.values()]
     events = set().union(*delays)
-    missed = sum(len(events - of_watcher.keys()) for of_watcher in delays)
-    p99 = quantile(everything, 0.99)
+    missed = sum(len(events - watcher_delays.keys()) for watcher_delays in delays)
+    p99 = quantile(all_delays, 0.99)
     return Findings(
         figures=[
-            Figure(what=f"event to client{of}, p50", value=quantile(everything, 0.5), unit="ms"),
+            Figure(what=f"event to client{of}, p50", value=quantile(all_delays, 0.5), unit="ms"),
             Figure(what=f"event to client{of}, p99", value=p99, unit="ms", at_most=P99_MS),
             Figure(what=f"events that a watcher missed{of}", value=missed, at_most=0),
         ],

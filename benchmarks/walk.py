@@ -69,14 +69,14 @@ def measure(options: Options) -> Findings:
     figures, notes = [], []
     for name, (subject, _) in STORIES.items():
         command = [sys.executable, "-m", "benchmarks.walk", name, "--json"]
-        done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True)
-        walk = Walk(**json.loads(done.stdout))
+        completed = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=True)
+        walk = Walk(**json.loads(completed.stdout))
         figures += [
             Figure(what=f"{subject}: files", value=len(walk.functions)),
             Figure(what=f"{subject}: files until it is accepted", value=walk.accepted),
         ]
-        rooms = Counter(path.partition("/")[0] for path in walk.functions)
-        counts = ", ".join(f"{room} {count}" for room, count in rooms.most_common())
+        packages = Counter(path.partition("/")[0] for path in walk.functions)
+        counts = ", ".join(f"{package} {count}" for package, count in packages.most_common())
         notes.append(f"{subject}: {counts}; {walk.changes:,} changes of file")
     return Findings(figures=figures, notes=notes)
 
@@ -84,38 +84,41 @@ def measure(options: Options) -> Findings:
 def walk(directory: Path, name: str) -> Walk:
     """Run the named request in a server in this process. Return the entered files."""
     request, tasks = STORIES[name]
-    with _profile() as (found, on), _server(_folder(directory, git=name == "merge")) as client:
-        on.set()
+    with (
+        _profile() as (record, recording),
+        _server(_folder(directory, git=name == "merge")) as client,
+    ):
+        recording.set()
         body = json.dumps({"request": request, "tasks": tasks}).encode()
         job_id = client.submit(body)
-        found.accepted = len(found.functions)
-        reports = directory / "workspace" / f"job_{job_id}"
-        until((reports / "FINAL_RESULT.md").exists, "the reports are there", HANG_SECONDS)
+        record.accepted = len(record.functions)
+        job_directory = directory / "workspace" / f"job_{job_id}"
+        until((job_directory / "FINAL_RESULT.md").exists, "the reports are there", HANG_SECONDS)
         # What follows the last report, such as the removal of worktrees.
         time.sleep(2)
-        on.clear()
+        recording.clear()
         status = client.get(f"/jobs/{job_id}/status")["status"]
         assert status == "completed", status
-    return found
+    return record
 
 
 @contextmanager
 def _profile() -> Iterator[tuple[Walk, threading.Event]]:
-    found, on, last = Walk(), threading.Event(), dict[int, str]()
+    record, recording, last_paths = Walk(), threading.Event(), dict[int, str]()
 
     def note(frame: FrameType, event: str, argument: object) -> None:
         code = frame.f_code
-        if event != "call" or not code.co_filename.startswith(PACKAGE) or not on.is_set():
+        if event != "call" or not code.co_filename.startswith(PACKAGE) or not recording.is_set():
             return
         path, thread = code.co_filename.removeprefix(PACKAGE), threading.get_ident()
         if code.co_name != "<module>":
-            found.functions.setdefault(path, code.co_qualname)
-            found.changes += last.get(thread) != path
-            last[thread] = path
+            record.functions.setdefault(path, code.co_qualname)
+            record.changes += last_paths.get(thread) != path
+            last_paths[thread] = path
 
     threading.setprofile(note)
     try:
-        yield found, on
+        yield record, recording
     finally:
         threading.setprofile(None)
 
@@ -183,13 +186,13 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 
 def main(name: str, *options: str) -> None:
-    found = walk(place(), name)
+    record = walk(place(), name)
     if "--json" in options:
-        print(json.dumps(vars(found)))
+        print(json.dumps(vars(record)))
         return
-    for path, function in found.functions.items():
+    for path, function in record.functions.items():
         print(f"{path:60} {function}")
-    print(f"{len(found.functions)} files, {found.accepted} until accepted", file=sys.stderr)
+    print(f"{len(record.functions)} files, {record.accepted} until accepted", file=sys.stderr)
 
 
 if __name__ == "__main__":

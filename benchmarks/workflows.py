@@ -77,8 +77,8 @@ class Workflow:
 
 
 def measure(options: Options) -> Findings:
-    most, bound = options.pick((5, BOUND_SECONDS), (1, 1.0))
-    workflows = [each.scaled(bound) for each in _workflows()][:most]
+    count, bound = options.pick((5, BOUND_SECONDS), (1, 1.0))
+    workflows = [each.scaled(bound) for each in _workflows()][:count]
     with running_server(SLOTS) as server:
         figures = [each for flow in workflows for each in _figures(server.client(), flow, bound)]
     notes = () if shutil.which("make") else ("make is not installed: it is left out",)
@@ -90,12 +90,12 @@ def _figures(client: Client, flow: Workflow, bound: float) -> Iterator[Figure]:
     what = f"{flow.name}, {len(flow.tasks)} tasks on {SLOTS} slots"
     yield Figure(what=f"{what}: bound / makespan", value=bound / ours)
     if shutil.which("make"):
-        theirs = _made(flow)
+        theirs = _make_seconds(flow)
         yield Figure(what=f"{what}: bound / makespan of make -j", value=bound / theirs)
         yield Figure(what=f"{what}: make -j / ours", value=theirs / ours, at_least=TARGET)
 
 
-def _made(flow: Workflow) -> float:
+def _make_seconds(flow: Workflow) -> float:
     with tempfile.TemporaryDirectory(prefix="workflows-") as directory:
         Path(directory, "Makefile").write_text(flow.makefile)
         began = time.perf_counter()
@@ -104,8 +104,8 @@ def _made(flow: Workflow) -> float:
 
 
 def _workflows() -> list[Workflow]:
-    kept = json.loads(DATA.read_text())["workflows"]
+    tasks_by_name = json.loads(DATA.read_text())["workflows"]
     return [
         Workflow(name, [Task(seconds, tuple(needs)) for seconds, *needs in tasks])
-        for name, tasks in kept.items()
+        for name, tasks in tasks_by_name.items()
     ]

@@ -53,40 +53,44 @@ class _Round:
         self.job = f"j{random.randrange(10**9)}"
 
     def measured(self) -> dict[str, float]:
-        found = dict(self._by_git())
-        found["made"] = _timed(lambda: self._open(1))
-        found["committed"] = _timed(lambda: self._change(1))
+        seconds = dict(self._by_git())
+        seconds["made"] = _timed(lambda: self._open(1))
+        seconds["committed"] = _timed(lambda: self._change(1))
         self._open(2)
         self._change(2)
-        found["merged"] = _timed(self._merge)
-        found["removed"] = _timed(lambda: self._close(1))
-        found["made of a spare one"] = _timed(lambda: self._open(3))
+        seconds["merged"] = _timed(self._merge)
+        seconds["removed"] = _timed(lambda: self._close(1))
+        seconds["made of a spare one"] = _timed(lambda: self._open(3))
         self._close(2)
         self._close(3)
-        eight = range(10, 10 + AT_ONCE)
-        found[f"{AT_ONCE} at once, made"] = self._at_once(self._open, eight)
-        found[f"{AT_ONCE} at once, removed"] = self._at_once(self._close, eight)
-        again = range(30, 30 + AT_ONCE)
-        found[f"{AT_ONCE} at once, made of spare ones"] = self._at_once(self._open, again)
-        job = str(self.workspace / f"job_{self.job}")
-        self.repository.remove_job_refs(self.job, job, job)
-        return found
+        first_numbers = range(10, 10 + AT_ONCE)
+        seconds[f"{AT_ONCE} at once, made"] = self._at_once(self._open, first_numbers)
+        seconds[f"{AT_ONCE} at once, removed"] = self._at_once(self._close, first_numbers)
+        second_numbers = range(30, 30 + AT_ONCE)
+        seconds[f"{AT_ONCE} at once, made of spare ones"] = self._at_once(
+            self._open, second_numbers
+        )
+        job_directory = str(self.workspace / f"job_{self.job}")
+        self.repository.remove_job_refs(self.job, job_directory, job_directory)
+        return seconds
 
     def _by_git(self) -> Iterator[tuple[str, float]]:
         """Measure git's ways in random order."""
         ways: dict[str, Callable[[Path], object]] = {
-            "git worktree add": lambda to: self._git("worktree", "add", "-q", "--detach", to),
-            "checkout.workers=2": lambda to: self._git(
-                "-c", "checkout.workers=2", "worktree", "add", "-q", "--detach", to
+            "git worktree add": lambda target: self._git(
+                "worktree", "add", "-q", "--detach", target
             ),
-            "git clone --shared": lambda to: self._git("clone", "-q", "--shared", ".", to),
+            "checkout.workers=2": lambda target: self._git(
+                "-c", "checkout.workers=2", "worktree", "add", "-q", "--detach", target
+            ),
+            "git clone --shared": lambda target: self._git("clone", "-q", "--shared", ".", target),
         }
         for name in random.sample(list(ways), len(ways)):
-            act, to = ways[name], self.top / name.replace(" ", "_")
-            yield name, _timed(lambda act=act, to=to: act(to))  # type: ignore[misc]
+            act, target = ways[name], self.top / name.replace(" ", "_")
+            yield name, _timed(lambda act=act, target=target: act(target))  # type: ignore[misc]
         clone = str(self.top / "git_clone_--shared")
-        for name, how in {"cp": "-a", "hard links": "-al"}.items():
-            command = ["cp", how, clone, str(self.top / name)]
+        for name, option in {"cp": "-a", "hard links": "-al"}.items():
+            command = ["cp", option, clone, str(self.top / name)]
             yield name, _timed(lambda c=command: subprocess.run(c, check=True))  # type: ignore[misc]
 
     def _git(self, *arguments: object) -> None:
@@ -129,12 +133,12 @@ def _timed(act: Callable[[], object]) -> float:
 
 def make_repository(project: Path, size: int) -> Path:
     """Create a packed repository, as a clone is. Its files have 100 bytes to 3 KB."""
-    lines = random.Random(size)
+    rng = random.Random(size)
     width = max(10, size // 50)
     for number in range(size):
         path = project / f"d{number // width}" / f"f{number % width}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = [f"x{line} = {lines.random()}\n" for line in range(lines.randint(5, 120))]
+        text = [f"x{line} = {rng.random()}\n" for line in range(rng.randint(5, 120))]
         path.write_text("".join(text))
     for command in ("init -q -b main", "add -A", "commit -q -m first", "gc -q"):
         who = ["-c", "user.name=U", "-c", "user.email=u@example.org", "-c", "gc.auto=0"]

@@ -27,12 +27,12 @@ def main(directory: str) -> None:
     with redis_server(directory) as socket:
         connection = Redis(unix_socket_path=socket)
         queue = Queue("benchmark", connection=connection)
-        done = queue.finished_job_registry
+        finished_jobs = queue.finished_job_registry
 
         def run_all(paths: Sequence[str]) -> None:
-            before = done.get_job_count(cleanup=False)
+            finished_before = finished_jobs.get_job_count(cleanup=False)
             queue.enqueue_many([Queue.prepare_data(run_true, (path,)) for path in paths])
-            while done.get_job_count(cleanup=False) < before + len(paths):
+            while finished_jobs.get_job_count(cleanup=False) < finished_before + len(paths):
                 time.sleep(POLL_SECONDS)
 
         program = "import sys; from rq.cli import main; sys.exit(main())"

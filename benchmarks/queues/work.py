@@ -12,8 +12,8 @@ def run_true(path: str) -> dict[str, float]:
     """Run /bin/true with its output in ``path``. Return its exit code, start, and end."""
     began = time.time()
     with open(path, "wb") as output:
-        ended = subprocess.run(["/bin/true"], stdout=output, stderr=output, check=True)
-    return {"code": ended.returncode, "started_at": began, "ended_at": time.time()}
+        completed = subprocess.run(["/bin/true"], stdout=output, stderr=output, check=True)
+    return {"code": completed.returncode, "started_at": began, "ended_at": time.time()}
 
 
 def serve(run_all: Callable[[Sequence[str]], None]) -> None:
