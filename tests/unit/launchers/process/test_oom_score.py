@@ -10,6 +10,12 @@ import pytest
 from orchestrator.launchers.process import worker_process
 
 
+@pytest.fixture(autouse=True)
+def working_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Restore the working directory of this process, which ``start_worker`` changes to "/"."""
+    monkeypatch.chdir(Path.cwd())
+
+
 def score(pid: int | str) -> int:
     return int(Path(f"/proc/{pid}/oom_score_adj").read_text())
 
