@@ -138,6 +138,17 @@ def may_run_in(directory: str, name: bytes) -> bool:
     return False
 
 
+def is_own_program(pid: int, name: str) -> bool:
+    """True if a process of this user runs a program whose name begins with ``name``."""
+    process = look_up(pid)
+    if process is None or not process.command.startswith(name):
+        return False
+    try:
+        return os.stat(f"/proc/{pid}").st_uid == os.geteuid()
+    except OSError:
+        return False
+
+
 def resident_bytes(pid: int) -> int:
     """Return the resident memory of a process in bytes; 0 if it has exited."""
     fields = read(f"/proc/{pid}/statm").split()

@@ -131,14 +131,21 @@ def _temporary_files(
 def _open_files() -> set[tuple[int, int]] | None:
     """Return the device and inode of every file that this user's processes have open.
 
-    Return None if the system does not show which files are open.
+    Return None if the system does not show which files are open, or hides those of a git process.
     """
     if not process_table.has_proc():
         return None
     files = set()
     for pid in process_table.all_pids():
         for path in process_table.open_files(pid):
-            with suppress(OSError):
+            try:
                 status = os.stat(path)
+            except PermissionError:
+                # The kernel hides the open files of processes in other user namespaces.
+                if process_table.is_own_program(pid, "git"):
+                    return None
+            except OSError:
+                continue
+            else:
                 files.add((status.st_dev, status.st_ino))
     return files

@@ -82,6 +82,17 @@ def test_a_process_in_an_unreadable_directory_may_run_in_any(
         assert not process_table.may_run_in("/nowhere", b"u-not-a-program")
 
 
+def test_a_program_is_found_by_its_name_and_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sleeping(tmp_path) as pid:
+        assert process_table.is_own_program(pid, "sl")
+        assert not process_table.is_own_program(pid, "sleeper")
+        monkeypatch.setattr(os, "geteuid", lambda: 12345)
+        assert not process_table.is_own_program(pid, "sl")
+    assert not process_table.is_own_program(pid, "sl")
+
+
 def test_the_start_of_a_process_is_a_time_of_the_wall_clock(tmp_path: Path) -> None:
     before = time.time()
     with sleeping(tmp_path) as pid:

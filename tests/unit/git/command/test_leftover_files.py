@@ -1,9 +1,11 @@
 """Files that git left: lock files of a killed git, and temporary files from a full disk."""
 
 import os
+import subprocess
 import time
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +99,31 @@ def test_only_new_files_that_no_process_has_open_are_removed(
     assert sorted(removed) == sorted(tmp_path / name for name in names)
     kept = sorted(each.name for each in tmp_path.rglob("*") if each.is_file())
     assert kept == ["cd", "tmp_obj_old", "tmp_obj_open"]
+
+
+def test_all_files_stay_while_the_open_files_of_a_git_are_hidden(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leftover_files, "SETTLE_SECONDS", 0.0)
+    (tmp_path / "tmp_obj_1").write_text("x")
+    program = tmp_path / "git"
+    program.write_text("#!/bin/sh\necho started; read line\n")
+    program.chmod(0o755)
+    status_of = os.stat
+
+    def hiding(path: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith(f"/proc/{git.pid}/fd/"):
+            raise PermissionError(path)  # as for a process in another user namespace
+        return status_of(path, **options)
+
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as git:
+        assert git.stdin and git.stdout and git.stdout.readline()
+        monkeypatch.setattr(os, "stat", hiding)
+        removed_before = leftover_files.sweep(tmp_path, 0.0)
+        git.stdin.close()
+
+    assert removed_before == []
+    assert leftover_files.sweep(tmp_path, 0.0) == [tmp_path / "tmp_obj_1"]
 
 
 def test_a_directory_that_is_not_there_has_nothing(tmp_path: Path) -> None:
