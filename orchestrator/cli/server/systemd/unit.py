@@ -26,7 +26,6 @@ UMask=0077
 NoNewPrivileges=yes
 LockPersonality=yes
 RestrictRealtime=yes
-RestrictSUIDSGID=yes
 RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
 SystemCallArchitectures=native
 SystemCallFilter=~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap
@@ -36,12 +35,12 @@ SystemCallErrorNumber=EPERM
 SYSTEM_HARDENING = """\
 ProtectSystem=strict
 ProtectHome=read-only
-ProtectHostname=yes
 ProtectKernelModules=yes
 # Not set, because containment pidns and sandbox mount a /proc of their own: ProtectProc,
-# ProcSubset, ProtectKernelLogs, ProtectKernelTunables, RestrictNamespaces. Not set, because
-# containment cgroup writes there: ProtectControlGroups. Not set, because AI tools compile at
-# run time: MemoryDenyWriteExecute. Not set, because workers may need a GPU: PrivateDevices.
+# ProcSubset, ProtectHostname, ProtectKernelLogs, ProtectKernelTunables, RestrictNamespaces. Not
+# set, because bubblewrap calls openat2: RestrictSUIDSGID. Not set, because containment cgroup
+# writes there: ProtectControlGroups. Not set, because AI tools compile at run time:
+# MemoryDenyWriteExecute. Not set, because workers may need a GPU: PrivateDevices.
 """
 
 

@@ -1,5 +1,6 @@
 """The text of units: valid words for systemd, with any paths."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from orchestrator.cli.server.systemd.unit import Unit, folder_of
 from orchestrator.core.errors import ConfigError
+from orchestrator.security.files import product_files
 
 FOLDER = Path("/srv/my 100% $HOME pröject/orchestrator")
 UNIT = Unit(
@@ -20,6 +22,7 @@ UNIT = Unit(
     writable_if_present=[Path("/home/ann/.cache")],
     systemd_version=252,
 )
+PAGE = (product_files.FOLDER / "docs" / "service.md").read_text("utf-8")
 
 
 def test_paths_are_written_as_systemd_reads_them() -> None:
@@ -63,3 +66,16 @@ def test_a_unit_of_a_user_has_nothing_that_needs_root() -> None:
     assert "WantedBy=default.target" in text and "NoNewPrivileges=yes" in text
     for word in ("User=", "CapabilityBoundingSet", "ProtectSystem", "ReadWritePaths", "PrivateTmp"):
         assert word not in text
+
+
+@pytest.mark.parametrize("user", ["ann", "root", ""])
+def test_no_unit_has_an_option_that_breaks_workers(user: str) -> None:
+    table = PAGE.partition("| Option | Breaks |")[2].partition("\n\n")[0]
+    broken = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row[:150])}
+
+    assert {"RestrictSUIDSGID", "ProtectHostname", "MemoryDenyWriteExecute"} <= broken
+    assert options(replace(UNIT, user=user).text()).isdisjoint(broken)
+
+
+def options(text: str) -> set[str]:
+    return set(re.findall(r"^(\w+)=", text, re.MULTILINE))
