@@ -28,18 +28,23 @@ KINDS = {
 PAGE = (PRODUCT / "docs" / "service.md").read_text("utf-8")
 #: The exposure of each kind is below this figure, of 10.
 EXPOSURES = dict(re.findall(r"^\| ([^|]+) \| below (\d\.\d)", PAGE, re.MULTILINE))
-#: The kind with lines that the page has for a service of a user.
-WITH_LINES = "service of a user, after you add the lines below to its unit"
-LINES_OF_A_USER = re.findall(r"```ini\n(.*?)```", PAGE, re.DOTALL)
+#: The kind of a service of a user on a machine without user namespaces.
+WITHOUT_NAMESPACE = "service of a user without user namespaces"
 
-#: Prefix of a command: the command runs where the directory that systemd creates at boot exists.
+#: Prefix of a command: the command runs where directories that systemd creates at boot exist.
 SEEMS_BOOTED = (
     "unshare",
     "--mount",
     "sh",
     "-c",
-    "mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && mkdir /run/systemd/system "
-    '&& exec "$@"',
+    "mkdir -p /run/systemd && mount -t tmpfs none /run/systemd && cd /run/systemd "
+    '&& mkdir -p system inaccessible/dir && cd "$OLDPWD" && exec "$@"',
+    "sh",
+)
+#: Prefix of a command: the command and its descendants cannot create user namespaces.
+WITHOUT_NAMESPACES = (
+    *("unshare", "--map-root-user", "sh", "-c"),
+    'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"',
     "sh",
 )
 
@@ -111,7 +116,8 @@ class UserManager:
 
 
 @pytest.fixture
-def user_manager() -> Iterator[UserManager]:
+def user_manager(request: pytest.FixtureRequest) -> Iterator[UserManager]:
+    """A running manager. The parameter, if any, is a prefix of its command."""
     if os.getuid() != 0:
         pytest.skip("only root can make systemd believe that it was booted")
     # Short, because the addresses of sockets in it may have at most 107 characters.
@@ -121,7 +127,11 @@ def user_manager() -> Iterator[UserManager]:
         environ.pop("DBUS_SESSION_BUS_ADDRESS", None)
         found = UserManager(environ)
         manager = subprocess.Popen(
-            [*SEEMS_BOOTED, "/lib/systemd/systemd", "--user", "--unit=basic.target"],
+            [
+                *getattr(request, "param", ()),
+                *SEEMS_BOOTED,
+                *("/lib/systemd/systemd", "--user", "--unit=basic.target"),
+            ],
             env=environ,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -190,13 +200,23 @@ def test_systemd_accepts_the_unit_and_its_exposure_is_as_documented(
 
 
 @pytest.mark.needs("systemd-analyze")
-def test_the_lines_for_a_service_of_a_user_have_the_documented_exposure(
-    product: Path, tmp_path: Path
+@pytest.mark.skipif(BOOTED.is_dir(), reason="systemd runs here, and the machine's services stay")
+@pytest.mark.parametrize("user_manager", [WITHOUT_NAMESPACES], indirect=True)
+def test_without_user_namespaces_the_service_runs_and_the_command_names_what_the_unit_omits(
+    product: Path, user_manager: UserManager
 ) -> None:
-    unit = tmp_path / "orchestrator.service"
-    unit.write_text(service(product, "show", "--user").stdout + "".join(LINES_OF_A_USER))
+    program = str(product / "bin" / "orchestrator")
 
-    check_unit(unit, WITH_LINES)
+    installed = user_manager.run(program, "service", "install", "--user", directory=product.parent)
+    is_active = user_manager.is_active()
+    [unit] = Path(user_manager.environ["HOME"]).rglob("systemd/user/orchestrator.service")
+
+    assert installed.returncode == 0, installed.stderr
+    assert "omits PrivateUsers=" in installed.stderr
+    assert is_active
+    check_unit(unit, WITHOUT_NAMESPACE)
+    removed = user_manager.run(program, "service", "uninstall", "--user", directory=product.parent)
+    assert removed.returncode == 0, removed.stderr
 
 
 def check_unit(unit: Path, kind: str) -> None:

@@ -56,10 +56,18 @@ class Account:
             ) from None
 
 
-def unit_of(context: CliContext, account: Account, *, for_user: bool, systemd_version: int) -> Unit:
+def unit_of(
+    context: CliContext,
+    account: Account,
+    *,
+    for_user: bool,
+    has_user_namespace: bool,
+    systemd_version: int,
+) -> Unit:
     """Return the unit that runs the folder's server as the user ``account``.
 
     ``for_user``: True if the unit is for the user's own systemd, False if it is for the machine's.
+    ``has_user_namespace``: True if the user's own systemd can start services in user namespaces.
     Raise ConfigError for settings that a server would reject.
     """
     from orchestrator.composition.settings.repository import repository_of
@@ -84,6 +92,7 @@ def unit_of(context: CliContext, account: Account, *, for_user: bool, systemd_ve
         writable=writable,
         writable_if_present=_tool_directories(account, writable),
         private_tmp=private_tmp,
+        has_user_namespace=has_user_namespace,
         systemd_version=systemd_version,
         has_limits=any((limits.cpu, limits.memory, limits.processes)),
     )

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 from orchestrator.cli.command_context import CliContext
+from orchestrator.cli.server.systemd.unit import NEED_USER_NAMESPACE
 from orchestrator.core.errors import Unavailable
 from orchestrator.core.lazy_dataclass import dataclass
 
@@ -48,6 +49,21 @@ class Manager:
         runtime = context.environ.get("XDG_RUNTIME_DIR", "")
         return not self.of_user or (Path(runtime) / "systemd").is_dir()
 
+    def can_restrict_files(self, context: CliContext) -> bool:
+        """True if this manager can restrict the file system of a service, or does not run.
+
+        A user's manager needs unprivileged user namespaces. Without them, it starts a service that
+        can write to all files, or fails to start the service. Therefore start a short service.
+        """
+        if not self.of_user or not self.is_running(context):
+            return True
+        # ProtectHome or ProtectSystem makes this directory read-only.
+        writable = context.environ["XDG_RUNTIME_DIR"]
+        options = ("--user", "--wait", "--collect", "--quiet")
+        properties = (f"--property={each}" for each in NEED_USER_NAMESPACE)
+        done = _call("systemd-run", *options, *properties, "test", "!", "-w", writable)
+        return done.returncode == 0
+
     def ask(self, *words: str) -> str:
         """Return the output of systemctl with the arguments ``words``; "" if systemctl fails."""
         process = self._run(*words)
@@ -61,11 +77,15 @@ class Manager:
             raise Unavailable(f"{shlex.join([*self.words, *words])} failed: {reason}")
 
     def _run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*self.words, "--no-pager", *words],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=SYSTEMCTL_SECONDS,
-        )
+        return _call(*self.words, "--no-pager", *words)
+
+
+def _call(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=SYSTEMCTL_SECONDS,
+    )

@@ -82,7 +82,7 @@ def install_command(context: CliContext, of_user: bool, name: str, run_as: str |
     _check_manager(context, manager)
     _check_place(path, manager, context, "install")
     prepare_home(context.folder, context.environ, partial(click.echo, err=True))
-    unit = _unit(context, of_user, run_as)
+    unit = _unit(context, manager, run_as)
     is_active = manager.ask("is-active", path.name) == "active"
     if not is_active:
         _check_no_server(context)
@@ -103,9 +103,10 @@ def show_command(context: CliContext, of_user: bool, name: str, run_as: str | No
     """Print the unit, and do not install it."""
     # systemd can start the service only in an existing directory.
     prepare_home(context.folder, context.environ, partial(click.echo, err=True))
-    unit = _unit(context, of_user, run_as)
+    manager = Manager(of_user=of_user)
+    unit = _unit(context, manager, run_as)
     click.echo(unit.text(), nl=False)
-    path = _path(context, Manager(of_user=of_user), name)
+    path = _path(context, manager, name)
     options = ["--user"] * of_user + (["--run-as", run_as] if run_as else [])
     install = f"{_command(context, 'install', path.stem)} {shlex.join(options)}".rstrip()
     click.echo(f"this command only shows the unit; to write it to {path}: {install}", err=True)
@@ -131,12 +132,12 @@ def uninstall_command(context: CliContext, of_user: bool, name: str) -> None:
     click.echo(f"removed {path}; jobs stay in {context.workspace}")
 
 
-def _unit(context: CliContext, of_user: bool, run_as: str | None) -> Unit:
-    if of_user and run_as:
+def _unit(context: CliContext, manager: Manager, run_as: str | None) -> Unit:
+    if manager.of_user and run_as:
         raise InvalidRequest("--user and --run-as conflict: a user's service runs as that user")
     workspace = context.workspace
     directory = workspace if workspace.exists() else context.folder
-    if of_user:
+    if manager.of_user:
         account = Account.named(pwd.getpwuid(os.getuid()).pw_name)
     elif run_as:
         account = Account.named(run_as)
@@ -150,7 +151,22 @@ def _unit(context: CliContext, of_user: bool, run_as: str | None) -> Unit:
                 "or accept the risk: --run-as root"
             )
     check_owner(account, directory)
-    return unit_of(context, account, for_user=of_user, systemd_version=systemd_version())
+    unit = unit_of(
+        context,
+        account,
+        for_user=manager.of_user,
+        has_user_namespace=manager.can_restrict_files(context),
+        systemd_version=systemd_version(),
+    )
+    if not unit.restricts_files:
+        click.echo(
+            "the service can write to all your files: user namespaces do not work here, so the "
+            "unit omits PrivateUsers=, ProtectSystem=, and the other options that need them; "
+            "to restrict the service, allow user namespaces and repeat this command, or install "
+            f"a system service: {_command(context, 'install', DEFAULT_NAME)}",
+            err=True,
+        )
+    return unit
 
 
 def _path(context: CliContext, manager: Manager, name: str) -> Path:

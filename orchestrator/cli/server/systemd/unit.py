@@ -32,7 +32,8 @@ SystemCallFilter=~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap
 SystemCallErrorNumber=EPERM
 """
 
-SYSTEM_HARDENING = """\
+#: Restrictions that need privileges or, in a service of a user, a user namespace.
+FILE_SYSTEM_HARDENING = """\
 ProtectSystem=strict
 ProtectHome=read-only
 ProtectKernelModules=yes
@@ -41,6 +42,31 @@ ProtectKernelModules=yes
 # set, because bubblewrap calls openat2: RestrictSUIDSGID. Not set, because containment cgroup
 # writes there: ProtectControlGroups. Not set, because AI tools compile at run time:
 # MemoryDenyWriteExecute. Not set, because workers may need a GPU: PrivateDevices.
+"""
+
+#: Restrictions of a service of a user, in addition to FILE_SYSTEM_HARDENING.
+USER_NAMESPACE = """\
+# A user's manager can restrict the file system only in a user namespace.
+PrivateUsers=yes
+# In this namespace, root's files belong to nobody. ssh would reject the files in this directory.
+InaccessiblePaths=-/etc/ssh/ssh_config.d
+"""
+
+#: Options of a service of a user that need a user namespace, without paths of the project.
+NEED_USER_NAMESPACE = tuple(
+    each
+    for each in (
+        "CapabilityBoundingSet=",
+        "PrivateTmp=yes",
+        *f"{USER_NAMESPACE}{FILE_SYSTEM_HARDENING}".splitlines(),
+    )
+    if not each.startswith("#")
+)
+
+#: Comment of a unit for a user's manager that cannot restrict the file system.
+NOT_RESTRICTED = """\
+# Not set, because user namespaces did not work when this unit was written: PrivateUsers, and all
+# options that need it, such as CapabilityBoundingSet, ProtectSystem, and PrivateTmp.
 """
 
 
@@ -60,6 +86,9 @@ class Unit:
     #: Further writable directories, which are ignored if they do not exist.
     writable_if_present: Sequence[Path]
     private_tmp: bool = True
+    #: False if a service of the user cannot have a user namespace, which restrictions of its file
+    #: system need.
+    has_user_namespace: bool = True
     #: The version of systemd; 0: unknown.
     systemd_version: int
     #: True if control groups limit the memory, processors, or processes of workers.
@@ -108,7 +137,7 @@ class Unit:
             "OOMPolicy=continue",
             "",
         ]
-        return _joined(lines) + COMMON_HARDENING + (self._system_hardening() if self.user else "")
+        return _joined(lines) + COMMON_HARDENING + self._file_system_hardening()
 
     @property
     def _has_subgroup(self) -> bool:
@@ -127,7 +156,14 @@ class Unit:
             "KillMode=process",
         )
 
-    def _system_hardening(self) -> str:
+    @property
+    def restricts_files(self) -> bool:
+        """True if systemd restricts which files the service can write."""
+        return bool(self.user) or self.has_user_namespace
+
+    def _file_system_hardening(self) -> str:
+        if not self.restricts_files:
+            return NOT_RESTRICTED
         lines = [f"ReadWritePaths={_word(str(each))}" for each in self.writable]
         lines += [f"ReadWritePaths={_word(str(each), '-')}" for each in self.writable_if_present]
         if self.private_tmp:
@@ -136,7 +172,8 @@ class Unit:
             lines.append("ReadWritePaths=/tmp /var/tmp")
         # Root without capabilities could not start containment pidns.
         capabilities = [] if self.user == "root" else ["CapabilityBoundingSet="]
-        return _joined(capabilities) + SYSTEM_HARDENING + _joined(lines)
+        namespace = "" if self.user else USER_NAMESPACE
+        return namespace + _joined(capabilities) + FILE_SYSTEM_HARDENING + _joined(lines)
 
     def _install_section(self) -> str:
         target = "multi-user.target" if self.user else "default.target"

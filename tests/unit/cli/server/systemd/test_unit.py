@@ -22,6 +22,11 @@ UNIT = Unit(
     writable_if_present=[Path("/home/ann/.cache")],
     systemd_version=252,
 )
+#: Options that a user's manager can apply only in a user namespace.
+NEED_A_NAMESPACE = {
+    *("PrivateUsers", "CapabilityBoundingSet", "ProtectSystem", "ProtectHome", "PrivateTmp"),
+    *("ProtectKernelModules", "InaccessiblePaths", "ReadWritePaths"),
+}
 PAGE = (product_files.FOLDER / "docs" / "service.md").read_text("utf-8")
 
 
@@ -60,12 +65,29 @@ def test_workers_outlive_a_crash_if_systemd_can_start_the_server_next_to_them(
     assert {each for each in lines if each.startswith(("KillMode", "DelegateSub"))} == expected
 
 
-def test_a_unit_of_a_user_has_nothing_that_needs_root() -> None:
-    text = replace(UNIT, user="").text()
+def test_a_unit_of_a_user_restricts_its_files_in_a_user_namespace() -> None:
+    lines = replace(UNIT, user="").text().splitlines()
+
+    assert {"PrivateUsers=yes", "ProtectSystem=strict", "ProtectHome=read-only"} <= {*lines}
+    assert "ReadWritePaths=-/home/ann/.cache" in lines
+    assert "WantedBy=default.target" in lines
+    assert not [each for each in lines if each.startswith("User=")]
+
+
+def test_a_unit_of_a_user_without_user_namespaces_has_no_option_that_needs_one() -> None:
+    text = replace(UNIT, user="", has_user_namespace=False).text()
 
     assert "WantedBy=default.target" in text and "NoNewPrivileges=yes" in text
-    for word in ("User=", "CapabilityBoundingSet", "ProtectSystem", "ReadWritePaths", "PrivateTmp"):
-        assert word not in text
+    assert options(text).isdisjoint(NEED_A_NAMESPACE)
+
+
+def test_the_documented_lines_reset_each_option_that_needs_a_user_namespace() -> None:
+    unit = replace(UNIT, user="")
+    without = replace(unit, has_user_namespace=False)
+
+    [lines] = re.findall(r"```ini\n(.*?)```", PAGE, re.DOTALL)
+
+    assert options(unit.text()) - options(without.text()) == options(lines) == NEED_A_NAMESPACE
 
 
 @pytest.mark.parametrize("user", ["ann", "root", ""])
