@@ -41,6 +41,24 @@ SEEMS_BOOTED = (
     '&& mkdir -p system inaccessible/dir && cd "$OLDPWD" && exec "$@"',
     "sh",
 )
+#: Runs a command ($2 and later words) in a new control group with the name $1. This group is the
+#: command's root group. A manager that runs as root moves all processes of its root group into a
+#: subgroup. Without a root group of its own, it would move all processes of the machine.
+IN_OWN_GROUP = """
+set -e
+umount -R /sys/fs/cgroup || true
+mount -t cgroup2 none /sys/fs/cgroup
+mkdir "/sys/fs/cgroup/$1"
+echo $$ > "/sys/fs/cgroup/$1/cgroup.procs"
+shift
+umount /sys/fs/cgroup
+exec unshare --cgroup sh -c 'mount -t cgroup2 none /sys/fs/cgroup && exec "$@"' sh "$@"
+"""
+#: Removes the control group $1 and its subgroups.
+REMOVE_GROUP = """
+umount -R /sys/fs/cgroup
+mount -t cgroup2 none /sys/fs/cgroup && find "/sys/fs/cgroup/$1" -depth -type d -exec rmdir {} +
+"""
 #: Prefix of a command: the command and its descendants cannot create user namespaces.
 WITHOUT_NAMESPACES = (
     *("unshare", "--map-root-user", "sh", "-c"),
@@ -126,8 +144,10 @@ def user_manager(request: pytest.FixtureRequest) -> Iterator[UserManager]:
         environ |= {"HOME": directory, "XDG_RUNTIME_DIR": directory}
         environ.pop("DBUS_SESSION_BUS_ADDRESS", None)
         found = UserManager(environ)
+        group = f"orchestrator-{Path(directory).name}"
         manager = subprocess.Popen(
             [
+                *("unshare", "--mount", "sh", "-c", IN_OWN_GROUP, "sh", group),
                 *getattr(request, "param", ()),
                 *SEEMS_BOOTED,
                 *("/lib/systemd/systemd", "--user", "--unit=basic.target"),
@@ -146,6 +166,7 @@ def user_manager(request: pytest.FixtureRequest) -> Iterator[UserManager]:
         finally:
             manager.terminate()
             manager.wait(60)
+            subprocess.run(["unshare", "--mount", "sh", "-c", REMOVE_GROUP, "sh", group])
 
 
 @pytest.mark.needs("systemd-analyze")
